@@ -1,0 +1,5 @@
+//! The command `unclip`.
+
+fn main() {
+    println!("{}", tch::Cuda::is_available());
+}

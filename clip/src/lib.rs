@@ -1,0 +1,1 @@
+//! CLIP: a tokenizer, a text transformer and a vision transformer with one embedding space.

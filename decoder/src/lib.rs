@@ -1,0 +1,1 @@
+//! The decoder and the upsamplers: from a CLIP image embedding to a picture.

@@ -1,0 +1,1 @@
+//! The maths of diffusion: schedules, samplers and guidance over any denoiser; no weights.

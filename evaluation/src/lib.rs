@@ -1,0 +1,1 @@
+//! A judge that reads pictures, and the tables it fills.

@@ -1,0 +1,14 @@
+//! What the networks are made of, and the source that their tensors come from.
+//!
+//! Shapes here and in the models: `B` batch, `T` tokens, `D` width, `E` CLIP embedding, `C H W` image, `N` heads,
+//! `K` head width. Read [`params`] first: a layer is made by taking its tensors, by name, from a [`Source`].
+
+pub mod attention;
+pub mod embedding;
+pub mod params;
+pub mod primitives;
+
+pub use attention::attend;
+pub use embedding::{TimestepEmbedding, sinusoidal};
+pub use params::{Init, Initialiser, Params, Source};
+pub use primitives::{Activation, Conv2d, Embedding, GroupNorm, LayerNorm, Linear};

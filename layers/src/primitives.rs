@@ -1,0 +1,187 @@
+//! Linear maps, convolutions, norms and activations.
+
+use serde::Deserialize;
+use tch::{Device, Kind, Tensor};
+
+use crate::{Init, Params};
+
+/// `y = x W^T + b`.
+pub struct Linear {
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Linear {
+    /// Takes `weight [outputs, inputs]` and `bias [outputs]`.
+    pub fn new(p: &Params, inputs: i64, outputs: i64) -> Self {
+        let bound = (inputs as f64).powf(-0.5);
+        Self::with_init(p, inputs, outputs, Init::Uniform(bound))
+    }
+
+    /// As [`Linear::new`], where a new model wants another start; the bias starts at 0.
+    pub fn with_init(p: &Params, inputs: i64, outputs: i64, init: Init) -> Self {
+        Self {
+            weight: p.take("weight", &[outputs, inputs], init),
+            bias: Some(p.take("bias", &[outputs], Init::Zeros)),
+        }
+    }
+
+    /// Takes `weight [outputs, inputs]` only.
+    pub fn without_bias(p: &Params, inputs: i64, outputs: i64, init: Init) -> Self {
+        Self { weight: p.take("weight", &[outputs, inputs], init), bias: None }
+    }
+
+    /// `[.., inputs] -> [.., outputs]`
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.linear(&self.weight, self.bias.as_ref())
+    }
+}
+
+/// A 2-D convolution with zero padding that keeps the size at stride 1.
+pub struct Conv2d {
+    weight: Tensor,
+    bias: Option<Tensor>,
+    stride: i64,
+    padding: i64,
+}
+
+impl Conv2d {
+    /// Takes `weight [outputs, inputs, size, size]` and `bias [outputs]`; stride 1, `size / 2` of padding.
+    pub fn new(p: &Params, inputs: i64, outputs: i64, size: i64) -> Self {
+        let bound = ((inputs * size * size) as f64).powf(-0.5);
+        Self::with_init(p, inputs, outputs, size, Init::Uniform(bound))
+    }
+
+    /// As [`Conv2d::new`], where a new model wants another start.
+    pub fn with_init(p: &Params, inputs: i64, outputs: i64, size: i64, init: Init) -> Self {
+        Self {
+            weight: p.take("weight", &[outputs, inputs, size, size], init),
+            bias: Some(p.take("bias", &[outputs], Init::Zeros)),
+            stride: 1,
+            padding: size / 2,
+        }
+    }
+
+    /// Cuts a picture into patches: `weight [outputs, inputs, size, size]`, stride `size`, no bias, no padding.
+    pub fn patches(p: &Params, inputs: i64, outputs: i64, size: i64) -> Self {
+        let deviation = ((inputs * size * size) as f64).powf(-0.5);
+        let weight = p.take("weight", &[outputs, inputs, size, size], Init::Normal(deviation));
+        Self { weight, bias: None, stride: size, padding: 0 }
+    }
+
+    /// `[B, inputs, H, W] -> [B, outputs, H / stride, W / stride]`
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
+        x.conv2d(&self.weight, self.bias.as_ref(), stride, padding, [1, 1], 1)
+    }
+}
+
+/// A table of vectors.
+pub struct Embedding {
+    weight: Tensor,
+}
+
+impl Embedding {
+    /// Takes `weight [count, width]`.
+    pub fn new(p: &Params, count: i64, width: i64) -> Self {
+        Self { weight: p.take("weight", &[count, width], Init::Normal(0.02)) }
+    }
+
+    /// `[..] (i64) -> [.., D]`
+    pub fn forward(&self, ids: &Tensor) -> Tensor {
+        Tensor::embedding(&self.weight, ids, -1, false, false)
+    }
+
+    /// The whole table, `[count, D]`.
+    pub fn table(&self) -> &Tensor {
+        &self.weight
+    }
+}
+
+/// Layer normalisation over the last axis, computed in f32 whatever the input's kind.
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    eps: f64,
+}
+
+impl LayerNorm {
+    /// Takes `weight [width]` and `bias [width]`.
+    pub fn new(p: &Params, width: i64, eps: f64) -> Self {
+        Self { weight: p.take("weight", &[width], Init::Ones), bias: p.take("bias", &[width], Init::Zeros), eps }
+    }
+
+    /// `[.., D] -> [.., D]`
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let shape = self.weight.size();
+        norm_in_f32(x, |x, weight, bias| x.layer_norm(&shape, Some(weight), Some(bias), self.eps, false), self.affine())
+    }
+
+    fn affine(&self) -> (&Tensor, &Tensor) {
+        (&self.weight, &self.bias)
+    }
+}
+
+/// Group normalisation over channels, computed in f32 whatever the input's kind.
+pub struct GroupNorm {
+    weight: Tensor,
+    bias: Tensor,
+    groups: i64,
+    eps: f64,
+}
+
+impl GroupNorm {
+    /// Takes `weight [channels]` and `bias [channels]`.
+    pub fn new(p: &Params, groups: i64, channels: i64, eps: f64) -> Self {
+        Self {
+            weight: p.take("weight", &[channels], Init::Ones),
+            bias: p.take("bias", &[channels], Init::Zeros),
+            groups,
+            eps,
+        }
+    }
+
+    /// `[B, C, ..] -> [B, C, ..]`
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let affine = (&self.weight, &self.bias);
+        norm_in_f32(x, |x, w, b| x.group_norm(self.groups, Some(w), Some(b), self.eps, false), affine)
+    }
+}
+
+/// libtorch's CPU kernels take half-precision rows with an f32 affine and sum in f32; elsewhere the rows are widened.
+fn norm_in_f32(
+    x: &Tensor,
+    norm: impl Fn(&Tensor, &Tensor, &Tensor) -> Tensor,
+    (weight, bias): (&Tensor, &Tensor),
+) -> Tensor {
+    let (weight, bias) = (weight.to_kind(Kind::Float), bias.to_kind(Kind::Float));
+    if x.kind() == Kind::Float || x.device() == Device::Cpu {
+        norm(x, &weight, &bias)
+    } else {
+        norm(&x.to_kind(Kind::Float), &weight, &bias).to_kind(x.kind())
+    }
+}
+
+/// The activations that published checkpoints name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// The exact Gaussian error linear unit.
+    Gelu,
+    /// CLIP's approximation, `x * sigmoid(1.702 x)`.
+    QuickGelu,
+    /// `x * sigmoid(x)`.
+    #[serde(alias = "swish")]
+    Silu,
+}
+
+impl Activation {
+    /// Element by element.
+    pub fn forward(self, x: &Tensor) -> Tensor {
+        match self {
+            Self::Gelu => x.gelu("none"),
+            Self::QuickGelu => x * (x * 1.702).sigmoid(),
+            Self::Silu => x.silu(),
+        }
+    }
+}

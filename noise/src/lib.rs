@@ -1,0 +1,1 @@
+//! Random numbers as torch's CPU generator draws them: one stream a picture.

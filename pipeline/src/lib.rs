@@ -1,0 +1,1 @@
+//! From a caption to a picture: tokenise, encode, draw the embedding, decode, upsample.

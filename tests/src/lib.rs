@@ -1,0 +1,1 @@
+//! Every test of the workspace lives in `tests/tests`; this library is empty.

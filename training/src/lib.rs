@@ -1,0 +1,1 @@
+//! Trains CLIP, the prior, the decoder and the upsampler.

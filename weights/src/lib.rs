@@ -1,0 +1,1 @@
+//! Checkpoints: reads what publishers wrote, strictly, and writes our own.
