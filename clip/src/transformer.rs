@@ -1,0 +1,116 @@
+//! The pre-norm transformer that both encoders stack.
+
+use layers::{Activation, Init, LayerNorm, Linear, Params, attend};
+use serde::{Serialize, Serializer};
+use tch::Tensor;
+
+/// What a stack of layers is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Stack {
+    /// D, the width of the residual stream.
+    pub width: i64,
+    /// How many layers follow each other.
+    pub layers: i64,
+    /// N, attention heads a layer.
+    pub heads: i64,
+    /// The width between a layer's two feed-forward maps.
+    pub intermediate: i64,
+    /// The activation between them.
+    pub activation: Activation,
+    /// What a layer norm adds to the variance.
+    pub layer_norm_eps: f64,
+}
+
+/// `layers` transformer layers one after the other (CLIP, section 2.4; names as in transformers' `CLIPEncoder`).
+pub struct Transformer {
+    layers: Vec<Layer>,
+}
+
+impl Transformer {
+    /// Takes `layers.0` and so on.
+    pub fn new(p: &Params, stack: &Stack) -> Self {
+        Self {
+            layers: (0..stack.layers)
+                .map(|i| Layer::new(&(&(p / "layers") / i), stack))
+                .collect(),
+        }
+    }
+
+    /// `[B, T, D] -> [B, T, D]`, with a mask `[1, 1, T, T]` that is added to the attention's scores.
+    pub fn forward(&self, x: &Tensor, mask: Option<&Tensor>) -> Tensor {
+        self.layers
+            .iter()
+            .fold(x.shallow_clone(), |x, layer| layer.forward(&x, mask))
+    }
+}
+
+struct Layer {
+    layer_norm1: LayerNorm,
+    q_proj: Linear,
+    k_proj: Linear,
+    v_proj: Linear,
+    out_proj: Linear,
+    layer_norm2: LayerNorm,
+    fc1: Linear,
+    fc2: Linear,
+    head_width: i64,
+    activation: Activation,
+}
+
+impl Layer {
+    /// New layers start as in OpenAI's CLIP: what is added to the residual stream shrinks with the number of layers.
+    fn new(p: &Params, stack: &Stack) -> Self {
+        let Stack {
+            width,
+            intermediate,
+            ..
+        } = *stack;
+        let inward = Init::Normal((width as f64).powf(-0.5));
+        let residual =
+            Init::Normal((width as f64).powf(-0.5) * (2.0 * stack.layers as f64).powf(-0.5));
+        let widening = Init::Normal((2.0 * width as f64).powf(-0.5));
+        let (attention, mlp) = (p / "self_attn", p / "mlp");
+        Self {
+            layer_norm1: LayerNorm::new(&(p / "layer_norm1"), width, stack.layer_norm_eps),
+            q_proj: Linear::with_init(&(&attention / "q_proj"), width, width, inward),
+            k_proj: Linear::with_init(&(&attention / "k_proj"), width, width, inward),
+            v_proj: Linear::with_init(&(&attention / "v_proj"), width, width, inward),
+            out_proj: Linear::with_init(&(&attention / "out_proj"), width, width, residual),
+            layer_norm2: LayerNorm::new(&(p / "layer_norm2"), width, stack.layer_norm_eps),
+            fc1: Linear::with_init(&(&mlp / "fc1"), width, intermediate, widening),
+            fc2: Linear::with_init(&(&mlp / "fc2"), intermediate, width, residual),
+            head_width: width / stack.heads,
+            activation: stack.activation,
+        }
+    }
+
+    /// `[B, T, D] -> [B, T, D]`
+    fn forward(&self, x: &Tensor, mask: Option<&Tensor>) -> Tensor {
+        let normed = self.layer_norm1.forward(x);
+        let (q, k, v) = (
+            self.q_proj.forward(&normed),
+            self.k_proj.forward(&normed),
+            self.v_proj.forward(&normed),
+        );
+        let x = x + self
+            .out_proj
+            .forward(&attend(&q, &k, &v, self.head_width, mask));
+        let hidden = self
+            .activation
+            .forward(&self.fc1.forward(&self.layer_norm2.forward(&x)));
+        &x + self.fc2.forward(&hidden)
+    }
+}
+
+/// Writes an activation under the name that [`Activation`] reads.
+pub(crate) fn activation_name<S: Serializer>(
+    activation: &Activation,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match activation {
+        Activation::Gelu => "gelu",
+        Activation::QuickGelu => "quick_gelu",
+        Activation::Silu => "silu",
+    }
+    .serialize(serializer)
+}
