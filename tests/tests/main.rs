@@ -1,1 +1,2 @@
 //! One binary for every test, so that libtorch is linked once.
+mod noise;
