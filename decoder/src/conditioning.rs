@@ -1,0 +1,116 @@
+//! How embeddings and a caption reach the decoder.
+
+use layers::{Init, LayerNorm, Linear, Params};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+/// The shape of a decoder's conditioning.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConditioningConfig {
+    /// Width E of the CLIP embeddings.
+    pub embedding: i64,
+    /// Width of the text encoder's token states.
+    pub text_width: i64,
+    /// Width of the U-Net's time embedding.
+    pub time_width: i64,
+    /// Width X of the tokens that the U-Net attends to.
+    pub context_width: i64,
+    /// Tokens that the image embedding becomes.
+    pub extra_tokens: i64,
+}
+
+/// What a U-Net is told about the picture, beyond the timestep.
+pub struct Conditions {
+    /// Added to the time embedding, `[B, time width]`.
+    pub added: Tensor,
+    /// Attended to, `[B, extra tokens + T, X]`: first the image embedding's tokens, then the caption's.
+    pub context: Tensor,
+}
+
+/// From a CLIP image embedding and a caption to [`Conditions`] (unCLIP, section 2.1; tensors named as in
+/// `UnCLIPTextProjModel` of the published Karlo).
+pub struct Conditioning {
+    unconditional: Tensor, // [E]
+    text_to_added: Linear,
+    image_to_added: Linear,
+    image_to_tokens: Linear,
+    text_to_tokens: Linear,
+    text_norm: LayerNorm,
+    extra_tokens: i64,
+}
+
+impl Conditioning {
+    /// Takes the whole of a `text_proj` file.
+    pub fn new(p: &Params, config: &ConditioningConfig) -> Self {
+        let &ConditioningConfig {
+            embedding,
+            text_width,
+            time_width,
+            context_width,
+            extra_tokens,
+        } = config;
+        let to_added = "clip_image_embeddings_project_to_time_embeddings";
+        let to_tokens = p / "clip_extra_context_tokens_proj";
+        Self {
+            unconditional: p.take(
+                "learned_classifier_free_guidance_embeddings",
+                &[embedding],
+                Init::Zeros,
+            ),
+            text_to_added: Linear::new(&(p / "embedding_proj"), embedding, time_width),
+            image_to_added: Linear::new(&(p / to_added), embedding, time_width),
+            image_to_tokens: Linear::new(&to_tokens, embedding, extra_tokens * context_width),
+            text_to_tokens: Linear::new(
+                &(p / "encoder_hidden_states_proj"),
+                text_width,
+                context_width,
+            ),
+            text_norm: LayerNorm::new(
+                &(p / "text_encoder_hidden_states_norm"),
+                context_width,
+                1e-5,
+            ),
+            extra_tokens,
+        }
+    }
+
+    /// From `image_embedding [B, E]` and a caption's `text_embedding [B, E]` and `text_states [B, T, text width]`.
+    pub fn forward(
+        &self,
+        image_embedding: &Tensor,
+        text_embedding: &Tensor,
+        text_states: &Tensor,
+    ) -> Conditions {
+        let added = self.text_to_added.forward(text_embedding)
+            + self.image_to_added.forward(image_embedding);
+        let batch = image_embedding.size()[0];
+        // The published layout has the token as the fast axis.
+        let image_tokens =
+            self.image_to_tokens
+                .forward(image_embedding)
+                .view([batch, -1, self.extra_tokens]);
+        let text_tokens = self
+            .text_norm
+            .forward(&self.text_to_tokens.forward(text_states)); // [B, T, X]
+        let context = Tensor::cat(&[image_tokens.transpose(1, 2), text_tokens], 1); // [B, extra + T, X]
+        Conditions { added, context }
+    }
+
+    /// The mask of [`Conditions::context`] from the caption's: `[B, T] -> [B, extra tokens + T]` (bool), true in front.
+    pub fn context_mask(&self, mask: &Tensor) -> Tensor {
+        let batch = mask.size()[0];
+        Tensor::cat(
+            &[
+                mask.new_ones([batch, self.extra_tokens], (mask.kind(), mask.device())),
+                mask.shallow_clone(),
+            ],
+            1,
+        )
+    }
+
+    /// The embedding `[E]` that stands for no picture in particular, learned for classifier-free guidance.
+    pub fn unconditional(&self) -> &Tensor {
+        &self.unconditional
+    }
+}

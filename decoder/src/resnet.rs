@@ -1,0 +1,93 @@
+//! The residual block, which also changes the resolution.
+
+use layers::{Conv2d, GroupNorm, Init, Linear, Params};
+use tch::Tensor;
+
+use crate::unet::UNetConfig;
+
+/// What a residual block does to the resolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resample {
+    /// Keeps it.
+    Keep,
+    /// Halves it: the mean of each 2 x 2 pixels.
+    Halve,
+    /// Doubles it: each pixel four times.
+    Double,
+}
+
+impl Resample {
+    /// `[B, C, H, W] -> [B, C, H', W']`
+    fn forward(self, x: Tensor) -> Tensor {
+        match self {
+            Self::Keep => x,
+            Self::Halve => x.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>),
+            Self::Double => {
+                let (_, _, height, width) = x.size4().expect("pictures are [B, C, H, W]");
+                x.upsample_nearest2d([2 * height, 2 * width], None, None)
+            }
+        }
+    }
+}
+
+/// A residual block told the time (guided-diffusion's `ResBlock`).
+pub struct ResnetBlock {
+    norm_in: GroupNorm,
+    conv_in: Conv2d,
+    time: Linear,
+    norm_out: GroupNorm,
+    conv_out: Conv2d,
+    skip: Option<Conv2d>,
+    scale_shift: bool,
+    resample: Resample,
+}
+
+impl ResnetBlock {
+    /// Takes `norm1`, `conv1`, `time_emb_proj`, `norm2`, `conv2` and, where the channels change, `conv_shortcut`.
+    pub fn new(
+        p: &Params,
+        inputs: i64,
+        outputs: i64,
+        config: &UNetConfig,
+        resample: Resample,
+    ) -> Self {
+        let &UNetConfig {
+            norm_groups,
+            norm_eps,
+            scale_shift,
+            ..
+        } = config;
+        let told = if scale_shift { 2 * outputs } else { outputs };
+        Self {
+            norm_in: GroupNorm::new(&(p / "norm1"), norm_groups, inputs, norm_eps),
+            conv_in: Conv2d::new(&(p / "conv1"), inputs, outputs, 3),
+            time: Linear::new(&(p / "time_emb_proj"), config.time_width(), told),
+            norm_out: GroupNorm::new(&(p / "norm2"), norm_groups, outputs, norm_eps),
+            // A new block starts as its skip.
+            conv_out: Conv2d::with_init(&(p / "conv2"), outputs, outputs, 3, Init::Zeros),
+            skip: (inputs != outputs)
+                .then(|| Conv2d::new(&(p / "conv_shortcut"), inputs, outputs, 1)),
+            scale_shift,
+            resample,
+        }
+    }
+
+    /// `x [B, inputs, H, W]`, the activated time embedding `time [B, time width]` `-> [B, outputs, H', W']`
+    pub fn forward(&self, x: &Tensor, time: &Tensor) -> Tensor {
+        let h = self.resample.forward(self.norm_in.forward(x).silu());
+        let h = self.conv_in.forward(&h); // [B, outputs, H', W']
+        let time = self.time.forward(time).unsqueeze(-1).unsqueeze(-1);
+        let h = if self.scale_shift {
+            let [scale, shift] = [0, 1].map(|half| time.chunk(2, 1).swap_remove(half)); // [B, outputs, 1, 1]
+            shift.addcmul(&self.norm_out.forward(&h), &(scale + 1.0))
+        } else {
+            self.norm_out.forward(&(h + time))
+        };
+        let h = self.conv_out.forward(&h.silu());
+        let x = self.resample.forward(x.shallow_clone());
+        match &self.skip {
+            Some(skip) => skip.forward(&x) + h,
+            None => x + h,
+        }
+    }
+}

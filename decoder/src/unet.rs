@@ -1,0 +1,275 @@
+//! The U-Net that denoises a picture, with conditions (the decoder) or without (an upsampler).
+
+use layers::{Conv2d, GroupNorm, Init, Params, TimestepEmbedding};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use crate::attention::{Attention, Context};
+use crate::conditioning::Conditions;
+use crate::resnet::{Resample, ResnetBlock};
+
+/// What a score gains where a token of the context is padding; a finite number, as published.
+const HIDDEN: f64 = -10000.0;
+
+/// The shape of a U-Net.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UNetConfig {
+    /// Pixels on a side of the pictures it was trained on.
+    pub sample_size: i64,
+    /// Channels of the input: the noised picture's, and an upsampler's small picture's.
+    pub in_channels: i64,
+    /// Channels of the output: the noise's, and where variance is learned its share's.
+    pub out_channels: i64,
+    /// Channels of each level, the finest first; every level has half the resolution of the one before.
+    pub block_out_channels: Vec<i64>,
+    /// Residual blocks a level on the way down; the way up has one more.
+    pub layers_per_block: i64,
+    /// Attention on every level but the finest; none in an upsampler.
+    pub attention: Option<AttentionConfig>,
+    /// Whether the time embedding scales and shifts the normalised features, or is added before the norm.
+    pub scale_shift: bool,
+    /// Groups of every group norm.
+    pub norm_groups: i64,
+    /// Epsilon of the group norms outside attention.
+    pub norm_eps: f64,
+}
+
+/// The shape of a U-Net's attention.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttentionConfig {
+    /// Channels of each head.
+    pub head_width: i64,
+    /// Width X of the context's tokens.
+    pub context_width: i64,
+}
+
+impl UNetConfig {
+    /// Width of the time embedding.
+    pub fn time_width(&self) -> i64 {
+        4 * self.block_out_channels[0]
+    }
+}
+
+/// The U-Net of guided-diffusion (tensors named as in `UNet2DConditionModel` and `UNet2DModel` of the published Karlo).
+pub struct UNet {
+    conv_in: Conv2d,
+    time: TimestepEmbedding,
+    down: Vec<Level>,
+    middle: Level,
+    last: ResnetBlock,
+    up: Vec<Level>,
+    norm_out: GroupNorm,
+    conv_out: Conv2d,
+}
+
+impl UNet {
+    /// Takes the whole of a U-Net's file.
+    pub fn new(p: &Params, config: &UNetConfig) -> Self {
+        let channels = &config.block_out_channels;
+        let (finest, coarsest) = (channels[0], channels[channels.len() - 1]);
+        let coarsest_level = channels.len() - 1;
+        let attends = |level: usize| config.attention.as_ref().filter(|_| level > 0);
+
+        let blocks = config.layers_per_block as usize;
+        let finer = |level: usize| channels[level.saturating_sub(1)];
+        let coarser = |level: usize| channels[(level + 1).min(coarsest_level)];
+
+        let down = (0..channels.len()).map(|level| {
+            let mut inputs = vec![channels[level]; blocks];
+            inputs[0] = finer(level);
+            let sampler = (level < coarsest_level).then_some(("downsamplers", Resample::Halve));
+            let name = p / format!("down_blocks.{level}");
+            Level::new(
+                &name,
+                &inputs,
+                channels[level],
+                config,
+                attends(level),
+                sampler,
+            )
+        });
+
+        let up = (0..channels.len()).rev().map(|level| {
+            // A block's input is the stream's channels and the skip's. The stream comes from the coarser level at
+            // first; the last skip is what the finer level handed down.
+            let mut inputs = vec![2 * channels[level]; blocks + 1];
+            inputs[0] += coarser(level) - channels[level];
+            inputs[blocks] += finer(level) - channels[level];
+            let sampler = (level > 0).then_some(("upsamplers", Resample::Double));
+            let name = p / format!("up_blocks.{}", coarsest_level - level);
+            Level::new(
+                &name,
+                &inputs,
+                channels[level],
+                config,
+                attends(level),
+                sampler,
+            )
+        });
+
+        let middle = p / "mid_block";
+        Self {
+            conv_in: Conv2d::new(&(p / "conv_in"), config.in_channels, finest, 3),
+            time: TimestepEmbedding::new(&(p / "time_embedding"), finest, config.time_width()),
+            down: down.collect(),
+            middle: Level::new(
+                &middle,
+                &[coarsest],
+                coarsest,
+                config,
+                config.attention.as_ref(),
+                None,
+            ),
+            last: ResnetBlock::new(
+                &(&middle / "resnets.1"),
+                coarsest,
+                coarsest,
+                config,
+                Resample::Keep,
+            ),
+            up: up.collect(),
+            norm_out: GroupNorm::new(
+                &(p / "conv_norm_out"),
+                config.norm_groups,
+                finest,
+                config.norm_eps,
+            ),
+            // A new network predicts 0.
+            conv_out: Conv2d::with_init(
+                &(p / "conv_out"),
+                finest,
+                config.out_channels,
+                3,
+                Init::Zeros,
+            ),
+        }
+    }
+
+    /// `x [B, in, H, W]` at `timesteps [B]` `-> [B, out, H, W]`, with `H` and `W` multiples of `2^(levels - 1)`.
+    /// A network with attention needs `conditions` and the mask `[B, S]` of their context (bool, true at real tokens).
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        timesteps: &Tensor,
+        conditions: Option<(&Conditions, &Tensor)>,
+    ) -> Tensor {
+        let time = self.time.forward(timesteps, x.kind());
+        let time = match conditions {
+            Some((conditions, _)) => time + &conditions.added,
+            None => time,
+        };
+        let time = time.silu(); // [B, time width]; every residual block begins with the activation
+        let contexts = self.contexts(x, conditions);
+
+        let mut x = self.conv_in.forward(x);
+        let mut skips = vec![x.shallow_clone()];
+        for (level, context) in self.down.iter().zip(&contexts) {
+            for n in 0..level.resnets.len() {
+                x = level.layer(n, &x, &time, context.as_ref());
+                skips.push(x.shallow_clone());
+            }
+            if let Some(sampler) = &level.sampler {
+                x = sampler.forward(&x, &time);
+                skips.push(x.shallow_clone());
+            }
+        }
+
+        x = self
+            .middle
+            .layer(0, &x, &time, contexts[contexts.len() - 1].as_ref());
+        x = self.last.forward(&x, &time);
+
+        for (level, context) in self.up.iter().zip(contexts.iter().rev()) {
+            for n in 0..level.resnets.len() {
+                let skip = skips.pop().expect("one skip for each block on the way up");
+                x = level.layer(n, &Tensor::cat(&[x, skip], 1), &time, context.as_ref());
+            }
+            if let Some(sampler) = &level.sampler {
+                x = sampler.forward(&x, &time);
+            }
+        }
+        self.conv_out.forward(&self.norm_out.forward(&x).silu()) // [B, out, H, W]
+    }
+
+    /// What each level attends to: the same tokens, with a mask as long as its pixels are many.
+    fn contexts<'a>(
+        &self,
+        x: &Tensor,
+        conditions: Option<(&'a Conditions, &Tensor)>,
+    ) -> Vec<Option<Context<'a>>> {
+        let (_, _, height, width) = x.size4().expect("pictures are [B, C, H, W]");
+        let levels = 0..self.down.len();
+        let Some((conditions, mask)) = conditions else {
+            return levels.map(|_| None).collect();
+        };
+        let hidden = (mask.logical_not().to_kind(x.kind()) * HIDDEN)
+            .unsqueeze(1)
+            .unsqueeze(1); // [B, 1, 1, S]
+        levels
+            .map(|level| {
+                let pixels = (height >> level) * (width >> level);
+                Some(Context {
+                    tokens: &conditions.context,
+                    hidden: hidden.constant_pad_nd([0, pixels]),
+                })
+            })
+            .collect()
+    }
+}
+
+/// The blocks of one resolution, on the way down or up.
+struct Level {
+    resnets: Vec<ResnetBlock>,
+    attentions: Vec<Attention>,
+    sampler: Option<ResnetBlock>,
+}
+
+impl Level {
+    /// Takes `resnets`, `attentions` and the sampler, which is a residual block too; `inputs` has one number a block.
+    fn new(
+        p: &Params,
+        inputs: &[i64],
+        channels: i64,
+        config: &UNetConfig,
+        attention: Option<&AttentionConfig>,
+        sampler: Option<(&str, Resample)>,
+    ) -> Self {
+        let resnet = |name: String, inputs, resample| {
+            ResnetBlock::new(&(p / name), inputs, channels, config, resample)
+        };
+        let blocks = 0..inputs.len();
+        Self {
+            resnets: blocks
+                .clone()
+                .map(|n| resnet(format!("resnets.{n}"), inputs[n], Resample::Keep))
+                .collect(),
+            attentions: attention.map_or_else(Vec::new, |attention| {
+                let made = |n| {
+                    Attention::new(
+                        &(p / format!("attentions.{n}")),
+                        channels,
+                        config,
+                        attention,
+                    )
+                };
+                blocks.map(made).collect()
+            }),
+            sampler: sampler
+                .map(|(name, resample)| resnet(format!("{name}.0"), channels, resample)),
+        }
+    }
+
+    /// Residual block `n` and the attention behind it, if there is one: `[B, C, H, W] -> [B, C', H, W]`.
+    fn layer(&self, n: usize, x: &Tensor, time: &Tensor, context: Option<&Context>) -> Tensor {
+        let x = self.resnets[n].forward(x, time);
+        match self.attentions.get(n) {
+            Some(attention) => attention.forward(
+                &x,
+                context.expect("a network with attention is given conditions"),
+            ),
+            None => x,
+        }
+    }
+}

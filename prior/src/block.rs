@@ -1,0 +1,68 @@
+//! A transformer block with its norms before attention and feed-forward.
+
+use layers::{Init, LayerNorm, Linear, Params, attend};
+use tch::Tensor;
+
+/// `x + attention(norm(x))`, then `x + feed_forward(norm(x))` with the exact GELU and four times the width.
+pub struct Block {
+    norm_attention: LayerNorm,
+    q: Linear,
+    k: Linear,
+    v: Linear,
+    attention_out: Linear,
+    norm_feed_forward: LayerNorm,
+    up: Linear,
+    down: Linear,
+    head_width: i64,
+}
+
+impl Block {
+    /// Takes `norm1`, `attn1`, `norm3` and `ff` (the layout has no `norm2`); `depth` is the number of blocks.
+    pub fn new(p: &Params, width: i64, head_width: i64, depth: i64) -> Self {
+        // Each block adds to the stream twice: so scaled, the sum over all blocks starts no larger than the stream.
+        let into_stream =
+            |inputs: i64| Init::Normal((2.0 * depth as f64 * inputs as f64).powf(-0.5));
+        let attention = p / "attn1";
+        let feed_forward = p / "ff.net";
+        Self {
+            norm_attention: LayerNorm::new(&(p / "norm1"), width, 1e-5),
+            q: Linear::new(&(&attention / "to_q"), width, width),
+            k: Linear::new(&(&attention / "to_k"), width, width),
+            v: Linear::new(&(&attention / "to_v"), width, width),
+            attention_out: Linear::with_init(
+                &(&attention / "to_out.0"),
+                width,
+                width,
+                into_stream(width),
+            ),
+            norm_feed_forward: LayerNorm::new(&(p / "norm3"), width, 1e-5),
+            up: Linear::new(&(&feed_forward / "0.proj"), width, 4 * width),
+            down: Linear::with_init(
+                &(&feed_forward / 2),
+                4 * width,
+                width,
+                into_stream(4 * width),
+            ),
+            head_width,
+        }
+    }
+
+    /// The last `rows` tokens' outputs, `[B, T, D] -> [B, rows, D]`; `hidden [B, 1, T, T]` is added to the scores.
+    pub fn forward(&self, x: &Tensor, rows: i64, hidden: &Tensor) -> Tensor {
+        let first = x.size()[1] - rows;
+        let normed = self.norm_attention.forward(x);
+        let attended = attend(
+            &self.q.forward(&normed.narrow(1, first, rows)),
+            &self.k.forward(&normed),
+            &self.v.forward(&normed),
+            self.head_width,
+            Some(&hidden.narrow(2, first, rows)),
+        );
+        let x = x.narrow(1, first, rows) + self.attention_out.forward(&attended); // [B, rows, D]
+        let inner = self
+            .up
+            .forward(&self.norm_feed_forward.forward(&x))
+            .gelu("none"); // [B, rows, 4 D]
+        &x + self.down.forward(&inner)
+    }
+}

@@ -1,0 +1,153 @@
+//! The causal transformer that predicts a clean CLIP image embedding from a noised one and a caption.
+
+use layers::{Init, LayerNorm, Linear, Params, TimestepEmbedding};
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use crate::block::Block;
+
+/// Tokens after the caption's: its embedding, the timestep, the noised embedding and the query for the clean one.
+const EXTRA_TOKENS: i64 = 4;
+
+/// What a score gains where the query must not see the key. A finite number, as published: a caption of padding alone
+/// must give the same as there.
+const HIDDEN: f64 = -10000.0;
+
+/// The shape of a prior.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriorConfig {
+    /// Width E of the CLIP embeddings.
+    pub embedding: i64,
+    /// Width of the text encoder's token states.
+    pub text_width: i64,
+    /// Tokens of a caption, padding included.
+    pub context_length: i64,
+    /// Attention heads; with `head_width` they give the transformer's width.
+    pub heads: i64,
+    /// Channels of each head.
+    pub head_width: i64,
+    /// Transformer blocks.
+    pub layers: i64,
+}
+
+impl PriorConfig {
+    /// The transformer's width D.
+    pub fn width(&self) -> i64 {
+        self.heads * self.head_width
+    }
+}
+
+/// The diffusion prior (unCLIP, section 2.2; tensors named as in `PriorTransformer` of the published Karlo).
+pub struct Prior {
+    text_states_in: Linear,
+    text_embedding_in: Linear,
+    timestep_in: TimestepEmbedding,
+    noised_in: Linear,
+    query: Tensor,    // [1, 1, D]
+    position: Tensor, // [1, T + 4, D]
+    blocks: Vec<Block>,
+    norm: LayerNorm,
+    out: Linear,
+    width: i64,
+    /// Mean of the training set's image embeddings, `[1, E]`: a statistic, not trained.
+    pub mean: Tensor,
+    /// Standard deviation of the training set's image embeddings, `[1, E]`: a statistic, not trained.
+    pub std: Tensor,
+}
+
+impl Prior {
+    /// Takes the whole of a prior's file.
+    pub fn new(p: &Params, config: &PriorConfig) -> Self {
+        let width = config.width();
+        let tokens = config.context_length + EXTRA_TOKENS;
+        // Small outputs predict the mean embedding, the best guess of a network that knows nothing.
+        let out = Init::Normal(0.1 * (width as f64).powf(-0.5));
+        let blocks = p / "transformer_blocks";
+        Self {
+            text_states_in: Linear::new(
+                &(p / "encoder_hidden_states_proj"),
+                config.text_width,
+                width,
+            ),
+            text_embedding_in: Linear::new(&(p / "embedding_proj"), config.embedding, width),
+            timestep_in: TimestepEmbedding::new(&(p / "time_embedding"), width, width),
+            noised_in: Linear::new(&(p / "proj_in"), config.embedding, width),
+            query: p.take("prd_embedding", &[1, 1, width], Init::Normal(0.1)),
+            position: p.take(
+                "positional_embedding",
+                &[1, tokens, width],
+                Init::Normal(0.1),
+            ),
+            blocks: (0..config.layers)
+                .map(|n| Block::new(&(&blocks / n), width, config.head_width, config.layers))
+                .collect(),
+            norm: LayerNorm::new(&(p / "norm_out"), width, 1e-5),
+            out: Linear::with_init(
+                &(p / "proj_to_clip_embeddings"),
+                width,
+                config.embedding,
+                out,
+            ),
+            width,
+            mean: p.take("clip_mean", &[1, config.embedding], Init::Zeros),
+            std: p.take("clip_std", &[1, config.embedding], Init::Ones),
+        }
+    }
+
+    /// The clean whitened embedding `[B, E]`, guessed from `noised [B, E]` at `timesteps [B]` and a caption: its
+    /// `text_embedding [B, E]`, `text_states [B, T, text width]` and `mask [B, T]` (bool, true at real tokens).
+    pub fn forward(
+        &self,
+        noised: &Tensor,
+        timesteps: &Tensor,
+        text_embedding: &Tensor,
+        text_states: &Tensor,
+        mask: &Tensor,
+    ) -> Tensor {
+        let kind = noised.kind();
+        let batch = noised.size()[0];
+        let tokens = [
+            self.text_states_in.forward(text_states),
+            self.text_embedding_in.forward(text_embedding).unsqueeze(1),
+            self.timestep_in.forward(timesteps, kind).unsqueeze(1),
+            self.noised_in.forward(noised).unsqueeze(1),
+            self.query.expand([batch, 1, self.width], false),
+        ];
+        let mut x = Tensor::cat(&tokens, 1) + &self.position; // [B, T + 4, D]
+        let hidden = hidden_scores(mask, kind);
+        for (n, block) in self.blocks.iter().enumerate() {
+            // Only the last token is read, so the last block computes no other.
+            let rows = if n + 1 == self.blocks.len() {
+                1
+            } else {
+                x.size()[1]
+            };
+            x = block.forward(&x, rows, &hidden);
+        }
+        self.out.forward(&self.norm.forward(&x.select(1, -1))) // [B, E]
+    }
+
+    /// From CLIP's space to the one that is diffused, in which every channel has mean 0 and deviation 1: `[B, E]`.
+    pub fn whiten(&self, embedding: &Tensor) -> Tensor {
+        (embedding - &self.mean) / &self.std
+    }
+
+    /// The inverse of [`Prior::whiten`]: `[B, E]`.
+    pub fn restore(&self, whitened: &Tensor) -> Tensor {
+        whitened * &self.std + &self.mean
+    }
+}
+
+/// What to add to the scores so that no token sees a later one or the caption's padding: `[B, T] -> [B, 1, S, S]` with
+/// `S = T + 4`.
+fn hidden_scores(mask: &Tensor, kind: Kind) -> Tensor {
+    let (batch, caption) = mask.size2().expect("a caption's mask is [B, T]");
+    let tokens = caption + EXTRA_TOKENS;
+    let later = Tensor::ones([tokens, tokens], (kind, mask.device())).triu(1); // [S, S]
+    let padding = mask
+        .logical_not()
+        .to_kind(kind)
+        .constant_pad_nd([0, EXTRA_TOKENS]); // [B, S]
+    (later + padding.view([batch, 1, 1, tokens])) * HIDDEN
+}
