@@ -1,0 +1,139 @@
+//! What can be wrong with a checkpoint, one clear sentence each.
+
+use std::fmt;
+
+use crate::pickle::PickleError;
+use crate::safetensors::HeaderError;
+
+/// Why a model could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The file or folder.
+        path: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A safetensors file's header is damaged or lies.
+    #[error("{file} is not a sound safetensors file: {problem}")]
+    Safetensors {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        problem: HeaderError,
+    },
+    /// A PyTorch file is damaged, or holds more than tensors.
+    #[error("{file} cannot be read as a PyTorch state dict: {problem}")]
+    Pickle {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        problem: PickleError,
+    },
+    /// The tensors are not those of the model.
+    #[error("{file} does not fit {model}: {problems}")]
+    Tensors {
+        /// The file, or the folder of a checkpoint in several files.
+        file: String,
+        /// The model that was to be made, with its article.
+        model: String,
+        /// Everything that is wrong.
+        problems: Box<Problems>,
+    },
+    /// A tensor could not be put on its device.
+    #[error("tensor {tensor} of {file} cannot be put on {device}: {message}")]
+    Place {
+        /// The file.
+        file: String,
+        /// The tensor.
+        tensor: String,
+        /// The device.
+        device: String,
+        /// libtorch's reason.
+        message: String,
+    },
+    /// A tensor cannot be written as asked.
+    #[error("tensor {tensor} cannot be written to {file}: {reason}")]
+    Save {
+        /// The file.
+        file: String,
+        /// The tensor.
+        tensor: String,
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl fmt::Display,
+    ) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_string();
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
+    }
+}
+
+/// Everything that sets a checkpoint's tensors apart from those that its model wants.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Problems {
+    /// Wanted, and not in the file.
+    pub missing: Vec<String>,
+    /// In the file, and wanted by nothing.
+    pub unused: Vec<String>,
+    /// `(name, shape in the file, shape wanted)`
+    pub misshapen: Vec<(String, Vec<i64>, Vec<i64>)>,
+    /// `(name, type in the file)` where a floating-point type is wanted.
+    pub mistyped: Vec<(String, &'static str)>,
+    /// In the checkpoint more than once.
+    pub duplicate: Vec<String>,
+}
+
+impl Problems {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// As many names of one kind of problem as a sentence bears; the rest is counted.
+const NAMED: usize = 8;
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let misshapen = |(name, found, wanted): &(String, Vec<i64>, Vec<i64>)| {
+            format!("{name} is {found:?} where {wanted:?} is wanted")
+        };
+        let mistyped = |(name, found): &(String, &str)| {
+            format!("{name} is {found} where a float is wanted")
+        };
+        let parts = [
+            list("missing", &self.missing, String::clone),
+            list("unused", &self.unused, String::clone),
+            list("of another shape", &self.misshapen, misshapen),
+            list("of another type", &self.mistyped, mistyped),
+            list("duplicate", &self.duplicate, String::clone),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        f.write_str(&parts.join("; "))
+    }
+}
+
+fn list<T>(what: &str, items: &[T], sentence: impl Fn(&T) -> String) -> Option<String> {
+    let count = items.len();
+    let mut named: Vec<String> = items.iter().take(NAMED).map(sentence).collect();
+    if count > NAMED {
+        named.push(format!("and {} more", count - NAMED));
+    }
+    let noun = if count == 1 { "tensor" } else { "tensors" };
+    (count > 0).then(|| format!("{count} {noun} {what} ({})", named.join(", ")))
+}

@@ -1,0 +1,167 @@
+//! A tensor that lies in a file, before anybody has asked for it.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use tch::{Device, Kind, Tensor};
+
+use crate::Error;
+
+/// A type of number as a file names it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Dtype {
+    /// Its name in safetensors files.
+    pub name: &'static str,
+    /// The size of one number.
+    pub bits: usize,
+    /// What libtorch calls it, where tch knows it.
+    pub kind: Option<Kind>,
+}
+
+const DTYPES: [Dtype; 22] = {
+    const fn dtype(name: &'static str, bits: usize, kind: Option<Kind>) -> Dtype {
+        Dtype { name, bits, kind }
+    }
+    [
+        dtype("F32", 32, Some(Kind::Float)),
+        dtype("F16", 16, Some(Kind::Half)),
+        dtype("BF16", 16, Some(Kind::BFloat16)),
+        dtype("F64", 64, Some(Kind::Double)),
+        dtype("I64", 64, Some(Kind::Int64)),
+        dtype("I32", 32, Some(Kind::Int)),
+        dtype("I16", 16, Some(Kind::Int16)),
+        dtype("I8", 8, Some(Kind::Int8)),
+        dtype("U8", 8, Some(Kind::Uint8)),
+        dtype("BOOL", 8, Some(Kind::Bool)),
+        dtype("U64", 64, None),
+        dtype("U32", 32, None),
+        dtype("U16", 16, None),
+        dtype("C64", 64, None),
+        dtype("F8_E4M3", 8, None),
+        dtype("F8_E5M2", 8, None),
+        dtype("F8_E4M3FNUZ", 8, None),
+        dtype("F8_E5M2FNUZ", 8, None),
+        dtype("F8_E8M0", 8, None),
+        dtype("F6_E2M3", 6, None),
+        dtype("F6_E3M2", 6, None),
+        dtype("F4", 4, None),
+    ]
+};
+
+impl Dtype {
+    /// The type that safetensors calls `name`.
+    pub fn named(name: &str) -> Option<Self> {
+        DTYPES.into_iter().find(|dtype| dtype.name == name)
+    }
+
+    /// The type that libtorch calls `kind`.
+    pub fn of(kind: Kind) -> Option<Self> {
+        DTYPES.into_iter().find(|dtype| dtype.kind == Some(kind))
+    }
+
+    /// The kind of a floating-point type that computes.
+    pub fn float(self) -> Option<Kind> {
+        let float = |kind: &Kind| {
+            matches!(
+                kind,
+                Kind::Float | Kind::Half | Kind::BFloat16 | Kind::Double
+            )
+        };
+        self.kind.filter(float)
+    }
+}
+
+/// The bytes of one file, as a tensor `[length]` of u8.
+///
+/// A file on disk is mapped privately by libtorch: tensors made from it share its pages, keep the mapping alive for as
+/// long as they live, and a write to one stays in this process. The file must not be cut short meanwhile; replacing it
+/// by renaming another over it, as everything in this crate does, leaves the old one whole.
+pub(crate) struct Blob {
+    /// The file's name, for messages.
+    pub name: String,
+    bytes: Tensor,
+}
+
+impl Blob {
+    /// Maps the file at `path`.
+    pub fn map(path: &Path) -> Result<Self, Error> {
+        let name = path.display().to_string();
+        let metadata = std::fs::metadata(path).map_err(Error::io("read", &name))?;
+        if !metadata.is_file() {
+            let kind = std::io::Error::other("it is not a plain file");
+            return Err(Error::io("read", &name)(kind));
+        }
+        // Opening says why a file may not be read better than libtorch does.
+        std::fs::File::open(path).map_err(Error::io("read", &name))?;
+        let options = (Kind::Uint8, Device::Cpu);
+        let bytes = match path.to_str() {
+            _ if metadata.len() == 0 => Tensor::empty([0], options),
+            Some(path) => Tensor::f_from_file(path, false, metadata.len() as i64, options)
+                .map_err(|error| {
+                    Error::io("map", &name)(std::io::Error::other(error.to_string()))
+                })?,
+            None => Tensor::from_slice(&std::fs::read(path).map_err(Error::io("read", &name))?),
+        };
+        Ok(Self { name, bytes })
+    }
+
+    /// A copy of bytes that are in memory.
+    pub fn copied(name: String, bytes: &[u8]) -> Self {
+        let bytes = Tensor::from_slice(bytes);
+        Self { name, bytes }
+    }
+
+    /// The file's length.
+    pub fn len(&self) -> usize {
+        self.bytes.size()[0] as usize
+    }
+
+    /// A copy of `length` bytes from `start` on, which must be within the file.
+    pub fn read(&self, start: usize, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        let part = self.bytes.narrow(0, start as i64, length as i64);
+        part.copy_data_u8(&mut bytes, length);
+        bytes
+    }
+}
+
+/// One tensor of a file.
+pub(crate) struct Stored {
+    /// Its name in the file.
+    pub name: String,
+    /// Its type in the file.
+    pub dtype: Dtype,
+    /// Its shape.
+    pub shape: Vec<i64>,
+    /// Its strides in numbers, where it is not contiguous.
+    pub strides: Option<Vec<i64>>,
+    /// The file.
+    pub blob: Rc<Blob>,
+    /// Where its first number lies in the file, checked against the file's length.
+    pub start: usize,
+    /// How many bytes from there on belong to it, a whole number of numbers.
+    pub length: usize,
+}
+
+impl Stored {
+    /// The tensor in the file's kind: the file's own pages where they are aligned, a copy where not. `None` if
+    /// libtorch has no such kind.
+    pub fn tensor(&self) -> Option<Tensor> {
+        let kind = self.dtype.kind?;
+        let bytes = self
+            .blob
+            .bytes
+            .narrow(0, self.start as i64, self.length as i64);
+        let aligned = self.start.is_multiple_of(kind.elt_size_in_bytes());
+        let bytes = if aligned { bytes } else { bytes.copy() };
+        let flat = match kind {
+            // A byte other than 0 and 1 is no bool; this makes it one.
+            Kind::Bool => bytes.ne(0),
+            _ => bytes.view_dtype(kind),
+        };
+        Some(match &self.strides {
+            Some(strides) => flat.as_strided(&self.shape, strides, None),
+            None => flat.view(&self.shape[..]),
+        })
+    }
+}
