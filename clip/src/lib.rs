@@ -1,12 +1,20 @@
 //! CLIP: a tokenizer, a text transformer and a vision transformer with one embedding space.
 //!
-//! Modules in reading order: [`transformer`] is what both encoders stack, [`text`] and [`vision`] are the encoders,
-//! in the names and with the arithmetic of transformers' `CLIPTextModelWithProjection` and
-//! `CLIPVisionModelWithProjection`.
+//! Modules in reading order: [`tokenizer`] makes tokens of captions; [`transformer`] is what both encoders stack;
+//! [`text`] and [`vision`] are the encoders, in the names and with the arithmetic of transformers'
+//! `CLIPTextModelWithProjection` and `CLIPVisionModelWithProjection`; [`bpe_training`] makes a new vocabulary.
 
+pub mod bpe_training;
+mod bytes;
 pub mod text;
+pub mod tokenizer;
+mod tokenizer_files;
 pub mod transformer;
+mod unwinding;
 pub mod vision;
+mod words;
 
 pub use text::{TextConfig, TextEncoder, TextEncoding};
+pub use tokenizer::{Tokenizer, TokenizerError, TokenizerFiles, Tokens};
 pub use vision::{VisionConfig, VisionEncoder};
+pub use words::words;

@@ -1,0 +1,243 @@
+//! Captions as tokens: CLIP's byte-level BPE, its marks around every caption, and padding to one length.
+
+use std::collections::HashSet;
+
+use tch::Tensor;
+use thiserror::Error;
+
+use crate::tokenizer_files::{Specials, build};
+use crate::unwinding::caught;
+use crate::words::words;
+
+/// The contents of a tokenizer's files; either `tokenizer.json` or both of `vocab.json` and `merges.txt` are needed.
+#[derive(Clone, Copy, Default)]
+pub struct TokenizerFiles<'a> {
+    /// `tokenizer.json`, which is preferred to the two older files.
+    pub tokenizer_json: Option<&'a [u8]>,
+    /// `vocab.json`: every token and its number.
+    pub vocab_json: Option<&'a [u8]>,
+    /// `merges.txt`: pairs of tokens, the first merged first.
+    pub merges_txt: Option<&'a [u8]>,
+    /// `tokenizer_config.json`: the context length and the special tokens.
+    pub tokenizer_config: Option<&'a [u8]>,
+    /// `special_tokens_map.json`: the special tokens again.
+    pub special_tokens_map: Option<&'a [u8]>,
+    /// `words.txt`: the words that the captions of the model's training had, one a line; our own models have it.
+    pub words_txt: Option<&'a [u8]>,
+}
+
+/// Why there is no tokenizer, or no tokens.
+#[derive(Debug, Error)]
+pub enum TokenizerError {
+    /// Too few files.
+    #[error("the tokenizer has neither tokenizer.json nor both vocab.json and merges.txt")]
+    NoVocabulary,
+    /// A file that cannot be read for what it should be.
+    #[error("{file} is not what a CLIP tokenizer needs: {problem}")]
+    File {
+        /// The file's name.
+        file: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A special token without a number.
+    #[error("the tokenizer's {role} token {token:?} is not in its vocabulary ({file})")]
+    NoSuchToken {
+        /// The file that holds the vocabulary.
+        file: &'static str,
+        /// What the token is for.
+        role: &'static str,
+        /// The token.
+        token: String,
+    },
+    /// No context length in the files and none given.
+    #[error(
+        "tokenizer_config.json names no usable model_max_length, and no other context length was given"
+    )]
+    NoContextLength,
+    /// A context with no room for the start and the end.
+    #[error("a context length of {0} tokens is outside 2 to 65536")]
+    ContextLength(usize),
+    /// A caption that the tokenizer cannot split.
+    #[error("the caption {caption:?} cannot be split into tokens: {problem}")]
+    Caption {
+        /// The caption.
+        caption: String,
+        /// What the tokenizer said.
+        problem: String,
+    },
+}
+
+/// Captions as tokens, all padded to the context length.
+#[derive(Debug)]
+pub struct Tokens {
+    /// The tokens' numbers, `[B, T]` (i64).
+    pub ids: Tensor,
+    /// True for the start, the caption and the end, false for padding, `[B, T]` (bool).
+    pub mask: Tensor,
+    /// For each caption, the words that did not fit.
+    pub cut_off: Vec<Option<String>>,
+}
+
+/// The longest context that is believed; files write absurd numbers for "no limit".
+const LONGEST_CONTEXT: usize = 65536;
+
+/// CLIP's tokenizer (CLIP, section 2.4; rules as in transformers' `CLIPTokenizer`).
+pub struct Tokenizer {
+    tokenizer: tokenizers::Tokenizer,
+    start: i64,
+    end: i64,
+    pad: i64,
+    context_length: Option<usize>,
+    words: Option<HashSet<String>>,
+}
+
+impl Tokenizer {
+    /// Reads a tokenizer from its files' contents. Whatever `tokenizer.json` says, the rules for splitting are CLIP's:
+    /// composed characters, single spaces, lower case, runs of letters.
+    pub fn from_files(files: &TokenizerFiles) -> Result<Self, TokenizerError> {
+        let specials = Specials::read(files)?;
+        let file = if files.tokenizer_json.is_some() {
+            "tokenizer.json"
+        } else {
+            "vocab.json"
+        };
+        let tokenizer = caught(|| build(files, &specials)).unwrap_or_else(|panic| {
+            Err(TokenizerError::File {
+                file,
+                problem: format!("reading it failed inside the tokenizer ({panic})"),
+            })
+        })?;
+        let number = |role, token: &tokenizers::AddedToken| {
+            let unknown = || TokenizerError::NoSuchToken {
+                file,
+                role,
+                token: token.content.clone(),
+            };
+            tokenizer
+                .token_to_id(&token.content)
+                .map(i64::from)
+                .ok_or_else(unknown)
+        };
+        let (start, end) = (
+            number("start", &specials.start)?,
+            number("end", &specials.end)?,
+        );
+        let pad = number("padding", &specials.pad)?;
+        let words = files.words_txt.map(|bytes| {
+            let text = std::str::from_utf8(bytes).map_err(|problem| TokenizerError::File {
+                file: "words.txt",
+                problem: problem.to_string(),
+            })?;
+            Ok(text.lines().map(str::to_owned).collect())
+        });
+        let context_length = specials
+            .context_length
+            .filter(|length| (2..=LONGEST_CONTEXT).contains(length));
+        Ok(Self {
+            start,
+            end,
+            pad,
+            context_length,
+            words: words.transpose()?,
+            tokenizer,
+        })
+    }
+
+    /// Uses this context length instead of the files'.
+    pub fn with_context_length(mut self, length: usize) -> Result<Self, TokenizerError> {
+        if !(2..=LONGEST_CONTEXT).contains(&length) {
+            return Err(TokenizerError::ContextLength(length));
+        }
+        self.context_length = Some(length);
+        Ok(self)
+    }
+
+    /// T, to which captions are padded and cut; none where the files name no believable one.
+    pub fn context_length(&self) -> Option<usize> {
+        self.context_length
+    }
+
+    /// One more than the highest token's number: a text encoder needs an embedding for each.
+    pub fn vocab_size(&self) -> usize {
+        self.tokenizer
+            .get_vocab(true)
+            .into_values()
+            .max()
+            .map_or(0, |highest| highest as usize + 1)
+    }
+
+    /// The number of the token that fills up captions.
+    pub fn pad_token_id(&self) -> i64 {
+        self.pad
+    }
+
+    /// The number of the token that ends captions.
+    pub fn end_token_id(&self) -> i64 {
+        self.end
+    }
+
+    /// Captions `[B]` to tokens `[B, T]`: start, caption, end, padding. A caption that is too long loses its last words
+    /// and keeps the end. The empty caption is start and end alone.
+    pub fn encode(&self, captions: &[impl AsRef<str>]) -> Result<Tokens, TokenizerError> {
+        let length = self.context_length.ok_or(TokenizerError::NoContextLength)?;
+        let mut ids = Vec::with_capacity(captions.len() * length);
+        let mut mask = Vec::with_capacity(captions.len() * length);
+        let mut cut_off = Vec::with_capacity(captions.len());
+        for caption in captions {
+            let caption = caption.as_ref();
+            let encoding = self.split(caption)?;
+            let kept = encoding.len().min(length - 2);
+            ids.push(self.start);
+            ids.extend(encoding.get_ids()[..kept].iter().map(|&id| i64::from(id)));
+            ids.push(self.end);
+            ids.extend(std::iter::repeat_n(self.pad, length - 2 - kept));
+            mask.extend((0..length).map(|place| place < kept + 2));
+            cut_off.push((kept < encoding.len()).then(|| lost_words(caption, &encoding, kept)));
+        }
+        let shape = [captions.len() as i64, length as i64];
+        Ok(Tokens {
+            ids: Tensor::from_slice(&ids).view(shape),
+            mask: Tensor::from_slice(&mask).view(shape),
+            cut_off,
+        })
+    }
+
+    /// The caption's words that no caption of the model's training had, each once; none where the model does not say
+    /// which it had.
+    pub fn unknown_words(&self, caption: &str) -> Vec<String> {
+        let Some(known) = &self.words else {
+            return Vec::new();
+        };
+        let mut named = HashSet::new();
+        words(caption)
+            .into_iter()
+            .filter(|word| !known.contains(word) && named.insert(word.clone()))
+            .collect()
+    }
+
+    fn split(&self, caption: &str) -> Result<tokenizers::Encoding, TokenizerError> {
+        let failed = |problem: String| TokenizerError::Caption {
+            caption: caption.to_owned(),
+            problem,
+        };
+        match caught(|| self.tokenizer.encode(caption, false)) {
+            Ok(encoding) => encoding.map_err(|problem| failed(problem.to_string())),
+            Err(panic) => Err(failed(panic)),
+        }
+    }
+}
+
+/// The caption from the word on that token `kept` belongs to.
+fn lost_words(caption: &str, encoding: &tokenizers::Encoding, kept: usize) -> String {
+    let numbers = encoding.get_word_ids();
+    let first = numbers[..kept]
+        .iter()
+        .rposition(|number| *number != numbers[kept])
+        .map_or(0, |before| before + 1);
+    let mut start = encoding.get_offsets()[first].0;
+    while !caption.is_char_boundary(start) {
+        start -= 1; // a token can begin inside a character
+    }
+    caption[start..].trim().to_owned()
+}

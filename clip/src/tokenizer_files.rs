@@ -1,0 +1,228 @@
+//! What a tokenizer's files say.
+
+use serde_json::{Map, Value};
+use tokenizers::models::bpe::{BPE, Vocab};
+use tokenizers::{AddedToken, ModelWrapper};
+
+use crate::tokenizer::{TokenizerError, TokenizerFiles};
+use crate::words::{END, START, normalizer, pre_tokenizer};
+
+/// The special tokens and the context length.
+pub(crate) struct Specials {
+    pub(crate) start: AddedToken,
+    pub(crate) end: AddedToken,
+    pub(crate) pad: AddedToken,
+    pub(crate) context_length: Option<usize>,
+    unknown: AddedToken,
+    /// The list that newer files have of every token outside the merges, in the order of their numbers.
+    others: Vec<AddedToken>,
+}
+
+impl Specials {
+    /// `special_tokens_map.json` wins over `tokenizer_config.json`, unless the latter lists all added tokens itself.
+    pub(crate) fn read(files: &TokenizerFiles) -> Result<Self, TokenizerError> {
+        let config = object("tokenizer_config.json", files.tokenizer_config)?;
+        let map = object("special_tokens_map.json", files.special_tokens_map)?;
+        let mut others = Vec::new();
+        if let Some(list) = config
+            .get("added_tokens_decoder")
+            .and_then(Value::as_object)
+        {
+            others = list
+                .iter()
+                .filter_map(|(number, token)| Some((number.parse::<u32>().ok()?, token)))
+                .collect();
+            others.sort_by_key(|(number, _)| *number);
+        }
+        let others = others
+            .into_iter()
+            .filter_map(|(_, token)| added_token(token))
+            .collect::<Vec<_>>();
+        let token = |key: &str, default: &str| {
+            let newer = if others.is_empty() {
+                map.get(key)
+            } else {
+                None
+            };
+            let named = newer
+                .or_else(|| config.get(key))
+                .filter(|value| !value.is_null());
+            let problem = || TokenizerError::File {
+                file: if newer.is_some() {
+                    "special_tokens_map.json"
+                } else {
+                    "tokenizer_config.json"
+                },
+                problem: format!("its {key} is no token"),
+            };
+            let token = named.map_or_else(
+                || Ok(plain(default)),
+                |value| added_token(value).ok_or_else(problem),
+            )?;
+            let listed = others.iter().find(|other| other.content == token.content);
+            Ok(listed.cloned().unwrap_or(token).special(true))
+        };
+        let length = config
+            .get("model_max_length")
+            .or_else(|| config.get("max_len"))
+            .and_then(Value::as_f64);
+        Ok(Self {
+            start: token("bos_token", START)?,
+            end: token("eos_token", END)?,
+            pad: token("pad_token", END)?,
+            unknown: token("unk_token", END)?,
+            context_length: length
+                .filter(|length| (0.0..1e9).contains(length))
+                .map(|length| length as usize),
+            others,
+        })
+    }
+
+    /// Every special token once; where two roles give one token different properties, the last counts.
+    fn all(&self) -> Vec<AddedToken> {
+        let mut tokens: Vec<AddedToken> = Vec::new();
+        let named = [&self.start, &self.end, &self.unknown, &self.pad];
+        for token in self.others.iter().chain(named) {
+            tokens.retain(|earlier| earlier.content != token.content);
+            tokens.push(token.clone());
+        }
+        tokens
+    }
+}
+
+/// A token as a plain string or with its properties.
+fn added_token(value: &Value) -> Option<AddedToken> {
+    let content = value
+        .as_str()
+        .or_else(|| value.get("content")?.as_str())
+        .filter(|content| !content.is_empty())?;
+    let is = |key| value.get(key).and_then(Value::as_bool);
+    let special = is("special").unwrap_or(true);
+    Some(
+        AddedToken::from(content, special)
+            .single_word(is("single_word").unwrap_or(false))
+            .lstrip(is("lstrip").unwrap_or(false))
+            .rstrip(is("rstrip").unwrap_or(false))
+            .normalized(is("normalized").unwrap_or(!special)),
+    )
+}
+
+fn plain(content: &str) -> AddedToken {
+    AddedToken::from(content, true)
+}
+
+fn object(file: &'static str, bytes: Option<&[u8]>) -> Result<Map<String, Value>, TokenizerError> {
+    bytes.map_or_else(|| Ok(Map::new()), |bytes| json(file, bytes))
+}
+
+fn json<T: serde::de::DeserializeOwned>(
+    file: &'static str,
+    bytes: &[u8],
+) -> Result<T, TokenizerError> {
+    serde_json::from_slice(bytes).map_err(|problem| TokenizerError::File {
+        file,
+        problem: problem.to_string(),
+    })
+}
+
+/// The tokenizer with CLIP's rules around the files' vocabulary.
+pub(crate) fn build(
+    files: &TokenizerFiles,
+    specials: &Specials,
+) -> Result<tokenizers::Tokenizer, TokenizerError> {
+    let mut tokenizer = match (files.tokenizer_json, files.vocab_json, files.merges_txt) {
+        (Some(bytes), _, _) => tokenizer_json(bytes, specials)?,
+        (None, Some(vocab), Some(merges)) => vocab_and_merges(vocab, merges, specials)?,
+        _ => return Err(TokenizerError::NoVocabulary),
+    };
+    tokenizer.with_normalizer(Some(normalizer()));
+    tokenizer.with_pre_tokenizer(Some(pre_tokenizer()));
+    tokenizer.add_special_tokens(&specials.all());
+    Ok(tokenizer)
+}
+
+/// The older pair of files.
+fn vocab_and_merges(
+    vocab: &[u8],
+    merges: &[u8],
+    specials: &Specials,
+) -> Result<tokenizers::Tokenizer, TokenizerError> {
+    let vocab: Vocab = json("vocab.json", vocab)?;
+    for (role, token) in [
+        ("start", &specials.start),
+        ("end", &specials.end),
+        ("padding", &specials.pad),
+    ] {
+        if !vocab.contains_key(&token.content) {
+            let token = token.content.clone();
+            return Err(TokenizerError::NoSuchToken {
+                file: "vocab.json",
+                role,
+                token,
+            });
+        }
+    }
+    let problem = |problem: String| TokenizerError::File {
+        file: "merges.txt",
+        problem,
+    };
+    let text = std::str::from_utf8(merges).map_err(|error| problem(error.to_string()))?;
+    let mut pairs = Vec::new();
+    for (number, line) in text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.starts_with("#version") && !line.is_empty())
+    {
+        let pair = line
+            .split_once(' ')
+            .filter(|(_, right)| !right.contains(' '));
+        let (left, right) =
+            pair.ok_or_else(|| problem(format!("line {} is no pair of tokens", number + 1)))?;
+        pairs.push((left.to_owned(), right.to_owned()));
+    }
+    let model = BPE::builder()
+        .vocab_and_merges(vocab, pairs)
+        .unk_token(specials.unknown.content.clone())
+        .end_of_word_suffix("</w>".to_owned())
+        .build();
+    Ok(tokenizers::Tokenizer::new(
+        model.map_err(|error| problem(error.to_string()))?,
+    ))
+}
+
+/// The newer single file, of which the vocabulary, the merges and the added tokens count.
+fn tokenizer_json(
+    bytes: &[u8],
+    specials: &Specials,
+) -> Result<tokenizers::Tokenizer, TokenizerError> {
+    let problem = |problem: String| TokenizerError::File {
+        file: "tokenizer.json",
+        problem,
+    };
+    let mut tokenizer =
+        tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| problem(error.to_string()))?;
+    let ModelWrapper::BPE(mut model) = tokenizer.get_model().clone() else {
+        return Err(problem("its model is not a BPE".to_owned()));
+    };
+    if model.end_of_word_suffix.as_deref() != Some("</w>") {
+        return Err(problem(format!(
+            "its words end in {:?} instead of \"</w>\"",
+            model.end_of_word_suffix
+        )));
+    }
+    model.unk_token = Some(specials.unknown.content.clone());
+    (
+        model.dropout,
+        model.fuse_unk,
+        model.byte_fallback,
+        model.ignore_merges,
+    ) = (None, false, false, false);
+    model.continuing_subword_prefix = None;
+    tokenizer.with_model(model);
+    // The caller cuts, marks and pads.
+    tokenizer.with_padding(None);
+    tokenizer
+        .with_truncation(None)
+        .map_err(|error| problem(error.to_string()))?;
+    Ok(tokenizer)
+}
