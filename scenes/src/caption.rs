@@ -1,0 +1,316 @@
+//! What is said of a picture: part of what it shows, in plain English.
+
+use noise::Generator;
+use serde::{Deserialize, Serialize};
+
+use crate::chance::Chance;
+use crate::labels::{Colour, Ground, Labels, Place, Relation, Second, Size, Sky, Style, Thing};
+use crate::words;
+
+/// A caption and what it says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caption {
+    /// The words, in lower case and without a full stop; at most 22 of them.
+    pub text: String,
+    /// The labels that the words name.
+    pub mentioned: Mentioned,
+}
+
+/// The labels that a caption names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Mentioned {
+    /// The thing.
+    pub thing: Option<Thing>,
+    /// The thing's colour.
+    pub colour: Option<Colour>,
+    /// The thing's size.
+    pub size: Option<Size>,
+    /// The thing's place.
+    pub place: Option<Place>,
+    /// The sky.
+    pub sky: Option<Sky>,
+    /// The ground.
+    pub ground: Option<Ground>,
+    /// The drawing style.
+    pub style: Option<Style>,
+    /// The second thing.
+    pub second: Option<MentionedSecond>,
+}
+
+/// What a caption says of a second thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct MentionedSecond {
+    /// What it is.
+    pub thing: Thing,
+    /// Its colour.
+    pub colour: Option<Colour>,
+    /// Where the first thing is, seen from it.
+    pub relation: Relation,
+}
+
+/// Something that a caption can mention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Aspect {
+    /// The thing.
+    Thing,
+    /// The thing's colour.
+    Colour,
+    /// The thing's size.
+    Size,
+    /// The thing's place.
+    Place,
+    /// The sky.
+    Sky,
+    /// The ground.
+    Ground,
+    /// The drawing style.
+    Style,
+    /// The second thing and the relation to it.
+    Second,
+    /// The second thing's colour.
+    SecondColour,
+}
+
+/// What a caption's writer knows of a scene.
+pub(crate) struct Told {
+    pub labels: Labels,
+    /// Whether the reserved templates are to be used, and only they.
+    pub reserved: bool,
+    /// Whether the thing is on the ground rather than over it.
+    pub on: bool,
+}
+
+impl Aspect {
+    /// The sets of aspects, each sorted, that the captions of one thing can mention: in
+    /// evaluation scenes (`reserved` true) or in all others.
+    pub fn offered(reserved: bool) -> Vec<Vec<Self>> {
+        let list = if reserved {
+            words::RESERVED
+        } else {
+            words::TEMPLATES
+        };
+        let mut offered: Vec<_> = list.iter().map(|template| aspects(template)).collect();
+        offered.sort();
+        offered.dedup();
+        offered
+    }
+}
+
+impl Caption {
+    pub(crate) fn write(told: &Told, generator: &mut Generator) -> Self {
+        let pair = told.labels.second.is_some() && generator.chance(0.6);
+        let template = generator.pick(templates(told.reserved, pair));
+        fill(template, told, generator)
+    }
+
+    pub(crate) fn write_about(
+        told: &Told,
+        asked: &[Aspect],
+        generator: &mut Generator,
+    ) -> Option<Self> {
+        let mut asked = asked.to_vec();
+        asked.sort();
+        asked.dedup();
+        let pair = asked.contains(&Aspect::Second);
+        if pair && told.labels.second.is_none() {
+            return None;
+        }
+        let fitting = templates(told.reserved, pair).iter().copied();
+        let fitting: Vec<_> = fitting
+            .filter(|template| aspects(template) == asked)
+            .collect();
+        (!fitting.is_empty()).then(|| fill(generator.pick(&fitting), told, generator))
+    }
+}
+
+impl Mentioned {
+    /// Whether the caption is true of a picture with these labels, told in the widest sense: a
+    /// caption of one thing may mean the second thing too (which is small, and at no named
+    /// place), and a relation may be told from either end. Contrastive training masks such a
+    /// picture from the caption's negatives.
+    pub fn describes(&self, labels: &Labels) -> bool {
+        let scenery = fits(self.sky, labels.sky)
+            && fits(self.ground, labels.ground)
+            && fits(self.style, labels.style);
+        scenery && (self.describes_first(labels) || self.describes_second(labels))
+    }
+
+    fn describes_first(&self, labels: &Labels) -> bool {
+        let told = self
+            .second
+            .is_none_or(|told| labels.second.is_some_and(|second| told.fits(second)));
+        told && fits(self.thing, labels.thing)
+            && fits(self.colour, labels.colour)
+            && fits(self.size, labels.size)
+            && fits(self.place, labels.place)
+    }
+
+    /// Whether the caption is true of the picture told from its second thing.
+    fn describes_second(&self, labels: &Labels) -> bool {
+        let Some(second) = labels.second else {
+            return false;
+        };
+        let first = Second {
+            thing: labels.thing,
+            colour: labels.colour,
+            relation: second.relation.inverse(),
+        };
+        self.second.is_none_or(|told| told.fits(first))
+            && fits(self.thing, second.thing)
+            && fits(self.colour, second.colour)
+            && fits(self.size, Size::Small)
+    }
+}
+
+impl MentionedSecond {
+    fn fits(&self, second: Second) -> bool {
+        self.thing == second.thing
+            && self.relation == second.relation
+            && fits(self.colour, second.colour)
+    }
+}
+
+/// Whether what is said, if anything is, is what is shown.
+fn fits<T: PartialEq>(said: Option<T>, shown: T) -> bool {
+    said.is_none_or(|said| said == shown)
+}
+
+fn templates(reserved: bool, pair: bool) -> &'static [&'static str] {
+    match (reserved, pair) {
+        (false, false) => words::TEMPLATES,
+        (false, true) => words::PAIR_TEMPLATES,
+        (true, false) => words::RESERVED,
+        (true, true) => words::RESERVED_PAIRS,
+    }
+}
+
+/// The template as text and slots by turns, text first.
+fn parts(template: &'static str) -> impl Iterator<Item = (bool, &'static str)> {
+    let pieces = template.split(['{', '}']).enumerate();
+    pieces.map(|(index, piece)| (index % 2 == 1, piece))
+}
+
+/// What a template mentions, sorted.
+fn aspects(template: &'static str) -> Vec<Aspect> {
+    let slots = parts(template)
+        .filter(|&(slot, _)| slot)
+        .map(|(_, slot)| slot);
+    let mut found: Vec<_> = slots.flat_map(slot_aspects).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+fn slot_aspects(slot: &'static str) -> Vec<Aspect> {
+    let second = slot.ends_with("second");
+    let words = slot.split(' ').filter_map(move |word| match word {
+        "thing" => Some(Aspect::Thing),
+        "colour" if second => Some(Aspect::SecondColour),
+        "colour" => Some(Aspect::Colour),
+        "size" => Some(Aspect::Size),
+        "place" => Some(Aspect::Place),
+        "sky" => Some(Aspect::Sky),
+        "ground" => Some(Aspect::Ground),
+        "style" => Some(Aspect::Style),
+        "second" => Some(Aspect::Second),
+        _ => None,
+    });
+    words.collect()
+}
+
+fn fill(template: &'static str, told: &Told, generator: &mut Generator) -> Caption {
+    let mut text = String::new();
+    for (slot, piece) in parts(template) {
+        if slot {
+            text.push_str(&fill_slot(piece, told, generator));
+        } else {
+            text.push_str(piece);
+        }
+    }
+    let labels = &told.labels;
+    let found = aspects(template);
+    let says = |aspect| found.contains(&aspect);
+    let second = labels.second.filter(|_| says(Aspect::Second));
+    let mentioned = Mentioned {
+        thing: says(Aspect::Thing).then_some(labels.thing),
+        colour: says(Aspect::Colour).then_some(labels.colour),
+        size: says(Aspect::Size).then_some(labels.size),
+        place: says(Aspect::Place).then_some(labels.place),
+        sky: says(Aspect::Sky).then_some(labels.sky),
+        ground: says(Aspect::Ground).then_some(labels.ground),
+        style: says(Aspect::Style).then_some(labels.style),
+        second: second.map(|second| MentionedSecond {
+            thing: second.thing,
+            colour: says(Aspect::SecondColour).then_some(second.colour),
+            relation: second.relation,
+        }),
+    };
+    Caption { text, mentioned }
+}
+
+fn fill_slot(slot: &str, told: &Told, g: &mut Generator) -> String {
+    let labels = &told.labels;
+    let scenery = match slot {
+        "place" => words::place(labels.place),
+        "sky" => words::sky(labels.sky),
+        "sky noun" => words::sky_noun(labels.sky),
+        "ground" => words::ground(labels.ground, told.on),
+        "ground noun" => words::ground_noun(labels.ground),
+        "style of" => words::style_of(labels.style),
+        "style in" => words::style_in(labels.style),
+        "relation" => words::relation(second(labels).relation),
+        _ => return noun_phrase(slot, labels, g),
+    };
+    g.pick(scenery).to_owned()
+}
+
+/// Such as "a small red house" for `size colour thing`.
+fn noun_phrase(slot: &str, labels: &Labels, g: &mut Generator) -> String {
+    let of_second = slot.ends_with("second");
+    let mut article = true;
+    let mut phrase: Vec<&str> = Vec::new();
+    for word in slot.split(' ') {
+        match word {
+            "bare" => article = false,
+            "the" => {
+                article = false;
+                phrase.push("the");
+            }
+            "size" => phrase.push(g.pick(words::size(labels.size))),
+            "colour" => {
+                let colour = if of_second {
+                    second(labels).colour
+                } else {
+                    labels.colour
+                };
+                phrase.push(usual(words::colour(colour), g));
+            }
+            "thing" => phrase.push(usual(words::thing(labels.thing), g)),
+            "second" => phrase.push(usual(words::thing(second(labels).thing), g)),
+            _ => unreachable!("templates have no slot {slot}"),
+        }
+    }
+    let phrase = phrase.join(" ");
+    // "the house is red": an adjective alone takes no article.
+    let adjective = !of_second && !slot.ends_with("thing");
+    match phrase.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        _ if adjective || !article => phrase,
+        true => format!("an {phrase}"),
+        false => format!("a {phrase}"),
+    }
+}
+
+/// The usual word three times in four, else a synonym.
+fn usual(synonyms: &[&'static str], g: &mut Generator) -> &'static str {
+    if g.chance(0.75) {
+        synonyms[0]
+    } else {
+        g.pick(synonyms)
+    }
+}
+
+fn second(labels: &Labels) -> Second {
+    labels
+        .second
+        .expect("templates of two things are for scenes of two things")
+}

@@ -1,0 +1,234 @@
+//! What can be in a picture: the labels, and the pairs that no training picture shows.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! label {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
+
+        impl $name {
+            /// Every value, in the order of [`Self::index`].
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+            /// How many values there are.
+            pub const COUNT: usize = Self::ALL.len();
+
+            /// The value's place in [`Self::ALL`].
+            pub const fn index(self) -> usize {
+                self as usize
+            }
+
+            /// The value's name, as `metadata.jsonl` spells it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(self.name())
+            }
+        }
+    };
+}
+
+label! {
+    /// What a picture is of.
+    Thing {
+        /// A house with a gable, a door and two windows.
+        House = "house",
+        /// A fir of three tiers.
+        Tree = "tree",
+        /// A boat under sail.
+        Boat = "boat",
+        /// A hot-air balloon.
+        Balloon = "balloon",
+        /// A rocket with fins and a flame.
+        Rocket = "rocket",
+        /// A mushroom with spots.
+        Mushroom = "mushroom",
+        /// A fish from the side.
+        Fish = "fish",
+        /// A car from the side.
+        Car = "car",
+        /// A flower on a stem.
+        Flower = "flower",
+        /// An open umbrella.
+        Umbrella = "umbrella",
+        /// A kite with a tail of bows.
+        Kite = "kite",
+        /// A cat that sits.
+        Cat = "cat",
+        /// A cup with a handle.
+        Cup = "cup",
+        /// A butterfly seen from above.
+        Butterfly = "butterfly",
+    }
+}
+
+label! {
+    /// The colour of a thing's body.
+    Colour {
+        /// Red.
+        Red = "red",
+        /// Orange.
+        Orange = "orange",
+        /// Yellow.
+        Yellow = "yellow",
+        /// Green, darker than grass.
+        Green = "green",
+        /// Blue, darker than the sky.
+        Blue = "blue",
+        /// Purple.
+        Purple = "purple",
+        /// Pink, paler than red.
+        Pink = "pink",
+        /// Brown, darker than orange.
+        Brown = "brown",
+    }
+}
+
+label! {
+    /// How large the first thing is.
+    Size {
+        /// About a third of the picture's side.
+        Small = "small",
+        /// More than half of the picture's side.
+        Large = "large",
+    }
+}
+
+label! {
+    /// Where the first thing's centre is.
+    Place {
+        /// In the left third.
+        Left = "left",
+        /// In the middle.
+        Middle = "middle",
+        /// In the right third.
+        Right = "right",
+    }
+}
+
+label! {
+    /// The sky.
+    Sky {
+        /// A blue day.
+        Clear = "clear",
+        /// Gold and coral, with a low sun.
+        Sunset = "sunset",
+        /// Dark, with stars and a moon.
+        Night = "night",
+        /// Grey, with clouds and rain.
+        Rain = "rain",
+    }
+}
+
+label! {
+    /// The ground.
+    Ground {
+        /// A pale green meadow.
+        Grass = "grass",
+        /// A beach.
+        Sand = "sand",
+        /// Snow.
+        Snow = "snow",
+        /// Water with waves; what cannot swim stands on a raft.
+        Sea = "sea",
+    }
+}
+
+label! {
+    /// How the picture is drawn.
+    Style {
+        /// Plain areas of colour.
+        Flat = "flat",
+        /// Dark lines around everything.
+        Outlined = "outlined",
+        /// Cut from paper: white edges and a shadow.
+        Paper = "paper",
+    }
+}
+
+label! {
+    /// Where the first thing is, seen from the second.
+    Relation {
+        /// The first thing is left of the second.
+        LeftOf = "left-of",
+        /// The first thing is right of the second.
+        RightOf = "right-of",
+        /// The first thing is above the second.
+        Above = "above",
+        /// The first thing is below the second.
+        Below = "below",
+    }
+}
+
+impl Relation {
+    /// The same relation told from the second thing.
+    pub const fn inverse(self) -> Self {
+        match self {
+            Self::LeftOf => Self::RightOf,
+            Self::RightOf => Self::LeftOf,
+            Self::Above => Self::Below,
+            Self::Below => Self::Above,
+        }
+    }
+}
+
+/// All that a picture's labels say of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Labels {
+    /// What the picture is of: the largest thing in it.
+    pub thing: Thing,
+    /// The thing's colour.
+    pub colour: Colour,
+    /// The thing's size.
+    pub size: Size,
+    /// The place of the thing's centre.
+    pub place: Place,
+    /// The sky.
+    pub sky: Sky,
+    /// The ground.
+    pub ground: Ground,
+    /// The drawing style.
+    pub style: Style,
+    /// A second, clearly smaller thing, in a fifth of the pictures.
+    pub second: Option<Second>,
+}
+
+/// A second thing, smaller than the first and never of the same kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Second {
+    /// What it is.
+    pub thing: Thing,
+    /// Its colour.
+    pub colour: Colour,
+    /// Where the first thing is, seen from this one.
+    pub relation: Relation,
+}
+
+/// The pairs that no training picture shows and no training caption names.
+pub const HELD_OUT: &[(Thing, Colour)] = &[
+    (Thing::House, Colour::Purple),
+    (Thing::Tree, Colour::Pink),
+    (Thing::Boat, Colour::Green),
+    (Thing::Balloon, Colour::Brown),
+    (Thing::Rocket, Colour::Yellow),
+    (Thing::Mushroom, Colour::Blue),
+    (Thing::Fish, Colour::Red),
+    (Thing::Car, Colour::Orange),
+    (Thing::Umbrella, Colour::Yellow),
+    (Thing::Kite, Colour::Red),
+    (Thing::Cat, Colour::Green),
+    (Thing::Cup, Colour::Pink),
+];
+
+/// Whether the pair is in [`HELD_OUT`].
+pub fn held_out(thing: Thing, colour: Colour) -> bool {
+    HELD_OUT.contains(&(thing, colour))
+}

@@ -1,0 +1,235 @@
+//! A picture drawn from a seed.
+
+use noise::Generator;
+
+use crate::backdrop::Backdrop;
+use crate::caption::{Aspect, Caption};
+use crate::chance::Chance;
+use crate::labels::{
+    Colour, Ground, HELD_OUT, Labels, Place, Second, Size, Sky, Style, Thing, held_out,
+};
+use crate::layout::{Placed, Support, arrange, relations};
+use crate::palette::{INK, Rgb, WHITE, WOOD};
+use crate::shapes::{oval, path, push_oval, rounded};
+use crate::style::Painter;
+use crate::things;
+
+/// What scenes are for. No two splits share a scene, and each has [`Split::SEEDS`] of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Split {
+    /// For the models: never a held-out pair.
+    Training,
+    /// For the judge: all pairs.
+    Judge,
+    /// For evaluation, with captions from templates of its own.
+    Evaluation(Pairs),
+}
+
+/// Which (thing, colour) pairs an evaluation scene may show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pairs {
+    /// Only pairs that training showed, in the second thing too.
+    Seen,
+    /// The first thing's pair is a held-out one; the second's may be any.
+    HeldOut,
+    /// All pairs.
+    All,
+}
+
+/// A picture before it has a size: labels, and everything that no label names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scene {
+    labels: Labels,
+    split: Split,
+    backdrop: Backdrop,
+    /// The first thing first.
+    things: Vec<Placed>,
+    line_weight: f32,
+}
+
+impl Split {
+    /// How many scenes a split has: a seed counts modulo this.
+    pub const SEEDS: u64 = 1 << 30;
+
+    /// The generator of scene `seed`. torch's generator takes 32 bits of seed: two tell the
+    /// splits apart, and 30 are the seed, mixed by a bijection.
+    pub(crate) fn generator(self, seed: u64) -> Generator {
+        let tag = match self {
+            Self::Training => 1,
+            Self::Judge => 2,
+            Self::Evaluation(_) => 3,
+        };
+        Generator::new(tag * Self::SEEDS + mixed(seed))
+    }
+
+    fn allows(self, thing: Thing, colour: Colour) -> bool {
+        match self {
+            Self::Training | Self::Evaluation(Pairs::Seen) => !held_out(thing, colour),
+            Self::Judge | Self::Evaluation(Pairs::HeldOut | Pairs::All) => true,
+        }
+    }
+}
+
+/// A bijection of the numbers below [`Split::SEEDS`].
+pub(crate) fn mixed(seed: u64) -> u64 {
+    let mask = Split::SEEDS - 1;
+    let mut bits = seed & mask;
+    for _ in 0..2 {
+        bits = bits.wrapping_mul(0x2545_F491_4F6C_DD1D) & mask;
+        bits ^= bits >> 15;
+    }
+    bits
+}
+
+impl Scene {
+    /// The split's scene of that seed (modulo [`Split::SEEDS`]). A fifth of them have a second
+    /// thing; every label is drawn uniformly, colours among those the thing may have.
+    pub fn draw(seed: u64, split: Split) -> Self {
+        let mut generator = split.generator(seed);
+        let two = generator.chance(0.2);
+        Self::with(two, split, &mut generator)
+    }
+
+    /// As [`Self::draw`], but always with one thing.
+    pub fn draw_alone(seed: u64, split: Split) -> Self {
+        let mut generator = split.generator(seed);
+        generator.chance(0.2);
+        Self::with(false, split, &mut generator)
+    }
+
+    fn with(two: bool, split: Split, g: &mut Generator) -> Self {
+        let (thing, colour) = match split {
+            Split::Evaluation(Pairs::HeldOut) => g.pick(HELD_OUT),
+            _ => {
+                let thing = g.pick(Thing::ALL);
+                (thing, pick_colour(thing, split, g))
+            }
+        };
+        let (size, place) = (g.pick(Size::ALL), g.pick(Place::ALL));
+        let second = two.then(|| {
+            let others = Thing::ALL.iter().copied().filter(|&other| other != thing);
+            let other = g.pick(&others.collect::<Vec<_>>());
+            let colour = pick_colour(other, split, g);
+            Second {
+                thing: other,
+                colour,
+                relation: g.pick(relations(size, place)),
+            }
+        });
+        let labels = Labels {
+            thing,
+            colour,
+            size,
+            place,
+            sky: g.pick(Sky::ALL),
+            ground: g.pick(Ground::ALL),
+            style: g.pick(Style::ALL),
+            second,
+        };
+        let backdrop = Backdrop::draw(labels.sky, labels.ground, g);
+        let things = arrange(&labels, &backdrop, g);
+        Self {
+            labels,
+            split,
+            backdrop,
+            things,
+            line_weight: g.between(0.85, 1.2),
+        }
+    }
+
+    /// What the picture shows.
+    pub fn labels(&self) -> Labels {
+        self.labels
+    }
+
+    /// The picture, `size` pixels wide and high (at least 1): RGB bytes, [H, W, 3].
+    pub fn render(&self, size: u32) -> Vec<u8> {
+        let mut painter = Painter::new(size, self.labels.style, self.line_weight);
+        self.backdrop.paint(&mut painter);
+        for placed in self.things.iter().rev() {
+            self.paint_support(placed, &mut painter);
+            let rim = self.rim(placed);
+            painter.thing(
+                &things::draw(placed.thing),
+                placed.colour,
+                &placed.pose(),
+                rim,
+            );
+        }
+        painter.finish()
+    }
+
+    /// A caption that mentions part of what is drawn, from the split's own templates.
+    pub fn caption(&self, generator: &mut Generator) -> Caption {
+        Caption::write(&self.told(), generator)
+    }
+
+    /// A caption that mentions exactly these aspects, in any order; none where no template of
+    /// the split does ([`Aspect::offered`] lists those there are).
+    pub fn caption_about(&self, aspects: &[Aspect], generator: &mut Generator) -> Option<Caption> {
+        Caption::write_about(&self.told(), aspects, generator)
+    }
+
+    fn told(&self) -> crate::caption::Told {
+        crate::caption::Told {
+            labels: self.labels,
+            reserved: matches!(self.split, Split::Evaluation(_)),
+            on: matches!(self.things[0].support, Support::Ground | Support::Raft)
+                || (self.labels.thing == Thing::Boat && self.things[0].support != Support::Cloud),
+        }
+    }
+
+    /// A rim in a tone of the thing's own colour, where it would else melt into what is behind.
+    fn rim(&self, placed: &Placed) -> Option<Rgb> {
+        let behind = self.backdrop.behind(placed.top(), placed.base());
+        let near = behind
+            .iter()
+            .any(|other| placed.colour.distance(*other) < 0.26);
+        near.then(|| {
+            let contrast = |tone: Rgb| {
+                behind
+                    .iter()
+                    .map(|other| tone.distance(*other))
+                    .fold(f32::INFINITY, f32::min)
+            };
+            let (dark, light) = (placed.colour.shade(-0.5), placed.colour.shade(0.75));
+            if contrast(dark) >= contrast(light) {
+                dark
+            } else {
+                light
+            }
+        })
+    }
+
+    fn paint_support(&self, placed: &Placed, painter: &mut Painter) {
+        let (x, base, width) = (placed.x, placed.base(), placed.width());
+        match placed.support {
+            Support::Nothing => {}
+            Support::Ground => {
+                let shadow = oval(x, base - 0.005, width * 0.5, 0.022);
+                painter.wash(&shadow, INK, 0.2);
+            }
+            Support::Raft => {
+                let raft = rounded(x - width * 0.56, base - 0.015, width * 1.12, 0.045, 0.02);
+                painter.scenery(raft, WOOD.shade(0.2));
+            }
+            Support::Cloud => {
+                let half = width * 0.5;
+                let cloud = path(|p| {
+                    push_oval(p, x, base + 0.008, half * 1.05, 0.028);
+                    push_oval(p, x - half * 0.55, base, half * 0.4, 0.032);
+                    push_oval(p, x + half * 0.5, base, half * 0.45, 0.035);
+                });
+                painter.scenery(cloud, WHITE.shade(-0.04));
+            }
+        }
+    }
+}
+
+fn pick_colour(thing: Thing, split: Split, generator: &mut Generator) -> Colour {
+    let allowed = Colour::ALL
+        .iter()
+        .copied()
+        .filter(|&colour| split.allows(thing, colour));
+    generator.pick(&allowed.collect::<Vec<_>>())
+}
