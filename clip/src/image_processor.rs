@@ -1,0 +1,309 @@
+//! Pictures as the image encoder wants them: resized, cropped and normalised.
+
+use image::RgbImage;
+use serde_json::{Map, Value, json};
+use tch::Tensor;
+use thiserror::Error;
+
+use crate::resize::{Filter, resize};
+
+/// The mean of CLIP's training pictures: red, green, blue.
+pub const CLIP_MEAN: [f64; 3] = [0.48145466, 0.4578275, 0.40821073];
+/// The standard deviation of CLIP's training pictures: red, green, blue.
+pub const CLIP_STD: [f64; 3] = [0.26862954, 0.26130258, 0.27577711];
+
+/// The largest side that a config may ask for.
+const LARGEST_SIDE: u64 = 8192;
+/// The most pixels that a picture may have after resizing, before cropping.
+const MOST_PIXELS: u64 = 1 << 26;
+
+/// Why pictures were not prepared.
+#[derive(Debug, Error)]
+pub enum ImageProcessorError {
+    /// The config is not JSON, or not an object.
+    #[error("preprocessor_config.json cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A field has a value that means nothing here.
+    #[error("preprocessor_config.json: {field} is {value}, not {wanted}")]
+    Field {
+        /// The field's name.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        wanted: &'static str,
+    },
+    /// A picture without pixels, or one so long that resizing it would fill the memory.
+    #[error("a picture of {0}x{1} pixels cannot be resized for the image encoder")]
+    Picture(u32, u32),
+    /// Pictures that do not fit into one batch.
+    #[error(
+        "pictures of {0}x{1} and {2}x{3} pixels do not fit into one batch, and preprocessor_config.json crops none"
+    )]
+    Sizes(u32, u32, u32, u32),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Size {
+    ShortestEdge(u32),
+    Exact { width: u32, height: u32 },
+}
+
+/// What `preprocessor_config.json` says (transformers' `CLIPImageProcessor`, with its defaults).
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImageProcessor {
+    resize: Option<(Size, Filter)>,
+    crop: Option<(u32, u32)>,
+    rescale: Option<f64>,
+    normalise: Option<([f64; 3], [f64; 3])>,
+}
+
+impl ImageProcessor {
+    /// Reads the contents of `preprocessor_config.json`; fields that concern no pixels are ignored.
+    pub fn from_config(bytes: &[u8]) -> Result<Self, ImageProcessorError> {
+        let config: Map<String, Value> = serde_json::from_slice(bytes)?;
+        let does = |field| match config.get(field) {
+            None | Some(Value::Null | Value::Bool(true)) => Ok(true),
+            Some(Value::Bool(false)) => Ok(false),
+            Some(other) => Err(wrong(field, other, "true or false")),
+        };
+        let filter = match config.get("resample") {
+            None | Some(Value::Null) => Filter::Bicubic,
+            Some(value) if value.as_i64() == Some(3) => Filter::Bicubic,
+            Some(value) if value.as_i64() == Some(2) => Filter::Bilinear,
+            Some(other) => return Err(wrong("resample", other, "2 (bilinear) or 3 (bicubic)")),
+        };
+        let size = match config.get("size").filter(|value| !value.is_null()) {
+            None => Size::ShortestEdge(224),
+            Some(value) => match side(value).or_else(|| side(value.get("shortest_edge")?)) {
+                Some(edge) => Size::ShortestEdge(edge),
+                None => exact("size", value)?,
+            },
+        };
+        let crop = match config.get("crop_size").filter(|value| !value.is_null()) {
+            None => (224, 224),
+            Some(value) => match (side(value), exact("crop_size", value)) {
+                (Some(edge), _) => (edge, edge),
+                (None, Ok(Size::Exact { width, height })) => (width, height),
+                (None, _) => return Err(wrong("crop_size", value, SIZE)),
+            },
+        };
+        let factor = match config
+            .get("rescale_factor")
+            .filter(|value| !value.is_null())
+        {
+            None => 1.0 / 255.0,
+            Some(value) => value
+                .as_f64()
+                .filter(|factor| factor.is_finite() && *factor > 0.0)
+                .ok_or_else(|| wrong("rescale_factor", value, "a positive number"))?,
+        };
+        let (mean, std) = (
+            triple(&config, "image_mean", CLIP_MEAN)?,
+            triple(&config, "image_std", CLIP_STD)?,
+        );
+        if std.iter().any(|deviation| *deviation <= 0.0) {
+            return Err(wrong(
+                "image_std",
+                &config["image_std"],
+                "three positive numbers",
+            ));
+        }
+        Ok(Self {
+            resize: does("do_resize")?.then_some((size, filter)),
+            crop: does("do_center_crop")?.then_some(crop),
+            rescale: does("do_rescale")?.then_some(factor),
+            normalise: does("do_normalize")?.then_some((mean, std)),
+        })
+    }
+
+    /// CLIP's own preparation for an encoder of square pictures.
+    pub fn clip(size: u32) -> Self {
+        Self {
+            resize: Some((Size::ShortestEdge(size), Filter::Bicubic)),
+            crop: Some((size, size)),
+            rescale: Some(1.0 / 255.0),
+            normalise: Some((CLIP_MEAN, CLIP_STD)),
+        }
+    }
+
+    /// The `preprocessor_config.json` that [`ImageProcessor::from_config`] reads as this.
+    pub fn to_config(&self) -> String {
+        let mut config = json!({
+            "image_processor_type": "CLIPImageProcessor",
+            "do_convert_rgb": true,
+            "do_resize": self.resize.is_some(),
+            "do_center_crop": self.crop.is_some(),
+            "do_rescale": self.rescale.is_some(),
+            "do_normalize": self.normalise.is_some(),
+        });
+        if let Some((size, filter)) = self.resize {
+            config["size"] = match size {
+                Size::ShortestEdge(edge) => json!({ "shortest_edge": edge }),
+                Size::Exact { width, height } => json!({ "height": height, "width": width }),
+            };
+            config["resample"] = json!(if filter == Filter::Bicubic { 3 } else { 2 });
+        }
+        if let Some((width, height)) = self.crop {
+            config["crop_size"] = json!({ "height": height, "width": width });
+        }
+        if let Some(factor) = self.rescale {
+            config["rescale_factor"] = json!(factor);
+        }
+        if let Some((mean, std)) = self.normalise {
+            config["image_mean"] = json!(mean);
+            config["image_std"] = json!(std);
+        }
+        format!("{config:#}\n")
+    }
+
+    /// Width and height of every prepared picture, where they do not depend on the picture.
+    pub fn output_size(&self) -> Option<(u32, u32)> {
+        self.crop.or(match self.resize {
+            Some((Size::Exact { width, height }, _)) => Some((width, height)),
+            _ => None,
+        })
+    }
+
+    /// Pictures `[B] ->` pixels `[B, 3, H, W]` in f32.
+    pub fn process(&self, pictures: &[RgbImage]) -> Result<Tensor, ImageProcessorError> {
+        let levels = self.levels();
+        let mut planes: Vec<f32> = Vec::new();
+        let mut first = None;
+        for picture in pictures {
+            let prepared = self.prepare(picture)?;
+            let (width, height) = prepared.dimensions();
+            let (first_width, first_height) = *first.get_or_insert((width, height));
+            if (width, height) != (first_width, first_height) {
+                return Err(ImageProcessorError::Sizes(
+                    first_width,
+                    first_height,
+                    width,
+                    height,
+                ));
+            }
+            for (channel, levels) in levels.iter().enumerate() {
+                planes.extend(
+                    prepared
+                        .pixels()
+                        .map(|pixel| levels[usize::from(pixel[channel])]),
+                );
+            }
+        }
+        let (width, height) = first.or(self.output_size()).unwrap_or_default();
+        Ok(Tensor::from_slice(&planes).view([
+            pictures.len() as i64,
+            3,
+            i64::from(height),
+            i64::from(width),
+        ]))
+    }
+
+    /// Resized and cropped.
+    fn prepare(&self, picture: &RgbImage) -> Result<RgbImage, ImageProcessorError> {
+        let (width, height) = picture.dimensions();
+        let hopeless = || ImageProcessorError::Picture(width, height);
+        if width == 0 || height == 0 {
+            return Err(hopeless());
+        }
+        let resized = match self.resize {
+            None => picture.clone(),
+            Some((size, filter)) => {
+                let (new_width, new_height) = match size {
+                    Size::Exact { width, height } => (u64::from(width), u64::from(height)),
+                    Size::ShortestEdge(edge) if width <= height => {
+                        (u64::from(edge), longer(edge, width, height))
+                    }
+                    Size::ShortestEdge(edge) => (longer(edge, height, width), u64::from(edge)),
+                };
+                if new_width * new_height.max(u64::from(height)) > MOST_PIXELS {
+                    return Err(hopeless());
+                }
+                resize(picture, new_width as u32, new_height as u32, filter)
+            }
+        };
+        Ok(self.crop.map_or_else(
+            || resized.clone(),
+            |(width, height)| centre(&resized, width, height),
+        ))
+    }
+
+    /// What each level of each channel becomes, in the reference's roundings: f64 for scaling, then f32.
+    fn levels(&self) -> [[f32; 256]; 3] {
+        std::array::from_fn(|channel| {
+            std::array::from_fn(|level| {
+                let value = self
+                    .rescale
+                    .map_or(level as f32, |factor| (level as f64 * factor) as f32);
+                self.normalise.map_or(value, |(mean, std)| {
+                    (value - mean[channel] as f32) / std[channel] as f32
+                })
+            })
+        })
+    }
+}
+
+/// The longer side when the shorter one becomes `edge`, rounded down.
+fn longer(edge: u32, short: u32, long: u32) -> u64 {
+    u64::from(edge) * u64::from(long) / u64::from(short)
+}
+
+/// The middle of a picture, black where it is too small.
+fn centre(picture: &RgbImage, width: u32, height: u32) -> RgbImage {
+    let (old_width, old_height) = picture.dimensions();
+    // Cutting rounds down what is left off before the middle; filling rounds up what is put there.
+    let offset = |old: u32, new: u32| (i64::from(old) - i64::from(new)).div_euclid(2);
+    let (left, top) = (offset(old_width, width), offset(old_height, height));
+    RgbImage::from_fn(width, height, |x, y| {
+        let inside =
+            |place: i64, size: u32| u32::try_from(place).ok().filter(|place| *place < size);
+        match (
+            inside(left + i64::from(x), old_width),
+            inside(top + i64::from(y), old_height),
+        ) {
+            (Some(x), Some(y)) => *picture.get_pixel(x, y),
+            _ => image::Rgb([0; 3]),
+        }
+    })
+}
+
+const SIZE: &str = "a number of pixels from 1 to 8192, or {\"height\": .., \"width\": ..} of such";
+
+fn wrong(field: &'static str, value: &Value, wanted: &'static str) -> ImageProcessorError {
+    ImageProcessorError::Field {
+        field,
+        value: value.to_string(),
+        wanted,
+    }
+}
+
+fn side(value: &Value) -> Option<u32> {
+    value
+        .as_u64()
+        .filter(|side| (1..=LARGEST_SIDE).contains(side))
+        .map(|side| side as u32)
+}
+
+fn exact(field: &'static str, value: &Value) -> Result<Size, ImageProcessorError> {
+    let get = |key| value.get(key).and_then(side);
+    match (get("width"), get("height")) {
+        (Some(width), Some(height)) => Ok(Size::Exact { width, height }),
+        _ => Err(wrong(field, value, SIZE)),
+    }
+}
+
+fn triple(
+    config: &Map<String, Value>,
+    field: &'static str,
+    default: [f64; 3],
+) -> Result<[f64; 3], ImageProcessorError> {
+    let Some(value) = config.get(field).filter(|value| !value.is_null()) else {
+        return Ok(default);
+    };
+    let numbers = value
+        .as_array()
+        .map(|list| list.iter().filter_map(Value::as_f64).collect::<Vec<_>>());
+    numbers
+        .and_then(|numbers| numbers.try_into().ok())
+        .ok_or_else(|| wrong(field, value, "three numbers"))
+}
