@@ -101,6 +101,11 @@ impl Checkpoint {
         })
     }
 
+    /// The names of all tensors, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
     /// The shape of the tensor called `name`, if there is one.
     pub fn shape(&self, name: &str) -> Option<&[i64]> {
         self.tensors.get(name).map(|stored| &stored.shape[..])
@@ -151,7 +156,10 @@ impl Source for Checkpoint {
         };
         if stored.shape != shape {
             let (found, wanted) = (stored.shape.clone(), shape.to_vec());
-            noted.problems.misshapen.push((name.to_owned(), found, wanted));
+            noted
+                .problems
+                .misshapen
+                .push((name.to_owned(), found, wanted));
             return stand_in();
         }
         if stored.dtype.float().is_none() {

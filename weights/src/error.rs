@@ -113,9 +113,8 @@ impl fmt::Display for Problems {
         let misshapen = |(name, found, wanted): &(String, Vec<i64>, Vec<i64>)| {
             format!("{name} is {found:?} where {wanted:?} is wanted")
         };
-        let mistyped = |(name, found): &(String, &str)| {
-            format!("{name} is {found} where a float is wanted")
-        };
+        let mistyped =
+            |(name, found): &(String, &str)| format!("{name} is {found} where a float is wanted");
         let parts = [
             list("missing", &self.missing, String::clone),
             list("unused", &self.unused, String::clone),

@@ -220,14 +220,12 @@ fn read_header(blob: &Rc<Blob>) -> Result<Vec<Stored>, HeaderError> {
     Ok(tensors)
 }
 
-/// The bytes of a tensor, if its sides and size are numbers that libtorch can hold.
+/// The bytes of a tensor, if libtorch can count them: sides beside one of 0 have a product too.
 fn size(shape: &[u64], dtype: Dtype) -> Option<u64> {
-    let fits = |side: &u64| i64::try_from(*side).is_ok();
-    let bits = shape
-        .iter()
-        .filter(|side| fits(side))
-        .try_fold(dtype.bits as u64, |bits, side| bits.checked_mul(*side))?;
-    (shape.iter().all(fits) && bits.is_multiple_of(8)).then_some(bits / 8)
+    let product = |bits: i64, side: &u64| bits.checked_mul(i64::try_from(*side).ok()?.max(1));
+    let bits = shape.iter().try_fold(dtype.bits as i64, product)?;
+    let bits = if shape.contains(&0) { 0 } else { bits };
+    (bits % 8 == 0).then_some(bits as u64 / 8)
 }
 
 /// Every tensor of the safetensors file at `path` with its name, in the file's order and kinds, each a copy of its own
@@ -289,10 +287,7 @@ pub fn save_safetensors(
     entries.sort_by_key(|(_, _, dtype)| std::cmp::Reverse(dtype.bits));
 
     let mut header = serde_json::Map::new();
-    header.insert(
-        METADATA.to_owned(),
-        serde_json::json!({ "format": "pt" }),
-    );
+    header.insert(METADATA.to_owned(), serde_json::json!({ "format": "pt" }));
     let mut end = 0;
     for (name, tensor, dtype) in &entries {
         let start = end;
