@@ -1,6 +1,6 @@
 //! Linear maps, convolutions, norms and activations.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use crate::{Init, Params};
@@ -163,7 +163,7 @@ fn norm_in_f32(
 }
 
 /// The activations that published checkpoints name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
     /// The exact Gaussian error linear unit.

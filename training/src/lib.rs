@@ -1,1 +1,23 @@
-//! Trains CLIP, the prior, the decoder and the upsampler.
+//! Trains CLIP, the prior, the decoder and the upsampler, each its own leg that resumes where it stopped.
+//!
+//! Read in this order: [`recipe`] (what is trained, as data), [`run`] (the loop that every leg shares), [`optimizer`] and
+//! [`checkpoint`] (its state), [`data`] (the stream of pictures), then the four objectives.
+
+pub mod checkpoint;
+pub mod clip_leg;
+pub mod data;
+pub mod decoder_leg;
+pub mod error;
+// pub mod legs;
+pub mod optimizer;
+pub mod prior_leg;
+pub mod recipe;
+pub mod run;
+pub mod tokenizer;
+pub mod upsampler_leg;
+
+pub use checkpoint::State;
+pub use error::Error;
+pub use optimizer::{AdamW, AdamWSettings};
+pub use recipe::Recipe;
+pub use run::{Leg, RunSettings, train};

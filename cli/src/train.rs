@@ -1,0 +1,100 @@
+//! `unclip train`: arguments to a workshop and its legs.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, ValueEnum};
+use training::{Recipe, Workshop};
+
+use crate::device::{self, DeviceChoice, Dtype};
+
+/// Train the models, each its own leg; a leg that was stopped goes on where its last checkpoint is.
+#[derive(Args, Debug)]
+pub struct Train {
+    /// What to train; `all` is every one in this order
+    #[arg(value_enum, default_value = "all")]
+    what: What,
+    /// The recipe: `small` is the model that ships, `tiny` is for trying out
+    #[arg(long, value_name = "NAME", default_value = "small")]
+    preset: String,
+    /// A recipe of your own, in the form of the presets in training/presets
+    #[arg(long, value_name = "FILE", conflicts_with = "preset")]
+    config: Option<PathBuf>,
+    /// The model folder to write
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The folder of checkpoints and logs, one folder a leg
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    runs: PathBuf,
+    /// Stop the leg at this step, to go on another time
+    #[arg(long, value_name = "STEP")]
+    stop_at: Option<u64>,
+    /// What the networks compute in; the optimiser's weights are always f32
+    #[arg(long, value_enum, default_value = "bf16")]
+    dtype: Dtype,
+    /// auto, cpu or cuda[:N]
+    #[arg(long, default_value = "auto", value_parser = device::parse)]
+    device: DeviceChoice,
+    /// CPU threads; all cores by default
+    #[arg(long, value_name = "N")]
+    threads: Option<u16>,
+}
+
+/// A leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, ValueEnum)]
+enum What {
+    /// The byte pairs, from captions
+    Tokenizer,
+    /// Both CLIP encoders
+    Clip,
+    /// From captions to image embeddings
+    Prior,
+    /// From image embeddings to base pictures
+    Decoder,
+    /// From base pictures to full ones
+    Upsampler,
+    /// The judge of `unclip evaluate`, which no other model sees
+    Judge,
+    /// Every model; the judge is none of them
+    All,
+}
+
+impl Train {
+    /// Runs the legs asked for.
+    pub fn run(self) -> Result<()> {
+        ensure!(self.dtype != Dtype::F16, "--dtype f16: training needs f32's range; use bf16 or f32");
+        if let Some(threads) = self.threads {
+            ensure!(threads > 0, "--threads 0: at least one thread must compute");
+            tch::set_num_threads(i32::from(threads));
+        }
+        let recipe = match &self.config {
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| format!("cannot read --config {}", path.display()))?;
+                Recipe::from_toml(&text).with_context(|| format!("--config {}", path.display()))?
+            }
+            None => Recipe::preset(&self.preset)?,
+        };
+        let workshop = Workshop {
+            recipe,
+            model: self.out,
+            runs: self.runs,
+            kind: self.dtype.kind(),
+            device: self.device.find()?,
+            stop_at: self.stop_at,
+        };
+        type Leg = (What, fn(&Workshop) -> Result<(), training::Error>);
+        let legs: [Leg; 5] = [
+            (What::Tokenizer, Workshop::train_tokenizer),
+            (What::Clip, Workshop::train_clip),
+            (What::Prior, Workshop::train_prior),
+            (What::Decoder, Workshop::train_decoder),
+            (What::Upsampler, Workshop::train_upsampler),
+        ];
+        for (leg, train) in legs {
+            if self.what == leg || self.what == What::All {
+                train(&workshop)?;
+            }
+        }
+        Ok(())
+    }
+}

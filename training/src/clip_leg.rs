@@ -1,0 +1,105 @@
+//! CLIP: captions and pictures in one space (2103.00020, figure 3).
+
+use clip::{TextEncoder, Tokenizer, VisionEncoder};
+use layers::{Init, Params};
+use noise::Generator;
+use scenes::Caption;
+use tch::{Device, Kind, Tensor};
+
+use crate::data::{Batch, SceneStream, to_pixels};
+use crate::{Error, Leg};
+
+/// The temperature starts at 0.07 and its inverse never exceeds 100 (section 2.5).
+const INITIAL_LOGIT_SCALE: f64 = 2.659_260_036_932_778;
+const MAX_LOGIT_SCALE: f64 = 4.605_170_185_988_092;
+
+/// Both encoders and the temperature.
+pub struct Clip {
+    /// Captions to embeddings.
+    pub text: TextEncoder,
+    /// Pictures to embeddings.
+    pub image: VisionEncoder,
+    /// The logarithm of the inverse temperature, a scalar.
+    pub logit_scale: Tensor,
+}
+
+impl Clip {
+    /// Takes `text.*`, `image.*` and `logit_scale`, the last without its start value.
+    pub fn new(p: &Params, text: &clip::TextConfig, vision: &clip::VisionConfig) -> Self {
+        let mut logit_scale = p.take("logit_scale", &[], Init::Zeros);
+        let _ = tch::no_grad(|| logit_scale.fill_(INITIAL_LOGIT_SCALE));
+        Self {
+            text: TextEncoder::new(&(p / "text"), text),
+            image: VisionEncoder::new(&(p / "image"), vision),
+            logit_scale,
+        }
+    }
+}
+
+/// The contrastive objective.
+pub struct ClipLeg {
+    model: Clip,
+    tokenizer: Tokenizer,
+    stream: SceneStream,
+    kind: Kind,
+    device: Device,
+}
+
+impl ClipLeg {
+    /// Trains `model`, in `kind`, on the pictures of `stream`, which are as large as its picture.
+    pub fn new(
+        model: Clip,
+        tokenizer: Tokenizer,
+            stream: SceneStream,
+        (kind, device): (Kind, Device),
+    ) -> Self {
+        Self { model, tokenizer, stream, kind, device }
+    }
+}
+
+impl Leg for ClipLeg {
+    fn name(&self) -> &'static str {
+        "clip"
+    }
+
+    fn loss(&mut self, _: &mut Generator) -> Result<(Tensor, Vec<(&'static str, f64)>), Error> {
+        let Batch { pictures, captions, labels } = self.stream.next_batch();
+        let texts: Vec<&str> = captions.iter().map(|c| c.text.as_str()).collect();
+        let ids = self.tokenizer.encode(&texts).map_err(|e| Error::Tokenizer(e.to_string()))?.ids;
+        let pixels = to_pixels(&pictures.to_device(self.device));
+
+        let text = self.model.text.forward(&ids.to_device(self.device)).embedding;
+        let image = self.model.image.forward(&pixels.to_kind(self.kind));
+        let scale = self.model.logit_scale.to_kind(Kind::Float).clamp_max(MAX_LOGIT_SCALE).exp();
+        let clashes = clashes(&captions, &labels).to_device(self.device);
+        let (loss, accuracy) = contrastive(&text, &image, &scale, &clashes);
+        let figures = vec![("accuracy", accuracy.double_value(&[])), ("logit_scale", scale.double_value(&[]))];
+        Ok((loss, figures))
+    }
+}
+
+/// The symmetric cross-entropy over `text, image [B, E]`, in f32; a pair marked in `clashes [B, B]` is no negative.
+/// Also the share of captions whose own picture is the closest.
+pub fn contrastive(text: &Tensor, image: &Tensor, scale: &Tensor, clashes: &Tensor) -> (Tensor, Tensor) {
+    let unit = |x: &Tensor| {
+        let x = x.to_kind(Kind::Float);
+        &x / x.square().sum_dim_intlist([-1i64].as_slice(), true, Kind::Float).sqrt()
+    };
+    let logits = unit(text).matmul(&unit(image).tr()) * scale; // [B captions, B pictures]
+    let logits = logits.masked_fill(clashes, f64::NEG_INFINITY);
+    let own = Tensor::arange(logits.size()[0], (Kind::Int64, logits.device()));
+    let loss = (logits.cross_entropy_for_logits(&own) + logits.tr().cross_entropy_for_logits(&own)) / 2.0;
+    let accuracy = logits.argmax(1, false).eq_tensor(&own).to_kind(Kind::Float).mean(Kind::Float);
+    (loss, accuracy.detach())
+}
+
+/// `[B, B]`, true where caption `i` also describes picture `j` of another caption.
+fn clashes(captions: &[Caption], labels: &[scenes::Labels]) -> Tensor {
+    let count = captions.len() as i64;
+    let marks: Vec<bool> = captions
+        .iter()
+        .enumerate()
+        .flat_map(|(i, caption)| labels.iter().enumerate().map(move |(j, l)| i != j && caption.mentioned.describes(l)))
+        .collect();
+    Tensor::from_slice(&marks).view([count, count])
+}

@@ -1,0 +1,53 @@
+//! What can go wrong while training.
+
+use std::path::PathBuf;
+
+/// One clear sentence for each.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The loss or its gradient is no longer a number.
+    #[error("the loss of `{leg}` is {loss} at step {step} (learning rate {learning_rate:.2e}): training has diverged")]
+    Diverged {
+        /// Which model.
+        leg: String,
+        /// The step, from 0.
+        step: u64,
+        /// The rate of that step.
+        learning_rate: f64,
+        /// What the loss was.
+        loss: f64,
+    },
+    /// A file could not be read or written.
+    #[error("{path}: {cause}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        cause: String,
+    },
+    /// A checkpoint belongs to another model or recipe.
+    #[error("{path} does not fit this recipe: {why}")]
+    Checkpoint {
+        /// Which checkpoint.
+        path: PathBuf,
+        /// What differs.
+        why: String,
+    },
+    /// A recipe cannot be used.
+    #[error("the recipe is wrong: {0}")]
+    Recipe(String),
+    /// A part that an earlier leg makes is not there or does not open.
+    #[error(transparent)]
+    Weights(#[from] weights::Error),
+    /// A tokenizer could not be trained or used.
+    #[error("{0}")]
+    Tokenizer(String),
+}
+
+impl Error {
+    /// For `map_err`: the path and what happened to it.
+    pub fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |cause| Self::File { path, cause: cause.to_string() }
+    }
+}

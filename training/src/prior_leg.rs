@@ -1,0 +1,110 @@
+//! The diffusion prior: from a caption to the whitened image embedding (2204.06125, section 2.2).
+
+use clip::{TextEncoder, Tokenizer, VisionEncoder};
+use diffusion::{Process, Schedule};
+use noise::Generator;
+use prior::Prior;
+use tch::{Device, Kind, Tensor, no_grad};
+
+use crate::data::{self, Batch, SceneStream, TIMESTEPS, drops, normal, to_pixels};
+use crate::{Error, Leg};
+
+/// The encoders that an earlier leg trained; nothing here learns.
+pub struct Encoders {
+    /// Captions to embeddings and states.
+    pub text: TextEncoder,
+    /// Pictures to embeddings.
+    pub image: VisionEncoder,
+    /// Captions to tokens.
+    pub tokenizer: Tokenizer,
+    /// What the encoders compute in.
+    pub kind: Kind,
+    /// Where they lie.
+    pub device: Device,
+}
+
+/// Captions as the prior and the decoder take them.
+pub struct EncodedCaptions {
+    /// `[B, E]`
+    pub embedding: Tensor,
+    /// `[B, T, D]`
+    pub states: Tensor,
+    /// `[B, T]`, true for tokens.
+    pub mask: Tensor,
+}
+
+impl Encoders {
+    /// Encodes captions, with the empty one in the place of those that `dropped [B]` marks: what sampling uses where it
+    /// wants no caption.
+    pub fn captions(&self, captions: &[&str], dropped: &Tensor) -> Result<EncodedCaptions, Error> {
+        let dropped = Vec::<bool>::try_from(dropped).expect("a mask of captions");
+        let kept: Vec<&str> = captions.iter().zip(dropped).map(|(c, d)| if d { "" } else { *c }).collect();
+        let tokens = self.tokenizer.encode(&kept).map_err(|e| Error::Tokenizer(e.to_string()))?;
+        let encoding = no_grad(|| self.text.forward(&tokens.ids.to_device(self.device)));
+        let mask = tokens.mask.to_device(self.device);
+        Ok(EncodedCaptions { embedding: encoding.embedding, states: encoding.states, mask })
+    }
+
+    /// Pictures of the encoder's size, `[B, 3, S, S]` u8, as embeddings `[B, E]`.
+    pub fn pictures(&self, pictures: &Tensor) -> Tensor {
+        let pixels = to_pixels(&pictures.to_device(self.device));
+        no_grad(|| self.image.forward(&pixels.to_kind(self.kind)))
+    }
+}
+
+/// Sets the mean and the deviation that whiten, from the embeddings of `scenes` training scenes.
+pub fn measure_statistics(prior: &mut Prior, encoders: &Encoders, first_scene: u64, scenes: usize, size: u32) {
+    const AT_ONCE: usize = 256;
+    let embeddings: Vec<Tensor> = (0..scenes.div_ceil(AT_ONCE))
+        .map(|n| {
+            let count = AT_ONCE.min(scenes - n * AT_ONCE);
+            let batch = data::draw(first_scene + (n * AT_ONCE) as u64, size, count);
+            encoders.pictures(&batch.pictures).to_kind(Kind::Float)
+        })
+        .collect();
+    let all = Tensor::cat(&embeddings, 0); // [scenes, E]
+    no_grad(|| {
+        prior.mean = all.mean_dim([0i64].as_slice(), true, Kind::Float);
+        prior.std = all.std_dim([0i64].as_slice(), true, true);
+    });
+}
+
+/// Predicts the clean whitened embedding from a noised one, under the mean squared error.
+pub struct PriorLeg {
+    model: Prior,
+    encoders: Encoders,
+    process: Process,
+    stream: SceneStream,
+    drop_caption: f64,
+}
+
+impl PriorLeg {
+    /// Trains `model` on the pictures of `stream`, which are as large as the image encoder's.
+    pub fn new(model: Prior, encoders: Encoders, stream: SceneStream, drop_caption: f64) -> Self {
+        let process = Process::new(&Schedule::cosine(TIMESTEPS), encoders.device);
+        Self { model, encoders, process, stream, drop_caption }
+    }
+}
+
+impl Leg for PriorLeg {
+    fn name(&self) -> &'static str {
+        "prior"
+    }
+
+    fn loss(&mut self, generator: &mut Generator) -> Result<(Tensor, Vec<(&'static str, f64)>), Error> {
+        let Batch { pictures, captions, .. } = self.stream.next_batch();
+        let count = captions.len();
+        let texts: Vec<&str> = captions.iter().map(|c| c.text.as_str()).collect();
+        let captions = self.encoders.captions(&texts, &drops(generator, self.drop_caption, count))?;
+        let device = self.encoders.device;
+
+        let embedding = self.encoders.pictures(&pictures).to_kind(Kind::Float);
+        let clean = self.model.whiten(&embedding).to_kind(Kind::Float); // [B, E]
+        let t = data::timesteps(generator, TIMESTEPS, count).to_device(device);
+        let eps = normal(generator, &clean.size()).to_device(device);
+        let noised = self.process.q_sample(&clean, &t, &eps).to_kind(self.encoders.kind);
+        let predicted = self.model.forward(&noised, &t, &captions.embedding, &captions.states, &captions.mask);
+        let loss = (predicted.to_kind(Kind::Float) - clean).square().mean(Kind::Float);
+        Ok((loss, Vec::new()))
+    }
+}

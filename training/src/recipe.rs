@@ -1,0 +1,148 @@
+//! What is trained, as data: the models' shapes and each leg's length.
+
+use serde::{Deserialize, Serialize};
+
+use clip::{TextConfig, VisionConfig};
+use decoder::{ConditioningConfig, UNetConfig};
+use prior::PriorConfig;
+
+use crate::{Error, RunSettings};
+
+/// A whole unCLIP. Presets are files of this; see `training/presets`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// The byte pairs.
+    pub tokenizer: TokenizerRecipe,
+    /// The two encoders.
+    pub clip: ClipRecipe,
+    /// From captions to image embeddings.
+    pub prior: PriorRecipe,
+    /// From image embeddings to the base picture.
+    pub decoder: DecoderRecipe,
+    /// From the base picture to the full size.
+    pub upsampler: UpsamplerRecipe,
+}
+
+/// How the byte-level BPE is learned.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenizerRecipe {
+    /// Captions to learn from.
+    pub captions: usize,
+    /// Merges at most.
+    pub merges: usize,
+    /// Tokens of a caption, its start and end included.
+    pub context_length: i64,
+}
+
+/// CLIP's two encoders and their leg.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClipRecipe {
+    /// The text transformer; its vocabulary follows from the tokenizer.
+    pub text: TextConfig,
+    /// The vision transformer.
+    pub vision: VisionConfig,
+    /// Its leg.
+    pub run: RunSettings,
+}
+
+/// The prior and its leg.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriorRecipe {
+    /// The network.
+    pub model: PriorConfig,
+    /// Share of captions that are replaced by the empty one.
+    pub drop_caption: f64,
+    /// Training scenes whose embeddings give the mean and deviation that whiten.
+    pub statistics_scenes: usize,
+    /// Its leg.
+    pub run: RunSettings,
+}
+
+/// The decoder with its conditioning, and their leg.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecoderRecipe {
+    /// How embeddings and text reach the network.
+    pub conditioning: ConditioningConfig,
+    /// The network.
+    pub unet: UNetConfig,
+    /// Share of captions that are replaced by the empty one.
+    pub drop_caption: f64,
+    /// Share of image embeddings that are replaced by the learned vector.
+    pub drop_embedding: f64,
+    /// The noise-prediction loss is weighted by min(1 / alpha_bar, this): 1 is the plain loss, larger values lean
+    /// towards the noisy steps, where layout and colour are decided.
+    pub weight_limit: f64,
+    /// Its leg.
+    pub run: RunSettings,
+}
+
+/// The upsampler and its leg.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpsamplerRecipe {
+    /// The network; its sample size is the full picture's.
+    pub unet: UNetConfig,
+    /// Side of the square crops that it trains on.
+    pub crop: i64,
+    /// Standard deviation of the Gaussian blur, in base pixels, that the base picture gets at most.
+    pub blur: f64,
+    /// Standard deviation of the noise that the base picture gets at most, on the scale [-1, 1].
+    pub noise: f64,
+    /// Its leg.
+    pub run: RunSettings,
+}
+
+impl Recipe {
+    /// `small` (the model that ships) or `tiny` (for tests: seconds).
+    pub fn preset(name: &str) -> Result<Self, Error> {
+        match name {
+            "small" => Self::from_toml(include_str!("../presets/small.toml")),
+            "tiny" => Self::from_toml(include_str!("../presets/tiny.toml")),
+            _ => Err(Error::Recipe(format!("there is no preset `{name}`; the presets are small and tiny"))),
+        }
+    }
+
+    /// Reads a recipe and checks that its parts fit each other.
+    pub fn from_toml(text: &str) -> Result<Self, Error> {
+        let recipe: Self = toml::from_str(text).map_err(|e| Error::Recipe(e.to_string()))?;
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let (text, vision, prior) = (&self.clip.text, &self.clip.vision, &self.prior.model);
+        let (conditioning, base, full) = (&self.decoder.conditioning, &self.decoder.unet, &self.upsampler.unet);
+        let equal = [
+            ("the two encoders' embeddings", text.embedding, vision.embedding),
+            ("the prior's embedding and CLIP's", prior.embedding, text.embedding),
+            ("the prior's text width and the text encoder's", prior.text_width, text.width),
+            ("the prior's context and the tokenizer's", prior.context_length, self.tokenizer.context_length),
+            ("the text encoder's context and the tokenizer's", text.context_length, self.tokenizer.context_length),
+            ("the decoder's embedding and CLIP's", conditioning.embedding, text.embedding),
+            ("the decoder's text width and the text encoder's", conditioning.text_width, text.width),
+            ("the conditioning's time width and the decoder's", conditioning.time_width, 4 * base.block_out_channels[0]),
+            ("the decoder's input and output channels", 2 * base.in_channels, base.out_channels),
+            ("the upsampler's input and output channels", full.in_channels, 2 * full.out_channels),
+        ];
+        for (what, a, b) in equal {
+            if a != b {
+                return Err(Error::Recipe(format!("{what} must agree, but are {a} and {b}")));
+            }
+        }
+        for (what, whole, part) in [
+            ("the full picture is no multiple of the base picture", full.sample_size, base.sample_size),
+            ("the image encoder's picture is no multiple of the base picture", vision.image_size, base.sample_size),
+            ("the crop is no multiple of the upsampling factor", self.upsampler.crop, full.sample_size / base.sample_size),
+        ] {
+            if whole % part != 0 {
+                return Err(Error::Recipe(format!("{what}: {whole} and {part}")));
+            }
+        }
+        Ok(())
+    }
+}

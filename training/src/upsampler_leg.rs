@@ -1,0 +1,88 @@
+//! The upsampler: from the base picture to the full one, on random crops (2204.06125, section 2.1).
+
+use decoder::UNet;
+use diffusion::{Process, Schedule};
+use noise::Generator;
+use tch::{Device, Kind, Tensor};
+
+use crate::data::{self, SceneStream, TIMESTEPS, normal, to_signed};
+use crate::recipe::UpsamplerRecipe;
+use crate::{Error, Leg};
+
+/// Predicts the noise on a crop of the full picture, beside the enlarged base picture.
+pub struct UpsamplerLeg {
+    model: UNet,
+    process: Process,
+    stream: SceneStream,
+    base: i64,
+    recipe: UpsamplerRecipe,
+    kind: Kind,
+    device: Device,
+}
+
+impl UpsamplerLeg {
+    /// Trains `model` on the pictures of `stream`, which are of the full size; `base` is the base picture's side.
+    pub fn new(
+        model: UNet,
+        stream: SceneStream,
+        base: i64,
+        recipe: &UpsamplerRecipe,
+        (kind, device): (Kind, Device),
+    ) -> Self {
+        let process = Process::new(&Schedule::cosine(TIMESTEPS), device);
+        Self { model, process, stream, base, recipe: recipe.clone(), kind, device }
+    }
+}
+
+impl Leg for UpsamplerLeg {
+    fn name(&self) -> &'static str {
+        "upsampler"
+    }
+
+    fn loss(&mut self, generator: &mut Generator) -> Result<(Tensor, Vec<(&'static str, f64)>), Error> {
+        let pictures = self.stream.next_batch().pictures.to_device(self.device);
+        let (full, count) = (self.recipe.unet.sample_size, pictures.size()[0]);
+        let base = damage(&to_signed(&pictures, self.base), &self.recipe, generator);
+        let low = enlarge(&base, full);
+        let crop = self.recipe.crop;
+        let (top, left) = (generator.below((full - crop + 1) as u64), generator.below((full - crop + 1) as u64));
+        let cut = |x: &Tensor| x.narrow(2, top as i64, crop).narrow(3, left as i64, crop).contiguous();
+        let (clean, low) = (cut(&to_signed(&pictures, full)), cut(&low));
+
+        let t = data::timesteps(generator, TIMESTEPS, count as usize).to_device(self.device);
+        let eps = normal(generator, &clean.size()).to_device(self.device);
+        let noised = self.process.q_sample(&clean, &t, &eps);
+        let input = Tensor::cat(&[noised, low], 1).to_kind(self.kind); // [B, 6, crop, crop]
+        let predicted = self.model.forward(&input, &t, None).to_kind(Kind::Float);
+        Ok(((predicted - eps).square().mean(Kind::Float), Vec::new()))
+    }
+}
+
+/// The base picture at the full size, as the pipeline enlarges it.
+pub fn enlarge(base: &Tensor, size: i64) -> Tensor {
+    base.internal_upsample_bicubic2d_aa([size, size], false, None, None)
+}
+
+/// A little blur and noise, so that a decoder's picture, which is never quite a true one, is familiar.
+fn damage(base: &Tensor, recipe: &UpsamplerRecipe, generator: &mut Generator) -> Tensor {
+    let blurred = blur(base, recipe.blur * generator.uniform());
+    let noise = normal(generator, &base.size()).to_device(base.device());
+    blurred + noise * (recipe.noise * generator.uniform())
+}
+
+/// A Gaussian blur of `[B, 3, H, W]` with a kernel of three pixels.
+fn blur(x: &Tensor, deviation: f64) -> Tensor {
+    if deviation < 1e-3 {
+        return x.shallow_clone();
+    }
+    let side = (-0.5 / deviation.powi(2)).exp();
+    let total = 1.0 + 2.0 * side;
+    let kernel = Tensor::from_slice(&[side / total, 1.0 / total, side / total]).to_kind(Kind::Float).to_device(x.device());
+    let channels = x.size()[1];
+    let along = |x: &Tensor, shape: [i64; 4], pad: [i64; 4]| {
+        let kernel = kernel.view(shape).repeat([channels, 1, 1, 1]);
+        x.replication_pad2d(pad).conv2d(&kernel, None::<Tensor>, [1, 1], [0, 0], [1, 1], channels)
+    };
+    let rows = along(x, [1, 1, 1, 3], [1, 1, 0, 0]);
+    along(&rows, [1, 1, 3, 1], [0, 0, 1, 1])
+}
