@@ -1,2 +1,5 @@
 //! One binary for every test, so that libtorch is linked once.
+
+mod bound;
+mod diffusion;
 mod noise;
