@@ -106,6 +106,12 @@ impl Checkpoint {
         self.tensors.keys().map(String::as_str)
     }
 
+    /// Leaves out the tensors whose names begin in one of these ways: they belong to another model in the same file.
+    pub fn set_aside(&mut self, beginnings: &[&str]) {
+        let other = |name: &str| beginnings.iter().any(|begin| name.starts_with(begin));
+        self.tensors.retain(|name, _| !other(name));
+    }
+
     /// The shape of the tensor called `name`, if there is one.
     pub fn shape(&self, name: &str) -> Option<&[i64]> {
         self.tensors.get(name).map(|stored| &stored.shape[..])

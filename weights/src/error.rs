@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::configs::ConfigError;
 use crate::pickle::PickleError;
 use crate::safetensors::HeaderError;
 
@@ -44,6 +45,56 @@ pub enum Error {
         model: String,
         /// Everything that is wrong.
         problems: Box<Problems>,
+    },
+    /// A configuration describes nothing that can be made here.
+    #[error("{file} cannot be used for {part}: {problem}")]
+    Config {
+        /// The file.
+        file: String,
+        /// What it should describe, with its article.
+        part: &'static str,
+        /// What is wrong with it.
+        problem: ConfigError,
+    },
+    /// A file that a component needs is not there.
+    #[error("{file} is missing")]
+    NoFile {
+        /// The file.
+        file: String,
+    },
+    /// A component has no weights.
+    #[error("{folder} has no weights for {model}: none of {names} is there")]
+    NoWeights {
+        /// The component's folder.
+        folder: String,
+        /// What they should be of, with its article.
+        model: String,
+        /// The files that were looked for.
+        names: String,
+    },
+    /// The list of a model's parts, or of a checkpoint's shards, is wrong.
+    #[error("{file} cannot be read: {reason}")]
+    Index {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The tokenizer's files are wrong.
+    #[error("the tokenizer in {folder} cannot be used: {problem}")]
+    Tokenizer {
+        /// The folder.
+        folder: String,
+        /// What is wrong with it.
+        problem: clip::TokenizerError,
+    },
+    /// The image encoder's preprocessing is wrong.
+    #[error("{folder} cannot be used to prepare pictures: {problem}")]
+    ImageProcessor {
+        /// The folder.
+        folder: String,
+        /// What is wrong with it.
+        problem: clip::ImageProcessorError,
     },
     /// A tensor could not be put on its device.
     #[error("tensor {tensor} of {file} cannot be put on {device}: {message}")]

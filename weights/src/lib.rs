@@ -1,16 +1,37 @@
 //! Checkpoints: reads what publishers wrote, strictly, and writes our own in the same layout.
 //!
-//! Only this crate knows what a publisher called things. [`Checkpoint`] gives a model its tensors and reports
-//! everything that does not fit in one error.
+//! Only this crate knows what a publisher called things. Modules in reading order: [`checkpoint`] gives a model its
+//! tensors and reports everything that does not fit in one error; [`safetensors`] and [`pickle`] are the two formats
+//! it reads; [`folder`] finds a component's files; [`configs`] translates its configuration; [`open`] puts these
+//! together, and [`save`] and [`index`] are the way back.
+
+#![forbid(unsafe_code)]
 
 pub mod checkpoint;
+pub mod configs;
 pub mod error;
 pub mod files;
+pub mod folder;
+pub mod index;
+pub mod open;
 pub mod pickle;
 pub mod safetensors;
+pub mod save;
 mod stored;
 
 pub use checkpoint::Checkpoint;
+pub use configs::ConfigError;
 pub use error::{Error, Problems};
 pub use files::write_atomically;
+pub use folder::Folder;
+pub use index::{read_logit_scale, save_model_defaults, save_model_index};
+pub use open::{
+    open_conditioning, open_decoder, open_image_encoder, open_image_processor, open_prior,
+    open_scheduler, open_text_encoder, open_tokenizer, open_upsampler,
+};
 pub use safetensors::{load_safetensors, save_safetensors};
+pub use save::{
+    save_conditioning, save_decoder, save_image_encoder, save_prior, save_text_encoder,
+    save_upsampler, write_conditioning_config, write_image_encoder_config, write_image_processor,
+    write_prior_config, write_scheduler_config, write_text_encoder_config, write_unet_config,
+};

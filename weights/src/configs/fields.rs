@@ -1,0 +1,267 @@
+//! The fields of one JSON configuration, taken one by one.
+
+use serde_json::{Map, Value};
+
+/// What is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// It is no JSON object.
+    #[error("it is not a JSON object: {0}")]
+    Json(String),
+    /// It is another component's.
+    #[error("it describes a {found} where a {wanted} is wanted")]
+    Class {
+        /// The class it names.
+        found: String,
+        /// The class that belongs there.
+        wanted: &'static str,
+    },
+    /// A field that has no default is absent.
+    #[error("its field {0} is missing")]
+    Missing(&'static str),
+    /// A field has a value that nothing here can do.
+    #[error("its field {field} is {value} where {wanted} is wanted")]
+    Value {
+        /// The field.
+        field: String,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        wanted: String,
+    },
+    /// A field that nothing here understands.
+    #[error("its field {field} = {value} is unknown, and a model must not be guessed")]
+    Unknown {
+        /// The field.
+        field: String,
+        /// Its value.
+        value: String,
+    },
+    /// Two numbers contradict each other.
+    #[error("{0}")]
+    Relation(String),
+}
+
+/// A size beyond this is a mistake, and would only be found when the memory is full.
+const LARGEST: i64 = 1 << 20;
+/// So is a longer stack of layers.
+const MOST: i64 = 1024;
+
+/// The fields that nobody has taken yet.
+pub(super) struct Fields(Map<String, Value>);
+
+impl Fields {
+    /// Reads a JSON object.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ConfigError> {
+        serde_json::from_slice(bytes)
+            .map(Self)
+            .map_err(|error| ConfigError::Json(error.to_string()))
+    }
+
+    /// The fields of an object within one.
+    pub fn of(object: Map<String, Value>) -> Self {
+        Self(object)
+    }
+
+    /// Whether the field is there.
+    pub fn has(&self, field: &str) -> bool {
+        self.0.contains_key(field)
+    }
+
+    /// Refuses another class than `wanted`.
+    pub fn class(&self, wanted: &'static str) -> Result<(), ConfigError> {
+        // Transformers' files name their class otherwise.
+        let named = |value: &Value| match value {
+            Value::Array(names) => names.first()?.as_str().map(str::to_owned),
+            name => name.as_str().map(str::to_owned),
+        };
+        let found = ["_class_name", "architectures", "image_processor_type"]
+            .into_iter()
+            .find_map(|field| self.0.get(field).and_then(named));
+        match found {
+            Some(found) if found != wanted => Err(ConfigError::Class { found, wanted }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The field as it is.
+    pub fn take(&mut self, field: &str) -> Option<Value> {
+        self.0.remove(field)
+    }
+
+    /// A width of at least 1.
+    pub fn size(&mut self, field: &'static str, default: Option<i64>) -> Result<i64, ConfigError> {
+        self.whole(field, default, LARGEST)
+    }
+
+    /// A count of layers or heads.
+    pub fn count(&mut self, field: &'static str, default: i64) -> Result<i64, ConfigError> {
+        self.whole(field, Some(default), MOST)
+    }
+
+    fn whole(
+        &mut self,
+        field: &'static str,
+        default: Option<i64>,
+        most: i64,
+    ) -> Result<i64, ConfigError> {
+        let value = self.value(field, default)?;
+        let size = value.as_i64().filter(|size| (1..=most).contains(size));
+        size.ok_or_else(|| wrong(field, &value, format!("a whole number from 1 to {most}")))
+    }
+
+    /// A size that may also be written as a list of equal ones, as diffusers allows.
+    pub fn same_size(
+        &mut self,
+        field: &'static str,
+        default: Option<i64>,
+    ) -> Result<i64, ConfigError> {
+        self.unify(field);
+        self.size(field, default)
+    }
+
+    /// As [`Fields::same_size`] for a count.
+    pub fn same_count(&mut self, field: &'static str, default: i64) -> Result<i64, ConfigError> {
+        self.unify(field);
+        self.count(field, default)
+    }
+
+    /// Puts one value in the place of a list of equal ones.
+    fn unify(&mut self, field: &str) {
+        if let Some(Value::Array(items)) = self.0.get(field)
+            && items.windows(2).all(|pair| pair[0] == pair[1])
+            && let Some(first) = items.first().cloned()
+        {
+            self.0.insert(field.to_owned(), first);
+        }
+    }
+
+    /// A list of sizes.
+    pub fn sizes(&mut self, field: &'static str, default: &[i64]) -> Result<Vec<i64>, ConfigError> {
+        let value = self.0.remove(field).unwrap_or_else(|| default.into());
+        let size = |size: &Value| size.as_i64().filter(|size| (1..=LARGEST).contains(size));
+        let sizes: Option<Vec<i64>> = value
+            .as_array()
+            .and_then(|all| all.iter().map(size).collect());
+        let sizes = sizes.filter(|sizes| (1..=16).contains(&sizes.len()));
+        sizes.ok_or_else(|| wrong(field, &value, "a list of 1 to 16 whole numbers".to_owned()))
+    }
+
+    /// A positive number.
+    pub fn number(&mut self, field: &'static str, default: f64) -> Result<f64, ConfigError> {
+        let value = self.0.remove(field).unwrap_or_else(|| default.into());
+        let number = value.as_f64().filter(|n| n.is_finite() && *n > 0.0);
+        number.ok_or_else(|| wrong(field, &value, "a positive number".to_owned()))
+    }
+
+    /// One of several words; `default` where the field is absent.
+    pub fn choice<T: Clone>(
+        &mut self,
+        field: &'static str,
+        default: Option<&str>,
+        choices: &[(&str, T)],
+    ) -> Result<T, ConfigError> {
+        let value = self.value(field, default)?;
+        let chosen = choices.iter().find(|(name, _)| value == *name);
+        chosen.map(|(_, choice)| choice.clone()).ok_or_else(|| {
+            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            wrong(field, &value, names.join(" or "))
+        })
+    }
+
+    /// A field that may be absent, or have one of the values that mean the same as its absence here.
+    pub fn only(&mut self, field: &'static str, values: &[Value]) -> Result<(), ConfigError> {
+        match self.0.remove(field) {
+            Some(value) if !values.iter().any(|wanted| equal(&value, wanted)) => {
+                let names: Vec<String> = values.iter().map(Value::to_string).collect();
+                Err(wrong(field, &value, names.join(" or ")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Fields that may be absent or null.
+    pub fn nulls(&mut self, fields: &[&'static str]) -> Result<(), ConfigError> {
+        fields
+            .iter()
+            .try_for_each(|field| self.only(field, &[Value::Null]))
+    }
+
+    /// A field that must be there and have this value.
+    pub fn exactly(&mut self, field: &'static str, wanted: &Value) -> Result<(), ConfigError> {
+        match self.0.remove(field) {
+            None => Err(ConfigError::Missing(field)),
+            Some(value) if value != *wanted => Err(wrong(field, &value, wanted.to_string())),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Fields that say nothing about what a network computes once it is trained.
+    pub fn ignore(&mut self, fields: &[&str]) {
+        for field in fields {
+            self.0.remove(*field);
+        }
+    }
+
+    /// Refuses whatever was not taken.
+    pub fn finish(self) -> Result<(), ConfigError> {
+        let neutral = |value: &Value| matches!(value, Value::Null | Value::Bool(false));
+        let unknown = |(field, value): &(String, Value)| !field.starts_with('_') && !neutral(value);
+        match self.0.into_iter().find(unknown) {
+            Some((field, value)) => Err(ConfigError::Unknown {
+                field: shown(&field),
+                value: shown(&value.to_string()),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn value<T: Into<Value>>(
+        &mut self,
+        field: &'static str,
+        default: Option<T>,
+    ) -> Result<Value, ConfigError> {
+        let value = self.0.remove(field).or_else(|| default.map(Into::into));
+        value.ok_or(ConfigError::Missing(field))
+    }
+}
+
+/// Refuses a number that another does not divide.
+pub(super) fn divides(
+    (part, divisor): (&str, i64),
+    (whole, number): (&str, i64),
+) -> Result<(), ConfigError> {
+    if number % divisor == 0 {
+        return Ok(());
+    }
+    Err(ConfigError::Relation(format!(
+        "its {whole} {number} is not a multiple of its {part} {divisor}"
+    )))
+}
+
+/// Numbers are equal by value: 1 and 1.0 are.
+fn equal(value: &Value, wanted: &Value) -> bool {
+    match (value.as_f64(), wanted.as_f64()) {
+        (Some(value), Some(wanted)) => value == wanted,
+        _ => value == wanted,
+    }
+}
+
+/// A field whose value cannot be used.
+pub(super) fn wrong(field: &str, value: &Value, wanted: String) -> ConfigError {
+    ConfigError::Value {
+        field: shown(field),
+        value: shown(&value.to_string()),
+        wanted,
+    }
+}
+
+/// A file's own words, cut to what a sentence bears.
+fn shown(text: &str) -> String {
+    let mut shown: String = text.chars().take(200).collect();
+    if shown.len() < text.len() {
+        shown.push_str("...");
+    }
+    shown.replace(|c: char| c.is_control(), " ")
+}

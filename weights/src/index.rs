@@ -1,0 +1,101 @@
+//! `model_index.json`: which class each component's folder opens in, and what our own models add to it.
+//!
+//! Ours have two more entries, which other programs pass over: `unclip_logit_scale`, the logarithm of the factor that
+//! CLIP's cosines are multiplied with, and `unclip_defaults`, the steps and guidance scales to draw with.
+
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::save::write_text;
+use crate::{Error, Folder};
+
+const INDEX: &str = "model_index.json";
+const LOGIT_SCALE: &str = "unclip_logit_scale";
+const DEFAULTS: &str = "unclip_defaults";
+
+/// The components with the library and class that each opens in.
+const COMPONENTS: [(&str, &str, &str); 12] = [
+    ("decoder", "diffusers", "UNet2DConditionModel"),
+    ("decoder_scheduler", "diffusers", "UnCLIPScheduler"),
+    ("feature_extractor", "transformers", "CLIPImageProcessor"),
+    (
+        "image_encoder",
+        "transformers",
+        "CLIPVisionModelWithProjection",
+    ),
+    ("prior", "diffusers", "PriorTransformer"),
+    ("prior_scheduler", "diffusers", "UnCLIPScheduler"),
+    ("super_res_first", "diffusers", "UNet2DModel"),
+    ("super_res_last", "diffusers", "UNet2DModel"),
+    ("super_res_scheduler", "diffusers", "UnCLIPScheduler"),
+    (
+        "text_encoder",
+        "transformers",
+        "CLIPTextModelWithProjection",
+    ),
+    ("text_proj", "unclip", "UnCLIPTextProjModel"),
+    ("tokenizer", "transformers", "CLIPTokenizer"),
+];
+
+/// Writes the index of the components that are in `folder` by now, with the logit scale if there is a new one. What
+/// an index that is there already says beyond that stays.
+pub fn save_model_index(folder: &Path, logit_scale: Option<f64>) -> Result<(), Error> {
+    update(folder, logit_scale.map(|scale| (LOGIT_SCALE, json!(scale))))
+}
+
+/// Writes into the index of `folder` what its model draws with unless told otherwise.
+pub fn save_model_defaults(folder: &Path, defaults: &impl Serialize) -> Result<(), Error> {
+    let defaults = serde_json::to_value(defaults).map_err(|error| Error::Index {
+        file: folder.join(INDEX).display().to_string(),
+        reason: error.to_string(),
+    })?;
+    update(folder, Some((DEFAULTS, defaults)))
+}
+
+/// The logarithm of the factor that CLIP's cosines are multiplied with, where the model in `folder` says it.
+pub fn read_logit_scale(folder: &Folder) -> Result<Option<f64>, Error> {
+    let Some(mut index) = read(folder)? else {
+        return Ok(None);
+    };
+    match index.remove(LOGIT_SCALE) {
+        None => Ok(None),
+        Some(value) => match value.as_f64() {
+            Some(scale) => Ok(Some(scale)),
+            None => Err(Error::Index {
+                file: folder.name_of(INDEX),
+                reason: format!("its {LOGIT_SCALE} {value} is no number"),
+            }),
+        },
+    }
+}
+
+fn read(folder: &Folder) -> Result<Option<Map<String, Value>>, Error> {
+    let Some(bytes) = folder.read(INDEX)? else {
+        return Ok(None);
+    };
+    let index = serde_json::from_slice(&bytes).map_err(|error| Error::Index {
+        file: folder.name_of(INDEX),
+        reason: error.to_string(),
+    })?;
+    Ok(Some(index))
+}
+
+fn update(folder: &Path, entry: Option<(&str, Value)>) -> Result<(), Error> {
+    let place = Folder::open(folder)?;
+    let mut index = read(&place)?.unwrap_or_default();
+    index.insert("_class_name".to_owned(), json!("UnCLIPPipeline"));
+    index.insert("_diffusers_version".to_owned(), json!("0.42.1"));
+    for (name, library, class) in COMPONENTS {
+        index.remove(name);
+        if place.component(name).exists() {
+            index.insert(name.to_owned(), json!([library, class]));
+        }
+    }
+    if let Some((name, value)) = entry {
+        index.insert(name.to_owned(), value);
+    }
+    let text = format!("{:#}\n", Value::Object(index));
+    write_text(&folder.join(INDEX), &text)
+}

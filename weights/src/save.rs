@@ -1,0 +1,168 @@
+//! Writes a model's components in Karlo's layout, so that each folder opens in the publisher's class too.
+
+use std::fs;
+use std::path::Path;
+
+use clip::{ImageProcessor, TextConfig, VisionConfig};
+use decoder::{ConditioningConfig, UNetConfig};
+use diffusion::{Prediction, SchedulerConfig, Variance};
+use prior::PriorConfig;
+use serde_json::Value;
+use tch::{Kind, Tensor};
+
+use crate::configs::{self, ConfigError};
+use crate::{Error, save_safetensors, write_atomically};
+
+/// The file names that diffusers and transformers look for.
+const DIFFUSERS_WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
+const TRANSFORMERS_WEIGHTS: &str = "model.safetensors";
+
+/// Writes a text encoder (`text_encoder/`): `config.json` and `model.safetensors` in f16.
+pub fn save_text_encoder(
+    folder: &Path,
+    tensors: &[(String, Tensor)],
+    config: &TextConfig,
+) -> Result<(), Error> {
+    write_text_encoder_config(folder, config)?;
+    save_safetensors(folder.join(TRANSFORMERS_WEIGHTS), tensors, Kind::Half)
+}
+
+/// Writes an image encoder (`image_encoder/`): `config.json` and `model.safetensors` in f16.
+pub fn save_image_encoder(
+    folder: &Path,
+    tensors: &[(String, Tensor)],
+    config: &VisionConfig,
+) -> Result<(), Error> {
+    write_image_encoder_config(folder, config)?;
+    save_safetensors(folder.join(TRANSFORMERS_WEIGHTS), tensors, Kind::Half)
+}
+
+/// Writes a prior (`prior/`) in f16, and Karlo's scheduler for it beside it (`prior_scheduler/`).
+pub fn save_prior(
+    folder: &Path,
+    tensors: &[(String, Tensor)],
+    config: &PriorConfig,
+) -> Result<(), Error> {
+    write_prior_config(folder, config)?;
+    let scheduler = scheduler(Prediction::Sample, Variance::FixedSmallLog, 5.0);
+    write_scheduler_config(&folder.with_file_name("prior_scheduler"), &scheduler)?;
+    save_safetensors(folder.join(DIFFUSERS_WEIGHTS), tensors, Kind::Half)
+}
+
+/// Writes a decoder's conditioning (`text_proj/`) in f16.
+pub fn save_conditioning(
+    folder: &Path,
+    tensors: &[(String, Tensor)],
+    config: &ConditioningConfig,
+) -> Result<(), Error> {
+    write_conditioning_config(folder, config)?;
+    save_safetensors(folder.join(DIFFUSERS_WEIGHTS), tensors, Kind::Half)
+}
+
+/// Writes a decoder (`decoder/`) in f16, and Karlo's scheduler for it beside it (`decoder_scheduler/`).
+pub fn save_decoder(
+    folder: &Path,
+    tensors: &[(String, Tensor)],
+    config: &UNetConfig,
+) -> Result<(), Error> {
+    write_unet_config(folder, config)?;
+    let scheduler = scheduler(Prediction::Epsilon, Variance::LearnedRange, 1.0);
+    write_scheduler_config(&folder.with_file_name("decoder_scheduler"), &scheduler)?;
+    save_safetensors(folder.join(DIFFUSERS_WEIGHTS), tensors, Kind::Half)
+}
+
+/// Writes a super-resolution network (`super_res_first/` or `super_res_last/`) in f16, and Karlo's scheduler for both
+/// beside it (`super_res_scheduler/`).
+pub fn save_upsampler(
+    folder: &Path,
+    tensors: &[(String, Tensor)],
+    config: &UNetConfig,
+) -> Result<(), Error> {
+    write_unet_config(folder, config)?;
+    let scheduler = scheduler(Prediction::Epsilon, Variance::FixedSmallLog, 1.0);
+    write_scheduler_config(&folder.with_file_name("super_res_scheduler"), &scheduler)?;
+    save_safetensors(folder.join(DIFFUSERS_WEIGHTS), tensors, Kind::Half)
+}
+
+/// Writes the `config.json` of a `CLIPTextModelWithProjection`.
+pub fn write_text_encoder_config(folder: &Path, config: &TextConfig) -> Result<(), Error> {
+    write_json(folder, CONFIG, &configs::text_json(config))
+}
+
+/// Writes the `config.json` of a `CLIPVisionModelWithProjection`.
+pub fn write_image_encoder_config(folder: &Path, config: &VisionConfig) -> Result<(), Error> {
+    write_json(folder, CONFIG, &configs::vision_json(config))
+}
+
+/// Writes the `config.json` of a `PriorTransformer`.
+pub fn write_prior_config(folder: &Path, config: &PriorConfig) -> Result<(), Error> {
+    let json = checked(folder, "a prior", configs::prior_json(config))?;
+    write_json(folder, CONFIG, &json)
+}
+
+/// Writes the `config.json` of an `UnCLIPTextProjModel`.
+pub fn write_conditioning_config(folder: &Path, config: &ConditioningConfig) -> Result<(), Error> {
+    let json = configs::conditioning_json(config);
+    let json = checked(folder, "a decoder's conditioning", json)?;
+    write_json(folder, CONFIG, &json)
+}
+
+/// Writes the `config.json` of a `UNet2DConditionModel`, or without attention of a `UNet2DModel`.
+pub fn write_unet_config(folder: &Path, config: &UNetConfig) -> Result<(), Error> {
+    let json = checked(folder, "a U-Net", configs::unet_json(config))?;
+    write_json(folder, CONFIG, &json)
+}
+
+/// Writes the `scheduler_config.json` of an `UnCLIPScheduler`.
+pub fn write_scheduler_config(folder: &Path, config: &SchedulerConfig) -> Result<(), Error> {
+    let json = configs::scheduler_json(config);
+    write_json(folder, "scheduler_config.json", &json)
+}
+
+/// Writes the `preprocessor_config.json` of CLIP's own preparation for pictures of `size` pixels a side.
+pub fn write_image_processor(folder: &Path, size: i64) -> Result<(), Error> {
+    make_folder(folder)?;
+    let size = u32::try_from(size).expect("a picture's side is positive and small");
+    let json = ImageProcessor::clip(size).to_config();
+    write_text(&folder.join("preprocessor_config.json"), &json)
+}
+
+const CONFIG: &str = "config.json";
+
+/// Karlo's schedulers differ in these three.
+fn scheduler(prediction: Prediction, variance: Variance, clip_range: f64) -> SchedulerConfig {
+    SchedulerConfig {
+        train_timesteps: 1000,
+        prediction,
+        variance,
+        clip_range: Some(clip_range),
+    }
+}
+
+fn checked(
+    folder: &Path,
+    part: &'static str,
+    json: Result<Value, ConfigError>,
+) -> Result<Value, Error> {
+    json.map_err(|problem| Error::Config {
+        file: folder.join(CONFIG).display().to_string(),
+        part,
+        problem,
+    })
+}
+
+fn make_folder(folder: &Path) -> Result<(), Error> {
+    fs::create_dir_all(folder).map_err(Error::io("make the folder", folder.display()))
+}
+
+fn write_json(folder: &Path, name: &str, json: &Value) -> Result<(), Error> {
+    make_folder(folder)?;
+    write_text(&folder.join(name), &format!("{json:#}\n"))
+}
+
+pub(crate) fn write_text(path: &Path, text: &str) -> Result<(), Error> {
+    write_atomically(path, |file| {
+        file.write_all(text.as_bytes())
+            .map_err(Error::io("write", path.display()))
+    })
+}
