@@ -2,4 +2,5 @@
 
 mod bound;
 mod diffusion;
+mod models;
 mod noise;
