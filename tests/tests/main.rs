@@ -4,3 +4,4 @@ mod bound;
 mod diffusion;
 mod models;
 mod noise;
+mod scenes;
