@@ -1,7 +1,7 @@
 //! Pictures a child's book might have, drawn from a seed, with captions and labels.
 //!
 //! Reading order: [`labels`] (what can be in a picture), [`scene`] (a picture drawn from a seed),
-//! [`layout`] (where things go), [`things`] and [`backdrop`] (what they look like), [`style`]
+//! `layout` (where things go), `things` and `backdrop` (what they look like), `style`
 //! (how ink meets paper), [`caption`] (what is said of them), [`export`] (a folder of them).
 //! Lengths are fractions of the picture's side, so a scene looks the same at each size.
 
