@@ -38,35 +38,47 @@ pub fn resize_bicubic(picture: &RgbImage, width: u32, height: u32) -> RgbImage {
 
 /// A picture of `width` by `height` pixels. No side may be 0.
 ///
-/// Rows first, then columns, with the levels rounded to bytes in between; a direction that keeps its size is skipped.
+/// One direction after the other, with the levels rounded to bytes in between; a direction that keeps its size is
+/// skipped. The order is Pillow 13's: columns come first where the height loses more than twice the pixels that the
+/// width loses. Older releases always begin with the rows, which moves single levels.
 pub fn resize(picture: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbImage {
     let (old_width, old_height) = picture.dimensions();
-    let mut resized = picture.clone();
-    if width != old_width {
-        let taps = taps(old_width, width, filter);
-        let row = 3 * old_width as usize;
-        let mut wide = Vec::with_capacity(3 * (width * old_height) as usize);
-        for pixels in resized.chunks_exact(row) {
-            for tap in &taps {
-                let window = &pixels[3 * tap.first..];
-                wide.extend(
-                    (0..3).map(|channel| tap.apply(window.iter().skip(channel).step_by(3))),
-                );
-            }
-        }
-        resized = RgbImage::from_raw(width, old_height, wide).expect("every row was resized");
+    let loss = |old: u32, new: u32| i64::from(old) - i64::from(new);
+    if height < old_height && loss(old_height, height) > 2 * loss(old_width, width) {
+        resize_rows(&resize_columns(picture, height, filter), width, filter)
+    } else {
+        resize_columns(&resize_rows(picture, width, filter), height, filter)
     }
-    if height != old_height {
-        let taps = taps(old_height, height, filter);
-        let row = 3 * width as usize;
-        let mut high = Vec::with_capacity(row * height as usize);
+}
+
+fn resize_rows(picture: &RgbImage, width: u32, filter: Filter) -> RgbImage {
+    let (old_width, height) = picture.dimensions();
+    if width == old_width {
+        return picture.clone();
+    }
+    let taps = taps(old_width, width, filter);
+    let mut levels = Vec::with_capacity(3 * width as usize * height as usize);
+    for row in picture.as_raw().chunks_exact(3 * old_width as usize) {
         for tap in &taps {
-            let window = &resized.as_raw()[row * tap.first..];
-            high.extend((0..row).map(|place| tap.apply(window.iter().skip(place).step_by(row))));
+            let window = &row[3 * tap.first..];
+            levels.extend((0..3).map(|channel| tap.apply(window.iter().skip(channel).step_by(3))));
         }
-        resized = RgbImage::from_raw(width, height, high).expect("every column was resized");
     }
-    resized
+    RgbImage::from_raw(width, height, levels).expect("every row was resized")
+}
+
+fn resize_columns(picture: &RgbImage, height: u32, filter: Filter) -> RgbImage {
+    let (width, old_height) = picture.dimensions();
+    if height == old_height {
+        return picture.clone();
+    }
+    let row = 3 * width as usize;
+    let mut levels = Vec::with_capacity(row * height as usize);
+    for tap in taps(old_height, height, filter) {
+        let window = &picture.as_raw()[row * tap.first..];
+        levels.extend((0..row).map(|place| tap.apply(window.iter().skip(place).step_by(row))));
+    }
+    RgbImage::from_raw(width, height, levels).expect("every column was resized")
 }
 
 /// What one new pixel is made of.
