@@ -162,16 +162,17 @@ const NAMED: usize = 8;
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let misshapen = |(name, found, wanted): &(String, Vec<i64>, Vec<i64>)| {
-            format!("{name} is {found:?} where {wanted:?} is wanted")
+            format!("{} is {found:?} where {wanted:?} is wanted", shown(name))
         };
-        let mistyped =
-            |(name, found): &(String, &str)| format!("{name} is {found} where a float is wanted");
+        let mistyped = |(name, found): &(String, &str)| {
+            format!("{} is {found} where a float is wanted", shown(name))
+        };
         let parts = [
-            list("missing", &self.missing, String::clone),
-            list("unused", &self.unused, String::clone),
+            list("missing", &self.missing, |name| shown(name)),
+            list("unused", &self.unused, |name| shown(name)),
             list("of another shape", &self.misshapen, misshapen),
             list("of another type", &self.mistyped, mistyped),
-            list("duplicate", &self.duplicate, String::clone),
+            list("duplicate", &self.duplicate, |name| shown(name)),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         f.write_str(&parts.join("; "))
@@ -186,4 +187,14 @@ fn list<T>(what: &str, items: &[T], sentence: impl Fn(&T) -> String) -> Option<S
     }
     let noun = if count == 1 { "tensor" } else { "tensors" };
     (count > 0).then(|| format!("{count} {noun} {what} ({})", named.join(", ")))
+}
+
+/// A file's own words as a sentence bears them: of bearable length, and with no power over a terminal.
+pub(crate) fn shown(text: &str) -> String {
+    const LONGEST: usize = 200;
+    let mut shown: String = text.chars().take(LONGEST).collect();
+    if shown.len() < text.len() {
+        shown.push_str("...");
+    }
+    shown.replace(char::is_control, "?")
 }

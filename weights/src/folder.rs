@@ -116,7 +116,7 @@ impl Folder {
     pub fn name_of(&self, file: &str) -> String {
         match self {
             Self::Disk(path) => path.join(file).display().to_string(),
-            Self::Embedded(folder) => format!("{}{file} of the built-in model", folder.prefix),
+            Self::Embedded(folder) => format!("the built-in model's {}{file}", folder.prefix),
         }
     }
 
@@ -169,7 +169,7 @@ impl Folder {
         match self {
             Self::Disk(path) => Blob::map(&path.join(name)),
             Self::Embedded(folder) => match folder.get(name) {
-                Some(bytes) => Ok(Blob::copied(name.to_owned(), bytes)),
+                Some(bytes) => Ok(Blob::copied(self.name_of(name), bytes)),
                 None => Err(Error::NoFile {
                     file: self.name_of(name),
                 }),
@@ -193,7 +193,7 @@ impl fmt::Display for Folder {
                 f.write_str("the built-in model")
             }
             Self::Embedded(EmbeddedFolder { prefix, .. }) => {
-                write!(f, "{prefix} of the built-in model")
+                write!(f, "the built-in model's {prefix}")
             }
         }
     }

@@ -15,6 +15,7 @@ pub use error::PickleError;
 use std::rc::Rc;
 
 use crate::Error;
+use crate::error::shown;
 use crate::stored::{Blob, Stored};
 use archive::Archive;
 use value::View;
@@ -52,7 +53,7 @@ fn place(
     view: View,
 ) -> Result<Stored, PickleError> {
     let damaged = |reason: &str| PickleError::Tensor {
-        tensor: name.escape_debug().to_string(),
+        tensor: shown(&name),
         reason: reason.to_owned(),
     };
     let storage = &view.storage;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use tch::{Device, Kind, Tensor};
 
+use crate::error::shown;
 use crate::files::write_atomically;
 use crate::stored::{Blob, Dtype, Stored};
 use crate::{Error, Problems};
@@ -168,27 +169,27 @@ fn read_header(blob: &Rc<Blob>) -> Result<Vec<Stored>, HeaderError> {
             Some(dtype) => dtype,
             None => {
                 return Err(HeaderError::Dtype {
-                    tensor: name,
-                    dtype: info.dtype,
+                    tensor: shown(&name),
+                    dtype: shown(&info.dtype),
                 });
             }
         };
         let Some(wanted) = size(&info.shape, dtype) else {
             return Err(HeaderError::Shape {
-                tensor: name,
+                tensor: shown(&name),
                 shape: info.shape,
             });
         };
         if start != next {
             return Err(HeaderError::Offset {
-                tensor: name,
+                tensor: shown(&name),
                 start,
                 wanted: next,
             });
         }
         if end.checked_sub(start) != Some(wanted) {
             return Err(HeaderError::Size {
-                tensor: name,
+                tensor: shown(&name),
                 dtype: dtype.name,
                 shape: info.shape,
                 wanted,

@@ -96,20 +96,20 @@ pub fn write_image_encoder_config(folder: &Path, config: &VisionConfig) -> Resul
 
 /// Writes the `config.json` of a `PriorTransformer`.
 pub fn write_prior_config(folder: &Path, config: &PriorConfig) -> Result<(), Error> {
-    let json = checked(folder, "a prior", configs::prior_json(config))?;
+    let json = checked(folder, CONFIG, "a prior", configs::prior_json(config))?;
     write_json(folder, CONFIG, &json)
 }
 
 /// Writes the `config.json` of an `UnCLIPTextProjModel`.
 pub fn write_conditioning_config(folder: &Path, config: &ConditioningConfig) -> Result<(), Error> {
     let json = configs::conditioning_json(config);
-    let json = checked(folder, "a decoder's conditioning", json)?;
+    let json = checked(folder, CONFIG, "a decoder's conditioning", json)?;
     write_json(folder, CONFIG, &json)
 }
 
 /// Writes the `config.json` of a `UNet2DConditionModel`, or without attention of a `UNet2DModel`.
 pub fn write_unet_config(folder: &Path, config: &UNetConfig) -> Result<(), Error> {
-    let json = checked(folder, "a U-Net", configs::unet_json(config))?;
+    let json = checked(folder, CONFIG, "a U-Net", configs::unet_json(config))?;
     write_json(folder, CONFIG, &json)
 }
 
@@ -121,10 +121,14 @@ pub fn write_scheduler_config(folder: &Path, config: &SchedulerConfig) -> Result
 
 /// Writes the `preprocessor_config.json` of CLIP's own preparation for pictures of `size` pixels a side.
 pub fn write_image_processor(folder: &Path, size: i64) -> Result<(), Error> {
+    let side = u32::try_from(size).ok().filter(|side| *side > 0);
+    let problem = || ConfigError::Relation(format!("no picture has {size} pixels a side"));
+    let name = "preprocessor_config.json";
+    let side = side.ok_or_else(problem);
+    let side = checked(folder, name, "the image encoder", side)?;
     make_folder(folder)?;
-    let size = u32::try_from(size).expect("a picture's side is positive and small");
-    let json = ImageProcessor::clip(size).to_config();
-    write_text(&folder.join("preprocessor_config.json"), &json)
+    let json = ImageProcessor::clip(side).to_config();
+    write_text(&folder.join(name), &json)
 }
 
 const CONFIG: &str = "config.json";
@@ -139,13 +143,14 @@ fn scheduler(prediction: Prediction, variance: Variance, clip_range: f64) -> Sch
     }
 }
 
-fn checked(
+fn checked<T>(
     folder: &Path,
+    name: &str,
     part: &'static str,
-    json: Result<Value, ConfigError>,
-) -> Result<Value, Error> {
-    json.map_err(|problem| Error::Config {
-        file: folder.join(CONFIG).display().to_string(),
+    translated: Result<T, ConfigError>,
+) -> Result<T, Error> {
+    translated.map_err(|problem| Error::Config {
+        file: folder.join(name).display().to_string(),
         part,
         problem,
     })

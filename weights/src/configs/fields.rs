@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::error::shown;
+
 /// What is wrong with a configuration.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -80,7 +82,10 @@ impl Fields {
             .into_iter()
             .find_map(|field| self.0.get(field).and_then(named));
         match found {
-            Some(found) if found != wanted => Err(ConfigError::Class { found, wanted }),
+            Some(found) if found != wanted => Err(ConfigError::Class {
+                found: shown(&found),
+                wanted,
+            }),
             _ => Ok(()),
         }
     }
@@ -255,13 +260,4 @@ pub(super) fn wrong(field: &str, value: &Value, wanted: String) -> ConfigError {
         value: shown(&value.to_string()),
         wanted,
     }
-}
-
-/// A file's own words, cut to what a sentence bears.
-fn shown(text: &str) -> String {
-    let mut shown: String = text.chars().take(200).collect();
-    if shown.len() < text.len() {
-        shown.push_str("...");
-    }
-    shown.replace(|c: char| c.is_control(), " ")
 }

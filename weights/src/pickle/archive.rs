@@ -6,6 +6,7 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use zip::{CompressionMethod, ZipArchive};
 
 use super::PickleError;
+use crate::error::shown;
 use crate::stored::Blob;
 
 /// A longer program than any model's is refused before it is read.
@@ -40,12 +41,12 @@ impl<'a> Archive<'a> {
             let file = zip.by_index_raw(index).map_err(|error| damaged(&error))?;
             let name = file.name().to_owned();
             if file.compression() != CompressionMethod::Stored || file.encrypted() {
-                return Err(PickleError::Compressed(name.escape_debug().to_string()));
+                return Err(PickleError::Compressed(shown(&name)));
             }
             let (start, length) = (file.data_start(), file.size());
             let end = start.checked_add(length);
             if end.is_none_or(|end| end > blob.len() as u64) {
-                let name = name.escape_debug();
+                let name = shown(&name);
                 return Err(damaged(&format!("its file {name} ends beyond it")));
             }
             // PyTorch puts everything into one folder of any name.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::value::{Global, Storage, Value, View};
 use super::{PickleError, opcodes};
+use crate::error::shown;
 
 /// The most sides that a tensor may have; models have four.
 const MOST_SIDES: usize = 16;
@@ -373,12 +374,7 @@ impl Machine<'_> {
         {
             (Value::Text(name), Value::Tensor(view)) => Ok((name.clone(), view.clone())),
             (Value::Text(name), other) => Err(PickleError::NoTensor {
-                entry: name
-                    .chars()
-                    .take(120)
-                    .collect::<String>()
-                    .escape_debug()
-                    .to_string(),
+                entry: shown(name),
                 found: other.what(),
             }),
             (other, _) => Err(PickleError::NoDict(match other {

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::PickleError;
+use crate::error::shown;
 use crate::stored::Dtype;
 
 /// A run of numbers, one file of the archive.
@@ -96,10 +97,7 @@ impl Global {
             ("torch", "BoolStorage") => storage("BOOL"),
             _ => None,
         };
-        let unknown = || {
-            let full: String = format!("{module}.{name}").chars().take(120).collect();
-            PickleError::Global(full.escape_debug().to_string())
-        };
+        let unknown = || PickleError::Global(shown(&format!("{module}.{name}")));
         known.ok_or_else(unknown)
     }
 }

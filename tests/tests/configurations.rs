@@ -1,0 +1,314 @@
+//! Publishers' configurations: understood to the last field, or refused with it.
+
+use std::fs;
+use std::path::Path;
+
+use ::weights::{Error, Folder};
+use serde_json::{Value, json};
+use tch::{Kind, Tensor};
+
+use crate::components::{golden, open};
+
+/// A copy of one component whose configuration is edited.
+fn edited(model: &Path, part: &str, edit: impl FnOnce(&mut Value)) -> (tempfile::TempDir, Folder) {
+    let folder = tempfile::tempdir().unwrap();
+    for file in fs::read_dir(model.join(part)).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+    }
+    let name = if part.ends_with("scheduler") {
+        "scheduler_config.json"
+    } else {
+        "config.json"
+    };
+    let path = folder.path().join(name);
+    let mut config = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    edit(&mut config);
+    fs::write(&path, config.to_string()).unwrap();
+    let opened = Folder::open(folder.path()).unwrap();
+    (folder, opened)
+}
+
+#[test]
+fn a_configuration_that_must_be_guessed_is_refused() {
+    let cases = [
+        (
+            "prior",
+            "norm_in_type",
+            json!("layer"),
+            r#"its field norm_in_type is "layer" where null is wanted"#,
+        ),
+        (
+            "prior",
+            "encoder_hid_proj_type",
+            json!(null),
+            r#"encoder_hid_proj_type is null where "linear" is wanted"#,
+        ),
+        (
+            "prior",
+            "added_emb_type",
+            json!(null),
+            r#"added_emb_type is null where "prd" is wanted"#,
+        ),
+        (
+            "prior",
+            "time_embed_act_fn",
+            json!("gelu"),
+            "time_embed_act_fn is \"gelu\"",
+        ),
+        (
+            "prior",
+            "additional_embeddings",
+            json!(5),
+            "additional_embeddings is 5 where 4 is wanted",
+        ),
+        (
+            "prior",
+            "time_embed_dim",
+            json!(99),
+            "time_embed_dim is 99 where null or 16 is wanted",
+        ),
+        (
+            "prior",
+            "num_layers",
+            json!(100_000),
+            "num_layers is 100000 where a whole number from 1 to 1024 is wanted",
+        ),
+        ("prior", "num_layers", json!(0), "num_layers is 0 where"),
+        (
+            "prior",
+            "embedding_dim",
+            json!(-768),
+            "embedding_dim is -768",
+        ),
+        (
+            "prior",
+            "embedding_dim",
+            json!("wide"),
+            "embedding_dim is \"wide\"",
+        ),
+        (
+            "prior",
+            "flavour",
+            json!("new"),
+            r#"its field flavour = "new" is unknown"#,
+        ),
+        ("decoder", "act_fn", json!("gelu"), "act_fn is \"gelu\""),
+        (
+            "decoder",
+            "class_embed_type",
+            json!("timestep"),
+            "class_embed_type is \"timestep\"",
+        ),
+        (
+            "decoder",
+            "resnet_time_scale_shift",
+            json!("ada_group"),
+            "resnet_time_scale_shift is \"ada_group\"",
+        ),
+        (
+            "decoder",
+            "time_embedding_type",
+            json!("fourier"),
+            "time_embedding_type is \"fourier\"",
+        ),
+        (
+            "decoder",
+            "encoder_hid_dim_type",
+            json!("text_proj"),
+            "encoder_hid_dim_type is \"text_proj\" where null",
+        ),
+        (
+            "decoder",
+            "mid_block_type",
+            json!("UNetMidBlock2DCrossAttn"),
+            "mid_block_type is \"UNetMidBlock2DCrossAttn\"",
+        ),
+        (
+            "decoder",
+            "down_block_types",
+            json!(["DownBlock2D", "DownBlock2D"]),
+            "down_block_types is [\"DownBlock2D\"",
+        ),
+        (
+            "decoder",
+            "norm_num_groups",
+            json!(5),
+            "its block_out_channels 8 is not a multiple of its norm_num_groups 5",
+        ),
+        (
+            "decoder",
+            "attention_head_dim",
+            json!(5),
+            "its block_out_channels 12 is not a multiple of its attention_head_dim 5",
+        ),
+        (
+            "decoder",
+            "sample_size",
+            json!(15),
+            "its sample_size 15 is not a multiple",
+        ),
+        (
+            "decoder",
+            "block_out_channels",
+            json!([]),
+            "block_out_channels is [] where",
+        ),
+        (
+            "super_res_first",
+            "add_attention",
+            json!(true),
+            "add_attention is true where false is wanted",
+        ),
+        (
+            "super_res_first",
+            "flip_sin_to_cos",
+            json!(false),
+            "flip_sin_to_cos is false where true is wanted",
+        ),
+        (
+            "text_encoder",
+            "hidden_act",
+            json!("relu"),
+            "hidden_act is \"relu\"",
+        ),
+        (
+            "text_encoder",
+            "num_attention_heads",
+            json!(3),
+            "its hidden_size 16 is not a multiple of its num_attention_heads 3",
+        ),
+        (
+            "text_encoder",
+            "eos_token_id",
+            json!(604),
+            "its eos_token_id 604 is not below its vocab_size 604",
+        ),
+        (
+            "image_encoder",
+            "num_channels",
+            json!(1),
+            "num_channels is 1 where 3 is wanted",
+        ),
+        (
+            "image_encoder",
+            "layer_norm_eps",
+            json!(0),
+            "layer_norm_eps is 0 where a positive number is wanted",
+        ),
+        (
+            "prior_scheduler",
+            "prediction_type",
+            json!("v_prediction"),
+            "prediction_type is \"v_prediction\"",
+        ),
+        (
+            "prior_scheduler",
+            "beta_schedule",
+            json!("linear"),
+            "beta_schedule is \"linear\"",
+        ),
+        (
+            "prior_scheduler",
+            "clip_sample",
+            json!("yes"),
+            "clip_sample is \"yes\"",
+        ),
+    ];
+    for (part, field, value, sentence) in cases {
+        let (_place, folder) = edited(&golden("karlo"), part, |config| config[field] = value);
+        let error = open(part, &folder).unwrap_err();
+        assert!(matches!(error, Error::Config { .. }), "{error}");
+        assert!(error.to_string().contains(sentence), "{error} / {sentence}");
+    }
+}
+
+#[test]
+fn a_configuration_that_contradicts_its_weights_is_told_by_shapes() {
+    let cases = [
+        (
+            "prior",
+            "num_layers",
+            json!(3),
+            "tensors missing (transformer_blocks.2.norm1.weight",
+        ),
+        (
+            "prior",
+            "num_layers",
+            json!(1),
+            "tensors unused (transformer_blocks.1.",
+        ),
+        (
+            "text_encoder",
+            "vocab_size",
+            json!(700),
+            "token_embedding.weight is [604, 16] where [700, 16] is wanted",
+        ),
+        (
+            "decoder",
+            "in_channels",
+            json!(4),
+            "conv_in.weight is [8, 3, 3, 3] where [8, 4, 3, 3] is wanted",
+        ),
+        (
+            "image_encoder",
+            "patch_size",
+            json!(4),
+            "patch_embedding.weight is [16, 3, 8, 8] where [16, 3, 4, 4] is wanted",
+        ),
+        (
+            "text_encoder",
+            "hidden_size",
+            json!(1 << 20),
+            "tensors of another shape",
+        ),
+    ];
+    for (part, field, value, sentence) in cases {
+        let (_place, folder) = edited(&golden("karlo"), part, |config| config[field] = value);
+        let error = open(part, &folder).unwrap_err();
+        assert!(matches!(error, Error::Tensors { .. }), "{error}");
+        assert!(error.to_string().contains(sentence), "{error} / {sentence}");
+    }
+}
+
+#[test]
+fn later_fields_that_change_nothing_are_accepted() {
+    let (_place, folder) = edited(&golden("karlo"), "decoder", |config| {
+        config["some_later_switch"] = json!(false);
+        config["some_later_option"] = json!(null);
+        config["_bookkeeping"] = json!("anything");
+        config["layers_per_block"] = json!([2, 2]);
+        config["mid_block_scale_factor"] = json!(1.0);
+    });
+    open("decoder", &folder).unwrap();
+}
+
+#[test]
+fn half_of_a_whole_clip_opens() {
+    let model = golden("deep");
+    let read = |part: &str| -> Value {
+        serde_json::from_slice(&fs::read(model.join(part).join("config.json")).unwrap()).unwrap()
+    };
+    let place = tempfile::tempdir().unwrap();
+    let config = json!({
+        "architectures": ["CLIPModel"],
+        "text_config": read("text_encoder"),
+        "vision_config": read("image_encoder"),
+    });
+    fs::write(place.path().join("config.json"), config.to_string()).unwrap();
+    let mut tensors = vec![("logit_scale".to_owned(), Tensor::from(4.6f32))];
+    for part in ["text_encoder", "image_encoder"] {
+        tensors.extend(
+            ::weights::load_safetensors(model.join(part).join("model.safetensors")).unwrap(),
+        );
+    }
+    ::weights::save_safetensors(
+        place.path().join("model.safetensors"),
+        &tensors,
+        Kind::Float,
+    )
+    .unwrap();
+    let folder = Folder::open(place.path()).unwrap();
+    open("text_encoder", &folder).unwrap();
+    open("image_encoder", &folder).unwrap();
+}
