@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use tch::Tensor;
 use thiserror::Error;
 
-use crate::tokenizer_files::{Specials, build};
+use crate::tokenizer_files::{Built, Specials, build};
 use crate::unwinding::caught;
 use crate::words::words;
 
@@ -102,28 +102,12 @@ impl Tokenizer {
         } else {
             "vocab.json"
         };
-        let tokenizer = caught(|| build(files, &specials)).unwrap_or_else(|panic| {
+        let built = caught(|| build(files, &specials, file)).unwrap_or_else(|panic| {
             Err(TokenizerError::File {
                 file,
                 problem: format!("reading it failed inside the tokenizer ({panic})"),
             })
         })?;
-        let number = |role, token: &tokenizers::AddedToken| {
-            let unknown = || TokenizerError::NoSuchToken {
-                file,
-                role,
-                token: token.content.clone(),
-            };
-            tokenizer
-                .token_to_id(&token.content)
-                .map(i64::from)
-                .ok_or_else(unknown)
-        };
-        let (start, end) = (
-            number("start", &specials.start)?,
-            number("end", &specials.end)?,
-        );
-        let pad = number("padding", &specials.pad)?;
         let words = files.words_txt.map(|bytes| {
             let text = std::str::from_utf8(bytes).map_err(|problem| TokenizerError::File {
                 file: "words.txt",
@@ -134,13 +118,19 @@ impl Tokenizer {
         let context_length = specials
             .context_length
             .filter(|length| (2..=LONGEST_CONTEXT).contains(length));
+        let Built {
+            tokenizer,
+            start,
+            end,
+            pad,
+        } = built;
         Ok(Self {
+            tokenizer,
             start,
             end,
             pad,
             context_length,
             words: words.transpose()?,
-            tokenizer,
         })
     }
 

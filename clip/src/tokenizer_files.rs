@@ -78,11 +78,10 @@ impl Specials {
         })
     }
 
-    /// Every special token once; where two roles give one token different properties, the last counts.
-    fn all(&self) -> Vec<AddedToken> {
+    /// The named tokens, each once; where two roles give one token different properties, the last counts.
+    fn named(&self) -> Vec<AddedToken> {
         let mut tokens: Vec<AddedToken> = Vec::new();
-        let named = [&self.start, &self.end, &self.unknown, &self.pad];
-        for token in self.others.iter().chain(named) {
+        for token in [&self.start, &self.end, &self.unknown, &self.pad] {
             tokens.retain(|earlier| earlier.content != token.content);
             tokens.push(token.clone());
         }
@@ -125,11 +124,20 @@ fn json<T: serde::de::DeserializeOwned>(
     })
 }
 
-/// The tokenizer with CLIP's rules around the files' vocabulary.
+/// A tokenizer with CLIP's rules around the files' vocabulary, and the numbers of three tokens in it.
+pub(crate) struct Built {
+    pub(crate) tokenizer: tokenizers::Tokenizer,
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+    pub(crate) pad: i64,
+}
+
+/// `file` is the one that holds the vocabulary.
 pub(crate) fn build(
     files: &TokenizerFiles,
     specials: &Specials,
-) -> Result<tokenizers::Tokenizer, TokenizerError> {
+    file: &'static str,
+) -> Result<Built, TokenizerError> {
     let mut tokenizer = match (files.tokenizer_json, files.vocab_json, files.merges_txt) {
         (Some(bytes), _, _) => tokenizer_json(bytes, specials)?,
         (None, Some(vocab), Some(merges)) => vocab_and_merges(vocab, merges, specials)?,
@@ -137,8 +145,32 @@ pub(crate) fn build(
     };
     tokenizer.with_normalizer(Some(normalizer()));
     tokenizer.with_pre_tokenizer(Some(pre_tokenizer()));
-    tokenizer.add_special_tokens(&specials.all());
-    Ok(tokenizer)
+    tokenizer.add_tokens(&specials.others);
+    // Adding a token that is not there would give it a number that no embedding has.
+    let number = |role, token: &AddedToken| {
+        let unknown = || TokenizerError::NoSuchToken {
+            file,
+            role,
+            token: token.content.clone(),
+        };
+        tokenizer
+            .token_to_id(&token.content)
+            .map(i64::from)
+            .ok_or_else(unknown)
+    };
+    let (start, end) = (
+        number("start", &specials.start)?,
+        number("end", &specials.end)?,
+    );
+    let pad = number("padding", &specials.pad)?;
+    number("unknown", &specials.unknown)?;
+    tokenizer.add_special_tokens(&specials.named());
+    Ok(Built {
+        tokenizer,
+        start,
+        end,
+        pad,
+    })
 }
 
 /// The older pair of files.
@@ -148,31 +180,16 @@ fn vocab_and_merges(
     specials: &Specials,
 ) -> Result<tokenizers::Tokenizer, TokenizerError> {
     let vocab: Vocab = json("vocab.json", vocab)?;
-    for (role, token) in [
-        ("start", &specials.start),
-        ("end", &specials.end),
-        ("padding", &specials.pad),
-    ] {
-        if !vocab.contains_key(&token.content) {
-            let token = token.content.clone();
-            return Err(TokenizerError::NoSuchToken {
-                file: "vocab.json",
-                role,
-                token,
-            });
-        }
-    }
     let problem = |problem: String| TokenizerError::File {
         file: "merges.txt",
         problem,
     };
     let text = std::str::from_utf8(merges).map_err(|error| problem(error.to_string()))?;
     let mut pairs = Vec::new();
-    for (number, line) in text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.starts_with("#version") && !line.is_empty())
-    {
+    for (number, line) in text.lines().enumerate() {
+        if line.starts_with("#version") || line.is_empty() {
+            continue;
+        }
         let pair = line
             .split_once(' ')
             .filter(|(_, right)| !right.contains(' '));
