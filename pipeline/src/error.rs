@@ -1,0 +1,103 @@
+//! Everything that can go wrong between a caption and a picture.
+
+/// One sentence each, which names the file, the setting and the number.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caption has no words.
+    #[error("the caption is empty: please say what the picture should show")]
+    EmptyCaption,
+    /// The caption holds a character that ends strings.
+    #[error("the caption has a NUL character at byte {position}")]
+    NulInCaption {
+        /// Where it is, in bytes.
+        position: usize,
+    },
+    /// More or fewer steps than a schedule can be cut into.
+    #[error(
+        "--{stage}-steps is {steps}: it must lie between 1 and {most}, the length of this model's schedule"
+    )]
+    Steps {
+        /// The stage's name.
+        stage: &'static str,
+        /// What was asked for.
+        steps: usize,
+        /// The length of the stage's schedule.
+        most: usize,
+    },
+    /// A guidance scale that is not finite.
+    #[error("--{setting} is {value}: it must be a finite number")]
+    Guidance {
+        /// Which scale it is.
+        setting: &'static str,
+        /// What was asked for.
+        value: f64,
+    },
+    /// Computing in f16 on a CPU.
+    #[error(
+        "f16 computes on a GPU only, a CPU takes 80 times as long as in f32: please use f32 here"
+    )]
+    HalfOnCpu,
+    /// A component that a stage needs is not there.
+    #[error("{folder} has no {part}/, which this needs{advice}")]
+    Missing {
+        /// The model's folder.
+        folder: String,
+        /// The component's folder in it.
+        part: &'static str,
+        /// How it can be completed, or empty.
+        advice: &'static str,
+    },
+    /// A folder that was given to complete a model, and does not.
+    #[error(
+        "{flag} {folder}: this is neither a {part} (it has no config.json) nor a model with one in {part}/"
+    )]
+    NotThePart {
+        /// The flag it was given with.
+        flag: &'static str,
+        /// The folder.
+        folder: String,
+        /// The component's name.
+        part: &'static str,
+    },
+    /// Two components that do not fit each other.
+    #[error(
+        "{first} and {second} do not fit each other: {quantity} is {one} in the first and {other} in the second"
+    )]
+    Mismatch {
+        /// The component that comes first in the chain.
+        first: &'static str,
+        /// The other one.
+        second: &'static str,
+        /// What should be equal.
+        quantity: &'static str,
+        /// Its value in the first.
+        one: i64,
+        /// Its value in the second.
+        other: i64,
+    },
+    /// The model's own defaults cannot be read.
+    #[error("model_index.json of {folder}: {reason}")]
+    Index {
+        /// The model's folder.
+        folder: String,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// A component's configuration says nothing about a size that other components depend on.
+    #[error("{file}: {reason}")]
+    Config {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A component's files are wrong.
+    #[error(transparent)]
+    Weights(#[from] weights::Error),
+    /// The caption cannot be tokenised.
+    #[error(transparent)]
+    Tokenizer(#[from] clip::TokenizerError),
+    /// A picture cannot be prepared for the image encoder.
+    #[error(transparent)]
+    ImageProcessor(#[from] clip::ImageProcessorError),
+}

@@ -1,0 +1,296 @@
+//! What the stages are made of: each part is opened when it is first needed, and kept.
+
+use std::cell::OnceCell;
+
+use clip::{ImageProcessor, TextEncoder, Tokenizer, VisionEncoder};
+use decoder::{Conditioning, UNet};
+use diffusion::{Step, UnclipSampler};
+use prior::Prior;
+use serde::de::DeserializeOwned;
+use tch::{Device, Kind};
+use weights::Folder;
+
+use crate::relations::Relations;
+use crate::shapes::{self, ConditioningShape, PriorShape, UNetShape};
+use crate::{Error, Settings, Stage};
+
+/// Where a model's parts lie.
+pub struct ModelFolders {
+    /// The model, in Karlo's layout.
+    pub model: Folder,
+    /// Where the prior comes from instead: a model, or a prior's own folder.
+    pub prior: Option<Folder>,
+    /// Where the image encoder comes from instead: a model, or an image encoder's own folder.
+    pub image_encoder: Option<Folder>,
+}
+
+/// How a model that lacks a part is completed.
+const PRIOR_FLAG: &str = "--prior";
+const IMAGE_ENCODER_FLAG: &str = "--image-encoder";
+
+/// The parts that a picture from a caption needs, as folders and how they can be given otherwise.
+const TEXT_TO_IMAGE: [&str; 10] = [
+    "tokenizer",
+    "text_encoder",
+    "prior",
+    "prior_scheduler",
+    "text_proj",
+    "decoder",
+    "decoder_scheduler",
+    "super_res_first",
+    "super_res_last",
+    "super_res_scheduler",
+];
+
+/// The opened parts of a model.
+pub(crate) struct Parts {
+    folders: ModelFolders,
+    device: Device,
+    kind: Kind,
+    tokenizer: OnceCell<Tokenizer>,
+    text_encoder: OnceCell<TextEncoder>,
+    image_encoder: OnceCell<VisionEncoder>,
+    image_processor: OnceCell<ImageProcessor>,
+    prior: OnceCell<(Prior, PriorShape)>,
+    conditioning: OnceCell<(Conditioning, ConditioningShape)>,
+    decoder: OnceCell<(UNet, UNetShape)>,
+    upsampler_first: OnceCell<(UNet, UNetShape)>,
+    upsampler_last: OnceCell<(UNet, UNetShape)>,
+    samplers: [OnceCell<UnclipSampler>; 3],
+}
+
+impl Parts {
+    /// Nothing is opened yet; parts will lie on `device` in `kind`.
+    pub(crate) fn new(folders: ModelFolders, device: Device, kind: Kind) -> Self {
+        Self {
+            folders,
+            device,
+            kind,
+            tokenizer: OnceCell::new(),
+            text_encoder: OnceCell::new(),
+            image_encoder: OnceCell::new(),
+            image_processor: OnceCell::new(),
+            prior: OnceCell::new(),
+            conditioning: OnceCell::new(),
+            decoder: OnceCell::new(),
+            upsampler_first: OnceCell::new(),
+            upsampler_last: OnceCell::new(),
+            samplers: Default::default(),
+        }
+    }
+
+    /// Opens all that a picture from a caption needs. What is missing is told before anything is opened, and what does
+    /// not fit together before anything is computed.
+    pub(crate) fn prepare(&self) -> Result<(), Error> {
+        for part in TEXT_TO_IMAGE {
+            self.folder(part)?;
+        }
+        for stage in Stage::ALL {
+            self.sampler(stage)?;
+        }
+        Relations {
+            tokenizer: self.tokenizer()?,
+            text_encoder: self.text_encoder()?,
+            prior: self.prior()?,
+            conditioning: self.conditioning()?,
+            decoder: self.decoder()?,
+            upsampler_first: self.upsampler_first()?,
+            upsampler_last: self.upsampler_last()?,
+        }
+        .check()
+    }
+
+    /// What the model's makers draw with: `unclip_defaults` of our own models, else Karlo's.
+    pub(crate) fn defaults(&self) -> Result<Settings, Error> {
+        let index = |reason: String| Error::Index {
+            folder: self.folders.model.to_string(),
+            reason,
+        };
+        let Some(bytes) = self.folders.model.read("model_index.json")? else {
+            return Ok(Settings::karlo());
+        };
+        let mut fields: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(&bytes).map_err(|error| index(error.to_string()))?;
+        match fields.remove("unclip_defaults") {
+            Some(defaults) => serde_json::from_value(defaults)
+                .map_err(|error| index(format!("unclip_defaults: {error}"))),
+            None => Ok(Settings::karlo()),
+        }
+    }
+
+    /// The steps that `settings` have a stage take.
+    pub(crate) fn steps(&self, stage: Stage, settings: &Settings) -> Result<Vec<Step>, Error> {
+        let sampler = self.sampler(stage)?;
+        sampler
+            .steps(settings.steps(stage))
+            .map_err(|error| Error::Steps {
+                stage: stage.name(),
+                steps: error.steps,
+                most: error.timesteps,
+            })
+    }
+
+    pub(crate) fn sampler(&self, stage: Stage) -> Result<&UnclipSampler, Error> {
+        let part = match stage {
+            Stage::Prior => "prior_scheduler",
+            Stage::Decoder => "decoder_scheduler",
+            Stage::Upsampler => "super_res_scheduler",
+        };
+        opened(&self.samplers[stage as usize], || {
+            Ok(UnclipSampler::new(&weights::open_scheduler(
+                &self.folder(part)?,
+            )?))
+        })
+    }
+
+    pub(crate) fn tokenizer(&self) -> Result<&Tokenizer, Error> {
+        opened(&self.tokenizer, || {
+            let tokenizer = weights::open_tokenizer(&self.folder("tokenizer")?)?;
+            match tokenizer.context_length() {
+                Some(_) => Ok(tokenizer),
+                None => {
+                    let length = self.text_encoder()?.config().context_length;
+                    Ok(tokenizer.with_context_length(length as usize)?)
+                }
+            }
+        })
+    }
+
+    pub(crate) fn text_encoder(&self) -> Result<&TextEncoder, Error> {
+        opened(&self.text_encoder, || {
+            Ok(weights::open_text_encoder(
+                &self.folder("text_encoder")?,
+                self.device,
+                self.kind,
+            )?)
+        })
+    }
+
+    pub(crate) fn image_encoder(&self) -> Result<&VisionEncoder, Error> {
+        opened(&self.image_encoder, || {
+            Ok(weights::open_image_encoder(
+                &self.folder("image_encoder")?,
+                self.device,
+                self.kind,
+            )?)
+        })
+    }
+
+    pub(crate) fn image_processor(&self) -> Result<&ImageProcessor, Error> {
+        opened(&self.image_processor, || {
+            Ok(weights::open_image_processor(
+                &self.folder("feature_extractor")?,
+            )?)
+        })
+    }
+
+    pub(crate) fn prior(&self) -> Result<&(Prior, PriorShape), Error> {
+        self.shaped(&self.prior, "prior", weights::open_prior)
+    }
+
+    pub(crate) fn conditioning(&self) -> Result<&(Conditioning, ConditioningShape), Error> {
+        self.shaped(&self.conditioning, "text_proj", weights::open_conditioning)
+    }
+
+    pub(crate) fn decoder(&self) -> Result<&(UNet, UNetShape), Error> {
+        self.shaped(&self.decoder, "decoder", weights::open_decoder)
+    }
+
+    pub(crate) fn upsampler_first(&self) -> Result<&(UNet, UNetShape), Error> {
+        self.shaped(
+            &self.upsampler_first,
+            "super_res_first",
+            weights::open_upsampler,
+        )
+    }
+
+    pub(crate) fn upsampler_last(&self) -> Result<&(UNet, UNetShape), Error> {
+        self.shaped(
+            &self.upsampler_last,
+            "super_res_last",
+            weights::open_upsampler,
+        )
+    }
+
+    /// A network and its shape; opening the network checks its `config.json` first.
+    fn shaped<'a, M, S: DeserializeOwned>(
+        &self,
+        cell: &'a OnceCell<(M, S)>,
+        part: &'static str,
+        open: impl FnOnce(&Folder, Device, Kind) -> Result<M, weights::Error>,
+    ) -> Result<&'a (M, S), Error> {
+        opened(cell, || {
+            let folder = self.folder(part)?;
+            Ok((
+                open(&folder, self.device, self.kind)?,
+                shapes::read(&folder)?,
+            ))
+        })
+    }
+
+    /// Where a part lies: in the model, or in what was given to complete it.
+    fn folder(&self, part: &'static str) -> Result<Folder, Error> {
+        let (given, whole, flag) = match part {
+            "prior" | "prior_scheduler" => (&self.folders.prior, "prior", PRIOR_FLAG),
+            "image_encoder" | "feature_extractor" => (
+                &self.folders.image_encoder,
+                "image_encoder",
+                IMAGE_ENCODER_FLAG,
+            ),
+            _ => (&None, "", ""),
+        };
+        let model = &self.folders.model;
+        let completed = match given {
+            None => None,
+            Some(given) if given.component(whole).exists() => found(given.component(part)),
+            Some(given) if !given.has("config.json") => {
+                return Err(Error::NotThePart {
+                    flag,
+                    folder: given.to_string(),
+                    part: whole,
+                });
+            }
+            Some(given) if part == whole => Some(given.clone()),
+            Some(given) => beside(given, part),
+        };
+        // A part that is given without its companion makes do with the model's own.
+        if let Some(folder) = completed.or_else(|| found(model.component(part))) {
+            return Ok(folder);
+        }
+        let advice = match flag {
+            PRIOR_FLAG => ": --prior DIR completes the model with one from elsewhere",
+            IMAGE_ENCODER_FLAG => {
+                ": --image-encoder DIR completes the model with one from elsewhere"
+            }
+            _ => "",
+        };
+        Err(Error::Missing {
+            folder: model.to_string(),
+            part,
+            advice,
+        })
+    }
+}
+
+fn found(folder: Folder) -> Option<Folder> {
+    folder.exists().then_some(folder)
+}
+
+/// The folder `name` in the folder that `folder` lies in.
+fn beside(folder: &Folder, name: &str) -> Option<Folder> {
+    match folder {
+        Folder::Disk(path) => found(Folder::Disk(path.canonicalize().ok()?.parent()?.join(name))),
+        Folder::Embedded(_) => None,
+    }
+}
+
+/// What a cell holds, opened first where it holds nothing.
+fn opened<T>(cell: &OnceCell<T>, open: impl FnOnce() -> Result<T, Error>) -> Result<&T, Error> {
+    match cell.get() {
+        Some(part) => Ok(part),
+        None => {
+            let part = open()?;
+            Ok(cell.get_or_init(|| part))
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The chain from a caption to a picture, and each of its stages alone.
+
+use diffusion::sampler::ddpm;
+use diffusion::{Output, Step, Variance, guided};
+use image::RgbImage;
+use layers::embedding::timesteps;
+use noise::Generator;
+use tch::{Device, Kind, Tensor, no_grad};
+
+use crate::noise_streams::Streams;
+use crate::parts::{ModelFolders, Parts};
+use crate::settings::{Settings, Stage, check_caption};
+use crate::{Error, Text, to_pictures};
+
+/// Told, after each step, the stage, the steps that are done and the steps that there are.
+pub type Progress<'a> = dyn FnMut(Stage, usize, usize) + 'a;
+
+/// A model that draws pictures from captions (2204.06125, section 2).
+///
+/// Its stages take batches; each picture of a batch brings a noise stream of its own, which the stages draw from in
+/// turn. Parts are opened when a stage first needs them. The networks compute in the pipeline's kind of numbers, what is
+/// between them in f32.
+pub struct Pipeline {
+    parts: Parts,
+    device: Device,
+    kind: Kind,
+}
+
+impl Pipeline {
+    /// A pipeline over `folders` whose networks compute in `kind` on `device`. An error for f16 on the CPU.
+    pub fn open(folders: ModelFolders, device: Device, kind: Kind) -> Result<Self, Error> {
+        if kind == Kind::Half && device == Device::Cpu {
+            return Err(Error::HalfOnCpu);
+        }
+        Ok(Self {
+            parts: Parts::new(folders, device, kind),
+            device,
+            kind,
+        })
+    }
+
+    /// What the model's makers draw with.
+    pub fn defaults(&self) -> Result<Settings, Error> {
+        self.parts.defaults()
+    }
+
+    /// Refuses settings that this model cannot be run with.
+    pub fn check(&self, settings: &Settings) -> Result<(), Error> {
+        settings.check_scales()?;
+        Stage::ALL
+            .into_iter()
+            .try_for_each(|stage| self.parts.steps(stage, settings).map(drop))
+    }
+
+    /// Opens every part that a picture from a caption needs and checks that the parts fit each other, so that nothing
+    /// is refused later, in the middle of the work.
+    pub fn prepare(&self) -> Result<(), Error> {
+        self.parts.prepare()
+    }
+
+    /// The words of a caption that no training caption had, for models that tell them.
+    pub fn unknown_words(&self, caption: &str) -> Result<Vec<String>, Error> {
+        Ok(self.parts.tokenizer()?.unknown_words(caption))
+    }
+
+    /// One picture a seed. The same caption, seed and settings give the same picture, whatever is drawn beside it.
+    pub fn generate(
+        &self,
+        caption: &str,
+        seeds: &[u64],
+        settings: &Settings,
+        progress: &mut Progress,
+    ) -> Result<Vec<RgbImage>, Error> {
+        check_caption(caption)?;
+        self.check(settings)?;
+        self.prepare()?;
+        let text = self.encode_text(&[caption])?;
+        seeds
+            .iter()
+            .map(|&seed| self.draw(&text, seed, settings, progress))
+            .collect()
+    }
+
+    /// The picture of one caption (`B = 1`) and one seed: the prior, the decoder and the upsampler in turn.
+    pub fn draw(
+        &self,
+        text: &Text,
+        seed: u64,
+        settings: &Settings,
+        progress: &mut Progress,
+    ) -> Result<RgbImage, Error> {
+        let mut streams = [Generator::new(seed)];
+        let embedding = self.draw_embedding(text, settings, &mut streams, progress)?;
+        let small = self.decode(&embedding, text, settings, &mut streams, progress)?;
+        let large = self.upsample(&small, settings, &mut streams, progress)?;
+        Ok(to_pictures(&large).remove(0))
+    }
+
+    /// The captions as the networks read them; an empty one is what guidance starts from.
+    pub fn encode_text(&self, captions: &[impl AsRef<str>]) -> Result<Text, Error> {
+        let tokens = self.parts.tokenizer()?.encode(captions)?;
+        let encoder = self.parts.text_encoder()?;
+        let encoding = no_grad(|| encoder.forward(&tokens.ids.to_device(self.device)));
+        Ok(Text {
+            embedding: encoding.embedding,
+            states: encoding.states,
+            mask: tokens.mask.to_device(self.device),
+            cut_off: tokens.cut_off,
+        })
+    }
+
+    /// The CLIP embeddings of pictures, `[B, E]`: what the prior learnt to draw.
+    pub fn encode_pictures(&self, pictures: &[RgbImage]) -> Result<Tensor, Error> {
+        let pixels = self.parts.image_processor()?.process(pictures)?; // [B, 3, H, W]
+        let encoder = self.parts.image_encoder()?;
+        Ok(no_grad(|| {
+            encoder.forward(&pixels.to_device(self.device).to_kind(self.kind))
+        }))
+    }
+
+    /// Image embeddings for captions, `[B, E]`, drawn by the prior (section 2.2).
+    pub fn draw_embedding(
+        &self,
+        text: &Text,
+        settings: &Settings,
+        streams: &mut [Generator],
+        progress: &mut Progress,
+    ) -> Result<Tensor, Error> {
+        let (prior, _) = self.parts.prior()?;
+        let guidance = settings.guidance(Stage::Prior);
+        let read = self.with_unconditional(text, guidance)?;
+        let denoise = |x: &Tensor, step: Step| {
+            let (x, t) = self.network_input(x, step);
+            let clean = prior.forward(&x, &t, &read.embedding, &read.states, &read.mask); // [B, E]
+            Output::plain(clean.to_kind(Kind::Float))
+        };
+        let shape = [prior.mean.size()[1]];
+        let whitened = self.sample(Stage::Prior, settings, &shape, streams, denoise, progress)?;
+        Ok(no_grad(|| prior.restore(&whitened.to_kind(self.kind))))
+    }
+
+    /// Small pictures `[B, C, H, W]` from -1 to 1, drawn by the decoder from image embeddings `[B, E]` and captions
+    /// (section 2.1).
+    pub fn decode(
+        &self,
+        embedding: &Tensor,
+        text: &Text,
+        settings: &Settings,
+        streams: &mut [Generator],
+        progress: &mut Progress,
+    ) -> Result<Tensor, Error> {
+        let ((conditioning, _), (decoder, config)) =
+            (self.parts.conditioning()?, self.parts.decoder()?);
+        let learned =
+            self.parts.sampler(Stage::Decoder)?.config().variance == Variance::LearnedRange;
+        let guidance = settings.guidance(Stage::Decoder);
+        let read = self.with_unconditional(text, guidance)?;
+        let (conditions, mask) = no_grad(|| {
+            let embedding = match guidance {
+                Some(_) => {
+                    let nothing = conditioning
+                        .unconditional()
+                        .unsqueeze(0)
+                        .expand_as(embedding);
+                    Tensor::cat(&[&nothing, embedding], 0) // [2B, E]
+                }
+                None => embedding.shallow_clone(),
+            };
+            let conditions = conditioning.forward(&embedding, &read.embedding, &read.states);
+            (conditions, conditioning.context_mask(&read.mask))
+        });
+        let denoise = |x: &Tensor, step: Step| {
+            let (x, t) = self.network_input(x, step);
+            let output = decoder
+                .forward(&x, &t, Some((&conditions, &mask)))
+                .to_kind(Kind::Float);
+            if learned {
+                Output::with_variance(&output)
+            } else {
+                Output::plain(output)
+            }
+        };
+        let size = config.sample_size();
+        let shape = [config.in_channels(4), size, size];
+        let small = self.sample(Stage::Decoder, settings, &shape, streams, denoise, progress)?;
+        Ok(small.clamp(-1.0, 1.0))
+    }
+
+    /// Large pictures of small ones, `[B, C, h, w] -> [B, C, H, W]`, values around -1 to 1 (section 2.1); the last step
+    /// runs a network of its own, and there is no guidance.
+    pub fn upsample(
+        &self,
+        small: &Tensor,
+        settings: &Settings,
+        streams: &mut [Generator],
+        progress: &mut Progress,
+    ) -> Result<Tensor, Error> {
+        let ((first, config), (last, _)) =
+            (self.parts.upsampler_first()?, self.parts.upsampler_last()?);
+        let size = config.sample_size();
+        let blurred = small.internal_upsample_bicubic2d_aa([size, size], false, None, None); // [B, C, H, W]
+        let denoise = |x: &Tensor, step: Step| {
+            let network = if step.is_last() { last } else { first };
+            let (x, t) = self.network_input(&Tensor::cat(&[x, &blurred], 1), step); // [B, 2C, H, W]
+            Output::plain(network.forward(&x, &t, None).to_kind(Kind::Float))
+        };
+        let shape = [config.in_channels(3) / 2, size, size];
+        self.sample(
+            Stage::Upsampler,
+            settings,
+            &shape,
+            streams,
+            denoise,
+            progress,
+        )
+    }
+
+    /// Runs a stage's diffusion: `[B, shape..]` from one stream of noise a picture.
+    fn sample(
+        &self,
+        stage: Stage,
+        settings: &Settings,
+        shape: &[i64],
+        streams: &mut [Generator],
+        denoise: impl FnMut(&Tensor, Step) -> Output,
+        progress: &mut Progress,
+    ) -> Result<Tensor, Error> {
+        let sampler = self.parts.sampler(stage)?;
+        let steps = self.parts.steps(stage, settings)?;
+        let mut streams = Streams::new(streams, self.device, self.kind);
+        let x = streams.normal(shape);
+        let noise = || streams.normal(shape);
+        let told = |done| progress(stage, done, steps.len());
+        Ok(no_grad(|| match settings.guidance(stage) {
+            Some(scale) => ddpm(sampler, &steps, x, guided(scale, denoise), noise, told),
+            None => ddpm(sampler, &steps, x, denoise, noise, told),
+        }))
+    }
+
+    /// What a network takes of `x [B, ..]` at a step: `x` in the network's kind, and the timestep `[B]`.
+    fn network_input(&self, x: &Tensor, step: Step) -> (Tensor, Tensor) {
+        (
+            x.to_kind(self.kind),
+            timesteps(step.timestep, x.size()[0], self.device),
+        )
+    }
+
+    /// The captions `[B]`; with guidance `[2B]`, as many empty ones before them.
+    fn with_unconditional(&self, text: &Text, guidance: Option<f64>) -> Result<Text, Error> {
+        match guidance {
+            Some(_) => Ok(self
+                .encode_text(&[""])?
+                .expand(text.batch())
+                .followed_by(text)),
+            None => Ok(text.expand(text.batch())),
+        }
+    }
+}
