@@ -2,7 +2,11 @@
 
 mod bound;
 mod clip;
+mod components;
+mod configurations;
 mod diffusion;
 mod models;
 mod noise;
+mod pickles;
 mod scenes;
+mod weights;
