@@ -5,6 +5,7 @@ mod clip;
 mod components;
 mod configurations;
 mod diffusion;
+mod golden;
 mod models;
 mod noise;
 mod pickles;

@@ -1,0 +1,334 @@
+//! Our networks, schedulers and preprocessing against the reference's, for three tiny models
+//! (recorded by golden/record.py).
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use decoder::Conditions;
+use diffusion::{Output, Step, UnclipSampler, Variance};
+use image::RgbImage;
+use serde::Deserialize;
+use tch::{Device, Kind, Tensor, no_grad};
+use weights::Folder;
+
+mod pictures;
+
+const MODELS: [&str; 3] = ["karlo", "deep", "odd"];
+
+/// The most that a network may differ, as a part of its largest output.
+const NETWORK: f64 = 1e-4;
+/// The most that a scheduler's step may differ, as a part of its largest value.
+const SCHEDULER: f64 = 1e-6;
+
+fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/data")
+}
+
+fn part(model: &str, name: &str) -> Folder {
+    Folder::open(data().join(model).join("model"))
+        .unwrap()
+        .component(name)
+}
+
+/// What was recorded of one model.
+struct Record(HashMap<String, Tensor>);
+
+impl Record {
+    fn read(model: &str, file: &str) -> Self {
+        let path = data().join(model).join(file);
+        Self(
+            weights::load_safetensors(path)
+                .unwrap()
+                .into_iter()
+                .collect(),
+        )
+    }
+
+    fn get(&self, name: &str) -> &Tensor {
+        self.0
+            .get(name)
+            .unwrap_or_else(|| panic!("{name} was not recorded"))
+    }
+}
+
+fn json<T: for<'a> Deserialize<'a>>(model: &str, file: &str) -> T {
+    serde_json::from_slice(&std::fs::read(data().join(model).join(file)).unwrap()).unwrap()
+}
+
+/// A call of a network or of a scheduler's step.
+#[derive(Deserialize)]
+struct Call {
+    run: String,
+    network: Option<String>,
+    scheduler: Option<String>,
+    step: i64,
+    timestep: i64,
+    previous: Option<i64>,
+}
+
+impl Call {
+    fn all(model: &str) -> Vec<Self> {
+        json(model, "trace.json")
+    }
+
+    fn of_network(model: &str, name: &str) -> Vec<Self> {
+        let calls: Vec<_> = Self::all(model)
+            .into_iter()
+            .filter(|call| call.network.as_deref() == Some(name))
+            .collect();
+        assert!(!calls.is_empty(), "{model} has no recorded call of {name}");
+        calls
+    }
+
+    fn name(&self, value: &str) -> String {
+        let part = self.network.as_ref().or(self.scheduler.as_ref()).unwrap();
+        format!("{}.{part}.{}.{value}", self.run, self.step)
+    }
+
+    fn timesteps(&self, batch: i64) -> Tensor {
+        Tensor::full([batch], self.timestep, (Kind::Int64, Device::Cpu))
+    }
+}
+
+fn agree(what: &str, ours: &Tensor, recorded: &Tensor, bound: f64) {
+    assert_eq!(ours.size(), recorded.size(), "{what}: shapes");
+    let largest = recorded.abs().max().double_value(&[]);
+    let off = (ours - recorded).abs().max().double_value(&[]) / largest;
+    println!("{what}: {off:.1e} of the largest value");
+    assert!(
+        off <= bound,
+        "{what} is off by {off:e} of its largest value, {largest}"
+    );
+}
+
+#[derive(Deserialize)]
+struct Row {
+    caption: String,
+    ids: Vec<i64>,
+    mask: Vec<i64>,
+}
+
+#[test]
+fn captions_become_the_references_tokens() {
+    for model in MODELS {
+        let rows: Vec<Row> = json(model, "tokens.json");
+        let tokenizer = weights::open_tokenizer(&part(model, "tokenizer")).unwrap();
+        for row in rows {
+            let tokens = tokenizer.encode(&[&row.caption]).unwrap();
+            let ids: Vec<i64> = tokens.ids.get(0).try_into().unwrap();
+            assert_eq!(ids, row.ids, "{model}: {:?}", row.caption);
+            let mask: Vec<i64> = tokens.mask.get(0).to_kind(Kind::Int64).try_into().unwrap();
+            assert_eq!(mask, row.mask, "{model}: the mask of {:?}", row.caption);
+        }
+    }
+}
+
+#[test]
+fn text_encoder_agrees_with_the_reference() {
+    for model in MODELS {
+        let record = Record::read(model, "trace.safetensors");
+        let encoder =
+            weights::open_text_encoder(&part(model, "text_encoder"), Device::Cpu, Kind::Float)
+                .unwrap();
+        let text = no_grad(|| encoder.forward(record.get("text.ids")));
+        agree(
+            &format!("{model}: text states"),
+            &text.states,
+            record.get("text.states"),
+            NETWORK,
+        );
+        agree(
+            &format!("{model}: text embedding"),
+            &text.embedding,
+            record.get("text.embedding"),
+            NETWORK,
+        );
+    }
+}
+
+#[test]
+fn pictures_are_prepared_as_by_the_reference() {
+    let pictures: Vec<RgbImage> = (0..5)
+        .map(|i| {
+            image::open(data().join(format!("images/{i}.png")))
+                .unwrap()
+                .to_rgb8()
+        })
+        .collect();
+    for model in MODELS {
+        let record = Record::read(model, "images.safetensors");
+        let processor = weights::open_image_processor(&part(model, "feature_extractor")).unwrap();
+        let (ours, recorded) = (processor.process(&pictures).unwrap(), record.get("pixels"));
+        assert_eq!(ours.size(), recorded.size(), "{model}: shapes");
+        // Back to levels of 255, of which resizing may round one the other way.
+        let off = ((ours - recorded) * 0.27 * 255.0).abs();
+        let (most, mean) = (
+            off.max().double_value(&[]),
+            off.mean(Kind::Float).double_value(&[]),
+        );
+        println!("{model}: prepared pictures differ by {most:.3} levels, {mean:.5} on average");
+        assert!(
+            most < 1.1 && mean < 0.005,
+            "{model}: {most} levels at most, {mean} on average"
+        );
+    }
+}
+
+#[test]
+fn image_encoder_agrees_with_the_reference() {
+    for model in MODELS {
+        let record = Record::read(model, "images.safetensors");
+        let encoder =
+            weights::open_image_encoder(&part(model, "image_encoder"), Device::Cpu, Kind::Float)
+                .unwrap();
+        let embedding = no_grad(|| encoder.forward(record.get("pixels")));
+        agree(
+            &format!("{model}: image embedding"),
+            &embedding,
+            record.get("embedding"),
+            NETWORK,
+        );
+    }
+}
+
+#[test]
+fn prior_agrees_with_the_reference_at_every_step() {
+    for model in MODELS {
+        let record = Record::read(model, "trace.safetensors");
+        let prior = weights::open_prior(&part(model, "prior"), Device::Cpu, Kind::Float).unwrap();
+        for call in Call::of_network(model, "prior") {
+            let text = |value: &str| record.get(&format!("{}.prior.{value}", call.run));
+            let noised = record.get(&call.name("noised"));
+            let timesteps = call.timesteps(noised.size()[0]);
+            let clean = no_grad(|| {
+                prior.forward(
+                    noised,
+                    &timesteps,
+                    text("embedding"),
+                    text("states"),
+                    text("mask"),
+                )
+            });
+            agree(
+                &format!("{model}: {}", call.name("output")),
+                &clean,
+                record.get(&call.name("output")),
+                NETWORK,
+            );
+        }
+    }
+}
+
+#[test]
+fn conditioning_agrees_with_the_reference() {
+    for model in MODELS {
+        let record = Record::read(model, "trace.safetensors");
+        let conditioning =
+            weights::open_conditioning(&part(model, "text_proj"), Device::Cpu, Kind::Float)
+                .unwrap();
+        for run in ["guided", "unguided"] {
+            let get = |value: &str| record.get(&format!("{run}.{value}"));
+            let mut image = get("text_proj.image").shallow_clone();
+            if run == "guided" {
+                let nothing = conditioning.unconditional().expand_as(&image);
+                image = Tensor::cat(&[nothing, image], 0); // [2B, E]
+            }
+            let conditions = no_grad(|| {
+                conditioning.forward(&image, get("prior.embedding"), get("prior.states"))
+            });
+            agree(
+                &format!("{model}: {run} added"),
+                &conditions.added,
+                get("text_proj.added"),
+                NETWORK,
+            );
+            agree(
+                &format!("{model}: {run} context"),
+                &conditions.context,
+                get("text_proj.context"),
+                NETWORK,
+            );
+            let mask = conditioning.context_mask(get("prior.mask"));
+            assert_eq!(&mask, get("decoder.mask"), "{model}: {run} mask");
+        }
+    }
+}
+
+#[test]
+fn decoder_agrees_with_the_reference() {
+    for model in MODELS {
+        let record = Record::read(model, "trace.safetensors");
+        let decoder =
+            weights::open_decoder(&part(model, "decoder"), Device::Cpu, Kind::Float).unwrap();
+        for call in Call::of_network(model, "decoder") {
+            let get = |value: &str| record.get(&format!("{}.{value}", call.run));
+            let conditions = Conditions {
+                added: get("text_proj.added").shallow_clone(),
+                context: get("text_proj.context").shallow_clone(),
+            };
+            let noised = record.get(&call.name("noised"));
+            let timesteps = call.timesteps(noised.size()[0]);
+            let output = no_grad(|| {
+                decoder.forward(noised, &timesteps, Some((&conditions, get("decoder.mask"))))
+            });
+            agree(
+                &format!("{model}: {}", call.name("output")),
+                &output,
+                record.get(&call.name("output")),
+                NETWORK,
+            );
+        }
+    }
+}
+
+#[test]
+fn upsamplers_agree_with_the_reference() {
+    for model in MODELS {
+        let record = Record::read(model, "trace.safetensors");
+        for name in ["super_res_first", "super_res_last"] {
+            let upsampler =
+                weights::open_upsampler(&part(model, name), Device::Cpu, Kind::Float).unwrap();
+            for call in Call::of_network(model, name) {
+                let input = record.get(&call.name("input"));
+                let output =
+                    no_grad(|| upsampler.forward(input, &call.timesteps(input.size()[0]), None));
+                agree(
+                    &format!("{model}: {}", call.name("output")),
+                    &output,
+                    record.get(&call.name("output")),
+                    NETWORK,
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn scheduler_steps_of_a_run_agree_with_the_reference() {
+    for model in MODELS {
+        let record = Record::read(model, "trace.safetensors");
+        for call in Call::all(model) {
+            let Some(name) = &call.scheduler else {
+                continue;
+            };
+            let sampler = UnclipSampler::new(&weights::open_scheduler(&part(model, name)).unwrap());
+            let output = record.get(&call.name("output"));
+            let output = match sampler.config().variance {
+                Variance::LearnedRange => Output::with_variance(output),
+                Variance::FixedSmallLog => Output::plain(output.shallow_clone()),
+            };
+            let step = Step {
+                timestep: call.timestep,
+                previous: call.previous,
+            };
+            let x_t = record.get(&call.name("sample"));
+            let result = sampler.step(&output, step, x_t, record.0.get(&call.name("noise")));
+            agree(
+                &format!("{model}: {}", call.name("result")),
+                &result,
+                record.get(&call.name("result")),
+                SCHEDULER,
+            );
+        }
+    }
+}

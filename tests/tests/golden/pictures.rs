@@ -1,0 +1,109 @@
+//! Finished pictures against the reference's.
+
+use image::RgbImage;
+use pipeline::{ModelFolders, Pipeline, Settings};
+use serde::Deserialize;
+use tch::{Device, Kind};
+use weights::Folder;
+
+use super::{data, json};
+
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    caption: String,
+    seed: u64,
+    pictures: u64,
+    #[serde(flatten)]
+    settings: CaseSettings,
+}
+
+#[derive(Deserialize)]
+struct CaseSettings {
+    prior_steps: usize,
+    decoder_steps: usize,
+    upsampler_steps: usize,
+    prior_guidance_scale: f64,
+    decoder_guidance_scale: f64,
+}
+
+impl CaseSettings {
+    fn ours(&self) -> Settings {
+        Settings {
+            prior_steps: self.prior_steps,
+            decoder_steps: self.decoder_steps,
+            upsampler_steps: self.upsampler_steps,
+            prior_guidance_scale: self.prior_guidance_scale,
+            decoder_guidance_scale: self.decoder_guidance_scale,
+        }
+    }
+}
+
+/// Every picture of a model, drawn alone and together with the others of its case.
+fn pictures_are_the_references(model: &str) {
+    let folder = Folder::open(data().join(model).join("model")).unwrap();
+    let folders = ModelFolders {
+        model: folder,
+        prior: None,
+        image_encoder: None,
+    };
+    let pipeline = Pipeline::open(folders, Device::Cpu, Kind::Float).unwrap();
+    for case in json::<Vec<Case>>(model, "cases.json") {
+        let settings = case.settings.ours();
+        let text = pipeline.encode_text(&[&case.caption]).unwrap();
+        for index in 0..case.pictures {
+            let what = format!("{model}/{}-{index}", case.name);
+            let recorded = image::open(
+                data()
+                    .join(model)
+                    .join(format!("pictures/{}-{index}.png", case.name)),
+            );
+            let ours = pipeline
+                .draw(&text, case.seed + index, &settings, &mut |_, _, _| ())
+                .unwrap();
+            same_picture(&what, &ours, &recorded.unwrap().to_rgb8());
+        }
+    }
+}
+
+/// At most a thousandth of the values may differ by more than 4 of 255, and the others by 0.05 on average.
+fn same_picture(what: &str, ours: &RgbImage, recorded: &RgbImage) {
+    assert_eq!(ours.dimensions(), recorded.dimensions(), "{what}: sizes");
+    let off: Vec<u8> = ours
+        .iter()
+        .zip(recorded.iter())
+        .map(|(one, other)| one.abs_diff(*other))
+        .collect();
+    let (near, far): (Vec<u8>, Vec<u8>) = off.iter().partition(|off| **off <= 4);
+    let mean = near.iter().map(|off| f64::from(*off)).sum::<f64>() / near.len() as f64;
+    println!(
+        "{what}: {} of {} values far off, the rest by {mean:.5}",
+        far.len(),
+        off.len()
+    );
+    assert!(
+        far.len() * 1000 <= off.len(),
+        "{what}: {} of {} values are off by more than 4",
+        far.len(),
+        off.len()
+    );
+    assert!(
+        mean <= 0.05,
+        "{what}: the values are off by {mean} on average"
+    );
+}
+
+#[test]
+fn pictures_of_karlo_are_the_references() {
+    pictures_are_the_references("karlo");
+}
+
+#[test]
+fn pictures_of_the_deep_model_are_the_references() {
+    pictures_are_the_references("deep");
+}
+
+#[test]
+fn pictures_of_the_odd_model_are_the_references() {
+    pictures_are_the_references("odd");
+}
