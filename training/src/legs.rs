@@ -1,6 +1,6 @@
 //! Each model's leg from its recipe to its folder in Karlo's layout.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clip::{TextConfig, VisionConfig};
 use decoder::UNet;

@@ -8,7 +8,7 @@ pub mod clip_leg;
 pub mod data;
 pub mod decoder_leg;
 pub mod error;
-// pub mod legs;
+pub mod legs;
 pub mod optimizer;
 pub mod prior_leg;
 pub mod recipe;
@@ -18,6 +18,7 @@ pub mod upsampler_leg;
 
 pub use checkpoint::State;
 pub use error::Error;
+pub use legs::Workshop;
 pub use optimizer::{AdamW, AdamWSettings};
 pub use recipe::Recipe;
 pub use run::{Leg, RunSettings, train};
