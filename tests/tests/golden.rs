@@ -12,6 +12,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use weights::Folder;
 
 mod pictures;
+mod writers;
 
 const MODELS: [&str; 3] = ["karlo", "deep", "odd"];
 
