@@ -1,5 +1,159 @@
 //! The command `unclip`.
+//!
+//! Arguments become validated settings, and settings an action: each subcommand is a module with its flags and a
+//! `run`. What a user does wrong ends in one sentence on standard error and exit code 2.
 
-fn main() {
-    println!("{}", tch::Cuda::is_available());
+mod device;
+mod embedded;
+mod generate;
+mod model;
+mod numbers;
+mod output;
+mod progress;
+mod scenes;
+mod train;
+
+use std::panic::{self, AssertUnwindSafe};
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// The exit code after a mistake of the user's.
+const MISTAKE: u8 = 2;
+
+/// The exit code after a mistake of our own.
+const DEFECT: u8 = 1;
+
+const EXAMPLES: &str = "\
+Examples:
+  unclip generate \"a small red boat on a calm sea\"
+  unclip generate --seed 7 -n 4 --out 'boat-{index}.png' \"a red boat\"
+  unclip generate --model karlo-v1-alpha --device cuda \"a corgi in a field of flowers\"";
+
+/// Draws pictures from captions: unCLIP, the architecture of DALL-E 2.
+#[derive(Parser)]
+#[command(name = "unclip", version, after_help = EXAMPLES, arg_required_else_help = true, max_term_width = 120)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Draw pictures from a caption
+    #[command(after_help = EXAMPLES)]
+    Generate(generate::Generate),
+    /// Export the pictures and captions that the project's own model learns from
+    Scenes(scenes::Scenes),
+    /// Train the models of one folder, each its own leg
+    Train(train::Train),
+}
+
+impl Command {
+    fn run(self) -> Result<()> {
+        match self {
+            Self::Generate(generate) => generate.run(),
+            Self::Scenes(scenes) => scenes.run(),
+            Self::Train(train) => train.run(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error)
+            if error.use_stderr()
+                && error.kind()
+                    != clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
+        {
+            complain(&complaint(&error.render().to_string()));
+            return ExitCode::from(MISTAKE);
+        }
+        // Help and the version are no errors.
+        Err(help) => help.exit(),
+    };
+    let defect = keep_panic_messages();
+    match panic::catch_unwind(AssertUnwindSafe(|| cli.command.run())) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        // Whoever reads the output has had enough of it.
+        Ok(Err(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            complain(&sentence(&error));
+            ExitCode::from(MISTAKE)
+        }
+        Err(_) => {
+            let message = defect
+                .lock()
+                .map(|message| message.clone())
+                .unwrap_or_default();
+            complain(&format!(
+                "this is a defect of unclip, please report it: {message}"
+            ));
+            ExitCode::from(DEFECT)
+        }
+    }
+}
+
+/// Writes one line, whatever line breaks a message has.
+fn complain(message: &str) {
+    eprintln!(
+        "unclip: {}",
+        message.split_whitespace().collect::<Vec<_>>().join(" ")
+    );
+}
+
+/// clap's complaint and its advice, without the usage below them.
+fn complaint(rendered: &str) -> String {
+    let mut paragraphs = rendered.split("\n\n").map(str::trim);
+    let error = paragraphs
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches("error: ");
+    match paragraphs.find_map(|paragraph| paragraph.strip_prefix("tip: ")) {
+        Some(tip) => format!("{error}: {tip}"),
+        None => format!("{error} (see unclip --help)"),
+    }
+}
+
+/// An error and its causes, but for those that it tells already.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.is_empty() {
+            told = cause;
+        } else if !told.contains(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
+}
+
+/// Keeps the first line of a panic's message, which would otherwise go to standard error with a backtrace.
+fn keep_panic_messages() -> &'static Mutex<String> {
+    static MESSAGE: Mutex<String> = Mutex::new(String::new());
+    panic::set_hook(Box::new(|panic| {
+        let message = panic
+            .payload_as_str()
+            .unwrap_or("no message")
+            .lines()
+            .next()
+            .unwrap_or_default();
+        let place = panic
+            .location()
+            .map(|place| format!(" ({}:{})", place.file(), place.line()))
+            .unwrap_or_default();
+        if let Ok(mut kept) = MESSAGE.lock() {
+            *kept = format!("{message}{place}");
+        }
+    }));
+    &MESSAGE
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -1,0 +1,113 @@
+//! Where the networks compute, and in what kind of numbers.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::path::Path;
+
+use anyhow::{Result, bail, ensure};
+use clap::ValueEnum;
+use tch::{Cuda, Device, Kind};
+
+/// What `--device` may say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The first GPU where there is one, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// One GPU.
+    Cuda(usize),
+}
+
+/// Reads `auto`, `cpu`, `cuda` or `cuda:N`.
+pub fn parse(text: &str) -> Result<DeviceChoice, String> {
+    match text {
+        "auto" => Ok(DeviceChoice::Auto),
+        "cpu" => Ok(DeviceChoice::Cpu),
+        "cuda" => Ok(DeviceChoice::Cuda(0)),
+        _ => text
+            .strip_prefix("cuda:")
+            .and_then(|number| number.parse().ok())
+            .map(DeviceChoice::Cuda)
+            .ok_or_else(|| "a device is auto, cpu, cuda or cuda:N".to_owned()),
+    }
+}
+
+impl DeviceChoice {
+    /// The device itself; refuses a GPU that is not there.
+    pub fn find(self) -> Result<Device> {
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Auto if !has_driver() => Ok(Device::Cpu),
+            Self::Auto => Ok(if gpus() > 0 {
+                Device::Cuda(0)
+            } else {
+                Device::Cpu
+            }),
+            Self::Cuda(number) => {
+                let count = gpus();
+                if count == 0 && !has_cuda_library() {
+                    bail!(
+                        "--device cuda:{number}: this build's libtorch computes on the CPU only (set LIBTORCH to one with CUDA and build again)"
+                    );
+                }
+                ensure!(
+                    (number as i64) < count,
+                    "--device cuda:{number}: libtorch finds {count} GPUs on this machine"
+                );
+                Ok(Device::Cuda(number))
+            }
+        }
+    }
+}
+
+/// What `--dtype` may say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Dtype {
+    /// 32 bits.
+    F32,
+    /// 16 bits with f32's range.
+    Bf16,
+    /// 16 bits, on a GPU.
+    F16,
+}
+
+impl Dtype {
+    /// libtorch's name for it.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::F32 => Kind::Float,
+            Self::Bf16 => Kind::BFloat16,
+            Self::F16 => Kind::Half,
+        }
+    }
+}
+
+/// Whether a driver for NVIDIA's GPUs is loaded; asking libtorch instead would load gigabytes first.
+fn has_driver() -> bool {
+    ["/proc/driver/nvidia", "/dev/nvidiactl", "/dev/dxg"]
+        .iter()
+        .any(|path| Path::new(path).exists())
+}
+
+fn gpus() -> i64 {
+    has_cuda_library();
+    if Cuda::is_available() {
+        Cuda::device_count()
+    } else {
+        0
+    }
+}
+
+/// Loads libtorch's CUDA half, which linkers leave out because no symbol of it is named; it makes itself known to the
+/// other half, and must do so before libtorch is first asked about GPUs.
+fn has_cuda_library() -> bool {
+    const NAME: &CStr = c"libtorch_cuda.so";
+    // RTLD_NOW | RTLD_GLOBAL, the same on every Linux.
+    const FLAGS: c_int = 0x2 | 0x100;
+    unsafe extern "C" {
+        fn dlopen(name: *const c_char, flags: c_int) -> *mut c_void;
+    }
+    // SAFETY: the name ends in NUL, and the library's initialisers are those that linking against it would run. It is
+    // never closed.
+    !unsafe { dlopen(NAME.as_ptr(), FLAGS) }.is_null()
+}

@@ -1,0 +1,59 @@
+//! Which model a command works with, and where it computes.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use pipeline::{ModelFolders, Pipeline};
+use weights::Folder;
+
+use crate::device::{self, DeviceChoice, Dtype};
+use crate::embedded;
+
+/// The flags that say so.
+#[derive(Args)]
+pub struct ModelArgs {
+    /// A folder in Karlo's layout [default: the built-in model]
+    #[arg(long, value_name = "DIR", help_heading = "Model")]
+    model: Option<PathBuf>,
+    /// A prior for a model without one: its folder, or a model's
+    #[arg(long, value_name = "DIR", help_heading = "Model")]
+    prior: Option<PathBuf>,
+    /// Numbers to compute in; f16 needs a GPU
+    #[arg(
+        long,
+        value_enum,
+        default_value = "f32",
+        hide_possible_values = true,
+        value_name = "f32|bf16|f16",
+        help_heading = "Model"
+    )]
+    dtype: Dtype,
+    /// Where to compute; auto takes a GPU if any
+    #[arg(long, default_value = "auto", value_parser = device::parse, value_name = "auto|cpu|cuda[:N]", help_heading = "Model")]
+    device: DeviceChoice,
+}
+
+impl ModelArgs {
+    /// The pipeline that they describe.
+    pub fn open(&self) -> Result<Pipeline> {
+        let device = self.device.find()?;
+        let folders = ModelFolders {
+            model: match &self.model {
+                Some(path) => open("--model", path)?,
+                None => embedded::folder()?,
+            },
+            prior: self
+                .prior
+                .as_deref()
+                .map(|path| open("--prior", path))
+                .transpose()?,
+            image_encoder: None,
+        };
+        Ok(Pipeline::open(folders, device, self.dtype.kind())?)
+    }
+}
+
+fn open(flag: &str, path: &Path) -> Result<Folder> {
+    Folder::open(path).with_context(|| flag.to_owned())
+}

@@ -1,0 +1,44 @@
+//! Numbers on the command line, with messages that say what would be right.
+
+/// A seed: any number that 64 bits hold.
+pub fn seed(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
+}
+
+/// Steps of a stage; what the model's schedule allows is checked when it is known.
+pub fn steps(text: &str) -> Result<usize, String> {
+    text.parse()
+        .map_err(|_| "steps are a whole number from 1 on".to_owned())
+}
+
+/// A guidance scale.
+pub fn scale(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() => Ok(value),
+        _ => Err("a guidance scale is a finite number".to_owned()),
+    }
+}
+
+/// How many pictures are drawn at most in one run.
+pub const MOST_PICTURES: u64 = 10_000;
+
+/// A number of pictures.
+pub fn pictures(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(count) if (1..=MOST_PICTURES).contains(&count) => Ok(count),
+        _ => Err(format!("a run draws 1 to {MOST_PICTURES} pictures")),
+    }
+}
+
+/// A count that its command limits further.
+pub fn count(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map_err(|_| "a count is a whole number from 1 on".to_owned())
+}
+
+/// A width in pixels, which its command limits further.
+pub fn pixels(text: &str) -> Result<u32, String> {
+    text.parse()
+        .map_err(|_| "a size is a whole number of pixels".to_owned())
+}

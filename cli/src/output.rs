@@ -1,0 +1,181 @@
+//! Where pictures go: names from a pattern, and files that appear whole or not at all.
+
+use std::collections::HashSet;
+use std::io::{Cursor, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use image::{ImageFormat, RgbImage};
+
+/// The format of pictures whose name the user did not give.
+const EXTENSION: &str = "png";
+
+/// The longest part of a caption that becomes a name, in bytes; file systems allow 255 with what is added to it.
+const LONGEST_SLUG: usize = 80;
+
+/// The files of a run, one a picture.
+pub struct Output {
+    paths: Vec<PathBuf>,
+    force: bool,
+}
+
+impl Output {
+    /// The names of one picture a seed, from `pattern` or, without one, from the caption. Refuses, before anything is
+    /// drawn, files that are there already (unless `force`) and folders that cannot be written to.
+    pub fn plan(pattern: Option<&str>, caption: &str, seeds: &[u64], force: bool) -> Result<Self> {
+        let default = format!("{}-{{seed}}.{EXTENSION}", slug(caption));
+        let pattern = match pattern {
+            None => default,
+            Some("") => bail!("--out is empty: please give a file name"),
+            Some(folder) if folder.ends_with('/') || Path::new(folder).is_dir() => {
+                format!("{}/{default}", folder.trim_end_matches('/'))
+            }
+            Some(pattern) => pattern.to_owned(),
+        };
+        check_placeholders(&pattern)?;
+        format_of(Path::new(&pattern))?;
+        let pattern = if seeds.len() > 1 {
+            numbered(&pattern)
+        } else {
+            pattern
+        };
+        let paths: Vec<PathBuf> = seeds
+            .iter()
+            .enumerate()
+            .map(|(index, &seed)| PathBuf::from(fill(&pattern, index, seed)))
+            .collect();
+
+        let mut checked = HashSet::new();
+        for path in &paths {
+            ensure!(!path.is_dir(), "--out {}: this is a folder", path.display());
+            ensure!(
+                force || path.symlink_metadata().is_err(),
+                "{} exists already: --force overwrites it",
+                path.display()
+            );
+            let folder = folder_of(path);
+            if checked.insert(folder) {
+                ensure!(
+                    folder.is_dir(),
+                    "--out {}: there is no folder {}",
+                    path.display(),
+                    folder.display()
+                );
+                partial(folder)
+                    .with_context(|| format!("--out {}: cannot write there", path.display()))?;
+            }
+        }
+        Ok(Self { paths, force })
+    }
+
+    /// Writes picture `index` and tells its path.
+    pub fn save(&self, index: usize, picture: &RgbImage) -> Result<&Path> {
+        let path = &self.paths[index];
+        let mut bytes = Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, format_of(path)?)?;
+        let cannot = || format!("cannot write {}", path.display());
+        let mut file = partial(folder_of(path)).with_context(cannot)?;
+        file.write_all(bytes.get_ref()).with_context(cannot)?;
+        file.as_file().sync_all().with_context(cannot)?;
+        if self.force {
+            file.persist(path)
+                .map_err(|failed| failed.error)
+                .with_context(cannot)?;
+        } else {
+            file.persist_noclobber(path)
+                .map_err(|failed| failed.error)
+                .with_context(cannot)?;
+        }
+        Ok(path)
+    }
+}
+
+/// A file beside those of a run, gone again unless it is put in the place of one; readable as any new file is.
+fn partial(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    use std::os::unix::fs::PermissionsExt;
+    let permissions = std::fs::Permissions::from_mode(0o666);
+    tempfile::Builder::new()
+        .prefix(".unclip-")
+        .suffix(".partial")
+        .permissions(permissions)
+        .tempfile_in(folder)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn format_of(path: &Path) -> Result<ImageFormat> {
+    let extension = path
+        .extension()
+        .and_then(|extension| extension.to_str())
+        .map(str::to_ascii_lowercase);
+    match extension.as_deref() {
+        Some("png") => Ok(ImageFormat::Png),
+        Some("jpg" | "jpeg") => Ok(ImageFormat::Jpeg),
+        Some("webp") => Ok(ImageFormat::WebP),
+        _ => Err(anyhow!(
+            "--out {}: a picture's name ends in .png, .jpg, .jpeg or .webp",
+            path.display()
+        )),
+    }
+}
+
+/// Refuses `{name}`s that are no placeholders: a misspelt one would become part of the file's name.
+fn check_placeholders(pattern: &str) -> Result<()> {
+    let mut rest = pattern;
+    while let Some(start) = rest.find('{') {
+        let Some(length) = rest[start..].find('}') else {
+            break;
+        };
+        let placeholder = &rest[start..=start + length];
+        ensure!(
+            matches!(placeholder, "{index}" | "{seed}"),
+            "--out {pattern}: {placeholder} is no placeholder, there are {{index}} and {{seed}}"
+        );
+        rest = &rest[start + length + 1..];
+    }
+    Ok(())
+}
+
+/// A pattern that names several pictures: where it has no placeholder, the index goes before the extension.
+fn numbered(pattern: &str) -> String {
+    match pattern.rsplit_once('.') {
+        Some((stem, extension)) if !pattern.contains("{index}") && !pattern.contains("{seed}") => {
+            format!("{stem}-{{index}}.{extension}")
+        }
+        _ => pattern.to_owned(),
+    }
+}
+
+fn fill(pattern: &str, index: usize, seed: u64) -> String {
+    pattern
+        .replace("{index}", &index.to_string())
+        .replace("{seed}", &seed.to_string())
+}
+
+/// A caption as a file name: its letters and digits, in lower case, with single dashes between.
+fn slug(caption: &str) -> String {
+    let mut slug = String::new();
+    for word in caption
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+    {
+        let word = word.to_lowercase();
+        if slug.len() + 1 + word.len() > LONGEST_SLUG {
+            break;
+        }
+        if !slug.is_empty() {
+            slug.push('-');
+        }
+        slug.push_str(&word);
+    }
+    if slug.is_empty() {
+        "picture".to_owned()
+    } else {
+        slug
+    }
+}

@@ -1,0 +1,49 @@
+//! `unclip scenes`: the pictures and captions that the project's own model learns from.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use ::scenes::{Export, export};
+use anyhow::Result;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::numbers;
+
+/// What `unclip scenes` is told.
+#[derive(Args)]
+pub struct Scenes {
+    /// How many pictures
+    #[arg(long, value_name = "N", default_value = "100", value_parser = numbers::count, allow_negative_numbers = true)]
+    count: u64,
+    /// The first picture's seed; the next has the next seed
+    #[arg(long, value_name = "S", default_value = "0", value_parser = numbers::seed, allow_negative_numbers = true)]
+    seed: u64,
+    /// The pictures' width and height
+    #[arg(long, value_name = "PIXELS", default_value = "128", value_parser = numbers::pixels, allow_negative_numbers = true)]
+    size: u32,
+    /// Show things in colours that no model is trained on
+    #[arg(long)]
+    held_out: bool,
+    /// The folder to write to, with metadata.jsonl; it must be new or empty
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+impl Scenes {
+    /// Draws the scenes and writes them.
+    pub fn run(&self) -> Result<()> {
+        let options = Export {
+            count: self.count,
+            seed: self.seed,
+            size: self.size,
+            held_out: self.held_out,
+        };
+        let style = ProgressStyle::with_template("{bar:32} {pos}/{len} pictures, {eta} to go")?;
+        let bar = ProgressBar::new(self.count).with_style(style);
+        export(&options, &self.out, &mut |done, _| bar.set_position(done))?;
+        bar.finish();
+        writeln!(std::io::stdout(), "{}", self.out.display())?;
+        Ok(())
+    }
+}
