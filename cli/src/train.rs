@@ -62,14 +62,18 @@ enum What {
 impl Train {
     /// Runs the legs asked for.
     pub fn run(self) -> Result<()> {
-        ensure!(self.dtype != Dtype::F16, "--dtype f16: training needs f32's range; use bf16 or f32");
+        ensure!(
+            self.dtype != Dtype::F16,
+            "--dtype f16: training needs f32's range; use bf16 or f32"
+        );
         if let Some(threads) = self.threads {
             ensure!(threads > 0, "--threads 0: at least one thread must compute");
             tch::set_num_threads(i32::from(threads));
         }
         let recipe = match &self.config {
             Some(path) => {
-                let text = std::fs::read_to_string(path).with_context(|| format!("cannot read --config {}", path.display()))?;
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read --config {}", path.display()))?;
                 Recipe::from_toml(&text).with_context(|| format!("--config {}", path.display()))?
             }
             None => Recipe::preset(&self.preset)?,

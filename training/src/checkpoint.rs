@@ -36,7 +36,12 @@ pub fn save(path: &Path, leg: &str, optimizer: &AdamW, generator: &Generator) ->
     let numbers: Vec<(&str, Vec<f32>)> = optimizer
         .state()
         .into_iter()
-        .map(|(name, tensor)| (name, Vec::<f32>::try_from(&tensor).expect("the state is f32 vectors")))
+        .map(|(name, tensor)| {
+            (
+                name,
+                Vec::<f32>::try_from(&tensor).expect("the state is f32 vectors"),
+            )
+        })
         .collect();
     let bytes: Vec<(&str, Vec<u8>)> = numbers
         .into_iter()
@@ -64,22 +69,43 @@ pub fn resume(path: &Path, leg: &str, optimizer: &mut AdamW) -> Result<Option<Ge
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(Error::file(path)(e)),
     };
-    let unfit = |why: String| Error::Checkpoint { path: PathBuf::from(path), why };
+    let unfit = |why: String| Error::Checkpoint {
+        path: PathBuf::from(path),
+        why,
+    };
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| unfit(e.to_string()))?;
-    let json = header.metadata().as_ref().and_then(|m| m.get("state")).ok_or_else(|| unfit("it has no state".into()))?;
+    let json = header
+        .metadata()
+        .as_ref()
+        .and_then(|m| m.get("state"))
+        .ok_or_else(|| unfit("it has no state".into()))?;
     let state: State = serde_json::from_str(json).map_err(|e| unfit(e.to_string()))?;
     if state.leg != leg {
-        return Err(unfit(format!("it belongs to `{}`, not to `{leg}`", state.leg)));
+        return Err(unfit(format!(
+            "it belongs to `{}`, not to `{leg}`",
+            state.leg
+        )));
     }
-    if let Some((theirs, ours)) = state.layout.iter().zip(optimizer.layout()).find(|(a, b)| *a != b) {
-        return Err(unfit(format!("it has {} {:?} where the model has {} {:?}", theirs.0, theirs.1, ours.0, ours.1)));
+    if let Some((theirs, ours)) = state
+        .layout
+        .iter()
+        .zip(optimizer.layout())
+        .find(|(a, b)| *a != b)
+    {
+        return Err(unfit(format!(
+            "it has {} {:?} where the model has {} {:?}",
+            theirs.0, theirs.1, ours.0, ours.1
+        )));
     }
     let file = SafeTensors::deserialize(&bytes).map_err(|e| unfit(e.to_string()))?;
     let tensors: Vec<(String, Tensor)> = file
         .iter()
         .map(|(name, view)| {
-            let values: Vec<f32> =
-                view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+            let values: Vec<f32> = view
+                .data()
+                .chunks_exact(4)
+                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                .collect();
             (name.to_owned(), Tensor::from_slice(&values))
         })
         .collect();

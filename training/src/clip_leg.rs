@@ -7,6 +7,7 @@ use scenes::Caption;
 use tch::{Device, Kind, Tensor};
 
 use crate::data::{Batch, SceneStream, to_pixels};
+use crate::run::Figures;
 use crate::{Error, Leg};
 
 /// The temperature starts at 0.07 and its inverse never exceeds 100 (section 2.5).
@@ -50,10 +51,16 @@ impl ClipLeg {
     pub fn new(
         model: Clip,
         tokenizer: Tokenizer,
-            stream: SceneStream,
+        stream: SceneStream,
         (kind, device): (Kind, Device),
     ) -> Self {
-        Self { model, tokenizer, stream, kind, device }
+        Self {
+            model,
+            tokenizer,
+            stream,
+            kind,
+            device,
+        }
     }
 }
 
@@ -62,34 +69,67 @@ impl Leg for ClipLeg {
         "clip"
     }
 
-    fn loss(&mut self, _: &mut Generator) -> Result<(Tensor, Vec<(&'static str, f64)>), Error> {
-        let Batch { pictures, captions, labels } = self.stream.next_batch();
+    fn loss(&mut self, _: &mut Generator) -> Result<(Tensor, Figures), Error> {
+        let Batch {
+            pictures,
+            captions,
+            labels,
+        } = self.stream.next_batch();
         let texts: Vec<&str> = captions.iter().map(|c| c.text.as_str()).collect();
-        let ids = self.tokenizer.encode(&texts).map_err(|e| Error::Tokenizer(e.to_string()))?.ids;
+        let ids = self
+            .tokenizer
+            .encode(&texts)
+            .map_err(|e| Error::Tokenizer(e.to_string()))?
+            .ids;
         let pixels = to_pixels(&pictures.to_device(self.device));
 
-        let text = self.model.text.forward(&ids.to_device(self.device)).embedding;
+        let text = self
+            .model
+            .text
+            .forward(&ids.to_device(self.device))
+            .embedding;
         let image = self.model.image.forward(&pixels.to_kind(self.kind));
-        let scale = self.model.logit_scale.to_kind(Kind::Float).clamp_max(MAX_LOGIT_SCALE).exp();
+        let scale = self
+            .model
+            .logit_scale
+            .to_kind(Kind::Float)
+            .clamp_max(MAX_LOGIT_SCALE)
+            .exp();
         let clashes = clashes(&captions, &labels).to_device(self.device);
         let (loss, accuracy) = contrastive(&text, &image, &scale, &clashes);
-        let figures = vec![("accuracy", accuracy.double_value(&[])), ("logit_scale", scale.double_value(&[]))];
+        let figures = vec![
+            ("accuracy", accuracy.double_value(&[])),
+            ("logit_scale", scale.double_value(&[])),
+        ];
         Ok((loss, figures))
     }
 }
 
 /// The symmetric cross-entropy over `text, image [B, E]`, in f32; a pair marked in `clashes [B, B]` is no negative.
 /// Also the share of captions whose own picture is the closest.
-pub fn contrastive(text: &Tensor, image: &Tensor, scale: &Tensor, clashes: &Tensor) -> (Tensor, Tensor) {
+pub fn contrastive(
+    text: &Tensor,
+    image: &Tensor,
+    scale: &Tensor,
+    clashes: &Tensor,
+) -> (Tensor, Tensor) {
     let unit = |x: &Tensor| {
         let x = x.to_kind(Kind::Float);
-        &x / x.square().sum_dim_intlist([-1i64].as_slice(), true, Kind::Float).sqrt()
+        &x / x
+            .square()
+            .sum_dim_intlist([-1i64].as_slice(), true, Kind::Float)
+            .sqrt()
     };
     let logits = unit(text).matmul(&unit(image).tr()) * scale; // [B captions, B pictures]
     let logits = logits.masked_fill(clashes, f64::NEG_INFINITY);
     let own = Tensor::arange(logits.size()[0], (Kind::Int64, logits.device()));
-    let loss = (logits.cross_entropy_for_logits(&own) + logits.tr().cross_entropy_for_logits(&own)) / 2.0;
-    let accuracy = logits.argmax(1, false).eq_tensor(&own).to_kind(Kind::Float).mean(Kind::Float);
+    let loss =
+        (logits.cross_entropy_for_logits(&own) + logits.tr().cross_entropy_for_logits(&own)) / 2.0;
+    let accuracy = logits
+        .argmax(1, false)
+        .eq_tensor(&own)
+        .to_kind(Kind::Float)
+        .mean(Kind::Float);
     (loss, accuracy.detach())
 }
 
@@ -99,7 +139,12 @@ fn clashes(captions: &[Caption], labels: &[scenes::Labels]) -> Tensor {
     let marks: Vec<bool> = captions
         .iter()
         .enumerate()
-        .flat_map(|(i, caption)| labels.iter().enumerate().map(move |(j, l)| i != j && caption.mentioned.describes(l)))
+        .flat_map(|(i, caption)| {
+            labels
+                .iter()
+                .enumerate()
+                .map(move |(j, l)| i != j && caption.mentioned.describes(l))
+        })
         .collect();
     Tensor::from_slice(&marks).view([count, count])
 }

@@ -32,7 +32,10 @@ impl SceneStream {
         let (sender, batches) = sync_channel(4);
         thread::spawn(move || {
             for n in first_batch.. {
-                if sender.send(draw(first_scene + n * batch as u64, size, batch)).is_err() {
+                if sender
+                    .send(draw(first_scene + n * batch as u64, size, batch))
+                    .is_err()
+                {
                     return; // the leg has ended
                 }
             }
@@ -42,7 +45,9 @@ impl SceneStream {
 
     /// The next batch.
     pub fn next_batch(&self) -> Batch {
-        self.batches.recv().expect("the drawing thread lives as long as the stream")
+        self.batches
+            .recv()
+            .expect("the drawing thread lives as long as the stream")
     }
 }
 
@@ -57,21 +62,35 @@ pub fn draw(first: u64, size: u32, count: usize) -> Batch {
         labels.push(scene.labels());
     }
     let side = i64::from(size);
-    let pictures = Tensor::from_slice(&bytes).view([count as i64, side, side, 3]).permute([0, 3, 1, 2]).contiguous();
-    Batch { pictures, captions, labels }
+    let pictures = Tensor::from_slice(&bytes)
+        .view([count as i64, side, side, 3])
+        .permute([0, 3, 1, 2])
+        .contiguous();
+    Batch {
+        pictures,
+        captions,
+        labels,
+    }
 }
 
 /// From bytes to [-1, 1], averaged over squares so that the side becomes `size`: `[B, 3, S, S] -> [B, 3, size, size]`.
 pub fn to_signed(pictures: &Tensor, size: i64) -> Tensor {
     let unit = pictures.to_kind(Kind::Float) / 127.5 - 1.0;
     let factor = pictures.size()[2] / size;
-    if factor == 1 { unit } else { unit.avg_pool2d([factor; 2], [factor; 2], [0, 0], false, true, None::<i64>) }
+    if factor == 1 {
+        unit
+    } else {
+        unit.avg_pool2d([factor; 2], [factor; 2], [0, 0], false, true, None::<i64>)
+    }
 }
 
 /// From bytes to what the image encoder takes: CLIP's own mean and deviation.
 pub fn to_pixels(pictures: &Tensor) -> Tensor {
     let channel = |values: [f64; 3]| {
-        Tensor::from_slice(&values).to_kind(Kind::Float).to_device(pictures.device()).view([1, 3, 1, 1])
+        Tensor::from_slice(&values)
+            .to_kind(Kind::Float)
+            .to_device(pictures.device())
+            .view([1, 3, 1, 1])
     };
     (pictures.to_kind(Kind::Float) / 255.0 - channel(clip::CLIP_MEAN)) / channel(clip::CLIP_STD)
 }
@@ -83,7 +102,9 @@ pub fn normal(generator: &mut Generator, shape: &[i64]) -> Tensor {
 
 /// Uniform timesteps in `0 .. timesteps`, `[count]`.
 pub fn timesteps(generator: &mut Generator, timesteps: usize, count: usize) -> Tensor {
-    let drawn: Vec<i64> = (0..count).map(|_| generator.below(timesteps as u64) as i64).collect();
+    let drawn: Vec<i64> = (0..count)
+        .map(|_| generator.below(timesteps as u64) as i64)
+        .collect();
     Tensor::from_slice(&drawn)
 }
 

@@ -9,6 +9,7 @@ use tch::{Kind, Tensor};
 
 use crate::data::{self, Batch, SceneStream, TIMESTEPS, drops, normal, to_signed};
 use crate::prior_leg::Encoders;
+use crate::run::Figures;
 use crate::{Error, Leg};
 
 /// The network and its conditioning, trained together.
@@ -44,12 +45,19 @@ pub struct DecoderLeg {
 
 impl DecoderLeg {
     /// Trains `model` on the pictures of `stream`, which are as large as the image encoder's.
-    pub fn new(model: Decoder, encoders: Encoders, stream: SceneStream, recipe: &crate::recipe::DecoderRecipe) -> Self {
+    pub fn new(
+        model: Decoder,
+        encoders: Encoders,
+        stream: SceneStream,
+        recipe: &crate::recipe::DecoderRecipe,
+    ) -> Self {
         let schedule = Schedule::cosine(TIMESTEPS);
         Self {
             model,
             process: Process::new(&schedule, encoders.device),
-            alpha_bar: Tensor::from_slice(&schedule.alphas_cumprod).to_kind(Kind::Float).to_device(encoders.device),
+            alpha_bar: Tensor::from_slice(&schedule.alphas_cumprod)
+                .to_kind(Kind::Float)
+                .to_device(encoders.device),
             encoders,
             stream,
             size: recipe.unet.sample_size,
@@ -65,32 +73,61 @@ impl Leg for DecoderLeg {
         "decoder"
     }
 
-    fn loss(&mut self, generator: &mut Generator) -> Result<(Tensor, Vec<(&'static str, f64)>), Error> {
-        let Batch { pictures, captions, .. } = self.stream.next_batch();
+    fn loss(&mut self, generator: &mut Generator) -> Result<(Tensor, Figures), Error> {
+        let Batch {
+            pictures, captions, ..
+        } = self.stream.next_batch();
         let count = captions.len();
         let (device, kind) = (self.encoders.device, self.encoders.kind);
         let texts: Vec<&str> = captions.iter().map(|c| c.text.as_str()).collect();
-        let captions = self.encoders.captions(&texts, &drops(generator, self.drop_caption, count))?;
+        let captions = self
+            .encoders
+            .captions(&texts, &drops(generator, self.drop_caption, count))?;
         let learned = self.model.conditioning.unconditional().unsqueeze(0);
-        let without = drops(generator, self.drop_embedding, count).to_device(device).unsqueeze(1); // [B, 1]
+        let without = drops(generator, self.drop_embedding, count)
+            .to_device(device)
+            .unsqueeze(1); // [B, 1]
         let embedding = learned.where_self(&without, &self.encoders.pictures(&pictures)); // [B, E]
 
         let clean = to_signed(&pictures.to_device(device), self.size);
         let t = data::timesteps(generator, TIMESTEPS, count).to_device(device);
         let eps = normal(generator, &clean.size()).to_device(device);
         let noised = self.process.q_sample(&clean, &t, &eps);
-        let conditions = self.model.conditioning.forward(&embedding, &captions.embedding, &captions.states);
+        let conditions =
+            self.model
+                .conditioning
+                .forward(&embedding, &captions.embedding, &captions.states);
         let mask = self.model.conditioning.context_mask(&captions.mask); // [B, extra + T]
-        let output = self.model.unet.forward(&noised.to_kind(kind), &t, Some((&conditions, &mask)));
-        let Output { prediction, variance } = Output::with_variance(&output.to_kind(Kind::Float));
+        let output = self
+            .model
+            .unet
+            .forward(&noised.to_kind(kind), &t, Some((&conditions, &mask)));
+        let Output {
+            prediction,
+            variance,
+        } = Output::with_variance(&output.to_kind(Kind::Float));
 
-        let error = (&prediction - eps).square().mean_dim([1i64, 2, 3].as_slice(), false, Kind::Float); // [B]
-        let weight = self.alpha_bar.index_select(0, &t).reciprocal().clamp_max(self.weight_limit);
+        let error =
+            (&prediction - eps)
+                .square()
+                .mean_dim([1i64, 2, 3].as_slice(), false, Kind::Float); // [B]
+        let weight = self
+            .alpha_bar
+            .index_select(0, &t)
+            .reciprocal()
+            .clamp_max(self.weight_limit);
         let simple = (&error * weight).mean(Kind::Float);
         // The weight that 2102.09672 gives the bound beside the noise's error is 1 at 1,000 timesteps.
-        let detached = Output { prediction: prediction.detach(), variance };
-        let bound = variational_bound(&self.process, &clean, &noised, &t, &detached).mean(Kind::Float);
-        let figures = vec![("noise_error", error.mean(Kind::Float).double_value(&[])), ("bound", bound.double_value(&[]))];
+        let detached = Output {
+            prediction: prediction.detach(),
+            variance,
+        };
+        let bound =
+            variational_bound(&self.process, &clean, &noised, &t, &detached).mean(Kind::Float);
+        let figures = vec![
+            ("noise_error", error.mean(Kind::Float).double_value(&[])),
+            ("bound", bound.double_value(&[])),
+        ];
         Ok((simple + bound, figures))
     }
 }

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The loss or its gradient is no longer a number.
-    #[error("the loss of `{leg}` is {loss} at step {step} (learning rate {learning_rate:.2e}): training has diverged")]
+    #[error(
+        "the loss of `{leg}` is {loss} at step {step} (learning rate {learning_rate:.2e}): training has diverged"
+    )]
     Diverged {
         /// Which model.
         leg: String,
@@ -48,6 +50,9 @@ impl Error {
     /// For `map_err`: the path and what happened to it.
     pub fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |cause| Self::File { path, cause: cause.to_string() }
+        move |cause| Self::File {
+            path,
+            cause: cause.to_string(),
+        }
     }
 }

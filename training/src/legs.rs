@@ -52,18 +52,47 @@ impl Workshop {
         };
         let size = recipe.vision.image_size;
         weights::write_image_processor(&self.model.join("feature_extractor"), size)?;
-        let (model, parameters) = self.make(recipe.run.seed, |p| Clip::new(p, &text, &recipe.vision));
-        let averaged = train("clip", parameters, &recipe.run, &self.runs.join("clip"), self.stop_at, |step| {
-            let stream = SceneStream::new(SCENES_A_LEG, size as u32, recipe.run.batch, step);
-            Ok(ClipLeg::new(model, tokenizer, stream, (self.kind, self.device)))
-        })?;
+        let (model, parameters) =
+            self.make(recipe.run.seed, |p| Clip::new(p, &text, &recipe.vision));
+        let averaged = train(
+            "clip",
+            parameters,
+            &recipe.run,
+            &self.runs.join("clip"),
+            self.stop_at,
+            |step| {
+                let stream = SceneStream::new(SCENES_A_LEG, size as u32, recipe.run.batch, step);
+                Ok(ClipLeg::new(
+                    model,
+                    tokenizer,
+                    stream,
+                    (self.kind, self.device),
+                ))
+            },
+        )?;
         self.save_clip(&averaged, &text, &recipe.vision)
     }
 
-    fn save_clip(&self, averaged: &[(String, Tensor)], text: &TextConfig, vision: &VisionConfig) -> Result<(), Error> {
-        weights::save_text_encoder(&self.model.join("text_encoder"), &under(averaged, "text."), text)?;
-        weights::save_image_encoder(&self.model.join("image_encoder"), &under(averaged, "image."), vision)?;
-        let (_, logit_scale) = averaged.iter().find(|(n, _)| n == "logit_scale").expect("CLIP has a temperature");
+    fn save_clip(
+        &self,
+        averaged: &[(String, Tensor)],
+        text: &TextConfig,
+        vision: &VisionConfig,
+    ) -> Result<(), Error> {
+        weights::save_text_encoder(
+            &self.model.join("text_encoder"),
+            &under(averaged, "text."),
+            text,
+        )?;
+        weights::save_image_encoder(
+            &self.model.join("image_encoder"),
+            &under(averaged, "image."),
+            vision,
+        )?;
+        let (_, logit_scale) = averaged
+            .iter()
+            .find(|(n, _)| n == "logit_scale")
+            .expect("CLIP has a temperature");
         weights::save_model_index(&self.model, Some(logit_scale.double_value(&[])))?;
         Ok(())
     }
@@ -74,13 +103,32 @@ impl Workshop {
         let size = self.recipe.clip.vision.image_size as u32;
         let encoders = self.encoders()?;
         let (mut model, parameters) = self.make(recipe.run.seed, |p| Prior::new(p, &recipe.model));
-        let parameters: Vec<_> = parameters.into_iter().filter(|(name, _)| !name.starts_with("clip_")).collect();
-        measure_statistics(&mut model, &encoders, 3 * SCENES_A_LEG, recipe.statistics_scenes, size);
-        let statistics = [("clip_mean".to_owned(), model.mean.copy()), ("clip_std".to_owned(), model.std.copy())];
-        let mut averaged = train("prior", parameters, &recipe.run, &self.runs.join("prior"), self.stop_at, |step| {
-            let stream = SceneStream::new(2 * SCENES_A_LEG, size, recipe.run.batch, step);
-            Ok(PriorLeg::new(model, encoders, stream, recipe.drop_caption))
-        })?;
+        let parameters: Vec<_> = parameters
+            .into_iter()
+            .filter(|(name, _)| !name.starts_with("clip_"))
+            .collect();
+        measure_statistics(
+            &mut model,
+            &encoders,
+            3 * SCENES_A_LEG,
+            recipe.statistics_scenes,
+            size,
+        );
+        let statistics = [
+            ("clip_mean".to_owned(), model.mean.copy()),
+            ("clip_std".to_owned(), model.std.copy()),
+        ];
+        let mut averaged = train(
+            "prior",
+            parameters,
+            &recipe.run,
+            &self.runs.join("prior"),
+            self.stop_at,
+            |step| {
+                let stream = SceneStream::new(2 * SCENES_A_LEG, size, recipe.run.batch, step);
+                Ok(PriorLeg::new(model, encoders, stream, recipe.drop_caption))
+            },
+        )?;
         averaged.extend(statistics);
         weights::save_prior(&self.model.join("prior"), &averaged, &recipe.model)?;
         Ok(weights::save_model_index(&self.model, None)?)
@@ -91,13 +139,25 @@ impl Workshop {
         let recipe = &self.recipe.decoder;
         let size = self.recipe.clip.vision.image_size as u32;
         let encoders = self.encoders()?;
-        let (model, parameters) =
-            self.make(recipe.run.seed, |p| Decoder::new(p, &recipe.conditioning, &recipe.unet));
-        let averaged = train("decoder", parameters, &recipe.run, &self.runs.join("decoder"), self.stop_at, |step| {
-            let stream = SceneStream::new(4 * SCENES_A_LEG, size, recipe.run.batch, step);
-            Ok(DecoderLeg::new(model, encoders, stream, recipe))
-        })?;
-        weights::save_conditioning(&self.model.join("text_proj"), &under(&averaged, "text_proj."), &recipe.conditioning)?;
+        let (model, parameters) = self.make(recipe.run.seed, |p| {
+            Decoder::new(p, &recipe.conditioning, &recipe.unet)
+        });
+        let averaged = train(
+            "decoder",
+            parameters,
+            &recipe.run,
+            &self.runs.join("decoder"),
+            self.stop_at,
+            |step| {
+                let stream = SceneStream::new(4 * SCENES_A_LEG, size, recipe.run.batch, step);
+                Ok(DecoderLeg::new(model, encoders, stream, recipe))
+            },
+        )?;
+        weights::save_conditioning(
+            &self.model.join("text_proj"),
+            &under(&averaged, "text_proj."),
+            &recipe.conditioning,
+        )?;
         weights::save_decoder(
             &self.model.join("decoder"),
             &under(&averaged, "decoder."),
@@ -111,11 +171,29 @@ impl Workshop {
     pub fn train_upsampler(&self) -> Result<(), Error> {
         let recipe = &self.recipe.upsampler;
         let (model, parameters) = self.make(recipe.run.seed, |p| UNet::new(p, &recipe.unet));
-        let averaged = train("upsampler", parameters, &recipe.run, &self.runs.join("upsampler"), self.stop_at, |step| {
-            let stream = SceneStream::new(5 * SCENES_A_LEG, recipe.unet.sample_size as u32, recipe.run.batch, step);
-            let base = self.recipe.decoder.unet.sample_size;
-            Ok(UpsamplerLeg::new(model, stream, base, recipe, (self.kind, self.device)))
-        })?;
+        let averaged = train(
+            "upsampler",
+            parameters,
+            &recipe.run,
+            &self.runs.join("upsampler"),
+            self.stop_at,
+            |step| {
+                let stream = SceneStream::new(
+                    5 * SCENES_A_LEG,
+                    recipe.unet.sample_size as u32,
+                    recipe.run.batch,
+                    step,
+                );
+                let base = self.recipe.decoder.unet.sample_size;
+                Ok(UpsamplerLeg::new(
+                    model,
+                    stream,
+                    base,
+                    recipe,
+                    (self.kind, self.device),
+                ))
+            },
+        )?;
         for folder in ["super_res_first", "super_res_last"] {
             weights::save_upsampler(&self.model.join(folder), &averaged, &recipe.unet)?;
         }
@@ -146,6 +224,11 @@ impl Workshop {
 
 /// The tensors whose names begin with `prefix`, without it.
 fn under(tensors: &[(String, Tensor)], prefix: &str) -> Vec<(String, Tensor)> {
-    let strip = |(name, tensor): &(String, Tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.shallow_clone()));
+    let strip = |(name, tensor): &(String, Tensor)| {
+        Some((
+            name.strip_prefix(prefix)?.to_owned(),
+            tensor.shallow_clone(),
+        ))
+    };
     tensors.iter().filter_map(strip).collect()
 }

@@ -44,9 +44,18 @@ impl AdamW {
         let master = flat(&working);
         let decays: Vec<Tensor> = working
             .iter()
-            .map(|p| Tensor::full([p.numel() as i64], i64::from(p.dim() > 1), (Kind::Float, p.device())))
+            .map(|p| {
+                Tensor::full(
+                    [p.numel() as i64],
+                    i64::from(p.dim() > 1),
+                    (Kind::Float, p.device()),
+                )
+            })
             .collect();
-        let working = working.into_iter().map(|p| p.set_requires_grad(true)).collect();
+        let working = working
+            .into_iter()
+            .map(|p| p.set_requires_grad(true))
+            .collect();
         Self {
             settings,
             names,
@@ -73,7 +82,14 @@ impl AdamW {
     /// Uses up the gradients that a backward pass left; returns their norm before clipping. Nothing changes when that
     /// norm is not finite.
     pub fn step(&mut self, learning_rate: f64) -> f64 {
-        let AdamWSettings { beta1, beta2, eps, weight_decay, clip_norm, ema_decay } = self.settings;
+        let AdamWSettings {
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+            clip_norm,
+            ema_decay,
+        } = self.settings;
         no_grad(|| {
             let mut gradient = self.take_gradient();
             let norm = gradient.norm().double_value(&[]);
@@ -101,7 +117,11 @@ impl AdamW {
     /// The averaged weights, by name, in f32.
     pub fn averaged(&self) -> Vec<(String, Tensor)> {
         let views = self.views(&self.average);
-        self.names.iter().cloned().zip(views.into_iter().map(|v| v.copy())).collect()
+        self.names
+            .iter()
+            .cloned()
+            .zip(views.into_iter().map(|v| v.copy()))
+            .collect()
     }
 
     /// Every tensor that a checkpoint must hold, by name.
@@ -117,7 +137,11 @@ impl AdamW {
 
     /// The parameters' names and shapes: what makes a checkpoint fit.
     pub fn layout(&self) -> Vec<(String, Vec<i64>)> {
-        self.names.iter().cloned().zip(self.working.iter().map(Tensor::size)).collect()
+        self.names
+            .iter()
+            .cloned()
+            .zip(self.working.iter().map(Tensor::size))
+            .collect()
     }
 
     /// Goes on from `state` of another optimiser with the same layout.
@@ -128,9 +152,16 @@ impl AdamW {
             ("square", &mut self.square),
             ("average", &mut self.average),
         ] {
-            let (_, saved) = tensors.iter().find(|(n, _)| n == name).ok_or(format!("it has no tensor `{name}`"))?;
+            let (_, saved) = tensors
+                .iter()
+                .find(|(n, _)| n == name)
+                .ok_or(format!("it has no tensor `{name}`"))?;
             if saved.size() != own.size() {
-                return Err(format!("`{name}` holds {:?} numbers instead of {:?}", saved.size(), own.size()));
+                return Err(format!(
+                    "`{name}` holds {:?} numbers instead of {:?}",
+                    saved.size(),
+                    own.size()
+                ));
             }
             own.copy_(saved);
         }
@@ -178,6 +209,9 @@ impl AdamW {
 }
 
 fn flat(tensors: &[Tensor]) -> Tensor {
-    let parts: Vec<Tensor> = tensors.iter().map(|t| t.detach().to_kind(Kind::Float).reshape([-1])).collect();
+    let parts: Vec<Tensor> = tensors
+        .iter()
+        .map(|t| t.detach().to_kind(Kind::Float).reshape([-1]))
+        .collect();
     Tensor::cat(&parts, 0)
 }

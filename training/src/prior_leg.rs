@@ -7,6 +7,7 @@ use prior::Prior;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::data::{self, Batch, SceneStream, TIMESTEPS, drops, normal, to_pixels};
+use crate::run::Figures;
 use crate::{Error, Leg};
 
 /// The encoders that an earlier leg trained; nothing here learns.
@@ -38,11 +39,22 @@ impl Encoders {
     /// wants no caption.
     pub fn captions(&self, captions: &[&str], dropped: &Tensor) -> Result<EncodedCaptions, Error> {
         let dropped = Vec::<bool>::try_from(dropped).expect("a mask of captions");
-        let kept: Vec<&str> = captions.iter().zip(dropped).map(|(c, d)| if d { "" } else { *c }).collect();
-        let tokens = self.tokenizer.encode(&kept).map_err(|e| Error::Tokenizer(e.to_string()))?;
+        let kept: Vec<&str> = captions
+            .iter()
+            .zip(dropped)
+            .map(|(c, d)| if d { "" } else { *c })
+            .collect();
+        let tokens = self
+            .tokenizer
+            .encode(&kept)
+            .map_err(|e| Error::Tokenizer(e.to_string()))?;
         let encoding = no_grad(|| self.text.forward(&tokens.ids.to_device(self.device)));
         let mask = tokens.mask.to_device(self.device);
-        Ok(EncodedCaptions { embedding: encoding.embedding, states: encoding.states, mask })
+        Ok(EncodedCaptions {
+            embedding: encoding.embedding,
+            states: encoding.states,
+            mask,
+        })
     }
 
     /// Pictures of the encoder's size, `[B, 3, S, S]` u8, as embeddings `[B, E]`.
@@ -53,7 +65,13 @@ impl Encoders {
 }
 
 /// Sets the mean and the deviation that whiten, from the embeddings of `scenes` training scenes.
-pub fn measure_statistics(prior: &mut Prior, encoders: &Encoders, first_scene: u64, scenes: usize, size: u32) {
+pub fn measure_statistics(
+    prior: &mut Prior,
+    encoders: &Encoders,
+    first_scene: u64,
+    scenes: usize,
+    size: u32,
+) {
     const AT_ONCE: usize = 256;
     let embeddings: Vec<Tensor> = (0..scenes.div_ceil(AT_ONCE))
         .map(|n| {
@@ -82,7 +100,13 @@ impl PriorLeg {
     /// Trains `model` on the pictures of `stream`, which are as large as the image encoder's.
     pub fn new(model: Prior, encoders: Encoders, stream: SceneStream, drop_caption: f64) -> Self {
         let process = Process::new(&Schedule::cosine(TIMESTEPS), encoders.device);
-        Self { model, encoders, process, stream, drop_caption }
+        Self {
+            model,
+            encoders,
+            process,
+            stream,
+            drop_caption,
+        }
     }
 }
 
@@ -91,20 +115,35 @@ impl Leg for PriorLeg {
         "prior"
     }
 
-    fn loss(&mut self, generator: &mut Generator) -> Result<(Tensor, Vec<(&'static str, f64)>), Error> {
-        let Batch { pictures, captions, .. } = self.stream.next_batch();
+    fn loss(&mut self, generator: &mut Generator) -> Result<(Tensor, Figures), Error> {
+        let Batch {
+            pictures, captions, ..
+        } = self.stream.next_batch();
         let count = captions.len();
         let texts: Vec<&str> = captions.iter().map(|c| c.text.as_str()).collect();
-        let captions = self.encoders.captions(&texts, &drops(generator, self.drop_caption, count))?;
+        let captions = self
+            .encoders
+            .captions(&texts, &drops(generator, self.drop_caption, count))?;
         let device = self.encoders.device;
 
         let embedding = self.encoders.pictures(&pictures).to_kind(Kind::Float);
         let clean = self.model.whiten(&embedding).to_kind(Kind::Float); // [B, E]
         let t = data::timesteps(generator, TIMESTEPS, count).to_device(device);
         let eps = normal(generator, &clean.size()).to_device(device);
-        let noised = self.process.q_sample(&clean, &t, &eps).to_kind(self.encoders.kind);
-        let predicted = self.model.forward(&noised, &t, &captions.embedding, &captions.states, &captions.mask);
-        let loss = (predicted.to_kind(Kind::Float) - clean).square().mean(Kind::Float);
+        let noised = self
+            .process
+            .q_sample(&clean, &t, &eps)
+            .to_kind(self.encoders.kind);
+        let predicted = self.model.forward(
+            &noised,
+            &t,
+            &captions.embedding,
+            &captions.states,
+            &captions.mask,
+        );
+        let loss = (predicted.to_kind(Kind::Float) - clean)
+            .square()
+            .mean(Kind::Float);
         Ok((loss, Vec::new()))
     }
 }

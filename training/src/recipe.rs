@@ -103,7 +103,9 @@ impl Recipe {
         match name {
             "small" => Self::from_toml(include_str!("../presets/small.toml")),
             "tiny" => Self::from_toml(include_str!("../presets/tiny.toml")),
-            _ => Err(Error::Recipe(format!("there is no preset `{name}`; the presets are small and tiny"))),
+            _ => Err(Error::Recipe(format!(
+                "there is no preset `{name}`; the presets are small and tiny"
+            ))),
         }
     }
 
@@ -116,28 +118,86 @@ impl Recipe {
 
     fn check(&self) -> Result<(), Error> {
         let (text, vision, prior) = (&self.clip.text, &self.clip.vision, &self.prior.model);
-        let (conditioning, base, full) = (&self.decoder.conditioning, &self.decoder.unet, &self.upsampler.unet);
+        let (conditioning, base, full) = (
+            &self.decoder.conditioning,
+            &self.decoder.unet,
+            &self.upsampler.unet,
+        );
         let equal = [
-            ("the two encoders' embeddings", text.embedding, vision.embedding),
-            ("the prior's embedding and CLIP's", prior.embedding, text.embedding),
-            ("the prior's text width and the text encoder's", prior.text_width, text.width),
-            ("the prior's context and the tokenizer's", prior.context_length, self.tokenizer.context_length),
-            ("the text encoder's context and the tokenizer's", text.context_length, self.tokenizer.context_length),
-            ("the decoder's embedding and CLIP's", conditioning.embedding, text.embedding),
-            ("the decoder's text width and the text encoder's", conditioning.text_width, text.width),
-            ("the conditioning's time width and the decoder's", conditioning.time_width, 4 * base.block_out_channels[0]),
-            ("the decoder's input and output channels", 2 * base.in_channels, base.out_channels),
-            ("the upsampler's input and output channels", full.in_channels, 2 * full.out_channels),
+            (
+                "the two encoders' embeddings",
+                text.embedding,
+                vision.embedding,
+            ),
+            (
+                "the prior's embedding and CLIP's",
+                prior.embedding,
+                text.embedding,
+            ),
+            (
+                "the prior's text width and the text encoder's",
+                prior.text_width,
+                text.width,
+            ),
+            (
+                "the prior's context and the tokenizer's",
+                prior.context_length,
+                self.tokenizer.context_length,
+            ),
+            (
+                "the text encoder's context and the tokenizer's",
+                text.context_length,
+                self.tokenizer.context_length,
+            ),
+            (
+                "the decoder's embedding and CLIP's",
+                conditioning.embedding,
+                text.embedding,
+            ),
+            (
+                "the decoder's text width and the text encoder's",
+                conditioning.text_width,
+                text.width,
+            ),
+            (
+                "the conditioning's time width and the decoder's",
+                conditioning.time_width,
+                4 * base.block_out_channels[0],
+            ),
+            (
+                "the decoder's input and output channels",
+                2 * base.in_channels,
+                base.out_channels,
+            ),
+            (
+                "the upsampler's input and output channels",
+                full.in_channels,
+                2 * full.out_channels,
+            ),
         ];
         for (what, a, b) in equal {
             if a != b {
-                return Err(Error::Recipe(format!("{what} must agree, but are {a} and {b}")));
+                return Err(Error::Recipe(format!(
+                    "{what} must agree, but are {a} and {b}"
+                )));
             }
         }
         for (what, whole, part) in [
-            ("the full picture is no multiple of the base picture", full.sample_size, base.sample_size),
-            ("the image encoder's picture is no multiple of the base picture", vision.image_size, base.sample_size),
-            ("the crop is no multiple of the upsampling factor", self.upsampler.crop, full.sample_size / base.sample_size),
+            (
+                "the full picture is no multiple of the base picture",
+                full.sample_size,
+                base.sample_size,
+            ),
+            (
+                "the image encoder's picture is no multiple of the base picture",
+                vision.image_size,
+                base.sample_size,
+            ),
+            (
+                "the crop is no multiple of the upsampling factor",
+                self.upsampler.crop,
+                full.sample_size / base.sample_size,
+            ),
         ] {
             if whole % part != 0 {
                 return Err(Error::Recipe(format!("{what}: {whole} and {part}")));

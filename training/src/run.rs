@@ -43,6 +43,9 @@ impl RunSettings {
     }
 }
 
+/// Figures to log beside a loss.
+pub type Figures = Vec<(&'static str, f64)>;
+
 /// One model's objective.
 pub trait Leg {
     /// Its name in logs and checkpoints.
@@ -50,7 +53,7 @@ pub trait Leg {
 
     /// The loss (a scalar in f32) of the next batch, and figures to log beside it. Everything random comes from
     /// `generator`.
-    fn loss(&mut self, generator: &mut Generator) -> Result<(Tensor, Vec<(&'static str, f64)>), Error>;
+    fn loss(&mut self, generator: &mut Generator) -> Result<(Tensor, Figures), Error>;
 }
 
 /// Trains until `settings.steps`, or until `stop_at` (for runs in parts), and returns the averaged weights.
@@ -68,11 +71,15 @@ pub fn train<L: Leg>(
     std::fs::create_dir_all(run).map_err(Error::file(run))?;
     let path = run.join("checkpoint.safetensors");
     let mut optimizer = AdamW::new(parameters, settings.optimizer.clone());
-    let mut generator =
-        checkpoint::resume(&path, name, &mut optimizer)?.unwrap_or_else(|| Generator::new(settings.seed));
+    let mut generator = checkpoint::resume(&path, name, &mut optimizer)?
+        .unwrap_or_else(|| Generator::new(settings.seed));
     let mut leg = open(optimizer.steps_taken())?;
     let log_path = run.join("log.jsonl");
-    let mut log = OpenOptions::new().create(true).append(true).open(&log_path).map_err(Error::file(&log_path))?;
+    let mut log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&log_path)
+        .map_err(Error::file(&log_path))?;
 
     let end = settings.steps.min(stop_at.unwrap_or(u64::MAX));
     let bar = progress_bar(name, settings.steps, optimizer.steps_taken());
@@ -86,12 +93,18 @@ pub fn train<L: Leg>(
         let loss = loss.double_value(&[]);
         if !loss.is_finite() || !norm.is_finite() {
             let loss = if loss.is_finite() { norm } else { loss };
-            return Err(Error::Diverged { leg: name.to_owned(), step, learning_rate, loss });
+            return Err(Error::Diverged {
+                leg: name.to_owned(),
+                step,
+                learning_rate,
+                loss,
+            });
         }
-        let rate = ((step + 1 - first) as usize * settings.batch) as f64 / started.elapsed().as_secs_f64();
+        let rate =
+            ((step + 1 - first) as usize * settings.batch) as f64 / started.elapsed().as_secs_f64();
         bar.set_message(format!("loss {loss:.4}, {rate:.0} pictures/s"));
         bar.inc(1);
-        if step % 10 == 0 || step + 1 == end {
+        if step.is_multiple_of(10) || step + 1 == end {
             let mut line = serde_json::json!({
                 "step": step, "loss": loss, "gradient_norm": norm, "learning_rate": learning_rate,
                 "pictures_per_second": rate,
@@ -101,7 +114,7 @@ pub fn train<L: Leg>(
             }
             writeln!(log, "{line}").map_err(Error::file(&log_path))?;
         }
-        if (step + 1) % settings.checkpoint_every == 0 || step + 1 == end {
+        if (step + 1).is_multiple_of(settings.checkpoint_every) || step + 1 == end {
             checkpoint::save(&path, name, &optimizer, &generator)?;
         }
     }
@@ -111,7 +124,9 @@ pub fn train<L: Leg>(
 
 fn progress_bar(name: &str, steps: u64, done: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix:>10} {bar:30} {pos}/{len} {msg}, {eta} left");
-    let bar = ProgressBar::new(steps).with_style(style.expect("the template is valid")).with_prefix(name.to_owned());
+    let bar = ProgressBar::new(steps)
+        .with_style(style.expect("the template is valid"))
+        .with_prefix(name.to_owned());
     bar.set_position(done);
     bar.reset_eta();
     bar.enable_steady_tick(Duration::from_secs(1));

@@ -7,6 +7,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::data::{self, SceneStream, TIMESTEPS, normal, to_signed};
 use crate::recipe::UpsamplerRecipe;
+use crate::run::Figures;
 use crate::{Error, Leg};
 
 /// Predicts the noise on a crop of the full picture, beside the enlarged base picture.
@@ -30,7 +31,15 @@ impl UpsamplerLeg {
         (kind, device): (Kind, Device),
     ) -> Self {
         let process = Process::new(&Schedule::cosine(TIMESTEPS), device);
-        Self { model, process, stream, base, recipe: recipe.clone(), kind, device }
+        Self {
+            model,
+            process,
+            stream,
+            base,
+            recipe: recipe.clone(),
+            kind,
+            device,
+        }
     }
 }
 
@@ -39,14 +48,21 @@ impl Leg for UpsamplerLeg {
         "upsampler"
     }
 
-    fn loss(&mut self, generator: &mut Generator) -> Result<(Tensor, Vec<(&'static str, f64)>), Error> {
+    fn loss(&mut self, generator: &mut Generator) -> Result<(Tensor, Figures), Error> {
         let pictures = self.stream.next_batch().pictures.to_device(self.device);
         let (full, count) = (self.recipe.unet.sample_size, pictures.size()[0]);
         let base = damage(&to_signed(&pictures, self.base), &self.recipe, generator);
         let low = enlarge(&base, full);
         let crop = self.recipe.crop;
-        let (top, left) = (generator.below((full - crop + 1) as u64), generator.below((full - crop + 1) as u64));
-        let cut = |x: &Tensor| x.narrow(2, top as i64, crop).narrow(3, left as i64, crop).contiguous();
+        let (top, left) = (
+            generator.below((full - crop + 1) as u64),
+            generator.below((full - crop + 1) as u64),
+        );
+        let cut = |x: &Tensor| {
+            x.narrow(2, top as i64, crop)
+                .narrow(3, left as i64, crop)
+                .contiguous()
+        };
         let (clean, low) = (cut(&to_signed(&pictures, full)), cut(&low));
 
         let t = data::timesteps(generator, TIMESTEPS, count as usize).to_device(self.device);
@@ -77,11 +93,14 @@ fn blur(x: &Tensor, deviation: f64) -> Tensor {
     }
     let side = (-0.5 / deviation.powi(2)).exp();
     let total = 1.0 + 2.0 * side;
-    let kernel = Tensor::from_slice(&[side / total, 1.0 / total, side / total]).to_kind(Kind::Float).to_device(x.device());
+    let kernel = Tensor::from_slice(&[side / total, 1.0 / total, side / total])
+        .to_kind(Kind::Float)
+        .to_device(x.device());
     let channels = x.size()[1];
     let along = |x: &Tensor, shape: [i64; 4], pad: [i64; 4]| {
         let kernel = kernel.view(shape).repeat([channels, 1, 1, 1]);
-        x.replication_pad2d(pad).conv2d(&kernel, None::<Tensor>, [1, 1], [0, 0], [1, 1], channels)
+        x.replication_pad2d(pad)
+            .conv2d(&kernel, None::<Tensor>, [1, 1], [0, 0], [1, 1], channels)
     };
     let rows = along(x, [1, 1, 1, 3], [1, 1, 0, 0]);
     along(&rows, [1, 1, 3, 1], [0, 0, 1, 1])

@@ -1,0 +1,200 @@
+//! Legs that stop and go on, the optimiser against its definition, and a diverging run.
+
+use std::path::Path;
+
+use noise::Generator;
+use tch::{Device, Kind, Tensor, no_grad};
+use training::{AdamW, AdamWSettings, Recipe, Workshop};
+
+fn settings() -> AdamWSettings {
+    AdamWSettings {
+        beta1: 0.9,
+        beta2: 0.99,
+        eps: 1e-8,
+        weight_decay: 0.1,
+        clip_norm: 1.0,
+        ema_decay: 0.5,
+    }
+}
+
+#[test]
+fn adamw_takes_the_steps_of_its_definition() {
+    let matrix = Tensor::from_slice(&[0.5f32, -0.25]).view([1, 2]);
+    let mut optimizer = AdamW::new(vec![("m".into(), matrix.shallow_clone())], settings());
+    let (mut w, mut mean, mut square, mut average) =
+        ([0.5f64, -0.25], [0.0; 2], [0.0; 2], [0.5f64, -0.25]);
+    for step in 1..=3 {
+        // The loss is (w0^2 + 3 w1^2) / 2, so the gradient is (w0, 3 w1): short enough not to be clipped.
+        let weights = Tensor::from_slice(&[0.5f32, 1.5]).view([1, 2]);
+        (matrix.square() * weights).sum(Kind::Float).backward();
+        optimizer.step(0.01);
+        let gradient = [w[0], 3.0 * w[1]];
+        assert!(
+            gradient[0].hypot(gradient[1]) < 1.0,
+            "this case is meant not to be clipped"
+        );
+        for i in 0..2 {
+            mean[i] = 0.9 * mean[i] + 0.1 * gradient[i];
+            square[i] = 0.99 * square[i] + 0.01 * gradient[i] * gradient[i];
+            let update = (mean[i] / (1.0 - 0.9f64.powi(step)))
+                / ((square[i] / (1.0 - 0.99f64.powi(step))).sqrt() + 1e-8);
+            w[i] = w[i] * (1.0 - 0.01 * 0.1) - 0.01 * update;
+            let decay = (f64::from(1 + step) / f64::from(10 + step)).min(0.5);
+            average[i] = decay * average[i] + (1.0 - decay) * w[i];
+        }
+    }
+    for i in 0..2 {
+        assert!((matrix.double_value(&[0, i as i64]) - w[i]).abs() < 1e-6);
+        assert!((optimizer.averaged()[0].1.double_value(&[0, i as i64]) - average[i]).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn a_long_gradient_is_clipped_and_one_that_is_not_a_number_changes_nothing() {
+    let vector = Tensor::from_slice(&[1.0f32, 1.0]);
+    let mut optimizer = AdamW::new(vec![("v".into(), vector.shallow_clone())], settings());
+    (&vector * 300.0).sum(Kind::Float).backward();
+    assert!((optimizer.step(0.01) - 300.0 * 2f64.sqrt()).abs() < 1e-3);
+    let before = Vec::<f32>::try_from(&vector).unwrap();
+    (&vector * f64::NAN).sum(Kind::Float).backward();
+    assert!(optimizer.step(0.01).is_nan());
+    assert_eq!(Vec::<f32>::try_from(&vector).unwrap(), before);
+    assert_eq!(optimizer.steps_taken(), 1);
+}
+
+#[test]
+fn small_updates_reach_bf16_weights_through_their_f32_masters() {
+    let weight = Tensor::ones([1, 1], (Kind::BFloat16, Device::Cpu));
+    let mut optimizer = AdamW::new(
+        vec![("w".into(), weight.shallow_clone())],
+        AdamWSettings {
+            weight_decay: 0.0,
+            ..settings()
+        },
+    );
+    for _ in 0..8 {
+        weight.sum(Kind::Float).backward();
+        optimizer.step(1e-3); // a quarter of the distance between bf16 numbers below 1
+    }
+    let master = no_grad(|| optimizer.state()[0].1.double_value(&[0]));
+    assert!((master - 0.992).abs() < 1e-5, "the master is {master}");
+    assert!((weight.double_value(&[0, 0]) - 0.992).abs() < 2e-3);
+}
+
+fn workshop(folder: &Path, runs: &str, kind: Kind, stop_at: Option<u64>) -> Workshop {
+    let recipe = Recipe::preset("tiny").unwrap();
+    Workshop {
+        recipe,
+        model: folder.join("model"),
+        runs: folder.join(runs),
+        kind,
+        device: Device::Cpu,
+        stop_at,
+    }
+}
+
+type Leg = (&'static str, fn(&Workshop) -> Result<(), training::Error>);
+
+#[test]
+fn two_half_runs_equal_one_whole_run_bit_for_bit() {
+    tch::set_num_threads(1);
+    let legs: [Leg; 4] = [
+        ("clip", Workshop::train_clip),
+        ("prior", Workshop::train_prior),
+        ("decoder", Workshop::train_decoder),
+        ("upsampler", Workshop::train_upsampler),
+    ];
+    for kind in [Kind::Float, Kind::BFloat16] {
+        let folder = tempfile::tempdir().unwrap();
+        workshop(folder.path(), "whole", kind, None)
+            .train_tokenizer()
+            .unwrap();
+        for (name, train) in legs {
+            train(&workshop(folder.path(), "halves", kind, Some(2))).unwrap();
+            let half = checkpoint(folder.path(), "halves", name);
+            train(&workshop(folder.path(), "halves", kind, None)).unwrap();
+            train(&workshop(folder.path(), "whole", kind, None)).unwrap();
+            let (halves, whole) = (
+                checkpoint(folder.path(), "halves", name),
+                checkpoint(folder.path(), "whole", name),
+            );
+            assert!(halves == whole, "{name} in {kind:?} differs after a resume");
+            assert!(
+                half != whole,
+                "{name} in {kind:?} did not train in its second half"
+            );
+        }
+    }
+}
+
+/// The tensors of a leg's checkpoint, as bytes, and its state, whose generator must agree too.
+fn checkpoint(folder: &Path, runs: &str, leg: &str) -> (Vec<(String, Vec<u8>)>, serde_json::Value) {
+    let bytes = std::fs::read(folder.join(runs).join(leg).join("checkpoint.safetensors")).unwrap();
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let state = serde_json::from_str(&header.metadata().as_ref().unwrap()["state"]).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut tensors: Vec<_> = file
+        .iter()
+        .map(|(n, v)| (n.to_owned(), v.data().to_vec()))
+        .collect();
+    tensors.sort();
+    (tensors, state)
+}
+
+#[test]
+fn a_checkpoint_of_another_leg_or_a_torn_one_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint.safetensors");
+    let weight = || {
+        vec![(
+            "w".to_owned(),
+            Tensor::ones([2, 2], (Kind::Float, Device::Cpu)),
+        )]
+    };
+    let mut optimizer = AdamW::new(weight(), settings());
+    training::checkpoint::save(&path, "prior", &optimizer, &Generator::new(1)).unwrap();
+    let refused = training::checkpoint::resume(&path, "clip", &mut optimizer)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("checkpoint.safetensors") && refused.contains("`prior`"),
+        "{refused}"
+    );
+    let other = vec![(
+        "w".to_owned(),
+        Tensor::ones([3, 2], (Kind::Float, Device::Cpu)),
+    )];
+    let refused = training::checkpoint::resume(&path, "prior", &mut AdamW::new(other, settings()))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("[2, 2]") && refused.contains("[3, 2]"),
+        "{refused}"
+    );
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() - 3]).unwrap();
+    assert!(training::checkpoint::resume(&path, "prior", &mut optimizer).is_err());
+}
+
+#[test]
+fn recipes_whose_parts_do_not_fit_are_refused_with_the_numbers() {
+    let tiny = include_str!("../../training/presets/tiny.toml");
+    let refused = |from: &str, to: &str| {
+        assert!(tiny.contains(from));
+        Recipe::from_toml(&tiny.replacen(from, to, 1))
+            .unwrap_err()
+            .to_string()
+    };
+    let message = refused("embedding = 16", "embedding = 24");
+    assert!(
+        message.contains("24") && message.contains("16"),
+        "{message}"
+    );
+    assert!(refused("drop_caption", "drop_captions").contains("drop_captions"));
+    assert!(
+        Recipe::preset("large")
+            .unwrap_err()
+            .to_string()
+            .contains("large")
+    );
+}
