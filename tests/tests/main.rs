@@ -2,6 +2,7 @@
 
 mod bound;
 mod clip;
+mod command;
 mod components;
 mod configurations;
 mod diffusion;
@@ -9,5 +10,6 @@ mod golden;
 mod models;
 mod noise;
 mod pickles;
+mod pipeline;
 mod scenes;
 mod weights;

@@ -1,0 +1,396 @@
+//! The chain on the tiny golden models: what it refuses, and what a picture may not depend on. That its pictures are the
+//! reference's is tested in `golden`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
+use noise::Generator;
+use pipeline::{Error, ModelFolders, Pipeline, Settings, Stage, check_caption, to_pictures};
+use tch::{Device, Kind, Tensor};
+use weights::Folder;
+
+const CAPTION: &str = "a red house under a blue sky";
+
+/// The folder of a tiny model.
+pub fn model(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("golden/data")
+        .join(name)
+        .join("model")
+}
+
+/// Copies a folder with all that is in it.
+pub fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// A tiny model's pipeline, in f32 on the CPU.
+pub fn open(name: &str) -> Pipeline {
+    open_at(&model(name), None, Kind::Float).unwrap()
+}
+
+/// Two steps a stage, else as Karlo's authors draw.
+pub fn few_steps() -> Settings {
+    Settings {
+        prior_steps: 2,
+        decoder_steps: 2,
+        upsampler_steps: 2,
+        ..Settings::karlo()
+    }
+}
+
+fn open_at(path: &Path, prior: Option<&Path>, kind: Kind) -> Result<Pipeline, Error> {
+    // Threads have nothing to share in such small networks, and wait for each other.
+    tch::set_num_threads(1);
+    let folder = |path: &Path| Folder::open(path).unwrap();
+    let folders = ModelFolders {
+        model: folder(path),
+        prior: prior.map(folder),
+        image_encoder: None,
+    };
+    Pipeline::open(folders, Device::Cpu, kind)
+}
+
+fn draw(pipeline: &Pipeline, settings: &Settings, seed: u64) -> RgbImage {
+    let text = pipeline.encode_text(&[CAPTION]).unwrap();
+    pipeline
+        .draw(&text, seed, settings, &mut |_, _, _| ())
+        .unwrap()
+}
+
+fn largest_difference(one: &Tensor, other: &Tensor) -> f64 {
+    (one - other).abs().max().double_value(&[])
+}
+
+#[test]
+fn every_stage_gives_each_picture_of_a_batch_what_it_gives_it_alone() {
+    let pipeline = open("odd");
+    // The last steps divide by next to nothing, so rounding shows: the bounds are loose, and another picture's noise or
+    // caption would be off by more than 1.
+    let settings = Settings {
+        prior_steps: 3,
+        decoder_steps: 3,
+        upsampler_steps: 3,
+        ..Settings::karlo()
+    };
+    let captions = [CAPTION, "a rocket above the hills", "a mushroom"];
+    let streams = || [11, 12, 13].map(Generator::new);
+    let quiet = &mut |_: Stage, _: usize, _: usize| ();
+    let text = pipeline.encode_text(&captions).unwrap();
+    let mut together = streams();
+    let embedding = pipeline
+        .draw_embedding(&text, &settings, &mut together, quiet)
+        .unwrap();
+    let small = pipeline
+        .decode(&embedding, &text, &settings, &mut together, quiet)
+        .unwrap();
+    let large = pipeline
+        .upsample(&small, &settings, &mut together, quiet)
+        .unwrap();
+    assert_eq!(large.size(), [3, 3, 40, 40]);
+    for (i, caption) in captions.iter().enumerate() {
+        let row = |batch: &Tensor| batch.narrow(0, i as i64, 1);
+        let text = pipeline.encode_text(&[caption]).unwrap();
+        let mut alone = [streams()[i].clone()];
+        let embedding_alone = pipeline
+            .draw_embedding(&text, &settings, &mut alone, quiet)
+            .unwrap();
+        assert!(
+            largest_difference(&embedding_alone, &row(&embedding)) < 1e-3,
+            "the embedding of {caption}"
+        );
+        let small_alone = pipeline
+            .decode(&row(&embedding), &text, &settings, &mut alone, quiet)
+            .unwrap();
+        assert!(
+            largest_difference(&small_alone, &row(&small)) < 2e-2,
+            "the small picture of {caption}"
+        );
+        let large_alone = pipeline
+            .upsample(&row(&small), &settings, &mut alone, quiet)
+            .unwrap();
+        assert!(
+            largest_difference(&large_alone, &row(&large)) < 2e-2,
+            "the large picture of {caption}"
+        );
+        assert!(alone[0] == together[i], "the noise drawn for {caption}");
+    }
+}
+
+#[test]
+fn a_seed_draws_the_same_picture_again_and_another_seed_another() {
+    let pipeline = open("karlo");
+    let pictures = pipeline
+        .generate(CAPTION, &[4, 5, 4], &few_steps(), &mut |_, _, _| ())
+        .unwrap();
+    assert!(pictures[0] == pictures[2]);
+    assert!(pictures[0] != pictures[1]);
+}
+
+#[test]
+fn progress_is_told_stage_by_stage() {
+    let settings = Settings {
+        prior_steps: 2,
+        decoder_steps: 3,
+        upsampler_steps: 1,
+        ..Settings::karlo()
+    };
+    let mut told = Vec::new();
+    open("karlo")
+        .generate(CAPTION, &[1], &settings, &mut |stage, done, steps| {
+            told.push((stage, done, steps))
+        })
+        .unwrap();
+    use Stage::{Decoder, Prior, Upsampler};
+    assert_eq!(
+        told,
+        [
+            (Prior, 1, 2),
+            (Prior, 2, 2),
+            (Decoder, 1, 3),
+            (Decoder, 2, 3),
+            (Decoder, 3, 3),
+            (Upsampler, 1, 1)
+        ]
+    );
+}
+
+#[test]
+fn both_stages_are_guided_as_soon_as_either_scale_exceeds_1() {
+    let guidance = |prior, decoder| {
+        let settings = Settings {
+            prior_guidance_scale: prior,
+            decoder_guidance_scale: decoder,
+            ..Settings::karlo()
+        };
+        Stage::ALL.map(|stage| settings.guidance(stage))
+    };
+    assert_eq!(guidance(4.0, 8.0), [Some(4.0), Some(8.0), None]);
+    assert_eq!(guidance(4.0, 1.0), [Some(4.0), Some(1.0), None]);
+    assert_eq!(guidance(0.5, 1.5), [Some(0.5), Some(1.5), None]);
+    assert_eq!(guidance(1.0, 1.0), [None, None, None]);
+    assert_eq!(guidance(0.0, -3.0), [None, None, None]);
+}
+
+#[test]
+fn settings_that_the_model_cannot_run_with_are_refused() {
+    let pipeline = open("karlo");
+    let refused = |settings: Settings| pipeline.check(&settings).unwrap_err().to_string();
+    let karlo = Settings::karlo();
+    assert!(pipeline.check(&karlo).is_ok());
+    assert!(
+        pipeline
+            .check(&Settings {
+                prior_steps: 1,
+                decoder_steps: 1000,
+                ..karlo
+            })
+            .is_ok()
+    );
+    assert!(
+        refused(Settings {
+            prior_steps: 0,
+            ..karlo
+        })
+        .contains("--prior-steps is 0")
+    );
+    assert!(
+        refused(Settings {
+            decoder_steps: 1001,
+            ..karlo
+        })
+        .contains("--decoder-steps is 1001")
+    );
+    assert!(
+        refused(Settings {
+            upsampler_steps: 0,
+            ..karlo
+        })
+        .contains("--upsampler-steps is 0")
+    );
+    assert!(
+        refused(Settings {
+            prior_guidance_scale: f64::NAN,
+            ..karlo
+        })
+        .contains("--prior-guidance-scale is NaN")
+    );
+    let infinite = Settings {
+        decoder_guidance_scale: f64::INFINITY,
+        ..karlo
+    };
+    assert!(refused(infinite).contains("--decoder-guidance-scale is inf"));
+}
+
+#[test]
+fn captions_without_words_or_with_nul_are_refused() {
+    assert!(check_caption("a house").is_ok());
+    assert!(matches!(check_caption(""), Err(Error::EmptyCaption)));
+    assert!(matches!(check_caption(" \n"), Err(Error::EmptyCaption)));
+    assert!(matches!(
+        check_caption("a\0house"),
+        Err(Error::NulInCaption { position: 1 })
+    ));
+}
+
+#[test]
+fn f16_on_the_cpu_is_refused() {
+    assert!(matches!(
+        open_at(&model("karlo"), None, Kind::Half),
+        Err(Error::HalfOnCpu)
+    ));
+}
+
+#[test]
+fn bf16_draws_nearly_the_f32_embedding() {
+    let embedding = |kind| {
+        let pipeline = open_at(&model("karlo"), None, kind).unwrap();
+        let text = pipeline.encode_text(&[CAPTION]).unwrap();
+        let mut stream = [Generator::new(1)];
+        pipeline
+            .draw_embedding(&text, &few_steps(), &mut stream, &mut |_, _, _| ())
+            .unwrap()
+            .to_kind(Kind::Float)
+    };
+    let (exact, rounded) = (embedding(Kind::Float), embedding(Kind::BFloat16));
+    let off = largest_difference(&exact, &rounded) / exact.abs().max().double_value(&[]);
+    assert!(off > 0.0 && off < 0.1, "off by {off} of the largest value");
+}
+
+#[test]
+fn bf16_draws_a_whole_picture() {
+    let pipeline = open_at(&model("odd"), None, Kind::BFloat16).unwrap();
+    assert_eq!(draw(&pipeline, &few_steps(), 1).dimensions(), (40, 40));
+}
+
+#[test]
+fn a_missing_prior_is_named_with_its_flag_and_completed() {
+    let place = tempfile::tempdir().unwrap();
+    let (lacking, whole) = (place.path().join("lacking"), model("karlo"));
+    copy_folder(&whole, &lacking);
+    fs::remove_dir_all(lacking.join("prior")).unwrap();
+    fs::remove_dir_all(lacking.join("prior_scheduler")).unwrap();
+    let missing = open_at(&lacking, None, Kind::Float)
+        .unwrap()
+        .prepare()
+        .unwrap_err()
+        .to_string();
+    assert!(
+        missing.contains("lacking") && missing.contains("--prior"),
+        "{missing}"
+    );
+    let expected = draw(&open("karlo"), &few_steps(), 1);
+    for prior in [whole.clone(), whole.join("prior")] {
+        let pipeline = open_at(&lacking, Some(&prior), Kind::Float).unwrap();
+        pipeline.prepare().unwrap();
+        assert!(
+            draw(&pipeline, &few_steps(), 1) == expected,
+            "completed with {}",
+            prior.display()
+        );
+    }
+}
+
+#[test]
+fn a_prior_without_its_scheduler_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let lacking = place.path().join("lacking");
+    copy_folder(&model("karlo"), &lacking);
+    fs::remove_dir_all(lacking.join("prior_scheduler")).unwrap();
+    let missing = open_at(&lacking, None, Kind::Float)
+        .unwrap()
+        .prepare()
+        .unwrap_err()
+        .to_string();
+    assert!(missing.contains("prior_scheduler"), "{missing}");
+}
+
+#[test]
+fn parts_of_different_models_are_refused_with_both_numbers() {
+    let pipeline = open_at(&model("karlo"), Some(&model("deep")), Kind::Float).unwrap();
+    let refused = pipeline.prepare().unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            Error::Mismatch {
+                second: "prior",
+                ..
+            }
+        ),
+        "{refused}"
+    );
+}
+
+#[test]
+fn pictures_are_encoded_for_the_decoder() {
+    let pipeline = open("deep");
+    let picture = RgbImage::from_fn(50, 40, |x, y| image::Rgb([x as u8 * 5, y as u8 * 6, 99]));
+    let embedding = pipeline
+        .encode_pictures(&[picture.clone(), picture])
+        .unwrap();
+    assert_eq!(embedding.size(), [2, 20]);
+    assert!(largest_difference(&embedding.get(0), &embedding.get(1)) < 1e-5);
+}
+
+#[test]
+fn a_missing_image_encoder_is_named_with_its_flag() {
+    let place = tempfile::tempdir().unwrap();
+    copy_folder(&model("deep"), place.path());
+    fs::remove_dir_all(place.path().join("image_encoder")).unwrap();
+    let pipeline = open_at(place.path(), None, Kind::Float).unwrap();
+    pipeline.prepare().unwrap();
+    let missing = pipeline
+        .encode_pictures(&[RgbImage::new(8, 8)])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        missing.contains("image_encoder") && missing.contains("--image-encoder"),
+        "{missing}"
+    );
+}
+
+#[test]
+fn defaults_come_from_the_model_and_are_karlos_where_it_has_none() {
+    assert_eq!(open("karlo").defaults().unwrap(), Settings::karlo());
+    let place = tempfile::tempdir().unwrap();
+    let ours = Settings {
+        prior_steps: 9,
+        decoder_guidance_scale: 2.5,
+        ..Settings::karlo()
+    };
+    let index = |defaults: serde_json::Value| {
+        let index =
+            serde_json::json!({"_class_name": "UnCLIPPipeline", "unclip_defaults": defaults});
+        fs::write(place.path().join("model_index.json"), index.to_string()).unwrap();
+        open_at(place.path(), None, Kind::Float).unwrap().defaults()
+    };
+    assert_eq!(index(serde_json::to_value(ours).unwrap()).unwrap(), ours);
+    let refused = index(serde_json::json!({"prior_steps": "nine"}))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("model_index.json") && refused.contains("unclip_defaults"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn values_become_the_nearest_of_256_levels() {
+    let level = |n: f32| n / 127.5 - 1.0;
+    // 0 lies halfway between two levels and goes to the even one, as numpy rounds.
+    let values = [0.0, level(1.6), level(254.6), -7.0, 7.0, level(100.2)];
+    let picture = &to_pictures(&Tensor::from_slice(&values).view([1, 3, 1, 2]))[0];
+    // The planes are red, green and blue.
+    assert_eq!(picture.get_pixel(0, 0).0, [128, 255, 255]);
+    assert_eq!(picture.get_pixel(1, 0).0, [2, 0, 100]);
+}
