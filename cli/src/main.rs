@@ -135,8 +135,12 @@ fn sentence(error: &anyhow::Error) -> String {
 fn keep_panic_messages() -> &'static Mutex<String> {
     static MESSAGE: Mutex<String> = Mutex::new(String::new());
     panic::set_hook(Box::new(|panic| {
-        let message = panic
-            .payload_as_str()
+        let payload = panic.payload();
+        let message = payload
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| payload.downcast_ref::<&str>().copied());
+        let message = message
             .unwrap_or("no message")
             .lines()
             .next()
