@@ -5,6 +5,7 @@
 
 mod device;
 mod embedded;
+mod evaluate;
 mod generate;
 mod model;
 mod numbers;
@@ -49,6 +50,8 @@ enum Command {
     Scenes(scenes::Scenes),
     /// Train the models of one folder, each its own leg
     Train(train::Train),
+    /// Count how often pictures show what their captions say
+    Evaluate(evaluate::Evaluate),
 }
 
 impl Command {
@@ -57,11 +60,13 @@ impl Command {
             Self::Generate(generate) => generate.run(),
             Self::Scenes(scenes) => scenes.run(),
             Self::Train(train) => train.run(),
+            Self::Evaluate(evaluate) => evaluate.run(),
         }
     }
 }
 
 fn main() -> ExitCode {
+    log_to_standard_error();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error)
@@ -95,6 +100,16 @@ fn main() -> ExitCode {
             ExitCode::from(DEFECT)
         }
     }
+}
+
+/// Libraries tell what they do through `tracing`; `UNCLIP_LOG` says how much of it is shown, warnings by default.
+fn log_to_standard_error() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("UNCLIP_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
 }
 
 /// Writes one line, whatever line breaks a message has.

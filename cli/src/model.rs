@@ -37,6 +37,11 @@ pub struct ModelArgs {
 impl ModelArgs {
     /// The pipeline that they describe.
     pub fn open(&self) -> Result<Pipeline> {
+        self.open_with(None)
+    }
+
+    /// The same with the image encoder of another folder, for commands that look at pictures.
+    pub fn open_with(&self, image_encoder: Option<&Path>) -> Result<Pipeline> {
         let device = self.device.find()?;
         let folders = ModelFolders {
             model: match &self.model {
@@ -48,7 +53,9 @@ impl ModelArgs {
                 .as_deref()
                 .map(|path| open("--prior", path))
                 .transpose()?,
-            image_encoder: None,
+            image_encoder: image_encoder
+                .map(|path| open("--image-encoder", path))
+                .transpose()?,
         };
         Ok(Pipeline::open(folders, device, self.dtype.kind())?)
     }

@@ -99,6 +99,14 @@ impl Train {
                 train(&workshop)?;
             }
         }
+        if self.what == What::Judge {
+            let out = workshop.model.join("judge.safetensors");
+            evaluation::train_judge(
+                &evaluation::JudgeRecipe::shipped(),
+                &workshop.runs.join("judge"),
+                &out,
+            )?;
+        }
         Ok(())
     }
 }

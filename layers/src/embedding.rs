@@ -7,7 +7,8 @@ use crate::{Linear, Params};
 /// `[cos(t f_i), sin(t f_i)]` with `f_i = 10000^(-i / half)`, in f32: `[B] -> [B, width]`.
 pub fn sinusoidal(timesteps: &Tensor, width: i64) -> Tensor {
     let half = width / 2;
-    let exponents = Tensor::arange(half, (Kind::Float, timesteps.device())) * (-(10000f64.ln())) / half as f64;
+    let exponents =
+        Tensor::arange(half, (Kind::Float, timesteps.device())) * (-(10000f64.ln())) / half as f64;
     let angles = timesteps.to_kind(Kind::Float).unsqueeze(1) * exponents.exp().unsqueeze(0); // [B, half]
     Tensor::cat(&[angles.cos(), angles.sin()], 1) // [B, width]
 }

@@ -40,7 +40,10 @@ pub struct Params<'a> {
 impl<'a> Params<'a> {
     /// The whole of a source.
     pub fn root(source: &'a dyn Source) -> Self {
-        Self { source, prefix: String::new() }
+        Self {
+            source,
+            prefix: String::new(),
+        }
     }
 
     /// The tensor `leaf` of this part.
@@ -53,8 +56,15 @@ impl<'a, S: Display> Div<S> for &Params<'a> {
     type Output = Params<'a>;
 
     fn div(self, part: S) -> Params<'a> {
-        let prefix = if self.prefix.is_empty() { part.to_string() } else { format!("{}.{part}", self.prefix) };
-        Params { source: self.source, prefix }
+        let prefix = if self.prefix.is_empty() {
+            part.to_string()
+        } else {
+            format!("{}.{part}", self.prefix)
+        };
+        Params {
+            source: self.source,
+            prefix,
+        }
     }
 }
 
@@ -69,7 +79,12 @@ pub struct Initialiser {
 impl Initialiser {
     /// Tensors on `device` in `kind`, drawn from `seed`.
     pub fn new(seed: u64, device: Device, kind: Kind) -> Self {
-        Self { generator: RefCell::new(Generator::new(seed)), made: RefCell::default(), device, kind }
+        Self {
+            generator: RefCell::new(Generator::new(seed)),
+            made: RefCell::default(),
+            device,
+            kind,
+        }
     }
 
     /// Every tensor made so far with its name, in the order of making; they share storage with the layers'.
@@ -85,13 +100,22 @@ impl Source for Initialiser {
         let values: Vec<f32> = match init {
             Init::Zeros => vec![0.0; count],
             Init::Ones => vec![1.0; count],
-            Init::Normal(deviation) => generator.normal(count).into_iter().map(|v| v * deviation as f32).collect(),
-            Init::Uniform(bound) => {
-                (0..count).map(|_| ((2.0 * generator.uniform() - 1.0) * bound) as f32).collect()
-            }
+            Init::Normal(deviation) => generator
+                .normal(count)
+                .into_iter()
+                .map(|v| v * deviation as f32)
+                .collect(),
+            Init::Uniform(bound) => (0..count)
+                .map(|_| ((2.0 * generator.uniform() - 1.0) * bound) as f32)
+                .collect(),
         };
-        let tensor = Tensor::from_slice(&values).reshape(shape).to_kind(self.kind).to_device(self.device);
-        self.made.borrow_mut().push((name.to_owned(), tensor.shallow_clone()));
+        let tensor = Tensor::from_slice(&values)
+            .reshape(shape)
+            .to_kind(self.kind)
+            .to_device(self.device);
+        self.made
+            .borrow_mut()
+            .push((name.to_owned(), tensor.shallow_clone()));
         tensor
     }
 }

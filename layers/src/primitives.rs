@@ -28,7 +28,10 @@ impl Linear {
 
     /// Takes `weight [outputs, inputs]` only.
     pub fn without_bias(p: &Params, inputs: i64, outputs: i64, init: Init) -> Self {
-        Self { weight: p.take("weight", &[outputs, inputs], init), bias: None }
+        Self {
+            weight: p.take("weight", &[outputs, inputs], init),
+            bias: None,
+        }
     }
 
     /// `[.., inputs] -> [.., outputs]`
@@ -65,8 +68,17 @@ impl Conv2d {
     /// Cuts a picture into patches: `weight [outputs, inputs, size, size]`, stride `size`, no bias, no padding.
     pub fn patches(p: &Params, inputs: i64, outputs: i64, size: i64) -> Self {
         let deviation = ((inputs * size * size) as f64).powf(-0.5);
-        let weight = p.take("weight", &[outputs, inputs, size, size], Init::Normal(deviation));
-        Self { weight, bias: None, stride: size, padding: 0 }
+        let weight = p.take(
+            "weight",
+            &[outputs, inputs, size, size],
+            Init::Normal(deviation),
+        );
+        Self {
+            weight,
+            bias: None,
+            stride: size,
+            padding: 0,
+        }
     }
 
     /// `[B, inputs, H, W] -> [B, outputs, H / stride, W / stride]`
@@ -84,7 +96,9 @@ pub struct Embedding {
 impl Embedding {
     /// Takes `weight [count, width]`.
     pub fn new(p: &Params, count: i64, width: i64) -> Self {
-        Self { weight: p.take("weight", &[count, width], Init::Normal(0.02)) }
+        Self {
+            weight: p.take("weight", &[count, width], Init::Normal(0.02)),
+        }
     }
 
     /// `[..] (i64) -> [.., D]`
@@ -108,13 +122,21 @@ pub struct LayerNorm {
 impl LayerNorm {
     /// Takes `weight [width]` and `bias [width]`.
     pub fn new(p: &Params, width: i64, eps: f64) -> Self {
-        Self { weight: p.take("weight", &[width], Init::Ones), bias: p.take("bias", &[width], Init::Zeros), eps }
+        Self {
+            weight: p.take("weight", &[width], Init::Ones),
+            bias: p.take("bias", &[width], Init::Zeros),
+            eps,
+        }
     }
 
     /// `[.., D] -> [.., D]`
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let shape = self.weight.size();
-        norm_in_f32(x, |x, weight, bias| x.layer_norm(&shape, Some(weight), Some(bias), self.eps, false), self.affine())
+        norm_in_f32(
+            x,
+            |x, weight, bias| x.layer_norm(&shape, Some(weight), Some(bias), self.eps, false),
+            self.affine(),
+        )
     }
 
     fn affine(&self) -> (&Tensor, &Tensor) {
@@ -144,7 +166,11 @@ impl GroupNorm {
     /// `[B, C, ..] -> [B, C, ..]`
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let affine = (&self.weight, &self.bias);
-        norm_in_f32(x, |x, w, b| x.group_norm(self.groups, Some(w), Some(b), self.eps, false), affine)
+        norm_in_f32(
+            x,
+            |x, w, b| x.group_norm(self.groups, Some(w), Some(b), self.eps, false),
+            affine,
+        )
     }
 }
 

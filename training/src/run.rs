@@ -73,6 +73,12 @@ pub fn train<L: Leg>(
     let mut optimizer = AdamW::new(parameters, settings.optimizer.clone());
     let mut generator = checkpoint::resume(&path, name, &mut optimizer)?
         .unwrap_or_else(|| Generator::new(settings.seed));
+    tracing::info!(
+        leg = name,
+        parameters = optimizer.parameter_count(),
+        step = optimizer.steps_taken(),
+        "training"
+    );
     let mut leg = open(optimizer.steps_taken())?;
     let log_path = run.join("log.jsonl");
     let mut log = OpenOptions::new()

@@ -85,6 +85,7 @@ pub(crate) struct Blob {
 impl Blob {
     /// Maps the file at `path`.
     pub fn map(path: &Path) -> Result<Self, Error> {
+        tracing::debug!(file = %path.display(), "mapping weights");
         let name = path.display().to_string();
         let metadata = std::fs::metadata(path).map_err(Error::io("read", &name))?;
         if !metadata.is_file() {
