@@ -1,15 +1,18 @@
 //! One binary for every test, so that libtorch is linked once.
 
+mod architecture;
 mod bound;
 mod clip;
 mod command;
 mod components;
 mod configurations;
 mod diffusion;
+mod evaluation;
 mod golden;
 mod models;
 mod noise;
 mod pickles;
 mod pipeline;
 mod scenes;
+mod training;
 mod weights;

@@ -1,0 +1,181 @@
+//! Draws pictures from fresh captions, has them read, and counts.
+
+use std::ops::Range;
+
+use image::RgbImage;
+use noise::Generator;
+use pipeline::{Pipeline, Settings, to_pictures};
+use scenes::Pairs;
+use tch::Tensor;
+
+use crate::diversity::measure_diversity;
+use crate::examples::Example;
+use crate::report::{Report, Row, Source};
+use crate::{Error, Judge};
+
+/// The side of the true pictures, that of the shipped model's.
+const TRUE_SIDE: u32 = 128;
+
+/// What is drawn for an evaluation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EvaluationSettings {
+    /// Captions of seen pairs.
+    pub captions: u64,
+    /// Captions of held-out pairs.
+    pub held_out_captions: u64,
+    /// Captions whose pictures' diversity is measured; 0 leaves it out.
+    pub diversity_captions: usize,
+    /// Pictures for each of these.
+    pub diversity_seeds: usize,
+    /// Pictures that are drawn at once.
+    pub batch: usize,
+    /// The noise of caption `i` comes from `seed + i`.
+    pub seed: u64,
+    /// How they are drawn.
+    pub drawing: Settings,
+}
+
+impl EvaluationSettings {
+    /// The evaluation whose table the documentation shows: 500 captions of seen pairs, 200 of held-out ones, and 50
+    /// captions with 20 seeds each for diversity.
+    pub fn standard(drawing: Settings) -> Self {
+        Self {
+            captions: 500,
+            held_out_captions: 200,
+            diversity_captions: 50,
+            diversity_seeds: 20,
+            batch: 10,
+            seed: 0,
+            drawing,
+        }
+    }
+}
+
+/// Told what is being drawn, how many pictures of it are there and how many there will be.
+pub type EvaluationProgress<'a> = dyn FnMut(&str, u64, u64) + 'a;
+
+/// An evaluation's report, and the first pictures of the whole chain for a look at them.
+pub struct Evaluation {
+    /// The numbers.
+    pub report: Report,
+    /// The captions of seen pairs with what the whole chain drew for them, in order.
+    pub drawn: Vec<(Example, RgbImage)>,
+}
+
+/// Fills the table for `pipeline`, and measures its diversity.
+pub fn evaluate(
+    pipeline: &Pipeline,
+    judge: &Judge,
+    settings: &EvaluationSettings,
+    progress: &mut EvaluationProgress,
+) -> Result<Evaluation, Error> {
+    pipeline.check(&settings.drawing)?;
+    pipeline.prepare()?;
+    let mut rows = Vec::new();
+    let mut drawn = Vec::new();
+    for (held_out, count) in [
+        (false, settings.captions),
+        (true, settings.held_out_captions),
+    ] {
+        let examples = examples(held_out, 0..count);
+        for source in [Source::True, Source::Decoder, Source::Chain] {
+            let label = format!(
+                "{}, {} pairs",
+                source.name(),
+                if held_out { "held-out" } else { "seen" }
+            );
+            let mut row = Row::new(source, held_out);
+            for batch in examples.chunks(settings.batch.max(1)) {
+                let pictures = draw(pipeline, source, batch, settings)?;
+                for (example, reading) in batch.iter().zip(judge.read(&pictures)) {
+                    row.add(example, &reading);
+                }
+                if source == Source::Chain && !held_out {
+                    drawn.extend(batch.iter().cloned().zip(pictures));
+                }
+                progress(&label, row.everything.asked, count);
+            }
+            rows.push(row);
+        }
+    }
+    let diversity = match settings.diversity_captions {
+        0 => None,
+        _ => Some(measure_diversity(pipeline, judge, settings, progress)?),
+    };
+    let judge = judge.sha256().to_owned();
+    let report = Report {
+        judge,
+        settings: settings.drawing,
+        seed: settings.seed,
+        rows,
+        diversity,
+    };
+    Ok(Evaluation { report, drawn })
+}
+
+/// The examples of these numbers, of seen or of held-out pairs.
+pub fn examples(held_out: bool, numbers: Range<u64>) -> Vec<Example> {
+    let pairs = if held_out {
+        Pairs::HeldOut
+    } else {
+        Pairs::Seen
+    };
+    numbers.map(|number| Example::draw(number, pairs)).collect()
+}
+
+/// The pictures of a batch of examples from one source.
+fn draw(
+    pipeline: &Pipeline,
+    source: Source,
+    batch: &[Example],
+    settings: &EvaluationSettings,
+) -> Result<Vec<RgbImage>, Error> {
+    let truth = || -> Vec<RgbImage> {
+        batch
+            .iter()
+            .map(|example| example.picture(TRUE_SIDE))
+            .collect()
+    };
+    let captions: Vec<&str> = batch
+        .iter()
+        .map(|example| example.caption.text.as_str())
+        .collect();
+    let seeds: Vec<u64> = batch
+        .iter()
+        .map(|example| settings.seed.wrapping_add(example.number))
+        .collect();
+    match source {
+        Source::True => Ok(truth()),
+        Source::Decoder => {
+            let embeddings = pipeline.encode_pictures(&truth())?; // [B, E]
+            draw_pictures(
+                pipeline,
+                &captions,
+                Some(&embeddings),
+                &seeds,
+                &settings.drawing,
+            )
+        }
+        Source::Chain => draw_pictures(pipeline, &captions, None, &seeds, &settings.drawing),
+    }
+}
+
+/// One picture a caption, each with noise of its own: from these embeddings `[B, E]`, or else from the prior's.
+pub(crate) fn draw_pictures(
+    pipeline: &Pipeline,
+    captions: &[&str],
+    embeddings: Option<&Tensor>,
+    seeds: &[u64],
+    drawing: &Settings,
+) -> Result<Vec<RgbImage>, Error> {
+    let quiet = &mut |_, _, _| {};
+    let mut streams: Vec<Generator> = seeds.iter().map(|&seed| Generator::new(seed)).collect();
+    let text = pipeline.encode_text(captions)?;
+    let embeddings = match embeddings {
+        Some(embeddings) => embeddings.shallow_clone(),
+        None => pipeline.draw_embedding(&text, drawing, &mut streams, quiet)?, // [B, E]
+    };
+    let small = pipeline.decode(&embeddings, &text, drawing, &mut streams, quiet)?; // [B, C, h, w]
+    let large = pipeline.upsample(&small, drawing, &mut streams, quiet)?; // [B, C, H, W]
+    Ok(to_pictures(&large))
+}

@@ -1,0 +1,81 @@
+//! Counts of verdicts: shares with their intervals, and entropies.
+
+use serde::{Deserialize, Serialize};
+
+/// The normal quantile of a two-sided 95% interval.
+const Z_95: f64 = 1.959_963_984_540_054;
+
+/// How many of some verdicts were right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// The right ones.
+    pub right: u64,
+    /// All of them.
+    pub asked: u64,
+}
+
+impl Tally {
+    /// Counts one more verdict.
+    pub fn add(&mut self, right: bool) {
+        self.right += u64::from(right);
+        self.asked += 1;
+    }
+
+    /// The share of right ones, or `None` where nothing was asked.
+    pub fn share(self) -> Option<f64> {
+        (self.asked > 0).then(|| self.right as f64 / self.asked as f64)
+    }
+
+    /// Wilson's 95% interval for the share (Wilson 1927); `[0, 1]` where nothing was asked.
+    ///
+    /// It stays within `[0, 1]` and is honest near the ends, where the shares of a good judge lie.
+    pub fn interval(self) -> (f64, f64) {
+        if self.asked == 0 {
+            return (0.0, 1.0);
+        }
+        let n = self.asked as f64;
+        let share = self.right as f64 / n;
+        let z2 = Z_95 * Z_95;
+        let centre = (share + z2 / (2.0 * n)) / (1.0 + z2 / n);
+        let half = Z_95 * (share * (1.0 - share) / n + z2 / (4.0 * n * n)).sqrt() / (1.0 + z2 / n);
+        ((centre - half).max(0.0), (centre + half).min(1.0))
+    }
+}
+
+/// The entropy, in nats, of the shares that these counts are: 0 where one class holds everything or nothing is counted.
+pub fn entropy(counts: &[u64]) -> f64 {
+    let total: u64 = counts.iter().sum();
+    let terms = counts
+        .iter()
+        .filter(|&&c| c > 0)
+        .map(|&c| c as f64 / total as f64);
+    terms.map(|p| -p * p.ln()).sum::<f64>().max(0.0)
+}
+
+/// How often each answer was given to one question about some pictures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answers {
+    /// For each answer.
+    pub named: Vec<u64>,
+    /// For 'none of these'.
+    pub none: u64,
+}
+
+impl Answers {
+    /// The entropy of the named answers times their share: to see none of these is no variety.
+    pub fn variety(&self) -> f64 {
+        let named: u64 = self.named.iter().sum();
+        if named == 0 {
+            0.0
+        } else {
+            entropy(&self.named) * named as f64 / (named + self.none) as f64
+        }
+    }
+}
+
+/// How varied answers are beside a reference: their summed variety over the summed entropies of `reference`, one each a
+/// caption. `None` where the reference does not vary.
+pub fn entropy_ratio(answers: &[Answers], reference: &[f64]) -> Option<f64> {
+    let possible: f64 = reference.iter().sum();
+    (possible > 0.0).then(|| answers.iter().map(Answers::variety).sum::<f64>() / possible)
+}

@@ -1,0 +1,350 @@
+//! The judge, what it learns from, and the numbers that an evaluation reports.
+
+use evaluation::damage::Picture;
+use evaluation::diversity::{VARIED, open_captions, renderer_entropy};
+use evaluation::evaluate::examples;
+use evaluation::lessons::{Damage, FIRST_TEST_SEED, Lesson};
+use evaluation::questions::{Target, Targets};
+use evaluation::sheets::{contact_sheet, nearest_scenes};
+use evaluation::statistics::{Answers, Tally, entropy, entropy_ratio};
+use evaluation::{Judge, Question, Row, SHIPPED_SHA256, Source};
+use image::{Rgb, RgbImage};
+use noise::Generator;
+use scenes::{Scene, Split};
+
+fn near(value: f64, wanted: f64) {
+    assert!((value - wanted).abs() < 5e-5, "{value} instead of {wanted}");
+}
+
+/// The scene's label for each question.
+fn truths(scene: &Scene) -> Targets {
+    Targets::of(&scene.labels())
+}
+
+fn lesson(seed: u64, damage: Damage) -> Lesson {
+    Lesson::with_damage(seed, damage, &mut Generator::new(seed))
+}
+
+#[test]
+fn wilsons_interval_is_that_of_the_tables() {
+    // R: prop.test(right, asked, correct = FALSE)$conf.int
+    for (right, asked, low, high) in [
+        (0, 10, 0.0, 0.27753),
+        (5, 10, 0.23659, 0.76341),
+        (81, 263, 0.25526, 0.36621),
+        (500, 500, 0.99238, 1.0),
+    ] {
+        let interval = Tally { right, asked }.interval();
+        near(interval.0, low);
+        near(interval.1, high);
+    }
+    assert_eq!(Tally::default().interval(), (0.0, 1.0));
+    assert_eq!(Tally::default().share(), None);
+}
+
+#[test]
+fn entropies_and_their_ratio_are_right_on_constructed_counts() {
+    near(entropy(&[5, 5, 5, 5]), 4f64.ln());
+    near(entropy(&[3, 0, 0, 0]), 0.0);
+    near(entropy(&[]), 0.0);
+    near(
+        entropy(&[1, 3]),
+        0.25 * 4f64.ln() + 0.75 * (4.0 / 3.0f64).ln(),
+    );
+    let ratio = |all: &[(Vec<u64>, u64)]| {
+        let answers = |(named, none): &(Vec<u64>, u64)| Answers {
+            named: named.clone(),
+            none: *none,
+        };
+        let answers: Vec<Answers> = all.iter().map(answers).collect();
+        entropy_ratio(&answers, &vec![4f64.ln(); all.len()]).unwrap()
+    };
+    near(ratio(&[(vec![5, 5, 5, 5], 0)]), 1.0);
+    near(ratio(&[(vec![20, 0, 0, 0], 0)]), 0.0);
+    near(ratio(&[(vec![10, 10, 0, 0], 0)]), 0.5);
+    near(ratio(&[(vec![5, 5, 5, 5], 0), (vec![20, 0, 0, 0], 0)]), 0.5);
+    // Pictures that show none of the answers are not variety.
+    near(ratio(&[(vec![5, 5, 5, 5], 20)]), 0.5);
+    near(ratio(&[(vec![0, 0, 0, 0], 20)]), 0.0);
+    assert_eq!(
+        entropy_ratio(
+            &[Answers {
+                named: vec![1, 1],
+                none: 0
+            }],
+            &[0.0]
+        ),
+        None
+    );
+}
+
+#[test]
+fn the_committed_judge_is_the_one_that_was_written_down() {
+    let judge = Judge::shipped().unwrap();
+    assert_eq!(judge.sha256(), SHIPPED_SHA256);
+    let page = include_str!("../../docs/evaluation.md");
+    assert!(
+        page.contains(SHIPPED_SHA256),
+        "docs/evaluation.md does not name the judge's hash"
+    );
+}
+
+#[test]
+fn the_committed_judge_reads_fresh_scenes_of_several_sizes() {
+    let judge = Judge::shipped().unwrap();
+    let scenes: Vec<Scene> = (0..48)
+        .map(|i| Scene::draw(FIRST_TEST_SEED + 90_000 + i, Split::Judge))
+        .collect();
+    let sides = [64, 96, 128];
+    let pictures: Vec<RgbImage> = scenes
+        .iter()
+        .zip(sides.into_iter().cycle())
+        .map(|(scene, side)| RgbImage::from_raw(side, side, scene.render(side)).unwrap())
+        .collect();
+    let readings = judge.read(&pictures);
+    for question in Question::ALL {
+        let right = scenes
+            .iter()
+            .zip(&readings)
+            .filter(|(scene, reading)| {
+                reading.answer(question) == Some(question.truth(&scene.labels()))
+            })
+            .count();
+        assert!(right >= 46, "{}: {right} of 48", question.name());
+    }
+}
+
+#[test]
+fn the_committed_judge_sees_nothing_in_noise() {
+    let judge = Judge::shipped().unwrap();
+    let pictures: Vec<RgbImage> = (0..16)
+        .map(|seed| {
+            RgbImage::from_raw(
+                64,
+                64,
+                lesson(FIRST_TEST_SEED + seed, Damage::Noise)
+                    .picture
+                    .to_bytes(),
+            )
+            .unwrap()
+        })
+        .collect();
+    let readings = judge.read(&pictures);
+    let seen = readings
+        .iter()
+        .filter(|reading| reading.answer(Question::Thing).is_some())
+        .count();
+    assert!(seen <= 1, "things in {seen} of 16 pictures of noise");
+}
+
+#[test]
+fn light_damage_keeps_labels_and_heavy_damage_blanks_them() {
+    for seed in 0..6 {
+        let scene = truths(&Scene::draw(seed, Split::Judge));
+        assert_eq!(lesson(seed, Damage::Clean).targets, scene);
+        let light = lesson(seed, Damage::Light).targets;
+        for question in Question::ALL
+            .into_iter()
+            .filter(|&question| question != Question::Style)
+        {
+            assert_eq!(
+                light.get(question),
+                scene.get(question),
+                "{}",
+                question.name()
+            );
+        }
+        assert_eq!(lesson(seed, Damage::Noise).targets, Targets::none());
+        let grey = lesson(seed, Damage::Grey).targets;
+        assert_eq!(grey.get(Question::Colour), Target::None);
+        assert_eq!(grey.get(Question::Thing), scene.get(Question::Thing));
+        assert_eq!(
+            lesson(seed, Damage::Blurred).targets.get(Question::Thing),
+            Target::None
+        );
+        assert_eq!(
+            lesson(seed, Damage::Bent).targets.get(Question::Thing),
+            Target::None
+        );
+        let empty = lesson(seed, Damage::Empty).targets;
+        for question in [
+            Question::Thing,
+            Question::Colour,
+            Question::Size,
+            Question::Place,
+        ] {
+            assert_eq!(empty.get(question), Target::None, "{}", question.name());
+        }
+        assert_eq!(
+            lesson(seed, Damage::Halves).targets.get(Question::Thing),
+            Target::None
+        );
+        assert!(matches!(
+            lesson(seed, Damage::Joined).targets.get(Question::Thing),
+            Target::Answer(_)
+        ));
+    }
+}
+
+#[test]
+fn two_scenes_in_one_picture_keep_only_what_they_agree_on() {
+    let (mut one, mut other) = (Targets::none(), Targets::none());
+    one.set(&[Question::Thing, Question::Sky], Target::Answer(1));
+    other.set(&[Question::Thing], Target::Answer(2));
+    other.set(&[Question::Sky], Target::Answer(1));
+    let merged = one.merge(&other, Target::None);
+    assert_eq!(merged.get(Question::Thing), Target::None);
+    assert_eq!(merged.get(Question::Sky), Target::Answer(1));
+    assert_eq!(
+        one.merge(&other, Target::Open).get(Question::Thing),
+        Target::Open
+    );
+}
+
+#[test]
+fn damage_does_to_pixels_what_it_says() {
+    let plain = Picture::plain(96, [0.2, 0.5, 0.8]);
+    let same = |picture: &Picture| {
+        let off = picture
+            .values()
+            .iter()
+            .zip(plain.values())
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max);
+        assert!(off < 1e-5, "a plain picture moved by {off}");
+    };
+    same(&plain.blur(2.0));
+    same(&plain.shrink(11));
+    same(&plain.bend(0.2, 2.0, [0.1, 0.2, 0.3, 0.4]));
+    same(&plain.recolour(1.0, [1.0; 3], [0.0; 3]));
+    let grey = plain.recolour(0.0, [1.0; 3], [0.0; 3]);
+    assert!((grey.values()[0] - grey.values()[2]).abs() < 1e-6);
+    let noisy = plain.noise(0.05, &mut Generator::new(1));
+    let spread = |picture: &Picture| {
+        let squares = picture
+            .values()
+            .iter()
+            .zip(plain.values())
+            .map(|(a, b)| f64::from((a - b).powi(2)));
+        (squares.sum::<f64>() / plain.values().len() as f64).sqrt()
+    };
+    assert!((spread(&noisy) - 0.05).abs() < 0.005, "{}", spread(&noisy));
+    // An independent value's spread under a Gaussian blur of deviation s falls to about 1 / (2 s sqrt(pi)).
+    let calm = spread(&noisy.blur(2.0)) / spread(&noisy);
+    assert!((calm - 0.141).abs() < 0.03, "{calm}");
+    let half = plain.blend(&Picture::plain(96, [1.0; 3]), |x, _| f32::from(x > 0.5));
+    assert_eq!((half.values()[0], half.values()[95 * 3]), (0.2, 1.0));
+    assert_eq!(plain.halve(), Picture::plain(48, [0.2, 0.5, 0.8]));
+}
+
+#[test]
+fn a_lesson_is_fixed_by_its_seed() {
+    let (one, again) = (
+        Lesson::draw(FIRST_TEST_SEED + 3),
+        Lesson::draw(FIRST_TEST_SEED + 3),
+    );
+    assert_eq!(
+        (one.picture.values(), one.targets),
+        (again.picture.values(), again.targets)
+    );
+    assert_ne!(one.picture, Lesson::draw(3).picture);
+}
+
+#[test]
+fn rows_count_only_what_captions_mention() {
+    let judge = Judge::shipped().unwrap();
+    let examples = examples(true, 0..12);
+    let pictures: Vec<RgbImage> = examples.iter().map(|example| example.picture(96)).collect();
+    let mut row = Row::new(Source::True, true);
+    for (example, reading) in examples.iter().zip(judge.read(&pictures)) {
+        assert!(scenes::held_out(
+            example.scene.labels().thing,
+            example.scene.labels().colour
+        ));
+        row.add(example, &reading);
+    }
+    let mentions = |question| {
+        examples
+            .iter()
+            .filter(|e| e.asked().iter().any(|(q, _)| *q == question))
+            .count() as u64
+    };
+    for question in [
+        Question::Thing,
+        Question::Colour,
+        Question::Place,
+        Question::Sky,
+        Question::Ground,
+    ] {
+        let tally = row.cell(question).unwrap();
+        assert_eq!(tally.asked, mentions(question), "{}", question.name());
+        assert!(
+            tally.right + 1 >= tally.asked,
+            "{}: {tally:?}",
+            question.name()
+        );
+    }
+    assert_eq!(row.everything.asked, 12);
+    assert!(
+        mentions(Question::Sky) < 12,
+        "captions that mention everything leave nothing out"
+    );
+}
+
+#[test]
+fn captions_for_diversity_leave_something_out_that_the_renderer_varies() {
+    let pool: Vec<_> = (0..4000)
+        .map(|seed| Scene::draw_alone(seed, Split::Training).labels())
+        .collect();
+    let captions = open_captions(10);
+    let mut compared = 0;
+    for caption in &captions {
+        let said = &caption.mentioned;
+        for (question, said) in VARIED.into_iter().zip([
+            said.colour.is_some(),
+            said.sky.is_some(),
+            said.ground.is_some(),
+        ]) {
+            let Some(found) = renderer_entropy(&pool, caption, question, 10) else {
+                continue;
+            };
+            if said {
+                assert_eq!(found, 0.0, "{}: {}", caption.text, question.name());
+            } else {
+                let all = (question.answers() as f64).ln();
+                assert!(
+                    found > 0.6 * all && found <= all,
+                    "{}: {found} of {all}",
+                    caption.text
+                );
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 5, "only {compared} comparisons");
+}
+
+#[test]
+fn the_nearest_training_scene_to_a_training_scene_is_itself() {
+    let picture =
+        |seed| RgbImage::from_raw(32, 32, Scene::draw(seed, Split::Training).render(32)).unwrap();
+    let found = nearest_scenes(&[picture(700), picture(3)], 0..1000);
+    assert_eq!((found[0].0, found[1].0), (700, 3));
+    assert!(found[0].1 < 2e-3, "{}", found[0].1);
+}
+
+#[test]
+fn a_contact_sheet_shows_pictures_row_by_row() {
+    let plain = |level| RgbImage::from_pixel(8, 8, Rgb([level; 3]));
+    let sheet = contact_sheet(&[plain(10), plain(20), plain(30)], 2);
+    assert_eq!(sheet.dimensions(), (28, 28));
+    assert_eq!(
+        (
+            sheet[(4, 4)][0],
+            sheet[(16, 4)][0],
+            sheet[(4, 16)][0],
+            sheet[(16, 16)][0]
+        ),
+        (10, 20, 30, 255)
+    );
+}
