@@ -604,7 +604,8 @@ fn pattern(width: u32, height: u32) -> RgbImage {
 #[test]
 fn resizing_is_pillows() {
     use Filter::{Bicubic, Bilinear};
-    let recorded: [((u32, u32), (u32, u32), Filter, &[u8]); 7] = [
+    type Recorded<'a> = ((u32, u32), (u32, u32), Filter, &'a [u8]);
+    let recorded: [Recorded; 7] = [
         (
             (4, 3),
             (2, 2),
