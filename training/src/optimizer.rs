@@ -173,19 +173,20 @@ impl AdamW {
     fn take_gradient(&mut self) -> Tensor {
         let parts: Vec<Tensor> = self
             .working
-            .iter_mut()
+            .iter()
             .map(|p| {
                 let gradient = p.grad();
-                let part = if gradient.defined() {
+                if gradient.defined() {
                     gradient.to_kind(Kind::Float).reshape([-1])
                 } else {
                     Tensor::zeros([p.numel() as i64], (Kind::Float, p.device()))
-                };
-                p.zero_grad();
-                part
+                }
             })
             .collect();
-        Tensor::cat(&parts, 0)
+        // In f32 the parts are the gradients themselves, so they may only be cleared once they are copied.
+        let gradient = Tensor::cat(&parts, 0);
+        self.working.iter_mut().for_each(Tensor::zero_grad);
+        gradient
     }
 
     fn views(&self, vector: &Tensor) -> Vec<Tensor> {
