@@ -7,9 +7,6 @@ use noise::Generator;
 use scenes::{Caption, Scene, Split};
 use tch::{Kind, Tensor};
 
-/// Diffusion steps of every model here.
-pub const TIMESTEPS: usize = 1000;
-
 /// Pictures and what was said of them.
 pub struct Batch {
     /// `[B, 3, S, S]`, u8.
@@ -98,14 +95,6 @@ pub fn to_pixels(pictures: &Tensor) -> Tensor {
 /// Standard normal numbers of this shape, in f32.
 pub fn normal(generator: &mut Generator, shape: &[i64]) -> Tensor {
     Tensor::from_slice(&generator.normal(shape.iter().product::<i64>() as usize)).view(shape)
-}
-
-/// Uniform timesteps in `0 .. timesteps`, `[count]`.
-pub fn timesteps(generator: &mut Generator, timesteps: usize, count: usize) -> Tensor {
-    let drawn: Vec<i64> = (0..count)
-        .map(|_| generator.below(timesteps as u64) as i64)
-        .collect();
-    Tensor::from_slice(&drawn)
 }
 
 /// True with probability `rate`, `[count]`, bool.

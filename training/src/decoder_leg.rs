@@ -1,13 +1,14 @@
 //! The decoder: from an image embedding and a caption to the base picture (2204.06125, section 2.1).
 
 use decoder::{Conditioning, ConditioningConfig, UNet, UNetConfig};
+use diffusion::Output;
 use diffusion::loss::variational_bound;
-use diffusion::{Output, Process, Schedule};
 use layers::Params;
 use noise::Generator;
 use tch::{Kind, Tensor};
 
-use crate::data::{self, Batch, SceneStream, TIMESTEPS, drops, normal, to_signed};
+use crate::data::{Batch, SceneStream, drops, to_signed};
+use crate::noising::{Noised, Noising};
 use crate::prior_leg::Encoders;
 use crate::run::Figures;
 use crate::{Error, Leg};
@@ -34,8 +35,7 @@ impl Decoder {
 pub struct DecoderLeg {
     model: Decoder,
     encoders: Encoders,
-    process: Process,
-    alpha_bar: Tensor,
+    noising: Noising,
     stream: SceneStream,
     size: i64,
     drop_caption: f64,
@@ -51,13 +51,9 @@ impl DecoderLeg {
         stream: SceneStream,
         recipe: &crate::recipe::DecoderRecipe,
     ) -> Self {
-        let schedule = Schedule::cosine(TIMESTEPS);
         Self {
             model,
-            process: Process::new(&schedule, encoders.device),
-            alpha_bar: Tensor::from_slice(&schedule.alphas_cumprod)
-                .to_kind(Kind::Float)
-                .to_device(encoders.device),
+            noising: Noising::new(encoders.device),
             encoders,
             stream,
             size: recipe.unet.sample_size,
@@ -90,42 +86,35 @@ impl Leg for DecoderLeg {
         let embedding = learned.where_self(&without, &self.encoders.pictures(&pictures)); // [B, E]
 
         let clean = to_signed(&pictures.to_device(device), self.size);
-        let t = data::timesteps(generator, TIMESTEPS, count).to_device(device);
-        let eps = normal(generator, &clean.size()).to_device(device);
-        let noised = self.process.q_sample(&clean, &t, &eps);
+        let noised = self.noising.noise(&clean, generator);
         let conditions =
             self.model
                 .conditioning
                 .forward(&embedding, &captions.embedding, &captions.states);
         let mask = self.model.conditioning.context_mask(&captions.mask); // [B, extra + T]
+        let input = noised.values.to_kind(kind);
         let output = self
             .model
             .unet
-            .forward(&noised.to_kind(kind), &t, Some((&conditions, &mask)));
+            .forward(&input, &noised.timesteps, Some((&conditions, &mask)));
         let Output {
             prediction,
             variance,
         } = Output::with_variance(&output.to_kind(Kind::Float));
 
-        let error =
-            (&prediction - eps)
-                .square()
-                .mean_dim([1i64, 2, 3].as_slice(), false, Kind::Float); // [B]
-        let weight = self
-            .alpha_bar
-            .index_select(0, &t)
-            .reciprocal()
-            .clamp_max(self.weight_limit);
-        let simple = (&error * weight).mean(Kind::Float);
+        let (simple, error) = self.noising.loss(&prediction, &noised, self.weight_limit);
         // The weight that 2102.09672 gives the bound beside the noise's error is 1 at 1,000 timesteps.
         let detached = Output {
             prediction: prediction.detach(),
             variance,
         };
-        let bound =
-            variational_bound(&self.process, &clean, &noised, &t, &detached).mean(Kind::Float);
+        let Noised {
+            timesteps, values, ..
+        } = &noised;
+        let bound = variational_bound(&self.noising.process, &clean, values, timesteps, &detached);
+        let bound = bound.mean(Kind::Float);
         let figures = vec![
-            ("noise_error", error.mean(Kind::Float).double_value(&[])),
+            ("noise_error", error.double_value(&[])),
             ("bound", bound.double_value(&[])),
         ];
         Ok((simple + bound, figures))

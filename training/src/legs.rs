@@ -93,8 +93,7 @@ impl Workshop {
             .iter()
             .find(|(n, _)| n == "logit_scale")
             .expect("CLIP has a temperature");
-        weights::save_model_index(&self.model, Some(logit_scale.double_value(&[])))?;
-        Ok(())
+        self.save_index(Some(logit_scale.double_value(&[])))
     }
 
     /// Trains the prior: `prior/`, `prior_scheduler/`.
@@ -131,7 +130,7 @@ impl Workshop {
         )?;
         averaged.extend(statistics);
         weights::save_prior(&self.model.join("prior"), &averaged, &recipe.model)?;
-        Ok(weights::save_model_index(&self.model, None)?)
+        self.save_index(None)
     }
 
     /// Trains the decoder with its conditioning: `decoder/`, `text_proj/`, `decoder_scheduler/`.
@@ -163,7 +162,7 @@ impl Workshop {
             &under(&averaged, "decoder."),
             &recipe.unet,
         )?;
-        Ok(weights::save_model_index(&self.model, None)?)
+        self.save_index(None)
     }
 
     /// Trains the upsampler: `super_res_first/`, `super_res_last/`, `super_res_scheduler/`. Both are the one network:
@@ -197,7 +196,16 @@ impl Workshop {
         for folder in ["super_res_first", "super_res_last"] {
             weights::save_upsampler(&self.model.join(folder), &averaged, &recipe.unet)?;
         }
-        Ok(weights::save_model_index(&self.model, None)?)
+        self.save_index(None)
+    }
+
+    /// Names the parts that are there, and what the model draws with unless told otherwise.
+    fn save_index(&self, logit_scale: Option<f64>) -> Result<(), Error> {
+        weights::save_model_index(&self.model, logit_scale)?;
+        Ok(weights::save_model_defaults(
+            &self.model,
+            &self.recipe.drawing,
+        )?)
     }
 
     fn make<M>(&self, seed: u64, build: impl FnOnce(&Params) -> M) -> (M, Vec<(String, Tensor)>) {

@@ -9,6 +9,7 @@ pub mod data;
 pub mod decoder_leg;
 pub mod error;
 pub mod legs;
+pub mod noising;
 pub mod optimizer;
 pub mod prior_leg;
 pub mod recipe;

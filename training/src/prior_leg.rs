@@ -1,12 +1,12 @@
 //! The diffusion prior: from a caption to the whitened image embedding (2204.06125, section 2.2).
 
 use clip::{TextEncoder, Tokenizer, VisionEncoder};
-use diffusion::{Process, Schedule};
 use noise::Generator;
 use prior::Prior;
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::data::{self, Batch, SceneStream, TIMESTEPS, drops, normal, to_pixels};
+use crate::data::{self, Batch, SceneStream, drops, to_pixels};
+use crate::noising::Noising;
 use crate::run::Figures;
 use crate::{Error, Leg};
 
@@ -91,7 +91,7 @@ pub fn measure_statistics(
 pub struct PriorLeg {
     model: Prior,
     encoders: Encoders,
-    process: Process,
+    noising: Noising,
     stream: SceneStream,
     drop_caption: f64,
 }
@@ -99,11 +99,11 @@ pub struct PriorLeg {
 impl PriorLeg {
     /// Trains `model` on the pictures of `stream`, which are as large as the image encoder's.
     pub fn new(model: Prior, encoders: Encoders, stream: SceneStream, drop_caption: f64) -> Self {
-        let process = Process::new(&Schedule::cosine(TIMESTEPS), encoders.device);
+        let noising = Noising::new(encoders.device);
         Self {
             model,
             encoders,
-            process,
+            noising,
             stream,
             drop_caption,
         }
@@ -124,19 +124,13 @@ impl Leg for PriorLeg {
         let captions = self
             .encoders
             .captions(&texts, &drops(generator, self.drop_caption, count))?;
-        let device = self.encoders.device;
 
         let embedding = self.encoders.pictures(&pictures).to_kind(Kind::Float);
         let clean = self.model.whiten(&embedding).to_kind(Kind::Float); // [B, E]
-        let t = data::timesteps(generator, TIMESTEPS, count).to_device(device);
-        let eps = normal(generator, &clean.size()).to_device(device);
-        let noised = self
-            .process
-            .q_sample(&clean, &t, &eps)
-            .to_kind(self.encoders.kind);
+        let noised = self.noising.noise(&clean, generator);
         let predicted = self.model.forward(
-            &noised,
-            &t,
+            &noised.values.to_kind(self.encoders.kind),
+            &noised.timesteps,
             &captions.embedding,
             &captions.states,
             &captions.mask,

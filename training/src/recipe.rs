@@ -22,6 +22,24 @@ pub struct Recipe {
     pub decoder: DecoderRecipe,
     /// From the base picture to the full size.
     pub upsampler: UpsamplerRecipe,
+    /// What the model draws with unless told otherwise.
+    pub drawing: DrawingDefaults,
+}
+
+/// Steps and guidance that suit the trained models; its index carries them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrawingDefaults {
+    /// Steps of the prior.
+    pub prior_steps: usize,
+    /// Steps of the decoder.
+    pub decoder_steps: usize,
+    /// Steps of the upsampler.
+    pub upsampler_steps: usize,
+    /// Guidance of the prior.
+    pub prior_guidance_scale: f64,
+    /// Guidance of the decoder.
+    pub decoder_guidance_scale: f64,
 }
 
 /// How the byte-level BPE is learned.
@@ -93,6 +111,8 @@ pub struct UpsamplerRecipe {
     pub blur: f64,
     /// Standard deviation of the noise that the base picture gets at most, on the scale [-1, 1].
     pub noise: f64,
+    /// As the decoder's: here it keeps the colours of the base picture.
+    pub weight_limit: f64,
     /// Its leg.
     pub run: RunSettings,
 }

@@ -1,11 +1,11 @@
 //! The upsampler: from the base picture to the full one, on random crops (2204.06125, section 2.1).
 
 use decoder::UNet;
-use diffusion::{Process, Schedule};
 use noise::Generator;
 use tch::{Device, Kind, Tensor};
 
-use crate::data::{self, SceneStream, TIMESTEPS, normal, to_signed};
+use crate::data::{SceneStream, normal, to_signed};
+use crate::noising::Noising;
 use crate::recipe::UpsamplerRecipe;
 use crate::run::Figures;
 use crate::{Error, Leg};
@@ -13,7 +13,7 @@ use crate::{Error, Leg};
 /// Predicts the noise on a crop of the full picture, beside the enlarged base picture.
 pub struct UpsamplerLeg {
     model: UNet,
-    process: Process,
+    noising: Noising,
     stream: SceneStream,
     base: i64,
     recipe: UpsamplerRecipe,
@@ -30,10 +30,10 @@ impl UpsamplerLeg {
         recipe: &UpsamplerRecipe,
         (kind, device): (Kind, Device),
     ) -> Self {
-        let process = Process::new(&Schedule::cosine(TIMESTEPS), device);
+        let noising = Noising::new(device);
         Self {
             model,
-            process,
+            noising,
             stream,
             base,
             recipe: recipe.clone(),
@@ -50,7 +50,7 @@ impl Leg for UpsamplerLeg {
 
     fn loss(&mut self, generator: &mut Generator) -> Result<(Tensor, Figures), Error> {
         let pictures = self.stream.next_batch().pictures.to_device(self.device);
-        let (full, count) = (self.recipe.unet.sample_size, pictures.size()[0]);
+        let full = self.recipe.unet.sample_size;
         let base = damage(&to_signed(&pictures, self.base), &self.recipe, generator);
         let low = enlarge(&base, full);
         let crop = self.recipe.crop;
@@ -65,12 +65,16 @@ impl Leg for UpsamplerLeg {
         };
         let (clean, low) = (cut(&to_signed(&pictures, full)), cut(&low));
 
-        let t = data::timesteps(generator, TIMESTEPS, count as usize).to_device(self.device);
-        let eps = normal(generator, &clean.size()).to_device(self.device);
-        let noised = self.process.q_sample(&clean, &t, &eps);
-        let input = Tensor::cat(&[noised, low], 1).to_kind(self.kind); // [B, 6, crop, crop]
-        let predicted = self.model.forward(&input, &t, None).to_kind(Kind::Float);
-        Ok(((predicted - eps).square().mean(Kind::Float), Vec::new()))
+        let noised = self.noising.noise(&clean, generator);
+        let input = Tensor::cat(&[&noised.values, &low], 1).to_kind(self.kind); // [B, 6, crop, crop]
+        let predicted = self
+            .model
+            .forward(&input, &noised.timesteps, None)
+            .to_kind(Kind::Float);
+        let (loss, error) = self
+            .noising
+            .loss(&predicted, &noised, self.recipe.weight_limit);
+        Ok((loss, vec![("noise_error", error.double_value(&[]))]))
     }
 }
 

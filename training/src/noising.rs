@@ -1,0 +1,70 @@
+//! What the three diffusion legs share: a noised batch, and the loss of a predicted noise.
+
+use diffusion::{Process, Schedule};
+use noise::Generator;
+use tch::{Device, Kind, Tensor};
+
+use crate::data::normal;
+
+/// Diffusion steps of every model here.
+const TIMESTEPS: usize = 1000;
+
+/// The cosine schedule's noising, on a device.
+pub struct Noising {
+    /// The forward process and its posterior.
+    pub process: Process,
+    alpha_bar: Tensor,
+    device: Device,
+}
+
+/// A batch, each row at its own timestep.
+pub struct Noised {
+    /// `[B]`, i64.
+    pub timesteps: Tensor,
+    /// The noise, shaped as the clean batch.
+    pub eps: Tensor,
+    /// The noised batch, f32.
+    pub values: Tensor,
+}
+
+impl Noising {
+    /// On `device`.
+    pub fn new(device: Device) -> Self {
+        let schedule = Schedule::cosine(TIMESTEPS);
+        let alpha_bar = Tensor::from_slice(&schedule.alphas_cumprod)
+            .to_kind(Kind::Float)
+            .to_device(device);
+        Self {
+            process: Process::new(&schedule, device),
+            alpha_bar,
+            device,
+        }
+    }
+
+    /// Noises `clean [B, ..]` with uniform timesteps and normal noise of `generator`.
+    pub fn noise(&self, clean: &Tensor, generator: &mut Generator) -> Noised {
+        let drawn: Vec<i64> = (0..clean.size()[0])
+            .map(|_| generator.below(TIMESTEPS as u64) as i64)
+            .collect();
+        let timesteps = Tensor::from_slice(&drawn).to_device(self.device);
+        let eps = normal(generator, &clean.size()).to_device(self.device);
+        let values = self.process.q_sample(clean, &timesteps, &eps);
+        Noised {
+            timesteps,
+            eps,
+            values,
+        }
+    }
+
+    /// The squared error of a predicted noise `[B, C, H, W]`: weighted by min(1 / alpha_bar, `weight_limit`), and plain.
+    pub fn loss(&self, predicted: &Tensor, noised: &Noised, weight_limit: f64) -> (Tensor, Tensor) {
+        let error = (predicted - &noised.eps).square().mean_dim(
+            [1i64, 2, 3].as_slice(),
+            false,
+            Kind::Float,
+        ); // [B]
+        let alpha_bar = self.alpha_bar.index_select(0, &noised.timesteps);
+        let weight = alpha_bar.reciprocal().clamp_max(weight_limit);
+        ((&error * weight).mean(Kind::Float), error.mean(Kind::Float))
+    }
+}
