@@ -30,7 +30,7 @@ pub struct JudgeRecipe {
 }
 
 impl JudgeRecipe {
-    /// The recipe of the judge that ships: half an hour of one CPU core's whole time.
+    /// The recipe of the judge that ships: about half an hour of one CPU core.
     pub fn shipped() -> Self {
         let optimizer = AdamWSettings {
             beta1: 0.9,
