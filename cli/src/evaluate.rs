@@ -11,6 +11,7 @@ use evaluation::sheets::{
 use evaluation::{Evaluation, EvaluationSettings, Example, Judge, evaluate};
 use image::RgbImage;
 use indicatif::{ProgressBar, ProgressStyle};
+use training::legs::DECODER_SCENES;
 
 use crate::generate::Wishes;
 use crate::model::ModelArgs;
@@ -20,7 +21,7 @@ use crate::numbers;
 const SHEET: usize = 48;
 const COLUMNS: usize = 8;
 
-/// Pictures whose nearest training scene is looked for, and among how many.
+/// Pictures whose nearest training scene is looked for, and among how many of the decoder's.
 const NEAREST: usize = 24;
 const AMONG: u64 = 20_000;
 
@@ -102,9 +103,6 @@ impl Evaluate {
 
         let mut out = std::io::stdout();
         writeln!(out, "{}", report.to_markdown())?;
-        if let Some(diversity) = &report.diversity {
-            writeln!(out, "{}", diversity.to_markdown())?;
-        }
         if let Some(path) = &self.json {
             report.save_json(path)?;
         }
@@ -130,7 +128,7 @@ impl Evaluate {
         }
         if let Some(path) = &self.nearest {
             let pictures = pictures(NEAREST);
-            let nearest = nearest_scenes(&pictures, 0..AMONG);
+            let nearest = nearest_scenes(&pictures, DECODER_SCENES..DECODER_SCENES + AMONG);
             save_png(&nearest_sheet(&pictures, &nearest), path)?;
         }
         if let Some(path) = &self.verdicts {

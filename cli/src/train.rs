@@ -23,6 +23,9 @@ pub struct Train {
     /// The model folder to write
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// A model folder whose weights the legs begin with, where they have no checkpoint yet
+    #[arg(long, value_name = "DIR")]
+    init: Option<PathBuf>,
     /// The folder of checkpoints and logs, one folder a leg
     #[arg(long, value_name = "DIR", default_value = "runs")]
     runs: PathBuf,
@@ -30,10 +33,16 @@ pub struct Train {
     #[arg(long, value_name = "STEP")]
     stop_at: Option<u64>,
     /// What the networks compute in; the optimiser's weights are always f32
-    #[arg(long, value_enum, default_value = "bf16")]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "bf16",
+        hide_possible_values = true,
+        value_name = "f32|bf16"
+    )]
     dtype: Dtype,
     /// auto, cpu or cuda[:N]
-    #[arg(long, default_value = "auto", value_parser = device::parse)]
+    #[arg(long, default_value = "auto", value_parser = device::parse, value_name = "auto|cpu|cuda[:N]")]
     device: DeviceChoice,
     /// CPU threads; all cores by default
     #[arg(long, value_name = "N")]
@@ -81,6 +90,7 @@ impl Train {
         let workshop = Workshop {
             recipe,
             model: self.out,
+            init: self.init,
             runs: self.runs,
             kind: self.dtype.kind(),
             device: self.device.find()?,

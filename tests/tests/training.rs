@@ -86,6 +86,7 @@ fn workshop(folder: &Path, runs: &str, kind: Kind, stop_at: Option<u64>) -> Work
     Workshop {
         recipe,
         model: folder.join("model"),
+        init: None,
         runs: folder.join(runs),
         kind,
         device: Device::Cpu,
@@ -125,6 +126,38 @@ fn two_half_runs_equal_one_whole_run_bit_for_bit() {
             );
         }
     }
+}
+
+#[test]
+fn a_leg_begins_with_the_weights_of_a_model_folder() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    let first = workshop(folder.path(), "first", Kind::Float, None);
+    first.train_tokenizer().unwrap();
+    first.train_clip().unwrap();
+    first.train_prior().unwrap();
+    let saved = |file: &str| std::fs::read(folder.path().join("model").join(file)).unwrap();
+    let files = [
+        "text_encoder/model.safetensors",
+        "prior/diffusion_pytorch_model.safetensors",
+    ];
+    let before = files.map(saved);
+    let mut second = workshop(folder.path(), "second", Kind::Float, Some(0));
+    second.init = Some(folder.path().join("model"));
+    second.train_clip().unwrap();
+    second.train_prior().unwrap();
+    assert!(
+        files.map(saved) == before,
+        "no step was taken, so the weights are the first's"
+    );
+
+    second.recipe.prior.model.layers = 2;
+    second.runs = folder.path().join("third");
+    let refused = second.train_prior().unwrap_err().to_string();
+    assert!(
+        refused.contains("model") && refused.contains("transformer_blocks.1"),
+        "{refused}"
+    );
 }
 
 /// The tensors of a leg's checkpoint, as bytes, and its state, whose generator must agree too.

@@ -1,12 +1,13 @@
 //! Each model's leg from its recipe to its folder in Karlo's layout.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use clip::{TextConfig, VisionConfig};
 use decoder::UNet;
 use layers::{Initialiser, Params};
 use prior::Prior;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 use weights::Folder;
 
 use crate::clip_leg::{Clip, ClipLeg};
@@ -19,12 +20,33 @@ use crate::{Error, Recipe, tokenizer, train};
 /// The legs see different scenes: each starts this far into the training split. The tokenizer reads the first ones.
 const SCENES_A_LEG: u64 = 1 << 26;
 
+/// The first scene that the decoder learns from; batch `n` has the `n`-th batch after it.
+pub const DECODER_SCENES: u64 = 4 * SCENES_A_LEG;
+
+/// Where a leg's parameters lie in a model folder: the prefix of their names here, and the file.
+type Files<'a> = &'a [(&'a str, &'a str)];
+const CLIP_FILES: Files = &[
+    ("text.", "text_encoder/model.safetensors"),
+    ("image.", "image_encoder/model.safetensors"),
+];
+const PRIOR_FILES: Files = &[("", "prior/diffusion_pytorch_model.safetensors")];
+const DECODER_FILES: Files = &[
+    (
+        "text_proj.",
+        "text_proj/diffusion_pytorch_model.safetensors",
+    ),
+    ("decoder.", "decoder/diffusion_pytorch_model.safetensors"),
+];
+const UPSAMPLER_FILES: Files = &[("", "super_res_first/diffusion_pytorch_model.safetensors")];
+
 /// Where and how the legs run.
 pub struct Workshop {
     /// What is trained.
     pub recipe: Recipe,
     /// The model folder that the legs write.
     pub model: PathBuf,
+    /// A model folder whose weights the legs begin with, instead of random ones.
+    pub init: Option<PathBuf>,
     /// Checkpoints and logs, a folder a leg.
     pub runs: PathBuf,
     /// What the networks compute in while they train; their masters are f32.
@@ -52,8 +74,9 @@ impl Workshop {
         };
         let size = recipe.vision.image_size;
         weights::write_image_processor(&self.model.join("feature_extractor"), size)?;
-        let (model, parameters) =
-            self.make(recipe.run.seed, |p| Clip::new(p, &text, &recipe.vision));
+        let (model, parameters) = self.make(recipe.run.seed, CLIP_FILES, |p| {
+            Clip::new(p, &text, &recipe.vision)
+        })?;
         let averaged = train(
             "clip",
             parameters,
@@ -101,7 +124,9 @@ impl Workshop {
         let recipe = &self.recipe.prior;
         let size = self.recipe.clip.vision.image_size as u32;
         let encoders = self.encoders()?;
-        let (mut model, parameters) = self.make(recipe.run.seed, |p| Prior::new(p, &recipe.model));
+        let (mut model, parameters) = self.make(recipe.run.seed, PRIOR_FILES, |p| {
+            Prior::new(p, &recipe.model)
+        })?;
         let parameters: Vec<_> = parameters
             .into_iter()
             .filter(|(name, _)| !name.starts_with("clip_"))
@@ -138,9 +163,9 @@ impl Workshop {
         let recipe = &self.recipe.decoder;
         let size = self.recipe.clip.vision.image_size as u32;
         let encoders = self.encoders()?;
-        let (model, parameters) = self.make(recipe.run.seed, |p| {
+        let (model, parameters) = self.make(recipe.run.seed, DECODER_FILES, |p| {
             Decoder::new(p, &recipe.conditioning, &recipe.unet)
-        });
+        })?;
         let averaged = train(
             "decoder",
             parameters,
@@ -148,7 +173,7 @@ impl Workshop {
             &self.runs.join("decoder"),
             self.stop_at,
             |step| {
-                let stream = SceneStream::new(4 * SCENES_A_LEG, size, recipe.run.batch, step);
+                let stream = SceneStream::new(DECODER_SCENES, size, recipe.run.batch, step);
                 Ok(DecoderLeg::new(model, encoders, stream, recipe))
             },
         )?;
@@ -169,7 +194,9 @@ impl Workshop {
     /// Karlo's second, sharpened for the last step, is a refinement of its own.
     pub fn train_upsampler(&self) -> Result<(), Error> {
         let recipe = &self.recipe.upsampler;
-        let (model, parameters) = self.make(recipe.run.seed, |p| UNet::new(p, &recipe.unet));
+        let (model, parameters) = self.make(recipe.run.seed, UPSAMPLER_FILES, |p| {
+            UNet::new(p, &recipe.unet)
+        })?;
         let averaged = train(
             "upsampler",
             parameters,
@@ -208,10 +235,20 @@ impl Workshop {
         )?)
     }
 
-    fn make<M>(&self, seed: u64, build: impl FnOnce(&Params) -> M) -> (M, Vec<(String, Tensor)>) {
+    /// A model and its parameters: new ones from `seed`, or those of `init`, where `files` says they lie.
+    fn make<M>(
+        &self,
+        seed: u64,
+        files: Files,
+        build: impl FnOnce(&Params) -> M,
+    ) -> Result<(M, Vec<(String, Tensor)>), Error> {
         let initialiser = Initialiser::new(seed, self.device, self.kind);
         let model = build(&Params::root(&initialiser));
-        (model, initialiser.into_made())
+        let made = initialiser.into_made();
+        if let Some(init) = &self.init {
+            begin_from(init, files, &made)?;
+        }
+        Ok((model, made))
     }
 
     fn part(&self, name: &str) -> Result<Folder, Error> {
@@ -228,6 +265,39 @@ impl Workshop {
             device,
         })
     }
+}
+
+/// Copies the weights in a model folder's `files` into the parameters that `made` shares with a model.
+fn begin_from(init: &Path, files: Files, made: &[(String, Tensor)]) -> Result<(), Error> {
+    let mut found: HashMap<String, Tensor> = HashMap::new();
+    for (prefix, file) in files {
+        let tensors = weights::load_safetensors(init.join(file))?;
+        found.extend(
+            tensors
+                .into_iter()
+                .map(|(name, t)| (format!("{prefix}{name}"), t)),
+        );
+    }
+    if let Some(scale) = weights::read_logit_scale(&Folder::open(init)?)? {
+        found.insert("logit_scale".to_owned(), Tensor::from(scale));
+    }
+    for (name, parameter) in made {
+        let unfit = |why: String| Error::Checkpoint {
+            path: init.to_owned(),
+            why,
+        };
+        let tensor = found
+            .get(name)
+            .ok_or_else(|| unfit(format!("it has no tensor `{name}`")))?;
+        if tensor.size() != parameter.size() {
+            let (theirs, ours) = (tensor.size(), parameter.size());
+            return Err(unfit(format!(
+                "`{name}` is {theirs:?} where the recipe has {ours:?}"
+            )));
+        }
+        no_grad(|| parameter.shallow_clone().copy_(tensor));
+    }
+    Ok(())
 }
 
 /// The tensors whose names begin with `prefix`, without it.
