@@ -37,7 +37,7 @@ pub struct Conditioning {
     image_to_tokens: Linear,
     text_to_tokens: Linear,
     text_norm: LayerNorm,
-    extra_tokens: i64,
+    config: ConditioningConfig,
 }
 
 impl Conditioning {
@@ -71,8 +71,13 @@ impl Conditioning {
                 context_width,
                 1e-5,
             ),
-            extra_tokens,
+            config: config.clone(),
         }
+    }
+
+    /// The shape.
+    pub fn config(&self) -> &ConditioningConfig {
+        &self.config
     }
 
     /// From `image_embedding [B, E]` and a caption's `text_embedding [B, E]` and `text_states [B, T, text width]`.
@@ -86,10 +91,11 @@ impl Conditioning {
             + self.image_to_added.forward(image_embedding);
         let batch = image_embedding.size()[0];
         // The published layout has the token as the fast axis.
-        let image_tokens =
-            self.image_to_tokens
-                .forward(image_embedding)
-                .view([batch, -1, self.extra_tokens]);
+        let image_tokens = self.image_to_tokens.forward(image_embedding).view([
+            batch,
+            -1,
+            self.config.extra_tokens,
+        ]);
         let text_tokens = self
             .text_norm
             .forward(&self.text_to_tokens.forward(text_states)); // [B, T, X]
@@ -102,7 +108,10 @@ impl Conditioning {
         let batch = mask.size()[0];
         Tensor::cat(
             &[
-                mask.new_ones([batch, self.extra_tokens], (mask.kind(), mask.device())),
+                mask.new_ones(
+                    [batch, self.config.extra_tokens],
+                    (mask.kind(), mask.device()),
+                ),
                 mask.shallow_clone(),
             ],
             1,

@@ -62,6 +62,7 @@ pub struct UNet {
     up: Vec<Level>,
     norm_out: GroupNorm,
     conv_out: Conv2d,
+    config: UNetConfig,
 }
 
 impl UNet {
@@ -144,7 +145,13 @@ impl UNet {
                 3,
                 Init::Zeros,
             ),
+            config: config.clone(),
         }
+    }
+
+    /// The shape.
+    pub fn config(&self) -> &UNetConfig {
+        &self.config
     }
 
     /// `x [B, in, H, W]` at `timesteps [B]` `-> [B, out, H, W]`, with `H` and `W` multiples of `2^(levels - 1)`.

@@ -83,14 +83,6 @@ pub enum Error {
         /// What is wrong there.
         reason: String,
     },
-    /// A component's configuration says nothing about a size that other components depend on.
-    #[error("{file}: {reason}")]
-    Config {
-        /// The file.
-        file: String,
-        /// What is wrong with it.
-        reason: String,
-    },
     /// A component's files are wrong.
     #[error(transparent)]
     Weights(#[from] weights::Error),

@@ -1,9 +1,9 @@
 //! From a caption to a picture: tokenise, encode, draw the embedding, decode, upsample.
 //!
 //! Modules in reading order: [`pipeline`] is the chain and its stages, [`parts`] opens what a stage needs when it is
-//! first needed (`relations` checks that they fit each other by their `shapes`), [`settings`] is what a user wishes (a model's shape is not among it), [`text`] is a caption after the
-//! text encoder, `noise_streams` is one stream of noise a picture, [`picture`] goes between tensors and 8-bit pictures,
-//! [`error`] is everything that can go wrong.
+//! first needed (`relations` checks that they fit each other), [`settings`] is what a user wishes, [`text`] is a caption
+//! after the text encoder, `noise_streams` is one stream of noise a picture, [`picture`] goes between tensors and 8-bit
+//! pictures, [`error`] is everything that can go wrong.
 //!
 //! The arithmetic and the order in which noise is drawn are those of diffusers' `UnCLIPPipeline`, so that a seed means
 //! the same picture in both.
@@ -15,7 +15,6 @@ pub mod picture;
 pub mod pipeline;
 mod relations;
 pub mod settings;
-mod shapes;
 pub mod text;
 
 pub use error::Error;

@@ -6,12 +6,10 @@ use clip::{ImageProcessor, TextEncoder, Tokenizer, VisionEncoder};
 use decoder::{Conditioning, UNet};
 use diffusion::{Step, UnclipSampler};
 use prior::Prior;
-use serde::de::DeserializeOwned;
 use tch::{Device, Kind};
 use weights::Folder;
 
 use crate::relations::Relations;
-use crate::shapes::{self, ConditioningShape, PriorShape, UNetShape};
 use crate::{Error, Settings, Stage};
 
 /// Where a model's parts lie.
@@ -51,11 +49,11 @@ pub(crate) struct Parts {
     text_encoder: OnceCell<TextEncoder>,
     image_encoder: OnceCell<VisionEncoder>,
     image_processor: OnceCell<ImageProcessor>,
-    prior: OnceCell<(Prior, PriorShape)>,
-    conditioning: OnceCell<(Conditioning, ConditioningShape)>,
-    decoder: OnceCell<(UNet, UNetShape)>,
-    upsampler_first: OnceCell<(UNet, UNetShape)>,
-    upsampler_last: OnceCell<(UNet, UNetShape)>,
+    prior: OnceCell<Prior>,
+    conditioning: OnceCell<Conditioning>,
+    decoder: OnceCell<UNet>,
+    upsampler_first: OnceCell<UNet>,
+    upsampler_last: OnceCell<UNet>,
     samplers: [OnceCell<UnclipSampler>; 3],
 }
 
@@ -157,23 +155,19 @@ impl Parts {
     }
 
     pub(crate) fn text_encoder(&self) -> Result<&TextEncoder, Error> {
-        opened(&self.text_encoder, || {
-            Ok(weights::open_text_encoder(
-                &self.folder("text_encoder")?,
-                self.device,
-                self.kind,
-            )?)
-        })
+        self.network(
+            &self.text_encoder,
+            "text_encoder",
+            weights::open_text_encoder,
+        )
     }
 
     pub(crate) fn image_encoder(&self) -> Result<&VisionEncoder, Error> {
-        opened(&self.image_encoder, || {
-            Ok(weights::open_image_encoder(
-                &self.folder("image_encoder")?,
-                self.device,
-                self.kind,
-            )?)
-        })
+        self.network(
+            &self.image_encoder,
+            "image_encoder",
+            weights::open_image_encoder,
+        )
     }
 
     pub(crate) fn image_processor(&self) -> Result<&ImageProcessor, Error> {
@@ -184,47 +178,43 @@ impl Parts {
         })
     }
 
-    pub(crate) fn prior(&self) -> Result<&(Prior, PriorShape), Error> {
-        self.shaped(&self.prior, "prior", weights::open_prior)
+    pub(crate) fn prior(&self) -> Result<&Prior, Error> {
+        self.network(&self.prior, "prior", weights::open_prior)
     }
 
-    pub(crate) fn conditioning(&self) -> Result<&(Conditioning, ConditioningShape), Error> {
-        self.shaped(&self.conditioning, "text_proj", weights::open_conditioning)
+    pub(crate) fn conditioning(&self) -> Result<&Conditioning, Error> {
+        self.network(&self.conditioning, "text_proj", weights::open_conditioning)
     }
 
-    pub(crate) fn decoder(&self) -> Result<&(UNet, UNetShape), Error> {
-        self.shaped(&self.decoder, "decoder", weights::open_decoder)
+    pub(crate) fn decoder(&self) -> Result<&UNet, Error> {
+        self.network(&self.decoder, "decoder", weights::open_decoder)
     }
 
-    pub(crate) fn upsampler_first(&self) -> Result<&(UNet, UNetShape), Error> {
-        self.shaped(
+    pub(crate) fn upsampler_first(&self) -> Result<&UNet, Error> {
+        self.network(
             &self.upsampler_first,
             "super_res_first",
             weights::open_upsampler,
         )
     }
 
-    pub(crate) fn upsampler_last(&self) -> Result<&(UNet, UNetShape), Error> {
-        self.shaped(
+    pub(crate) fn upsampler_last(&self) -> Result<&UNet, Error> {
+        self.network(
             &self.upsampler_last,
             "super_res_last",
             weights::open_upsampler,
         )
     }
 
-    /// A network and its shape; opening the network checks its `config.json` first.
-    fn shaped<'a, M, S: DeserializeOwned>(
+    /// What a cell holds, opened first from the part's folder where it holds nothing.
+    fn network<'a, M>(
         &self,
-        cell: &'a OnceCell<(M, S)>,
+        cell: &'a OnceCell<M>,
         part: &'static str,
         open: impl FnOnce(&Folder, Device, Kind) -> Result<M, weights::Error>,
-    ) -> Result<&'a (M, S), Error> {
+    ) -> Result<&'a M, Error> {
         opened(cell, || {
-            let folder = self.folder(part)?;
-            Ok((
-                open(&folder, self.device, self.kind)?,
-                shapes::read(&folder)?,
-            ))
+            Ok(open(&self.folder(part)?, self.device, self.kind)?)
         })
     }
 

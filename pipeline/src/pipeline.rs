@@ -126,7 +126,7 @@ impl Pipeline {
         streams: &mut [Generator],
         progress: &mut Progress,
     ) -> Result<Tensor, Error> {
-        let (prior, _) = self.parts.prior()?;
+        let prior = self.parts.prior()?;
         let guidance = settings.guidance(Stage::Prior);
         let read = self.with_unconditional(text, guidance)?;
         let denoise = |x: &Tensor, step: Step| {
@@ -134,7 +134,7 @@ impl Pipeline {
             let clean = prior.forward(&x, &t, &read.embedding, &read.states, &read.mask); // [B, E]
             Output::plain(clean.to_kind(Kind::Float))
         };
-        let shape = [prior.mean.size()[1]];
+        let shape = [prior.config().embedding];
         let whitened = self.sample(Stage::Prior, settings, &shape, streams, denoise, progress)?;
         Ok(no_grad(|| prior.restore(&whitened.to_kind(self.kind))))
     }
@@ -149,8 +149,7 @@ impl Pipeline {
         streams: &mut [Generator],
         progress: &mut Progress,
     ) -> Result<Tensor, Error> {
-        let ((conditioning, _), (decoder, config)) =
-            (self.parts.conditioning()?, self.parts.decoder()?);
+        let (conditioning, decoder) = (self.parts.conditioning()?, self.parts.decoder()?);
         let learned =
             self.parts.sampler(Stage::Decoder)?.config().variance == Variance::LearnedRange;
         let guidance = settings.guidance(Stage::Decoder);
@@ -180,8 +179,8 @@ impl Pipeline {
                 Output::plain(output)
             }
         };
-        let size = config.sample_size();
-        let shape = [config.in_channels(4), size, size];
+        let size = decoder.config().sample_size;
+        let shape = [decoder.config().in_channels, size, size];
         let small = self.sample(Stage::Decoder, settings, &shape, streams, denoise, progress)?;
         Ok(small.clamp(-1.0, 1.0))
     }
@@ -195,16 +194,15 @@ impl Pipeline {
         streams: &mut [Generator],
         progress: &mut Progress,
     ) -> Result<Tensor, Error> {
-        let ((first, config), (last, _)) =
-            (self.parts.upsampler_first()?, self.parts.upsampler_last()?);
-        let size = config.sample_size();
+        let (first, last) = (self.parts.upsampler_first()?, self.parts.upsampler_last()?);
+        let size = first.config().sample_size;
         let blurred = small.internal_upsample_bicubic2d_aa([size, size], false, None, None); // [B, C, H, W]
         let denoise = |x: &Tensor, step: Step| {
             let network = if step.is_last() { last } else { first };
             let (x, t) = self.network_input(&Tensor::cat(&[x, &blurred], 1), step); // [B, 2C, H, W]
             Output::plain(network.forward(&x, &t, None).to_kind(Kind::Float))
         };
-        let shape = [config.in_channels(3) / 2, size, size];
+        let shape = [first.config().in_channels / 2, size, size];
         self.sample(
             Stage::Upsampler,
             settings,

@@ -5,17 +5,16 @@ use decoder::{Conditioning, UNet};
 use prior::Prior;
 
 use crate::Error;
-use crate::shapes::{ConditioningShape, PriorShape, UNetShape};
 
 /// The parts that a picture from a caption runs through.
 pub(crate) struct Relations<'a> {
     pub(crate) tokenizer: &'a Tokenizer,
     pub(crate) text_encoder: &'a TextEncoder,
-    pub(crate) prior: &'a (Prior, PriorShape),
-    pub(crate) conditioning: &'a (Conditioning, ConditioningShape),
-    pub(crate) decoder: &'a (UNet, UNetShape),
-    pub(crate) upsampler_first: &'a (UNet, UNetShape),
-    pub(crate) upsampler_last: &'a (UNet, UNetShape),
+    pub(crate) prior: &'a Prior,
+    pub(crate) conditioning: &'a Conditioning,
+    pub(crate) decoder: &'a UNet,
+    pub(crate) upsampler_first: &'a UNet,
+    pub(crate) upsampler_last: &'a UNet,
 }
 
 impl Relations<'_> {
@@ -25,12 +24,9 @@ impl Relations<'_> {
         let text = self.text_encoder.config();
         let length = self.tokenizer.context_length().unwrap_or_default() as i64;
         let vocabulary = self.tokenizer.vocab_size() as i64;
-        let (prior, prior_shape) = self.prior;
-        let (conditioning, projected) = self.conditioning;
-        let (first, last) = (&self.upsampler_first.1, &self.upsampler_last.1);
-        let decoder = &self.decoder.1;
-        let whitened = prior.mean.size()[1];
-        let embedding = conditioning.unconditional().size()[0];
+        let (prior, conditioning) = (self.prior.config(), self.conditioning.config());
+        let decoder = self.decoder.config();
+        let (first, last) = (self.upsampler_first.config(), self.upsampler_last.config());
 
         let fit = |parts, quantity, (one, other): (i64, i64)| {
             fit(one == other, parts, quantity, (one, other))
@@ -50,48 +46,48 @@ impl Relations<'_> {
         fit(
             ("tokenizer", "prior"),
             "the length of a caption",
-            (length, prior_shape.context_length),
+            (length, prior.context_length),
         )?;
         fit(
             ("text_encoder", "prior"),
             "the width of an embedding",
-            (text.embedding, whitened),
+            (text.embedding, prior.embedding),
         )?;
         fit(
             ("text_encoder", "prior"),
             "the width of a text state",
-            (text.width, whitened),
+            (text.width, prior.text_width),
         )?;
         fit(
             ("prior", "text_proj"),
             "the width of an embedding",
-            (whitened, embedding),
+            (prior.embedding, conditioning.embedding),
         )?;
-        let time_widths = (projected.time_width, decoder.time_width());
+        let time_widths = (conditioning.time_width, decoder.time_width());
         fit(
             ("text_proj", "decoder"),
             "the width of the time embedding",
             time_widths,
         )?;
-        let context_widths = (projected.context_width, decoder.context_width());
+        let attended = decoder.attention.as_ref().map_or(0, |a| a.context_width);
         fit(
             ("text_proj", "decoder"),
             "the width of the context",
-            context_widths,
+            (conditioning.context_width, attended),
         )?;
-        let pairs = (2 * decoder.in_channels(4), first.in_channels(3));
+        let pairs = (2 * decoder.in_channels, first.in_channels);
         fit(
             ("decoder", "super_res_first"),
             "the number of channels of two pictures",
             pairs,
         )?;
-        let channels = (first.in_channels(3), last.in_channels(3));
+        let channels = (first.in_channels, last.in_channels);
         fit(
             ("super_res_first", "super_res_last"),
             "the number of channels",
             channels,
         )?;
-        let sizes = (first.sample_size(), last.sample_size());
+        let sizes = (first.sample_size, last.sample_size);
         fit(
             ("super_res_first", "super_res_last"),
             "the size of a picture",

@@ -49,7 +49,7 @@ pub struct Prior {
     blocks: Vec<Block>,
     norm: LayerNorm,
     out: Linear,
-    width: i64,
+    config: PriorConfig,
     /// Mean of the training set's image embeddings, `[1, E]`: a statistic, not trained.
     pub mean: Tensor,
     /// Standard deviation of the training set's image embeddings, `[1, E]`: a statistic, not trained.
@@ -89,10 +89,15 @@ impl Prior {
                 config.embedding,
                 out,
             ),
-            width,
+            config: config.clone(),
             mean: p.take("clip_mean", &[1, config.embedding], Init::Zeros),
             std: p.take("clip_std", &[1, config.embedding], Init::Ones),
         }
+    }
+
+    /// The shape.
+    pub fn config(&self) -> &PriorConfig {
+        &self.config
     }
 
     /// The clean whitened embedding `[B, E]`, guessed from `noised [B, E]` at `timesteps [B]` and a caption: its
@@ -112,7 +117,7 @@ impl Prior {
             self.text_embedding_in.forward(text_embedding).unsqueeze(1),
             self.timestep_in.forward(timesteps, kind).unsqueeze(1),
             self.noised_in.forward(noised).unsqueeze(1),
-            self.query.expand([batch, 1, self.width], false),
+            self.query.expand([batch, 1, self.config.width()], false),
         ];
         let mut x = Tensor::cat(&tokens, 1) + &self.position; // [B, T + 4, D]
         let hidden = hidden_scores(mask, kind);
