@@ -11,8 +11,13 @@ use crate::device::{self, DeviceChoice, Dtype};
 /// Train the models, each its own leg; a leg that was stopped goes on where its last checkpoint is.
 #[derive(Args, Debug)]
 pub struct Train {
-    /// What to train; `all` is every one in this order
-    #[arg(value_enum, default_value = "all")]
+    /// One model, or `all` of them in this order; the judge of `unclip evaluate` is trained apart from them
+    #[arg(
+        value_enum,
+        default_value = "all",
+        hide_possible_values = true,
+        value_name = "tokenizer|clip|prior|decoder|upsampler|all|judge"
+    )]
     what: What,
     /// The recipe: `small` is the model that ships, `tiny` is for trying out
     #[arg(long, value_name = "NAME", default_value = "small")]
@@ -52,19 +57,12 @@ pub struct Train {
 /// A leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, ValueEnum)]
 enum What {
-    /// The byte pairs, from captions
     Tokenizer,
-    /// Both CLIP encoders
     Clip,
-    /// From captions to image embeddings
     Prior,
-    /// From image embeddings to base pictures
     Decoder,
-    /// From base pictures to full ones
     Upsampler,
-    /// The judge of `unclip evaluate`, which no other model sees
     Judge,
-    /// Every model; the judge is none of them
     All,
 }
 

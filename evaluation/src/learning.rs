@@ -9,7 +9,7 @@ use noise::Generator;
 use scenes::{Scene, Split};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
-use training::{AdamWSettings, Leg, RunSettings};
+use training::{AdamWSettings, Figures, Leg, RunSettings};
 
 use crate::Error;
 use crate::judge::Judge;
@@ -156,10 +156,7 @@ impl Leg for JudgeLeg {
         "judge"
     }
 
-    fn loss(
-        &mut self,
-        _: &mut Generator,
-    ) -> Result<(Tensor, Vec<(&'static str, f64)>), training::Error> {
+    fn loss(&mut self, _: &mut Generator) -> Result<(Tensor, Figures), training::Error> {
         let lessons = self
             .lessons
             .recv()
@@ -176,7 +173,7 @@ impl Leg for JudgeLeg {
 
 /// The mean over the questions of each one's cross-entropy from `logits [B, L]`; beside it the share of right answers
 /// to every question that is asked of a picture, and to the thing alone.
-fn loss(logits: &Tensor, targets: &[Targets]) -> (Tensor, Vec<(&'static str, f64)>) {
+fn loss(logits: &Tensor, targets: &[Targets]) -> (Tensor, Figures) {
     let mut losses = Vec::new();
     let mut figures = Vec::new();
     let mut start = 0;

@@ -22,4 +22,4 @@ pub use error::Error;
 pub use legs::Workshop;
 pub use optimizer::{AdamW, AdamWSettings};
 pub use recipe::Recipe;
-pub use run::{Leg, RunSettings, train};
+pub use run::{Figures, Leg, RunSettings, train};
