@@ -5,7 +5,7 @@ use std::io::Write;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use pipeline::{Pipeline, Settings, check_caption};
+use pipeline::{Pipeline, Settings, Use, check_caption};
 
 use crate::model::ModelArgs;
 use crate::numbers;
@@ -81,8 +81,7 @@ impl Generate {
         let output = Output::plan(self.out.as_deref(), &self.caption, &seeds, self.force)?;
         let pipeline = self.model.open()?;
         let settings = self.wishes.over(pipeline.defaults()?);
-        pipeline.check(&settings)?;
-        pipeline.prepare()?;
+        pipeline.prepare(&[Use::Prior], &settings)?;
         let text = pipeline.encode_text(&[&self.caption])?;
         warn(&pipeline, &self.caption, text.cut_off[0].as_deref())?;
         if self.seed.is_none() {

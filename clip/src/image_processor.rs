@@ -127,6 +127,14 @@ impl ImageProcessor {
         }
     }
 
+    /// The middle of a picture as a square of values from -1 to 1, as decoders take it.
+    pub fn signed(size: u32) -> Self {
+        Self {
+            normalise: Some(([0.5; 3], [0.5; 3])),
+            ..Self::clip(size)
+        }
+    }
+
     /// The `preprocessor_config.json` that [`ImageProcessor::from_config`] reads as this.
     pub fn to_config(&self) -> String {
         let mut config = json!({

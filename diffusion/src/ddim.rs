@@ -43,16 +43,13 @@ impl DdimSampler {
         mean + deviation * noise.expect("with an eta above 0 a step adds noise")
     }
 
-    /// The x of the next, noisier timestep: the step with `eta` 0 run backwards, taking the
-    /// answer for x at `step.previous` for the answer at `step.timestep`.
+    /// The x_t from which the step with `eta` 0 arrives at `x`, if the network's answer for that x_t is `output`.
     ///
-    /// `x` is at `step.previous`, which must be a timestep: there is no answer for the clean
-    /// picture, so an inversion starts by taking x_0 for the x of the earliest one.
+    /// The answer must be a predicted noise where the step ends at the clean picture: of x_0 alone none can be told.
     pub fn invert(&self, output: &Output, step: Step, x: &Tensor) -> Tensor {
-        let from = step.previous.expect("an inversion starts at a timestep");
-        let alpha_bar_next = self.schedule.alpha_bar(Some(step.timestep));
-        let (clean, eps) = self.clean_and_eps(output, self.schedule.alpha_bar(Some(from)), x);
-        clean * alpha_bar_next.sqrt() + eps * (1.0 - alpha_bar_next).sqrt()
+        let alpha_bar = self.schedule.alpha_bar(Some(step.timestep));
+        let (clean, eps) = self.clean_and_eps(output, self.schedule.alpha_bar(step.previous), x);
+        clean * alpha_bar.sqrt() + eps * (1.0 - alpha_bar).sqrt()
     }
 
     fn draws_noise(&self, step: Step) -> bool {
@@ -97,4 +94,36 @@ pub fn ddim(
         sampler.step(output, step, x_t, noise.as_ref())
     };
     walk(steps, x_t, denoise, update, progress)
+}
+
+/// The x_T from which [`ddim`] with `eta` 0 draws `x_0`.
+///
+/// The answer for an x_t that is not known yet is first taken from the step before, and then asked again for the x_t
+/// that it led to, until each step has asked the denoiser `calls` times: a fixed point of the step, where more than one
+/// call is spent on it. With one call this is the inversion of 2105.05233, appendix F. `progress` hears how many steps
+/// are done.
+pub fn ddim_inverse(
+    sampler: &DdimSampler,
+    steps: &[Step],
+    x_0: Tensor,
+    calls: usize,
+    mut denoise: impl FnMut(&Tensor, Step) -> Output,
+    mut progress: impl FnMut(usize),
+) -> Tensor {
+    let mut x = x_0;
+    let mut answer = None;
+    for (done, &step) in steps.iter().rev().enumerate() {
+        let mut x_t = match &answer {
+            Some(output) => sampler.invert(output, step, &x),
+            None => x.shallow_clone(), // nearly the x_0 that it is made of
+        };
+        for _ in 0..calls {
+            let output = denoise(&x_t, step);
+            x_t = sampler.invert(&output, step, &x);
+            answer = Some(output);
+        }
+        x = x_t;
+        progress(done + 1);
+    }
+    x
 }

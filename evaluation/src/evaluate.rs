@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use image::RgbImage;
 use noise::Generator;
-use pipeline::{Pipeline, Settings, to_pictures};
+use pipeline::{Pipeline, Settings, Use, to_pictures};
 use scenes::Pairs;
 use tch::Tensor;
 
@@ -69,8 +69,7 @@ pub fn evaluate(
     settings: &EvaluationSettings,
     progress: &mut EvaluationProgress,
 ) -> Result<Evaluation, Error> {
-    pipeline.check(&settings.drawing)?;
-    pipeline.prepare()?;
+    pipeline.prepare(&[Use::Prior, Use::ImageEncoder], &settings.drawing)?;
     let mut rows = Vec::new();
     let mut drawn = Vec::new();
     for (held_out, count) in [

@@ -9,17 +9,21 @@
 //! the same picture in both.
 
 pub mod error;
+pub mod inversion;
 mod noise_streams;
 pub mod parts;
 pub mod picture;
 pub mod pipeline;
+pub mod reading;
 mod relations;
 pub mod settings;
 pub mod text;
 
 pub use error::Error;
-pub use parts::ModelFolders;
+pub use inversion::Inversion;
+pub use parts::{ModelFolders, Use};
 pub use picture::to_pictures;
 pub use pipeline::{Pipeline, Progress};
+pub use reading::{PictureError, Upright, read_picture};
 pub use settings::{Settings, Stage, check_caption};
 pub use text::Text;

@@ -26,12 +26,28 @@ pub struct ModelFolders {
 const PRIOR_FLAG: &str = "--prior";
 const IMAGE_ENCODER_FLAG: &str = "--image-encoder";
 
-/// The parts that a picture from a caption needs, as folders and how they can be given otherwise.
-const TEXT_TO_IMAGE: [&str; 10] = [
+/// What a task needs beyond the decoder and the upsamplers, which every task needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Captions become image embeddings.
+    Prior,
+    /// Pictures become image embeddings.
+    ImageEncoder,
+}
+
+impl Use {
+    fn folders(self) -> [&'static str; 2] {
+        match self {
+            Self::Prior => ["prior", "prior_scheduler"],
+            Self::ImageEncoder => ["image_encoder", "feature_extractor"],
+        }
+    }
+}
+
+/// The folders that every task needs.
+const DECODING: [&str; 8] = [
     "tokenizer",
     "text_encoder",
-    "prior",
-    "prior_scheduler",
     "text_proj",
     "decoder",
     "decoder_scheduler",
@@ -77,19 +93,30 @@ impl Parts {
         }
     }
 
-    /// Opens all that a picture from a caption needs. What is missing is told before anything is opened, and what does
-    /// not fit together before anything is computed.
-    pub(crate) fn prepare(&self) -> Result<(), Error> {
-        for part in TEXT_TO_IMAGE {
+    /// Opens all that a task needs. What is missing is told before anything is opened, and what does not fit together
+    /// before anything is computed.
+    pub(crate) fn prepare(&self, uses: &[Use], settings: &Settings) -> Result<(), Error> {
+        let with_prior = uses.contains(&Use::Prior);
+        let with_pictures = uses.contains(&Use::ImageEncoder);
+        for part in DECODING
+            .into_iter()
+            .chain(uses.iter().flat_map(|u| u.folders()))
+        {
             self.folder(part)?;
         }
         for stage in Stage::ALL {
-            self.sampler(stage)?;
+            if stage != Stage::Prior || with_prior {
+                self.steps(stage, settings)?;
+            }
         }
         Relations {
             tokenizer: self.tokenizer()?,
             text_encoder: self.text_encoder()?,
-            prior: self.prior()?,
+            image_encoder: match with_pictures {
+                true => Some((self.image_processor()?, self.image_encoder()?)),
+                false => None,
+            },
+            prior: with_prior.then(|| self.prior()).transpose()?,
             conditioning: self.conditioning()?,
             decoder: self.decoder()?,
             upsampler_first: self.upsampler_first()?,

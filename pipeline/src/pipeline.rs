@@ -8,7 +8,7 @@ use noise::Generator;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::noise_streams::Streams;
-use crate::parts::{ModelFolders, Parts};
+use crate::parts::{ModelFolders, Parts, Use};
 use crate::settings::{Settings, Stage, check_caption};
 use crate::{Error, Text, to_pictures};
 
@@ -21,9 +21,9 @@ pub type Progress<'a> = dyn FnMut(Stage, usize, usize) + 'a;
 /// turn. Parts are opened when a stage first needs them. The networks compute in the pipeline's kind of numbers, what is
 /// between them in f32.
 pub struct Pipeline {
-    parts: Parts,
-    device: Device,
-    kind: Kind,
+    pub(crate) parts: Parts,
+    pub(crate) device: Device,
+    pub(crate) kind: Kind,
 }
 
 impl Pipeline {
@@ -44,18 +44,11 @@ impl Pipeline {
         self.parts.defaults()
     }
 
-    /// Refuses settings that this model cannot be run with.
-    pub fn check(&self, settings: &Settings) -> Result<(), Error> {
+    /// Refuses settings that this model cannot be run with, opens every part that a task needs, and checks that the
+    /// parts fit each other, so that nothing is refused later, in the middle of the work.
+    pub fn prepare(&self, uses: &[Use], settings: &Settings) -> Result<(), Error> {
         settings.check_scales()?;
-        Stage::ALL
-            .into_iter()
-            .try_for_each(|stage| self.parts.steps(stage, settings).map(drop))
-    }
-
-    /// Opens every part that a picture from a caption needs and checks that the parts fit each other, so that nothing
-    /// is refused later, in the middle of the work.
-    pub fn prepare(&self) -> Result<(), Error> {
-        self.parts.prepare()
+        self.parts.prepare(uses, settings)
     }
 
     /// The words of a caption that no training caption had, for models that tell them.
@@ -72,12 +65,33 @@ impl Pipeline {
         progress: &mut Progress,
     ) -> Result<Vec<RgbImage>, Error> {
         check_caption(caption)?;
-        self.check(settings)?;
-        self.prepare()?;
+        self.prepare(&[Use::Prior], settings)?;
         let text = self.encode_text(&[caption])?;
         seeds
             .iter()
             .map(|&seed| self.draw(&text, seed, settings, progress))
+            .collect()
+    }
+
+    /// Variations of a picture, one a seed, as diffusers' image-variation pipeline draws them (section 3.1): its CLIP
+    /// embedding goes to the decoder with an empty caption, and the prior takes no part.
+    pub fn vary(
+        &self,
+        picture: &RgbImage,
+        seeds: &[u64],
+        settings: &Settings,
+        progress: &mut Progress,
+    ) -> Result<Vec<RgbImage>, Error> {
+        let settings = settings.without_prior();
+        self.prepare(&[Use::ImageEncoder], &settings)?;
+        let embedding = self.encode_pictures(std::slice::from_ref(picture))?; // [1, E]
+        let text = self.encode_text(&[""])?;
+        seeds
+            .iter()
+            .map(|&seed| {
+                let mut streams = [Generator::new(seed)];
+                self.draw_from(&embedding, &text, &settings, &mut streams, progress)
+            })
             .collect()
     }
 
@@ -91,8 +105,20 @@ impl Pipeline {
     ) -> Result<RgbImage, Error> {
         let mut streams = [Generator::new(seed)];
         let embedding = self.draw_embedding(text, settings, &mut streams, progress)?;
-        let small = self.decode(&embedding, text, settings, &mut streams, progress)?;
-        let large = self.upsample(&small, settings, &mut streams, progress)?;
+        self.draw_from(&embedding, text, settings, &mut streams, progress)
+    }
+
+    /// The picture of an image embedding `[1, E]` and a caption (`B = 1`): the decoder and the upsampler in turn.
+    pub fn draw_from(
+        &self,
+        embedding: &Tensor,
+        text: &Text,
+        settings: &Settings,
+        streams: &mut [Generator; 1],
+        progress: &mut Progress,
+    ) -> Result<RgbImage, Error> {
+        let small = self.decode(embedding, text, settings, streams, progress)?;
+        let large = self.upsample(&small, settings, streams, progress)?;
         Ok(to_pictures(&large).remove(0))
     }
 
@@ -149,10 +175,24 @@ impl Pipeline {
         streams: &mut [Generator],
         progress: &mut Progress,
     ) -> Result<Tensor, Error> {
+        let guidance = settings.guidance(Stage::Decoder);
+        let denoise = self.decoder_denoiser(embedding, text, guidance)?;
+        let shape = self.base_shape()?;
+        let small = self.sample(Stage::Decoder, settings, &shape, streams, denoise, progress)?;
+        Ok(small.clamp(-1.0, 1.0))
+    }
+
+    /// The decoder, told these image embeddings `[B, E]` and captions. With guidance it takes the batch twice, and is
+    /// first told nothing.
+    pub(crate) fn decoder_denoiser<'a>(
+        &'a self,
+        embedding: &Tensor,
+        text: &Text,
+        guidance: Option<f64>,
+    ) -> Result<impl FnMut(&Tensor, Step) -> Output + use<'a>, Error> {
         let (conditioning, decoder) = (self.parts.conditioning()?, self.parts.decoder()?);
         let learned =
             self.parts.sampler(Stage::Decoder)?.config().variance == Variance::LearnedRange;
-        let guidance = settings.guidance(Stage::Decoder);
         let read = self.with_unconditional(text, guidance)?;
         let (conditions, mask) = no_grad(|| {
             let embedding = match guidance {
@@ -168,7 +208,7 @@ impl Pipeline {
             let conditions = conditioning.forward(&embedding, &read.embedding, &read.states);
             (conditions, conditioning.context_mask(&read.mask))
         });
-        let denoise = |x: &Tensor, step: Step| {
+        Ok(move |x: &Tensor, step: Step| {
             let (x, t) = self.network_input(x, step);
             let output = decoder
                 .forward(&x, &t, Some((&conditions, &mask)))
@@ -178,11 +218,17 @@ impl Pipeline {
             } else {
                 Output::plain(output)
             }
-        };
-        let size = decoder.config().sample_size;
-        let shape = [decoder.config().in_channels, size, size];
-        let small = self.sample(Stage::Decoder, settings, &shape, streams, denoise, progress)?;
-        Ok(small.clamp(-1.0, 1.0))
+        })
+    }
+
+    /// The shape `[C, h, w]` of a small picture.
+    pub(crate) fn base_shape(&self) -> Result<[i64; 3], Error> {
+        let decoder = self.parts.decoder()?.config();
+        Ok([
+            decoder.in_channels,
+            decoder.sample_size,
+            decoder.sample_size,
+        ])
     }
 
     /// Large pictures of small ones, `[B, C, h, w] -> [B, C, H, W]`, values around -1 to 1 (section 2.1); the last step

@@ -1,116 +1,182 @@
 //! What the parts of one model must agree in.
 
-use clip::{TextEncoder, Tokenizer};
+use clip::{ImageProcessor, TextEncoder, Tokenizer, VisionEncoder};
 use decoder::{Conditioning, UNet};
 use prior::Prior;
 
 use crate::Error;
 
-/// The parts that a picture from a caption runs through.
+/// The parts that a task runs through.
 pub(crate) struct Relations<'a> {
     pub(crate) tokenizer: &'a Tokenizer,
     pub(crate) text_encoder: &'a TextEncoder,
-    pub(crate) prior: &'a Prior,
+    pub(crate) image_encoder: Option<(&'a ImageProcessor, &'a VisionEncoder)>,
+    pub(crate) prior: Option<&'a Prior>,
     pub(crate) conditioning: &'a Conditioning,
     pub(crate) decoder: &'a UNet,
     pub(crate) upsampler_first: &'a UNet,
     pub(crate) upsampler_last: &'a UNet,
 }
 
+/// Two parts, a quantity, and its value in the first and in the second.
+type Relation = (&'static str, &'static str, &'static str, i64, i64);
+
 impl Relations<'_> {
-    /// Fails with the first two parts that do not fit each other. The published classes have text states as wide as the
-    /// embedding, which `weights` and the networks' tensors hold the later parts to.
+    /// Fails with the first two parts that do not fit each other.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let text = self.text_encoder.config();
         let length = self.tokenizer.context_length().unwrap_or_default() as i64;
         let vocabulary = self.tokenizer.vocab_size() as i64;
-        let (prior, conditioning) = (self.prior.config(), self.conditioning.config());
+        fit(
+            vocabulary <= text.vocab_size,
+            (
+                "tokenizer",
+                "text_encoder",
+                TOKENS,
+                vocabulary,
+                text.vocab_size,
+            ),
+        )?;
+        fit(
+            length <= text.context_length,
+            (
+                "tokenizer",
+                "text_encoder",
+                LENGTH,
+                length,
+                text.context_length,
+            ),
+        )?;
+        self.equalities(length)
+            .into_iter()
+            .try_for_each(|relation| fit(relation.3 == relation.4, relation))
+    }
+
+    /// What must be the same in both parts; `length` is the tokenizer's.
+    fn equalities(&self, length: i64) -> Vec<Relation> {
+        let text = self.text_encoder.config();
+        let conditioning = self.conditioning.config();
         let decoder = self.decoder.config();
         let (first, last) = (self.upsampler_first.config(), self.upsampler_last.config());
-
-        let fit = |parts, quantity, (one, other): (i64, i64)| {
-            fit(one == other, parts, quantity, (one, other))
-        };
-        self::fit(
-            vocabulary <= text.vocab_size,
-            ("tokenizer", "text_encoder"),
-            "the number of tokens",
-            (vocabulary, text.vocab_size),
-        )?;
-        self::fit(
-            length <= text.context_length,
-            ("tokenizer", "text_encoder"),
-            "the length of a caption",
-            (length, text.context_length),
-        )?;
-        fit(
-            ("tokenizer", "prior"),
-            "the length of a caption",
-            (length, prior.context_length),
-        )?;
-        fit(
-            ("text_encoder", "prior"),
-            "the width of an embedding",
-            (text.embedding, prior.embedding),
-        )?;
-        fit(
-            ("text_encoder", "prior"),
-            "the width of a text state",
-            (text.width, prior.text_width),
-        )?;
-        fit(
-            ("prior", "text_proj"),
-            "the width of an embedding",
-            (prior.embedding, conditioning.embedding),
-        )?;
-        let time_widths = (conditioning.time_width, decoder.time_width());
-        fit(
-            ("text_proj", "decoder"),
-            "the width of the time embedding",
-            time_widths,
-        )?;
         let attended = decoder.attention.as_ref().map_or(0, |a| a.context_width);
-        fit(
-            ("text_proj", "decoder"),
-            "the width of the context",
-            (conditioning.context_width, attended),
-        )?;
-        let pairs = (2 * decoder.in_channels, first.in_channels);
-        fit(
-            ("decoder", "super_res_first"),
-            "the number of channels of two pictures",
-            pairs,
-        )?;
-        let channels = (first.in_channels, last.in_channels);
-        fit(
-            ("super_res_first", "super_res_last"),
-            "the number of channels",
-            channels,
-        )?;
-        let sizes = (first.sample_size, last.sample_size);
-        fit(
-            ("super_res_first", "super_res_last"),
-            "the size of a picture",
-            sizes,
-        )
+
+        let mut equal = Vec::new();
+        if let Some(prior) = self.prior.map(Prior::config) {
+            equal.extend([
+                ("tokenizer", "prior", LENGTH, length, prior.context_length),
+                (
+                    "text_encoder",
+                    "prior",
+                    EMBEDDING,
+                    text.embedding,
+                    prior.embedding,
+                ),
+                ("text_encoder", "prior", STATE, text.width, prior.text_width),
+                (
+                    "prior",
+                    "text_proj",
+                    EMBEDDING,
+                    prior.embedding,
+                    conditioning.embedding,
+                ),
+            ]);
+        }
+        if let Some((processor, encoder)) = self.image_encoder {
+            let encoder = encoder.config();
+            if let Some((width, height)) = processor.output_size() {
+                let side = encoder.image_size;
+                equal.extend([
+                    (
+                        "feature_extractor",
+                        "image_encoder",
+                        "the width of a picture",
+                        width.into(),
+                        side,
+                    ),
+                    (
+                        "feature_extractor",
+                        "image_encoder",
+                        "the height of a picture",
+                        height.into(),
+                        side,
+                    ),
+                ]);
+            }
+            let widths = (encoder.embedding, conditioning.embedding);
+            equal.push(("image_encoder", "text_proj", EMBEDDING, widths.0, widths.1));
+        }
+        let time = "the width of the time embedding";
+        let context = "the width of the context";
+        let pictures = "the number of channels of two pictures";
+        equal.extend([
+            (
+                "text_encoder",
+                "text_proj",
+                EMBEDDING,
+                text.embedding,
+                conditioning.embedding,
+            ),
+            (
+                "text_encoder",
+                "text_proj",
+                STATE,
+                text.width,
+                conditioning.text_width,
+            ),
+            (
+                "text_proj",
+                "decoder",
+                time,
+                conditioning.time_width,
+                decoder.time_width(),
+            ),
+            (
+                "text_proj",
+                "decoder",
+                context,
+                conditioning.context_width,
+                attended,
+            ),
+            (
+                "decoder",
+                "super_res_first",
+                pictures,
+                2 * decoder.in_channels,
+                first.in_channels,
+            ),
+            (
+                "super_res_first",
+                "super_res_last",
+                "the number of channels",
+                first.in_channels,
+                last.in_channels,
+            ),
+            (
+                "super_res_first",
+                "super_res_last",
+                "the size of a picture",
+                first.sample_size,
+                last.sample_size,
+            ),
+        ]);
+        equal
     }
 }
 
-fn fit(
-    fits: bool,
-    (first, second): (&'static str, &'static str),
-    quantity: &'static str,
-    (one, other): (i64, i64),
-) -> Result<(), Error> {
+const TOKENS: &str = "the number of tokens";
+const LENGTH: &str = "the length of a caption";
+const EMBEDDING: &str = "the width of an embedding";
+const STATE: &str = "the width of a text state";
+
+fn fit(fits: bool, (first, second, quantity, one, other): Relation) -> Result<(), Error> {
     if fits {
-        Ok(())
-    } else {
-        Err(Error::Mismatch {
-            first,
-            second,
-            quantity,
-            one,
-            other,
-        })
+        return Ok(());
     }
+    Err(Error::Mismatch {
+        first,
+        second,
+        quantity,
+        one,
+        other,
+    })
 }

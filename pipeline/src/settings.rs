@@ -57,6 +57,14 @@ impl Settings {
         }
     }
 
+    /// The same for a task in which the prior takes no part, and the decoder alone says whether it is guided.
+    pub fn without_prior(&self) -> Self {
+        Self {
+            prior_guidance_scale: 1.0,
+            ..*self
+        }
+    }
+
     /// The steps of one stage.
     pub fn steps(&self, stage: Stage) -> usize {
         match stage {

@@ -14,6 +14,7 @@ import diffusers
 import numpy as np
 import torch
 import transformers
+from diffusers.pipelines.deprecated.unclip import UnCLIPImageVariationPipeline
 from diffusers.schedulers import scheduling_unclip
 from PIL import Image
 from safetensors.torch import save_file
@@ -57,6 +58,13 @@ CASES = {
     ],
 }
 
+# A name, an input picture, pictures to draw, and the decoder's guidance scale.
+VARIATIONS = {
+    "karlo": [("landscape", "0", 1, 8.0), ("portrait", "1", 2, 8.0), ("alpha", "alpha", 1, 8.0), ("plain", "2", 1, 1.0)],
+    "deep": [("landscape", "0", 2, 8.0), ("portrait", "1", 1, 3.0), ("grey", "grey", 1, 8.0)],
+    "odd": [("portrait", "1", 1, 8.0), ("alpha", "alpha", 1, 1.0), ("grey", "grey", 3, 8.0)],
+}
+
 
 def main():
     torch.set_num_threads(1)
@@ -73,7 +81,9 @@ def main():
             record_tokens(pipeline.tokenizer, folder)
             record_images(image_encoder, image_processor, pictures, folder)
             record_trace(pipeline, shape, folder)
+            (folder / "pictures").mkdir()
             record_pictures(pipeline, shape, folder)
+            record_variations(pipeline, image_encoder, image_processor, shape, folder)
 
 
 def draw_inputs():
@@ -89,6 +99,11 @@ def draw_inputs():
         picture = Image.fromarray(values.clip(0, 255).round().astype(np.uint8))
         picture.save(DATA / "images" / f"{index}.png", optimize=True)
         pictures.append(picture)
+    ramp = np.tile(np.linspace(0, 255, pictures[4].width).round().astype(np.uint8), (pictures[4].height, 1))
+    with_alpha = pictures[4].convert("RGBA")
+    with_alpha.putalpha(Image.fromarray(ramp))
+    with_alpha.save(DATA / "images" / "alpha.png", optimize=True)
+    pictures[3].convert("L").save(DATA / "images" / "grey.png", optimize=True)
     return pictures
 
 
@@ -248,17 +263,10 @@ def distance(one, other):
 
 
 def record_pictures(pipeline, shape, folder):
-    (folder / "pictures").mkdir()
     cases = []
     for name, caption, count, steps, prior_scale, decoder_scale in CASES[shape.name]:
-        seed = 0
-        while not (drawn := steady(pipeline, caption, seed, count, steps, prior_scale, decoder_scale)):
-            print(f"{shape.name}/{name}: seed {seed} flips on a rounding error, trying another", file=sys.stderr)
-            seed += 1
-        clamped = np.mean([((picture == 0) | (picture == 255)).mean() for picture in drawn])
-        print(f"{shape.name}/{name}: seed {seed}, {100 * clamped:.1f}% of the values at the ends", file=sys.stderr)
-        for index, picture in enumerate(drawn):
-            Image.fromarray(picture).save(folder / "pictures" / f"{name}-{index}.png", optimize=True)
+        draw = lambda seeds: run(pipeline, caption, seeds, steps, prior_scale, decoder_scale)
+        seed = save_steady(pipeline, draw, count, folder, name)
         cases.append(
             dict(
                 name=name, caption=caption, seed=seed, pictures=count, prior_steps=steps[0], decoder_steps=steps[1],
@@ -268,17 +276,67 @@ def record_pictures(pipeline, shape, folder):
     models.write_json(folder / "cases.json", cases)
 
 
-def steady(pipeline, caption, seed, count, *settings, shakes=4, bound=2):
+def record_variations(pipeline, image_encoder, image_processor, shape, folder):
+    """What the image-variation pipeline draws of the input pictures."""
+    parts = ("text_encoder", "tokenizer", "text_proj", "decoder", "super_res_first", "super_res_last")
+    parts += ("decoder_scheduler", "super_res_scheduler")
+    varying = UnCLIPImageVariationPipeline(
+        **{name: getattr(pipeline, name) for name in parts},
+        image_encoder=image_encoder,
+        feature_extractor=image_processor,
+    )
+    varying.set_progress_bar_config(disable=True)
+    cases = []
+    _, decoder_steps, upsampler_steps = FEW
+    for name, file, count, scale in VARIATIONS[shape.name]:
+        picture = Image.open(DATA / "images" / f"{file}.png")
+
+        def draw(seeds):
+            images = varying(
+                picture,
+                num_images_per_prompt=len(seeds),
+                generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+                decoder_num_inference_steps=decoder_steps,
+                super_res_num_inference_steps=upsampler_steps,
+                decoder_guidance_scale=scale,
+                output_type="np",
+            ).images
+            return (images * 255).round().astype(np.uint8)
+
+        seed = save_steady(varying, draw, count, folder, f"variation-{name}")
+        cases.append(
+            dict(
+                name=name, image=f"{file}.png", seed=seed, pictures=count, decoder_steps=decoder_steps,
+                upsampler_steps=upsampler_steps, decoder_guidance_scale=scale,
+            )  # fmt: skip
+        )
+    models.write_json(folder / "variations.json", cases)
+
+
+def save_steady(pipeline, draw, count, folder, name):
+    """Saves `count` pictures from the first seed at which none of them depends on rounding, and gives that seed."""
+    seed = 0
+    while not (drawn := steady(pipeline, draw, seed, count)):
+        print(f"{folder.name}/{name}: seed {seed} flips on a rounding error, trying another", file=sys.stderr)
+        seed += 1
+    clamped = np.mean([((picture == 0) | (picture == 255)).mean() for picture in drawn])
+    print(f"{folder.name}/{name}: seed {seed}, {100 * clamped:.1f}% of the values at the ends", file=sys.stderr)
+    for index, picture in enumerate(drawn):
+        Image.fromarray(picture).save(folder / "pictures" / f"{name}-{index}.png", optimize=True)
+    return seed
+
+
+def steady(pipeline, draw, seed, count, shakes=4, bound=2):
     """Each picture drawn alone, unless one of them, or all in one batch, depends on rounding."""
-    drawn = [run(pipeline, caption, [seed + index], *settings)[0] for index in range(count)]
+    drawn = [draw([seed + index])[0] for index in range(count)]
     if count > 1:
-        together = run(pipeline, caption, [seed + index for index in range(count)], *settings)
+        together = draw([seed + index for index in range(count)])
         if any(distance(one, other) > bound for one, other in zip(drawn, together)):
             return None
     for shake in range(shakes):
         for index, picture in enumerate(drawn):
             with shaken(pipeline, 1000 + shake):
-                if distance(picture, run(pipeline, caption, [seed + index], *settings)[0]) > bound:
+                if distance(picture, draw([seed + index])[0]) > bound:
                     return None
     return drawn
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use noise::Generator;
-use pipeline::{Error, ModelFolders, Pipeline, Settings, Stage, check_caption, to_pictures};
+use pipeline::{Error, ModelFolders, Pipeline, Settings, Stage, Use, check_caption, to_pictures};
 use tch::{Device, Kind, Tensor};
 use weights::Folder;
 
@@ -185,17 +185,17 @@ fn both_stages_are_guided_as_soon_as_either_scale_exceeds_1() {
 #[test]
 fn settings_that_the_model_cannot_run_with_are_refused() {
     let pipeline = open("karlo");
-    let refused = |settings: Settings| pipeline.check(&settings).unwrap_err().to_string();
+    let check = |settings: Settings| pipeline.prepare(&[Use::Prior], &settings);
+    let refused = |settings| check(settings).unwrap_err().to_string();
     let karlo = Settings::karlo();
-    assert!(pipeline.check(&karlo).is_ok());
+    assert!(check(karlo).is_ok());
     assert!(
-        pipeline
-            .check(&Settings {
-                prior_steps: 1,
-                decoder_steps: 1000,
-                ..karlo
-            })
-            .is_ok()
+        check(Settings {
+            prior_steps: 1,
+            decoder_steps: 1000,
+            ..karlo
+        })
+        .is_ok()
     );
     assert!(
         refused(Settings {
@@ -282,7 +282,7 @@ fn a_missing_prior_is_named_with_its_flag_and_completed() {
     fs::remove_dir_all(lacking.join("prior_scheduler")).unwrap();
     let missing = open_at(&lacking, None, Kind::Float)
         .unwrap()
-        .prepare()
+        .prepare(&[Use::Prior], &few_steps())
         .unwrap_err()
         .to_string();
     assert!(
@@ -292,7 +292,7 @@ fn a_missing_prior_is_named_with_its_flag_and_completed() {
     let expected = draw(&open("karlo"), &few_steps(), 1);
     for prior in [whole.clone(), whole.join("prior")] {
         let pipeline = open_at(&lacking, Some(&prior), Kind::Float).unwrap();
-        pipeline.prepare().unwrap();
+        pipeline.prepare(&[Use::Prior], &few_steps()).unwrap();
         assert!(
             draw(&pipeline, &few_steps(), 1) == expected,
             "completed with {}",
@@ -309,7 +309,7 @@ fn a_prior_without_its_scheduler_is_refused() {
     fs::remove_dir_all(lacking.join("prior_scheduler")).unwrap();
     let missing = open_at(&lacking, None, Kind::Float)
         .unwrap()
-        .prepare()
+        .prepare(&[Use::Prior], &few_steps())
         .unwrap_err()
         .to_string();
     assert!(missing.contains("prior_scheduler"), "{missing}");
@@ -318,7 +318,7 @@ fn a_prior_without_its_scheduler_is_refused() {
 #[test]
 fn parts_of_different_models_are_refused_with_both_numbers() {
     let pipeline = open_at(&model("karlo"), Some(&model("deep")), Kind::Float).unwrap();
-    let refused = pipeline.prepare().unwrap_err();
+    let refused = pipeline.prepare(&[Use::Prior], &few_steps()).unwrap_err();
     assert!(
         matches!(
             refused,
@@ -348,9 +348,9 @@ fn a_missing_image_encoder_is_named_with_its_flag() {
     copy_folder(&model("deep"), place.path());
     fs::remove_dir_all(place.path().join("image_encoder")).unwrap();
     let pipeline = open_at(place.path(), None, Kind::Float).unwrap();
-    pipeline.prepare().unwrap();
+    pipeline.prepare(&[Use::Prior], &few_steps()).unwrap();
     let missing = pipeline
-        .encode_pictures(&[RgbImage::new(8, 8)])
+        .prepare(&[Use::ImageEncoder], &few_steps())
         .unwrap_err()
         .to_string();
     assert!(

@@ -1,7 +1,7 @@
 //! Finished pictures against the reference's.
 
 use image::RgbImage;
-use pipeline::{ModelFolders, Pipeline, Settings};
+use pipeline::{ModelFolders, Pipeline, Settings, read_picture};
 use serde::Deserialize;
 use tch::{Device, Kind};
 use weights::Folder;
@@ -39,29 +39,65 @@ impl CaseSettings {
     }
 }
 
-/// Every picture of a model, drawn alone and together with the others of its case.
-fn pictures_are_the_references(model: &str) {
-    let folder = Folder::open(data().join(model).join("model")).unwrap();
+#[derive(Deserialize)]
+struct Variation {
+    name: String,
+    image: String,
+    seed: u64,
+    pictures: u64,
+    decoder_steps: usize,
+    upsampler_steps: usize,
+    decoder_guidance_scale: f64,
+}
+
+fn open(model: &str) -> Pipeline {
     let folders = ModelFolders {
-        model: folder,
+        model: Folder::open(data().join(model).join("model")).unwrap(),
         prior: None,
         image_encoder: None,
     };
-    let pipeline = Pipeline::open(folders, Device::Cpu, Kind::Float).unwrap();
+    Pipeline::open(folders, Device::Cpu, Kind::Float).unwrap()
+}
+
+fn recorded(model: &str, name: &str) -> RgbImage {
+    let path = data().join(model).join(format!("pictures/{name}.png"));
+    image::open(path).unwrap().to_rgb8()
+}
+
+/// What a model draws of a portrait, a landscape, a transparent and a grey picture, guided and not.
+fn variations_are_the_references(model: &str) {
+    let pipeline = open(model);
+    for case in json::<Vec<Variation>>(model, "variations.json") {
+        let settings = Settings {
+            decoder_steps: case.decoder_steps,
+            upsampler_steps: case.upsampler_steps,
+            decoder_guidance_scale: case.decoder_guidance_scale,
+            ..Settings::karlo()
+        };
+        let read = read_picture(&data().join("images").join(&case.image)).unwrap();
+        let seeds: Vec<u64> = (case.seed..case.seed + case.pictures).collect();
+        let ours = pipeline
+            .vary(&read.picture, &seeds, &settings, &mut |_, _, _| ())
+            .unwrap();
+        for (index, ours) in ours.iter().enumerate() {
+            let name = format!("variation-{}-{index}", case.name);
+            same_picture(&format!("{model}/{name}"), ours, &recorded(model, &name));
+        }
+    }
+}
+
+/// Every picture of a model, drawn alone and together with the others of its case.
+fn pictures_are_the_references(model: &str) {
+    let pipeline = open(model);
     for case in json::<Vec<Case>>(model, "cases.json") {
         let settings = case.settings.ours();
         let text = pipeline.encode_text(&[&case.caption]).unwrap();
         for index in 0..case.pictures {
-            let what = format!("{model}/{}-{index}", case.name);
-            let recorded = image::open(
-                data()
-                    .join(model)
-                    .join(format!("pictures/{}-{index}.png", case.name)),
-            );
+            let name = format!("{}-{index}", case.name);
             let ours = pipeline
                 .draw(&text, case.seed + index, &settings, &mut |_, _, _| ())
                 .unwrap();
-            same_picture(&what, &ours, &recorded.unwrap().to_rgb8());
+            same_picture(&format!("{model}/{name}"), &ours, &recorded(model, &name));
         }
     }
 }
@@ -106,4 +142,19 @@ fn pictures_of_the_deep_model_are_the_references() {
 #[test]
 fn pictures_of_the_odd_model_are_the_references() {
     pictures_are_the_references("odd");
+}
+
+#[test]
+fn variations_of_karlo_are_the_references() {
+    variations_are_the_references("karlo");
+}
+
+#[test]
+fn variations_of_the_deep_model_are_the_references() {
+    variations_are_the_references("deep");
+}
+
+#[test]
+fn variations_of_the_odd_model_are_the_references() {
+    variations_are_the_references("odd");
 }

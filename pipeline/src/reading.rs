@@ -1,0 +1,159 @@
+//! Pictures that a user brings: decoded within bounds, upright, in 8-bit RGB on white.
+
+use std::fs::File;
+use std::io::{BufReader, Seek, SeekFrom};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use image::codecs::gif::GifDecoder;
+use image::codecs::png::PngDecoder;
+use image::codecs::webp::WebPDecoder;
+use image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
+
+/// The most pixels that a picture may have.
+pub const MOST_PIXELS: u64 = 64 * 1_000_000;
+
+/// The most memory that a decoder may ask for: twice what 16-bit RGBA of that many pixels takes.
+const MOST_BYTES: u64 = 16 * MOST_PIXELS;
+
+/// A picture that was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upright {
+    /// Its pixels, turned as its EXIF orientation says, on white where it is transparent.
+    pub picture: RgbImage,
+    /// Whether the file holds more frames, of which only the first was read.
+    pub animated: bool,
+}
+
+/// Why a file is no picture.
+#[derive(Debug, thiserror::Error)]
+pub enum PictureError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {error}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// Nothing that is known begins like this.
+    #[error("{path} is no picture: PNG, JPEG, WebP and GIF are read")]
+    Unknown {
+        /// The file.
+        path: String,
+    },
+    /// More pixels than memory should be spent on.
+    #[error("{path} has {width} x {height} pixels, and at most {} million are read", MOST_PIXELS / 1_000_000)]
+    TooLarge {
+        /// The file.
+        path: String,
+        /// Its declared width.
+        width: u32,
+        /// Its declared height.
+        height: u32,
+    },
+    /// The file is cut short or damaged.
+    #[error("{path} cannot be decoded: {reason}")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What the decoder says.
+        reason: String,
+    },
+}
+
+/// Reads the picture at `path`. Its size is checked before anything is decoded.
+pub fn read_picture(path: &Path) -> Result<Upright, PictureError> {
+    let name = || path.display().to_string();
+    let file_error = |error| PictureError::File {
+        path: name(),
+        error,
+    };
+    let damaged = |reason: String| PictureError::Damaged {
+        path: name(),
+        reason,
+    };
+    let file = File::open(path).map_err(file_error)?;
+    if file.metadata().map_err(file_error)?.is_dir() {
+        return Err(file_error(std::io::ErrorKind::IsADirectory.into()));
+    }
+    let reader = ImageReader::new(BufReader::new(file))
+        .with_guessed_format()
+        .map_err(file_error)?;
+    let format = reader
+        .format()
+        .ok_or_else(|| PictureError::Unknown { path: name() })?;
+    let mut file = reader.into_inner();
+    file.seek(SeekFrom::Start(0)).map_err(file_error)?;
+    // The decoders' authors warn that some input makes them panic.
+    catch_unwind(AssertUnwindSafe(|| decode(file, format)))
+        .map_err(|_| damaged("its decoder gave up".to_owned()))?
+        .map_err(|failed| match failed {
+            Failed::Size(width, height) => PictureError::TooLarge {
+                path: name(),
+                width,
+                height,
+            },
+            Failed::Format => PictureError::Unknown { path: name() },
+            Failed::Decoder(error) => damaged(error.to_string()),
+        })
+}
+
+enum Failed {
+    Size(u32, u32),
+    Format,
+    Decoder(image::ImageError),
+}
+
+impl From<image::ImageError> for Failed {
+    fn from(error: image::ImageError) -> Self {
+        Self::Decoder(error)
+    }
+}
+
+fn decode(mut file: BufReader<File>, format: ImageFormat) -> Result<Upright, Failed> {
+    let mut reader = ImageReader::with_format(&mut file, format);
+    reader.no_limits();
+    let mut decoder = reader.into_decoder()?;
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > MOST_PIXELS {
+        return Err(Failed::Size(width, height));
+    }
+    let mut limits = image::Limits::no_limits();
+    limits.max_alloc = Some(MOST_BYTES);
+    decoder.set_limits(limits)?;
+    let orientation = decoder.orientation()?;
+    let mut picture = DynamicImage::from_decoder(decoder)?;
+    picture.apply_orientation(orientation);
+    let animated = animated(file, format)?;
+    Ok(Upright {
+        picture: on_white(&picture),
+        animated,
+    })
+}
+
+/// Whether a file holds more than one frame.
+fn animated(mut file: BufReader<File>, format: ImageFormat) -> Result<bool, Failed> {
+    file.seek(SeekFrom::Start(0))
+        .map_err(image::ImageError::IoError)?;
+    Ok(match format {
+        ImageFormat::Png => PngDecoder::new(file)?.is_apng()?,
+        ImageFormat::WebP => WebPDecoder::new(file)?.has_animation(),
+        ImageFormat::Gif => GifDecoder::new(file)?.into_frames().nth(1).is_some(),
+        ImageFormat::Jpeg => false,
+        _ => return Err(Failed::Format),
+    })
+}
+
+/// 8-bit RGB; what is transparent lies on white, as the reference lays it.
+fn on_white(picture: &DynamicImage) -> RgbImage {
+    if !picture.color().has_alpha() {
+        return picture.to_rgb8();
+    }
+    let picture = picture.to_rgba8();
+    RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
+        let [red, green, blue, alpha] = picture.get_pixel(x, y).0.map(u32::from);
+        let over = |value: u32| ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
+        image::Rgb([red, green, blue].map(over))
+    })
+}
