@@ -7,6 +7,7 @@ mod device;
 mod embedded;
 mod evaluate;
 mod generate;
+mod judge;
 mod model;
 mod numbers;
 mod output;
@@ -52,6 +53,8 @@ enum Command {
     Train(train::Train),
     /// Count how often pictures show what their captions say
     Evaluate(evaluate::Evaluate),
+    /// Test the judge that evaluate asks, or train another
+    Judge(judge::JudgeCommand),
 }
 
 impl Command {
@@ -61,6 +64,7 @@ impl Command {
             Self::Scenes(scenes) => scenes.run(),
             Self::Train(train) => train.run(),
             Self::Evaluate(evaluate) => evaluate.run(),
+            Self::Judge(judge) => judge.run(),
         }
     }
 }

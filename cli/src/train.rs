@@ -1,22 +1,22 @@
-//! `unclip train`: arguments to a workshop and its legs.
+//! `unclip train`: arguments to a trainer and its legs.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
-use training::{Recipe, Workshop};
+use training::{Recipe, Trainer};
 
 use crate::device::{self, DeviceChoice, Dtype};
 
 /// Train the models, each its own leg; a leg that was stopped goes on where its last checkpoint is.
 #[derive(Args, Debug)]
 pub struct Train {
-    /// One model, or `all` of them in this order; the judge of `unclip evaluate` is trained apart from them
+    /// One model, or `all` of them in this order
     #[arg(
         value_enum,
         default_value = "all",
         hide_possible_values = true,
-        value_name = "tokenizer|clip|prior|decoder|upsampler|all|judge"
+        value_name = "tokenizer|clip|prior|decoder|upsampler|all"
     )]
     what: What,
     /// The recipe: `small` is the model that ships, `tiny` is for trying out
@@ -55,14 +55,13 @@ pub struct Train {
 }
 
 /// A leg.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum What {
     Tokenizer,
     Clip,
     Prior,
     Decoder,
     Upsampler,
-    Judge,
     All,
 }
 
@@ -85,7 +84,7 @@ impl Train {
             }
             None => Recipe::preset(&self.preset)?,
         };
-        let workshop = Workshop {
+        let trainer = Trainer {
             recipe,
             model: self.out,
             init: self.init,
@@ -94,26 +93,18 @@ impl Train {
             device: self.device.find()?,
             stop_at: self.stop_at,
         };
-        type Leg = (What, fn(&Workshop) -> Result<(), training::Error>);
+        type Leg = (What, fn(&Trainer) -> Result<(), training::Error>);
         let legs: [Leg; 5] = [
-            (What::Tokenizer, Workshop::train_tokenizer),
-            (What::Clip, Workshop::train_clip),
-            (What::Prior, Workshop::train_prior),
-            (What::Decoder, Workshop::train_decoder),
-            (What::Upsampler, Workshop::train_upsampler),
+            (What::Tokenizer, Trainer::train_tokenizer),
+            (What::Clip, Trainer::train_clip),
+            (What::Prior, Trainer::train_prior),
+            (What::Decoder, Trainer::train_decoder),
+            (What::Upsampler, Trainer::train_upsampler),
         ];
         for (leg, train) in legs {
             if self.what == leg || self.what == What::All {
-                train(&workshop)?;
+                train(&trainer)?;
             }
-        }
-        if self.what == What::Judge {
-            let out = workshop.model.join("judge.safetensors");
-            evaluation::train_judge(
-                &evaluation::JudgeRecipe::shipped(),
-                &workshop.runs.join("judge"),
-                &out,
-            )?;
         }
         Ok(())
     }

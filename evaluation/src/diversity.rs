@@ -3,9 +3,8 @@
 //! The entropy of few draws lies below that of their distribution, so the renderer's own entropy is measured as the
 //! pictures' is: over as many scenes that the caption describes as there are pictures of it.
 
-use noise::Generator;
 use pipeline::Pipeline;
-use scenes::{Caption, Labels, Scene, Split};
+use scenes::{Caption, Labels, Scene, Split, held_out};
 
 use crate::evaluate::{EvaluationProgress, EvaluationSettings, draw_pictures};
 use crate::examples::asked;
@@ -28,7 +27,10 @@ const GROUPS: usize = 10;
 /// uses, because those kept for evaluation always name the colour.
 pub fn open_captions(count: usize) -> Vec<Caption> {
     (FIRST_SEED..)
-        .map(|seed| Scene::draw_alone(seed, Split::Judge).caption(&mut Generator::new(seed)))
+        .map(|seed| Scene::draw_alone(seed, Split::Judge))
+        // The renderer that the captions are held against draws no held-out pairs.
+        .filter(|scene| !held_out(scene.labels().thing, scene.labels().colour))
+        .map(|scene| scene.own_caption())
         .filter(|caption| caption.mentioned.thing.is_some() && !left_out(caption).is_empty())
         .take(count)
         .collect()

@@ -1,7 +1,6 @@
 //! What the evaluation asks for: fresh scenes of one thing, with captions from the templates that training never saw.
 
 use image::RgbImage;
-use noise::Generator;
 use scenes::{Caption, Pairs, Scene, Split};
 
 use crate::Reading;
@@ -22,7 +21,7 @@ impl Example {
     /// The example of this number, of seen, held-out or all pairs.
     pub fn draw(number: u64, pairs: Pairs) -> Self {
         let scene = Scene::draw_alone(number, Split::Evaluation(pairs));
-        let caption = scene.caption(&mut Generator::new(number));
+        let caption = scene.own_caption();
         Self {
             number,
             scene,

@@ -9,7 +9,7 @@ use noise::Generator;
 use scenes::{Scene, Split};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
-use training::{AdamWSettings, Figures, Leg, RunSettings};
+use training::{AdamW, AdamWSettings, Figures, Leg, Run, RunSettings};
 
 use crate::Error;
 use crate::judge::Judge;
@@ -30,8 +30,8 @@ pub struct JudgeRecipe {
 }
 
 impl JudgeRecipe {
-    /// The recipe of the judge that ships: about half an hour of one CPU core.
-    pub fn shipped() -> Self {
+    /// As much training as the shipped judge had: about half an hour of one CPU core.
+    pub fn small() -> Self {
         let optimizer = AdamWSettings {
             beta1: 0.9,
             beta2: 0.98,
@@ -65,28 +65,52 @@ pub struct Examination {
     pub damaged: Vec<(Question, Tally)>,
 }
 
+impl Examination {
+    /// A row a question, with 95% intervals.
+    pub fn to_markdown(&self) -> String {
+        let cell = |tally: Tally| match tally.share() {
+            None => "not asked".to_owned(),
+            Some(share) => {
+                let (low, high) = tally.interval();
+                let [share, low, high] = [share, low, high].map(|part| 100.0 * part);
+                format!("{share:.2}% ({low:.1} to {high:.1}), n {}", tally.asked)
+            }
+        };
+        let mut table =
+            "| label | undamaged | those with one thing | all kinds of damage, where asked |\n"
+                .to_owned();
+        table.push_str("| --- | --- | --- | --- |\n");
+        for (n, (question, clean)) in self.clean.iter().enumerate() {
+            let (name, alone, damaged) = (question.name(), self.alone[n].1, self.damaged[n].1);
+            let cells = [*clean, alone, damaged].map(cell).join(" | ");
+            table.push_str(&format!("| {name} | {cells} |\n"));
+        }
+        table
+    }
+}
+
 /// Trains a judge and writes its weights, in f16, to `out`; the folder `run` gets checkpoints and a log, and a run that
 /// was cut off goes on from there.
 pub fn train_judge(recipe: &JudgeRecipe, run: &Path, out: &Path) -> Result<(), Error> {
     let kind = Kind::BFloat16;
     let initialiser = Initialiser::new(recipe.run.seed, Device::Cpu, kind);
     let network = Network::new(&Params::root(&initialiser), Question::logits() as i64);
-    let batch = recipe.run.batch;
-    let weights = training::train(
-        "judge",
-        initialiser.into_made(),
-        &recipe.run,
-        run,
-        None,
-        |step| {
-            let lessons = lessons_from(step, batch);
-            Ok(JudgeLeg {
-                network,
-                kind,
-                lessons,
-            })
-        },
-    )?;
+    let optimizer = AdamW::new(initialiser.into_made(), recipe.run.optimizer.clone());
+    let run = Run {
+        name: "judge",
+        settings: &recipe.run,
+        folder: run.to_owned(),
+        stop_at: None,
+        upstream: String::new(),
+    };
+    let weights = training::train(&run, optimizer, |step| {
+        let lessons = lessons_from(step, recipe.run.batch);
+        Ok(JudgeLeg {
+            network,
+            kind,
+            lessons,
+        })
+    })?;
     weights::save_safetensors(out, &weights, Kind::Half)?;
     Ok(())
 }
@@ -152,10 +176,6 @@ struct JudgeLeg {
 }
 
 impl Leg for JudgeLeg {
-    fn name(&self) -> &'static str {
-        "judge"
-    }
-
     fn loss(&mut self, _: &mut Generator) -> Result<(Tensor, Figures), training::Error> {
         let lessons = self
             .lessons

@@ -15,6 +15,8 @@ pub enum Init {
     Zeros,
     /// Every value 1.
     Ones,
+    /// Every value this.
+    Constant(f64),
     /// Normal with mean 0 and this standard deviation.
     Normal(f64),
     /// Uniform between minus and plus this bound.
@@ -68,7 +70,7 @@ impl<'a, S: Display> Div<S> for &Params<'a> {
     }
 }
 
-/// A source that makes new tensors from a seed, in f32, and remembers them for an optimiser.
+/// A source that makes new tensors from a seed and remembers them for an optimiser.
 pub struct Initialiser {
     generator: RefCell<Generator>,
     made: RefCell<Vec<(String, Tensor)>>,
@@ -100,6 +102,7 @@ impl Source for Initialiser {
         let values: Vec<f32> = match init {
             Init::Zeros => vec![0.0; count],
             Init::Ones => vec![1.0; count],
+            Init::Constant(value) => vec![value as f32; count],
             Init::Normal(deviation) => generator
                 .normal(count)
                 .into_iter()

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use noise::Generator;
 use tch::{Device, Kind, Tensor, no_grad};
-use training::{AdamW, AdamWSettings, Recipe, Workshop};
+use training::{AdamW, AdamWSettings, Recipe, Trainer};
 
 fn settings() -> AdamWSettings {
     AdamWSettings {
@@ -81,9 +81,9 @@ fn small_updates_reach_bf16_weights_through_their_f32_masters() {
     assert!((weight.double_value(&[0, 0]) - 0.992).abs() < 2e-3);
 }
 
-fn workshop(folder: &Path, runs: &str, kind: Kind, stop_at: Option<u64>) -> Workshop {
+fn trainer(folder: &Path, runs: &str, kind: Kind, stop_at: Option<u64>) -> Trainer {
     let recipe = Recipe::preset("tiny").unwrap();
-    Workshop {
+    Trainer {
         recipe,
         model: folder.join("model"),
         init: None,
@@ -94,27 +94,27 @@ fn workshop(folder: &Path, runs: &str, kind: Kind, stop_at: Option<u64>) -> Work
     }
 }
 
-type Leg = (&'static str, fn(&Workshop) -> Result<(), training::Error>);
+type Leg = (&'static str, fn(&Trainer) -> Result<(), training::Error>);
 
 #[test]
 fn two_half_runs_equal_one_whole_run_bit_for_bit() {
     tch::set_num_threads(1);
     let legs: [Leg; 4] = [
-        ("clip", Workshop::train_clip),
-        ("prior", Workshop::train_prior),
-        ("decoder", Workshop::train_decoder),
-        ("upsampler", Workshop::train_upsampler),
+        ("clip", Trainer::train_clip),
+        ("prior", Trainer::train_prior),
+        ("decoder", Trainer::train_decoder),
+        ("upsampler", Trainer::train_upsampler),
     ];
     for kind in [Kind::Float, Kind::BFloat16] {
         let folder = tempfile::tempdir().unwrap();
-        workshop(folder.path(), "whole", kind, None)
+        trainer(folder.path(), "whole", kind, None)
             .train_tokenizer()
             .unwrap();
         for (name, train) in legs {
-            train(&workshop(folder.path(), "halves", kind, Some(2))).unwrap();
+            train(&trainer(folder.path(), "halves", kind, Some(2))).unwrap();
             let half = checkpoint(folder.path(), "halves", name);
-            train(&workshop(folder.path(), "halves", kind, None)).unwrap();
-            train(&workshop(folder.path(), "whole", kind, None)).unwrap();
+            train(&trainer(folder.path(), "halves", kind, None)).unwrap();
+            train(&trainer(folder.path(), "whole", kind, None)).unwrap();
             let (halves, whole) = (
                 checkpoint(folder.path(), "halves", name),
                 checkpoint(folder.path(), "whole", name),
@@ -132,7 +132,7 @@ fn two_half_runs_equal_one_whole_run_bit_for_bit() {
 fn a_leg_begins_with_the_weights_of_a_model_folder() {
     tch::set_num_threads(1);
     let folder = tempfile::tempdir().unwrap();
-    let first = workshop(folder.path(), "first", Kind::Float, None);
+    let first = trainer(folder.path(), "first", Kind::Float, None);
     first.train_tokenizer().unwrap();
     first.train_clip().unwrap();
     first.train_prior().unwrap();
@@ -142,7 +142,7 @@ fn a_leg_begins_with_the_weights_of_a_model_folder() {
         "prior/diffusion_pytorch_model.safetensors",
     ];
     let before = files.map(saved);
-    let mut second = workshop(folder.path(), "second", Kind::Float, Some(0));
+    let mut second = trainer(folder.path(), "second", Kind::Float, Some(0));
     second.init = Some(folder.path().join("model"));
     second.train_clip().unwrap();
     second.train_prior().unwrap();
@@ -185,28 +185,35 @@ fn a_checkpoint_of_another_leg_or_a_torn_one_is_refused_by_name() {
         )]
     };
     let mut optimizer = AdamW::new(weight(), settings());
-    training::checkpoint::save(&path, "prior", &optimizer, &Generator::new(1)).unwrap();
-    let refused = training::checkpoint::resume(&path, "clip", &mut optimizer)
-        .unwrap_err()
-        .to_string();
+    let generator = Generator::new(1);
+    training::checkpoint::save(&path, "prior", "encoders", &optimizer, &generator).unwrap();
+    let resume = |leg: &str, upstream: &str, optimizer: &mut AdamW| {
+        training::checkpoint::resume(&path, leg, upstream, optimizer).map_err(|e| e.to_string())
+    };
+    let refused = resume("clip", "encoders", &mut optimizer).unwrap_err();
     assert!(
         refused.contains("checkpoint.safetensors") && refused.contains("`prior`"),
         "{refused}"
+    );
+    let refused = resume("prior", "other encoders", &mut optimizer).unwrap_err();
+    assert!(refused.contains("encoders"), "{refused}");
+    assert!(
+        resume("prior", "encoders", &mut optimizer)
+            .unwrap()
+            .is_some()
     );
     let other = vec![(
         "w".to_owned(),
         Tensor::ones([3, 2], (Kind::Float, Device::Cpu)),
     )];
-    let refused = training::checkpoint::resume(&path, "prior", &mut AdamW::new(other, settings()))
-        .unwrap_err()
-        .to_string();
+    let refused = resume("prior", "encoders", &mut AdamW::new(other, settings())).unwrap_err();
     assert!(
         refused.contains("[2, 2]") && refused.contains("[3, 2]"),
         "{refused}"
     );
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() - 3]).unwrap();
-    assert!(training::checkpoint::resume(&path, "prior", &mut optimizer).is_err());
+    assert!(resume("prior", "encoders", &mut optimizer).is_err());
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! What a leg needs to go on exactly where it stopped, as one safetensors file that is whole or not there.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use noise::Generator;
@@ -17,6 +15,8 @@ use crate::{AdamW, Error};
 pub struct State {
     /// Which model.
     pub leg: String,
+    /// What the leg learned from beside its pictures.
+    pub upstream: String,
     /// Steps taken.
     pub step: u64,
     /// Every random choice of the objective comes from here.
@@ -26,9 +26,16 @@ pub struct State {
 }
 
 /// Writes the state beside its name, flushes it and renames it.
-pub fn save(path: &Path, leg: &str, optimizer: &AdamW, generator: &Generator) -> Result<(), Error> {
+pub fn save(
+    path: &Path,
+    leg: &str,
+    upstream: &str,
+    optimizer: &AdamW,
+    generator: &Generator,
+) -> Result<(), Error> {
     let state = State {
         leg: leg.to_owned(),
+        upstream: upstream.to_owned(),
         step: optimizer.steps_taken(),
         generator: generator.clone(),
         layout: optimizer.layout(),
@@ -55,15 +62,20 @@ pub fn save(path: &Path, leg: &str, optimizer: &AdamW, generator: &Generator) ->
     let metadata = HashMap::from([("state".to_owned(), json)]);
     let file = safetensors::serialize(views, Some(metadata)).expect("names are distinct");
 
-    let partial = path.with_extension("partial");
-    let mut out = File::create(&partial).map_err(Error::file(&partial))?;
-    out.write_all(&file).map_err(Error::file(&partial))?;
-    out.sync_all().map_err(Error::file(&partial))?;
-    std::fs::rename(&partial, path).map_err(Error::file(path))
+    weights::write_atomically(path, |out| {
+        out.write_all(&file)
+            .map_err(weights::Error::io("write", path.display()))
+    })?;
+    Ok(())
 }
 
 /// Restores what [`save`] wrote; `None` where there is no checkpoint yet.
-pub fn resume(path: &Path, leg: &str, optimizer: &mut AdamW) -> Result<Option<Generator>, Error> {
+pub fn resume(
+    path: &Path,
+    leg: &str,
+    upstream: &str,
+    optimizer: &mut AdamW,
+) -> Result<Option<Generator>, Error> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -85,6 +97,11 @@ pub fn resume(path: &Path, leg: &str, optimizer: &mut AdamW) -> Result<Option<Ge
             "it belongs to `{}`, not to `{leg}`",
             state.leg
         )));
+    }
+    if state.upstream != upstream {
+        let why =
+            "the encoders or the tokenizer have changed since: a new --runs folder begins anew";
+        return Err(unfit(why.to_owned()));
     }
     if let Some((theirs, ours)) = state
         .layout

@@ -25,14 +25,12 @@ pub struct Clip {
 }
 
 impl Clip {
-    /// Takes `text.*`, `image.*` and `logit_scale`, the last without its start value.
+    /// Takes `text.*`, `image.*` and `logit_scale`.
     pub fn new(p: &Params, text: &clip::TextConfig, vision: &clip::VisionConfig) -> Self {
-        let mut logit_scale = p.take("logit_scale", &[], Init::Zeros);
-        let _ = tch::no_grad(|| logit_scale.fill_(INITIAL_LOGIT_SCALE));
         Self {
             text: TextEncoder::new(&(p / "text"), text),
             image: VisionEncoder::new(&(p / "image"), vision),
-            logit_scale,
+            logit_scale: p.take("logit_scale", &[], Init::Constant(INITIAL_LOGIT_SCALE)),
         }
     }
 }
@@ -65,10 +63,6 @@ impl ClipLeg {
 }
 
 impl Leg for ClipLeg {
-    fn name(&self) -> &'static str {
-        "clip"
-    }
-
     fn loss(&mut self, _: &mut Generator) -> Result<(Tensor, Figures), Error> {
         let Batch {
             pictures,

@@ -55,7 +55,7 @@ pub fn draw(first: u64, size: u32, count: usize) -> Batch {
     for seed in first..first + count as u64 {
         let scene = Scene::draw(seed, Split::Training);
         bytes.extend(scene.render(size));
-        captions.push(scene.caption(&mut Generator::new(seed)));
+        captions.push(scene.own_caption());
         labels.push(scene.labels());
     }
     let side = i64::from(size);

@@ -65,10 +65,6 @@ impl DecoderLeg {
 }
 
 impl Leg for DecoderLeg {
-    fn name(&self) -> &'static str {
-        "decoder"
-    }
-
     fn loss(&mut self, generator: &mut Generator) -> Result<(Tensor, Figures), Error> {
         let Batch {
             pictures, captions, ..

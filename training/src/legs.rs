@@ -1,21 +1,22 @@
 //! Each model's leg from its recipe to its folder in Karlo's layout.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clip::{TextConfig, VisionConfig};
 use decoder::UNet;
 use layers::{Initialiser, Params};
 use prior::Prior;
-use tch::{Device, Kind, Tensor, no_grad};
+use sha2::{Digest, Sha256};
+use tch::{Device, Kind, Tensor};
 use weights::Folder;
 
+use crate::begin::{Beginning, Components};
 use crate::clip_leg::{Clip, ClipLeg};
 use crate::data::SceneStream;
 use crate::decoder_leg::{Decoder, DecoderLeg};
 use crate::prior_leg::{Encoders, PriorLeg, measure_statistics};
 use crate::upsampler_leg::UpsamplerLeg;
-use crate::{Error, Recipe, tokenizer, train};
+use crate::{AdamW, Error, Recipe, Run, RunSettings, tokenizer, train};
 
 /// The legs see different scenes: each starts this far into the training split. The tokenizer reads the first ones.
 const SCENES_A_LEG: u64 = 1 << 26;
@@ -23,24 +24,16 @@ const SCENES_A_LEG: u64 = 1 << 26;
 /// The first scene that the decoder learns from; batch `n` has the `n`-th batch after it.
 pub const DECODER_SCENES: u64 = 4 * SCENES_A_LEG;
 
-/// Where a leg's parameters lie in a model folder: the prefix of their names here, and the file.
-type Files<'a> = &'a [(&'a str, &'a str)];
-const CLIP_FILES: Files = &[
-    ("text.", "text_encoder/model.safetensors"),
-    ("image.", "image_encoder/model.safetensors"),
-];
-const PRIOR_FILES: Files = &[("", "prior/diffusion_pytorch_model.safetensors")];
-const DECODER_FILES: Files = &[
-    (
-        "text_proj.",
-        "text_proj/diffusion_pytorch_model.safetensors",
-    ),
-    ("decoder.", "decoder/diffusion_pytorch_model.safetensors"),
-];
-const UPSAMPLER_FILES: Files = &[("", "super_res_first/diffusion_pytorch_model.safetensors")];
+const CLIP: Components = &[("text.", "text_encoder"), ("image.", "image_encoder")];
+const PRIOR: Components = &[("", "prior")];
+const DECODER: Components = &[("text_proj.", "text_proj"), ("decoder.", "decoder")];
+const UPSAMPLER: Components = &[("", "super_res_first")];
+
+/// What the prior and the decoder learn from beside pictures.
+const ENCODERS: &[&str] = &["tokenizer", "text_encoder", "image_encoder"];
 
 /// Where and how the legs run.
-pub struct Workshop {
+pub struct Trainer {
     /// What is trained.
     pub recipe: Recipe,
     /// The model folder that the legs write.
@@ -57,7 +50,7 @@ pub struct Workshop {
     pub stop_at: Option<u64>,
 }
 
-impl Workshop {
+impl Trainer {
     /// Learns the byte pairs: `tokenizer/`.
     pub fn train_tokenizer(&self) -> Result<(), Error> {
         tokenizer::train(&self.recipe.tokenizer, &self.model.join("tokenizer"))
@@ -74,25 +67,18 @@ impl Workshop {
         };
         let size = recipe.vision.image_size;
         weights::write_image_processor(&self.model.join("feature_extractor"), size)?;
-        let (model, parameters) = self.make(recipe.run.seed, CLIP_FILES, |p| {
-            Clip::new(p, &text, &recipe.vision)
-        })?;
-        let averaged = train(
-            "clip",
-            parameters,
-            &recipe.run,
-            &self.runs.join("clip"),
-            self.stop_at,
-            |step| {
-                let stream = SceneStream::new(SCENES_A_LEG, size as u32, recipe.run.batch, step);
-                Ok(ClipLeg::new(
-                    model,
-                    tokenizer,
-                    stream,
-                    (self.kind, self.device),
-                ))
-            },
+        let run = self.run("clip", &recipe.run, &["tokenizer"])?;
+        let (model, optimizer) = self.make(
+            &run,
+            CLIP,
+            |p| Clip::new(p, &text, &recipe.vision),
+            |_| true,
         )?;
+        let averaged = train(&run, optimizer, |step| {
+            let stream = SceneStream::new(SCENES_A_LEG, size as u32, recipe.run.batch, step);
+            let place = (self.kind, self.device);
+            Ok(ClipLeg::new(model, tokenizer, stream, place))
+        })?;
         self.save_clip(&averaged, &text, &recipe.vision)
     }
 
@@ -124,13 +110,11 @@ impl Workshop {
         let recipe = &self.recipe.prior;
         let size = self.recipe.clip.vision.image_size as u32;
         let encoders = self.encoders()?;
-        let (mut model, parameters) = self.make(recipe.run.seed, PRIOR_FILES, |p| {
-            Prior::new(p, &recipe.model)
-        })?;
-        let parameters: Vec<_> = parameters
-            .into_iter()
-            .filter(|(name, _)| !name.starts_with("clip_"))
-            .collect();
+        let run = self.run("prior", &recipe.run, ENCODERS)?;
+        // The statistics are measured, not trained.
+        let trained = |name: &str| !name.starts_with("clip_");
+        let (mut model, optimizer) =
+            self.make(&run, PRIOR, |p| Prior::new(p, &recipe.model), trained)?;
         measure_statistics(
             &mut model,
             &encoders,
@@ -142,17 +126,10 @@ impl Workshop {
             ("clip_mean".to_owned(), model.mean.copy()),
             ("clip_std".to_owned(), model.std.copy()),
         ];
-        let mut averaged = train(
-            "prior",
-            parameters,
-            &recipe.run,
-            &self.runs.join("prior"),
-            self.stop_at,
-            |step| {
-                let stream = SceneStream::new(2 * SCENES_A_LEG, size, recipe.run.batch, step);
-                Ok(PriorLeg::new(model, encoders, stream, recipe.drop_caption))
-            },
-        )?;
+        let mut averaged = train(&run, optimizer, |step| {
+            let stream = SceneStream::new(2 * SCENES_A_LEG, size, recipe.run.batch, step);
+            Ok(PriorLeg::new(model, encoders, stream, recipe.drop_caption))
+        })?;
         averaged.extend(statistics);
         weights::save_prior(&self.model.join("prior"), &averaged, &recipe.model)?;
         self.save_index(None)
@@ -163,20 +140,13 @@ impl Workshop {
         let recipe = &self.recipe.decoder;
         let size = self.recipe.clip.vision.image_size as u32;
         let encoders = self.encoders()?;
-        let (model, parameters) = self.make(recipe.run.seed, DECODER_FILES, |p| {
-            Decoder::new(p, &recipe.conditioning, &recipe.unet)
+        let run = self.run("decoder", &recipe.run, ENCODERS)?;
+        let build = |p: &Params| Decoder::new(p, &recipe.conditioning, &recipe.unet);
+        let (model, optimizer) = self.make(&run, DECODER, build, |_| true)?;
+        let averaged = train(&run, optimizer, |step| {
+            let stream = SceneStream::new(DECODER_SCENES, size, recipe.run.batch, step);
+            Ok(DecoderLeg::new(model, encoders, stream, recipe))
         })?;
-        let averaged = train(
-            "decoder",
-            parameters,
-            &recipe.run,
-            &self.runs.join("decoder"),
-            self.stop_at,
-            |step| {
-                let stream = SceneStream::new(DECODER_SCENES, size, recipe.run.batch, step);
-                Ok(DecoderLeg::new(model, encoders, stream, recipe))
-            },
-        )?;
         weights::save_conditioning(
             &self.model.join("text_proj"),
             &under(&averaged, "text_proj."),
@@ -194,32 +164,16 @@ impl Workshop {
     /// Karlo's second, sharpened for the last step, is a refinement of its own.
     pub fn train_upsampler(&self) -> Result<(), Error> {
         let recipe = &self.recipe.upsampler;
-        let (model, parameters) = self.make(recipe.run.seed, UPSAMPLER_FILES, |p| {
-            UNet::new(p, &recipe.unet)
+        let run = self.run("upsampler", &recipe.run, &[])?;
+        let (model, optimizer) =
+            self.make(&run, UPSAMPLER, |p| UNet::new(p, &recipe.unet), |_| true)?;
+        let averaged = train(&run, optimizer, |step| {
+            let side = recipe.unet.sample_size as u32;
+            let stream = SceneStream::new(5 * SCENES_A_LEG, side, recipe.run.batch, step);
+            let base = self.recipe.decoder.unet.sample_size;
+            let place = (self.kind, self.device);
+            Ok(UpsamplerLeg::new(model, stream, base, recipe, place))
         })?;
-        let averaged = train(
-            "upsampler",
-            parameters,
-            &recipe.run,
-            &self.runs.join("upsampler"),
-            self.stop_at,
-            |step| {
-                let stream = SceneStream::new(
-                    5 * SCENES_A_LEG,
-                    recipe.unet.sample_size as u32,
-                    recipe.run.batch,
-                    step,
-                );
-                let base = self.recipe.decoder.unet.sample_size;
-                Ok(UpsamplerLeg::new(
-                    model,
-                    stream,
-                    base,
-                    recipe,
-                    (self.kind, self.device),
-                ))
-            },
-        )?;
         for folder in ["super_res_first", "super_res_last"] {
             weights::save_upsampler(&self.model.join(folder), &averaged, &recipe.unet)?;
         }
@@ -235,20 +189,69 @@ impl Workshop {
         )?)
     }
 
-    /// A model and its parameters: new ones from `seed`, or those of `init`, where `files` says they lie.
+    /// A leg of this trainer's, which learns from the components `upstream` of the model.
+    fn run<'a>(
+        &self,
+        name: &'static str,
+        settings: &'a RunSettings,
+        upstream: &[&str],
+    ) -> Result<Run<'a>, Error> {
+        Ok(Run {
+            name,
+            settings,
+            folder: self.runs.join(name),
+            stop_at: self.stop_at,
+            upstream: self.fingerprint(upstream)?,
+        })
+    }
+
+    /// A model, and the optimiser of those of its parameters that are `trained`: new ones from the leg's seed, or those
+    /// that `init` has in `components`.
     fn make<M>(
         &self,
-        seed: u64,
-        files: Files,
-        build: impl FnOnce(&Params) -> M,
-    ) -> Result<(M, Vec<(String, Tensor)>), Error> {
-        let initialiser = Initialiser::new(seed, self.device, self.kind);
+        run: &Run,
+        components: Components,
+        build: impl Fn(&Params) -> M,
+        trained: impl Fn(&str) -> bool,
+    ) -> Result<(M, AdamW), Error> {
+        let initialiser = Initialiser::new(run.settings.seed, self.device, self.kind);
         let model = build(&Params::root(&initialiser));
-        let made = initialiser.into_made();
+        let select = |tensors: Vec<(String, Tensor)>| -> Vec<(String, Tensor)> {
+            tensors
+                .into_iter()
+                .filter(|(name, _)| trained(name))
+                .collect()
+        };
+        let parameters = select(initialiser.into_made());
+        let mut optimizer = AdamW::new(parameters, run.settings.optimizer.clone());
         if let Some(init) = &self.init {
-            begin_from(init, files, &made)?;
+            let beginning = Beginning::open(init, components)?;
+            build(&Params::root(&beginning));
+            let weights = select(beginning.finish()?)
+                .into_iter()
+                .map(|(_, tensor)| tensor);
+            optimizer.begin_from(&weights.collect::<Vec<_>>());
         }
-        Ok((model, made))
+        Ok((model, optimizer))
+    }
+
+    /// A hash of the files of some components.
+    fn fingerprint(&self, components: &[&str]) -> Result<String, Error> {
+        let mut hash = Sha256::new();
+        for component in components {
+            let folder = self.model.join(component);
+            let entries = std::fs::read_dir(&folder).map_err(Error::file(&folder))?;
+            let mut files: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
+            files.sort();
+            for file in files {
+                hash.update(std::fs::read(&file).map_err(Error::file(&file))?);
+            }
+        }
+        Ok(hash
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect())
     }
 
     fn part(&self, name: &str) -> Result<Folder, Error> {
@@ -265,39 +268,6 @@ impl Workshop {
             device,
         })
     }
-}
-
-/// Copies the weights in a model folder's `files` into the parameters that `made` shares with a model.
-fn begin_from(init: &Path, files: Files, made: &[(String, Tensor)]) -> Result<(), Error> {
-    let mut found: HashMap<String, Tensor> = HashMap::new();
-    for (prefix, file) in files {
-        let tensors = weights::load_safetensors(init.join(file))?;
-        found.extend(
-            tensors
-                .into_iter()
-                .map(|(name, t)| (format!("{prefix}{name}"), t)),
-        );
-    }
-    if let Some(scale) = weights::read_logit_scale(&Folder::open(init)?)? {
-        found.insert("logit_scale".to_owned(), Tensor::from(scale));
-    }
-    for (name, parameter) in made {
-        let unfit = |why: String| Error::Checkpoint {
-            path: init.to_owned(),
-            why,
-        };
-        let tensor = found
-            .get(name)
-            .ok_or_else(|| unfit(format!("it has no tensor `{name}`")))?;
-        if tensor.size() != parameter.size() {
-            let (theirs, ours) = (tensor.size(), parameter.size());
-            return Err(unfit(format!(
-                "`{name}` is {theirs:?} where the recipe has {ours:?}"
-            )));
-        }
-        no_grad(|| parameter.shallow_clone().copy_(tensor));
-    }
-    Ok(())
 }
 
 /// The tensors whose names begin with `prefix`, without it.

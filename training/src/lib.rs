@@ -3,6 +3,7 @@
 //! Read in this order: [`recipe`] (what is trained, as data), [`run`] (the loop that every leg shares), [`optimizer`] and
 //! [`checkpoint`] (its state), [`data`] (the stream of pictures), then the four objectives.
 
+mod begin;
 pub mod checkpoint;
 pub mod clip_leg;
 pub mod data;
@@ -19,7 +20,7 @@ pub mod upsampler_leg;
 
 pub use checkpoint::State;
 pub use error::Error;
-pub use legs::Workshop;
+pub use legs::Trainer;
 pub use optimizer::{AdamW, AdamWSettings};
 pub use recipe::Recipe;
-pub use run::{Figures, Leg, RunSettings, train};
+pub use run::{Figures, Leg, Run, RunSettings, train};

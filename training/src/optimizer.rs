@@ -69,6 +69,18 @@ impl AdamW {
         }
     }
 
+    /// Begins with `weights` instead of the parameters' own values, in the order of the parameters.
+    pub fn begin_from(&mut self, weights: &[Tensor]) {
+        self.master = flat(weights).to_device(self.master.device());
+        self.average = self.master.copy();
+        no_grad(|| self.write_working());
+    }
+
+    /// The parameters' names, in their order.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// How many steps were taken.
     pub fn steps_taken(&self) -> u64 {
         self.step

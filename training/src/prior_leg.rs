@@ -111,10 +111,6 @@ impl PriorLeg {
 }
 
 impl Leg for PriorLeg {
-    fn name(&self) -> &'static str {
-        "prior"
-    }
-
     fn loss(&mut self, generator: &mut Generator) -> Result<(Tensor, Figures), Error> {
         let Batch {
             pictures, captions, ..

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use clip::{TextConfig, VisionConfig};
 use decoder::{ConditioningConfig, UNetConfig};
 use prior::PriorConfig;
+use weights::configs::{self, ConfigError};
 
 use crate::{Error, RunSettings};
 
@@ -137,6 +138,8 @@ impl Recipe {
     }
 
     fn check(&self) -> Result<(), Error> {
+        self.check_shapes()
+            .map_err(|(part, problem)| Error::Recipe(format!("{part}: {problem}")))?;
         let (text, vision, prior) = (&self.clip.text, &self.clip.vision, &self.prior.model);
         let (conditioning, base, full) = (
             &self.decoder.conditioning,
@@ -182,7 +185,12 @@ impl Recipe {
             (
                 "the conditioning's time width and the decoder's",
                 conditioning.time_width,
-                4 * base.block_out_channels[0],
+                base.time_width(),
+            ),
+            (
+                "the conditioning's context width and the decoder's",
+                conditioning.context_width,
+                base.attention.as_ref().map_or(0, |a| a.context_width),
             ),
             (
                 "the decoder's input and output channels",
@@ -223,6 +231,59 @@ impl Recipe {
                 return Err(Error::Recipe(format!("{what}: {whole} and {part}")));
             }
         }
+        let legs = [
+            ("clip", &self.clip.run),
+            ("prior", &self.prior.run),
+            ("decoder", &self.decoder.run),
+            ("upsampler", &self.upsampler.run),
+        ];
+        for (leg, run) in legs {
+            at_least_one(&format!("{leg}.run.batch"), run.batch)?;
+            let every = run.checkpoint_every as usize;
+            at_least_one(&format!("{leg}.run.checkpoint_every"), every)?;
+        }
+        at_least_one("prior.statistics_scenes", self.prior.statistics_scenes)?;
+        at_least_one("tokenizer.captions", self.tokenizer.captions)?;
+        if full.attention.is_some() {
+            return Err(Error::Recipe(
+                "upsampler.unet has attention, which Karlo's upsamplers do without".to_owned(),
+            ));
+        }
+        let crop = self.upsampler.crop;
+        if !(1..=full.sample_size).contains(&crop) {
+            let side = full.sample_size;
+            return Err(Error::Recipe(format!(
+                "upsampler.crop is {crop}, which must lie between 1 and the full picture's {side}"
+            )));
+        }
         Ok(())
+    }
+
+    /// Every model must be one that its folder's configuration can describe; the part that is not, and why.
+    fn check_shapes(&self) -> Result<(), (&'static str, ConfigError)> {
+        // The vocabulary follows from the tokenizer.
+        let text = TextConfig {
+            vocab_size: 2,
+            eos_token_id: 1,
+            ..self.clip.text.clone()
+        };
+        let named = |part: &'static str| move |problem: ConfigError| (part, problem);
+        configs::check_text(&text).map_err(named("clip.text"))?;
+        configs::check_vision(&self.clip.vision).map_err(named("clip.vision"))?;
+        configs::check_prior(&self.prior.model).map_err(named("prior.model"))?;
+        configs::check_conditioning(&self.decoder.conditioning)
+            .map_err(named("decoder.conditioning"))?;
+        configs::check_unet(&self.decoder.unet).map_err(named("decoder.unet"))?;
+        configs::check_unet(&self.upsampler.unet).map_err(named("upsampler.unet"))
+    }
+}
+
+fn at_least_one(what: &str, count: usize) -> Result<(), Error> {
+    if count > 0 {
+        Ok(())
+    } else {
+        Err(Error::Recipe(format!(
+            "{what} is 0, and must be at least 1"
+        )))
     }
 }

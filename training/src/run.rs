@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -48,31 +48,43 @@ pub type Figures = Vec<(&'static str, f64)>;
 
 /// One model's objective.
 pub trait Leg {
-    /// Its name in logs and checkpoints.
-    fn name(&self) -> &'static str;
-
     /// The loss (a scalar in f32) of the next batch, and figures to log beside it. Everything random comes from
     /// `generator`.
     fn loss(&mut self, generator: &mut Generator) -> Result<(Tensor, Figures), Error>;
 }
 
-/// Trains until `settings.steps`, or until `stop_at` (for runs in parts), and returns the averaged weights.
+/// A leg's way, or a part of it.
+pub struct Run<'a> {
+    /// The leg's name, in logs and checkpoints.
+    pub name: &'static str,
+    /// How long and how fast.
+    pub settings: &'a RunSettings,
+    /// The folder that gets `checkpoint.safetensors` and `log.jsonl`.
+    pub folder: PathBuf,
+    /// The step to stop at, to go on another time.
+    pub stop_at: Option<u64>,
+    /// Names what the leg learns from beside its pictures: a checkpoint is no use after it has changed.
+    pub upstream: String,
+}
+
+/// Trains until `settings.steps`, or until `stop_at`, and returns the averaged weights.
 ///
-/// `open` makes the leg at the step it is to go on from, over parameters that the optimiser already holds. The folder
-/// `run` gets `checkpoint.safetensors` and `log.jsonl`.
+/// `open` makes the leg at the step it is to go on from, over parameters that the optimiser already holds.
 pub fn train<L: Leg>(
-    name: &str,
-    parameters: Vec<(String, Tensor)>,
-    settings: &RunSettings,
-    run: &Path,
-    stop_at: Option<u64>,
+    run: &Run,
+    mut optimizer: AdamW,
     open: impl FnOnce(u64) -> Result<L, Error>,
 ) -> Result<Vec<(String, Tensor)>, Error> {
-    std::fs::create_dir_all(run).map_err(Error::file(run))?;
-    let path = run.join("checkpoint.safetensors");
-    let mut optimizer = AdamW::new(parameters, settings.optimizer.clone());
-    let mut generator = checkpoint::resume(&path, name, &mut optimizer)?
+    let Run { name, settings, .. } = *run;
+    std::fs::create_dir_all(&run.folder).map_err(Error::file(&run.folder))?;
+    let path = run.folder.join("checkpoint.safetensors");
+    let mut generator = checkpoint::resume(&path, name, &run.upstream, &mut optimizer)?
         .unwrap_or_else(|| Generator::new(settings.seed));
+    let end = settings.steps.min(run.stop_at.unwrap_or(u64::MAX));
+    if optimizer.steps_taken() >= end && end > 0 {
+        let (step, path) = (optimizer.steps_taken(), path.display());
+        tracing::warn!("{name}: {path} is at step {step} of {end} already, nothing is trained");
+    }
     tracing::info!(
         leg = name,
         parameters = optimizer.parameter_count(),
@@ -80,14 +92,13 @@ pub fn train<L: Leg>(
         "training"
     );
     let mut leg = open(optimizer.steps_taken())?;
-    let log_path = run.join("log.jsonl");
+    let log_path = run.folder.join("log.jsonl");
     let mut log = OpenOptions::new()
         .create(true)
         .append(true)
         .open(&log_path)
         .map_err(Error::file(&log_path))?;
 
-    let end = settings.steps.min(stop_at.unwrap_or(u64::MAX));
     let bar = progress_bar(name, settings.steps, optimizer.steps_taken());
     let (started, first) = (Instant::now(), optimizer.steps_taken());
     while optimizer.steps_taken() < end {
@@ -121,7 +132,7 @@ pub fn train<L: Leg>(
             writeln!(log, "{line}").map_err(Error::file(&log_path))?;
         }
         if (step + 1).is_multiple_of(settings.checkpoint_every) || step + 1 == end {
-            checkpoint::save(&path, name, &optimizer, &generator)?;
+            checkpoint::save(&path, name, &run.upstream, &optimizer, &generator)?;
         }
     }
     bar.finish();

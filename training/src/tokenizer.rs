@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use noise::Generator;
 use scenes::{Scene, Split};
 
 use crate::Error;
@@ -10,11 +9,8 @@ use crate::recipe::TokenizerRecipe;
 
 /// Learns the byte pairs and writes CLIP's files into `out`.
 pub fn train(recipe: &TokenizerRecipe, out: &Path) -> Result<(), Error> {
-    let captions = (0..recipe.captions as u64).map(|seed| {
-        Scene::draw(seed, Split::Training)
-            .caption(&mut Generator::new(seed))
-            .text
-    });
+    let captions = (0..recipe.captions as u64)
+        .map(|seed| Scene::draw(seed, Split::Training).own_caption().text);
     let bpe = clip::bpe_training::train(captions, recipe.merges, recipe.context_length as usize);
     std::fs::create_dir_all(out).map_err(Error::file(out))?;
     bpe.write(out).map_err(Error::file(out))

@@ -1,6 +1,6 @@
 //! The upsampler: from the base picture to the full one, on random crops (2204.06125, section 2.1).
 
-use decoder::UNet;
+use decoder::{UNet, enlarge};
 use noise::Generator;
 use tch::{Device, Kind, Tensor};
 
@@ -44,10 +44,6 @@ impl UpsamplerLeg {
 }
 
 impl Leg for UpsamplerLeg {
-    fn name(&self) -> &'static str {
-        "upsampler"
-    }
-
     fn loss(&mut self, generator: &mut Generator) -> Result<(Tensor, Figures), Error> {
         let pictures = self.stream.next_batch().pictures.to_device(self.device);
         let full = self.recipe.unet.sample_size;
@@ -76,11 +72,6 @@ impl Leg for UpsamplerLeg {
             .loss(&predicted, &noised, self.recipe.weight_limit);
         Ok((loss, vec![("noise_error", error.double_value(&[]))]))
     }
-}
-
-/// The base picture at the full size, as the pipeline enlarges it.
-pub fn enlarge(base: &Tensor, size: i64) -> Tensor {
-    base.internal_upsample_bicubic2d_aa([size, size], false, None, None)
 }
 
 /// A little blur and noise, so that a decoder's picture, which is never quite a true one, is familiar.

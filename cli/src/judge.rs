@@ -1,0 +1,48 @@
+//! `unclip judge`: how often the judge of `unclip evaluate` is right, and the training of another one.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use evaluation::{Judge, JudgeRecipe, examine, train_judge};
+
+use crate::numbers;
+
+/// Test scenes that no decision about the shipped judge was taken on begin here.
+const FIRST_SCENE: u64 = 200_000;
+
+/// What `unclip judge` is told.
+#[derive(Args)]
+pub struct JudgeCommand {
+    /// Train a judge into this file, half an hour of one core, and test it instead of the shipped one
+    #[arg(long, value_name = "FILE")]
+    train: Option<PathBuf>,
+    /// The folder of the training's checkpoint and log
+    #[arg(long, value_name = "DIR", default_value = "runs/judge")]
+    runs: PathBuf,
+    /// Scenes to test it on, undamaged, and as many damaged ones
+    #[arg(long, value_name = "N", default_value = "2000", value_parser = numbers::count, allow_negative_numbers = true)]
+    count: u64,
+}
+
+impl JudgeCommand {
+    /// Trains where it was asked for, tests, and prints the table on standard output.
+    pub fn run(&self) -> Result<()> {
+        let judge = match &self.train {
+            None => Judge::shipped()?,
+            Some(out) => {
+                ensure!(
+                    !out.exists(),
+                    "--train {}: this file exists already",
+                    out.display()
+                );
+                train_judge(&JudgeRecipe::small(), &self.runs, out)?;
+                Judge::open(out)?
+            }
+        };
+        let examination = examine(&judge, FIRST_SCENE, self.count);
+        writeln!(std::io::stdout(), "{}", examination.to_markdown())?;
+        Ok(())
+    }
+}
