@@ -47,8 +47,7 @@ fn files_under(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Rust for a table of `(path, bytes)`. Files that are equal (the two upsamplers may be) are put into the binary once,
-/// and each starts at an address that its tensors can be used at in place.
+/// Rust for a table of `(path, bytes)`. Files that are equal (the two upsamplers may be) are put into the binary once.
 fn table(root: &Path, files: &[PathBuf]) -> io::Result<String> {
     let mut first_with: HashMap<Vec<u8>, usize> = HashMap::new();
     let mut statics = String::new();
@@ -57,14 +56,14 @@ fn table(root: &Path, files: &[PathBuf]) -> io::Result<String> {
         let number = *first_with.entry(fs::read(path)?).or_insert_with(|| {
             writeln!(
                 statics,
-                "static FILE_{number}: &Aligned<[u8]> = &Aligned(*include_bytes!({path:?}));"
+                "static FILE_{number}: &[u8] = include_bytes!({path:?});"
             )
             .expect("a string takes everything");
             number
         });
         let name = path.strip_prefix(root).expect("found under the root");
         let name = name.to_str().expect("the model's files have plain names");
-        writeln!(entries, "    ({name:?}, &FILE_{number}.0),").expect("a string takes everything");
+        writeln!(entries, "    ({name:?}, FILE_{number}),").expect("a string takes everything");
     }
     Ok(format!(
         "{statics}\npub(crate) static FILES: &[(&str, &[u8])] = &[\n{entries}];\n"

@@ -45,7 +45,7 @@ impl DeviceChoice {
             }),
             Self::Cuda(number) => {
                 let count = gpus();
-                if count == 0 && !has_cuda_library() {
+                if count == 0 && !load_cuda() {
                     bail!(
                         "--device cuda:{number}: this build's libtorch computes on the CPU only (set LIBTORCH to one with CUDA and build again)"
                     );
@@ -90,7 +90,7 @@ fn has_driver() -> bool {
 }
 
 fn gpus() -> i64 {
-    has_cuda_library();
+    load_cuda();
     if Cuda::is_available() {
         Cuda::device_count()
     } else {
@@ -100,7 +100,7 @@ fn gpus() -> i64 {
 
 /// Loads libtorch's CUDA half, which linkers leave out because no symbol of it is named; it makes itself known to the
 /// other half, and must do so before libtorch is first asked about GPUs.
-fn has_cuda_library() -> bool {
+fn load_cuda() -> bool {
     const NAME: &CStr = c"libtorch_cuda.so";
     // RTLD_NOW | RTLD_GLOBAL, the same on every Linux.
     const FLAGS: c_int = 0x2 | 0x100;

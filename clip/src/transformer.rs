@@ -1,7 +1,6 @@
 //! The pre-norm transformer that both encoders stack.
 
 use layers::{Activation, Init, LayerNorm, Linear, Params, attend};
-use serde::{Serialize, Serializer};
 use tch::Tensor;
 
 /// What a stack of layers is made of.
@@ -100,17 +99,4 @@ impl Layer {
             .forward(&self.fc1.forward(&self.layer_norm2.forward(&x)));
         &x + self.fc2.forward(&hidden)
     }
-}
-
-/// Writes an activation under the name that [`Activation`] reads.
-pub(crate) fn activation_name<S: Serializer>(
-    activation: &Activation,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match activation {
-        Activation::Gelu => "gelu",
-        Activation::QuickGelu => "quick_gelu",
-        Activation::Silu => "silu",
-    }
-    .serialize(serializer)
 }

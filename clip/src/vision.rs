@@ -4,7 +4,7 @@ use layers::{Activation, Conv2d, Init, LayerNorm, Linear, Params};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::transformer::{Stack, Transformer, activation_name};
+use crate::transformer::{Stack, Transformer};
 
 /// The image encoder's shape.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,7 +25,6 @@ pub struct VisionConfig {
     /// E, the width of the embedding.
     pub embedding: i64,
     /// The activation of the feed-forward maps.
-    #[serde(serialize_with = "activation_name")]
     pub activation: Activation,
     /// What a layer norm adds to the variance.
     pub layer_norm_eps: f64,

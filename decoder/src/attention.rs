@@ -10,7 +10,7 @@ pub struct Context<'a> {
     /// The conditions' tokens, `[B, S, X]`.
     pub tokens: &'a Tensor,
     /// Added to the scores, `[B, 1, 1, S + H W]`.
-    pub hidden: Tensor,
+    pub bias: Tensor,
 }
 
 /// Queries are the picture's pixels, keys and values the conditions' tokens followed by the pixels
@@ -71,7 +71,7 @@ impl Attention {
             &k,
             &v,
             self.head_width,
-            Some(&context.hidden),
+            Some(&context.bias),
         );
         x + self.out.forward(&attended).transpose(1, 2).view_as(x) // [B, C, H, W]
     }

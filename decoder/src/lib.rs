@@ -11,3 +11,10 @@ pub mod resnet;
 
 pub use conditioning::{Conditioning, ConditioningConfig, Conditions};
 pub use unet::{AttentionConfig, UNet, UNetConfig};
+
+use tch::Tensor;
+
+/// Small pictures at the size of an upsampler's, `[B, C, h, w] -> [B, C, size, size]`: bicubic, as published.
+pub fn enlarge(small: &Tensor, size: i64) -> Tensor {
+    small.internal_upsample_bicubic2d_aa([size, size], false, None, None)
+}

@@ -9,7 +9,7 @@ use crate::conditioning::Conditions;
 use crate::resnet::{Resample, ResnetBlock};
 
 /// What a score gains where a token of the context is padding; a finite number, as published.
-const HIDDEN: f64 = -10000.0;
+const MASKED: f64 = -10000.0;
 
 /// The shape of a U-Net.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -211,7 +211,7 @@ impl UNet {
         let Some((conditions, mask)) = conditions else {
             return levels.map(|_| None).collect();
         };
-        let hidden = (mask.logical_not().to_kind(x.kind()) * HIDDEN)
+        let bias = (mask.logical_not().to_kind(x.kind()) * MASKED)
             .unsqueeze(1)
             .unsqueeze(1); // [B, 1, 1, S]
         levels
@@ -219,7 +219,7 @@ impl UNet {
                 let pixels = (height >> level) * (width >> level);
                 Some(Context {
                     tokens: &conditions.context,
-                    hidden: hidden.constant_pad_nd([0, pixels]),
+                    bias: bias.constant_pad_nd([0, pixels]),
                 })
             })
             .collect()

@@ -58,11 +58,15 @@ impl DdimSampler {
 
     /// The x_0 that the answer means, clipped, and the eps that goes with it.
     fn clean_and_eps(&self, output: &Output, alpha_bar: f64, x_t: &Tensor) -> (Tensor, Tensor) {
-        let (clean_share, noise_share) = (alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt());
-        let eps_of = |clean: &Tensor| (x_t - clean_share * clean) / noise_share;
+        let (sqrt_alpha_bar, sqrt_one_minus_alpha_bar) =
+            (alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt());
+        let eps_of = |clean: &Tensor| (x_t - sqrt_alpha_bar * clean) / sqrt_one_minus_alpha_bar;
         let prediction = output.prediction.shallow_clone();
         let (clean, eps) = match self.prediction {
-            Prediction::Epsilon => ((x_t - noise_share * &prediction) / clean_share, prediction),
+            Prediction::Epsilon => (
+                (x_t - sqrt_one_minus_alpha_bar * &prediction) / sqrt_alpha_bar,
+                prediction,
+            ),
             Prediction::Sample => {
                 let eps = eps_of(&prediction);
                 (prediction, eps)

@@ -7,8 +7,8 @@ use tch::{Device, Kind, Tensor};
 /// timestep.
 #[derive(Debug)]
 pub struct Process {
-    clean_share: Tensor,
-    noise_share: Tensor,
+    sqrt_alpha_bar: Tensor,
+    sqrt_one_minus_alpha_bar: Tensor,
     mean_of_clean: Tensor,
     mean_of_x_t: Tensor,
     log_posterior_variance: Tensor,
@@ -39,8 +39,8 @@ impl Process {
                 .to_device(device) // [timesteps]
         };
         Self {
-            clean_share: table(&|t| alpha_bar(t).sqrt()),
-            noise_share: table(&|t| (1.0 - alpha_bar(t)).sqrt()),
+            sqrt_alpha_bar: table(&|t| alpha_bar(t).sqrt()),
+            sqrt_one_minus_alpha_bar: table(&|t| (1.0 - alpha_bar(t)).sqrt()),
             mean_of_clean: table(&|t| alpha_bar_before(t).sqrt() * beta(t) / (1.0 - alpha_bar(t))),
             mean_of_x_t: table(&|t| {
                 (1.0 - beta(t)).sqrt() * (1.0 - alpha_bar_before(t)) / (1.0 - alpha_bar(t))
@@ -55,14 +55,14 @@ impl Process {
     /// x_t of the clean `x_0` [B, ...] with `noise` of the same shape, each row at its own
     /// timestep; `timesteps` [B] i64 (2006.11239, equation 4).
     pub fn q_sample(&self, x_0: &Tensor, timesteps: &Tensor, noise: &Tensor) -> Tensor {
-        rows(&self.clean_share, timesteps, x_0) * x_0
-            + rows(&self.noise_share, timesteps, x_0) * noise
+        rows(&self.sqrt_alpha_bar, timesteps, x_0) * x_0
+            + rows(&self.sqrt_one_minus_alpha_bar, timesteps, x_0) * noise
     }
 
     /// The x_0 [B, ...] that a predicted noise means: [`Process::q_sample`] solved for it.
     pub fn clean(&self, x_t: &Tensor, timesteps: &Tensor, eps: &Tensor) -> Tensor {
-        (x_t - rows(&self.noise_share, timesteps, x_t) * eps)
-            / rows(&self.clean_share, timesteps, x_t)
+        (x_t - rows(&self.sqrt_one_minus_alpha_bar, timesteps, x_t) * eps)
+            / rows(&self.sqrt_alpha_bar, timesteps, x_t)
     }
 
     /// q(x_{t-1} | x_t, x_0) (2006.11239, equations 6 and 7).

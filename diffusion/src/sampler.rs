@@ -71,7 +71,9 @@ impl UnclipSampler {
     ) -> Tensor {
         let c = self.coefficients(step);
         let clean = match self.config.prediction {
-            Prediction::Epsilon => (x_t - c.noise_share * &output.prediction) / c.clean_share,
+            Prediction::Epsilon => {
+                (x_t - c.sqrt_one_minus_alpha_bar * &output.prediction) / c.sqrt_alpha_bar
+            }
             Prediction::Sample => output.prediction.shallow_clone(),
         };
         let clean = match self.config.clip_range {
@@ -110,8 +112,8 @@ impl UnclipSampler {
         let beta_bar_previous = 1.0 - alpha_bar_previous;
         let posterior_variance = beta_bar_previous / beta_bar * beta;
         Coefficients {
-            noise_share: beta_bar.sqrt().into(),
-            clean_share: alpha_bar.sqrt().into(),
+            sqrt_one_minus_alpha_bar: beta_bar.sqrt().into(),
+            sqrt_alpha_bar: alpha_bar.sqrt().into(),
             mean_of_clean: (alpha_bar_previous.sqrt() * beta / beta_bar).into(),
             mean_of_x_t: (alpha.sqrt() * beta_bar_previous / beta_bar).into(),
             posterior_deviation: (0.5 * posterior_variance.max(1e-20).ln()).exp().into(),
@@ -123,8 +125,8 @@ impl UnclipSampler {
 
 /// One step's numbers: computed in f32, held as f64 because tch takes those.
 struct Coefficients {
-    noise_share: f64,
-    clean_share: f64,
+    sqrt_one_minus_alpha_bar: f64,
+    sqrt_alpha_bar: f64,
     mean_of_clean: f64,
     mean_of_x_t: f64,
     posterior_deviation: f64,

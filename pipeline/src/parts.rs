@@ -116,9 +116,14 @@ impl Parts {
                 true => Some((self.image_processor()?, self.image_encoder()?)),
                 false => None,
             },
-            prior: with_prior.then(|| self.prior()).transpose()?,
+            prior: match with_prior {
+                true => Some((self.sampler(Stage::Prior)?, self.prior()?)),
+                false => None,
+            },
             conditioning: self.conditioning()?,
+            decoder_sampler: self.sampler(Stage::Decoder)?,
             decoder: self.decoder()?,
+            upsampler_sampler: self.sampler(Stage::Upsampler)?,
             upsampler_first: self.upsampler_first()?,
             upsampler_last: self.upsampler_last()?,
         }

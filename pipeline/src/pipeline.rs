@@ -1,5 +1,6 @@
 //! The chain from a caption to a picture, and each of its stages alone.
 
+use decoder::enlarge;
 use diffusion::sampler::ddpm;
 use diffusion::{Output, Step, Variance, guided};
 use image::RgbImage;
@@ -242,10 +243,10 @@ impl Pipeline {
     ) -> Result<Tensor, Error> {
         let (first, last) = (self.parts.upsampler_first()?, self.parts.upsampler_last()?);
         let size = first.config().sample_size;
-        let blurred = small.internal_upsample_bicubic2d_aa([size, size], false, None, None); // [B, C, H, W]
+        let enlarged = enlarge(small, size); // [B, C, H, W]
         let denoise = |x: &Tensor, step: Step| {
             let network = if step.is_last() { last } else { first };
-            let (x, t) = self.network_input(&Tensor::cat(&[x, &blurred], 1), step); // [B, 2C, H, W]
+            let (x, t) = self.network_input(&Tensor::cat(&[x, &enlarged], 1), step); // [B, 2C, H, W]
             Output::plain(network.forward(&x, &t, None).to_kind(Kind::Float))
         };
         let shape = [first.config().in_channels / 2, size, size];

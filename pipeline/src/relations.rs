@@ -2,6 +2,7 @@
 
 use clip::{ImageProcessor, TextEncoder, Tokenizer, VisionEncoder};
 use decoder::{Conditioning, UNet};
+use diffusion::{UnclipSampler, Variance};
 use prior::Prior;
 
 use crate::Error;
@@ -11,9 +12,11 @@ pub(crate) struct Relations<'a> {
     pub(crate) tokenizer: &'a Tokenizer,
     pub(crate) text_encoder: &'a TextEncoder,
     pub(crate) image_encoder: Option<(&'a ImageProcessor, &'a VisionEncoder)>,
-    pub(crate) prior: Option<&'a Prior>,
+    pub(crate) prior: Option<(&'a UnclipSampler, &'a Prior)>,
     pub(crate) conditioning: &'a Conditioning,
+    pub(crate) decoder_sampler: &'a UnclipSampler,
     pub(crate) decoder: &'a UNet,
+    pub(crate) upsampler_sampler: &'a UnclipSampler,
     pub(crate) upsampler_first: &'a UNet,
     pub(crate) upsampler_last: &'a UNet,
 }
@@ -61,7 +64,8 @@ impl Relations<'_> {
         let attended = decoder.attention.as_ref().map_or(0, |a| a.context_width);
 
         let mut equal = Vec::new();
-        if let Some(prior) = self.prior.map(Prior::config) {
+        if let Some((_, prior)) = self.prior {
+            let prior = prior.config();
             equal.extend([
                 ("tokenizer", "prior", LENGTH, length, prior.context_length),
                 (
@@ -105,6 +109,7 @@ impl Relations<'_> {
             let widths = (encoder.embedding, conditioning.embedding);
             equal.push(("image_encoder", "text_proj", EMBEDDING, widths.0, widths.1));
         }
+        equal.extend(self.outputs());
         let time = "the width of the time embedding";
         let context = "the width of the context";
         let pictures = "the number of channels of two pictures";
@@ -161,8 +166,49 @@ impl Relations<'_> {
         ]);
         equal
     }
+
+    /// As many outputs as each scheduler reads: a learned variance comes beside the prediction.
+    fn outputs(&self) -> Vec<Relation> {
+        let wanted = |sampler: &UnclipSampler, values: i64| match sampler.config().variance {
+            Variance::LearnedRange => 2 * values,
+            Variance::FixedSmallLog => values,
+        };
+        let (decoder, upsampler) = (self.decoder.config(), self.upsampler_first.config());
+        let channels = wanted(self.decoder_sampler, decoder.in_channels);
+        let mut outputs = vec![
+            (
+                "decoder_scheduler",
+                "decoder",
+                OUTPUTS,
+                channels,
+                decoder.out_channels,
+            ),
+            (
+                "a picture",
+                "decoder",
+                "the number of channels",
+                3,
+                decoder.in_channels,
+            ),
+        ];
+        let channels = wanted(self.upsampler_sampler, upsampler.in_channels / 2);
+        for (part, network) in [
+            ("super_res_first", self.upsampler_first),
+            ("super_res_last", self.upsampler_last),
+        ] {
+            let given = network.config().out_channels;
+            outputs.push(("super_res_scheduler", part, OUTPUTS, channels, given));
+        }
+        if let Some((sampler, prior)) = self.prior {
+            let prior = prior.config();
+            let width = wanted(sampler, prior.embedding);
+            outputs.push(("prior_scheduler", "prior", OUTPUTS, width, prior.embedding));
+        }
+        outputs
+    }
 }
 
+const OUTPUTS: &str = "the number of outputs";
 const TOKENS: &str = "the number of tokens";
 const LENGTH: &str = "the length of a caption";
 const EMBEDDING: &str = "the width of an embedding";

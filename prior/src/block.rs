@@ -47,8 +47,8 @@ impl Block {
         }
     }
 
-    /// The last `rows` tokens' outputs, `[B, T, D] -> [B, rows, D]`; `hidden [B, 1, T, T]` is added to the scores.
-    pub fn forward(&self, x: &Tensor, rows: i64, hidden: &Tensor) -> Tensor {
+    /// The last `rows` tokens' outputs, `[B, T, D] -> [B, rows, D]`; `bias [B, 1, T, T]` is added to the scores.
+    pub fn forward(&self, x: &Tensor, rows: i64, bias: &Tensor) -> Tensor {
         let first = x.size()[1] - rows;
         let normed = self.norm_attention.forward(x);
         let attended = attend(
@@ -56,7 +56,7 @@ impl Block {
             &self.k.forward(&normed),
             &self.v.forward(&normed),
             self.head_width,
-            Some(&hidden.narrow(2, first, rows)),
+            Some(&bias.narrow(2, first, rows)),
         );
         let x = x.narrow(1, first, rows) + self.attention_out.forward(&attended); // [B, rows, D]
         let inner = self

@@ -11,7 +11,7 @@ const EXTRA_TOKENS: i64 = 4;
 
 /// What a score gains where the query must not see the key. A finite number, as published: a caption of padding alone
 /// must give the same as there.
-const HIDDEN: f64 = -10000.0;
+const MASKED: f64 = -10000.0;
 
 /// The shape of a prior.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,7 +120,7 @@ impl Prior {
             self.query.expand([batch, 1, self.config.width()], false),
         ];
         let mut x = Tensor::cat(&tokens, 1) + &self.position; // [B, T + 4, D]
-        let hidden = hidden_scores(mask, kind);
+        let bias = attention_bias(mask, kind);
         for (n, block) in self.blocks.iter().enumerate() {
             // Only the last token is read, so the last block computes no other.
             let rows = if n + 1 == self.blocks.len() {
@@ -128,7 +128,7 @@ impl Prior {
             } else {
                 x.size()[1]
             };
-            x = block.forward(&x, rows, &hidden);
+            x = block.forward(&x, rows, &bias);
         }
         self.out.forward(&self.norm.forward(&x.select(1, -1))) // [B, E]
     }
@@ -146,7 +146,7 @@ impl Prior {
 
 /// What to add to the scores so that no token sees a later one or the caption's padding: `[B, T] -> [B, 1, S, S]` with
 /// `S = T + 4`.
-fn hidden_scores(mask: &Tensor, kind: Kind) -> Tensor {
+fn attention_bias(mask: &Tensor, kind: Kind) -> Tensor {
     let (batch, caption) = mask.size2().expect("a caption's mask is [B, T]");
     let tokens = caption + EXTRA_TOKENS;
     let later = Tensor::ones([tokens, tokens], (kind, mask.device())).triu(1); // [S, S]
@@ -154,5 +154,5 @@ fn hidden_scores(mask: &Tensor, kind: Kind) -> Tensor {
         .logical_not()
         .to_kind(kind)
         .constant_pad_nd([0, EXTRA_TOKENS]); // [B, S]
-    (later + padding.view([batch, 1, 1, tokens])) * HIDDEN
+    (later + padding.view([batch, 1, 1, tokens])) * MASKED
 }

@@ -5,11 +5,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
-use noise::Generator;
 use serde::Serialize;
 
 use crate::labels::Labels;
-use crate::scene::{Pairs, Scene, Split, mixed};
+use crate::scene::{Pairs, Scene, Split};
 
 /// What to export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,8 +97,7 @@ pub fn export(
     for index in 0..count {
         let seed = seed.wrapping_add(index) % Split::SEEDS;
         let scene = Scene::draw(seed, split);
-        // No split's scenes use generators below 2^30, so captions can.
-        let caption = scene.caption(&mut Generator::new(mixed(seed)));
+        let caption = scene.own_caption();
         let file_name = format!("{index:0digits$}.png");
         let path = out.join(&file_name);
         let mut picture = Vec::new();

@@ -39,6 +39,7 @@ pub enum Pairs {
 /// A picture before it has a size: labels, and everything that no label names.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scene {
+    seed: u64,
     labels: Labels,
     split: Split,
     backdrop: Backdrop,
@@ -71,7 +72,7 @@ impl Split {
 }
 
 /// A bijection of the numbers below [`Split::SEEDS`].
-pub(crate) fn mixed(seed: u64) -> u64 {
+fn mixed(seed: u64) -> u64 {
     let mask = Split::SEEDS - 1;
     let mut bits = seed & mask;
     for _ in 0..2 {
@@ -87,17 +88,17 @@ impl Scene {
     pub fn draw(seed: u64, split: Split) -> Self {
         let mut generator = split.generator(seed);
         let two = generator.chance(0.2);
-        Self::with(two, split, &mut generator)
+        Self::with(two, split, seed, &mut generator)
     }
 
     /// As [`Self::draw`], but always with one thing.
     pub fn draw_alone(seed: u64, split: Split) -> Self {
         let mut generator = split.generator(seed);
         generator.chance(0.2);
-        Self::with(false, split, &mut generator)
+        Self::with(false, split, seed, &mut generator)
     }
 
-    fn with(two: bool, split: Split, g: &mut Generator) -> Self {
+    fn with(two: bool, split: Split, seed: u64, g: &mut Generator) -> Self {
         let (thing, colour) = match split {
             Split::Evaluation(Pairs::HeldOut) => g.pick(HELD_OUT),
             _ => {
@@ -129,6 +130,7 @@ impl Scene {
         let backdrop = Backdrop::draw(labels.sky, labels.ground, g);
         let things = arrange(&labels, &backdrop, g);
         Self {
+            seed,
             labels,
             split,
             backdrop,
@@ -157,6 +159,12 @@ impl Scene {
             );
         }
         painter.finish()
+    }
+
+    /// The caption that goes with the scene wherever one is enough: in training, evaluation and exports.
+    pub fn own_caption(&self) -> Caption {
+        // No split's scenes use generators below 2^30, so captions can.
+        self.caption(&mut Generator::new(self.seed))
     }
 
     /// A caption that mentions part of what is drawn, from the split's own templates.

@@ -12,12 +12,50 @@ mod scheduler;
 mod text_proj;
 mod unet;
 
+use ::clip::{TextConfig, VisionConfig};
+use ::decoder::{ConditioningConfig, UNetConfig};
+use ::prior::PriorConfig;
+use serde_json::Value;
+
 pub(crate) use clip::{Half, text_config, text_json, vision_config, vision_json};
 pub use fields::ConfigError;
 pub(crate) use prior::{prior_config, prior_json};
 pub(crate) use scheduler::{scheduler_config, scheduler_json};
 pub(crate) use text_proj::{conditioning_config, conditioning_json};
 pub(crate) use unet::{decoder_config, unet_json, upsampler_config};
+
+/// Whether a text encoder of this shape can be written and read again.
+pub fn check_text(config: &TextConfig) -> Result<(), ConfigError> {
+    text_config(&bytes(&text_json(config))).map(drop)
+}
+
+/// As [`check_text`], an image encoder.
+pub fn check_vision(config: &VisionConfig) -> Result<(), ConfigError> {
+    vision_config(&bytes(&vision_json(config))).map(drop)
+}
+
+/// As [`check_text`], a prior.
+pub fn check_prior(config: &PriorConfig) -> Result<(), ConfigError> {
+    prior_config(&bytes(&prior_json(config)?)).map(drop)
+}
+
+/// As [`check_text`], a decoder's conditioning.
+pub fn check_conditioning(config: &ConditioningConfig) -> Result<(), ConfigError> {
+    conditioning_config(&bytes(&conditioning_json(config)?)).map(drop)
+}
+
+/// As [`check_text`], a decoder's U-Net, or an upsampler's.
+pub fn check_unet(config: &UNetConfig) -> Result<(), ConfigError> {
+    let json = bytes(&unet_json(config)?);
+    match config.attention {
+        Some(_) => decoder_config(&json).map(drop),
+        None => upsampler_config(&json).map(drop),
+    }
+}
+
+fn bytes(json: &Value) -> Vec<u8> {
+    json.to_string().into_bytes()
+}
 
 /// The version of diffusers whose classes open what is written here.
 const DIFFUSERS: &str = "0.42.1";

@@ -121,7 +121,8 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn io(
+    /// For `map_err`: what was tried with which file, as in "read" or "write".
+    pub fn io(
         action: &'static str,
         path: impl fmt::Display,
     ) -> impl FnOnce(std::io::Error) -> Self {

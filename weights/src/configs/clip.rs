@@ -54,8 +54,8 @@ pub(crate) fn text_config(bytes: &[u8]) -> Result<Half<TextConfig>, ConfigError>
 pub(crate) fn vision_config(bytes: &[u8]) -> Result<Half<VisionConfig>, ConfigError> {
     let (mut fields, of_both) = half(bytes, VISION, "vision_config")?;
     let config = VisionConfig {
-        image_size: fields.same_size("image_size", Some(224))?,
-        patch_size: fields.same_size("patch_size", Some(32))?,
+        image_size: fields.side("image_size", Some(224))?,
+        patch_size: fields.side("patch_size", Some(32))?,
         width: fields.size("hidden_size", Some(768))?,
         layers: fields.count("num_hidden_layers", 12)?,
         heads: fields.count("num_attention_heads", 12)?,
@@ -101,7 +101,7 @@ pub(crate) fn text_json(config: &TextConfig) -> Value {
         "attention_dropout": 0.0,
         "bos_token_id": null,
         "eos_token_id": config.eos_token_id,
-        "hidden_act": name(config.activation),
+        "hidden_act": config.activation,
         "hidden_size": config.width,
         "intermediate_size": config.intermediate,
         "layer_norm_eps": config.layer_norm_eps,
@@ -121,7 +121,7 @@ pub(crate) fn vision_json(config: &VisionConfig) -> Value {
     json!({
         "architectures": [VISION],
         "attention_dropout": 0.0,
-        "hidden_act": name(config.activation),
+        "hidden_act": config.activation,
         "hidden_size": config.width,
         "image_size": config.image_size,
         "intermediate_size": config.intermediate,
@@ -134,12 +134,4 @@ pub(crate) fn vision_json(config: &VisionConfig) -> Value {
         "projection_dim": config.embedding,
         "transformers_version": super::TRANSFORMERS,
     })
-}
-
-fn name(activation: Activation) -> &'static str {
-    match activation {
-        Activation::QuickGelu => "quick_gelu",
-        Activation::Gelu => "gelu",
-        Activation::Silu => "silu",
-    }
 }

@@ -47,7 +47,9 @@ pub enum ConfigError {
 
 /// A size beyond this is a mistake, and would only be found when the memory is full.
 const LARGEST: i64 = 1 << 20;
-/// So is a longer stack of layers.
+/// So are pictures with a longer side,
+const LONGEST_SIDE: i64 = 8192;
+/// and longer stacks of layers.
 const MOST: i64 = 1024;
 
 /// The fields that nobody has taken yet.
@@ -98,6 +100,12 @@ impl Fields {
     /// A width of at least 1.
     pub fn size(&mut self, field: &'static str, default: Option<i64>) -> Result<i64, ConfigError> {
         self.whole(field, default, LARGEST)
+    }
+
+    /// The side of a square picture, which may also be written as a list of both.
+    pub fn side(&mut self, field: &'static str, default: Option<i64>) -> Result<i64, ConfigError> {
+        self.unify(field);
+        self.whole(field, default, LONGEST_SIDE)
     }
 
     /// A count of layers or heads.

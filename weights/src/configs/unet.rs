@@ -88,7 +88,7 @@ fn unet_config(
     fields.exactly("down_block_types", &down)?;
     fields.exactly("up_block_types", &up)?;
     let config = UNetConfig {
-        sample_size: fields.same_size("sample_size", None)?,
+        sample_size: fields.side("sample_size", None)?,
         in_channels: fields.size("in_channels", Some(inputs))?,
         out_channels: fields.size("out_channels", Some(outputs))?,
         layers_per_block: fields.same_count("layers_per_block", 2)?,
@@ -143,7 +143,8 @@ fn check(config: &UNetConfig) -> Result<(), ConfigError> {
         )?;
     }
     if let Some(attention) = &config.attention {
-        for &channels in &channels[1..] {
+        // The middle attends too, at the coarsest level, be it the only one.
+        for &channels in channels[1..].iter().chain(channels.last()) {
             divides(
                 ("attention_head_dim", attention.head_width),
                 ("block_out_channels", channels),
