@@ -16,14 +16,14 @@ use training::legs::DECODER_SCENES;
 use crate::generate::Wishes;
 use crate::model::ModelArgs;
 use crate::numbers;
+use crate::output::check_writable;
 
 /// Pictures in a contact sheet, and its columns.
 const SHEET: usize = 48;
 const COLUMNS: usize = 8;
 
-/// Pictures whose nearest training scene is looked for, and among how many of the decoder's.
+/// Pictures whose nearest training scene is looked for.
 const NEAREST: usize = 24;
-const AMONG: u64 = 20_000;
 
 /// Verdicts that are listed for a person to check.
 const VERDICTS: usize = 100;
@@ -52,12 +52,18 @@ pub struct Evaluate {
     /// Write the first pictures as one PNG, and their captions as a table beside it
     #[arg(long, value_name = "FILE")]
     sheet: Option<PathBuf>,
-    /// Write 24 pictures beside the nearest of 20,000 training pictures as one PNG
+    /// Write 24 pictures beside the nearest training picture of each as one PNG
     #[arg(long, value_name = "FILE")]
     nearest: Option<PathBuf>,
+    /// How many of the pictures that the decoder learned from are searched for the nearest
+    #[arg(long, value_name = "N", default_value = "160000", value_parser = numbers::count, allow_negative_numbers = true)]
+    nearest_among: u64,
     /// Write the judge's verdicts on the first 100 pictures as a table, and the pictures beside it
     #[arg(long, value_name = "FILE")]
     verdicts: Option<PathBuf>,
+    /// Overwrite files that are there already
+    #[arg(long)]
+    force: bool,
     /// An image encoder for a model without one: its folder, or a model's
     #[arg(long, value_name = "DIR", help_heading = "Model")]
     image_encoder: Option<PathBuf>,
@@ -74,6 +80,9 @@ impl Evaluate {
             self.batch > 0,
             "--batch 0: at least one picture must be drawn at once"
         );
+        for (flag, path) in self.outputs() {
+            check_writable(flag, &path, self.force)?;
+        }
         let pipeline = self.model.open_with(self.image_encoder.as_deref())?;
         let settings = EvaluationSettings {
             captions: self.captions,
@@ -109,6 +118,22 @@ impl Evaluate {
         self.show(&drawn)
     }
 
+    /// The files that will be written, with the flags that ask for them.
+    fn outputs(&self) -> Vec<(&'static str, PathBuf)> {
+        let sheet = self.sheet.as_deref().map(|path| beside(path, "md"));
+        let pictures = self.verdicts.as_deref().map(|path| beside(path, "png"));
+        let outputs = [
+            ("--json", self.json.clone()),
+            ("--sheet", self.sheet.clone()),
+            ("--sheet", sheet),
+            ("--nearest", self.nearest.clone()),
+            ("--verdicts", self.verdicts.clone()),
+            ("--verdicts", pictures),
+        ];
+        let given = |(flag, path): (_, Option<PathBuf>)| Some((flag, path?));
+        outputs.into_iter().filter_map(given).collect()
+    }
+
     /// Writes the sheets that were asked for.
     fn show(&self, drawn: &[(Example, RgbImage)]) -> Result<()> {
         let pictures = |count: usize| -> Vec<RgbImage> {
@@ -128,7 +153,10 @@ impl Evaluate {
         }
         if let Some(path) = &self.nearest {
             let pictures = pictures(NEAREST);
-            let nearest = nearest_scenes(&pictures, DECODER_SCENES..DECODER_SCENES + AMONG);
+            let nearest = nearest_scenes(
+                &pictures,
+                DECODER_SCENES..DECODER_SCENES + self.nearest_among,
+            );
             save_png(&nearest_sheet(&pictures, &nearest), path)?;
         }
         if let Some(path) = &self.verdicts {

@@ -33,8 +33,10 @@ pub fn pictures(text: &str) -> Result<u64, String> {
 
 /// A count that its command limits further.
 pub fn count(text: &str) -> Result<u64, String> {
-    text.parse()
-        .map_err(|_| "a count is a whole number from 1 on".to_owned())
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("a count is a whole number from 1 on".to_owned()),
+    }
 }
 
 /// A width in pixels, which its command limits further.

@@ -1,6 +1,5 @@
 //! Where pictures go: names from a pattern, and files that appear whole or not at all.
 
-use std::collections::HashSet;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
@@ -45,25 +44,8 @@ impl Output {
             .map(|(index, &seed)| PathBuf::from(fill(&pattern, index, seed)))
             .collect();
 
-        let mut checked = HashSet::new();
         for path in &paths {
-            ensure!(!path.is_dir(), "--out {}: this is a folder", path.display());
-            ensure!(
-                force || path.symlink_metadata().is_err(),
-                "{} exists already: --force overwrites it",
-                path.display()
-            );
-            let folder = folder_of(path);
-            if checked.insert(folder) {
-                ensure!(
-                    folder.is_dir(),
-                    "--out {}: there is no folder {}",
-                    path.display(),
-                    folder.display()
-                );
-                partial(folder)
-                    .with_context(|| format!("--out {}: cannot write there", path.display()))?;
-            }
+            check_writable("--out", path, force)?;
         }
         Ok(Self { paths, force })
     }
@@ -88,6 +70,24 @@ impl Output {
         }
         Ok(path)
     }
+}
+
+/// Refuses a file that is there already (unless `force`) or could not be written; `flag` named it.
+pub fn check_writable(flag: &str, path: &Path, force: bool) -> Result<()> {
+    let shown = path.display();
+    ensure!(!path.is_dir(), "{flag} {shown}: this is a folder");
+    ensure!(
+        force || path.symlink_metadata().is_err(),
+        "{shown} exists already: --force overwrites it"
+    );
+    let folder = folder_of(path);
+    ensure!(
+        folder.is_dir(),
+        "{flag} {shown}: there is no folder {}",
+        folder.display()
+    );
+    partial(folder).with_context(|| format!("{flag} {shown}: cannot write there"))?;
+    Ok(())
 }
 
 /// A file beside those of a run, gone again unless it is put in the place of one; readable as any new file is.

@@ -318,3 +318,89 @@ fn scenes_are_exported_with_their_captions() {
         .run(&["scenes", "--count=0", "--out=none"])
         .refuses(&["--count", "0"]);
 }
+
+#[test]
+fn a_model_is_trained_drawn_with_and_evaluated() {
+    let place = Workplace::new();
+    let train = |arguments: &[&str]| {
+        let tiny = ["train", "--preset", "tiny", "--out", "new"];
+        place.run(&[&tiny, arguments].concat())
+    };
+    train(&[]).succeeds();
+    let drawn = [
+        "generate",
+        "--model",
+        "new",
+        "--decoder-steps=2",
+        "--seed=1",
+    ];
+    let ran = place
+        .run(&[&drawn[..], &["--out=one.png", "a red zeppelin"]].concat())
+        .succeeds();
+    assert!(ran.stderr.contains("zeppelin"), "{}", ran.stderr);
+
+    let before = fs::read(place.path("new/decoder/diffusion_pytorch_model.safetensors")).unwrap();
+    let again = train(&["decoder"]).succeeds();
+    assert!(
+        again.stderr.contains("decoder") && again.stderr.contains("4 of 4"),
+        "{}",
+        again.stderr
+    );
+    let after = fs::read(place.path("new/decoder/diffusion_pytorch_model.safetensors")).unwrap();
+    assert!(before == after, "a finished leg changed its model");
+    train(&["clip", "--runs", "other"]).succeeds();
+    let refused = train(&["prior"]);
+    refused.refuses(&["runs/prior", "encoders"]);
+
+    let few = [
+        "--captions=3",
+        "--held-out-captions=2",
+        "--diversity-captions=1",
+    ];
+    let written = [
+        "--json",
+        "table.json",
+        "--sheet",
+        "sheet.png",
+        "--nearest-among=50",
+    ];
+    let nearest = ["--nearest", "nearest.png", "--verdicts", "verdicts.md"];
+    let steps = [
+        "--prior-steps=2",
+        "--decoder-steps=2",
+        "--upsampler-steps=1",
+    ];
+    let evaluate = ["evaluate", "--model", "new"];
+    let ran = place
+        .run(&[&evaluate[..], &few, &written, &nearest, &steps].concat())
+        .succeeds();
+    assert!(ran.stdout.contains("whole chain"), "{}", ran.stdout);
+    for file in [
+        "table.json",
+        "sheet.png",
+        "sheet.md",
+        "nearest.png",
+        "verdicts.md",
+    ] {
+        assert!(place.path(file).is_file(), "{file}");
+    }
+}
+
+#[test]
+fn the_model_inside_draws_what_its_folder_draws() {
+    let place = Workplace::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model");
+    let folder = folder.to_str().unwrap();
+    let few = ["--seed=4", "--decoder-steps=2", "--upsampler-steps=1"];
+    let drawn = |arguments: &[&str]| {
+        let arguments = [&["generate", "a yellow fish at sea"], &few[..], arguments].concat();
+        let ran = place.run(&arguments).succeeds();
+        assert!(!ran.stderr.contains("warning"), "{}", ran.stderr);
+        image::open(place.path(ran.stdout.trim()))
+            .unwrap()
+            .to_rgb8()
+    };
+    let inside = drawn(&["--out=inside.png"]);
+    assert!(inside == drawn(&["--out=folder.png", "--model", folder]));
+    assert!(inside.width() >= 128 && inside.height() >= 128);
+}

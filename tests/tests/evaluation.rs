@@ -92,7 +92,7 @@ fn the_committed_judge_is_the_one_that_was_written_down() {
 #[test]
 fn the_committed_judge_reads_fresh_scenes_of_several_sizes() {
     let judge = Judge::shipped().unwrap();
-    let scenes: Vec<Scene> = (0..48)
+    let scenes: Vec<Scene> = (0..240)
         .map(|i| Scene::draw(FIRST_TEST_SEED + 90_000 + i, Split::Judge))
         .collect();
     let sides = [64, 96, 128];
@@ -110,7 +110,13 @@ fn the_committed_judge_reads_fresh_scenes_of_several_sizes() {
                 reading.answer(question) == Some(question.truth(&scene.labels()))
             })
             .count();
-        assert!(right >= 46, "{}: {right} of 48", question.name());
+        // 99% of what is undamaged; style, which no table counts, is harder.
+        let least = if question == Question::Style {
+            230
+        } else {
+            237
+        };
+        assert!(right >= least, "{}: {right} of 240", question.name());
     }
 }
 

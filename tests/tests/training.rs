@@ -3,8 +3,11 @@
 use std::path::Path;
 
 use noise::Generator;
+use scenes::{Scene, Split};
 use tch::{Device, Kind, Tensor, no_grad};
+use training::clip_leg::{clashes, contrastive};
 use training::{AdamW, AdamWSettings, Recipe, Trainer};
+use weights::Folder;
 
 fn settings() -> AdamWSettings {
     AdamWSettings {
@@ -237,4 +240,60 @@ fn recipes_whose_parts_do_not_fit_are_refused_with_the_numbers() {
             .to_string()
             .contains("large")
     );
+}
+
+#[test]
+fn the_small_preset_is_the_model_that_ships() {
+    let recipe = Recipe::preset("small").unwrap();
+    let folder = Folder::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("../model")).unwrap();
+    let (device, kind) = (Device::Cpu, Kind::Float);
+    let prior = weights::open_prior(&folder.component("prior"), device, kind).unwrap();
+    assert_eq!(prior.config(), &recipe.prior.model);
+    let decoder = weights::open_decoder(&folder.component("decoder"), device, kind).unwrap();
+    assert_eq!(decoder.config(), &recipe.decoder.unet);
+    let part = folder.component("super_res_first");
+    let upsampler = weights::open_upsampler(&part, device, kind).unwrap();
+    assert_eq!(upsampler.config(), &recipe.upsampler.unet);
+}
+
+#[test]
+fn a_caption_that_describes_another_picture_is_no_negative_of_it() {
+    let scenes: Vec<Scene> = (0..40).map(|n| Scene::draw(n, Split::Training)).collect();
+    let captions: Vec<_> = scenes.iter().map(Scene::own_caption).collect();
+    let labels: Vec<_> = scenes.iter().map(Scene::labels).collect();
+    let clashes = clashes(&captions, &labels);
+    let mut found = 0;
+    for (i, caption) in captions.iter().enumerate() {
+        for (j, labels) in labels.iter().enumerate() {
+            let clash = i != j && caption.mentioned.describes(labels);
+            assert_eq!(
+                clashes.int64_value(&[i as i64, j as i64]) == 1,
+                clash,
+                "{i} and {j}"
+            );
+            found += u32::from(clash);
+        }
+    }
+    assert!(found > 0, "no two of 40 scenes fit one caption");
+
+    // Three unit vectors; caption 0 also describes picture 1.
+    let text = Tensor::from_slice(&[1.0f32, 0.0, 0.0, 1.0, 0.6, 0.8]).view([3, 2]);
+    let image = Tensor::from_slice(&[0.8f32, 0.6, 0.0, 1.0, -1.0, 0.0]).view([3, 2]);
+    let mut marks = [false; 9];
+    marks[1] = true;
+    let marks = Tensor::from_slice(&marks).view([3, 3]);
+    let (loss, accuracy) = contrastive(&text, &image, &Tensor::from(2.0f32), &marks);
+    let logits: [[f64; 3]; 3] = [
+        [1.6, f64::NEG_INFINITY, -2.0],
+        [1.2, 2.0, 0.0],
+        [1.92, 1.6, -1.2],
+    ];
+    let entropy = |row: [f64; 3], own: usize| row.map(f64::exp).iter().sum::<f64>().ln() - row[own];
+    let column = |j: usize| [logits[0][j], logits[1][j], logits[2][j]];
+    let expected = (0..3)
+        .map(|i| entropy(logits[i], i) + entropy(column(i), i))
+        .sum::<f64>()
+        / 6.0;
+    assert!((loss.double_value(&[]) - expected).abs() < 1e-5);
+    assert!((accuracy.double_value(&[]) - 2.0 / 3.0).abs() < 1e-6);
 }

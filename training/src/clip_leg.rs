@@ -128,7 +128,7 @@ pub fn contrastive(
 }
 
 /// `[B, B]`, true where caption `i` also describes picture `j` of another caption.
-fn clashes(captions: &[Caption], labels: &[scenes::Labels]) -> Tensor {
+pub fn clashes(captions: &[Caption], labels: &[scenes::Labels]) -> Tensor {
     let count = captions.len() as i64;
     let marks: Vec<bool> = captions
         .iter()

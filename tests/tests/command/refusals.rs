@@ -243,3 +243,56 @@ fn half_precision_on_the_cpu_is_refused_with_advice() {
         .generate(&["--dtype=f16", "--device=cpu", CAPTION])
         .refuses(&["f16", "f32"]);
 }
+
+#[test]
+fn schedulers_in_each_others_place_are_refused() {
+    let place = Workplace::new();
+    let scheduler = |name: &str| place.path("model").join(name).join("scheduler_config.json");
+    let names = [
+        "prior_scheduler",
+        "decoder_scheduler",
+        "super_res_scheduler",
+    ];
+    for (right, wrong) in [
+        (names[0], names[1]),
+        (names[1], names[0]),
+        (names[2], names[1]),
+    ] {
+        let kept = fs::read(scheduler(right)).unwrap();
+        fs::copy(scheduler(wrong), scheduler(right)).unwrap();
+        place
+            .generate(&[CAPTION])
+            .refuses(&[right, "the number of outputs"]);
+        fs::write(scheduler(right), kept).unwrap();
+    }
+}
+
+#[test]
+fn outputs_of_an_evaluation_are_checked_before_it_begins() {
+    let place = Workplace::new();
+    let evaluate =
+        |arguments: &[&str]| place.run(&[&["evaluate", "--model", "model"], arguments].concat());
+    evaluate(&["--captions=0"]).refuses(&["--captions", "0"]);
+    evaluate(&["--json", "nowhere/table.json"]).refuses(&["--json", "nowhere"]);
+    fs::write(place.path("sheet.md"), "mine").unwrap();
+    evaluate(&["--sheet", "sheet.png"]).refuses(&["sheet.md exists", "--force"]);
+    assert_eq!(fs::read(place.path("sheet.md")).unwrap(), b"mine");
+}
+
+#[test]
+fn a_recipe_that_cannot_be_trained_is_refused() {
+    let place = Workplace::new();
+    let tiny = include_str!("../../../training/presets/tiny.toml");
+    for (from, to, named) in [
+        ("batch = 4", "batch = 0", "batch"),
+        ("heads = 2", "heads = 3", "num_attention_heads"),
+        ("crop = ", "crop = 10", "upsampler.crop"),
+    ] {
+        assert!(tiny.contains(from), "{from}");
+        fs::write(place.path("recipe.toml"), tiny.replacen(from, to, 1)).unwrap();
+        place
+            .run(&["train", "--config", "recipe.toml", "--out", "new"])
+            .refuses(&["recipe.toml", named]);
+    }
+    assert!(!place.path("new").exists());
+}

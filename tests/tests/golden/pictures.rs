@@ -1,7 +1,8 @@
 //! Finished pictures against the reference's.
 
 use image::RgbImage;
-use pipeline::{ModelFolders, Pipeline, Settings, read_picture};
+use noise::Generator;
+use pipeline::{ModelFolders, Pipeline, Settings, read_picture, to_pictures};
 use serde::Deserialize;
 use tch::{Device, Kind};
 use weights::Folder;
@@ -92,14 +93,39 @@ fn pictures_are_the_references(model: &str) {
     for case in json::<Vec<Case>>(model, "cases.json") {
         let settings = case.settings.ours();
         let text = pipeline.encode_text(&[&case.caption]).unwrap();
-        for index in 0..case.pictures {
+        let captions = vec![case.caption.as_str(); case.pictures as usize];
+        let seeds: Vec<u64> = (case.seed..case.seed + case.pictures).collect();
+        let together = draw_together(&pipeline, &captions, &seeds, &settings);
+        for (index, together) in (0..case.pictures).zip(together) {
             let name = format!("{}-{index}", case.name);
             let ours = pipeline
                 .draw(&text, case.seed + index, &settings, &mut |_, _, _| ())
                 .unwrap();
-            same_picture(&format!("{model}/{name}"), &ours, &recorded(model, &name));
+            let recorded = recorded(model, &name);
+            same_picture(&format!("{model}/{name}"), &ours, &recorded);
+            same_picture(&format!("{model}/{name} in a batch"), &together, &recorded);
         }
     }
+}
+
+/// The pictures of a case in one batch.
+fn draw_together(
+    pipeline: &Pipeline,
+    captions: &[&str],
+    seeds: &[u64],
+    settings: &Settings,
+) -> Vec<RgbImage> {
+    let quiet = &mut |_, _, _| ();
+    let mut streams: Vec<Generator> = seeds.iter().map(|&seed| Generator::new(seed)).collect();
+    let text = pipeline.encode_text(captions).unwrap();
+    let embeddings = pipeline
+        .draw_embedding(&text, settings, &mut streams, quiet)
+        .unwrap();
+    let small = pipeline
+        .decode(&embeddings, &text, settings, &mut streams, quiet)
+        .unwrap();
+    let large = pipeline.upsample(&small, settings, &mut streams, quiet);
+    to_pictures(&large.unwrap())
 }
 
 /// At most a thousandth of the values may differ by more than 4 of 255, and the others by 0.05 on average.
