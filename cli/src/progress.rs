@@ -1,9 +1,11 @@
 //! A progress bar a stage, on standard error, and only where somebody looks at it.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use pipeline::{Settings, Stage};
+use training::Progress;
 
 /// The bars of a run: each stage's counts its steps over all pictures.
 pub struct Bars {
@@ -51,6 +53,37 @@ impl Bars {
     pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
         self.screen.suspend(write)
     }
+}
+
+/// A bar for each leg of a training, the last one's in sight.
+pub fn leg_bars() -> impl Fn(&Progress) {
+    let shown: RefCell<Option<(String, ProgressBar)>> = RefCell::default();
+    move |progress| {
+        let mut shown = shown.borrow_mut();
+        let same = matches!(&*shown, Some((leg, _)) if leg == progress.leg);
+        if !same {
+            let bar = ProgressBar::new(progress.steps)
+                .with_style(leg_style())
+                .with_prefix(progress.leg.to_owned());
+            bar.set_position(progress.step - 1);
+            bar.reset_eta();
+            bar.enable_steady_tick(Duration::from_secs(1));
+            *shown = Some((progress.leg.to_owned(), bar));
+        }
+        if let Some((_, bar)) = &*shown {
+            let (loss, rate) = (progress.loss, progress.pictures_per_second);
+            bar.set_message(format!("loss {loss:.4}, {rate:.0} pictures/s"));
+            bar.set_position(progress.step);
+            if progress.step == progress.steps {
+                bar.finish();
+            }
+        }
+    }
+}
+
+fn leg_style() -> ProgressStyle {
+    ProgressStyle::with_template("{prefix:>10} {bar:30} {pos}/{len} {msg}, {eta} left")
+        .expect("the template is sound")
 }
 
 fn style() -> ProgressStyle {

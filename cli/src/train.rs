@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use training::{Recipe, Trainer};
 
 use crate::device::{self, DeviceChoice, Dtype};
+use crate::progress::leg_bars;
 
 /// Train the models, each its own leg; a leg that was stopped goes on where its last checkpoint is.
 #[derive(Args, Debug)]
@@ -92,6 +93,7 @@ impl Train {
             kind: self.dtype.kind(),
             device: self.device.find()?,
             stop_at: self.stop_at,
+            told: Box::new(leg_bars()),
         };
         type Leg = (What, fn(&Trainer) -> Result<(), training::Error>);
         let legs: [Leg; 5] = [

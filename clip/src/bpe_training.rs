@@ -1,7 +1,6 @@
 //! Trains a byte-level BPE vocabulary on captions, in the files that CLIP's tokenizer reads.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
 
 use serde_json::json;
 
@@ -42,18 +41,15 @@ impl TrainedBpe {
         }
     }
 
-    /// Writes the files into `folder`, which exists.
-    pub fn write(&self, folder: &Path) -> std::io::Result<()> {
-        for (name, content) in [
+    /// Every file of the tokenizer's folder, by name.
+    pub fn named_files(&self) -> [(&'static str, &str); 5] {
+        [
             ("vocab.json", &self.vocab_json),
             ("merges.txt", &self.merges_txt),
             ("tokenizer_config.json", &self.tokenizer_config),
             ("special_tokens_map.json", &self.special_tokens_map),
             ("words.txt", &self.words_txt),
-        ] {
-            std::fs::write(folder.join(name), content)?;
-        }
-        Ok(())
+        ]
     }
 }
 

@@ -9,7 +9,7 @@ use noise::Generator;
 use scenes::{Scene, Split};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
-use training::{AdamW, AdamWSettings, Figures, Leg, Run, RunSettings};
+use training::{AdamW, AdamWSettings, Figures, Leg, Run, RunSettings, Told};
 
 use crate::Error;
 use crate::judge::Judge;
@@ -91,7 +91,7 @@ impl Examination {
 
 /// Trains a judge and writes its weights, in f16, to `out`; the folder `run` gets checkpoints and a log, and a run that
 /// was cut off goes on from there.
-pub fn train_judge(recipe: &JudgeRecipe, run: &Path, out: &Path) -> Result<(), Error> {
+pub fn train_judge(recipe: &JudgeRecipe, run: &Path, out: &Path, told: &Told) -> Result<(), Error> {
     let kind = Kind::BFloat16;
     let initialiser = Initialiser::new(recipe.run.seed, Device::Cpu, kind);
     let network = Network::new(&Params::root(&initialiser), Question::logits() as i64);
@@ -102,6 +102,7 @@ pub fn train_judge(recipe: &JudgeRecipe, run: &Path, out: &Path) -> Result<(), E
         folder: run.to_owned(),
         stop_at: None,
         upstream: String::new(),
+        told,
     };
     let weights = training::train(&run, optimizer, |step| {
         let lessons = lessons_from(step, recipe.run.batch);

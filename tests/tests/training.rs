@@ -94,6 +94,7 @@ fn trainer(folder: &Path, runs: &str, kind: Kind, stop_at: Option<u64>) -> Train
         kind,
         device: Device::Cpu,
         stop_at,
+        told: Box::new(|_| ()),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::data::SceneStream;
 use crate::decoder_leg::{Decoder, DecoderLeg};
 use crate::prior_leg::{Encoders, PriorLeg, measure_statistics};
 use crate::upsampler_leg::UpsamplerLeg;
-use crate::{AdamW, Error, Recipe, Run, RunSettings, tokenizer, train};
+use crate::{AdamW, Error, Recipe, Run, RunSettings, Told, tokenizer, train};
 
 /// The legs see different scenes: each starts this far into the training split. The tokenizer reads the first ones.
 const SCENES_A_LEG: u64 = 1 << 26;
@@ -48,6 +48,8 @@ pub struct Trainer {
     pub device: Device,
     /// Steps after which a leg stops early, to go on another time.
     pub stop_at: Option<u64>,
+    /// Hears of every step.
+    pub told: Box<Told>,
 }
 
 impl Trainer {
@@ -191,7 +193,7 @@ impl Trainer {
 
     /// A leg of this trainer's, which learns from the components `upstream` of the model.
     fn run<'a>(
-        &self,
+        &'a self,
         name: &'static str,
         settings: &'a RunSettings,
         upstream: &[&str],
@@ -202,6 +204,7 @@ impl Trainer {
             folder: self.runs.join(name),
             stop_at: self.stop_at,
             upstream: self.fingerprint(upstream)?,
+            told: &self.told,
         })
     }
 

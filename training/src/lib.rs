@@ -23,4 +23,4 @@ pub use error::Error;
 pub use legs::Trainer;
 pub use optimizer::{AdamW, AdamWSettings};
 pub use recipe::Recipe;
-pub use run::{Figures, Leg, Run, RunSettings, train};
+pub use run::{Figures, Leg, Progress, Run, RunSettings, Told, train};

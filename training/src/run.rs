@@ -3,9 +3,8 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use noise::Generator;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -38,7 +37,8 @@ impl RunSettings {
         if step < self.warmup {
             return self.learning_rate * (step + 1) as f64 / self.warmup as f64;
         }
-        let done = (step - self.warmup) as f64 / (self.steps - self.warmup).max(1) as f64;
+        let done =
+            (step - self.warmup) as f64 / self.steps.saturating_sub(self.warmup).max(1) as f64;
         self.learning_rate * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
     }
 }
@@ -53,6 +53,24 @@ pub trait Leg {
     fn loss(&mut self, generator: &mut Generator) -> Result<(Tensor, Figures), Error>;
 }
 
+/// How far a leg is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// The leg's name.
+    pub leg: &'a str,
+    /// Steps taken.
+    pub step: u64,
+    /// Steps in all.
+    pub steps: u64,
+    /// The last step's loss.
+    pub loss: f64,
+    /// Since the leg began or went on.
+    pub pictures_per_second: f64,
+}
+
+/// Hears of every step.
+pub type Told = dyn Fn(&Progress);
+
 /// A leg's way, or a part of it.
 pub struct Run<'a> {
     /// The leg's name, in logs and checkpoints.
@@ -65,6 +83,8 @@ pub struct Run<'a> {
     pub stop_at: Option<u64>,
     /// Names what the leg learns from beside its pictures: a checkpoint is no use after it has changed.
     pub upstream: String,
+    /// Hears of every step.
+    pub told: &'a Told,
 }
 
 /// Trains until `settings.steps`, or until `stop_at`, and returns the averaged weights.
@@ -99,7 +119,6 @@ pub fn train<L: Leg>(
         .open(&log_path)
         .map_err(Error::file(&log_path))?;
 
-    let bar = progress_bar(name, settings.steps, optimizer.steps_taken());
     let (started, first) = (Instant::now(), optimizer.steps_taken());
     while optimizer.steps_taken() < end {
         let step = optimizer.steps_taken();
@@ -119,8 +138,13 @@ pub fn train<L: Leg>(
         }
         let rate =
             ((step + 1 - first) as usize * settings.batch) as f64 / started.elapsed().as_secs_f64();
-        bar.set_message(format!("loss {loss:.4}, {rate:.0} pictures/s"));
-        bar.inc(1);
+        (run.told)(&Progress {
+            leg: name,
+            step: step + 1,
+            steps: settings.steps,
+            loss,
+            pictures_per_second: rate,
+        });
         if step.is_multiple_of(10) || step + 1 == end {
             let mut line = serde_json::json!({
                 "step": step, "loss": loss, "gradient_norm": norm, "learning_rate": learning_rate,
@@ -135,17 +159,5 @@ pub fn train<L: Leg>(
             checkpoint::save(&path, name, &run.upstream, &optimizer, &generator)?;
         }
     }
-    bar.finish();
     Ok(optimizer.averaged())
-}
-
-fn progress_bar(name: &str, steps: u64, done: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix:>10} {bar:30} {pos}/{len} {msg}, {eta} left");
-    let bar = ProgressBar::new(steps)
-        .with_style(style.expect("the template is valid"))
-        .with_prefix(name.to_owned());
-    bar.set_position(done);
-    bar.reset_eta();
-    bar.enable_steady_tick(Duration::from_secs(1));
-    bar
 }

@@ -13,5 +13,12 @@ pub fn train(recipe: &TokenizerRecipe, out: &Path) -> Result<(), Error> {
         .map(|seed| Scene::draw(seed, Split::Training).own_caption().text);
     let bpe = clip::bpe_training::train(captions, recipe.merges, recipe.context_length as usize);
     std::fs::create_dir_all(out).map_err(Error::file(out))?;
-    bpe.write(out).map_err(Error::file(out))
+    for (name, content) in bpe.named_files() {
+        let path = out.join(name);
+        weights::write_atomically(&path, |file| {
+            file.write_all(content.as_bytes())
+                .map_err(weights::Error::io("write", path.display()))
+        })?;
+    }
+    Ok(())
 }
