@@ -13,8 +13,8 @@ use image::RgbImage;
 use indicatif::{ProgressBar, ProgressStyle};
 use training::legs::DECODER_SCENES;
 
-use crate::generate::Wishes;
-use crate::model::ModelArgs;
+use crate::drawing::{DecoderWishes, PriorWishes};
+use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::numbers;
 use crate::output::check_writable;
 
@@ -64,13 +64,16 @@ pub struct Evaluate {
     /// Overwrite files that are there already
     #[arg(long)]
     force: bool,
-    /// An image encoder for a model without one: its folder, or a model's
-    #[arg(long, value_name = "DIR", help_heading = "Model")]
-    image_encoder: Option<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
-    wishes: Wishes,
+    prior: PriorArgs,
+    #[command(flatten)]
+    image_encoder: ImageEncoderArgs,
+    #[command(flatten)]
+    prior_wishes: PriorWishes,
+    #[command(flatten)]
+    decoder_wishes: DecoderWishes,
 }
 
 impl Evaluate {
@@ -83,14 +86,18 @@ impl Evaluate {
         for (flag, path) in self.outputs() {
             check_writable(flag, &path, self.force)?;
         }
-        let pipeline = self.model.open_with(self.image_encoder.as_deref())?;
+        let pipeline = self
+            .model
+            .open(Some(&self.prior), Some(&self.image_encoder))?;
+        let drawing = self.prior_wishes.over(pipeline.defaults()?);
+        let drawing = self.decoder_wishes.over(drawing);
         let settings = EvaluationSettings {
             captions: self.captions,
             held_out_captions: self.held_out_captions,
             diversity_captions: self.diversity_captions,
             batch: self.batch,
             seed: self.seed,
-            ..EvaluationSettings::standard(self.wishes.over(pipeline.defaults()?))
+            ..EvaluationSettings::standard(drawing)
         };
         let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(
             "{msg:>40} {bar:24} {pos}/{len}, {eta} to go",

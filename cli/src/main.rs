@@ -4,9 +4,11 @@
 //! `run`. What a user does wrong ends in one sentence on standard error and exit code 2.
 
 mod device;
+mod drawing;
 mod embedded;
 mod evaluate;
 mod generate;
+mod input;
 mod judge;
 mod model;
 mod numbers;
@@ -14,6 +16,7 @@ mod output;
 mod progress;
 mod scenes;
 mod train;
+mod variations;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
@@ -47,6 +50,8 @@ enum Command {
     /// Draw pictures from a caption
     #[command(after_help = EXAMPLES)]
     Generate(generate::Generate),
+    /// Draw pictures like a picture
+    Variations(variations::Variations),
     /// Export the pictures and captions that the project's own model learns from
     Scenes(scenes::Scenes),
     /// Train the models of one folder, each its own leg
@@ -61,6 +66,7 @@ impl Command {
     fn run(self) -> Result<()> {
         match self {
             Self::Generate(generate) => generate.run(),
+            Self::Variations(variations) => variations.run(),
             Self::Scenes(scenes) => scenes.run(),
             Self::Train(train) => train.run(),
             Self::Evaluate(evaluate) => evaluate.run(),

@@ -16,9 +16,6 @@ pub struct ModelArgs {
     /// A folder in Karlo's layout [default: the built-in model]
     #[arg(long, value_name = "DIR", help_heading = "Model")]
     model: Option<PathBuf>,
-    /// A prior for a model without one: its folder, or a model's
-    #[arg(long, value_name = "DIR", help_heading = "Model")]
-    prior: Option<PathBuf>,
     /// Numbers to compute in; f16 needs a GPU
     #[arg(
         long,
@@ -34,25 +31,38 @@ pub struct ModelArgs {
     device: DeviceChoice,
 }
 
-impl ModelArgs {
-    /// The pipeline that they describe.
-    pub fn open(&self) -> Result<Pipeline> {
-        self.open_with(None)
-    }
+/// The flag that completes a model without a prior.
+#[derive(Args)]
+pub struct PriorArgs {
+    /// A prior for a model without one: its folder, or a model's
+    #[arg(long, value_name = "DIR", help_heading = "Model")]
+    prior: Option<PathBuf>,
+}
 
-    /// The same with the image encoder of another folder, for commands that look at pictures.
-    pub fn open_with(&self, image_encoder: Option<&Path>) -> Result<Pipeline> {
+/// The flag that completes a model without an image encoder.
+#[derive(Args)]
+pub struct ImageEncoderArgs {
+    /// An image encoder for a model without one: its folder, or a model's
+    #[arg(long, value_name = "DIR", help_heading = "Model")]
+    image_encoder: Option<PathBuf>,
+}
+
+impl ModelArgs {
+    /// The pipeline that they describe, completed where its command has flags for that.
+    pub fn open(
+        &self,
+        prior: Option<&PriorArgs>,
+        image_encoder: Option<&ImageEncoderArgs>,
+    ) -> Result<Pipeline> {
         let device = self.device.find()?;
+        let prior = prior.and_then(|given| given.prior.as_deref());
+        let image_encoder = image_encoder.and_then(|given| given.image_encoder.as_deref());
         let folders = ModelFolders {
             model: match &self.model {
                 Some(path) => open("--model", path)?,
                 None => embedded::folder()?,
             },
-            prior: self
-                .prior
-                .as_deref()
-                .map(|path| open("--prior", path))
-                .transpose()?,
+            prior: prior.map(|path| open("--prior", path)).transpose()?,
             image_encoder: image_encoder
                 .map(|path| open("--image-encoder", path))
                 .transpose()?,

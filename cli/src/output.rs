@@ -19,10 +19,10 @@ pub struct Output {
 }
 
 impl Output {
-    /// The names of one picture a seed, from `pattern` or, without one, from the caption. Refuses, before anything is
+    /// The names of one picture a seed, from `pattern` or, without one, from `name`. Refuses, before anything is
     /// drawn, files that are there already (unless `force`) and folders that cannot be written to.
-    pub fn plan(pattern: Option<&str>, caption: &str, seeds: &[u64], force: bool) -> Result<Self> {
-        let default = format!("{}-{{seed}}.{EXTENSION}", slug(caption));
+    pub fn plan(pattern: Option<&str>, name: &str, seeds: &[u64], force: bool) -> Result<Self> {
+        let default = format!("{name}-{{seed}}.{EXTENSION}");
         let pattern = match pattern {
             None => default,
             Some("") => bail!("--out is empty: please give a file name"),
@@ -158,7 +158,7 @@ fn fill(pattern: &str, index: usize, seed: u64) -> String {
 }
 
 /// A caption as a file name: its letters and digits, in lower case, with single dashes between.
-fn slug(caption: &str) -> String {
+pub fn slug(caption: &str) -> String {
     let mut slug = String::new();
     for word in caption
         .split(|c: char| !c.is_alphanumeric())

@@ -89,10 +89,7 @@ impl Pipeline {
         let text = self.encode_text(&[""])?;
         seeds
             .iter()
-            .map(|&seed| {
-                let mut streams = [Generator::new(seed)];
-                self.draw_from(&embedding, &text, &settings, &mut streams, progress)
-            })
+            .map(|&seed| self.draw_from(&embedding, &text, seed, &settings, progress))
             .collect()
     }
 
@@ -106,11 +103,23 @@ impl Pipeline {
     ) -> Result<RgbImage, Error> {
         let mut streams = [Generator::new(seed)];
         let embedding = self.draw_embedding(text, settings, &mut streams, progress)?;
-        self.draw_from(&embedding, text, settings, &mut streams, progress)
+        self.finish(&embedding, text, settings, &mut streams, progress)
     }
 
-    /// The picture of an image embedding `[1, E]` and a caption (`B = 1`): the decoder and the upsampler in turn.
+    /// The picture of an image embedding `[1, E]`, a caption (`B = 1`) and one seed: the decoder and the upsampler in turn.
     pub fn draw_from(
+        &self,
+        embedding: &Tensor,
+        text: &Text,
+        seed: u64,
+        settings: &Settings,
+        progress: &mut Progress,
+    ) -> Result<RgbImage, Error> {
+        let mut streams = [Generator::new(seed)];
+        self.finish(embedding, text, settings, &mut streams, progress)
+    }
+
+    fn finish(
         &self,
         embedding: &Tensor,
         text: &Text,

@@ -1,0 +1,143 @@
+//! What commands that draw pictures share: how many, from which seeds, with which settings, and where they go.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io::Write;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use image::RgbImage;
+use pipeline::{Progress, Settings};
+
+use crate::numbers;
+use crate::output::Output;
+use crate::progress::Bars;
+
+/// Which pictures are drawn.
+#[derive(Args)]
+pub struct Pictures {
+    /// How many pictures to draw; picture i has seed S + i
+    #[arg(long, short = 'n', value_name = "N", default_value = "1", value_parser = numbers::pictures, allow_negative_numbers = true)]
+    num_images: u64,
+    /// The first picture's seed, which fixes the picture [default: random]
+    #[arg(long, short, value_name = "S", value_parser = numbers::seed, allow_negative_numbers = true)]
+    seed: Option<u64>,
+    /// A name with {index} and {seed}, or a folder [default: from the input]
+    #[arg(long, short, value_name = "PATTERN")]
+    out: Option<String>,
+    /// Overwrite pictures that are there already
+    #[arg(long)]
+    force: bool,
+}
+
+impl Pictures {
+    /// The pictures' seeds and files; `name` begins the files' names where the user gave none.
+    pub fn plan(&self, name: &str) -> Result<Plan> {
+        let seeds = self.seeds()?;
+        Ok(Plan {
+            output: Output::plan(self.out.as_deref(), name, &seeds, self.force)?,
+            told_seed: self.seed.is_some(),
+            seeds,
+        })
+    }
+
+    /// The pictures' seeds: one after another from the first.
+    fn seeds(&self) -> Result<Vec<u64>> {
+        // torch's generator, which pictures agree with, reads the lower 32 bits only.
+        let first = self
+            .seed
+            .unwrap_or_else(|| RandomState::new().hash_one(std::process::id()) >> 32);
+        (0..self.num_images)
+            .map(|i| first.checked_add(i))
+            .collect::<Option<_>>()
+            .with_context(|| {
+                format!(
+                    "--seed {first}: the seeds of {} pictures go beyond {}",
+                    self.num_images,
+                    u64::MAX
+                )
+            })
+    }
+}
+
+/// Pictures that are going to be drawn.
+pub struct Plan {
+    seeds: Vec<u64>,
+    output: Output,
+    told_seed: bool,
+}
+
+impl Plan {
+    /// Draws each picture from its seed, writes it and prints its path.
+    pub fn draw(
+        &self,
+        settings: &Settings,
+        mut draw: impl FnMut(u64, &mut Progress) -> Result<RgbImage>,
+    ) -> Result<()> {
+        if !self.told_seed {
+            eprintln!("unclip: the seed is {}", self.seeds[0]);
+        }
+        let mut bars = Bars::new(settings, self.seeds.len());
+        for (index, &seed) in self.seeds.iter().enumerate() {
+            let picture = draw(seed, &mut |stage, done, _| bars.set(index, stage, done))?;
+            let path = self.output.save(index, &picture)?;
+            bars.suspend(|| writeln!(std::io::stdout(), "{}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+const HEADING: &str = "Diffusion (defaults are the model's own; Karlo's are in brackets)";
+
+/// What a user may wish of the prior, otherwise than the model's makers.
+#[derive(Args)]
+#[command(next_help_heading = HEADING)]
+pub struct PriorWishes {
+    /// Steps that draw the image embedding [25]
+    #[arg(long, value_name = "N", value_parser = numbers::steps, allow_negative_numbers = true)]
+    prior_steps: Option<usize>,
+    /// How strongly the caption pulls the embedding [4]
+    #[arg(long, value_name = "X", value_parser = numbers::scale, allow_hyphen_values = true)]
+    prior_guidance_scale: Option<f64>,
+}
+
+impl PriorWishes {
+    /// The settings, changed where the user wished so.
+    pub fn over(&self, defaults: Settings) -> Settings {
+        Settings {
+            prior_steps: self.prior_steps.unwrap_or(defaults.prior_steps),
+            prior_guidance_scale: self
+                .prior_guidance_scale
+                .unwrap_or(defaults.prior_guidance_scale),
+            ..defaults
+        }
+    }
+}
+
+/// What a user may wish of the decoder and the upsampler, otherwise than the model's makers.
+#[derive(Args)]
+#[command(next_help_heading = HEADING)]
+pub struct DecoderWishes {
+    /// Steps that draw the small picture [25]
+    #[arg(long, value_name = "N", value_parser = numbers::steps, allow_negative_numbers = true)]
+    decoder_steps: Option<usize>,
+    /// Steps that draw the large picture [7]
+    #[arg(long, value_name = "N", value_parser = numbers::steps, allow_negative_numbers = true)]
+    upsampler_steps: Option<usize>,
+    /// How strongly the caption and the embedding pull the picture [8]
+    #[arg(long, value_name = "X", value_parser = numbers::scale, allow_hyphen_values = true)]
+    decoder_guidance_scale: Option<f64>,
+}
+
+impl DecoderWishes {
+    /// The settings, changed where the user wished so.
+    pub fn over(&self, defaults: Settings) -> Settings {
+        Settings {
+            decoder_steps: self.decoder_steps.unwrap_or(defaults.decoder_steps),
+            upsampler_steps: self.upsampler_steps.unwrap_or(defaults.upsampler_steps),
+            decoder_guidance_scale: self
+                .decoder_guidance_scale
+                .unwrap_or(defaults.decoder_guidance_scale),
+            ..defaults
+        }
+    }
+}

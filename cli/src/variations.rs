@@ -1,0 +1,44 @@
+//! `unclip variations`: pictures like a picture.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use pipeline::Use;
+
+use crate::drawing::{DecoderWishes, Pictures};
+use crate::input::{open_picture, stem};
+use crate::model::{ImageEncoderArgs, ModelArgs};
+
+/// What `unclip variations` is told.
+#[derive(Args)]
+pub struct Variations {
+    /// The picture: PNG, JPEG, WebP or GIF
+    image: PathBuf,
+    #[command(flatten)]
+    pictures: Pictures,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    image_encoder: ImageEncoderArgs,
+    #[command(flatten)]
+    wishes: DecoderWishes,
+}
+
+impl Variations {
+    /// Draws the variations. Everything that can be refused is refused before the first of them.
+    pub fn run(&self) -> Result<()> {
+        let picture = open_picture(&self.image)?;
+        let plan = self
+            .pictures
+            .plan(&format!("{}-variation", stem(&self.image)))?;
+        let pipeline = self.model.open(None, Some(&self.image_encoder))?;
+        let settings = self.wishes.over(pipeline.defaults()?).without_prior();
+        pipeline.prepare(&[Use::ImageEncoder], &settings)?;
+        let embedding = pipeline.encode_pictures(&[picture])?;
+        let text = pipeline.encode_text(&[""])?;
+        plan.draw(&settings, |seed, progress| {
+            Ok(pipeline.draw_from(&embedding, &text, seed, &settings, progress)?)
+        })
+    }
+}
