@@ -9,6 +9,7 @@ mod embedded;
 mod evaluate;
 mod generate;
 mod input;
+mod invert;
 mod judge;
 mod model;
 mod numbers;
@@ -52,6 +53,10 @@ enum Command {
     Generate(generate::Generate),
     /// Draw pictures like a picture
     Variations(variations::Variations),
+    /// Find the embedding and the noise that decode to a picture
+    Invert(invert::Invert),
+    /// Draw a picture from what invert found
+    Decode(invert::Decode),
     /// Export the pictures and captions that the project's own model learns from
     Scenes(scenes::Scenes),
     /// Train the models of one folder, each its own leg
@@ -67,6 +72,8 @@ impl Command {
         match self {
             Self::Generate(generate) => generate.run(),
             Self::Variations(variations) => variations.run(),
+            Self::Invert(invert) => invert.run(),
+            Self::Decode(decode) => decode.run(),
             Self::Scenes(scenes) => scenes.run(),
             Self::Train(train) => train.run(),
             Self::Evaluate(evaluate) => evaluate.run(),

@@ -20,6 +20,14 @@ pub fn scale(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A part of a whole.
+pub fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("a number from 0 to 1 is wanted".to_owned()),
+    }
+}
+
 /// How many pictures are drawn at most in one run.
 pub const MOST_PICTURES: u64 = 10_000;
 

@@ -83,6 +83,14 @@ pub enum Error {
         /// What is wrong there.
         reason: String,
     },
+    /// A file that should hold what an inversion found.
+    #[error("{file} holds no inversion that this model can decode: {reason}")]
+    Inversion {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A component's files are wrong.
     #[error(transparent)]
     Weights(#[from] weights::Error),

@@ -1,11 +1,14 @@
 //! A picture as what decodes to it: its CLIP embedding z and the noise x_T (2204.06125, section 3).
 
 use clip::ImageProcessor;
+use std::collections::HashMap;
+use std::path::Path;
+
 use diffusion::ddim::{ddim, ddim_inverse};
 use diffusion::{DdimSampler, Output, Schedule, Step, published_steps};
 use image::RgbImage;
 use noise::Generator;
-use tch::{Tensor, no_grad};
+use tch::{Kind, Tensor, no_grad};
 
 use crate::noise_streams::Streams;
 use crate::{Error, Pipeline, Progress, Stage};
@@ -26,6 +29,59 @@ pub struct Inversion {
     pub noise: Tensor,
     /// The steps from one to the other.
     pub steps: usize,
+}
+
+impl Inversion {
+    /// Writes it to a safetensors file, which holds `image_embedding`, `noise` and `steps` and nothing else.
+    pub fn save(&self, path: &Path) -> Result<(), Error> {
+        let tensors = [
+            ("image_embedding", self.embedding.shallow_clone()),
+            ("noise", self.noise.shallow_clone()),
+            ("steps", Tensor::from(self.steps as i64)),
+        ]
+        .map(|(name, tensor)| (name.to_owned(), tensor));
+        Ok(weights::save_safetensors(path, &tensors, Kind::Float)?)
+    }
+
+    /// Reads what [`Inversion::save`] wrote. Whether a model can decode it is seen when it does.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let unfit = |reason: String| Error::Inversion {
+            file: path.display().to_string(),
+            reason,
+        };
+        let mut tensors: HashMap<String, Tensor> =
+            weights::load_safetensors(path)?.into_iter().collect();
+        let mut take = |name: &str, dimensions: usize, kind: Kind| {
+            let tensor = tensors
+                .remove(name)
+                .ok_or_else(|| unfit(format!("it has no tensor `{name}`")))?;
+            if tensor.dim() != dimensions || tensor.kind() != kind {
+                let (shape, found) = (tensor.size(), tensor.kind());
+                return Err(unfit(format!("its `{name}` is {shape:?} of {found:?}")));
+            }
+            if !bool::try_from(tensor.isfinite().all()).expect("one answer") {
+                return Err(unfit(format!(
+                    "its `{name}` has values that are not finite"
+                )));
+            }
+            Ok(tensor)
+        };
+        let embedding = take("image_embedding", 2, Kind::Float)?;
+        let noise = take("noise", 4, Kind::Float)?;
+        let steps = take("steps", 0, Kind::Int64)?.int64_value(&[]);
+        let steps = usize::try_from(steps)
+            .ok()
+            .filter(|steps| *steps > 0)
+            .ok_or_else(|| unfit(format!("its number of steps is {steps}")))?;
+        if let Some(name) = tensors.keys().next() {
+            return Err(unfit(format!("it also has a tensor `{name}`")));
+        }
+        Ok(Self {
+            embedding,
+            noise,
+            steps,
+        })
+    }
 }
 
 impl Pipeline {
@@ -61,7 +117,12 @@ impl Pipeline {
         progress: &mut Progress,
     ) -> Result<Tensor, Error> {
         let steps = self.inversion_steps(inversion.steps)?;
-        let denoise = self.unguided(&inversion.embedding)?;
+        self.check_inversion(inversion)?;
+        let embedding = inversion
+            .embedding
+            .to_device(self.device)
+            .to_kind(self.kind);
+        let denoise = self.unguided(&embedding)?;
         let mut streams = Streams::new(std::slice::from_mut(stream), self.device, self.kind);
         let shape = &inversion.noise.size()[1..];
         let noise = || streams.normal(shape);
@@ -71,6 +132,20 @@ impl Pipeline {
         Ok(no_grad(|| {
             ddim(&sampler, &steps, start, denoise, noise, told)
         }))
+    }
+
+    fn check_inversion(&self, inversion: &Inversion) -> Result<(), Error> {
+        let [channels, height, width] = self.base_shape()?;
+        let embedding = self.parts.conditioning()?.config().embedding;
+        let wanted = [vec![1, embedding], vec![1, channels, height, width]];
+        let found = [inversion.embedding.size(), inversion.noise.size()];
+        if found == wanted {
+            return Ok(());
+        }
+        Err(Error::Inversion {
+            file: "the inversion".to_owned(),
+            reason: format!("its shapes are {found:?}, and the model's {wanted:?}"),
+        })
     }
 
     /// A picture at the decoder's size, `[1, C, h, w]` from -1 to 1: its shorter side resized, its middle cut out.

@@ -1,0 +1,106 @@
+//! `unclip invert` and `unclip decode`: a picture to its latent, and back.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use noise::Generator;
+use pipeline::inversion::CALLS_A_STEP;
+use pipeline::{Inversion, Settings, Use, to_pictures};
+
+use crate::drawing::Pictures;
+use crate::input::{open_picture, stem};
+use crate::model::{ImageEncoderArgs, ModelArgs};
+use crate::numbers;
+use crate::output::check_writable;
+use crate::progress::Bars;
+
+/// What `unclip invert` is told.
+#[derive(Args)]
+pub struct Invert {
+    /// The picture: PNG, JPEG, WebP or GIF
+    image: PathBuf,
+    /// The file for the embedding and the noise that decode to the picture
+    #[arg(long, short, value_name = "FILE")]
+    out: PathBuf,
+    /// Overwrite a file that is there already
+    #[arg(long)]
+    force: bool,
+    /// How often the decoder is asked
+    #[arg(long, value_name = "N", default_value = "100", value_parser = numbers::steps, allow_negative_numbers = true)]
+    calls: usize,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    image_encoder: ImageEncoderArgs,
+}
+
+impl Invert {
+    /// Finds the latent and writes it.
+    pub fn run(&self) -> Result<()> {
+        let steps = self.calls / CALLS_A_STEP;
+        ensure!(
+            steps > 0,
+            "--calls {}: an inversion asks the decoder {CALLS_A_STEP} times at least",
+            self.calls
+        );
+        check_writable("--out", &self.out, self.force)?;
+        let picture = open_picture(&self.image)?;
+        let pipeline = self.model.open(None, Some(&self.image_encoder))?;
+        let settings = Settings {
+            decoder_steps: steps,
+            ..pipeline.defaults()?.without_prior()
+        };
+        pipeline.prepare(&[Use::ImageEncoder], &settings)?;
+        let mut bars = Bars::new(&settings, 1);
+        let inversion = pipeline.invert(&picture, steps, &mut |stage, done, _| {
+            bars.set(0, stage, done)
+        })?;
+        inversion.save(&self.out)?;
+        writeln!(std::io::stdout(), "{}", self.out.display())?;
+        Ok(())
+    }
+}
+
+/// What `unclip decode` is told.
+#[derive(Args)]
+pub struct Decode {
+    /// What unclip invert wrote
+    latent: PathBuf,
+    /// How much of the noise is drawn anew: 0 gives the picture back, 1 a variation
+    #[arg(long, value_name = "X", default_value = "0", value_parser = numbers::share, allow_hyphen_values = true)]
+    eta: f64,
+    #[command(flatten)]
+    pictures: Pictures,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Steps that draw the large picture [7]
+    #[arg(long, value_name = "N", value_parser = numbers::steps, allow_negative_numbers = true)]
+    upsampler_steps: Option<usize>,
+}
+
+impl Decode {
+    /// Draws the picture again.
+    pub fn run(&self) -> Result<()> {
+        let inversion = Inversion::open(&self.latent)?;
+        let plan = self
+            .pictures
+            .plan(&format!("{}-decoded", stem(&self.latent)))?;
+        let pipeline = self.model.open(None, None)?;
+        let defaults = pipeline.defaults()?.without_prior();
+        let settings = Settings {
+            decoder_steps: inversion.steps,
+            upsampler_steps: self.upsampler_steps.unwrap_or(defaults.upsampler_steps),
+            ..defaults
+        };
+        pipeline.prepare(&[], &settings)?;
+        plan.draw(&settings, |seed, progress| {
+            let mut stream = Generator::new(seed);
+            let small = pipeline.decode_inversion(&inversion, self.eta, &mut stream, progress)?;
+            let streams = std::slice::from_mut(&mut stream);
+            let large = pipeline.upsample(&small.clamp(-1.0, 1.0), &settings, streams, progress)?;
+            Ok(to_pictures(&large).remove(0))
+        })
+    }
+}
