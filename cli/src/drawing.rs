@@ -12,15 +12,45 @@ use crate::numbers;
 use crate::output::Output;
 use crate::progress::Bars;
 
+/// The seed.
+#[derive(Args, Clone, Copy)]
+pub struct SeedArgs {
+    /// The first picture's seed, which fixes the picture [default: random]
+    #[arg(long, short, value_name = "S", value_parser = numbers::seed, allow_negative_numbers = true)]
+    seed: Option<u64>,
+}
+
+impl SeedArgs {
+    /// The seed that was given, or a new one.
+    fn value(self) -> u64 {
+        // torch's generator, which pictures agree with, reads the lower 32 bits only.
+        self.seed
+            .unwrap_or_else(|| RandomState::new().hash_one(std::process::id()) >> 32)
+    }
+
+    /// Says the seed that is used where none was given.
+    fn tell(self, seed: u64) {
+        if self.seed.is_none() {
+            eprintln!("unclip: the seed is {seed}");
+        }
+    }
+
+    /// The seed, which is said where none was given.
+    pub fn told(self) -> u64 {
+        let seed = self.value();
+        self.tell(seed);
+        seed
+    }
+}
+
 /// Which pictures are drawn.
 #[derive(Args)]
 pub struct Pictures {
     /// How many pictures to draw; picture i has seed S + i
     #[arg(long, short = 'n', value_name = "N", default_value = "1", value_parser = numbers::pictures, allow_negative_numbers = true)]
     num_images: u64,
-    /// The first picture's seed, which fixes the picture [default: random]
-    #[arg(long, short, value_name = "S", value_parser = numbers::seed, allow_negative_numbers = true)]
-    seed: Option<u64>,
+    #[command(flatten)]
+    seed: SeedArgs,
     /// A name with {index} and {seed}, or a folder [default: from the input]
     #[arg(long, short, value_name = "PATTERN")]
     out: Option<String>,
@@ -35,17 +65,14 @@ impl Pictures {
         let seeds = self.seeds()?;
         Ok(Plan {
             output: Output::plan(self.out.as_deref(), name, &seeds, self.force)?,
-            told_seed: self.seed.is_some(),
+            first: self.seed,
             seeds,
         })
     }
 
     /// The pictures' seeds: one after another from the first.
     fn seeds(&self) -> Result<Vec<u64>> {
-        // torch's generator, which pictures agree with, reads the lower 32 bits only.
-        let first = self
-            .seed
-            .unwrap_or_else(|| RandomState::new().hash_one(std::process::id()) >> 32);
+        let first = self.seed.value();
         (0..self.num_images)
             .map(|i| first.checked_add(i))
             .collect::<Option<_>>()
@@ -63,7 +90,7 @@ impl Pictures {
 pub struct Plan {
     seeds: Vec<u64>,
     output: Output,
-    told_seed: bool,
+    first: SeedArgs,
 }
 
 impl Plan {
@@ -73,9 +100,7 @@ impl Plan {
         settings: &Settings,
         mut draw: impl FnMut(u64, &mut Progress) -> Result<RgbImage>,
     ) -> Result<()> {
-        if !self.told_seed {
-            eprintln!("unclip: the seed is {}", self.seeds[0]);
-        }
+        self.first.tell(self.seeds[0]);
         let mut bars = Bars::new(settings, self.seeds.len());
         for (index, &seed) in self.seeds.iter().enumerate() {
             let picture = draw(seed, &mut |stage, done, _| bars.set(index, stage, done))?;

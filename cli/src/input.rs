@@ -24,3 +24,10 @@ pub fn open_picture(path: &Path) -> Result<RgbImage> {
 pub fn stem(path: &Path) -> String {
     slug(&path.file_stem().unwrap_or_default().to_string_lossy())
 }
+
+/// Whether a word ends as the files of pictures do.
+pub fn names_a_picture(given: &str) -> bool {
+    let ending = Path::new(given).extension().unwrap_or_default();
+    let ending = ending.to_string_lossy().to_ascii_lowercase();
+    ["png", "jpg", "jpeg", "webp", "gif"].contains(&&*ending)
+}

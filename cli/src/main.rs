@@ -7,8 +7,10 @@ mod device;
 mod drawing;
 mod embedded;
 mod evaluate;
+mod frames;
 mod generate;
 mod input;
+mod interpolate;
 mod invert;
 mod judge;
 mod model;
@@ -53,6 +55,8 @@ enum Command {
     Generate(generate::Generate),
     /// Draw pictures like a picture
     Variations(variations::Variations),
+    /// Draw the way from one picture or caption to another
+    Interpolate(interpolate::Interpolate),
     /// Find the embedding and the noise that decode to a picture
     Invert(invert::Invert),
     /// Draw a picture from what invert found
@@ -72,6 +76,7 @@ impl Command {
         match self {
             Self::Generate(generate) => generate.run(),
             Self::Variations(variations) => variations.run(),
+            Self::Interpolate(interpolate) => interpolate.run(),
             Self::Invert(invert) => invert.run(),
             Self::Decode(decode) => decode.run(),
             Self::Scenes(scenes) => scenes.run(),

@@ -47,6 +47,14 @@ pub fn count(text: &str) -> Result<u64, String> {
     }
 }
 
+/// A time.
+pub fn milliseconds(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(time) if time > 0 => Ok(time),
+        _ => Err(format!("a time is 1 to {} milliseconds", u16::MAX)),
+    }
+}
+
 /// A width in pixels, which its command limits further.
 pub fn pixels(text: &str) -> Result<u32, String> {
     text.parse()

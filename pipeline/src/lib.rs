@@ -10,6 +10,7 @@
 
 pub mod error;
 pub mod inversion;
+pub mod manipulation;
 mod noise_streams;
 pub mod parts;
 pub mod picture;

@@ -1,7 +1,7 @@
 //! The diffusion maths against the published scheduler's numbers (recorded by
 //! golden/record_scheduler.py) and against what must hold for any.
 
-use diffusion::ddim::ddim;
+use diffusion::ddim::{ddim, ddim_inverse};
 use diffusion::sampler::ddpm;
 use diffusion::{
     DdimSampler, Output, Prediction, Process, ReferenceTables, Schedule, SchedulerConfig, Step,
@@ -360,4 +360,41 @@ fn ddim_with_eta_one_is_ddpm_with_the_posterior_variance() {
             assert!(off < allowed, "{kind:?}, {step:?}: off by {off}");
         }
     }
+}
+
+#[test]
+fn ddim_inverse_finds_the_noise_that_ddim_draws_from() {
+    let mut generator = Generator::new(5);
+    let x_0 = normal(&mut generator, &[2, 12]);
+    let sampler = ddim_sampler(Prediction::Epsilon, None, 0.0);
+    let steps = published_steps(20, 900).unwrap();
+    // A smooth denoiser whose answer depends on x and on the timestep.
+    let denoise = |x: &Tensor, step: Step| {
+        Output::plain((x * 0.8).tanh() * (0.5 + step.timestep as f64 / 2000.0))
+    };
+    let mut asked = 0;
+    let mut error = |calls: usize| {
+        let counted = |x: &Tensor, step: Step| {
+            asked += 1;
+            denoise(x, step)
+        };
+        let x_t = ddim_inverse(
+            &sampler,
+            &steps,
+            x_0.shallow_clone(),
+            calls,
+            counted,
+            |_| (),
+        );
+        let no_noise = || -> Tensor { unreachable!("eta is 0") };
+        let back = ddim(&sampler, &steps, x_t, denoise, no_noise, |_| ());
+        largest_difference(&back, &x_0)
+    };
+    let errors = [1, 2, 4, 8].map(&mut error);
+    assert_eq!(asked, 20 * 15);
+    assert!(
+        errors[0] > 2.0 * errors[1] && errors[1] > 2.0 * errors[2],
+        "{errors:?}"
+    );
+    assert!(errors[3] < 1e-3, "{errors:?}");
 }

@@ -9,6 +9,7 @@ mod configurations;
 mod diffusion;
 mod evaluation;
 mod golden;
+mod manipulation;
 mod models;
 mod noise;
 mod pickles;

@@ -1,0 +1,131 @@
+//! Pictures in a row, as files, a contact sheet and an animation.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, ValueEnum};
+use evaluation::sheets::{contact_sheet, save, save_png};
+use image::codecs::gif::{GifEncoder, Repeat};
+use image::{Delay, DynamicImage, Frame, RgbImage};
+
+use crate::numbers;
+
+/// Pictures in a row of a contact sheet.
+const COLUMNS: u32 = 8;
+
+/// Where frames go.
+#[derive(Args)]
+pub struct FramesArgs {
+    /// How many pictures, both ends included
+    #[arg(long, value_name = "N", default_value = "9", value_parser = numbers::pictures, allow_negative_numbers = true)]
+    frames: u64,
+    /// The folder to write to: frames, a contact sheet and an animation; it must be new or empty
+    #[arg(long, short, value_name = "DIR")]
+    out: PathBuf,
+    /// The animation's format
+    #[arg(
+        long,
+        value_enum,
+        default_value = "apng",
+        hide_possible_values = true,
+        value_name = "apng|gif"
+    )]
+    animation: Animation,
+    /// How long the animation shows each frame, in milliseconds
+    #[arg(long, value_name = "N", default_value = "150", value_parser = numbers::milliseconds, allow_negative_numbers = true)]
+    frame_time: u16,
+    /// The animation goes back the way it came
+    #[arg(long)]
+    ping_pong: bool,
+}
+
+/// What an animation is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Animation {
+    Apng,
+    Gif,
+}
+
+impl FramesArgs {
+    /// How far each frame is from the first end to the other: 0 to 1. One frame is the first end.
+    pub fn shares(&self) -> Vec<f64> {
+        let gaps = self.frames.saturating_sub(1).max(1) as f64;
+        (0..self.frames).map(|i| i as f64 / gaps).collect()
+    }
+
+    /// Makes the folder, or sees that it is empty.
+    pub fn prepare(&self) -> Result<()> {
+        let cannot = || format!("--out {}: cannot write there", self.out.display());
+        fs::create_dir_all(&self.out).with_context(cannot)?;
+        let mut entries = fs::read_dir(&self.out).with_context(cannot)?;
+        ensure!(
+            entries.next().is_none(),
+            "--out {}: this folder is not empty",
+            self.out.display()
+        );
+        Ok(())
+    }
+
+    /// Writes everything and tells the files, the animation last.
+    pub fn save(&self, frames: &[RgbImage]) -> Result<Vec<PathBuf>> {
+        let digits = (frames.len() - 1).to_string().len().max(2);
+        let mut paths = Vec::new();
+        for (index, frame) in frames.iter().enumerate() {
+            let path = self.out.join(format!("frame-{index:0digits$}.png"));
+            save_png(frame, &path)?;
+            paths.push(path);
+        }
+        let sheet = self.out.join("sheet.png");
+        save_png(&contact_sheet(frames, COLUMNS), &sheet)?;
+        paths.push(sheet);
+        let mut order: Vec<&RgbImage> = frames.iter().collect();
+        if self.ping_pong && frames.len() > 2 {
+            order.extend(frames[1..frames.len() - 1].iter().rev());
+        }
+        let path = match self.animation {
+            Animation::Apng => self.out.join("animation.png"),
+            Animation::Gif => self.out.join("animation.gif"),
+        };
+        save(&path, &self.encode(&order, &path)?)?;
+        paths.push(path);
+        Ok(paths)
+    }
+
+    fn encode(&self, frames: &[&RgbImage], path: &Path) -> Result<Vec<u8>> {
+        let cannot = || format!("cannot write {}", path.display());
+        match self.animation {
+            Animation::Apng => apng(frames, self.frame_time).with_context(cannot),
+            Animation::Gif => gif(frames, self.frame_time).with_context(cannot),
+        }
+    }
+}
+
+fn apng(frames: &[&RgbImage], milliseconds: u16) -> Result<Vec<u8>, png::EncodingError> {
+    let mut bytes = Vec::new();
+    let (width, height) = frames[0].dimensions();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_animated(frames.len() as u32, 0)?;
+    encoder.set_frame_delay(milliseconds, 1000)?;
+    let mut writer = encoder.write_header()?;
+    for frame in frames {
+        writer.write_image_data(frame.as_raw())?;
+    }
+    writer.finish()?;
+    Ok(bytes)
+}
+
+fn gif(frames: &[&RgbImage], milliseconds: u16) -> Result<Vec<u8>, image::ImageError> {
+    let mut bytes = Vec::new();
+    let mut encoder = GifEncoder::new(&mut bytes);
+    encoder.set_repeat(Repeat::Infinite)?;
+    let delay = Delay::from_saturating_duration(Duration::from_millis(milliseconds.into()));
+    for frame in frames {
+        let picture = DynamicImage::ImageRgb8((*frame).clone()).into_rgba8();
+        encoder.encode_frame(Frame::from_parts(picture, 0, 0, delay))?;
+    }
+    drop(encoder);
+    Ok(bytes)
+}

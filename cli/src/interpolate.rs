@@ -1,0 +1,175 @@
+//! `unclip interpolate`: the way from one picture or caption to another.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use noise::Generator;
+use pipeline::inversion::CALLS_A_STEP;
+use pipeline::manipulation::slerp;
+use pipeline::{Inversion, Pipeline, Settings, Use, check_caption, to_pictures};
+use tch::Tensor;
+
+use crate::drawing::{DecoderWishes, PriorWishes, SeedArgs};
+use crate::frames::FramesArgs;
+use crate::input::{names_a_picture, open_picture};
+use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
+use crate::numbers;
+use crate::progress::Bars;
+
+/// What `unclip interpolate` is told.
+#[derive(Args)]
+pub struct Interpolate {
+    /// Where it begins: a picture's file, or a caption
+    from: String,
+    /// Where it ends
+    to: String,
+    #[command(flatten)]
+    frames: FramesArgs,
+    #[command(flatten)]
+    seed: SeedArgs,
+    /// Pictures share the noise of the seed instead of each having its own by inversion
+    #[arg(long)]
+    shared_noise: bool,
+    /// How often the decoder is asked to invert a picture
+    #[arg(long, value_name = "N", default_value = "100", value_parser = numbers::steps, allow_negative_numbers = true)]
+    calls: usize,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    prior: PriorArgs,
+    #[command(flatten)]
+    image_encoder: ImageEncoderArgs,
+    #[command(flatten)]
+    prior_wishes: PriorWishes,
+    #[command(flatten)]
+    decoder_wishes: DecoderWishes,
+}
+
+/// One end of the way.
+enum End {
+    Picture(image::RgbImage),
+    Caption(String),
+}
+
+impl End {
+    /// A file where there is one, else a caption.
+    fn read(given: &str) -> Result<Self> {
+        if Path::new(given).is_file() {
+            return Ok(Self::Picture(open_picture(Path::new(given))?));
+        }
+        ensure!(
+            !names_a_picture(given),
+            "{given}: there is no such file, and a caption does not end like one"
+        );
+        check_caption(given)?;
+        Ok(Self::Caption(given.to_owned()))
+    }
+
+    fn needs(&self) -> Use {
+        match self {
+            Self::Picture(_) => Use::ImageEncoder,
+            Self::Caption(_) => Use::Prior,
+        }
+    }
+}
+
+impl Interpolate {
+    /// Draws the frames and prints the files' paths.
+    pub fn run(&self) -> Result<()> {
+        let ends = [End::read(&self.from)?, End::read(&self.to)?];
+        let pipeline = self
+            .model
+            .open(Some(&self.prior), Some(&self.image_encoder))?;
+        let settings = self.prior_wishes.over(pipeline.defaults()?);
+        let settings = self.decoder_wishes.over(settings);
+        let uses: Vec<Use> = ends.iter().map(End::needs).collect();
+        pipeline.prepare(&uses, &settings)?;
+        self.frames.prepare()?;
+        let seed = self.seed.told();
+        let frames = match &ends {
+            [End::Picture(from), End::Picture(to)] if !self.shared_noise => {
+                self.between_inversions(&pipeline, [from, to], seed, &settings)?
+            }
+            ends => self.between_embeddings(&pipeline, ends, seed, &settings)?,
+        };
+        for path in self.frames.save(&frames)? {
+            writeln!(std::io::stdout(), "{}", path.display())?;
+        }
+        Ok(())
+    }
+
+    /// Between pictures, both the embeddings and the noise that decodes to them move.
+    fn between_inversions(
+        &self,
+        pipeline: &Pipeline,
+        ends: [&image::RgbImage; 2],
+        seed: u64,
+        settings: &Settings,
+    ) -> Result<Vec<image::RgbImage>> {
+        let steps = (self.calls / CALLS_A_STEP).max(1);
+        let settings = Settings {
+            decoder_steps: steps,
+            ..settings.without_prior()
+        };
+        let shares = self.frames.shares();
+        let mut bars = Bars::new(&settings, 2 + shares.len());
+        let mut inversions = Vec::new();
+        for (index, picture) in ends.into_iter().enumerate() {
+            let mut told = |stage, done, _| bars.set(index, stage, done);
+            inversions.push(pipeline.invert(picture, steps, &mut told)?);
+        }
+        let [from, to] = [&inversions[0], &inversions[1]];
+        let mut frames = Vec::new();
+        for (index, share) in shares.into_iter().enumerate() {
+            let between = Inversion {
+                embedding: slerp(&from.embedding, &to.embedding, share),
+                noise: slerp(&from.noise, &to.noise, share),
+                steps,
+            };
+            let mut stream = Generator::new(seed);
+            let mut told = |stage, done, _| bars.set(2 + index, stage, done);
+            let small = pipeline.decode_inversion(&between, 0.0, &mut stream, &mut told)?;
+            let streams = std::slice::from_mut(&mut stream);
+            let small = small.clamp(-1.0, 1.0);
+            let large = pipeline.upsample(&small, &settings, streams, &mut told)?;
+            frames.push(to_pictures(&large).remove(0));
+        }
+        Ok(frames)
+    }
+
+    /// The embeddings move, and the noise is the seed's in every frame.
+    fn between_embeddings(
+        &self,
+        pipeline: &Pipeline,
+        ends: &[End; 2],
+        seed: u64,
+        settings: &Settings,
+    ) -> Result<Vec<image::RgbImage>> {
+        let embedding = |end: &End| -> Result<Tensor> {
+            Ok(match end {
+                End::Picture(picture) => pipeline.encode_pictures(std::slice::from_ref(picture))?,
+                End::Caption(caption) => {
+                    let text = pipeline.encode_text(&[caption])?;
+                    let mut streams = [Generator::new(seed)];
+                    pipeline.draw_embedding(&text, settings, &mut streams, &mut |_, _, _| ())?
+                }
+            })
+        };
+        let [from, to] = [embedding(&ends[0])?, embedding(&ends[1])?];
+        let settings = settings.without_prior();
+        let text = pipeline.encode_text(&[""])?;
+        let shares = self.frames.shares();
+        let mut bars = Bars::new(&settings, shares.len());
+        shares
+            .into_iter()
+            .enumerate()
+            .map(|(index, share)| {
+                let between = slerp(&from, &to, share).to_kind(from.kind());
+                let mut told = |stage, done, _| bars.set(index, stage, done);
+                Ok(pipeline.draw_from(&between, &text, seed, &settings, &mut told)?)
+            })
+            .collect()
+    }
+}
