@@ -94,6 +94,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The first picture's seed.
+    pub fn first_seed(&self) -> u64 {
+        self.seeds[0]
+    }
+
     /// Draws each picture from its seed, writes it and prints its path.
     pub fn draw(
         &self,

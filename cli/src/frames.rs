@@ -15,15 +15,12 @@ use crate::numbers;
 /// Pictures in a row of a contact sheet.
 const COLUMNS: u32 = 8;
 
-/// Where frames go.
+/// What a way looks like.
 #[derive(Args)]
 pub struct FramesArgs {
     /// How many pictures, both ends included
     #[arg(long, value_name = "N", default_value = "9", value_parser = numbers::pictures, allow_negative_numbers = true)]
     frames: u64,
-    /// The folder to write to: frames, a contact sheet and an animation; it must be new or empty
-    #[arg(long, short, value_name = "DIR")]
-    out: PathBuf,
     /// The animation's format
     #[arg(
         long,
@@ -55,29 +52,16 @@ impl FramesArgs {
         (0..self.frames).map(|i| i as f64 / gaps).collect()
     }
 
-    /// Makes the folder, or sees that it is empty.
-    pub fn prepare(&self) -> Result<()> {
-        let cannot = || format!("--out {}: cannot write there", self.out.display());
-        fs::create_dir_all(&self.out).with_context(cannot)?;
-        let mut entries = fs::read_dir(&self.out).with_context(cannot)?;
-        ensure!(
-            entries.next().is_none(),
-            "--out {}: this folder is not empty",
-            self.out.display()
-        );
-        Ok(())
-    }
-
-    /// Writes everything and tells the files, the animation last.
-    pub fn save(&self, frames: &[RgbImage]) -> Result<Vec<PathBuf>> {
+    /// Writes the frames, a contact sheet and an animation into `folder` and tells the files.
+    pub fn save(&self, frames: &[RgbImage], folder: &Path) -> Result<Vec<PathBuf>> {
         let digits = (frames.len() - 1).to_string().len().max(2);
         let mut paths = Vec::new();
         for (index, frame) in frames.iter().enumerate() {
-            let path = self.out.join(format!("frame-{index:0digits$}.png"));
+            let path = folder.join(format!("frame-{index:0digits$}.png"));
             save_png(frame, &path)?;
             paths.push(path);
         }
-        let sheet = self.out.join("sheet.png");
+        let sheet = folder.join("sheet.png");
         save_png(&contact_sheet(frames, COLUMNS), &sheet)?;
         paths.push(sheet);
         let mut order: Vec<&RgbImage> = frames.iter().collect();
@@ -85,8 +69,8 @@ impl FramesArgs {
             order.extend(frames[1..frames.len() - 1].iter().rev());
         }
         let path = match self.animation {
-            Animation::Apng => self.out.join("animation.png"),
-            Animation::Gif => self.out.join("animation.gif"),
+            Animation::Apng => folder.join("animation.png"),
+            Animation::Gif => folder.join("animation.gif"),
         };
         save(&path, &self.encode(&order, &path)?)?;
         paths.push(path);
@@ -100,6 +84,19 @@ impl FramesArgs {
             Animation::Gif => gif(frames, self.frame_time).with_context(cannot),
         }
     }
+}
+
+/// Makes the folder that `flag` named, or sees that it is empty.
+pub fn prepare(flag: &str, folder: &Path) -> Result<()> {
+    let shown = folder.display();
+    let cannot = || format!("{flag} {shown}: cannot write there");
+    fs::create_dir_all(folder).with_context(cannot)?;
+    let mut entries = fs::read_dir(folder).with_context(cannot)?;
+    ensure!(
+        entries.next().is_none(),
+        "{flag} {shown}: this folder is not empty"
+    );
+    Ok(())
 }
 
 fn apng(frames: &[&RgbImage], milliseconds: u16) -> Result<Vec<u8>, png::EncodingError> {

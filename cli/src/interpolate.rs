@@ -1,18 +1,18 @@
 //! `unclip interpolate`: the way from one picture or caption to another.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use clap::Args;
 use noise::Generator;
 use pipeline::inversion::CALLS_A_STEP;
 use pipeline::manipulation::slerp;
-use pipeline::{Inversion, Pipeline, Settings, Use, check_caption, to_pictures};
+use pipeline::{Inversion, Pipeline, Settings, Use, check_caption};
 use tch::Tensor;
 
 use crate::drawing::{DecoderWishes, PriorWishes, SeedArgs};
-use crate::frames::FramesArgs;
+use crate::frames::{FramesArgs, prepare};
 use crate::input::{names_a_picture, open_picture};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::numbers;
@@ -25,6 +25,9 @@ pub struct Interpolate {
     from: String,
     /// Where it ends
     to: String,
+    /// The folder to write frames, a contact sheet and an animation to; it must be new or empty
+    #[arg(long, short, value_name = "DIR")]
+    out: PathBuf,
     #[command(flatten)]
     frames: FramesArgs,
     #[command(flatten)]
@@ -86,7 +89,7 @@ impl Interpolate {
         let settings = self.decoder_wishes.over(settings);
         let uses: Vec<Use> = ends.iter().map(End::needs).collect();
         pipeline.prepare(&uses, &settings)?;
-        self.frames.prepare()?;
+        prepare("--out", &self.out)?;
         let seed = self.seed.told();
         let frames = match &ends {
             [End::Picture(from), End::Picture(to)] if !self.shared_noise => {
@@ -94,7 +97,7 @@ impl Interpolate {
             }
             ends => self.between_embeddings(&pipeline, ends, seed, &settings)?,
         };
-        for path in self.frames.save(&frames)? {
+        for path in self.frames.save(&frames, &self.out)? {
             writeln!(std::io::stdout(), "{}", path.display())?;
         }
         Ok(())
@@ -130,11 +133,9 @@ impl Interpolate {
             };
             let mut stream = Generator::new(seed);
             let mut told = |stage, done, _| bars.set(2 + index, stage, done);
-            let small = pipeline.decode_inversion(&between, 0.0, &mut stream, &mut told)?;
-            let streams = std::slice::from_mut(&mut stream);
-            let small = small.clamp(-1.0, 1.0);
-            let large = pipeline.upsample(&small, &settings, streams, &mut told)?;
-            frames.push(to_pictures(&large).remove(0));
+            let frame =
+                pipeline.draw_inversion(&between, 0.0, &mut stream, &settings, &mut told)?;
+            frames.push(frame);
         }
         Ok(frames)
     }

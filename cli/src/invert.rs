@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use noise::Generator;
 use pipeline::inversion::CALLS_A_STEP;
-use pipeline::{Inversion, Settings, Use, to_pictures};
+use pipeline::{Inversion, Settings, Use};
 
 use crate::drawing::Pictures;
 use crate::input::{open_picture, stem};
@@ -97,10 +97,7 @@ impl Decode {
         pipeline.prepare(&[], &settings)?;
         plan.draw(&settings, |seed, progress| {
             let mut stream = Generator::new(seed);
-            let small = pipeline.decode_inversion(&inversion, self.eta, &mut stream, progress)?;
-            let streams = std::slice::from_mut(&mut stream);
-            let large = pipeline.upsample(&small.clamp(-1.0, 1.0), &settings, streams, progress)?;
-            Ok(to_pictures(&large).remove(0))
+            Ok(pipeline.draw_inversion(&inversion, self.eta, &mut stream, &settings, progress)?)
         })
     }
 }

@@ -5,6 +5,7 @@
 
 mod device;
 mod drawing;
+mod edit;
 mod embedded;
 mod evaluate;
 mod frames;
@@ -57,6 +58,8 @@ enum Command {
     Variations(variations::Variations),
     /// Draw the way from one picture or caption to another
     Interpolate(interpolate::Interpolate),
+    /// Change a picture by the difference of two captions
+    Edit(edit::Edit),
     /// Find the embedding and the noise that decode to a picture
     Invert(invert::Invert),
     /// Draw a picture from what invert found
@@ -77,6 +80,7 @@ impl Command {
             Self::Generate(generate) => generate.run(),
             Self::Variations(variations) => variations.run(),
             Self::Interpolate(interpolate) => interpolate.run(),
+            Self::Edit(edit) => edit.run(),
             Self::Invert(invert) => invert.run(),
             Self::Decode(decode) => decode.run(),
             Self::Scenes(scenes) => scenes.run(),

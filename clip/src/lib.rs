@@ -18,7 +18,6 @@ pub mod vision;
 mod words;
 
 pub use image_processor::{CLIP_MEAN, CLIP_STD, ImageProcessor, ImageProcessorError};
-pub use resize::resize_bicubic;
 pub use text::{TextConfig, TextEncoder, TextEncoding};
 pub use tokenizer::{Tokenizer, TokenizerError, TokenizerFiles, Tokens};
 pub use vision::{VisionConfig, VisionEncoder};

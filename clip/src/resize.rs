@@ -31,11 +31,6 @@ impl Filter {
     }
 }
 
-/// A picture of `width` by `height` pixels by Pillow's bicubic filter. No side may be 0.
-pub fn resize_bicubic(picture: &RgbImage, width: u32, height: u32) -> RgbImage {
-    resize(picture, width, height, Filter::Bicubic)
-}
-
 /// A picture of `width` by `height` pixels. No side may be 0.
 ///
 /// One direction after the other, with the levels rounded to bytes in between; a direction that keeps its size is

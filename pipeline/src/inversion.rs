@@ -11,7 +11,7 @@ use noise::Generator;
 use tch::{Kind, Tensor, no_grad};
 
 use crate::noise_streams::Streams;
-use crate::{Error, Pipeline, Progress, Stage};
+use crate::{Error, Pipeline, Progress, Settings, Stage, to_pictures};
 
 /// How often an inversion asks the decoder in each step: enough for the step's fixed point.
 pub const CALLS_A_STEP: usize = 2;
@@ -132,6 +132,21 @@ impl Pipeline {
         Ok(no_grad(|| {
             ddim(&sampler, &steps, start, denoise, noise, told)
         }))
+    }
+
+    /// The large picture of an inversion: [`Pipeline::decode_inversion`] and the upsampler in turn.
+    pub fn draw_inversion(
+        &self,
+        inversion: &Inversion,
+        eta: f64,
+        stream: &mut Generator,
+        settings: &Settings,
+        progress: &mut Progress,
+    ) -> Result<RgbImage, Error> {
+        let small = self.decode_inversion(inversion, eta, stream, progress)?;
+        let streams = std::slice::from_mut(stream);
+        let large = self.upsample(&small.clamp(-1.0, 1.0), settings, streams, progress)?;
+        Ok(to_pictures(&large).remove(0))
     }
 
     fn check_inversion(&self, inversion: &Inversion) -> Result<(), Error> {

@@ -130,7 +130,7 @@ impl Scene {
         let backdrop = Backdrop::draw(labels.sky, labels.ground, g);
         let things = arrange(&labels, &backdrop, g);
         Self {
-            seed,
+            seed: seed % Split::SEEDS,
             labels,
             split,
             backdrop,
