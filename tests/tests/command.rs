@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::pipeline::{copy_folder, model};
 
+mod pictures;
 mod refusals;
 
 const CAPTION: &str = "a red house under a blue sky";

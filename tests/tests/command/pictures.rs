@@ -1,0 +1,140 @@
+//! The commands that work on pictures.
+
+use std::fs;
+
+use image::{Rgb, RgbImage};
+
+use super::Workplace;
+
+const FEW: [&str; 4] = ["--model", "model", "--seed=1", "--upsampler-steps=2"];
+
+impl Workplace {
+    fn with_pictures() -> Self {
+        let place = Self::new();
+        for (name, blue) in [("one.png", 0), ("two.png", 200)] {
+            let picture = RgbImage::from_fn(50, 40, |x, y| Rgb([5 * x as u8, 6 * y as u8, blue]));
+            picture.save(place.path(name)).unwrap();
+        }
+        place
+    }
+}
+
+#[test]
+fn variations_of_a_picture_are_drawn() {
+    let place = Workplace::with_pictures();
+    let draw = |arguments: &[&str]| {
+        let variations = ["variations", "one.png", "--decoder-steps=2"];
+        place.run(&[&variations[..], &FEW, arguments].concat())
+    };
+    let ran = draw(&["-n", "2"]).succeeds();
+    assert_eq!(ran.stdout, "one-variation-1.png\none-variation-2.png\n");
+    let read = |name: &str| fs::read(place.path(name)).unwrap();
+    assert!(read("one-variation-1.png") != read("one-variation-2.png"));
+    draw(&[]).refuses(&["one-variation-1.png exists"]);
+    draw(&["--prior-steps=3"]).refuses(&["--prior-steps"]);
+    fs::write(place.path("note.txt"), "words").unwrap();
+    place
+        .run(&["variations", "note.txt"])
+        .refuses(&["note.txt is no picture"]);
+    fs::remove_dir_all(place.path("model/image_encoder")).unwrap();
+    draw(&["--force"]).refuses(&["image_encoder", "--image-encoder"]);
+}
+
+#[test]
+fn a_picture_is_inverted_and_decoded() {
+    let place = Workplace::with_pictures();
+    let invert = |arguments: &[&str]| {
+        let invert = [
+            "invert",
+            "one.png",
+            "--model",
+            "model",
+            "--out=one.safetensors",
+        ];
+        place.run(&[&invert[..], arguments].concat())
+    };
+    invert(&["--calls=1"]).refuses(&["--calls 1"]);
+    let ran = invert(&["--calls=8"]).succeeds();
+    assert_eq!(ran.stdout, "one.safetensors\n");
+    invert(&["--calls=8"]).refuses(&["one.safetensors exists", "--force"]);
+    let decode = |arguments: &[&str]| {
+        let decode = ["decode", "one.safetensors"];
+        place.run(&[&decode[..], &FEW, arguments].concat())
+    };
+    decode(&["--out=same.png"]).succeeds();
+    decode(&["--out=other.png", "--eta=1"]).succeeds();
+    let read = |name: &str| fs::read(place.path(name)).unwrap();
+    assert!(read("same.png") != read("other.png"));
+    decode(&["--out=more.png", "--eta=1.5"]).refuses(&["--eta", "0 to 1"]);
+    place.run(&["decode", "one.png"]).refuses(&["one.png"]);
+}
+
+#[test]
+fn the_way_from_one_end_to_the_other_is_drawn() {
+    let place = Workplace::with_pictures();
+    let interpolate = |ends: [&str; 2], out: &str, arguments: &[&str]| {
+        let steps = ["--decoder-steps=2", "--prior-steps=2", "--calls=8"];
+        let ends = ["interpolate", ends[0], ends[1], "--frames=3", "--out", out];
+        place.run(&[&ends[..], &steps, &FEW, arguments].concat())
+    };
+    let ran = interpolate(["one.png", "two.png"], "way", &["--ping-pong"]).succeeds();
+    let files = ["frame-00", "frame-01", "frame-02", "sheet", "animation"];
+    let expected: String = files.map(|name| format!("way/{name}.png\n")).concat();
+    assert_eq!(ran.stdout, expected);
+    let animation = fs::File::open(place.path("way/animation.png")).unwrap();
+    let decoder = png::Decoder::new(std::io::BufReader::new(animation));
+    let frames = decoder
+        .read_info()
+        .unwrap()
+        .info()
+        .animation_control()
+        .unwrap()
+        .num_frames;
+    assert_eq!(frames, 4, "there and back again");
+    interpolate(["one.png", "two.png"], "way", &[]).refuses(&["--out way", "not empty"]);
+    interpolate(["one.png", "a red boat"], "mixed", &["--animation=gif"]).succeeds();
+    assert!(place.path("mixed/animation.gif").is_file());
+    interpolate(["one.png", "gone.png"], "none", &[]).refuses(&["gone.png"]);
+    assert!(!place.path("none").exists());
+
+    // The ends of a way with shared noise are the ends' variations.
+    interpolate(["one.png", "two.png"], "shared", &["--shared-noise"]).succeeds();
+    for (end, frame) in [("one.png", "frame-00"), ("two.png", "frame-02")] {
+        let variation = [
+            "variations",
+            end,
+            "--decoder-steps=2",
+            "--out=end.png",
+            "--force",
+        ];
+        place.run(&[&variation[..], &FEW].concat()).succeeds();
+        let read = |name: &str| image::open(place.path(name)).unwrap().to_rgb8();
+        assert!(
+            read("end.png") == read(&format!("shared/{frame}.png")),
+            "{end}"
+        );
+    }
+}
+
+#[test]
+fn a_picture_is_edited_along_the_difference_of_two_captions() {
+    let place = Workplace::with_pictures();
+    let edit = |arguments: &[&str]| {
+        let captions = [
+            "--from",
+            "a red house",
+            "--to",
+            "a green house",
+            "--calls=8",
+        ];
+        let edit = ["edit", "one.png"];
+        place.run(&[&edit[..], &captions, &FEW, arguments].concat())
+    };
+    let ran = edit(&["--way", "way", "--frames=2"]).succeeds();
+    let first = ran.stdout.lines().next().unwrap();
+    assert_eq!(first, "one-edited-1.png");
+    let read = |name: &str| image::open(place.path(name)).unwrap().to_rgb8();
+    assert!(read("one-edited-1.png") == read("way/frame-01.png"));
+    assert!(read("one-edited-1.png") != read("way/frame-00.png"));
+    edit(&["--strength=2", "--force"]).refuses(&["--strength"]);
+}
