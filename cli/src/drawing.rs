@@ -125,6 +125,9 @@ pub struct PriorWishes {
     /// Steps that draw the image embedding [25]
     #[arg(long, value_name = "N", value_parser = numbers::steps, allow_negative_numbers = true)]
     prior_steps: Option<usize>,
+    /// Embeddings to draw, of which the one closest to the caption is kept [1]
+    #[arg(long, value_name = "N", value_parser = numbers::candidates, allow_negative_numbers = true)]
+    prior_candidates: Option<usize>,
     /// How strongly the caption pulls the embedding [4]
     #[arg(long, value_name = "X", value_parser = numbers::scale, allow_hyphen_values = true)]
     prior_guidance_scale: Option<f64>,
@@ -135,6 +138,7 @@ impl PriorWishes {
     pub fn over(&self, defaults: Settings) -> Settings {
         Settings {
             prior_steps: self.prior_steps.unwrap_or(defaults.prior_steps),
+            prior_candidates: self.prior_candidates.unwrap_or(defaults.prior_candidates),
             prior_guidance_scale: self
                 .prior_guidance_scale
                 .unwrap_or(defaults.prior_guidance_scale),

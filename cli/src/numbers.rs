@@ -12,6 +12,14 @@ pub fn steps(text: &str) -> Result<usize, String> {
         .map_err(|_| "steps are a whole number from 1 on".to_owned())
 }
 
+/// Embeddings among which the prior chooses.
+pub fn candidates(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if (1..=1000).contains(&count) => Ok(count),
+        _ => Err("the prior chooses among 1 to 1000 candidates".to_owned()),
+    }
+}
+
 /// A guidance scale.
 pub fn scale(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

@@ -32,6 +32,9 @@ pub enum Error {
         /// What was asked for.
         value: f64,
     },
+    /// A choice among nothing.
+    #[error("--prior-candidates is 0: the prior must draw at least one embedding")]
+    NoCandidates,
     /// Computing in f16 on a CPU.
     #[error(
         "f16 computes on a GPU only, a CPU takes 80 times as long as in f32: please use f32 here"

@@ -48,7 +48,7 @@ impl Pipeline {
     /// Refuses settings that this model cannot be run with, opens every part that a task needs, and checks that the
     /// parts fit each other, so that nothing is refused later, in the middle of the work.
     pub fn prepare(&self, uses: &[Use], settings: &Settings) -> Result<(), Error> {
-        settings.check_scales()?;
+        settings.check()?;
         self.parts.prepare(uses, settings)
     }
 
@@ -154,7 +154,8 @@ impl Pipeline {
         }))
     }
 
-    /// Image embeddings for captions, `[B, E]`, drawn by the prior (section 2.2).
+    /// Image embeddings for captions, `[B, E]`, drawn by the prior (section 2.2): of several candidates the one whose
+    /// cosine with the caption's embedding is the largest.
     pub fn draw_embedding(
         &self,
         text: &Text,
@@ -165,14 +166,39 @@ impl Pipeline {
         let prior = self.parts.prior()?;
         let guidance = settings.guidance(Stage::Prior);
         let read = self.with_unconditional(text, guidance)?;
-        let denoise = |x: &Tensor, step: Step| {
+        let mut denoise = |x: &Tensor, step: Step| {
             let (x, t) = self.network_input(x, step);
             let clean = prior.forward(&x, &t, &read.embedding, &read.states, &read.mask); // [B, E]
             Output::plain(clean.to_kind(Kind::Float))
         };
         let shape = [prior.config().embedding];
-        let whitened = self.sample(Stage::Prior, settings, &shape, streams, denoise, progress)?;
-        Ok(no_grad(|| prior.restore(&whitened.to_kind(self.kind))))
+        let mut best: Option<(Tensor, Tensor)> = None; // [B, 1], [B, E]
+        for _ in 0..settings.prior_candidates {
+            let whitened = self.sample(
+                Stage::Prior,
+                settings,
+                &shape,
+                streams,
+                &mut denoise,
+                progress,
+            )?;
+            best = Some(no_grad(|| {
+                let embedding = prior.restore(&whitened.to_kind(self.kind));
+                let closeness = embedding.cosine_similarity(&text.embedding, 1, 1e-8).unsqueeze(1);
+                match best.take() {
+                    None => (closeness, embedding),
+                    Some((before, kept)) => {
+                        let closer = closeness.gt_tensor(&before);
+                        (
+                            closeness.where_self(&closer, &before),
+                            embedding.where_self(&closer, &kept),
+                        )
+                    }
+                }
+            }));
+        }
+        let (_, embedding) = best.expect("there is at least one candidate");
+        Ok(embedding)
     }
 
     /// Small pictures `[B, C, H, W]` from -1 to 1, drawn by the decoder from image embeddings `[B, E]` and captions

@@ -35,6 +35,9 @@ impl Stage {
 pub struct Settings {
     /// Steps of the prior.
     pub prior_steps: usize,
+    /// Embeddings that the prior draws, of which the one closest to the caption's is kept (section 2.2).
+    #[serde(default = "one")]
+    pub prior_candidates: usize,
     /// Steps of the decoder.
     pub decoder_steps: usize,
     /// Steps of the upsampler, of which the last runs a network of its own.
@@ -50,6 +53,7 @@ impl Settings {
     pub fn karlo() -> Self {
         Self {
             prior_steps: 25,
+            prior_candidates: 1,
             decoder_steps: 25,
             upsampler_steps: 7,
             prior_guidance_scale: 4.0,
@@ -86,8 +90,11 @@ impl Settings {
         }
     }
 
-    /// Refuses scales that are no finite numbers.
-    pub(crate) fn check_scales(&self) -> Result<(), Error> {
+    /// Refuses scales that are no finite numbers, and a choice among no candidates.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.prior_candidates == 0 {
+            return Err(Error::NoCandidates);
+        }
         let scales = [
             ("prior-guidance-scale", self.prior_guidance_scale),
             ("decoder-guidance-scale", self.decoder_guidance_scale),
@@ -97,6 +104,10 @@ impl Settings {
             None => Ok(()),
         }
     }
+}
+
+fn one() -> usize {
+    1
 }
 
 /// Refuses captions that say nothing or hold a NUL character, which no caption means to.

@@ -394,3 +394,34 @@ fn values_become_the_nearest_of_256_levels() {
     assert_eq!(picture.get_pixel(0, 0).0, [128, 255, 255]);
     assert_eq!(picture.get_pixel(1, 0).0, [2, 0, 100]);
 }
+
+#[test]
+fn the_candidate_closest_to_the_caption_is_kept() {
+    let pipeline = open("deep");
+    let text = pipeline.encode_text(&[CAPTION, "a mushroom"]).unwrap();
+    let quiet = &mut |_: Stage, _: usize, _: usize| ();
+    let settings = Settings {
+        prior_candidates: 3,
+        ..few_steps()
+    };
+    let mut streams = [21, 22].map(Generator::new);
+    let kept = pipeline
+        .draw_embedding(&text, &settings, &mut streams, quiet)
+        .unwrap();
+    let mut alone = [21, 22].map(Generator::new);
+    let drawn = [0; 3].map(|_| {
+        pipeline
+            .draw_embedding(&text, &few_steps(), &mut alone, quiet)
+            .unwrap()
+    });
+    assert!(alone == streams, "three candidates draw the noise of three");
+    for row in 0..2 {
+        let cosine = |embedding: &Tensor| {
+            let (one, other) = (embedding.get(row), text.embedding.get(row));
+            (&one * &other).sum(Kind::Float) / (one.norm() * other.norm())
+        };
+        let cosines = drawn.each_ref().map(|one| cosine(one).double_value(&[]));
+        let best = (0..3).max_by(|&a, &b| cosines[a].total_cmp(&cosines[b])).unwrap();
+        assert_eq!(kept.get(row), drawn[best].get(row), "{cosines:?}");
+    }
+}

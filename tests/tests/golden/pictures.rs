@@ -36,6 +36,7 @@ impl CaseSettings {
             upsampler_steps: self.upsampler_steps,
             prior_guidance_scale: self.prior_guidance_scale,
             decoder_guidance_scale: self.decoder_guidance_scale,
+            ..Settings::karlo()
         }
     }
 }
