@@ -1,10 +1,10 @@
-//! Pictures that a user brings.
+//! Pictures and captions that a user brings.
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use image::RgbImage;
-use pipeline::read_picture;
+use pipeline::{Use, check_caption, read_picture};
 
 use crate::output::slug;
 
@@ -25,8 +25,39 @@ pub fn stem(path: &Path) -> String {
     slug(&path.file_stem().unwrap_or_default().to_string_lossy())
 }
 
+/// A picture or a caption.
+pub enum End {
+    /// What a file shows.
+    Picture(RgbImage),
+    /// Words.
+    Caption(String),
+}
+
+impl End {
+    /// A file where there is one, else a caption.
+    pub fn read(given: &str) -> Result<Self> {
+        if Path::new(given).is_file() {
+            return Ok(Self::Picture(open_picture(Path::new(given))?));
+        }
+        ensure!(
+            !names_a_picture(given),
+            "{given}: there is no such file, and a caption does not end like one"
+        );
+        check_caption(given)?;
+        Ok(Self::Caption(given.to_owned()))
+    }
+
+    /// What turns it into an image embedding.
+    pub fn needs(&self) -> Use {
+        match self {
+            Self::Picture(_) => Use::ImageEncoder,
+            Self::Caption(_) => Use::Prior,
+        }
+    }
+}
+
 /// Whether a word ends as the files of pictures do.
-pub fn names_a_picture(given: &str) -> bool {
+fn names_a_picture(given: &str) -> bool {
     let ending = Path::new(given).extension().unwrap_or_default();
     let ending = ending.to_string_lossy().to_ascii_lowercase();
     ["png", "jpg", "jpeg", "webp", "gif"].contains(&&*ending)

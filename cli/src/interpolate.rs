@@ -1,19 +1,19 @@
 //! `unclip interpolate`: the way from one picture or caption to another.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Args;
 use noise::Generator;
 use pipeline::inversion::CALLS_A_STEP;
 use pipeline::manipulation::slerp;
-use pipeline::{Inversion, Pipeline, Settings, Use, check_caption};
+use pipeline::{Inversion, Pipeline, Settings, Use};
 use tch::Tensor;
 
 use crate::drawing::{DecoderWishes, PriorWishes, SeedArgs};
 use crate::frames::{FramesArgs, prepare};
-use crate::input::{names_a_picture, open_picture};
+use crate::input::End;
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::numbers;
 use crate::progress::Bars;
@@ -48,34 +48,6 @@ pub struct Interpolate {
     prior_wishes: PriorWishes,
     #[command(flatten)]
     decoder_wishes: DecoderWishes,
-}
-
-/// One end of the way.
-enum End {
-    Picture(image::RgbImage),
-    Caption(String),
-}
-
-impl End {
-    /// A file where there is one, else a caption.
-    fn read(given: &str) -> Result<Self> {
-        if Path::new(given).is_file() {
-            return Ok(Self::Picture(open_picture(Path::new(given))?));
-        }
-        ensure!(
-            !names_a_picture(given),
-            "{given}: there is no such file, and a caption does not end like one"
-        );
-        check_caption(given)?;
-        Ok(Self::Caption(given.to_owned()))
-    }
-
-    fn needs(&self) -> Use {
-        match self {
-            Self::Picture(_) => Use::ImageEncoder,
-            Self::Caption(_) => Use::Prior,
-        }
-    }
 }
 
 impl Interpolate {

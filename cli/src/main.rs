@@ -7,6 +7,7 @@ mod device;
 mod drawing;
 mod edit;
 mod embedded;
+mod embedding;
 mod evaluate;
 mod frames;
 mod generate;
@@ -60,6 +61,8 @@ enum Command {
     Interpolate(interpolate::Interpolate),
     /// Change a picture by the difference of two captions
     Edit(edit::Edit),
+    /// Save the CLIP embedding of a picture or a caption
+    Embed(embedding::Embed),
     /// Find the embedding and the noise that decode to a picture
     Invert(invert::Invert),
     /// Draw a picture from what invert found
@@ -81,6 +84,7 @@ impl Command {
             Self::Variations(variations) => variations.run(),
             Self::Interpolate(interpolate) => interpolate.run(),
             Self::Edit(edit) => edit.run(),
+            Self::Embed(embed) => embed.run(),
             Self::Invert(invert) => invert.run(),
             Self::Decode(decode) => decode.run(),
             Self::Scenes(scenes) => scenes.run(),

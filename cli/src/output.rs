@@ -55,19 +55,7 @@ impl Output {
         let path = &self.paths[index];
         let mut bytes = Cursor::new(Vec::new());
         picture.write_to(&mut bytes, format_of(path)?)?;
-        let cannot = || format!("cannot write {}", path.display());
-        let mut file = partial(folder_of(path)).with_context(cannot)?;
-        file.write_all(bytes.get_ref()).with_context(cannot)?;
-        file.as_file().sync_all().with_context(cannot)?;
-        if self.force {
-            file.persist(path)
-                .map_err(|failed| failed.error)
-                .with_context(cannot)?;
-        } else {
-            file.persist_noclobber(path)
-                .map_err(|failed| failed.error)
-                .with_context(cannot)?;
-        }
+        write_whole(path, bytes.get_ref(), self.force)?;
         Ok(path)
     }
 }
@@ -87,6 +75,32 @@ pub fn check_writable(flag: &str, path: &Path, force: bool) -> Result<()> {
         folder.display()
     );
     partial(folder).with_context(|| format!("{flag} {shown}: cannot write there"))?;
+    Ok(())
+}
+
+/// Puts `bytes` in a file that is whole or not there; one that is there is replaced only by `force`.
+fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
+    let cannot = || format!("cannot write {}", path.display());
+    let mut file = partial(folder_of(path)).with_context(cannot)?;
+    file.write_all(bytes).with_context(cannot)?;
+    file.as_file().sync_all().with_context(cannot)?;
+    let placed = match force {
+        true => file.persist(path),
+        false => file.persist_noclobber(path),
+    };
+    placed.map_err(|failed| failed.error).with_context(cannot)?;
+    Ok(())
+}
+
+/// The same for what another library writes to a path: to one beside it first.
+pub fn save_through(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let cannot = || format!("cannot write {}", path.display());
+    let file = partial(folder_of(path)).with_context(cannot)?;
+    write(file.path()).with_context(cannot)?;
+    file.as_file().sync_all().with_context(cannot)?;
+    file.persist(path)
+        .map_err(|failed| failed.error)
+        .with_context(cannot)?;
     Ok(())
 }
 

@@ -118,11 +118,7 @@ impl Pipeline {
     ) -> Result<Tensor, Error> {
         let steps = self.inversion_steps(inversion.steps)?;
         self.check_inversion(inversion)?;
-        let embedding = inversion
-            .embedding
-            .to_device(self.device)
-            .to_kind(self.kind);
-        let denoise = self.unguided(&embedding)?;
+        let denoise = self.unguided(&inversion.embedding)?;
         let mut streams = Streams::new(std::slice::from_mut(stream), self.device, self.kind);
         let shape = &inversion.noise.size()[1..];
         let noise = || streams.normal(shape);

@@ -154,6 +154,11 @@ impl Pipeline {
         }))
     }
 
+    /// E, the width of the image embeddings that the decoder takes.
+    pub fn embedding_width(&self) -> Result<i64, Error> {
+        Ok(self.parts.conditioning()?.config().embedding)
+    }
+
     /// Image embeddings for captions, `[B, E]`, drawn by the prior (section 2.2): of several candidates the one whose
     /// cosine with the caption's embedding is the largest.
     pub fn draw_embedding(
@@ -184,7 +189,9 @@ impl Pipeline {
             )?;
             best = Some(no_grad(|| {
                 let embedding = prior.restore(&whitened.to_kind(self.kind));
-                let closeness = embedding.cosine_similarity(&text.embedding, 1, 1e-8).unsqueeze(1);
+                let closeness = embedding
+                    .cosine_similarity(&text.embedding, 1, 1e-8)
+                    .unsqueeze(1);
                 match best.take() {
                     None => (closeness, embedding),
                     Some((before, kept)) => {
@@ -241,6 +248,7 @@ impl Pipeline {
                 }
                 None => embedding.shallow_clone(),
             };
+            let embedding = embedding.to_device(self.device).to_kind(self.kind);
             let conditions = conditioning.forward(&embedding, &read.embedding, &read.states);
             (conditions, conditioning.context_mask(&read.mask))
         });

@@ -421,7 +421,9 @@ fn the_candidate_closest_to_the_caption_is_kept() {
             (&one * &other).sum(Kind::Float) / (one.norm() * other.norm())
         };
         let cosines = drawn.each_ref().map(|one| cosine(one).double_value(&[]));
-        let best = (0..3).max_by(|&a, &b| cosines[a].total_cmp(&cosines[b])).unwrap();
+        let best = (0..3)
+            .max_by(|&a, &b| cosines[a].total_cmp(&cosines[b]))
+            .unwrap();
         assert_eq!(kept.get(row), drawn[best].get(row), "{cosines:?}");
     }
 }

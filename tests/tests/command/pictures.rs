@@ -138,3 +138,55 @@ fn a_picture_is_edited_along_the_difference_of_two_captions() {
     assert!(read("one-edited-1.png") != read("way/frame-00.png"));
     edit(&["--strength=2", "--force"]).refuses(&["--strength"]);
 }
+
+#[test]
+fn embeddings_go_to_files_and_come_back() {
+    let place = Workplace::with_pictures();
+    let embed = |arguments: &[&str]| {
+        place.run(&[&["embed", "--model", "model", "--seed=1"], arguments].concat())
+    };
+    let draw = |file: &str, out: &str| {
+        let generate = [
+            "generate",
+            "--decoder-steps=2",
+            "--image-embedding",
+            file,
+            "--out",
+            out,
+        ];
+        place.run(&[&generate[..], &FEW].concat())
+    };
+    let read = |name: &str| image::open(place.path(name)).unwrap().to_rgb8();
+    // A picture's embedding draws the picture's variation.
+    for file in ["one.safetensors", "one.npy"] {
+        embed(&["one.png", "--out", file]).succeeds();
+        draw(file, &format!("{file}.png")).succeeds();
+    }
+    let variation = [
+        "variations",
+        "one.png",
+        "--decoder-steps=2",
+        "--out=same.png",
+    ];
+    place.run(&[&variation[..], &FEW].concat()).succeeds();
+    assert!(read("one.safetensors.png") == read("same.png"));
+    assert!(read("one.npy.png") == read("same.png"));
+    embed(&["one.png", "--out=one.npy"]).refuses(&["one.npy exists"]);
+    embed(&["one.png", "--out=one.txt"]).refuses(&[".safetensors or .npy"]);
+    embed(&["one.png", "--drawn", "--out=two.npy"]).refuses(&["--drawn"]);
+
+    let caption = "a red house";
+    embed(&[caption, "--out=text.npy"]).succeeds();
+    embed(&[caption, "--drawn", "--prior-steps=2", "--out=drawn.npy"]).succeeds();
+    let bytes = |name: &str| fs::read(place.path(name)).unwrap();
+    assert!(bytes("text.npy") != bytes("drawn.npy"));
+    fs::write(place.path("bad.npy"), [0x93; 300]).unwrap();
+    draw("bad.npy", "bad.png").refuses(&["bad.npy"]);
+    let narrow = tch::Tensor::zeros([1, 5], (tch::Kind::Float, tch::Device::Cpu));
+    narrow.write_npy(place.path("narrow.npy")).unwrap();
+    draw("narrow.npy", "bad.png").refuses(&["narrow.npy", "[1, 5]", "[1, 20]"]);
+    let nan = tch::Tensor::full([1, 20], f64::NAN, (tch::Kind::Float, tch::Device::Cpu));
+    nan.write_npy(place.path("nan.npy")).unwrap();
+    draw("nan.npy", "bad.png").refuses(&["nan.npy", "not finite"]);
+    assert!(!place.path("bad.png").exists());
+}

@@ -1,0 +1,152 @@
+//! `unclip embed`, and embeddings in files.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use noise::Generator;
+use pipeline::{Pipeline, Use};
+use tch::{Kind, Tensor};
+
+use crate::drawing::{PriorWishes, SeedArgs};
+use crate::input::End;
+use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
+use crate::output::{check_writable, save_through};
+
+/// The name of the tensor in a safetensors file.
+const NAME: &str = "embedding";
+
+/// The largest file that is read: ten thousand embeddings of any published width.
+const MOST_BYTES: u64 = 1 << 26;
+
+/// What `unclip embed` is told.
+#[derive(Args)]
+pub struct Embed {
+    /// A picture's file, or a caption
+    input: String,
+    /// Of a caption, the image embedding that the prior draws instead of the text embedding
+    #[arg(long)]
+    drawn: bool,
+    /// The file: .safetensors or .npy
+    #[arg(long, short, value_name = "FILE")]
+    out: PathBuf,
+    /// Overwrite a file that is there already
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    seed: SeedArgs,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    prior: PriorArgs,
+    #[command(flatten)]
+    image_encoder: ImageEncoderArgs,
+    #[command(flatten)]
+    wishes: PriorWishes,
+}
+
+impl Embed {
+    /// Computes the embedding and writes it.
+    pub fn run(&self) -> Result<()> {
+        Format::of(&self.out)?;
+        check_writable("--out", &self.out, self.force)?;
+        let input = End::read(&self.input)?;
+        ensure!(
+            !self.drawn || matches!(input, End::Caption(_)),
+            "--drawn: the prior draws for captions, and {} is a picture",
+            self.input
+        );
+        let pipeline = self
+            .model
+            .open(Some(&self.prior), Some(&self.image_encoder))?;
+        let settings = self.wishes.over(pipeline.defaults()?);
+        let embedding = match input {
+            End::Picture(picture) => {
+                pipeline.prepare(&[Use::ImageEncoder], &settings)?;
+                pipeline.encode_pictures(&[picture])?
+            }
+            End::Caption(caption) => {
+                pipeline.prepare(if self.drawn { &[Use::Prior] } else { &[] }, &settings)?;
+                let text = pipeline.encode_text(&[&caption])?;
+                if self.drawn {
+                    let mut streams = [Generator::new(self.seed.told())];
+                    pipeline.draw_embedding(&text, &settings, &mut streams, &mut |_, _, _| ())?
+                } else {
+                    text.embedding
+                }
+            }
+        };
+        save(&embedding, &self.out)?;
+        writeln!(std::io::stdout(), "{}", self.out.display())?;
+        Ok(())
+    }
+}
+
+/// How an embedding is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Safetensors,
+    Npy,
+}
+
+impl Format {
+    fn of(path: &Path) -> Result<Self> {
+        match path.extension().and_then(|ending| ending.to_str()) {
+            Some("safetensors") => Ok(Self::Safetensors),
+            Some("npy") => Ok(Self::Npy),
+            _ => bail!(
+                "{}: an embedding's file ends in .safetensors or .npy",
+                path.display()
+            ),
+        }
+    }
+}
+
+fn save(embedding: &Tensor, path: &Path) -> Result<()> {
+    let embedding = embedding.to_kind(Kind::Float).to_device(tch::Device::Cpu);
+    match Format::of(path)? {
+        Format::Safetensors => {
+            let tensors = [(NAME.to_owned(), embedding)];
+            Ok(weights::save_safetensors(path, &tensors, Kind::Float)?)
+        }
+        Format::Npy => save_through(path, |partial| Ok(embedding.write_npy(partial)?)),
+    }
+}
+
+/// Reads one embedding `[1, E]` for `pipeline`, whatever wrote it: a vector or a row, of any kind of floats.
+pub fn read(path: &Path, pipeline: &Pipeline) -> Result<Tensor> {
+    let shown = path.display();
+    let length = std::fs::metadata(path)
+        .with_context(|| format!("cannot read {shown}"))?
+        .len();
+    ensure!(
+        length <= MOST_BYTES,
+        "{shown} has {length} bytes, and an embedding no more than {MOST_BYTES}"
+    );
+    let tensor = match Format::of(path)? {
+        Format::Safetensors => {
+            let mut tensors = weights::load_safetensors(path)?;
+            ensure!(
+                tensors.len() == 1,
+                "{shown} holds {} tensors, and one embedding is wanted",
+                tensors.len()
+            );
+            tensors.remove(0).1
+        }
+        Format::Npy => {
+            Tensor::read_npy(path).with_context(|| format!("{shown} is no array of numbers"))?
+        }
+    };
+    let width = pipeline.embedding_width()?;
+    let shape = tensor.size();
+    ensure!(
+        tensor.is_floating_point() && (shape == [width] || shape == [1, width]),
+        "{shown} holds {shape:?} of {:?}, and the model's embeddings are [1, {width}] of floats",
+        tensor.kind()
+    );
+    let embedding = tensor.to_kind(Kind::Float).view([1, width]);
+    let finite = bool::try_from(embedding.isfinite().all())?;
+    ensure!(finite, "{shown} holds values that are not finite");
+    Ok(embedding)
+}
