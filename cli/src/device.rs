@@ -72,6 +72,15 @@ pub enum Dtype {
 }
 
 impl Dtype {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        }
+    }
+
     /// libtorch's name for it.
     pub fn kind(self) -> Kind {
         match self {

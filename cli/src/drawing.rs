@@ -2,15 +2,18 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use evaluation::sheets::{contact_sheet, save_png};
 use image::RgbImage;
 use pipeline::{Progress, Settings};
 
 use crate::numbers;
-use crate::output::Output;
+use crate::output::{Output, check_writable};
 use crate::progress::Bars;
+use crate::record::Record;
 
 /// The seed.
 #[derive(Args, Clone, Copy)]
@@ -57,22 +60,42 @@ pub struct Pictures {
     /// Overwrite pictures that are there already
     #[arg(long)]
     force: bool,
+    /// Also write all pictures as one contact sheet
+    #[arg(long, value_name = "FILE")]
+    grid: Option<PathBuf>,
+    /// Print one JSON object a picture instead of its path
+    #[arg(long)]
+    json: bool,
+    /// Leave out of PNGs how they were drawn
+    #[arg(long)]
+    no_metadata: bool,
 }
 
 impl Pictures {
     /// The pictures' seeds and files; `name` begins the files' names where the user gave none.
-    pub fn plan(&self, name: &str) -> Result<Plan> {
-        let seeds = self.seeds()?;
+    pub fn plan(&self, name: &str) -> Result<Plan<'_>> {
+        self.plan_again(name, None)
+    }
+
+    /// The same, from this seed on where the user gave none.
+    pub fn plan_again(&self, name: &str, recorded: Option<u64>) -> Result<Plan<'_>> {
+        let first = SeedArgs {
+            seed: self.seed.seed.or(recorded),
+        };
+        let seeds = self.seeds(first.value())?;
+        if let Some(grid) = &self.grid {
+            check_writable("--grid", grid, self.force)?;
+        }
         Ok(Plan {
             output: Output::plan(self.out.as_deref(), name, &seeds, self.force)?,
-            first: self.seed,
+            wanted: self,
+            first,
             seeds,
         })
     }
 
     /// The pictures' seeds: one after another from the first.
-    fn seeds(&self) -> Result<Vec<u64>> {
-        let first = self.seed.value();
+    fn seeds(&self, first: u64) -> Result<Vec<u64>> {
         (0..self.num_images)
             .map(|i| first.checked_add(i))
             .collect::<Option<_>>()
@@ -87,30 +110,57 @@ impl Pictures {
 }
 
 /// Pictures that are going to be drawn.
-pub struct Plan {
+pub struct Plan<'a> {
+    wanted: &'a Pictures,
     seeds: Vec<u64>,
     output: Output,
     first: SeedArgs,
 }
 
-impl Plan {
+/// Columns of a contact sheet: as many as rows, or one more.
+fn columns(pictures: usize) -> u32 {
+    (pictures as f64).sqrt().ceil() as u32
+}
+
+impl Plan<'_> {
     /// The first picture's seed.
     pub fn first_seed(&self) -> u64 {
         self.seeds[0]
     }
 
-    /// Draws each picture from its seed, writes it and prints its path.
+    /// Draws each picture from its seed, writes it and prints its path. `drawn` is what is told of the pictures, but
+    /// their seeds.
     pub fn draw(
         &self,
-        settings: &Settings,
+        drawn: &Record,
         mut draw: impl FnMut(u64, &mut Progress) -> Result<RgbImage>,
     ) -> Result<()> {
         self.first.tell(self.seeds[0]);
-        let mut bars = Bars::new(settings, self.seeds.len());
+        let mut bars = Bars::new(&drawn.settings, self.seeds.len());
+        let mut pictures = Vec::new();
         for (index, &seed) in self.seeds.iter().enumerate() {
             let picture = draw(seed, &mut |stage, done, _| bars.set(index, stage, done))?;
-            let path = self.output.save(index, &picture)?;
-            bars.suspend(|| writeln!(std::io::stdout(), "{}", path.display()))?;
+            let record = Record {
+                seed,
+                ..drawn.clone()
+            };
+            let texts = match self.wanted.no_metadata {
+                true => Vec::new(),
+                false => record.texts(picture.dimensions()).to_vec(),
+            };
+            let path = self.output.save(index, &picture, &texts)?;
+            let line = match self.wanted.json {
+                true => record.line(index, path),
+                false => path.display().to_string(),
+            };
+            bars.suspend(|| writeln!(std::io::stdout(), "{line}"))?;
+            pictures.push(picture);
+        }
+        if let Some(grid) = &self.wanted.grid {
+            save_png(&contact_sheet(&pictures, columns(pictures.len())), grid)?;
+            if !self.wanted.json {
+                writeln!(std::io::stdout(), "{}", grid.display())?;
+            }
         }
         Ok(())
     }

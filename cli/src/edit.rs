@@ -82,7 +82,8 @@ impl Edit {
                 steps,
             }
         };
-        plan.draw(&settings, |seed, progress| {
+        let record = self.model.record("edit", Some(&self.to), &settings)?;
+        plan.draw(&record, |seed, progress| {
             let stream = &mut Generator::new(seed);
             Ok(pipeline.draw_inversion(&turned(1.0), 0.0, stream, &settings, progress)?)
         })?;

@@ -1,25 +1,29 @@
 //! `unclip generate`: pictures from a caption.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 use pipeline::{Pipeline, Use, check_caption};
 
 use crate::drawing::{DecoderWishes, Pictures, PriorWishes};
 use crate::model::{ModelArgs, PriorArgs};
 use crate::output::slug;
+use crate::record::Record;
 use crate::{embedding, input::stem};
 
 /// What `unclip generate` is told.
 #[derive(Args)]
 pub struct Generate {
     /// What the picture should show, in plain words
-    #[arg(required_unless_present = "image_embedding")]
+    #[arg(required_unless_present_any = ["image_embedding", "from"])]
     caption: Option<String>,
     /// Draw from the image embedding in this file instead of one that the prior draws
     #[arg(long, value_name = "FILE")]
     image_embedding: Option<PathBuf>,
+    /// Draw what this PNG of unclip's says of itself again; other flags win
+    #[arg(long, value_name = "FILE", conflicts_with = "image_embedding")]
+    from: Option<PathBuf>,
     #[command(flatten)]
     pictures: Pictures,
     #[command(flatten)]
@@ -36,15 +40,24 @@ impl Generate {
     /// Draws the pictures. Everything that can be refused is refused before the first of them.
     pub fn run(&self) -> Result<()> {
         let given = self.image_embedding.as_deref();
-        self.caption.as_deref().map_or(Ok(()), check_caption)?;
-        let caption = self.caption.as_deref().unwrap_or_default();
+        let recorded = self.from.as_deref().map(again).transpose()?;
+        let told = recorded
+            .as_ref()
+            .and_then(|record| record.caption.as_deref());
+        let caption = self.caption.as_deref().or(told);
+        caption.map_or(Ok(()), check_caption)?;
         let name = match given {
-            Some(path) if self.caption.is_none() => stem(path),
-            _ => slug(caption),
+            Some(path) if caption.is_none() => stem(path),
+            _ => slug(caption.unwrap_or_default()),
         };
-        let plan = self.pictures.plan(&name)?;
+        let seed = recorded.as_ref().map(|record| record.seed);
+        let plan = self.pictures.plan_again(&name, seed)?;
         let pipeline = self.model.open(Some(&self.prior), None)?;
-        let settings = self.decoder_wishes.over(pipeline.defaults()?);
+        let defaults = match &recorded {
+            Some(record) => record.settings,
+            None => pipeline.defaults()?,
+        };
+        let settings = self.decoder_wishes.over(defaults);
         let settings = match given {
             None => self.prior_wishes.over(settings),
             Some(_) => settings.without_prior(),
@@ -53,9 +66,14 @@ impl Generate {
         let embedding = given
             .map(|path| embedding::read(path, &pipeline))
             .transpose()?;
-        let text = pipeline.encode_text(&[caption])?;
-        warn(&pipeline, caption, text.cut_off[0].as_deref())?;
-        plan.draw(&settings, |seed, progress| {
+        let words = caption.unwrap_or_default();
+        let text = pipeline.encode_text(&[words])?;
+        warn(&pipeline, words, text.cut_off[0].as_deref())?;
+        let record = self.model.record("generate", caption, &settings)?;
+        if recorded.is_some_and(|recorded| recorded.model != record.model) {
+            eprintln!("unclip: warning: another model drew that picture, this one will differ");
+        }
+        plan.draw(&record, |seed, progress| {
             Ok(match &embedding {
                 None => pipeline.draw(&text, seed, &settings, progress)?,
                 Some(embedding) => {
@@ -64,6 +82,18 @@ impl Generate {
             })
         })
     }
+}
+
+/// What a picture says of itself, where its caption and its seed were all that it needed.
+fn again(path: &Path) -> Result<Record> {
+    let record = Record::read(path)?;
+    ensure!(
+        record.command == "generate" && record.caption.is_some(),
+        "--from {}: unclip {} drew this picture, from more than a caption",
+        path.display(),
+        record.command
+    );
+    Ok(record)
 }
 
 /// Says what the model will not see of a caption, or has never seen.

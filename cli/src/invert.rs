@@ -95,7 +95,8 @@ impl Decode {
             ..defaults
         };
         pipeline.prepare(&[], &settings)?;
-        plan.draw(&settings, |seed, progress| {
+        let record = self.model.record("decode", None, &settings)?;
+        plan.draw(&record, |seed, progress| {
             let mut stream = Generator::new(seed);
             Ok(pipeline.draw_inversion(&inversion, self.eta, &mut stream, &settings, progress)?)
         })

@@ -19,6 +19,7 @@ mod model;
 mod numbers;
 mod output;
 mod progress;
+mod record;
 mod scenes;
 mod train;
 mod variations;
@@ -67,6 +68,8 @@ enum Command {
     Invert(invert::Invert),
     /// Draw a picture from what invert found
     Decode(invert::Decode),
+    /// Tell how a picture was drawn, from its file
+    Info(record::Info),
     /// Export the pictures and captions that the project's own model learns from
     Scenes(scenes::Scenes),
     /// Train the models of one folder, each its own leg
@@ -87,6 +90,7 @@ impl Command {
             Self::Embed(embed) => embed.run(),
             Self::Invert(invert) => invert.run(),
             Self::Decode(decode) => decode.run(),
+            Self::Info(info) => info.run(),
             Self::Scenes(scenes) => scenes.run(),
             Self::Train(train) => train.run(),
             Self::Evaluate(evaluate) => evaluate.run(),

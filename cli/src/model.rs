@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use pipeline::{ModelFolders, Pipeline};
+use pipeline::{ModelFolders, Pipeline, Settings};
+use tch::Device;
 use weights::Folder;
 
 use crate::device::{self, DeviceChoice, Dtype};
 use crate::embedded;
+use crate::record::Record;
 
 /// The flags that say so.
 #[derive(Args)]
@@ -48,6 +50,35 @@ pub struct ImageEncoderArgs {
 }
 
 impl ModelArgs {
+    /// What is told of the pictures that `command` draws with this model, but their seeds.
+    pub fn record(
+        &self,
+        command: &str,
+        caption: Option<&str>,
+        settings: &Settings,
+    ) -> Result<Record> {
+        Ok(Record {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            command: command.to_owned(),
+            caption: caption.map(str::to_owned),
+            seed: 0,
+            settings: *settings,
+            dtype: self.dtype.name().to_owned(),
+            device: match self.device.find()? {
+                Device::Cuda(_) => "cuda".to_owned(),
+                _ => "cpu".to_owned(),
+            },
+            model: self.folder()?.fingerprint()?,
+        })
+    }
+
+    fn folder(&self) -> Result<Folder> {
+        match &self.model {
+            Some(path) => open("--model", path),
+            None => embedded::folder(),
+        }
+    }
+
     /// The pipeline that they describe, completed where its command has flags for that.
     pub fn open(
         &self,
@@ -58,10 +89,7 @@ impl ModelArgs {
         let prior = prior.and_then(|given| given.prior.as_deref());
         let image_encoder = image_encoder.and_then(|given| given.image_encoder.as_deref());
         let folders = ModelFolders {
-            model: match &self.model {
-                Some(path) => open("--model", path)?,
-                None => embedded::folder()?,
-            },
+            model: self.folder()?,
             prior: prior.map(|path| open("--prior", path)).transpose()?,
             image_encoder: image_encoder
                 .map(|path| open("--image-encoder", path))

@@ -50,14 +50,39 @@ impl Output {
         Ok(Self { paths, force })
     }
 
-    /// Writes picture `index` and tells its path.
-    pub fn save(&self, index: usize, picture: &RgbImage) -> Result<&Path> {
+    /// Writes picture `index` and tells its path. A PNG also holds `texts`, by their keywords.
+    pub fn save(
+        &self,
+        index: usize,
+        picture: &RgbImage,
+        texts: &[(&str, String)],
+    ) -> Result<&Path> {
         let path = &self.paths[index];
-        let mut bytes = Cursor::new(Vec::new());
-        picture.write_to(&mut bytes, format_of(path)?)?;
-        write_whole(path, bytes.get_ref(), self.force)?;
+        let bytes = match format_of(path)? {
+            ImageFormat::Png => png_with(picture, texts)?,
+            format => {
+                let mut bytes = Cursor::new(Vec::new());
+                picture.write_to(&mut bytes, format)?;
+                bytes.into_inner()
+            }
+        };
+        write_whole(path, &bytes, self.force)?;
         Ok(path)
     }
+}
+
+/// A PNG with texts in UTF-8.
+fn png_with(picture: &RgbImage, texts: &[(&str, String)]) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, picture.width(), picture.height());
+    encoder.set_color(png::ColorType::Rgb);
+    for (keyword, text) in texts {
+        encoder.add_itxt_chunk((*keyword).to_owned(), text.clone())?;
+    }
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(picture.as_raw())?;
+    writer.finish()?;
+    Ok(bytes)
 }
 
 /// Refuses a file that is there already (unless `force`) or could not be written; `flag` named it.

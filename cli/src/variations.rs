@@ -37,7 +37,8 @@ impl Variations {
         pipeline.prepare(&[Use::ImageEncoder], &settings)?;
         let embedding = pipeline.encode_pictures(&[picture])?;
         let text = pipeline.encode_text(&[""])?;
-        plan.draw(&settings, |seed, progress| {
+        let record = self.model.record("variations", None, &settings)?;
+        plan.draw(&record, |seed, progress| {
             Ok(pipeline.draw_from(&embedding, &text, seed, &settings, progress)?)
         })
     }

@@ -4,9 +4,11 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use tch::{Device, Kind};
 
 use crate::stored::Blob;
@@ -120,6 +122,59 @@ impl Folder {
         }
     }
 
+    /// A SHA-256 that tells models apart without reading gigabytes: of every file's name and length, its first and its
+    /// last 64 KiB.
+    pub fn fingerprint(&self) -> Result<String, Error> {
+        const ENDS: usize = 1 << 16;
+        let mut hash = Sha256::new();
+        let mut add = |name: &str, length: u64, ends: [&[u8]; 2]| {
+            hash.update(format!("{name}\0{length}\0"));
+            ends.into_iter().for_each(|end| hash.update(end));
+        };
+        match self {
+            Self::Embedded(EmbeddedFolder { files, prefix }) => {
+                let mut files: Vec<_> = files
+                    .iter()
+                    .filter_map(|(name, bytes)| Some((name.strip_prefix(&**prefix)?, *bytes)))
+                    .collect();
+                files.sort();
+                for (name, bytes) in files {
+                    let first = &bytes[..bytes.len().min(ENDS)];
+                    let last = &bytes[bytes.len().saturating_sub(ENDS)..];
+                    add(name, bytes.len() as u64, [first, last]);
+                }
+            }
+            Self::Disk(root) => {
+                let mut names = Vec::new();
+                names_under(root, "", &mut names)?;
+                names.sort();
+                for name in names {
+                    let path = root.join(&name);
+                    let read = || {
+                        let mut file = fs::File::open(&path)?;
+                        let length = file.metadata()?.len();
+                        let mut end = |start: u64| {
+                            let mut bytes = Vec::new();
+                            file.seek(SeekFrom::Start(start))?;
+                            file.by_ref().take(ENDS as u64).read_to_end(&mut bytes)?;
+                            std::io::Result::Ok(bytes)
+                        };
+                        let (first, last) = (end(0)?, end(length.saturating_sub(ENDS as u64))?);
+                        std::io::Result::Ok((length, first, last))
+                    };
+                    let (length, first, last) =
+                        read().map_err(Error::io("read", path.display()))?;
+                    add(&name, length, [&first, &last]);
+                }
+            }
+        }
+        Ok(hash
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect())
+    }
+
     /// The component's weights, as the checkpoint of `model` (with its article, for messages).
     pub fn checkpoint(&self, model: &str, device: Device, kind: Kind) -> Result<Checkpoint, Error> {
         for name in WEIGHTS {
@@ -183,6 +238,21 @@ impl EmbeddedFolder {
         let wanted = |(path, _): &&(&str, &[u8])| path.strip_prefix(&*self.prefix) == Some(name);
         self.files.iter().find(wanted).map(|(_, bytes)| *bytes)
     }
+}
+
+/// The names of all files under a folder, as they are called from `root`'s place.
+fn names_under(folder: &Path, prefix: &str, names: &mut Vec<String>) -> Result<(), Error> {
+    let failed = || Error::io("read", folder.display());
+    for entry in fs::read_dir(folder).map_err(failed())? {
+        let entry = entry.map_err(failed())?;
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            names_under(&entry.path(), &format!("{name}/"), names)?;
+        } else {
+            names.push(name);
+        }
+    }
+    Ok(())
 }
 
 impl fmt::Display for Folder {

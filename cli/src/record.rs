@@ -1,0 +1,122 @@
+//! How a picture was drawn, kept in its file: `unclip info` tells it, and `generate --from` draws it again.
+
+use std::fs::File;
+use std::io::{BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use clap::Args;
+use pipeline::Settings;
+use serde::{Deserialize, Serialize};
+
+/// The name of our own text in a PNG.
+pub const KEYWORD: &str = "unclip";
+/// The name under which other tools look for theirs.
+const PARAMETERS: &str = "parameters";
+/// The most text that is read of a file.
+const MOST_TEXT: usize = 1 << 20;
+
+/// Everything that decides a picture, but the files that a user brought.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The version of unclip.
+    pub version: String,
+    /// The command that drew it.
+    pub command: String,
+    /// The caption, where there is one.
+    pub caption: Option<String>,
+    /// The picture's own seed.
+    pub seed: u64,
+    /// Steps and guidance.
+    pub settings: Settings,
+    /// What the networks computed in.
+    pub dtype: String,
+    /// Where they did.
+    pub device: String,
+    /// [`weights::Folder::fingerprint`] of the model.
+    pub model: String,
+}
+
+impl Record {
+    /// The texts for a PNG: ours, and one line that the many readers of A1111's pictures understand.
+    pub fn texts(&self, (width, height): (u32, u32)) -> [(&'static str, String); 2] {
+        let Settings {
+            decoder_steps,
+            decoder_guidance_scale,
+            prior_steps,
+            prior_guidance_scale,
+            upsampler_steps,
+            ..
+        } = self.settings;
+        let caption = self.caption.as_deref().unwrap_or_default();
+        let (seed, hash, version) = (self.seed, &self.model[..10], &self.version);
+        let parameters = format!(
+            "{caption}\nSteps: {decoder_steps}, Sampler: DDPM, CFG scale: {decoder_guidance_scale}, Seed: {seed}, \
+             Size: {width}x{height}, Model hash: {hash}, Prior steps: {prior_steps}, \
+             Prior CFG scale: {prior_guidance_scale}, Upsampler steps: {upsampler_steps}, RNG: CPU, \
+             Version: unclip {version}"
+        );
+        let json = serde_json::to_string(self).expect("a record is plain data");
+        [(PARAMETERS, parameters), (KEYWORD, json)]
+    }
+
+    /// The picture as one JSON object: the record, its number and its file.
+    pub fn line(&self, index: usize, path: &Path) -> String {
+        let mut line = serde_json::to_value(self).expect("a record is plain data");
+        line["index"] = index.into();
+        line["path"] = path.display().to_string().into();
+        line.to_string()
+    }
+
+    /// Reads the record in a picture's file.
+    pub fn read(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let file = File::open(path).with_context(|| format!("cannot read {shown}"))?;
+        let limits = png::Limits {
+            bytes: 16 * MOST_TEXT,
+        };
+        let decoder = png::Decoder::new_with_limits(BufReader::new(file), limits);
+        let reader = decoder
+            .read_info()
+            .map_err(|error| anyhow!("{shown} cannot be read as a PNG: {error}"))?;
+        let mut texts = reader.info().utf8_text.clone();
+        let text = texts
+            .iter_mut()
+            .find(|text| text.keyword == KEYWORD)
+            .with_context(|| format!("{shown} does not say how unclip drew it"))?;
+        let damaged =
+            |reason: String| anyhow!("{shown}: what it says of itself is damaged: {reason}");
+        text.decompress_text_with_limit(MOST_TEXT)
+            .map_err(|error| damaged(error.to_string()))?;
+        let text = text
+            .get_text()
+            .map_err(|error| damaged(error.to_string()))?;
+        let record: Self =
+            serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+        ensure!(
+            record.model.len() >= 10 && record.model.is_ascii(),
+            damaged("its model hash is too short".to_owned())
+        );
+        Ok(record)
+    }
+}
+
+/// What `unclip info` is told.
+#[derive(Args)]
+pub struct Info {
+    /// A picture that unclip drew
+    image: PathBuf,
+}
+
+impl Info {
+    /// Prints the record as JSON.
+    pub fn run(&self) -> Result<()> {
+        let record = Record::read(&self.image)?;
+        writeln!(
+            std::io::stdout(),
+            "{}",
+            serde_json::to_string_pretty(&record)?
+        )?;
+        Ok(())
+    }
+}
