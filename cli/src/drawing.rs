@@ -54,7 +54,7 @@ pub struct Pictures {
     num_images: u64,
     #[command(flatten)]
     seed: SeedArgs,
-    /// A name with {index} and {seed}, or a folder [default: from the input]
+    /// A name with {index} and {seed}, or a folder [default: a name]
     #[arg(long, short, value_name = "PATTERN")]
     out: Option<String>,
     /// Overwrite pictures that are there already
@@ -175,7 +175,7 @@ pub struct PriorWishes {
     /// Steps that draw the image embedding [25]
     #[arg(long, value_name = "N", value_parser = numbers::steps, allow_negative_numbers = true)]
     prior_steps: Option<usize>,
-    /// Embeddings to draw, of which the one closest to the caption is kept [1]
+    /// Embeddings to draw; the closest to the caption is kept [1]
     #[arg(long, value_name = "N", value_parser = numbers::candidates, allow_negative_numbers = true)]
     prior_candidates: Option<usize>,
     /// How strongly the caption pulls the embedding [4]

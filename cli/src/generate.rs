@@ -18,10 +18,10 @@ pub struct Generate {
     /// What the picture should show, in plain words
     #[arg(required_unless_present_any = ["image_embedding", "from"])]
     caption: Option<String>,
-    /// Draw from the image embedding in this file instead of one that the prior draws
+    /// Draw from this image embedding, without the prior
     #[arg(long, value_name = "FILE")]
     image_embedding: Option<PathBuf>,
-    /// Draw what this PNG of unclip's says of itself again; other flags win
+    /// Draw the picture in this PNG of unclip again; other flags win
     #[arg(long, value_name = "FILE", conflicts_with = "image_embedding")]
     from: Option<PathBuf>,
     #[command(flatten)]
@@ -69,7 +69,8 @@ impl Generate {
         let words = caption.unwrap_or_default();
         let text = pipeline.encode_text(&[words])?;
         warn(&pipeline, words, text.cut_off[0].as_deref())?;
-        let record = self.model.record("generate", caption, &settings)?;
+        let command = given.map_or("generate", |_| "generate --image-embedding");
+        let record = self.model.record(command, caption, &settings)?;
         if recorded.is_some_and(|recorded| recorded.model != record.model) {
             eprintln!("unclip: warning: another model drew that picture, this one will differ");
         }

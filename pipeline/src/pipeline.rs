@@ -189,9 +189,8 @@ impl Pipeline {
             )?;
             best = Some(no_grad(|| {
                 let embedding = prior.restore(&whitened.to_kind(self.kind));
-                let closeness = embedding
-                    .cosine_similarity(&text.embedding, 1, 1e-8)
-                    .unsqueeze(1);
+                let closeness = Tensor::cosine_similarity(&embedding, &text.embedding, 1, 1e-8);
+                let closeness = closeness.unsqueeze(1); // [B, 1]
                 match best.take() {
                     None => (closeness, embedding),
                     Some((before, kept)) => {

@@ -190,3 +190,101 @@ fn embeddings_go_to_files_and_come_back() {
     draw("nan.npy", "bad.png").refuses(&["nan.npy", "not finite"]);
     assert!(!place.path("bad.png").exists());
 }
+
+#[test]
+fn a_picture_says_how_it_was_drawn_and_is_drawn_again() {
+    let place = Workplace::with_pictures();
+    let few = [
+        "--prior-steps=2",
+        "--decoder-steps=2",
+        "--upsampler-steps=2",
+    ];
+    let draw =
+        |arguments: &[&str]| place.run(&[&["generate", "--model", "model"], arguments].concat());
+    let first = [
+        &few[..],
+        &["--seed=8", "--out=first.png", "été: a red house"],
+    ]
+    .concat();
+    draw(&first).succeeds();
+    let info = place.run(&["info", "first.png"]).succeeds();
+    let told: serde_json::Value = serde_json::from_str(&info.stdout).unwrap();
+    assert_eq!(told["seed"], 8);
+    assert_eq!(told["caption"], "été: a red house");
+    assert_eq!(told["settings"]["decoder_steps"], 2);
+    assert!(!info.stdout.contains(place.path("").to_str().unwrap()));
+
+    draw(&["--from", "first.png", "--out=again.png"]).succeeds();
+    let read = |name: &str| fs::read(place.path(name)).unwrap();
+    assert!(read("again.png") == read("first.png"));
+    draw(&["--from", "first.png", "--seed=9", "--out=other.png"]).succeeds();
+    assert!(read("other.png") != read("first.png"));
+    draw(&["--from", "one.png"]).refuses(&["one.png does not say"]);
+    place
+        .run(&["info", "one.png"])
+        .refuses(&["one.png does not say"]);
+
+    // A text that other tools read, and none at all.
+    let file = fs::File::open(place.path("first.png")).unwrap();
+    let reader = png::Decoder::new(std::io::BufReader::new(file))
+        .read_info()
+        .unwrap();
+    let texts = &reader.info().utf8_text;
+    let parameters = texts
+        .iter()
+        .find(|text| text.keyword == "parameters")
+        .unwrap();
+    let parameters = parameters.get_text().unwrap();
+    let settings = parameters.lines().last().unwrap();
+    assert!(settings.starts_with("Steps: 2, Sampler: ") && settings.contains("Seed: 8, Size: "));
+    let bare = [
+        &few[..],
+        &["--seed=8", "--no-metadata", "--out=bare.png", "a house"],
+    ]
+    .concat();
+    draw(&bare).succeeds();
+    place
+        .run(&["info", "bare.png"])
+        .refuses(&["bare.png does not say"]);
+
+    let many = [
+        &few[..],
+        &["--seed=8", "-n3", "--json", "--grid=grid.png", "a house"],
+    ]
+    .concat();
+    let ran = draw(&many).succeeds();
+    let lines: Vec<serde_json::Value> = ran
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(
+        (&lines[2]["seed"], &lines[2]["index"]),
+        (&10.into(), &2.into())
+    );
+    assert!(place.path(lines[2]["path"].as_str().unwrap()).is_file());
+    let grid = image::open(place.path("grid.png")).unwrap();
+    assert!(grid.width() > 2 * 24 && grid.height() > 2 * 24);
+    draw(&many).refuses(&["grid.png exists"]);
+}
+
+#[test]
+fn metadata_that_inflates_without_end_is_refused() {
+    let place = Workplace::with_pictures();
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, 1, 1);
+    encoder.set_color(png::ColorType::Rgb);
+    let mut text = png::text_metadata::ITXtChunk::new("unclip", "0".repeat(40 << 20));
+    text.compressed = true;
+    text.compress_text().unwrap();
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_text_chunk(&text).unwrap();
+    writer.write_image_data(&[0; 3]).unwrap();
+    writer.finish().unwrap();
+    assert!(bytes.len() < 1 << 20, "the file itself is small");
+    fs::write(place.path("bomb.png"), bytes).unwrap();
+    place
+        .run(&["info", "bomb.png"])
+        .refuses(&["bomb.png", "damaged"]);
+}
