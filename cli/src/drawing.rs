@@ -4,10 +4,11 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use evaluation::sheets::{contact_sheet, save_png};
 use image::RgbImage;
+use pipeline::inversion::CALLS_A_STEP;
 use pipeline::{Progress, Settings};
 
 use crate::numbers;
@@ -43,6 +44,27 @@ impl SeedArgs {
         let seed = self.value();
         self.tell(seed);
         seed
+    }
+}
+
+/// How thoroughly a picture is inverted.
+#[derive(Args)]
+pub struct InversionArgs {
+    /// How often the decoder is asked to invert a picture
+    #[arg(long, value_name = "N", default_value = "100", value_parser = numbers::steps, allow_negative_numbers = true)]
+    calls: usize,
+}
+
+impl InversionArgs {
+    /// The steps that so many calls are enough for.
+    pub fn steps(&self) -> Result<usize> {
+        let steps = self.calls / CALLS_A_STEP;
+        ensure!(
+            steps > 0,
+            "--calls {}: an inversion asks the decoder {CALLS_A_STEP} times at least",
+            self.calls
+        );
+        Ok(steps)
     }
 }
 
@@ -154,7 +176,9 @@ impl Plan<'_> {
                 false => path.display().to_string(),
             };
             bars.suspend(|| writeln!(std::io::stdout(), "{line}"))?;
-            pictures.push(picture);
+            if self.wanted.grid.is_some() {
+                pictures.push(picture);
+            }
         }
         if let Some(grid) = &self.wanted.grid {
             save_png(&contact_sheet(&pictures, columns(pictures.len())), grid)?;

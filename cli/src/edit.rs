@@ -6,11 +6,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use noise::Generator;
-use pipeline::inversion::CALLS_A_STEP;
 use pipeline::manipulation::text_diff;
 use pipeline::{Inversion, Settings, Use, check_caption};
 
-use crate::drawing::Pictures;
+use crate::drawing::{InversionArgs, Pictures};
 use crate::frames::{FramesArgs, prepare};
 use crate::input::{open_picture, stem};
 use crate::model::{ImageEncoderArgs, ModelArgs};
@@ -38,9 +37,8 @@ pub struct Edit {
     frames: FramesArgs,
     #[command(flatten)]
     pictures: Pictures,
-    /// How often the decoder is asked to invert the picture
-    #[arg(long, value_name = "N", default_value = "100", value_parser = numbers::steps, allow_negative_numbers = true)]
-    calls: usize,
+    #[command(flatten)]
+    inversion: InversionArgs,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -55,13 +53,13 @@ impl Edit {
     pub fn run(&self) -> Result<()> {
         check_caption(&self.from)?;
         check_caption(&self.to)?;
+        let steps = self.inversion.steps()?;
         let picture = open_picture(&self.image)?;
         let plan = self
             .pictures
             .plan(&format!("{}-edited", stem(&self.image)))?;
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
         let defaults = pipeline.defaults()?.without_prior();
-        let steps = (self.calls / CALLS_A_STEP).max(1);
         let settings = Settings {
             decoder_steps: steps,
             upsampler_steps: self.upsampler_steps.unwrap_or(defaults.upsampler_steps),

@@ -6,16 +6,14 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use noise::Generator;
-use pipeline::inversion::CALLS_A_STEP;
 use pipeline::manipulation::slerp;
 use pipeline::{Inversion, Pipeline, Settings, Use};
 use tch::Tensor;
 
-use crate::drawing::{DecoderWishes, PriorWishes, SeedArgs};
+use crate::drawing::{DecoderWishes, InversionArgs, PriorWishes, SeedArgs};
 use crate::frames::{FramesArgs, prepare};
 use crate::input::End;
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
-use crate::numbers;
 use crate::progress::Bars;
 
 /// What `unclip interpolate` is told.
@@ -35,9 +33,8 @@ pub struct Interpolate {
     /// Pictures share the noise of the seed instead of each having its own by inversion
     #[arg(long)]
     shared_noise: bool,
-    /// How often the decoder is asked to invert a picture
-    #[arg(long, value_name = "N", default_value = "100", value_parser = numbers::steps, allow_negative_numbers = true)]
-    calls: usize,
+    #[command(flatten)]
+    inversion: InversionArgs,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -53,6 +50,7 @@ pub struct Interpolate {
 impl Interpolate {
     /// Draws the frames and prints the files' paths.
     pub fn run(&self) -> Result<()> {
+        self.inversion.steps()?;
         let ends = [End::read(&self.from)?, End::read(&self.to)?];
         let pipeline = self
             .model
@@ -83,7 +81,7 @@ impl Interpolate {
         seed: u64,
         settings: &Settings,
     ) -> Result<Vec<image::RgbImage>> {
-        let steps = (self.calls / CALLS_A_STEP).max(1);
+        let steps = self.inversion.steps()?;
         let settings = Settings {
             decoder_steps: steps,
             ..settings.without_prior()

@@ -3,13 +3,12 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result};
 use clap::Args;
 use noise::Generator;
-use pipeline::inversion::CALLS_A_STEP;
 use pipeline::{Inversion, Settings, Use};
 
-use crate::drawing::Pictures;
+use crate::drawing::{InversionArgs, Pictures};
 use crate::input::{open_picture, stem};
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
@@ -27,9 +26,8 @@ pub struct Invert {
     /// Overwrite a file that is there already
     #[arg(long)]
     force: bool,
-    /// How often the decoder is asked
-    #[arg(long, value_name = "N", default_value = "100", value_parser = numbers::steps, allow_negative_numbers = true)]
-    calls: usize,
+    #[command(flatten)]
+    inversion: InversionArgs,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -39,12 +37,7 @@ pub struct Invert {
 impl Invert {
     /// Finds the latent and writes it.
     pub fn run(&self) -> Result<()> {
-        let steps = self.calls / CALLS_A_STEP;
-        ensure!(
-            steps > 0,
-            "--calls {}: an inversion asks the decoder {CALLS_A_STEP} times at least",
-            self.calls
-        );
+        let steps = self.inversion.steps()?;
         check_writable("--out", &self.out, self.force)?;
         let picture = open_picture(&self.image)?;
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
@@ -98,7 +91,9 @@ impl Decode {
         let record = self.model.record("decode", None, &settings)?;
         plan.draw(&record, |seed, progress| {
             let mut stream = Generator::new(seed);
-            Ok(pipeline.draw_inversion(&inversion, self.eta, &mut stream, &settings, progress)?)
+            pipeline
+                .draw_inversion(&inversion, self.eta, &mut stream, &settings, progress)
+                .with_context(|| self.latent.display().to_string())
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Where pictures go: names from a pattern, and files that appear whole or not at all.
 
+use std::collections::HashSet;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
@@ -44,8 +45,12 @@ impl Output {
             .map(|(index, &seed)| PathBuf::from(fill(&pattern, index, seed)))
             .collect();
 
+        let mut folders = HashSet::new();
         for path in &paths {
-            check_writable("--out", path, force)?;
+            check_file("--out", path, force)?;
+            if folders.insert(folder_of(path)) {
+                check_folder("--out", path)?;
+            }
         }
         Ok(Self { paths, force })
     }
@@ -87,12 +92,23 @@ fn png_with(picture: &RgbImage, texts: &[(&str, String)]) -> Result<Vec<u8>> {
 
 /// Refuses a file that is there already (unless `force`) or could not be written; `flag` named it.
 pub fn check_writable(flag: &str, path: &Path, force: bool) -> Result<()> {
+    check_file(flag, path, force)?;
+    check_folder(flag, path)
+}
+
+fn check_file(flag: &str, path: &Path, force: bool) -> Result<()> {
     let shown = path.display();
     ensure!(!path.is_dir(), "{flag} {shown}: this is a folder");
     ensure!(
         force || path.symlink_metadata().is_err(),
         "{shown} exists already: --force overwrites it"
     );
+    Ok(())
+}
+
+/// Refuses a file whose folder is not there or cannot be written to.
+fn check_folder(flag: &str, path: &Path) -> Result<()> {
+    let shown = path.display();
     let folder = folder_of(path);
     ensure!(
         folder.is_dir(),
