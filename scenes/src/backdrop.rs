@@ -131,6 +131,30 @@ impl Backdrop {
         }
     }
 
+    /// This backdrop with the sky and the ground of `other`: where both have the same one it stays as it is.
+    pub fn with(self, other: Self) -> Self {
+        let (light, clouds, stars) = if self.sky == other.sky {
+            (self.light, self.clouds, self.stars)
+        } else {
+            (other.light, other.clouds, other.stars)
+        };
+        let (bow, hills, marks) = if self.ground == other.ground {
+            (self.bow, self.hills, self.marks)
+        } else {
+            (other.bow, other.hills, other.marks)
+        };
+        Self {
+            light,
+            clouds,
+            stars,
+            bow,
+            hills,
+            marks,
+            horizon: self.horizon,
+            ..other
+        }
+    }
+
     /// The colours that lie behind something from height `top` to height `bottom`.
     pub fn behind(&self, top: f32, bottom: f32) -> Vec<Rgb> {
         let at = |y: f32| {

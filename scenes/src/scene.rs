@@ -41,6 +41,10 @@ pub enum Pairs {
 pub struct Scene {
     seed: u64,
     labels: Labels,
+    /// The labels that the seed drew; a sibling's own differ.
+    drawn: Labels,
+    /// What draws everything that no label names.
+    rest: Generator,
     split: Split,
     backdrop: Backdrop,
     /// The first thing first.
@@ -127,16 +131,59 @@ impl Scene {
             style: g.pick(Style::ALL),
             second,
         };
-        let backdrop = Backdrop::draw(labels.sky, labels.ground, g);
-        let things = arrange(&labels, &backdrop, g);
+        let rest = g.clone();
+        Self::compose(seed, split, labels, labels, rest)
+    }
+
+    /// The picture of `labels`. What no label names is that of the picture of `drawn`, whose labels `rest` had drawn
+    /// before, as far as the labels allow.
+    fn compose(seed: u64, split: Split, drawn: Labels, labels: Labels, rest: Generator) -> Self {
+        let mut g = rest.clone();
+        let mut backdrop = Backdrop::draw(drawn.sky, drawn.ground, &mut g);
+        if (labels.sky, labels.ground) != (drawn.sky, drawn.ground) {
+            let other = Backdrop::draw(labels.sky, labels.ground, &mut rest.clone());
+            backdrop = backdrop.with(other);
+        }
+        let things = arrange(&labels, &backdrop, &mut g);
         Self {
             seed: seed % Split::SEEDS,
             labels,
+            drawn,
+            rest,
             split,
             backdrop,
             things,
             line_weight: g.between(0.85, 1.2),
         }
+    }
+
+    /// The scene of the same seed in which one label has another value, drawn by `generator` among those that the split
+    /// and the rest of the picture allow; none where there is no other. The second thing has no label of its own here.
+    pub fn sibling(&self, label: Aspect, generator: &mut Generator) -> Option<Self> {
+        let others: Vec<Labels> = alternatives(&self.labels, label)
+            .into_iter()
+            .filter(|other| *other != self.labels && self.allows(other))
+            .collect();
+        let labels = (!others.is_empty()).then(|| generator.pick(&others))?;
+        Some(Self::compose(
+            self.seed,
+            self.split,
+            self.drawn,
+            labels,
+            self.rest.clone(),
+        ))
+    }
+
+    /// Whether the split may show these labels, and a picture can.
+    fn allows(&self, labels: &Labels) -> bool {
+        let pair = match self.split {
+            Split::Evaluation(Pairs::HeldOut) => held_out(labels.thing, labels.colour),
+            split => split.allows(labels.thing, labels.colour),
+        };
+        pair && labels.second.is_none_or(|second| {
+            second.thing != labels.thing
+                && relations(labels.size, labels.place).contains(&second.relation)
+        })
     }
 
     /// What the picture shows.
@@ -240,4 +287,22 @@ fn pick_colour(thing: Thing, split: Split, generator: &mut Generator) -> Colour 
         .copied()
         .filter(|&colour| split.allows(thing, colour));
     generator.pick(&allowed.collect::<Vec<_>>())
+}
+
+/// These labels with every value of one of them.
+fn alternatives(labels: &Labels, label: Aspect) -> Vec<Labels> {
+    fn each<T: Copy>(all: &[T], with: impl Fn(T) -> Labels) -> Vec<Labels> {
+        all.iter().map(|&value| with(value)).collect()
+    }
+    let labels = *labels;
+    match label {
+        Aspect::Thing => each(Thing::ALL, |thing| Labels { thing, ..labels }),
+        Aspect::Colour => each(Colour::ALL, |colour| Labels { colour, ..labels }),
+        Aspect::Size => each(Size::ALL, |size| Labels { size, ..labels }),
+        Aspect::Place => each(Place::ALL, |place| Labels { place, ..labels }),
+        Aspect::Sky => each(Sky::ALL, |sky| Labels { sky, ..labels }),
+        Aspect::Ground => each(Ground::ALL, |ground| Labels { ground, ..labels }),
+        Aspect::Style => each(Style::ALL, |style| Labels { style, ..labels }),
+        Aspect::Second | Aspect::SecondColour => Vec::new(),
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use noise::Generator;
-use scenes::{Caption, Scene, Split};
+use scenes::{Aspect, Caption, Scene, Split};
 use tch::{Kind, Tensor};
 
 /// Pictures and what was said of them.
@@ -26,6 +26,18 @@ impl SceneStream {
     /// Batch `n` always holds the scenes `n * batch ..`, so a resumed run sees what an unbroken one would have seen.
     /// `first_scene` keeps the legs' pictures apart.
     pub fn new(first_scene: u64, size: u32, batch: usize, first_batch: u64) -> Self {
+        Self::of(draw, (first_scene, size, batch, first_batch))
+    }
+
+    /// The same, with siblings in half of each batch: see [`draw_siblings`].
+    pub fn with_siblings(first_scene: u64, size: u32, batch: usize, first_batch: u64) -> Self {
+        Self::of(draw_siblings, (first_scene, size, batch, first_batch))
+    }
+
+    fn of(
+        draw: fn(u64, u32, usize) -> Batch,
+        (first_scene, size, batch, first_batch): (u64, u32, usize, u64),
+    ) -> Self {
         let (sender, batches) = sync_channel(4);
         thread::spawn(move || {
             for n in first_batch.. {
@@ -50,17 +62,53 @@ impl SceneStream {
 
 /// The training scenes `first .. first + count` at `size` pixels.
 pub fn draw(first: u64, size: u32, count: usize) -> Batch {
-    let mut bytes = Vec::with_capacity(count * (size * size * 3) as usize);
-    let (mut captions, mut labels) = (Vec::with_capacity(count), Vec::with_capacity(count));
-    for seed in first..first + count as u64 {
+    let scenes = (first..first + count as u64).map(|seed| Scene::draw(seed, Split::Training));
+    render(scenes.map(|scene| (scene.own_caption(), scene)), size)
+}
+
+/// The training scenes from `first` on, each followed by a sibling that differs in one label, which is the place as
+/// often as all others together: `count` pictures, odd ones out. Independent scenes nearly always differ in a thing or
+/// a colour, and then nothing else has to be told apart.
+pub fn draw_siblings(first: u64, size: u32, count: usize) -> Batch {
+    let both = |seed: u64| {
         let scene = Scene::draw(seed, Split::Training);
+        // As the scene's own caption, and then on from there.
+        let generator = &mut Generator::new(seed);
+        let caption = scene.caption(generator);
+        let label = match generator.uniform() < 0.5 {
+            true => Aspect::Place,
+            false => OTHERS[generator.below(OTHERS.len() as u64) as usize],
+        };
+        let sibling = scene
+            .sibling(label, generator)
+            .or_else(|| scene.sibling(Aspect::Thing, generator))
+            .expect("every scene has a sibling with another thing");
+        [(caption, scene), (sibling.caption(generator), sibling)]
+    };
+    let pairs = (first..first + count.div_ceil(2) as u64).flat_map(both);
+    render(pairs.take(count), size)
+}
+
+/// What a sibling may differ in, beside its place.
+const OTHERS: [Aspect; 6] = [
+    Aspect::Thing,
+    Aspect::Colour,
+    Aspect::Size,
+    Aspect::Sky,
+    Aspect::Ground,
+    Aspect::Style,
+];
+
+fn render(scenes: impl Iterator<Item = (Caption, Scene)>, size: u32) -> Batch {
+    let (mut bytes, mut captions, mut labels) = (Vec::new(), Vec::new(), Vec::new());
+    for (caption, scene) in scenes {
         bytes.extend(scene.render(size));
-        captions.push(scene.own_caption());
+        captions.push(caption);
         labels.push(scene.labels());
     }
     let side = i64::from(size);
     let pictures = Tensor::from_slice(&bytes)
-        .view([count as i64, side, side, 3])
+        .view([captions.len() as i64, side, side, 3])
         .permute([0, 3, 1, 2])
         .contiguous();
     Batch {

@@ -77,7 +77,8 @@ impl Trainer {
             |_| true,
         )?;
         let averaged = train(&run, optimizer, |step| {
-            let stream = SceneStream::new(SCENES_A_LEG, size as u32, recipe.run.batch, step);
+            let stream =
+                SceneStream::with_siblings(SCENES_A_LEG, size as u32, recipe.run.batch, step);
             let place = (self.kind, self.device);
             Ok(ClipLeg::new(model, tokenizer, stream, place))
         })?;

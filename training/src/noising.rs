@@ -14,6 +14,7 @@ pub struct Noising {
     /// The forward process and its posterior.
     pub process: Process,
     alpha_bar: Tensor,
+    offset: f64,
     device: Device,
 }
 
@@ -37,8 +38,16 @@ impl Noising {
         Self {
             process: Process::new(&schedule, device),
             alpha_bar,
+            offset: 0.0,
             device,
         }
+    }
+
+    /// The same with noise whose mean varies: each channel of each picture is also shifted by a normal number of
+    /// deviation `offset`. Independent values have no mean to speak of, and a network that never saw one takes the cast
+    /// of a noise for the picture's.
+    pub fn with_offset(self, offset: f64) -> Self {
+        Self { offset, ..self }
     }
 
     /// Noises `clean [B, ..]` with uniform timesteps and normal noise of `generator`.
@@ -47,7 +56,12 @@ impl Noising {
             .map(|_| generator.below(TIMESTEPS as u64) as i64)
             .collect();
         let timesteps = Tensor::from_slice(&drawn).to_device(self.device);
-        let eps = normal(generator, &clean.size()).to_device(self.device);
+        let mut eps = normal(generator, &clean.size());
+        if self.offset > 0.0 {
+            let shape = clean.size();
+            eps += normal(generator, &[shape[0], shape[1], 1, 1]) * self.offset;
+        }
+        let eps = eps.to_device(self.device);
         let values = self.process.q_sample(clean, &timesteps, &eps);
         Noised {
             timesteps,

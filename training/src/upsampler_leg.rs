@@ -30,7 +30,7 @@ impl UpsamplerLeg {
         recipe: &UpsamplerRecipe,
         (kind, device): (Kind, Device),
     ) -> Self {
-        let noising = Noising::new(device);
+        let noising = Noising::new(device).with_offset(recipe.noise_offset);
         Self {
             model,
             noising,
