@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -148,6 +148,11 @@ impl Plan<'_> {
     /// The first picture's seed.
     pub fn first_seed(&self) -> u64 {
         self.seeds[0]
+    }
+
+    /// The first picture's file.
+    pub fn first_path(&self) -> &Path {
+        self.output.path(0)
     }
 
     /// Draws each picture from its seed, writes it and prints its path. `drawn` is what is told of the pictures, but

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use image::RgbImage;
 use noise::Generator;
-use pipeline::manipulation::text_diff;
-use pipeline::{Inversion, Settings, Use, check_caption};
+use pipeline::{Progress, Settings, Use, check_caption};
 
 use crate::drawing::{InversionArgs, Pictures};
-use crate::frames::{FramesArgs, prepare};
+use crate::frames::{AnimationArgs, prepare, shares};
 use crate::input::{open_picture, stem};
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
@@ -30,11 +30,12 @@ pub struct Edit {
     /// How far the embedding is turned towards the difference of the captions
     #[arg(long, value_name = "X", default_value = "0.4", value_parser = numbers::share, allow_hyphen_values = true)]
     strength: f64,
-    /// Also write the way there into this folder, which must be new or empty: frames, a contact sheet, an animation
-    #[arg(long, value_name = "DIR")]
-    way: Option<PathBuf>,
+    /// Also draw the way there in so many pictures, with a contact sheet and an animation, into the folder NAME-way
+    /// beside the picture NAME.png
+    #[arg(long, value_name = "N", value_parser = numbers::pictures, allow_negative_numbers = true)]
+    frames: Option<u64>,
     #[command(flatten)]
-    frames: FramesArgs,
+    animation: AnimationArgs,
     #[command(flatten)]
     pictures: Pictures,
     #[command(flatten)]
@@ -66,38 +67,33 @@ impl Edit {
             ..defaults
         };
         pipeline.prepare(&[Use::ImageEncoder], &settings)?;
-        if let Some(way) = &self.way {
-            prepare("--way", way)?;
+        let way = plan.first_path().with_extension("");
+        let way = PathBuf::from(format!("{}-way", way.display()));
+        if self.frames.is_some() {
+            prepare("--frames", &way)?;
         }
-        let inversion = pipeline.invert(&picture, steps, &mut |_, _, _| ())?;
+        let inversion = pipeline.invert(&[picture], steps, &mut |_, _, _| ())?;
         let captions = pipeline.encode_text(&[&self.from, &self.to])?;
         let [from, to] = [0, 1].map(|row| captions.embedding.narrow(0, row, 1));
-        let turned = |share: f64| {
-            let strength = self.strength * share;
-            Inversion {
-                embedding: text_diff(&inversion.embedding, &from, &to, strength),
-                noise: inversion.noise.shallow_clone(),
-                steps,
-            }
+        let draw = |share: f64, seed: u64, progress: &mut Progress| -> Result<RgbImage> {
+            let edited = inversion.edited(&from, &to, self.strength * share);
+            let streams = &mut [Generator::new(seed)];
+            let drawn = pipeline.draw_inversion(&edited, 0.0, streams, &settings, progress)?;
+            Ok(drawn.into_iter().next().expect("one picture for one"))
         };
         let record = self.model.record("edit", Some(&self.to), &settings)?;
-        plan.draw(&record, |seed, progress| {
-            let stream = &mut Generator::new(seed);
-            Ok(pipeline.draw_inversion(&turned(1.0), 0.0, stream, &settings, progress)?)
-        })?;
-        let Some(way) = &self.way else {
+        plan.draw(&record, |seed, progress| draw(1.0, seed, progress))?;
+        let Some(frames) = self.frames else {
             return Ok(());
         };
-        let shares = self.frames.shares();
+        let shares = shares(frames);
         let mut bars = Bars::new(&settings, shares.len());
-        let mut frames = Vec::new();
+        let mut drawn = Vec::new();
         for (index, share) in shares.into_iter().enumerate() {
-            let stream = &mut Generator::new(plan.first_seed());
             let mut told = |stage, done, _| bars.set(index, stage, done);
-            let between = turned(share);
-            frames.push(pipeline.draw_inversion(&between, 0.0, stream, &settings, &mut told)?);
+            drawn.push(draw(share, plan.first_seed(), &mut told)?);
         }
-        for path in self.frames.save(&frames, way)? {
+        for path in self.animation.save(&drawn, &way)? {
             writeln!(std::io::stdout(), "{}", path.display())?;
         }
         Ok(())

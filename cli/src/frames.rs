@@ -17,10 +17,7 @@ const COLUMNS: u32 = 8;
 
 /// What a way looks like.
 #[derive(Args)]
-pub struct FramesArgs {
-    /// How many pictures, both ends included
-    #[arg(long, value_name = "N", default_value = "9", value_parser = numbers::pictures, allow_negative_numbers = true)]
-    frames: u64,
+pub struct AnimationArgs {
     /// The animation's format
     #[arg(
         long,
@@ -45,13 +42,13 @@ enum Animation {
     Gif,
 }
 
-impl FramesArgs {
-    /// How far each frame is from the first end to the other: 0 to 1. One frame is the first end.
-    pub fn shares(&self) -> Vec<f64> {
-        let gaps = self.frames.saturating_sub(1).max(1) as f64;
-        (0..self.frames).map(|i| i as f64 / gaps).collect()
-    }
+/// How far each of `frames` pictures is from the first end to the other: 0 to 1. One frame is the first end.
+pub fn shares(frames: u64) -> Vec<f64> {
+    let gaps = frames.saturating_sub(1).max(1) as f64;
+    (0..frames).map(|i| i as f64 / gaps).collect()
+}
 
+impl AnimationArgs {
     /// Writes the frames, a contact sheet and an animation into `folder` and tells the files.
     pub fn save(&self, frames: &[RgbImage], folder: &Path) -> Result<Vec<PathBuf>> {
         let digits = (frames.len() - 1).to_string().len().max(2);

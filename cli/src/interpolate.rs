@@ -7,13 +7,14 @@ use anyhow::Result;
 use clap::Args;
 use noise::Generator;
 use pipeline::manipulation::slerp;
-use pipeline::{Inversion, Pipeline, Settings, Use};
+use pipeline::{Pipeline, Settings, Use};
 use tch::Tensor;
 
 use crate::drawing::{DecoderWishes, InversionArgs, PriorWishes, SeedArgs};
-use crate::frames::{FramesArgs, prepare};
+use crate::frames::{AnimationArgs, prepare, shares};
 use crate::input::End;
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
+use crate::numbers;
 use crate::progress::Bars;
 
 /// What `unclip interpolate` is told.
@@ -26,8 +27,11 @@ pub struct Interpolate {
     /// The folder to write frames, a contact sheet and an animation to; it must be new or empty
     #[arg(long, short, value_name = "DIR")]
     out: PathBuf,
+    /// How many pictures, both ends included
+    #[arg(long, value_name = "N", default_value = "9", value_parser = numbers::pictures, allow_negative_numbers = true)]
+    frames: u64,
     #[command(flatten)]
-    frames: FramesArgs,
+    animation: AnimationArgs,
     #[command(flatten)]
     seed: SeedArgs,
     /// Pictures share the noise of the seed instead of each having its own by inversion
@@ -67,7 +71,7 @@ impl Interpolate {
             }
             ends => self.between_embeddings(&pipeline, ends, seed, &settings)?,
         };
-        for path in self.frames.save(&frames, &self.out)? {
+        for path in self.animation.save(&frames, &self.out)? {
             writeln!(std::io::stdout(), "{}", path.display())?;
         }
         Ok(())
@@ -86,26 +90,19 @@ impl Interpolate {
             decoder_steps: steps,
             ..settings.without_prior()
         };
-        let shares = self.frames.shares();
+        let shares = shares(self.frames);
         let mut bars = Bars::new(&settings, 2 + shares.len());
-        let mut inversions = Vec::new();
-        for (index, picture) in ends.into_iter().enumerate() {
+        let mut invert = |index: usize, picture: &image::RgbImage| {
             let mut told = |stage, done, _| bars.set(index, stage, done);
-            inversions.push(pipeline.invert(picture, steps, &mut told)?);
-        }
-        let [from, to] = [&inversions[0], &inversions[1]];
+            pipeline.invert(std::slice::from_ref(picture), steps, &mut told)
+        };
+        let [from, to] = [invert(0, ends[0])?, invert(1, ends[1])?];
         let mut frames = Vec::new();
         for (index, share) in shares.into_iter().enumerate() {
-            let between = Inversion {
-                embedding: slerp(&from.embedding, &to.embedding, share),
-                noise: slerp(&from.noise, &to.noise, share),
-                steps,
-            };
-            let mut stream = Generator::new(seed);
+            let between = from.between(&to, share);
+            let streams = &mut [Generator::new(seed)];
             let mut told = |stage, done, _| bars.set(2 + index, stage, done);
-            let frame =
-                pipeline.draw_inversion(&between, 0.0, &mut stream, &settings, &mut told)?;
-            frames.push(frame);
+            frames.extend(pipeline.draw_inversion(&between, 0.0, streams, &settings, &mut told)?);
         }
         Ok(frames)
     }
@@ -131,7 +128,7 @@ impl Interpolate {
         let [from, to] = [embedding(&ends[0])?, embedding(&ends[1])?];
         let settings = settings.without_prior();
         let text = pipeline.encode_text(&[""])?;
-        let shares = self.frames.shares();
+        let shares = shares(self.frames);
         let mut bars = Bars::new(&settings, shares.len());
         shares
             .into_iter()

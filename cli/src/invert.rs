@@ -47,7 +47,7 @@ impl Invert {
         };
         pipeline.prepare(&[Use::ImageEncoder], &settings)?;
         let mut bars = Bars::new(&settings, 1);
-        let inversion = pipeline.invert(&picture, steps, &mut |stage, done, _| {
+        let inversion = pipeline.invert(&[picture], steps, &mut |stage, done, _| {
             bars.set(0, stage, done)
         })?;
         inversion.save(&self.out)?;
@@ -90,10 +90,11 @@ impl Decode {
         pipeline.prepare(&[], &settings)?;
         let record = self.model.record("decode", None, &settings)?;
         plan.draw(&record, |seed, progress| {
-            let mut stream = Generator::new(seed);
-            pipeline
-                .draw_inversion(&inversion, self.eta, &mut stream, &settings, progress)
-                .with_context(|| self.latent.display().to_string())
+            let streams = &mut [Generator::new(seed)];
+            let drawn = pipeline.draw_inversion(&inversion, self.eta, streams, &settings, progress);
+            Ok(drawn
+                .with_context(|| self.latent.display().to_string())?
+                .remove(0))
         })
     }
 }

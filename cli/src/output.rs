@@ -55,6 +55,11 @@ impl Output {
         Ok(Self { paths, force })
     }
 
+    /// The file of picture `index`.
+    pub fn path(&self, index: usize) -> &Path {
+        &self.paths[index]
+    }
+
     /// Writes picture `index` and tells its path. A PNG also holds `texts`, by their keywords.
     pub fn save(
         &self,
@@ -62,7 +67,7 @@ impl Output {
         picture: &RgbImage,
         texts: &[(&str, String)],
     ) -> Result<&Path> {
-        let path = &self.paths[index];
+        let path = self.path(index);
         let bytes = match format_of(path)? {
             ImageFormat::Png => png_with(picture, texts)?,
             format => {

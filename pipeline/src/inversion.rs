@@ -10,6 +10,7 @@ use image::RgbImage;
 use noise::Generator;
 use tch::{Kind, Tensor, no_grad};
 
+use crate::manipulation::{slerp, text_diff};
 use crate::noise_streams::Streams;
 use crate::{Error, Pipeline, Progress, Settings, Stage, to_pictures};
 
@@ -20,19 +21,45 @@ pub const CALLS_A_STEP: usize = 2;
 /// to the eye; the last timesteps, down to 2e-9, would blow up every error.
 const DEPTH: f64 = 0.98;
 
-/// The bipartite latent of a picture.
+/// The bipartite latents of pictures.
 #[derive(Debug)]
 pub struct Inversion {
-    /// z, the CLIP embedding of the picture, `[1, E]`.
+    /// z, the CLIP embeddings of the pictures, `[B, E]`.
     pub embedding: Tensor,
-    /// x_T, the noise that DDIM decodes to it, `[1, C, h, w]`.
+    /// x_T, the noise that DDIM decodes to them, `[B, C, h, w]`.
     pub noise: Tensor,
     /// The steps from one to the other.
     pub steps: usize,
 }
 
 impl Inversion {
-    /// Writes it to a safetensors file, which holds `image_embedding`, `noise` and `steps` and nothing else.
+    /// The latents at `share` (0 to 1) of the way to those of `other`, picture by picture: z and x_T each move on the
+    /// sphere (section 3.2).
+    pub fn between(&self, other: &Self, share: f64) -> Self {
+        let way = |from: &Tensor, to: &Tensor| {
+            by_row([from, to], |[from, to]| slerp(from, to, share)) // [B, ..]
+        };
+        Self {
+            embedding: way(&self.embedding, &other.embedding),
+            noise: way(&self.noise, &other.noise),
+            steps: self.steps,
+        }
+    }
+
+    /// The latents with z turned along the difference of two captions' embeddings `[B, E]`, and x_T as it was
+    /// (section 3.3).
+    pub fn edited(&self, from: &Tensor, to: &Tensor, strength: f64) -> Self {
+        Self {
+            embedding: by_row([&self.embedding, from, to], |[picture, from, to]| {
+                text_diff(picture, from, to, strength)
+            }),
+            noise: self.noise.shallow_clone(),
+            steps: self.steps,
+        }
+    }
+
+    /// Writes that of one picture to a safetensors file, which holds `image_embedding`, `noise` and `steps` and nothing
+    /// else.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
         let tensors = [
             ("image_embedding", self.embedding.shallow_clone()),
@@ -68,6 +95,15 @@ impl Inversion {
         };
         let embedding = take("image_embedding", 2, Kind::Float)?;
         let noise = take("noise", 4, Kind::Float)?;
+        if let Some(count) = [&embedding, &noise]
+            .map(|t| t.size()[0])
+            .iter()
+            .find(|&&n| n != 1)
+        {
+            return Err(unfit(format!(
+                "it holds {count} pictures, and one is wanted"
+            )));
+        }
         let steps = take("steps", 0, Kind::Int64)?.int64_value(&[]);
         let steps = usize::try_from(steps)
             .ok()
@@ -84,16 +120,27 @@ impl Inversion {
     }
 }
 
+/// What `f` makes of the rows of tensors `[B, ..]`, as one tensor.
+fn by_row<const N: usize>(tensors: [&Tensor; N], f: impl Fn([&Tensor; N]) -> Tensor) -> Tensor {
+    let rows: Vec<Tensor> = (0..tensors[0].size()[0])
+        .map(|row| {
+            let one = tensors.map(|tensor| tensor.narrow(0, row, 1));
+            f(one.each_ref())
+        })
+        .collect();
+    Tensor::cat(&rows, 0)
+}
+
 impl Pipeline {
-    /// Finds the noise that decodes to `picture`, without guidance and with an empty caption.
+    /// Finds the noise that decodes to each of `pictures`, without guidance and with an empty caption.
     pub fn invert(
         &self,
-        picture: &RgbImage,
+        pictures: &[RgbImage],
         steps: usize,
         progress: &mut Progress,
     ) -> Result<Inversion, Error> {
-        let embedding = self.encode_pictures(std::slice::from_ref(picture))?; // [1, E]
-        let small = self.base_picture(picture)?; // [1, C, h, w]
+        let embedding = self.encode_pictures(pictures)?; // [B, E]
+        let small = self.base_pictures(pictures)?; // [B, C, h, w]
         let visited = self.inversion_steps(steps)?;
         let denoise = self.unguided(&embedding)?;
         let told = |done| progress(Stage::Decoder, done, steps);
@@ -107,19 +154,19 @@ impl Pipeline {
         })
     }
 
-    /// The small picture `[1, C, h, w]` that an inversion stands for. With `eta` 0 it is the inverted one; up to 1, more
-    /// and more of the noise is drawn anew from `stream`, and what the embedding leaves open varies.
+    /// The small pictures `[B, C, h, w]` that an inversion stands for. With `eta` 0 they are the inverted ones; up to 1,
+    /// more and more of the noise is drawn anew from `streams`, and what the embedding leaves open varies.
     pub fn decode_inversion(
         &self,
         inversion: &Inversion,
         eta: f64,
-        stream: &mut Generator,
+        streams: &mut [Generator],
         progress: &mut Progress,
     ) -> Result<Tensor, Error> {
         let steps = self.inversion_steps(inversion.steps)?;
         self.check_inversion(inversion)?;
         let denoise = self.unguided(&inversion.embedding)?;
-        let mut streams = Streams::new(std::slice::from_mut(stream), self.device, self.kind);
+        let mut streams = Streams::new(streams, self.device, self.kind);
         let shape = &inversion.noise.size()[1..];
         let noise = || streams.normal(shape);
         let told = |done| progress(Stage::Decoder, done, steps.len());
@@ -130,25 +177,25 @@ impl Pipeline {
         }))
     }
 
-    /// The large picture of an inversion: [`Pipeline::decode_inversion`] and the upsampler in turn.
+    /// The large pictures of an inversion: [`Pipeline::decode_inversion`] and the upsampler in turn.
     pub fn draw_inversion(
         &self,
         inversion: &Inversion,
         eta: f64,
-        stream: &mut Generator,
+        streams: &mut [Generator],
         settings: &Settings,
         progress: &mut Progress,
-    ) -> Result<RgbImage, Error> {
-        let small = self.decode_inversion(inversion, eta, stream, progress)?;
-        let streams = std::slice::from_mut(stream);
+    ) -> Result<Vec<RgbImage>, Error> {
+        let small = self.decode_inversion(inversion, eta, streams, progress)?;
         let large = self.upsample(&small.clamp(-1.0, 1.0), settings, streams, progress)?;
-        Ok(to_pictures(&large).remove(0))
+        Ok(to_pictures(&large))
     }
 
     fn check_inversion(&self, inversion: &Inversion) -> Result<(), Error> {
         let [channels, height, width] = self.base_shape()?;
         let embedding = self.parts.conditioning()?.config().embedding;
-        let wanted = [vec![1, embedding], vec![1, channels, height, width]];
+        let count = inversion.embedding.size()[0];
+        let wanted = [vec![count, embedding], vec![count, channels, height, width]];
         let found = [inversion.embedding.size(), inversion.noise.size()];
         if found == wanted {
             return Ok(());
@@ -159,10 +206,10 @@ impl Pipeline {
         })
     }
 
-    /// A picture at the decoder's size, `[1, C, h, w]` from -1 to 1: its shorter side resized, its middle cut out.
-    fn base_picture(&self, picture: &RgbImage) -> Result<Tensor, Error> {
+    /// Pictures at the decoder's size, `[B, C, h, w]` from -1 to 1: their shorter side resized, their middle cut out.
+    pub fn base_pictures(&self, pictures: &[RgbImage]) -> Result<Tensor, Error> {
         let [_, size, _] = self.base_shape()?;
-        let pixels = ImageProcessor::signed(size as u32).process(std::slice::from_ref(picture))?;
+        let pixels = ImageProcessor::signed(size as u32).process(pictures)?;
         Ok(pixels.to_device(self.device))
     }
 

@@ -73,14 +73,15 @@ fn an_inversion_decodes_to_its_picture_and_only_with_its_own_embedding() {
     let picture = RgbImage::from_fn(40, 40, |x, y| {
         Rgb([(x * 6) as u8, (y * 6) as u8, ((x + y) * 3) as u8])
     });
-    let inversion = pipeline.invert(&picture, 50, &mut quiet).unwrap();
+    let pictures = [picture];
+    let inversion = pipeline.invert(&pictures, 50, &mut quiet).unwrap();
     let back = |inversion: &Inversion, eta: f64, seed: u64| {
-        let stream = &mut Generator::new(seed);
+        let streams = &mut [Generator::new(seed)];
         pipeline
-            .decode_inversion(inversion, eta, stream, &mut quiet)
+            .decode_inversion(inversion, eta, streams, &mut quiet)
             .unwrap()
     };
-    let base = clip::ImageProcessor::signed(8).process(&[picture]).unwrap();
+    let base = clip::ImageProcessor::signed(8).process(&pictures).unwrap();
     let error = |drawn: &Tensor| (drawn - &base).square().mean(Kind::Float).double_value(&[]);
     let own = back(&inversion, 0.0, 1);
     // 36 dB on the scale from -1 to 1, by a network that was hardly trained.
@@ -109,7 +110,7 @@ fn an_inversion_decodes_to_its_picture_and_only_with_its_own_embedding() {
     assert_eq!(read.steps, 50);
     assert_eq!(back(&read, 0.0, 1), own);
     let refused = open("karlo")
-        .decode_inversion(&read, 0.0, &mut Generator::new(1), &mut quiet)
+        .decode_inversion(&read, 0.0, &mut [Generator::new(1)], &mut quiet)
         .unwrap_err()
         .to_string();
     assert!(

@@ -130,12 +130,12 @@ fn a_picture_is_edited_along_the_difference_of_two_captions() {
         let edit = ["edit", "one.png"];
         place.run(&[&edit[..], &captions, &FEW, arguments].concat())
     };
-    let ran = edit(&["--way", "way", "--frames=2"]).succeeds();
+    let ran = edit(&["--frames=2"]).succeeds();
     let first = ran.stdout.lines().next().unwrap();
     assert_eq!(first, "one-edited-1.png");
     let read = |name: &str| image::open(place.path(name)).unwrap().to_rgb8();
-    assert!(read("one-edited-1.png") == read("way/frame-01.png"));
-    assert!(read("one-edited-1.png") != read("way/frame-00.png"));
+    assert!(read("one-edited-1.png") == read("one-edited-1-way/frame-01.png"));
+    assert!(read("one-edited-1.png") != read("one-edited-1-way/frame-00.png"));
     edit(&["--strength=2", "--force"]).refuses(&["--strength"]);
 }
 
