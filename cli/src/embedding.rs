@@ -23,8 +23,9 @@ const MOST_BYTES: u64 = 1 << 26;
 /// What `unclip embed` is told.
 #[derive(Args)]
 pub struct Embed {
-    /// A picture's file, or a caption
-    input: String,
+    /// Pictures' files and captions; each becomes a row of the file
+    #[arg(required = true)]
+    inputs: Vec<String>,
     /// Of a caption, the image embedding that the prior draws instead of the text embedding
     #[arg(long)]
     drawn: bool,
@@ -51,33 +52,50 @@ impl Embed {
     pub fn run(&self) -> Result<()> {
         Format::of(&self.out)?;
         check_writable("--out", &self.out, self.force)?;
-        let input = End::read(&self.input)?;
+        let inputs: Vec<End> = self
+            .inputs
+            .iter()
+            .map(|input| End::read(input))
+            .collect::<Result<_>>()?;
+        let pictures = inputs.iter().filter(|i| matches!(i, End::Picture(_)));
+        let pictures = pictures.count();
         ensure!(
-            !self.drawn || matches!(input, End::Caption(_)),
-            "--drawn: the prior draws for captions, and {} is a picture",
-            self.input
+            !self.drawn || pictures == 0,
+            "--drawn: the prior draws for captions, and {pictures} of the inputs are pictures"
         );
         let pipeline = self
             .model
             .open(Some(&self.prior), Some(&self.image_encoder))?;
         let settings = self.wishes.over(pipeline.defaults()?);
-        let embedding = match input {
-            End::Picture(picture) => {
-                pipeline.prepare(&[Use::ImageEncoder], &settings)?;
-                pipeline.encode_pictures(&[picture])?
-            }
-            End::Caption(caption) => {
-                pipeline.prepare(if self.drawn { &[Use::Prior] } else { &[] }, &settings)?;
-                let text = pipeline.encode_text(&[&caption])?;
-                if self.drawn {
-                    let mut streams = [Generator::new(self.seed.told())];
-                    pipeline.draw_embedding(&text, &settings, &mut streams, &mut |_, _, _| ())?
-                } else {
-                    text.embedding
-                }
-            }
+        let uses: &[Use] = match (pictures > 0, self.drawn) {
+            (true, _) => &[Use::ImageEncoder],
+            (_, true) => &[Use::Prior],
+            _ => &[],
         };
-        save(&embedding, &self.out)?;
+        pipeline.prepare(uses, &settings)?;
+        let mut streams = match self.drawn {
+            true => vec![Generator::new(self.seed.told())],
+            false => Vec::new(),
+        };
+        let mut rows = Vec::new();
+        for input in inputs {
+            rows.push(match input {
+                End::Picture(picture) => pipeline.encode_pictures(&[picture])?,
+                End::Caption(caption) => {
+                    let text = pipeline.encode_text(&[&caption])?;
+                    match self.drawn {
+                        true => pipeline.draw_embedding(
+                            &text,
+                            &settings,
+                            &mut streams,
+                            &mut |_, _, _| (),
+                        )?,
+                        false => text.embedding,
+                    }
+                }
+            });
+        }
+        save(&Tensor::cat(&rows, 0), &self.out)?; // [N, E]
         writeln!(std::io::stdout(), "{}", self.out.display())?;
         Ok(())
     }
@@ -116,20 +134,32 @@ fn save(embedding: &Tensor, path: &Path) -> Result<()> {
 
 /// Reads one embedding `[1, E]` for `pipeline`, whatever wrote it: a vector or a row, of any kind of floats.
 pub fn read(path: &Path, pipeline: &Pipeline) -> Result<Tensor> {
+    let embeddings = read_all(path, pipeline)?;
+    let count = embeddings.size()[0];
+    ensure!(
+        count == 1,
+        "{} holds {count} embeddings, and one is wanted",
+        path.display()
+    );
+    Ok(embeddings)
+}
+
+/// Reads embeddings `[N, E]` for `pipeline`.
+pub fn read_all(path: &Path, pipeline: &Pipeline) -> Result<Tensor> {
     let shown = path.display();
     let length = std::fs::metadata(path)
         .with_context(|| format!("cannot read {shown}"))?
         .len();
     ensure!(
         length <= MOST_BYTES,
-        "{shown} has {length} bytes, and an embedding no more than {MOST_BYTES}"
+        "{shown} has {length} bytes, and embeddings no more than {MOST_BYTES}"
     );
     let tensor = match Format::of(path)? {
         Format::Safetensors => {
             let mut tensors = weights::load_safetensors(path)?;
             ensure!(
                 tensors.len() == 1,
-                "{shown} holds {} tensors, and one embedding is wanted",
+                "{shown} holds {} tensors, and one of embeddings is wanted",
                 tensors.len()
             );
             tensors.remove(0).1
@@ -140,13 +170,18 @@ pub fn read(path: &Path, pipeline: &Pipeline) -> Result<Tensor> {
     };
     let width = pipeline.embedding_width()?;
     let shape = tensor.size();
+    let fits = match shape[..] {
+        [found] => found == width,
+        [count, found] => count > 0 && found == width,
+        _ => false,
+    };
     ensure!(
-        tensor.is_floating_point() && (shape == [width] || shape == [1, width]),
-        "{shown} holds {shape:?} of {:?}, and the model's embeddings are [1, {width}] of floats",
+        tensor.is_floating_point() && fits,
+        "{shown} holds {shape:?} of {:?}, and the model's embeddings are [N, {width}] of floats",
         tensor.kind()
     );
-    let embedding = tensor.to_kind(Kind::Float).view([1, width]);
-    let finite = bool::try_from(embedding.isfinite().all())?;
+    let embeddings = tensor.to_kind(Kind::Float).view([-1, width]);
+    let finite = bool::try_from(embeddings.isfinite().all())?;
     ensure!(finite, "{shown} holds values that are not finite");
-    Ok(embedding)
+    Ok(embeddings)
 }

@@ -19,6 +19,7 @@ mod model;
 mod numbers;
 mod output;
 mod progress;
+mod reconstruct;
 mod record;
 mod scenes;
 mod train;
@@ -62,7 +63,9 @@ enum Command {
     Interpolate(interpolate::Interpolate),
     /// Change a picture by the difference of two captions
     Edit(edit::Edit),
-    /// Save the CLIP embedding of a picture or a caption
+    /// Draw what the first principal components of a picture's embedding say
+    Reconstruct(reconstruct::Reconstruct),
+    /// Save the CLIP embeddings of pictures and captions
     Embed(embedding::Embed),
     /// Find the embedding and the noise that decode to a picture
     Invert(invert::Invert),
@@ -87,6 +90,7 @@ impl Command {
             Self::Variations(variations) => variations.run(),
             Self::Interpolate(interpolate) => interpolate.run(),
             Self::Edit(edit) => edit.run(),
+            Self::Reconstruct(reconstruct) => reconstruct.run(),
             Self::Embed(embed) => embed.run(),
             Self::Invert(invert) => invert.run(),
             Self::Decode(decode) => decode.run(),

@@ -68,3 +68,11 @@ pub fn pixels(text: &str) -> Result<u32, String> {
     text.parse()
         .map_err(|_| "a size is a whole number of pixels".to_owned())
 }
+
+/// A number of principal components, which the model's embeddings limit further.
+pub fn dimensions(text: &str) -> Result<i64, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("components are counted from 1 on".to_owned()),
+    }
+}

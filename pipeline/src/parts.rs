@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use clip::{ImageProcessor, TextEncoder, Tokenizer, VisionEncoder};
 use decoder::{Conditioning, UNet};
 use diffusion::{Step, UnclipSampler};
-use prior::Prior;
+use prior::{Pca, Prior};
 use tch::{Device, Kind};
 use weights::Folder;
 
@@ -214,6 +214,12 @@ impl Parts {
         self.network(&self.prior, "prior", weights::open_prior)
     }
 
+    /// Opened anew each time: nobody needs it twice.
+    pub(crate) fn principal_components(&self) -> Result<Pca, Error> {
+        let width = self.conditioning()?.config().embedding;
+        Ok(weights::open_pca(&self.folder("image_pca")?, width)?)
+    }
+
     pub(crate) fn conditioning(&self) -> Result<&Conditioning, Error> {
         self.network(&self.conditioning, "text_proj", weights::open_conditioning)
     }
@@ -283,6 +289,9 @@ impl Parts {
             PRIOR_FLAG => ": --prior DIR completes the model with one from elsewhere",
             IMAGE_ENCODER_FLAG => {
                 ": --image-encoder DIR completes the model with one from elsewhere"
+            }
+            _ if part == "image_pca" => {
+                ": --embeddings FILE takes the components of embeddings that unclip embed wrote"
             }
             _ => "",
         };

@@ -6,6 +6,7 @@ use diffusion::{Output, Step, Variance, guided};
 use image::RgbImage;
 use layers::embedding::timesteps;
 use noise::Generator;
+use prior::Pca;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::noise_streams::Streams;
@@ -152,6 +153,11 @@ impl Pipeline {
         Ok(no_grad(|| {
             encoder.forward(&pixels.to_device(self.device).to_kind(self.kind))
         }))
+    }
+
+    /// The principal components of the image embeddings that the model was trained on, where it brings them.
+    pub fn principal_components(&self) -> Result<Pca, Error> {
+        self.parts.principal_components()
     }
 
     /// E, the width of the image embeddings that the decoder takes.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clip::{TextConfig, VisionConfig};
 use decoder::UNet;
 use layers::{Initialiser, Params};
-use prior::Prior;
+use prior::{Pca, Prior};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 use weights::Folder;
@@ -14,7 +14,7 @@ use crate::begin::{Beginning, Components};
 use crate::clip_leg::{Clip, ClipLeg};
 use crate::data::SceneStream;
 use crate::decoder_leg::{Decoder, DecoderLeg};
-use crate::prior_leg::{Encoders, PriorLeg, measure_statistics};
+use crate::prior_leg::{Encoders, PriorLeg, embed_scenes, set_statistics};
 use crate::upsampler_leg::UpsamplerLeg;
 use crate::{AdamW, Error, Recipe, Run, RunSettings, Told, tokenizer, train};
 
@@ -108,7 +108,8 @@ impl Trainer {
         self.save_index(Some(logit_scale.double_value(&[])))
     }
 
-    /// Trains the prior: `prior/`, `prior_scheduler/`.
+    /// Trains the prior: `prior/`, `prior_scheduler/`; the principal components of the embeddings that it learns from:
+    /// `image_pca/`.
     pub fn train_prior(&self) -> Result<(), Error> {
         let recipe = &self.recipe.prior;
         let size = self.recipe.clip.vision.image_size as u32;
@@ -118,13 +119,10 @@ impl Trainer {
         let trained = |name: &str| !name.starts_with("clip_");
         let (mut model, optimizer) =
             self.make(&run, PRIOR, |p| Prior::new(p, &recipe.model), trained)?;
-        measure_statistics(
-            &mut model,
-            &encoders,
-            3 * SCENES_A_LEG,
-            recipe.statistics_scenes,
-            size,
-        );
+        let scenes = recipe.statistics_scenes;
+        let embeddings = embed_scenes(&encoders, 3 * SCENES_A_LEG, scenes, size); // [N, E]
+        set_statistics(&mut model, &embeddings);
+        weights::save_pca(&self.model.join("image_pca"), &Pca::fit(&embeddings))?;
         let statistics = [
             ("clip_mean".to_owned(), model.mean.copy()),
             ("clip_std".to_owned(), model.std.copy()),

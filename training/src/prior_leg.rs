@@ -64,14 +64,8 @@ impl Encoders {
     }
 }
 
-/// Sets the mean and the deviation that whiten, from the embeddings of `scenes` training scenes.
-pub fn measure_statistics(
-    prior: &mut Prior,
-    encoders: &Encoders,
-    first_scene: u64,
-    scenes: usize,
-    size: u32,
-) {
+/// The embeddings `[scenes, E]` of training scenes, in f32.
+pub fn embed_scenes(encoders: &Encoders, first_scene: u64, scenes: usize, size: u32) -> Tensor {
     const AT_ONCE: usize = 256;
     let embeddings: Vec<Tensor> = (0..scenes.div_ceil(AT_ONCE))
         .map(|n| {
@@ -80,10 +74,14 @@ pub fn measure_statistics(
             encoders.pictures(&batch.pictures).to_kind(Kind::Float)
         })
         .collect();
-    let all = Tensor::cat(&embeddings, 0); // [scenes, E]
+    Tensor::cat(&embeddings, 0)
+}
+
+/// Sets the mean and the deviation that whiten to those of `embeddings [N, E]`.
+pub fn set_statistics(prior: &mut Prior, embeddings: &Tensor) {
     no_grad(|| {
-        prior.mean = all.mean_dim([0i64].as_slice(), true, Kind::Float);
-        prior.std = all.std_dim([0i64].as_slice(), true, true);
+        prior.mean = embeddings.mean_dim([0i64].as_slice(), true, Kind::Float);
+        prior.std = embeddings.std_dim([0i64].as_slice(), true, true);
     });
 }
 

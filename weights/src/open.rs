@@ -6,7 +6,7 @@ use clip::{ImageProcessor, TextEncoder, Tokenizer, TokenizerFiles, VisionEncoder
 use decoder::{Conditioning, UNet};
 use diffusion::SchedulerConfig;
 use layers::Params;
-use prior::Prior;
+use prior::{Pca, Prior};
 use tch::{Device, Kind};
 
 use crate::configs::{self, ConfigError, Half};
@@ -50,6 +50,15 @@ pub fn open_prior(folder: &Folder, device: Device, kind: Kind) -> Result<Prior, 
     let config = translate(folder, CONFIG, part, configs::prior_config)?;
     make(folder, part, &[], (device, kind), |p| {
         Prior::new(p, &config)
+    })
+}
+
+/// The principal components in `folder`, usually `image_pca`, of embeddings of width `embedding`: ours, in no
+/// publisher's layout.
+pub fn open_pca(folder: &Folder, embedding: i64) -> Result<Pca, Error> {
+    let part = "the principal components";
+    make(folder, part, &[], (Device::Cpu, Kind::Float), |p| {
+        Pca::new(p, embedding)
     })
 }
 

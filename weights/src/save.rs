@@ -6,7 +6,7 @@ use std::path::Path;
 use clip::{ImageProcessor, TextConfig, VisionConfig};
 use decoder::{ConditioningConfig, UNetConfig};
 use diffusion::{Prediction, SchedulerConfig, Variance};
-use prior::PriorConfig;
+use prior::{Pca, PriorConfig};
 use serde_json::Value;
 use tch::{Kind, Tensor};
 
@@ -47,6 +47,23 @@ pub fn save_prior(
     let scheduler = scheduler(Prediction::Sample, Variance::FixedSmallLog, 5.0);
     write_scheduler_config(&folder.with_file_name("prior_scheduler"), &scheduler)?;
     save_safetensors(folder.join(DIFFUSERS_WEIGHTS), tensors, Kind::Half)
+}
+
+/// Writes principal components (`image_pca/`) in f32.
+pub fn save_pca(folder: &Path, pca: &Pca) -> Result<(), Error> {
+    let Pca {
+        mean,
+        components,
+        variances,
+    } = pca;
+    let tensors = [
+        ("mean", mean),
+        ("components", components),
+        ("variances", variances),
+    ]
+    .map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
+    make_folder(folder)?;
+    save_safetensors(folder.join(TRANSFORMERS_WEIGHTS), &tensors, Kind::Float)
 }
 
 /// Writes a decoder's conditioning (`text_proj/`) in f16.

@@ -1,0 +1,107 @@
+//! `unclip reconstruct`: what a picture's embedding says, a few principal components at a time (2204.06125, figure 7).
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use evaluation::sheets::{contact_sheet, save_png};
+use image::DynamicImage;
+use image::imageops::FilterType;
+use pipeline::Use;
+use prior::Pca;
+
+use crate::drawing::{DecoderWishes, SeedArgs};
+use crate::embedding::read_all;
+use crate::frames::prepare;
+use crate::input::open_picture;
+use crate::model::{ImageEncoderArgs, ModelArgs};
+use crate::numbers;
+use crate::progress::Bars;
+
+/// What `unclip reconstruct` is told.
+#[derive(Args)]
+pub struct Reconstruct {
+    /// The picture: PNG, JPEG, WebP or GIF
+    image: PathBuf,
+    /// How many principal components of its embedding are kept, once for each picture
+    #[arg(long, value_name = "N,...", value_delimiter = ',', required = true, value_parser = numbers::dimensions)]
+    pca: Vec<i64>,
+    /// The folder to write pictures and a contact sheet to, the source last in it; it must be new or empty
+    #[arg(long, short, value_name = "DIR")]
+    out: PathBuf,
+    /// Embeddings whose components are taken, for a model without its own; unclip embed writes them
+    #[arg(long, value_name = "FILE")]
+    embeddings: Option<PathBuf>,
+    #[command(flatten)]
+    seed: SeedArgs,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    image_encoder: ImageEncoderArgs,
+    #[command(flatten)]
+    wishes: DecoderWishes,
+}
+
+impl Reconstruct {
+    /// Draws all pictures from the same noise, so that only the embedding makes a difference.
+    pub fn run(&self) -> Result<()> {
+        let picture = open_picture(&self.image)?;
+        let pipeline = self.model.open(None, Some(&self.image_encoder))?;
+        let settings = self.wishes.over(pipeline.defaults()?).without_prior();
+        pipeline.prepare(&[Use::ImageEncoder], &settings)?;
+        let pca = match &self.embeddings {
+            None => pipeline.principal_components()?,
+            Some(path) => {
+                let embeddings = read_all(path, &pipeline)?;
+                let count = embeddings.size()[0];
+                ensure!(
+                    count > 1,
+                    "--embeddings {}: {count} embedding has no principal components",
+                    path.display()
+                );
+                Pca::fit(&embeddings)
+            }
+        };
+        let width = pipeline.embedding_width()?;
+        let most = self.pca.iter().copied().max().unwrap_or_default();
+        ensure!(
+            most <= width,
+            "--pca {most}: the model's embeddings have {width} components"
+        );
+        prepare("--out", &self.out)?;
+        let seed = self.seed.told();
+        let embedding = pipeline.encode_pictures(std::slice::from_ref(&picture))?; // [1, E]
+        let text = pipeline.encode_text(&[""])?;
+        let mut bars = Bars::new(&settings, self.pca.len());
+        let mut drawn = Vec::new();
+        for (index, &dimensions) in self.pca.iter().enumerate() {
+            let kept = pca
+                .truncate(&embedding, dimensions)
+                .to_kind(embedding.kind());
+            let mut told = |stage, done, _| bars.set(index, stage, done);
+            drawn.push(pipeline.draw_from(&kept, &text, seed, &settings, &mut told)?);
+            let path = self.out.join(format!("pca-{dimensions:03}.png"));
+            save_png(&drawn[index], &path)?;
+            let share = 100.0 * pca.explained(dimensions);
+            bars.suspend(|| -> Result<()> {
+                eprintln!(
+                    "unclip: {dimensions} of {width} components hold {share:.1}% of the variance"
+                );
+                writeln!(std::io::stdout(), "{}", path.display())?;
+                Ok(())
+            })?;
+        }
+        let (wide, high) = drawn[0].dimensions();
+        drawn.push(imageops::resize(
+            &picture,
+            wide,
+            high,
+            FilterType::CatmullRom,
+        ));
+        let sheet = self.out.join("sheet.png");
+        save_png(&contact_sheet(&drawn, drawn.len() as u32), &sheet)?;
+        writeln!(std::io::stdout(), "{}", sheet.display())?;
+        Ok(())
+    }
+}

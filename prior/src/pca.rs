@@ -1,0 +1,56 @@
+//! The principal components of image embeddings (2204.06125, sections 2.2 and 3.4): the few directions in which CLIP's
+//! embeddings differ most.
+
+use layers::{Init, Params};
+use tch::{Device, Kind, Tensor};
+
+/// A mean and the directions of the largest variances around it, in f32 on the CPU.
+#[derive(Debug)]
+pub struct Pca {
+    /// `[E]`
+    pub mean: Tensor,
+    /// `[E, E]`: unit vectors in rows, at right angles to each other, by falling variance.
+    pub components: Tensor,
+    /// The variance along each component, `[E]`.
+    pub variances: Tensor,
+}
+
+impl Pca {
+    /// Takes `mean`, `components` and `variances` of embeddings of width `embedding`.
+    pub fn new(p: &Params, embedding: i64) -> Self {
+        Self {
+            mean: p.take("mean", &[embedding], Init::Zeros),
+            components: p.take("components", &[embedding, embedding], Init::Zeros),
+            variances: p.take("variances", &[embedding], Init::Zeros),
+        }
+    }
+
+    /// The components of `embeddings [N, E]`, of which there are at least two: the eigenvectors of their covariance.
+    pub fn fit(embeddings: &Tensor) -> Self {
+        let embeddings = embeddings.to_kind(Kind::Double).to_device(Device::Cpu);
+        let count = embeddings.size()[0];
+        assert!(count > 1, "{count} embeddings have no variance");
+        let mean = embeddings.mean_dim([0i64].as_slice(), false, Kind::Double); // [E]
+        let centred = embeddings - &mean;
+        let covariance = centred.tr().matmul(&centred) / (count - 1) as f64; // [E, E]
+        let (rising, vectors) = covariance.linalg_eigh("L"); // [E], [E, E] in columns
+        Self {
+            mean: mean.to_kind(Kind::Float),
+            components: vectors.tr().flip([0]).contiguous().to_kind(Kind::Float),
+            variances: rising.flip([0]).clamp_min(0.0).to_kind(Kind::Float),
+        }
+    }
+
+    /// Embeddings `[B, E]` with nothing left but the mean and their first `dimensions` components (figure 7).
+    pub fn truncate(&self, embeddings: &Tensor, dimensions: i64) -> Tensor {
+        let kept = self.components.narrow(0, 0, dimensions); // [K, E]
+        let centred = embeddings.to_kind(Kind::Float).to_device(Device::Cpu) - &self.mean;
+        &self.mean + centred.matmul(&kept.tr()).matmul(&kept) // [B, E]
+    }
+
+    /// The share of all variance that the first `dimensions` components hold.
+    pub fn explained(&self, dimensions: i64) -> f64 {
+        let sum = |x: &Tensor| x.sum(Kind::Double).double_value(&[]);
+        sum(&self.variances.narrow(0, 0, dimensions)) / sum(&self.variances)
+    }
+}
