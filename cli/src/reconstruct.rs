@@ -93,12 +93,12 @@ impl Reconstruct {
             })?;
         }
         let (wide, high) = drawn[0].dimensions();
-        drawn.push(imageops::resize(
-            &picture,
-            wide,
-            high,
-            FilterType::CatmullRom,
-        ));
+        let source = DynamicImage::ImageRgb8(picture);
+        drawn.push(
+            source
+                .resize_to_fill(wide, high, FilterType::CatmullRom)
+                .into_rgb8(),
+        );
         let sheet = self.out.join("sheet.png");
         save_png(&contact_sheet(&drawn, drawn.len() as u32), &sheet)?;
         writeln!(std::io::stdout(), "{}", sheet.display())?;
