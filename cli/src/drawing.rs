@@ -56,6 +56,11 @@ pub struct InversionArgs {
 }
 
 impl InversionArgs {
+    /// How often the decoder is asked.
+    pub fn calls(&self) -> usize {
+        self.calls
+    }
+
     /// The steps that so many calls are enough for.
     pub fn steps(&self) -> Result<usize> {
         let steps = self.calls / CALLS_A_STEP;

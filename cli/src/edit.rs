@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use image::RgbImage;
 use noise::Generator;
+use pipeline::manipulation::STRENGTH;
 use pipeline::{Progress, Settings, Use, check_caption};
 
 use crate::drawing::{InversionArgs, Pictures};
@@ -28,7 +29,7 @@ pub struct Edit {
     #[arg(long, value_name = "CAPTION")]
     to: String,
     /// How far the embedding is turned towards the difference of the captions
-    #[arg(long, value_name = "X", default_value = "0.4", value_parser = numbers::share, allow_hyphen_values = true)]
+    #[arg(long, value_name = "X", default_value_t = STRENGTH, value_parser = numbers::share, allow_hyphen_values = true)]
     strength: f64,
     /// Also draw the way there in so many pictures, with a contact sheet and an animation, into the folder NAME-way
     /// beside the picture NAME.png

@@ -4,16 +4,20 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use evaluation::sheets::{
     caption_table, contact_sheet, nearest_scenes, nearest_sheet, save, save_png, verdicts,
 };
-use evaluation::{Evaluation, EvaluationSettings, Example, Judge, evaluate};
+use evaluation::{
+    Evaluation, EvaluationSettings, Example, Judge, Manipulation, ManipulationSettings, evaluate,
+    evaluate_manipulations,
+};
 use image::RgbImage;
 use indicatif::{ProgressBar, ProgressStyle};
+use pipeline::manipulation::STRENGTH;
 use training::legs::DECODER_SCENES;
 
-use crate::drawing::{DecoderWishes, PriorWishes};
+use crate::drawing::{DecoderWishes, InversionArgs, PriorWishes};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::numbers;
 use crate::output::check_writable;
@@ -28,9 +32,37 @@ const NEAREST: usize = 24;
 /// Verdicts that are listed for a person to check.
 const VERDICTS: usize = 100;
 
+/// The tables on work with pictures.
+const MANIPULATIONS: [(Table, Manipulation); 4] = [
+    (Table::Inversion, Manipulation::Inversion),
+    (Table::Variations, Manipulation::Variations),
+    (Table::Interpolation, Manipulation::Interpolation),
+    (Table::Edits, Manipulation::Edits),
+];
+
+/// Some of the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Table {
+    /// How often pictures show what their captions say
+    Captions,
+    /// How well pictures come back from their inversions
+    Inversion,
+    /// What variations of a picture keep, and what varies
+    Variations,
+    /// What happens on the way between pictures that differ in one label
+    Interpolation,
+    /// What differences of two captions change
+    Edits,
+    /// All of them
+    All,
+}
+
 /// What `unclip evaluate` is told.
 #[derive(Args)]
 pub struct Evaluate {
+    /// What is measured; --help tells more
+    #[arg(value_enum, value_name = "TABLE", default_value = "captions")]
+    tables: Vec<Table>,
     /// Captions with one thing in a colour that training showed
     #[arg(long, value_name = "N", default_value = "500", value_parser = numbers::count, allow_negative_numbers = true)]
     captions: u64,
@@ -40,6 +72,14 @@ pub struct Evaluate {
     /// Captions that are each drawn 20 times to see what varies; 0 leaves diversity out
     #[arg(long, value_name = "N", default_value = "50")]
     diversity_captions: usize,
+    /// Scenes for each of the other tables; its own number by default (50 to 500)
+    #[arg(long, value_name = "N", value_parser = numbers::count, allow_negative_numbers = true)]
+    scenes: Option<u64>,
+    /// How far edits turn an embedding
+    #[arg(long, value_name = "X", default_value_t = STRENGTH, value_parser = numbers::share, allow_hyphen_values = true)]
+    strength: f64,
+    #[command(flatten)]
+    inversion: InversionArgs,
     /// Pictures drawn at once
     #[arg(long, value_name = "N", default_value = "10")]
     batch: usize,
@@ -83,7 +123,12 @@ impl Evaluate {
             self.batch > 0,
             "--batch 0: at least one picture must be drawn at once"
         );
+        self.inversion.steps()?;
         for (flag, path) in self.outputs() {
+            ensure!(
+                flag == "--json" || self.wants(Table::Captions),
+                "{flag} shows pictures of the table `captions`, which was not asked for"
+            );
             check_writable(flag, &path, self.force)?;
         }
         let pipeline = self
@@ -91,38 +136,60 @@ impl Evaluate {
             .open(Some(&self.prior), Some(&self.image_encoder))?;
         let drawing = self.prior_wishes.over(pipeline.defaults()?);
         let drawing = self.decoder_wishes.over(drawing);
-        let settings = EvaluationSettings {
-            captions: self.captions,
-            held_out_captions: self.held_out_captions,
-            diversity_captions: self.diversity_captions,
-            batch: self.batch,
-            seed: self.seed,
-            ..EvaluationSettings::standard(drawing)
-        };
         let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(
             "{msg:>40} {bar:24} {pos}/{len}, {eta} to go",
         )?);
-        let Evaluation { report, drawn } = evaluate(
-            &pipeline,
-            &Judge::shipped()?,
-            &settings,
-            &mut |what, done, of| {
-                if bar.message() != what {
-                    bar.reset();
-                    bar.set_message(what.to_owned());
-                }
-                bar.set_length(of);
-                bar.set_position(done);
-            },
-        )?;
-        bar.finish_and_clear();
-
-        let mut out = std::io::stdout();
-        writeln!(out, "{}", report.to_markdown())?;
-        if let Some(path) = &self.json {
-            report.save_json(path)?;
+        let progress = &mut |what: &str, done, of| {
+            if bar.message() != what {
+                bar.reset();
+                bar.set_message(what.to_owned());
+            }
+            bar.set_length(of);
+            bar.set_position(done);
+        };
+        let judge = Judge::shipped()?;
+        let print = |text: String| bar.suspend(|| writeln!(std::io::stdout(), "{text}"));
+        let mut found = serde_json::Map::new();
+        if self.wants(Table::Captions) {
+            let settings = EvaluationSettings {
+                captions: self.captions,
+                held_out_captions: self.held_out_captions,
+                diversity_captions: self.diversity_captions,
+                batch: self.batch,
+                seed: self.seed,
+                ..EvaluationSettings::standard(drawing)
+            };
+            let Evaluation { report, drawn } = evaluate(&pipeline, &judge, &settings, progress)?;
+            print(report.to_markdown())?;
+            found.insert("captions".to_owned(), serde_json::to_value(report)?);
+            self.show(&drawn)?;
         }
-        self.show(&drawn)
+        let settings = ManipulationSettings {
+            at_most: self.scenes,
+            batch: self.batch,
+            seed: self.seed,
+            calls: self.inversion.calls(),
+            strength: self.strength,
+            drawing,
+        };
+        for (table, what) in MANIPULATIONS {
+            if self.wants(table) {
+                let report = evaluate_manipulations(&pipeline, &judge, what, &settings, progress)?;
+                print(report.to_markdown())?;
+                found.insert(what.name().to_owned(), serde_json::to_value(report)?);
+            }
+        }
+        bar.finish_and_clear();
+        if let Some(path) = &self.json {
+            let json = serde_json::to_string_pretty(&found)?;
+            save(path, json.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Whether a table was asked for.
+    fn wants(&self, table: Table) -> bool {
+        self.tables.iter().any(|&t| t == table || t == Table::All)
     }
 
     /// The files that will be written, with the flags that ask for them.

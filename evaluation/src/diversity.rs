@@ -12,7 +12,7 @@ use crate::lessons::FIRST_TEST_SEED;
 use crate::questions::Question;
 use crate::report::Diversity;
 use crate::statistics::{Answers, entropy, entropy_ratio};
-use crate::{Error, Judge, Reading};
+use crate::{Error, Judge};
 
 /// What is looked at.
 pub const VARIED: [Question; 3] = [Question::Colour, Question::Sky, Question::Ground];
@@ -112,7 +112,7 @@ pub fn measure_diversity(
         {
             let reference = renderer_entropy(&pool, caption, found.question, seeds);
             if let Some(reference) = reference {
-                found.answers.push(count(&readings, found.question));
+                found.answers.push(Answers::of(&readings, found.question));
                 found.references.push(reference);
             }
         }
@@ -147,18 +147,4 @@ struct Found {
     question: Question,
     answers: Vec<Answers>,
     references: Vec<f64>,
-}
-
-fn count(readings: &[Reading], question: Question) -> Answers {
-    let mut answers = Answers {
-        named: vec![0; question.answers()],
-        none: 0,
-    };
-    for reading in readings {
-        match reading.answer(question) {
-            Some(answer) => answers.named[answer] += 1,
-            None => answers.none += 1,
-        }
-    }
-    answers
 }

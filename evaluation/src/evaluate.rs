@@ -9,12 +9,12 @@ use scenes::Pairs;
 use tch::Tensor;
 
 use crate::diversity::measure_diversity;
-use crate::examples::Example;
+use crate::examples::{Example, render};
 use crate::report::{Report, Row, Source};
 use crate::{Error, Judge};
 
 /// The side of the true pictures, that of the shipped model's.
-const TRUE_SIDE: u32 = 128;
+pub(crate) const TRUE_SIDE: u32 = 128;
 
 /// What is drawn for an evaluation.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,12 +129,6 @@ fn draw(
     batch: &[Example],
     settings: &EvaluationSettings,
 ) -> Result<Vec<RgbImage>, Error> {
-    let truth = || -> Vec<RgbImage> {
-        batch
-            .iter()
-            .map(|example| example.picture(TRUE_SIDE))
-            .collect()
-    };
     let captions: Vec<&str> = batch
         .iter()
         .map(|example| example.caption.text.as_str())
@@ -144,9 +138,9 @@ fn draw(
         .map(|example| settings.seed.wrapping_add(example.number))
         .collect();
     match source {
-        Source::True => Ok(truth()),
+        Source::True => Ok(true_pictures(batch)),
         Source::Decoder => {
-            let embeddings = pipeline.encode_pictures(&truth())?; // [B, E]
+            let embeddings = pipeline.encode_pictures(&true_pictures(batch))?; // [B, E]
             draw_pictures(
                 pipeline,
                 &captions,
@@ -157,6 +151,12 @@ fn draw(
         }
         Source::Chain => draw_pictures(pipeline, &captions, None, &seeds, &settings.drawing),
     }
+}
+
+/// The scenes of examples.
+pub(crate) fn true_pictures(examples: &[Example]) -> Vec<RgbImage> {
+    let picture = |example: &Example| render(&example.scene, TRUE_SIDE);
+    examples.iter().map(picture).collect()
 }
 
 /// One picture a caption, each with noise of its own: from these embeddings `[B, E]`, or else from the prior's.

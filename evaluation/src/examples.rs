@@ -29,12 +29,6 @@ impl Example {
         }
     }
 
-    /// The scene itself as a picture of `side` pixels.
-    pub fn picture(&self, side: u32) -> RgbImage {
-        RgbImage::from_raw(side, side, self.scene.render(side))
-            .expect("a scene has three bytes a pixel")
-    }
-
     /// The questions that the caption answers, with its answers.
     pub fn asked(&self) -> Vec<(Question, usize)> {
         asked(&self.caption)
@@ -46,6 +40,11 @@ impl Example {
             .into_iter()
             .all(|(question, answer)| reading.answer(question) == Some(answer))
     }
+}
+
+/// A scene as a picture of `side` pixels.
+pub fn render(scene: &Scene, side: u32) -> RgbImage {
+    RgbImage::from_raw(side, side, scene.render(side)).expect("a scene has three bytes a pixel")
 }
 
 /// The questions that a caption answers, with its answers.

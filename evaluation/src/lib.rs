@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`questions`] (what is asked), [`judge`] (who answers) over its [`network`], [`lessons`] and
 //! [`damage`] (what it learns from), [`learning`] (how); then [`examples`] (what is drawn), [`evaluate`](mod@evaluate)
-//! and [`diversity`] (what is counted), [`statistics`] (shares, intervals, entropies), [`report`] (tables) and
+//! and [`diversity`] (what is counted), [`manipulations`] with [`inversions`] and [`variations`] (the same for pictures
+//! that are worked on), [`statistics`] (shares, intervals, entropies), [`report`] (tables) and
 //! [`sheets`] (pictures for eyes).
 
 pub mod damage;
@@ -10,19 +11,25 @@ pub mod diversity;
 pub mod error;
 pub mod evaluate;
 pub mod examples;
+pub mod inversions;
 pub mod judge;
 pub mod learning;
 pub mod lessons;
+pub mod manipulations;
 pub mod network;
 pub mod questions;
 pub mod report;
 pub mod sheets;
 pub mod statistics;
+pub mod variations;
 
 pub use error::Error;
 pub use evaluate::{Evaluation, EvaluationSettings, evaluate};
 pub use examples::Example;
 pub use judge::{Judge, Reading, SHIPPED_SHA256};
 pub use learning::{Examination, JudgeRecipe, examine, train_judge};
+pub use manipulations::{
+    Manipulation, ManipulationReport, ManipulationSettings, evaluate_manipulations,
+};
 pub use questions::Question;
 pub use report::{Report, Row, Source};

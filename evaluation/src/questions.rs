@@ -1,6 +1,6 @@
 //! What is asked about a picture, and the answers there are.
 
-use scenes::{Colour, Ground, Labels, Place, Size, Sky, Style, Thing};
+use scenes::{Aspect, Colour, Ground, Labels, Place, Size, Sky, Style, Thing};
 use serde::{Deserialize, Serialize};
 
 /// One question about a picture. Each has the answers of its label and 'none of these'.
@@ -45,6 +45,19 @@ impl Question {
             Self::Sky => "sky",
             Self::Ground => "ground",
             Self::Style => "style",
+        }
+    }
+
+    /// What a caption mentions that answers the question.
+    pub const fn aspect(self) -> Aspect {
+        match self {
+            Self::Thing => Aspect::Thing,
+            Self::Colour => Aspect::Colour,
+            Self::Size => Aspect::Size,
+            Self::Place => Aspect::Place,
+            Self::Sky => Aspect::Sky,
+            Self::Ground => Aspect::Ground,
+            Self::Style => Aspect::Style,
         }
     }
 

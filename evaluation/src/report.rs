@@ -1,16 +1,12 @@
 //! What an evaluation found, as numbers and as a table.
 
-use std::fmt::Write;
-use std::path::Path;
-
 use pipeline::Settings;
 use serde::{Deserialize, Serialize};
 
+use crate::Reading;
 use crate::examples::Example;
 use crate::questions::Question;
-use crate::sheets::save;
 use crate::statistics::Tally;
-use crate::{Error, Reading};
 
 /// Where the pictures came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,61 +131,61 @@ impl Report {
             .find(|row| row.source == source && row.held_out == held_out)
     }
 
-    /// Writes everything as JSON, whole or not at all.
-    pub fn save_json(&self, path: &Path) -> Result<(), Error> {
-        let json = serde_json::to_string_pretty(self).expect("a report has only names and numbers");
-        save(path, json.as_bytes())
-    }
-
-    /// A markdown table: shares in percent with their 95% intervals and the number of captions that asked.
+    /// Markdown tables: shares in percent with their 95% intervals and the number of captions that asked.
     pub fn to_markdown(&self) -> String {
-        let mut text = String::from("| pairs | pictures |");
-        for question in COLUMNS {
-            write!(text, " {} |", question.name()).expect("strings can be written to");
-        }
-        text.push_str(" everything asked |\n| --- | --- |");
-        text.push_str(&" --- |".repeat(COLUMNS.len() + 1));
-        text.push('\n');
-        for row in &self.rows {
+        let mut header = vec!["pairs", "pictures"];
+        header.extend(COLUMNS.map(Question::name));
+        header.push("everything asked");
+        let rows = self.rows.iter().map(|row| {
             let pairs = if row.held_out { "held-out" } else { "seen" };
-            write!(text, "| {pairs} | {} |", row.source.name()).expect("strings can be written to");
-            for tally in row
-                .cells
-                .iter()
-                .map(|(_, tally)| tally)
-                .chain([&row.everything])
-            {
-                write!(text, " {} |", percent(*tally)).expect("strings can be written to");
-            }
-            text.push('\n');
+            let cells = row.cells.iter().map(|(_, tally)| tally);
+            let mut line = vec![pairs.to_owned(), row.source.name().to_owned()];
+            line.extend(cells.chain([&row.everything]).map(|tally| percent(*tally)));
+            line
+        });
+        let accuracy = table(&header, rows);
+        match &self.diversity {
+            None => accuracy,
+            Some(diversity) => format!("{accuracy}\n{}", diversity.to_markdown()),
         }
-        if let Some(diversity) = &self.diversity {
-            text.push('\n');
-            text.push_str(&diversity.to_markdown());
-        }
-        text
     }
 }
 
 impl Diversity {
     /// A markdown table of the ratios.
     pub fn to_markdown(&self) -> String {
-        let mut text = format!(
-            "| entropy over the renderer's ({} captions, {} seeds each) | captions that leave it out | ratio |\n\
-             | --- | --- | --- |\n",
+        let title = format!(
+            "entropy over the renderer's ({} captions, {} seeds each)",
             self.captions, self.seeds
         );
-        for (question, captions, ratio) in &self.ratios {
-            writeln!(text, "| {} | {captions} | {ratio:.2} |", question.name())
-                .expect("strings can be written to");
-        }
-        writeln!(text, "| mean | | {:.2} |", self.mean()).expect("strings can be written to");
-        text
+        let rows = self.ratios.iter().map(|(question, captions, ratio)| {
+            let name = question.name().to_owned();
+            vec![name, captions.to_string(), format!("{ratio:.2}")]
+        });
+        let mean = vec![
+            "mean".to_owned(),
+            String::new(),
+            format!("{:.2}", self.mean()),
+        ];
+        let header = [&title, "captions that leave it out", "ratio"];
+        table(&header, rows.chain([mean]))
     }
 }
 
+/// A markdown table.
+pub(crate) fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let line = |cells: &[&str]| format!("| {} |\n", cells.join(" | "));
+    let mut text = line(header);
+    text.push_str(&line(&vec!["---"; header.len()]));
+    for row in rows {
+        let cells: Vec<&str> = row.iter().map(String::as_str).collect();
+        text.push_str(&line(&cells));
+    }
+    text
+}
+
 /// `61.0% (54.1 to 67.5), n 200`
-fn percent(tally: Tally) -> String {
+pub(crate) fn percent(tally: Tally) -> String {
     let Some(share) = tally.share() else {
         return "not asked".to_owned();
     };

@@ -8,7 +8,7 @@ use image::{ImageFormat, Rgb, RgbImage, imageops};
 use scenes::{Scene, Split};
 use tch::{Kind, Tensor};
 
-use crate::examples::Example;
+use crate::examples::{Example, render};
 use crate::questions::Question;
 use crate::{Error, Judge};
 
@@ -101,6 +101,20 @@ pub fn nearest_scenes(pictures: &[RgbImage], seeds: std::ops::Range<u64>) -> Vec
     nearest
 }
 
+/// The distances of all pairs of pictures, as [`nearest_scenes`] measures them.
+pub fn distances(pictures: &[RgbImage]) -> Vec<f64> {
+    let values: Vec<Vec<u8>> = pictures.iter().map(|p| shrunk(p).into_raw()).collect();
+    let distance = |one: &[u8], other: &[u8]| {
+        let squares = one.iter().zip(other);
+        let squares = squares.map(|(&a, &b)| ((f64::from(a) - f64::from(b)) / 255.0).powi(2));
+        (squares.sum::<f64>() / one.len() as f64).sqrt()
+    };
+    let pairs = (0..values.len()).flat_map(|i| (0..i).map(move |j| (i, j)));
+    pairs
+        .map(|(i, j)| distance(&values[i], &values[j]))
+        .collect()
+}
+
 /// Each picture with the training scene of that seed on its right, four pairs to a row.
 pub fn nearest_sheet(pictures: &[RgbImage], nearest: &[(u64, f64)]) -> RgbImage {
     let pairs = pictures
@@ -108,11 +122,8 @@ pub fn nearest_sheet(pictures: &[RgbImage], nearest: &[(u64, f64)]) -> RgbImage 
         .zip(nearest)
         .flat_map(|(picture, &(seed, _))| {
             let side = picture.width();
-            let bytes = Scene::draw(seed, Split::Training).render(side);
-            [
-                picture.clone(),
-                RgbImage::from_raw(side, side, bytes).expect("a scene has three bytes a pixel"),
-            ]
+            let scene = Scene::draw(seed, Split::Training);
+            [picture.clone(), render(&scene, side)]
         });
     contact_sheet(&pairs.collect::<Vec<_>>(), 8)
 }

@@ -1,6 +1,11 @@
 //! Counts of verdicts: shares with their intervals, and entropies.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+
+use crate::Reading;
+use crate::questions::Question;
 
 /// The normal quantile of a two-sided 95% interval.
 const Z_95: f64 = 1.959_963_984_540_054;
@@ -42,6 +47,39 @@ impl Tally {
     }
 }
 
+/// The median of some values, with its 95% interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Median {
+    /// The median.
+    pub value: f64,
+    /// The interval that the values' ranks give, whatever their distribution.
+    pub interval: (f64, f64),
+}
+
+impl Median {
+    /// Of at least one value. The interval's ends are the values whose ranks a fair coin's heads stay between.
+    pub fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let n = values.len();
+        let half = Z_95 * (n as f64).sqrt() / 2.0;
+        let below = (n as f64 / 2.0 - half).floor().max(1.0) as usize;
+        Self {
+            value: (values[(n - 1) / 2] + values[n / 2]) / 2.0,
+            interval: (values[below - 1], values[n - below]),
+        }
+    }
+}
+
+impl fmt::Display for Median {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            value,
+            interval: (low, high),
+        } = self;
+        write!(formatter, "{value:.1} ({low:.1} to {high:.1})")
+    }
+}
+
 /// The entropy, in nats, of the shares that these counts are: 0 where one class holds everything or nothing is counted.
 pub fn entropy(counts: &[u64]) -> f64 {
     let total: u64 = counts.iter().sum();
@@ -62,6 +100,21 @@ pub struct Answers {
 }
 
 impl Answers {
+    /// What some readings answer to a question.
+    pub fn of(readings: &[Reading], question: Question) -> Self {
+        let mut answers = Self {
+            named: vec![0; question.answers()],
+            none: 0,
+        };
+        for reading in readings {
+            match reading.answer(question) {
+                Some(answer) => answers.named[answer] += 1,
+                None => answers.none += 1,
+            }
+        }
+        answers
+    }
+
     /// The entropy of the named answers times their share: to see none of these is no variety.
     pub fn variety(&self) -> f64 {
         let named: u64 = self.named.iter().sum();

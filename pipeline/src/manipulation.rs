@@ -6,6 +6,9 @@ use tch::{Kind, Tensor};
 /// Below this angle, in radians, an arc is a line to the precision of f32.
 const STRAIGHT: f64 = 1e-4;
 
+/// How far a text diff turns an embedding unless told otherwise.
+pub const STRENGTH: f64 = 0.4;
+
 /// The point at `share` (0 to 1) of the way from `from` to `to`, tensors of one shape that are each taken as one vector:
 /// along the great circle between their directions, with the length in between on a straight line from one to the other.
 ///

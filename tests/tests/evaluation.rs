@@ -260,7 +260,10 @@ fn a_lesson_is_fixed_by_its_seed() {
 fn rows_count_only_what_captions_mention() {
     let judge = Judge::shipped().unwrap();
     let examples = examples(true, 0..12);
-    let pictures: Vec<RgbImage> = examples.iter().map(|example| example.picture(96)).collect();
+    let pictures: Vec<RgbImage> = examples
+        .iter()
+        .map(|example| render(&example.scene, 96))
+        .collect();
     let mut row = Row::new(Source::True, true);
     for (example, reading) in examples.iter().zip(judge.read(&pictures)) {
         assert!(scenes::held_out(
