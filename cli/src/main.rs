@@ -193,11 +193,9 @@ fn keep_panic_messages() -> &'static Mutex<String> {
             .downcast_ref::<String>()
             .map(String::as_str)
             .or_else(|| payload.downcast_ref::<&str>().copied());
-        let message = message
-            .unwrap_or("no message")
-            .lines()
-            .next()
-            .unwrap_or_default();
+        // Of libtorch's errors, printed with escapes, the first line alone says something to a reader.
+        let message = message.unwrap_or("no message").replace("\\n", "\n");
+        let message = message.lines().next().unwrap_or_default();
         let place = panic
             .location()
             .map(|place| format!(" ({}:{})", place.file(), place.line()))

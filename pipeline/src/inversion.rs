@@ -218,7 +218,8 @@ impl Pipeline {
         &'a self,
         embedding: &Tensor,
     ) -> Result<impl FnMut(&Tensor, Step) -> Output + use<'a>, Error> {
-        self.decoder_denoiser(embedding, &self.encode_text(&[""])?, None)
+        let empty = self.encode_text(&[""])?.expand(embedding.size()[0]);
+        self.decoder_denoiser(embedding, &empty, None)
     }
 
     fn ddim(&self, eta: f64) -> Result<DdimSampler, Error> {

@@ -67,30 +67,48 @@ pub fn draw(first: u64, size: u32, count: usize) -> Batch {
 }
 
 /// The training scenes from `first` on, each followed by a sibling that differs in one label, which is the place as
-/// often as all others together: `count` pictures, odd ones out. Independent scenes nearly always differ in a thing or
-/// a colour, and then nothing else has to be told apart.
+/// often as all others together: `count` pictures, odd ones out. Both captions name what differs. Independent scenes
+/// nearly always differ in a thing or a colour too, and few captions name a place, so that CLIP could do without.
 pub fn draw_siblings(first: u64, size: u32, count: usize) -> Batch {
+    let offered = Aspect::offered(false);
     let both = |seed: u64| {
         let scene = Scene::draw(seed, Split::Training);
-        // As the scene's own caption, and then on from there.
-        let generator = &mut Generator::new(seed);
-        let caption = scene.caption(generator);
-        let label = match generator.uniform() < 0.5 {
+        let mut generator = Generator::new(seed);
+        let wanted = match generator.uniform() < 0.5 {
             true => Aspect::Place,
-            false => OTHERS[generator.below(OTHERS.len() as u64) as usize],
+            false => pick(OTHERS, &mut generator),
         };
-        let sibling = scene
-            .sibling(label, generator)
-            .or_else(|| scene.sibling(Aspect::Thing, generator))
-            .expect("every scene has a sibling with another thing");
-        [(caption, scene), (sibling.caption(generator), sibling)]
+        let sibling = scene.sibling(wanted, &mut generator);
+        // Where the second thing leaves no room for another place or size.
+        let (label, sibling) = match sibling {
+            Some(sibling) => (wanted, sibling),
+            None => (
+                Aspect::Thing,
+                scene
+                    .sibling(Aspect::Thing, &mut generator)
+                    .expect("every scene has a sibling with another thing"),
+            ),
+        };
+        let naming: Vec<_> = offered
+            .iter()
+            .filter(|said| said.contains(&label))
+            .collect();
+        let aspects = pick(&naming, &mut generator);
+        [scene, sibling].map(|scene| {
+            let caption = scene.caption_about(aspects, &mut generator);
+            (caption.expect("the aspects are offered"), scene)
+        })
     };
     let pairs = (first..first + count.div_ceil(2) as u64).flat_map(both);
     render(pairs.take(count), size)
 }
 
+fn pick<T: Copy>(items: &[T], generator: &mut Generator) -> T {
+    items[generator.below(items.len() as u64) as usize]
+}
+
 /// What a sibling may differ in, beside its place.
-const OTHERS: [Aspect; 6] = [
+const OTHERS: &[Aspect] = &[
     Aspect::Thing,
     Aspect::Colour,
     Aspect::Size,
