@@ -3,10 +3,12 @@
 use evaluation::damage::Picture;
 use evaluation::diversity::{VARIED, open_captions, renderer_entropy};
 use evaluation::evaluate::examples;
+use evaluation::examples::render;
 use evaluation::lessons::{Damage, FIRST_TEST_SEED, Lesson};
+use evaluation::manipulations::{CHANGED, Siblings, turns_once};
 use evaluation::questions::{Target, Targets};
 use evaluation::sheets::{contact_sheet, nearest_scenes};
-use evaluation::statistics::{Answers, Tally, entropy, entropy_ratio};
+use evaluation::statistics::{Answers, Median, Tally, entropy, entropy_ratio};
 use evaluation::{Judge, Question, Row, SHIPPED_SHA256, Source};
 use image::{Rgb, RgbImage};
 use noise::Generator;
@@ -356,4 +358,57 @@ fn a_contact_sheet_shows_pictures_row_by_row() {
         ),
         (10, 20, 30, 255)
     );
+}
+
+#[test]
+fn a_median_has_the_interval_of_its_ranks() {
+    let median = Median::of((1..=50).rev().map(f64::from).collect());
+    // Ranks 18 and 33 of 50 (Conover, Practical Nonparametric Statistics).
+    assert_eq!((median.value, median.interval), (25.5, (18.0, 33.0)));
+    assert_eq!(Median::of(vec![3.0]).interval, (3.0, 3.0));
+}
+
+#[test]
+fn a_way_turns_once_or_not_at_all() {
+    let read = |way: &str| -> Vec<Option<usize>> {
+        way.chars().map(|c| "abc".find(c)).collect() // '-' is none of these
+    };
+    for way in ["aabb", "ab", "aa-cbb", "a--b"] {
+        assert!(turns_once(&read(way), 0, 1), "{way}");
+    }
+    for way in [
+        "aaaa", "bbbb", "abab", "aabc", "ab-b", "-aab", "caab", "aab-", "a-ab", "",
+    ] {
+        assert!(!turns_once(&read(way), 0, 1), "{way}");
+    }
+}
+
+#[test]
+fn captions_of_siblings_differ_in_one_label() {
+    let said = [
+        Question::Thing,
+        Question::Colour,
+        Question::Place,
+        Question::Sky,
+    ];
+    for number in 0..40 {
+        let siblings = Siblings::draw(number, &said);
+        let [from, to] = siblings.captions();
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let (one, other) = (words(&from), words(&to));
+        assert_ne!(one, other);
+        let same_start = one.iter().zip(&other).take_while(|(a, b)| a == b).count();
+        let same_end = one
+            .iter()
+            .rev()
+            .zip(other.iter().rev())
+            .take_while(|(a, b)| a == b)
+            .count();
+        // One run of words differs, but for an article.
+        assert!(
+            same_start + same_end + 6 >= one.len().min(other.len()),
+            "{from} / {to}"
+        );
+    }
+    assert_eq!(CHANGED.len(), 6);
 }

@@ -9,6 +9,7 @@ use image::{DynamicImage, Frame, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaIma
 use noise::Generator;
 use pipeline::manipulation::{slerp, text_diff};
 use pipeline::{Inversion, PictureError, read_picture};
+use prior::Pca;
 use tch::{Kind, Tensor};
 
 use crate::pipeline::open;
@@ -63,6 +64,69 @@ fn a_text_diff_turns_towards_what_the_second_caption_adds() {
     let some = text_diff(&picture, &from, &to, 0.3);
     assert!((some.norm().double_value(&[]) - 3.0).abs() < 1e-5);
     close(&text_diff(&picture, &from, &from, 0.5), &picture, 1e-6);
+}
+
+#[test]
+fn pictures_of_a_batch_move_each_on_its_own() {
+    let values = |seed: u64, shape: &[i64]| {
+        let count = shape.iter().product::<i64>() as usize;
+        Tensor::from_slice(&Generator::new(seed).normal(count)).view(shape)
+    };
+    let latents = |seed: u64| Inversion {
+        embedding: values(seed, &[2, 20]),
+        noise: values(seed + 1, &[2, 3, 4, 4]),
+        steps: 5,
+    };
+    let (from, to) = (latents(1), latents(3));
+    let between = from.between(&to, 0.3);
+    let edited = from.edited(&to.embedding, &latents(5).embedding, 0.4);
+    assert_eq!(edited.noise, from.noise);
+    for row in 0..2 {
+        let one = |x: &Tensor| x.narrow(0, row, 1);
+        let [a, b] = [&from, &to].map(|latents| one(&latents.noise));
+        close(&one(&between.noise), &slerp(&a, &b, 0.3), 1e-6);
+        let [a, b] = [&from, &to].map(|latents| one(&latents.embedding));
+        close(&one(&between.embedding), &slerp(&a, &b, 0.3), 1e-6);
+        let turned = text_diff(&a, &b, &one(&latents(5).embedding), 0.4);
+        close(&one(&edited.embedding), &turned, 1e-6);
+    }
+}
+
+#[test]
+fn principal_components_are_those_that_the_data_were_made_of() {
+    // Three directions at right angles, of deviations 3, 2 and 0.5, around a mean.
+    let normal = |seed| Tensor::from_slice(&Generator::new(seed).normal(4000)).unsqueeze(1);
+    let directions = [
+        vector(&[0.6, 0.8, 0.0]),
+        vector(&[-0.8, 0.6, 0.0]),
+        vector(&[0.0, 0.0, 1.0]),
+    ];
+    let mean = vector(&[5.0, -1.0, 2.0]);
+    let data = &mean
+        + normal(1) * 3.0 * &directions[0]
+        + normal(2) * 2.0 * &directions[1]
+        + normal(3) * 0.5 * &directions[2];
+    let pca = Pca::fit(&data);
+    close(&pca.mean.unsqueeze(0), &mean, 0.15);
+    for (index, (direction, deviation)) in directions.iter().zip([3.0f64, 2.0, 0.5]).enumerate() {
+        let component = pca.components.get(index as i64);
+        let cosine = (component * direction).sum(Kind::Double).double_value(&[]);
+        assert!(cosine.abs() > 0.999, "component {index}: {cosine}");
+        let variance = pca.variances.double_value(&[index as i64]);
+        assert!(
+            (variance / deviation.powi(2) - 1.0).abs() < 0.07,
+            "{variance}"
+        );
+    }
+    assert!((pca.explained(1) - 9.0 / 13.25).abs() < 0.02);
+    assert!((pca.explained(3) - 1.0).abs() < 1e-6);
+
+    let point = &mean + &directions[0] * 2.0 + &directions[1] * 1.5 + &directions[2] * 4.0;
+    close(&pca.truncate(&point, 3), &point, 1e-5);
+    let flat = &mean + &directions[0] * 2.0 + &directions[1] * 1.5;
+    close(&pca.truncate(&point, 2), &flat, 0.1);
+    let once = pca.truncate(&point, 1);
+    close(&pca.truncate(&once, 1), &once, 1e-5);
 }
 
 fn quiet(_: pipeline::Stage, _: usize, _: usize) {}

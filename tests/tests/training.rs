@@ -6,6 +6,8 @@ use noise::Generator;
 use scenes::{Scene, Split};
 use tch::{Device, Kind, Tensor, no_grad};
 use training::clip_leg::{clashes, contrastive};
+use training::data::draw_siblings;
+use training::noising::Noising;
 use training::{AdamW, AdamWSettings, Recipe, Trainer};
 use weights::Folder;
 
@@ -297,4 +299,48 @@ fn a_caption_that_describes_another_picture_is_no_negative_of_it() {
         / 6.0;
     assert!((loss.double_value(&[]) - expected).abs() < 1e-5);
     assert!((accuracy.double_value(&[]) - 2.0 / 3.0).abs() < 1e-6);
+}
+
+#[test]
+fn siblings_stand_side_by_side_and_their_captions_tell_them_apart() {
+    let batch = draw_siblings(1000, 16, 64);
+    assert_eq!(batch.pictures.size(), [64, 3, 16, 16]);
+    let clashes = clashes(&batch.captions, &batch.labels);
+    for pair in 0..32 {
+        let (one, other) = (2 * pair, 2 * pair + 1);
+        assert_ne!(batch.labels[one as usize], batch.labels[other as usize]);
+        for (caption, picture) in [(one, other), (other, one)] {
+            let masked = clashes.double_value(&[caption, picture]) != 0.0;
+            // A caption of the first thing may be true of a second one, rarely.
+            let second = batch.labels[picture as usize].second.is_some();
+            assert!(
+                !masked || second,
+                "{:?} also describes its sibling",
+                batch.captions[caption as usize]
+            );
+        }
+    }
+    let places = batch
+        .labels
+        .chunks(2)
+        .filter(|pair| pair[0].place != pair[1].place);
+    assert!((10..=22).contains(&places.count()));
+    assert_eq!(draw_siblings(1000, 16, 5).captions.len(), 5);
+}
+
+#[test]
+fn offset_noise_has_a_mean_of_its_own_in_each_channel() {
+    let clean = Tensor::zeros([200, 3, 32, 32], (Kind::Float, Device::Cpu));
+    let deviation = |offset: f64| {
+        let noising = Noising::new(Device::Cpu).with_offset(offset);
+        let eps = noising.noise(&clean, &mut Generator::new(1)).eps;
+        let means = eps.mean_dim([2i64, 3].as_slice(), false, Kind::Double); // [200, 3]
+        means.std(true).double_value(&[])
+    };
+    assert!(
+        (deviation(0.0) - 1.0 / 32.0).abs() < 3e-3,
+        "{}",
+        deviation(0.0)
+    );
+    assert!((deviation(0.3) - 0.3).abs() < 0.03, "{}", deviation(0.3));
 }

@@ -97,6 +97,21 @@ fn the_way_from_one_end_to_the_other_is_drawn() {
     interpolate(["one.png", "gone.png"], "none", &[]).refuses(&["gone.png"]);
     assert!(!place.path("none").exists());
 
+    // The ends of a way with noise of their own are what their inversions decode to.
+    for (end, frame) in [("one.png", "frame-00"), ("two.png", "frame-02")] {
+        let invert = ["invert", end, "--model=model", "--calls=8", "--force"];
+        place
+            .run(&[&invert[..], &["--out=end.safetensors"]].concat())
+            .succeeds();
+        let decode = ["decode", "end.safetensors", "--out=end.png", "--force"];
+        place.run(&[&decode[..], &FEW].concat()).succeeds();
+        let read = |name: &str| image::open(place.path(name)).unwrap().to_rgb8();
+        assert!(
+            read("end.png") == read(&format!("way/{frame}.png")),
+            "{end}"
+        );
+    }
+
     // The ends of a way with shared noise are the ends' variations.
     interpolate(["one.png", "two.png"], "shared", &["--shared-noise"]).succeeds();
     for (end, frame) in [("one.png", "frame-00"), ("two.png", "frame-02")] {
@@ -184,11 +199,97 @@ fn embeddings_go_to_files_and_come_back() {
     draw("bad.npy", "bad.png").refuses(&["bad.npy"]);
     let narrow = tch::Tensor::zeros([1, 5], (tch::Kind::Float, tch::Device::Cpu));
     narrow.write_npy(place.path("narrow.npy")).unwrap();
-    draw("narrow.npy", "bad.png").refuses(&["narrow.npy", "[1, 5]", "[1, 20]"]);
+    draw("narrow.npy", "bad.png").refuses(&["narrow.npy", "[1, 5]", "[N, 20]"]);
     let nan = tch::Tensor::full([1, 20], f64::NAN, (tch::Kind::Float, tch::Device::Cpu));
     nan.write_npy(place.path("nan.npy")).unwrap();
     draw("nan.npy", "bad.png").refuses(&["nan.npy", "not finite"]);
     assert!(!place.path("bad.png").exists());
+}
+
+#[test]
+fn a_picture_is_reconstructed_from_a_few_components() {
+    let place = Workplace::with_pictures();
+    let reconstruct = |arguments: &[&str]| {
+        let reconstruct = ["reconstruct", "one.png", "--decoder-steps=2"];
+        place.run(&[&reconstruct[..], &FEW, arguments].concat())
+    };
+    reconstruct(&["--pca=1", "--out=none"]).refuses(&["image_pca", "--embeddings"]);
+    let embed = [
+        "embed",
+        "--model=model",
+        "one.png",
+        "two.png",
+        "a red house",
+    ];
+    place
+        .run(&[&embed[..], &["--out=three.npy"]].concat())
+        .succeeds();
+    let three = ["--embeddings=three.npy"];
+    let with = |arguments: &[&str]| reconstruct(&[&three, arguments].concat());
+    let ran = with(&["--pca", "1,2,20", "--out=way"]).succeeds();
+    let files = ["pca-001", "pca-002", "pca-020", "sheet"];
+    let expected: String = files.map(|name| format!("way/{name}.png\n")).concat();
+    assert_eq!(ran.stdout, expected);
+    assert!(
+        ran.stderr.contains("2 of 20 components hold 100.0%"),
+        "{}",
+        ran.stderr
+    );
+    // Three embeddings lie in a plane: two components say all of the picture's, and draw its variation.
+    let read = |name: &str| image::open(place.path(name)).unwrap().to_rgb8();
+    assert!(read("way/pca-001.png") != read("way/pca-002.png"));
+    let variation = [
+        "variations",
+        "one.png",
+        "--decoder-steps=2",
+        "--out=same.png",
+    ];
+    place.run(&[&variation[..], &FEW].concat()).succeeds();
+    for name in ["way/pca-002.png", "way/pca-020.png"] {
+        let (drawn, same) = (read(name), read("same.png"));
+        let far = drawn
+            .iter()
+            .zip(same.iter())
+            .filter(|(a, b)| a.abs_diff(**b) > 2);
+        assert!(far.count() < 20, "{name}");
+    }
+    with(&["--pca=21", "--out=none"]).refuses(&["--pca 21", "20"]);
+    with(&["--pca=0", "--out=none"]).refuses(&["--pca"]);
+    with(&["--pca=2", "--out=way"]).refuses(&["--out way", "not empty"]);
+    let single = ["embed", "--model=model", "one.png", "--out=one.npy"];
+    place.run(&single).succeeds();
+    reconstruct(&["--pca=1", "--out=none", "--embeddings=one.npy"]).refuses(&["one.npy", "1"]);
+    assert!(!place.path("none").exists());
+}
+
+#[test]
+fn the_tables_on_pictures_are_filled() {
+    let place = Workplace::new();
+    let evaluate = |arguments: &[&str]| {
+        let few = ["--model=model", "--decoder-steps=2", "--prior-steps=2"];
+        let tables = ["evaluate", "--scenes=3", "--batch=2", "--calls=4"];
+        place.run(&[&tables[..], &few, &["--upsampler-steps=2"], arguments].concat())
+    };
+    let tables = ["inversion", "variations", "interpolation", "edits"];
+    let ran = evaluate(&[&tables[..], &["--json=tables.json"]].concat()).succeeds();
+    for words in [
+        "| 100 |",
+        "| thing and colour |",
+        "interpolation: the ends differ in",
+        "text diff: the captions differ in",
+        "n 3 |",
+    ] {
+        assert!(ran.stdout.contains(words), "{words}: {}", ran.stdout);
+    }
+    let json = fs::read_to_string(place.path("tables.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["edits"]["everything"]["asked"], 3);
+    assert_eq!(json["inversion"][2]["calls"], 100);
+    evaluate(&["edits", "--sheet=sheet.png"]).refuses(&["--sheet", "captions"]);
+    evaluate(&["edits", "--strength=3"]).refuses(&["--strength"]);
+    place
+        .run(&["evaluate", "edits", "--calls=1"])
+        .refuses(&["--calls 1"]);
 }
 
 #[test]
