@@ -3,6 +3,7 @@
 //! Arguments become validated settings, and settings an action: each subcommand is a module with its flags and a
 //! `run`. What a user does wrong ends in one sentence on standard error and exit code 2.
 
+mod completions;
 mod device;
 mod drawing;
 mod edit;
@@ -78,6 +79,8 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     /// Test the judge that evaluate asks, or train another
     Judge(judge::JudgeCommand),
+    /// Print what a shell needs to complete unclip's commands and flags
+    Completions(completions::Completions),
 }
 
 impl Command {
@@ -95,6 +98,7 @@ impl Command {
             Self::Train(train) => train.run(),
             Self::Evaluate(evaluate) => evaluate.run(),
             Self::Judge(judge) => judge.run(),
+            Self::Completions(completions) => completions.run(),
         }
     }
 }
