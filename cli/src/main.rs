@@ -20,7 +20,9 @@ mod model;
 mod numbers;
 mod output;
 mod progress;
+mod prompts;
 mod record;
+mod run;
 mod scenes;
 mod train;
 mod variations;
@@ -55,7 +57,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Draw pictures from a caption
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = [generate::PROMPTS, EXAMPLES].concat())]
     Generate(generate::Generate),
     /// Draw pictures like a picture
     Variations(variations::Variations),
