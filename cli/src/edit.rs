@@ -1,6 +1,5 @@
 //! `unclip edit`: what a difference of two captions does to a picture.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -88,18 +87,10 @@ impl Edit {
         let Some(way) = &self.way else {
             return Ok(());
         };
-        let shares = self.frames.shares();
-        let mut bars = Bars::new(&settings, shares.len());
-        let mut frames = Vec::new();
-        for (index, share) in shares.into_iter().enumerate() {
+        let mut bars = Bars::new(&settings, self.frames.count());
+        self.frames.draw(way, &mut bars, 0, |share, progress| {
             let stream = &mut Generator::new(plan.first_seed());
-            let mut told = |stage, done, _| bars.set(index, stage, done);
-            let between = turned(share);
-            frames.push(pipeline.draw_inversion(&between, 0.0, stream, &settings, &mut told)?);
-        }
-        for path in self.frames.save(&frames, way)? {
-            writeln!(std::io::stdout(), "{}", path.display())?;
-        }
-        Ok(())
+            Ok(pipeline.draw_inversion(&turned(share), 0.0, stream, &settings, progress)?)
+        })
     }
 }

@@ -1,6 +1,5 @@
 //! `unclip interpolate`: the way from one picture or caption to another.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -61,16 +60,12 @@ impl Interpolate {
         pipeline.prepare(&uses, &settings)?;
         prepare("--out", &self.out)?;
         let seed = self.seed.told();
-        let frames = match &ends {
+        match &ends {
             [End::Picture(from), End::Picture(to)] if !self.shared_noise => {
-                self.between_inversions(&pipeline, [from, to], seed, &settings)?
+                self.between_inversions(&pipeline, [from, to], seed, &settings)
             }
-            ends => self.between_embeddings(&pipeline, ends, seed, &settings)?,
-        };
-        for path in self.frames.save(&frames, &self.out)? {
-            writeln!(std::io::stdout(), "{}", path.display())?;
+            ends => self.between_embeddings(&pipeline, ends, seed, &settings),
         }
-        Ok(())
     }
 
     /// Between pictures, both the embeddings and the noise that decodes to them move.
@@ -80,34 +75,29 @@ impl Interpolate {
         ends: [&image::RgbImage; 2],
         seed: u64,
         settings: &Settings,
-    ) -> Result<Vec<image::RgbImage>> {
+    ) -> Result<()> {
         let steps = self.inversion.steps()?;
         let settings = Settings {
             decoder_steps: steps,
             ..settings.without_prior()
         };
-        let shares = self.frames.shares();
-        let mut bars = Bars::new(&settings, 2 + shares.len());
+        let mut bars = Bars::new(&settings, 2 + self.frames.count());
         let mut inversions = Vec::new();
         for (index, picture) in ends.into_iter().enumerate() {
             let mut told = |stage, done, _| bars.set(index, stage, done);
             inversions.push(pipeline.invert(picture, steps, &mut told)?);
         }
         let [from, to] = [&inversions[0], &inversions[1]];
-        let mut frames = Vec::new();
-        for (index, share) in shares.into_iter().enumerate() {
-            let between = Inversion {
-                embedding: slerp(&from.embedding, &to.embedding, share),
-                noise: slerp(&from.noise, &to.noise, share),
-                steps,
-            };
-            let mut stream = Generator::new(seed);
-            let mut told = |stage, done, _| bars.set(2 + index, stage, done);
-            let frame =
-                pipeline.draw_inversion(&between, 0.0, &mut stream, &settings, &mut told)?;
-            frames.push(frame);
-        }
-        Ok(frames)
+        self.frames
+            .draw(&self.out, &mut bars, 2, |share, progress| {
+                let between = Inversion {
+                    embedding: slerp(&from.embedding, &to.embedding, share),
+                    noise: slerp(&from.noise, &to.noise, share),
+                    steps,
+                };
+                let stream = &mut Generator::new(seed);
+                Ok(pipeline.draw_inversion(&between, 0.0, stream, &settings, progress)?)
+            })
     }
 
     /// The embeddings move, and the noise is the seed's in every frame.
@@ -117,7 +107,7 @@ impl Interpolate {
         ends: &[End; 2],
         seed: u64,
         settings: &Settings,
-    ) -> Result<Vec<image::RgbImage>> {
+    ) -> Result<()> {
         let embedding = |end: &End| -> Result<Tensor> {
             Ok(match end {
                 End::Picture(picture) => pipeline.encode_pictures(std::slice::from_ref(picture))?,
@@ -131,16 +121,11 @@ impl Interpolate {
         let [from, to] = [embedding(&ends[0])?, embedding(&ends[1])?];
         let settings = settings.without_prior();
         let text = pipeline.encode_text(&[""])?;
-        let shares = self.frames.shares();
-        let mut bars = Bars::new(&settings, shares.len());
-        shares
-            .into_iter()
-            .enumerate()
-            .map(|(index, share)| {
+        let mut bars = Bars::new(&settings, self.frames.count());
+        self.frames
+            .draw(&self.out, &mut bars, 0, |share, progress| {
                 let between = slerp(&from, &to, share).to_kind(from.kind());
-                let mut told = |stage, done, _| bars.set(index, stage, done);
-                Ok(pipeline.draw_from(&between, &text, seed, &settings, &mut told)?)
+                Ok(pipeline.draw_from(&between, &text, seed, &settings, progress)?)
             })
-            .collect()
     }
 }

@@ -14,6 +14,7 @@ mod frames;
 mod generate;
 mod input;
 mod interpolate;
+mod interrupt;
 mod invert;
 mod judge;
 mod model;
@@ -86,7 +87,22 @@ enum Command {
 }
 
 impl Command {
+    /// Whether it draws pictures one after another, and stops between two of them.
+    fn draws(&self) -> bool {
+        matches!(
+            self,
+            Self::Generate(_)
+                | Self::Variations(_)
+                | Self::Interpolate(_)
+                | Self::Edit(_)
+                | Self::Decode(_)
+        )
+    }
+
     fn run(self) -> Result<()> {
+        if self.draws() {
+            interrupt::listen()?;
+        }
         match self {
             Self::Generate(generate) => generate.run(),
             Self::Variations(variations) => variations.run(),
@@ -127,7 +143,8 @@ fn main() -> ExitCode {
         Ok(Err(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
             complain(&sentence(&error));
-            ExitCode::from(MISTAKE)
+            let stopped = error.downcast_ref::<interrupt::Stopped>();
+            ExitCode::from(stopped.map_or(MISTAKE, interrupt::Stopped::exit_code))
         }
         Err(_) => {
             let message = defect

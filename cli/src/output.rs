@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use image::{ImageFormat, RgbImage};
 
+use crate::interrupt::whole_files;
+
 /// The format of pictures whose name the user did not give.
 const EXTENSION: &str = "png";
 
@@ -152,6 +154,7 @@ fn check_folder(flag: &str, path: &Path) -> Result<()> {
         "{flag} {shown}: there is no folder {}",
         folder.display()
     );
+    let _whole = whole_files();
     partial(folder).with_context(|| format!("{flag} {shown}: cannot write there"))?;
     Ok(())
 }
@@ -159,6 +162,7 @@ fn check_folder(flag: &str, path: &Path) -> Result<()> {
 /// Puts `bytes` in a file that is whole or not there; one that is there is replaced only by `force`.
 fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
     let cannot = || format!("cannot write {}", path.display());
+    let _whole = whole_files();
     let mut file = partial(folder_of(path)).with_context(cannot)?;
     file.write_all(bytes).with_context(cannot)?;
     file.as_file().sync_all().with_context(cannot)?;

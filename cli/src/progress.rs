@@ -7,11 +7,17 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use pipeline::{Settings, Stage};
 use training::Progress;
 
+use crate::interrupt;
+
+const STOPS: &str = "unclip: what is being drawn is finished first; Ctrl-C again ends at once";
+
 /// The bars of a run: each stage's counts its steps over all pictures.
 pub struct Bars {
     screen: MultiProgress,
     bars: Vec<(Stage, ProgressBar)>,
     pictures: Vec<Settings>,
+    /// Whether the user has been told that the run stops.
+    stops: bool,
 }
 
 impl Bars {
@@ -26,11 +32,17 @@ impl Bars {
             screen: MultiProgress::new(),
             bars: Vec::new(),
             pictures,
+            stops: false,
         }
     }
 
     /// `done` steps of a stage of picture `picture` are done.
     pub fn set(&mut self, picture: usize, stage: Stage, done: usize) {
+        if interrupt::asked() && !self.stops {
+            self.stops = true;
+            // Like the bars, this is for terminals only.
+            let _ = self.screen.println(STOPS);
+        }
         let steps = |pictures: &[Settings]| -> usize {
             pictures.iter().map(|settings| settings.steps(stage)).sum()
         };

@@ -1,4 +1,4 @@
-//! Pictures that are drawn one after another: each is written and told.
+//! Pictures that are drawn one after another: each is written and told, and the user may stop between two.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,6 +9,7 @@ use image::RgbImage;
 use pipeline::{Progress, Settings, read_picture};
 
 use crate::drawing::Pictures;
+use crate::interrupt::{self, whole_files};
 use crate::output::save;
 use crate::progress::Bars;
 use crate::record::Record;
@@ -29,6 +30,7 @@ pub struct Run<'a> {
     jobs: Vec<Job>,
     bars: Bars,
     drawn: usize,
+    missing: usize,
     /// The pictures for the contact sheet, where there will be one.
     sheet: Vec<Option<RgbImage>>,
 }
@@ -50,10 +52,12 @@ impl<'a> Run<'a> {
             .collect::<Result<_>>()?;
         let missing = jobs.iter().filter(|job| !job.there);
         let settings: Vec<Settings> = missing.map(|job| job.record.settings).collect();
+        interrupt::drawing();
         Ok(Self {
             wanted,
             jobs,
             drawn: 0,
+            missing: settings.len(),
             bars: Bars::of(settings),
             sheet,
         })
@@ -65,6 +69,7 @@ impl<'a> Run<'a> {
         index: usize,
         draw: impl FnOnce(&mut Progress) -> Result<RgbImage>,
     ) -> Result<()> {
+        interrupt::check(self.drawn, self.missing, "pictures")?;
         let Job { path, record, .. } = &self.jobs[index];
         let picture = draw(&mut |stage, done, _| self.bars.set(self.drawn, stage, done))?;
         let texts = match self.wanted.no_metadata {
@@ -97,7 +102,9 @@ impl<'a> Run<'a> {
         };
         let pictures: Vec<RgbImage> = self.sheet.into_iter().flatten().collect();
         let sheet = contact_sheet(&pictures, columns(pictures.len()));
+        let whole = whole_files();
         save_png(&sheet, grid)?;
+        drop(whole);
         if !self.wanted.json {
             writeln!(std::io::stdout(), "{}", grid.display())?;
         }

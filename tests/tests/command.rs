@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::pipeline::{copy_folder, model};
 
+mod interrupts;
 mod outputs;
 mod pictures;
 mod prompts;
