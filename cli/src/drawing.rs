@@ -83,6 +83,9 @@ pub struct Pictures {
     /// Also write all pictures as one contact sheet
     #[arg(long, value_name = "FILE")]
     pub grid: Option<PathBuf>,
+    /// Show each picture in the terminal, on standard error
+    #[arg(long)]
+    pub preview: bool,
     /// Print one JSON object a picture instead of its path
     #[arg(long)]
     pub json: bool,

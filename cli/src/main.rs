@@ -20,6 +20,7 @@ mod judge;
 mod model;
 mod numbers;
 mod output;
+mod preview;
 mod progress;
 mod prompts;
 mod record;

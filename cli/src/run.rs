@@ -1,4 +1,4 @@
-//! Pictures that are drawn one after another: each is written and told, and the user may stop between two.
+//! Pictures that are drawn one after another: each is written, told and shown, and the user may stop between two.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -11,6 +11,7 @@ use pipeline::{Progress, Settings, read_picture};
 use crate::drawing::Pictures;
 use crate::interrupt::{self, whole_files};
 use crate::output::save;
+use crate::preview;
 use crate::progress::Bars;
 use crate::record::Record;
 
@@ -82,8 +83,13 @@ impl<'a> Run<'a> {
             true => record.line(index, path),
             false => path.display().to_string(),
         };
-        self.bars
-            .suspend(|| writeln!(std::io::stdout(), "{line}"))?;
+        self.bars.suspend(|| {
+            writeln!(std::io::stdout(), "{line}")?;
+            if self.wanted.preview {
+                preview::show(&picture);
+            }
+            anyhow::Ok(())
+        })?;
         if self.wanted.grid.is_some() {
             self.sheet[index] = Some(picture);
         }
