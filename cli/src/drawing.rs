@@ -1,27 +1,25 @@
 //! What commands that draw pictures share: how many, from which seeds, with which settings, and where they go.
 
 use std::hash::{BuildHasher, RandomState};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use evaluation::sheets::{contact_sheet, save_png};
 use image::RgbImage;
 use pipeline::inversion::CALLS_A_STEP;
 use pipeline::{Progress, Settings};
 
 use crate::numbers;
-use crate::output::{Output, check_writable};
-use crate::progress::Bars;
+use crate::output::{Files, Names, check_file};
 use crate::record::Record;
+use crate::run::{Job, Run};
 
 /// The seed.
 #[derive(Args, Clone, Copy)]
 pub struct SeedArgs {
     /// The first picture's seed, which fixes the picture [default: random]
     #[arg(long, short, value_name = "S", value_parser = numbers::seed, allow_negative_numbers = true)]
-    seed: Option<u64>,
+    pub seed: Option<u64>,
 }
 
 impl SeedArgs {
@@ -78,24 +76,27 @@ impl InversionArgs {
 pub struct Pictures {
     /// How many pictures to draw; picture i has seed S + i
     #[arg(long, short = 'n', value_name = "N", default_value = "1", value_parser = numbers::pictures, allow_negative_numbers = true)]
-    num_images: u64,
+    pub num_images: u64,
     #[command(flatten)]
-    seed: SeedArgs,
+    pub seed: SeedArgs,
     /// A name with {index} and {seed}, or a folder [default: a name]
     #[arg(long, short, value_name = "PATTERN")]
-    out: Option<String>,
+    pub out: Option<String>,
     /// Overwrite pictures that are there already
     #[arg(long)]
-    force: bool,
+    pub force: bool,
     /// Also write all pictures as one contact sheet
     #[arg(long, value_name = "FILE")]
-    grid: Option<PathBuf>,
+    pub grid: Option<PathBuf>,
+    /// Show each picture in the terminal, on standard error
+    #[arg(long)]
+    pub preview: bool,
     /// Print one JSON object a picture instead of its path
     #[arg(long)]
-    json: bool,
+    pub json: bool,
     /// Leave out of PNGs how they were drawn
     #[arg(long)]
-    no_metadata: bool,
+    pub no_metadata: bool,
 }
 
 impl Pictures {
@@ -109,55 +110,63 @@ impl Pictures {
         let first = SeedArgs {
             seed: self.seed.seed.or(recorded),
         };
-        let seeds = self.seeds(first.value())?;
+        let seeds = seeds(first.value(), self.num_images)?;
+        let names = Names::new(self.out.as_deref())?;
         if let Some(grid) = &self.grid {
-            check_writable("--grid", grid, self.force)?;
+            check_file("--grid", grid, self.force)?;
+        }
+        let mut files = Files::new();
+        let paths: Vec<PathBuf> = seeds
+            .iter()
+            .enumerate()
+            .map(|(index, &seed)| names.path(name, index, seeds.len(), seed))
+            .collect();
+        for path in &paths {
+            check_file("--out", path, self.force)?;
+            files.add("--out", path)?;
+        }
+        if let Some(grid) = &self.grid {
+            files.add_grid(grid)?;
         }
         Ok(Plan {
-            output: Output::plan(self.out.as_deref(), name, &seeds, self.force)?,
             wanted: self,
             first,
             seeds,
+            paths,
         })
     }
+}
 
-    /// The pictures' seeds: one after another from the first.
-    fn seeds(&self, first: u64) -> Result<Vec<u64>> {
-        (0..self.num_images)
-            .map(|i| first.checked_add(i))
-            .collect::<Option<_>>()
-            .with_context(|| {
-                format!(
-                    "--seed {first}: the seeds of {} pictures go beyond {}",
-                    self.num_images,
-                    u64::MAX
-                )
-            })
-    }
+/// The seeds of `count` pictures: one after another from the first.
+pub fn seeds(first: u64, count: u64) -> Result<Vec<u64>> {
+    (0..count)
+        .map(|i| first.checked_add(i))
+        .collect::<Option<_>>()
+        .with_context(|| {
+            format!(
+                "--seed {first}: the seeds of {count} pictures go beyond {}",
+                u64::MAX
+            )
+        })
 }
 
 /// Pictures that are going to be drawn.
 pub struct Plan<'a> {
     wanted: &'a Pictures,
-    seeds: Vec<u64>,
-    output: Output,
     first: SeedArgs,
-}
-
-/// Columns of a contact sheet: as many as rows, or one more.
-fn columns(pictures: usize) -> u32 {
-    (pictures as f64).sqrt().ceil() as u32
+    seeds: Vec<u64>,
+    paths: Vec<PathBuf>,
 }
 
 impl Plan<'_> {
+    /// The first picture's file.
+    pub fn first_path(&self) -> &Path {
+        &self.paths[0]
+    }
+
     /// The first picture's seed.
     pub fn first_seed(&self) -> u64 {
         self.seeds[0]
-    }
-
-    /// The first picture's file.
-    pub fn first_path(&self) -> &Path {
-        self.output.path(0)
     }
 
     /// Draws each picture from its seed, writes it and prints its path. `drawn` is what is told of the pictures, but
@@ -167,54 +176,38 @@ impl Plan<'_> {
         drawn: &Record,
         mut draw: impl FnMut(u64, &mut Progress) -> Result<RgbImage>,
     ) -> Result<()> {
-        self.first.tell(self.seeds[0]);
-        let mut bars = Bars::new(&drawn.settings, self.seeds.len());
-        let mut pictures = Vec::new();
-        for (index, &seed) in self.seeds.iter().enumerate() {
-            let picture = draw(seed, &mut |stage, done, _| bars.set(index, stage, done))?;
-            let record = Record {
+        let jobs = self.seeds.iter().zip(&self.paths).map(|(&seed, path)| Job {
+            path: path.clone(),
+            record: Record {
                 seed,
                 ..drawn.clone()
-            };
-            let texts = match self.wanted.no_metadata {
-                true => Vec::new(),
-                false => record.texts(picture.dimensions()).to_vec(),
-            };
-            let path = self.output.save(index, &picture, &texts)?;
-            let line = match self.wanted.json {
-                true => record.line(index, path),
-                false => path.display().to_string(),
-            };
-            bars.suspend(|| writeln!(std::io::stdout(), "{line}"))?;
-            if self.wanted.grid.is_some() {
-                pictures.push(picture);
-            }
+            },
+            there: false,
+        });
+        let mut run = Run::new(self.wanted, jobs.collect())?;
+        self.first.tell(self.seeds[0]);
+        for (index, &seed) in self.seeds.iter().enumerate() {
+            run.draw(index, |progress| draw(seed, progress))?;
         }
-        if let Some(grid) = &self.wanted.grid {
-            save_png(&contact_sheet(&pictures, columns(pictures.len())), grid)?;
-            if !self.wanted.json {
-                writeln!(std::io::stdout(), "{}", grid.display())?;
-            }
-        }
-        Ok(())
+        run.finish()
     }
 }
 
 const HEADING: &str = "Diffusion (defaults are the model's own; Karlo's are in brackets)";
 
 /// What a user may wish of the prior, otherwise than the model's makers.
-#[derive(Args)]
+#[derive(Args, Clone, Copy, Default)]
 #[command(next_help_heading = HEADING)]
 pub struct PriorWishes {
     /// Steps that draw the image embedding [25]
     #[arg(long, value_name = "N", value_parser = numbers::steps, allow_negative_numbers = true)]
-    prior_steps: Option<usize>,
+    pub prior_steps: Option<usize>,
     /// Embeddings to draw; the closest to the caption is kept [1]
     #[arg(long, value_name = "N", value_parser = numbers::candidates, allow_negative_numbers = true)]
-    prior_candidates: Option<usize>,
+    pub prior_candidates: Option<usize>,
     /// How strongly the caption pulls the embedding [4]
     #[arg(long, value_name = "X", value_parser = numbers::scale, allow_hyphen_values = true)]
-    prior_guidance_scale: Option<f64>,
+    pub prior_guidance_scale: Option<f64>,
 }
 
 impl PriorWishes {
@@ -232,18 +225,18 @@ impl PriorWishes {
 }
 
 /// What a user may wish of the decoder and the upsampler, otherwise than the model's makers.
-#[derive(Args)]
+#[derive(Args, Clone, Copy, Default)]
 #[command(next_help_heading = HEADING)]
 pub struct DecoderWishes {
     /// Steps that draw the small picture [25]
     #[arg(long, value_name = "N", value_parser = numbers::steps, allow_negative_numbers = true)]
-    decoder_steps: Option<usize>,
+    pub decoder_steps: Option<usize>,
     /// Steps that draw the large picture [7]
     #[arg(long, value_name = "N", value_parser = numbers::steps, allow_negative_numbers = true)]
-    upsampler_steps: Option<usize>,
+    pub upsampler_steps: Option<usize>,
     /// How strongly the caption and the embedding pull the picture [8]
     #[arg(long, value_name = "X", value_parser = numbers::scale, allow_hyphen_values = true)]
-    decoder_guidance_scale: Option<f64>,
+    pub decoder_guidance_scale: Option<f64>,
 }
 
 impl DecoderWishes {

@@ -1,6 +1,5 @@
 //! `unclip edit`: what a difference of two captions does to a picture.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -11,7 +10,7 @@ use pipeline::manipulation::STRENGTH;
 use pipeline::{Progress, Settings, Use, check_caption};
 
 use crate::drawing::{InversionArgs, Pictures};
-use crate::frames::{AnimationArgs, prepare, shares};
+use crate::frames::{AnimationArgs, prepare};
 use crate::input::{open_picture, stem};
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
@@ -87,16 +86,11 @@ impl Edit {
         let Some(frames) = self.frames else {
             return Ok(());
         };
-        let shares = shares(frames);
-        let mut bars = Bars::new(&settings, shares.len());
-        let mut drawn = Vec::new();
-        for (index, share) in shares.into_iter().enumerate() {
-            let mut told = |stage, done, _| bars.set(index, stage, done);
-            drawn.push(draw(share, plan.first_seed(), &mut told)?);
-        }
-        for path in self.animation.save(&drawn, &way)? {
-            writeln!(std::io::stdout(), "{}", path.display())?;
-        }
-        Ok(())
+        let mut bars = Bars::new(&settings, frames as usize);
+        let seed = plan.first_seed();
+        self.animation
+            .draw(frames, &way, &mut bars, 0, |share, progress| {
+                draw(share, seed, progress)
+            })
     }
 }

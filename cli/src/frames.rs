@@ -1,7 +1,8 @@
 //! Pictures in a row, as files, a contact sheet and an animation.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -9,8 +10,11 @@ use clap::{Args, ValueEnum};
 use evaluation::sheets::{contact_sheet, save, save_png};
 use image::codecs::gif::{GifEncoder, Repeat};
 use image::{Delay, DynamicImage, Frame, RgbImage};
+use pipeline::Progress;
 
+use crate::interrupt::{self, whole_files};
 use crate::numbers;
+use crate::progress::Bars;
 
 /// Pictures in a row of a contact sheet.
 const COLUMNS: u32 = 8;
@@ -43,35 +47,47 @@ enum Animation {
 }
 
 /// How far each of `frames` pictures is from the first end to the other: 0 to 1. One frame is the first end.
-pub fn shares(frames: u64) -> Vec<f64> {
+fn shares(frames: u64) -> Vec<f64> {
     let gaps = frames.saturating_sub(1).max(1) as f64;
     (0..frames).map(|i| i as f64 / gaps).collect()
 }
 
 impl AnimationArgs {
-    /// Writes the frames, a contact sheet and an animation into `folder` and tells the files.
-    pub fn save(&self, frames: &[RgbImage], folder: &Path) -> Result<Vec<PathBuf>> {
-        let digits = (frames.len() - 1).to_string().len().max(2);
-        let mut paths = Vec::new();
-        for (index, frame) in frames.iter().enumerate() {
+    /// Draws `frames` pictures at their shares of the way into `folder`, and then writes a contact sheet and an animation;
+    /// prints the files' paths. The bars count `before` pictures that came first.
+    pub fn draw(
+        &self,
+        frames: u64,
+        folder: &Path,
+        bars: &mut Bars,
+        before: usize,
+        mut draw: impl FnMut(f64, &mut Progress) -> Result<RgbImage>,
+    ) -> Result<()> {
+        interrupt::drawing();
+        let shares = shares(frames);
+        let digits = (shares.len() - 1).to_string().len().max(2);
+        let mut drawn = Vec::new();
+        for (index, &share) in shares.iter().enumerate() {
+            interrupt::check(index, shares.len(), "frames")?;
+            let mut told = |stage, done, _| bars.set(before + index, stage, done);
+            let frame = draw(share, &mut told)?;
             let path = folder.join(format!("frame-{index:0digits$}.png"));
-            save_png(frame, &path)?;
-            paths.push(path);
+            write(&path, bars, || Ok(save_png(&frame, &path)?))?;
+            drawn.push(frame);
         }
-        let sheet = folder.join("sheet.png");
-        save_png(&contact_sheet(frames, COLUMNS), &sheet)?;
-        paths.push(sheet);
-        let mut order: Vec<&RgbImage> = frames.iter().collect();
-        if self.ping_pong && frames.len() > 2 {
-            order.extend(frames[1..frames.len() - 1].iter().rev());
+        let sheet = contact_sheet(&drawn, COLUMNS);
+        let path = folder.join("sheet.png");
+        write(&path, bars, || Ok(save_png(&sheet, &path)?))?;
+        let mut order: Vec<&RgbImage> = drawn.iter().collect();
+        if self.ping_pong && drawn.len() > 2 {
+            order.extend(drawn[1..drawn.len() - 1].iter().rev());
         }
         let path = match self.animation {
             Animation::Apng => folder.join("animation.png"),
             Animation::Gif => folder.join("animation.gif"),
         };
-        save(&path, &self.encode(&order, &path)?)?;
-        paths.push(path);
-        Ok(paths)
+        let animation = self.encode(&order, &path)?;
+        write(&path, bars, || Ok(save(&path, &animation)?))
     }
 
     fn encode(&self, frames: &[&RgbImage], path: &Path) -> Result<Vec<u8>> {
@@ -93,6 +109,15 @@ pub fn prepare(flag: &str, folder: &Path) -> Result<()> {
         entries.next().is_none(),
         "{flag} {shown}: this folder is not empty"
     );
+    Ok(())
+}
+
+/// Writes a file, which no signal cuts short, and prints its path.
+pub fn write(path: &Path, bars: &Bars, write: impl FnOnce() -> Result<()>) -> Result<()> {
+    let whole = whole_files();
+    write()?;
+    drop(whole);
+    bars.suspend(|| writeln!(std::io::stdout(), "{}", path.display()))?;
     Ok(())
 }
 

@@ -2,21 +2,37 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
-use pipeline::{Pipeline, Use, check_caption};
+use pipeline::{Pipeline, Text, Use, check_caption};
 
 use crate::drawing::{DecoderWishes, Pictures, PriorWishes};
 use crate::model::{ModelArgs, PriorArgs};
 use crate::output::slug;
+use crate::prompts::{Prompt, plan};
 use crate::record::Record;
+use crate::run::{Job, Run};
 use crate::{embedding, input::stem};
+
+/// What `--prompts` reads, for the help.
+pub const PROMPTS: &str = "\
+Files for --prompts:
+  One caption a line, or JSONL with one object a line:
+    {\"caption\": \"a red boat\", \"seed\": 7, \"num_images\": 2, \"out\": \"boat.png\"}
+  It may also have prior_steps, prior_candidates, prior_guidance_scale,
+  decoder_steps, upsampler_steps and decoder_guidance_scale. A line wins over
+  the flags, and these over the model. Without a seed a caption's first is 0.
+  Pictures whose files are there already are left as they are, so the same
+  command goes on with a run that was stopped; --force draws all again.
+  Two lines that name the same file are refused.
+
+";
 
 /// What `unclip generate` is told.
 #[derive(Args)]
 pub struct Generate {
     /// What the picture should show, in plain words
-    #[arg(required_unless_present_any = ["image_embedding", "from"])]
+    #[arg(required_unless_present_any = ["image_embedding", "from", "prompts"])]
     caption: Option<String>,
     /// Draw from this image embedding, without the prior
     #[arg(long, value_name = "FILE")]
@@ -24,6 +40,9 @@ pub struct Generate {
     /// Draw the picture in this PNG of unclip again; other flags win
     #[arg(long, value_name = "FILE", conflicts_with = "image_embedding")]
     from: Option<PathBuf>,
+    /// Draw every caption in a file, - for standard input; see below
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["caption", "image_embedding", "from"])]
+    prompts: Option<PathBuf>,
     #[command(flatten)]
     pictures: Pictures,
     #[command(flatten)]
@@ -39,6 +58,9 @@ pub struct Generate {
 impl Generate {
     /// Draws the pictures. Everything that can be refused is refused before the first of them.
     pub fn run(&self) -> Result<()> {
+        if let Some(file) = &self.prompts {
+            return self.draw_all(&Prompt::read(file)?);
+        }
         let given = self.image_embedding.as_deref();
         let recorded = self.from.as_deref().map(again).transpose()?;
         let told = recorded
@@ -68,7 +90,7 @@ impl Generate {
             .transpose()?;
         let words = caption.unwrap_or_default();
         let text = pipeline.encode_text(&[words])?;
-        warn(&pipeline, words, text.cut_off[0].as_deref())?;
+        warn(&pipeline, "", words, &text)?;
         let command = given.map_or("generate", |_| "generate --image-embedding");
         let record = self.model.record(command, caption, &settings)?;
         if recorded.is_some_and(|recorded| recorded.model != record.model) {
@@ -82,6 +104,73 @@ impl Generate {
                 }
             })
         })
+    }
+
+    /// Draws the pictures of all prompts that are not there yet.
+    fn draw_all(&self, prompts: &[Prompt]) -> Result<()> {
+        let planned = plan(prompts, &self.pictures)?;
+        let there = planned.iter().filter(|picture| picture.there).count();
+        if there > 0 {
+            let of = planned.len();
+            eprintln!("unclip: {there} of {of} pictures are there already and stay as they are");
+        }
+        if there == planned.len() && self.pictures.grid.as_ref().is_none_or(|grid| grid.exists()) {
+            return Ok(());
+        }
+        let pipeline = self.model.open(Some(&self.prior), None)?;
+        let records = self.records(prompts, &pipeline)?;
+        let jobs = planned.iter().map(|picture| Job {
+            path: picture.path.clone(),
+            record: Record {
+                seed: picture.seed,
+                ..records[picture.prompt].clone()
+            },
+            there: picture.there,
+        });
+        let mut run = Run::new(&self.pictures, jobs.collect())?;
+        let mut encoded: Option<(usize, Text)> = None;
+        for (index, picture) in planned.iter().enumerate() {
+            if picture.there {
+                continue;
+            }
+            let Prompt { place, caption, .. } = &prompts[picture.prompt];
+            let text = match encoded {
+                Some((number, text)) if number == picture.prompt => text,
+                _ => {
+                    let text = pipeline.encode_text(&[caption])?;
+                    run.suspend(|| warn(&pipeline, &format!("{place}: "), caption, &text))?;
+                    text
+                }
+            };
+            let settings = &records[picture.prompt].settings;
+            run.draw(index, |progress| {
+                Ok(pipeline.draw(&text, picture.seed, settings, progress)?)
+            })?;
+            encoded = Some((picture.prompt, text));
+        }
+        run.finish()
+    }
+
+    /// What is told of each prompt's pictures, but their seeds. Refuses what the model cannot do.
+    fn records(&self, prompts: &[Prompt], pipeline: &Pipeline) -> Result<Vec<Record>> {
+        let settings = self.decoder_wishes.over(pipeline.defaults()?);
+        let settings = self.prior_wishes.over(settings);
+        pipeline.prepare(&[Use::Prior], &settings)?;
+        let record = self.model.record("generate", None, &settings)?;
+        let own = |prompt: &Prompt| {
+            let settings = prompt.decoder_wishes.over(settings);
+            let settings = prompt.prior_wishes.over(settings);
+            if settings != record.settings {
+                let prepared = pipeline.prepare(&[Use::Prior], &settings);
+                prepared.with_context(|| prompt.place.clone())?;
+            }
+            Ok(Record {
+                caption: Some(prompt.caption.clone()),
+                settings,
+                ..record.clone()
+            })
+        };
+        prompts.iter().map(own).collect()
     }
 }
 
@@ -97,17 +186,17 @@ fn again(path: &Path) -> Result<Record> {
     Ok(record)
 }
 
-/// Says what the model will not see of a caption, or has never seen.
-fn warn(pipeline: &Pipeline, caption: &str, cut_off: Option<&str>) -> Result<()> {
-    if let Some(words) = cut_off {
+/// Says what the model will not see of the caption in `place`, or has never seen.
+fn warn(pipeline: &Pipeline, place: &str, caption: &str, text: &Text) -> Result<()> {
+    if let Some(words) = &text.cut_off[0] {
         eprintln!(
-            "unclip: warning: the caption is longer than the model reads, this is cut off: {words}"
+            "unclip: warning: {place}the caption is longer than the model reads, this is cut off: {words}"
         );
     }
     let unknown = pipeline.unknown_words(caption)?;
     if !unknown.is_empty() {
         eprintln!(
-            "unclip: warning: the model was trained on no caption with: {}",
+            "unclip: warning: {place}the model was trained on no caption with: {}",
             unknown.join(", ")
         );
     }

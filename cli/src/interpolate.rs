@@ -1,17 +1,17 @@
 //! `unclip interpolate`: the way from one picture or caption to another.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use image::RgbImage;
 use noise::Generator;
 use pipeline::manipulation::slerp;
-use pipeline::{Pipeline, Settings, Use};
+use pipeline::{Pipeline, Progress, Settings, Use};
 use tch::Tensor;
 
 use crate::drawing::{DecoderWishes, InversionArgs, PriorWishes, SeedArgs};
-use crate::frames::{AnimationArgs, prepare, shares};
+use crate::frames::{AnimationArgs, prepare};
 use crate::input::End;
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::numbers;
@@ -65,46 +65,41 @@ impl Interpolate {
         pipeline.prepare(&uses, &settings)?;
         prepare("--out", &self.out)?;
         let seed = self.seed.told();
-        let frames = match &ends {
+        match &ends {
             [End::Picture(from), End::Picture(to)] if !self.shared_noise => {
-                self.between_inversions(&pipeline, [from, to], seed, &settings)?
+                self.between_inversions(&pipeline, [from, to], seed, &settings)
             }
-            ends => self.between_embeddings(&pipeline, ends, seed, &settings)?,
-        };
-        for path in self.animation.save(&frames, &self.out)? {
-            writeln!(std::io::stdout(), "{}", path.display())?;
+            ends => self.between_embeddings(&pipeline, ends, seed, &settings),
         }
-        Ok(())
     }
 
     /// Between pictures, both the embeddings and the noise that decodes to them move.
     fn between_inversions(
         &self,
         pipeline: &Pipeline,
-        ends: [&image::RgbImage; 2],
+        ends: [&RgbImage; 2],
         seed: u64,
         settings: &Settings,
-    ) -> Result<Vec<image::RgbImage>> {
+    ) -> Result<()> {
         let steps = self.inversion.steps()?;
         let settings = Settings {
             decoder_steps: steps,
             ..settings.without_prior()
         };
-        let shares = shares(self.frames);
-        let mut bars = Bars::new(&settings, 2 + shares.len());
-        let mut invert = |index: usize, picture: &image::RgbImage| {
+        let mut bars = Bars::new(&settings, 2 + self.frames as usize);
+        let mut invert = |index: usize, picture: &RgbImage| {
             let mut told = |stage, done, _| bars.set(index, stage, done);
             pipeline.invert(std::slice::from_ref(picture), steps, &mut told)
         };
         let [from, to] = [invert(0, ends[0])?, invert(1, ends[1])?];
-        let mut frames = Vec::new();
-        for (index, share) in shares.into_iter().enumerate() {
+        let draw = |share: f64, progress: &mut Progress| {
             let between = from.between(&to, share);
             let streams = &mut [Generator::new(seed)];
-            let mut told = |stage, done, _| bars.set(2 + index, stage, done);
-            frames.extend(pipeline.draw_inversion(&between, 0.0, streams, &settings, &mut told)?);
-        }
-        Ok(frames)
+            let drawn = pipeline.draw_inversion(&between, 0.0, streams, &settings, progress)?;
+            Ok(drawn.into_iter().next().expect("one picture for one"))
+        };
+        self.animation
+            .draw(self.frames, &self.out, &mut bars, 2, draw)
     }
 
     /// The embeddings move, and the noise is the seed's in every frame.
@@ -114,7 +109,7 @@ impl Interpolate {
         ends: &[End; 2],
         seed: u64,
         settings: &Settings,
-    ) -> Result<Vec<image::RgbImage>> {
+    ) -> Result<()> {
         let embedding = |end: &End| -> Result<Tensor> {
             Ok(match end {
                 End::Picture(picture) => pipeline.encode_pictures(std::slice::from_ref(picture))?,
@@ -128,16 +123,11 @@ impl Interpolate {
         let [from, to] = [embedding(&ends[0])?, embedding(&ends[1])?];
         let settings = settings.without_prior();
         let text = pipeline.encode_text(&[""])?;
-        let shares = shares(self.frames);
-        let mut bars = Bars::new(&settings, shares.len());
-        shares
-            .into_iter()
-            .enumerate()
-            .map(|(index, share)| {
+        let mut bars = Bars::new(&settings, self.frames as usize);
+        self.animation
+            .draw(self.frames, &self.out, &mut bars, 0, |share, progress| {
                 let between = slerp(&from, &to, share).to_kind(from.kind());
-                let mut told = |stage, done, _| bars.set(index, stage, done);
-                Ok(pipeline.draw_from(&between, &text, seed, &settings, &mut told)?)
+                Ok(pipeline.draw_from(&between, &text, seed, &settings, progress)?)
             })
-            .collect()
     }
 }

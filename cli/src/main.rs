@@ -3,6 +3,7 @@
 //! Arguments become validated settings, and settings an action: each subcommand is a module with its flags and a
 //! `run`. What a user does wrong ends in one sentence on standard error and exit code 2.
 
+mod completions;
 mod device;
 mod drawing;
 mod edit;
@@ -13,14 +14,18 @@ mod frames;
 mod generate;
 mod input;
 mod interpolate;
+mod interrupt;
 mod invert;
 mod judge;
 mod model;
 mod numbers;
 mod output;
+mod preview;
 mod progress;
+mod prompts;
 mod reconstruct;
 mod record;
+mod run;
 mod scenes;
 mod train;
 mod variations;
@@ -55,7 +60,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Draw pictures from a caption
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = [generate::PROMPTS, EXAMPLES].concat())]
     Generate(generate::Generate),
     /// Draw pictures like a picture
     Variations(variations::Variations),
@@ -81,10 +86,27 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     /// Test the judge that evaluate asks, or train another
     Judge(judge::JudgeCommand),
+    /// Print what a shell needs to complete unclip's commands and flags
+    Completions(completions::Completions),
 }
 
 impl Command {
+    /// Whether it draws pictures one after another, and stops between two of them.
+    fn draws(&self) -> bool {
+        matches!(
+            self,
+            Self::Generate(_)
+                | Self::Variations(_)
+                | Self::Interpolate(_)
+                | Self::Edit(_)
+                | Self::Decode(_)
+        )
+    }
+
     fn run(self) -> Result<()> {
+        if self.draws() {
+            interrupt::listen()?;
+        }
         match self {
             Self::Generate(generate) => generate.run(),
             Self::Variations(variations) => variations.run(),
@@ -99,6 +121,7 @@ impl Command {
             Self::Train(train) => train.run(),
             Self::Evaluate(evaluate) => evaluate.run(),
             Self::Judge(judge) => judge.run(),
+            Self::Completions(completions) => completions.run(),
         }
     }
 }
@@ -125,7 +148,8 @@ fn main() -> ExitCode {
         Ok(Err(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
             complain(&sentence(&error));
-            ExitCode::from(MISTAKE)
+            let stopped = error.downcast_ref::<interrupt::Stopped>();
+            ExitCode::from(stopped.map_or(MISTAKE, interrupt::Stopped::exit_code))
         }
         Err(_) => {
             let message = defect

@@ -1,11 +1,14 @@
 //! Where pictures go: names from a pattern, and files that appear whole or not at all.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use image::{ImageFormat, RgbImage};
+
+use crate::interrupt::whole_files;
 
 /// The format of pictures whose name the user did not give.
 const EXTENSION: &str = "png";
@@ -13,18 +16,18 @@ const EXTENSION: &str = "png";
 /// The longest part of a caption that becomes a name, in bytes; file systems allow 255 with what is added to it.
 const LONGEST_SLUG: usize = 80;
 
-/// The files of a run, one a picture.
-pub struct Output {
-    paths: Vec<PathBuf>,
-    force: bool,
+/// How the files of pictures are named.
+pub struct Names {
+    /// With `{name}`, where the user gave no name.
+    pattern: String,
 }
 
-impl Output {
-    /// The names of one picture a seed, from `pattern` or, without one, from `name`. Refuses, before anything is
-    /// drawn, files that are there already (unless `force`) and folders that cannot be written to.
-    pub fn plan(pattern: Option<&str>, name: &str, seeds: &[u64], force: bool) -> Result<Self> {
-        let default = format!("{name}-{{seed}}.{EXTENSION}");
-        let pattern = match pattern {
+impl Names {
+    /// Names by `out`, a pattern or a folder, or by what the pictures show.
+    pub fn new(out: Option<&str>) -> Result<Self> {
+        check_placeholders(out.unwrap_or_default())?;
+        let default = format!("{{name}}-{{seed}}.{EXTENSION}");
+        let pattern = match out {
             None => default,
             Some("") => bail!("--out is empty: please give a file name"),
             Some(folder) if folder.ends_with('/') || Path::new(folder).is_dir() => {
@@ -32,53 +35,83 @@ impl Output {
             }
             Some(pattern) => pattern.to_owned(),
         };
-        check_placeholders(&pattern)?;
         format_of(Path::new(&pattern))?;
-        let pattern = if seeds.len() > 1 {
-            numbered(&pattern)
-        } else {
-            pattern
-        };
-        let paths: Vec<PathBuf> = seeds
-            .iter()
-            .enumerate()
-            .map(|(index, &seed)| PathBuf::from(fill(&pattern, index, seed)))
-            .collect();
+        Ok(Self { pattern })
+    }
 
-        let mut folders = HashSet::new();
-        for path in &paths {
-            check_file("--out", path, force)?;
-            if folders.insert(folder_of(path)) {
-                check_folder("--out", path)?;
+    /// The file of picture `index` of the `count` that are named so.
+    pub fn path(&self, name: &str, index: usize, count: usize, seed: u64) -> PathBuf {
+        let pattern = match count {
+            1 => self.pattern.clone(),
+            _ => numbered(&self.pattern),
+        };
+        pattern
+            .replace("{index}", &index.to_string())
+            .replace("{seed}", &seed.to_string())
+            .replace("{name}", name)
+            .into()
+    }
+}
+
+/// The files of a run, none of which is written twice.
+pub struct Files {
+    /// Each folder, and what it is with all links followed.
+    folders: HashMap<PathBuf, PathBuf>,
+    files: HashMap<PathBuf, usize>,
+}
+
+impl Files {
+    /// None yet.
+    pub fn new() -> Self {
+        Self {
+            folders: HashMap::new(),
+            files: HashMap::new(),
+        }
+    }
+
+    /// Adds the next file, whose folder must be there and be written to; `flag` named it. Tells the number of an
+    /// earlier one that is the same.
+    pub fn add(&mut self, flag: &str, path: &Path) -> Result<Option<usize>> {
+        let folder = folder_of(path);
+        if !self.folders.contains_key(folder) {
+            check_folder(flag, path)?;
+            let real = folder.canonicalize();
+            let real = real.with_context(|| format!("{flag} {}", path.display()))?;
+            self.folders.insert(folder.to_owned(), real);
+        }
+        let file = self.folders[folder].join(path.file_name().unwrap_or_default());
+        let number = self.files.len();
+        match self.files.entry(file) {
+            Entry::Occupied(earlier) => Ok(Some(*earlier.get())),
+            Entry::Vacant(new) => {
+                new.insert(number);
+                Ok(None)
             }
         }
-        Ok(Self { paths, force })
     }
 
-    /// The file of picture `index`.
-    pub fn path(&self, index: usize) -> &Path {
-        &self.paths[index]
+    /// Adds the contact sheet of the pictures that were added.
+    pub fn add_grid(&mut self, grid: &Path) -> Result<()> {
+        ensure!(
+            self.add("--grid", grid)?.is_none(),
+            "--grid {}: a picture of this run has the same name",
+            grid.display()
+        );
+        Ok(())
     }
+}
 
-    /// Writes picture `index` and tells its path. A PNG also holds `texts`, by their keywords.
-    pub fn save(
-        &self,
-        index: usize,
-        picture: &RgbImage,
-        texts: &[(&str, String)],
-    ) -> Result<&Path> {
-        let path = self.path(index);
-        let bytes = match format_of(path)? {
-            ImageFormat::Png => png_with(picture, texts)?,
-            format => {
-                let mut bytes = Cursor::new(Vec::new());
-                picture.write_to(&mut bytes, format)?;
-                bytes.into_inner()
-            }
-        };
-        write_whole(path, &bytes, self.force)?;
-        Ok(path)
-    }
+/// Writes a picture, in the place of another only by `force`. A PNG also holds `texts`, by their keywords.
+pub fn save(path: &Path, picture: &RgbImage, texts: &[(&str, String)], force: bool) -> Result<()> {
+    let bytes = match format_of(path)? {
+        ImageFormat::Png => png_with(picture, texts)?,
+        format => {
+            let mut bytes = Cursor::new(Vec::new());
+            picture.write_to(&mut bytes, format)?;
+            bytes.into_inner()
+        }
+    };
+    write_whole(path, &bytes, force)
 }
 
 /// A PNG with texts in UTF-8.
@@ -101,7 +134,8 @@ pub fn check_writable(flag: &str, path: &Path, force: bool) -> Result<()> {
     check_folder(flag, path)
 }
 
-fn check_file(flag: &str, path: &Path, force: bool) -> Result<()> {
+/// Refuses a folder, and a file that is there already unless `force`; `flag` named it.
+pub fn check_file(flag: &str, path: &Path, force: bool) -> Result<()> {
     let shown = path.display();
     ensure!(!path.is_dir(), "{flag} {shown}: this is a folder");
     ensure!(
@@ -120,6 +154,7 @@ fn check_folder(flag: &str, path: &Path) -> Result<()> {
         "{flag} {shown}: there is no folder {}",
         folder.display()
     );
+    let _whole = whole_files();
     partial(folder).with_context(|| format!("{flag} {shown}: cannot write there"))?;
     Ok(())
 }
@@ -127,6 +162,7 @@ fn check_folder(flag: &str, path: &Path) -> Result<()> {
 /// Puts `bytes` in a file that is whole or not there; one that is there is replaced only by `force`.
 fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
     let cannot = || format!("cannot write {}", path.display());
+    let _whole = whole_files();
     let mut file = partial(folder_of(path)).with_context(cannot)?;
     file.write_all(bytes).with_context(cannot)?;
     file.as_file().sync_all().with_context(cannot)?;
@@ -209,12 +245,6 @@ fn numbered(pattern: &str) -> String {
         }
         _ => pattern.to_owned(),
     }
-}
-
-fn fill(pattern: &str, index: usize, seed: u64) -> String {
-    pattern
-        .replace("{index}", &index.to_string())
-        .replace("{seed}", &seed.to_string())
 }
 
 /// A caption as a file name: its letters and digits, in lower case, with single dashes between.

@@ -1,6 +1,5 @@
 //! `unclip reconstruct`: what a picture's embedding says, a few principal components at a time (2204.06125, figure 7).
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
@@ -13,8 +12,9 @@ use prior::Pca;
 
 use crate::drawing::{DecoderWishes, SeedArgs};
 use crate::embedding::read_all;
-use crate::frames::prepare;
+use crate::frames::{prepare, write};
 use crate::input::open_picture;
+use crate::interrupt;
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
 use crate::progress::Bars;
@@ -75,33 +75,28 @@ impl Reconstruct {
         let text = pipeline.encode_text(&[""])?;
         let mut bars = Bars::new(&settings, self.pca.len());
         let mut drawn = Vec::new();
+        interrupt::drawing();
         for (index, &dimensions) in self.pca.iter().enumerate() {
-            let kept = pca
-                .truncate(&embedding, dimensions)
-                .to_kind(embedding.kind());
+            interrupt::check(index, self.pca.len(), "pictures")?;
+            let kept = pca.truncate(&embedding, dimensions);
+            let kept = kept.to_kind(embedding.kind());
             let mut told = |stage, done, _| bars.set(index, stage, done);
             drawn.push(pipeline.draw_from(&kept, &text, seed, &settings, &mut told)?);
-            let path = self.out.join(format!("pca-{dimensions:03}.png"));
-            save_png(&drawn[index], &path)?;
             let share = 100.0 * pca.explained(dimensions);
-            bars.suspend(|| -> Result<()> {
+            bars.suspend(|| {
                 eprintln!(
                     "unclip: {dimensions} of {width} components hold {share:.1}% of the variance"
-                );
-                writeln!(std::io::stdout(), "{}", path.display())?;
-                Ok(())
-            })?;
+                )
+            });
+            let path = self.out.join(format!("pca-{dimensions:03}.png"));
+            write(&path, &bars, || Ok(save_png(&drawn[index], &path)?))?;
         }
         let (wide, high) = drawn[0].dimensions();
         let source = DynamicImage::ImageRgb8(picture);
-        drawn.push(
-            source
-                .resize_to_fill(wide, high, FilterType::CatmullRom)
-                .into_rgb8(),
-        );
-        let sheet = self.out.join("sheet.png");
-        save_png(&contact_sheet(&drawn, drawn.len() as u32), &sheet)?;
-        writeln!(std::io::stdout(), "{}", sheet.display())?;
-        Ok(())
+        let source = source.resize_to_fill(wide, high, FilterType::CatmullRom);
+        drawn.push(source.into_rgb8());
+        let sheet = contact_sheet(&drawn, drawn.len() as u32);
+        let path = self.out.join("sheet.png");
+        write(&path, &bars, || Ok(save_png(&sheet, &path)?))
     }
 }

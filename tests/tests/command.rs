@@ -8,7 +8,10 @@ use tempfile::TempDir;
 
 use crate::pipeline::{copy_folder, model};
 
+mod interrupts;
+mod outputs;
 mod pictures;
+mod prompts;
 mod refusals;
 
 const CAPTION: &str = "a red house under a blue sky";
@@ -46,14 +49,19 @@ impl Workplace {
     }
 
     /// `unclip` with these arguments, as from a shell in the workplace.
-    fn run(&self, arguments: &[&str]) -> Ran {
-        let output = Command::new(binary())
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command
             .args(arguments)
             .current_dir(self.folder.path())
-            .env("OMP_NUM_THREADS", "1")
-            .output()
-            .expect("the binary starts");
-        Ran::new(output)
+            .env("OMP_NUM_THREADS", "1");
+        command
+    }
+
+    /// What became of it.
+    fn run(&self, arguments: &[&str]) -> Ran {
+        let output = self.command(arguments).output();
+        Ran::new(output.expect("the binary starts"))
     }
 
     /// `unclip generate` with the tiny model and few steps, and with more arguments.

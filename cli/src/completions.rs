@@ -1,0 +1,26 @@
+//! `unclip completions`: what a shell completes.
+
+use std::io::Write;
+
+use anyhow::Result;
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use crate::Cli;
+
+/// What `unclip completions` is told.
+#[derive(Args)]
+pub struct Completions {
+    /// The shell
+    shell: Shell,
+}
+
+impl Completions {
+    /// Prints the shell's script.
+    pub fn run(&self) -> Result<()> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "unclip", &mut script);
+        std::io::stdout().write_all(&script)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,93 @@
+//! Ctrl-C and SIGTERM: the first lets the picture that is being drawn be finished, the next ends the command at once.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::Result;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level;
+
+/// Whether there is something that is worth finishing.
+static DRAWING: AtomicBool = AtomicBool::new(false);
+/// The first signal that came, 0 before.
+static ASKED: AtomicI32 = AtomicI32::new(0);
+/// Held while a file is written, so that the command never ends with a part of one.
+static FILES: Mutex<()> = Mutex::new(());
+
+/// A run that was stopped between two of the things that it draws.
+#[derive(Debug)]
+pub struct Stopped {
+    signal: i32,
+    drawn: usize,
+    wanted: usize,
+    things: &'static str,
+}
+
+impl Stopped {
+    /// The exit code that shells give a command which a signal ended: 130 after Ctrl-C.
+    pub fn exit_code(&self) -> u8 {
+        exit_code(self.signal) as u8
+    }
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        let (drawn, wanted, things) = (self.drawn, self.wanted, self.things);
+        write!(to, "stopped: {drawn} of {wanted} {things} are drawn")
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+/// Listens to signals from now on. As long as nothing is drawn, the first one ends the command at once.
+pub fn listen() -> Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for signal in signals.forever() {
+                let first = ASKED.swap(signal, Ordering::SeqCst) == 0;
+                if !(first && DRAWING.load(Ordering::SeqCst)) {
+                    let _whole = whole_files();
+                    // Without the destructors of libraries whose threads still compute.
+                    low_level::exit(exit_code(signal));
+                }
+            }
+        })?;
+    Ok(())
+}
+
+/// From now on a first signal waits for what is being drawn.
+pub fn drawing() {
+    DRAWING.store(true, Ordering::SeqCst);
+}
+
+/// Whether the user wants no more pictures.
+pub fn asked() -> bool {
+    ASKED.load(Ordering::SeqCst) != 0
+}
+
+/// Ends a run between two things when it was asked to, with what is told of it.
+pub fn check(drawn: usize, wanted: usize, things: &'static str) -> Result<()> {
+    match ASKED.load(Ordering::SeqCst) {
+        0 => Ok(()),
+        signal => Err(Stopped {
+            signal,
+            drawn,
+            wanted,
+            things,
+        }
+        .into()),
+    }
+}
+
+/// As long as this is held, no signal ends the command.
+pub fn whole_files() -> MutexGuard<'static, ()> {
+    FILES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn exit_code(signal: i32) -> i32 {
+    128 + signal
+}

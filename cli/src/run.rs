@@ -1,0 +1,119 @@
+//! Pictures that are drawn one after another: each is written, told and shown, and the user may stop between two.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use evaluation::sheets::{contact_sheet, save_png};
+use image::RgbImage;
+use pipeline::{Progress, Settings, read_picture};
+
+use crate::drawing::Pictures;
+use crate::interrupt::{self, whole_files};
+use crate::output::save;
+use crate::preview;
+use crate::progress::Bars;
+use crate::record::Record;
+
+/// A picture of a run.
+pub struct Job {
+    /// Its file.
+    pub path: PathBuf,
+    /// What is told of it.
+    pub record: Record,
+    /// Whether its file is there already and stays as it is.
+    pub there: bool,
+}
+
+/// A run of pictures.
+pub struct Run<'a> {
+    wanted: &'a Pictures,
+    jobs: Vec<Job>,
+    bars: Bars,
+    drawn: usize,
+    missing: usize,
+    /// The pictures for the contact sheet, where there will be one.
+    sheet: Vec<Option<RgbImage>>,
+}
+
+/// Columns of a contact sheet: as many as rows, or one more.
+fn columns(pictures: usize) -> u32 {
+    (pictures as f64).sqrt().ceil() as u32
+}
+
+impl<'a> Run<'a> {
+    /// Before the first picture is drawn. Those that are there already are read for the contact sheet.
+    pub fn new(wanted: &'a Pictures, jobs: Vec<Job>) -> Result<Self> {
+        let sheet = jobs
+            .iter()
+            .map(|job| match job.there && wanted.grid.is_some() {
+                true => Ok(Some(read_picture(&job.path)?.picture)),
+                false => Ok(None),
+            })
+            .collect::<Result<_>>()?;
+        let missing = jobs.iter().filter(|job| !job.there);
+        let settings: Vec<Settings> = missing.map(|job| job.record.settings).collect();
+        interrupt::drawing();
+        Ok(Self {
+            wanted,
+            jobs,
+            drawn: 0,
+            missing: settings.len(),
+            bars: Bars::of(settings),
+            sheet,
+        })
+    }
+
+    /// Draws picture `index`, writes it and prints its path.
+    pub fn draw(
+        &mut self,
+        index: usize,
+        draw: impl FnOnce(&mut Progress) -> Result<RgbImage>,
+    ) -> Result<()> {
+        interrupt::check(self.drawn, self.missing, "pictures")?;
+        let Job { path, record, .. } = &self.jobs[index];
+        let picture = draw(&mut |stage, done, _| self.bars.set(self.drawn, stage, done))?;
+        let texts = match self.wanted.no_metadata {
+            true => Vec::new(),
+            false => record.texts(picture.dimensions()).to_vec(),
+        };
+        save(path, &picture, &texts, self.wanted.force)?;
+        self.drawn += 1;
+        let line = match self.wanted.json {
+            true => record.line(index, path),
+            false => path.display().to_string(),
+        };
+        self.bars.suspend(|| {
+            writeln!(std::io::stdout(), "{line}")?;
+            if self.wanted.preview {
+                preview::show(&picture);
+            }
+            anyhow::Ok(())
+        })?;
+        if self.wanted.grid.is_some() {
+            self.sheet[index] = Some(picture);
+        }
+        Ok(())
+    }
+
+    /// Writes something with the progress out of the way.
+    pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bars.suspend(write)
+    }
+
+    /// Writes the contact sheet, if there is to be one, and prints its path.
+    pub fn finish(self) -> Result<()> {
+        let Some(grid) = &self.wanted.grid else {
+            return Ok(());
+        };
+        let pictures: Vec<RgbImage> = self.sheet.into_iter().flatten().collect();
+        let sheet = contact_sheet(&pictures, columns(pictures.len()));
+        let whole = whole_files();
+        save_png(&sheet, grid)?;
+        drop(whole);
+        if !self.wanted.json {
+            writeln!(std::io::stdout(), "{}", grid.display())?;
+        }
+        Ok(())
+    }
+}
