@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use image::RgbImage;
 use noise::Generator;
-use pipeline::manipulation::STRENGTH;
+use pipeline::manipulation::{EDIT_GUIDANCE_SCALE, STRENGTH};
 use pipeline::{Progress, Settings, Use, check_caption};
 
 use crate::drawing::{InversionArgs, Pictures};
@@ -27,9 +27,12 @@ pub struct Edit {
     /// What it should show
     #[arg(long, value_name = "CAPTION")]
     to: String,
-    /// How far the embedding is turned towards the difference of the captions
-    #[arg(long, value_name = "X", default_value_t = STRENGTH, value_parser = numbers::share, allow_hyphen_values = true)]
+    /// How much of the difference of the captions is added to the embedding
+    #[arg(long, value_name = "X", default_value_t = STRENGTH, value_parser = numbers::strength, allow_hyphen_values = true)]
     strength: f64,
+    /// How strongly the changed embedding pulls against the picture as it was; 1 pulls least
+    #[arg(long, value_name = "X", default_value_t = EDIT_GUIDANCE_SCALE, value_parser = numbers::scale, allow_hyphen_values = true)]
+    decoder_guidance_scale: f64,
     /// Also draw the way there in so many pictures, with a contact sheet and an animation, into the folder NAME-way
     /// beside the picture NAME.png
     #[arg(long, value_name = "N", value_parser = numbers::pictures, allow_negative_numbers = true)]
@@ -63,6 +66,7 @@ impl Edit {
         let defaults = pipeline.defaults()?.without_prior();
         let settings = Settings {
             decoder_steps: steps,
+            decoder_guidance_scale: self.decoder_guidance_scale,
             upsampler_steps: self.upsampler_steps.unwrap_or(defaults.upsampler_steps),
             ..defaults
         };
@@ -78,7 +82,10 @@ impl Edit {
         let draw = |share: f64, seed: u64, progress: &mut Progress| -> Result<RgbImage> {
             let edited = inversion.edited(&from, &to, self.strength * share);
             let streams = &mut [Generator::new(seed)];
-            let drawn = pipeline.draw_inversion(&edited, 0.0, streams, &settings, progress)?;
+            // On the way, guidance grows with the difference, so that the way begins at the picture itself.
+            let guidance_scale = 1.0 + (settings.decoder_guidance_scale - 1.0) * share;
+            let how = (0.0, guidance_scale);
+            let drawn = pipeline.draw_inversion(&edited, how, streams, &settings, progress)?;
             Ok(drawn.into_iter().next().expect("one picture for one"))
         };
         let record = self.model.record("edit", Some(&self.to), &settings)?;

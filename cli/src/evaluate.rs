@@ -14,7 +14,7 @@ use evaluation::{
 };
 use image::RgbImage;
 use indicatif::{ProgressBar, ProgressStyle};
-use pipeline::manipulation::STRENGTH;
+use pipeline::manipulation::{EDIT_GUIDANCE_SCALE, STRENGTH};
 use training::legs::DECODER_SCENES;
 
 use crate::drawing::{DecoderWishes, InversionArgs, PriorWishes};
@@ -76,7 +76,7 @@ pub struct Evaluate {
     #[arg(long, value_name = "N", value_parser = numbers::count, allow_negative_numbers = true)]
     scenes: Option<u64>,
     /// How far edits turn an embedding
-    #[arg(long, value_name = "X", default_value_t = STRENGTH, value_parser = numbers::share, allow_hyphen_values = true)]
+    #[arg(long, value_name = "X", default_value_t = STRENGTH, value_parser = numbers::strength, allow_hyphen_values = true)]
     strength: f64,
     #[command(flatten)]
     inversion: InversionArgs,
@@ -170,6 +170,7 @@ impl Evaluate {
             seed: self.seed,
             calls: self.inversion.calls(),
             strength: self.strength,
+            edit_guidance_scale: EDIT_GUIDANCE_SCALE,
             drawing,
         };
         for (table, what) in MANIPULATIONS {

@@ -95,7 +95,8 @@ impl Interpolate {
         let draw = |share: f64, progress: &mut Progress| {
             let between = from.between(&to, share);
             let streams = &mut [Generator::new(seed)];
-            let drawn = pipeline.draw_inversion(&between, 0.0, streams, &settings, progress)?;
+            let drawn =
+                pipeline.draw_inversion(&between, (0.0, 1.0), streams, &settings, progress)?;
             Ok(drawn.into_iter().next().expect("one picture for one"))
         };
         self.animation

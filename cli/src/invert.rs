@@ -91,7 +91,8 @@ impl Decode {
         let record = self.model.record("decode", None, &settings)?;
         plan.draw(&record, |seed, progress| {
             let streams = &mut [Generator::new(seed)];
-            let drawn = pipeline.draw_inversion(&inversion, self.eta, streams, &settings, progress);
+            let drawn =
+                pipeline.draw_inversion(&inversion, (self.eta, 1.0), streams, &settings, progress);
             Ok(drawn
                 .with_context(|| self.latent.display().to_string())?
                 .remove(0))

@@ -36,6 +36,14 @@ pub fn share(text: &str) -> Result<f64, String> {
     }
 }
 
+/// How much of a difference is added.
+pub fn strength(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..=10.0).contains(&value) => Ok(value),
+        _ => Err("a strength is a number from 0 to 10".to_owned()),
+    }
+}
+
 /// How many pictures are drawn at most in one run.
 pub const MOST_PICTURES: u64 = 10_000;
 

@@ -55,14 +55,14 @@ pub fn measure_inversions(
             let base = pipeline.base_pictures(&pictures)?; // [B, C, h, w]
             let inversion = pipeline.invert(&pictures, calls / CALLS_A_STEP, quiet)?;
             let streams = &mut vec![Generator::new(0); batch.len()];
-            let back = pipeline.decode_inversion(&inversion, 0.0, streams, quiet)?;
+            let back = pipeline.decode_inversion(&inversion, (0.0, 1.0), streams, quiet)?;
             own.extend(psnr(&back, &base));
             let exchanged = Inversion {
                 embedding: inversion.embedding.roll([1], [0]),
                 noise: inversion.noise.shallow_clone(),
                 steps: inversion.steps,
             };
-            let back = pipeline.decode_inversion(&exchanged, 0.0, streams, quiet)?;
+            let back = pipeline.decode_inversion(&exchanged, (0.0, 1.0), streams, quiet)?;
             other.extend(psnr(&back, &base));
             noises.push(inversion.noise);
             progress(

@@ -65,6 +65,8 @@ pub struct ManipulationSettings {
     pub calls: usize,
     /// How far a text diff turns an embedding.
     pub strength: f64,
+    /// How strongly the turned embedding pulls.
+    pub edit_guidance_scale: f64,
     /// How pictures are drawn otherwise.
     pub drawing: Settings,
 }
@@ -308,7 +310,8 @@ fn measure_interpolations(
             let between = from.between(&to, share);
             let mut streams = streams(batch, settings);
             let drawing = &settings.drawing;
-            let drawn = pipeline.draw_inversion(&between, 0.0, &mut streams, drawing, quiet)?;
+            let drawn =
+                pipeline.draw_inversion(&between, (0.0, 1.0), &mut streams, drawing, quiet)?;
             frames.push(judge.read(&drawn));
         }
         for (index, pair) in batch.iter().enumerate() {
@@ -352,7 +355,8 @@ fn measure_edits(
         let edited = inversion.edited(&from?.embedding, &to?.embedding, settings.strength);
         let mut streams = streams(batch, settings);
         let drawing = &settings.drawing;
-        let drawn = pipeline.draw_inversion(&edited, 0.0, &mut streams, drawing, quiet)?;
+        let how = (0.0, settings.edit_guidance_scale);
+        let drawn = pipeline.draw_inversion(&edited, how, &mut streams, drawing, quiet)?;
         for (pair, reading) in batch.iter().zip(judge.read(&drawn)) {
             changes.add(pair.question, |question| {
                 reading.answer(question) == Some(pair.truth(question)[1])

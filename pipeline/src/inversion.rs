@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use diffusion::ddim::{ddim, ddim_inverse};
-use diffusion::{DdimSampler, Output, Schedule, Step, published_steps};
+use diffusion::{DdimSampler, Output, Schedule, Step, guided, published_steps};
 use image::RgbImage;
 use noise::Generator;
 use tch::{Kind, Tensor, no_grad};
@@ -142,7 +142,7 @@ impl Pipeline {
         let embedding = self.encode_pictures(pictures)?; // [B, E]
         let small = self.base_pictures(pictures)?; // [B, C, h, w]
         let visited = self.inversion_steps(steps)?;
-        let denoise = self.unguided(&embedding)?;
+        let denoise = self.captionless(&embedding, None)?;
         let told = |done| progress(Stage::Decoder, done, steps);
         let sampler = self.ddim(0.0)?;
         let noise =
@@ -154,26 +154,32 @@ impl Pipeline {
         })
     }
 
-    /// The small pictures `[B, C, h, w]` that an inversion stands for. With `eta` 0 they are the inverted ones; up to 1,
-    /// more and more of the noise is drawn anew from `streams`, and what the embedding leaves open varies.
+    /// The small pictures `[B, C, h, w]` that an inversion stands for. With `eta` 0 and a `guidance_scale` of 1 they are
+    /// the inverted ones. With `eta` up to 1, more and more of the noise is drawn anew from `streams`, and what the
+    /// embedding leaves open varies; guidance makes an embedding that was changed prevail over the noise.
     pub fn decode_inversion(
         &self,
         inversion: &Inversion,
-        eta: f64,
+        (eta, guidance_scale): (f64, f64),
         streams: &mut [Generator],
         progress: &mut Progress,
     ) -> Result<Tensor, Error> {
         let steps = self.inversion_steps(inversion.steps)?;
         self.check_inversion(inversion)?;
-        let denoise = self.unguided(&inversion.embedding)?;
         let mut streams = Streams::new(streams, self.device, self.kind);
         let shape = &inversion.noise.size()[1..];
         let noise = || streams.normal(shape);
         let told = |done| progress(Stage::Decoder, done, steps.len());
         let start = inversion.noise.to_device(self.device);
         let sampler = self.ddim(eta)?;
-        Ok(no_grad(|| {
-            ddim(&sampler, &steps, start, denoise, noise, told)
+        let guidance = Some(guidance_scale).filter(|&scale| scale != 1.0);
+        let denoise = self.captionless(&inversion.embedding, guidance)?;
+        Ok(no_grad(|| match guidance {
+            Some(scale) => {
+                let denoise = guided(scale, denoise);
+                ddim(&sampler, &steps, start, denoise, noise, told)
+            }
+            None => ddim(&sampler, &steps, start, denoise, noise, told),
         }))
     }
 
@@ -181,12 +187,12 @@ impl Pipeline {
     pub fn draw_inversion(
         &self,
         inversion: &Inversion,
-        eta: f64,
+        (eta, guidance_scale): (f64, f64),
         streams: &mut [Generator],
         settings: &Settings,
         progress: &mut Progress,
     ) -> Result<Vec<RgbImage>, Error> {
-        let small = self.decode_inversion(inversion, eta, streams, progress)?;
+        let small = self.decode_inversion(inversion, (eta, guidance_scale), streams, progress)?;
         let large = self.upsample(&small.clamp(-1.0, 1.0), settings, streams, progress)?;
         Ok(to_pictures(&large))
     }
@@ -213,13 +219,14 @@ impl Pipeline {
         Ok(pixels.to_device(self.device))
     }
 
-    /// The decoder without guidance and with an empty caption.
-    fn unguided<'a>(
+    /// The decoder with an empty caption.
+    fn captionless<'a>(
         &'a self,
         embedding: &Tensor,
+        guidance: Option<f64>,
     ) -> Result<impl FnMut(&Tensor, Step) -> Output + use<'a>, Error> {
         let empty = self.encode_text(&[""])?.expand(embedding.size()[0]);
-        self.decoder_denoiser(embedding, &empty, None)
+        self.decoder_denoiser(embedding, &empty, guidance)
     }
 
     fn ddim(&self, eta: f64) -> Result<DdimSampler, Error> {

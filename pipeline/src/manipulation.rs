@@ -7,7 +7,10 @@ use tch::{Kind, Tensor};
 const STRAIGHT: f64 = 1e-4;
 
 /// How far a text diff turns an embedding unless told otherwise.
-pub const STRENGTH: f64 = 0.4;
+pub const STRENGTH: f64 = 1.0;
+
+/// How strongly an embedding that a text diff turned pulls, against the noise of the picture as it was.
+pub const EDIT_GUIDANCE_SCALE: f64 = 2.0;
 
 /// The point at `share` (0 to 1) of the way from `from` to `to`, tensors of one shape that are each taken as one vector:
 /// along the great circle between their directions, with the length in between on a straight line from one to the other.
@@ -31,22 +34,21 @@ pub fn slerp(from: &Tensor, to: &Tensor, share: f64) -> Tensor {
     (direction * length).to_kind(Kind::Float)
 }
 
-/// The embedding `[1, E]` of a picture, turned by `strength` (0 to 1) towards what sets the caption embedding `to` apart
+/// The embedding `[1, E]` of a picture, turned along the great circle towards what sets the caption embedding `to` apart
 /// from `from`, all `[1, E]`; its length stays.
 ///
-/// The difference of the captions' unit vectors is the direction; a strength of 0.25 to 0.5 is what the paper shows.
+/// On the unit sphere, `strength` times the difference of the captions is added, so that captions which hardly differ
+/// hardly turn it: the paper, which takes the difference's direction alone, chooses an angle for each pair.
 pub fn text_diff(picture: &Tensor, from: &Tensor, to: &Tensor, strength: f64) -> Tensor {
-    let unit = |x: &Tensor| {
-        let x = x.to_kind(Kind::Double);
-        let length = length(&x).max(f64::MIN_POSITIVE);
-        x / length
-    };
-    let difference = unit(to) - unit(from);
-    if length(&difference) == 0.0 {
-        return picture.to_kind(Kind::Float);
-    }
-    let length = length(&picture.to_kind(Kind::Double));
-    slerp(picture, &(unit(&difference) * length), strength)
+    let picture = picture.to_kind(Kind::Double);
+    let turned = unit(&picture) + (unit(to) - unit(from)) * strength;
+    (unit(&turned) * length(&picture)).to_kind(Kind::Float)
+}
+
+fn unit(x: &Tensor) -> Tensor {
+    let x = x.to_kind(Kind::Double);
+    let length = length(&x).max(f64::MIN_POSITIVE);
+    x / length
 }
 
 fn length(x: &Tensor) -> f64 {

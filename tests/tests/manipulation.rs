@@ -142,7 +142,7 @@ fn an_inversion_decodes_to_its_picture_and_only_with_its_own_embedding() {
     let back = |inversion: &Inversion, eta: f64, seed: u64| {
         let streams = &mut [Generator::new(seed)];
         pipeline
-            .decode_inversion(inversion, eta, streams, &mut quiet)
+            .decode_inversion(inversion, (eta, 1.0), streams, &mut quiet)
             .unwrap()
     };
     let base = clip::ImageProcessor::signed(8).process(&pictures).unwrap();
@@ -174,7 +174,7 @@ fn an_inversion_decodes_to_its_picture_and_only_with_its_own_embedding() {
     assert_eq!(read.steps, 50);
     assert_eq!(back(&read, 0.0, 1), own);
     let refused = open("karlo")
-        .decode_inversion(&read, 0.0, &mut [Generator::new(1)], &mut quiet)
+        .decode_inversion(&read, (0.0, 1.0), &mut [Generator::new(1)], &mut quiet)
         .unwrap_err()
         .to_string();
     assert!(

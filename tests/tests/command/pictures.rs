@@ -151,7 +151,7 @@ fn a_picture_is_edited_along_the_difference_of_two_captions() {
     let read = |name: &str| image::open(place.path(name)).unwrap().to_rgb8();
     assert!(read("one-edited-1.png") == read("one-edited-1-way/frame-01.png"));
     assert!(read("one-edited-1.png") != read("one-edited-1-way/frame-00.png"));
-    edit(&["--strength=2", "--force"]).refuses(&["--strength"]);
+    edit(&["--strength=11", "--force"]).refuses(&["--strength", "0 to 10"]);
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn the_tables_on_pictures_are_filled() {
     assert_eq!(json["edits"]["everything"]["asked"], 3);
     assert_eq!(json["inversion"][2]["calls"], 100);
     evaluate(&["edits", "--sheet=sheet.png"]).refuses(&["--sheet", "captions"]);
-    evaluate(&["edits", "--strength=3"]).refuses(&["--strength"]);
+    evaluate(&["edits", "--strength=-1"]).refuses(&["--strength"]);
     place
         .run(&["evaluate", "edits", "--calls=1"])
         .refuses(&["--calls 1"]);
