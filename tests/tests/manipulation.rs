@@ -58,10 +58,13 @@ fn a_text_diff_turns_towards_what_the_second_caption_adds() {
     let picture = vector(&[3.0, 0.0, 0.0]);
     let (from, to) = (vector(&[0.0, 2.0, 0.0]), vector(&[0.0, 0.0, 5.0]));
     close(&text_diff(&picture, &from, &to, 0.0), &picture, 1e-6);
+    // The unit vectors of the captions differ by (0, -1, 1), which is added to that of the picture.
     let turned = text_diff(&picture, &from, &to, 1.0);
-    let half = 3.0 / 2f64.sqrt();
-    close(&turned, &vector(&[0.0, -half, half]), 1e-5);
+    let third = 3.0 / 3f64.sqrt();
+    close(&turned, &vector(&[third, -third, third]), 1e-5);
     let some = text_diff(&picture, &from, &to, 0.3);
+    let (scale, part) = (3.0 / 1.18f64.sqrt(), 0.3);
+    close(&some, &vector(&[scale, -part * scale, part * scale]), 1e-5);
     assert!((some.norm().double_value(&[]) - 3.0).abs() < 1e-5);
     close(&text_diff(&picture, &from, &from, 0.5), &picture, 1e-6);
 }
