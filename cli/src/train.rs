@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use training::{Recipe, Trainer};
 
 use crate::device::{self, DeviceChoice, Dtype};
+use crate::interrupt;
 use crate::progress::leg_bars;
 
 /// Train the models, each its own leg; a leg that was stopped goes on where its last checkpoint is.
@@ -94,7 +95,10 @@ impl Train {
             device: self.device.find()?,
             stop_at: self.stop_at,
             told: Box::new(leg_bars()),
+            stopped: Box::new(interrupt::asked),
         };
+        // The first signal waits for the step that is being taken, and for its checkpoint.
+        interrupt::drawing();
         type Leg = (What, fn(&Trainer) -> Result<(), training::Error>);
         let legs: [Leg; 5] = [
             (What::Tokenizer, Trainer::train_tokenizer),
@@ -106,6 +110,13 @@ impl Train {
         for (leg, train) in legs {
             if self.what == leg || self.what == What::All {
                 train(&trainer)?;
+            }
+            if interrupt::asked() {
+                let runs = trainer.runs.display();
+                eprintln!(
+                    "unclip: stopped: the same command goes on from the checkpoint in {runs}"
+                );
+                break;
             }
         }
         Ok(())

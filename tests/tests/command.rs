@@ -13,6 +13,7 @@ mod outputs;
 mod pictures;
 mod prompts;
 mod refusals;
+mod training;
 
 const CAPTION: &str = "a red house under a blue sky";
 

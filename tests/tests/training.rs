@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use training::clip_leg::{clashes, contrastive};
 use training::data::draw_siblings;
 use training::noising::Noising;
-use training::{AdamW, AdamWSettings, Recipe, Trainer};
+use training::{AdamW, AdamWSettings, Checkpoints, Recipe, Trainer};
 use weights::Folder;
 
 fn settings() -> AdamWSettings {
@@ -97,6 +97,7 @@ fn trainer(folder: &Path, runs: &str, kind: Kind, stop_at: Option<u64>) -> Train
         device: Device::Cpu,
         stop_at,
         told: Box::new(|_| ()),
+        stopped: Box::new(|| false),
     }
 }
 
@@ -166,60 +167,114 @@ fn a_leg_begins_with_the_weights_of_a_model_folder() {
     );
 }
 
-/// The tensors of a leg's checkpoint, as bytes, and its state, whose generator must agree too.
-fn checkpoint(folder: &Path, runs: &str, leg: &str) -> (Vec<(String, Vec<u8>)>, serde_json::Value) {
-    let bytes = std::fs::read(folder.join(runs).join(leg).join("checkpoint.safetensors")).unwrap();
-    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
-    let state = serde_json::from_str(&header.metadata().as_ref().unwrap()["state"]).unwrap();
-    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    let mut tensors: Vec<_> = file
-        .iter()
-        .map(|(n, v)| (n.to_owned(), v.data().to_vec()))
-        .collect();
-    tensors.sort();
-    (tensors, state)
+/// The tensors of a leg's newest checkpoint, as bytes, and its state, whose generator must agree too.
+fn checkpoint(folder: &Path, runs: &str, leg: &str) -> (Vec<u8>, serde_json::Value) {
+    let folder = folder.join(runs).join(leg);
+    let checkpoints = Checkpoints {
+        folder: &folder,
+        leg,
+        upstream: "",
+    };
+    let newest = checkpoints.found().remove(0);
+    let state = std::fs::read(newest.join("state.json")).unwrap();
+    (
+        std::fs::read(newest.join("tensors.safetensors")).unwrap(),
+        serde_json::from_slice(&state).unwrap(),
+    )
+}
+
+fn one_weight(rows: i64) -> AdamW {
+    let weight = Tensor::ones([rows, 2], (Kind::Float, Device::Cpu));
+    AdamW::new(vec![("w".to_owned(), weight)], settings())
+}
+
+/// Takes a step of some optimiser.
+fn step(optimizer: &mut AdamW, weight: &Tensor) {
+    weight.square().sum(Kind::Float).backward();
+    optimizer.step(0.1);
 }
 
 #[test]
-fn a_checkpoint_of_another_leg_or_a_torn_one_is_refused_by_name() {
+fn a_checkpoint_of_another_leg_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("checkpoint.safetensors");
-    let weight = || {
-        vec![(
-            "w".to_owned(),
-            Tensor::ones([2, 2], (Kind::Float, Device::Cpu)),
-        )]
+    let checkpoints = |leg: &'static str, upstream: &'static str| Checkpoints {
+        folder: folder.path(),
+        leg,
+        upstream,
     };
-    let mut optimizer = AdamW::new(weight(), settings());
-    let generator = Generator::new(1);
-    training::checkpoint::save(&path, "prior", "encoders", &optimizer, &generator).unwrap();
-    let resume = |leg: &str, upstream: &str, optimizer: &mut AdamW| {
-        training::checkpoint::resume(&path, leg, upstream, optimizer).map_err(|e| e.to_string())
+    let own = checkpoints("prior", "encoders");
+    assert!(own.resume(&mut one_weight(2)).unwrap().is_none());
+    own.save(&one_weight(2), &Generator::new(1)).unwrap();
+    let refused = |checkpoints: Checkpoints, rows: i64| {
+        let error = checkpoints.resume(&mut one_weight(rows)).unwrap_err();
+        error.to_string()
     };
-    let refused = resume("clip", "encoders", &mut optimizer).unwrap_err();
+    let message = refused(checkpoints("clip", "encoders"), 2);
     assert!(
-        refused.contains("checkpoint.safetensors") && refused.contains("`prior`"),
-        "{refused}"
+        message.contains("step-000000000") && message.contains("`prior`"),
+        "{message}"
     );
-    let refused = resume("prior", "other encoders", &mut optimizer).unwrap_err();
-    assert!(refused.contains("encoders"), "{refused}");
+    let message = refused(checkpoints("prior", "other encoders"), 2);
+    assert!(message.contains("encoders"), "{message}");
+    let message = refused(checkpoints("prior", "encoders"), 3);
     assert!(
-        resume("prior", "encoders", &mut optimizer)
-            .unwrap()
-            .is_some()
+        message.contains("[2, 2]") && message.contains("[3, 2]"),
+        "{message}"
     );
-    let other = vec![(
-        "w".to_owned(),
-        Tensor::ones([3, 2], (Kind::Float, Device::Cpu)),
-    )];
-    let refused = resume("prior", "encoders", &mut AdamW::new(other, settings())).unwrap_err();
+    let resumed = own.resume(&mut one_weight(2)).unwrap();
+    assert_eq!(resumed, Some(Generator::new(1)));
+}
+
+#[test]
+fn a_damaged_checkpoint_is_noticed_and_the_one_before_it_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints {
+        folder: folder.path(),
+        leg: "prior",
+        upstream: "",
+    };
+    let weight = Tensor::ones([2, 2], (Kind::Float, Device::Cpu));
+    let mut optimizer = AdamW::new(vec![("w".to_owned(), weight.shallow_clone())], settings());
+    for _ in 0..4 {
+        step(&mut optimizer, &weight);
+        checkpoints.save(&optimizer, &Generator::new(7)).unwrap();
+    }
+    let resumed = || {
+        let mut optimizer = one_weight(2);
+        let generator = checkpoints.resume(&mut optimizer);
+        generator.map(|generator| (generator.is_some(), optimizer.steps_taken()))
+    };
+    let found = checkpoints.found();
+    assert_eq!(found.len(), 2, "older ones are removed");
+    assert_eq!(resumed().unwrap(), (true, 4));
+    for file in ["tensors.safetensors", "state.json", "manifest.json"] {
+        let path = found[0].join(file);
+        let whole = std::fs::read(&path).unwrap();
+        for at in [0, whole.len() / 2, whole.len() - 1] {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 4;
+            std::fs::write(&path, &flipped).unwrap();
+            assert_eq!(resumed().unwrap(), (true, 3), "byte {at} of {file}");
+        }
+        std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+        assert_eq!(resumed().unwrap(), (true, 3), "{file} cut short");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(resumed().unwrap(), (true, 3), "{file} is gone");
+        std::fs::write(&path, &whole).unwrap();
+        assert_eq!(resumed().unwrap(), (true, 4));
+    }
+    // A damaged one gives way to one of the same step, and where none is whole, nothing begins anew unasked.
+    std::fs::write(found[0].join("state.json"), "{").unwrap();
+    checkpoints.save(&optimizer, &Generator::new(7)).unwrap();
+    assert_eq!(resumed().unwrap(), (true, 4));
+    for path in checkpoints.found() {
+        std::fs::remove_file(path.join("manifest.json")).unwrap();
+    }
+    let message = resumed().unwrap_err().to_string();
     assert!(
-        refused.contains("[2, 2]") && refused.contains("[3, 2]"),
-        "{refused}"
+        message.contains("step-000000004") && message.contains("--runs"),
+        "{message}"
     );
-    let whole = std::fs::read(&path).unwrap();
-    std::fs::write(&path, &whole[..whole.len() - 3]).unwrap();
-    assert!(resume("prior", "encoders", &mut optimizer).is_err());
 }
 
 #[test]

@@ -1,14 +1,28 @@
-//! What a leg needs to go on exactly where it stopped, as one safetensors file that is whole or not there.
+//! What a leg needs to go on exactly where it stopped: a folder a checkpoint, which is whole or not there.
+//!
+//! `step-000001200/` holds `state.json`, `tensors.safetensors` and, written last, `manifest.json` with the SHA-256 of
+//! both. It is written under another name, flushed and renamed, and the one before it stays, so that neither a crash nor
+//! a damaged file takes more than the steps since the last checkpoint.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use noise::Generator;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tch::Tensor;
 
 use crate::{AdamW, Error};
+
+/// The files of a checkpoint.
+const STATE: &str = "state.json";
+const TENSORS: &str = "tensors.safetensors";
+const MANIFEST: &str = "manifest.json";
+
+/// How many checkpoints of a leg stay.
+const KEPT: usize = 2;
 
 /// Everything beside the optimiser's tensors. The data's position is the step: batch `n` is always the same pictures.
 #[derive(Serialize, Deserialize)]
@@ -25,107 +39,209 @@ pub struct State {
     pub layout: Vec<(String, Vec<i64>)>,
 }
 
-/// Writes the state beside its name, flushes it and renames it.
-pub fn save(
-    path: &Path,
-    leg: &str,
-    upstream: &str,
-    optimizer: &AdamW,
-    generator: &Generator,
-) -> Result<(), Error> {
-    let state = State {
-        leg: leg.to_owned(),
-        upstream: upstream.to_owned(),
-        step: optimizer.steps_taken(),
-        generator: generator.clone(),
-        layout: optimizer.layout(),
-    };
-    let numbers: Vec<(&str, Vec<f32>)> = optimizer
+/// The SHA-256 of each file.
+type Manifest = BTreeMap<String, String>;
+
+/// The checkpoints in a leg's folder.
+pub struct Checkpoints<'a> {
+    /// The folder.
+    pub folder: &'a Path,
+    /// Which model.
+    pub leg: &'a str,
+    /// What the leg learns from beside its pictures.
+    pub upstream: &'a str,
+}
+
+impl Checkpoints<'_> {
+    /// The checkpoints that are there, whole or not, the newest first.
+    pub fn found(&self) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(self.folder) else {
+            return Vec::new();
+        };
+        let mut found: Vec<(u64, PathBuf)> = entries
+            .filter_map(|entry| {
+                let entry = entry.ok()?;
+                let name = entry.file_name();
+                let step = name.to_str()?.strip_prefix("step-")?.parse().ok()?;
+                Some((step, entry.path()))
+            })
+            .collect();
+        found.sort();
+        found.into_iter().rev().map(|(_, path)| path).collect()
+    }
+
+    /// Writes a checkpoint, and removes those that are older than the one before it.
+    pub fn save(&self, optimizer: &AdamW, generator: &Generator) -> Result<(), Error> {
+        let state = State {
+            leg: self.leg.to_owned(),
+            upstream: self.upstream.to_owned(),
+            step: optimizer.steps_taken(),
+            generator: generator.clone(),
+            layout: optimizer.layout(),
+        };
+        let state = serde_json::to_vec(&state).expect("the state is plain data");
+        let name = format!("step-{:09}", optimizer.steps_taken());
+        let partial = self.folder.join(format!(".{name}.partial"));
+        let written = write(&partial, &[(STATE, state), (TENSORS, tensors(optimizer))]);
+        if let Err(error) = written.and_then(|()| self.place(&partial, &name)) {
+            // What is half written is worth nothing, and a full disk needs the room.
+            let _ = fs::remove_dir_all(&partial);
+            return Err(error);
+        }
+        for old in self.found().into_iter().skip(KEPT) {
+            fs::remove_dir_all(&old).map_err(Error::file(&old))?;
+        }
+        Ok(())
+    }
+
+    /// Gives a written checkpoint its name, in the place of a damaged one of the same step.
+    fn place(&self, partial: &Path, name: &str) -> Result<(), Error> {
+        let path = self.folder.join(name);
+        if path.exists() {
+            fs::remove_dir_all(&path).map_err(Error::file(&path))?;
+        }
+        fs::rename(partial, &path).map_err(Error::file(&path))?;
+        synchronise(self.folder)
+    }
+
+    /// Restores the newest checkpoint that is whole, after a warning for each that is not; `None` where there is none
+    /// at all yet.
+    pub fn resume(&self, optimizer: &mut AdamW) -> Result<Option<Generator>, Error> {
+        let found = self.found();
+        let mut damage = Vec::new();
+        for path in &found {
+            match read(path) {
+                Ok((state, tensors)) => {
+                    let unfit = |why| Error::Checkpoint {
+                        path: path.clone(),
+                        why,
+                    };
+                    if !damage.is_empty() {
+                        let (damage, path) = (damage.join("; "), path.display());
+                        tracing::warn!("{damage}: going on from {path}");
+                    }
+                    let generator = self.restore(state, &tensors, optimizer).map_err(unfit)?;
+                    return Ok(Some(generator));
+                }
+                Err(why) => damage.push(format!("{}: {why}", path.display())),
+            }
+        }
+        match damage.is_empty() {
+            true => Ok(None),
+            false => Err(Error::Checkpoint {
+                path: self.folder.to_owned(),
+                why: format!(
+                    "no checkpoint in it is whole ({}): a new --runs folder begins anew",
+                    damage.join("; ")
+                ),
+            }),
+        }
+    }
+
+    fn restore(
+        &self,
+        state: State,
+        tensors: &[u8],
+        optimizer: &mut AdamW,
+    ) -> Result<Generator, String> {
+        if state.leg != self.leg {
+            let theirs = &state.leg;
+            return Err(format!("it belongs to `{theirs}`, not to `{}`", self.leg));
+        }
+        if state.upstream != self.upstream {
+            return Err(
+                "the encoders or the tokenizer have changed since: a new --runs folder begins anew"
+                    .to_owned(),
+            );
+        }
+        let ours = optimizer.layout();
+        if let Some((theirs, ours)) = state.layout.iter().zip(&ours).find(|(a, b)| a != b) {
+            return Err(format!(
+                "it has {} {:?} where the model has {} {:?}",
+                theirs.0, theirs.1, ours.0, ours.1
+            ));
+        }
+        let file = SafeTensors::deserialize(tensors).map_err(|error| error.to_string())?;
+        let vector = |bytes: &[u8]| {
+            let number = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+            let values: Vec<f32> = bytes.chunks_exact(4).map(number).collect();
+            Tensor::from_slice(&values)
+        };
+        let tensors: Vec<(String, Tensor)> = file
+            .iter()
+            .map(|(name, view)| (name.to_owned(), vector(view.data())))
+            .collect();
+        optimizer.restore(state.step, &tensors)?;
+        Ok(state.generator)
+    }
+}
+
+/// The optimiser's vectors as a safetensors file.
+fn tensors(optimizer: &AdamW) -> Vec<u8> {
+    let bytes: Vec<(&str, Vec<u8>)> = optimizer
         .state()
         .into_iter()
         .map(|(name, tensor)| {
-            (
-                name,
-                Vec::<f32>::try_from(&tensor).expect("the state is f32 vectors"),
-            )
+            let values = Vec::<f32>::try_from(&tensor).expect("the state is f32 vectors");
+            (name, values.iter().flat_map(|v| v.to_le_bytes()).collect())
         })
-        .collect();
-    let bytes: Vec<(&str, Vec<u8>)> = numbers
-        .into_iter()
-        .map(|(name, values)| (name, values.iter().flat_map(|v| v.to_le_bytes()).collect()))
         .collect();
     let views = bytes.iter().map(|(name, b)| {
         let view = TensorView::new(Dtype::F32, vec![b.len() / 4], b).expect("four bytes a number");
         (*name, view)
     });
-    let json = serde_json::to_string(&state).expect("the state is plain data");
-    let metadata = HashMap::from([("state".to_owned(), json)]);
-    let file = safetensors::serialize(views, Some(metadata)).expect("names are distinct");
-
-    weights::write_atomically(path, |out| {
-        out.write_all(&file)
-            .map_err(weights::Error::io("write", path.display()))
-    })?;
-    Ok(())
+    safetensors::serialize(views, None).expect("names are distinct")
 }
 
-/// Restores what [`save`] wrote; `None` where there is no checkpoint yet.
-pub fn resume(
-    path: &Path,
-    leg: &str,
-    upstream: &str,
-    optimizer: &mut AdamW,
-) -> Result<Option<Generator>, Error> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(Error::file(path)(e)),
-    };
-    let unfit = |why: String| Error::Checkpoint {
-        path: PathBuf::from(path),
-        why,
-    };
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| unfit(e.to_string()))?;
-    let json = header
-        .metadata()
-        .as_ref()
-        .and_then(|m| m.get("state"))
-        .ok_or_else(|| unfit("it has no state".into()))?;
-    let state: State = serde_json::from_str(json).map_err(|e| unfit(e.to_string()))?;
-    if state.leg != leg {
-        return Err(unfit(format!(
-            "it belongs to `{}`, not to `{leg}`",
-            state.leg
-        )));
+/// Writes the files and then their manifest into a new folder, all of it flushed to the disk.
+fn write(folder: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), Error> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).map_err(Error::file(folder))?;
     }
-    if state.upstream != upstream {
-        let why =
-            "the encoders or the tokenizer have changed since: a new --runs folder begins anew";
-        return Err(unfit(why.to_owned()));
-    }
-    if let Some((theirs, ours)) = state
-        .layout
+    fs::create_dir_all(folder).map_err(Error::file(folder))?;
+    let manifest: Manifest = files
         .iter()
-        .zip(optimizer.layout())
-        .find(|(a, b)| *a != b)
-    {
-        return Err(unfit(format!(
-            "it has {} {:?} where the model has {} {:?}",
-            theirs.0, theirs.1, ours.0, ours.1
-        )));
-    }
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| unfit(e.to_string()))?;
-    let tensors: Vec<(String, Tensor)> = file
-        .iter()
-        .map(|(name, view)| {
-            let values: Vec<f32> = view
-                .data()
-                .chunks_exact(4)
-                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                .collect();
-            (name.to_owned(), Tensor::from_slice(&values))
-        })
+        .map(|(name, bytes)| ((*name).to_owned(), sha256(bytes)))
         .collect();
-    optimizer.restore(state.step, &tensors).map_err(unfit)?;
-    Ok(Some(state.generator))
+    let manifest = serde_json::to_vec_pretty(&manifest).expect("names and hashes");
+    for (name, bytes) in files.iter().chain([&(MANIFEST, manifest)]) {
+        let path = folder.join(name);
+        weights::write_atomically(&path, |out| {
+            out.write_all(bytes)
+                .map_err(weights::Error::io("write", path.display()))
+        })?;
+    }
+    synchronise(folder)
+}
+
+fn synchronise(folder: &Path) -> Result<(), Error> {
+    fs::File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(Error::file(folder))
+}
+
+/// The state and the tensors of a whole checkpoint, or what is wrong with it.
+fn read(folder: &Path) -> Result<(State, Vec<u8>), String> {
+    let file = |name: &str| {
+        fs::read(folder.join(name)).map_err(|error| format!("its {name} cannot be read ({error})"))
+    };
+    let damaged = |name: &str| format!("its {name} is damaged");
+    let manifest: Manifest =
+        serde_json::from_slice(&file(MANIFEST)?).map_err(|_| damaged(MANIFEST))?;
+    let verified = |name: &str| {
+        let bytes = file(name)?;
+        match manifest.get(name) {
+            Some(hash) if *hash == sha256(&bytes) => Ok(bytes),
+            _ => Err(damaged(name)),
+        }
+    };
+    let state = serde_json::from_slice(&verified(STATE)?).map_err(|_| damaged(STATE))?;
+    Ok((state, verified(TENSORS)?))
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

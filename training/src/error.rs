@@ -7,7 +7,11 @@ use std::path::PathBuf;
 pub enum Error {
     /// The loss or its gradient is no longer a number.
     #[error(
-        "the loss of `{leg}` is {loss} at step {step} (learning rate {learning_rate:.2e}): training has diverged"
+        "the loss of `{leg}` is {loss} at step {step} (learning rate {learning_rate:.2e}): training has diverged, {}",
+        match checkpoint {
+            Some(path) => format!("and the last good checkpoint is {}", path.display()),
+            None => "before its first checkpoint".to_owned(),
+        }
     )]
     Diverged {
         /// Which model.
@@ -18,6 +22,8 @@ pub enum Error {
         learning_rate: f64,
         /// What the loss was.
         loss: f64,
+        /// The last checkpoint before it.
+        checkpoint: Option<PathBuf>,
     },
     /// A file could not be read or written.
     #[error("{path}: {cause}")]

@@ -16,7 +16,7 @@ use crate::data::SceneStream;
 use crate::decoder_leg::{Decoder, DecoderLeg};
 use crate::prior_leg::{Encoders, PriorLeg, embed_scenes, set_statistics};
 use crate::upsampler_leg::UpsamplerLeg;
-use crate::{AdamW, Error, Recipe, Run, RunSettings, Told, tokenizer, train};
+use crate::{AdamW, Error, Recipe, Run, RunSettings, Stopped, Told, tokenizer, train};
 
 /// The legs see different scenes: each starts this far into the training split. The tokenizer reads the first ones.
 const SCENES_A_LEG: u64 = 1 << 26;
@@ -50,6 +50,8 @@ pub struct Trainer {
     pub stop_at: Option<u64>,
     /// Hears of every step.
     pub told: Box<Told>,
+    /// Whether the user wants the legs to stop, to go on another time.
+    pub stopped: Box<Stopped>,
 }
 
 impl Trainer {
@@ -204,6 +206,7 @@ impl Trainer {
             stop_at: self.stop_at,
             upstream: self.fingerprint(upstream)?,
             told: &self.told,
+            stopped: &self.stopped,
         })
     }
 

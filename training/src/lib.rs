@@ -18,9 +18,9 @@ pub mod run;
 pub mod tokenizer;
 pub mod upsampler_leg;
 
-pub use checkpoint::State;
+pub use checkpoint::{Checkpoints, State};
 pub use error::Error;
 pub use legs::Trainer;
 pub use optimizer::{AdamW, AdamWSettings};
 pub use recipe::Recipe;
-pub use run::{Figures, Leg, Progress, Run, RunSettings, Told, train};
+pub use run::{Figures, Leg, Progress, Run, RunSettings, Stopped, Told, train};

@@ -9,7 +9,8 @@ use noise::Generator;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::{AdamW, AdamWSettings, Error, checkpoint};
+use crate::checkpoint::Checkpoints;
+use crate::{AdamW, AdamWSettings, Error};
 
 /// How long and how fast a leg trains.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -71,13 +72,16 @@ pub struct Progress<'a> {
 /// Hears of every step.
 pub type Told = dyn Fn(&Progress);
 
+/// Asked before every step.
+pub type Stopped = dyn Fn() -> bool;
+
 /// A leg's way, or a part of it.
 pub struct Run<'a> {
     /// The leg's name, in logs and checkpoints.
     pub name: &'static str,
     /// How long and how fast.
     pub settings: &'a RunSettings,
-    /// The folder that gets `checkpoint.safetensors` and `log.jsonl`.
+    /// The folder that gets the checkpoints and `log.jsonl`.
     pub folder: PathBuf,
     /// The step to stop at, to go on another time.
     pub stop_at: Option<u64>,
@@ -85,6 +89,8 @@ pub struct Run<'a> {
     pub upstream: String,
     /// Hears of every step.
     pub told: &'a Told,
+    /// Whether the user wants the leg to stop, to go on another time.
+    pub stopped: &'a Stopped,
 }
 
 /// Trains until `settings.steps`, or until `stop_at`, and returns the averaged weights.
@@ -97,13 +103,17 @@ pub fn train<L: Leg>(
 ) -> Result<Vec<(String, Tensor)>, Error> {
     let Run { name, settings, .. } = *run;
     std::fs::create_dir_all(&run.folder).map_err(Error::file(&run.folder))?;
-    let path = run.folder.join("checkpoint.safetensors");
-    let mut generator = checkpoint::resume(&path, name, &run.upstream, &mut optimizer)?
-        .unwrap_or_else(|| Generator::new(settings.seed));
+    let checkpoints = Checkpoints {
+        folder: &run.folder,
+        leg: name,
+        upstream: &run.upstream,
+    };
+    let resumed = checkpoints.resume(&mut optimizer)?;
+    let mut generator = resumed.unwrap_or_else(|| Generator::new(settings.seed));
     let end = settings.steps.min(run.stop_at.unwrap_or(u64::MAX));
     if optimizer.steps_taken() >= end && end > 0 {
-        let (step, path) = (optimizer.steps_taken(), path.display());
-        tracing::warn!("{name}: {path} is at step {step} of {end} already, nothing is trained");
+        let (step, folder) = (optimizer.steps_taken(), run.folder.display());
+        tracing::warn!("{name}: {folder} is at step {step} of {end} already, nothing is trained");
     }
     tracing::info!(
         leg = name,
@@ -120,7 +130,8 @@ pub fn train<L: Leg>(
         .map_err(Error::file(&log_path))?;
 
     let (started, first) = (Instant::now(), optimizer.steps_taken());
-    while optimizer.steps_taken() < end {
+    let mut saved = first;
+    while optimizer.steps_taken() < end && !(run.stopped)() {
         let step = optimizer.steps_taken();
         let learning_rate = settings.learning_rate_at(step);
         let (loss, figures) = leg.loss(&mut generator)?;
@@ -134,6 +145,7 @@ pub fn train<L: Leg>(
                 step,
                 learning_rate,
                 loss,
+                checkpoint: checkpoints.found().into_iter().next(),
             });
         }
         let rate =
@@ -156,8 +168,12 @@ pub fn train<L: Leg>(
             writeln!(log, "{line}").map_err(Error::file(&log_path))?;
         }
         if (step + 1).is_multiple_of(settings.checkpoint_every) || step + 1 == end {
-            checkpoint::save(&path, name, &run.upstream, &optimizer, &generator)?;
+            checkpoints.save(&optimizer, &generator)?;
+            saved = step + 1;
         }
+    }
+    if optimizer.steps_taken() > saved {
+        checkpoints.save(&optimizer, &generator)?;
     }
     Ok(optimizer.averaged())
 }
