@@ -3,14 +3,13 @@
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Args;
 use image::RgbImage;
-use pipeline::inversion::CALLS_A_STEP;
-use pipeline::{Progress, Settings};
+use pipeline::{Pipeline, Progress, Settings};
 
 use crate::numbers;
-use crate::output::{Files, Names, check_file};
+use crate::output::{Files, Names, check_file, check_sheet};
 use crate::record::Record;
 use crate::run::{Job, Run};
 
@@ -54,20 +53,15 @@ pub struct InversionArgs {
 }
 
 impl InversionArgs {
-    /// How often the decoder is asked.
-    pub fn calls(&self) -> usize {
-        self.calls
+    /// How often the decoder is asked; refuses what this model cannot do.
+    pub fn calls(&self, pipeline: &Pipeline) -> Result<usize> {
+        pipeline.steps_of_calls(self.calls)?;
+        Ok(self.calls)
     }
 
-    /// The steps that so many calls are enough for.
-    pub fn steps(&self) -> Result<usize> {
-        let steps = self.calls / CALLS_A_STEP;
-        ensure!(
-            steps > 0,
-            "--calls {}: an inversion asks the decoder {CALLS_A_STEP} times at least",
-            self.calls
-        );
-        Ok(steps)
+    /// The steps that so many calls are enough for; refuses what this model cannot do.
+    pub fn steps(&self, pipeline: &Pipeline) -> Result<usize> {
+        Ok(pipeline.steps_of_calls(self.calls)?)
     }
 }
 
@@ -113,7 +107,7 @@ impl Pictures {
         let seeds = seeds(first.value(), self.num_images)?;
         let names = Names::new(self.out.as_deref())?;
         if let Some(grid) = &self.grid {
-            check_file("--grid", grid, self.force)?;
+            check_sheet("--grid", grid, self.force)?;
         }
         let mut files = Files::new();
         let paths: Vec<PathBuf> = seeds

@@ -10,7 +10,7 @@ use pipeline::manipulation::{EDIT_GUIDANCE_SCALE, STRENGTH};
 use pipeline::{Progress, Settings, Use, check_caption};
 
 use crate::drawing::{InversionArgs, Pictures};
-use crate::frames::{AnimationArgs, prepare};
+use crate::frames::{AnimationArgs, check_new, prepare};
 use crate::input::{open_picture, stem};
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
@@ -30,7 +30,7 @@ pub struct Edit {
     /// How much of the difference of the captions is added to the embedding
     #[arg(long, value_name = "X", default_value_t = STRENGTH, value_parser = numbers::strength, allow_hyphen_values = true)]
     strength: f64,
-    /// How strongly the changed embedding pulls against the picture as it was; 1 pulls least
+    /// How strongly the changed embedding pulls, against what the decoder draws without any; 1 is no guidance
     #[arg(long, value_name = "X", default_value_t = EDIT_GUIDANCE_SCALE, value_parser = numbers::scale, allow_hyphen_values = true)]
     decoder_guidance_scale: f64,
     /// Also draw the way there in so many pictures, with a contact sheet and an animation, into the folder NAME-way
@@ -57,12 +57,18 @@ impl Edit {
     pub fn run(&self) -> Result<()> {
         check_caption(&self.from)?;
         check_caption(&self.to)?;
-        let steps = self.inversion.steps()?;
         let picture = open_picture(&self.image)?;
         let plan = self
             .pictures
             .plan(&format!("{}-edited", stem(&self.image)))?;
+        let way = plan.first_path().with_extension("");
+        let way = PathBuf::from(format!("{}-way", way.display()));
+        if self.frames.is_some() {
+            self.animation.check()?;
+            check_new("--frames", &way)?;
+        }
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
+        let steps = self.inversion.steps(&pipeline)?;
         let defaults = pipeline.defaults()?.without_prior();
         let settings = Settings {
             decoder_steps: steps,
@@ -71,8 +77,6 @@ impl Edit {
             ..defaults
         };
         pipeline.prepare(&[Use::ImageEncoder], &settings)?;
-        let way = plan.first_path().with_extension("");
-        let way = PathBuf::from(format!("{}-way", way.display()));
         if self.frames.is_some() {
             prepare("--frames", &way)?;
         }

@@ -1,16 +1,18 @@
 //! `unclip embed`, and embeddings in files.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use noise::Generator;
+use npyz::{DType, NpyFile, Order, TypeChar};
 use pipeline::{Pipeline, Use};
 use tch::{Kind, Tensor};
 
-use crate::drawing::{PriorWishes, SeedArgs};
-use crate::input::End;
+use crate::drawing::{PriorWishes, SeedArgs, seeds};
+use crate::input::{Given, open_picture};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::output::{check_writable, save_through};
 
@@ -52,12 +54,12 @@ impl Embed {
     pub fn run(&self) -> Result<()> {
         Format::of(&self.out)?;
         check_writable("--out", &self.out, self.force)?;
-        let inputs: Vec<End> = self
+        let inputs: Vec<Given> = self
             .inputs
             .iter()
-            .map(|input| End::read(input))
+            .map(|input| Given::new(input))
             .collect::<Result<_>>()?;
-        let pictures = inputs.iter().filter(|i| matches!(i, End::Picture(_)));
+        let pictures = inputs.iter().filter(|i| matches!(i, Given::File(_)));
         let pictures = pictures.count();
         ensure!(
             !self.drawn || pictures == 0,
@@ -73,23 +75,21 @@ impl Embed {
             _ => &[],
         };
         pipeline.prepare(uses, &settings)?;
-        let mut streams = match self.drawn {
-            true => vec![Generator::new(self.seed.told())],
-            false => Vec::new(),
+        let seeds = match self.drawn {
+            true => seeds(self.seed.told(), inputs.len() as u64)?,
+            false => vec![0; inputs.len()],
         };
         let mut rows = Vec::new();
-        for input in inputs {
+        for (input, seed) in inputs.iter().zip(seeds) {
             rows.push(match input {
-                End::Picture(picture) => pipeline.encode_pictures(&[picture])?,
-                End::Caption(caption) => {
-                    let text = pipeline.encode_text(&[&caption])?;
+                Given::File(path) => pipeline.encode_pictures(&[open_picture(path)?])?,
+                Given::Caption(caption) => {
+                    let text = pipeline.encode_text(&[caption])?;
+                    let streams = &mut [Generator::new(seed)];
                     match self.drawn {
-                        true => pipeline.draw_embedding(
-                            &text,
-                            &settings,
-                            &mut streams,
-                            &mut |_, _, _| (),
-                        )?,
+                        true => {
+                            pipeline.draw_embedding(&text, &settings, streams, &mut |_, _, _| ())?
+                        }
                         false => text.embedding,
                     }
                 }
@@ -165,7 +165,7 @@ pub fn read_all(path: &Path, pipeline: &Pipeline) -> Result<Tensor> {
             tensors.remove(0).1
         }
         Format::Npy => {
-            Tensor::read_npy(path).with_context(|| format!("{shown} is no array of numbers"))?
+            read_npy(path, length).with_context(|| format!("{shown} is no array of numbers"))?
         }
     };
     let width = pipeline.embedding_width()?;
@@ -184,4 +184,44 @@ pub fn read_all(path: &Path, pipeline: &Pipeline) -> Result<Tensor> {
     let finite = bool::try_from(embeddings.isfinite().all())?;
     ensure!(finite, "{shown} holds values that are not finite");
     Ok(embeddings)
+}
+
+/// The array in a file of this length: floats of 2, 4 or 8 bytes in any order that numpy writes.
+fn read_npy(path: &Path, length: u64) -> Result<Tensor> {
+    let file = NpyFile::new(BufReader::new(File::open(path)?))?;
+    let shape: Vec<i64> = file.shape().iter().map(|&n| n as i64).collect();
+    let dtype = file.dtype();
+    let bytes = match &dtype {
+        DType::Plain(plain) if plain.type_char() == TypeChar::Float => plain.size_field(),
+        other => bail!("it holds {}", other.descr()),
+    };
+    let count = shape.iter().try_fold(bytes, |product, &n| {
+        product.checked_mul(u64::try_from(n).ok()?)
+    });
+    match count {
+        Some(wanted) if wanted <= length => {}
+        _ => bail!("its shape is {shape:?}, and the file has {length} bytes"),
+    }
+    ensure!(
+        file.order() == Order::C,
+        "it is stored by columns: numpy.ascontiguousarray makes it readable"
+    );
+    let numbers: i64 = shape.iter().product();
+    let values = floats(file, bytes)
+        .with_context(|| format!("the file ends before its {numbers} numbers do"))?;
+    Ok(Tensor::from_slice(&values).view(&shape[..]))
+}
+
+fn floats(file: NpyFile<impl Read>, bytes: u64) -> std::io::Result<Vec<f32>> {
+    Ok(match bytes {
+        2 => {
+            let values = file.into_vec::<half::f16>()?;
+            values.into_iter().map(f32::from).collect()
+        }
+        4 => file.into_vec()?,
+        _ => {
+            let values = file.into_vec::<f64>()?;
+            values.into_iter().map(|value| value as f32).collect()
+        }
+    })
 }

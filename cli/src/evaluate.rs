@@ -15,12 +15,13 @@ use evaluation::{
 use image::RgbImage;
 use indicatif::{ProgressBar, ProgressStyle};
 use pipeline::manipulation::{EDIT_GUIDANCE_SCALE, STRENGTH};
+use scenes::Split;
 use training::legs::DECODER_SCENES;
 
 use crate::drawing::{DecoderWishes, InversionArgs, PriorWishes};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::numbers;
-use crate::output::check_writable;
+use crate::output::{Files, check_file, check_sheet};
 
 /// Pictures in a contact sheet, and its columns.
 const SHEET: usize = 48;
@@ -39,6 +40,12 @@ const MANIPULATIONS: [(Table, Manipulation); 4] = [
     (Table::Interpolation, Manipulation::Interpolation),
     (Table::Edits, Manipulation::Edits),
 ];
+
+/// What a file holds.
+enum Kind {
+    Sheet,
+    Text,
+}
 
 /// Some of the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -70,7 +77,12 @@ pub struct Evaluate {
     #[arg(long, value_name = "N", default_value = "200", value_parser = numbers::count, allow_negative_numbers = true)]
     held_out_captions: u64,
     /// Captions that are each drawn 20 times to see what varies; 0 leaves diversity out
-    #[arg(long, value_name = "N", default_value = "50")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "50",
+        allow_negative_numbers = true
+    )]
     diversity_captions: usize,
     /// Scenes for each of the other tables; its own number by default (50 to 500)
     #[arg(long, value_name = "N", value_parser = numbers::count, allow_negative_numbers = true)]
@@ -81,7 +93,7 @@ pub struct Evaluate {
     #[command(flatten)]
     inversion: InversionArgs,
     /// Pictures drawn at once
-    #[arg(long, value_name = "N", default_value = "10")]
+    #[arg(long, value_name = "N", default_value = "10", value_parser = numbers::steps, allow_negative_numbers = true)]
     batch: usize,
     /// The first picture's seed
     #[arg(long, value_name = "S", default_value = "0", value_parser = numbers::seed, allow_negative_numbers = true)]
@@ -123,17 +135,32 @@ impl Evaluate {
             self.batch > 0,
             "--batch 0: at least one picture must be drawn at once"
         );
-        self.inversion.steps()?;
-        for (flag, path) in self.outputs() {
+        ensure!(
+            self.nearest_among <= Split::SEEDS / 16,
+            "--nearest-among {}: a leg learns from {} scenes at most",
+            self.nearest_among,
+            Split::SEEDS / 16
+        );
+        let mut files = Files::new();
+        for (flag, kind, path) in self.outputs() {
             ensure!(
                 flag == "--json" || self.wants(Table::Captions),
                 "{flag} shows pictures of the table `captions`, which was not asked for"
             );
-            check_writable(flag, &path, self.force)?;
+            match kind {
+                Kind::Sheet => check_sheet(flag, &path, self.force)?,
+                Kind::Text => check_file(flag, &path, self.force)?,
+            }
+            ensure!(
+                files.add(flag, &path)?.is_none(),
+                "{flag} {}: another of this command's files has the same name",
+                path.display()
+            );
         }
         let pipeline = self
             .model
             .open(Some(&self.prior), Some(&self.image_encoder))?;
+        let calls = self.inversion.calls(&pipeline)?;
         let drawing = self.prior_wishes.over(pipeline.defaults()?);
         let drawing = self.decoder_wishes.over(drawing);
         let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(
@@ -162,13 +189,14 @@ impl Evaluate {
             let Evaluation { report, drawn } = evaluate(&pipeline, &judge, &settings, progress)?;
             print(report.to_markdown())?;
             found.insert("captions".to_owned(), serde_json::to_value(report)?);
+            self.write_json(&found)?;
             self.show(&drawn)?;
         }
         let settings = ManipulationSettings {
             at_most: self.scenes,
             batch: self.batch,
             seed: self.seed,
-            calls: self.inversion.calls(),
+            calls,
             strength: self.strength,
             edit_guidance_scale: EDIT_GUIDANCE_SCALE,
             drawing,
@@ -178,14 +206,19 @@ impl Evaluate {
                 let report = evaluate_manipulations(&pipeline, &judge, what, &settings, progress)?;
                 print(report.to_markdown())?;
                 found.insert(what.name().to_owned(), serde_json::to_value(report)?);
+                self.write_json(&found)?;
             }
         }
         bar.finish_and_clear();
-        if let Some(path) = &self.json {
-            let json = serde_json::to_string_pretty(&found)?;
-            save(path, json.as_bytes())?;
-        }
         Ok(())
+    }
+
+    /// Writes what was found so far, which took long enough.
+    fn write_json(&self, found: &serde_json::Map<String, serde_json::Value>) -> Result<()> {
+        match &self.json {
+            Some(path) => Ok(save(path, serde_json::to_string_pretty(found)?.as_bytes())?),
+            None => Ok(()),
+        }
     }
 
     /// Whether a table was asked for.
@@ -194,18 +227,18 @@ impl Evaluate {
     }
 
     /// The files that will be written, with the flags that ask for them.
-    fn outputs(&self) -> Vec<(&'static str, PathBuf)> {
+    fn outputs(&self) -> Vec<(&'static str, Kind, PathBuf)> {
         let sheet = self.sheet.as_deref().map(|path| beside(path, "md"));
         let pictures = self.verdicts.as_deref().map(|path| beside(path, "png"));
         let outputs = [
-            ("--json", self.json.clone()),
-            ("--sheet", self.sheet.clone()),
-            ("--sheet", sheet),
-            ("--nearest", self.nearest.clone()),
-            ("--verdicts", self.verdicts.clone()),
-            ("--verdicts", pictures),
+            ("--json", Kind::Text, self.json.clone()),
+            ("--sheet", Kind::Sheet, self.sheet.clone()),
+            ("--sheet", Kind::Text, sheet),
+            ("--nearest", Kind::Sheet, self.nearest.clone()),
+            ("--verdicts", Kind::Text, self.verdicts.clone()),
+            ("--verdicts", Kind::Sheet, pictures),
         ];
-        let given = |(flag, path): (_, Option<PathBuf>)| Some((flag, path?));
+        let given = |(flag, kind, path): (_, _, Option<PathBuf>)| Some((flag, kind, path?));
         outputs.into_iter().filter_map(given).collect()
     }
 

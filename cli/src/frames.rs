@@ -1,7 +1,7 @@
 //! Pictures in a row, as files, a contact sheet and an animation.
 
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -53,6 +53,16 @@ fn shares(frames: u64) -> Vec<f64> {
 }
 
 impl AnimationArgs {
+    /// Refuses times that the animation's format does not have.
+    pub fn check(&self) -> Result<()> {
+        ensure!(
+            self.animation != Animation::Gif || self.frame_time.is_multiple_of(10),
+            "--frame-time {}: a GIF counts in hundredths of a second, so it must be a multiple of 10",
+            self.frame_time
+        );
+        Ok(())
+    }
+
     /// Draws `frames` pictures at their shares of the way into `folder`, and then writes a contact sheet and an animation;
     /// prints the files' paths. The bars count `before` pictures that came first.
     pub fn draw(
@@ -63,7 +73,7 @@ impl AnimationArgs {
         before: usize,
         mut draw: impl FnMut(f64, &mut Progress) -> Result<RgbImage>,
     ) -> Result<()> {
-        interrupt::drawing();
+        interrupt::drawing()?;
         let shares = shares(frames);
         let digits = (shares.len() - 1).to_string().len().max(2);
         let mut drawn = Vec::new();
@@ -99,17 +109,25 @@ impl AnimationArgs {
     }
 }
 
-/// Makes the folder that `flag` named, or sees that it is empty.
-pub fn prepare(flag: &str, folder: &Path) -> Result<()> {
+/// Refuses a folder with something in it, and what is no folder; `flag` named it.
+pub fn check_new(flag: &str, folder: &Path) -> Result<()> {
     let shown = folder.display();
-    let cannot = || format!("{flag} {shown}: cannot write there");
-    fs::create_dir_all(folder).with_context(cannot)?;
-    let mut entries = fs::read_dir(folder).with_context(cannot)?;
-    ensure!(
-        entries.next().is_none(),
-        "{flag} {shown}: this folder is not empty"
-    );
+    match fs::read_dir(folder) {
+        Ok(mut entries) => ensure!(
+            entries.next().is_none(),
+            "{flag} {shown}: this folder is not empty"
+        ),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("{flag} {shown}")),
+    }
     Ok(())
+}
+
+/// Makes a folder that passes [`check_new`].
+pub fn prepare(flag: &str, folder: &Path) -> Result<()> {
+    check_new(flag, folder)?;
+    let cannot = || format!("{flag} {}: cannot write there", folder.display());
+    fs::create_dir_all(folder).with_context(cannot)
 }
 
 /// Writes a file, which no signal cuts short, and prints its path.

@@ -93,8 +93,14 @@ impl Generate {
         warn(&pipeline, "", words, &text)?;
         let command = given.map_or("generate", |_| "generate --image-embedding");
         let record = self.model.record(command, caption, &settings)?;
-        if recorded.is_some_and(|recorded| recorded.model != record.model) {
-            eprintln!("unclip: warning: another model drew that picture, this one will differ");
+        if let Some(recorded) = recorded {
+            let differs = [
+                ("another model", recorded.model != record.model),
+                ("another --dtype", recorded.dtype != record.dtype),
+            ];
+            for (what, _) in differs.iter().filter(|(_, differs)| *differs) {
+                eprintln!("unclip: warning: {what} drew that picture, this one will differ");
+            }
         }
         plan.draw(&record, |seed, progress| {
             Ok(match &embedding {

@@ -1,6 +1,6 @@
 //! Pictures and captions that a user brings.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use image::RgbImage;
@@ -33,11 +33,19 @@ pub enum End {
     Caption(String),
 }
 
-impl End {
-    /// A file where there is one, else a caption.
-    pub fn read(given: &str) -> Result<Self> {
+/// What a command line names: a file where there is one, else a caption.
+pub enum Given {
+    /// A file.
+    File(PathBuf),
+    /// Words.
+    Caption(String),
+}
+
+impl Given {
+    /// Refuses files that are not there and captions that say nothing.
+    pub fn new(given: &str) -> Result<Self> {
         if Path::new(given).is_file() {
-            return Ok(Self::Picture(open_picture(Path::new(given))?));
+            return Ok(Self::File(PathBuf::from(given)));
         }
         ensure!(
             !names_a_picture(given),
@@ -45,6 +53,16 @@ impl End {
         );
         check_caption(given)?;
         Ok(Self::Caption(given.to_owned()))
+    }
+}
+
+impl End {
+    /// A picture where there is a file, else a caption.
+    pub fn read(given: &str) -> Result<Self> {
+        Ok(match Given::new(given)? {
+            Given::File(path) => Self::Picture(open_picture(&path)?),
+            Given::Caption(caption) => Self::Caption(caption),
+        })
     }
 
     /// What turns it into an image embedding.

@@ -54,7 +54,6 @@ pub struct Interpolate {
 impl Interpolate {
     /// Draws the frames and prints the files' paths.
     pub fn run(&self) -> Result<()> {
-        self.inversion.steps()?;
         let ends = [End::read(&self.from)?, End::read(&self.to)?];
         let pipeline = self
             .model
@@ -63,6 +62,8 @@ impl Interpolate {
         let settings = self.decoder_wishes.over(settings);
         let uses: Vec<Use> = ends.iter().map(End::needs).collect();
         pipeline.prepare(&uses, &settings)?;
+        self.inversion.steps(&pipeline)?;
+        self.animation.check()?;
         prepare("--out", &self.out)?;
         let seed = self.seed.told();
         match &ends {
@@ -81,7 +82,7 @@ impl Interpolate {
         seed: u64,
         settings: &Settings,
     ) -> Result<()> {
-        let steps = self.inversion.steps()?;
+        let steps = self.inversion.steps(pipeline)?;
         let settings = Settings {
             decoder_steps: steps,
             ..settings.without_prior()

@@ -10,7 +10,7 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level;
 
 /// Whether there is something that is worth finishing.
-static DRAWING: AtomicBool = AtomicBool::new(false);
+static LISTENING: AtomicBool = AtomicBool::new(false);
 /// The first signal that came, 0 before.
 static ASKED: AtomicI32 = AtomicI32::new(0);
 /// Held while a file is written, so that the command never ends with a part of one.
@@ -41,15 +41,14 @@ impl fmt::Display for Stopped {
 
 impl std::error::Error for Stopped {}
 
-/// Listens to signals from now on. As long as nothing is drawn, the first one ends the command at once.
-pub fn listen() -> Result<()> {
+/// Listens to signals from now on.
+fn listen() -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     std::thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {
             for signal in signals.forever() {
-                let first = ASKED.swap(signal, Ordering::SeqCst) == 0;
-                if !(first && DRAWING.load(Ordering::SeqCst)) {
+                if ASKED.swap(signal, Ordering::SeqCst) != 0 {
                     let _whole = whole_files();
                     // Without the destructors of libraries whose threads still compute.
                     low_level::exit(exit_code(signal));
@@ -59,9 +58,12 @@ pub fn listen() -> Result<()> {
     Ok(())
 }
 
-/// From now on a first signal waits for what is being drawn.
-pub fn drawing() {
-    DRAWING.store(true, Ordering::SeqCst);
+/// From now on a first signal waits for what is being drawn, where it would else end the command at once.
+pub fn drawing() -> Result<()> {
+    match LISTENING.swap(true, Ordering::SeqCst) {
+        true => Ok(()),
+        false => listen(),
+    }
 }
 
 /// Whether the user wants no more pictures.

@@ -37,10 +37,10 @@ pub struct Invert {
 impl Invert {
     /// Finds the latent and writes it.
     pub fn run(&self) -> Result<()> {
-        let steps = self.inversion.steps()?;
         check_writable("--out", &self.out, self.force)?;
         let picture = open_picture(&self.image)?;
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
+        let steps = self.inversion.steps(&pipeline)?;
         let settings = Settings {
             decoder_steps: steps,
             ..pipeline.defaults()?.without_prior()

@@ -91,22 +91,7 @@ enum Command {
 }
 
 impl Command {
-    /// Whether it draws pictures one after another, and stops between two of them.
-    fn draws(&self) -> bool {
-        matches!(
-            self,
-            Self::Generate(_)
-                | Self::Variations(_)
-                | Self::Interpolate(_)
-                | Self::Edit(_)
-                | Self::Decode(_)
-        )
-    }
-
     fn run(self) -> Result<()> {
-        if self.draws() {
-            interrupt::listen()?;
-        }
         match self {
             Self::Generate(generate) => generate.run(),
             Self::Variations(variations) => variations.run(),

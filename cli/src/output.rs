@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::io::{Cursor, Write};
+use std::io::{Cursor, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -134,15 +134,27 @@ pub fn check_writable(flag: &str, path: &Path, force: bool) -> Result<()> {
     check_folder(flag, path)
 }
 
-/// Refuses a folder, and a file that is there already unless `force`; `flag` named it.
+/// Refuses a folder, and a file that is there already unless `force`, or that cannot be; `flag` named it.
 pub fn check_file(flag: &str, path: &Path, force: bool) -> Result<()> {
     let shown = path.display();
     ensure!(!path.is_dir(), "{flag} {shown}: this is a folder");
-    ensure!(
-        force || path.symlink_metadata().is_err(),
-        "{shown} exists already: --force overwrites it"
-    );
+    match path.symlink_metadata() {
+        Ok(_) => ensure!(force, "{shown} exists already: --force overwrites it"),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        // A name that is too long, say, or a file where a folder should be.
+        Err(error) => return Err(error).with_context(|| format!("{flag} {shown}")),
+    }
     Ok(())
+}
+
+/// The same for a contact sheet, which is always a PNG.
+pub fn check_sheet(flag: &str, path: &Path, force: bool) -> Result<()> {
+    ensure!(
+        matches!(format_of(path), Ok(ImageFormat::Png)),
+        "{flag} {}: a contact sheet is a PNG",
+        path.display()
+    );
+    check_file(flag, path, force)
 }
 
 /// Refuses a file whose folder is not there or cannot be written to.

@@ -11,7 +11,7 @@ use serde_json::Number;
 
 use crate::drawing::{DecoderWishes, Pictures, PriorWishes, seeds};
 use crate::numbers;
-use crate::output::{Files, Names, check_file, slug};
+use crate::output::{Files, Names, check_file, check_sheet, slug};
 
 /// The largest file that is read.
 const MOST_BYTES: u64 = 1 << 26;
@@ -36,7 +36,7 @@ pub struct Prompt {
 
 /// A line of a JSONL file. Numbers are checked as those of the command line are.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct Line {
     #[serde(alias = "prompt")]
     caption: String,
@@ -63,6 +63,10 @@ impl Prompt {
         };
         let text = text.with_context(|| format!("--prompts: cannot read {name}"))?;
         let text = text.trim_start_matches('\u{feff}');
+        ensure!(
+            !text.trim_start().starts_with('[') && file.extension().is_none_or(|e| e != "json"),
+            "--prompts {name}: JSON is read one object a line, in a .jsonl file"
+        );
         let jsonl = file.extension().is_some_and(|ending| ending == "jsonl")
             || text.trim_start().starts_with('{');
         let prompts: Vec<Self> = (1..)
@@ -232,8 +236,9 @@ pub fn plan(prompts: &[Prompt], pictures: &Pictures) -> Result<Vec<Planned>> {
         }
     }
     if let Some(grid) = &pictures.grid {
-        let done = planned.iter().all(|picture| picture.there);
-        check_file("--grid", grid, pictures.force || done)?;
+        // A run that goes on replaces the sheet of what was there before.
+        let goes_on = planned.iter().any(|picture| picture.there);
+        check_sheet("--grid", grid, pictures.force || goes_on)?;
         files.add_grid(grid)?;
     }
     Ok(planned)

@@ -12,7 +12,7 @@ use prior::Pca;
 
 use crate::drawing::{DecoderWishes, SeedArgs};
 use crate::embedding::read_all;
-use crate::frames::{prepare, write};
+use crate::frames::{check_new, prepare, write};
 use crate::input::open_picture;
 use crate::interrupt;
 use crate::model::{ImageEncoderArgs, ModelArgs};
@@ -25,7 +25,7 @@ pub struct Reconstruct {
     /// The picture: PNG, JPEG, WebP or GIF
     image: PathBuf,
     /// How many principal components of its embedding are kept, once for each picture
-    #[arg(long, value_name = "N,...", value_delimiter = ',', required = true, value_parser = numbers::dimensions)]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', required = true, value_parser = numbers::dimensions, allow_negative_numbers = true)]
     pca: Vec<i64>,
     /// The folder to write pictures and a contact sheet to, the source last in it; it must be new or empty
     #[arg(long, short, value_name = "DIR")]
@@ -46,6 +46,13 @@ pub struct Reconstruct {
 impl Reconstruct {
     /// Draws all pictures from the same noise, so that only the embedding makes a difference.
     pub fn run(&self) -> Result<()> {
+        for (index, dimensions) in self.pca.iter().enumerate() {
+            ensure!(
+                !self.pca[..index].contains(dimensions),
+                "--pca {dimensions}: this number is given twice"
+            );
+        }
+        check_new("--out", &self.out)?;
         let picture = open_picture(&self.image)?;
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
         let settings = self.wishes.over(pipeline.defaults()?).without_prior();
@@ -63,11 +70,11 @@ impl Reconstruct {
                 Pca::fit(&embeddings)
             }
         };
-        let width = pipeline.embedding_width()?;
-        let most = self.pca.iter().copied().max().unwrap_or_default();
+        let (most, there) = (self.pca.iter().copied().max(), pca.rank());
+        let most = most.unwrap_or_default();
         ensure!(
-            most <= width,
-            "--pca {most}: the model's embeddings have {width} components"
+            most <= there,
+            "--pca {most}: the embeddings have {there} components"
         );
         prepare("--out", &self.out)?;
         let seed = self.seed.told();
@@ -75,7 +82,7 @@ impl Reconstruct {
         let text = pipeline.encode_text(&[""])?;
         let mut bars = Bars::new(&settings, self.pca.len());
         let mut drawn = Vec::new();
-        interrupt::drawing();
+        interrupt::drawing()?;
         for (index, &dimensions) in self.pca.iter().enumerate() {
             interrupt::check(index, self.pca.len(), "pictures")?;
             let kept = pca.truncate(&embedding, dimensions);
@@ -85,7 +92,7 @@ impl Reconstruct {
             let share = 100.0 * pca.explained(dimensions);
             bars.suspend(|| {
                 eprintln!(
-                    "unclip: {dimensions} of {width} components hold {share:.1}% of the variance"
+                    "unclip: {dimensions} of {there} components hold {share:.1}% of the variance"
                 )
             });
             let path = self.out.join(format!("pca-{dimensions:03}.png"));

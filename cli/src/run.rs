@@ -53,7 +53,7 @@ impl<'a> Run<'a> {
             .collect::<Result<_>>()?;
         let missing = jobs.iter().filter(|job| !job.there);
         let settings: Vec<Settings> = missing.map(|job| job.record.settings).collect();
-        interrupt::drawing();
+        interrupt::drawing()?;
         Ok(Self {
             wanted,
             jobs,

@@ -98,7 +98,7 @@ impl Train {
             stopped: Box::new(interrupt::asked),
         };
         // The first signal waits for the step that is being taken, and for its checkpoint.
-        interrupt::drawing();
+        interrupt::drawing()?;
         type Leg = (What, fn(&Trainer) -> Result<(), training::Error>);
         let legs: [Leg; 5] = [
             (What::Tokenizer, Trainer::train_tokenizer),

@@ -48,40 +48,54 @@ pub fn measure_inversions(
         .collect();
     let mut rows = Vec::new();
     for calls in CALLS {
-        let (mut own, mut other, mut noises) = (Vec::new(), Vec::new(), Vec::new());
+        let mut found = Vec::new();
         for batch in examples.chunks(settings.batch) {
             let pictures = true_pictures(batch);
-            let quiet = &mut |_, _, _| {};
-            let base = pipeline.base_pictures(&pictures)?; // [B, C, h, w]
-            let inversion = pipeline.invert(&pictures, calls / CALLS_A_STEP, quiet)?;
-            let streams = &mut vec![Generator::new(0); batch.len()];
-            let back = pipeline.decode_inversion(&inversion, (0.0, 1.0), streams, quiet)?;
-            own.extend(psnr(&back, &base));
+            let inversion = pipeline.invert(&pictures, calls / CALLS_A_STEP, &mut |_, _, _| {})?;
+            found.push((pipeline.base_pictures(&pictures)?, inversion));
+            let done = (found.len() * settings.batch) as u64;
+            progress(&format!("inversion, {calls} calls"), done.min(count), count);
+        }
+        let all = |part: fn(&(Tensor, Inversion)) -> &Tensor| {
+            Tensor::cat(&found.iter().map(part).collect::<Vec<_>>(), 0)
+        };
+        // Every picture gets the embedding of the one before it.
+        let exchanged = all(|(_, inversion)| &inversion.embedding).roll([1], [0]); // [N, E]
+        let (mut own, mut other, mut first) = (Vec::new(), Vec::new(), 0);
+        for (base, inversion) in &found {
+            let size = base.size()[0];
+            own.extend(psnr(&decode(pipeline, inversion)?, base));
             let exchanged = Inversion {
-                embedding: inversion.embedding.roll([1], [0]),
+                embedding: exchanged.narrow(0, first, size),
                 noise: inversion.noise.shallow_clone(),
                 steps: inversion.steps,
             };
-            let back = pipeline.decode_inversion(&exchanged, (0.0, 1.0), streams, quiet)?;
-            other.extend(psnr(&back, &base));
-            noises.push(inversion.noise);
+            other.extend(psnr(&decode(pipeline, &exchanged)?, base));
+            first += size;
             progress(
-                &format!("inversion, {calls} calls"),
+                &format!("what {calls} calls decode to"),
                 own.len() as u64,
                 count,
             );
         }
-        let noise = Tensor::cat(&noises, 0); // [N, C, h, w]
+        let noise = all(|(_, inversion)| &inversion.noise).to_kind(Kind::Double); // [N, C, h, w]
         rows.push(InversionRow {
             calls,
             own: Median::of(own),
             other: Median::of(other),
             mean: noise.mean(Kind::Double).double_value(&[]),
-            deviation: noise.to_kind(Kind::Double).std(true).double_value(&[]),
+            deviation: noise.std(true).double_value(&[]),
             correlation: neighbour_correlation(&noise),
         });
     }
     Ok(rows)
+}
+
+/// The small pictures `[B, C, h, w]` that latents decode to, without chance.
+fn decode(pipeline: &Pipeline, inversion: &Inversion) -> Result<Tensor, Error> {
+    let streams = &mut vec![Generator::new(0); inversion.embedding.size()[0] as usize];
+    let small = pipeline.decode_inversion(inversion, (0.0, 1.0), streams, &mut |_, _, _| {});
+    Ok(small?)
 }
 
 /// The peak signal-to-noise ratio of each picture of `[B, C, h, w]`, values from -1 to 1, in dB.
@@ -96,7 +110,7 @@ fn psnr(drawn: &Tensor, truth: &Tensor) -> Vec<f64> {
 
 /// The correlation of horizontal and vertical neighbours in `[N, C, h, w]`.
 fn neighbour_correlation(noise: &Tensor) -> f64 {
-    let centred = noise.to_kind(Kind::Double) - noise.mean(Kind::Double);
+    let centred = noise - noise.mean(Kind::Double);
     let variance = centred.square().mean(Kind::Double).double_value(&[]);
     let along = |dim: i64| {
         let length = noise.size()[dim as usize] - 1;

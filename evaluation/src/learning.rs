@@ -103,6 +103,7 @@ pub fn train_judge(recipe: &JudgeRecipe, run: &Path, out: &Path, told: &Told) ->
         stop_at: None,
         upstream: String::new(),
         told,
+        stopped: &|| false,
     };
     let weights = training::train(&run, optimizer, |step| {
         let lessons = lessons_from(step, recipe.run.batch);

@@ -81,8 +81,8 @@ pub fn nearest_scenes(pictures: &[RgbImage], seeds: std::ops::Range<u64>) -> Vec
         .collect();
     let pictures = small(&bytes, pictures.len());
     let mut nearest = vec![(seeds.start, f64::INFINITY); pictures.size()[0] as usize];
-    let seeds: Vec<u64> = seeds.collect();
-    for some in seeds.chunks(500) {
+    for first in seeds.clone().step_by(500) {
+        let some: Vec<u64> = (first..seeds.end.min(first + 500)).collect();
         let bytes: Vec<u8> = some
             .iter()
             .flat_map(|&seed| Scene::draw(seed, Split::Training).render(COMPARED))

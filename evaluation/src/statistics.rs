@@ -52,8 +52,10 @@ impl Tally {
 pub struct Median {
     /// The median.
     pub value: f64,
-    /// The interval that the values' ranks give, whatever their distribution.
-    pub interval: (f64, f64),
+    /// The interval that the values' ranks give, whatever their distribution; below six values there is none.
+    pub interval: Option<(f64, f64)>,
+    /// How many values there are.
+    pub count: usize,
 }
 
 impl Median {
@@ -65,18 +67,21 @@ impl Median {
         let below = (n as f64 / 2.0 - half).floor().max(1.0) as usize;
         Self {
             value: (values[(n - 1) / 2] + values[n / 2]) / 2.0,
-            interval: (values[below - 1], values[n - below]),
+            interval: (n >= 6).then(|| (values[below - 1], values[n - below])),
+            count: n,
         }
     }
 }
 
 impl fmt::Display for Median {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            value,
-            interval: (low, high),
-        } = self;
-        write!(formatter, "{value:.1} ({low:.1} to {high:.1})")
+        let (value, count) = (self.value, self.count);
+        match self.interval {
+            Some((low, high)) => {
+                write!(formatter, "{value:.1} ({low:.1} to {high:.1}), n {count}")
+            }
+            None => write!(formatter, "{value:.1}, n {count}"),
+        }
     }
 }
 

@@ -56,7 +56,10 @@ pub fn measure_variations(
     let mut kept = CHANGED.map(|question| (question, Tally::default()));
     let mut thing_and_colour = Tally::default();
     for batch in examples.chunks(settings.batch) {
-        let seeds: Vec<u64> = batch.iter().map(|e| settings.seed + e.number).collect();
+        let seeds: Vec<u64> = batch
+            .iter()
+            .map(|e| settings.seed.wrapping_add(e.number))
+            .collect();
         let drawn = vary(pipeline, batch, &seeds, &drawing)?;
         for (example, reading) in batch.iter().zip(judge.read(&drawn)) {
             let labels = example.scene.labels();
@@ -72,8 +75,8 @@ pub fn measure_variations(
     let (mut variations, mut drawings) = (Vec::new(), Vec::new());
     for (index, example) in (0..again).map(|i| (i, Example::draw(FIRST + count + i, Pairs::Seen))) {
         let copies = vec![example.clone(); AGAIN.1];
-        let first = settings.seed + example.number * AGAIN.1 as u64;
-        let seeds: Vec<u64> = (first..).take(AGAIN.1).collect();
+        let first = settings.seed.wrapping_add(example.number * AGAIN.1 as u64);
+        let seeds: Vec<u64> = (0..AGAIN.1 as u64).map(|i| first.wrapping_add(i)).collect();
         variations.push(vary(pipeline, &copies, &seeds, &drawing)?);
         let captions = vec![example.caption.text.as_str(); AGAIN.1];
         let drawn = draw_pictures(pipeline, &captions, None, &seeds, &settings.drawing)?;

@@ -32,9 +32,21 @@ pub enum Error {
         /// What was asked for.
         value: f64,
     },
-    /// A choice among nothing.
-    #[error("--prior-candidates is 0: the prior must draw at least one embedding")]
-    NoCandidates,
+    /// A choice among nothing, or among more than anybody waits for.
+    #[error("--prior-candidates is {0}: the prior chooses among 1 to {max}", max = crate::settings::MOST_CANDIDATES)]
+    Candidates(usize),
+    /// More or fewer calls of the decoder than an inversion can make.
+    #[error(
+        "--calls is {calls}: with this model an inversion asks the decoder {least} to {most} times"
+    )]
+    Calls {
+        /// What was asked for.
+        calls: usize,
+        /// For one step.
+        least: usize,
+        /// For as many steps as there are timesteps.
+        most: usize,
+    },
     /// Computing in f16 on a CPU.
     #[error(
         "f16 computes on a GPU only, a CPU takes 80 times as long as in f32: please use f32 here"

@@ -239,10 +239,28 @@ impl Pipeline {
         })
     }
 
-    fn inversion_steps(&self, steps: usize) -> Result<Vec<Step>, Error> {
+    /// The steps of an inversion that asks the decoder `calls` times; refuses what this model cannot do.
+    pub fn steps_of_calls(&self, calls: usize) -> Result<usize, Error> {
+        let deepest = self.deepest()?;
+        let steps = calls / CALLS_A_STEP;
+        match (1..=deepest).contains(&steps) {
+            true => Ok(steps),
+            false => Err(Error::Calls {
+                calls,
+                least: CALLS_A_STEP,
+                most: deepest * CALLS_A_STEP,
+            }),
+        }
+    }
+
+    /// The timesteps that an inversion goes through at most.
+    fn deepest(&self) -> Result<usize, Error> {
         let timesteps = self.parts.sampler(Stage::Decoder)?.config().train_timesteps;
-        let deep = (timesteps as f64 * DEPTH) as usize;
-        published_steps(steps, deep.max(1)).map_err(|error| Error::Steps {
+        Ok(((timesteps as f64 * DEPTH) as usize).max(1))
+    }
+
+    fn inversion_steps(&self, steps: usize) -> Result<Vec<Step>, Error> {
+        published_steps(steps, self.deepest()?).map_err(|error| Error::Steps {
             stage: Stage::Decoder.name(),
             steps: error.steps,
             most: error.timesteps,

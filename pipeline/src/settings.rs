@@ -29,6 +29,9 @@ impl Stage {
     }
 }
 
+/// The most embeddings that the prior draws for one picture.
+pub const MOST_CANDIDATES: usize = 1000;
+
 /// How many steps each stage takes and how strongly the caption pulls.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,8 +95,8 @@ impl Settings {
 
     /// Refuses scales that are no finite numbers, and a choice among no candidates.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.prior_candidates == 0 {
-            return Err(Error::NoCandidates);
+        if !(1..=MOST_CANDIDATES).contains(&self.prior_candidates) {
+            return Err(Error::Candidates(self.prior_candidates));
         }
         let scales = [
             ("prior-guidance-scale", self.prior_guidance_scale),

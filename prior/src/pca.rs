@@ -48,6 +48,17 @@ impl Pca {
         &self.mean + centred.matmul(&kept.tr()).matmul(&kept) // [B, E]
     }
 
+    /// How many components there are in which the embeddings differ at all, to the precision of f32: fewer than their
+    /// width where there were few embeddings.
+    pub fn rank(&self) -> i64 {
+        let largest = self.variances.double_value(&[0]);
+        let seen = self.variances.gt(largest * 1e-9);
+        match largest.is_finite() {
+            true => seen.sum(Kind::Int64).int64_value(&[]),
+            false => 0,
+        }
+    }
+
     /// The share of all variance that the first `dimensions` components hold.
     pub fn explained(&self, dimensions: i64) -> f64 {
         let sum = |x: &Tensor| x.sum(Kind::Double).double_value(&[]);

@@ -364,8 +364,8 @@ fn a_contact_sheet_shows_pictures_row_by_row() {
 fn a_median_has_the_interval_of_its_ranks() {
     let median = Median::of((1..=50).rev().map(f64::from).collect());
     // Ranks 18 and 33 of 50 (Conover, Practical Nonparametric Statistics).
-    assert_eq!((median.value, median.interval), (25.5, (18.0, 33.0)));
-    assert_eq!(Median::of(vec![3.0]).interval, (3.0, 3.0));
+    assert_eq!((median.value, median.interval), (25.5, Some((18.0, 33.0))));
+    assert_eq!(Median::of(vec![3.0; 5]).interval, None);
 }
 
 #[test]

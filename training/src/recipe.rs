@@ -245,7 +245,12 @@ impl Recipe {
             let every = run.checkpoint_every as usize;
             at_least_one(&format!("{leg}.run.checkpoint_every"), every)?;
         }
-        at_least_one("prior.statistics_scenes", self.prior.statistics_scenes)?;
+        let scenes = self.prior.statistics_scenes;
+        if scenes < 2 {
+            return Err(Error::Recipe(format!(
+                "prior.statistics_scenes is {scenes}, and one embedding has no deviation: 2 at least"
+            )));
+        }
         at_least_one("tokenizer.captions", self.tokenizer.captions)?;
         if full.attention.is_some() {
             return Err(Error::Recipe(
