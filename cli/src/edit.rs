@@ -93,6 +93,10 @@ impl Edit {
             Ok(drawn.into_iter().next().expect("one picture for one"))
         };
         let record = self.model.record("edit", Some(&self.to), &settings)?;
+        let record = record
+            .with_file("image", &self.image)
+            .with("from", self.from.as_str())
+            .with("strength", self.strength);
         plan.draw(&record, |seed, progress| draw(1.0, seed, progress))?;
         let Some(frames) = self.frames else {
             return Ok(());

@@ -92,7 +92,10 @@ impl Generate {
         let text = pipeline.encode_text(&[words])?;
         warn(&pipeline, "", words, &text)?;
         let command = given.map_or("generate", |_| "generate --image-embedding");
-        let record = self.model.record(command, caption, &settings)?;
+        let mut record = self.model.record(command, caption, &settings)?;
+        if let Some(path) = given {
+            record = record.with_file("image_embedding", path);
+        }
         if let Some(recorded) = recorded {
             let differs = [
                 ("another model", recorded.model != record.model),

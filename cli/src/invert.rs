@@ -89,6 +89,9 @@ impl Decode {
         };
         pipeline.prepare(&[], &settings)?;
         let record = self.model.record("decode", None, &settings)?;
+        let record = record
+            .with_file("latent", &self.latent)
+            .with("eta", self.eta);
         plan.draw(&record, |seed, progress| {
             let streams = &mut [Generator::new(seed)];
             let drawn =

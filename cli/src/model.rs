@@ -63,6 +63,7 @@ impl ModelArgs {
             caption: caption.map(str::to_owned),
             seed: 0,
             settings: *settings,
+            told: serde_json::Map::new(),
             dtype: self.dtype.name().to_owned(),
             device: match self.device.find()? {
                 Device::Cuda(_) => "cuda".to_owned(),

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use pipeline::Settings;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// The name of our own text in a PNG.
 pub const KEYWORD: &str = "unclip";
@@ -29,6 +30,9 @@ pub struct Record {
     pub seed: u64,
     /// Steps and guidance.
     pub settings: Settings,
+    /// What the command was told beside them: names of files that the user brought, captions, shares.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub told: Map<String, Value>,
     /// What the networks computed in.
     pub dtype: String,
     /// Where they did.
@@ -38,6 +42,18 @@ pub struct Record {
 }
 
 impl Record {
+    /// With one more thing that the command was told.
+    pub fn with(mut self, what: &str, value: impl Into<Value>) -> Self {
+        self.told.insert(what.to_owned(), value.into());
+        self
+    }
+
+    /// With the name of a file that the user brought; where it lies is nobody's business.
+    pub fn with_file(self, what: &str, path: &Path) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        self.with(what, name.into_owned())
+    }
+
     /// The texts for a PNG: ours, and one line that the many readers of A1111's pictures understand.
     pub fn texts(&self, (width, height): (u32, u32)) -> [(&'static str, String); 2] {
         let Settings {

@@ -38,6 +38,7 @@ impl Variations {
         let embedding = pipeline.encode_pictures(&[picture])?;
         let text = pipeline.encode_text(&[""])?;
         let record = self.model.record("variations", None, &settings)?;
+        let record = record.with_file("image", &self.image);
         plan.draw(&record, |seed, progress| {
             Ok(pipeline.draw_from(&embedding, &text, seed, &settings, progress)?)
         })

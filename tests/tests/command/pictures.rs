@@ -150,6 +150,12 @@ fn a_picture_is_edited_along_the_difference_of_two_captions() {
     assert_eq!(first, "one-edited-1.png");
     let read = |name: &str| image::open(place.path(name)).unwrap().to_rgb8();
     assert!(read("one-edited-1.png") == read("one-edited-1-way/frame-01.png"));
+    let told = place.run(&["info", "one-edited-1.png"]).succeeds().stdout;
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["told"]["image"], "one.png");
+    assert_eq!(told["told"]["from"], "a red house");
+    assert_eq!(told["told"]["strength"], 1.0);
+    assert_eq!(told["settings"]["decoder_steps"], 4);
     assert!(read("one-edited-1.png") != read("one-edited-1-way/frame-00.png"));
     edit(&["--strength=11", "--force"]).refuses(&["--strength", "0 to 10"]);
 }
