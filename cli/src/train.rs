@@ -1,10 +1,11 @@
 //! `unclip train`: arguments to a trainer and its legs.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
-use training::{Recipe, Trainer};
+use training::{Data, PictureFolder, Recipe, Trainer};
 
 use crate::device::{self, DeviceChoice, Dtype};
 use crate::interrupt;
@@ -27,6 +28,13 @@ pub struct Train {
     /// A recipe of your own, in the form of the presets in training/presets
     #[arg(long, value_name = "FILE", conflicts_with = "preset")]
     config: Option<PathBuf>,
+    /// A folder of pictures to learn from, with captions in metadata.jsonl, metadata.csv or a .txt beside each
+    /// [default: scenes]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Mirror half of the pictures of --data; not where captions tell left from right
+    #[arg(long, requires = "data")]
+    flip: bool,
     /// The model folder to write
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -86,8 +94,13 @@ impl Train {
             }
             None => Recipe::preset(&self.preset)?,
         };
+        let folder = match &self.data {
+            Some(path) => Some(Arc::new(PictureFolder::open(path, self.flip)?)),
+            None => None,
+        };
         let trainer = Trainer {
             recipe,
+            data: folder.clone().map_or(Data::Scenes, Data::Folder),
             model: self.out,
             init: self.init,
             runs: self.runs,
@@ -118,6 +131,11 @@ impl Train {
                 );
                 break;
             }
+        }
+        if let Some(folder) = folder {
+            let broken = folder.broken();
+            let (left_out, of) = (broken.len(), folder.found());
+            eprintln!("unclip: {left_out} of {of} pictures and captions were left out as broken");
         }
         Ok(())
     }

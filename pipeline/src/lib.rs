@@ -15,16 +15,15 @@ mod noise_streams;
 pub mod parts;
 pub mod picture;
 pub mod pipeline;
-pub mod reading;
 mod relations;
 pub mod settings;
 pub mod text;
 
+pub use clip::{PictureError, Upright, read_picture};
 pub use error::Error;
 pub use inversion::Inversion;
 pub use parts::{ModelFolders, Use};
 pub use picture::to_pictures;
 pub use pipeline::{Pipeline, Progress};
-pub use reading::{PictureError, Upright, read_picture};
 pub use settings::{Settings, Stage, check_caption};
 pub use text::Text;

@@ -1,14 +1,16 @@
 //! Legs that stop and go on, the optimiser against its definition, and a diverging run.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use noise::Generator;
 use scenes::{Scene, Split};
 use tch::{Device, Kind, Tensor, no_grad};
-use training::clip_leg::{clashes, contrastive};
-use training::data::draw_siblings;
+use training::clip_leg::contrastive;
+use training::data::View;
 use training::noising::Noising;
-use training::{AdamW, AdamWSettings, Checkpoints, Recipe, Trainer};
+use training::scene_data::{clashes, draw_siblings, siblings};
+use training::{AdamW, AdamWSettings, Checkpoints, Data, PictureFolder, Recipe, Trainer};
 use weights::Folder;
 
 fn settings() -> AdamWSettings {
@@ -90,6 +92,7 @@ fn trainer(folder: &Path, runs: &str, kind: Kind, stop_at: Option<u64>) -> Train
     let recipe = Recipe::preset("tiny").unwrap();
     Trainer {
         recipe,
+        data: Data::Scenes,
         model: folder.join("model"),
         init: None,
         runs: folder.join(runs),
@@ -360,27 +363,25 @@ fn a_caption_that_describes_another_picture_is_no_negative_of_it() {
 fn siblings_stand_side_by_side_and_their_captions_tell_them_apart() {
     let batch = draw_siblings(1000, 16, 64);
     assert_eq!(batch.pictures.size(), [64, 3, 16, 16]);
-    let clashes = clashes(&batch.captions, &batch.labels);
-    for pair in 0..32 {
-        let (one, other) = (2 * pair, 2 * pair + 1);
-        assert_ne!(batch.labels[one as usize], batch.labels[other as usize]);
-        for (caption, picture) in [(one, other), (other, one)] {
-            let masked = clashes.double_value(&[caption, picture]) != 0.0;
-            // A caption of the first thing may be true of a second one, rarely.
-            let second = batch.labels[picture as usize].second.is_some();
-            assert!(
-                !masked || second,
-                "{:?} also describes its sibling",
-                batch.captions[caption as usize]
-            );
-        }
+    let scenes = siblings(1000, 64);
+    let texts: Vec<&str> = scenes.iter().map(|(c, _)| c.text.as_str()).collect();
+    assert_eq!(batch.captions, texts);
+    let labels: Vec<_> = scenes.iter().map(|(_, scene)| scene.labels()).collect();
+    for (pair, captions) in labels.chunks(2).zip(batch.captions.chunks(2)) {
+        assert_ne!(pair[0], pair[1], "{captions:?}");
     }
-    let places = batch
-        .labels
+    for (one, other) in (0..64).map(|i| (i, i ^ 1)) {
+        let masked = batch.clashes.double_value(&[one, other]) != 0.0;
+        // A caption of the first thing may be true of a second one, rarely.
+        let second = labels[other as usize].second.is_some();
+        let caption = &batch.captions[one as usize];
+        assert!(!masked || second, "`{caption}` also describes its sibling");
+    }
+    let places = labels
         .chunks(2)
         .filter(|pair| pair[0].place != pair[1].place);
     assert!((10..=22).contains(&places.count()));
-    assert_eq!(draw_siblings(1000, 16, 5).captions.len(), 5);
+    assert_eq!(siblings(1000, 5).len(), 5);
 }
 
 #[test]
@@ -398,4 +399,107 @@ fn offset_noise_has_a_mean_of_its_own_in_each_channel() {
         deviation(0.0)
     );
     assert!((deviation(0.3) - 0.3).abs() < 0.03, "{}", deviation(0.3));
+}
+
+/// A folder of 40 scenes with captions in `metadata.jsonl`, of which two pictures are damaged and one line is no JSON.
+fn pictures_with_damage(folder: &Path) -> PathBuf {
+    let path = folder.join("pictures");
+    let export = scenes::Export {
+        count: 40,
+        seed: 5,
+        size: 24,
+        held_out: false,
+    };
+    scenes::export(&export, &path, &mut |_, _| ()).unwrap();
+    let whole = std::fs::read(path.join("00003.png")).unwrap();
+    std::fs::write(path.join("00003.png"), &whole[..whole.len() / 2]).unwrap();
+    std::fs::write(path.join("00017.png"), "no picture").unwrap();
+    let metadata = path.join("metadata.jsonl");
+    let mut lines = std::fs::read_to_string(&metadata).unwrap();
+    lines.push_str("{\"file_name\": \"00001.png\"\n");
+    std::fs::write(&metadata, lines).unwrap();
+    path
+}
+
+#[test]
+fn a_folder_of_pictures_is_learned_from_and_what_is_broken_is_named() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = pictures_with_damage(folder.path());
+    let trainer = |runs: &str, stop_at: Option<u64>| {
+        let mut trainer = trainer(folder.path(), runs, Kind::Float, stop_at);
+        let data = Arc::new(PictureFolder::open(&pictures, true).unwrap());
+        trainer.data = Data::Folder(data.clone());
+        // Enough batches for more than an epoch.
+        for run in [
+            &mut trainer.recipe.clip.run,
+            &mut trainer.recipe.decoder.run,
+        ] {
+            (run.steps, run.batch) = (14, 6);
+        }
+        (trainer, data)
+    };
+    let (first, data) = trainer("whole", None);
+    first.train_tokenizer().unwrap();
+    first.train_clip().unwrap();
+    let broken = data.broken();
+    let names: Vec<String> = broken
+        .iter()
+        .map(|(path, _)| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(names, ["00003.png", "00017.png", "metadata.jsonl, line 41"]);
+    assert_eq!(data.found(), 41);
+
+    // Two half runs see what one whole run sees, broken pictures and a second epoch included.
+    let legs: [Leg; 2] = [
+        ("clip", Trainer::train_clip),
+        ("decoder", Trainer::train_decoder),
+    ];
+    for (name, train) in legs {
+        train(&trainer("halves", Some(5)).0).unwrap();
+        train(&trainer("halves", None).0).unwrap();
+        train(&trainer("whole", None).0).unwrap();
+        let [halves, whole] = ["halves", "whole"].map(|runs| checkpoint(folder.path(), runs, name));
+        assert!(halves == whole, "{name} differs after a resume");
+    }
+
+    // Captions beside pictures, and a table, say the same; nothing else does.
+    let beside = folder.path().join("beside");
+    std::fs::create_dir_all(beside.join("more")).unwrap();
+    for (name, caption) in [("a", "a red cat"), ("more/b", " a blue cat\n"), ("c", "  ")] {
+        std::fs::copy(
+            pictures.join("00001.png"),
+            beside.join(format!("{name}.PNG")),
+        )
+        .unwrap();
+        std::fs::write(beside.join(format!("{name}.txt")), caption).unwrap();
+    }
+    std::fs::copy(pictures.join("00001.png"), beside.join("d.png")).unwrap();
+    let open = |path: &Path| PictureFolder::open(path, false);
+    let opened = Data::Folder(Arc::new(open(&beside).unwrap()));
+    assert_eq!(opened.captions(9), ["a red cat", "a blue cat"]);
+    assert_eq!(open(&beside).unwrap().broken().len(), 2);
+    let table = "text,file_name,size\n\"a cat, red\",a.PNG,3\na dog,more/b.PNG,4\n,c.PNG,1\n";
+    std::fs::write(beside.join("metadata.csv"), table).unwrap();
+    let opened = open(&beside).unwrap();
+    assert_eq!((opened.found(), opened.broken().len()), (3, 1));
+    assert_eq!(
+        Data::Folder(Arc::new(opened)).captions(9),
+        ["a cat, red", "a dog"]
+    );
+    std::fs::remove_file(beside.join("metadata.csv")).unwrap();
+    for name in ["a.PNG", "more/b.PNG"] {
+        std::fs::write(beside.join(name), "").unwrap();
+    }
+    let view = View {
+        leg: 1,
+        size: 16,
+        siblings: false,
+    };
+    let none = Data::Folder(Arc::new(open(&beside).unwrap())).draw(view, 0, 2);
+    let message = none.err().unwrap().to_string();
+    assert!(message.contains("none of the 2 pictures"), "{message}");
+    assert!(open(&folder.path().join("gone")).is_err());
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    assert!(open(&folder.path().join("empty")).is_err());
 }

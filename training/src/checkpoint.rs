@@ -89,16 +89,34 @@ impl Checkpoints<'_> {
             return Err(error);
         }
         for old in self.found().into_iter().skip(KEPT) {
-            fs::remove_dir_all(&old).map_err(Error::file(&old))?;
+            self.remove(&old)?;
         }
         Ok(())
+    }
+
+    /// Removes a checkpoint, of which a crash leaves nothing that looks like one.
+    fn remove(&self, path: &Path) -> Result<(), Error> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let hidden = self.folder.join(format!(".{name}.removed"));
+        fs::rename(path, &hidden).map_err(Error::file(path))?;
+        fs::remove_dir_all(&hidden).map_err(Error::file(&hidden))
+    }
+
+    /// Removes what a crash left half written or half removed.
+    fn tidy(&self) {
+        for entry in fs::read_dir(self.folder).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(".step-") {
+                // It is in nobody's way, and the next run tries again.
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
     }
 
     /// Gives a written checkpoint its name, in the place of a damaged one of the same step.
     fn place(&self, partial: &Path, name: &str) -> Result<(), Error> {
         let path = self.folder.join(name);
         if path.exists() {
-            fs::remove_dir_all(&path).map_err(Error::file(&path))?;
+            self.remove(&path)?;
         }
         fs::rename(partial, &path).map_err(Error::file(&path))?;
         synchronise(self.folder)
@@ -107,6 +125,7 @@ impl Checkpoints<'_> {
     /// Restores the newest checkpoint that is whole, after a warning for each that is not; `None` where there is none
     /// at all yet.
     pub fn resume(&self, optimizer: &mut AdamW) -> Result<Option<Generator>, Error> {
+        self.tidy();
         let found = self.found();
         let mut damage = Vec::new();
         for path in &found {
@@ -195,9 +214,6 @@ fn tensors(optimizer: &AdamW) -> Vec<u8> {
 
 /// Writes the files and then their manifest into a new folder, all of it flushed to the disk.
 fn write(folder: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), Error> {
-    if folder.exists() {
-        fs::remove_dir_all(folder).map_err(Error::file(folder))?;
-    }
     fs::create_dir_all(folder).map_err(Error::file(folder))?;
     let manifest: Manifest = files
         .iter()

@@ -3,10 +3,9 @@
 use clip::{TextEncoder, Tokenizer, VisionEncoder};
 use layers::{Init, Params};
 use noise::Generator;
-use scenes::Caption;
 use tch::{Device, Kind, Tensor};
 
-use crate::data::{Batch, SceneStream, to_pixels};
+use crate::data::{Batch, Stream, to_pixels};
 use crate::run::Figures;
 use crate::{Error, Leg};
 
@@ -39,7 +38,7 @@ impl Clip {
 pub struct ClipLeg {
     model: Clip,
     tokenizer: Tokenizer,
-    stream: SceneStream,
+    stream: Stream,
     kind: Kind,
     device: Device,
 }
@@ -49,7 +48,7 @@ impl ClipLeg {
     pub fn new(
         model: Clip,
         tokenizer: Tokenizer,
-        stream: SceneStream,
+        stream: Stream,
         (kind, device): (Kind, Device),
     ) -> Self {
         Self {
@@ -67,9 +66,9 @@ impl Leg for ClipLeg {
         let Batch {
             pictures,
             captions,
-            labels,
-        } = self.stream.next_batch();
-        let texts: Vec<&str> = captions.iter().map(|c| c.text.as_str()).collect();
+            clashes,
+        } = self.stream.next_batch()?;
+        let texts: Vec<&str> = captions.iter().map(String::as_str).collect();
         let ids = self
             .tokenizer
             .encode(&texts)
@@ -89,7 +88,7 @@ impl Leg for ClipLeg {
             .to_kind(Kind::Float)
             .clamp_max(MAX_LOGIT_SCALE)
             .exp();
-        let clashes = clashes(&captions, &labels).to_device(self.device);
+        let clashes = clashes.to_device(self.device);
         let (loss, accuracy) = contrastive(&text, &image, &scale, &clashes);
         let figures = vec![
             ("accuracy", accuracy.double_value(&[])),
@@ -125,20 +124,4 @@ pub fn contrastive(
         .to_kind(Kind::Float)
         .mean(Kind::Float);
     (loss, accuracy.detach())
-}
-
-/// `[B, B]`, true where caption `i` also describes picture `j` of another caption.
-pub fn clashes(captions: &[Caption], labels: &[scenes::Labels]) -> Tensor {
-    let count = captions.len() as i64;
-    let marks: Vec<bool> = captions
-        .iter()
-        .enumerate()
-        .flat_map(|(i, caption)| {
-            labels
-                .iter()
-                .enumerate()
-                .map(move |(j, l)| i != j && caption.mentioned.describes(l))
-        })
-        .collect();
-    Tensor::from_slice(&marks).view([count, count])
 }

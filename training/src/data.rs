@@ -1,51 +1,89 @@
-//! The stream of pictures: scenes drawn in the background, in an order that the step fixes.
+//! The stream of pictures: drawn or read in the background, in an order that the step fixes.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use noise::Generator;
-use scenes::{Aspect, Caption, Scene, Split};
 use tch::{Kind, Tensor};
+
+use crate::folder::PictureFolder;
+use crate::{Error, scene_data};
 
 /// Pictures and what was said of them.
 pub struct Batch {
     /// `[B, 3, S, S]`, u8.
     pub pictures: Tensor,
     /// One for each picture.
-    pub captions: Vec<Caption>,
-    /// What is in each picture.
-    pub labels: Vec<scenes::Labels>,
+    pub captions: Vec<String>,
+    /// `[B, B]`, true where caption `i` also describes picture `j` of another caption.
+    pub clashes: Tensor,
 }
 
-/// Batches of training scenes, drawn by a thread that keeps a few ahead.
-pub struct SceneStream {
-    batches: Receiver<Batch>,
+/// What the legs learn from.
+#[derive(Clone)]
+pub enum Data {
+    /// The project's own pictures.
+    Scenes,
+    /// Pictures that a user brings.
+    Folder(Arc<PictureFolder>),
 }
 
-impl SceneStream {
-    /// Batch `n` always holds the scenes `n * batch ..`, so a resumed run sees what an unbroken one would have seen.
-    /// `first_scene` keeps the legs' pictures apart.
-    pub fn new(first_scene: u64, size: u32, batch: usize, first_batch: u64) -> Self {
-        Self::of(draw, (first_scene, size, batch, first_batch))
+/// Which pictures of the data a leg sees, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    /// Legs see scenes in ranges of their own, and other people's pictures in orders of their own.
+    pub leg: u64,
+    /// The pictures' side.
+    pub size: u32,
+    /// Whether scenes come with their siblings: see [`scene_data::draw_siblings`].
+    pub siblings: bool,
+}
+
+/// How far the legs' scenes are apart. The tokenizer reads the first ones.
+pub const SCENES_A_LEG: u64 = 1 << 26;
+
+impl Data {
+    /// The pictures `first .. first + count` of a leg's endless order.
+    pub fn draw(&self, view: View, first: u64, count: usize) -> Result<Batch, Error> {
+        let View {
+            leg,
+            size,
+            siblings,
+        } = view;
+        let scene = leg * SCENES_A_LEG + first;
+        match self {
+            Self::Scenes if siblings => Ok(scene_data::draw_siblings(scene, size, count)),
+            Self::Scenes => Ok(scene_data::draw(scene, size, count)),
+            Self::Folder(folder) => folder.draw(leg, first, size, count),
+        }
     }
 
-    /// The same, with siblings in half of each batch: see [`draw_siblings`].
-    pub fn with_siblings(first_scene: u64, size: u32, batch: usize, first_batch: u64) -> Self {
-        Self::of(draw_siblings, (first_scene, size, batch, first_batch))
+    /// The first captions, for the tokenizer.
+    pub fn captions(&self, count: usize) -> Vec<String> {
+        match self {
+            Self::Scenes => scene_data::captions(count),
+            Self::Folder(folder) => folder.captions(count),
+        }
     }
+}
 
-    fn of(
-        draw: fn(u64, u32, usize) -> Batch,
-        (first_scene, size, batch, first_batch): (u64, u32, usize, u64),
-    ) -> Self {
+/// Batches of a leg's pictures, drawn by a thread that keeps a few ahead.
+pub struct Stream {
+    batches: Receiver<Result<Batch, Error>>,
+}
+
+impl Stream {
+    /// Batch `n` always holds the pictures `n * batch ..`, so a resumed run sees what an unbroken one would have seen.
+    pub fn new(data: &Data, view: View, batch: usize, first_batch: u64) -> Self {
         let (sender, batches) = sync_channel(4);
+        let data = data.clone();
         thread::spawn(move || {
             for n in first_batch.. {
-                if sender
-                    .send(draw(first_scene + n * batch as u64, size, batch))
-                    .is_err()
-                {
-                    return; // the leg has ended
+                let drawn = data.draw(view, n * batch as u64, batch);
+                let failed = drawn.is_err();
+                if sender.send(drawn).is_err() || failed {
+                    return; // the leg has ended, or will
                 }
             }
         });
@@ -53,87 +91,20 @@ impl SceneStream {
     }
 
     /// The next batch.
-    pub fn next_batch(&self) -> Batch {
+    pub fn next_batch(&self) -> Result<Batch, Error> {
         self.batches
             .recv()
-            .expect("the drawing thread lives as long as the stream")
+            .expect("the drawing thread lives until it has failed")
     }
 }
 
-/// The training scenes `first .. first + count` at `size` pixels.
-pub fn draw(first: u64, size: u32, count: usize) -> Batch {
-    let scenes = (first..first + count as u64).map(|seed| Scene::draw(seed, Split::Training));
-    render(scenes.map(|scene| (scene.own_caption(), scene)), size)
-}
-
-/// The training scenes from `first` on, each followed by a sibling that differs in one label, which is the place as
-/// often as all others together: `count` pictures, odd ones out. Both captions name what differs. Independent scenes
-/// nearly always differ in a thing or a colour too, and few captions name a place, so that CLIP could do without.
-pub fn draw_siblings(first: u64, size: u32, count: usize) -> Batch {
-    let offered = Aspect::offered(false);
-    let both = |seed: u64| {
-        let scene = Scene::draw(seed, Split::Training);
-        let mut generator = Generator::new(seed);
-        let wanted = match generator.uniform() < 0.5 {
-            true => Aspect::Place,
-            false => pick(OTHERS, &mut generator),
-        };
-        let sibling = scene.sibling(wanted, &mut generator);
-        // Where the second thing leaves no room for another place or size.
-        let (label, sibling) = match sibling {
-            Some(sibling) => (wanted, sibling),
-            None => (
-                Aspect::Thing,
-                scene
-                    .sibling(Aspect::Thing, &mut generator)
-                    .expect("every scene has a sibling with another thing"),
-            ),
-        };
-        let naming: Vec<_> = offered
-            .iter()
-            .filter(|said| said.contains(&label))
-            .collect();
-        let aspects = pick(&naming, &mut generator);
-        [scene, sibling].map(|scene| {
-            let caption = scene.caption_about(aspects, &mut generator);
-            (caption.expect("the aspects are offered"), scene)
-        })
-    };
-    let pairs = (first..first + count.div_ceil(2) as u64).flat_map(both);
-    render(pairs.take(count), size)
-}
-
-fn pick<T: Copy>(items: &[T], generator: &mut Generator) -> T {
-    items[generator.below(items.len() as u64) as usize]
-}
-
-/// What a sibling may differ in, beside its place.
-const OTHERS: &[Aspect] = &[
-    Aspect::Thing,
-    Aspect::Colour,
-    Aspect::Size,
-    Aspect::Sky,
-    Aspect::Ground,
-    Aspect::Style,
-];
-
-fn render(scenes: impl Iterator<Item = (Caption, Scene)>, size: u32) -> Batch {
-    let (mut bytes, mut captions, mut labels) = (Vec::new(), Vec::new(), Vec::new());
-    for (caption, scene) in scenes {
-        bytes.extend(scene.render(size));
-        captions.push(caption);
-        labels.push(scene.labels());
-    }
+/// Pictures of `size` by `size` pixels, three bytes each, as `[B, 3, size, size]`.
+pub(crate) fn stack(pictures: &[Vec<u8>], size: u32) -> Tensor {
     let side = i64::from(size);
-    let pictures = Tensor::from_slice(&bytes)
-        .view([captions.len() as i64, side, side, 3])
+    Tensor::from_slice(&pictures.concat())
+        .view([pictures.len() as i64, side, side, 3])
         .permute([0, 3, 1, 2])
-        .contiguous();
-    Batch {
-        pictures,
-        captions,
-        labels,
-    }
+        .contiguous()
 }
 
 /// From bytes to [-1, 1], averaged over squares so that the side becomes `size`: `[B, 3, S, S] -> [B, 3, size, size]`.

@@ -7,7 +7,7 @@ use layers::Params;
 use noise::Generator;
 use tch::{Kind, Tensor};
 
-use crate::data::{Batch, SceneStream, drops, to_signed};
+use crate::data::{Batch, Stream, drops, to_signed};
 use crate::noising::{Noised, Noising};
 use crate::prior_leg::Encoders;
 use crate::run::Figures;
@@ -36,7 +36,7 @@ pub struct DecoderLeg {
     model: Decoder,
     encoders: Encoders,
     noising: Noising,
-    stream: SceneStream,
+    stream: Stream,
     size: i64,
     drop_caption: f64,
     drop_embedding: f64,
@@ -48,7 +48,7 @@ impl DecoderLeg {
     pub fn new(
         model: Decoder,
         encoders: Encoders,
-        stream: SceneStream,
+        stream: Stream,
         recipe: &crate::recipe::DecoderRecipe,
     ) -> Self {
         Self {
@@ -68,10 +68,10 @@ impl Leg for DecoderLeg {
     fn loss(&mut self, generator: &mut Generator) -> Result<(Tensor, Figures), Error> {
         let Batch {
             pictures, captions, ..
-        } = self.stream.next_batch();
+        } = self.stream.next_batch()?;
         let count = captions.len();
         let (device, kind) = (self.encoders.device, self.encoders.kind);
-        let texts: Vec<&str> = captions.iter().map(|c| c.text.as_str()).collect();
+        let texts: Vec<&str> = captions.iter().map(String::as_str).collect();
         let captions = self
             .encoders
             .captions(&texts, &drops(generator, self.drop_caption, count))?;

@@ -41,6 +41,9 @@ pub enum Error {
         /// What differs.
         why: String,
     },
+    /// There is nothing to learn from.
+    #[error("{0}")]
+    Data(String),
     /// A recipe cannot be used.
     #[error("the recipe is wrong: {0}")]
     Recipe(String),

@@ -12,17 +12,21 @@ use weights::Folder;
 
 use crate::begin::{Beginning, Components};
 use crate::clip_leg::{Clip, ClipLeg};
-use crate::data::SceneStream;
+use crate::data::{Data, SCENES_A_LEG, Stream, View};
 use crate::decoder_leg::{Decoder, DecoderLeg};
-use crate::prior_leg::{Encoders, PriorLeg, embed_scenes, set_statistics};
+use crate::prior_leg::{Encoders, PriorLeg, embed, set_statistics};
 use crate::upsampler_leg::UpsamplerLeg;
 use crate::{AdamW, Error, Recipe, Run, RunSettings, Stopped, Told, tokenizer, train};
 
-/// The legs see different scenes: each starts this far into the training split. The tokenizer reads the first ones.
-const SCENES_A_LEG: u64 = 1 << 26;
+/// The legs' numbers, which keep their pictures apart.
+const CLIP_LEG: u64 = 1;
+const PRIOR_LEG: u64 = 2;
+const STATISTICS: u64 = 3;
+const DECODER_LEG: u64 = 4;
+const UPSAMPLER_LEG: u64 = 5;
 
 /// The first scene that the decoder learns from; batch `n` has the `n`-th batch after it.
-pub const DECODER_SCENES: u64 = 4 * SCENES_A_LEG;
+pub const DECODER_SCENES: u64 = DECODER_LEG * SCENES_A_LEG;
 
 const CLIP: Components = &[("text.", "text_encoder"), ("image.", "image_encoder")];
 const PRIOR: Components = &[("", "prior")];
@@ -36,6 +40,8 @@ const ENCODERS: &[&str] = &["tokenizer", "text_encoder", "image_encoder"];
 pub struct Trainer {
     /// What is trained.
     pub recipe: Recipe,
+    /// What it learns from.
+    pub data: Data,
     /// The model folder that the legs write.
     pub model: PathBuf,
     /// A model folder whose weights the legs begin with, instead of random ones.
@@ -57,7 +63,11 @@ pub struct Trainer {
 impl Trainer {
     /// Learns the byte pairs: `tokenizer/`.
     pub fn train_tokenizer(&self) -> Result<(), Error> {
-        tokenizer::train(&self.recipe.tokenizer, &self.model.join("tokenizer"))
+        tokenizer::train(
+            &self.recipe.tokenizer,
+            &self.data,
+            &self.model.join("tokenizer"),
+        )
     }
 
     /// Trains both encoders: `text_encoder/`, `image_encoder/`, `feature_extractor/` and the logit scale.
@@ -79,8 +89,11 @@ impl Trainer {
             |_| true,
         )?;
         let averaged = train(&run, optimizer, |step| {
-            let stream =
-                SceneStream::with_siblings(SCENES_A_LEG, size as u32, recipe.run.batch, step);
+            let view = View {
+                siblings: true,
+                ..view(CLIP_LEG, size)
+            };
+            let stream = Stream::new(&self.data, view, recipe.run.batch, step);
             let place = (self.kind, self.device);
             Ok(ClipLeg::new(model, tokenizer, stream, place))
         })?;
@@ -114,7 +127,7 @@ impl Trainer {
     /// `image_pca/`.
     pub fn train_prior(&self) -> Result<(), Error> {
         let recipe = &self.recipe.prior;
-        let size = self.recipe.clip.vision.image_size as u32;
+        let size = self.recipe.clip.vision.image_size;
         let encoders = self.encoders()?;
         let run = self.run("prior", &recipe.run, ENCODERS)?;
         // The statistics are measured, not trained.
@@ -122,7 +135,7 @@ impl Trainer {
         let (mut model, optimizer) =
             self.make(&run, PRIOR, |p| Prior::new(p, &recipe.model), trained)?;
         let scenes = recipe.statistics_scenes;
-        let embeddings = embed_scenes(&encoders, 3 * SCENES_A_LEG, scenes, size); // [N, E]
+        let embeddings = embed(&encoders, &self.data, view(STATISTICS, size), scenes)?; // [N, E]
         set_statistics(&mut model, &embeddings);
         weights::save_pca(&self.model.join("image_pca"), &Pca::fit(&embeddings))?;
         let statistics = [
@@ -130,7 +143,8 @@ impl Trainer {
             ("clip_std".to_owned(), model.std.copy()),
         ];
         let mut averaged = train(&run, optimizer, |step| {
-            let stream = SceneStream::new(2 * SCENES_A_LEG, size, recipe.run.batch, step);
+            let view = view(PRIOR_LEG, size);
+            let stream = Stream::new(&self.data, view, recipe.run.batch, step);
             Ok(PriorLeg::new(model, encoders, stream, recipe.drop_caption))
         })?;
         averaged.extend(statistics);
@@ -141,13 +155,14 @@ impl Trainer {
     /// Trains the decoder with its conditioning: `decoder/`, `text_proj/`, `decoder_scheduler/`.
     pub fn train_decoder(&self) -> Result<(), Error> {
         let recipe = &self.recipe.decoder;
-        let size = self.recipe.clip.vision.image_size as u32;
+        let size = self.recipe.clip.vision.image_size;
         let encoders = self.encoders()?;
         let run = self.run("decoder", &recipe.run, ENCODERS)?;
         let build = |p: &Params| Decoder::new(p, &recipe.conditioning, &recipe.unet);
         let (model, optimizer) = self.make(&run, DECODER, build, |_| true)?;
         let averaged = train(&run, optimizer, |step| {
-            let stream = SceneStream::new(DECODER_SCENES, size, recipe.run.batch, step);
+            let view = view(DECODER_LEG, size);
+            let stream = Stream::new(&self.data, view, recipe.run.batch, step);
             Ok(DecoderLeg::new(model, encoders, stream, recipe))
         })?;
         weights::save_conditioning(
@@ -171,8 +186,8 @@ impl Trainer {
         let (model, optimizer) =
             self.make(&run, UPSAMPLER, |p| UNet::new(p, &recipe.unet), |_| true)?;
         let averaged = train(&run, optimizer, |step| {
-            let side = recipe.unet.sample_size as u32;
-            let stream = SceneStream::new(5 * SCENES_A_LEG, side, recipe.run.batch, step);
+            let view = view(UPSAMPLER_LEG, recipe.unet.sample_size);
+            let stream = Stream::new(&self.data, view, recipe.run.batch, step);
             let base = self.recipe.decoder.unet.sample_size;
             let place = (self.kind, self.device);
             Ok(UpsamplerLeg::new(model, stream, base, recipe, place))
@@ -272,6 +287,15 @@ impl Trainer {
             kind,
             device,
         })
+    }
+}
+
+/// A leg's pictures of this side.
+fn view(leg: u64, size: i64) -> View {
+    View {
+        leg,
+        size: size as u32,
+        siblings: false,
     }
 }
 

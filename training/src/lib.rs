@@ -1,7 +1,8 @@
 //! Trains CLIP, the prior, the decoder and the upsampler, each its own leg that resumes where it stopped.
 //!
 //! Read in this order: [`recipe`] (what is trained, as data), [`run`] (the loop that every leg shares), [`optimizer`] and
-//! [`checkpoint`] (its state), [`data`] (the stream of pictures), then the four objectives.
+//! [`checkpoint`] (its state), [`data`] (the stream of pictures, which [`scene_data`] draws or [`folder`] reads), then the
+//! four objectives.
 
 mod begin;
 pub mod checkpoint;
@@ -9,17 +10,21 @@ pub mod clip_leg;
 pub mod data;
 pub mod decoder_leg;
 pub mod error;
+pub mod folder;
 pub mod legs;
 pub mod noising;
 pub mod optimizer;
 pub mod prior_leg;
 pub mod recipe;
 pub mod run;
+pub mod scene_data;
 pub mod tokenizer;
 pub mod upsampler_leg;
 
 pub use checkpoint::{Checkpoints, State};
+pub use data::Data;
 pub use error::Error;
+pub use folder::PictureFolder;
 pub use legs::Trainer;
 pub use optimizer::{AdamW, AdamWSettings};
 pub use recipe::Recipe;

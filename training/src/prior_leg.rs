@@ -5,7 +5,7 @@ use noise::Generator;
 use prior::Prior;
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::data::{self, Batch, SceneStream, drops, to_pixels};
+use crate::data::{Batch, Data, Stream, View, drops, to_pixels};
 use crate::noising::Noising;
 use crate::run::Figures;
 use crate::{Error, Leg};
@@ -64,17 +64,20 @@ impl Encoders {
     }
 }
 
-/// The embeddings `[scenes, E]` of training scenes, in f32.
-pub fn embed_scenes(encoders: &Encoders, first_scene: u64, scenes: usize, size: u32) -> Tensor {
+/// The embeddings `[pictures, E]` of a view's first pictures, in f32.
+pub fn embed(
+    encoders: &Encoders,
+    data: &Data,
+    view: View,
+    pictures: usize,
+) -> Result<Tensor, Error> {
     const AT_ONCE: usize = 256;
-    let embeddings: Vec<Tensor> = (0..scenes.div_ceil(AT_ONCE))
-        .map(|n| {
-            let count = AT_ONCE.min(scenes - n * AT_ONCE);
-            let batch = data::draw(first_scene + (n * AT_ONCE) as u64, size, count);
-            encoders.pictures(&batch.pictures).to_kind(Kind::Float)
-        })
-        .collect();
-    Tensor::cat(&embeddings, 0)
+    let embeddings = (0..pictures).step_by(AT_ONCE).map(|first| {
+        let batch = data.draw(view, first as u64, AT_ONCE.min(pictures - first))?;
+        Ok(encoders.pictures(&batch.pictures).to_kind(Kind::Float))
+    });
+    let embeddings = embeddings.collect::<Result<Vec<Tensor>, Error>>()?;
+    Ok(Tensor::cat(&embeddings, 0))
 }
 
 /// Sets the mean and the deviation that whiten to those of `embeddings [N, E]`.
@@ -90,13 +93,13 @@ pub struct PriorLeg {
     model: Prior,
     encoders: Encoders,
     noising: Noising,
-    stream: SceneStream,
+    stream: Stream,
     drop_caption: f64,
 }
 
 impl PriorLeg {
     /// Trains `model` on the pictures of `stream`, which are as large as the image encoder's.
-    pub fn new(model: Prior, encoders: Encoders, stream: SceneStream, drop_caption: f64) -> Self {
+    pub fn new(model: Prior, encoders: Encoders, stream: Stream, drop_caption: f64) -> Self {
         let noising = Noising::new(encoders.device);
         Self {
             model,
@@ -112,9 +115,9 @@ impl Leg for PriorLeg {
     fn loss(&mut self, generator: &mut Generator) -> Result<(Tensor, Figures), Error> {
         let Batch {
             pictures, captions, ..
-        } = self.stream.next_batch();
+        } = self.stream.next_batch()?;
         let count = captions.len();
-        let texts: Vec<&str> = captions.iter().map(|c| c.text.as_str()).collect();
+        let texts: Vec<&str> = captions.iter().map(String::as_str).collect();
         let captions = self
             .encoders
             .captions(&texts, &drops(generator, self.drop_caption, count))?;

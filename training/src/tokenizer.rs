@@ -1,16 +1,14 @@
-//! The model's own byte pairs, learned from the captions of training scenes.
+//! The model's own byte pairs, learned from the captions that it is trained on.
 
 use std::path::Path;
 
-use scenes::{Scene, Split};
-
 use crate::Error;
+use crate::data::Data;
 use crate::recipe::TokenizerRecipe;
 
 /// Learns the byte pairs and writes CLIP's files into `out`.
-pub fn train(recipe: &TokenizerRecipe, out: &Path) -> Result<(), Error> {
-    let captions = (0..recipe.captions as u64)
-        .map(|seed| Scene::draw(seed, Split::Training).own_caption().text);
+pub fn train(recipe: &TokenizerRecipe, data: &Data, out: &Path) -> Result<(), Error> {
+    let captions = data.captions(recipe.captions).into_iter();
     let bpe = clip::bpe_training::train(captions, recipe.merges, recipe.context_length as usize);
     std::fs::create_dir_all(out).map_err(Error::file(out))?;
     for (name, content) in bpe.named_files() {

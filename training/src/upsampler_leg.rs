@@ -4,7 +4,7 @@ use decoder::{UNet, enlarge};
 use noise::Generator;
 use tch::{Device, Kind, Tensor};
 
-use crate::data::{SceneStream, normal, to_signed};
+use crate::data::{Stream, normal, to_signed};
 use crate::noising::Noising;
 use crate::recipe::UpsamplerRecipe;
 use crate::run::Figures;
@@ -14,7 +14,7 @@ use crate::{Error, Leg};
 pub struct UpsamplerLeg {
     model: UNet,
     noising: Noising,
-    stream: SceneStream,
+    stream: Stream,
     base: i64,
     recipe: UpsamplerRecipe,
     kind: Kind,
@@ -25,7 +25,7 @@ impl UpsamplerLeg {
     /// Trains `model` on the pictures of `stream`, which are of the full size; `base` is the base picture's side.
     pub fn new(
         model: UNet,
-        stream: SceneStream,
+        stream: Stream,
         base: i64,
         recipe: &UpsamplerRecipe,
         (kind, device): (Kind, Device),
@@ -45,7 +45,7 @@ impl UpsamplerLeg {
 
 impl Leg for UpsamplerLeg {
     fn loss(&mut self, generator: &mut Generator) -> Result<(Tensor, Figures), Error> {
-        let pictures = self.stream.next_batch().pictures.to_device(self.device);
+        let pictures = self.stream.next_batch()?.pictures.to_device(self.device);
         let full = self.recipe.unet.sample_size;
         let base = damage(&to_signed(&pictures, self.base), &self.recipe, generator);
         let low = enlarge(&base, full);

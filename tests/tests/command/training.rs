@@ -100,7 +100,7 @@ fn a_training_is_stopped_and_goes_on() {
     for name in ["-TERM", "-INT"] {
         let child = place.train().spawn().unwrap();
         wait_for("checkpoint", || {
-            whole_checkpoints(&place.leg()).last().copied() > Some(last)
+            checkpoint_steps(&place.leg()).last().copied() > Some(last)
         });
         signal(&child, name);
         let ran = Ran::new(child.wait_with_output().unwrap()).succeeds();
@@ -134,7 +134,7 @@ fn no_kill_takes_more_than_the_steps_since_the_last_checkpoint() {
         // A third of the kills come while a checkpoint is written, the others at any time after the start.
         if kill % 3 == 0 {
             let skipped = generator.below(4);
-            let newest = || whole_checkpoints_names(&place.leg()).last().copied();
+            let newest = || checkpoint_steps(&place.leg()).last().copied();
             wait_for("progress", || newest() >= Some(last + 3 * skipped));
             wait_for("save", partial);
         } else {
@@ -154,15 +154,18 @@ fn no_kill_takes_more_than_the_steps_since_the_last_checkpoint() {
     // What is left of a torn save is in nobody's way.
     let child = place.train().spawn().unwrap();
     wait_for("checkpoint", || {
-        whole_checkpoints_names(&place.leg()).last().copied() > Some(last)
+        checkpoint_steps(&place.leg()).last().copied() > Some(last)
     });
     signal(&child, "-TERM");
     Ran::new(child.wait_with_output().unwrap()).succeeds();
     assert!(whole_checkpoints(&place.leg()).len() <= 2);
+    let names = fs::read_dir(place.leg()).unwrap().flatten();
+    let hidden = names.filter(|entry| entry.file_name().to_string_lossy().starts_with('.'));
+    assert_eq!(hidden.count(), 0);
 }
 
 /// The steps of the checkpoints in a folder, by their names.
-fn whole_checkpoints_names(folder: &Path) -> Vec<u64> {
+fn checkpoint_steps(folder: &Path) -> Vec<u64> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().into_string().unwrap());
     let mut steps: Vec<u64> = names
@@ -176,9 +179,7 @@ fn whole_checkpoints_names(folder: &Path) -> Vec<u64> {
 fn a_disk_without_room_leaves_the_checkpoint_before() {
     let place = Workplace::for_training();
     let child = place.train().spawn().unwrap();
-    wait_for("checkpoint", || {
-        !whole_checkpoints_names(&place.leg()).is_empty()
-    });
+    wait_for("checkpoint", || !checkpoint_steps(&place.leg()).is_empty());
     signal(&child, "-TERM");
     Ran::new(child.wait_with_output().unwrap()).succeeds();
     let before = whole_checkpoints(&place.leg());
@@ -195,7 +196,7 @@ fn a_disk_without_room_leaves_the_checkpoint_before() {
     assert_eq!(whole_checkpoints(&place.leg()), before);
     let child = place.train().spawn().unwrap();
     wait_for("checkpoint", || {
-        whole_checkpoints_names(&place.leg()).last() > before.last()
+        checkpoint_steps(&place.leg()).last() > before.last()
     });
     signal(&child, "-TERM");
     Ran::new(child.wait_with_output().unwrap()).succeeds();
