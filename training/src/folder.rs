@@ -31,8 +31,16 @@ pub struct PictureFolder {
     found: usize,
     /// What could not be read, and why.
     broken: Mutex<BTreeMap<PathBuf, String>>,
-    /// The order of the epoch that was asked for last.
-    order: Mutex<Option<((u64, u64), Vec<u32>)>>,
+    order: Mutex<Order>,
+}
+
+/// The order of the samples in an epoch of a leg: that which was asked for last.
+#[derive(Default)]
+struct Order {
+    leg: u64,
+    epoch: u64,
+    /// Empty before the first was asked for.
+    samples: Vec<u32>,
 }
 
 struct Sample {
@@ -81,7 +89,7 @@ impl PictureFolder {
             samples,
             flip,
             broken: Mutex::new(broken),
-            order: Mutex::new(None),
+            order: Mutex::default(),
         })
     }
 
@@ -166,14 +174,17 @@ impl PictureFolder {
     /// The number of the sample at a place of an epoch.
     fn at(&self, leg: u64, epoch: u64, place: u64) -> usize {
         let mut order = self.order.lock().expect("nobody panics with it");
-        if order.as_ref().is_none_or(|(key, _)| *key != (leg, epoch)) {
-            let mut shuffled: Vec<u32> = (0..self.samples.len() as u32).collect();
+        if order.samples.is_empty() || (order.leg, order.epoch) != (leg, epoch) {
+            let mut samples: Vec<u32> = (0..self.samples.len() as u32).collect();
             // Far from the generators of pictures, which lie below 8 * SCENES_A_LEG.
-            Generator::new((8 + leg) * SCENES_A_LEG + epoch).shuffle(&mut shuffled);
-            *order = Some(((leg, epoch), shuffled));
+            Generator::new((8 + leg) * SCENES_A_LEG + epoch).shuffle(&mut samples);
+            *order = Order {
+                leg,
+                epoch,
+                samples,
+            };
         }
-        let (_, shuffled) = order.as_ref().expect("it was just made");
-        shuffled[place as usize] as usize
+        order.samples[place as usize] as usize
     }
 
     /// The shorter side resized to `size`, and of the longer one a random part (2103.00020, section 2.4).
