@@ -1,9 +1,10 @@
 //! What moving pictures in CLIP's space does to what they show: the tables on variations, interpolations and text diffs
 //! (2204.06125, section 3).
 
+use image::RgbImage;
 use noise::Generator;
 use pipeline::inversion::CALLS_A_STEP;
-use pipeline::{Pipeline, Settings, Use};
+use pipeline::{Inversion, Pipeline, Settings, Use};
 use scenes::{Aspect, Pairs, Scene, Split};
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +102,11 @@ pub fn evaluate_manipulations(
     progress: &mut EvaluationProgress,
 ) -> Result<ManipulationReport, Error> {
     pipeline.prepare(&[Use::Prior, Use::ImageEncoder], &settings.drawing)?;
+    let table = Table {
+        pipeline,
+        judge,
+        settings,
+    };
     Ok(match wanted {
         Manipulation::Inversion => {
             ManipulationReport::Inversion(measure_inversions(pipeline, settings, progress)?)
@@ -108,12 +114,10 @@ pub fn evaluate_manipulations(
         Manipulation::Variations => {
             ManipulationReport::Variations(measure_variations(pipeline, judge, settings, progress)?)
         }
-        Manipulation::Interpolation => ManipulationReport::Interpolation(measure_interpolations(
-            pipeline, judge, settings, progress,
-        )?),
-        Manipulation::Edits => {
-            ManipulationReport::Edits(measure_edits(pipeline, judge, settings, progress)?)
+        Manipulation::Interpolation => {
+            ManipulationReport::Interpolation(measure_interpolations(&table, progress)?)
         }
+        Manipulation::Edits => ManipulationReport::Edits(measure_edits(&table, progress)?),
     })
 }
 
@@ -285,34 +289,19 @@ pub fn turns_once(read: &[Option<usize>], from: usize, to: usize) -> bool {
 }
 
 fn measure_interpolations(
-    pipeline: &Pipeline,
-    judge: &Judge,
-    settings: &ManipulationSettings,
+    table: &Table,
     progress: &mut EvaluationProgress,
 ) -> Result<Changes, Error> {
-    let count = settings.limited(200);
-    let pairs: Vec<Siblings> = (FIRST_WAY..FIRST_WAY + count)
-        .map(|number| Siblings::draw(number, &CHANGED))
-        .collect();
+    let pairs = table.pairs(FIRST_WAY, &CHANGED);
     let mut changes = Changes::new();
-    for batch in pairs.chunks(settings.batch) {
-        let quiet = &mut |_, _, _| {};
-        let steps = settings.calls / CALLS_A_STEP;
-        let invert = |scene: fn(&Siblings) -> &Scene| {
-            let pictures = batch.iter().map(|pair| render(scene(pair), TRUE_SIDE));
-            pipeline.invert(&pictures.collect::<Vec<_>>(), steps, &mut |_, _, _| {})
-        };
-        let [from, to] = [invert(|pair| &pair.from)?, invert(|pair| &pair.to)?];
+    for batch in pairs.chunks(table.settings.batch) {
+        let from = table.invert(batch, |pair| &pair.from)?;
+        let to = table.invert(batch, |pair| &pair.to)?;
         // The readings of a frame of each pair, frame by frame.
         let mut frames: Vec<Vec<Reading>> = Vec::new();
         for frame in 0..FRAMES {
             let share = frame as f64 / (FRAMES - 1) as f64;
-            let between = from.between(&to, share);
-            let mut streams = streams(batch, settings);
-            let drawing = &settings.drawing;
-            let drawn =
-                pipeline.draw_inversion(&between, (0.0, 1.0), &mut streams, drawing, quiet)?;
-            frames.push(judge.read(&drawn));
+            frames.push(table.read(batch, &from.between(&to, share), 1.0)?);
         }
         for (index, pair) in batch.iter().enumerate() {
             changes.add(pair.question, |question| {
@@ -324,53 +313,80 @@ fn measure_interpolations(
                 }
             });
         }
-        progress("interpolation", changes.everything.asked, count);
+        progress(
+            "interpolation",
+            changes.everything.asked,
+            pairs.len() as u64,
+        );
     }
     Ok(changes)
 }
 
-fn measure_edits(
-    pipeline: &Pipeline,
-    judge: &Judge,
-    settings: &ManipulationSettings,
-    progress: &mut EvaluationProgress,
-) -> Result<Changes, Error> {
-    let count = settings.limited(200);
-    let pairs: Vec<Siblings> = (FIRST_EDIT..FIRST_EDIT + count)
-        .map(|number| Siblings::draw(number, &SAID))
-        .collect();
+fn measure_edits(table: &Table, progress: &mut EvaluationProgress) -> Result<Changes, Error> {
+    let pairs = table.pairs(FIRST_EDIT, &SAID);
     let mut changes = Changes::new();
-    for batch in pairs.chunks(settings.batch) {
-        let quiet = &mut |_, _, _| {};
-        let pictures: Vec<_> = batch
-            .iter()
-            .map(|pair| render(&pair.from, TRUE_SIDE))
-            .collect();
-        let inversion = pipeline.invert(&pictures, settings.calls / CALLS_A_STEP, quiet)?;
+    for batch in pairs.chunks(table.settings.batch) {
+        let inversion = table.invert(batch, |pair| &pair.from)?;
         let captions: Vec<[String; 2]> = batch.iter().map(Siblings::captions).collect();
         let [from, to] = [0, 1].map(|end| {
             let texts: Vec<&str> = captions.iter().map(|both| both[end].as_str()).collect();
-            pipeline.encode_text(&texts)
+            table.pipeline.encode_text(&texts)
         });
-        let edited = inversion.edited(&from?.embedding, &to?.embedding, settings.strength);
-        let mut streams = streams(batch, settings);
-        let drawing = &settings.drawing;
-        let how = (0.0, settings.edit_guidance_scale);
-        let drawn = pipeline.draw_inversion(&edited, how, &mut streams, drawing, quiet)?;
-        for (pair, reading) in batch.iter().zip(judge.read(&drawn)) {
+        let (from, to) = (from?.embedding, to?.embedding); // [B, E]
+        let edited = inversion.edited(&from, &to, table.settings.strength);
+        let readings = table.read(batch, &edited, table.settings.edit_guidance_scale)?;
+        for (pair, reading) in batch.iter().zip(readings) {
             changes.add(pair.question, |question| {
                 reading.answer(question) == Some(pair.truth(question)[1])
             });
         }
-        progress("text diffs", changes.everything.asked, count);
+        progress("text diffs", changes.everything.asked, pairs.len() as u64);
     }
     Ok(changes)
 }
 
-/// The streams of noise of a batch.
-fn streams(batch: &[Siblings], settings: &ManipulationSettings) -> Vec<Generator> {
-    batch
-        .iter()
-        .map(|pair| Generator::new(settings.seed.wrapping_add(pair.number)))
-        .collect()
+/// What the tables on siblings share.
+struct Table<'a> {
+    pipeline: &'a Pipeline,
+    judge: &'a Judge,
+    settings: &'a ManipulationSettings,
+}
+
+impl Table<'_> {
+    /// The table's pairs, from this number on.
+    fn pairs(&self, first: u64, questions: &[Question]) -> Vec<Siblings> {
+        let numbers = first..first + self.settings.limited(200);
+        numbers.map(|n| Siblings::draw(n, questions)).collect()
+    }
+
+    /// One scene of each pair, inverted.
+    fn invert(
+        &self,
+        batch: &[Siblings],
+        scene: fn(&Siblings) -> &Scene,
+    ) -> Result<Inversion, Error> {
+        let pictures = batch.iter().map(|pair| render(scene(pair), TRUE_SIDE));
+        let pictures: Vec<RgbImage> = pictures.collect();
+        let steps = self.settings.calls / CALLS_A_STEP;
+        Ok(self.pipeline.invert(&pictures, steps, &mut |_, _, _| {})?)
+    }
+
+    /// What the judge reads in the pictures of latents, which the pairs' noise upsamples.
+    fn read(
+        &self,
+        batch: &[Siblings],
+        latents: &Inversion,
+        guidance_scale: f64,
+    ) -> Result<Vec<Reading>, Error> {
+        let seed = |pair: &Siblings| self.settings.seed.wrapping_add(pair.number);
+        let mut streams: Vec<_> = batch.iter().map(|p| Generator::new(seed(p))).collect();
+        let drawn = self.pipeline.draw_inversion(
+            latents,
+            (0.0, guidance_scale),
+            &mut streams,
+            &self.settings.drawing,
+            &mut |_, _, _| {},
+        )?;
+        Ok(self.judge.read(&drawn))
+    }
 }

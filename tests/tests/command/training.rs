@@ -201,3 +201,49 @@ fn a_disk_without_room_leaves_the_checkpoint_before() {
     signal(&child, "-TERM");
     Ran::new(child.wait_with_output().unwrap()).succeeds();
 }
+
+#[test]
+fn a_folder_of_pictures_becomes_a_model_that_draws() {
+    let place = Workplace::new();
+    let scenes = [
+        "scenes",
+        "--count=12",
+        "--seed=3",
+        "--size=32",
+        "--out=mine",
+    ];
+    place.run(&scenes).succeeds();
+    fs::write(place.path("mine/00007.png"), "no picture").unwrap();
+    let train = ["train", "all", "--preset=tiny", "--out=trained"];
+    let ran = place
+        .run(&[&train[..], &["--data=mine"]].concat())
+        .succeeds();
+    assert!(ran.stderr.contains("00007.png"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("1 of 12 pictures and captions"),
+        "{}",
+        ran.stderr
+    );
+    let few = [
+        "--prior-steps=2",
+        "--decoder-steps=2",
+        "--upsampler-steps=2",
+    ];
+    let draw = ["generate", "--model=trained", "--out=new.png", "a red cat"];
+    place.run(&[&draw[..], &few].concat()).succeeds();
+    assert!(place.path("new.png").is_file());
+    let parts = [
+        "reconstruct",
+        "mine/00001.png",
+        "--model=trained",
+        "--pca=1,3",
+    ];
+    let few = ["--out=parts", "--decoder-steps=2", "--upsampler-steps=2"];
+    place.run(&[&parts[..], &few].concat()).succeeds();
+    place
+        .run(&[&train[..], &["--data=gone"]].concat())
+        .refuses(&["gone"]);
+    place
+        .run(&[&train[..], &["--flip"]].concat())
+        .refuses(&["--data"]);
+}
