@@ -9,6 +9,8 @@ use scenes::{
     Pairs, Place, Relation, Scene, Second, Size, Sky, Split, Style, Thing, held_out,
 };
 
+mod siblings;
+
 const SPLITS: [Split; 3] = [Split::Training, Split::Judge, Split::Evaluation(Pairs::All)];
 
 fn pairs(labels: &Labels) -> Vec<(Thing, Colour)> {
@@ -439,68 +441,5 @@ fn an_export_refuses_what_it_cannot_do() {
     assert!(
         error.to_string().contains(&file.display().to_string()),
         "{error}"
-    );
-}
-
-#[test]
-fn siblings_differ_in_one_label_and_nowhere_else() {
-    let differing = |a: &Labels, b: &Labels| {
-        let same = [
-            a.thing == b.thing,
-            a.colour == b.colour,
-            a.size == b.size,
-            a.place == b.place,
-            a.sky == b.sky,
-            a.ground == b.ground,
-            a.style == b.style,
-            a.second == b.second,
-        ];
-        same.map(|same| !same)
-    };
-    let aspects = [
-        Aspect::Thing,
-        Aspect::Colour,
-        Aspect::Size,
-        Aspect::Place,
-        Aspect::Sky,
-        Aspect::Ground,
-        Aspect::Style,
-    ];
-    let (mut siblings, mut none) = (0, 0);
-    for seed in 0..200 {
-        for (index, aspect) in aspects.into_iter().enumerate() {
-            let scene = Scene::draw(seed, Split::Training);
-            let mut generator = Generator::new(seed);
-            let Some(sibling) = scene.sibling(aspect, &mut generator) else {
-                none += 1;
-                assert!(scene.labels().second.is_some(), "{seed} {aspect:?}");
-                continue;
-            };
-            siblings += 1;
-            let mut wanted = [false; 8];
-            wanted[index] = true;
-            assert_eq!(differing(&scene.labels(), &sibling.labels()), wanted);
-            let labels = sibling.labels();
-            assert!(!held_out(labels.thing, labels.colour), "{labels:?}");
-            // A way back leads to the scene itself: nothing that no label names was drawn anew.
-            let back = (0..200)
-                .filter_map(|seed| sibling.sibling(aspect, &mut Generator::new(seed)))
-                .find(|back| back.labels() == scene.labels())
-                .unwrap_or_else(|| panic!("{seed}: no way back from another {aspect:?}"));
-            assert!(back == scene, "{seed} {aspect:?}");
-        }
-    }
-    assert!(siblings > 1300 && none > 0, "{siblings} and {none}");
-    // What the label does not touch stays: where only the colour differs, everything around the thing.
-    let scene = Scene::draw_alone(3, Split::Training);
-    let sibling = scene
-        .sibling(Aspect::Colour, &mut Generator::new(1))
-        .unwrap();
-    let (one, other) = (scene.render(64), sibling.render(64));
-    let changed = one.chunks(3).zip(other.chunks(3)).filter(|(a, b)| a != b);
-    let share = changed.count() as f64 / (64.0 * 64.0);
-    assert!(
-        (0.02..0.4).contains(&share),
-        "{share} of the picture changed"
     );
 }

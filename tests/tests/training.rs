@@ -1,17 +1,18 @@
 //! Legs that stop and go on, the optimiser against its definition, and a diverging run.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use noise::Generator;
 use scenes::{Scene, Split};
 use tch::{Device, Kind, Tensor, no_grad};
 use training::clip_leg::contrastive;
-use training::data::View;
 use training::noising::Noising;
 use training::scene_data::{clashes, draw_siblings, siblings};
-use training::{AdamW, AdamWSettings, Checkpoints, Data, PictureFolder, Recipe, Trainer};
+use training::{AdamW, AdamWSettings, Checkpoints, Data, Recipe, Trainer};
 use weights::Folder;
+
+mod checkpoints;
+mod folder;
 
 fn settings() -> AdamWSettings {
     AdamWSettings {
@@ -186,100 +187,6 @@ fn checkpoint(folder: &Path, runs: &str, leg: &str) -> (Vec<u8>, serde_json::Val
     )
 }
 
-fn one_weight(rows: i64) -> AdamW {
-    let weight = Tensor::ones([rows, 2], (Kind::Float, Device::Cpu));
-    AdamW::new(vec![("w".to_owned(), weight)], settings())
-}
-
-/// Takes a step of some optimiser.
-fn step(optimizer: &mut AdamW, weight: &Tensor) {
-    weight.square().sum(Kind::Float).backward();
-    optimizer.step(0.1);
-}
-
-#[test]
-fn a_checkpoint_of_another_leg_is_refused_by_name() {
-    let folder = tempfile::tempdir().unwrap();
-    let checkpoints = |leg: &'static str, upstream: &'static str| Checkpoints {
-        folder: folder.path(),
-        leg,
-        upstream,
-    };
-    let own = checkpoints("prior", "encoders");
-    assert!(own.resume(&mut one_weight(2)).unwrap().is_none());
-    own.save(&one_weight(2), &Generator::new(1)).unwrap();
-    let refused = |checkpoints: Checkpoints, rows: i64| {
-        let error = checkpoints.resume(&mut one_weight(rows)).unwrap_err();
-        error.to_string()
-    };
-    let message = refused(checkpoints("clip", "encoders"), 2);
-    assert!(
-        message.contains("step-000000000") && message.contains("`prior`"),
-        "{message}"
-    );
-    let message = refused(checkpoints("prior", "other encoders"), 2);
-    assert!(message.contains("encoders"), "{message}");
-    let message = refused(checkpoints("prior", "encoders"), 3);
-    assert!(
-        message.contains("[2, 2]") && message.contains("[3, 2]"),
-        "{message}"
-    );
-    let resumed = own.resume(&mut one_weight(2)).unwrap();
-    assert_eq!(resumed, Some(Generator::new(1)));
-}
-
-#[test]
-fn a_damaged_checkpoint_is_noticed_and_the_one_before_it_goes_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let checkpoints = Checkpoints {
-        folder: folder.path(),
-        leg: "prior",
-        upstream: "",
-    };
-    let weight = Tensor::ones([2, 2], (Kind::Float, Device::Cpu));
-    let mut optimizer = AdamW::new(vec![("w".to_owned(), weight.shallow_clone())], settings());
-    for _ in 0..4 {
-        step(&mut optimizer, &weight);
-        checkpoints.save(&optimizer, &Generator::new(7)).unwrap();
-    }
-    let resumed = || {
-        let mut optimizer = one_weight(2);
-        let generator = checkpoints.resume(&mut optimizer);
-        generator.map(|generator| (generator.is_some(), optimizer.steps_taken()))
-    };
-    let found = checkpoints.found();
-    assert_eq!(found.len(), 2, "older ones are removed");
-    assert_eq!(resumed().unwrap(), (true, 4));
-    for file in ["tensors.safetensors", "state.json", "manifest.json"] {
-        let path = found[0].join(file);
-        let whole = std::fs::read(&path).unwrap();
-        for at in [0, whole.len() / 2, whole.len() - 1] {
-            let mut flipped = whole.clone();
-            flipped[at] ^= 4;
-            std::fs::write(&path, &flipped).unwrap();
-            assert_eq!(resumed().unwrap(), (true, 3), "byte {at} of {file}");
-        }
-        std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-        assert_eq!(resumed().unwrap(), (true, 3), "{file} cut short");
-        std::fs::remove_file(&path).unwrap();
-        assert_eq!(resumed().unwrap(), (true, 3), "{file} is gone");
-        std::fs::write(&path, &whole).unwrap();
-        assert_eq!(resumed().unwrap(), (true, 4));
-    }
-    // A damaged one gives way to one of the same step, and where none is whole, nothing begins anew unasked.
-    std::fs::write(found[0].join("state.json"), "{").unwrap();
-    checkpoints.save(&optimizer, &Generator::new(7)).unwrap();
-    assert_eq!(resumed().unwrap(), (true, 4));
-    for path in checkpoints.found() {
-        std::fs::remove_file(path.join("manifest.json")).unwrap();
-    }
-    let message = resumed().unwrap_err().to_string();
-    assert!(
-        message.contains("step-000000004") && message.contains("--runs"),
-        "{message}"
-    );
-}
-
 #[test]
 fn recipes_whose_parts_do_not_fit_are_refused_with_the_numbers() {
     let tiny = include_str!("../../training/presets/tiny.toml");
@@ -399,107 +306,4 @@ fn offset_noise_has_a_mean_of_its_own_in_each_channel() {
         deviation(0.0)
     );
     assert!((deviation(0.3) - 0.3).abs() < 0.03, "{}", deviation(0.3));
-}
-
-/// A folder of 40 scenes with captions in `metadata.jsonl`, of which two pictures are damaged and one line is no JSON.
-fn pictures_with_damage(folder: &Path) -> PathBuf {
-    let path = folder.join("pictures");
-    let export = scenes::Export {
-        count: 40,
-        seed: 5,
-        size: 24,
-        held_out: false,
-    };
-    scenes::export(&export, &path, &mut |_, _| ()).unwrap();
-    let whole = std::fs::read(path.join("00003.png")).unwrap();
-    std::fs::write(path.join("00003.png"), &whole[..whole.len() / 2]).unwrap();
-    std::fs::write(path.join("00017.png"), "no picture").unwrap();
-    let metadata = path.join("metadata.jsonl");
-    let mut lines = std::fs::read_to_string(&metadata).unwrap();
-    lines.push_str("{\"file_name\": \"00001.png\"\n");
-    std::fs::write(&metadata, lines).unwrap();
-    path
-}
-
-#[test]
-fn a_folder_of_pictures_is_learned_from_and_what_is_broken_is_named() {
-    tch::set_num_threads(1);
-    let folder = tempfile::tempdir().unwrap();
-    let pictures = pictures_with_damage(folder.path());
-    let trainer = |runs: &str, stop_at: Option<u64>| {
-        let mut trainer = trainer(folder.path(), runs, Kind::Float, stop_at);
-        let data = Arc::new(PictureFolder::open(&pictures, true).unwrap());
-        trainer.data = Data::Folder(data.clone());
-        // Enough batches for more than an epoch.
-        for run in [
-            &mut trainer.recipe.clip.run,
-            &mut trainer.recipe.decoder.run,
-        ] {
-            (run.steps, run.batch) = (14, 6);
-        }
-        (trainer, data)
-    };
-    let (first, data) = trainer("whole", None);
-    first.train_tokenizer().unwrap();
-    first.train_clip().unwrap();
-    let broken = data.broken();
-    let names: Vec<String> = broken
-        .iter()
-        .map(|(path, _)| path.file_name().unwrap().to_string_lossy().into_owned())
-        .collect();
-    assert_eq!(names, ["00003.png", "00017.png", "metadata.jsonl, line 41"]);
-    assert_eq!(data.found(), 41);
-
-    // Two half runs see what one whole run sees, broken pictures and a second epoch included.
-    let legs: [Leg; 2] = [
-        ("clip", Trainer::train_clip),
-        ("decoder", Trainer::train_decoder),
-    ];
-    for (name, train) in legs {
-        train(&trainer("halves", Some(5)).0).unwrap();
-        train(&trainer("halves", None).0).unwrap();
-        train(&trainer("whole", None).0).unwrap();
-        let [halves, whole] = ["halves", "whole"].map(|runs| checkpoint(folder.path(), runs, name));
-        assert!(halves == whole, "{name} differs after a resume");
-    }
-
-    // Captions beside pictures, and a table, say the same; nothing else does.
-    let beside = folder.path().join("beside");
-    std::fs::create_dir_all(beside.join("more")).unwrap();
-    for (name, caption) in [("a", "a red cat"), ("more/b", " a blue cat\n"), ("c", "  ")] {
-        std::fs::copy(
-            pictures.join("00001.png"),
-            beside.join(format!("{name}.PNG")),
-        )
-        .unwrap();
-        std::fs::write(beside.join(format!("{name}.txt")), caption).unwrap();
-    }
-    std::fs::copy(pictures.join("00001.png"), beside.join("d.png")).unwrap();
-    let open = |path: &Path| PictureFolder::open(path, false);
-    let opened = Data::Folder(Arc::new(open(&beside).unwrap()));
-    assert_eq!(opened.captions(9), ["a red cat", "a blue cat"]);
-    assert_eq!(open(&beside).unwrap().broken().len(), 2);
-    let table = "text,file_name,size\n\"a cat, red\",a.PNG,3\na dog,more/b.PNG,4\n,c.PNG,1\n";
-    std::fs::write(beside.join("metadata.csv"), table).unwrap();
-    let opened = open(&beside).unwrap();
-    assert_eq!((opened.found(), opened.broken().len()), (3, 1));
-    assert_eq!(
-        Data::Folder(Arc::new(opened)).captions(9),
-        ["a cat, red", "a dog"]
-    );
-    std::fs::remove_file(beside.join("metadata.csv")).unwrap();
-    for name in ["a.PNG", "more/b.PNG"] {
-        std::fs::write(beside.join(name), "").unwrap();
-    }
-    let view = View {
-        leg: 1,
-        size: 16,
-        siblings: false,
-    };
-    let none = Data::Folder(Arc::new(open(&beside).unwrap())).draw(view, 0, 2);
-    let message = none.err().unwrap().to_string();
-    assert!(message.contains("none of the 2 pictures"), "{message}");
-    assert!(open(&folder.path().join("gone")).is_err());
-    std::fs::create_dir(folder.path().join("empty")).unwrap();
-    assert!(open(&folder.path().join("empty")).is_err());
 }

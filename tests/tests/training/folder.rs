@@ -1,0 +1,113 @@
+//! Pictures that a user brings.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tch::Kind;
+use training::data::View;
+use training::{Data, PictureFolder, Trainer};
+
+use super::{Leg, checkpoint, trainer};
+
+/// A folder of 40 scenes with captions in `metadata.jsonl`, of which two pictures are damaged and one line is no JSON.
+fn pictures_with_damage(folder: &Path) -> PathBuf {
+    let path = folder.join("pictures");
+    let export = scenes::Export {
+        count: 40,
+        seed: 5,
+        size: 24,
+        held_out: false,
+    };
+    scenes::export(&export, &path, &mut |_, _| ()).unwrap();
+    let whole = std::fs::read(path.join("00003.png")).unwrap();
+    std::fs::write(path.join("00003.png"), &whole[..whole.len() / 2]).unwrap();
+    std::fs::write(path.join("00017.png"), "no picture").unwrap();
+    let metadata = path.join("metadata.jsonl");
+    let mut lines = std::fs::read_to_string(&metadata).unwrap();
+    lines.push_str("{\"file_name\": \"00001.png\"\n");
+    std::fs::write(&metadata, lines).unwrap();
+    path
+}
+
+#[test]
+fn a_folder_of_pictures_is_learned_from_and_what_is_broken_is_named() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = pictures_with_damage(folder.path());
+    let trainer = |runs: &str, stop_at: Option<u64>| {
+        let mut trainer = trainer(folder.path(), runs, Kind::Float, stop_at);
+        let data = Arc::new(PictureFolder::open(&pictures, true).unwrap());
+        trainer.data = Data::Folder(data.clone());
+        // Enough batches for more than an epoch.
+        for run in [
+            &mut trainer.recipe.clip.run,
+            &mut trainer.recipe.decoder.run,
+        ] {
+            (run.steps, run.batch) = (14, 6);
+        }
+        (trainer, data)
+    };
+    let (first, data) = trainer("whole", None);
+    first.train_tokenizer().unwrap();
+    first.train_clip().unwrap();
+    let broken = data.broken();
+    let names: Vec<String> = broken
+        .iter()
+        .map(|(path, _)| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(names, ["00003.png", "00017.png", "metadata.jsonl, line 41"]);
+    assert_eq!(data.found(), 41);
+
+    // Two half runs see what one whole run sees, broken pictures and a second epoch included.
+    let legs: [Leg; 2] = [
+        ("clip", Trainer::train_clip),
+        ("decoder", Trainer::train_decoder),
+    ];
+    for (name, train) in legs {
+        train(&trainer("halves", Some(5)).0).unwrap();
+        train(&trainer("halves", None).0).unwrap();
+        train(&trainer("whole", None).0).unwrap();
+        let [halves, whole] = ["halves", "whole"].map(|runs| checkpoint(folder.path(), runs, name));
+        assert!(halves == whole, "{name} differs after a resume");
+    }
+
+    // Captions beside pictures, and a table, say the same; nothing else does.
+    let beside = folder.path().join("beside");
+    std::fs::create_dir_all(beside.join("more")).unwrap();
+    for (name, caption) in [("a", "a red cat"), ("more/b", " a blue cat\n"), ("c", "  ")] {
+        std::fs::copy(
+            pictures.join("00001.png"),
+            beside.join(format!("{name}.PNG")),
+        )
+        .unwrap();
+        std::fs::write(beside.join(format!("{name}.txt")), caption).unwrap();
+    }
+    std::fs::copy(pictures.join("00001.png"), beside.join("d.png")).unwrap();
+    let open = |path: &Path| PictureFolder::open(path, false);
+    let opened = Data::Folder(Arc::new(open(&beside).unwrap()));
+    assert_eq!(opened.captions(9), ["a red cat", "a blue cat"]);
+    assert_eq!(open(&beside).unwrap().broken().len(), 2);
+    let table = "text,file_name,size\n\"a cat, red\",a.PNG,3\na dog,more/b.PNG,4\n,c.PNG,1\n";
+    std::fs::write(beside.join("metadata.csv"), table).unwrap();
+    let opened = open(&beside).unwrap();
+    assert_eq!((opened.found(), opened.broken().len()), (3, 1));
+    assert_eq!(
+        Data::Folder(Arc::new(opened)).captions(9),
+        ["a cat, red", "a dog"]
+    );
+    std::fs::remove_file(beside.join("metadata.csv")).unwrap();
+    for name in ["a.PNG", "more/b.PNG"] {
+        std::fs::write(beside.join(name), "").unwrap();
+    }
+    let view = View {
+        leg: 1,
+        size: 16,
+        siblings: false,
+    };
+    let none = Data::Folder(Arc::new(open(&beside).unwrap())).draw(view, 0, 2);
+    let message = none.err().unwrap().to_string();
+    assert!(message.contains("none of the 2 pictures"), "{message}");
+    assert!(open(&folder.path().join("gone")).is_err());
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    assert!(open(&folder.path().join("empty")).is_err());
+}
