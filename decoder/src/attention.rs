@@ -5,14 +5,6 @@ use tch::Tensor;
 
 use crate::unet::{AttentionConfig, UNetConfig};
 
-/// What the attentions of one resolution look at besides the picture.
-pub struct Context<'a> {
-    /// The conditions' tokens, `[B, S, X]`.
-    pub tokens: &'a Tensor,
-    /// Added to the scores, `[B, 1, 1, S + H W]`.
-    pub bias: Tensor,
-}
-
 /// Queries are the picture's pixels, keys and values the conditions' tokens followed by the pixels
 /// (guided-diffusion's attention with the text keys of GLIDE, section 4.2).
 pub struct Attention {
@@ -43,8 +35,9 @@ impl Attention {
         }
     }
 
-    /// `[B, C, H, W] -> [B, C, H, W]`
-    pub fn forward(&self, x: &Tensor, context: &Context) -> Tensor {
+    /// `x [B, C, H, W]`, the conditions' `tokens [B, S, X]` and a `bias [B, 1, 1, S + H W]` that is added to the scores
+    /// `-> [B, C, H, W]`
+    pub fn forward(&self, x: &Tensor, tokens: &Tensor, bias: &Tensor) -> Tensor {
         // One copy into rows serves the three projections.
         let pixels = self
             .norm
@@ -53,17 +46,11 @@ impl Attention {
             .transpose(1, 2)
             .contiguous(); // [B, H W, C]
         let k = Tensor::cat(
-            &[
-                self.k_context.forward(context.tokens),
-                self.k.forward(&pixels),
-            ],
+            &[self.k_context.forward(tokens), self.k.forward(&pixels)],
             1,
         );
         let v = Tensor::cat(
-            &[
-                self.v_context.forward(context.tokens),
-                self.v.forward(&pixels),
-            ],
+            &[self.v_context.forward(tokens), self.v.forward(&pixels)],
             1,
         ); // [B, S + H W, C]
         let attended = attend(
@@ -71,7 +58,7 @@ impl Attention {
             &k,
             &v,
             self.head_width,
-            Some(&context.bias),
+            Some(bias),
         );
         x + self.out.forward(&attended).transpose(1, 2).view_as(x) // [B, C, H, W]
     }

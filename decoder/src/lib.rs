@@ -1,15 +1,18 @@
 //! The decoder and the upsamplers: from a CLIP image embedding to a picture.
 //!
 //! In reading order: [`conditioning`] turns embeddings into what the U-Net understands, [`unet`] is the network,
-//! [`resnet`] and [`attention`] are its blocks. The upsamplers are U-Nets without conditions.
+//! [`resnet`] and [`attention`] are its blocks, and [`recompute`] runs them in less memory while it is trained. The
+//! upsamplers are U-Nets without conditions.
 
 pub mod conditioning;
 pub mod unet;
 
 pub mod attention;
+pub mod recompute;
 pub mod resnet;
 
 pub use conditioning::{Conditioning, ConditioningConfig, Conditions};
+pub use recompute::Recomputed;
 pub use unet::{AttentionConfig, UNet, UNetConfig};
 
 use tch::Tensor;

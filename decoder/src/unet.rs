@@ -2,10 +2,11 @@
 
 use layers::{Conv2d, GroupNorm, Init, Params, TimestepEmbedding};
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
-use crate::attention::{Attention, Context};
+use crate::attention::Attention;
 use crate::conditioning::Conditions;
+use crate::recompute::{Pass, Recomputed, Straight};
 use crate::resnet::{Resample, ResnetBlock};
 
 /// What a score gains where a token of the context is padding; a finite number, as published.
@@ -162,68 +163,94 @@ impl UNet {
         timesteps: &Tensor,
         conditions: Option<(&Conditions, &Tensor)>,
     ) -> Tensor {
+        self.pass(x, timesteps, conditions, &mut Straight)
+    }
+
+    /// As [`UNet::forward`], to train. With `checkpointing`, only the outputs of its blocks are kept: a loss's own
+    /// backward pass then ends at the network's output, and [`Recomputed::backward`] goes on from there; without, that
+    /// does nothing.
+    pub fn forward_training(
+        &self,
+        x: &Tensor,
+        timesteps: &Tensor,
+        conditions: Option<(&Conditions, &Tensor)>,
+        checkpointing: bool,
+    ) -> (Tensor, Recomputed<'_>) {
+        let mut recomputed = Recomputed::default();
+        let output = match checkpointing {
+            true => self.pass(x, timesteps, conditions, &mut recomputed),
+            false => self.forward(x, timesteps, conditions),
+        };
+        (output, recomputed)
+    }
+
+    fn pass<'a>(
+        &'a self,
+        x: &Tensor,
+        timesteps: &Tensor,
+        conditions: Option<(&Conditions, &Tensor)>,
+        pass: &mut impl Pass<'a>,
+    ) -> Tensor {
         let time = self.time.forward(timesteps, x.kind());
         let time = match conditions {
             Some((conditions, _)) => time + &conditions.added,
             None => time,
         };
-        let time = time.silu(); // [B, time width]; every residual block begins with the activation
-        let contexts = self.contexts(x, conditions);
+        let time = pass.enter(time.silu()); // [B, time width]; every residual block begins with the activation
+        let tokens =
+            conditions.map(|(conditions, _)| pass.enter(conditions.context.shallow_clone()));
+        let bias = conditions.map(|(_, mask)| padding_bias(mask, x.kind()));
+        let context = tokens.as_ref().zip(bias.as_ref());
 
-        let mut x = self.conv_in.forward(x);
+        let conv_in = |inputs: &[Tensor]| self.conv_in.forward(&inputs[0]);
+        let mut x = pass.run(vec![x.shallow_clone()], conv_in);
         let mut skips = vec![x.shallow_clone()];
-        for (level, context) in self.down.iter().zip(&contexts) {
+        for level in &self.down {
             for n in 0..level.resnets.len() {
-                x = level.layer(n, &x, &time, context.as_ref());
+                x = level.layer(n, &[&x], &time, context, pass);
                 skips.push(x.shallow_clone());
             }
             if let Some(sampler) = &level.sampler {
-                x = sampler.forward(&x, &time);
+                x = resnet(sampler, &x, &time, pass);
                 skips.push(x.shallow_clone());
             }
         }
 
-        x = self
-            .middle
-            .layer(0, &x, &time, contexts[contexts.len() - 1].as_ref());
-        x = self.last.forward(&x, &time);
+        x = self.middle.layer(0, &[&x], &time, context, pass);
+        x = resnet(&self.last, &x, &time, pass);
 
-        for (level, context) in self.up.iter().zip(contexts.iter().rev()) {
+        for level in &self.up {
             for n in 0..level.resnets.len() {
                 let skip = skips.pop().expect("one skip for each block on the way up");
-                x = level.layer(n, &Tensor::cat(&[x, skip], 1), &time, context.as_ref());
+                x = level.layer(n, &[&x, &skip], &time, context, pass);
             }
             if let Some(sampler) = &level.sampler {
-                x = sampler.forward(&x, &time);
+                x = resnet(sampler, &x, &time, pass);
             }
         }
-        self.conv_out.forward(&self.norm_out.forward(&x).silu()) // [B, out, H, W]
+        pass.run(vec![x], |inputs| {
+            let x = self.norm_out.forward(&inputs[0]).silu();
+            self.conv_out.forward(&x) // [B, out, H, W]
+        })
     }
+}
 
-    /// What each level attends to: the same tokens, with a mask as long as its pixels are many.
-    fn contexts<'a>(
-        &self,
-        x: &Tensor,
-        conditions: Option<(&'a Conditions, &Tensor)>,
-    ) -> Vec<Option<Context<'a>>> {
-        let (_, _, height, width) = x.size4().expect("pictures are [B, C, H, W]");
-        let levels = 0..self.down.len();
-        let Some((conditions, mask)) = conditions else {
-            return levels.map(|_| None).collect();
-        };
-        let bias = (mask.logical_not().to_kind(x.kind()) * MASKED)
-            .unsqueeze(1)
-            .unsqueeze(1); // [B, 1, 1, S]
-        levels
-            .map(|level| {
-                let pixels = (height >> level) * (width >> level);
-                Some(Context {
-                    tokens: &conditions.context,
-                    bias: bias.constant_pad_nd([0, pixels]),
-                })
-            })
-            .collect()
-    }
+/// What to add to the scores so that no pixel sees the context's padding: `[B, S] -> [B, 1, 1, S]`.
+fn padding_bias(mask: &Tensor, kind: Kind) -> Tensor {
+    (mask.logical_not().to_kind(kind) * MASKED)
+        .unsqueeze(1)
+        .unsqueeze(1)
+}
+
+/// A residual block as one block of a pass.
+fn resnet<'a>(
+    block: &'a ResnetBlock,
+    x: &Tensor,
+    time: &Tensor,
+    pass: &mut impl Pass<'a>,
+) -> Tensor {
+    let inputs = vec![x.shallow_clone(), time.shallow_clone()];
+    pass.run(inputs, |inputs| block.forward(&inputs[0], &inputs[1]))
 }
 
 /// The blocks of one resolution, on the way down or up.
@@ -268,15 +295,37 @@ impl Level {
         }
     }
 
-    /// Residual block `n` and the attention behind it, if there is one: `[B, C, H, W] -> [B, C', H, W]`.
-    fn layer(&self, n: usize, x: &Tensor, time: &Tensor, context: Option<&Context>) -> Tensor {
-        let x = self.resnets[n].forward(x, time);
-        match self.attentions.get(n) {
-            Some(attention) => attention.forward(
-                &x,
-                context.expect("a network with attention is given conditions"),
-            ),
-            None => x,
-        }
+    /// Residual block `n` and the attention behind it, if there is one, on the stream and the skips in `xs`, which are
+    /// joined: `[B, C, H, W] -> [B, C', H, W]`. Attention looks at the context's tokens, with a bias for their padding.
+    fn layer<'a>(
+        &'a self,
+        n: usize,
+        xs: &[&Tensor],
+        time: &Tensor,
+        context: Option<(&Tensor, &Tensor)>,
+        pass: &mut impl Pass<'a>,
+    ) -> Tensor {
+        let resnet = &self.resnets[n];
+        let joined = |xs: &[Tensor]| match xs {
+            [x] => x.shallow_clone(),
+            xs => Tensor::cat(xs, 1),
+        };
+        let mut inputs = vec![time.shallow_clone()];
+        let Some(attention) = self.attentions.get(n) else {
+            inputs.extend(xs.iter().map(|x| x.shallow_clone()));
+            return pass.run(inputs, move |inputs| {
+                resnet.forward(&joined(&inputs[1..]), &inputs[0])
+            });
+        };
+        let (tokens, bias) = context.expect("a network with attention is given conditions");
+        inputs.push(tokens.shallow_clone());
+        inputs.extend(xs.iter().map(|x| x.shallow_clone()));
+        let (_, _, height, width) = xs[0].size4().expect("pictures are [B, C, H, W]");
+        // The mask of the pixels is as long as they are many.
+        let bias = bias.constant_pad_nd([0, height * width]); // [B, 1, 1, S + H W]
+        pass.run(inputs, move |inputs| {
+            let x = resnet.forward(&joined(&inputs[2..]), &inputs[0]);
+            attention.forward(&x, &inputs[1], &bias)
+        })
     }
 }

@@ -44,6 +44,7 @@ impl JudgeRecipe {
             run: RunSettings {
                 steps: 6500,
                 batch: 64,
+                accumulate: 1,
                 learning_rate: 2e-3,
                 warmup: 200,
                 checkpoint_every: 100,
@@ -178,7 +179,7 @@ struct JudgeLeg {
 }
 
 impl Leg for JudgeLeg {
-    fn loss(&mut self, _: &mut Generator) -> Result<(Tensor, Figures), training::Error> {
+    fn backward(&mut self, _: &mut Generator) -> Result<(f64, Figures), training::Error> {
         let lessons = self
             .lessons
             .recv()
@@ -189,7 +190,9 @@ impl Leg for JudgeLeg {
             .collect();
         let pictures = to_signed(&bytes_to_tensor(&bytes, lessons.len())).to_kind(self.kind);
         let targets: Vec<Targets> = lessons.iter().map(|lesson| lesson.targets).collect();
-        Ok(loss(&self.network.forward(&pictures), &targets))
+        let (loss, figures) = loss(&self.network.forward(&pictures), &targets);
+        loss.backward();
+        Ok((loss.double_value(&[]), figures))
     }
 }
 

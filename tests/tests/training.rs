@@ -13,6 +13,7 @@ use weights::Folder;
 
 mod checkpoints;
 mod folder;
+mod gradients;
 
 fn settings() -> AdamWSettings {
     AdamWSettings {

@@ -3,7 +3,7 @@
 use clip::{TextEncoder, Tokenizer, VisionEncoder};
 use layers::{Init, Params};
 use noise::Generator;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::data::{Batch, Stream, to_pixels};
 use crate::run::Figures;
@@ -39,30 +39,44 @@ pub struct ClipLeg {
     model: Clip,
     tokenizer: Tokenizer,
     stream: Stream,
+    parts: i64,
     kind: Kind,
     device: Device,
 }
 
 impl ClipLeg {
-    /// Trains `model`, in `kind`, on the pictures of `stream`, which are as large as its picture.
+    /// Trains `model`, in `kind`, on the pictures of `stream`, which are as large as its picture; a batch is encoded in
+    /// `parts`.
     pub fn new(
         model: Clip,
         tokenizer: Tokenizer,
         stream: Stream,
+        parts: usize,
         (kind, device): (Kind, Device),
     ) -> Self {
         Self {
             model,
             tokenizer,
             stream,
+            parts: parts as i64,
             kind,
             device,
         }
     }
+
+    /// Embeddings `[B, E]` of captions and of pictures.
+    fn embed(&self, ids: &Tensor, pictures: &Tensor) -> [Tensor; 2] {
+        let pixels = to_pixels(&pictures.to_device(self.device));
+        let text = self.model.text.forward(&ids.to_device(self.device));
+        let image = self.model.image.forward(&pixels.to_kind(self.kind));
+        [text.embedding, image]
+    }
 }
 
 impl Leg for ClipLeg {
-    fn loss(&mut self, _: &mut Generator) -> Result<(Tensor, Figures), Error> {
+    /// In parts, every caption still meets every picture of the batch: all are embedded first, and each part once more
+    /// when the gradients of its embeddings are known (2101.06983, section 3.2).
+    fn backward(&mut self, _: &mut Generator) -> Result<(f64, Figures), Error> {
         let Batch {
             pictures,
             captions,
@@ -74,14 +88,6 @@ impl Leg for ClipLeg {
             .encode(&texts)
             .map_err(|e| Error::Tokenizer(e.to_string()))?
             .ids;
-        let pixels = to_pixels(&pictures.to_device(self.device));
-
-        let text = self
-            .model
-            .text
-            .forward(&ids.to_device(self.device))
-            .embedding;
-        let image = self.model.image.forward(&pixels.to_kind(self.kind));
         let scale = self
             .model
             .logit_scale
@@ -89,12 +95,37 @@ impl Leg for ClipLeg {
             .clamp_max(MAX_LOGIT_SCALE)
             .exp();
         let clashes = clashes.to_device(self.device);
-        let (loss, accuracy) = contrastive(&text, &image, &scale, &clashes);
+        let backward = |[text, image]: &[Tensor; 2]| {
+            let (loss, accuracy) = contrastive(text, image, &scale, &clashes);
+            loss.backward();
+            (loss, accuracy)
+        };
+
+        let (loss, accuracy) = if self.parts == 1 {
+            backward(&self.embed(&ids, &pictures))
+        } else {
+            let parts = ids.chunk(self.parts, 0).into_iter();
+            let parts: Vec<_> = parts.zip(pictures.chunk(self.parts, 0)).collect();
+            let embedded: Vec<[Tensor; 2]> =
+                no_grad(|| parts.iter().map(|(ids, p)| self.embed(ids, p)).collect());
+            let all = [0, 1].map(|side| {
+                let parts: Vec<&Tensor> = embedded.iter().map(|part| &part[side]).collect();
+                Tensor::cat(&parts, 0).set_requires_grad(true) // [B, E]
+            });
+            let told = backward(&all);
+            let gradients = all.map(|embeddings| embeddings.grad().chunk(self.parts, 0));
+            for (n, (ids, pictures)) in parts.iter().enumerate() {
+                let [text, image] = self.embed(ids, pictures);
+                let along = text * &gradients[0][n] + image * &gradients[1][n];
+                along.sum(Kind::Float).backward();
+            }
+            told
+        };
         let figures = vec![
             ("accuracy", accuracy.double_value(&[])),
             ("logit_scale", scale.double_value(&[])),
         ];
-        Ok((loss, figures))
+        Ok((loss.double_value(&[]), figures))
     }
 }
 

@@ -5,12 +5,13 @@ use diffusion::Output;
 use diffusion::loss::variational_bound;
 use layers::Params;
 use noise::Generator;
-use tch::{Kind, Tensor};
+use tch::Kind;
 
 use crate::data::{Batch, Stream, drops, to_signed};
 use crate::noising::{Noised, Noising};
 use crate::prior_leg::Encoders;
-use crate::run::Figures;
+use crate::recipe::DecoderRecipe;
+use crate::run::{Figures, in_parts};
 use crate::{Error, Leg};
 
 /// The network and its conditioning, trained together.
@@ -37,51 +38,47 @@ pub struct DecoderLeg {
     encoders: Encoders,
     noising: Noising,
     stream: Stream,
-    size: i64,
-    drop_caption: f64,
-    drop_embedding: f64,
-    weight_limit: f64,
+    recipe: DecoderRecipe,
 }
 
 impl DecoderLeg {
     /// Trains `model` on the pictures of `stream`, which are as large as the image encoder's.
-    pub fn new(
-        model: Decoder,
-        encoders: Encoders,
-        stream: Stream,
-        recipe: &crate::recipe::DecoderRecipe,
-    ) -> Self {
+    pub fn new(model: Decoder, encoders: Encoders, stream: Stream, recipe: &DecoderRecipe) -> Self {
         Self {
             model,
             noising: Noising::new(encoders.device),
             encoders,
             stream,
-            size: recipe.unet.sample_size,
-            drop_caption: recipe.drop_caption,
-            drop_embedding: recipe.drop_embedding,
-            weight_limit: recipe.weight_limit,
+            recipe: recipe.clone(),
         }
     }
 }
 
 impl Leg for DecoderLeg {
-    fn loss(&mut self, generator: &mut Generator) -> Result<(Tensor, Figures), Error> {
+    fn backward(&mut self, generator: &mut Generator) -> Result<(f64, Figures), Error> {
+        in_parts(self.recipe.run.accumulate, |share| {
+            self.part(share, generator)
+        })
+    }
+}
+
+impl DecoderLeg {
+    fn part(&self, share: f64, generator: &mut Generator) -> Result<(f64, Figures), Error> {
         let Batch {
             pictures, captions, ..
         } = self.stream.next_batch()?;
         let count = captions.len();
         let (device, kind) = (self.encoders.device, self.encoders.kind);
         let texts: Vec<&str> = captions.iter().map(String::as_str).collect();
-        let captions = self
-            .encoders
-            .captions(&texts, &drops(generator, self.drop_caption, count))?;
+        let dropped = drops(generator, self.recipe.drop_caption, count);
+        let captions = self.encoders.captions(&texts, &dropped)?;
         let learned = self.model.conditioning.unconditional().unsqueeze(0);
-        let without = drops(generator, self.drop_embedding, count)
+        let without = drops(generator, self.recipe.drop_embedding, count)
             .to_device(device)
             .unsqueeze(1); // [B, 1]
         let embedding = learned.where_self(&without, &self.encoders.pictures(&pictures)); // [B, E]
 
-        let clean = to_signed(&pictures.to_device(device), self.size);
+        let clean = to_signed(&pictures.to_device(device), self.recipe.unet.sample_size);
         let noised = self.noising.noise(&clean, generator);
         let conditions =
             self.model
@@ -89,16 +86,20 @@ impl Leg for DecoderLeg {
                 .forward(&embedding, &captions.embedding, &captions.states);
         let mask = self.model.conditioning.context_mask(&captions.mask); // [B, extra + T]
         let input = noised.values.to_kind(kind);
-        let output = self
-            .model
-            .unet
-            .forward(&input, &noised.timesteps, Some((&conditions, &mask)));
+        let (output, recomputed) = self.model.unet.forward_training(
+            &input,
+            &noised.timesteps,
+            Some((&conditions, &mask)),
+            self.recipe.gradient_checkpointing,
+        );
         let Output {
             prediction,
             variance,
         } = Output::with_variance(&output.to_kind(Kind::Float));
 
-        let (simple, error) = self.noising.loss(&prediction, &noised, self.weight_limit);
+        let (simple, error) = self
+            .noising
+            .loss(&prediction, &noised, self.recipe.weight_limit);
         // The weight that 2102.09672 gives the bound beside the noise's error is 1 at 1,000 timesteps.
         let detached = Output {
             prediction: prediction.detach(),
@@ -113,6 +114,9 @@ impl Leg for DecoderLeg {
             ("noise_error", error.double_value(&[])),
             ("bound", bound.double_value(&[])),
         ];
-        Ok((simple + bound, figures))
+        let loss = simple + bound;
+        (&loss * share).backward();
+        recomputed.backward();
+        Ok((loss.double_value(&[]), figures))
     }
 }

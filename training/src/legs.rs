@@ -95,7 +95,8 @@ impl Trainer {
             };
             let stream = Stream::new(&self.data, view, recipe.run.batch, step);
             let place = (self.kind, self.device);
-            Ok(ClipLeg::new(model, tokenizer, stream, place))
+            let parts = recipe.run.accumulate;
+            Ok(ClipLeg::new(model, tokenizer, stream, parts, place))
         })?;
         self.save_clip(&averaged, &text, &recipe.vision)
     }
@@ -143,9 +144,8 @@ impl Trainer {
             ("clip_std".to_owned(), model.std.copy()),
         ];
         let mut averaged = train(&run, optimizer, |step| {
-            let view = view(PRIOR_LEG, size);
-            let stream = Stream::new(&self.data, view, recipe.run.batch, step);
-            Ok(PriorLeg::new(model, encoders, stream, recipe.drop_caption))
+            let stream = self.stream(view(PRIOR_LEG, size), &recipe.run, step);
+            Ok(PriorLeg::new(model, encoders, stream, recipe))
         })?;
         averaged.extend(statistics);
         weights::save_prior(&self.model.join("prior"), &averaged, &recipe.model)?;
@@ -161,8 +161,7 @@ impl Trainer {
         let build = |p: &Params| Decoder::new(p, &recipe.conditioning, &recipe.unet);
         let (model, optimizer) = self.make(&run, DECODER, build, |_| true)?;
         let averaged = train(&run, optimizer, |step| {
-            let view = view(DECODER_LEG, size);
-            let stream = Stream::new(&self.data, view, recipe.run.batch, step);
+            let stream = self.stream(view(DECODER_LEG, size), &recipe.run, step);
             Ok(DecoderLeg::new(model, encoders, stream, recipe))
         })?;
         weights::save_conditioning(
@@ -187,7 +186,7 @@ impl Trainer {
             self.make(&run, UPSAMPLER, |p| UNet::new(p, &recipe.unet), |_| true)?;
         let averaged = train(&run, optimizer, |step| {
             let view = view(UPSAMPLER_LEG, recipe.unet.sample_size);
-            let stream = Stream::new(&self.data, view, recipe.run.batch, step);
+            let stream = self.stream(view, &recipe.run, step);
             let base = self.recipe.decoder.unet.sample_size;
             let place = (self.kind, self.device);
             Ok(UpsamplerLeg::new(model, stream, base, recipe, place))
@@ -223,6 +222,11 @@ impl Trainer {
             told: &self.told,
             stopped: &self.stopped,
         })
+    }
+
+    /// The pictures of a leg from a step on, as many at once as are computed at once.
+    fn stream(&self, view: View, run: &RunSettings, step: u64) -> Stream {
+        Stream::new(&self.data, view, run.part(), step * run.accumulate as u64)
     }
 
     /// A model, and the optimiser of those of its parameters that are `trained`: new ones from the leg's seed, or those

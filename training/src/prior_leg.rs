@@ -7,7 +7,8 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::data::{Batch, Data, Stream, View, drops, to_pixels};
 use crate::noising::Noising;
-use crate::run::Figures;
+use crate::recipe::PriorRecipe;
+use crate::run::{Figures, in_parts};
 use crate::{Error, Leg};
 
 /// The encoders that an earlier leg trained; nothing here learns.
@@ -94,33 +95,29 @@ pub struct PriorLeg {
     encoders: Encoders,
     noising: Noising,
     stream: Stream,
-    drop_caption: f64,
+    recipe: PriorRecipe,
 }
 
 impl PriorLeg {
     /// Trains `model` on the pictures of `stream`, which are as large as the image encoder's.
-    pub fn new(model: Prior, encoders: Encoders, stream: Stream, drop_caption: f64) -> Self {
-        let noising = Noising::new(encoders.device);
+    pub fn new(model: Prior, encoders: Encoders, stream: Stream, recipe: &PriorRecipe) -> Self {
         Self {
             model,
+            noising: Noising::new(encoders.device),
             encoders,
-            noising,
             stream,
-            drop_caption,
+            recipe: recipe.clone(),
         }
     }
-}
 
-impl Leg for PriorLeg {
-    fn loss(&mut self, generator: &mut Generator) -> Result<(Tensor, Figures), Error> {
+    fn loss(&self, generator: &mut Generator) -> Result<Tensor, Error> {
         let Batch {
             pictures, captions, ..
         } = self.stream.next_batch()?;
         let count = captions.len();
         let texts: Vec<&str> = captions.iter().map(String::as_str).collect();
-        let captions = self
-            .encoders
-            .captions(&texts, &drops(generator, self.drop_caption, count))?;
+        let dropped = drops(generator, self.recipe.drop_caption, count);
+        let captions = self.encoders.captions(&texts, &dropped)?;
 
         let embedding = self.encoders.pictures(&pictures).to_kind(Kind::Float);
         let clean = self.model.whiten(&embedding).to_kind(Kind::Float); // [B, E]
@@ -132,9 +129,17 @@ impl Leg for PriorLeg {
             &captions.states,
             &captions.mask,
         );
-        let loss = (predicted.to_kind(Kind::Float) - clean)
-            .square()
-            .mean(Kind::Float);
-        Ok((loss, Vec::new()))
+        let error = predicted.to_kind(Kind::Float) - clean;
+        Ok(error.square().mean(Kind::Float))
+    }
+}
+
+impl Leg for PriorLeg {
+    fn backward(&mut self, generator: &mut Generator) -> Result<(f64, Figures), Error> {
+        in_parts(self.recipe.run.accumulate, |share| {
+            let loss = self.loss(generator)?;
+            (&loss * share).backward();
+            Ok((loss.double_value(&[]), Figures::new()))
+        })
     }
 }

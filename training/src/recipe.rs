@@ -96,6 +96,9 @@ pub struct DecoderRecipe {
     /// The noise-prediction loss is weighted by min(1 / alpha_bar, this): 1 is the plain loss, larger values lean
     /// towards the noisy steps, where layout and colour are decided.
     pub weight_limit: f64,
+    /// Whether the network's blocks are computed a second time in the backward pass instead of being kept: less memory,
+    /// a third more work.
+    pub gradient_checkpointing: bool,
     /// Its leg.
     pub run: RunSettings,
 }
@@ -117,6 +120,8 @@ pub struct UpsamplerRecipe {
     pub noise_offset: f64,
     /// As the decoder's: here it keeps the colours of the base picture.
     pub weight_limit: f64,
+    /// As the decoder's.
+    pub gradient_checkpointing: bool,
     /// Its leg.
     pub run: RunSettings,
 }
@@ -242,6 +247,13 @@ impl Recipe {
         ];
         for (leg, run) in legs {
             at_least_one(&format!("{leg}.run.batch"), run.batch)?;
+            at_least_one(&format!("{leg}.run.accumulate"), run.accumulate)?;
+            if run.batch % run.accumulate != 0 {
+                let (batch, parts) = (run.batch, run.accumulate);
+                return Err(Error::Recipe(format!(
+                    "{leg}.run.batch is {batch}, which cannot be computed in {parts} equal parts"
+                )));
+            }
             let every = run.checkpoint_every as usize;
             at_least_one(&format!("{leg}.run.checkpoint_every"), every)?;
         }

@@ -20,6 +20,8 @@ pub struct RunSettings {
     pub steps: u64,
     /// Pictures a step.
     pub batch: usize,
+    /// Parts that a step's pictures are computed in, one after the other, where memory is short; the step is the same.
+    pub accumulate: usize,
     /// The highest learning rate.
     pub learning_rate: f64,
     /// Steps over which the rate rises from 0; afterwards it falls to 0 along half a cosine.
@@ -33,6 +35,11 @@ pub struct RunSettings {
 }
 
 impl RunSettings {
+    /// Pictures that are computed at once.
+    pub fn part(&self) -> usize {
+        self.batch / self.accumulate
+    }
+
     /// The learning rate of step `step`.
     pub fn learning_rate_at(&self, step: u64) -> f64 {
         if step < self.warmup {
@@ -49,9 +56,30 @@ pub type Figures = Vec<(&'static str, f64)>;
 
 /// One model's objective.
 pub trait Leg {
-    /// The loss (a scalar in f32) of the next batch, and figures to log beside it. Everything random comes from
-    /// `generator`.
-    fn loss(&mut self, generator: &mut Generator) -> Result<(Tensor, Figures), Error>;
+    /// Adds the gradients of the next step's loss to those of the parameters. Returns the loss, and figures to log beside
+    /// it. Everything random comes from `generator`.
+    fn backward(&mut self, generator: &mut Generator) -> Result<(f64, Figures), Error>;
+}
+
+/// A step in `parts`, for a loss that is a mean over pictures: `backward` is called for each part, with the part's share
+/// of the step, and returns its own loss and figures. The step's are their means.
+pub fn in_parts(
+    parts: usize,
+    mut backward: impl FnMut(f64) -> Result<(f64, Figures), Error>,
+) -> Result<(f64, Figures), Error> {
+    let share = 1.0 / parts as f64;
+    let (mut loss, mut figures) = (0.0, Figures::new());
+    for _ in 0..parts {
+        let (part, told) = backward(share)?;
+        loss += share * part;
+        for (n, (name, value)) in told.into_iter().enumerate() {
+            match figures.get_mut(n) {
+                Some((_, mean)) => *mean += share * value,
+                None => figures.push((name, share * value)),
+            }
+        }
+    }
+    Ok((loss, figures))
 }
 
 /// How far a leg is.
@@ -134,10 +162,8 @@ pub fn train<L: Leg>(
     while optimizer.steps_taken() < end && !(run.stopped)() {
         let step = optimizer.steps_taken();
         let learning_rate = settings.learning_rate_at(step);
-        let (loss, figures) = leg.loss(&mut generator)?;
-        loss.backward();
+        let (loss, figures) = leg.backward(&mut generator)?;
         let norm = optimizer.step(learning_rate);
-        let loss = loss.double_value(&[]);
         if !loss.is_finite() || !norm.is_finite() {
             let loss = if loss.is_finite() { norm } else { loss };
             return Err(Error::Diverged {

@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 use crate::data::{Stream, normal, to_signed};
 use crate::noising::Noising;
 use crate::recipe::UpsamplerRecipe;
-use crate::run::Figures;
+use crate::run::{Figures, in_parts};
 use crate::{Error, Leg};
 
 /// Predicts the noise on a crop of the full picture, beside the enlarged base picture.
@@ -44,7 +44,15 @@ impl UpsamplerLeg {
 }
 
 impl Leg for UpsamplerLeg {
-    fn loss(&mut self, generator: &mut Generator) -> Result<(Tensor, Figures), Error> {
+    fn backward(&mut self, generator: &mut Generator) -> Result<(f64, Figures), Error> {
+        in_parts(self.recipe.run.accumulate, |share| {
+            self.part(share, generator)
+        })
+    }
+}
+
+impl UpsamplerLeg {
+    fn part(&self, share: f64, generator: &mut Generator) -> Result<(f64, Figures), Error> {
         let pictures = self.stream.next_batch()?.pictures.to_device(self.device);
         let full = self.recipe.unet.sample_size;
         let base = damage(&to_signed(&pictures, self.base), &self.recipe, generator);
@@ -63,14 +71,20 @@ impl Leg for UpsamplerLeg {
 
         let noised = self.noising.noise(&clean, generator);
         let input = Tensor::cat(&[&noised.values, &low], 1).to_kind(self.kind); // [B, 6, crop, crop]
-        let predicted = self
-            .model
-            .forward(&input, &noised.timesteps, None)
-            .to_kind(Kind::Float);
+        let (predicted, recomputed) = self.model.forward_training(
+            &input,
+            &noised.timesteps,
+            None,
+            self.recipe.gradient_checkpointing,
+        );
+        let predicted = predicted.to_kind(Kind::Float);
         let (loss, error) = self
             .noising
             .loss(&predicted, &noised, self.recipe.weight_limit);
-        Ok((loss, vec![("noise_error", error.double_value(&[]))]))
+        (&loss * share).backward();
+        recomputed.backward();
+        let figures = vec![("noise_error", error.double_value(&[]))];
+        Ok((loss.double_value(&[]), figures))
     }
 }
 

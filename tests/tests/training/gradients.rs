@@ -1,0 +1,166 @@
+//! Steps in parts and in less memory have the gradients of whole ones.
+
+use clip::Tokenizer;
+use decoder::{Conditioning, UNet};
+use layers::{Initialiser, Params};
+use noise::Generator;
+use tch::{Device, Kind, Tensor, no_grad};
+use training::clip_leg::{Clip, ClipLeg};
+use training::data::{Data, Stream, View};
+use training::run::in_parts;
+use training::upsampler_leg::UpsamplerLeg;
+use training::{Leg, Recipe};
+use weights::Folder;
+
+const PLACE: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+type Named = Vec<(String, Tensor)>;
+
+/// Parameters that gather gradients, each moved a little so that no gradient is 0 by construction.
+fn trainable(initialiser: Initialiser) -> Named {
+    let made = initialiser.into_made();
+    let generator = &mut Generator::new(9);
+    for (_, tensor) in &made {
+        let noise = Tensor::from_slice(&generator.normal(tensor.numel())).view_as(tensor) * 0.05;
+        let _ = no_grad(|| tensor.shallow_clone().g_add_(&noise));
+        let _ = tensor.set_requires_grad(true);
+    }
+    made
+}
+
+fn gradients(parameters: &Named) -> Named {
+    let gradient = |(name, tensor): &(String, Tensor)| (name.clone(), tensor.grad());
+    parameters.iter().map(gradient).collect()
+}
+
+/// Each tensor's gradients agree to a small part of their norm; those of the biases of keys are 0 but for rounding.
+fn assert_same(ours: &Named, theirs: &Named) {
+    assert_eq!(ours.len(), theirs.len());
+    let norms = theirs
+        .iter()
+        .map(|(_, tensor)| tensor.norm().double_value(&[]));
+    let rounding = 1e-6 * norms.fold(0.0, f64::max);
+    for ((name, ours), (_, theirs)) in ours.iter().zip(theirs) {
+        let norm = theirs.norm().double_value(&[]);
+        let apart = (ours - theirs).norm().double_value(&[]);
+        assert!(norm > 0.0, "{name} has no gradient");
+        assert!(
+            apart < 1e-4 * norm + rounding,
+            "{name}: {apart:e} of {norm:e}"
+        );
+    }
+}
+
+fn view(size: u32) -> View {
+    View {
+        leg: 1,
+        size,
+        siblings: false,
+    }
+}
+
+#[test]
+fn clip_in_parts_has_the_gradient_of_its_whole_batch() {
+    tch::set_num_threads(1);
+    let folder = Folder::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../model")).unwrap();
+    let run = |parts: usize, batch: usize| {
+        let mut recipe = Recipe::preset("tiny").unwrap().clip;
+        let tokenizer: Tokenizer = weights::open_tokenizer(&folder.component("tokenizer")).unwrap();
+        recipe.text.vocab_size = tokenizer.vocab_size() as i64;
+        recipe.text.eos_token_id = tokenizer.end_token_id();
+        let initialiser = Initialiser::new(1, Device::Cpu, Kind::Float);
+        let model = Clip::new(&Params::root(&initialiser), &recipe.text, &recipe.vision);
+        let parameters = trainable(initialiser);
+        let size = recipe.vision.image_size as u32;
+        let stream = Stream::new(&Data::Scenes, view(size), batch, 0);
+        let mut leg = ClipLeg::new(model, tokenizer, stream, parts, PLACE);
+        let (loss, _) = leg.backward(&mut Generator::new(2)).unwrap();
+        (loss, gradients(&parameters))
+    };
+    let (whole_loss, whole) = run(1, 12);
+    for parts in [3, 12] {
+        let (loss, gradients) = run(parts, 12);
+        assert!((loss - whole_loss).abs() < 1e-6);
+        assert_same(&gradients, &whole);
+    }
+    // Fewer negatives are another loss: what the parts alone would have.
+    let (small_loss, _) = run(1, 4);
+    assert!(
+        (small_loss - whole_loss).abs() > 0.1,
+        "{small_loss} and {whole_loss}"
+    );
+}
+
+/// The upsampler's gradients after `steps` steps of `batch` pictures in `parts`.
+fn upsampler(steps: usize, batch: usize, parts: usize, checkpointing: bool) -> (f64, Named) {
+    let mut recipe = Recipe::preset("tiny").unwrap().upsampler;
+    recipe.run.accumulate = parts;
+    recipe.gradient_checkpointing = checkpointing;
+    let initialiser = Initialiser::new(1, Device::Cpu, Kind::Float);
+    let model = UNet::new(&Params::root(&initialiser), &recipe.unet);
+    let parameters = trainable(initialiser);
+    let size = recipe.unet.sample_size as u32;
+    let stream = Stream::new(&Data::Scenes, view(size), batch / parts, 0);
+    let mut leg = UpsamplerLeg::new(model, stream, 8, &recipe, PLACE);
+    let generator = &mut Generator::new(2);
+    let losses: f64 = (0..steps).map(|_| leg.backward(generator).unwrap().0).sum();
+    (losses / steps as f64, gradients(&parameters))
+}
+
+#[test]
+fn a_step_in_parts_is_the_mean_of_its_parts() {
+    tch::set_num_threads(1);
+    let (loss, parts) = upsampler(1, 4, 2, false);
+    let (mean_loss, sums) = upsampler(2, 2, 1, false);
+    let means = sums
+        .into_iter()
+        .map(|(name, sum)| (name, sum / 2.0))
+        .collect();
+    assert!((loss - mean_loss).abs() < 1e-6);
+    assert_same(&parts, &means);
+
+    let figures = in_parts(4, |share| Ok((share, vec![("twice", 2.0 * share)]))).unwrap();
+    assert_eq!(figures, (0.25, vec![("twice", 0.5)]));
+}
+
+#[test]
+fn checkpointing_leaves_the_gradients_as_they_are() {
+    tch::set_num_threads(1);
+    let ((loss, plain), (same, checkpointed)) =
+        (upsampler(1, 4, 1, false), upsampler(1, 4, 1, true));
+    assert_eq!(loss, same);
+    assert_same(&checkpointed, &plain);
+
+    // With attention, and conditions whose own parameters lie in front of the network.
+    let decoder = |checkpointing: bool| {
+        let recipe = Recipe::preset("tiny").unwrap().decoder;
+        let initialiser = Initialiser::new(1, Device::Cpu, Kind::Float);
+        let params = Params::root(&initialiser);
+        let conditioning = Conditioning::new(&(&params / "text_proj"), &recipe.conditioning);
+        let unet = UNet::new(&(&params / "decoder"), &recipe.unet);
+        let parameters = trainable(initialiser);
+        let generator = &mut Generator::new(3);
+        let mut normal = |shape: &[i64]| {
+            Tensor::from_slice(&generator.normal(shape.iter().product::<i64>() as usize))
+                .view(shape)
+        };
+        let picture = normal(&[2, 3, 8, 8]);
+        let embedding = conditioning.unconditional().unsqueeze(0) + normal(&[2, 16]);
+        let conditions = conditioning.forward(&embedding, &normal(&[2, 16]), &normal(&[2, 5, 16]));
+        let mask = Tensor::from_slice(&[
+            true, true, true, true, true, true, true, false, false, false,
+        ]);
+        let mask = conditioning.context_mask(&mask.view([2, 5]));
+        let timesteps = Tensor::from_slice(&[20i64, 700]);
+        let (output, recomputed) = unet.forward_training(
+            &picture,
+            &timesteps,
+            Some((&conditions, &mask)),
+            checkpointing,
+        );
+        output.square().mean(Kind::Float).backward();
+        recomputed.backward();
+        gradients(&parameters)
+    };
+    assert_same(&decoder(true), &decoder(false));
+}
