@@ -1,11 +1,13 @@
 //! `unclip train`: arguments to a trainer and its legs.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
-use training::{Data, PictureFolder, Recipe, Trainer};
+use tch::{Device, Kind};
+use training::{Data, PictureFolder, Recipe, Trainer, estimate};
 
 use crate::device::{self, DeviceChoice, Dtype};
 use crate::interrupt;
@@ -22,12 +24,18 @@ pub struct Train {
         value_name = "tokenizer|clip|prior|decoder|upsampler|all"
     )]
     what: What,
-    /// The recipe: `small` is the model that ships, `tiny` is for trying out
+    /// The recipe: small (the model that ships), tiny (to try things out), karlo or paper (the published shapes)
     #[arg(long, value_name = "NAME", default_value = "small")]
     preset: String,
     /// A recipe of your own, in the form of the presets in training/presets
     #[arg(long, value_name = "FILE", conflicts_with = "preset")]
     config: Option<PathBuf>,
+    /// Change a field of the recipe, as in `decoder.run.batch=16`; may be repeated
+    #[arg(long, value_name = "FIELD=VALUE")]
+    set: Vec<String>,
+    /// Tell what each leg would take (parameters, memory, operations) and train nothing
+    #[arg(long)]
+    dry_run: bool,
     /// A folder of pictures to learn from, with captions in metadata.jsonl, metadata.csv or a .txt beside each
     /// [default: scenes]
     #[arg(long, value_name = "DIR")]
@@ -36,9 +44,10 @@ pub struct Train {
     #[arg(long, requires = "data")]
     flip: bool,
     /// The model folder to write
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    /// A model folder whose weights the legs begin with, where they have no checkpoint yet
+    #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
+    out: Option<PathBuf>,
+    /// A model folder whose weights the legs begin with, where they have no checkpoint yet; parts that --out lacks are
+    /// copied from it
     #[arg(long, value_name = "DIR")]
     init: Option<PathBuf>,
     /// The folder of checkpoints and logs, one folder a leg
@@ -64,6 +73,68 @@ pub struct Train {
     threads: Option<u16>,
 }
 
+/// Prints what the legs asked for would take.
+fn dry_run(recipe: &Recipe, what: What, kind: Kind, device: Device) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    let rows = [[
+        "leg",
+        "trained",
+        "frozen",
+        "weights",
+        "activations",
+        "a step",
+        "all steps",
+    ]
+    .map(str::to_owned)]
+    .into_iter()
+    .chain(
+        estimate(recipe, kind, device)
+            .into_iter()
+            .filter_map(|(name, leg, run)| {
+                let asked = what == What::All || what.name() == name;
+                asked.then(|| {
+                    [
+                        name.to_owned(),
+                        scaled(leg.parameters as f64, 1e3, &["", " K", " M", " B"]),
+                        scaled(leg.frozen as f64, 1e3, &["", " K", " M", " B"]),
+                        scaled(leg.weights, 1024.0, &[" B", " KiB", " MiB", " GiB", " TiB"]),
+                        scaled(
+                            leg.activations,
+                            1024.0,
+                            &[" B", " KiB", " MiB", " GiB", " TiB"],
+                        ),
+                        scaled(leg.flops, 1e3, OPERATIONS),
+                        scaled(leg.flops * run.steps as f64, 1e3, OPERATIONS),
+                    ]
+                })
+            }),
+    );
+    for row in rows {
+        let [leg, cells @ ..] = row;
+        write!(out, "{leg:<10}")?;
+        for cell in cells {
+            write!(out, " {cell:>12}")?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+const OPERATIONS: &[&str] = &[
+    " FLOP", " KFLOP", " MFLOP", " GFLOP", " TFLOP", " PFLOP", " EFLOP", " ZFLOP",
+];
+
+/// Three or four digits and a unit.
+fn scaled(mut value: f64, step: f64, units: &[&str]) -> String {
+    let mut unit = 0;
+    while value >= step && unit + 1 < units.len() {
+        value /= step;
+        unit += 1;
+    }
+    let digits = usize::from(unit > 0 && value < 100.0);
+    format!("{value:.digits$}{}", units[unit])
+}
+
 /// A leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum What {
@@ -75,7 +146,26 @@ enum What {
     All,
 }
 
+impl What {
+    /// As on the command line.
+    fn name(self) -> String {
+        let value = self.to_possible_value().expect("no leg is hidden");
+        value.get_name().to_owned()
+    }
+}
+
 impl Train {
+    /// The preset or the user's own recipe, changed as asked.
+    fn recipe(&self) -> Result<Recipe> {
+        let Some(path) = &self.config else {
+            return Ok(Recipe::read(Recipe::preset_text(&self.preset)?, &self.set)?);
+        };
+        let named = || format!("--config {}", path.display());
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", named()))?;
+        Recipe::read(&text, &self.set).with_context(named)
+    }
+
     /// Runs the legs asked for.
     pub fn run(self) -> Result<()> {
         ensure!(
@@ -86,13 +176,10 @@ impl Train {
             ensure!(threads > 0, "--threads 0: at least one thread must compute");
             tch::set_num_threads(i32::from(threads));
         }
-        let recipe = match &self.config {
-            Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .with_context(|| format!("cannot read --config {}", path.display()))?;
-                Recipe::from_toml(&text).with_context(|| format!("--config {}", path.display()))?
-            }
-            None => Recipe::preset(&self.preset)?,
+        let recipe = self.recipe()?;
+        let device = self.device.find()?;
+        let Some(out) = self.out.filter(|_| !self.dry_run) else {
+            return dry_run(&recipe, self.what, self.dtype.kind(), device);
         };
         let folder = match &self.data {
             Some(path) => Some(Arc::new(PictureFolder::open(path, self.flip)?)),
@@ -101,17 +188,15 @@ impl Train {
         let trainer = Trainer {
             recipe,
             data: folder.clone().map_or(Data::Scenes, Data::Folder),
-            model: self.out,
+            model: out,
             init: self.init,
             runs: self.runs,
             kind: self.dtype.kind(),
-            device: self.device.find()?,
+            device,
             stop_at: self.stop_at,
             told: Box::new(leg_bars()),
             stopped: Box::new(interrupt::asked),
         };
-        // The first signal waits for the step that is being taken, and for its checkpoint.
-        interrupt::drawing()?;
         type Leg = (What, fn(&Trainer) -> Result<(), training::Error>);
         let legs: [Leg; 5] = [
             (What::Tokenizer, Trainer::train_tokenizer),
@@ -120,10 +205,17 @@ impl Train {
             (What::Decoder, Trainer::train_decoder),
             (What::Upsampler, Trainer::train_upsampler),
         ];
-        for (leg, train) in legs {
-            if self.what == leg || self.what == What::All {
-                train(&trainer)?;
-            }
+        // The tokens of a model to begin with are those that its text encoder knows.
+        let kept = |leg: What| leg == What::Tokenizer && trainer.init.is_some();
+        let asked = |leg: What| self.what == leg || self.what == What::All && !kept(leg);
+        let legs = legs.into_iter().filter(|(leg, _)| asked(*leg));
+        let names: Vec<String> = legs.clone().map(|(leg, _)| leg.name()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        trainer.complete_from_init(&names)?;
+        // The first signal waits for the step that is being taken, and for its checkpoint.
+        interrupt::drawing()?;
+        for (_, train) in legs {
+            train(&trainer)?;
             if interrupt::asked() {
                 let runs = trainer.runs.display();
                 eprintln!(

@@ -69,17 +69,24 @@ impl Recomputed<'_> {
             block,
         } in self.blocks.into_iter().rev()
         {
-            along(&block(&inputs), &output.grad());
+            if let Some(along) = along(&block(&inputs), &output) {
+                along.backward();
+            }
         }
-        for (value, border) in self.entered {
-            along(&value, &border.grad());
+        // These may have a graph in common, which can be gone through once.
+        let entered = self.entered.iter();
+        let along = entered.filter_map(|(value, border)| along(value, border));
+        if let Some(along) = along.reduce(|sum, one| sum + one) {
+            along.backward();
         }
     }
 }
 
-/// Goes back from `value`, given the gradient of a loss by it; an undefined one says that the loss does not depend on it.
-fn along(value: &Tensor, gradient: &Tensor) {
-    if gradient.defined() {
-        (value * gradient).sum(Kind::Float).backward();
-    }
+/// What has the gradient of the loss, as far as it depends on `value`, given the border that gathered it; none if the loss
+/// does not depend on it.
+fn along(value: &Tensor, border: &Tensor) -> Option<Tensor> {
+    let gradient = border.grad();
+    gradient
+        .defined()
+        .then(|| (value * gradient).sum(Kind::Float))
 }

@@ -51,6 +51,26 @@ impl UNetConfig {
     pub fn time_width(&self) -> i64 {
         4 * self.block_out_channels[0]
     }
+
+    /// Input channels of each residual block of a level on the way down.
+    pub fn down_inputs(&self, level: usize) -> Vec<i64> {
+        let channels = &self.block_out_channels;
+        let mut inputs = vec![channels[level]; self.layers_per_block as usize];
+        inputs[0] = channels[level.saturating_sub(1)];
+        inputs
+    }
+
+    /// Input channels of each residual block of a level on the way up: the stream's and the skip's. The stream comes
+    /// from the coarser level at first; the last skip is what the finer level handed down.
+    pub fn up_inputs(&self, level: usize) -> Vec<i64> {
+        let channels = &self.block_out_channels;
+        let own = channels[level];
+        let blocks = self.layers_per_block as usize;
+        let mut inputs = vec![2 * own; blocks + 1];
+        inputs[0] += channels[(level + 1).min(channels.len() - 1)] - own;
+        inputs[blocks] += channels[level.saturating_sub(1)] - own;
+        inputs
+    }
 }
 
 /// The U-Net of guided-diffusion (tensors named as in `UNet2DConditionModel` and `UNet2DModel` of the published Karlo).
@@ -74,18 +94,12 @@ impl UNet {
         let coarsest_level = channels.len() - 1;
         let attends = |level: usize| config.attention.as_ref().filter(|_| level > 0);
 
-        let blocks = config.layers_per_block as usize;
-        let finer = |level: usize| channels[level.saturating_sub(1)];
-        let coarser = |level: usize| channels[(level + 1).min(coarsest_level)];
-
         let down = (0..channels.len()).map(|level| {
-            let mut inputs = vec![channels[level]; blocks];
-            inputs[0] = finer(level);
             let sampler = (level < coarsest_level).then_some(("downsamplers", Resample::Halve));
             let name = p / format!("down_blocks.{level}");
             Level::new(
                 &name,
-                &inputs,
+                &config.down_inputs(level),
                 channels[level],
                 config,
                 attends(level),
@@ -94,16 +108,11 @@ impl UNet {
         });
 
         let up = (0..channels.len()).rev().map(|level| {
-            // A block's input is the stream's channels and the skip's. The stream comes from the coarser level at
-            // first; the last skip is what the finer level handed down.
-            let mut inputs = vec![2 * channels[level]; blocks + 1];
-            inputs[0] += coarser(level) - channels[level];
-            inputs[blocks] += finer(level) - channels[level];
             let sampler = (level > 0).then_some(("upsamplers", Resample::Double));
             let name = p / format!("up_blocks.{}", coarsest_level - level);
             Level::new(
                 &name,
-                &inputs,
+                &config.up_inputs(level),
                 channels[level],
                 config,
                 attends(level),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use layers::Activation;
 use noise::Generator;
 use scenes::{Scene, Split};
 use tch::{Device, Kind, Tensor, no_grad};
@@ -12,6 +13,7 @@ use training::{AdamW, AdamWSettings, Checkpoints, Data, Recipe, Trainer};
 use weights::Folder;
 
 mod checkpoints;
+mod estimates;
 mod folder;
 mod gradients;
 
@@ -193,7 +195,7 @@ fn recipes_whose_parts_do_not_fit_are_refused_with_the_numbers() {
     let tiny = include_str!("../../training/presets/tiny.toml");
     let refused = |from: &str, to: &str| {
         assert!(tiny.contains(from));
-        Recipe::from_toml(&tiny.replacen(from, to, 1))
+        Recipe::read(&tiny.replacen(from, to, 1), &[""; 0])
             .unwrap_err()
             .to_string()
     };
@@ -209,6 +211,37 @@ fn recipes_whose_parts_do_not_fit_are_refused_with_the_numbers() {
             .to_string()
             .contains("large")
     );
+}
+
+#[test]
+fn a_recipe_is_changed_field_by_field() {
+    let tiny = Recipe::preset_text("tiny").unwrap();
+    let changes = [
+        "decoder.run.batch=12",
+        "clip.text.activation = gelu",
+        "prior.run.optimizer.beta2=0.9",
+        "decoder.gradient_checkpointing=true",
+    ];
+    let recipe = Recipe::read(tiny, &changes).unwrap();
+    assert_eq!(recipe.decoder.run.batch, 12);
+    assert_eq!(recipe.clip.text.activation, Activation::Gelu);
+    assert_eq!(recipe.prior.run.optimizer.beta2, 0.9);
+    assert!(recipe.decoder.gradient_checkpointing);
+    assert_eq!(recipe.clip.run.batch, 4, "what is not named stays");
+
+    let refused = |change: &str| Recipe::read(tiny, &[change]).unwrap_err().to_string();
+    for (change, named) in [
+        ("decoder.run.bach=12", "bach"),
+        ("decorder.run.batch=12", "decorder"),
+        ("decoder.run.batch", "decoder.run.batch=16"),
+        ("decoder.run.batch=many", "many"),
+        ("clip.run.accumulate=3", "3"),
+        ("clip.run.accumulate=0", "0"),
+    ] {
+        let message = refused(change);
+        assert!(message.contains(named), "{change}: {message}");
+        assert!(message.lines().count() == 1, "{change}: {message}");
+    }
 }
 
 #[test]

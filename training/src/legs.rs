@@ -33,6 +33,21 @@ const PRIOR: Components = &[("", "prior")];
 const DECODER: Components = &[("text_proj.", "text_proj"), ("decoder.", "decoder")];
 const UPSAMPLER: Components = &[("", "super_res_first")];
 
+/// The folders that each leg writes.
+const WRITTEN: &[(&str, &[&str])] = &[
+    ("tokenizer", &["tokenizer"]),
+    (
+        "clip",
+        &["text_encoder", "image_encoder", "feature_extractor"],
+    ),
+    ("prior", &["prior", "prior_scheduler", "image_pca"]),
+    ("decoder", &["text_proj", "decoder", "decoder_scheduler"]),
+    (
+        "upsampler",
+        &["super_res_first", "super_res_last", "super_res_scheduler"],
+    ),
+];
+
 /// What the prior and the decoder learn from beside pictures.
 const ENCODERS: &[&str] = &["tokenizer", "text_encoder", "image_encoder"];
 
@@ -61,6 +76,19 @@ pub struct Trainer {
 }
 
 impl Trainer {
+    /// Gives the model the parts that it lacks and that the model to begin with has, but for those that `legs` will
+    /// write, so that it is whole once they are trained.
+    pub fn complete_from_init(&self, legs: &[&str]) -> Result<(), Error> {
+        let Some(init) = &self.init else {
+            return Ok(());
+        };
+        let written = WRITTEN.iter().filter(|(leg, _)| legs.contains(leg));
+        let written: Vec<&str> = written
+            .flat_map(|(_, parts)| parts.iter().copied())
+            .collect();
+        Ok(weights::complete_model(init, &self.model, &written)?)
+    }
+
     /// Learns the byte pairs: `tokenizer/`.
     pub fn train_tokenizer(&self) -> Result<(), Error> {
         tokenizer::train(

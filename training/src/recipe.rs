@@ -127,20 +127,42 @@ pub struct UpsamplerRecipe {
 }
 
 impl Recipe {
-    /// `small` (the model that ships) or `tiny` (for tests: seconds).
+    /// A preset as it is: see [`Recipe::preset_text`].
     pub fn preset(name: &str) -> Result<Self, Error> {
-        match name {
-            "small" => Self::from_toml(include_str!("../presets/small.toml")),
-            "tiny" => Self::from_toml(include_str!("../presets/tiny.toml")),
-            _ => Err(Error::Recipe(format!(
-                "there is no preset `{name}`; the presets are small and tiny"
-            ))),
-        }
+        Self::read(Self::preset_text(name)?, &[""; 0])
     }
 
-    /// Reads a recipe and checks that its parts fit each other.
-    pub fn from_toml(text: &str) -> Result<Self, Error> {
-        let recipe: Self = toml::from_str(text).map_err(|e| Error::Recipe(e.to_string()))?;
+    /// The text of a preset: `small` (the model that ships), `tiny` (for tests: seconds), `karlo` (the shapes of Karlo) or
+    /// `paper` (table 3 of 2204.06125).
+    pub fn preset_text(name: &str) -> Result<&'static str, Error> {
+        let presets = [
+            ("small", include_str!("../presets/small.toml")),
+            ("tiny", include_str!("../presets/tiny.toml")),
+            ("karlo", include_str!("../presets/karlo.toml")),
+            ("paper", include_str!("../presets/paper.toml")),
+        ];
+        let found = presets.iter().find(|(known, _)| *known == name);
+        let (_, text) = found.ok_or_else(|| {
+            Error::Recipe(format!(
+                "there is no preset `{name}`; the presets are {}",
+                presets.map(|(known, _)| known).join(", ")
+            ))
+        })?;
+        Ok(text)
+    }
+
+    /// Reads a recipe, changes the fields that `changes` names ("decoder.run.batch=16", the value as in the recipe), and
+    /// checks that its parts fit each other.
+    pub fn read(text: &str, changes: &[impl AsRef<str>]) -> Result<Self, Error> {
+        let mut table: toml::Table =
+            toml::from_str(text).map_err(|e| Error::Recipe(e.to_string()))?;
+        for change in changes {
+            let change = change.as_ref();
+            set(&mut table, change).map_err(|why| Error::Recipe(format!("`{change}`: {why}")))?;
+        }
+        let recipe: Self = table.try_into().map_err(|error: toml::de::Error| {
+            Error::Recipe(error.to_string().trim().replace('\n', " "))
+        })?;
         recipe.check()?;
         Ok(recipe)
     }
@@ -225,11 +247,6 @@ impl Recipe {
                 base.sample_size,
             ),
             (
-                "the image encoder's picture is no multiple of the base picture",
-                vision.image_size,
-                base.sample_size,
-            ),
-            (
                 "the crop is no multiple of the upsampling factor",
                 self.upsampler.crop,
                 full.sample_size / base.sample_size,
@@ -296,6 +313,31 @@ impl Recipe {
         configs::check_unet(&self.decoder.unet).map_err(named("decoder.unet"))?;
         configs::check_unet(&self.upsampler.unet).map_err(named("upsampler.unet"))
     }
+}
+
+/// Changes a field that is there already.
+fn set(table: &mut toml::Table, change: &str) -> Result<(), String> {
+    let (path, value) = change
+        .split_once('=')
+        .ok_or("a change reads `decoder.run.batch=16`")?;
+    let (path, value) = (path.trim(), value.trim());
+    // What is no number, truth value or table is a string.
+    let value = toml::from_str::<toml::Table>(&format!("value = {value}"))
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+        .unwrap_or_else(|| toml::Value::String(value.to_owned()));
+    let (parents, field) = path.rsplit_once('.').unwrap_or(("", path));
+    let mut table = table;
+    for parent in parents.split('.').filter(|parent| !parent.is_empty()) {
+        let found = table.get_mut(parent).and_then(toml::Value::as_table_mut);
+        table = found.ok_or_else(|| format!("the recipe has no part `{parent}`"))?;
+    }
+    let known = table.keys().cloned().collect::<Vec<_>>().join(", ");
+    let old = table
+        .get_mut(field)
+        .ok_or_else(|| format!("the recipe has no `{field}` there, but {known}"))?;
+    *old = value;
+    Ok(())
 }
 
 fn at_least_one(what: &str, count: usize) -> Result<(), Error> {

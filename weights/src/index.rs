@@ -11,12 +11,12 @@ use serde_json::{Map, Value, json};
 use crate::save::write_text;
 use crate::{Error, Folder};
 
-const INDEX: &str = "model_index.json";
+pub(crate) const INDEX: &str = "model_index.json";
 const LOGIT_SCALE: &str = "unclip_logit_scale";
 const DEFAULTS: &str = "unclip_defaults";
 
 /// The components with the library and class that each opens in.
-const COMPONENTS: [(&str, &str, &str); 12] = [
+pub(crate) const COMPONENTS: [(&str, &str, &str); 12] = [
     ("decoder", "diffusers", "UNet2DConditionModel"),
     ("decoder_scheduler", "diffusers", "UnCLIPScheduler"),
     ("feature_extractor", "transformers", "CLIPImageProcessor"),

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
+mod complete;
 pub mod configs;
 pub mod error;
 pub mod files;
@@ -20,6 +21,7 @@ pub mod save;
 mod stored;
 
 pub use checkpoint::Checkpoint;
+pub use complete::complete_model;
 pub use configs::ConfigError;
 pub use error::{Error, Problems};
 pub use files::write_atomically;

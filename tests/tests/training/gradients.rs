@@ -145,7 +145,8 @@ fn checkpointing_leaves_the_gradients_as_they_are() {
                 .view(shape)
         };
         let picture = normal(&[2, 3, 8, 8]);
-        let embedding = conditioning.unconditional().unsqueeze(0) + normal(&[2, 16]);
+        // As in training, both conditions come from one embedding.
+        let embedding = conditioning.unconditional().unsqueeze(0) * normal(&[2, 16]);
         let conditions = conditioning.forward(&embedding, &normal(&[2, 16]), &normal(&[2, 5, 16]));
         let mask = Tensor::from_slice(&[
             true, true, true, true, true, true, true, false, false, false,
