@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use tch::{Device, Kind};
 use training::{Data, PictureFolder, Recipe, Trainer, estimate};
+use weights::{Folder, Shapes};
 
 use crate::device::{self, DeviceChoice, Dtype};
 use crate::interrupt;
@@ -46,8 +47,8 @@ pub struct Train {
     /// The model folder to write
     #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
     out: Option<PathBuf>,
-    /// A model folder whose weights the legs begin with, where they have no checkpoint yet; parts that --out lacks are
-    /// copied from it
+    /// A model folder whose weights the legs begin with, where they have no checkpoint yet; shapes are its own, and parts
+    /// that --out lacks are copied from it
     #[arg(long, value_name = "DIR")]
     init: Option<PathBuf>,
     /// The folder of checkpoints and logs, one folder a leg
@@ -155,15 +156,20 @@ impl What {
 }
 
 impl Train {
-    /// The preset or the user's own recipe, changed as asked.
+    /// The preset or the user's own recipe, with the shapes of the model to begin with, changed as asked.
     fn recipe(&self) -> Result<Recipe> {
+        let shapes = match &self.init {
+            Some(init) => Shapes::read(&Folder::open(init).context("--init")?)?,
+            None => Shapes::default(),
+        };
         let Some(path) = &self.config else {
-            return Ok(Recipe::read(Recipe::preset_text(&self.preset)?, &self.set)?);
+            let preset = Recipe::preset_text(&self.preset)?;
+            return Ok(Recipe::read(preset, &shapes, &self.set)?);
         };
         let named = || format!("--config {}", path.display());
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read {}", named()))?;
-        Recipe::read(&text, &self.set).with_context(named)
+        Recipe::read(&text, &shapes, &self.set).with_context(named)
     }
 
     /// Runs the legs asked for.

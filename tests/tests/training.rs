@@ -10,7 +10,7 @@ use training::clip_leg::contrastive;
 use training::noising::Noising;
 use training::scene_data::{clashes, draw_siblings, siblings};
 use training::{AdamW, AdamWSettings, Checkpoints, Data, Recipe, Trainer};
-use weights::Folder;
+use weights::{Folder, Shapes};
 
 mod checkpoints;
 mod estimates;
@@ -195,7 +195,7 @@ fn recipes_whose_parts_do_not_fit_are_refused_with_the_numbers() {
     let tiny = include_str!("../../training/presets/tiny.toml");
     let refused = |from: &str, to: &str| {
         assert!(tiny.contains(from));
-        Recipe::read(&tiny.replacen(from, to, 1), &[""; 0])
+        Recipe::read(&tiny.replacen(from, to, 1), &Shapes::default(), &[""; 0])
             .unwrap_err()
             .to_string()
     };
@@ -222,14 +222,18 @@ fn a_recipe_is_changed_field_by_field() {
         "prior.run.optimizer.beta2=0.9",
         "decoder.gradient_checkpointing=true",
     ];
-    let recipe = Recipe::read(tiny, &changes).unwrap();
+    let recipe = Recipe::read(tiny, &Shapes::default(), &changes).unwrap();
     assert_eq!(recipe.decoder.run.batch, 12);
     assert_eq!(recipe.clip.text.activation, Activation::Gelu);
     assert_eq!(recipe.prior.run.optimizer.beta2, 0.9);
     assert!(recipe.decoder.gradient_checkpointing);
     assert_eq!(recipe.clip.run.batch, 4, "what is not named stays");
 
-    let refused = |change: &str| Recipe::read(tiny, &[change]).unwrap_err().to_string();
+    let refused = |change: &str| {
+        Recipe::read(tiny, &Shapes::default(), &[change])
+            .unwrap_err()
+            .to_string()
+    };
     for (change, named) in [
         ("decoder.run.bach=12", "bach"),
         ("decorder.run.batch=12", "decorder"),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use clip::{TextConfig, VisionConfig};
 use decoder::{ConditioningConfig, UNetConfig};
 use prior::PriorConfig;
+use weights::Shapes;
 use weights::configs::{self, ConfigError};
 
 use crate::{Error, RunSettings};
@@ -129,7 +130,7 @@ pub struct UpsamplerRecipe {
 impl Recipe {
     /// A preset as it is: see [`Recipe::preset_text`].
     pub fn preset(name: &str) -> Result<Self, Error> {
-        Self::read(Self::preset_text(name)?, &[""; 0])
+        Self::read(Self::preset_text(name)?, &Shapes::default(), &[""; 0])
     }
 
     /// The text of a preset: `small` (the model that ships), `tiny` (for tests: seconds), `karlo` (the shapes of Karlo) or
@@ -151,20 +152,40 @@ impl Recipe {
         Ok(text)
     }
 
-    /// Reads a recipe, changes the fields that `changes` names ("decoder.run.batch=16", the value as in the recipe), and
-    /// checks that its parts fit each other.
-    pub fn read(text: &str, changes: &[impl AsRef<str>]) -> Result<Self, Error> {
-        let mut table: toml::Table =
-            toml::from_str(text).map_err(|e| Error::Recipe(e.to_string()))?;
-        for change in changes {
-            let change = change.as_ref();
-            set(&mut table, change).map_err(|why| Error::Recipe(format!("`{change}`: {why}")))?;
+    /// Reads a recipe, gives it the `shapes` of the model that is to be trained on, changes the fields that `changes` names
+    /// ("decoder.run.batch=16", the value as in the recipe), and checks that its parts fit each other.
+    pub fn read(text: &str, shapes: &Shapes, changes: &[impl AsRef<str>]) -> Result<Self, Error> {
+        let mut recipe: Self = toml::from_str(text).map_err(|e| Error::Recipe(e.to_string()))?;
+        recipe.take_shapes(shapes);
+        if !changes.is_empty() {
+            let mut table = toml::Table::try_from(&recipe).expect("a recipe is a table");
+            for change in changes {
+                let change = change.as_ref();
+                set(&mut table, change)
+                    .map_err(|why| Error::Recipe(format!("`{change}`: {why}")))?;
+            }
+            recipe = table.try_into().map_err(|error: toml::de::Error| {
+                Error::Recipe(error.to_string().trim().replace('\n', " "))
+            })?;
         }
-        let recipe: Self = table.try_into().map_err(|error: toml::de::Error| {
-            Error::Recipe(error.to_string().trim().replace('\n', " "))
-        })?;
         recipe.check()?;
         Ok(recipe)
+    }
+
+    fn take_shapes(&mut self, shapes: &Shapes) {
+        let shapes = shapes.clone();
+        if let Some(text) = shapes.text {
+            self.tokenizer.context_length = text.context_length;
+            self.clip.text = text;
+        }
+        take(&mut self.clip.vision, shapes.vision);
+        take(&mut self.prior.model, shapes.prior);
+        take(&mut self.decoder.conditioning, shapes.conditioning);
+        take(&mut self.decoder.unet, shapes.decoder);
+        if let Some(unet) = shapes.upsampler {
+            self.upsampler.crop = self.upsampler.crop.min(unet.sample_size);
+            self.upsampler.unet = unet;
+        }
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -312,6 +333,12 @@ impl Recipe {
             .map_err(named("decoder.conditioning"))?;
         configs::check_unet(&self.decoder.unet).map_err(named("decoder.unet"))?;
         configs::check_unet(&self.upsampler.unet).map_err(named("upsampler.unet"))
+    }
+}
+
+fn take<T>(ours: &mut T, theirs: Option<T>) {
+    if let Some(theirs) = theirs {
+        *ours = theirs;
     }
 }
 

@@ -3,7 +3,7 @@
 //! Only this crate knows what a publisher called things. Modules in reading order: [`checkpoint`] gives a model its
 //! tensors and reports everything that does not fit in one error; [`safetensors`] and [`pickle`] are the two formats
 //! it reads; [`folder`] finds a component's files; [`configs`] translates its configuration; [`open`] puts these
-//! together, and [`save`] and [`index`] are the way back.
+//! together, [`shapes`] reads configurations alone, and [`save`] and [`index`] are the way back.
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +18,7 @@ pub mod open;
 pub mod pickle;
 pub mod safetensors;
 pub mod save;
+pub mod shapes;
 mod stored;
 
 pub use checkpoint::Checkpoint;
@@ -37,3 +38,4 @@ pub use save::{
     save_upsampler, write_conditioning_config, write_image_encoder_config, write_image_processor,
     write_prior_config, write_scheduler_config, write_text_encoder_config, write_unet_config,
 };
+pub use shapes::Shapes;

@@ -12,7 +12,7 @@ use tch::{Device, Kind};
 use crate::configs::{self, ConfigError, Half};
 use crate::{Error, Folder};
 
-const CONFIG: &str = "config.json";
+pub(crate) const CONFIG: &str = "config.json";
 
 /// The text encoder in `folder`: transformers' `CLIPTextModelWithProjection`, or the text half of its `CLIPModel`.
 pub fn open_text_encoder(
@@ -139,7 +139,7 @@ fn read(folder: &Folder, name: &str) -> Result<Cow<'static, [u8]>, Error> {
     })
 }
 
-fn translate<C>(
+pub(crate) fn translate<C>(
     folder: &Folder,
     name: &str,
     part: &'static str,

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use decoder::Conditions;
 use noise::Generator;
 use sha2::{Digest, Sha256};
+use tch::{Device, Kind, Tensor, no_grad};
+use weights::Folder;
 
 use super::{Ran, Workplace, binary};
 
@@ -246,4 +249,110 @@ fn a_folder_of_pictures_becomes_a_model_that_draws() {
     place
         .run(&[&train[..], &["--flip"]].concat())
         .refuses(&["--data"]);
+}
+
+/// The folder of a model in Karlo's layout, with Karlo's kinds of files: tiny, random.
+const KARLO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/data/karlo/model");
+
+#[test]
+fn a_published_model_is_trained_on_and_draws_at_once() {
+    let place = Workplace::new();
+    let init = format!("--init={KARLO}");
+    let train = [
+        "train",
+        "decoder",
+        &init,
+        "--out=mine",
+        "--set=decoder.run.steps=2",
+        "--set=decoder.run.batch=2",
+        "--set=decoder.run.warmup=0",
+    ];
+    place.run(&train).succeeds();
+    for part in ["prior", "tokenizer", "super_res_last", "image_encoder"] {
+        for entry in fs::read_dir(Path::new(KARLO).join(part)).unwrap() {
+            let theirs = entry.unwrap();
+            let ours = place.path("mine").join(part).join(theirs.file_name());
+            assert_eq!(fs::read(ours).unwrap(), fs::read(theirs.path()).unwrap());
+        }
+    }
+    let generate = [
+        "generate",
+        "a red boat",
+        "--model=mine",
+        "--seed=1",
+        "--out=boat.png",
+    ];
+    place.run(&generate).succeeds();
+    assert!(place.path("boat.png").is_file());
+
+    // The decoder learned: with no step at all, it stays as it is published.
+    let again = |steps: &str, out: &str| {
+        let steps = format!("--set=decoder.run.steps={steps}");
+        let (out, runs) = (format!("--out={out}"), format!("--runs={out}-runs"));
+        place
+            .run(&[
+                "train",
+                "decoder",
+                &init,
+                &out,
+                &runs,
+                &steps,
+                "--set=decoder.run.batch=2",
+            ])
+            .succeeds();
+    };
+    again("0", "same");
+    let decoder = |model: PathBuf| {
+        let folder = Folder::open(model).unwrap().component("decoder");
+        let decoder = weights::open_decoder(&folder, Device::Cpu, Kind::Float).unwrap();
+        let x = Tensor::ones([1, 3, 16, 16], (Kind::Float, Device::Cpu));
+        let conditions = Conditions {
+            added: Tensor::ones([1, 32], (Kind::Float, Device::Cpu)),
+            context: Tensor::ones([1, 5, 12], (Kind::Float, Device::Cpu)),
+        };
+        let mask = Tensor::from_slice(&[true; 5]).view([1, 5]);
+        let timesteps = Tensor::from_slice(&[500i64]);
+        no_grad(|| decoder.forward(&x, &timesteps, Some((&conditions, &mask))))
+    };
+    let apart = |model: &str| {
+        let theirs = decoder(PathBuf::from(KARLO));
+        (decoder(place.path(model)) - theirs)
+            .abs()
+            .max()
+            .double_value(&[])
+    };
+    // What is saved is rounded to f16.
+    let (same, trained) = (apart("same"), apart("mine"));
+    assert!(same < 0.02 && trained > 2.0 * same, "{same} and {trained}");
+}
+
+#[test]
+fn a_dry_run_tells_what_a_training_takes_and_writes_nothing() {
+    let place = Workplace::new();
+    let files = || fs::read_dir(place.folder.path()).unwrap().count();
+    let before = files();
+    let ran = place
+        .run(&["train", "decoder", "--preset=karlo", "--dry-run"])
+        .succeeds();
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", ran.stdout);
+    assert!(
+        lines[1].starts_with("decoder") && lines[1].contains("893 M"),
+        "{}",
+        lines[1]
+    );
+    assert_eq!(files(), before);
+
+    let shaped = format!("--init={KARLO}");
+    let ran = place
+        .run(&["train", "all", &shaped, "--dry-run"])
+        .succeeds();
+    assert_eq!(ran.stdout.lines().count(), 5);
+
+    place
+        .run(&["train", "clip", "--dry-run", "--set=clip.run.bach=2"])
+        .refuses(&["bach", "batch"]);
+    place
+        .run(&["train", "clip", "--dry-run", "--init=nowhere"])
+        .refuses(&["nowhere"]);
 }

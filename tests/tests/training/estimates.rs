@@ -2,6 +2,7 @@
 
 use tch::{Device, Kind};
 use training::{Estimate, Recipe, estimate};
+use weights::Shapes;
 
 /// As `torch.utils.flop_counter` counts one forward pass of transformers' and diffusers' classes made with a preset's
 /// shapes: the text encoder, the image encoder, the prior, the decoder, the upsampler on a crop.
@@ -15,7 +16,12 @@ const KARLO: [f64; 5] = [
 ];
 
 fn estimated(preset: &str, changes: &[&str]) -> [Estimate; 4] {
-    let recipe = Recipe::read(Recipe::preset_text(preset).unwrap(), changes).unwrap();
+    let recipe = Recipe::read(
+        Recipe::preset_text(preset).unwrap(),
+        &Shapes::default(),
+        changes,
+    )
+    .unwrap();
     estimate(&recipe, Kind::Float, Device::Cpu).map(|(_, leg, _)| leg)
 }
 

@@ -1,0 +1,265 @@
+"""Pictures a second of each trainer, beside the same models trained by PyTorch.
+
+    python bench/training.py --unclip target/release/unclip [--preset small] [--rounds 3] [--legs clip prior ...]
+
+needs the packages of tests/golden/requirements.txt. Both sides read the same exported pictures from disk, encode captions
+and pictures where a leg needs that, and take whole steps: forward and backward pass, clipping, AdamW, moving average.
+They run in turn, round after round, in the same dtype (PyTorch's bf16 is autocast, as its users train), with all cores.
+Printed are the medians of the rounds' rates and the smallest and largest ratio of a round.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import tempfile
+import time
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import PriorTransformer, UNet2DConditionModel, UNet2DModel
+from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+ROOT = Path(__file__).parent.parent
+LEGS = ["clip", "prior", "decoder", "upsampler"]
+WARM_UP = 4  # steps before the clock starts
+
+
+class Pictures(Dataset):
+    """The exported pictures, endlessly, at the size that a leg asks for."""
+
+    def __init__(self, folder, size):
+        lines = (folder / "metadata.jsonl").read_text().splitlines()
+        self.samples = [(folder / line["file_name"], line["text"]) for line in map(json.loads, lines)]
+        self.size = size
+
+    def __len__(self):
+        return 1 << 30
+
+    def __getitem__(self, index):
+        path, caption = self.samples[index % len(self.samples)]
+        picture = Image.open(path).convert("RGB").resize((self.size, self.size), Image.Resampling.BICUBIC)
+        return torch.from_numpy(np.array(picture)).permute(2, 0, 1), caption
+
+
+class Encoders:
+    """CLIP's two encoders and its tokenizer, with the shapes of the recipe."""
+
+    def __init__(self, recipe):
+        text, vision = recipe["clip"]["text"], recipe["clip"]["vision"]
+        self.tokenizer = CLIPTokenizer.from_pretrained(ROOT / "model" / "tokenizer")
+        self.context = text["context_length"]
+        self.text = CLIPTextModelWithProjection(
+            CLIPTextConfig(
+                vocab_size=len(self.tokenizer), hidden_size=text["width"], intermediate_size=text["intermediate"],
+                projection_dim=text["embedding"], num_hidden_layers=text["layers"], num_attention_heads=text["heads"],
+                hidden_act=text["activation"], max_position_embeddings=text["context_length"],
+                eos_token_id=self.tokenizer.eos_token_id, bos_token_id=self.tokenizer.bos_token_id,
+            )
+        )  # fmt: skip
+        self.image = CLIPVisionModelWithProjection(
+            CLIPVisionConfig(
+                hidden_size=vision["width"], intermediate_size=vision["intermediate"],
+                projection_dim=vision["embedding"], num_hidden_layers=vision["layers"],
+                num_attention_heads=vision["heads"], image_size=vision["image_size"], patch_size=vision["patch_size"],
+                hidden_act=vision["activation"],
+            )
+        )  # fmt: skip
+
+    def captions(self, captions):
+        tokens = self.tokenizer(
+            list(captions), padding="max_length", max_length=self.context, truncation=True, return_tensors="pt"
+        )
+        encoded = self.text(tokens.input_ids)
+        return encoded.text_embeds, encoded.last_hidden_state, tokens.attention_mask.bool()
+
+    def pictures(self, pictures):
+        mean = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(1, 3, 1, 1)
+        deviation = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(1, 3, 1, 1)
+        return self.image((pictures / 255 - mean) / deviation).image_embeds
+
+
+def noised(clean):
+    """Timesteps, noise and the noised batch on the cosine schedule."""
+    t = torch.randint(0, 1000, (len(clean),))
+    alpha_bar = torch.cos((t / 1000 + 0.008) / 1.008 * torch.pi / 2).square().clamp(1e-4, 1 - 1e-4)
+    alpha_bar = alpha_bar.view(-1, *[1] * (clean.ndim - 1))
+    noise = torch.randn_like(clean)
+    return t, noise, alpha_bar.sqrt() * clean + (1 - alpha_bar).sqrt() * noise
+
+
+def clip_leg(recipe):
+    encoders = Encoders(recipe)
+    scale = torch.nn.Parameter(torch.tensor(2.659))
+
+    def loss(pictures, captions):
+        text, image = encoders.captions(captions)[0].float(), encoders.pictures(pictures).float()
+        logits = torch.nn.functional.normalize(text) @ torch.nn.functional.normalize(image).T * scale.exp()
+        own = torch.arange(len(logits))
+        cross_entropy = torch.nn.functional.cross_entropy
+        return (cross_entropy(logits, own) + cross_entropy(logits.T, own)) / 2
+
+    parameters = [*encoders.text.parameters(), *encoders.image.parameters(), scale]
+    return parameters, loss, recipe["clip"]["vision"]["image_size"]
+
+
+def prior_leg(recipe):
+    encoders, shape = Encoders(recipe), recipe["prior"]["model"]
+    model = PriorTransformer(
+        num_attention_heads=shape["heads"], attention_head_dim=shape["head_width"], num_layers=shape["layers"],
+        embedding_dim=shape["embedding"], num_embeddings=shape["context_length"],
+    )  # fmt: skip
+
+    def loss(pictures, captions):
+        with torch.no_grad():
+            clean = encoders.pictures(pictures).float()
+            embedding, states, mask = encoders.captions(captions)
+        t, _, x = noised(clean)
+        predicted = model(
+            x, t, proj_embedding=embedding, encoder_hidden_states=states, attention_mask=mask
+        ).predicted_image_embedding
+        return (predicted.float() - clean).square().mean()
+
+    return list(model.parameters()), loss, recipe["clip"]["vision"]["image_size"]
+
+
+def decoder_leg(recipe):
+    encoders, shape, told = Encoders(recipe), recipe["decoder"]["unet"], recipe["decoder"]["conditioning"]
+    attending = len(shape["block_out_channels"]) - 1
+    unet = UNet2DConditionModel(
+        sample_size=shape["sample_size"], in_channels=3, out_channels=6, layers_per_block=shape["layers_per_block"],
+        block_out_channels=tuple(shape["block_out_channels"]), attention_head_dim=shape["attention"]["head_width"],
+        cross_attention_dim=shape["attention"]["context_width"], norm_num_groups=shape["norm_groups"],
+        class_embed_type="identity", resnet_time_scale_shift="scale_shift",
+        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
+        down_block_types=("ResnetDownsampleBlock2D", *["SimpleCrossAttnDownBlock2D"] * attending),
+        up_block_types=(*["SimpleCrossAttnUpBlock2D"] * attending, "ResnetUpsampleBlock2D"),
+    )  # fmt: skip
+    conditioning = UnCLIPTextProjModel(
+        clip_embeddings_dim=told["embedding"], time_embed_dim=told["time_width"],
+        cross_attention_dim=told["context_width"], clip_extra_context_tokens=told["extra_tokens"],
+    )  # fmt: skip
+
+    def loss(pictures, captions):
+        with torch.no_grad():
+            image = encoders.pictures(pictures)
+            embedding, states, mask = encoders.captions(captions)
+        clean = torch.nn.functional.adaptive_avg_pool2d(pictures / 127.5 - 1, shape["sample_size"])
+        t, noise, x = noised(clean)
+        context, added = conditioning(
+            image_embeddings=image, prompt_embeds=embedding, text_encoder_hidden_states=states,
+            do_classifier_free_guidance=False,
+        )  # fmt: skip
+        mask = torch.nn.functional.pad(mask, (told["extra_tokens"], 0), value=True)
+        predicted = unet(x, t, encoder_hidden_states=context, class_labels=added, attention_mask=mask).sample
+        return (predicted[:, :3].float() - noise).square().mean() + predicted[:, 3:].float().square().mean()
+
+    parameters = [*unet.parameters(), *conditioning.parameters()]
+    return parameters, loss, recipe["clip"]["vision"]["image_size"]
+
+
+def upsampler_leg(recipe):
+    shape, crop = recipe["upsampler"]["unet"], recipe["upsampler"]["crop"]
+    levels, base = len(shape["block_out_channels"]), recipe["decoder"]["unet"]["sample_size"]
+    model = UNet2DModel(
+        sample_size=shape["sample_size"], in_channels=6, out_channels=3, layers_per_block=shape["layers_per_block"],
+        block_out_channels=tuple(shape["block_out_channels"]), norm_num_groups=shape["norm_groups"],
+        add_attention=False, down_block_types=("ResnetDownsampleBlock2D",) * levels,
+        up_block_types=("ResnetUpsampleBlock2D",) * levels,
+    )  # fmt: skip
+
+    def loss(pictures, _):
+        pictures = pictures / 127.5 - 1
+        small = torch.nn.functional.adaptive_avg_pool2d(pictures, base)
+        low = torch.nn.functional.interpolate(small, shape["sample_size"], mode="bicubic", antialias=True)
+        top, left = np.random.randint(0, shape["sample_size"] - crop + 1, 2)
+        clean, low = (x[:, :, top : top + crop, left : left + crop] for x in (pictures, low))
+        t, noise, x = noised(clean)
+        predicted = model(torch.cat([x, low], 1), t).sample
+        return (predicted.float() - noise).square().mean()
+
+    return list(model.parameters()), loss, shape["sample_size"]
+
+
+def pytorch_rate(leg, recipe, dtype, folder, steps):
+    """Pictures a second of PyTorch's trainer."""
+    parameters, loss, size = globals()[f"{leg}_leg"](recipe)
+    settings = recipe[leg]["run"]
+    constants = settings["optimizer"]
+    optimizer = torch.optim.AdamW(
+        parameters, lr=1e-4, betas=(constants["beta1"], constants["beta2"]), eps=constants["eps"],
+        weight_decay=constants["weight_decay"], fused=True,
+    )  # fmt: skip
+    average = [parameter.detach().clone() for parameter in parameters]
+    loader = iter(DataLoader(Pictures(folder, size), settings["batch"], num_workers=1, prefetch_factor=4))
+    for step in range(steps):
+        if step == WARM_UP:
+            started = time.perf_counter()
+        pictures, captions = next(loader)
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bf16"):
+            value = loss(pictures, captions)
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, constants["clip_norm"])
+        optimizer.step()
+        optimizer.zero_grad()
+        with torch.no_grad():
+            torch._foreach_lerp_(average, parameters, 1 - constants["ema_decay"])
+        value.item()
+    return (steps - WARM_UP) * settings["batch"] / (time.perf_counter() - started)
+
+
+def our_rate(leg, arguments, dtype, folder, steps):
+    """Pictures a second of `unclip train`, from the times in its log."""
+    with tempfile.TemporaryDirectory() as work:
+        command = [arguments.unclip, "train", leg, "--preset", arguments.preset, "--data", folder, "--dtype", dtype]
+        command += ["--init", ROOT / "model", "--out", f"{work}/model", "--runs", f"{work}/runs"]
+        command += ["--set", "prior.statistics_scenes=256"]
+        subprocess.run([*command, "--stop-at", str(steps)], check=True, capture_output=True)
+        log = Path(work, "runs", leg, "log.jsonl").read_text().splitlines()
+        batch = tomllib.loads((ROOT / f"training/presets/{arguments.preset}.toml").read_text())[leg]["run"]["batch"]
+        # Each line has the mean rate since the start; it gives the pictures so far and the time that they took.
+        lines = [line for line in map(json.loads, log) if line["step"] >= WARM_UP]
+        first, last = ((line["step"] + 1) * batch for line in (lines[0], lines[-1]))
+        seconds = last / lines[-1]["pictures_per_second"] - first / lines[0]["pictures_per_second"]
+        return (last - first) / seconds
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--unclip", type=Path, required=True)
+    parser.add_argument("--preset", default="small")
+    parser.add_argument("--legs", nargs="+", default=LEGS)
+    parser.add_argument("--dtypes", nargs="+", default=["f32", "bf16"])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=31)
+    arguments = parser.parse_args()
+    arguments.unclip = arguments.unclip.resolve()
+    recipe = tomllib.loads((ROOT / f"training/presets/{arguments.preset}.toml").read_text())
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, preset {arguments.preset}")
+    print("| trainer | dtype | unclip, pictures/s | PyTorch, pictures/s | ratio |\n| --- | --- | --- | --- | --- |")
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work) / "pictures"
+        subprocess.run([arguments.unclip, "scenes", "--count", "1000", "--out", folder], check=True, capture_output=True)
+        for leg in arguments.legs:
+            for dtype in arguments.dtypes:
+                rounds = [
+                    (
+                        our_rate(leg, arguments, dtype, folder, arguments.steps),
+                        pytorch_rate(leg, recipe, dtype, folder, arguments.steps),
+                    )
+                    for _ in range(arguments.rounds)
+                ]
+                ours, theirs = (statistics.median(side) for side in zip(*rounds))
+                ratios = [a / b for a, b in rounds]
+                spread = f"{ours / theirs:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+                print(f"| {leg} | {dtype} | {ours:.0f} | {theirs:.0f} | {spread} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
