@@ -19,8 +19,8 @@ use crate::numbers;
 pub const EXAMPLES: &str = "\
 Examples:
   unclip classify photo.png --labels \"house,boat,tree\"
-  unclip classify *.png --labels-file colours.txt --template \"a {} house\" --template \"a {} cat\" --top 3
-  unclip classify photo.jpg --model clip-vit-base-patch32 --labels \"dog,cat\" --template \"a photo of a {}\"";
+  unclip classify *.png --labels-file colours.txt --template \"a {} house\"
+  unclip classify photo.png --labels \"dog,cat\" --model clip-vit-base-patch32";
 
 /// What `unclip classify` is told.
 #[derive(Args)]
@@ -34,7 +34,7 @@ pub struct Classify {
     /// A file with a label a line, - for standard input
     #[arg(long, value_name = "FILE")]
     labels_file: Option<PathBuf>,
-    /// A prompt with {} for the label; several are averaged [default: "{}", "a {}", "a picture of a {}" and another]
+    /// A prompt with {} for the label; several are averaged [default: four plain ones]
     #[arg(long = "template", value_name = "PROMPT")]
     templates: Vec<String>,
     /// Tell only the N most probable labels [default: all]
@@ -61,9 +61,6 @@ impl Classify {
         }
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
         pipeline.prepare_clip()?;
-        let factor = factor(&pipeline)?;
-        warn(&pipeline, &labels, &templates)?;
-        let classes = pipeline.class_embeddings(&labels, &templates)?; // [L, E]
         let mut embeddings = Vec::with_capacity(self.images.len());
         for image in &self.images {
             let embedding = pipeline.encode_pictures(&[open_picture(image)?]);
@@ -71,6 +68,9 @@ impl Classify {
             embeddings.push(normalised(&embedding));
         }
         let embeddings = Tensor::cat(&embeddings, 0); // [B, E]
+        let factor = factor(&pipeline)?;
+        warn(&pipeline, &labels, &templates)?;
+        let classes = pipeline.class_embeddings(&labels, &templates)?; // [L, E]
         let probable = rows(&probabilities(&embeddings, &classes, factor))?;
         let close = rows(&cosines(&embeddings, &classes))?;
         for ((image, probable), close) in self.images.iter().zip(probable).zip(close) {

@@ -31,7 +31,7 @@ pub const EXAMPLES: &str = "\
 Examples:
   unclip search \"a red boat at night\" pictures/
   unclip search photo.png pictures/ --top 12 --grid like-it.png
-  unclip search \"a red boat\" pictures/ --index pictures.index   # the second search encodes no picture";
+  unclip search \"a red boat\" pictures/ --index pictures.index";
 
 /// The most pictures that are encoded at once, and the most pixels that they have together.
 const BATCH: usize = 32;
@@ -175,16 +175,12 @@ impl Search {
             .filter(|p| index.get(&p.real, p.state).is_none());
         let new: Vec<&Picture> = new.collect();
         if let Some(path) = &self.index {
-            let (count, of) = (new.len(), pictures.len());
-            eprintln!(
-                "unclip: {} of {of} pictures are in {}",
-                of - count,
-                path.display()
-            );
             // An index is worth finishing, where there is something to put into it.
-            if count > 0 {
+            if !new.is_empty() {
                 interrupt::drawing()?;
             }
+            let (there, of) = (pictures.len() - new.len(), pictures.len());
+            eprintln!("unclip: {there} of {of} pictures are in {}", path.display());
         }
         left_out.bar.set_length(new.len() as u64);
         let mut rest = &new[..];
@@ -316,12 +312,15 @@ fn read_batch<'a>(
 
 /// The pictures' embeddings, each a unit vector `[E]` on the CPU. One that cannot be encoded takes no other with it.
 fn encode_batch(pipeline: &Pipeline, pictures: &[RgbImage]) -> Vec<Result<Tensor>> {
+    if pictures.is_empty() {
+        return Vec::new();
+    }
     match pipeline.encode_pictures(pictures) {
         Ok(embeddings) => {
             let embeddings = normalised(&embeddings).to_device(Device::Cpu);
             embeddings.unbind(0).into_iter().map(Ok).collect()
         }
-        Err(error) if pictures.len() <= 1 => vec![Err(error.into())],
+        Err(error) if pictures.len() == 1 => vec![Err(error.into())],
         Err(_) => pictures
             .chunks(1)
             .flat_map(|picture| encode_batch(pipeline, picture))

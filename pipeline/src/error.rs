@@ -107,7 +107,9 @@ pub enum Error {
         reason: String,
     },
     /// A template for prompts without a place for the label, or with several.
-    #[error("the template {template:?} has {{}}, where the label goes, {found} times and not once")]
+    #[error(
+        "the template {template:?} has {{}} {found} times, and once is wanted: where the label goes"
+    )]
     Template {
         /// The template.
         template: String,

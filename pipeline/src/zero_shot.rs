@@ -167,5 +167,6 @@ pub fn probabilities(pictures: &Tensor, classes: &Tensor, factor: f64) -> Tensor
 
 /// The cosines of unit vectors, `[B, E]` and `[L, E]` `->` `[B, L]`.
 pub fn cosines(one: &Tensor, other: &Tensor) -> Tensor {
-    one.matmul(&other.transpose(0, 1))
+    // Rounding takes a vector's cosine with itself beyond 1.
+    one.matmul(&other.transpose(0, 1)).clamp(-1.0, 1.0)
 }
