@@ -10,7 +10,7 @@ use evaluation::sheets::{
 };
 use evaluation::{
     Evaluation, EvaluationSettings, Example, Judge, Manipulation, ManipulationSettings, evaluate,
-    evaluate_manipulations,
+    evaluate_manipulations, evaluate_zero_shot,
 };
 use image::RgbImage;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -60,6 +60,8 @@ enum Table {
     Interpolation,
     /// What differences of two captions change
     Edits,
+    /// Which labels CLIP tells apart, and which pictures captions find
+    ZeroShot,
     /// All of them
     All,
 }
@@ -84,7 +86,7 @@ pub struct Evaluate {
         allow_negative_numbers = true
     )]
     diversity_captions: usize,
-    /// Scenes for each of the other tables; its own number by default (50 to 500)
+    /// Scenes for each of the other tables; its own number by default (50 to 1000)
     #[arg(long, value_name = "N", value_parser = numbers::count, allow_negative_numbers = true)]
     scenes: Option<u64>,
     /// How far edits turn an embedding
@@ -160,7 +162,11 @@ impl Evaluate {
         let pipeline = self
             .model
             .open(Some(&self.prior), Some(&self.image_encoder))?;
-        let calls = self.inversion.calls(&pipeline)?;
+        // What needs no decoder can be measured of CLIP alone.
+        let calls = match MANIPULATIONS.iter().any(|(table, _)| self.wants(*table)) {
+            true => self.inversion.calls(&pipeline)?,
+            false => 0,
+        };
         let drawing = self.prior_wishes.over(pipeline.defaults()?);
         let drawing = self.decoder_wishes.over(drawing);
         let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(
@@ -208,6 +214,12 @@ impl Evaluate {
                 found.insert(what.name().to_owned(), serde_json::to_value(report)?);
                 self.write_json(&found)?;
             }
+        }
+        if self.wants(Table::ZeroShot) {
+            let report = evaluate_zero_shot(&pipeline, self.scenes, self.batch, progress)?;
+            print(report.to_markdown())?;
+            found.insert("zero-shot".to_owned(), serde_json::to_value(report)?);
+            self.write_json(&found)?;
         }
         bar.finish_and_clear();
         Ok(())

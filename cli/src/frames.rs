@@ -78,7 +78,7 @@ impl AnimationArgs {
         let digits = (shares.len() - 1).to_string().len().max(2);
         let mut drawn = Vec::new();
         for (index, &share) in shares.iter().enumerate() {
-            interrupt::check(index, shares.len(), "frames")?;
+            interrupt::check(index, shares.len(), "frames are drawn")?;
             let mut told = |stage, done, _| bars.set(before + index, stage, done);
             let frame = draw(share, &mut told)?;
             let path = folder.join(format!("frame-{index:0digits$}.png"));

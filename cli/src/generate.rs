@@ -196,7 +196,7 @@ fn again(path: &Path) -> Result<Record> {
 }
 
 /// Says what the model will not see of the caption in `place`, or has never seen.
-fn warn(pipeline: &Pipeline, place: &str, caption: &str, text: &Text) -> Result<()> {
+pub fn warn(pipeline: &Pipeline, place: &str, caption: &str, text: &Text) -> Result<()> {
     if let Some(words) = &text.cut_off[0] {
         eprintln!(
             "unclip: warning: {place}the caption is longer than the model reads, this is cut off: {words}"

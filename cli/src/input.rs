@@ -1,12 +1,17 @@
 //! Pictures and captions that a user brings.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use image::RgbImage;
 use pipeline::{Use, check_caption, read_picture};
 
 use crate::output::slug;
+
+/// The largest file of text that is read.
+const MOST_BYTES: u64 = 1 << 26;
 
 /// Reads a picture; says on standard error where only a part of the file is used.
 pub fn open_picture(path: &Path) -> Result<RgbImage> {
@@ -18,6 +23,33 @@ pub fn open_picture(path: &Path) -> Result<RgbImage> {
         );
     }
     Ok(read.picture)
+}
+
+/// The text in a file that `flag` names, or on standard input where it is `-`, and what messages call it.
+pub fn read_text(flag: &str, file: &Path) -> Result<(String, String)> {
+    let (name, text) = match file == Path::new("-") {
+        true => ("standard input".to_owned(), read(std::io::stdin())),
+        false => (
+            file.display().to_string(),
+            File::open(file).map_err(Into::into).and_then(read),
+        ),
+    };
+    let text = text.with_context(|| format!("{flag}: cannot read {name}"))?;
+    Ok((name, text.trim_start_matches('\u{feff}').to_owned()))
+}
+
+fn read(from: impl Read) -> Result<String> {
+    let mut bytes = Vec::new();
+    from.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    ensure!(
+        bytes.len() as u64 <= MOST_BYTES,
+        "it is larger than {MOST_BYTES} bytes"
+    );
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + valid.iter().filter(|&&byte| byte == b'\n').count();
+        anyhow!("line {line} is not UTF-8")
+    })
 }
 
 /// A file's name without its ending, as a part of other names.
@@ -74,9 +106,9 @@ impl End {
     }
 }
 
-/// Whether a word ends as the files of pictures do.
-fn names_a_picture(given: &str) -> bool {
-    let ending = Path::new(given).extension().unwrap_or_default();
+/// Whether a name ends as the files of pictures do.
+pub fn names_a_picture(given: impl AsRef<Path>) -> bool {
+    let ending = given.as_ref().extension().unwrap_or_default();
     let ending = ending.to_string_lossy().to_ascii_lowercase();
     ["png", "jpg", "jpeg", "webp", "gif"].contains(&&*ending)
 }

@@ -16,11 +16,11 @@ static ASKED: AtomicI32 = AtomicI32::new(0);
 /// Held while a file is written, so that the command never ends with a part of one.
 static FILES: Mutex<()> = Mutex::new(());
 
-/// A run that was stopped between two of the things that it draws.
+/// A run that was stopped between two of its steps.
 #[derive(Debug)]
 pub struct Stopped {
     signal: i32,
-    drawn: usize,
+    done: usize,
     wanted: usize,
     things: &'static str,
 }
@@ -34,8 +34,8 @@ impl Stopped {
 
 impl fmt::Display for Stopped {
     fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
-        let (drawn, wanted, things) = (self.drawn, self.wanted, self.things);
-        write!(to, "stopped: {drawn} of {wanted} {things} are drawn")
+        let (done, wanted, things) = (self.done, self.wanted, self.things);
+        write!(to, "stopped: {done} of {wanted} {things}")
     }
 }
 
@@ -58,7 +58,7 @@ fn listen() -> Result<()> {
     Ok(())
 }
 
-/// From now on a first signal waits for what is being drawn, where it would else end the command at once.
+/// From now on a first signal waits for what is being done, where it would else end the command at once.
 pub fn drawing() -> Result<()> {
     match LISTENING.swap(true, Ordering::SeqCst) {
         true => Ok(()),
@@ -71,13 +71,14 @@ pub fn asked() -> bool {
     ASKED.load(Ordering::SeqCst) != 0
 }
 
-/// Ends a run between two things when it was asked to, with what is told of it.
-pub fn check(drawn: usize, wanted: usize, things: &'static str) -> Result<()> {
+/// Ends a run between two steps when it was asked to, with what is told of it: how many `things`, such as "pictures are
+/// drawn".
+pub fn check(done: usize, wanted: usize, things: &'static str) -> Result<()> {
     match ASKED.load(Ordering::SeqCst) {
         0 => Ok(()),
         signal => Err(Stopped {
             signal,
-            drawn,
+            done,
             wanted,
             things,
         }

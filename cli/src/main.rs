@@ -3,6 +3,7 @@
 //! Arguments become validated settings, and settings an action: each subcommand is a module with its flags and a
 //! `run`. What a user does wrong ends in one sentence on standard error and exit code 2.
 
+mod classify;
 mod completions;
 mod device;
 mod drawing;
@@ -20,6 +21,7 @@ mod judge;
 mod model;
 mod numbers;
 mod output;
+mod picture_index;
 mod preview;
 mod progress;
 mod prompts;
@@ -27,6 +29,7 @@ mod reconstruct;
 mod record;
 mod run;
 mod scenes;
+mod search;
 mod train;
 mod variations;
 
@@ -72,6 +75,12 @@ enum Command {
     Reconstruct(reconstruct::Reconstruct),
     /// Save the CLIP embeddings of pictures and captions
     Embed(embedding::Embed),
+    /// Tell which of some labels pictures show
+    #[command(after_help = classify::EXAMPLES)]
+    Classify(classify::Classify),
+    /// Find the pictures in a folder that a caption or a picture is closest to
+    #[command(after_help = search::EXAMPLES)]
+    Search(search::Search),
     /// Find the embedding and the noise that decode to a picture
     Invert(invert::Invert),
     /// Draw a picture from what invert found
@@ -99,6 +108,8 @@ impl Command {
             Self::Edit(edit) => edit.run(),
             Self::Reconstruct(reconstruct) => reconstruct.run(),
             Self::Embed(embed) => embed.run(),
+            Self::Classify(classify) => classify.run(),
+            Self::Search(search) => search.run(),
             Self::Invert(invert) => invert.run(),
             Self::Decode(decode) => decode.run(),
             Self::Info(info) => info.run(),

@@ -73,6 +73,11 @@ impl ModelArgs {
         })
     }
 
+    /// The name of the numbers that the networks compute in.
+    pub fn dtype(&self) -> &'static str {
+        self.dtype.name()
+    }
+
     fn folder(&self) -> Result<Folder> {
         match &self.model {
             Some(path) => open("--model", path),

@@ -1,7 +1,5 @@
 //! Captions in a file: one a line, or one JSON object a line with wishes of its own.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -10,11 +8,9 @@ use serde::Deserialize;
 use serde_json::Number;
 
 use crate::drawing::{DecoderWishes, Pictures, PriorWishes, seeds};
+use crate::input::read_text;
 use crate::numbers;
 use crate::output::{Files, Names, check_file, check_sheet, slug};
-
-/// The largest file that is read.
-const MOST_BYTES: u64 = 1 << 26;
 
 /// How many pictures a file may ask for.
 const MOST_PICTURES: usize = 100_000;
@@ -54,15 +50,7 @@ struct Line {
 impl Prompt {
     /// Reads the captions in a file, or on standard input where it is `-`.
     pub fn read(file: &Path) -> Result<Vec<Self>> {
-        let (name, text) = match file == Path::new("-") {
-            true => ("standard input".to_owned(), read(std::io::stdin())),
-            false => (
-                file.display().to_string(),
-                File::open(file).map_err(Into::into).and_then(read),
-            ),
-        };
-        let text = text.with_context(|| format!("--prompts: cannot read {name}"))?;
-        let text = text.trim_start_matches('\u{feff}');
+        let (name, text) = read_text("--prompts", file)?;
         ensure!(
             !text.trim_start().starts_with('[') && file.extension().is_none_or(|e| e != "json"),
             "--prompts {name}: JSON is read one object a line, in a .jsonl file"
@@ -147,20 +135,6 @@ impl Prompt {
         let first = self.seed.or(pictures.seed.seed).unwrap_or(0);
         seeds(first, self.num_images.unwrap_or(pictures.num_images)).context(self.place.clone())
     }
-}
-
-fn read(from: impl Read) -> Result<String> {
-    let mut bytes = Vec::new();
-    from.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-    ensure!(
-        bytes.len() as u64 <= MOST_BYTES,
-        "it is larger than {MOST_BYTES} bytes"
-    );
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = 1 + valid.iter().filter(|&&byte| byte == b'\n').count();
-        anyhow!("line {line} is not UTF-8")
-    })
 }
 
 fn checked<T>(

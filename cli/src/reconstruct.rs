@@ -84,7 +84,7 @@ impl Reconstruct {
         let mut drawn = Vec::new();
         interrupt::drawing()?;
         for (index, &dimensions) in self.pca.iter().enumerate() {
-            interrupt::check(index, self.pca.len(), "pictures")?;
+            interrupt::check(index, self.pca.len(), "pictures are drawn")?;
             let kept = pca.truncate(&embedding, dimensions);
             let kept = kept.to_kind(embedding.kind());
             let mut told = |stage, done, _| bars.set(index, stage, done);

@@ -37,7 +37,7 @@ pub struct Run<'a> {
 }
 
 /// Columns of a contact sheet: as many as rows, or one more.
-fn columns(pictures: usize) -> u32 {
+pub fn columns(pictures: usize) -> u32 {
     (pictures as f64).sqrt().ceil() as u32
 }
 
@@ -70,7 +70,7 @@ impl<'a> Run<'a> {
         index: usize,
         draw: impl FnOnce(&mut Progress) -> Result<RgbImage>,
     ) -> Result<()> {
-        interrupt::check(self.drawn, self.missing, "pictures")?;
+        interrupt::check(self.drawn, self.missing, "pictures are drawn")?;
         let Job { path, record, .. } = &self.jobs[index];
         let picture = draw(&mut |stage, done, _| self.bars.set(self.drawn, stage, done))?;
         let texts = match self.wanted.no_metadata {

@@ -3,7 +3,7 @@
 //! Read in this order: [`questions`] (what is asked), [`judge`] (who answers) over its [`network`], [`lessons`] and
 //! [`damage`] (what it learns from), [`learning`] (how); then [`examples`] (what is drawn), [`evaluate`](mod@evaluate)
 //! and [`diversity`] (what is counted), [`manipulations`] with [`inversions`] and [`variations`] (the same for pictures
-//! that are worked on), [`statistics`] (shares, intervals, entropies), [`report`] (tables) and
+//! that are worked on), [`zero_shot`] (what CLIP knows alone), [`statistics`] (shares, intervals, entropies), [`report`] (tables) and
 //! [`sheets`] (pictures for eyes).
 
 pub mod damage;
@@ -22,6 +22,7 @@ pub mod report;
 pub mod sheets;
 pub mod statistics;
 pub mod variations;
+pub mod zero_shot;
 
 pub use error::Error;
 pub use evaluate::{Evaluation, EvaluationSettings, evaluate};
@@ -33,3 +34,4 @@ pub use manipulations::{
 };
 pub use questions::Question;
 pub use report::{Report, Row, Source};
+pub use zero_shot::{ZeroShotReport, evaluate_zero_shot};

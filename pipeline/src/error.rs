@@ -106,6 +106,26 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A template for prompts without a place for the label, or with several.
+    #[error(
+        "the template {template:?} has {{}} {found} times, and once is wanted: where the label goes"
+    )]
+    Template {
+        /// The template.
+        template: String,
+        /// How often it has one.
+        found: usize,
+    },
+    /// A factor of CLIP's cosines that no number holds.
+    #[error(
+        "{folder} multiplies CLIP's cosines by e to the power of {scale}, which is no finite number"
+    )]
+    LogitScale {
+        /// The model's folder.
+        folder: String,
+        /// The logarithm that it says.
+        scale: f64,
+    },
     /// A component's files are wrong.
     #[error(transparent)]
     Weights(#[from] weights::Error),

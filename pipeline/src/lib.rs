@@ -1,14 +1,15 @@
 //! From a caption to a picture: tokenise, encode, draw the embedding, decode, upsample.
 //!
 //! Modules in reading order: [`pipeline`] is the chain and its stages, [`parts`] opens what a stage needs when it is
-//! first needed (`relations` checks that they fit each other), [`settings`] is what a user wishes, [`text`] is a caption
-//! after the text encoder, `noise_streams` is one stream of noise a picture, [`picture`] goes between tensors and 8-bit
+//! first needed ([`folders`] says where it lies, `relations` checks that they fit each other), [`settings`] is what a user wishes, [`text`] is a caption
+//! after the text encoder, [`zero_shot`] is what CLIP alone can do, `noise_streams` is one stream of noise a picture, [`picture`] goes between tensors and 8-bit
 //! pictures, [`error`] is everything that can go wrong.
 //!
 //! The arithmetic and the order in which noise is drawn are those of diffusers' `UnCLIPPipeline`, so that a seed means
 //! the same picture in both.
 
 pub mod error;
+pub mod folders;
 pub mod inversion;
 pub mod manipulation;
 mod noise_streams;
@@ -18,12 +19,15 @@ pub mod pipeline;
 mod relations;
 pub mod settings;
 pub mod text;
+pub mod zero_shot;
 
 pub use clip::{PictureError, Upright, read_picture};
 pub use error::Error;
+pub use folders::ModelFolders;
 pub use inversion::Inversion;
-pub use parts::{ModelFolders, Use};
+pub use parts::Use;
 pub use picture::to_pictures;
 pub use pipeline::{Pipeline, Progress};
 pub use settings::{Settings, Stage, check_caption};
 pub use text::Text;
+pub use zero_shot::{LOGIT_FACTOR, Template};

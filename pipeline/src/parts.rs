@@ -9,22 +9,9 @@ use prior::{Pca, Prior};
 use tch::{Device, Kind};
 use weights::Folder;
 
-use crate::relations::Relations;
+use crate::folders::{CLIP, ModelFolders};
+use crate::relations::{Relations, check_clip, check_pictures};
 use crate::{Error, Settings, Stage};
-
-/// Where a model's parts lie.
-pub struct ModelFolders {
-    /// The model, in Karlo's layout.
-    pub model: Folder,
-    /// Where the prior comes from instead: a model, or a prior's own folder.
-    pub prior: Option<Folder>,
-    /// Where the image encoder comes from instead: a model, or an image encoder's own folder.
-    pub image_encoder: Option<Folder>,
-}
-
-/// How a model that lacks a part is completed.
-const PRIOR_FLAG: &str = "--prior";
-const IMAGE_ENCODER_FLAG: &str = "--image-encoder";
 
 /// What a task needs beyond the decoder and the upsamplers, which every task needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +31,7 @@ impl Use {
     }
 }
 
-/// The folders that every task needs.
+/// The folders that every task needs that draws.
 const DECODING: [&str; 8] = [
     "tokenizer",
     "text_encoder",
@@ -128,6 +115,49 @@ impl Parts {
             upsampler_last: self.upsampler_last()?,
         }
         .check()
+    }
+
+    /// Opens what tells how close captions and pictures are: CLIP alone, from a model of which there may be no more.
+    pub(crate) fn prepare_clip(&self) -> Result<(), Error> {
+        for part in CLIP {
+            self.folder(part)?;
+        }
+        check_clip(
+            (self.tokenizer()?, self.text_encoder()?),
+            (self.image_processor()?, self.image_encoder()?),
+        )
+    }
+
+    /// Opens what tells how close pictures are to each other.
+    pub(crate) fn prepare_image_encoder(&self) -> Result<(), Error> {
+        for part in Use::ImageEncoder.folders() {
+            self.folder(part)?;
+        }
+        check_pictures(self.image_processor()?, self.image_encoder()?)
+    }
+
+    /// The model's folder, for messages.
+    pub(crate) fn model(&self) -> &Folder {
+        &self.folders.model
+    }
+
+    /// The logarithm of the factor of CLIP's cosines, where the model says it.
+    pub(crate) fn logit_scale(&self) -> Result<Option<f64>, Error> {
+        let model = &self.folders.model;
+        Ok(match self.folders.is_whole_clip() {
+            true => weights::open_logit_scale(model)?,
+            false => weights::read_logit_scale(model)?,
+        })
+    }
+
+    /// A hash of the files that embeddings of pictures depend on.
+    pub(crate) fn image_encoder_fingerprint(&self) -> Result<String, Error> {
+        let prints = Use::ImageEncoder.folders().map(|part| {
+            let folder = self.folder(part)?;
+            Ok::<_, Error>(folder.fingerprint()?)
+        });
+        let [encoder, processor] = prints;
+        Ok(format!("{}-{}", encoder?, processor?))
     }
 
     /// What the model's makers draw with: `unclip_defaults` of our own models, else Karlo's.
@@ -256,62 +286,8 @@ impl Parts {
         })
     }
 
-    /// Where a part lies: in the model, or in what was given to complete it.
     fn folder(&self, part: &'static str) -> Result<Folder, Error> {
-        let (given, whole, flag) = match part {
-            "prior" | "prior_scheduler" => (&self.folders.prior, "prior", PRIOR_FLAG),
-            "image_encoder" | "feature_extractor" => (
-                &self.folders.image_encoder,
-                "image_encoder",
-                IMAGE_ENCODER_FLAG,
-            ),
-            _ => (&None, "", ""),
-        };
-        let model = &self.folders.model;
-        let completed = match given {
-            None => None,
-            Some(given) if given.component(whole).exists() => found(given.component(part)),
-            Some(given) if !given.has("config.json") => {
-                return Err(Error::NotThePart {
-                    flag,
-                    folder: given.to_string(),
-                    part: whole,
-                });
-            }
-            Some(given) if part == whole => Some(given.clone()),
-            Some(given) => beside(given, part),
-        };
-        // A part that is given without its companion makes do with the model's own.
-        if let Some(folder) = completed.or_else(|| found(model.component(part))) {
-            return Ok(folder);
-        }
-        let advice = match flag {
-            PRIOR_FLAG => ": --prior DIR completes the model with one from elsewhere",
-            IMAGE_ENCODER_FLAG => {
-                ": --image-encoder DIR completes the model with one from elsewhere"
-            }
-            _ if part == "image_pca" => {
-                ": --embeddings FILE takes the components of embeddings that unclip embed wrote"
-            }
-            _ => "",
-        };
-        Err(Error::Missing {
-            folder: model.to_string(),
-            part,
-            advice,
-        })
-    }
-}
-
-fn found(folder: Folder) -> Option<Folder> {
-    folder.exists().then_some(folder)
-}
-
-/// The folder `name` in the folder that `folder` lies in.
-fn beside(folder: &Folder, name: &str) -> Option<Folder> {
-    match folder {
-        Folder::Disk(path) => found(Folder::Disk(path.canonicalize().ok()?.parent()?.join(name))),
-        Folder::Embedded(_) => None,
+        self.folders.part(part)
     }
 }
 

@@ -9,8 +9,10 @@ use noise::Generator;
 use prior::Pca;
 use tch::{Device, Kind, Tensor, no_grad};
 
+use crate::folders::ModelFolders;
 use crate::noise_streams::Streams;
-use crate::parts::{ModelFolders, Parts, Use};
+use crate::parts::{Parts, Use};
+use crate::relations::check_size;
 use crate::settings::{Settings, Stage, check_caption};
 use crate::{Error, Text, to_pictures};
 
@@ -150,6 +152,8 @@ impl Pipeline {
     pub fn encode_pictures(&self, pictures: &[RgbImage]) -> Result<Tensor, Error> {
         let pixels = self.parts.image_processor()?.process(pictures)?; // [B, 3, H, W]
         let encoder = self.parts.image_encoder()?;
+        let (_, _, height, width) = pixels.size4().expect("pixels are [B, 3, H, W]");
+        check_size((width, height), encoder)?;
         Ok(no_grad(|| {
             encoder.forward(&pixels.to_device(self.device).to_kind(self.kind))
         }))

@@ -27,37 +27,14 @@ type Relation = (&'static str, &'static str, &'static str, i64, i64);
 impl Relations<'_> {
     /// Fails with the first two parts that do not fit each other.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let text = self.text_encoder.config();
-        let length = self.tokenizer.context_length().unwrap_or_default() as i64;
-        let vocabulary = self.tokenizer.vocab_size() as i64;
-        fit(
-            vocabulary <= text.vocab_size,
-            (
-                "tokenizer",
-                "text_encoder",
-                TOKENS,
-                vocabulary,
-                text.vocab_size,
-            ),
-        )?;
-        fit(
-            length <= text.context_length,
-            (
-                "tokenizer",
-                "text_encoder",
-                LENGTH,
-                length,
-                text.context_length,
-            ),
-        )?;
-        self.equalities(length)
-            .into_iter()
-            .try_for_each(|relation| fit(relation.3 == relation.4, relation))
+        check_captions(self.tokenizer, self.text_encoder)?;
+        all_equal(self.equalities())
     }
 
-    /// What must be the same in both parts; `length` is the tokenizer's.
-    fn equalities(&self, length: i64) -> Vec<Relation> {
+    /// What must be the same in both parts.
+    fn equalities(&self) -> Vec<Relation> {
         let text = self.text_encoder.config();
+        let length = self.tokenizer.context_length().unwrap_or_default() as i64;
         let conditioning = self.conditioning.config();
         let decoder = self.decoder.config();
         let (first, last) = (self.upsampler_first.config(), self.upsampler_last.config());
@@ -86,27 +63,10 @@ impl Relations<'_> {
             ]);
         }
         if let Some((processor, encoder)) = self.image_encoder {
-            let encoder = encoder.config();
             if let Some((width, height)) = processor.output_size() {
-                let side = encoder.image_size;
-                equal.extend([
-                    (
-                        "feature_extractor",
-                        "image_encoder",
-                        "the width of a picture",
-                        width.into(),
-                        side,
-                    ),
-                    (
-                        "feature_extractor",
-                        "image_encoder",
-                        "the height of a picture",
-                        height.into(),
-                        side,
-                    ),
-                ]);
+                equal.extend(sides((width.into(), height.into()), encoder));
             }
-            let widths = (encoder.embedding, conditioning.embedding);
+            let widths = (encoder.config().embedding, conditioning.embedding);
             equal.push(("image_encoder", "text_proj", EMBEDDING, widths.0, widths.1));
         }
         equal.extend(self.outputs());
@@ -206,6 +166,73 @@ impl Relations<'_> {
         }
         outputs
     }
+}
+
+/// Whether CLIP's two halves can be compared, each half being what reads and what encodes.
+pub(crate) fn check_clip(
+    (tokenizer, text_encoder): (&Tokenizer, &TextEncoder),
+    (processor, image_encoder): (&ImageProcessor, &VisionEncoder),
+) -> Result<(), Error> {
+    check_captions(tokenizer, text_encoder)?;
+    check_pictures(processor, image_encoder)?;
+    let widths = (
+        text_encoder.config().embedding,
+        image_encoder.config().embedding,
+    );
+    all_equal(vec![(
+        "text_encoder",
+        "image_encoder",
+        EMBEDDING,
+        widths.0,
+        widths.1,
+    )])
+}
+
+/// Whether the image encoder takes what the pictures are prepared as, as far as that does not depend on the pictures.
+pub(crate) fn check_pictures(
+    processor: &ImageProcessor,
+    encoder: &VisionEncoder,
+) -> Result<(), Error> {
+    match processor.output_size() {
+        Some((width, height)) => check_size((width.into(), height.into()), encoder),
+        None => Ok(()),
+    }
+}
+
+/// Whether the image encoder takes pictures of this width and height.
+pub(crate) fn check_size(size: (i64, i64), encoder: &VisionEncoder) -> Result<(), Error> {
+    all_equal(sides(size, encoder).to_vec())
+}
+
+fn sides((width, height): (i64, i64), encoder: &VisionEncoder) -> [Relation; 2] {
+    let side = encoder.config().image_size;
+    let (first, second) = ("feature_extractor", "image_encoder");
+    [
+        (first, second, "the width of a picture", width, side),
+        (first, second, "the height of a picture", height, side),
+    ]
+}
+
+/// Whether the text encoder takes every caption that the tokenizer makes tokens of.
+fn check_captions(tokenizer: &Tokenizer, text_encoder: &TextEncoder) -> Result<(), Error> {
+    let text = text_encoder.config();
+    let length = tokenizer.context_length().unwrap_or_default() as i64;
+    let vocabulary = tokenizer.vocab_size() as i64;
+    let (first, second) = ("tokenizer", "text_encoder");
+    fit(
+        vocabulary <= text.vocab_size,
+        (first, second, TOKENS, vocabulary, text.vocab_size),
+    )?;
+    fit(
+        length <= text.context_length,
+        (first, second, LENGTH, length, text.context_length),
+    )
+}
+
+fn all_equal(relations: Vec<Relation>) -> Result<(), Error> {
+    relations
+        .into_iter()
+        .try_for_each(|relation| fit(relation.3 == relation.4, relation))
 }
 
 const OUTPUTS: &str = "the number of outputs";

@@ -8,11 +8,13 @@ use tempfile::TempDir;
 
 use crate::pipeline::{copy_folder, model};
 
+mod classify;
 mod interrupts;
 mod outputs;
 mod pictures;
 mod prompts;
 mod refusals;
+mod search;
 mod training;
 
 const CAPTION: &str = "a red house under a blue sky";

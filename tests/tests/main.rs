@@ -17,3 +17,4 @@ mod pipeline;
 mod scenes;
 mod training;
 mod weights;
+mod zero_shot;

@@ -155,7 +155,12 @@ impl Source for Checkpoint {
         let noted = &mut *self.noted.borrow_mut();
         noted.taken.push(name.to_owned());
         // One number, seen as many: a stand-in takes no memory, however large the shape.
-        let stand_in = || Tensor::zeros([1], (self.kind, self.device)).expand(shape, false);
+        let stand_in = || {
+            Tensor::from(0.0f32)
+                .to_device(self.device)
+                .to_kind(self.kind)
+                .expand(shape, false)
+        };
         let Some(stored) = self.tensors.get(name) else {
             noted.problems.missing.push(name.to_owned());
             return stand_in();

@@ -29,8 +29,8 @@ pub use files::write_atomically;
 pub use folder::Folder;
 pub use index::{read_logit_scale, save_model_defaults, save_model_index};
 pub use open::{
-    open_conditioning, open_decoder, open_image_encoder, open_image_processor, open_pca,
-    open_prior, open_scheduler, open_text_encoder, open_tokenizer, open_upsampler,
+    open_conditioning, open_decoder, open_image_encoder, open_image_processor, open_logit_scale,
+    open_pca, open_prior, open_scheduler, open_text_encoder, open_tokenizer, open_upsampler,
 };
 pub use safetensors::{load_safetensors, save_safetensors};
 pub use save::{

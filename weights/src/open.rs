@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use clip::{ImageProcessor, TextEncoder, Tokenizer, TokenizerFiles, VisionEncoder};
 use decoder::{Conditioning, UNet};
 use diffusion::SchedulerConfig;
-use layers::Params;
+use layers::{Init, Params};
 use prior::{Pca, Prior};
 use tch::{Device, Kind};
 
@@ -13,6 +13,11 @@ use crate::configs::{self, ConfigError, Half};
 use crate::{Error, Folder};
 
 pub(crate) const CONFIG: &str = "config.json";
+
+/// What the names of CLIP's tensors begin with: those of each half, and what belongs to neither.
+const TEXT_HALF: &[&str] = &["text_model.", "text_projection."];
+const IMAGE_HALF: &[&str] = &["vision_model.", "visual_projection."];
+const LOGIT_SCALE: &str = "logit_scale";
 
 /// The text encoder in `folder`: transformers' `CLIPTextModelWithProjection`, or the text half of its `CLIPModel`.
 pub fn open_text_encoder(
@@ -22,7 +27,7 @@ pub fn open_text_encoder(
 ) -> Result<TextEncoder, Error> {
     let part = "the text encoder";
     let Half { config, of_both } = translate(folder, CONFIG, part, configs::text_config)?;
-    let other_half = ["vision_model.", "visual_projection.", "logit_scale"];
+    let other_half = [IMAGE_HALF, &[LOGIT_SCALE]].concat();
     let beside = if of_both { &other_half[..] } else { &[] };
     make(folder, part, beside, (device, kind), |p| {
         TextEncoder::new(p, &config)
@@ -37,11 +42,28 @@ pub fn open_image_encoder(
 ) -> Result<VisionEncoder, Error> {
     let part = "the image encoder";
     let Half { config, of_both } = translate(folder, CONFIG, part, configs::vision_config)?;
-    let other_half = ["text_model.", "text_projection.", "logit_scale"];
+    let other_half = [TEXT_HALF, &[LOGIT_SCALE]].concat();
     let beside = if of_both { &other_half[..] } else { &[] };
     make(folder, part, beside, (device, kind), |p| {
         VisionEncoder::new(p, &config)
     })
+}
+
+/// The logarithm of the factor that cosines are multiplied with, where `folder` holds transformers' whole `CLIPModel`: its
+/// two encoders keep it beside their tensors.
+pub fn open_logit_scale(folder: &Folder) -> Result<Option<f64>, Error> {
+    if !folder.has(CONFIG) {
+        return Ok(None);
+    }
+    let (device, kind) = (Device::Cpu, Kind::Float);
+    let mut checkpoint = folder.checkpoint("CLIP", device, kind)?;
+    if checkpoint.shape(LOGIT_SCALE).is_none() {
+        return Ok(None);
+    }
+    checkpoint.set_aside(&[TEXT_HALF, IMAGE_HALF].concat());
+    let scale = Params::root(&checkpoint).take(LOGIT_SCALE, &[], Init::Zeros);
+    checkpoint.finish()?;
+    Ok(Some(scale.double_value(&[])))
 }
 
 /// The prior in `folder`: diffusers' `PriorTransformer`.

@@ -8,6 +8,7 @@ use super::fields::{ConfigError, Fields, divides};
 
 const TEXT: &str = "CLIPTextModelWithProjection";
 const VISION: &str = "CLIPVisionModelWithProjection";
+const PROJECTION: &str = "projection_dim";
 const ACTIVATIONS: [(&str, Activation); 3] = [
     ("quick_gelu", Activation::QuickGelu),
     ("gelu", Activation::Gelu),
@@ -32,7 +33,7 @@ pub(crate) fn text_config(bytes: &[u8]) -> Result<Half<TextConfig>, ConfigError>
         layers: fields.count("num_hidden_layers", 12)?,
         heads: fields.count("num_attention_heads", 8)?,
         intermediate: fields.size("intermediate_size", Some(2048))?,
-        embedding: fields.size("projection_dim", Some(512))?,
+        embedding: fields.size(PROJECTION, Some(512))?,
         activation: fields.choice("hidden_act", Some("quick_gelu"), &ACTIVATIONS)?,
         layer_norm_eps: fields.number("layer_norm_eps", 1e-5)?,
         eos_token_id: fields.size("eos_token_id", Some(49407))?,
@@ -60,7 +61,7 @@ pub(crate) fn vision_config(bytes: &[u8]) -> Result<Half<VisionConfig>, ConfigEr
         layers: fields.count("num_hidden_layers", 12)?,
         heads: fields.count("num_attention_heads", 12)?,
         intermediate: fields.size("intermediate_size", Some(3072))?,
-        embedding: fields.size("projection_dim", Some(512))?,
+        embedding: fields.size(PROJECTION, Some(512))?,
         activation: fields.choice("hidden_act", Some("quick_gelu"), &ACTIVATIONS)?,
         layer_norm_eps: fields.number("layer_norm_eps", 1e-5)?,
     };
@@ -84,8 +85,13 @@ fn half(bytes: &[u8], class: &'static str, name: &str) -> Result<(Fields, bool),
         fields.class(class)?;
         return Ok((fields, false));
     }
+    // The whole's projections have one width, whatever its halves say.
+    let projection = fields.take(PROJECTION);
     match fields.take(name) {
-        Some(Value::Object(inner)) => Ok((Fields::of(inner), true)),
+        Some(Value::Object(mut inner)) => {
+            inner.extend(projection.map(|width| (PROJECTION.to_owned(), width)));
+            Ok((Fields::of(inner), true))
+        }
         other => Err(super::fields::wrong(
             name,
             &other.unwrap_or_default(),

@@ -1,0 +1,182 @@
+//! `unclip classify`: which of some labels pictures show, by CLIP alone.
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use pipeline::zero_shot::{cosines, normalised, probabilities};
+use pipeline::{LOGIT_FACTOR, Pipeline, Template, check_caption};
+use serde_json::json;
+use tch::{Device, Tensor};
+
+use crate::input::{open_picture, read_text};
+use crate::model::{ImageEncoderArgs, ModelArgs};
+use crate::numbers;
+
+/// For the help.
+pub const EXAMPLES: &str = "\
+Examples:
+  unclip classify photo.png --labels \"house,boat,tree\"
+  unclip classify *.png --labels-file colours.txt --template \"a {} house\"
+  unclip classify photo.png --labels \"dog,cat\" --model clip-vit-base-patch32";
+
+/// What `unclip classify` is told.
+#[derive(Args)]
+pub struct Classify {
+    /// The pictures: PNG, JPEG, WebP or GIF
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+    /// Labels to choose among, with commas between
+    #[arg(long, value_name = "LABELS", value_delimiter = ',')]
+    labels: Vec<String>,
+    /// A file with a label a line, - for standard input
+    #[arg(long, value_name = "FILE")]
+    labels_file: Option<PathBuf>,
+    /// A prompt with {} for the label; several are averaged [default: four plain ones]
+    #[arg(long = "template", value_name = "PROMPT")]
+    templates: Vec<String>,
+    /// Tell only the N most probable labels [default: all]
+    #[arg(long, value_name = "N", value_parser = numbers::count, allow_negative_numbers = true)]
+    top: Option<u64>,
+    /// Print one JSON object a picture
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    image_encoder: ImageEncoderArgs,
+}
+
+impl Classify {
+    /// Classifies all pictures, and then prints what was found: nothing where one of them cannot be read.
+    pub fn run(&self) -> Result<()> {
+        let labels = self.labels()?;
+        let templates = self.templates()?;
+        for image in &self.images {
+            image
+                .metadata()
+                .with_context(|| format!("cannot read {}", image.display()))?;
+        }
+        let pipeline = self.model.open(None, Some(&self.image_encoder))?;
+        pipeline.prepare_clip()?;
+        let mut embeddings = Vec::with_capacity(self.images.len());
+        for image in &self.images {
+            let embedding = pipeline.encode_pictures(&[open_picture(image)?]);
+            let embedding = embedding.with_context(|| image.display().to_string())?;
+            embeddings.push(normalised(&embedding));
+        }
+        let embeddings = Tensor::cat(&embeddings, 0); // [B, E]
+        let factor = factor(&pipeline)?;
+        warn(&pipeline, &labels, &templates)?;
+        let classes = pipeline.class_embeddings(&labels, &templates)?; // [L, E]
+        let probable = rows(&probabilities(&embeddings, &classes, factor))?;
+        let close = rows(&cosines(&embeddings, &classes))?;
+        for ((image, probable), close) in self.images.iter().zip(probable).zip(close) {
+            let mut order: Vec<usize> = (0..labels.len()).collect();
+            order.sort_by(|&one, &other| probable[other].total_cmp(&probable[one]));
+            order.truncate(self.top.map_or(labels.len(), |top| top as usize));
+            let mut out = std::io::stdout();
+            if self.json {
+                let told = order.iter().map(|&i| {
+                    json!({ "label": labels[i], "probability": probable[i], "cosine": close[i] })
+                });
+                let told: Vec<_> = told.collect();
+                let path = image.display().to_string();
+                writeln!(out, "{}", json!({ "path": path, "labels": told }))?;
+                continue;
+            }
+            if self.images.len() > 1 {
+                writeln!(out, "{}", image.display())?;
+            }
+            for i in order {
+                writeln!(out, "{:>6.1}%  {}", 100.0 * probable[i], labels[i])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The labels of both flags: at least two, and none of them twice.
+    fn labels(&self) -> Result<Vec<String>> {
+        let mut labels: Vec<String> = self.labels.clone();
+        if let Some(file) = &self.labels_file {
+            let (_, text) = read_text("--labels-file", file)?;
+            let lines = text.lines().filter(|line| !line.trim().is_empty());
+            labels.extend(lines.map(str::to_owned));
+        }
+        let mut seen = HashSet::new();
+        for label in &mut labels {
+            *label = label.trim().to_owned();
+            ensure!(!label.is_empty(), "--labels: a label is empty");
+            check_caption(label).with_context(|| format!("the label {label:?}"))?;
+            // Tokenizers read capitals as small letters.
+            ensure!(
+                seen.insert(label.to_lowercase()),
+                "the label {label:?} is given twice"
+            );
+        }
+        match &labels[..] {
+            [] => {
+                bail!("there are no labels: --labels or --labels-file gives some to choose among")
+            }
+            [label] => bail!("{label:?} is the only label, and a choice takes at least two"),
+            _ => Ok(labels),
+        }
+    }
+
+    fn templates(&self) -> Result<Vec<Template>> {
+        if self.templates.is_empty() {
+            return Ok(Template::defaults());
+        }
+        let read = |template: &String| {
+            check_caption(template).context("--template")?;
+            Template::new(template).context("--template")
+        };
+        self.templates.iter().map(read).collect()
+    }
+}
+
+/// What cosines are multiplied by; says so where the model does not.
+fn factor(pipeline: &Pipeline) -> Result<f64> {
+    Ok(pipeline.logit_factor()?.unwrap_or_else(|| {
+        eprintln!(
+            "unclip: the model does not say its logit scale: cosines are multiplied by {LOGIT_FACTOR}, as CLIP's are"
+        );
+        LOGIT_FACTOR
+    }))
+}
+
+/// Says which words of the prompts the model has never seen, or does not see.
+fn warn(pipeline: &Pipeline, labels: &[String], templates: &[Template]) -> Result<()> {
+    let (mut unknown, mut cut_off) = (Vec::new(), None);
+    for prompt in labels
+        .iter()
+        .flat_map(|l| templates.iter().map(|t| t.fill(l)))
+    {
+        let words = pipeline.unknown_words(&prompt)?.into_iter();
+        unknown.extend(words);
+        cut_off = cut_off.or(pipeline.cut_off(&prompt)?.map(|words| (prompt, words)));
+    }
+    let mut named = HashSet::new();
+    unknown.retain(|word| named.insert(word.clone()));
+    if !unknown.is_empty() {
+        eprintln!(
+            "unclip: warning: the model was trained on no caption with: {}",
+            unknown.join(", ")
+        );
+    }
+    if let Some((prompt, words)) = cut_off {
+        eprintln!(
+            "unclip: warning: {prompt:?} is longer than the model reads, this is cut off: {words}"
+        );
+    }
+    Ok(())
+}
+
+/// The numbers of `[B, L]`, row by row.
+fn rows(numbers: &Tensor) -> Result<Vec<Vec<f64>>> {
+    Ok(Vec::<Vec<f64>>::try_from(
+        numbers.to_device(Device::Cpu).to_kind(tch::Kind::Double),
+    )?)
+}

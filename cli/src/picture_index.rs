@@ -1,0 +1,176 @@
+//! The embeddings of pictures that were searched before, in a file.
+//!
+//! It is a safetensors file of two tensors: `embeddings`, `[N, E]` in f32, and `pictures`, the bytes of a JSON text that
+//! says which encoder they are of, and of each picture its file, length and time of change.
+
+use std::collections::BTreeMap;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use crate::interrupt::whole_files;
+
+/// The names of the tensors.
+const EMBEDDINGS: &str = "embeddings";
+const PICTURES: &str = "pictures";
+
+/// Embeddings of pictures by one encoder, each a unit vector.
+pub struct PictureIndex {
+    encoder: String,
+    pictures: BTreeMap<PathBuf, Entry>,
+    changed: bool,
+}
+
+struct Entry {
+    state: State,
+    /// `[E]` in f32 on the CPU.
+    embedding: Tensor,
+}
+
+/// What tells a picture's file from what it was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    length: u64,
+    /// Seconds and nanoseconds of the last change.
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+/// What the JSON text says.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Told {
+    encoder: String,
+    pictures: Vec<(PathBuf, State)>,
+}
+
+impl State {
+    /// What the system says of a file.
+    pub fn of(file: &Metadata) -> Self {
+        Self {
+            length: file.len(),
+            seconds: file.mtime(),
+            nanoseconds: file.mtime_nsec(),
+        }
+    }
+}
+
+impl PictureIndex {
+    /// An index without pictures, for the encoder of this fingerprint.
+    pub fn new(encoder: String) -> Self {
+        Self {
+            encoder,
+            pictures: BTreeMap::new(),
+            changed: false,
+        }
+    }
+
+    /// The index in a file, of embeddings of this width; one without pictures where there is no file, or where another
+    /// encoder's embeddings are in it. A file that is anything else is refused: it may be dear to somebody.
+    pub fn open(path: &Path, encoder: String, width: i64) -> Result<Self> {
+        if !path.exists() {
+            return Ok(Self::new(encoder));
+        }
+        let read = Self::read(path);
+        let index = read.with_context(|| {
+            let path = path.display();
+            format!("--index {path}: this is no sound index of unclip search, please remove it or name another file")
+        })?;
+        let fits = |entry: &Entry| entry.embedding.size() == [width];
+        match index.encoder == encoder && index.pictures.values().all(fits) {
+            true => Ok(index),
+            false => Ok(Self::new(encoder)),
+        }
+    }
+
+    fn read(path: &Path) -> Result<Self> {
+        let tensors: BTreeMap<String, Tensor> =
+            weights::load_safetensors(path)?.into_iter().collect();
+        let both = (tensors.get(EMBEDDINGS), tensors.get(PICTURES));
+        let (Some(embeddings), Some(pictures)) = both else {
+            bail!("it has no tensors called {EMBEDDINGS} and {PICTURES}");
+        };
+        ensure!(
+            embeddings.dim() == 2 && embeddings.kind() == Kind::Float,
+            "its embeddings are {:?} of {:?}",
+            embeddings.size(),
+            embeddings.kind()
+        );
+        ensure!(
+            pictures.dim() == 1 && pictures.kind() == Kind::Uint8,
+            "its list of pictures is no text"
+        );
+        let told: Told = serde_json::from_slice(&Vec::<u8>::try_from(pictures)?)?;
+        let (count, found) = (told.pictures.len(), embeddings.size()[0]);
+        ensure!(
+            count as i64 == found,
+            "it lists {count} pictures and holds {found} embeddings"
+        );
+        ensure!(
+            bool::try_from(embeddings.isfinite().all())?,
+            "it holds numbers that are not finite"
+        );
+        let entries = told.pictures.into_iter().zip(0..);
+        let entries = entries.map(|((path, state), row)| {
+            let embedding = embeddings.get(row);
+            (path, Entry { state, embedding })
+        });
+        Ok(Self {
+            encoder: told.encoder,
+            pictures: entries.collect(),
+            changed: false,
+        })
+    }
+
+    /// The embedding `[E]` of a file that is as it was.
+    pub fn get(&self, path: &Path, state: State) -> Option<&Tensor> {
+        let entry = self.pictures.get(path)?;
+        (entry.state == state).then_some(&entry.embedding)
+    }
+
+    /// Keeps the embedding `[E]` of a file.
+    pub fn insert(&mut self, path: PathBuf, state: State, embedding: Tensor) {
+        self.changed = true;
+        self.pictures.insert(path, Entry { state, embedding });
+    }
+
+    /// Forgets the pictures under `folder` that are not in `there`; those of other folders stay.
+    pub fn forget(&mut self, folder: &Path, there: impl Fn(&Path) -> bool) {
+        let before = self.pictures.len();
+        self.pictures
+            .retain(|path, _| !path.starts_with(folder) || there(path));
+        self.changed |= self.pictures.len() < before;
+    }
+
+    /// Writes the index where it is not what the file holds already.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        // JSON is text, and so are the names that it can hold.
+        let named = self
+            .pictures
+            .iter()
+            .filter(|(path, _)| path.to_str().is_some());
+        let named: Vec<(&PathBuf, &Entry)> = named.collect();
+        if !self.changed || named.is_empty() {
+            return Ok(());
+        }
+        let told = Told {
+            encoder: self.encoder.clone(),
+            pictures: named
+                .iter()
+                .map(|(path, e)| ((*path).clone(), e.state))
+                .collect(),
+        };
+        let told = Tensor::from_slice(serde_json::to_string(&told)?.as_bytes());
+        let embeddings: Vec<&Tensor> = named.iter().map(|(_, entry)| &entry.embedding).collect();
+        let tensors = [
+            (EMBEDDINGS.to_owned(), Tensor::stack(&embeddings, 0)), // [N, E]
+            (PICTURES.to_owned(), told),
+        ];
+        let _whole = whole_files();
+        Ok(weights::save_safetensors(path, &tensors, Kind::Float)?)
+    }
+}

@@ -1,0 +1,340 @@
+//! `unclip search`: the pictures in a folder that a caption or a picture is closest to, by CLIP alone.
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use evaluation::sheets::{contact_sheet, save_png};
+use image::RgbImage;
+use image::imageops::thumbnail;
+use indicatif::{ProgressBar, ProgressStyle};
+use pipeline::zero_shot::{cosines, normalised};
+use pipeline::{Pipeline, Upright, read_picture};
+use serde_json::json;
+use tch::{Device, Kind, Tensor};
+use walkdir::WalkDir;
+
+use crate::generate::warn;
+use crate::input::{Given, names_a_picture, open_picture};
+use crate::interrupt::{self, whole_files};
+use crate::model::{ImageEncoderArgs, ModelArgs};
+use crate::numbers;
+use crate::output::{Files, check_sheet, check_writable};
+use crate::picture_index::{PictureIndex, State};
+use crate::run::columns;
+use crate::sentence;
+
+/// For the help.
+pub const EXAMPLES: &str = "\
+Examples:
+  unclip search \"a red boat at night\" pictures/
+  unclip search photo.png pictures/ --top 12 --grid like-it.png
+  unclip search \"a red boat\" pictures/ --index pictures.index";
+
+/// The most pictures that are encoded at once, and the most pixels that they have together.
+const BATCH: usize = 32;
+const BATCH_PIXELS: u64 = 1 << 25;
+
+/// The longest side of a picture in the contact sheet.
+const THUMBNAIL: u32 = 256;
+
+/// What `unclip search` is told.
+#[derive(Args)]
+pub struct Search {
+    /// What the pictures should show, in plain words, or a picture that they should be like
+    query: String,
+    /// The folder, whose folders are searched too; what is hidden is passed over
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// How many pictures to tell
+    #[arg(long, value_name = "N", default_value = "5", value_parser = numbers::count, allow_negative_numbers = true)]
+    top: u64,
+    /// A file to keep the pictures' embeddings in, for the next search
+    #[arg(long, value_name = "FILE")]
+    index: Option<PathBuf>,
+    /// Also write the pictures that were found as one contact sheet
+    #[arg(long, value_name = "FILE")]
+    grid: Option<PathBuf>,
+    /// Overwrite a contact sheet that is there already
+    #[arg(long)]
+    force: bool,
+    /// Print one JSON object a picture
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    image_encoder: ImageEncoderArgs,
+}
+
+/// A picture in the folder.
+struct Picture {
+    path: PathBuf,
+    /// Where it lies, with all links followed: what an index calls it.
+    real: PathBuf,
+    state: State,
+}
+
+/// What could not be read: told, with the progress out of the way, and counted.
+struct LeftOut {
+    count: usize,
+    bar: ProgressBar,
+}
+
+impl LeftOut {
+    fn none() -> Result<Self> {
+        let style = ProgressStyle::with_template("{bar:32} {pos}/{len} pictures, {eta} to go")?;
+        let bar = ProgressBar::no_length().with_style(style);
+        Ok(Self { count: 0, bar })
+    }
+
+    fn add(&mut self, error: &anyhow::Error) {
+        self.count += 1;
+        self.bar
+            .suspend(|| eprintln!("unclip: left out: {}", sentence(error)));
+    }
+}
+
+impl Search {
+    /// Encodes what no index holds, and prints the closest pictures.
+    pub fn run(&self) -> Result<()> {
+        self.check_files()?;
+        let query = Given::new(&self.query)?;
+        let mut left_out = LeftOut::none()?;
+        let pictures = pictures_in(&self.folder, &mut left_out)?;
+        let pipeline = self.model.open(None, Some(&self.image_encoder))?;
+        let query = encode_query(&pipeline, &query)?; // [1, E]
+        let encoder = format!(
+            "{} {}",
+            pipeline.image_encoder_fingerprint()?,
+            self.model.dtype()
+        );
+        let mut index = match &self.index {
+            Some(path) => PictureIndex::open(path, encoder, query.size()[1])?,
+            None => PictureIndex::new(encoder),
+        };
+        self.encode(&pipeline, &pictures, &mut index, &mut left_out)?;
+        let known = |picture: &Picture| {
+            let embedding = index.get(&picture.real, picture.state)?;
+            Some((picture.path.clone(), embedding.shallow_clone()))
+        };
+        let (paths, embeddings): (Vec<PathBuf>, Vec<Tensor>) =
+            pictures.iter().filter_map(known).unzip();
+        let (found, folder) = (paths.len() + left_out.count, self.folder.display());
+        ensure!(
+            !paths.is_empty(),
+            "none of the {found} pictures in {folder} can be read"
+        );
+        if left_out.count > 0 {
+            let count = left_out.count;
+            eprintln!(
+                "unclip: {count} of {found} pictures in {folder} cannot be read and are left out"
+            );
+        }
+        let scores = cosines(&query, &Tensor::stack(&embeddings, 0)); // [1, N]
+        let scores = Vec::<f64>::try_from(scores.squeeze_dim(0).to_kind(Kind::Double))?;
+        let mut best: Vec<(f64, PathBuf)> = scores.into_iter().zip(paths).collect();
+        best.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+        best.truncate(self.top as usize);
+        self.tell(&best)
+    }
+
+    /// Refuses files that could not be written.
+    fn check_files(&self) -> Result<()> {
+        let mut files = Files::new();
+        if let Some(index) = &self.index {
+            check_writable("--index", index, true)?;
+            files.add("--index", index)?;
+        }
+        if let Some(grid) = &self.grid {
+            check_sheet("--grid", grid, self.force)?;
+            let same = files.add("--grid", grid)?.is_some();
+            ensure!(
+                !same,
+                "--grid {}: --index names the same file",
+                grid.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Adds to the index what it lacks, and writes it. What cannot be read is told and counted in `left_out`.
+    fn encode(
+        &self,
+        pipeline: &Pipeline,
+        pictures: &[Picture],
+        index: &mut PictureIndex,
+        left_out: &mut LeftOut,
+    ) -> Result<()> {
+        let there: HashSet<&Path> = pictures.iter().map(|p| p.real.as_path()).collect();
+        index.forget(&self.folder.canonicalize()?, |path| there.contains(path));
+        let new = pictures
+            .iter()
+            .filter(|p| index.get(&p.real, p.state).is_none());
+        let new: Vec<&Picture> = new.collect();
+        if let Some(path) = &self.index {
+            // An index is worth finishing, where there is something to put into it.
+            if !new.is_empty() {
+                interrupt::drawing()?;
+            }
+            let (there, of) = (pictures.len() - new.len(), pictures.len());
+            eprintln!("unclip: {there} of {of} pictures are in {}", path.display());
+        }
+        left_out.bar.set_length(new.len() as u64);
+        let mut rest = &new[..];
+        let mut stopped = Ok(());
+        while !rest.is_empty() && stopped.is_ok() {
+            let batch = read_batch(&mut rest, left_out);
+            let (pictures, read): (Vec<&Picture>, Vec<RgbImage>) = batch.into_iter().unzip();
+            let embeddings = encode_batch(pipeline, &read);
+            for (picture, embedding) in pictures.into_iter().zip(embeddings) {
+                match embedding.with_context(|| picture.path.display().to_string()) {
+                    Ok(embedding) => index.insert(picture.real.clone(), picture.state, embedding),
+                    Err(error) => left_out.add(&error),
+                }
+            }
+            let done = new.len() - rest.len();
+            left_out.bar.set_position(done as u64);
+            if !rest.is_empty() {
+                stopped = interrupt::check(done, new.len(), "pictures are encoded");
+            }
+        }
+        left_out.bar.finish_and_clear();
+        if let Some(path) = &self.index {
+            index.save(path)?;
+        }
+        stopped
+    }
+
+    /// Prints what was found, the best first, and writes the contact sheet.
+    fn tell(&self, best: &[(f64, PathBuf)]) -> Result<()> {
+        let mut out = std::io::stdout();
+        for (score, path) in best {
+            let path = path.display().to_string();
+            match self.json {
+                true => writeln!(out, "{}", json!({ "path": path, "score": score }))?,
+                false => writeln!(out, "{score:.4}  {path}")?,
+            }
+        }
+        let Some(grid) = &self.grid else {
+            return Ok(());
+        };
+        let small = |(_, path): &(f64, PathBuf)| Ok(shrunk(read_picture(path)?.picture));
+        let pictures: Vec<RgbImage> = best.iter().map(small).collect::<Result<_>>()?;
+        let sheet = contact_sheet(&pictures, columns(pictures.len()));
+        let whole = whole_files();
+        save_png(&sheet, grid)?;
+        drop(whole);
+        if !self.json {
+            writeln!(out, "{}", grid.display())?;
+        }
+        Ok(())
+    }
+}
+
+/// The pictures under a folder in the order of their paths, by the endings of their names. What cannot be looked into is
+/// told and counted in `left_out`.
+fn pictures_in(folder: &Path, left_out: &mut LeftOut) -> Result<Vec<Picture>> {
+    let shown = folder.display();
+    let metadata = folder.metadata();
+    let metadata = metadata.with_context(|| format!("cannot search {shown}"))?;
+    ensure!(metadata.is_dir(), "cannot search {shown}: it is no folder");
+    let hidden = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with('.');
+    let walk = WalkDir::new(folder).follow_links(true).into_iter();
+    let walk = walk.filter_entry(|entry| entry.depth() == 0 || !hidden(entry.file_name()));
+    let mut pictures = Vec::new();
+    for entry in walk {
+        let found = entry.map_err(anyhow::Error::from).and_then(|entry| {
+            if !entry.file_type().is_file() || !names_a_picture(entry.path()) {
+                return Ok(None);
+            }
+            let path = entry.into_path();
+            let look = || std::io::Result::Ok((path.canonicalize()?, path.metadata()?));
+            let (real, metadata) =
+                look().with_context(|| format!("cannot read {}", path.display()))?;
+            let state = State::of(&metadata);
+            Ok(Some(Picture { path, real, state }))
+        });
+        match found {
+            Ok(picture) => pictures.extend(picture),
+            Err(error) => left_out.add(&error),
+        }
+    }
+    let found = pictures.len() + left_out.count;
+    ensure!(
+        found > 0,
+        "{shown} holds no pictures: PNG, JPEG, WebP and GIF are searched"
+    );
+    pictures.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(pictures)
+}
+
+/// The query as a unit vector `[1, E]` on the CPU.
+fn encode_query(pipeline: &Pipeline, query: &Given) -> Result<Tensor> {
+    let embedding = match query {
+        Given::File(path) => {
+            pipeline.prepare_image_encoder()?;
+            pipeline.encode_pictures(&[open_picture(path)?])?
+        }
+        Given::Caption(caption) => {
+            pipeline.prepare_clip()?;
+            let text = pipeline.encode_text(&[caption])?;
+            warn(pipeline, "", caption, &text)?;
+            text.embedding
+        }
+    };
+    Ok(normalised(&embedding).to_device(Device::Cpu))
+}
+
+/// Takes pictures off the front of `rest`, as many as fit into memory together, and reads them.
+fn read_batch<'a>(
+    rest: &mut &[&'a Picture],
+    left_out: &mut LeftOut,
+) -> Vec<(&'a Picture, RgbImage)> {
+    let (mut batch, mut pixels) = (Vec::new(), 0);
+    while let [first, others @ ..] = *rest
+        && batch.len() < BATCH
+        && pixels < BATCH_PIXELS
+    {
+        *rest = others;
+        match read_picture(&first.path) {
+            Ok(Upright { picture, .. }) => {
+                pixels += u64::from(picture.width()) * u64::from(picture.height());
+                batch.push((*first, picture));
+            }
+            Err(error) => left_out.add(&error.into()),
+        }
+    }
+    batch
+}
+
+/// The pictures' embeddings, each a unit vector `[E]` on the CPU. One that cannot be encoded takes no other with it.
+fn encode_batch(pipeline: &Pipeline, pictures: &[RgbImage]) -> Vec<Result<Tensor>> {
+    if pictures.is_empty() {
+        return Vec::new();
+    }
+    match pipeline.encode_pictures(pictures) {
+        Ok(embeddings) => {
+            let embeddings = normalised(&embeddings).to_device(Device::Cpu);
+            embeddings.unbind(0).into_iter().map(Ok).collect()
+        }
+        Err(error) if pictures.len() == 1 => vec![Err(error.into())],
+        Err(_) => pictures
+            .chunks(1)
+            .flat_map(|picture| encode_batch(pipeline, picture))
+            .collect(),
+    }
+}
+
+/// A picture as the contact sheet shows it.
+fn shrunk(picture: RgbImage) -> RgbImage {
+    let (width, height) = picture.dimensions();
+    let longest = width.max(height);
+    if longest <= THUMBNAIL {
+        return picture;
+    }
+    let side = |length: u32| (length * THUMBNAIL / longest).max(1);
+    thumbnail(&picture, side(width), side(height))
+}

@@ -1,0 +1,94 @@
+//! Where the parts of a model lie.
+
+use weights::Folder;
+
+use crate::Error;
+
+/// A model's folder, and those that complete it.
+pub struct ModelFolders {
+    /// The model, in Karlo's layout.
+    pub model: Folder,
+    /// Where the prior comes from instead: a model, or a prior's own folder.
+    pub prior: Option<Folder>,
+    /// Where the image encoder comes from instead: a model, or an image encoder's own folder.
+    pub image_encoder: Option<Folder>,
+}
+
+/// How a model that lacks a part is completed.
+const PRIOR_FLAG: &str = "--prior";
+const IMAGE_ENCODER_FLAG: &str = "--image-encoder";
+
+/// The folders of CLIP. transformers' whole CLIP has all of them in one.
+pub(crate) const CLIP: [&str; 4] = [
+    "tokenizer",
+    "text_encoder",
+    "image_encoder",
+    "feature_extractor",
+];
+
+impl ModelFolders {
+    /// Where a part lies: in the model, or in what was given to complete it.
+    pub(crate) fn part(&self, part: &'static str) -> Result<Folder, Error> {
+        let (given, whole, flag) = match part {
+            "prior" | "prior_scheduler" => (&self.prior, "prior", PRIOR_FLAG),
+            "image_encoder" | "feature_extractor" => {
+                (&self.image_encoder, "image_encoder", IMAGE_ENCODER_FLAG)
+            }
+            _ => (&None, "", ""),
+        };
+        let model = &self.model;
+        let completed = match given {
+            None => None,
+            Some(given) if given.component(whole).exists() => found(given.component(part)),
+            Some(given) if !given.has("config.json") => {
+                return Err(Error::NotThePart {
+                    flag,
+                    folder: given.to_string(),
+                    part: whole,
+                });
+            }
+            Some(given) if part == whole => Some(given.clone()),
+            Some(given) => beside(given, part),
+        };
+        // A part that is given without its companion makes do with the model's own.
+        if let Some(folder) = completed.or_else(|| found(model.component(part))) {
+            return Ok(folder);
+        }
+        if CLIP.contains(&part) && self.is_whole_clip() {
+            return Ok(model.clone());
+        }
+        let advice = match flag {
+            PRIOR_FLAG => ": --prior DIR completes the model with one from elsewhere",
+            IMAGE_ENCODER_FLAG => {
+                ": --image-encoder DIR completes the model with one from elsewhere"
+            }
+            _ if part == "image_pca" => {
+                ": --embeddings FILE takes the components of embeddings that unclip embed wrote"
+            }
+            _ => "",
+        };
+        Err(Error::Missing {
+            folder: model.to_string(),
+            part,
+            advice,
+        })
+    }
+
+    /// Whether the model is no more than CLIP, in the one folder in which transformers publishes it.
+    pub(crate) fn is_whole_clip(&self) -> bool {
+        let model = &self.model;
+        model.has("config.json") && !model.has("model_index.json")
+    }
+}
+
+fn found(folder: Folder) -> Option<Folder> {
+    folder.exists().then_some(folder)
+}
+
+/// The folder `name` in the folder that `folder` lies in.
+fn beside(folder: &Folder, name: &str) -> Option<Folder> {
+    match folder {
+        Folder::Disk(path) => found(Folder::Disk(path.canonicalize().ok()?.parent()?.join(name))),
+        Folder::Embedded(_) => None,
+    }
+}
