@@ -1,13 +1,12 @@
 //! `unclip embed`, and embeddings in files.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use noise::Generator;
-use npyz::{DType, NpyFile, Order, TypeChar};
 use pipeline::{Pipeline, Use};
 use tch::{Kind, Tensor};
 
@@ -165,7 +164,9 @@ pub fn read_all(path: &Path, pipeline: &Pipeline) -> Result<Tensor> {
             tensors.remove(0).1
         }
         Format::Npy => {
-            read_npy(path, length).with_context(|| format!("{shown} is no array of numbers"))?
+            let file = BufReader::new(File::open(path)?);
+            let read = weights::read_npy(file, length);
+            read.with_context(|| format!("{shown} is no array of numbers"))?
         }
     };
     let width = pipeline.embedding_width()?;
@@ -184,44 +185,4 @@ pub fn read_all(path: &Path, pipeline: &Pipeline) -> Result<Tensor> {
     let finite = bool::try_from(embeddings.isfinite().all())?;
     ensure!(finite, "{shown} holds values that are not finite");
     Ok(embeddings)
-}
-
-/// The array in a file of this length: floats of 2, 4 or 8 bytes in any order that numpy writes.
-fn read_npy(path: &Path, length: u64) -> Result<Tensor> {
-    let file = NpyFile::new(BufReader::new(File::open(path)?))?;
-    let shape: Vec<i64> = file.shape().iter().map(|&n| n as i64).collect();
-    let dtype = file.dtype();
-    let bytes = match &dtype {
-        DType::Plain(plain) if plain.type_char() == TypeChar::Float => plain.size_field(),
-        other => bail!("it holds {}", other.descr()),
-    };
-    let count = shape.iter().try_fold(bytes, |product, &n| {
-        product.checked_mul(u64::try_from(n).ok()?)
-    });
-    match count {
-        Some(wanted) if wanted <= length => {}
-        _ => bail!("its shape is {shape:?}, and the file has {length} bytes"),
-    }
-    ensure!(
-        file.order() == Order::C,
-        "it is stored by columns: numpy.ascontiguousarray makes it readable"
-    );
-    let numbers: i64 = shape.iter().product();
-    let values = floats(file, bytes)
-        .with_context(|| format!("the file ends before its {numbers} numbers do"))?;
-    Ok(Tensor::from_slice(&values).view(&shape[..]))
-}
-
-fn floats(file: NpyFile<impl Read>, bytes: u64) -> std::io::Result<Vec<f32>> {
-    Ok(match bytes {
-        2 => {
-            let values = file.into_vec::<half::f16>()?;
-            values.into_iter().map(f32::from).collect()
-        }
-        4 => file.into_vec()?,
-        _ => {
-            let values = file.into_vec::<f64>()?;
-            values.into_iter().map(|value| value as f32).collect()
-        }
-    })
 }
