@@ -11,6 +11,7 @@ use pipeline::{Pipeline, Use};
 use tch::{Kind, Tensor};
 
 use crate::drawing::{PriorWishes, SeedArgs, seeds};
+use crate::embedding_shards::ShardArgs;
 use crate::input::{Given, open_picture};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::output::{check_writable, save_through};
@@ -25,17 +26,19 @@ const MOST_BYTES: u64 = 1 << 26;
 #[derive(Args)]
 pub struct Embed {
     /// Pictures' files and captions; each becomes a row of the file
-    #[arg(required = true)]
+    #[arg(required_unless_present = "data")]
     inputs: Vec<String>,
     /// Of a caption, the image embedding that the prior draws instead of the text embedding
     #[arg(long)]
     drawn: bool,
     /// The file: .safetensors or .npy
-    #[arg(long, short, value_name = "FILE")]
-    out: PathBuf,
+    #[arg(long, short, value_name = "FILE", required_unless_present = "data")]
+    out: Option<PathBuf>,
     /// Overwrite a file that is there already
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    shards: ShardArgs,
     #[command(flatten)]
     seed: SeedArgs,
     #[command(flatten)]
@@ -51,8 +54,11 @@ pub struct Embed {
 impl Embed {
     /// Computes the embedding and writes it.
     pub fn run(&self) -> Result<()> {
-        Format::of(&self.out)?;
-        check_writable("--out", &self.out, self.force)?;
+        let Some(out) = &self.out else {
+            return self.shards.run(&self.model, &self.image_encoder);
+        };
+        Format::of(out)?;
+        check_writable("--out", out, self.force)?;
         let inputs: Vec<Given> = self
             .inputs
             .iter()
@@ -94,8 +100,8 @@ impl Embed {
                 }
             });
         }
-        save(&Tensor::cat(&rows, 0), &self.out)?; // [N, E]
-        writeln!(std::io::stdout(), "{}", self.out.display())?;
+        save(&Tensor::cat(&rows, 0), out)?; // [N, E]
+        writeln!(std::io::stdout(), "{}", out.display())?;
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 use pipeline::{ModelFolders, Pipeline, Settings};
-use tch::Device;
+use tch::{Device, Kind};
 use weights::Folder;
 
 use crate::device::{self, DeviceChoice, Dtype};
@@ -71,6 +71,11 @@ impl ModelArgs {
             },
             model: self.folder()?.fingerprint()?,
         })
+    }
+
+    /// What it computes in, and where.
+    pub fn place(&self) -> Result<(Kind, Device)> {
+        Ok((self.dtype.kind(), self.device.find()?))
     }
 
     fn folder(&self) -> Result<Folder> {

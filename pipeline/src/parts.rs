@@ -257,7 +257,7 @@ impl Parts {
     }
 
     /// Where a part lies: in the model, or in what was given to complete it.
-    fn folder(&self, part: &'static str) -> Result<Folder, Error> {
+    pub(crate) fn folder(&self, part: &'static str) -> Result<Folder, Error> {
         let (given, whole, flag) = match part {
             "prior" | "prior_scheduler" => (&self.folders.prior, "prior", PRIOR_FLAG),
             "image_encoder" | "feature_extractor" => (

@@ -225,11 +225,6 @@ impl Recipe {
                 base.sample_size,
             ),
             (
-                "the image encoder's picture is no multiple of the base picture",
-                vision.image_size,
-                base.sample_size,
-            ),
-            (
                 "the crop is no multiple of the upsampling factor",
                 self.upsampler.crop,
                 full.sample_size / base.sample_size,
