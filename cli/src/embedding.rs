@@ -1,17 +1,17 @@
 //! `unclip embed`, and embeddings in files.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use noise::Generator;
-use npyz::{DType, NpyFile, Order, TypeChar};
 use pipeline::{Pipeline, Use};
 use tch::{Kind, Tensor};
 
 use crate::drawing::{PriorWishes, SeedArgs, seeds};
+use crate::embedding_shards::ShardArgs;
 use crate::input::{Given, open_picture};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::output::{check_writable, save_through};
@@ -26,17 +26,19 @@ const MOST_BYTES: u64 = 1 << 26;
 #[derive(Args)]
 pub struct Embed {
     /// Pictures' files and captions; each becomes a row of the file
-    #[arg(required = true)]
+    #[arg(required_unless_present = "data")]
     inputs: Vec<String>,
     /// Of a caption, the image embedding that the prior draws instead of the text embedding
     #[arg(long)]
     drawn: bool,
     /// The file: .safetensors or .npy
-    #[arg(long, short, value_name = "FILE")]
-    out: PathBuf,
+    #[arg(long, short, value_name = "FILE", required_unless_present = "data")]
+    out: Option<PathBuf>,
     /// Overwrite a file that is there already
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    shards: ShardArgs,
     #[command(flatten)]
     seed: SeedArgs,
     #[command(flatten)]
@@ -52,8 +54,11 @@ pub struct Embed {
 impl Embed {
     /// Computes the embedding and writes it.
     pub fn run(&self) -> Result<()> {
-        Format::of(&self.out)?;
-        check_writable("--out", &self.out, self.force)?;
+        let Some(out) = &self.out else {
+            return self.shards.run(&self.model, &self.image_encoder);
+        };
+        Format::of(out)?;
+        check_writable("--out", out, self.force)?;
         let inputs: Vec<Given> = self
             .inputs
             .iter()
@@ -95,8 +100,8 @@ impl Embed {
                 }
             });
         }
-        save(&Tensor::cat(&rows, 0), &self.out)?; // [N, E]
-        writeln!(std::io::stdout(), "{}", self.out.display())?;
+        save(&Tensor::cat(&rows, 0), out)?; // [N, E]
+        writeln!(std::io::stdout(), "{}", out.display())?;
         Ok(())
     }
 }
@@ -165,7 +170,9 @@ pub fn read_all(path: &Path, pipeline: &Pipeline) -> Result<Tensor> {
             tensors.remove(0).1
         }
         Format::Npy => {
-            read_npy(path, length).with_context(|| format!("{shown} is no array of numbers"))?
+            let file = BufReader::new(File::open(path)?);
+            let read = weights::read_npy(file, length);
+            read.with_context(|| format!("{shown} is no array of numbers"))?
         }
     };
     let width = pipeline.embedding_width()?;
@@ -184,44 +191,4 @@ pub fn read_all(path: &Path, pipeline: &Pipeline) -> Result<Tensor> {
     let finite = bool::try_from(embeddings.isfinite().all())?;
     ensure!(finite, "{shown} holds values that are not finite");
     Ok(embeddings)
-}
-
-/// The array in a file of this length: floats of 2, 4 or 8 bytes in any order that numpy writes.
-fn read_npy(path: &Path, length: u64) -> Result<Tensor> {
-    let file = NpyFile::new(BufReader::new(File::open(path)?))?;
-    let shape: Vec<i64> = file.shape().iter().map(|&n| n as i64).collect();
-    let dtype = file.dtype();
-    let bytes = match &dtype {
-        DType::Plain(plain) if plain.type_char() == TypeChar::Float => plain.size_field(),
-        other => bail!("it holds {}", other.descr()),
-    };
-    let count = shape.iter().try_fold(bytes, |product, &n| {
-        product.checked_mul(u64::try_from(n).ok()?)
-    });
-    match count {
-        Some(wanted) if wanted <= length => {}
-        _ => bail!("its shape is {shape:?}, and the file has {length} bytes"),
-    }
-    ensure!(
-        file.order() == Order::C,
-        "it is stored by columns: numpy.ascontiguousarray makes it readable"
-    );
-    let numbers: i64 = shape.iter().product();
-    let values = floats(file, bytes)
-        .with_context(|| format!("the file ends before its {numbers} numbers do"))?;
-    Ok(Tensor::from_slice(&values).view(&shape[..]))
-}
-
-fn floats(file: NpyFile<impl Read>, bytes: u64) -> std::io::Result<Vec<f32>> {
-    Ok(match bytes {
-        2 => {
-            let values = file.into_vec::<half::f16>()?;
-            values.into_iter().map(f32::from).collect()
-        }
-        4 => file.into_vec()?,
-        _ => {
-            let values = file.into_vec::<f64>()?;
-            values.into_iter().map(|value| value as f32).collect()
-        }
-    })
 }

@@ -10,6 +10,7 @@ mod drawing;
 mod edit;
 mod embedded;
 mod embedding;
+mod embedding_shards;
 mod evaluate;
 mod frames;
 mod generate;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 use pipeline::{ModelFolders, Pipeline, Settings};
-use tch::Device;
+use tch::{Device, Kind};
 use weights::Folder;
 
 use crate::device::{self, DeviceChoice, Dtype};
@@ -76,6 +76,11 @@ impl ModelArgs {
     /// The name of the numbers that the networks compute in.
     pub fn dtype(&self) -> &'static str {
         self.dtype.name()
+    }
+
+    /// What it computes in, and where.
+    pub fn place(&self) -> Result<(Kind, Device)> {
+        Ok((self.dtype.kind(), self.device.find()?))
     }
 
     fn folder(&self) -> Result<Folder> {

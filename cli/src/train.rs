@@ -2,12 +2,11 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use tch::{Device, Kind};
-use training::{Data, PictureFolder, Recipe, Trainer, estimate};
+use training::{Data, Recipe, Trainer, estimate};
 use weights::{Folder, Shapes};
 
 use crate::device::{self, DeviceChoice, Dtype};
@@ -37,10 +36,11 @@ pub struct Train {
     /// Tell what each leg would take (parameters, memory, operations) and train nothing
     #[arg(long)]
     dry_run: bool,
-    /// A folder of pictures to learn from, with captions in metadata.jsonl, metadata.csv or a .txt beside each
-    /// [default: scenes]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    /// What to learn from, once or more often: a folder of pictures, with captions in metadata.jsonl, metadata.csv or a
+    /// .txt beside each; a folder of webdataset shards; a .tar, or a pattern of them like 'shards/{00..09}.tar'; scenes,
+    /// which this project draws; for the prior, also shards that unclip embed wrote [default: scenes]
+    #[arg(long, value_name = "DATA")]
+    data: Vec<String>,
     /// Mirror half of the pictures of --data; not where captions tell left from right
     #[arg(long, requires = "data")]
     flip: bool,
@@ -187,13 +187,10 @@ impl Train {
         let Some(out) = self.out.filter(|_| !self.dry_run) else {
             return dry_run(&recipe, self.what, self.dtype.kind(), device);
         };
-        let folder = match &self.data {
-            Some(path) => Some(Arc::new(PictureFolder::open(path, self.flip)?)),
-            None => None,
-        };
+        let data = Data::open(&self.data, self.flip)?;
         let trainer = Trainer {
             recipe,
-            data: folder.clone().map_or(Data::Scenes, Data::Folder),
+            data: data.clone(),
             model: out,
             init: self.init,
             runs: self.runs,
@@ -230,11 +227,15 @@ impl Train {
                 break;
             }
         }
-        if let Some(folder) = folder {
-            let broken = folder.broken();
-            let (left_out, of) = (broken.len(), folder.found());
-            eprintln!("unclip: {left_out} of {of} pictures and captions were left out as broken");
-        }
+        tell_broken(&data);
         Ok(())
+    }
+}
+
+/// Says how much of the data was broken.
+pub fn tell_broken(data: &Data) {
+    if let Some(samples) = data.samples() {
+        let (left_out, of) = (samples.broken().len(), samples.found());
+        eprintln!("unclip: {left_out} of {of} pictures and captions were left out as broken");
     }
 }

@@ -19,7 +19,7 @@ pub mod vision;
 mod words;
 
 pub use image_processor::{CLIP_MEAN, CLIP_STD, ImageProcessor, ImageProcessorError};
-pub use reading::{PictureError, Upright, read_picture};
+pub use reading::{MOST_PIXELS, PictureError, Upright, decode_picture, read_picture};
 pub use text::{TextConfig, TextEncoder, TextEncoding};
 pub use tokenizer::{Tokenizer, TokenizerError, TokenizerFiles, Tokens};
 pub use vision::{VisionConfig, VisionEncoder};

@@ -1,7 +1,7 @@
 //! Pictures that a user brings: decoded within bounds, upright, in 8-bit RGB on white.
 
 use std::fs::File;
-use std::io::{BufReader, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Cursor, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -69,20 +69,34 @@ pub fn read_picture(path: &Path) -> Result<Upright, PictureError> {
         path: name(),
         error,
     };
-    let damaged = |reason: String| PictureError::Damaged {
-        path: name(),
-        reason,
-    };
     let file = File::open(path).map_err(file_error)?;
     if file.metadata().map_err(file_error)?.is_dir() {
         return Err(file_error(std::io::ErrorKind::IsADirectory.into()));
     }
-    let reader = ImageReader::new(BufReader::new(file))
+    read_from(BufReader::new(file), &name())
+}
+
+/// Reads the picture that `bytes` are, as [`read_picture`] does; `name` says which one in errors.
+pub fn decode_picture(bytes: &[u8], name: &str) -> Result<Upright, PictureError> {
+    read_from(Cursor::new(bytes), name)
+}
+
+fn read_from(file: impl BufRead + Seek, name: &str) -> Result<Upright, PictureError> {
+    let path = || name.to_owned();
+    let file_error = |error| PictureError::File {
+        path: path(),
+        error,
+    };
+    let damaged = |reason: String| PictureError::Damaged {
+        path: path(),
+        reason,
+    };
+    let reader = ImageReader::new(file)
         .with_guessed_format()
         .map_err(file_error)?;
     let format = reader
         .format()
-        .ok_or_else(|| PictureError::Unknown { path: name() })?;
+        .ok_or_else(|| PictureError::Unknown { path: path() })?;
     let mut file = reader.into_inner();
     file.seek(SeekFrom::Start(0)).map_err(file_error)?;
     // The decoders' authors warn that some input makes them panic.
@@ -90,11 +104,11 @@ pub fn read_picture(path: &Path) -> Result<Upright, PictureError> {
         .map_err(|_| damaged("its decoder gave up".to_owned()))?
         .map_err(|failed| match failed {
             Failed::Size(width, height) => PictureError::TooLarge {
-                path: name(),
+                path: path(),
                 width,
                 height,
             },
-            Failed::Format => PictureError::Unknown { path: name() },
+            Failed::Format => PictureError::Unknown { path: path() },
             Failed::Decoder(error) => damaged(error.to_string()),
         })
 }
@@ -111,7 +125,7 @@ impl From<image::ImageError> for Failed {
     }
 }
 
-fn decode(mut file: BufReader<File>, format: ImageFormat) -> Result<Upright, Failed> {
+fn decode(mut file: impl BufRead + Seek, format: ImageFormat) -> Result<Upright, Failed> {
     let mut reader = ImageReader::with_format(&mut file, format);
     reader.no_limits();
     let mut decoder = reader.into_decoder()?;
@@ -133,7 +147,7 @@ fn decode(mut file: BufReader<File>, format: ImageFormat) -> Result<Upright, Fai
 }
 
 /// Whether a file holds more than one frame.
-fn animated(mut file: BufReader<File>, format: ImageFormat) -> Result<bool, Failed> {
+fn animated(mut file: impl BufRead + Seek, format: ImageFormat) -> Result<bool, Failed> {
     file.seek(SeekFrom::Start(0))
         .map_err(image::ImageError::IoError)?;
     Ok(match format {

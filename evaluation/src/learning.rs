@@ -103,6 +103,7 @@ pub fn train_judge(recipe: &JudgeRecipe, run: &Path, out: &Path, told: &Told) ->
         folder: run.to_owned(),
         stop_at: None,
         upstream: String::new(),
+        data: String::new(),
         told,
         stopped: &|| false,
     };

@@ -286,7 +286,7 @@ impl Parts {
         })
     }
 
-    fn folder(&self, part: &'static str) -> Result<Folder, Error> {
+    pub(crate) fn folder(&self, part: &'static str) -> Result<Folder, Error> {
         self.folders.part(part)
     }
 }

@@ -159,6 +159,11 @@ impl Pipeline {
         }))
     }
 
+    /// Where the image encoder lies: in the model, or in what completes it.
+    pub fn image_encoder_folder(&self) -> Result<weights::Folder, Error> {
+        self.parts.folder("image_encoder")
+    }
+
     /// The principal components of the image embeddings that the model was trained on, where it brings them.
     pub fn principal_components(&self) -> Result<Pca, Error> {
         self.parts.principal_components()

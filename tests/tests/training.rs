@@ -16,6 +16,7 @@ mod checkpoints;
 mod estimates;
 mod folder;
 mod gradients;
+mod shards;
 
 fn settings() -> AdamWSettings {
     AdamWSettings {
@@ -181,6 +182,7 @@ fn checkpoint(folder: &Path, runs: &str, leg: &str) -> (Vec<u8>, serde_json::Val
         folder: &folder,
         leg,
         upstream: "",
+        data: "scenes",
     };
     let newest = checkpoints.found().remove(0);
     let state = std::fs::read(newest.join("state.json")).unwrap();

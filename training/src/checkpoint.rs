@@ -31,6 +31,9 @@ pub struct State {
     pub leg: String,
     /// What the leg learned from beside its pictures.
     pub upstream: String,
+    /// Which pictures; none in the checkpoints of releases that did not say so.
+    #[serde(default)]
+    pub data: String,
     /// Steps taken.
     pub step: u64,
     /// Every random choice of the objective comes from here.
@@ -50,6 +53,8 @@ pub struct Checkpoints<'a> {
     pub leg: &'a str,
     /// What the leg learns from beside its pictures.
     pub upstream: &'a str,
+    /// Which pictures.
+    pub data: &'a str,
 }
 
 impl Checkpoints<'_> {
@@ -75,6 +80,7 @@ impl Checkpoints<'_> {
         let state = State {
             leg: self.leg.to_owned(),
             upstream: self.upstream.to_owned(),
+            data: self.data.to_owned(),
             step: optimizer.steps_taken(),
             generator: generator.clone(),
             layout: optimizer.layout(),
@@ -172,6 +178,12 @@ impl Checkpoints<'_> {
                 "the encoders or the tokenizer have changed since: a new --runs folder begins anew"
                     .to_owned(),
             );
+        }
+        if !state.data.is_empty() && state.data != self.data {
+            return Err(format!(
+                "it learned from other data ({}, and now {}): a new --runs folder begins anew",
+                state.data, self.data
+            ));
         }
         let ours = optimizer.layout();
         if let Some((theirs, ours)) = state.layout.iter().zip(&ours).find(|(a, b)| a != b) {

@@ -1,13 +1,14 @@
 //! The stream of pictures: drawn or read in the background, in an order that the step fixes.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread;
 
 use noise::Generator;
 use tch::{Kind, Tensor};
 
-use crate::folder::PictureFolder;
+use crate::ahead::Ahead;
+use crate::embedding_cache::EmbeddingCache;
+use crate::pictures::Pictures;
+use crate::samples::Samples;
 use crate::{Error, scene_data};
 
 /// Pictures and what was said of them.
@@ -26,7 +27,9 @@ pub enum Data {
     /// The project's own pictures.
     Scenes,
     /// Pictures that a user brings.
-    Folder(Arc<PictureFolder>),
+    Pictures(Arc<Pictures>),
+    /// Embeddings of pictures.
+    Embeddings(Arc<EmbeddingCache>),
 }
 
 /// Which pictures of the data a leg sees, and how.
@@ -34,6 +37,8 @@ pub enum Data {
 pub struct View {
     /// Legs see scenes in ranges of their own, and other people's pictures in orders of their own.
     pub leg: u64,
+    /// Fixes the order of pictures that a user brings, and which parts of them are seen.
+    pub seed: u64,
     /// The pictures' side.
     pub size: u32,
     /// Whether scenes come with their siblings: see [`scene_data::draw_siblings`].
@@ -46,76 +51,113 @@ pub const SCENES_A_LEG: u64 = 1 << 26;
 impl Data {
     /// The pictures `first .. first + count` of a leg's endless order.
     pub fn draw(&self, view: View, first: u64, count: usize) -> Result<Batch, Error> {
-        let View {
-            leg,
-            size,
-            siblings,
-        } = view;
-        let scene = leg * SCENES_A_LEG + first;
+        let scene = view.leg * SCENES_A_LEG + first;
         match self {
-            Self::Scenes if siblings => Ok(scene_data::draw_siblings(scene, size, count)),
-            Self::Scenes => Ok(scene_data::draw(scene, size, count)),
-            Self::Folder(folder) => folder.draw(leg, first, size, count),
+            Self::Scenes if view.siblings => Ok(scene_data::draw_siblings(scene, view.size, count)),
+            Self::Scenes => Ok(scene_data::draw(scene, view.size, count)),
+            Self::Pictures(pictures) => pictures.draw(view, first, count),
+            Self::Embeddings(cache) => Err(no_pictures(cache, "this leg")),
+        }
+    }
+
+    /// Refuses embeddings for a leg that learns from pictures.
+    pub fn check_pictures(&self, leg: &str) -> Result<(), Error> {
+        match self {
+            Self::Embeddings(cache) => Err(no_pictures(cache, &format!("`{leg}`"))),
+            _ => Ok(()),
         }
     }
 
     /// The first captions, for the tokenizer.
     pub fn captions(&self, count: usize) -> Vec<String> {
+        match self.samples() {
+            None => scene_data::captions(count),
+            Some(samples) => samples.captions(count),
+        }
+    }
+
+    /// What a user brings.
+    pub fn samples(&self) -> Option<&Samples> {
         match self {
-            Self::Scenes => scene_data::captions(count),
-            Self::Folder(folder) => folder.captions(count),
+            Self::Scenes => None,
+            Self::Pictures(pictures) => Some(pictures.samples()),
+            Self::Embeddings(cache) => Some(cache.samples()),
+        }
+    }
+
+    /// Tells this data from other data, for checkpoints: names, lengths and numbers, but not contents.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Scenes => "scenes".to_owned(),
+            Self::Pictures(pictures) => pictures.describe(),
+            Self::Embeddings(cache) => cache.describe(),
         }
     }
 }
 
-/// Batches of a leg's pictures, drawn by a thread that keeps a few ahead.
+fn no_pictures(cache: &EmbeddingCache, leg: &str) -> Error {
+    let given = cache.samples().given();
+    Error::Data(format!(
+        "--data {given}: it holds embeddings, from which the prior learns, and {leg} learns from pictures"
+    ))
+}
+
+/// Batches of a leg's pictures, drawn by threads that keep a few ahead.
 pub struct Stream {
-    batches: Receiver<Result<Batch, Error>>,
+    batches: Ahead<Result<Batch, Error>>,
 }
 
 impl Stream {
     /// Batch `n` always holds the pictures `n * batch ..`, so a resumed run sees what an unbroken one would have seen.
     pub fn new(data: &Data, view: View, batch: usize, first_batch: u64) -> Self {
-        let (sender, batches) = sync_channel(4);
         let data = data.clone();
-        thread::spawn(move || {
-            for n in first_batch.. {
-                let drawn = data.draw(view, n * batch as u64, batch);
-                let failed = drawn.is_err();
-                if sender.send(drawn).is_err() || failed {
-                    return; // the leg has ended, or will
-                }
-            }
-        });
-        Self { batches }
+        let draw = move |n| data.draw(view, n * batch as u64, batch);
+        Self {
+            batches: Ahead::new(first_batch..u64::MAX, draw),
+        }
     }
 
     /// The next batch.
     pub fn next_batch(&self) -> Result<Batch, Error> {
-        self.batches
-            .recv()
-            .expect("the drawing thread lives until it has failed")
+        self.batches.next().expect("there is no end to them")
     }
 }
 
 /// Pictures of `size` by `size` pixels, three bytes each, as `[B, 3, size, size]`.
-pub(crate) fn stack(pictures: &[Vec<u8>], size: u32) -> Tensor {
+///
+/// The bytes are put in their order here: libtorch would do it with as many threads as it computes with.
+pub(crate) fn stack(pictures: &[impl AsRef<[u8]>], size: u32) -> Tensor {
+    let mut planes: Vec<u8> = Vec::with_capacity(pictures.len() * 3 * (size * size) as usize);
+    for picture in pictures {
+        for channel in 0..3 {
+            planes.extend(picture.as_ref().iter().skip(channel).step_by(3));
+        }
+    }
     let side = i64::from(size);
-    Tensor::from_slice(&pictures.concat())
-        .view([pictures.len() as i64, side, side, 3])
-        .permute([0, 3, 1, 2])
-        .contiguous()
+    Tensor::from_slice(&planes).view([pictures.len() as i64, 3, side, side])
 }
 
-/// From bytes to [-1, 1], averaged over squares so that the side becomes `size`: `[B, 3, S, S] -> [B, 3, size, size]`.
+/// From bytes to [-1, 1] at another size, `[B, 3, S, S] -> [B, 3, size, size]`: averaged over squares where the side is a
+/// multiple, else by [`resized`].
 pub fn to_signed(pictures: &Tensor, size: i64) -> Tensor {
     let unit = pictures.to_kind(Kind::Float) / 127.5 - 1.0;
-    let factor = pictures.size()[2] / size;
-    if factor == 1 {
-        unit
-    } else {
-        unit.avg_pool2d([factor; 2], [factor; 2], [0, 0], false, true, None::<i64>)
+    let side = pictures.size()[2];
+    if side == size || side % size != 0 {
+        return resized(&unit, size, (-1.0, 1.0));
     }
+    let factor = side / size;
+    unit.avg_pool2d([factor; 2], [factor; 2], [0, 0], false, true, None::<i64>)
+}
+
+/// `pictures [B, 3, S, S]` of floats as `[B, 3, size, size]`, by the bicubic filter that Pillow resizes with, which widens
+/// when a picture shrinks. It overshoots at edges; what leaves `least..most` is clamped.
+pub fn resized(pictures: &Tensor, size: i64, (least, most): (f64, f64)) -> Tensor {
+    if pictures.size()[2] == size {
+        return pictures.shallow_clone();
+    }
+    pictures
+        .internal_upsample_bicubic2d_aa([size, size], false, None, None)
+        .clamp(least, most)
 }
 
 /// From bytes to what the image encoder takes: CLIP's own mean and deviation.

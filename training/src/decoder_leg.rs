@@ -8,8 +8,8 @@ use noise::Generator;
 use tch::Kind;
 
 use crate::data::{Batch, Stream, drops, to_signed};
+use crate::encoders::{CaptionEncoder, PictureEncoder};
 use crate::noising::{Noised, Noising};
-use crate::prior_leg::Encoders;
 use crate::recipe::DecoderRecipe;
 use crate::run::{Figures, in_parts};
 use crate::{Error, Leg};
@@ -35,19 +35,26 @@ impl Decoder {
 /// The hybrid objective of 2102.09672: the noise by its squared error, the variance by the variational bound.
 pub struct DecoderLeg {
     model: Decoder,
-    encoders: Encoders,
+    captions: CaptionEncoder,
+    pictures: PictureEncoder,
     noising: Noising,
     stream: Stream,
     recipe: DecoderRecipe,
 }
 
 impl DecoderLeg {
-    /// Trains `model` on the pictures of `stream`, which are as large as the image encoder's.
-    pub fn new(model: Decoder, encoders: Encoders, stream: Stream, recipe: &DecoderRecipe) -> Self {
+    /// Trains `model` on the pictures of `stream`, which are at least as large as its own and the image encoder's.
+    pub fn new(
+        model: Decoder,
+        (captions, pictures): (CaptionEncoder, PictureEncoder),
+        stream: Stream,
+        recipe: &DecoderRecipe,
+    ) -> Self {
         Self {
             model,
-            noising: Noising::new(encoders.device),
-            encoders,
+            noising: Noising::new(captions.device),
+            captions,
+            pictures,
             stream,
             recipe: recipe.clone(),
         }
@@ -68,15 +75,14 @@ impl DecoderLeg {
             pictures, captions, ..
         } = self.stream.next_batch()?;
         let count = captions.len();
-        let (device, kind) = (self.encoders.device, self.encoders.kind);
-        let texts: Vec<&str> = captions.iter().map(String::as_str).collect();
+        let (device, kind) = (self.captions.device, self.captions.kind);
         let dropped = drops(generator, self.recipe.drop_caption, count);
-        let captions = self.encoders.captions(&texts, &dropped)?;
+        let captions = self.captions.encode(&captions, &dropped)?;
         let learned = self.model.conditioning.unconditional().unsqueeze(0);
         let without = drops(generator, self.recipe.drop_embedding, count)
             .to_device(device)
             .unsqueeze(1); // [B, 1]
-        let embedding = learned.where_self(&without, &self.encoders.pictures(&pictures)); // [B, E]
+        let embedding = learned.where_self(&without, &self.pictures.encode(&pictures)); // [B, E]
 
         let clean = to_signed(&pictures.to_device(device), self.recipe.unet.sample_size);
         let noised = self.noising.noise(&clean, generator);

@@ -14,13 +14,15 @@ use crate::begin::{Beginning, Components};
 use crate::clip_leg::{Clip, ClipLeg};
 use crate::data::{Data, SCENES_A_LEG, Stream, View};
 use crate::decoder_leg::{Decoder, DecoderLeg};
-use crate::prior_leg::{Encoders, PriorLeg, embed, set_statistics};
+use crate::embedded::Embeddings;
+use crate::encoders::{CaptionEncoder, PictureEncoder};
+use crate::prior_leg::{PriorLeg, set_statistics};
 use crate::upsampler_leg::UpsamplerLeg;
 use crate::{AdamW, Error, Recipe, Run, RunSettings, Stopped, Told, tokenizer, train};
 
 /// The legs' numbers, which keep their pictures apart.
 const CLIP_LEG: u64 = 1;
-const PRIOR_LEG: u64 = 2;
+pub(crate) const PRIOR_LEG: u64 = 2;
 const STATISTICS: u64 = 3;
 const DECODER_LEG: u64 = 4;
 const UPSAMPLER_LEG: u64 = 5;
@@ -100,6 +102,7 @@ impl Trainer {
 
     /// Trains both encoders: `text_encoder/`, `image_encoder/`, `feature_extractor/` and the logit scale.
     pub fn train_clip(&self) -> Result<(), Error> {
+        self.data.check_pictures("clip")?;
         let tokenizer = weights::open_tokenizer(&self.part("tokenizer")?)?;
         let recipe = &self.recipe.clip;
         let text = TextConfig {
@@ -119,7 +122,7 @@ impl Trainer {
         let averaged = train(&run, optimizer, |step| {
             let view = View {
                 siblings: true,
-                ..view(CLIP_LEG, size)
+                ..view(CLIP_LEG, size, &recipe.run)
             };
             let stream = Stream::new(&self.data, view, recipe.run.batch, step);
             let place = (self.kind, self.device);
@@ -157,14 +160,15 @@ impl Trainer {
     pub fn train_prior(&self) -> Result<(), Error> {
         let recipe = &self.recipe.prior;
         let size = self.recipe.clip.vision.image_size;
-        let encoders = self.encoders()?;
+        let encoder = self.caption_encoder()?;
+        let images = self.embeddings()?;
         let run = self.run("prior", &recipe.run, ENCODERS)?;
         // The statistics are measured, not trained.
         let trained = |name: &str| !name.starts_with("clip_");
         let (mut model, optimizer) =
             self.make(&run, PRIOR, |p| Prior::new(p, &recipe.model), trained)?;
         let scenes = recipe.statistics_scenes;
-        let embeddings = embed(&encoders, &self.data, view(STATISTICS, size), scenes)?; // [N, E]
+        let embeddings = images.first(view(STATISTICS, size, &recipe.run), scenes)?; // [N, E]
         set_statistics(&mut model, &embeddings);
         weights::save_pca(&self.model.join("image_pca"), &Pca::fit(&embeddings))?;
         let statistics = [
@@ -172,8 +176,10 @@ impl Trainer {
             ("clip_std".to_owned(), model.std.copy()),
         ];
         let mut averaged = train(&run, optimizer, |step| {
-            let stream = self.stream(view(PRIOR_LEG, size), &recipe.run, step);
-            Ok(PriorLeg::new(model, encoders, stream, recipe))
+            let view = view(PRIOR_LEG, size, &recipe.run);
+            let first = step * recipe.run.accumulate as u64;
+            let stream = images.stream(view, recipe.run.part(), first);
+            Ok(PriorLeg::new(model, encoder, stream, recipe))
         })?;
         averaged.extend(statistics);
         weights::save_prior(&self.model.join("prior"), &averaged, &recipe.model)?;
@@ -182,14 +188,15 @@ impl Trainer {
 
     /// Trains the decoder with its conditioning: `decoder/`, `text_proj/`, `decoder_scheduler/`.
     pub fn train_decoder(&self) -> Result<(), Error> {
+        self.data.check_pictures("decoder")?;
         let recipe = &self.recipe.decoder;
-        let size = self.recipe.clip.vision.image_size;
-        let encoders = self.encoders()?;
+        let encoders = (self.caption_encoder()?, self.picture_encoder()?);
+        let size = encoders.1.size().max(recipe.unet.sample_size);
         let run = self.run("decoder", &recipe.run, ENCODERS)?;
         let build = |p: &Params| Decoder::new(p, &recipe.conditioning, &recipe.unet);
         let (model, optimizer) = self.make(&run, DECODER, build, |_| true)?;
         let averaged = train(&run, optimizer, |step| {
-            let stream = self.stream(view(DECODER_LEG, size), &recipe.run, step);
+            let stream = self.stream(view(DECODER_LEG, size, &recipe.run), &recipe.run, step);
             Ok(DecoderLeg::new(model, encoders, stream, recipe))
         })?;
         weights::save_conditioning(
@@ -208,12 +215,13 @@ impl Trainer {
     /// Trains the upsampler: `super_res_first/`, `super_res_last/`, `super_res_scheduler/`. Both are the one network:
     /// Karlo's second, sharpened for the last step, is a refinement of its own.
     pub fn train_upsampler(&self) -> Result<(), Error> {
+        self.data.check_pictures("upsampler")?;
         let recipe = &self.recipe.upsampler;
         let run = self.run("upsampler", &recipe.run, &[])?;
         let (model, optimizer) =
             self.make(&run, UPSAMPLER, |p| UNet::new(p, &recipe.unet), |_| true)?;
         let averaged = train(&run, optimizer, |step| {
-            let view = view(UPSAMPLER_LEG, recipe.unet.sample_size);
+            let view = view(UPSAMPLER_LEG, recipe.unet.sample_size, &recipe.run);
             let stream = self.stream(view, &recipe.run, step);
             let base = self.recipe.decoder.unet.sample_size;
             let place = (self.kind, self.device);
@@ -247,6 +255,7 @@ impl Trainer {
             folder: self.runs.join(name),
             stop_at: self.stop_at,
             upstream: self.fingerprint(upstream)?,
+            data: self.data.describe(),
             told: &self.told,
             stopped: &self.stopped,
         })
@@ -310,22 +319,49 @@ impl Trainer {
         Ok(Folder::open(&self.model)?.component(name))
     }
 
-    fn encoders(&self) -> Result<Encoders, Error> {
+    fn caption_encoder(&self) -> Result<CaptionEncoder, Error> {
         let (device, kind) = (self.device, self.kind);
-        Ok(Encoders {
+        Ok(CaptionEncoder {
             text: weights::open_text_encoder(&self.part("text_encoder")?, device, kind)?,
-            image: weights::open_image_encoder(&self.part("image_encoder")?, device, kind)?,
             tokenizer: weights::open_tokenizer(&self.part("tokenizer")?)?,
             kind,
             device,
         })
     }
+
+    fn picture_encoder(&self) -> Result<PictureEncoder, Error> {
+        let (device, kind) = (self.device, self.kind);
+        Ok(PictureEncoder {
+            image: weights::open_image_encoder(&self.part("image_encoder")?, device, kind)?,
+            kind,
+            device,
+        })
+    }
+
+    /// What a prior learns from: embeddings of this model's image encoder.
+    fn embeddings(&self) -> Result<Embeddings, Error> {
+        Ok(match &self.data {
+            Data::Embeddings(cache) => {
+                let encoder = self.part("image_encoder")?.fingerprint()?;
+                cache.check(&encoder, self.recipe.prior.model.embedding)?;
+                Embeddings::Cached {
+                    cache: cache.clone(),
+                    device: self.device,
+                }
+            }
+            data => Embeddings::Encoded {
+                data: data.clone(),
+                encoder: self.picture_encoder()?,
+            },
+        })
+    }
 }
 
 /// A leg's pictures of this side.
-fn view(leg: u64, size: i64) -> View {
+fn view(leg: u64, size: i64, run: &RunSettings) -> View {
     View {
         leg,
+        seed: run.seed,
         size: size as u32,
         siblings: false,
     }

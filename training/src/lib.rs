@@ -1,32 +1,43 @@
 //! Trains CLIP, the prior, the decoder and the upsampler, each its own leg that resumes where it stopped.
 //!
 //! Read in this order: [`recipe`] (what is trained, as data), [`run`] (the loop that every leg shares), [`optimizer`] and
-//! [`checkpoint`] (its state), [`data`] (the stream of pictures, which [`scene_data`] draws or [`folder`] reads), then the
-//! four objectives.
+//! [`checkpoint`] (its state), [`data`] (the stream of pictures, which [`scene_data`] draws or [`samples`] orders), what a
+//! user may bring ([`given`]: [`folder`]s and [`shards`], which become [`pictures`] or [`embedded`]), then the four
+//! objectives.
 
+mod ahead;
 mod begin;
 pub mod checkpoint;
 pub mod clip_leg;
 pub mod data;
 pub mod decoder_leg;
+pub mod embed;
+pub mod embedded;
+pub mod embedding_cache;
+pub mod encoders;
 pub mod error;
 pub mod estimate;
-pub mod folder;
+mod folder;
+mod given;
 pub mod legs;
 pub mod noising;
 pub mod optimizer;
+pub mod pictures;
 pub mod prior_leg;
 pub mod recipe;
 pub mod run;
+pub mod samples;
 pub mod scene_data;
+mod shards;
+mod tar_index;
 pub mod tokenizer;
 pub mod upsampler_leg;
 
 pub use checkpoint::{Checkpoints, State};
 pub use data::Data;
+pub use embed::Embed;
 pub use error::Error;
 pub use estimate::{Estimate, estimate};
-pub use folder::PictureFolder;
 pub use legs::Trainer;
 pub use optimizer::{AdamW, AdamWSettings};
 pub use recipe::Recipe;

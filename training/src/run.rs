@@ -115,6 +115,8 @@ pub struct Run<'a> {
     pub stop_at: Option<u64>,
     /// Names what the leg learns from beside its pictures: a checkpoint is no use after it has changed.
     pub upstream: String,
+    /// Tells those pictures from others: the same goes for them.
+    pub data: String,
     /// Hears of every step.
     pub told: &'a Told,
     /// Whether the user wants the leg to stop, to go on another time.
@@ -135,6 +137,7 @@ pub fn train<L: Leg>(
         folder: &run.folder,
         leg: name,
         upstream: &run.upstream,
+        data: &run.data,
     };
     let resumed = checkpoints.resume(&mut optimizer)?;
     let mut generator = resumed.unwrap_or_else(|| Generator::new(settings.seed));

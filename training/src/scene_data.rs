@@ -12,6 +12,12 @@ pub fn captions(count: usize) -> Vec<String> {
     (0..count as u64).map(caption).collect()
 }
 
+/// A training scene at `size` pixels, three bytes each, and its caption.
+pub(crate) fn one(seed: u64, size: u32) -> (Vec<u8>, String) {
+    let scene = Scene::draw(seed, Split::Training);
+    (scene.render(size), scene.own_caption().text)
+}
+
 /// The training scenes `first .. first + count` at `size` pixels.
 pub fn draw(first: u64, size: u32, count: usize) -> Batch {
     let scenes = (first..first + count as u64).map(|seed| Scene::draw(seed, Split::Training));

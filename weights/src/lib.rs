@@ -3,7 +3,8 @@
 //! Only this crate knows what a publisher called things. Modules in reading order: [`checkpoint`] gives a model its
 //! tensors and reports everything that does not fit in one error; [`safetensors`] and [`pickle`] are the two formats
 //! it reads; [`folder`] finds a component's files; [`configs`] translates its configuration; [`open`] puts these
-//! together, [`shapes`] reads configurations alone, and [`save`] and [`index`] are the way back.
+//! together, [`shapes`] reads configurations alone, and [`save`] and [`index`] are the way back. [`npy`] is how numpy
+//! stores embeddings.
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +15,7 @@ pub mod error;
 pub mod files;
 pub mod folder;
 pub mod index;
+pub mod npy;
 pub mod open;
 pub mod pickle;
 pub mod safetensors;
@@ -28,6 +30,7 @@ pub use error::{Error, Problems};
 pub use files::write_atomically;
 pub use folder::Folder;
 pub use index::{read_logit_scale, save_model_defaults, save_model_index};
+pub use npy::{NpyError, npy, read_npy};
 pub use open::{
     open_conditioning, open_decoder, open_image_encoder, open_image_processor, open_logit_scale,
     open_pca, open_prior, open_scheduler, open_text_encoder, open_tokenizer, open_upsampler,

@@ -24,6 +24,7 @@ fn a_checkpoint_of_another_leg_is_refused_by_name() {
         folder: folder.path(),
         leg,
         upstream,
+        data: "scenes",
     };
     let own = checkpoints("prior", "encoders");
     assert!(own.resume(&mut one_weight(2)).unwrap().is_none());
@@ -55,6 +56,7 @@ fn a_damaged_checkpoint_is_noticed_and_the_one_before_it_goes_on() {
         folder: folder.path(),
         leg: "prior",
         upstream: "",
+        data: "scenes",
     };
     let weight = Tensor::ones([2, 2], (Kind::Float, Device::Cpu));
     let mut optimizer = AdamW::new(vec![("w".to_owned(), weight.shallow_clone())], settings());

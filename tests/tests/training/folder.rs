@@ -1,11 +1,10 @@
 //! Pictures that a user brings.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use tch::Kind;
 use training::data::View;
-use training::{Data, PictureFolder, Trainer};
+use training::{Data, Error, Trainer};
 
 use super::{Leg, checkpoint, trainer};
 
@@ -29,6 +28,11 @@ fn pictures_with_damage(folder: &Path) -> PathBuf {
     path
 }
 
+/// The data that a user names by this path.
+pub(super) fn open(path: &Path, flip: bool) -> Result<Data, Error> {
+    Data::open(&[path.to_str().unwrap().to_owned()], flip)
+}
+
 #[test]
 fn a_folder_of_pictures_is_learned_from_and_what_is_broken_is_named() {
     tch::set_num_threads(1);
@@ -36,8 +40,8 @@ fn a_folder_of_pictures_is_learned_from_and_what_is_broken_is_named() {
     let pictures = pictures_with_damage(folder.path());
     let trainer = |runs: &str, stop_at: Option<u64>| {
         let mut trainer = trainer(folder.path(), runs, Kind::Float, stop_at);
-        let data = Arc::new(PictureFolder::open(&pictures, true).unwrap());
-        trainer.data = Data::Folder(data.clone());
+        let data = open(&pictures, true).unwrap();
+        trainer.data = data.clone();
         // Enough batches for more than an epoch.
         for run in [
             &mut trainer.recipe.clip.run,
@@ -50,13 +54,13 @@ fn a_folder_of_pictures_is_learned_from_and_what_is_broken_is_named() {
     let (first, data) = trainer("whole", None);
     first.train_tokenizer().unwrap();
     first.train_clip().unwrap();
-    let broken = data.broken();
-    let names: Vec<String> = broken
-        .iter()
-        .map(|(path, _)| path.file_name().unwrap().to_string_lossy().into_owned())
+    let samples = data.samples().unwrap();
+    let names = samples.broken().into_iter().map(|(path, _)| path);
+    let names: Vec<String> = names
+        .map(|path| path.rsplit('/').next().unwrap().to_owned())
         .collect();
     assert_eq!(names, ["00003.png", "00017.png", "metadata.jsonl, line 41"]);
-    assert_eq!(data.found(), 41);
+    assert_eq!(samples.found(), 41);
 
     // Two half runs see what one whole run sees, broken pictures and a second epoch included.
     let legs: [Leg; 2] = [
@@ -83,28 +87,27 @@ fn a_folder_of_pictures_is_learned_from_and_what_is_broken_is_named() {
         std::fs::write(beside.join(format!("{name}.txt")), caption).unwrap();
     }
     std::fs::copy(pictures.join("00001.png"), beside.join("d.png")).unwrap();
-    let open = |path: &Path| PictureFolder::open(path, false);
-    let opened = Data::Folder(Arc::new(open(&beside).unwrap()));
+    let open = |path: &Path| open(path, false);
+    let opened = open(&beside).unwrap();
     assert_eq!(opened.captions(9), ["a red cat", "a blue cat"]);
-    assert_eq!(open(&beside).unwrap().broken().len(), 2);
+    assert_eq!(opened.samples().unwrap().broken().len(), 2);
     let table = "text,file_name,size\n\"a cat, red\",a.PNG,3\na dog,more/b.PNG,4\n,c.PNG,1\n";
     std::fs::write(beside.join("metadata.csv"), table).unwrap();
     let opened = open(&beside).unwrap();
-    assert_eq!((opened.found(), opened.broken().len()), (3, 1));
-    assert_eq!(
-        Data::Folder(Arc::new(opened)).captions(9),
-        ["a cat, red", "a dog"]
-    );
+    let samples = opened.samples().unwrap();
+    assert_eq!((samples.found(), samples.broken().len()), (3, 1));
+    assert_eq!(opened.captions(9), ["a cat, red", "a dog"]);
     std::fs::remove_file(beside.join("metadata.csv")).unwrap();
     for name in ["a.PNG", "more/b.PNG"] {
         std::fs::write(beside.join(name), "").unwrap();
     }
     let view = View {
         leg: 1,
+        seed: 1,
         size: 16,
         siblings: false,
     };
-    let none = Data::Folder(Arc::new(open(&beside).unwrap())).draw(view, 0, 2);
+    let none = open(&beside).unwrap().draw(view, 0, 2);
     let message = none.err().unwrap().to_string();
     assert!(message.contains("none of the 2 pictures"), "{message}");
     assert!(open(&folder.path().join("gone")).is_err());

@@ -54,6 +54,7 @@ fn assert_same(ours: &Named, theirs: &Named) {
 fn view(size: u32) -> View {
     View {
         leg: 1,
+        seed: 1,
         size,
         siblings: false,
     }

@@ -1,0 +1,103 @@
+//! `unclip embed --data`: the embeddings of a data set, in shards that the prior is trained on.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use training::encoders::PictureEncoder;
+use training::{Data, Embed};
+
+use crate::interrupt;
+use crate::model::{ImageEncoderArgs, ModelArgs};
+use crate::numbers;
+use crate::train::tell_broken;
+
+/// The most pictures of a shard, whose embeddings lie in memory until it is written.
+const LARGEST_SHARD: u64 = 100_000;
+
+/// The flags that say what is embedded and where it goes.
+#[derive(Args)]
+pub struct ShardArgs {
+    /// Instead of files: what unclip train --data takes, once or more often
+    #[arg(
+        long,
+        value_name = "DATA",
+        requires = "shards",
+        conflicts_with_all = ["inputs", "out", "drawn", "force"],
+        help_heading = "Data sets"
+    )]
+    data: Vec<String>,
+    /// The folder of the shards: new, empty, or one that the same command began
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "data",
+        help_heading = "Data sets"
+    )]
+    shards: Option<PathBuf>,
+    /// How many scenes of --data scenes
+    #[arg(long, value_name = "N", requires = "data", value_parser = numbers::count, allow_negative_numbers = true,
+        help_heading = "Data sets")]
+    count: Option<u64>,
+    /// Pictures a shard
+    #[arg(long, value_name = "N", requires = "data", default_value = "10000", value_parser = numbers::count,
+        allow_negative_numbers = true, help_heading = "Data sets")]
+    shard_size: u64,
+}
+
+impl ShardArgs {
+    /// Computes the embeddings that are not there yet.
+    pub fn run(&self, model: &ModelArgs, image_encoder: &ImageEncoderArgs) -> Result<()> {
+        let Some(folder) = &self.shards else {
+            unreachable!("--data requires --shards");
+        };
+        ensure!(
+            self.shard_size <= LARGEST_SHARD,
+            "--shard-size {}: a shard has at most {LARGEST_SHARD} pictures",
+            self.shard_size
+        );
+        let data = Data::open(&self.data, false)?;
+        let scenes = matches!(data, Data::Scenes);
+        ensure!(
+            scenes == self.count.is_some(),
+            match scenes {
+                true => "--data scenes has no end: --count N says how many are embedded",
+                false => "--count: scenes alone are counted, other data is embedded whole",
+            }
+        );
+        let (kind, device) = model.place()?;
+        let encoder = model
+            .open(None, Some(image_encoder))?
+            .image_encoder_folder()?;
+        let embed = Embed {
+            data: &data,
+            scenes: self.count.unwrap_or_default(),
+            encoder: &PictureEncoder {
+                image: weights::open_image_encoder(&encoder, device, kind)?,
+                kind,
+                device,
+            },
+            fingerprint: encoder.fingerprint()?,
+            folder,
+            shard_size: self.shard_size,
+        };
+        interrupt::drawing()?;
+        let style =
+            ProgressStyle::with_template("{bar:32} {pos}/{len} pictures, {per_sec}, {eta} to go")?;
+        let bar = ProgressBar::new(embed.pictures()).with_style(style);
+        let reached = embed.run(&mut |done| bar.set_position(done), &interrupt::asked)?;
+        bar.finish();
+        tell_broken(&data);
+        if reached.done < reached.pictures {
+            interrupt::check(
+                reached.done as usize,
+                reached.pictures as usize,
+                "embeddings",
+            )?;
+        }
+        writeln!(std::io::stdout(), "{}", folder.display())?;
+        Ok(())
+    }
+}

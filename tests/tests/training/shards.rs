@@ -1,0 +1,222 @@
+//! Webdataset shards and cached embeddings.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use tch::Kind;
+use training::data::View;
+use training::{Data, Trainer};
+
+use super::{Leg, checkpoint, trainer};
+
+/// A picture of one colour as PNG bytes.
+fn picture(red: u8) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let picture = image::RgbImage::from_pixel(20, 24, image::Rgb([red, 40, 90]));
+    picture
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .unwrap();
+    bytes.into_inner()
+}
+
+/// A tar with these members, by the crate that others write tars with too.
+fn tar(path: &Path, members: &[(&str, Vec<u8>)]) {
+    let mut builder = tar::Builder::new(File::create(path).unwrap());
+    for (name, bytes) in members {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, name, &bytes[..]).unwrap();
+    }
+    builder.finish().unwrap();
+}
+
+fn open(given: &[&Path]) -> Result<Data, String> {
+    let given: Vec<String> = given
+        .iter()
+        .map(|p| p.to_str().unwrap().to_owned())
+        .collect();
+    Data::open(&given, false).map_err(|error| error.to_string())
+}
+
+fn view(leg: u64, seed: u64) -> View {
+    View {
+        leg,
+        seed,
+        size: 8,
+        siblings: false,
+    }
+}
+
+/// Two shards of 30 good samples each with every kind of caption, and 4 broken ones.
+fn shards(folder: &Path) -> PathBuf {
+    let path = folder.join("shards");
+    fs::create_dir(&path).unwrap();
+    for shard in 0..2u8 {
+        let mut members: Vec<(String, Vec<u8>)> = Vec::new();
+        for n in 0..30u8 {
+            let key = format!("deep/folder/{shard}{n:03}");
+            members.push((format!("{key}.png"), picture(100 * shard + n)));
+            let caption = format!("picture {}", 100 * u32::from(shard) + u32::from(n));
+            members.push(match n % 3 {
+                0 => (format!("{key}.txt"), caption.into_bytes()),
+                1 => (
+                    format!("{key}.json"),
+                    format!(r#"{{"caption": "{caption}", "width": 20}}"#).into(),
+                ),
+                _ => (
+                    format!("{key}.json"),
+                    format!(r#"{{"text": "{caption}"}}"#).into(),
+                ),
+            });
+        }
+        if shard == 0 {
+            let name = "a very long name, longer than the hundred bytes that the header of an old tar has room for, so that it takes a header of its own";
+            members.push((format!("{name}.png"), picture(250)));
+            members.push((format!("{name}.txt"), b"picture 250".to_vec()));
+        } else {
+            members.push(("torn.png".into(), picture(3)[..40].to_vec()));
+            members.push(("torn.txt".into(), b"a torn picture".to_vec()));
+            members.push(("alone.png".into(), picture(3)));
+            members.push(("said.txt".into(), b"of no picture".to_vec()));
+            members.push(("empty.png".into(), Vec::new()));
+            members.push(("empty.txt".into(), b"of an empty one".to_vec()));
+            members.push(("notes.pdf".into(), vec![0; 9]));
+        }
+        let members: Vec<(&str, Vec<u8>)> = members
+            .iter()
+            .map(|(n, b)| (n.as_str(), b.clone()))
+            .collect();
+        tar(&path.join(format!("{shard:02}.tar")), &members);
+    }
+    path
+}
+
+/// The captions of `count` pictures from `first` on, each of which shows the red that its caption names.
+fn drawn(data: &Data, view: View, first: u64, count: usize) -> Vec<String> {
+    let batch = data.draw(view, first, count).unwrap();
+    for (n, caption) in batch.captions.iter().enumerate() {
+        let red: u8 = caption.strip_prefix("picture ").unwrap().parse().unwrap();
+        let shown = batch.pictures.int64_value(&[n as i64, 0, 4, 4]);
+        assert_eq!(shown, i64::from(red), "{caption}");
+    }
+    batch.captions
+}
+
+#[test]
+fn shards_are_shuffled_as_the_seed_says_and_what_is_broken_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = shards(folder.path());
+    let data = open(&[&path]).unwrap();
+    let epoch = drawn(&data, view(1, 1), 0, 61);
+    let mut sorted = epoch.clone();
+    sorted.sort();
+    sorted.dedup();
+    assert!(
+        sorted.len() >= 58,
+        "nearly all of 61 and no broken one: {}",
+        sorted.len()
+    );
+    let samples = data.samples().unwrap();
+    let broken: Vec<String> = samples.broken().into_iter().map(|(name, _)| name).collect();
+    let named = |key: &str| broken.iter().any(|name| name.ends_with(key));
+    for key in ["torn", "alone", "said", "empty"] {
+        assert!(named(key), "{key} is not among {broken:?}");
+    }
+    assert_eq!((broken.len(), samples.found()), (4, 65));
+
+    // A batch is the same whenever it is drawn, whatever was drawn before, and another one elsewhere.
+    let again = open(&[&path]).unwrap();
+    assert_eq!(drawn(&again, view(1, 1), 40, 9), epoch[40..49]);
+    assert_ne!(drawn(&again, view(1, 2), 0, 61), epoch);
+    assert_ne!(drawn(&again, view(2, 1), 0, 61), epoch);
+    assert_ne!(
+        drawn(&again, view(1, 1), 63, 61),
+        epoch,
+        "the second epoch has its own order"
+    );
+    assert!(
+        epoch.windows(2).any(|pair| pair[0] > pair[1]),
+        "it is shuffled"
+    );
+
+    // Patterns and lists name the same; other data is other data.
+    let pattern = open(&[&path.join("*.tar")]).unwrap();
+    let range = open(&[&path.join("{00..01}.tar")]).unwrap();
+    assert_eq!(pattern.describe(), data.describe());
+    assert_eq!(range.describe(), data.describe());
+    assert_ne!(
+        open(&[&path.join("00.tar")]).unwrap().describe(),
+        data.describe()
+    );
+    assert_eq!(drawn(&pattern, view(1, 1), 0, 61), epoch);
+}
+
+#[test]
+fn damaged_tars_cost_what_is_behind_the_damage_and_refusals_say_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = shards(folder.path());
+    let whole = fs::read(path.join("00.tar")).unwrap();
+    for (length, kept) in [(whole.len() / 2, 10..20), (1000, 0..1), (0, 0..1)] {
+        fs::write(path.join("00.tar"), &whole[..length]).unwrap();
+        let data = open(&[&path]).unwrap();
+        let samples = data.samples().unwrap();
+        assert!(
+            kept.contains(&(samples.count() - 32)),
+            "{length}: {}",
+            samples.count()
+        );
+        drawn(&data, view(1, 1), 0, 20);
+    }
+    // A header that claims more than there is, and one whose sum is wrong.
+    for (at, bytes) in [(124, &b"77777777777"[..]), (148, b"0000000")] {
+        let mut damaged = whole.clone();
+        damaged[at..at + bytes.len()].copy_from_slice(bytes);
+        fs::write(path.join("00.tar"), damaged).unwrap();
+        let data = open(&[&path]).unwrap();
+        assert_eq!(data.samples().unwrap().count(), 32);
+    }
+    let refused = |given: &[&Path], word: &str| {
+        let message = open(given).err().unwrap();
+        assert!(message.contains(word), "{message}");
+    };
+    refused(&[&path.join("gone.tar")], "gone.tar");
+    refused(&[&path.join("*.tgz")], "no file fits");
+    refused(&[&path, &path], "more than once");
+    refused(&[&path, Path::new("scenes")], "scenes");
+    refused(&[&path.join("{5..x}.tar")], "5..x");
+}
+
+#[test]
+fn legs_go_on_in_shards_and_refuse_other_data() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    let path = shards(folder.path());
+    let trainer = |runs: &str, stop_at: Option<u64>, given: &[&Path]| {
+        let mut trainer = trainer(folder.path(), runs, Kind::Float, stop_at);
+        trainer.data = open(given).unwrap();
+        for run in [
+            &mut trainer.recipe.clip.run,
+            &mut trainer.recipe.upsampler.run,
+        ] {
+            (run.steps, run.batch) = (14, 6);
+        }
+        trainer
+    };
+    trainer("whole", None, &[&path]).train_tokenizer().unwrap();
+    let legs: [Leg; 2] = [
+        ("clip", Trainer::train_clip),
+        ("upsampler", Trainer::train_upsampler),
+    ];
+    for (name, train) in legs {
+        train(&trainer("halves", Some(5), &[&path])).unwrap();
+        train(&trainer("halves", None, &[&path])).unwrap();
+        train(&trainer("whole", None, &[&path])).unwrap();
+        let [halves, whole] = ["halves", "whole"].map(|runs| checkpoint(folder.path(), runs, name));
+        assert!(halves == whole, "{name} differs after a resume");
+    }
+    let other = trainer("halves", None, &[&path.join("01.tar")])
+        .train_clip()
+        .unwrap_err();
+    assert!(other.to_string().contains("data"), "{other}");
+}

@@ -1,0 +1,226 @@
+//! What a user names as data: folders, shards, patterns of them, or scenes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::Error;
+use crate::data::Data;
+use crate::embedding_cache::EmbeddingCache;
+use crate::folder::{METADATA, PictureFolder, is_picture};
+use crate::pictures::Pictures;
+use crate::samples::{Broken, Samples, Source};
+use crate::shards::{Shard, Wanted};
+
+/// What the project's own pictures are called.
+const SCENES: &str = "scenes";
+
+/// The most files that one pattern may name.
+const MOST_FILES: usize = 1_000_000;
+
+/// A place of samples.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Folder(PathBuf),
+    Shard(PathBuf),
+}
+
+impl Data {
+    /// The data that a user names: `scenes`, or any of folders of pictures, folders of shards, `.tar`s and patterns of
+    /// them (`*`, `?`, `[a-z]`, `{00..09}`, `{a,b}`), one after the other. Without any, scenes. Half of the pictures are
+    /// mirrored where `flip` wants it. An error where they do not go together or hold nothing.
+    pub fn open(given: &[String], flip: bool) -> Result<Self, Error> {
+        if given.iter().all(|name| name == SCENES) {
+            let plain = given.len() < 2 && !flip;
+            return match plain {
+                true => Ok(Self::Scenes),
+                false if flip => Err(wrong("scenes are not mirrored: captions name their places")),
+                false => Err(wrong("scenes are named more than once")),
+            };
+        }
+        if given.iter().any(|name| name == SCENES) {
+            return Err(wrong(
+                "scenes have no end and cannot be mixed with other data: unclip scenes exports some to a folder",
+            ));
+        }
+        let mut places = Vec::new();
+        for name in given {
+            let found = places_of(name).map_err(|why| match why.starts_with(name) {
+                true => wrong(format!("--data {why}")),
+                false => wrong(format!("--data {name}: {why}")),
+            })?;
+            places.extend(found);
+        }
+        refuse_repeated(&places)?;
+        let named = given.join(", ");
+        let caches: Vec<bool> = places.iter().map(EmbeddingCache::is_beside).collect();
+        match (caches.contains(&true), caches.contains(&false)) {
+            (true, true) => Err(wrong(format!(
+                "--data {named}: some of it is pictures and some embeddings, and a leg learns from one of them"
+            ))),
+            (true, false) if flip => Err(wrong(format!(
+                "--flip: {named} holds embeddings, and pictures alone are mirrored"
+            ))),
+            (true, false) => {
+                let samples = samples(&places, Wanted::Embeddings, named)?;
+                let folders = places.iter().map(Place::folder);
+                let cache = EmbeddingCache::new(samples, folders)?;
+                Ok(Self::Embeddings(Arc::new(cache)))
+            }
+            _ => {
+                let samples = samples(&places, Wanted::Pictures, named)?;
+                Ok(Self::Pictures(Arc::new(Pictures::new(samples, flip))))
+            }
+        }
+    }
+}
+
+fn wrong(why: impl Into<String>) -> Error {
+    Error::Data(why.into())
+}
+
+fn samples(places: &[Place], wanted: Wanted, given: String) -> Result<Samples, Error> {
+    let mut broken = Broken::new();
+    let mut sources: Vec<Box<dyn Source>> = Vec::new();
+    for place in places {
+        sources.push(match place {
+            Place::Folder(path) => Box::new(PictureFolder::open(path, &mut broken)?),
+            Place::Shard(path) => Box::new(Shard::open(path, wanted, &mut broken)),
+        });
+    }
+    Samples::new(sources, broken, given)
+}
+
+/// The same pictures twice would count twice.
+fn refuse_repeated(places: &[Place]) -> Result<(), Error> {
+    let mut seen = BTreeSet::new();
+    for Place::Folder(path) | Place::Shard(path) in places {
+        let real = path.canonicalize().map_err(Error::file(path))?;
+        if !seen.insert(real) {
+            let path = path.display();
+            return Err(wrong(format!("--data names {path} more than once")));
+        }
+    }
+    Ok(())
+}
+
+impl Place {
+    /// The folder that it is or lies in.
+    fn folder(&self) -> &Path {
+        match self {
+            Self::Folder(path) => path,
+            Self::Shard(path) => match path.parent() {
+                Some(folder) if !folder.as_os_str().is_empty() => folder,
+                _ => Path::new("."),
+            },
+        }
+    }
+}
+
+impl EmbeddingCache {
+    fn is_beside(place: &Place) -> bool {
+        matches!(place, Place::Shard(_)) && Self::is_in(place.folder())
+    }
+}
+
+/// What a name stands for: the file or folder of that name, or else whatever fits it as a pattern.
+fn places_of(name: &str) -> Result<Vec<Place>, String> {
+    if Path::new(name).exists() {
+        return place(Path::new(name));
+    }
+    let mut names = Vec::new();
+    unbrace(name, &mut names)?;
+    let mut places = Vec::new();
+    for name in &names {
+        if !name.contains(['*', '?', '[']) {
+            places.extend(place(Path::new(name))?);
+            continue;
+        }
+        let before = places.len();
+        for path in glob::glob(name).map_err(|error| error.to_string())? {
+            places.extend(place(&path.map_err(|error| error.to_string())?)?);
+            if places.len() > MOST_FILES {
+                return Err(format!("more than {MOST_FILES} files fit"));
+            }
+        }
+        if places.len() == before {
+            return Err("no file fits".to_owned());
+        }
+    }
+    Ok(places)
+}
+
+fn place(path: &Path) -> Result<Vec<Place>, String> {
+    let shown = path.display();
+    let is_tar = |path: &Path| path.extension().is_some_and(|ending| ending == "tar");
+    if path.is_file() {
+        return match is_tar(path) {
+            true => Ok(vec![Place::Shard(path.to_owned())]),
+            false => Err(format!(
+                "{shown} is neither a folder nor a .tar, and no other file is read (gunzip unpacks a .tar.gz)"
+            )),
+        };
+    }
+    let entries = fs::read_dir(path).map_err(|error| format!("{shown}: {error}"))?;
+    let (mut shards, mut pictures) = (Vec::new(), false);
+    for entry in entries {
+        let path = entry.map_err(|error| format!("{shown}: {error}"))?.path();
+        if is_tar(&path) && path.is_file() {
+            shards.push(Place::Shard(path));
+        } else {
+            pictures |= is_picture(&path) || path.is_dir() || is_metadata(&path);
+        }
+    }
+    shards.sort();
+    match (shards.is_empty(), pictures) {
+        (true, _) => Ok(vec![Place::Folder(path.to_owned())]),
+        (false, false) => Ok(shards),
+        (false, true) => Err(format!(
+            "{shown} holds both .tar shards and pictures or folders: name {shown}/*.tar for the shards alone"
+        )),
+    }
+}
+
+fn is_metadata(path: &Path) -> bool {
+    METADATA.iter().any(|name| path.ends_with(name))
+}
+
+/// The names that `{00..09}` and `{a,b}` in a name stand for, as shells read them.
+fn unbrace(name: &str, names: &mut Vec<String>) -> Result<(), String> {
+    let braces = name.find('{').and_then(|open| {
+        let close = open + name[open..].find('}')?;
+        Some((&name[..open], &name[open + 1..close], &name[close + 1..]))
+    });
+    let Some((before, inside, after)) = braces else {
+        names.push(name.to_owned());
+        return match names.len() > MOST_FILES {
+            true => Err(format!("it names more than {MOST_FILES} files")),
+            false => Ok(()),
+        };
+    };
+    let mut each = |part: &str| unbrace(&format!("{before}{part}{after}"), names);
+    if let Some((first, last)) = inside.split_once("..") {
+        let number = |text: &str| {
+            let number = text.parse::<u64>();
+            number.map_err(|_| format!("{{{inside}}} is no range such as {{000..123}}"))
+        };
+        let (from, to) = (number(first)?, number(last)?);
+        // A zero in front gives all numbers one width.
+        let padded = [first, last]
+            .iter()
+            .any(|text| text.starts_with('0') && text.len() > 1);
+        let width = if padded {
+            first.len().max(last.len())
+        } else {
+            0
+        };
+        (from..=to).try_for_each(|number| each(&format!("{number:0width$}")))?;
+        if from > to {
+            return Err(format!("{{{inside}}} is an empty range"));
+        }
+        Ok(())
+    } else {
+        inside.split(',').try_for_each(each)
+    }
+}

@@ -1,0 +1,123 @@
+//! Arrays of floats as numpy stores them (`.npy`, numpy's NEP 1).
+
+use std::io::{self, Read};
+
+use npyz::{DType, NpyFile, Order, TypeChar, WriterBuilder};
+use tch::{Device, Kind, Tensor};
+
+/// The longest header that is read: numpy's are of 128 bytes.
+const LONGEST_HEADER: usize = 1 << 16;
+
+/// Why bytes are no array of floats.
+#[derive(Debug, thiserror::Error)]
+pub enum NpyError {
+    /// They cannot be read, or begin otherwise.
+    #[error(transparent)]
+    Damaged(#[from] io::Error),
+    /// It claims a header that no writer writes.
+    #[error("its header claims {0} bytes, and at most {LONGEST_HEADER} are read")]
+    Header(usize),
+    /// Something else than floats.
+    #[error("it holds {0}")]
+    Values(String),
+    /// More numbers than the bytes can hold.
+    #[error("its shape is {shape:?}, and the file has {length} bytes")]
+    Shape {
+        /// What the header says.
+        shape: Vec<u64>,
+        /// All of the file.
+        length: u64,
+    },
+    /// Columns first.
+    #[error("it is stored by columns: numpy.ascontiguousarray makes it readable")]
+    Columns,
+    /// Cut short.
+    #[error("the file ends before its {count} numbers do: {error}")]
+    Short {
+        /// As many as the shape says.
+        count: u64,
+        /// What the reader says.
+        error: io::Error,
+    },
+}
+
+/// The array in `length` bytes: floats of 2, 4 or 8 bytes in any order that numpy writes, as f32. Nothing larger than
+/// the bytes is asked of the memory.
+pub fn read_npy(mut bytes: impl Read, length: u64) -> Result<Tensor, NpyError> {
+    let start = start(&mut bytes)?;
+    let file = NpyFile::new(start.as_slice().chain(bytes))?;
+    let shape = file.shape().to_vec();
+    let dtype = file.dtype();
+    let width = match &dtype {
+        DType::Plain(plain) if plain.type_char() == TypeChar::Float => plain.size_field(),
+        other => return Err(NpyError::Values(other.descr())),
+    };
+    let wanted = shape
+        .iter()
+        .try_fold(width, |product, &side| product.checked_mul(side.max(1)));
+    if !matches!(wanted, Some(wanted) if wanted <= length) {
+        return Err(NpyError::Shape { shape, length });
+    }
+    if file.order() != Order::C {
+        return Err(NpyError::Columns);
+    }
+    let count = shape.iter().product();
+    let values = floats(file, width).map_err(|error| NpyError::Short { count, error })?;
+    let shape: Vec<i64> = shape.into_iter().map(|side| side as i64).collect();
+    Ok(Tensor::from_slice(&values).view(&shape[..]))
+}
+
+/// The magic, the version and the length of the header, of which versions after the first claim up to 4 GB.
+fn start(bytes: &mut impl Read) -> Result<Vec<u8>, NpyError> {
+    let mut start = vec![0; 10];
+    bytes.read_exact(&mut start)?;
+    if start[6] > 1 {
+        start.resize(12, 0);
+        bytes.read_exact(&mut start[10..])?;
+        let claimed = u32::from_le_bytes([start[8], start[9], start[10], start[11]]) as usize;
+        if claimed > LONGEST_HEADER {
+            return Err(NpyError::Header(claimed));
+        }
+    }
+    Ok(start)
+}
+
+fn floats(file: NpyFile<impl Read>, width: u64) -> io::Result<Vec<f32>> {
+    Ok(match width {
+        2 => {
+            let values = file.into_vec::<half::f16>()?;
+            values.into_iter().map(f32::from).collect()
+        }
+        4 => file.into_vec()?,
+        _ => {
+            let values = file.into_vec::<f64>()?;
+            values.into_iter().map(|value| value as f32).collect()
+        }
+    })
+}
+
+/// A vector as a whole file: of f16 where `vector [E]` is, else of f32.
+pub fn npy(vector: &Tensor) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let values = vector.to_device(Device::Cpu).to_kind(Kind::Float);
+    let values = Vec::<f32>::try_from(values).expect("a vector of floats");
+    let written = match vector.kind() {
+        Kind::Half => write(&mut bytes, values.into_iter().map(half::f16::from_f32)),
+        _ => write(&mut bytes, values.into_iter()),
+    };
+    written.expect("memory takes what is written");
+    bytes
+}
+
+fn write<T: npyz::AutoSerialize>(
+    bytes: &mut Vec<u8>,
+    values: impl ExactSizeIterator<Item = T>,
+) -> io::Result<()> {
+    let options = npyz::WriteOptions::new().default_dtype();
+    let mut writer = options
+        .shape(&[values.len() as u64])
+        .writer(bytes)
+        .begin_nd()?;
+    writer.extend(values)?;
+    writer.finish()
+}
