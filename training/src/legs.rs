@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clip::{TextConfig, VisionConfig};
 use decoder::UNet;
 use layers::{Initialiser, Params};
-use prior::{Pca, Prior};
+use prior::{AutoregressivePrior, Pca, Prior};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 use weights::Folder;
 
+use crate::autoregressive_leg::{AutoregressiveLeg, measure};
 use crate::begin::{Beginning, Components};
 use crate::clip_leg::{Clip, ClipLeg};
 use crate::data::{Data, SCENES_A_LEG, Stream, View};
@@ -24,12 +25,15 @@ const PRIOR_LEG: u64 = 2;
 const STATISTICS: u64 = 3;
 const DECODER_LEG: u64 = 4;
 const UPSAMPLER_LEG: u64 = 5;
+const AUTOREGRESSIVE_LEG: u64 = 6;
+const CODES: u64 = 7;
 
 /// The first scene that the decoder learns from; batch `n` has the `n`-th batch after it.
 pub const DECODER_SCENES: u64 = DECODER_LEG * SCENES_A_LEG;
 
 const CLIP: Components = &[("text.", "text_encoder"), ("image.", "image_encoder")];
 const PRIOR: Components = &[("", "prior")];
+const AUTOREGRESSIVE: Components = &[("", "prior_autoregressive")];
 const DECODER: Components = &[("text_proj.", "text_proj"), ("decoder.", "decoder")];
 const UPSAMPLER: Components = &[("", "super_res_first")];
 
@@ -41,6 +45,7 @@ const WRITTEN: &[(&str, &[&str])] = &[
         &["text_encoder", "image_encoder", "feature_extractor"],
     ),
     ("prior", &["prior", "prior_scheduler", "image_pca"]),
+    ("prior_autoregressive", &["prior_autoregressive"]),
     ("decoder", &["text_proj", "decoder", "decoder_scheduler"]),
     (
         "upsampler",
@@ -177,6 +182,40 @@ impl Trainer {
         })?;
         averaged.extend(statistics);
         weights::save_prior(&self.model.join("prior"), &averaged, &recipe.model)?;
+        self.save_index(None)
+    }
+
+    /// Trains the other prior, which predicts the embedding code by code: `prior_autoregressive/`.
+    pub fn train_autoregressive_prior(&self) -> Result<(), Error> {
+        let recipe = &self.recipe.autoregressive;
+        let size = self.recipe.clip.vision.image_size;
+        let encoders = self.encoders()?;
+        let run = self.run("prior_autoregressive", &recipe.run, ENCODERS)?;
+        // A network's codes mean what they meant when it learned them.
+        let learned = match &self.init {
+            Some(init) => {
+                let folder = Folder::open(init)?.component("prior_autoregressive");
+                let opened =
+                    weights::open_autoregressive_prior(&folder, self.device, Kind::Float)?;
+                Some(opened.codes)
+            }
+            None => None,
+        };
+        let measured = measure(&encoders, &self.data, view(CODES, size), recipe, learned)?;
+        let codes = || measured.codes.to_device(self.device);
+        let build = |p: &Params| AutoregressivePrior::new(p, &recipe.model, codes());
+        let (model, optimizer) = self.make(&run, AUTOREGRESSIVE, build, |_| true)?;
+        let averaged = train(&run, optimizer, |step| {
+            let stream = self.stream(view(AUTOREGRESSIVE_LEG, size), &recipe.run, step);
+            let unigram_bits = measured.unigram_bits;
+            Ok(AutoregressiveLeg::new(model, encoders, stream, recipe, unigram_bits))
+        })?;
+        weights::save_autoregressive_prior(
+            &self.model.join("prior_autoregressive"),
+            &averaged,
+            &measured.codes,
+            &recipe.model,
+        )?;
         self.save_index(None)
     }
 

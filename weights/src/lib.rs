@@ -28,12 +28,12 @@ pub use files::write_atomically;
 pub use folder::Folder;
 pub use index::{read_logit_scale, save_model_defaults, save_model_index};
 pub use open::{
-    open_conditioning, open_decoder, open_image_encoder, open_image_processor, open_pca,
+    open_autoregressive_prior, open_conditioning, open_decoder, open_image_encoder, open_image_processor, open_pca,
     open_prior, open_scheduler, open_text_encoder, open_tokenizer, open_upsampler,
 };
 pub use safetensors::{load_safetensors, save_safetensors};
 pub use save::{
-    save_conditioning, save_decoder, save_image_encoder, save_pca, save_prior, save_text_encoder,
+    save_autoregressive_prior, save_conditioning, save_decoder, save_image_encoder, save_pca, save_prior, save_text_encoder,
     save_upsampler, write_conditioning_config, write_image_encoder_config, write_image_processor,
     write_prior_config, write_scheduler_config, write_text_encoder_config, write_unet_config,
 };
