@@ -3,10 +3,10 @@
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use image::RgbImage;
-use pipeline::{Pipeline, Progress, Settings};
+use pipeline::{CodeSampling, Pipeline, Progress, Settings};
 
 use crate::numbers;
 use crate::output::{Files, Names, check_file, check_sheet};
@@ -202,19 +202,46 @@ pub struct PriorWishes {
     /// How strongly the caption pulls the embedding [4]
     #[arg(long, value_name = "X", value_parser = numbers::scale, allow_hyphen_values = true)]
     pub prior_guidance_scale: Option<f64>,
+    /// Temperature of the autoregressive prior's codes: below 1, likely ones become likelier [1]
+    #[arg(long, value_name = "X", value_parser = numbers::temperature, allow_hyphen_values = true)]
+    pub prior_temperature: Option<f64>,
+    /// Draw its codes from the likeliest that together have this share of the probability [1]
+    #[arg(long, value_name = "X", value_parser = numbers::top_p, allow_hyphen_values = true)]
+    pub prior_top_p: Option<f64>,
 }
 
 impl PriorWishes {
-    /// The settings, changed where the user wished so.
-    pub fn over(&self, defaults: Settings) -> Settings {
-        Settings {
+    /// The settings, changed where the user wished so. An error for a wish that is the other prior's.
+    pub fn over(&self, defaults: Settings) -> Result<Settings> {
+        let by_codes = defaults.prior_codes.is_some();
+        let others = match by_codes {
+            true => [("--prior-steps", self.prior_steps.is_some()), ("", false)],
+            false => [
+                ("--prior-temperature", self.prior_temperature.is_some()),
+                ("--prior-top-p", self.prior_top_p.is_some()),
+            ],
+        };
+        let (draws, has) = match by_codes {
+            true => ("autoregressive", "no steps: it draws code by code"),
+            false => ("diffusion", "no codes: --prior autoregressive has"),
+        };
+        if let Some((flag, _)) = others.into_iter().find(|(_, given)| *given) {
+            bail!("{flag}: the {draws} prior draws, which has {has}");
+        }
+        let prior_codes = defaults.prior_codes.map(|codes| CodeSampling {
+            temperature: self.prior_temperature.unwrap_or(codes.temperature),
+            top_p: self.prior_top_p.unwrap_or(codes.top_p),
+            ..codes
+        });
+        Ok(Settings {
+            prior_codes,
             prior_steps: self.prior_steps.unwrap_or(defaults.prior_steps),
             prior_candidates: self.prior_candidates.unwrap_or(defaults.prior_candidates),
             prior_guidance_scale: self
                 .prior_guidance_scale
                 .unwrap_or(defaults.prior_guidance_scale),
             ..defaults
-        }
+        })
     }
 }
 

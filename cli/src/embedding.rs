@@ -73,7 +73,7 @@ impl Embed {
         let pipeline = self
             .model
             .open(Some(&self.prior), Some(&self.image_encoder))?;
-        let settings = self.wishes.over(pipeline.defaults()?);
+        let settings = self.wishes.over(pipeline.defaults()?)?;
         let uses: &[Use] = match (pictures > 0, self.drawn) {
             (true, _) => &[Use::ImageEncoder],
             (_, true) => &[Use::Prior],

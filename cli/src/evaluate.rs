@@ -167,7 +167,7 @@ impl Evaluate {
             true => self.inversion.calls(&pipeline)?,
             false => 0,
         };
-        let drawing = self.prior_wishes.over(pipeline.defaults()?);
+        let drawing = self.prior_wishes.over(pipeline.defaults()?)?;
         let drawing = self.decoder_wishes.over(drawing);
         let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(
             "{msg:>40} {bar:24} {pos}/{len}, {eta} to go",

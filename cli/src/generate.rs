@@ -20,8 +20,9 @@ Files for --prompts:
   One caption a line, or JSONL with one object a line:
     {\"caption\": \"a red boat\", \"seed\": 7, \"num_images\": 2, \"out\": \"boat.png\"}
   It may also have prior_steps, prior_candidates, prior_guidance_scale,
-  decoder_steps, upsampler_steps and decoder_guidance_scale. A line wins over
-  the flags, and these over the model. Without a seed a caption's first is 0.
+  prior_temperature, prior_top_p, decoder_steps, upsampler_steps and
+  decoder_guidance_scale. A line wins over the flags, and these over the model.
+  Without a seed a caption's first is 0.
   Pictures whose files are there already are left as they are, so the same
   command goes on with a run that was stopped; --force draws all again.
   Two lines that name the same file are refused.
@@ -81,7 +82,7 @@ impl Generate {
         };
         let settings = self.decoder_wishes.over(defaults);
         let settings = match given {
-            None => self.prior_wishes.over(settings),
+            None => self.prior_wishes.over(settings)?,
             Some(_) => settings.without_prior(),
         };
         pipeline.prepare(if given.is_none() { &[Use::Prior] } else { &[] }, &settings)?;
@@ -163,12 +164,12 @@ impl Generate {
     /// What is told of each prompt's pictures, but their seeds. Refuses what the model cannot do.
     fn records(&self, prompts: &[Prompt], pipeline: &Pipeline) -> Result<Vec<Record>> {
         let settings = self.decoder_wishes.over(pipeline.defaults()?);
-        let settings = self.prior_wishes.over(settings);
+        let settings = self.prior_wishes.over(settings)?;
         pipeline.prepare(&[Use::Prior], &settings)?;
         let record = self.model.record("generate", None, &settings)?;
         let own = |prompt: &Prompt| {
             let settings = prompt.decoder_wishes.over(settings);
-            let settings = prompt.prior_wishes.over(settings);
+            let settings = prompt.prior_wishes.over(settings)?;
             if settings != record.settings {
                 let prepared = pipeline.prepare(&[Use::Prior], &settings);
                 prepared.with_context(|| prompt.place.clone())?;

@@ -58,7 +58,7 @@ impl Interpolate {
         let pipeline = self
             .model
             .open(Some(&self.prior), Some(&self.image_encoder))?;
-        let settings = self.prior_wishes.over(pipeline.defaults()?);
+        let settings = self.prior_wishes.over(pipeline.defaults()?)?;
         let settings = self.decoder_wishes.over(settings);
         let uses: Vec<Use> = ends.iter().map(End::needs).collect();
         pipeline.prepare(&uses, &settings)?;

@@ -33,11 +33,19 @@ pub struct ModelArgs {
     device: DeviceChoice,
 }
 
-/// The flag that completes a model without a prior.
+/// How --prior names the model's own priors.
+const DIFFUSION: &str = "diffusion";
+const AUTOREGRESSIVE: &str = "autoregressive";
+
+/// The flag that chooses a prior, or completes a model without one.
 #[derive(Args)]
 pub struct PriorArgs {
-    /// A prior for a model without one: its folder, or a model's
-    #[arg(long, value_name = "DIR", help_heading = "Model")]
+    /// Which of the model's priors draws, or a prior from elsewhere: its folder, or a model's
+    #[arg(
+        long,
+        value_name = "diffusion|autoregressive|DIR",
+        help_heading = "Model"
+    )]
     prior: Option<PathBuf>,
 }
 
@@ -98,10 +106,20 @@ impl ModelArgs {
     ) -> Result<Pipeline> {
         let device = self.device.find()?;
         let prior = prior.and_then(|given| given.prior.as_deref());
+        let named = |name: &str| prior == Some(Path::new(name));
+        let elsewhere = prior.filter(|_| !named(DIFFUSION) && !named(AUTOREGRESSIVE));
+        let elsewhere = elsewhere.map(|path| open("--prior", path)).transpose()?;
+        let has = |part: &str| {
+            elsewhere
+                .as_ref()
+                .is_some_and(|folder| folder.component(part).exists())
+        };
         let image_encoder = image_encoder.and_then(|given| given.image_encoder.as_deref());
         let folders = ModelFolders {
             model: self.folder()?,
-            prior: prior.map(|path| open("--prior", path)).transpose()?,
+            // A folder with a prior of the one kind means that one.
+            autoregressive: named(AUTOREGRESSIVE) || has("prior_autoregressive") && !has("prior"),
+            prior: elsewhere,
             image_encoder: image_encoder
                 .map(|path| open("--image-encoder", path))
                 .transpose()?,

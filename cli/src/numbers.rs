@@ -28,6 +28,22 @@ pub fn scale(text: &str) -> Result<f64, String> {
     }
 }
 
+/// What logits are divided by.
+pub fn temperature(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
+        _ => Err("a temperature is a finite number above 0".to_owned()),
+    }
+}
+
+/// A share of the probability.
+pub fn top_p(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value <= 1.0 => Ok(value),
+        _ => Err("a number above 0 and up to 1 is wanted".to_owned()),
+    }
+}
+
 /// A part of a whole.
 pub fn share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

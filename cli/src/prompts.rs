@@ -42,6 +42,8 @@ struct Line {
     prior_steps: Option<Number>,
     prior_candidates: Option<Number>,
     prior_guidance_scale: Option<Number>,
+    prior_temperature: Option<Number>,
+    prior_top_p: Option<Number>,
     decoder_steps: Option<Number>,
     upsampler_steps: Option<Number>,
     decoder_guidance_scale: Option<Number>,
@@ -116,6 +118,12 @@ impl Prompt {
                     line.prior_guidance_scale,
                     numbers::scale,
                 )?,
+                prior_temperature: checked(
+                    "prior_temperature",
+                    line.prior_temperature,
+                    numbers::temperature,
+                )?,
+                prior_top_p: checked("prior_top_p", line.prior_top_p, numbers::top_p)?,
             },
             decoder_wishes: DecoderWishes {
                 decoder_steps: checked("decoder_steps", line.decoder_steps, numbers::steps)?,

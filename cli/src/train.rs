@@ -30,6 +30,14 @@ pub struct Train {
     /// A recipe of your own, in the form of the presets in training/presets
     #[arg(long, value_name = "FILE", conflicts_with = "preset")]
     config: Option<PathBuf>,
+    /// Which prior is meant by `prior`: the one by diffusion, or the one that draws code by code
+    #[arg(
+        long,
+        value_enum,
+        hide_possible_values = true,
+        value_name = "diffusion|autoregressive"
+    )]
+    kind: Option<PriorKind>,
     /// Change a field of the recipe, as in `decoder.run.batch=16`; may be repeated
     #[arg(long, value_name = "FIELD=VALUE")]
     set: Vec<String>,
@@ -75,7 +83,7 @@ pub struct Train {
 }
 
 /// Prints what the legs asked for would take.
-fn dry_run(recipe: &Recipe, what: What, kind: Kind, device: Device) -> Result<()> {
+fn dry_run(recipe: &Recipe, what: &str, kind: Kind, device: Device) -> Result<()> {
     let mut out = std::io::stdout().lock();
     let rows = [[
         "leg",
@@ -92,7 +100,8 @@ fn dry_run(recipe: &Recipe, what: What, kind: Kind, device: Device) -> Result<()
         estimate(recipe, kind, device)
             .into_iter()
             .filter_map(|(name, leg, run)| {
-                let asked = what == What::All || what.name() == name;
+                let all = what == "all" && name != "prior_autoregressive";
+                let asked = all || what == name;
                 asked.then(|| {
                     [
                         name.to_owned(),
@@ -112,7 +121,7 @@ fn dry_run(recipe: &Recipe, what: What, kind: Kind, device: Device) -> Result<()
     );
     for row in rows {
         let [leg, cells @ ..] = row;
-        write!(out, "{leg:<10}")?;
+        write!(out, "{leg:<20}")?;
         for cell in cells {
             write!(out, " {cell:>12}")?;
         }
@@ -147,6 +156,13 @@ enum What {
     All,
 }
 
+/// A prior.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PriorKind {
+    Diffusion,
+    Autoregressive,
+}
+
 impl What {
     /// As on the command line.
     fn name(self) -> String {
@@ -178,6 +194,16 @@ impl Train {
             self.dtype != Dtype::F16,
             "--dtype f16: training needs f32's range; use bf16 or f32"
         );
+        ensure!(
+            self.kind.is_none() || self.what == What::Prior,
+            "--kind tells priors apart: it goes with `train prior`, not with `train {}`",
+            self.what.name()
+        );
+        let autoregressive = self.kind == Some(PriorKind::Autoregressive);
+        let name = |leg: What| match autoregressive {
+            true => "prior_autoregressive".to_owned(),
+            false => leg.name(),
+        };
         if let Some(threads) = self.threads {
             ensure!(threads > 0, "--threads 0: at least one thread must compute");
             tch::set_num_threads(i32::from(threads));
@@ -185,7 +211,7 @@ impl Train {
         let recipe = self.recipe()?;
         let device = self.device.find()?;
         let Some(out) = self.out.filter(|_| !self.dry_run) else {
-            return dry_run(&recipe, self.what, self.dtype.kind(), device);
+            return dry_run(&recipe, &name(self.what), self.dtype.kind(), device);
         };
         let data = Data::open(&self.data, self.flip)?;
         let trainer = Trainer {
@@ -204,7 +230,10 @@ impl Train {
         let legs: [Leg; 5] = [
             (What::Tokenizer, Trainer::train_tokenizer),
             (What::Clip, Trainer::train_clip),
-            (What::Prior, Trainer::train_prior),
+            match autoregressive {
+                true => (What::Prior, Trainer::train_autoregressive_prior),
+                false => (What::Prior, Trainer::train_prior),
+            },
             (What::Decoder, Trainer::train_decoder),
             (What::Upsampler, Trainer::train_upsampler),
         ];
@@ -212,7 +241,7 @@ impl Train {
         let kept = |leg: What| leg == What::Tokenizer && trainer.init.is_some();
         let asked = |leg: What| self.what == leg || self.what == What::All && !kept(leg);
         let legs = legs.into_iter().filter(|(leg, _)| asked(*leg));
-        let names: Vec<String> = legs.clone().map(|(leg, _)| leg.name()).collect();
+        let names: Vec<String> = legs.clone().map(|(leg, _)| name(leg)).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         trainer.complete_from_init(&names)?;
         // The first signal waits for the step that is being taken, and for its checkpoint.

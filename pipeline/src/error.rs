@@ -35,6 +35,22 @@ pub enum Error {
     /// A choice among nothing, or among more than anybody waits for.
     #[error("--prior-candidates is {0}: the prior chooses among 1 to {max}", max = crate::settings::MOST_CANDIDATES)]
     Candidates(usize),
+    /// A temperature that no probabilities have.
+    #[error("--prior-temperature is {0}: it must be a finite number above 0")]
+    Temperature(f64),
+    /// A share of the probability that holds no code, or more than all.
+    #[error("--prior-top-p is {0}: it must lie above 0 and be 1 at most")]
+    TopP(f64),
+    /// Quantiles that are none or in no order.
+    #[error(
+        "a closeness from quantile {from} to {to}: both lie between 0 and 1, the first below the second"
+    )]
+    Closeness {
+        /// The lower one.
+        from: f64,
+        /// The upper one.
+        to: f64,
+    },
     /// More or fewer calls of the decoder than an inversion can make.
     #[error(
         "--calls is {calls}: with this model an inversion asks the decoder {least} to {most} times"

@@ -10,6 +10,8 @@ pub struct ModelFolders {
     pub model: Folder,
     /// Where the prior comes from instead: a model, or a prior's own folder.
     pub prior: Option<Folder>,
+    /// Whether the autoregressive prior draws embeddings unless told otherwise.
+    pub autoregressive: bool,
     /// Where the image encoder comes from instead: a model, or an image encoder's own folder.
     pub image_encoder: Option<Folder>,
 }
@@ -31,6 +33,7 @@ impl ModelFolders {
     pub(crate) fn part(&self, part: &'static str) -> Result<Folder, Error> {
         let (given, whole, flag) = match part {
             "prior" | "prior_scheduler" => (&self.prior, "prior", PRIOR_FLAG),
+            "prior_autoregressive" => (&self.prior, part, PRIOR_FLAG),
             "image_encoder" | "feature_extractor" => {
                 (&self.image_encoder, "image_encoder", IMAGE_ENCODER_FLAG)
             }

@@ -5,10 +5,11 @@ use std::cell::OnceCell;
 use clip::{ImageProcessor, TextEncoder, Tokenizer, VisionEncoder};
 use decoder::{Conditioning, UNet};
 use diffusion::{Step, UnclipSampler};
-use prior::{Pca, Prior};
+use prior::{AutoregressivePrior, Pca, Prior};
 use tch::{Device, Kind};
 use weights::Folder;
 
+use crate::codes::CodeSampling;
 use crate::folders::{CLIP, ModelFolders};
 use crate::relations::{Relations, check_clip, check_pictures};
 use crate::{Error, Settings, Stage};
@@ -23,13 +24,17 @@ pub enum Use {
 }
 
 impl Use {
-    fn folders(self) -> [&'static str; 2] {
+    fn folders(self, by_codes: bool) -> &'static [&'static str] {
         match self {
-            Self::Prior => ["prior", "prior_scheduler"],
-            Self::ImageEncoder => ["image_encoder", "feature_extractor"],
+            Self::Prior if by_codes => &["prior_autoregressive"],
+            Self::Prior => &["prior", "prior_scheduler"],
+            Self::ImageEncoder => &IMAGE_ENCODER,
         }
     }
 }
+
+/// The folders of what encodes pictures.
+const IMAGE_ENCODER: [&str; 2] = ["image_encoder", "feature_extractor"];
 
 /// The folders that every task needs that draws.
 const DECODING: [&str; 8] = [
@@ -53,6 +58,7 @@ pub(crate) struct Parts {
     image_encoder: OnceCell<VisionEncoder>,
     image_processor: OnceCell<ImageProcessor>,
     prior: OnceCell<Prior>,
+    autoregressive_prior: OnceCell<AutoregressivePrior>,
     conditioning: OnceCell<Conditioning>,
     decoder: OnceCell<UNet>,
     upsampler_first: OnceCell<UNet>,
@@ -72,6 +78,7 @@ impl Parts {
             image_encoder: OnceCell::new(),
             image_processor: OnceCell::new(),
             prior: OnceCell::new(),
+            autoregressive_prior: OnceCell::new(),
             conditioning: OnceCell::new(),
             decoder: OnceCell::new(),
             upsampler_first: OnceCell::new(),
@@ -85,14 +92,15 @@ impl Parts {
     pub(crate) fn prepare(&self, uses: &[Use], settings: &Settings) -> Result<(), Error> {
         let with_prior = uses.contains(&Use::Prior);
         let with_pictures = uses.contains(&Use::ImageEncoder);
+        let by_codes = settings.prior_codes.is_some();
         for part in DECODING
             .into_iter()
-            .chain(uses.iter().flat_map(|u| u.folders()))
+            .chain(uses.iter().flat_map(|u| u.folders(by_codes)).copied())
         {
             self.folder(part)?;
         }
         for stage in Stage::ALL {
-            if stage != Stage::Prior || with_prior {
+            if stage != Stage::Prior || with_prior && !by_codes {
                 self.steps(stage, settings)?;
             }
         }
@@ -103,8 +111,12 @@ impl Parts {
                 true => Some((self.image_processor()?, self.image_encoder()?)),
                 false => None,
             },
-            prior: match with_prior {
+            prior: match with_prior && !by_codes {
                 true => Some((self.sampler(Stage::Prior)?, self.prior()?)),
+                false => None,
+            },
+            autoregressive_prior: match with_prior && by_codes {
+                true => Some(self.autoregressive_prior()?),
                 false => None,
             },
             conditioning: self.conditioning()?,
@@ -130,7 +142,7 @@ impl Parts {
 
     /// Opens what tells how close pictures are to each other.
     pub(crate) fn prepare_image_encoder(&self) -> Result<(), Error> {
-        for part in Use::ImageEncoder.folders() {
+        for part in IMAGE_ENCODER {
             self.folder(part)?;
         }
         check_pictures(self.image_processor()?, self.image_encoder()?)
@@ -152,7 +164,7 @@ impl Parts {
 
     /// A hash of the files that embeddings of pictures depend on.
     pub(crate) fn image_encoder_fingerprint(&self) -> Result<String, Error> {
-        let prints = Use::ImageEncoder.folders().map(|part| {
+        let prints = IMAGE_ENCODER.map(|part| {
             let folder = self.folder(part)?;
             Ok::<_, Error>(folder.fingerprint()?)
         });
@@ -162,6 +174,14 @@ impl Parts {
 
     /// What the model's makers draw with: `unclip_defaults` of our own models, else Karlo's.
     pub(crate) fn defaults(&self) -> Result<Settings, Error> {
+        let by_codes = self.folders.autoregressive;
+        Ok(Settings {
+            prior_codes: by_codes.then(CodeSampling::plain),
+            ..self.published_defaults()?
+        })
+    }
+
+    fn published_defaults(&self) -> Result<Settings, Error> {
         let index = |reason: String| Error::Index {
             folder: self.folders.model.to_string(),
             reason,
@@ -242,6 +262,11 @@ impl Parts {
 
     pub(crate) fn prior(&self) -> Result<&Prior, Error> {
         self.network(&self.prior, "prior", weights::open_prior)
+    }
+
+    pub(crate) fn autoregressive_prior(&self) -> Result<&AutoregressivePrior, Error> {
+        let open = weights::open_autoregressive_prior;
+        self.network(&self.autoregressive_prior, "prior_autoregressive", open)
     }
 
     /// Opened anew each time: nobody needs it twice.

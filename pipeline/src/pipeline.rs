@@ -183,27 +183,13 @@ impl Pipeline {
         streams: &mut [Generator],
         progress: &mut Progress,
     ) -> Result<Tensor, Error> {
-        let prior = self.parts.prior()?;
-        let guidance = settings.guidance(Stage::Prior);
-        let read = self.with_unconditional(text, guidance)?;
-        let mut denoise = |x: &Tensor, step: Step| {
-            let (x, t) = self.network_input(x, step);
-            let clean = prior.forward(&x, &t, &read.embedding, &read.states, &read.mask); // [B, E]
-            Output::plain(clean.to_kind(Kind::Float))
-        };
-        let shape = [prior.config().embedding];
         let mut best: Option<(Tensor, Tensor)> = None; // [B, 1], [B, E]
         for _ in 0..settings.prior_candidates {
-            let whitened = self.sample(
-                Stage::Prior,
-                settings,
-                &shape,
-                streams,
-                &mut denoise,
-                progress,
-            )?;
+            let embedding = match &settings.prior_codes {
+                Some(sampling) => self.draw_codes(text, sampling, settings, streams, progress)?,
+                None => self.diffuse_embedding(text, settings, streams, progress)?,
+            };
             best = Some(no_grad(|| {
-                let embedding = prior.restore(&whitened.to_kind(self.kind));
                 let closeness = Tensor::cosine_similarity(&embedding, &text.embedding, 1, 1e-8);
                 let closeness = closeness.unsqueeze(1); // [B, 1]
                 match best.take() {
@@ -220,6 +206,27 @@ impl Pipeline {
         }
         let (_, embedding) = best.expect("there is at least one candidate");
         Ok(embedding)
+    }
+
+    /// Image embeddings `[B, E]` for captions, drawn by diffusion.
+    fn diffuse_embedding(
+        &self,
+        text: &Text,
+        settings: &Settings,
+        streams: &mut [Generator],
+        progress: &mut Progress,
+    ) -> Result<Tensor, Error> {
+        let prior = self.parts.prior()?;
+        let guidance = settings.guidance(Stage::Prior);
+        let read = self.with_unconditional(text, guidance)?;
+        let denoise = |x: &Tensor, step: Step| {
+            let (x, t) = self.network_input(x, step);
+            let clean = prior.forward(&x, &t, &read.embedding, &read.states, &read.mask); // [B, E]
+            Output::plain(clean.to_kind(Kind::Float))
+        };
+        let shape = [prior.config().embedding];
+        let whitened = self.sample(Stage::Prior, settings, &shape, streams, denoise, progress)?;
+        Ok(no_grad(|| prior.restore(&whitened.to_kind(self.kind))))
     }
 
     /// Small pictures `[B, C, H, W]` from -1 to 1, drawn by the decoder from image embeddings `[B, E]` and captions
@@ -348,7 +355,11 @@ impl Pipeline {
     }
 
     /// The captions `[B]`; with guidance `[2B]`, as many empty ones before them.
-    fn with_unconditional(&self, text: &Text, guidance: Option<f64>) -> Result<Text, Error> {
+    pub(crate) fn with_unconditional(
+        &self,
+        text: &Text,
+        guidance: Option<f64>,
+    ) -> Result<Text, Error> {
         match guidance {
             Some(_) => Ok(self
                 .encode_text(&[""])?

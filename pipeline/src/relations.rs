@@ -3,7 +3,7 @@
 use clip::{ImageProcessor, TextEncoder, Tokenizer, VisionEncoder};
 use decoder::{Conditioning, UNet};
 use diffusion::{UnclipSampler, Variance};
-use prior::Prior;
+use prior::{AutoregressivePrior, Prior};
 
 use crate::Error;
 
@@ -13,6 +13,7 @@ pub(crate) struct Relations<'a> {
     pub(crate) text_encoder: &'a TextEncoder,
     pub(crate) image_encoder: Option<(&'a ImageProcessor, &'a VisionEncoder)>,
     pub(crate) prior: Option<(&'a UnclipSampler, &'a Prior)>,
+    pub(crate) autoregressive_prior: Option<&'a AutoregressivePrior>,
     pub(crate) conditioning: &'a Conditioning,
     pub(crate) decoder_sampler: &'a UnclipSampler,
     pub(crate) decoder: &'a UNet,
@@ -41,25 +42,26 @@ impl Relations<'_> {
         let attended = decoder.attention.as_ref().map_or(0, |a| a.context_width);
 
         let mut equal = Vec::new();
-        if let Some((_, prior)) = self.prior {
-            let prior = prior.config();
+        // Each prior's caption in tokens, embedding and text states.
+        let by_diffusion = self.prior.map(|(_, prior)| prior.config());
+        let by_diffusion =
+            by_diffusion.map(|p| ("prior", p.context_length, p.embedding, p.text_width));
+        let by_codes = self.autoregressive_prior.map(|prior| prior.config());
+        let by_codes = by_codes.map(|p| {
+            (
+                "prior_autoregressive",
+                p.context_length,
+                p.embedding,
+                p.text_width,
+            )
+        });
+        for (part, context, embedding, states) in by_diffusion.into_iter().chain(by_codes) {
+            let decoded = conditioning.embedding;
             equal.extend([
-                ("tokenizer", "prior", LENGTH, length, prior.context_length),
-                (
-                    "text_encoder",
-                    "prior",
-                    EMBEDDING,
-                    text.embedding,
-                    prior.embedding,
-                ),
-                ("text_encoder", "prior", STATE, text.width, prior.text_width),
-                (
-                    "prior",
-                    "text_proj",
-                    EMBEDDING,
-                    prior.embedding,
-                    conditioning.embedding,
-                ),
+                ("tokenizer", part, LENGTH, length, context),
+                ("text_encoder", part, EMBEDDING, text.embedding, embedding),
+                ("text_encoder", part, STATE, text.width, states),
+                (part, "text_proj", EMBEDDING, embedding, decoded),
             ]);
         }
         if let Some((processor, encoder)) = self.image_encoder {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::codes::CodeSampling;
 
 /// The three diffusions of a picture, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,9 @@ pub struct Settings {
     pub prior_guidance_scale: f64,
     /// The same for the decoder.
     pub decoder_guidance_scale: f64,
+    /// How the autoregressive prior draws, where it does; else the diffusion prior draws.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prior_codes: Option<CodeSampling>,
 }
 
 impl Settings {
@@ -61,6 +65,7 @@ impl Settings {
             upsampler_steps: 7,
             prior_guidance_scale: 4.0,
             decoder_guidance_scale: 8.0,
+            prior_codes: None,
         }
     }
 
@@ -68,6 +73,7 @@ impl Settings {
     pub fn without_prior(&self) -> Self {
         Self {
             prior_guidance_scale: 1.0,
+            prior_codes: None,
             ..*self
         }
     }
@@ -97,6 +103,9 @@ impl Settings {
     pub(crate) fn check(&self) -> Result<(), Error> {
         if !(1..=MOST_CANDIDATES).contains(&self.prior_candidates) {
             return Err(Error::Candidates(self.prior_candidates));
+        }
+        if let Some(sampling) = self.prior_codes {
+            sampling.check()?;
         }
         let scales = [
             ("prior-guidance-scale", self.prior_guidance_scale),

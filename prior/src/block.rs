@@ -58,11 +58,45 @@ impl Block {
             self.head_width,
             Some(&bias.narrow(2, first, rows)),
         );
-        let x = x.narrow(1, first, rows) + self.attention_out.forward(&attended); // [B, rows, D]
+        self.added(&x.narrow(1, first, rows), &attended)
+    }
+
+    /// The outputs of the tokens `x [B, T, D]` that follow those in `kept`, which then holds them too; `bias`
+    /// `[B, 1, T, S]` is added to the scores, where `S` counts the kept tokens and the new ones.
+    pub fn extend(&self, x: &Tensor, kept: &mut Kept, bias: &Tensor) -> Tensor {
+        let normed = self.norm_attention.forward(x);
+        let (keys, values) = kept.extend(self.k.forward(&normed), self.v.forward(&normed));
+        let queries = self.q.forward(&normed);
+        let attended = attend(&queries, keys, values, self.head_width, Some(bias));
+        self.added(x, &attended)
+    }
+
+    /// What attention and the feed-forward part add to the stream: `[B, T, D] -> [B, T, D]`.
+    fn added(&self, x: &Tensor, attended: &Tensor) -> Tensor {
+        let x = x + self.attention_out.forward(attended); // [B, T, D]
         let inner = self
             .up
             .forward(&self.norm_feed_forward.forward(&x))
-            .gelu("none"); // [B, rows, 4 D]
+            .gelu("none"); // [B, T, 4 D]
         &x + self.down.forward(&inner)
+    }
+}
+
+/// The keys and values of the tokens that a block has seen, each `[B, S, D]`: a causal block needs no more of them.
+#[derive(Default)]
+pub struct Kept(Option<(Tensor, Tensor)>);
+
+impl Kept {
+    /// All keys and values with those of new tokens after them.
+    fn extend(&mut self, keys: Tensor, values: Tensor) -> (&Tensor, &Tensor) {
+        let all = match self.0.take() {
+            None => (keys, values),
+            Some((before, seen)) => (
+                Tensor::cat(&[before, keys], 1),
+                Tensor::cat(&[seen, values], 1),
+            ),
+        };
+        let (keys, values) = self.0.insert(all);
+        (keys, values)
     }
 }

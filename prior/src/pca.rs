@@ -34,9 +34,13 @@ impl Pca {
         let centred = embeddings - &mean;
         let covariance = centred.tr().matmul(&centred) / (count - 1) as f64; // [E, E]
         let (rising, vectors) = covariance.linalg_eigh("L"); // [E], [E, E] in columns
+        let components = vectors.tr().flip([0]).contiguous(); // [E, E] in rows
+        // Either direction of a component is as good: the one whose largest number is positive is the same everywhere.
+        let largest = components.abs().argmax(1, true); // [E, 1]
+        let components = &components * components.gather(1, &largest, false).sign();
         Self {
             mean: mean.to_kind(Kind::Float),
-            components: vectors.tr().flip([0]).contiguous().to_kind(Kind::Float),
+            components: components.to_kind(Kind::Float),
             variances: rising.flip([0]).clamp_min(0.0).to_kind(Kind::Float),
         }
     }

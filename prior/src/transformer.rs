@@ -120,7 +120,7 @@ impl Prior {
             self.query.expand([batch, 1, self.config.width()], false),
         ];
         let mut x = Tensor::cat(&tokens, 1) + &self.position; // [B, T + 4, D]
-        let bias = attention_bias(mask, kind);
+        let bias = attention_bias(mask, EXTRA_TOKENS, kind);
         for (n, block) in self.blocks.iter().enumerate() {
             // Only the last token is read, so the last block computes no other.
             let rows = if n + 1 == self.blocks.len() {
@@ -145,14 +145,16 @@ impl Prior {
 }
 
 /// What to add to the scores so that no token sees a later one or the caption's padding: `[B, T] -> [B, 1, S, S]` with
-/// `S = T + 4`.
-fn attention_bias(mask: &Tensor, kind: Kind) -> Tensor {
-    let (batch, caption) = mask.size2().expect("a caption's mask is [B, T]");
-    let tokens = caption + EXTRA_TOKENS;
+/// `S = T + extra`.
+pub(crate) fn attention_bias(mask: &Tensor, extra: i64, kind: Kind) -> Tensor {
+    let tokens = mask.size()[1] + extra;
     let later = Tensor::ones([tokens, tokens], (kind, mask.device())).triu(1); // [S, S]
-    let padding = mask
-        .logical_not()
-        .to_kind(kind)
-        .constant_pad_nd([0, EXTRA_TOKENS]); // [B, S]
-    (later + padding.view([batch, 1, 1, tokens])) * MASKED
+    later * MASKED + padding_bias(mask, extra, kind)
+}
+
+/// What to add to the scores so that the caption's padding is not seen: `[B, T] -> [B, 1, 1, S]` with `S = T + extra`.
+pub(crate) fn padding_bias(mask: &Tensor, extra: i64, kind: Kind) -> Tensor {
+    let (batch, caption) = mask.size2().expect("a caption's mask is [B, T]");
+    let padding = mask.logical_not().to_kind(kind).constant_pad_nd([0, extra]); // [B, S]
+    padding.view([batch, 1, 1, caption + extra]) * MASKED
 }

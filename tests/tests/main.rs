@@ -1,6 +1,7 @@
 //! One binary for every test, so that libtorch is linked once.
 
 mod architecture;
+mod autoregressive;
 mod bound;
 mod clip;
 mod command;

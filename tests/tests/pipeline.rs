@@ -54,6 +54,7 @@ fn open_at(path: &Path, prior: Option<&Path>, kind: Kind) -> Result<Pipeline, Er
     tch::set_num_threads(1);
     let folder = |path: &Path| Folder::open(path).unwrap();
     let folders = ModelFolders {
+        autoregressive: false,
         model: folder(path),
         prior: prior.map(folder),
         image_encoder: None,

@@ -114,9 +114,10 @@ type Leg = (&'static str, fn(&Trainer) -> Result<(), training::Error>);
 #[test]
 fn two_half_runs_equal_one_whole_run_bit_for_bit() {
     tch::set_num_threads(1);
-    let legs: [Leg; 4] = [
+    let legs: [Leg; 5] = [
         ("clip", Trainer::train_clip),
         ("prior", Trainer::train_prior),
+        ("prior_autoregressive", Trainer::train_autoregressive_prior),
         ("decoder", Trainer::train_decoder),
         ("upsampler", Trainer::train_upsampler),
     ];

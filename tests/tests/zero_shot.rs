@@ -31,6 +31,7 @@ fn golden() -> PathBuf {
 fn open_at(model: &Path) -> Pipeline {
     tch::set_num_threads(1);
     let folders = ModelFolders {
+        autoregressive: false,
         model: Folder::open(model).unwrap(),
         prior: None,
         image_encoder: None,

@@ -1,7 +1,6 @@
 //! Weights to begin with: those of a model folder, under the names that a leg gives its parameters.
 
 use std::cell::RefCell;
-use std::path::Path;
 
 use layers::{Init, Source};
 use tch::{Device, Kind, Tensor};
@@ -20,9 +19,8 @@ pub(crate) struct Beginning {
 }
 
 impl Beginning {
-    /// The components of the model at `path`.
-    pub(crate) fn open(path: &Path, components: Components) -> Result<Self, Error> {
-        let model = Folder::open(path)?;
+    /// The components of a model.
+    pub(crate) fn open(model: &Folder, components: Components) -> Result<Self, Error> {
         let open = |&(prefix, component): &(&'static str, &'static str)| {
             let folder = model.component(component);
             Ok((
@@ -32,7 +30,7 @@ impl Beginning {
         };
         Ok(Self {
             components: components.iter().map(open).collect::<Result<_, Error>>()?,
-            logit_scale: weights::read_logit_scale(&model)?,
+            logit_scale: weights::read_logit_scale(model)?,
             taken: RefCell::default(),
         })
     }

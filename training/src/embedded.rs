@@ -37,23 +37,29 @@ pub enum Embeddings {
 }
 
 impl Embeddings {
-    /// The embeddings `[count, E]` of a view's first pictures.
-    pub fn first(&self, view: View, count: usize) -> Result<Tensor, Error> {
-        const AT_ONCE: usize = 256;
-        let parts = (0..count).step_by(AT_ONCE).map(|first| {
-            let (at, count) = (first as u64, AT_ONCE.min(count - first));
-            match self {
-                Self::Encoded { data, encoder } => {
-                    let batch = data.draw(view, at, count)?;
-                    Ok(encoder.encode(&batch.pictures).to_kind(Kind::Float))
-                }
-                Self::Cached { cache, device } => {
-                    Ok(cache.draw(view, at, count)?.embedding.to_device(*device))
-                }
+    /// The embeddings of the pictures `first .. first + count` of a view.
+    pub fn draw(&self, view: View, first: u64, count: usize) -> Result<Embedded, Error> {
+        match self {
+            Self::Encoded { data, encoder } => {
+                let batch = data.draw(view, first, count)?;
+                Ok(Embedded {
+                    embedding: encoder.encode(&batch.pictures).to_kind(Kind::Float),
+                    captions: batch.captions,
+                })
             }
-        });
-        let parts = parts.collect::<Result<Vec<Tensor>, Error>>()?;
-        Ok(Tensor::cat(&parts, 0))
+            Self::Cached { cache, device } => {
+                let mut embedded = cache.draw(view, first, count)?;
+                embedded.embedding = embedded.embedding.to_device(*device);
+                Ok(embedded)
+            }
+        }
+    }
+
+    /// A view's first `count` embeddings, in batches.
+    pub fn first(&self, view: View, count: usize) -> impl Iterator<Item = Result<Embedded, Error>> {
+        const AT_ONCE: usize = 256;
+        let batch = move |first: usize| self.draw(view, first as u64, AT_ONCE.min(count - first));
+        (0..count).step_by(AT_ONCE).map(batch)
     }
 
     /// Batches of a view's embeddings from a batch on.

@@ -10,12 +10,14 @@ use std::ops::{Add, Mul};
 use clip::{TextConfig, TextEncoder, VisionConfig, VisionEncoder};
 use decoder::{ConditioningConfig, UNet, UNetConfig};
 use layers::{Init, Params, Source};
-use prior::{Prior, PriorConfig};
+use prior::{AutoregressiveConfig, AutoregressivePrior, Codes, Prior, PriorConfig};
 use tch::{Device, Kind, Tensor};
 
 use crate::clip_leg::Clip;
 use crate::decoder_leg::Decoder;
-use crate::recipe::{ClipRecipe, DecoderRecipe, PriorRecipe, UpsamplerRecipe};
+use crate::recipe::{
+    AutoregressiveRecipe, ClipRecipe, DecoderRecipe, PriorRecipe, UpsamplerRecipe,
+};
 use crate::{Recipe, RunSettings};
 
 /// What a leg will need.
@@ -68,7 +70,7 @@ pub fn estimate(
     recipe: &Recipe,
     kind: Kind,
     device: Device,
-) -> [(&'static str, Estimate, &RunSettings); 4] {
+) -> [(&'static str, Estimate, &RunSettings); 5] {
     let numbers = Numbers {
         width: kind.elt_size_in_bytes() as f64,
         keeps_attention: kind == Kind::BFloat16 && device == Device::Cpu,
@@ -85,6 +87,7 @@ pub fn estimate(
     let Recipe {
         clip,
         prior,
+        autoregressive,
         decoder,
         upsampler,
         ..
@@ -92,6 +95,11 @@ pub fn estimate(
     [
         ("clip", numbers.clip_leg(clip, text), &clip.run),
         ("prior", numbers.prior_leg(prior, encoders), &prior.run),
+        (
+            "prior_autoregressive",
+            numbers.autoregressive_leg(autoregressive, encoders),
+            &autoregressive.run,
+        ),
         (
             "decoder",
             numbers.decoder_leg(decoder, text, encoders),
@@ -145,6 +153,16 @@ impl Numbers {
             3.0,
             encoders,
         )
+    }
+
+    fn autoregressive_leg(self, recipe: &AutoregressiveRecipe, encoders: Frozen) -> Estimate {
+        let model = &recipe.model;
+        let codes = |p: &Params| Codes::new(p, model.embedding, model.dimensions, model.buckets);
+        // The quantiser is measured.
+        let parameters =
+            count(|p| AutoregressivePrior::new(p, model, codes(p))) - count(|p| codes(p));
+        let network = self.autoregressive(model);
+        self.leg(&recipe.run, parameters, network, 3.0, encoders)
     }
 
     fn decoder_leg(self, recipe: &DecoderRecipe, text: &TextConfig, encoders: Frozen) -> Estimate {
@@ -225,6 +243,23 @@ impl Numbers {
             + product(2, width, width)
             + blocks * (config.layers - 1) as f64
             + last
+    }
+
+    fn autoregressive(self, config: &AutoregressiveConfig) -> Pass {
+        let (width, codes) = (config.width(), config.dimensions);
+        let tokens = config.context_length + 1 + codes;
+        // Of the last block only the tokens that predict codes are read.
+        let last = product(tokens, width, 2 * width)
+            + product(codes, width, 10 * width)
+            + self.attention(codes, tokens, width, config.heads)
+            + self.kept(2 * tokens * width + codes * 18 * width);
+        let blocks = self.block(tokens, width, 4 * width, config.heads);
+        product(config.context_length, config.text_width, width)
+            + product(1, config.embedding, width)
+            + blocks * (config.layers - 1) as f64
+            + last
+            + product(codes, width, config.buckets)
+            + self.kept(codes * config.buckets)
     }
 
     /// A transformer block over `tokens`: both norms, the four maps of attention, the two of the feed-forward part.

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clip::{TextConfig, VisionConfig};
 use decoder::UNet;
 use layers::{Initialiser, Params};
-use prior::{Pca, Prior};
+use prior::{AutoregressivePrior, Pca, Prior};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 use weights::Folder;
 
+use crate::autoregressive_leg::{AutoregressiveLeg, measure};
 use crate::begin::{Beginning, Components};
 use crate::clip_leg::{Clip, ClipLeg};
 use crate::data::{Data, SCENES_A_LEG, Stream, View};
@@ -26,12 +27,15 @@ pub(crate) const PRIOR_LEG: u64 = 2;
 const STATISTICS: u64 = 3;
 const DECODER_LEG: u64 = 4;
 const UPSAMPLER_LEG: u64 = 5;
+const AUTOREGRESSIVE_LEG: u64 = 6;
+const CODES: u64 = 7;
 
 /// The first scene that the decoder learns from; batch `n` has the `n`-th batch after it.
 pub const DECODER_SCENES: u64 = DECODER_LEG * SCENES_A_LEG;
 
 const CLIP: Components = &[("text.", "text_encoder"), ("image.", "image_encoder")];
 const PRIOR: Components = &[("", "prior")];
+const AUTOREGRESSIVE: Components = &[("", "prior_autoregressive")];
 const DECODER: Components = &[("text_proj.", "text_proj"), ("decoder.", "decoder")];
 const UPSAMPLER: Components = &[("", "super_res_first")];
 
@@ -43,6 +47,7 @@ const WRITTEN: &[(&str, &[&str])] = &[
         &["text_encoder", "image_encoder", "feature_extractor"],
     ),
     ("prior", &["prior", "prior_scheduler", "image_pca"]),
+    ("prior_autoregressive", &["prior_autoregressive"]),
     ("decoder", &["text_proj", "decoder", "decoder_scheduler"]),
     (
         "upsampler",
@@ -168,7 +173,9 @@ impl Trainer {
         let (mut model, optimizer) =
             self.make(&run, PRIOR, |p| Prior::new(p, &recipe.model), trained)?;
         let scenes = recipe.statistics_scenes;
-        let embeddings = images.first(view(STATISTICS, size, &recipe.run), scenes)?; // [N, E]
+        let first = images.first(view(STATISTICS, size, &recipe.run), scenes);
+        let first = first.map(|batch| Ok(batch?.embedding));
+        let embeddings = Tensor::cat(&first.collect::<Result<Vec<_>, Error>>()?, 0); // [N, E]
         set_statistics(&mut model, &embeddings);
         weights::save_pca(&self.model.join("image_pca"), &Pca::fit(&embeddings))?;
         let statistics = [
@@ -183,6 +190,42 @@ impl Trainer {
         })?;
         averaged.extend(statistics);
         weights::save_prior(&self.model.join("prior"), &averaged, &recipe.model)?;
+        self.save_index(None)
+    }
+
+    /// Trains the other prior, which predicts the embedding code by code: `prior_autoregressive/`.
+    pub fn train_autoregressive_prior(&self) -> Result<(), Error> {
+        let recipe = &self.recipe.autoregressive;
+        let size = self.recipe.clip.vision.image_size;
+        let (encoder, images) = (self.caption_encoder()?, self.embeddings()?);
+        let run = self.run("prior_autoregressive", &recipe.run, ENCODERS)?;
+        // A network's codes mean what they meant when it learned them.
+        let learned = match self.beginning(AUTOREGRESSIVE)? {
+            Some(init) => {
+                let folder = init.component("prior_autoregressive");
+                let opened = weights::open_autoregressive_prior(&folder, self.device, Kind::Float)?;
+                Some(opened.codes)
+            }
+            None => None,
+        };
+        let seen = view(CODES, size, &recipe.run);
+        let measured = measure(&encoder, &images, seen, recipe, learned)?;
+        let codes = || measured.codes.to_device(self.device);
+        let build = |p: &Params| AutoregressivePrior::new(p, &recipe.model, codes());
+        let (model, optimizer) = self.make(&run, AUTOREGRESSIVE, build, |_| true)?;
+        let averaged = train(&run, optimizer, |step| {
+            let view = view(AUTOREGRESSIVE_LEG, size, &recipe.run);
+            let first = step * recipe.run.accumulate as u64;
+            let stream = images.stream(view, recipe.run.part(), first);
+            let bits = measured.unigram_bits;
+            Ok(AutoregressiveLeg::new(model, encoder, stream, recipe, bits))
+        })?;
+        weights::save_autoregressive_prior(
+            &self.model.join("prior_autoregressive"),
+            &averaged,
+            &measured.codes,
+            &recipe.model,
+        )?;
         self.save_index(None)
     }
 
@@ -285,8 +328,8 @@ impl Trainer {
         };
         let parameters = select(initialiser.into_made());
         let mut optimizer = AdamW::new(parameters, run.settings.optimizer.clone());
-        if let Some(init) = &self.init {
-            let beginning = Beginning::open(init, components)?;
+        if let Some(init) = self.beginning(components)? {
+            let beginning = Beginning::open(&init, components)?;
             build(&Params::root(&beginning));
             let weights = select(beginning.finish()?)
                 .into_iter()
@@ -294,6 +337,16 @@ impl Trainer {
             optimizer.begin_from(&weights.collect::<Vec<_>>());
         }
         Ok((model, optimizer))
+    }
+
+    /// The model to begin with, if it has any of these components.
+    fn beginning(&self, components: Components) -> Result<Option<Folder>, Error> {
+        let Some(init) = &self.init else {
+            return Ok(None);
+        };
+        let model = Folder::open(init)?;
+        let has = |(_, part): &(&str, &str)| model.component(part).exists();
+        Ok(components.iter().any(has).then_some(model))
     }
 
     /// A hash of the files of some components.

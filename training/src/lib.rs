@@ -1,11 +1,12 @@
-//! Trains CLIP, the prior, the decoder and the upsampler, each its own leg that resumes where it stopped.
+//! Trains CLIP, the priors, the decoder and the upsampler, each its own leg that resumes where it stopped.
 //!
 //! Read in this order: [`recipe`] (what is trained, as data), [`run`] (the loop that every leg shares), [`optimizer`] and
 //! [`checkpoint`] (its state), [`data`] (the stream of pictures, which [`scene_data`] draws or [`samples`] orders), what a
-//! user may bring ([`given`]: [`folder`]s and [`shards`], which become [`pictures`] or [`embedded`]), then the four
+//! user may bring ([`given`]: [`folder`]s and [`shards`], which become [`pictures`] or [`embedded`]), then the
 //! objectives.
 
 mod ahead;
+pub mod autoregressive_leg;
 mod begin;
 pub mod checkpoint;
 pub mod clip_leg;

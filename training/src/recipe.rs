@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use clip::{TextConfig, VisionConfig};
 use decoder::{ConditioningConfig, UNetConfig};
-use prior::PriorConfig;
+use prior::{AutoregressiveConfig, PriorConfig};
 use weights::Shapes;
 use weights::configs::{self, ConfigError};
 
@@ -20,6 +20,8 @@ pub struct Recipe {
     pub clip: ClipRecipe,
     /// From captions to image embeddings.
     pub prior: PriorRecipe,
+    /// The same by the other prior, code by code.
+    pub autoregressive: AutoregressiveRecipe,
     /// From image embeddings to the base picture.
     pub decoder: DecoderRecipe,
     /// From the base picture to the full size.
@@ -77,6 +79,20 @@ pub struct PriorRecipe {
     /// Share of captions that are replaced by the empty one.
     pub drop_caption: f64,
     /// Training scenes whose embeddings give the mean and deviation that whiten.
+    pub statistics_scenes: usize,
+    /// Its leg.
+    pub run: RunSettings,
+}
+
+/// The autoregressive prior and its leg.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AutoregressiveRecipe {
+    /// The network and its codes.
+    pub model: AutoregressiveConfig,
+    /// Share of captions that are replaced by the empty one, and whose closeness is not told.
+    pub drop_caption: f64,
+    /// Training scenes on whose embeddings the principal components and the codes' buckets are measured.
     pub statistics_scenes: usize,
     /// Its leg.
     pub run: RunSettings,
@@ -176,10 +192,16 @@ impl Recipe {
         let shapes = shapes.clone();
         if let Some(text) = shapes.text {
             self.tokenizer.context_length = text.context_length;
+            // Where the model has no such prior yet, a new one must fit its encoders.
+            let codes = &mut self.autoregressive.model;
+            (codes.embedding, codes.text_width) = (text.embedding, text.width);
+            codes.context_length = text.context_length;
+            codes.dimensions = codes.dimensions.min(text.embedding);
             self.clip.text = text;
         }
         take(&mut self.clip.vision, shapes.vision);
         take(&mut self.prior.model, shapes.prior);
+        take(&mut self.autoregressive.model, shapes.autoregressive);
         take(&mut self.decoder.conditioning, shapes.conditioning);
         take(&mut self.decoder.unet, shapes.decoder);
         if let Some(unet) = shapes.upsampler {
@@ -192,6 +214,7 @@ impl Recipe {
         self.check_shapes()
             .map_err(|(part, problem)| Error::Recipe(format!("{part}: {problem}")))?;
         let (text, vision, prior) = (&self.clip.text, &self.clip.vision, &self.prior.model);
+        let codes = &self.autoregressive.model;
         let (conditioning, base, full) = (
             &self.decoder.conditioning,
             &self.decoder.unet,
@@ -216,6 +239,21 @@ impl Recipe {
             (
                 "the prior's context and the tokenizer's",
                 prior.context_length,
+                self.tokenizer.context_length,
+            ),
+            (
+                "the autoregressive prior's embedding and CLIP's",
+                codes.embedding,
+                text.embedding,
+            ),
+            (
+                "the autoregressive prior's text width and the text encoder's",
+                codes.text_width,
+                text.width,
+            ),
+            (
+                "the autoregressive prior's context and the tokenizer's",
+                codes.context_length,
                 self.tokenizer.context_length,
             ),
             (
@@ -280,6 +318,7 @@ impl Recipe {
         let legs = [
             ("clip", &self.clip.run),
             ("prior", &self.prior.run),
+            ("autoregressive", &self.autoregressive.run),
             ("decoder", &self.decoder.run),
             ("upsampler", &self.upsampler.run),
         ];
@@ -299,6 +338,12 @@ impl Recipe {
         if scenes < 2 {
             return Err(Error::Recipe(format!(
                 "prior.statistics_scenes is {scenes}, and one embedding has no deviation: 2 at least"
+            )));
+        }
+        let (scenes, buckets) = (self.autoregressive.statistics_scenes, codes.buckets);
+        if (scenes as i64) < buckets {
+            return Err(Error::Recipe(format!(
+                "autoregressive.statistics_scenes is {scenes}, too few to fill the {buckets} buckets of a code"
             )));
         }
         at_least_one("tokenizer.captions", self.tokenizer.captions)?;
@@ -329,6 +374,8 @@ impl Recipe {
         configs::check_text(&text).map_err(named("clip.text"))?;
         configs::check_vision(&self.clip.vision).map_err(named("clip.vision"))?;
         configs::check_prior(&self.prior.model).map_err(named("prior.model"))?;
+        configs::check_autoregressive(&self.autoregressive.model)
+            .map_err(named("autoregressive.model"))?;
         configs::check_conditioning(&self.decoder.conditioning)
             .map_err(named("decoder.conditioning"))?;
         configs::check_unet(&self.decoder.unet).map_err(named("decoder.unet"))?;

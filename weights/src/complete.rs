@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::index::{COMPONENTS, INDEX};
 use crate::{Error, write_atomically};
 
-/// A folder of ours that no publisher's class opens.
-const OURS: &[&str] = &["image_pca"];
+/// Folders of ours that no publisher's class opens.
+const OURS: &[&str] = &["image_pca", "prior_autoregressive"];
 
 /// Copies into the model at `to` each component that it lacks and the model at `from` has, but for those in `except`,
 /// and the index where it has none. What is there already stays as it is, and a part has its name once all of its files

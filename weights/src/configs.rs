@@ -5,6 +5,7 @@
 //! that begin with an underscore, and transformers' many bookkeeping fields, are ignored. Where a field is absent, the
 //! publisher's class has a default, which applies: files of 2022 lack what was added since.
 
+mod autoregressive;
 mod clip;
 mod fields;
 mod prior;
@@ -14,9 +15,11 @@ mod unet;
 
 use ::clip::{TextConfig, VisionConfig};
 use ::decoder::{ConditioningConfig, UNetConfig};
-use ::prior::PriorConfig;
+use ::prior::{AutoregressiveConfig, PriorConfig};
 use serde_json::Value;
 
+pub use autoregressive::AUTOREGRESSIVE_CLASS;
+pub(crate) use autoregressive::{autoregressive_config, autoregressive_json};
 pub(crate) use clip::{Half, text_config, text_json, vision_config, vision_json};
 pub use fields::ConfigError;
 pub(crate) use prior::{prior_config, prior_json};
@@ -37,6 +40,11 @@ pub fn check_vision(config: &VisionConfig) -> Result<(), ConfigError> {
 /// As [`check_text`], a prior.
 pub fn check_prior(config: &PriorConfig) -> Result<(), ConfigError> {
     prior_config(&bytes(&prior_json(config)?)).map(drop)
+}
+
+/// As [`check_text`], an autoregressive prior.
+pub fn check_autoregressive(config: &AutoregressiveConfig) -> Result<(), ConfigError> {
+    autoregressive_config(&bytes(&autoregressive_json(config))).map(drop)
 }
 
 /// As [`check_text`], a decoder's conditioning.

@@ -197,6 +197,23 @@ impl Folder {
         })
     }
 
+    /// As [`Folder::checkpoint`], the weights in the one file called `name`.
+    pub fn checkpoint_in(
+        &self,
+        name: &str,
+        model: &str,
+        device: Device,
+        kind: Kind,
+    ) -> Result<Checkpoint, Error> {
+        if !self.has(name) {
+            return Err(Error::NoFile {
+                file: self.name_of(name),
+            });
+        }
+        let blob = self.blob(name)?;
+        Checkpoint::of_blobs(blob.name.clone(), vec![blob], model, device, kind)
+    }
+
     /// The files that an index names.
     fn shards(&self, index: &str, bytes: &[u8]) -> Result<BTreeSet<String>, Error> {
         #[derive(Deserialize)]

@@ -32,13 +32,15 @@ pub use folder::Folder;
 pub use index::{read_logit_scale, save_model_defaults, save_model_index};
 pub use npy::{NpyError, npy, read_npy};
 pub use open::{
-    open_conditioning, open_decoder, open_image_encoder, open_image_processor, open_logit_scale,
-    open_pca, open_prior, open_scheduler, open_text_encoder, open_tokenizer, open_upsampler,
+    open_autoregressive_prior, open_conditioning, open_decoder, open_image_encoder,
+    open_image_processor, open_logit_scale, open_pca, open_prior, open_scheduler,
+    open_text_encoder, open_tokenizer, open_upsampler,
 };
 pub use safetensors::{load_safetensors, save_safetensors};
 pub use save::{
-    save_conditioning, save_decoder, save_image_encoder, save_pca, save_prior, save_text_encoder,
-    save_upsampler, write_conditioning_config, write_image_encoder_config, write_image_processor,
-    write_prior_config, write_scheduler_config, write_text_encoder_config, write_unet_config,
+    save_autoregressive_prior, save_conditioning, save_decoder, save_image_encoder, save_pca,
+    save_prior, save_text_encoder, save_upsampler, write_conditioning_config,
+    write_image_encoder_config, write_image_processor, write_prior_config, write_scheduler_config,
+    write_text_encoder_config, write_unet_config,
 };
 pub use shapes::Shapes;

@@ -6,7 +6,7 @@ use clip::{ImageProcessor, TextEncoder, Tokenizer, TokenizerFiles, VisionEncoder
 use decoder::{Conditioning, UNet};
 use diffusion::SchedulerConfig;
 use layers::{Init, Params};
-use prior::{Pca, Prior};
+use prior::{AutoregressivePrior, Codes, Pca, Prior};
 use tch::{Device, Kind};
 
 use crate::configs::{self, ConfigError, Half};
@@ -18,6 +18,9 @@ pub(crate) const CONFIG: &str = "config.json";
 const TEXT_HALF: &[&str] = &["text_model.", "text_projection."];
 const IMAGE_HALF: &[&str] = &["vision_model.", "visual_projection."];
 const LOGIT_SCALE: &str = "logit_scale";
+
+/// The file of an autoregressive prior's quantiser.
+pub(crate) const CODES: &str = "codes.safetensors";
 
 /// The text encoder in `folder`: transformers' `CLIPTextModelWithProjection`, or the text half of its `CLIPModel`.
 pub fn open_text_encoder(
@@ -72,6 +75,24 @@ pub fn open_prior(folder: &Folder, device: Device, kind: Kind) -> Result<Prior, 
     let config = translate(folder, CONFIG, part, configs::prior_config)?;
     make(folder, part, &[], (device, kind), |p| {
         Prior::new(p, &config)
+    })
+}
+
+/// The autoregressive prior in `folder`, usually `prior_autoregressive`: ours, in no publisher's layout. Its quantiser is in
+/// f32 whatever `kind` its network is in.
+pub fn open_autoregressive_prior(
+    folder: &Folder,
+    device: Device,
+    kind: Kind,
+) -> Result<AutoregressivePrior, Error> {
+    let part = "the autoregressive prior";
+    let config = translate(folder, CONFIG, part, configs::autoregressive_config)?;
+    let file = folder.checkpoint_in(CODES, "its quantiser", device, Kind::Float)?;
+    let (dimensions, buckets) = (config.dimensions, config.buckets);
+    let codes = Codes::new(&Params::root(&file), config.embedding, dimensions, buckets);
+    file.finish()?;
+    make(folder, part, &[], (device, kind), |p| {
+        AutoregressivePrior::new(p, &config, codes)
     })
 }
 

@@ -6,11 +6,12 @@ use std::path::Path;
 use clip::{ImageProcessor, TextConfig, VisionConfig};
 use decoder::{ConditioningConfig, UNetConfig};
 use diffusion::{Prediction, SchedulerConfig, Variance};
-use prior::{Pca, PriorConfig};
+use prior::{AutoregressiveConfig, Codes, Pca, PriorConfig};
 use serde_json::Value;
 use tch::{Kind, Tensor};
 
 use crate::configs::{self, ConfigError};
+use crate::open::CODES;
 use crate::{Error, save_safetensors, write_atomically};
 
 /// The file names that diffusers and transformers look for.
@@ -47,6 +48,19 @@ pub fn save_prior(
     let scheduler = scheduler(Prediction::Sample, Variance::FixedSmallLog, 5.0);
     write_scheduler_config(&folder.with_file_name("prior_scheduler"), &scheduler)?;
     save_safetensors(folder.join(DIFFUSERS_WEIGHTS), tensors, Kind::Half)
+}
+
+/// Writes an autoregressive prior (`prior_autoregressive/`): its network in f16, and its quantiser in f32 beside it, whose
+/// edges are closer to each other than f16 could tell.
+pub fn save_autoregressive_prior(
+    folder: &Path,
+    tensors: &[(String, Tensor)],
+    codes: &Codes,
+    config: &AutoregressiveConfig,
+) -> Result<(), Error> {
+    write_json(folder, CONFIG, &configs::autoregressive_json(config))?;
+    save_safetensors(folder.join(CODES), &codes.tensors(), Kind::Float)?;
+    save_safetensors(folder.join(TRANSFORMERS_WEIGHTS), tensors, Kind::Half)
 }
 
 /// Writes principal components (`image_pca/`) in f32.

@@ -2,7 +2,7 @@
 
 use clip::{TextConfig, VisionConfig};
 use decoder::{ConditioningConfig, UNetConfig};
-use prior::PriorConfig;
+use prior::{AutoregressiveConfig, PriorConfig};
 
 use crate::configs;
 use crate::open::{CONFIG, translate};
@@ -17,6 +17,8 @@ pub struct Shapes {
     pub vision: Option<VisionConfig>,
     /// `prior/`
     pub prior: Option<PriorConfig>,
+    /// `prior_autoregressive/`
+    pub autoregressive: Option<AutoregressiveConfig>,
     /// `text_proj/`
     pub conditioning: Option<ConditioningConfig>,
     /// `decoder/`
@@ -45,6 +47,10 @@ impl Shapes {
         };
         let prior =
             |component: Folder| translate(&component, CONFIG, "the prior", configs::prior_config);
+        let autoregressive = |component: Folder| {
+            let part = "the autoregressive prior";
+            translate(&component, CONFIG, part, configs::autoregressive_config)
+        };
         let conditioning = |component: Folder| {
             let part = "the decoder's conditioning";
             translate(&component, CONFIG, part, configs::conditioning_config)
@@ -70,6 +76,9 @@ impl Shapes {
                 .transpose()?
                 .map(|half| half.config),
             prior: part("prior").map(prior).transpose()?,
+            autoregressive: part("prior_autoregressive")
+                .map(autoregressive)
+                .transpose()?,
             conditioning: part("text_proj").map(conditioning).transpose()?,
             decoder: part("decoder").map(decoder).transpose()?,
             upsampler: part("super_res_first").map(upsampler).transpose()?,

@@ -356,3 +356,85 @@ fn a_dry_run_tells_what_a_training_takes_and_writes_nothing() {
         .run(&["train", "clip", "--dry-run", "--init=nowhere"])
         .refuses(&["nowhere"]);
 }
+
+#[test]
+fn the_other_prior_is_trained_and_draws() {
+    let place = Workplace::new();
+    let init = format!("--init={KARLO}");
+    let train = [
+        "train",
+        "prior",
+        "--kind=autoregressive",
+        &init,
+        "--out=mine",
+        "--set=autoregressive.run.steps=2",
+        "--set=autoregressive.run.batch=2",
+        "--set=autoregressive.statistics_scenes=64",
+        "--set=autoregressive.model.buckets=16",
+    ];
+    place.run(&train).succeeds();
+    let draw = |out: &str, more: &[&str]| {
+        let out = format!("--out={out}");
+        let mut generate = vec!["generate", "a red boat", "--model=mine", "--seed=1", &out];
+        generate.extend(more);
+        place.run(&generate)
+    };
+    let same = |a: &str, b: &str| {
+        let [a, b] = [a, b].map(|name| image::open(place.path(name)).unwrap().to_rgb8());
+        a == b
+    };
+    let codes = "--prior=autoregressive";
+    draw("codes.png", &[codes]).succeeds();
+    draw("diffusion.png", &["--prior=diffusion"]).succeeds();
+    draw("default.png", &[]).succeeds();
+    draw(
+        "hot.png",
+        &[codes, "--prior-temperature=3", "--prior-candidates=2"],
+    )
+    .succeeds();
+    assert!(same("diffusion.png", "default.png") && !same("codes.png", "default.png"));
+    assert!(!same("codes.png", "hot.png"));
+
+    // The picture says how it was drawn, and is drawn again from that; in a batch it is the same.
+    let told = place.run(&["info", "hot.png"]).succeeds().stdout;
+    assert!(told.contains("\"temperature\": 3.0"), "{told}");
+    place
+        .run(&[
+            "generate",
+            "--from=hot.png",
+            "--model=mine",
+            "--out=again.png",
+        ])
+        .succeeds();
+    assert!(same("hot.png", "again.png"));
+    draw("batch-{index}.png", &[codes, "-n3"]).succeeds();
+    place
+        .run(&[
+            "generate",
+            "a red boat",
+            "--model=mine",
+            "--seed=3",
+            "--out=third.png",
+            codes,
+        ])
+        .succeeds();
+    assert!(same("batch-0.png", "codes.png") && same("batch-2.png", "third.png"));
+    // A prior's folder, or a model that has this prior alone, is named as well.
+    fs::create_dir(place.path("alone")).unwrap();
+    fs::rename(
+        place.path("mine/prior_autoregressive"),
+        place.path("alone/prior_autoregressive"),
+    )
+    .unwrap();
+    draw("elsewhere.png", &["--prior=alone"]).succeeds();
+    assert!(same("elsewhere.png", "codes.png"));
+
+    draw("no.png", &[codes]).refuses(&["prior_autoregressive"]);
+    draw("no.png", &["--prior-temperature=2"]).refuses(&["--prior-temperature", "diffusion"]);
+    draw("no.png", &["--prior=alone", "--prior-steps=2"])
+        .refuses(&["--prior-steps", "autoregressive"]);
+    draw("no.png", &["--prior=alone", "--prior-top-p=0"]).refuses(&["--prior-top-p", "0"]);
+    place
+        .run(&["train", "clip", "--kind=autoregressive", "--out=mine"])
+        .refuses(&["--kind", "clip"]);
+}

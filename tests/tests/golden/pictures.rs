@@ -54,6 +54,7 @@ struct Variation {
 
 fn open(model: &str) -> Pipeline {
     let folders = ModelFolders {
+        autoregressive: false,
         model: Folder::open(data().join(model).join("model")).unwrap(),
         prior: None,
         image_encoder: None,

@@ -22,7 +22,9 @@ fn estimated(preset: &str, changes: &[&str]) -> [Estimate; 4] {
         changes,
     )
     .unwrap();
-    estimate(&recipe, Kind::Float, Device::Cpu).map(|(_, leg, _)| leg)
+    let [clip, prior, _, decoder, upsampler] =
+        estimate(&recipe, Kind::Float, Device::Cpu).map(|(_, leg, _)| leg);
+    [clip, prior, decoder, upsampler]
 }
 
 #[test]

@@ -113,6 +113,11 @@ impl Fields {
         self.whole(field, Some(default), MOST)
     }
 
+    /// A count of layers or heads that must be there.
+    pub fn given_count(&mut self, field: &'static str) -> Result<i64, ConfigError> {
+        self.whole(field, None, MOST)
+    }
+
     fn whole(
         &mut self,
         field: &'static str,
