@@ -32,11 +32,14 @@ pub struct Recomputed<'a> {
     blocks: Vec<Block<'a>>,
 }
 
+/// From a block's inputs to its output.
+type Computation<'a> = dyn Fn(&[Tensor]) -> Tensor + 'a;
+
 /// A block, what went in and what came out; the borders gather gradients, and lie in no graph.
 struct Block<'a> {
     inputs: Vec<Tensor>,
     output: Tensor,
-    block: Box<dyn Fn(&[Tensor]) -> Tensor + 'a>,
+    block: Box<Computation<'a>>,
 }
 
 impl<'a> Pass<'a> for Recomputed<'a> {

@@ -1,5 +1,6 @@
 //! Computes the embeddings of a data set once and writes them to shards: see [`crate::embedding_cache`].
 
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
@@ -124,7 +125,7 @@ impl Embed<'_> {
         let half = self.encoder.kind == Kind::Half;
         let new = Index {
             encoder: self.fingerprint.clone(),
-            width: self.encoder.width(),
+            width: self.encoder.embedding(),
             numbers: if half { "f16" } else { "f32" }.to_owned(),
             data: self.data.describe(),
             samples: self.pictures(),
@@ -164,7 +165,7 @@ impl Embed<'_> {
             if !path.exists() {
                 index.shards.remove(&name);
                 missing.push((name, range));
-            } else if !index.shards.contains_key(&name) {
+            } else if let Entry::Vacant(unknown) = index.shards.entry(name) {
                 let mut broken = Broken::new();
                 let shard = Shard::open(&path, Wanted::Embeddings, &mut broken);
                 let keys: Vec<Option<u64>> = shard.keys().map(|key| key.parse().ok()).collect();
@@ -175,7 +176,7 @@ impl Embed<'_> {
                         path.display()
                     )));
                 }
-                index.shards.insert(name, keys.len() as u64);
+                unknown.insert(keys.len() as u64);
             }
         }
         Ok(missing)

@@ -25,7 +25,7 @@ pub enum Embeddings {
         /// The pictures.
         data: Data,
         /// What encodes them.
-        encoder: PictureEncoder,
+        encoder: Box<PictureEncoder>,
     },
     /// From shards.
     Cached {
@@ -85,7 +85,7 @@ pub enum EmbeddedStream {
         /// Pictures, drawn ahead.
         pictures: Stream,
         /// What encodes them.
-        encoder: PictureEncoder,
+        encoder: Box<PictureEncoder>,
     },
     /// Read ahead.
     Cached(CachedStream),

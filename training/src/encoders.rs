@@ -68,8 +68,8 @@ impl PictureEncoder {
         self.image.config().image_size
     }
 
-    /// Numbers in an embedding.
-    pub fn width(&self) -> i64 {
+    /// E, the numbers in an embedding.
+    pub fn embedding(&self) -> i64 {
         self.image.config().embedding
     }
 

@@ -404,7 +404,7 @@ impl Trainer {
             }
             data => Embeddings::Encoded {
                 data: data.clone(),
-                encoder: self.picture_encoder()?,
+                encoder: Box::new(self.picture_encoder()?),
             },
         })
     }
