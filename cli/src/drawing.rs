@@ -202,10 +202,10 @@ pub struct PriorWishes {
     /// How strongly the caption pulls the embedding [4]
     #[arg(long, value_name = "X", value_parser = numbers::scale, allow_hyphen_values = true)]
     pub prior_guidance_scale: Option<f64>,
-    /// Temperature of the autoregressive prior's codes: below 1, likely ones become likelier [1]
+    /// Temperature of the autoregressive prior's codes [1]
     #[arg(long, value_name = "X", value_parser = numbers::temperature, allow_hyphen_values = true)]
     pub prior_temperature: Option<f64>,
-    /// Draw its codes from the likeliest that together have this share of the probability [1]
+    /// Share of the likeliest codes that is drawn from [1]
     #[arg(long, value_name = "X", value_parser = numbers::top_p, allow_hyphen_values = true)]
     pub prior_top_p: Option<f64>,
 }

@@ -40,12 +40,8 @@ const AUTOREGRESSIVE: &str = "autoregressive";
 /// The flag that chooses a prior, or completes a model without one.
 #[derive(Args)]
 pub struct PriorArgs {
-    /// Which of the model's priors draws, or a prior from elsewhere: its folder, or a model's
-    #[arg(
-        long,
-        value_name = "diffusion|autoregressive|DIR",
-        help_heading = "Model"
-    )]
+    /// diffusion, autoregressive, or a prior's or model's folder
+    #[arg(long, value_name = "KIND|DIR", help_heading = "Model")]
     prior: Option<PathBuf>,
 }
 
