@@ -10,11 +10,12 @@ use evaluation::sheets::{
 };
 use evaluation::{
     Evaluation, EvaluationSettings, Example, Judge, Manipulation, ManipulationSettings, evaluate,
-    evaluate_manipulations, evaluate_zero_shot,
+    evaluate_manipulations, evaluate_priors, evaluate_zero_shot,
 };
 use image::RgbImage;
 use indicatif::{ProgressBar, ProgressStyle};
 use pipeline::manipulation::{EDIT_GUIDANCE_SCALE, STRENGTH};
+use pipeline::{CodeSampling, Settings};
 use scenes::Split;
 use training::legs::DECODER_SCENES;
 
@@ -60,6 +61,8 @@ enum Table {
     Interpolation,
     /// What differences of two captions change
     Edits,
+    /// What the autoregressive prior's codes take, and how it does beside the diffusion prior
+    Prior,
     /// Which labels CLIP tells apart, and which pictures captions find
     ZeroShot,
     /// All of them
@@ -183,20 +186,33 @@ impl Evaluate {
         let judge = Judge::shipped()?;
         let print = |text: String| bar.suspend(|| writeln!(std::io::stdout(), "{text}"));
         let mut found = serde_json::Map::new();
+        let settings = EvaluationSettings {
+            captions: self.captions,
+            held_out_captions: self.held_out_captions,
+            diversity_captions: self.diversity_captions,
+            batch: self.batch,
+            seed: self.seed,
+            ..EvaluationSettings::standard(drawing)
+        };
         if self.wants(Table::Captions) {
-            let settings = EvaluationSettings {
-                captions: self.captions,
-                held_out_captions: self.held_out_captions,
-                diversity_captions: self.diversity_captions,
-                batch: self.batch,
-                seed: self.seed,
-                ..EvaluationSettings::standard(drawing)
-            };
             let Evaluation { report, drawn } = evaluate(&pipeline, &judge, &settings, progress)?;
             print(report.to_markdown())?;
             found.insert("captions".to_owned(), serde_json::to_value(report)?);
             self.write_json(&found)?;
             self.show(&drawn)?;
+        }
+        // Few models have both priors: of a model without the one, `all` leaves the table out.
+        let by_codes = Settings {
+            prior_codes: Some(CodeSampling::plain()),
+            ..drawing
+        };
+        if self.tables.contains(&Table::Prior)
+            || self.wants(Table::Prior) && pipeline.has_prior(&by_codes)
+        {
+            let report = evaluate_priors(&pipeline, &judge, &settings, self.scenes, progress)?;
+            print(report.to_markdown())?;
+            found.insert("prior".to_owned(), serde_json::to_value(report)?);
+            self.write_json(&found)?;
         }
         let settings = ManipulationSettings {
             at_most: self.scenes,

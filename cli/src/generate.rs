@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use pipeline::{Pipeline, Text, Use, check_caption};
+use pipeline::{Pipeline, Settings, Text, Use, check_caption};
 
 use crate::drawing::{DecoderWishes, Pictures, PriorWishes};
 use crate::model::{ModelArgs, PriorArgs};
@@ -77,6 +77,14 @@ impl Generate {
         let plan = self.pictures.plan_again(&name, seed)?;
         let pipeline = self.model.open(Some(&self.prior), None)?;
         let defaults = match &recorded {
+            Some(record) if self.prior.is_given() => {
+                let chosen = pipeline.defaults()?.prior_codes;
+                let told = record.settings.prior_codes;
+                Settings {
+                    prior_codes: chosen.map(|plain| told.unwrap_or(plain)),
+                    ..record.settings
+                }
+            }
             Some(record) => record.settings,
             None => pipeline.defaults()?,
         };

@@ -53,6 +53,13 @@ pub struct ImageEncoderArgs {
     image_encoder: Option<PathBuf>,
 }
 
+impl PriorArgs {
+    /// Whether the user chose.
+    pub fn is_given(&self) -> bool {
+        self.prior.is_some()
+    }
+}
+
 impl ModelArgs {
     /// What is told of the pictures that `command` draws with this model, but their seeds.
     pub fn record(
@@ -105,16 +112,15 @@ impl ModelArgs {
         let named = |name: &str| prior == Some(Path::new(name));
         let elsewhere = prior.filter(|_| !named(DIFFUSION) && !named(AUTOREGRESSIVE));
         let elsewhere = elsewhere.map(|path| open("--prior", path)).transpose()?;
-        let has = |part: &str| {
-            elsewhere
-                .as_ref()
-                .is_some_and(|folder| folder.component(part).exists())
-        };
         let image_encoder = image_encoder.and_then(|given| given.image_encoder.as_deref());
+        let model = self.folder()?;
+        let autoregressive = match prior {
+            Some(_) if elsewhere.is_none() => named(AUTOREGRESSIVE),
+            _ => draws_codes(elsewhere.as_ref().unwrap_or(&model))?,
+        };
         let folders = ModelFolders {
-            model: self.folder()?,
-            // A folder with a prior of the one kind means that one.
-            autoregressive: named(AUTOREGRESSIVE) || has("prior_autoregressive") && !has("prior"),
+            model,
+            autoregressive,
             prior: elsewhere,
             image_encoder: image_encoder
                 .map(|path| open("--image-encoder", path))
@@ -122,6 +128,13 @@ impl ModelArgs {
         };
         Ok(Pipeline::open(folders, device, self.dtype.kind())?)
     }
+}
+
+/// Whether a folder means the autoregressive prior: its own, or that of a model that has no other.
+fn draws_codes(folder: &Folder) -> Result<bool> {
+    let has = |part: &str| folder.component(part).exists();
+    let alone = has("prior_autoregressive") && !has("prior");
+    Ok(alone || weights::is_autoregressive_prior(folder)?)
 }
 
 fn open(flag: &str, path: &Path) -> Result<Folder> {

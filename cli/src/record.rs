@@ -62,13 +62,21 @@ impl Record {
             prior_steps,
             prior_guidance_scale,
             upsampler_steps,
+            prior_codes,
             ..
         } = self.settings;
+        let prior = match prior_codes {
+            Some(codes) => format!(
+                "Prior temperature: {}, Prior top-p: {}",
+                codes.temperature, codes.top_p
+            ),
+            None => format!("Prior steps: {prior_steps}"),
+        };
         let caption = self.caption.as_deref().unwrap_or_default();
         let (seed, hash, version) = (self.seed, &self.model[..10], &self.version);
         let parameters = format!(
             "{caption}\nSteps: {decoder_steps}, Sampler: DDPM, CFG scale: {decoder_guidance_scale}, Seed: {seed}, \
-             Size: {width}x{height}, Model hash: {hash}, Prior steps: {prior_steps}, \
+             Size: {width}x{height}, Model hash: {hash}, {prior}, \
              Prior CFG scale: {prior_guidance_scale}, Upsampler steps: {upsampler_steps}, RNG: CPU, \
              Version: unclip {version}"
         );

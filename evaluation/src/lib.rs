@@ -3,8 +3,8 @@
 //! Read in this order: [`questions`] (what is asked), [`judge`] (who answers) over its [`network`], [`lessons`] and
 //! [`damage`] (what it learns from), [`learning`] (how); then [`examples`] (what is drawn), [`evaluate`](mod@evaluate)
 //! and [`diversity`] (what is counted), [`manipulations`] with [`inversions`] and [`variations`] (the same for pictures
-//! that are worked on), [`zero_shot`] (what CLIP knows alone), [`statistics`] (shares, intervals, entropies), [`report`] (tables) and
-//! [`sheets`] (pictures for eyes).
+//! that are worked on), [`priors`] (one beside the other), [`zero_shot`] (what CLIP knows alone), [`statistics`] (shares,
+//! intervals, entropies), [`report`] (tables) and [`sheets`] (pictures for eyes).
 
 pub mod damage;
 pub mod diversity;
@@ -17,6 +17,7 @@ pub mod learning;
 pub mod lessons;
 pub mod manipulations;
 pub mod network;
+pub mod priors;
 pub mod questions;
 pub mod report;
 pub mod sheets;
@@ -32,6 +33,7 @@ pub use learning::{Examination, JudgeRecipe, examine, train_judge};
 pub use manipulations::{
     Manipulation, ManipulationReport, ManipulationSettings, evaluate_manipulations,
 };
+pub use priors::{PriorReport, evaluate_priors};
 pub use questions::Question;
 pub use report::{Report, Row, Source};
 pub use zero_shot::{ZeroShotReport, evaluate_zero_shot};

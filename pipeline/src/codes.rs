@@ -59,6 +59,8 @@ impl CodeSampling {
                 sum >= self.top_p * all
             });
             codes.truncate(enough.map_or(codes.len(), |last| last + 1));
+            // Neighbours stand for like values, so a rounding error that shifts the sums hardly moves what is drawn.
+            codes.sort_by_key(|(code, _)| *code);
         }
         let kept: f64 = codes.iter().map(|(_, weight)| weight).sum();
         let mut left = uniform * kept;
@@ -90,7 +92,10 @@ impl Pipeline {
         progress: &mut Progress,
     ) -> Result<Tensor, Error> {
         let prior = self.parts.autoregressive_prior()?;
-        let guidance = settings.guidance(Stage::Prior);
+        // At 1 the caption's own logits come out, for half the work.
+        let guidance = settings
+            .guidance(Stage::Prior)
+            .filter(|scale| *scale != 1.0);
         let read = self.with_unconditional(text, guidance)?;
         let (dimensions, buckets) = (prior.codes.dimensions(), prior.codes.buckets());
         let told = streams

@@ -43,6 +43,8 @@ impl ModelFolders {
         let completed = match given {
             None => None,
             Some(given) if given.component(whole).exists() => found(given.component(part)),
+            // What was given is the other prior.
+            Some(_) if self.is_other_prior(part) => None,
             Some(given) if !given.has("config.json") => {
                 return Err(Error::NotThePart {
                     flag,
@@ -75,6 +77,15 @@ impl ModelFolders {
             part,
             advice,
         })
+    }
+
+    /// Whether a part is that of the prior that does not draw unless told so.
+    fn is_other_prior(&self, part: &str) -> bool {
+        match part {
+            "prior" | "prior_scheduler" => self.autoregressive,
+            "prior_autoregressive" => !self.autoregressive,
+            _ => false,
+        }
     }
 
     /// Whether the model is no more than CLIP, in the one folder in which transformers publishes it.

@@ -1,14 +1,15 @@
 //! From a caption to a picture: tokenise, encode, draw the embedding, decode, upsample.
 //!
 //! Modules in reading order: [`pipeline`] is the chain and its stages, [`parts`] opens what a stage needs when it is
-//! first needed ([`folders`] says where it lies, `relations` checks that they fit each other), [`settings`] is what a user wishes, [`codes`] is
-//! the autoregressive prior at work, [`text`] is a caption
-//! after the text encoder, [`zero_shot`] is what CLIP alone can do, `noise_streams` is one stream of noise a picture, [`picture`] goes between tensors and 8-bit
-//! pictures, [`error`] is everything that can go wrong.
+//! first needed ([`folders`] says where it lies, `relations` checks that they fit each other), [`settings`] is what a
+//! user wishes, [`codes`] is the autoregressive prior at work and [`coded`] measures it, [`text`] is a caption after the
+//! text encoder, [`zero_shot`] is what CLIP alone can do, `noise_streams` is one stream of noise a picture, [`picture`]
+//! goes between tensors and 8-bit pictures, [`error`] is everything that can go wrong.
 //!
 //! The arithmetic and the order in which noise is drawn are those of diffusers' `UnCLIPPipeline`, so that a seed means
 //! the same picture in both.
 
+pub mod coded;
 pub mod codes;
 pub mod error;
 pub mod folders;
@@ -24,6 +25,7 @@ pub mod text;
 pub mod zero_shot;
 
 pub use clip::{PictureError, Upright, read_picture};
+pub use coded::Coded;
 pub use codes::CodeSampling;
 pub use error::Error;
 pub use folders::ModelFolders;

@@ -24,7 +24,7 @@ pub enum Use {
 }
 
 impl Use {
-    fn folders(self, by_codes: bool) -> &'static [&'static str] {
+    pub(crate) fn folders(self, by_codes: bool) -> &'static [&'static str] {
         match self {
             Self::Prior if by_codes => &["prior_autoregressive"],
             Self::Prior => &["prior", "prior_scheduler"],

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod autoregressive;
+mod autoregressive_models;
 mod bound;
 mod clip;
 mod command;

@@ -18,8 +18,7 @@ use ::decoder::{ConditioningConfig, UNetConfig};
 use ::prior::{AutoregressiveConfig, PriorConfig};
 use serde_json::Value;
 
-pub use autoregressive::AUTOREGRESSIVE_CLASS;
-pub(crate) use autoregressive::{autoregressive_config, autoregressive_json};
+pub(crate) use autoregressive::{autoregressive_config, autoregressive_json, is_autoregressive};
 pub(crate) use clip::{Half, text_config, text_json, vision_config, vision_json};
 pub use fields::ConfigError;
 pub(crate) use prior::{prior_config, prior_json};

@@ -32,9 +32,9 @@ pub use folder::Folder;
 pub use index::{read_logit_scale, save_model_defaults, save_model_index};
 pub use npy::{NpyError, npy, read_npy};
 pub use open::{
-    open_autoregressive_prior, open_conditioning, open_decoder, open_image_encoder,
-    open_image_processor, open_logit_scale, open_pca, open_prior, open_scheduler,
-    open_text_encoder, open_tokenizer, open_upsampler,
+    is_autoregressive_prior, open_autoregressive_prior, open_conditioning, open_decoder,
+    open_image_encoder, open_image_processor, open_logit_scale, open_pca, open_prior,
+    open_scheduler, open_text_encoder, open_tokenizer, open_upsampler,
 };
 pub use safetensors::{load_safetensors, save_safetensors};
 pub use save::{

@@ -96,6 +96,12 @@ pub fn open_autoregressive_prior(
     })
 }
 
+/// Whether the `config.json` in `folder` is an autoregressive prior's.
+pub fn is_autoregressive_prior(folder: &Folder) -> Result<bool, Error> {
+    let config = folder.read(CONFIG)?;
+    Ok(config.is_some_and(|bytes| configs::is_autoregressive(&bytes)))
+}
+
 /// The principal components in `folder`, usually `image_pca`, of embeddings of width `embedding`: ours, in no
 /// publisher's layout.
 pub fn open_pca(folder: &Folder, embedding: i64) -> Result<Pca, Error> {

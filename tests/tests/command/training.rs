@@ -12,6 +12,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use weights::Folder;
 
 use super::{Ran, Workplace, binary};
+use crate::pipeline::copy_folder;
 
 /// The tiny recipe with more steps than anybody waits for, and a checkpoint every third of them.
 fn long_recipe() -> String {
@@ -419,6 +420,39 @@ fn the_other_prior_is_trained_and_draws() {
         ])
         .succeeds();
     assert!(same("batch-0.png", "codes.png") && same("batch-2.png", "third.png"));
+    // Another prior than the recorded one may be wished.
+    let other = [
+        "generate",
+        "--from=codes.png",
+        "--model=mine",
+        "--out=other.png",
+    ];
+    place
+        .run(&[&other[..], &["--prior=diffusion"]].concat())
+        .succeeds();
+    assert!(same("other.png", "diffusion.png"));
+    let own = format!(
+        "--prior={}",
+        place.path("mine/prior_autoregressive").display()
+    );
+    draw("own.png", &[&own]).succeeds();
+    assert!(same("own.png", "codes.png"));
+
+    let few = [
+        "--scenes=2",
+        "--decoder-steps=1",
+        "--upsampler-steps=1",
+        "--prior-steps=1",
+    ];
+    let evaluate = ["evaluate", "prior", "--model=mine", "--json=table.json"];
+    let ran = place.run(&[&evaluate[..], &few].concat()).succeeds();
+    for row in ["| seen | 2 | ", "| 4.00 |", "diffusion prior", "upper half"] {
+        assert!(ran.stdout.contains(row), "{row}: {}", ran.stdout);
+    }
+    let table = fs::read_to_string(place.path("table.json")).unwrap();
+    let table: serde_json::Value = serde_json::from_str(&table).unwrap();
+    assert_eq!(table["prior"]["embeddings"].as_array().unwrap().len(), 5);
+
     // A prior's folder, or a model that has this prior alone, is named as well.
     fs::create_dir(place.path("alone")).unwrap();
     fs::rename(
@@ -429,7 +463,20 @@ fn the_other_prior_is_trained_and_draws() {
     draw("elsewhere.png", &["--prior=alone"]).succeeds();
     assert!(same("elsewhere.png", "codes.png"));
 
+    fs::rename(place.path("mine/prior"), place.path("alone/other")).unwrap();
+    copy_folder(
+        &place.path("alone/prior_autoregressive"),
+        &place.path("mine/prior_autoregressive"),
+    );
+    draw("only.png", &[]).succeeds();
+    assert!(same("only.png", "codes.png"));
+    fs::remove_dir_all(place.path("mine/prior_autoregressive")).unwrap();
+    fs::rename(place.path("alone/other"), place.path("mine/prior")).unwrap();
+
     draw("no.png", &[codes]).refuses(&["prior_autoregressive"]);
+    place
+        .run(&["evaluate", "prior", "--model=mine"])
+        .refuses(&["prior_autoregressive"]);
     draw("no.png", &["--prior-temperature=2"]).refuses(&["--prior-temperature", "diffusion"]);
     draw("no.png", &["--prior=alone", "--prior-steps=2"])
         .refuses(&["--prior-steps", "autoregressive"]);

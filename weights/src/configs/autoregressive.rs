@@ -6,7 +6,13 @@ use serde_json::{Value, json};
 use super::fields::{ConfigError, Fields};
 
 /// What the `config.json` of an autoregressive prior calls it.
-pub const AUTOREGRESSIVE_CLASS: &str = "UnCLIPAutoregressivePrior";
+const AUTOREGRESSIVE_CLASS: &str = "UnCLIPAutoregressivePrior";
+
+/// Whether a `config.json` says that it is an autoregressive prior's.
+pub(crate) fn is_autoregressive(bytes: &[u8]) -> bool {
+    let named = |config: Value| config["_class_name"] == AUTOREGRESSIVE_CLASS;
+    serde_json::from_slice(bytes).is_ok_and(named)
+}
 
 /// Translates the `config.json` of a `prior_autoregressive` folder.
 pub(crate) fn autoregressive_config(bytes: &[u8]) -> Result<AutoregressiveConfig, ConfigError> {
