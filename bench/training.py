@@ -220,14 +220,12 @@ def our_rate(leg, arguments, dtype, folder, steps):
         command = [arguments.unclip, "train", leg, "--preset", arguments.preset, "--data", folder, "--dtype", dtype]
         command += ["--init", ROOT / "model", "--out", f"{work}/model", "--runs", f"{work}/runs"]
         command += ["--set", "prior.statistics_scenes=256"]
-        subprocess.run([*command, "--stop-at", str(steps)], check=True, capture_output=True)
-        log = Path(work, "runs", leg, "log.jsonl").read_text().splitlines()
+        subprocess.run([*command, "--stop-at", str(steps), "--samples-every", "0"], check=True, capture_output=True)
+        log = Path(work, "runs", leg, "metrics.jsonl").read_text().splitlines()
         batch = tomllib.loads((ROOT / f"training/presets/{arguments.preset}.toml").read_text())[leg]["run"]["batch"]
-        # Each line has the mean rate since the start; it gives the pictures so far and the time that they took.
         lines = [line for line in map(json.loads, log) if line["step"] >= WARM_UP]
-        first, last = ((line["step"] + 1) * batch for line in (lines[0], lines[-1]))
-        seconds = last / lines[-1]["pictures_per_second"] - first / lines[0]["pictures_per_second"]
-        return (last - first) / seconds
+        first, last = lines[0], lines[-1]
+        return (last["step"] - first["step"]) * batch / (last["time"] - first["time"])
 
 
 def main():

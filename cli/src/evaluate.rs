@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use evaluation::sheets::{
-    caption_table, contact_sheet, nearest_scenes, nearest_sheet, save, save_png, verdicts,
+    caption_table, nearest_scenes, nearest_sheet, save, save_png, verdicts,
 };
 use evaluation::{
     Evaluation, EvaluationSettings, Example, Judge, Manipulation, ManipulationSettings, evaluate,
@@ -15,7 +15,7 @@ use evaluation::{
 use image::RgbImage;
 use indicatif::{ProgressBar, ProgressStyle};
 use pipeline::manipulation::{EDIT_GUIDANCE_SCALE, STRENGTH};
-use pipeline::{CodeSampling, Settings};
+use pipeline::{CodeSampling, Settings, contact_sheet};
 use scenes::Split;
 use training::legs::DECODER_SCENES;
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
-use evaluation::sheets::{contact_sheet, save, save_png};
+use evaluation::sheets::{save, save_png};
 use image::codecs::gif::{GifEncoder, Repeat};
 use image::{Delay, DynamicImage, Frame, RgbImage};
-use pipeline::Progress;
+use pipeline::{Progress, contact_sheet};
 
 use crate::interrupt::{self, whole_files};
 use crate::numbers;

@@ -1,11 +1,12 @@
-//! A progress bar a stage, on standard error, and only where somebody looks at it.
+//! A progress bar a stage, on standard error, and only where somebody looks at it; a training's logs get lines.
 
 use std::cell::RefCell;
-use std::time::Duration;
+use std::io::{IsTerminal, stderr};
+use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 use pipeline::{Settings, Stage};
-use training::Progress;
+use training::{Progress, Told};
 
 use crate::interrupt;
 
@@ -72,8 +73,38 @@ impl Bars {
     }
 }
 
-/// A bar for each leg of a training, the last one's in sight.
-pub fn leg_bars() -> impl Fn(&Progress) {
+/// A bar for each leg of a training, the last one's in sight; where nobody looks at a terminal, a line now and then.
+pub fn leg_progress() -> Box<Told> {
+    match stderr().is_terminal() {
+        true => Box::new(leg_bars()),
+        false => Box::new(leg_lines()),
+    }
+}
+
+/// Lines for logs: one after half a minute, and as far apart from then on, and one at a leg's end.
+fn leg_lines() -> impl Fn(&Progress) {
+    let begun = RefCell::new((String::new(), Instant::now()));
+    move |progress| {
+        let mut begun = begun.borrow_mut();
+        if begun.0 != progress.leg {
+            *begun = (progress.leg.to_owned(), Instant::now());
+        }
+        let done = progress.step == progress.steps;
+        if begun.1.elapsed() < BETWEEN_LINES && !done {
+            return;
+        }
+        begun.1 = Instant::now();
+        let Progress { leg, step, steps, loss, pictures_per_second: rate, .. } = *progress;
+        let left = (steps - step) as f64 * progress.batch as f64 / rate;
+        let left = HumanDuration(Duration::from_secs_f64(left.max(0.0)));
+        let left = if done { String::new() } else { format!(", {left} left") };
+        eprintln!("unclip: {leg}: step {step} of {steps}, loss {loss:.4}, {rate:.0} pictures/s{left}");
+    }
+}
+
+const BETWEEN_LINES: Duration = Duration::from_secs(30);
+
+fn leg_bars() -> impl Fn(&Progress) {
     let shown: RefCell<Option<(String, ProgressBar)>> = RefCell::default();
     move |progress| {
         let mut shown = shown.borrow_mut();

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use evaluation::sheets::{contact_sheet, save_png};
+use evaluation::sheets::save_png;
 use image::DynamicImage;
 use image::imageops::FilterType;
-use pipeline::Use;
+use pipeline::{Use, contact_sheet};
 use prior::Pca;
 
 use crate::drawing::{DecoderWishes, SeedArgs};

@@ -4,9 +4,9 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use evaluation::sheets::{contact_sheet, save_png};
+use evaluation::sheets::save_png;
 use image::RgbImage;
-use pipeline::{Progress, Settings, read_picture};
+use pipeline::{Progress, Settings, contact_sheet, read_picture};
 
 use crate::drawing::Pictures;
 use crate::interrupt::{self, whole_files};

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use evaluation::sheets::{contact_sheet, save_png};
+use evaluation::sheets::save_png;
 use image::RgbImage;
 use image::imageops::thumbnail;
 use indicatif::{ProgressBar, ProgressStyle};
 use pipeline::zero_shot::{cosines, normalised};
-use pipeline::{Pipeline, Upright, read_picture};
+use pipeline::{Pipeline, Upright, contact_sheet, read_picture};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 use walkdir::WalkDir;

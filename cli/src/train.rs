@@ -11,7 +11,7 @@ use weights::{Folder, Shapes};
 
 use crate::device::{self, DeviceChoice, Dtype};
 use crate::interrupt;
-use crate::progress::leg_bars;
+use crate::progress::leg_progress;
 
 /// Train the models, each its own leg; a leg that was stopped goes on where its last checkpoint is.
 #[derive(Args, Debug)]
@@ -59,9 +59,12 @@ pub struct Train {
     /// that --out lacks are copied from it
     #[arg(long, value_name = "DIR")]
     init: Option<PathBuf>,
-    /// The folder of checkpoints and logs, one folder a leg
+    /// The folder of checkpoints, figures (metrics.jsonl and TensorBoard's events), samples and plots, one folder a leg
     #[arg(long, value_name = "DIR", default_value = "runs")]
     runs: PathBuf,
+    /// Steps between two sheets of samples of the first captions, in samples/ of a leg's folder; one at the end; 0: none
+    #[arg(long, value_name = "STEPS", default_value_t = 1000)]
+    samples_every: u64,
     /// Stop the leg at this step, to go on another time
     #[arg(long, value_name = "STEP")]
     stop_at: Option<u64>,
@@ -223,7 +226,8 @@ impl Train {
             kind: self.dtype.kind(),
             device,
             stop_at: self.stop_at,
-            told: Box::new(leg_bars()),
+            samples_every: self.samples_every,
+            told: leg_progress(),
             stopped: Box::new(interrupt::asked),
         };
         type Leg = (What, fn(&Trainer) -> Result<(), training::Error>);
@@ -255,6 +259,9 @@ impl Train {
                 );
                 break;
             }
+        }
+        if let Some(page) = trainer.plot()? {
+            eprintln!("unclip: how the legs went is plotted in {}", page.display());
         }
         tell_broken(&data);
         Ok(())

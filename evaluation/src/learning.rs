@@ -9,7 +9,7 @@ use noise::Generator;
 use scenes::{Scene, Split};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
-use training::{AdamW, AdamWSettings, Figures, Leg, Run, RunSettings, Told};
+use training::{AdamW, AdamWSettings, Figures, Leg, Run, RunSettings, Samples, Told};
 
 use crate::Error;
 use crate::judge::Judge;
@@ -107,7 +107,7 @@ pub fn train_judge(recipe: &JudgeRecipe, run: &Path, out: &Path, told: &Told) ->
         told,
         stopped: &|| false,
     };
-    let weights = training::train(&run, optimizer, |step| {
+    let weights = training::train(&run, optimizer, Samples::NONE, |step| {
         let lessons = lessons_from(step, recipe.run.batch);
         Ok(JudgeLeg {
             network,

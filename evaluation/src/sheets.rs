@@ -1,10 +1,11 @@
-//! Pictures side by side, for eyes: contact sheets, the nearest training pictures, the judge's verdicts.
+//! Pictures side by side, for eyes: their captions, the nearest training pictures, the judge's verdicts.
 
 use std::fmt::Write;
 use std::io::Cursor;
 use std::path::Path;
 
-use image::{ImageFormat, Rgb, RgbImage, imageops};
+use image::{ImageFormat, RgbImage, imageops};
+use pipeline::contact_sheet;
 use scenes::{Scene, Split};
 use tch::{Kind, Tensor};
 
@@ -12,24 +13,8 @@ use crate::examples::{Example, render};
 use crate::questions::Question;
 use crate::{Error, Judge};
 
-/// Pixels between two pictures.
-const GAP: u32 = 4;
 /// Pictures are compared at this side.
 const COMPARED: u32 = 32;
-
-/// Pictures in rows of `columns`, on white; each is placed in a cell as large as the largest.
-pub fn contact_sheet(pictures: &[RgbImage], columns: u32) -> RgbImage {
-    let width = pictures.iter().map(RgbImage::width).max().unwrap_or(0) + GAP;
-    let height = pictures.iter().map(RgbImage::height).max().unwrap_or(0) + GAP;
-    let columns = columns.clamp(1, pictures.len().max(1) as u32);
-    let rows = (pictures.len() as u32).div_ceil(columns);
-    let mut sheet = RgbImage::from_pixel(columns * width + GAP, rows * height + GAP, Rgb([255; 3]));
-    for (picture, at) in pictures.iter().zip(0..) {
-        let (x, y) = (GAP + at % columns * width, GAP + at / columns * height);
-        imageops::replace(&mut sheet, picture, x.into(), y.into());
-    }
-    sheet
-}
 
 /// Captions as a markdown table laid out as [`contact_sheet`] lays out their pictures.
 pub fn caption_table(captions: &[&str], columns: usize) -> String {

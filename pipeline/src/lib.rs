@@ -31,7 +31,7 @@ pub use error::Error;
 pub use folders::ModelFolders;
 pub use inversion::Inversion;
 pub use parts::Use;
-pub use picture::to_pictures;
+pub use picture::{contact_sheet, to_pictures};
 pub use pipeline::{Pipeline, Progress};
 pub use settings::{Settings, Stage, check_caption};
 pub use text::Text;

@@ -1,6 +1,6 @@
-//! Between tensors and 8-bit pictures.
+//! Between tensors and 8-bit pictures, and many of those on one sheet.
 
-use image::RgbImage;
+use image::{Rgb, RgbImage, imageops};
 use tch::{Kind, Tensor};
 
 /// Pictures of `[B, 3, H, W]` with values from -1 to 1; what lies beyond is clamped, and halves go to the even number.
@@ -20,4 +20,21 @@ pub fn to_pictures(pixels: &Tensor) -> Vec<RgbImage> {
             RgbImage::from_raw(width as u32, height as u32, row).expect("H * W * 3 bytes")
         })
         .collect()
+}
+
+/// Pixels between two pictures of a sheet.
+const GAP: u32 = 4;
+
+/// Pictures in rows of `columns`, on white; each is placed in a cell as large as the largest.
+pub fn contact_sheet(pictures: &[RgbImage], columns: u32) -> RgbImage {
+    let width = pictures.iter().map(RgbImage::width).max().unwrap_or(0) + GAP;
+    let height = pictures.iter().map(RgbImage::height).max().unwrap_or(0) + GAP;
+    let columns = columns.clamp(1, pictures.len().max(1) as u32);
+    let rows = (pictures.len() as u32).div_ceil(columns);
+    let mut sheet = RgbImage::from_pixel(columns * width + GAP, rows * height + GAP, Rgb([255; 3]));
+    for (picture, at) in pictures.iter().zip(0..) {
+        let (x, y) = (GAP + at % columns * width, GAP + at / columns * height);
+        imageops::replace(&mut sheet, picture, x.into(), y.into());
+    }
+    sheet
 }

@@ -38,6 +38,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "prior",
             "decoder",
             "weights",
+            "pipeline",
             "scenes",
         ],
     ),

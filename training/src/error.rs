@@ -50,6 +50,17 @@ pub enum Error {
     /// A part that an earlier leg makes is not there or does not open.
     #[error(transparent)]
     Weights(#[from] weights::Error),
+    /// What was trained so far cannot draw.
+    #[error(transparent)]
+    Samples(#[from] pipeline::Error),
+    /// The page of plots could not be drawn.
+    #[error("{path}: {cause}")]
+    Plots {
+        /// The page.
+        path: PathBuf,
+        /// What went wrong.
+        cause: String,
+    },
     /// A tokenizer could not be trained or used.
     #[error("{0}")]
     Tokenizer(String),

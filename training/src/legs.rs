@@ -1,8 +1,8 @@
 //! Each model's leg from its recipe to its folder in Karlo's layout.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clip::{TextConfig, VisionConfig};
+use clip::TextConfig;
 use decoder::UNet;
 use layers::{Initialiser, Params};
 use prior::{AutoregressivePrior, Pca, Prior};
@@ -19,7 +19,11 @@ use crate::embedded::Embeddings;
 use crate::encoders::{CaptionEncoder, PictureEncoder};
 use crate::prior_leg::{PriorLeg, set_statistics};
 use crate::upsampler_leg::UpsamplerLeg;
-use crate::{AdamW, Error, Recipe, Run, RunSettings, Stopped, Told, tokenizer, train};
+use crate::run::{Samples, Weights};
+use crate::sheet::SAMPLES;
+use crate::{
+    AdamW, Error, Leg, Recipe, Run, RunSettings, Stopped, Told, plots, sheet, tokenizer, train,
+};
 
 /// The legs' numbers, which keep their pictures apart.
 const CLIP_LEG: u64 = 1;
@@ -55,6 +59,12 @@ const WRITTEN: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// The folders that one leg writes.
+fn written(leg: &str) -> Vec<&'static str> {
+    let of = WRITTEN.iter().filter(|(name, _)| *name == leg);
+    of.flat_map(|(_, parts)| parts.iter().copied()).collect()
+}
+
 /// What the prior and the decoder learn from beside pictures.
 const ENCODERS: &[&str] = &["tokenizer", "text_encoder", "image_encoder"];
 
@@ -76,6 +86,8 @@ pub struct Trainer {
     pub device: Device,
     /// Steps after which a leg stops early, to go on another time.
     pub stop_at: Option<u64>,
+    /// Steps between two sheets of samples; 0 for none. There is one at the end too.
+    pub samples_every: u64,
     /// Hears of every step.
     pub told: Box<Told>,
     /// Whether the user wants the legs to stop, to go on another time.
@@ -89,11 +101,14 @@ impl Trainer {
         let Some(init) = &self.init else {
             return Ok(());
         };
-        let written = WRITTEN.iter().filter(|(leg, _)| legs.contains(leg));
-        let written: Vec<&str> = written
-            .flat_map(|(_, parts)| parts.iter().copied())
-            .collect();
+        let written: Vec<&str> = legs.iter().flat_map(|leg| written(leg)).collect();
         Ok(weights::complete_model(init, &self.model, &written)?)
+    }
+
+    /// Plots what the legs told of themselves, on one page: `plots.svg` beside them. None where they told nothing.
+    pub fn plot(&self) -> Result<Option<PathBuf>, Error> {
+        let legs: Vec<&str> = WRITTEN.iter().map(|(leg, _)| *leg).collect();
+        plots::draw(&self.runs, &legs)
     }
 
     /// Learns the byte pairs: `tokenizer/`.
@@ -124,7 +139,18 @@ impl Trainer {
             |p| Clip::new(p, &text, &recipe.vision),
             |_| true,
         )?;
-        let averaged = train(&run, optimizer, |step| {
+        let save = |folder: &Path, averaged: &Weights| {
+            let text_encoder = folder.join("text_encoder");
+            weights::save_text_encoder(&text_encoder, &under(averaged, "text."), &text)?;
+            let image_encoder = folder.join("image_encoder");
+            weights::save_image_encoder(&image_encoder, &under(averaged, "image."), &recipe.vision)?;
+            let (_, logit_scale) = averaged
+                .iter()
+                .find(|(n, _)| n == "logit_scale")
+                .expect("CLIP has a temperature");
+            self.save_index(folder, Some(logit_scale.double_value(&[])))
+        };
+        self.train(&run, optimizer, save, |step| {
             let view = View {
                 siblings: true,
                 ..view(CLIP_LEG, size, &recipe.run)
@@ -133,31 +159,7 @@ impl Trainer {
             let place = (self.kind, self.device);
             let parts = recipe.run.accumulate;
             Ok(ClipLeg::new(model, tokenizer, stream, parts, place))
-        })?;
-        self.save_clip(&averaged, &text, &recipe.vision)
-    }
-
-    fn save_clip(
-        &self,
-        averaged: &[(String, Tensor)],
-        text: &TextConfig,
-        vision: &VisionConfig,
-    ) -> Result<(), Error> {
-        weights::save_text_encoder(
-            &self.model.join("text_encoder"),
-            &under(averaged, "text."),
-            text,
-        )?;
-        weights::save_image_encoder(
-            &self.model.join("image_encoder"),
-            &under(averaged, "image."),
-            vision,
-        )?;
-        let (_, logit_scale) = averaged
-            .iter()
-            .find(|(n, _)| n == "logit_scale")
-            .expect("CLIP has a temperature");
-        self.save_index(Some(logit_scale.double_value(&[])))
+        })
     }
 
     /// Trains the prior: `prior/`, `prior_scheduler/`; the principal components of the embeddings that it learns from:
@@ -182,15 +184,19 @@ impl Trainer {
             ("clip_mean".to_owned(), model.mean.copy()),
             ("clip_std".to_owned(), model.std.copy()),
         ];
-        let mut averaged = train(&run, optimizer, |step| {
+        let save = |folder: &Path, averaged: &Weights| {
+            let measured = statistics.iter().map(|(n, t)| (n.clone(), t.shallow_clone()));
+            let trained = averaged.iter().map(|(n, t)| (n.clone(), t.shallow_clone()));
+            let all: Vec<_> = trained.chain(measured).collect();
+            weights::save_prior(&folder.join("prior"), &all, &recipe.model)?;
+            self.save_index(folder, None)
+        };
+        self.train(&run, optimizer, save, |step| {
             let view = view(PRIOR_LEG, size, &recipe.run);
             let first = step * recipe.run.accumulate as u64;
             let stream = images.stream(view, recipe.run.part(), first);
             Ok(PriorLeg::new(model, encoder, stream, recipe))
-        })?;
-        averaged.extend(statistics);
-        weights::save_prior(&self.model.join("prior"), &averaged, &recipe.model)?;
-        self.save_index(None)
+        })
     }
 
     /// Trains the other prior, which predicts the embedding code by code: `prior_autoregressive/`.
@@ -213,20 +219,19 @@ impl Trainer {
         let codes = || measured.codes.to_device(self.device);
         let build = |p: &Params| AutoregressivePrior::new(p, &recipe.model, codes());
         let (model, optimizer) = self.make(&run, AUTOREGRESSIVE, build, |_| true)?;
-        let averaged = train(&run, optimizer, |step| {
+        let save = |folder: &Path, averaged: &Weights| {
+            let folder_of_prior = folder.join("prior_autoregressive");
+            let (codes, config) = (&measured.codes, &recipe.model);
+            weights::save_autoregressive_prior(&folder_of_prior, averaged, codes, config)?;
+            self.save_index(folder, None)
+        };
+        self.train(&run, optimizer, save, |step| {
             let view = view(AUTOREGRESSIVE_LEG, size, &recipe.run);
             let first = step * recipe.run.accumulate as u64;
             let stream = images.stream(view, recipe.run.part(), first);
             let bits = measured.unigram_bits;
             Ok(AutoregressiveLeg::new(model, encoder, stream, recipe, bits))
-        })?;
-        weights::save_autoregressive_prior(
-            &self.model.join("prior_autoregressive"),
-            &averaged,
-            &measured.codes,
-            &recipe.model,
-        )?;
-        self.save_index(None)
+        })
     }
 
     /// Trains the decoder with its conditioning: `decoder/`, `text_proj/`, `decoder_scheduler/`.
@@ -238,21 +243,17 @@ impl Trainer {
         let run = self.run("decoder", &recipe.run, ENCODERS)?;
         let build = |p: &Params| Decoder::new(p, &recipe.conditioning, &recipe.unet);
         let (model, optimizer) = self.make(&run, DECODER, build, |_| true)?;
-        let averaged = train(&run, optimizer, |step| {
+        let save = |folder: &Path, averaged: &Weights| {
+            let (conditioning, unet) = (under(averaged, "text_proj."), under(averaged, "decoder."));
+            let text_proj = folder.join("text_proj");
+            weights::save_conditioning(&text_proj, &conditioning, &recipe.conditioning)?;
+            weights::save_decoder(&folder.join("decoder"), &unet, &recipe.unet)?;
+            self.save_index(folder, None)
+        };
+        self.train(&run, optimizer, save, |step| {
             let stream = self.stream(view(DECODER_LEG, size, &recipe.run), &recipe.run, step);
             Ok(DecoderLeg::new(model, encoders, stream, recipe))
-        })?;
-        weights::save_conditioning(
-            &self.model.join("text_proj"),
-            &under(&averaged, "text_proj."),
-            &recipe.conditioning,
-        )?;
-        weights::save_decoder(
-            &self.model.join("decoder"),
-            &under(&averaged, "decoder."),
-            &recipe.unet,
-        )?;
-        self.save_index(None)
+        })
     }
 
     /// Trains the upsampler: `super_res_first/`, `super_res_last/`, `super_res_scheduler/`. Both are the one network:
@@ -263,26 +264,55 @@ impl Trainer {
         let run = self.run("upsampler", &recipe.run, &[])?;
         let (model, optimizer) =
             self.make(&run, UPSAMPLER, |p| UNet::new(p, &recipe.unet), |_| true)?;
-        let averaged = train(&run, optimizer, |step| {
+        let save = |folder: &Path, averaged: &Weights| {
+            for part in ["super_res_first", "super_res_last"] {
+                weights::save_upsampler(&folder.join(part), averaged, &recipe.unet)?;
+            }
+            self.save_index(folder, None)
+        };
+        self.train(&run, optimizer, save, |step| {
             let view = view(UPSAMPLER_LEG, recipe.unet.sample_size, &recipe.run);
             let stream = self.stream(view, &recipe.run, step);
             let base = self.recipe.decoder.unet.sample_size;
             let place = (self.kind, self.device);
             Ok(UpsamplerLeg::new(model, stream, base, recipe, place))
-        })?;
-        for folder in ["super_res_first", "super_res_last"] {
-            weights::save_upsampler(&self.model.join(folder), &averaged, &recipe.unet)?;
+        })
+    }
+
+    /// Trains a leg and saves what it trained into the model; sheets of samples show what that would be before.
+    fn train<L: Leg>(
+        &self,
+        run: &Run,
+        optimizer: AdamW,
+        save: impl Fn(&Path, &Weights) -> Result<(), Error>,
+        open: impl FnOnce(u64) -> Result<L, Error>,
+    ) -> Result<(), Error> {
+        let written = written(run.name);
+        let captions = self.data.captions(SAMPLES);
+        let sheet = |averaged: &Weights| {
+            sheet::draw(
+                (&self.model, &run.folder),
+                &written,
+                |whole| save(whole, averaged),
+                &captions,
+                (self.device, self.kind),
+            )
+        };
+        // CLIP's pictures are those that others draw.
+        let every = if run.name == "clip" { 0 } else { self.samples_every };
+        let lacking = sheet::lacks(&self.model, &written).filter(|_| every > 0);
+        if let Some(part) = lacking {
+            tracing::warn!("{}: no samples are drawn, because the model has no {part} yet", run.name);
         }
-        self.save_index(None)
+        let every = if lacking.is_some() { 0 } else { every };
+        let averaged = train(run, optimizer, Samples { every, sheet: &sheet }, open)?;
+        save(&self.model, &averaged)
     }
 
     /// Names the parts that are there, and what the model draws with unless told otherwise.
-    fn save_index(&self, logit_scale: Option<f64>) -> Result<(), Error> {
-        weights::save_model_index(&self.model, logit_scale)?;
-        Ok(weights::save_model_defaults(
-            &self.model,
-            &self.recipe.drawing,
-        )?)
+    fn save_index(&self, folder: &Path, logit_scale: Option<f64>) -> Result<(), Error> {
+        weights::save_model_index(folder, logit_scale)?;
+        Ok(weights::save_model_defaults(folder, &self.recipe.drawing)?)
     }
 
     /// A leg of this trainer's, which learns from the components `upstream` of the model.

@@ -2,8 +2,8 @@
 //!
 //! Read in this order: [`recipe`] (what is trained, as data), [`run`] (the loop that every leg shares), [`optimizer`] and
 //! [`checkpoint`] (its state), [`data`] (the stream of pictures, which [`scene_data`] draws or [`samples`] orders), what a
-//! user may bring ([`given`]: [`folder`]s and [`shards`], which become [`pictures`] or [`embedded`]), then the
-//! objectives.
+//! user may bring ([`given`]: [`folder`]s and [`shards`], which become [`pictures`] or [`embedded`]), the objectives, and
+//! what a leg tells of itself ([`metrics`], [`events`], [`sheet`], [`plots`]).
 
 mod ahead;
 pub mod autoregressive_leg;
@@ -18,18 +18,22 @@ pub mod embedding_cache;
 pub mod encoders;
 pub mod error;
 pub mod estimate;
+mod events;
 mod folder;
 mod given;
 pub mod legs;
+pub mod metrics;
 pub mod noising;
 pub mod optimizer;
 pub mod pictures;
+pub mod plots;
 pub mod prior_leg;
 pub mod recipe;
 pub mod run;
 pub mod samples;
 pub mod scene_data;
 mod shards;
+mod sheet;
 mod tar_index;
 pub mod tokenizer;
 pub mod upsampler_leg;
@@ -42,4 +46,4 @@ pub use estimate::{Estimate, estimate};
 pub use legs::Trainer;
 pub use optimizer::{AdamW, AdamWSettings};
 pub use recipe::Recipe;
-pub use run::{Figures, Leg, Progress, Run, RunSettings, Stopped, Told, train};
+pub use run::{Figures, Leg, Progress, Run, RunSettings, Samples, Stopped, Told, train};

@@ -1,15 +1,15 @@
 //! The loop that every leg shares: a loss, a backward pass, a step; a line of log, a checkpoint, the time left.
 
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use image::RgbImage;
 use noise::Generator;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::checkpoint::Checkpoints;
+use crate::metrics::Metrics;
 use crate::{AdamW, AdamWSettings, Error};
 
 /// How long and how fast a leg trains.
@@ -91,10 +91,35 @@ pub struct Progress<'a> {
     pub step: u64,
     /// Steps in all.
     pub steps: u64,
+    /// Pictures a step.
+    pub batch: usize,
     /// The last step's loss.
     pub loss: f64,
     /// Since the leg began or went on.
     pub pictures_per_second: f64,
+}
+
+/// Weights by their names.
+pub type Weights = [(String, Tensor)];
+
+/// When and how a leg shows what it would draw.
+pub struct Samples<'a> {
+    /// Steps between two sheets; 0 for none. There is one at the end too.
+    pub every: u64,
+    /// Draws one from the averaged weights.
+    pub sheet: &'a dyn Fn(&Weights) -> Result<RgbImage, Error>,
+}
+
+impl Samples<'_> {
+    /// For a leg that shows nothing.
+    pub const NONE: Samples<'static> = Samples {
+        every: 0,
+        sheet: &|_| unreachable!("no step is a multiple of 0"),
+    };
+
+    fn are_due(&self, steps: u64, last: u64) -> bool {
+        self.every > 0 && (steps.is_multiple_of(self.every) || steps == last)
+    }
 }
 
 /// Hears of every step.
@@ -109,7 +134,7 @@ pub struct Run<'a> {
     pub name: &'static str,
     /// How long and how fast.
     pub settings: &'a RunSettings,
-    /// The folder that gets the checkpoints and `log.jsonl`.
+    /// The folder that gets the checkpoints, the figures and the samples.
     pub folder: PathBuf,
     /// The step to stop at, to go on another time.
     pub stop_at: Option<u64>,
@@ -129,6 +154,7 @@ pub struct Run<'a> {
 pub fn train<L: Leg>(
     run: &Run,
     mut optimizer: AdamW,
+    mut samples: Samples,
     open: impl FnOnce(u64) -> Result<L, Error>,
 ) -> Result<Vec<(String, Tensor)>, Error> {
     let Run { name, settings, .. } = *run;
@@ -153,15 +179,11 @@ pub fn train<L: Leg>(
         "training"
     );
     let mut leg = open(optimizer.steps_taken())?;
-    let log_path = run.folder.join("log.jsonl");
-    let mut log = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&log_path)
-        .map_err(Error::file(&log_path))?;
+    let mut metrics = Metrics::open(&run.folder, optimizer.steps_taken())?;
 
     let (started, first) = (Instant::now(), optimizer.steps_taken());
     let mut saved = first;
+    let (mut told, mut told_at) = (first, started);
     while optimizer.steps_taken() < end && !(run.stopped)() {
         let step = optimizer.steps_taken();
         let learning_rate = settings.learning_rate_at(step);
@@ -183,22 +205,37 @@ pub fn train<L: Leg>(
             leg: name,
             step: step + 1,
             steps: settings.steps,
+            batch: settings.batch,
             loss,
             pictures_per_second: rate,
         });
         if step.is_multiple_of(10) || step + 1 == end {
-            let mut line = serde_json::json!({
-                "step": step, "loss": loss, "gradient_norm": norm, "learning_rate": learning_rate,
-                "pictures_per_second": rate,
-            });
-            for (figure, value) in figures {
-                line[figure] = value.into();
-            }
-            writeln!(log, "{line}").map_err(Error::file(&log_path))?;
+            let pictures = (step + 1 - told) * settings.batch as u64;
+            let figures = [
+                ("loss", loss),
+                ("gradient_norm", norm),
+                ("learning_rate", learning_rate),
+                ("pictures_per_second", pictures as f64 / told_at.elapsed().as_secs_f64()),
+            ]
+            .into_iter()
+            .chain(figures)
+            .collect::<Figures>();
+            metrics.tell(step, &figures)?;
+            (told, told_at) = (step + 1, Instant::now());
         }
         if (step + 1).is_multiple_of(settings.checkpoint_every) || step + 1 == end {
             checkpoints.save(&optimizer, &generator)?;
             saved = step + 1;
+        }
+        if samples.are_due(step + 1, settings.steps) {
+            match (samples.sheet)(&optimizer.averaged()) {
+                Ok(sheet) => metrics.show(step + 1, &sheet)?,
+                Err(error) => {
+                    tracing::warn!("{name}: no samples are drawn: {error}");
+                    samples.every = 0;
+                }
+            }
+            told_at = Instant::now();
         }
     }
     if optimizer.steps_taken() > saved {

@@ -113,7 +113,7 @@ fn a_training_is_stopped_and_goes_on() {
         assert!(steps.last().copied() > Some(last), "{steps:?}");
         last = *steps.last().unwrap();
         // The log ends where the checkpoint is, or up to nine steps before it: every tenth step has a line.
-        let log = fs::read_to_string(place.leg().join("log.jsonl")).unwrap();
+        let log = fs::read_to_string(place.leg().join("metrics.jsonl")).unwrap();
         let line: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
         let logged = line["step"].as_u64().unwrap();
         assert!(logged < last && logged + 10 >= last, "{logged} and {last}");
