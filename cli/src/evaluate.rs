@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
-use evaluation::sheets::{
-    caption_table, nearest_scenes, nearest_sheet, save, save_png, verdicts,
-};
+use evaluation::sheets::{caption_table, nearest_scenes, nearest_sheet, save, save_png, verdicts};
 use evaluation::{
     Evaluation, EvaluationSettings, Example, Judge, Manipulation, ManipulationSettings, evaluate,
     evaluate_manipulations, evaluate_priors, evaluate_zero_shot,

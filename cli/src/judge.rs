@@ -8,7 +8,7 @@ use clap::Args;
 use evaluation::{Judge, JudgeRecipe, examine, train_judge};
 
 use crate::numbers;
-use crate::progress::leg_bars;
+use crate::progress::leg_progress;
 
 /// Test scenes that no decision about the shipped judge was taken on begin here.
 const FIRST_SCENE: u64 = 200_000;
@@ -38,7 +38,7 @@ impl JudgeCommand {
                     "--train {}: this file exists already",
                     out.display()
                 );
-                train_judge(&JudgeRecipe::small(), &self.runs, out, &leg_bars())?;
+                train_judge(&JudgeRecipe::small(), &self.runs, out, &leg_progress())?;
                 Judge::open(out)?
             }
         };

@@ -8,11 +8,11 @@ use evaluation::lessons::{Damage, FIRST_TEST_SEED, Lesson};
 use evaluation::manipulations::{CHANGED, Siblings, turns_once};
 use evaluation::questions::{Target, Targets};
 use evaluation::sheets::nearest_scenes;
-use pipeline::contact_sheet;
 use evaluation::statistics::{Answers, Median, Tally, entropy, entropy_ratio};
 use evaluation::{Judge, Question, Row, SHIPPED_SHA256, Source};
 use image::{Rgb, RgbImage};
 use noise::Generator;
+use pipeline::contact_sheet;
 use scenes::{Scene, Split};
 
 fn near(value: f64, wanted: f64) {

@@ -130,13 +130,7 @@ impl Events {
         };
         let bytes = event.encode_to_vec();
         let length = (bytes.len() as u64).to_le_bytes();
-        let record = [
-            length.as_slice(),
-            &masked(&length),
-            &bytes,
-            &masked(&bytes),
-        ]
-        .concat();
+        let record = [length.as_slice(), &masked(&length), &bytes, &masked(&bytes)].concat();
         self.file
             .write_all(&record)
             .map_err(Error::file(&self.path))

@@ -18,9 +18,9 @@ use crate::decoder_leg::{Decoder, DecoderLeg};
 use crate::embedded::Embeddings;
 use crate::encoders::{CaptionEncoder, PictureEncoder};
 use crate::prior_leg::{PriorLeg, set_statistics};
-use crate::upsampler_leg::UpsamplerLeg;
 use crate::run::{Samples, Weights};
 use crate::sheet::SAMPLES;
+use crate::upsampler_leg::UpsamplerLeg;
 use crate::{
     AdamW, Error, Leg, Recipe, Run, RunSettings, Stopped, Told, plots, sheet, tokenizer, train,
 };
@@ -143,7 +143,11 @@ impl Trainer {
             let text_encoder = folder.join("text_encoder");
             weights::save_text_encoder(&text_encoder, &under(averaged, "text."), &text)?;
             let image_encoder = folder.join("image_encoder");
-            weights::save_image_encoder(&image_encoder, &under(averaged, "image."), &recipe.vision)?;
+            weights::save_image_encoder(
+                &image_encoder,
+                &under(averaged, "image."),
+                &recipe.vision,
+            )?;
             let (_, logit_scale) = averaged
                 .iter()
                 .find(|(n, _)| n == "logit_scale")
@@ -185,7 +189,9 @@ impl Trainer {
             ("clip_std".to_owned(), model.std.copy()),
         ];
         let save = |folder: &Path, averaged: &Weights| {
-            let measured = statistics.iter().map(|(n, t)| (n.clone(), t.shallow_clone()));
+            let measured = statistics
+                .iter()
+                .map(|(n, t)| (n.clone(), t.shallow_clone()));
             let trained = averaged.iter().map(|(n, t)| (n.clone(), t.shallow_clone()));
             let all: Vec<_> = trained.chain(measured).collect();
             weights::save_prior(&folder.join("prior"), &all, &recipe.model)?;
@@ -299,13 +305,28 @@ impl Trainer {
             )
         };
         // CLIP's pictures are those that others draw.
-        let every = if run.name == "clip" { 0 } else { self.samples_every };
+        let every = if run.name == "clip" {
+            0
+        } else {
+            self.samples_every
+        };
         let lacking = sheet::lacks(&self.model, &written).filter(|_| every > 0);
         if let Some(part) = lacking {
-            tracing::warn!("{}: no samples are drawn, because the model has no {part} yet", run.name);
+            tracing::warn!(
+                "{}: no samples are drawn, because the model has no {part} yet",
+                run.name
+            );
         }
         let every = if lacking.is_some() { 0 } else { every };
-        let averaged = train(run, optimizer, Samples { every, sheet: &sheet }, open)?;
+        let averaged = train(
+            run,
+            optimizer,
+            Samples {
+                every,
+                sheet: &sheet,
+            },
+            open,
+        )?;
         save(&self.model, &averaged)
     }
 

@@ -53,7 +53,11 @@ impl Metrics {
     pub fn tell(&mut self, step: u64, figures: &[(&str, f64)]) -> Result<(), Error> {
         let time = now();
         let mut line = Map::from_iter([("step".into(), step.into()), ("time".into(), time.into())]);
-        line.extend(figures.iter().map(|&(name, value)| (name.to_owned(), value.into())));
+        line.extend(
+            figures
+                .iter()
+                .map(|&(name, value)| (name.to_owned(), value.into())),
+        );
         let path = || self.folder.join(METRICS);
         writeln!(self.file, "{}", Value::Object(line)).map_err(Error::file(path()))?;
         self.events.scalars(step, time, figures)

@@ -1,6 +1,5 @@
 //! A page of plots, an SVG: a row a leg, a plot a figure over the steps.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use plotters::coord::Shift;
@@ -25,6 +24,8 @@ const PLACES: [&str; 2] = ["step", "time"];
 /// One figure of a leg: its name, and its value by step.
 struct Series {
     name: String,
+    /// Whether it is the learning rate, whose way to 0 is no news.
+    is_rate: bool,
     points: Vec<(f64, f64)>,
 }
 
@@ -42,10 +43,7 @@ pub fn draw(runs: &Path, legs: &[&str]) -> Result<Option<PathBuf>, Error> {
         return Ok(None);
     };
     let path = runs.join("plots.svg");
-    let size = (
-        PLOT.0 * columns as u32,
-        (PLOT.1 + NAME) * rows.len() as u32,
-    );
+    let size = (PLOT.0 * columns as u32, (PLOT.1 + NAME) * rows.len() as u32);
     let mut page = String::new();
     page_of(&rows, &mut page, size).map_err(|error| Error::Plots {
         path: path.clone(),
@@ -60,7 +58,12 @@ pub fn draw(runs: &Path, legs: &[&str]) -> Result<Option<PathBuf>, Error> {
 
 /// The figures of a leg, those that every leg has first.
 fn series(lines: &[Map<String, Value>]) -> Vec<Series> {
-    let mut names: Vec<&str> = vec!["loss", "gradient_norm", "learning_rate", "pictures_per_second"];
+    let mut names: Vec<&str> = vec![
+        "loss",
+        "gradient_norm",
+        "learning_rate",
+        "pictures_per_second",
+    ];
     for name in lines.iter().flat_map(Map::keys) {
         if !names.contains(&name.as_str()) && !PLACES.contains(&name.as_str()) {
             names.push(name);
@@ -68,6 +71,7 @@ fn series(lines: &[Map<String, Value>]) -> Vec<Series> {
     }
     let of = |name: &str| Series {
         name: name.replace('_', " "),
+        is_rate: name == "learning_rate",
         points: thinned(lines, name),
     };
     let all = names.into_iter().map(of);
@@ -76,10 +80,13 @@ fn series(lines: &[Map<String, Value>]) -> Vec<Series> {
 
 /// A figure by step, in means over as many lines as leave `POINTS` of them.
 fn thinned(lines: &[Map<String, Value>], name: &str) -> Vec<(f64, f64)> {
-    let point = |line: &Map<String, Value>| Some((line.get("step")?.as_f64()?, line.get(name)?.as_f64()?));
+    let point =
+        |line: &Map<String, Value>| Some((line.get("step")?.as_f64()?, line.get(name)?.as_f64()?));
     let points: Vec<(f64, f64)> = lines.iter().filter_map(point).collect();
     let mean = |some: &[(f64, f64)]| {
-        let total = some.iter().fold((0.0, 0.0), |sum, p| (sum.0 + p.0, sum.1 + p.1));
+        let total = some
+            .iter()
+            .fold((0.0, 0.0), |sum, p| (sum.0 + p.0, sum.1 + p.1));
         (total.0 / some.len() as f64, total.1 / some.len() as f64)
     };
     let together = points.len().div_ceil(POINTS).max(1);
@@ -94,7 +101,11 @@ fn page_of(rows: &[(&str, Vec<Series>)], page: &mut String, size: (u32, u32)) ->
     for ((leg, series), row) in rows.iter().zip(area.split_evenly((rows.len(), 1))) {
         let (name, plots) = row.split_vertically(NAME);
         let style = ("sans-serif", 16).into_font().style(FontStyle::Bold);
-        name.draw(&Text::new(leg.replace('_', " "), (10, 8), style.color(&BLACK)))?;
+        name.draw(&Text::new(
+            leg.replace('_', " "),
+            (10, 8),
+            style.color(&BLACK),
+        ))?;
         let columns = (size.0 / PLOT.0) as usize;
         for (series, area) in series.iter().zip(plots.split_evenly((1, columns))) {
             plot(series, &area)?;
@@ -111,7 +122,7 @@ fn plot(series: &Series, area: &DrawingArea<SVGBackend, Shift>) -> Drawn {
         values().fold(f64::NEG_INFINITY, f64::max),
     );
     // A logarithmic axis is a linear one of logarithms.
-    let logarithmic = least > 0.0 && most / least > LARGE_SPAN;
+    let logarithmic = !series.is_rate && least > 0.0 && most / least > LARGE_SPAN;
     let placed = |value: f64| if logarithmic { value.log10() } else { value };
     let (bottom, top) = (placed(least), placed(most));
     let margin = ((top - bottom) * 0.06).max(top.abs() * 1e-3).max(1e-12);
@@ -123,7 +134,13 @@ fn plot(series: &Series, area: &DrawingArea<SVGBackend, Shift>) -> Drawn {
         .x_label_area_size(20)
         .y_label_area_size(48)
         .build_cartesian_2d(0.0..last, bottom - margin..top + margin)?;
-    let shown = |value: &f64| number(if logarithmic { 10f64.powf(*value) } else { *value });
+    let shown = |value: &f64| {
+        number(if logarithmic {
+            10f64.powf(*value)
+        } else {
+            *value
+        })
+    };
     chart
         .configure_mesh()
         .x_labels(4)
@@ -131,11 +148,17 @@ fn plot(series: &Series, area: &DrawingArea<SVGBackend, Shift>) -> Drawn {
         .label_style(("sans-serif", 11))
         .light_line_style(WHITE)
         .bold_line_style(RGBColor(225, 225, 225))
-        .x_label_formatter(&|step: &f64| number(*step))
+        .x_label_formatter(&|step: &f64| format!("{step:.0}"))
         .y_label_formatter(&shown)
         .draw()?;
-    let curve = series.points.iter().map(|&(step, value)| (step, placed(value)));
-    chart.draw_series(LineSeries::new(curve, RGBColor(31, 100, 170).stroke_width(2)))?;
+    let curve = series
+        .points
+        .iter()
+        .map(|&(step, value)| (step, placed(value)));
+    chart.draw_series(LineSeries::new(
+        curve,
+        RGBColor(31, 100, 170).stroke_width(2),
+    ))?;
     Ok(())
 }
 

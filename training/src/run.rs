@@ -215,7 +215,10 @@ pub fn train<L: Leg>(
                 ("loss", loss),
                 ("gradient_norm", norm),
                 ("learning_rate", learning_rate),
-                ("pictures_per_second", pictures as f64 / told_at.elapsed().as_secs_f64()),
+                (
+                    "pictures_per_second",
+                    pictures as f64 / told_at.elapsed().as_secs_f64(),
+                ),
             ]
             .into_iter()
             .chain(figures)
