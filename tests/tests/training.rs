@@ -16,6 +16,7 @@ mod checkpoints;
 mod estimates;
 mod folder;
 mod gradients;
+mod metrics;
 mod shards;
 
 fn settings() -> AdamWSettings {

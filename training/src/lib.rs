@@ -18,7 +18,7 @@ pub mod embedding_cache;
 pub mod encoders;
 pub mod error;
 pub mod estimate;
-mod events;
+pub mod events;
 mod folder;
 mod given;
 pub mod legs;

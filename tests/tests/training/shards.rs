@@ -3,9 +3,11 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use tch::Kind;
+use tch::{Device, Kind};
 use training::data::View;
-use training::{Data, Trainer};
+use training::encoders::PictureEncoder;
+use training::{Data, Embed, Trainer};
+use weights::Folder;
 
 use super::{Leg, checkpoint, trainer};
 
@@ -219,4 +221,71 @@ fn legs_go_on_in_shards_and_refuse_other_data() {
         .train_clip()
         .unwrap_err();
     assert!(other.to_string().contains("data"), "{other}");
+}
+
+#[test]
+fn a_prior_learns_the_same_from_pictures_and_from_their_embeddings() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = folder.path().join("pictures");
+    let export = scenes::Export {
+        count: 30,
+        seed: 9,
+        size: 24,
+        held_out: false,
+    };
+    scenes::export(&export, &pictures, &mut |_, _| ()).unwrap();
+    let shards = folder.path().join("shards");
+    let trainer = |runs: &str, data: &Path| {
+        let mut trainer = trainer(folder.path(), runs, Kind::Float, None);
+        trainer.data = open(&[data]).unwrap();
+        for run in [
+            &mut trainer.recipe.prior.run,
+            &mut trainer.recipe.autoregressive.run,
+        ] {
+            // Into the second epoch.
+            (run.steps, run.batch) = (8, 6);
+        }
+        trainer
+    };
+    let first = trainer("pictures", &pictures);
+    first.train_tokenizer().unwrap();
+    first.train_clip().unwrap();
+    let encoder = Folder::open(folder.path().join("model/image_encoder")).unwrap();
+    let embed = Embed {
+        data: &first.data,
+        scenes: 0,
+        encoder: &PictureEncoder {
+            image: weights::open_image_encoder(&encoder, Device::Cpu, Kind::Float).unwrap(),
+            kind: Kind::Float,
+            device: Device::Cpu,
+        },
+        fingerprint: encoder.fingerprint().unwrap(),
+        folder: &shards,
+        shard_size: 12,
+    };
+    let reached = embed.run(&mut |_| (), &|| false).unwrap();
+    assert_eq!((reached.embeddings, reached.pictures), (30, 30));
+
+    let legs: [Leg; 2] = [
+        ("prior", Trainer::train_prior),
+        ("prior_autoregressive", Trainer::train_autoregressive_prior),
+    ];
+    for (name, train) in legs {
+        train(&first).unwrap();
+        train(&trainer("embeddings", &shards)).unwrap();
+        let [ours, theirs] = ["pictures", "embeddings"].map(|runs| {
+            let leg = folder.path().join(runs).join(name);
+            weights::load_safetensors(leg.join("step-000000008/tensors.safetensors")).unwrap()
+        });
+        for ((tensor, one), (_, other)) in ours.iter().zip(&theirs) {
+            // Rows of another batch size are rounded otherwise.
+            let apart = (one - other).abs().max().double_value(&[]);
+            let size = one.abs().max().double_value(&[]);
+            assert!(
+                apart <= 1e-4 * size,
+                "{name}: {tensor} is off by {apart} of {size}"
+            );
+        }
+    }
 }
