@@ -189,11 +189,8 @@ impl Trainer {
             ("clip_std".to_owned(), model.std.copy()),
         ];
         let save = |folder: &Path, averaged: &Weights| {
-            let measured = statistics
-                .iter()
-                .map(|(n, t)| (n.clone(), t.shallow_clone()));
-            let trained = averaged.iter().map(|(n, t)| (n.clone(), t.shallow_clone()));
-            let all: Vec<_> = trained.chain(measured).collect();
+            let all = averaged.iter().chain(&statistics);
+            let all: Vec<_> = all.map(|(n, t)| (n.clone(), t.shallow_clone())).collect();
             weights::save_prior(&folder.join("prior"), &all, &recipe.model)?;
             self.save_index(folder, None)
         };
@@ -226,9 +223,9 @@ impl Trainer {
         let build = |p: &Params| AutoregressivePrior::new(p, &recipe.model, codes());
         let (model, optimizer) = self.make(&run, AUTOREGRESSIVE, build, |_| true)?;
         let save = |folder: &Path, averaged: &Weights| {
-            let folder_of_prior = folder.join("prior_autoregressive");
+            let part = folder.join("prior_autoregressive");
             let (codes, config) = (&measured.codes, &recipe.model);
-            weights::save_autoregressive_prior(&folder_of_prior, averaged, codes, config)?;
+            weights::save_autoregressive_prior(&part, averaged, codes, config)?;
             self.save_index(folder, None)
         };
         self.train(&run, optimizer, save, |step| {
@@ -304,29 +301,21 @@ impl Trainer {
                 (self.device, self.kind),
             )
         };
-        // CLIP's pictures are those that others draw.
-        let every = if run.name == "clip" {
-            0
-        } else {
-            self.samples_every
-        };
-        let lacking = sheet::lacks(&self.model, &written).filter(|_| every > 0);
+        // What draws with a new CLIP is trained after it.
+        let asked = self.samples_every > 0 && run.name != "clip";
+        let lacking = sheet::lacks(&self.model, &written).filter(|_| asked);
         if let Some(part) = lacking {
             tracing::warn!(
                 "{}: no samples are drawn, because the model has no {part} yet",
                 run.name
             );
         }
-        let every = if lacking.is_some() { 0 } else { every };
-        let averaged = train(
-            run,
-            optimizer,
-            Samples {
-                every,
-                sheet: &sheet,
-            },
-            open,
-        )?;
+        let every = match asked && lacking.is_none() {
+            true => self.samples_every,
+            false => 0,
+        };
+        let sheet = &sheet;
+        let averaged = train(run, optimizer, Samples { every, sheet }, open)?;
         save(&self.model, &averaged)
     }
 

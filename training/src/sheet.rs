@@ -16,8 +16,8 @@ use crate::Error;
 pub const SAMPLES: usize = 12;
 const COLUMNS: u32 = 4;
 
-/// What draws pictures small as they may be. The upsampler makes them large where there is one.
-const NEEDED: &[&str] = &["tokenizer", "text_encoder", "text_proj", "decoder"];
+/// What draws small pictures, beside a prior; the upsampler enlarges them where there is one.
+const NEEDED: &[&str] = &["tokenizer", "text_encoder", "decoder", "text_proj"];
 const PRIORS: [&str; 2] = ["prior", "prior_autoregressive"];
 const UPSAMPLER: &str = "super_res_first";
 
