@@ -52,7 +52,7 @@ pub enum Error {
     Weights(#[from] weights::Error),
     /// What was trained so far cannot draw.
     #[error(transparent)]
-    Samples(#[from] pipeline::Error),
+    Samples(Box<pipeline::Error>),
     /// The page of plots could not be drawn.
     #[error("{path}: {cause}")]
     Plots {
@@ -64,6 +64,12 @@ pub enum Error {
     /// A tokenizer could not be trained or used.
     #[error("{0}")]
     Tokenizer(String),
+}
+
+impl From<pipeline::Error> for Error {
+    fn from(error: pipeline::Error) -> Self {
+        Self::Samples(Box::new(error))
+    }
 }
 
 impl Error {

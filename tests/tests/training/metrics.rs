@@ -7,7 +7,6 @@ use image::RgbImage;
 use pipeline::{ModelFolders, Pipeline};
 use serde_json::Value;
 use tch::{Device, Kind};
-use training::Trainer;
 use training::events::Events;
 use weights::Folder;
 
@@ -93,16 +92,11 @@ fn samples_are_what_the_model_draws_and_the_page_has_a_plot_a_figure() {
     let mut trainer = trainer(folder.path(), "runs", Kind::Float, None);
     trainer.samples_every = 3;
     assert_eq!(trainer.plot().unwrap(), None);
-    let legs: [fn(&Trainer) -> Result<(), training::Error>; 5] = [
-        Trainer::train_tokenizer,
-        Trainer::train_clip,
-        Trainer::train_prior,
-        Trainer::train_decoder,
-        Trainer::train_upsampler,
-    ];
-    for train in legs {
-        train(&trainer).unwrap();
-    }
+    trainer.train_tokenizer().unwrap();
+    trainer.train_clip().unwrap();
+    trainer.train_prior().unwrap();
+    trainer.train_decoder().unwrap();
+    trainer.train_upsampler().unwrap();
     let samples = |leg: &str| {
         let files = fs::read_dir(folder.path().join("runs").join(leg).join("samples"));
         let mut names: Vec<String> = files
