@@ -27,6 +27,8 @@ struct Series {
     /// Whether it is the learning rate, whose way to 0 is no news.
     is_rate: bool,
     points: Vec<(f64, f64)>,
+    /// What it is compared with, in grey: the figure whose name ends with its own.
+    beside: Vec<(f64, f64)>,
 }
 
 /// Draws `plots.svg` in `runs` of the figures in its folders `legs`. Returns its path, or none where no leg told a figure.
@@ -69,12 +71,22 @@ fn series(lines: &[Map<String, Value>]) -> Vec<Series> {
             names.push(name);
         }
     }
-    let of = |name: &str| Series {
-        name: name.replace('_', " "),
-        is_rate: name == "learning_rate",
-        points: thinned(lines, name),
+    let beside = |name: &str, other: &str| other.ends_with(&format!("_{name}"));
+    let of = |name: &str| {
+        let other = names.iter().find(|other| beside(name, other));
+        let spoken = |name: &str| name.replace('_', " ");
+        Series {
+            name: match other {
+                Some(other) => format!("{}, in grey {}", spoken(name), spoken(other)),
+                None => spoken(name),
+            },
+            is_rate: name == "learning_rate",
+            points: thinned(lines, name),
+            beside: other.map_or_else(Vec::new, |other| thinned(lines, other)),
+        }
     };
-    let all = names.into_iter().map(of);
+    let alone = |other: &&&str| !names.iter().any(|name| beside(name, other));
+    let all = names.iter().filter(alone).map(|name| of(name));
     all.filter(|series| !series.points.is_empty()).collect()
 }
 
@@ -116,7 +128,8 @@ fn page_of(rows: &[(&str, Vec<Series>)], page: &mut String, size: (u32, u32)) ->
 }
 
 fn plot(series: &Series, area: &DrawingArea<SVGBackend, Shift>) -> Drawn {
-    let values = || series.points.iter().map(|&(_, value)| value);
+    let both = || series.points.iter().chain(&series.beside);
+    let values = || both().map(|&(_, value)| value);
     let (least, most) = (
         values().fold(f64::INFINITY, f64::min),
         values().fold(f64::NEG_INFINITY, f64::max),
@@ -151,14 +164,11 @@ fn plot(series: &Series, area: &DrawingArea<SVGBackend, Shift>) -> Drawn {
         .x_label_formatter(&|step: &f64| format!("{step:.0}"))
         .y_label_formatter(&shown)
         .draw()?;
-    let curve = series
-        .points
-        .iter()
-        .map(|&(step, value)| (step, placed(value)));
-    chart.draw_series(LineSeries::new(
-        curve,
-        RGBColor(31, 100, 170).stroke_width(2),
-    ))?;
+    let (grey, blue) = (RGBColor(150, 150, 150), RGBColor(31, 100, 170));
+    for (points, colour) in [(&series.beside, grey), (&series.points, blue)] {
+        let curve = points.iter().map(|&(step, value)| (step, placed(value)));
+        chart.draw_series(LineSeries::new(curve, colour.stroke_width(2)))?;
+    }
     Ok(())
 }
 

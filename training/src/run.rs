@@ -231,6 +231,7 @@ pub fn train<L: Leg>(
             saved = step + 1;
         }
         if samples.are_due(step + 1, settings.steps) {
+            let begun = Instant::now();
             match (samples.sheet)(&optimizer.averaged()) {
                 Ok(sheet) => metrics.show(step + 1, &sheet)?,
                 Err(error) => {
@@ -238,7 +239,7 @@ pub fn train<L: Leg>(
                     samples.every = 0;
                 }
             }
-            told_at = Instant::now();
+            told_at += begun.elapsed();
         }
     }
     if optimizer.steps_taken() > saved {
