@@ -19,6 +19,7 @@ mod interpolate;
 mod interrupt;
 mod invert;
 mod judge;
+mod memory;
 mod model;
 mod numbers;
 mod output;
