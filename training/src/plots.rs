@@ -175,7 +175,7 @@ fn plot(series: &Series, area: &DrawingArea<SVGBackend, Shift>) -> Drawn {
 /// Three digits of a number.
 fn number(value: f64) -> String {
     match value.abs() {
-        0.0 => "0".to_owned(),
+        size if size < 1e-12 => "0".to_owned(),
         size if !(1e-3..1e5).contains(&size) => format!("{value:.1e}"),
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
