@@ -85,12 +85,14 @@ class Encoders:
         return self.image((pictures / 255 - mean) / deviation).image_embeds
 
 
-def noised(clean):
-    """Timesteps, noise and the noised batch on the cosine schedule."""
+def noised(clean, offset=0.0):
+    """Timesteps, noise and the noised batch on the cosine schedule; the noise of a channel has a mean of deviation `offset`."""
     t = torch.randint(0, 1000, (len(clean),))
     alpha_bar = torch.cos((t / 1000 + 0.008) / 1.008 * torch.pi / 2).square().clamp(1e-4, 1 - 1e-4)
     alpha_bar = alpha_bar.view(-1, *[1] * (clean.ndim - 1))
     noise = torch.randn_like(clean)
+    if offset:
+        noise += offset * torch.randn(*clean.shape[:2], 1, 1)
     return t, noise, alpha_bar.sqrt() * clean + (1 - alpha_bar).sqrt() * noise
 
 
@@ -164,8 +166,19 @@ def decoder_leg(recipe):
     return parameters, loss, recipe["clip"]["vision"]["image_size"]
 
 
+def damaged(small, blur, noise):
+    """Small pictures with a little blur and noise, as a decoder's have."""
+    kernel = torch.tensor([-1.0, 0.0, 1.0]).div(blur * np.random.rand() + 1e-3).square().mul(-0.5).exp()
+    kernel = (kernel / kernel.sum()).repeat(3, 1, 1, 1)
+    for shape, pad in ((kernel, (1, 1, 0, 0)), (kernel.transpose(2, 3), (0, 0, 1, 1))):
+        padded = torch.nn.functional.pad(small, pad, mode="replicate")
+        small = torch.nn.functional.conv2d(padded, shape, groups=3)
+    return small + torch.randn_like(small) * (noise * np.random.rand())
+
+
 def upsampler_leg(recipe):
-    shape, crop = recipe["upsampler"]["unet"], recipe["upsampler"]["crop"]
+    settings = recipe["upsampler"]
+    shape, crop = settings["unet"], settings["crop"]
     levels, base = len(shape["block_out_channels"]), recipe["decoder"]["unet"]["sample_size"]
     model = UNet2DModel(
         sample_size=shape["sample_size"], in_channels=6, out_channels=3, layers_per_block=shape["layers_per_block"],
@@ -177,10 +190,11 @@ def upsampler_leg(recipe):
     def loss(pictures, _):
         pictures = pictures / 127.5 - 1
         small = torch.nn.functional.adaptive_avg_pool2d(pictures, base)
+        small = damaged(small, settings["blur"], settings["noise"])
         low = torch.nn.functional.interpolate(small, shape["sample_size"], mode="bicubic", antialias=True)
         top, left = np.random.randint(0, shape["sample_size"] - crop + 1, 2)
         clean, low = (x[:, :, top : top + crop, left : left + crop] for x in (pictures, low))
-        t, noise, x = noised(clean)
+        t, noise, x = noised(clean, settings["noise_offset"])
         predicted = model(torch.cat([x, low], 1), t).sample
         return (predicted.float() - noise).square().mean()
 
