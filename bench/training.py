@@ -172,7 +172,7 @@ def damaged(small, blur, noise):
     kernel = (kernel / kernel.sum()).repeat(3, 1, 1, 1)
     for shape, pad in ((kernel, (1, 1, 0, 0)), (kernel.transpose(2, 3), (0, 0, 1, 1))):
         padded = torch.nn.functional.pad(small, pad, mode="replicate")
-        small = torch.nn.functional.conv2d(padded, shape, groups=3)
+        small = torch.nn.functional.conv2d(padded, shape, groups=3).float()
     return small + torch.randn_like(small) * (noise * np.random.rand())
 
 
