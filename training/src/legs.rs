@@ -291,13 +291,12 @@ impl Trainer {
         open: impl FnOnce(u64) -> Result<L, Error>,
     ) -> Result<(), Error> {
         let written = written(run.name);
-        let captions = self.data.captions(SAMPLES);
         let sheet = |averaged: &Weights| {
             sheet::draw(
                 (&self.model, &run.folder),
                 &written,
                 |whole| save(whole, averaged),
-                &captions,
+                &self.data.captions(SAMPLES),
                 (self.device, self.kind),
             )
         };

@@ -26,11 +26,7 @@ impl Metrics {
     /// Goes on at `step`: what is told of that step and later ones is dropped, since they are taken again.
     pub fn open(folder: &Path, step: u64) -> Result<Self, Error> {
         let path = folder.join(METRICS);
-        let told = match fs::read_to_string(&path) {
-            Ok(told) => told,
-            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(Error::file(path)(error)),
-        };
+        let told = told(&path)?;
         let kept: String = told
             .split_inclusive('\n')
             .filter(|line| line.ends_with('\n') && step_of(line).is_some_and(|told| told < step))
@@ -84,14 +80,17 @@ impl Metrics {
 
 /// The figures of a leg's folder, a line a step; none where there are none yet.
 pub fn read(folder: &Path) -> Result<Vec<Map<String, Value>>, Error> {
-    let path = folder.join(METRICS);
-    let told = match fs::read_to_string(&path) {
-        Ok(told) => told,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Error::file(path)(error)),
-    };
+    let told = told(&folder.join(METRICS))?;
     let lines = told.lines().map(serde_json::from_str);
     Ok(lines.filter_map(Result::ok).collect())
+}
+
+/// What the file of figures holds: nothing where there is none yet.
+fn told(path: &Path) -> Result<String, Error> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
+        told => told.map_err(Error::file(path)),
+    }
 }
 
 fn step_of(line: &str) -> Option<u64> {
