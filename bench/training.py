@@ -1,15 +1,18 @@
 """Pictures a second of each trainer, beside the same models trained by PyTorch.
 
-    python bench/training.py --unclip target/release/unclip [--preset small] [--rounds 3] [--legs clip prior ...]
+    python bench/training.py --unclip target/release/unclip [--preset small] [--rounds 3] [--legs clip prior ...] \
+        [--device cuda --batch 512]
 
 needs the packages of tests/golden/requirements.txt. Both sides read the same exported pictures from disk, encode captions
 and pictures where a leg needs that, and take whole steps: forward and backward pass, clipping, AdamW, moving average.
-They run in turn, round after round, in the same dtype (PyTorch's bf16 is autocast, as its users train), with all cores.
+They run in turn, round after round, in the same dtype (PyTorch's bf16 is autocast, as its users train), with all cores or
+on one GPU, and read pictures with as many workers.
 Printed are the medians of the rounds' rates and the smallest and largest ratio of a round.
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import tempfile
@@ -28,7 +31,8 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 ROOT = Path(__file__).parent.parent
 LEGS = ["clip", "prior", "decoder", "upsampler"]
-WARM_UP = 4  # steps before the clock starts
+WARM_UP = 10  # steps before the clock starts
+WORKERS = min(max(os.cpu_count() // 2, 1), 8)  # that read pictures: ours are as many
 
 
 class Pictures(Dataset):
@@ -76,34 +80,36 @@ class Encoders:
         tokens = self.tokenizer(
             list(captions), padding="max_length", max_length=self.context, truncation=True, return_tensors="pt"
         )
+        tokens = tokens.to(self.text.device)
         encoded = self.text(tokens.input_ids)
         return encoded.text_embeds, encoded.last_hidden_state, tokens.attention_mask.bool()
 
     def pictures(self, pictures):
-        mean = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(1, 3, 1, 1)
-        deviation = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(1, 3, 1, 1)
+        mean = pictures.new_tensor([0.48145466, 0.4578275, 0.40821073], dtype=torch.float).view(1, 3, 1, 1)
+        deviation = pictures.new_tensor([0.26862954, 0.26130258, 0.27577711], dtype=torch.float).view(1, 3, 1, 1)
         return self.image((pictures / 255 - mean) / deviation).image_embeds
 
 
 def noised(clean, offset=0.0):
     """Timesteps, noise and the noised batch on the cosine schedule; the noise of a channel has a mean of deviation `offset`."""
-    t = torch.randint(0, 1000, (len(clean),))
+    t = torch.randint(0, 1000, (len(clean),), device=clean.device)
     alpha_bar = torch.cos((t / 1000 + 0.008) / 1.008 * torch.pi / 2).square().clamp(1e-4, 1 - 1e-4)
     alpha_bar = alpha_bar.view(-1, *[1] * (clean.ndim - 1))
     noise = torch.randn_like(clean)
     if offset:
-        noise += offset * torch.randn(*clean.shape[:2], 1, 1)
+        noise += offset * torch.randn(*clean.shape[:2], 1, 1, device=clean.device)
     return t, noise, alpha_bar.sqrt() * clean + (1 - alpha_bar).sqrt() * noise
 
 
-def clip_leg(recipe):
+def clip_leg(recipe, device):
     encoders = Encoders(recipe)
-    scale = torch.nn.Parameter(torch.tensor(2.659))
+    encoders.text.to(device), encoders.image.to(device)
+    scale = torch.nn.Parameter(torch.tensor(2.659, device=device))
 
     def loss(pictures, captions):
         text, image = encoders.captions(captions)[0].float(), encoders.pictures(pictures).float()
         logits = torch.nn.functional.normalize(text) @ torch.nn.functional.normalize(image).T * scale.exp()
-        own = torch.arange(len(logits))
+        own = torch.arange(len(logits), device=device)
         cross_entropy = torch.nn.functional.cross_entropy
         return (cross_entropy(logits, own) + cross_entropy(logits.T, own)) / 2
 
@@ -111,12 +117,13 @@ def clip_leg(recipe):
     return parameters, loss, recipe["clip"]["vision"]["image_size"]
 
 
-def prior_leg(recipe):
+def prior_leg(recipe, device):
     encoders, shape = Encoders(recipe), recipe["prior"]["model"]
     model = PriorTransformer(
         num_attention_heads=shape["heads"], attention_head_dim=shape["head_width"], num_layers=shape["layers"],
         embedding_dim=shape["embedding"], num_embeddings=shape["context_length"],
-    )  # fmt: skip
+    ).to(device)  # fmt: skip
+    encoders.text.to(device), encoders.image.to(device)
 
     def loss(pictures, captions):
         with torch.no_grad():
@@ -131,7 +138,7 @@ def prior_leg(recipe):
     return list(model.parameters()), loss, recipe["clip"]["vision"]["image_size"]
 
 
-def decoder_leg(recipe):
+def decoder_leg(recipe, device):
     encoders, shape, told = Encoders(recipe), recipe["decoder"]["unet"], recipe["decoder"]["conditioning"]
     attending = len(shape["block_out_channels"]) - 1
     unet = UNet2DConditionModel(
@@ -142,11 +149,12 @@ def decoder_leg(recipe):
         mid_block_type="UNetMidBlock2DSimpleCrossAttn",
         down_block_types=("ResnetDownsampleBlock2D", *["SimpleCrossAttnDownBlock2D"] * attending),
         up_block_types=(*["SimpleCrossAttnUpBlock2D"] * attending, "ResnetUpsampleBlock2D"),
-    )  # fmt: skip
+    ).to(device)  # fmt: skip
+    encoders.text.to(device), encoders.image.to(device)
     conditioning = UnCLIPTextProjModel(
         clip_embeddings_dim=told["embedding"], time_embed_dim=told["time_width"],
         cross_attention_dim=told["context_width"], clip_extra_context_tokens=told["extra_tokens"],
-    )  # fmt: skip
+    ).to(device)  # fmt: skip
 
     def loss(pictures, captions):
         with torch.no_grad():
@@ -168,7 +176,7 @@ def decoder_leg(recipe):
 
 def damaged(small, blur, noise):
     """Small pictures with a little blur and noise, as a decoder's have."""
-    kernel = torch.tensor([-1.0, 0.0, 1.0]).div(blur * np.random.rand() + 1e-3).square().mul(-0.5).exp()
+    kernel = torch.tensor([-1.0, 0.0, 1.0], device=small.device).div(blur * np.random.rand() + 1e-3).square().mul(-0.5).exp()
     kernel = (kernel / kernel.sum()).repeat(3, 1, 1, 1)
     for shape, pad in ((kernel, (1, 1, 0, 0)), (kernel.transpose(2, 3), (0, 0, 1, 1))):
         padded = torch.nn.functional.pad(small, pad, mode="replicate")
@@ -176,7 +184,7 @@ def damaged(small, blur, noise):
     return small + torch.randn_like(small) * (noise * np.random.rand())
 
 
-def upsampler_leg(recipe):
+def upsampler_leg(recipe, device):
     settings = recipe["upsampler"]
     shape, crop = settings["unet"], settings["crop"]
     levels, base = len(shape["block_out_channels"]), recipe["decoder"]["unet"]["sample_size"]
@@ -185,7 +193,7 @@ def upsampler_leg(recipe):
         block_out_channels=tuple(shape["block_out_channels"]), norm_num_groups=shape["norm_groups"],
         add_attention=False, down_block_types=("ResnetDownsampleBlock2D",) * levels,
         up_block_types=("ResnetUpsampleBlock2D",) * levels,
-    )  # fmt: skip
+    ).to(device)  # fmt: skip
 
     def loss(pictures, _):
         pictures = pictures / 127.5 - 1
@@ -201,9 +209,9 @@ def upsampler_leg(recipe):
     return list(model.parameters()), loss, shape["sample_size"]
 
 
-def pytorch_rate(leg, recipe, dtype, folder, steps):
+def pytorch_rate(leg, recipe, dtype, folder, steps, device):
     """Pictures a second of PyTorch's trainer."""
-    parameters, loss, size = globals()[f"{leg}_leg"](recipe)
+    parameters, loss, size = globals()[f"{leg}_leg"](recipe, device)
     settings = recipe[leg]["run"]
     constants = settings["optimizer"]
     optimizer = torch.optim.AdamW(
@@ -211,13 +219,14 @@ def pytorch_rate(leg, recipe, dtype, folder, steps):
         weight_decay=constants["weight_decay"], fused=True,
     )  # fmt: skip
     average = [parameter.detach().clone() for parameter in parameters]
-    loader = iter(DataLoader(Pictures(folder, size), settings["batch"], num_workers=1, prefetch_factor=4))
+    torch.backends.cudnn.benchmark = True
+    loader = iter(DataLoader(Pictures(folder, size), settings["batch"], num_workers=WORKERS, prefetch_factor=2))
     for step in range(steps):
         if step == WARM_UP:
             started = time.perf_counter()
         pictures, captions = next(loader)
-        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bf16"):
-            value = loss(pictures, captions)
+        with torch.autocast(device, torch.bfloat16, enabled=dtype == "bf16"):
+            value = loss(pictures.to(device), captions)
         value.backward()
         torch.nn.utils.clip_grad_norm_(parameters, constants["clip_norm"])
         optimizer.step()
@@ -228,15 +237,15 @@ def pytorch_rate(leg, recipe, dtype, folder, steps):
     return (steps - WARM_UP) * settings["batch"] / (time.perf_counter() - started)
 
 
-def our_rate(leg, arguments, dtype, folder, steps):
+def our_rate(leg, arguments, batch, dtype, folder, steps):
     """Pictures a second of `unclip train`, from the times in its log."""
     with tempfile.TemporaryDirectory() as work:
         command = [arguments.unclip, "train", leg, "--preset", arguments.preset, "--data", folder, "--dtype", dtype]
         command += ["--init", ROOT / "model", "--out", f"{work}/model", "--runs", f"{work}/runs"]
-        command += ["--set", "prior.statistics_scenes=256"]
+        command += ["--set", "prior.statistics_scenes=256", "--device", arguments.device]
+        command += ["--set", f"{leg}.run.batch={batch}"]
         subprocess.run([*command, "--stop-at", str(steps), "--samples-every", "0"], check=True, capture_output=True)
         log = Path(work, "runs", leg, "metrics.jsonl").read_text().splitlines()
-        batch = tomllib.loads((ROOT / f"training/presets/{arguments.preset}.toml").read_text())[leg]["run"]["batch"]
         lines = [line for line in map(json.loads, log) if line["step"] >= WARM_UP]
         first, last = lines[0], lines[-1]
         return (last["step"] - first["step"]) * batch / (last["time"] - first["time"])
@@ -250,10 +259,15 @@ def main():
     parser.add_argument("--dtypes", nargs="+", default=["f32", "bf16"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=31)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch", type=int, help="pictures a step instead of the preset's")
     arguments = parser.parse_args()
     arguments.unclip = arguments.unclip.resolve()
     recipe = tomllib.loads((ROOT / f"training/presets/{arguments.preset}.toml").read_text())
-    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, preset {arguments.preset}")
+    for leg in arguments.legs:
+        recipe[leg]["run"]["batch"] = arguments.batch or recipe[leg]["run"]["batch"]
+    machine = f"{torch.get_num_threads()} threads" if arguments.device == "cpu" else torch.cuda.get_device_name()
+    print(f"{machine}, torch {torch.__version__}, preset {arguments.preset}")
     print("| trainer | dtype | unclip, pictures/s | PyTorch, pictures/s | ratio |\n| --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / "pictures"
@@ -262,8 +276,8 @@ def main():
             for dtype in arguments.dtypes:
                 rounds = [
                     (
-                        our_rate(leg, arguments, dtype, folder, arguments.steps),
-                        pytorch_rate(leg, recipe, dtype, folder, arguments.steps),
+                        our_rate(leg, arguments, recipe[leg]["run"]["batch"], dtype, folder, arguments.steps),
+                        pytorch_rate(leg, recipe, dtype, folder, arguments.steps, arguments.device),
                     )
                     for _ in range(arguments.rounds)
                 ]

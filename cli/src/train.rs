@@ -218,6 +218,7 @@ impl Train {
             return dry_run(&recipe, &name(self.what), self.dtype.kind(), device);
         };
         keep_freed_memory();
+        tch::Cuda::cudnn_set_benchmark(true); // every step has the same shapes
         let data = Data::open(&self.data, self.flip)?;
         let trainer = Trainer {
             recipe,

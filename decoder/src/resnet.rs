@@ -74,8 +74,11 @@ impl ResnetBlock {
 
     /// `x [B, inputs, H, W]`, the activated time embedding `time [B, time width]` `-> [B, outputs, H', W']`
     pub fn forward(&self, x: &Tensor, time: &Tensor) -> Tensor {
-        let h = self.resample.forward(self.norm_in.forward(x).silu());
-        let h = self.conv_in.forward(&h); // [B, outputs, H', W']
+        let h = self.norm_in.forward(x).silu();
+        let h = match self.resample {
+            Resample::Double => self.conv_in.forward_doubled(&h),
+            resample => self.conv_in.forward(&resample.forward(h)),
+        }; // [B, outputs, H', W']
         let time = self.time.forward(time).unsqueeze(-1).unsqueeze(-1);
         let h = if self.scale_shift {
             let [scale, shift] = [0, 1].map(|half| time.chunk(2, 1).swap_remove(half)); // [B, outputs, 1, 1]

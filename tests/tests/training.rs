@@ -7,6 +7,7 @@ use noise::Generator;
 use scenes::{Scene, Split};
 use tch::{Device, Kind, Tensor, no_grad};
 use training::clip_leg::contrastive;
+use training::data::normal;
 use training::noising::Noising;
 use training::scene_data::{clashes, draw_siblings, siblings};
 use training::{AdamW, AdamWSettings, Checkpoints, Data, Recipe, Trainer};
@@ -342,7 +343,9 @@ fn offset_noise_has_a_mean_of_its_own_in_each_channel() {
     let clean = Tensor::zeros([200, 3, 32, 32], (Kind::Float, Device::Cpu));
     let deviation = |offset: f64| {
         let noising = Noising::new(Device::Cpu).with_offset(offset);
-        let eps = noising.noise(&clean, &mut Generator::new(1)).eps;
+        let generator = &mut Generator::new(1);
+        let eps = normal(generator, &clean.size());
+        let eps = noising.noise(&clean, &eps, generator).eps;
         let means = eps.mean_dim([2i64, 3].as_slice(), false, Kind::Double); // [200, 3]
         means.std(true).double_value(&[])
     };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use noise::Generator;
+use sha2::{Digest, Sha256};
 use tch::{Kind, Tensor};
 
 use crate::ahead::Ahead;
@@ -43,6 +44,8 @@ pub struct View {
     pub size: u32,
     /// Whether scenes come with their siblings: see [`scene_data::draw_siblings`].
     pub siblings: bool,
+    /// Normal numbers that each picture of a [`Stream`] comes with.
+    pub noise: usize,
 }
 
 /// How far the legs' scenes are apart. The tokenizer reads the first ones.
@@ -102,16 +105,19 @@ fn no_pictures(cache: &EmbeddingCache, leg: &str) -> Error {
     ))
 }
 
-/// Batches of a leg's pictures, drawn by threads that keep a few ahead.
+/// Batches of a leg's pictures with their noise, drawn by threads that keep a few ahead.
 pub struct Stream {
-    batches: Ahead<Result<Batch, Error>>,
+    batches: Ahead<Result<(Batch, Tensor), Error>>,
 }
 
 impl Stream {
     /// Batch `n` always holds the pictures `n * batch ..`, so a resumed run sees what an unbroken one would have seen.
     pub fn new(data: &Data, view: View, batch: usize, first_batch: u64) -> Self {
         let data = data.clone();
-        let draw = move |n| data.draw(view, n * batch as u64, batch);
+        let draw = move |n| {
+            let first = n * batch as u64;
+            Ok((data.draw(view, first, batch)?, noise(view, first, batch)))
+        };
         Self {
             batches: Ahead::new(first_batch..u64::MAX, draw),
         }
@@ -119,6 +125,11 @@ impl Stream {
 
     /// The next batch.
     pub fn next_batch(&self) -> Result<Batch, Error> {
+        Ok(self.next_with_noise()?.0)
+    }
+
+    /// The next batch and its normal numbers, `[B, view.noise]` in f32.
+    pub fn next_with_noise(&self) -> Result<(Batch, Tensor), Error> {
         self.batches.next().expect("there is no end to them")
     }
 }
@@ -169,6 +180,25 @@ pub fn to_pixels(pictures: &Tensor) -> Tensor {
             .view([1, 3, 1, 1])
     };
     (pictures.to_kind(Kind::Float) / 255.0 - channel(clip::CLIP_MEAN)) / channel(clip::CLIP_STD)
+}
+
+/// The normal numbers of the pictures `first .. first + count`, each picture's from a stream of its own.
+fn noise(view: View, first: u64, count: usize) -> Tensor {
+    let positions = first..first + count as u64;
+    let drawn: Vec<f32> = positions
+        .flat_map(|position| stream("noise", [view.seed, view.leg, position]).normal(view.noise))
+        .collect();
+    Tensor::from_slice(&drawn).view([count as i64, view.noise as i64])
+}
+
+/// A generator of its own for each use and each three numbers: seeds that follow each other share no stream.
+pub(crate) fn stream(what: &str, numbers: [u64; 3]) -> Generator {
+    let mut hash = Sha256::new_with_prefix(what);
+    numbers
+        .iter()
+        .for_each(|number| hash.update(number.to_le_bytes()));
+    let hash = hash.finalize();
+    Generator::new(u64::from_le_bytes(std::array::from_fn(|byte| hash[byte])))
 }
 
 /// Standard normal numbers of this shape, in f32.

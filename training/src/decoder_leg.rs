@@ -43,7 +43,8 @@ pub struct DecoderLeg {
 }
 
 impl DecoderLeg {
-    /// Trains `model` on the pictures of `stream`, which are at least as large as its own and the image encoder's.
+    /// Trains `model` on the pictures of `stream`, which are at least as large as its own and the image encoder's, and
+    /// come with [`DecoderLeg::noise`].
     pub fn new(
         model: Decoder,
         (captions, pictures): (CaptionEncoder, PictureEncoder),
@@ -61,6 +62,13 @@ impl DecoderLeg {
     }
 }
 
+impl DecoderLeg {
+    /// The normal numbers that a picture needs.
+    pub fn noise(recipe: &DecoderRecipe) -> usize {
+        3 * recipe.unet.sample_size.pow(2) as usize
+    }
+}
+
 impl Leg for DecoderLeg {
     fn backward(&mut self, generator: &mut Generator) -> Result<(f64, Figures), Error> {
         in_parts(self.recipe.run.accumulate, |share| {
@@ -71,9 +79,10 @@ impl Leg for DecoderLeg {
 
 impl DecoderLeg {
     fn part(&self, share: f64, generator: &mut Generator) -> Result<(f64, Figures), Error> {
+        let (batch, eps) = self.stream.next_with_noise()?;
         let Batch {
             pictures, captions, ..
-        } = self.stream.next_batch()?;
+        } = batch;
         let count = captions.len();
         let (device, kind) = (self.captions.device, self.captions.kind);
         let dropped = drops(generator, self.recipe.drop_caption, count);
@@ -85,7 +94,7 @@ impl DecoderLeg {
         let embedding = learned.where_self(&without, &self.pictures.encode(&pictures)); // [B, E]
 
         let clean = to_signed(&pictures.to_device(device), self.recipe.unet.sample_size);
-        let noised = self.noising.noise(&clean, generator);
+        let noised = self.noising.noise(&clean, &eps.view_as(&clean), generator);
         let conditions =
             self.model
                 .conditioning

@@ -254,7 +254,11 @@ impl Trainer {
             self.save_index(folder, None)
         };
         self.train(&run, optimizer, save, |step| {
-            let stream = self.stream(view(DECODER_LEG, size, &recipe.run), &recipe.run, step);
+            let view = View {
+                noise: DecoderLeg::noise(recipe),
+                ..view(DECODER_LEG, size, &recipe.run)
+            };
+            let stream = self.stream(view, &recipe.run, step);
             Ok(DecoderLeg::new(model, encoders, stream, recipe))
         })
     }
@@ -274,9 +278,12 @@ impl Trainer {
             self.save_index(folder, None)
         };
         self.train(&run, optimizer, save, |step| {
-            let view = view(UPSAMPLER_LEG, recipe.unet.sample_size, &recipe.run);
-            let stream = self.stream(view, &recipe.run, step);
             let base = self.recipe.decoder.unet.sample_size;
+            let view = View {
+                noise: UpsamplerLeg::noise(recipe, base),
+                ..view(UPSAMPLER_LEG, recipe.unet.sample_size, &recipe.run)
+            };
+            let stream = self.stream(view, &recipe.run, step);
             let place = (self.kind, self.device);
             Ok(UpsamplerLeg::new(model, stream, base, recipe, place))
         })
@@ -456,6 +463,7 @@ fn view(leg: u64, size: i64, run: &RunSettings) -> View {
         seed: run.seed,
         size: size as u32,
         siblings: false,
+        noise: 0,
     }
 }
 

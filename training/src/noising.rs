@@ -50,18 +50,18 @@ impl Noising {
         Self { offset, ..self }
     }
 
-    /// Noises `clean [B, ..]` with uniform timesteps and normal noise of `generator`.
-    pub fn noise(&self, clean: &Tensor, generator: &mut Generator) -> Noised {
+    /// Noises `clean [B, ..]` with the normal noise `eps`, shaped like it, at timesteps that `generator` draws.
+    pub fn noise(&self, clean: &Tensor, eps: &Tensor, generator: &mut Generator) -> Noised {
         let drawn: Vec<i64> = (0..clean.size()[0])
             .map(|_| generator.below(TIMESTEPS as u64) as i64)
             .collect();
         let timesteps = Tensor::from_slice(&drawn).to_device(self.device);
-        let mut eps = normal(generator, &clean.size());
+        let mut eps = eps.to_device(self.device);
         if self.offset > 0.0 {
             let shape = clean.size();
-            eps += normal(generator, &[shape[0], shape[1], 1, 1]) * self.offset;
+            let offset = normal(generator, &[shape[0], shape[1], 1, 1]) * self.offset;
+            eps = eps + offset.to_device(self.device);
         }
-        let eps = eps.to_device(self.device);
         let values = self.process.q_sample(clean, &timesteps, &eps);
         Noised {
             timesteps,

@@ -1,8 +1,8 @@
 //! AdamW with an exponential moving average, over one flat f32 vector.
 //!
-//! The layers hold working tensors, in f32 or bf16; this holds their f32 masters, the two moments and the average, each
-//! as one vector in the order of the parameters. A step is then a handful of tensor operations, and the state that a
-//! checkpoint holds is four tensors.
+//! The layers' parameters, in f32 or bf16, and their gradients are parts of one vector each; this holds the parameters' f32
+//! masters, the two moments and the average, in the same order. A step is then a handful of tensor operations, and the
+//! state that a checkpoint holds is four tensors.
 
 use tch::{Kind, Tensor, no_grad};
 
@@ -28,7 +28,12 @@ pub struct AdamWSettings {
 pub struct AdamW {
     settings: AdamWSettings,
     names: Vec<String>,
-    working: Vec<Tensor>,
+    parameters: Vec<Tensor>,
+    /// The vector that the parameters are parts of.
+    working: Tensor,
+    /// The vector that their gradients are parts of, and these.
+    gradient: Tensor,
+    gradients: Vec<Tensor>,
     master: Tensor,
     mean: Tensor,
     square: Tensor,
@@ -40,30 +45,29 @@ pub struct AdamW {
 impl AdamW {
     /// Takes over `parameters`, which become leaves that gather gradients.
     pub fn new(parameters: Vec<(String, Tensor)>, settings: AdamWSettings) -> Self {
-        let (names, working): (Vec<_>, Vec<_>) = parameters.into_iter().unzip();
-        let master = flat(&working);
-        let decays: Vec<Tensor> = working
-            .iter()
-            .map(|p| {
-                Tensor::full(
-                    [p.numel() as i64],
-                    i64::from(p.dim() > 1),
-                    (Kind::Float, p.device()),
-                )
-            })
-            .collect();
-        let working = working
-            .into_iter()
-            .map(|p| p.set_requires_grad(true))
-            .collect();
+        let (names, mut parameters): (Vec<_>, Vec<_>) = parameters.into_iter().unzip();
+        let working = flat(&parameters);
+        let places = parts(&working, &parameters);
+        for (parameter, place) in parameters.iter_mut().zip(places) {
+            parameter.set_data(&place);
+        }
+        let decay = |p: &Tensor| Tensor::full_like(p, i64::from(p.dim() > 1));
+        let decays = flat(&parameters.iter().map(decay).collect::<Vec<_>>());
+        let (master, gradient) = (working.to_kind(Kind::Float).copy(), working.zeros_like());
         Self {
             settings,
             names,
-            working,
+            gradients: parts(&gradient, &parameters),
+            gradient,
             mean: master.zeros_like(),
             square: master.zeros_like(),
             average: master.copy(),
-            decays: Tensor::cat(&decays, 0),
+            decays: decays.to_kind(Kind::Float),
+            parameters: parameters
+                .into_iter()
+                .map(|p| p.set_requires_grad(true))
+                .collect(),
+            working,
             master,
             step: 0,
         }
@@ -71,9 +75,10 @@ impl AdamW {
 
     /// Begins with `weights` instead of the parameters' own values, in the order of the parameters.
     pub fn begin_from(&mut self, weights: &[Tensor]) {
-        self.master = flat(weights).to_device(self.master.device());
+        let weights: Vec<Tensor> = weights.iter().map(|w| w.to_kind(Kind::Float)).collect();
+        self.master = flat(&weights).to_device(self.master.device());
         self.average = self.master.copy();
-        no_grad(|| self.write_working());
+        self.working.copy_(&self.master);
     }
 
     /// The parameters' names, in their order.
@@ -88,7 +93,7 @@ impl AdamW {
 
     /// How many numbers are trained.
     pub fn parameter_count(&self) -> i64 {
-        self.master.numel() as i64
+        self.parameters.iter().map(|p| p.numel() as i64).sum()
     }
 
     /// Uses up the gradients that a backward pass left; returns their norm before clipping. Nothing changes when that
@@ -103,7 +108,8 @@ impl AdamW {
             ema_decay,
         } = self.settings;
         no_grad(|| {
-            let mut gradient = self.take_gradient();
+            self.gather_gradients();
+            let mut gradient = self.gradient.to_kind(Kind::Float);
             let norm = gradient.norm().double_value(&[]);
             if !norm.is_finite() {
                 return norm;
@@ -121,18 +127,19 @@ impl AdamW {
             self.master -= update;
             let decay = ema_decay.min((1 + self.step) as f64 / (10 + self.step) as f64);
             let _ = self.average.lerp_(&self.master, 1.0 - decay);
-            self.write_working();
+            self.working.copy_(&self.master);
+            let _ = self.gradient.zero_();
             norm
         })
     }
 
     /// The averaged weights, by name, in f32.
     pub fn averaged(&self) -> Vec<(String, Tensor)> {
-        let views = self.views(&self.average);
+        let parts = parts(&self.average, &self.parameters);
         self.names
             .iter()
             .cloned()
-            .zip(views.into_iter().map(|v| v.copy()))
+            .zip(parts.into_iter().map(|part| part.copy()))
             .collect()
     }
 
@@ -152,7 +159,7 @@ impl AdamW {
         self.names
             .iter()
             .cloned()
-            .zip(self.working.iter().map(Tensor::size))
+            .zip(self.parameters.iter().map(Tensor::size))
             .collect()
     }
 
@@ -178,53 +185,43 @@ impl AdamW {
             own.copy_(saved);
         }
         self.step = step;
-        no_grad(|| self.write_working());
+        self.working.copy_(&self.master);
         Ok(())
     }
 
-    fn take_gradient(&mut self) -> Tensor {
-        let parts: Vec<Tensor> = self
-            .working
-            .iter()
-            .map(|p| {
-                let gradient = p.grad();
-                if gradient.defined() {
-                    gradient.to_kind(Kind::Float).reshape([-1])
-                } else {
-                    Tensor::zeros([p.numel() as i64], (Kind::Float, p.device()))
-                }
-            })
-            .collect();
-        // In f32 the parts are the gradients themselves, so they may only be cleared once they are copied.
-        let gradient = Tensor::cat(&parts, 0);
-        self.working.iter_mut().for_each(Tensor::zero_grad);
-        gradient
-    }
-
-    fn views(&self, vector: &Tensor) -> Vec<Tensor> {
-        let mut start = 0;
-        self.working
-            .iter()
-            .map(|p| {
-                let count = p.numel() as i64;
-                start += count;
-                vector.narrow(0, start - count, count).view_as(p)
-            })
-            .collect()
-    }
-
-    fn write_working(&mut self) {
-        let views = self.views(&self.master);
-        for (working, view) in self.working.iter_mut().zip(views) {
-            working.copy_(&view);
+    /// Moves gradients that a backward pass made anew into their vector, where the next ones are added to them.
+    fn gather_gradients(&mut self) {
+        for (parameter, part) in self.parameters.iter().zip(&mut self.gradients) {
+            let mut gradient = parameter.grad();
+            if gradient.defined() && gradient.data_ptr() != part.data_ptr() {
+                part.copy_(&gradient);
+                gradient.set_data(part);
+            }
         }
     }
 }
 
+/// Parts of a vector begin at multiples of this, which keeps them aligned for vector units; what lies between is 0.
+const ALIGNMENT: i64 = 64;
+
+/// Tensors of one kind as one vector.
 fn flat(tensors: &[Tensor]) -> Tensor {
-    let parts: Vec<Tensor> = tensors
-        .iter()
-        .map(|t| t.detach().to_kind(Kind::Float).reshape([-1]))
-        .collect();
-    Tensor::cat(&parts, 0)
+    let padded = |tensor: &Tensor| {
+        let vector = tensor.detach().reshape([-1]);
+        let short = (-vector.size()[0]).rem_euclid(ALIGNMENT);
+        vector.constant_pad_nd([0, short])
+    };
+    Tensor::cat(&tensors.iter().map(padded).collect::<Vec<_>>(), 0)
+}
+
+/// The parts of a vector that [`flat`] makes of tensors with the shapes of `like`.
+fn parts(vector: &Tensor, like: &[Tensor]) -> Vec<Tensor> {
+    let mut start = 0;
+    like.iter()
+        .map(|tensor| {
+            let (begin, count) = (start, tensor.numel() as i64);
+            start += (count as u64).next_multiple_of(ALIGNMENT as u64) as i64;
+            vector.narrow(0, begin, count).view_as(tensor)
+        })
+        .collect()
 }

@@ -4,7 +4,7 @@ use noise::Generator;
 use prior::Prior;
 use tch::{Kind, Tensor, no_grad};
 
-use crate::data::drops;
+use crate::data::{drops, normal};
 use crate::embedded::{Embedded, EmbeddedStream};
 use crate::encoders::CaptionEncoder;
 use crate::noising::Noising;
@@ -55,7 +55,8 @@ impl PriorLeg {
         let captions = self.encoder.encode(&captions, &dropped)?;
 
         let clean = self.model.whiten(&embedding).to_kind(Kind::Float); // [B, E]
-        let noised = self.noising.noise(&clean, generator);
+        let eps = normal(generator, &clean.size());
+        let noised = self.noising.noise(&clean, &eps, generator);
         let predicted = self.model.forward(
             &noised.values.to_kind(self.encoder.kind),
             &noised.timesteps,

@@ -8,7 +8,7 @@ use noise::Generator;
 use sha2::{Digest, Sha256};
 
 use crate::Error;
-use crate::data::View;
+use crate::data::{View, stream};
 
 /// A place that holds samples, whose bytes are read when they are asked for.
 pub(crate) trait Source: Send + Sync {
@@ -238,16 +238,6 @@ pub(crate) fn left_out(path: &str, why: &str) {
         true => tracing::warn!("{why}: it is left out"),
         false => tracing::warn!("{path}: {why}: it is left out"),
     }
-}
-
-/// A generator of its own for each use and each three numbers: seeds that follow each other share no stream.
-fn stream(what: &str, numbers: [u64; 3]) -> Generator {
-    let mut hash = Sha256::new_with_prefix(what);
-    numbers
-        .iter()
-        .for_each(|number| hash.update(number.to_le_bytes()));
-    let hash = hash.finalize();
-    Generator::new(u64::from_le_bytes(std::array::from_fn(|byte| hash[byte])))
 }
 
 /// A hash of every sample's name and lengths.

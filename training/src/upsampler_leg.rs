@@ -4,7 +4,7 @@ use decoder::{UNet, enlarge};
 use noise::Generator;
 use tch::{Device, Kind, Tensor};
 
-use crate::data::{Stream, normal, to_signed};
+use crate::data::{Stream, to_signed};
 use crate::noising::Noising;
 use crate::recipe::UpsamplerRecipe;
 use crate::run::{Figures, in_parts};
@@ -22,7 +22,8 @@ pub struct UpsamplerLeg {
 }
 
 impl UpsamplerLeg {
-    /// Trains `model` on the pictures of `stream`, which are of the full size; `base` is the base picture's side.
+    /// Trains `model` on the pictures of `stream`, which are of the full size and come with [`UpsamplerLeg::noise`];
+    /// `base` is the base picture's side.
     pub fn new(
         model: UNet,
         stream: Stream,
@@ -41,6 +42,11 @@ impl UpsamplerLeg {
             device,
         }
     }
+
+    /// The normal numbers that a picture needs: its crop's noise, then its base picture's.
+    pub fn noise(recipe: &UpsamplerRecipe, base: i64) -> usize {
+        3 * (recipe.crop.pow(2) + base.pow(2)) as usize
+    }
 }
 
 impl Leg for UpsamplerLeg {
@@ -53,11 +59,16 @@ impl Leg for UpsamplerLeg {
 
 impl UpsamplerLeg {
     fn part(&self, share: f64, generator: &mut Generator) -> Result<(f64, Figures), Error> {
-        let pictures = self.stream.next_batch()?.pictures.to_device(self.device);
-        let full = self.recipe.unet.sample_size;
-        let base = damage(&to_signed(&pictures, self.base), &self.recipe, generator);
+        let (batch, noise) = self.stream.next_with_noise()?;
+        let pictures = batch.pictures.to_device(self.device);
+        let (full, crop) = (self.recipe.unet.sample_size, self.recipe.crop);
+        let [own, of_base] = <[Tensor; 2]>::try_from(
+            noise.split_with_sizes([3 * crop.pow(2), 3 * self.base.pow(2)], 1),
+        )
+        .expect("there are two parts");
+        let base = to_signed(&pictures, self.base);
+        let base = damage(&base, &of_base.view_as(&base), &self.recipe, generator);
         let low = enlarge(&base, full);
-        let crop = self.recipe.crop;
         let (top, left) = (
             generator.below((full - crop + 1) as u64),
             generator.below((full - crop + 1) as u64),
@@ -69,7 +80,7 @@ impl UpsamplerLeg {
         };
         let (clean, low) = (cut(&to_signed(&pictures, full)), cut(&low));
 
-        let noised = self.noising.noise(&clean, generator);
+        let noised = self.noising.noise(&clean, &own.view_as(&clean), generator);
         let input = Tensor::cat(&[&noised.values, &low], 1).to_kind(self.kind); // [B, 6, crop, crop]
         let (predicted, recomputed) = self.model.forward_training(
             &input,
@@ -89,10 +100,14 @@ impl UpsamplerLeg {
 }
 
 /// A little blur and noise, so that a decoder's picture, which is never quite a true one, is familiar.
-fn damage(base: &Tensor, recipe: &UpsamplerRecipe, generator: &mut Generator) -> Tensor {
+fn damage(
+    base: &Tensor,
+    noise: &Tensor,
+    recipe: &UpsamplerRecipe,
+    generator: &mut Generator,
+) -> Tensor {
     let blurred = blur(base, recipe.blur * generator.uniform());
-    let noise = normal(generator, &base.size()).to_device(base.device());
-    blurred + noise * (recipe.noise * generator.uniform())
+    blurred + noise.to_device(base.device()) * (recipe.noise * generator.uniform())
 }
 
 /// A Gaussian blur of `[B, 3, H, W]` with a kernel of three pixels.

@@ -106,6 +106,7 @@ fn a_folder_of_pictures_is_learned_from_and_what_is_broken_is_named() {
         seed: 1,
         size: 16,
         siblings: false,
+        noise: 0,
     };
     let none = open(&beside).unwrap().draw(view, 0, 2);
     let message = none.err().unwrap().to_string();

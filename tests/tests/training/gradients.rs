@@ -51,12 +51,13 @@ fn assert_same(ours: &Named, theirs: &Named) {
     }
 }
 
-fn view(size: u32) -> View {
+fn view(size: u32, noise: usize) -> View {
     View {
         leg: 1,
         seed: 1,
         size,
         siblings: false,
+        noise,
     }
 }
 
@@ -73,7 +74,7 @@ fn clip_in_parts_has_the_gradient_of_its_whole_batch() {
         let model = Clip::new(&Params::root(&initialiser), &recipe.text, &recipe.vision);
         let parameters = trainable(initialiser);
         let size = recipe.vision.image_size as u32;
-        let stream = Stream::new(&Data::Scenes, view(size), batch, 0);
+        let stream = Stream::new(&Data::Scenes, view(size, 0), batch, 0);
         let mut leg = ClipLeg::new(model, tokenizer, stream, parts, PLACE);
         let (loss, _) = leg.backward(&mut Generator::new(2)).unwrap();
         (loss, gradients(&parameters))
@@ -101,7 +102,8 @@ fn upsampler(steps: usize, batch: usize, parts: usize, checkpointing: bool) -> (
     let model = UNet::new(&Params::root(&initialiser), &recipe.unet);
     let parameters = trainable(initialiser);
     let size = recipe.unet.sample_size as u32;
-    let stream = Stream::new(&Data::Scenes, view(size), batch / parts, 0);
+    let view = view(size, UpsamplerLeg::noise(&recipe, 8));
+    let stream = Stream::new(&Data::Scenes, view, batch / parts, 0);
     let mut leg = UpsamplerLeg::new(model, stream, 8, &recipe, PLACE);
     let generator = &mut Generator::new(2);
     let losses: f64 = (0..steps).map(|_| leg.backward(generator).unwrap().0).sum();
