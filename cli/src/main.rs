@@ -3,6 +3,7 @@
 //! Arguments become validated settings, and settings an action: each subcommand is a module with its flags and a
 //! `run`. What a user does wrong ends in one sentence on standard error and exit code 2.
 
+mod bench;
 mod classify;
 mod completions;
 mod device;
@@ -19,6 +20,7 @@ mod interpolate;
 mod interrupt;
 mod invert;
 mod judge;
+mod kernels;
 mod memory;
 mod model;
 mod numbers;
@@ -88,12 +90,14 @@ enum Command {
     Invert(invert::Invert),
     /// Draw a picture from what invert found
     Decode(invert::Decode),
-    /// Tell how a picture was drawn, from its file
+    /// Tell how a picture was drawn, from its file, or what this machine computes with
     Info(record::Info),
     /// Export the pictures and captions that the project's own model learns from
     Scenes(scenes::Scenes),
     /// Train the models of one folder, each its own leg
     Train(train::Train),
+    /// Measure what drawing takes, stage by stage
+    Bench(bench::Bench),
     /// Count how often pictures show what their captions say
     Evaluate(evaluate::Evaluate),
     /// Test the judge that evaluate asks, or train another
@@ -118,6 +122,7 @@ impl Command {
             Self::Info(info) => info.run(),
             Self::Scenes(scenes) => scenes.run(),
             Self::Train(train) => train.run(),
+            Self::Bench(bench) => bench.run(),
             Self::Evaluate(evaluate) => evaluate.run(),
             Self::Judge(judge) => judge.run(),
             Self::Completions(completions) => completions.run(),
@@ -141,7 +146,9 @@ fn main() -> ExitCode {
         Err(help) => help.exit(),
     };
     let defect = keep_panic_messages();
-    match panic::catch_unwind(AssertUnwindSafe(|| cli.command.run())) {
+    let ended = panic::catch_unwind(AssertUnwindSafe(|| cli.command.run()));
+    kernels::keep();
+    match ended {
         Ok(Ok(())) => ExitCode::SUCCESS,
         // Whoever reads the output has had enough of it.
         Ok(Err(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,

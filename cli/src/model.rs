@@ -9,8 +9,8 @@ use tch::{Device, Kind};
 use weights::Folder;
 
 use crate::device::{self, DeviceChoice, Dtype};
-use crate::embedded;
 use crate::record::Record;
+use crate::{embedded, kernels};
 
 /// The flags that say so.
 #[derive(Args)]
@@ -31,6 +31,9 @@ pub struct ModelArgs {
     /// Where to compute; auto takes a GPU if any
     #[arg(long, default_value = "auto", value_parser = device::parse, value_name = "auto|cpu|cuda[:N]", help_heading = "Model")]
     device: DeviceChoice,
+    /// Take the same kernels on every machine
+    #[arg(long, env = "UNCLIP_DETERMINISTIC", hide_env = true, value_parser = clap::builder::FalseyValueParser::new(), help_heading = "Model")]
+    deterministic: bool,
 }
 
 /// How --prior names the model's own priors.
@@ -94,7 +97,8 @@ impl ModelArgs {
         Ok((self.dtype.kind(), self.device.find()?))
     }
 
-    fn folder(&self) -> Result<Folder> {
+    /// The model's folder.
+    pub fn folder(&self) -> Result<Folder> {
         match &self.model {
             Some(path) => open("--model", path),
             None => embedded::folder(),
@@ -108,6 +112,9 @@ impl ModelArgs {
         image_encoder: Option<&ImageEncoderArgs>,
     ) -> Result<Pipeline> {
         let device = self.device.find()?;
+        if !self.deterministic {
+            kernels::try_or_remember();
+        }
         let prior = prior.and_then(|given| given.prior.as_deref());
         let named = |name: &str| prior == Some(Path::new(name));
         let elsewhere = prior.filter(|_| !named(DIFFUSION) && !named(AUTOREGRESSIVE));

@@ -10,6 +10,8 @@ use pipeline::Settings;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::kernels;
+
 /// The name of our own text in a PNG.
 pub const KEYWORD: &str = "unclip";
 /// The name under which other tools look for theirs.
@@ -128,19 +130,21 @@ impl Record {
 /// What `unclip info` is told.
 #[derive(Args)]
 pub struct Info {
-    /// A picture that unclip drew
-    image: PathBuf,
+    /// A picture that unclip drew; none for this machine and the kernels that were found to be the fastest on it
+    image: Option<PathBuf>,
 }
 
 impl Info {
-    /// Prints the record as JSON.
+    /// Prints the record as JSON, or the machine and its kernels.
     pub fn run(&self) -> Result<()> {
-        let record = Record::read(&self.image)?;
-        writeln!(
-            std::io::stdout(),
-            "{}",
-            serde_json::to_string_pretty(&record)?
-        )?;
+        let mut out = std::io::stdout().lock();
+        match &self.image {
+            Some(image) => {
+                let record = Record::read(image)?;
+                writeln!(out, "{}", serde_json::to_string_pretty(&record)?)?;
+            }
+            None => kernels::tell(&mut out)?,
+        }
         Ok(())
     }
 }

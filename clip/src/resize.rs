@@ -54,9 +54,14 @@ fn resize_rows(picture: &RgbImage, width: u32, filter: Filter) -> RgbImage {
     let taps = taps(old_width, width, filter);
     let mut levels = Vec::with_capacity(3 * width as usize * height as usize);
     for row in picture.as_raw().chunks_exact(3 * old_width as usize) {
-        for tap in &taps {
-            let window = &row[3 * tap.first..];
-            levels.extend((0..3).map(|channel| tap.apply(window.iter().skip(channel).step_by(3))));
+        for Tap { first, weights } in &taps {
+            let mut sums = [HALF; 3];
+            for (weight, pixel) in weights.iter().zip(row[3 * first..].chunks_exact(3)) {
+                for (sum, &level) in sums.iter_mut().zip(pixel) {
+                    *sum += weight * i32::from(level);
+                }
+            }
+            levels.extend(sums.map(level));
         }
     }
     RgbImage::from_raw(width, height, levels).expect("every row was resized")
@@ -69,9 +74,18 @@ fn resize_columns(picture: &RgbImage, height: u32, filter: Filter) -> RgbImage {
     }
     let row = 3 * width as usize;
     let mut levels = Vec::with_capacity(row * height as usize);
-    for tap in taps(old_height, height, filter) {
-        let window = &picture.as_raw()[row * tap.first..];
-        levels.extend((0..row).map(|place| tap.apply(window.iter().skip(place).step_by(row))));
+    let mut sums = vec![0; row];
+    for Tap { first, weights } in taps(old_height, height, filter) {
+        sums.fill(HALF);
+        for (weight, line) in weights
+            .iter()
+            .zip(picture.as_raw()[row * first..].chunks_exact(row))
+        {
+            for (sum, &level) in sums.iter_mut().zip(line) {
+                *sum += weight * i32::from(level);
+            }
+        }
+        levels.extend(sums.iter().copied().map(level));
     }
     RgbImage::from_raw(width, height, levels).expect("every column was resized")
 }
@@ -87,18 +101,12 @@ struct Tap {
 /// Bits after the point: 8 go to the levels and 2 to sums beyond them.
 const PRECISION: u32 = 32 - 8 - 2;
 
-impl Tap {
-    fn apply<'a>(&self, levels: impl Iterator<Item = &'a u8>) -> u8 {
-        let half = 1 << (PRECISION - 1);
-        let sum: i32 = half
-            + self
-                .weights
-                .iter()
-                .zip(levels)
-                .map(|(weight, &level)| weight * i32::from(level))
-                .sum::<i32>();
-        (sum >> PRECISION).clamp(0, 255) as u8
-    }
+/// Half of a level, which makes what follows round to the nearest.
+const HALF: i32 = 1 << (PRECISION - 1);
+
+/// A sum as a level.
+fn level(sum: i32) -> u8 {
+    (sum >> PRECISION).clamp(0, 255) as u8
 }
 
 /// The taps of all new pixels in one direction. A filter widens when the picture shrinks.

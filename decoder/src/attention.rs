@@ -35,9 +35,17 @@ impl Attention {
         }
     }
 
-    /// `x [B, C, H, W]`, the conditions' `tokens [B, S, X]` and a `bias [B, 1, 1, S + H W]` that is added to the scores
-    /// `-> [B, C, H, W]`
-    pub fn forward(&self, x: &Tensor, tokens: &Tensor, bias: &Tensor) -> Tensor {
+    /// The keys and values of the conditions' `tokens [B, S, X]`, `[B, S, C]` each: all that it takes of them.
+    pub fn tell(&self, tokens: &Tensor) -> [Tensor; 2] {
+        [
+            self.k_context.forward(tokens),
+            self.v_context.forward(tokens),
+        ]
+    }
+
+    /// `x [B, C, H, W]`, the conditions' `keys` and `values [B, S, C]` and a `bias [B, 1, 1, S + H W]` that is added to the
+    /// scores `-> [B, C, H, W]`
+    pub fn forward(&self, x: &Tensor, keys: &Tensor, values: &Tensor, bias: &Tensor) -> Tensor {
         // One copy into rows serves the three projections.
         let pixels = self
             .norm
@@ -45,14 +53,8 @@ impl Attention {
             .flatten(2, 3)
             .transpose(1, 2)
             .contiguous(); // [B, H W, C]
-        let k = Tensor::cat(
-            &[self.k_context.forward(tokens), self.k.forward(&pixels)],
-            1,
-        );
-        let v = Tensor::cat(
-            &[self.v_context.forward(tokens), self.v.forward(&pixels)],
-            1,
-        ); // [B, S + H W, C]
+        let k = Tensor::cat(&[keys, &self.k.forward(&pixels)], 1); // [B, S + H W, C]
+        let v = Tensor::cat(&[values, &self.v.forward(&pixels)], 1);
         let attended = attend(
             &self.q.forward(&pixels),
             &k,

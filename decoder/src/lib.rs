@@ -13,7 +13,7 @@ pub mod resnet;
 
 pub use conditioning::{Conditioning, ConditioningConfig, Conditions};
 pub use recompute::Recomputed;
-pub use unet::{AttentionConfig, UNet, UNetConfig};
+pub use unet::{AttentionConfig, Told, UNet, UNetConfig};
 
 use tch::Tensor;
 

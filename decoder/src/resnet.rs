@@ -72,25 +72,40 @@ impl ResnetBlock {
         }
     }
 
-    /// `x [B, inputs, H, W]`, the activated time embedding `time [B, time width]` `-> [B, outputs, H', W']`
+    /// What it takes of the activated time embedding `time [B, time width]`: `[B, outputs or twice as many]`.
+    pub fn tell(&self, time: &Tensor) -> Tensor {
+        self.time.forward(time)
+    }
+
+    /// `x [B, inputs, H, W]` and what it was told of the time `-> [B, outputs, H', W']`
     pub fn forward(&self, x: &Tensor, time: &Tensor) -> Tensor {
-        let h = self.norm_in.forward(x).silu();
-        let h = match self.resample {
+        let h = silu(self.norm_in.forward(x));
+        let mut h = match self.resample {
             Resample::Double => self.conv_in.forward_doubled(&h),
             resample => self.conv_in.forward(&resample.forward(h)),
         }; // [B, outputs, H', W']
-        let time = self.time.forward(time).unsqueeze(-1).unsqueeze(-1);
+        let time = time.unsqueeze(-1).unsqueeze(-1);
         let h = if self.scale_shift {
             let [scale, shift] = [0, 1].map(|half| time.chunk(2, 1).swap_remove(half)); // [B, outputs, 1, 1]
             shift.addcmul(&self.norm_out.forward(&h), &(scale + 1.0))
         } else {
-            self.norm_out.forward(&(h + time))
+            h += time;
+            self.norm_out.forward(&h)
         };
-        let h = self.conv_out.forward(&h.silu());
+        let mut h = self.conv_out.forward(&silu(h));
         let x = self.resample.forward(x.shallow_clone());
-        match &self.skip {
-            Some(skip) => skip.forward(&x) + h,
-            None => x + h,
-        }
+        h += match &self.skip {
+            Some(skip) => skip.forward(&x),
+            None => x,
+        };
+        h
+    }
+}
+
+/// The activation of a tensor that nobody else has: in its place, but where a gradient will want it as it was.
+fn silu(mut x: Tensor) -> Tensor {
+    match x.requires_grad() {
+        true => x.silu(),
+        false => x.silu_(),
     }
 }

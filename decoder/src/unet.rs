@@ -79,7 +79,7 @@ pub struct UNet {
     time: TimestepEmbedding,
     down: Vec<Level>,
     middle: Level,
-    last: ResnetBlock,
+    middle_last: ResnetBlock,
     up: Vec<Level>,
     norm_out: GroupNorm,
     conv_out: Conv2d,
@@ -133,7 +133,7 @@ impl UNet {
                 config.attention.as_ref(),
                 None,
             ),
-            last: ResnetBlock::new(
+            middle_last: ResnetBlock::new(
                 &(&middle / "resnets.1"),
                 coarsest,
                 coarsest,
@@ -164,20 +164,57 @@ impl UNet {
         &self.config
     }
 
-    /// `x [B, in, H, W]` at `timesteps [B]` `-> [B, out, H, W]`, with `H` and `W` multiples of `2^(levels - 1)`.
-    /// A network with attention needs `conditions` and the mask `[B, S]` of their context (bool, true at real tokens).
+    /// What the network takes of `timesteps [N]`, and of `conditions` with the mask `[B, S]` of their context (bool, true at
+    /// real tokens), without which no network with attention can do; in `kind`. `N` is a multiple of `B`: several
+    /// timesteps of a batch, one after the other, are taken apart by [`Told::step`].
+    pub fn tell(
+        &self,
+        timesteps: &Tensor,
+        conditions: Option<(&Conditions, &Tensor)>,
+        kind: Kind,
+    ) -> Told {
+        let time = self.time.forward(timesteps, kind);
+        let time = match conditions {
+            Some((conditions, _)) => {
+                let steps = time.size()[0] / conditions.added.size()[0];
+                time + conditions.added.repeat([steps, 1])
+            }
+            None => time,
+        };
+        let time = time.silu(); // [N, time width]; every residual block begins with the activation
+        let context = |(conditions, mask): (&Conditions, &Tensor)| {
+            let blocks = self.levels().flat_map(|level| &level.attentions);
+            Context {
+                tokens: blocks
+                    .map(|block| block.tell(&conditions.context))
+                    .collect(),
+                bias: padding_bias(mask, kind),
+            }
+        };
+        Told {
+            times: self.resnets().map(|block| block.tell(&time)).collect(),
+            context: conditions.map(context),
+        }
+    }
+
+    /// `x [B, in, H, W]` and what was told of its timesteps and conditions `-> [B, out, H, W]`, with `H` and `W` multiples
+    /// of `2^(levels - 1)`.
+    pub fn denoise(&self, x: &Tensor, told: &Told) -> Tensor {
+        self.pass(x, told, &mut Straight)
+    }
+
+    /// [`UNet::tell`] and [`UNet::denoise`] together: `x [B, in, H, W]` at `timesteps [B]` `-> [B, out, H, W]`.
     pub fn forward(
         &self,
         x: &Tensor,
         timesteps: &Tensor,
         conditions: Option<(&Conditions, &Tensor)>,
     ) -> Tensor {
-        self.pass(x, timesteps, conditions, &mut Straight)
+        self.denoise(x, &self.tell(timesteps, conditions, x.kind()))
     }
 
-    /// As [`UNet::forward`], to train. With `checkpointing`, only the outputs of its blocks are kept: a loss's own
-    /// backward pass then ends at the network's output, and [`Recomputed::backward`] goes on from there; without, that
-    /// does nothing.
+    /// As [`UNet::forward`], to train. With `checkpointing`, only the outputs of its blocks are kept: a loss's own backward pass then ends at the network's
+    /// output, and [`Recomputed::backward`] goes on from there; without, that does nothing.
     pub fn forward_training(
         &self,
         x: &Tensor,
@@ -186,61 +223,121 @@ impl UNet {
         checkpointing: bool,
     ) -> (Tensor, Recomputed<'_>) {
         let mut recomputed = Recomputed::default();
+        let told = self.tell(timesteps, conditions, x.kind());
         let output = match checkpointing {
-            true => self.pass(x, timesteps, conditions, &mut recomputed),
-            false => self.forward(x, timesteps, conditions),
+            true => self.pass(x, &told.entered(&mut recomputed), &mut recomputed),
+            false => self.denoise(x, &told),
         };
         (output, recomputed)
     }
 
-    fn pass<'a>(
-        &'a self,
-        x: &Tensor,
-        timesteps: &Tensor,
-        conditions: Option<(&Conditions, &Tensor)>,
-        pass: &mut impl Pass<'a>,
-    ) -> Tensor {
-        let time = self.time.forward(timesteps, x.kind());
-        let time = match conditions {
-            Some((conditions, _)) => time + &conditions.added,
-            None => time,
+    fn pass<'a>(&'a self, x: &Tensor, told: &Told, pass: &mut impl Pass<'a>) -> Tensor {
+        let mut times = told.times.iter();
+        let mut time = || times.next().expect("one time for each residual block");
+        let mut tokens = told.context.iter().flat_map(|context| &context.tokens);
+        let bias = told.context.as_ref().map(|context| &context.bias);
+        let mut context = |level: &Level| {
+            let tokens = (!level.attentions.is_empty()).then(|| tokens.next())?;
+            Some((tokens.expect("tokens for each attention"), bias?))
         };
-        let time = pass.enter(time.silu()); // [B, time width]; every residual block begins with the activation
-        let tokens =
-            conditions.map(|(conditions, _)| pass.enter(conditions.context.shallow_clone()));
-        let bias = conditions.map(|(_, mask)| padding_bias(mask, x.kind()));
-        let context = tokens.as_ref().zip(bias.as_ref());
 
         let conv_in = |inputs: &[Tensor]| self.conv_in.forward(&inputs[0]);
         let mut x = pass.run(vec![x.shallow_clone()], conv_in);
         let mut skips = vec![x.shallow_clone()];
         for level in &self.down {
             for n in 0..level.resnets.len() {
-                x = level.layer(n, &[&x], &time, context, pass);
+                x = level.layer(n, &[&x], time(), context(level), pass);
                 skips.push(x.shallow_clone());
             }
             if let Some(sampler) = &level.sampler {
-                x = resnet(sampler, &x, &time, pass);
+                x = resnet(sampler, &x, time(), pass);
                 skips.push(x.shallow_clone());
             }
         }
 
-        x = self.middle.layer(0, &[&x], &time, context, pass);
-        x = resnet(&self.last, &x, &time, pass);
+        x = self
+            .middle
+            .layer(0, &[&x], time(), context(&self.middle), pass);
+        x = resnet(&self.middle_last, &x, time(), pass);
 
         for level in &self.up {
             for n in 0..level.resnets.len() {
                 let skip = skips.pop().expect("one skip for each block on the way up");
-                x = level.layer(n, &[&x, &skip], &time, context, pass);
+                x = level.layer(n, &[&x, &skip], time(), context(level), pass);
             }
             if let Some(sampler) = &level.sampler {
-                x = resnet(sampler, &x, &time, pass);
+                x = resnet(sampler, &x, time(), pass);
             }
         }
         pass.run(vec![x], |inputs| {
             let x = self.norm_out.forward(&inputs[0]).silu();
             self.conv_out.forward(&x) // [B, out, H, W]
         })
+    }
+
+    /// The levels in the order of their blocks.
+    fn levels(&self) -> impl Iterator<Item = &Level> {
+        self.down.iter().chain([&self.middle]).chain(&self.up)
+    }
+
+    /// The residual blocks in their order.
+    fn resnets(&self) -> impl Iterator<Item = &ResnetBlock> {
+        let down = self.down.iter().flat_map(Level::resnets);
+        let middle = self.middle.resnets().chain([&self.middle_last]);
+        down.chain(middle)
+            .chain(self.up.iter().flat_map(Level::resnets))
+    }
+}
+
+/// What a network takes of timesteps and conditions: all that it computes without a picture.
+pub struct Told {
+    /// Each residual block's, `[N, channels or twice as many]`.
+    times: Vec<Tensor>,
+    context: Option<Context>,
+}
+
+/// The conditions' tokens.
+struct Context {
+    /// Each attention's keys and values of them, `[B, S, C]`.
+    tokens: Vec<[Tensor; 2]>,
+    bias: Tensor, // [B, 1, 1, S]
+}
+
+impl Told {
+    /// What was told of the `n`-th timestep of a batch of `batch` pictures.
+    pub fn step(&self, n: usize, batch: i64) -> Self {
+        let of_step = |time: &Tensor| time.narrow(0, n as i64 * batch, batch);
+        Self {
+            times: self.times.iter().map(of_step).collect(),
+            context: self
+                .context
+                .as_ref()
+                .map(|Context { tokens, bias }| Context {
+                    tokens: tokens
+                        .iter()
+                        .map(|pair| pair.each_ref().map(Tensor::shallow_clone))
+                        .collect(),
+                    bias: bias.shallow_clone(),
+                }),
+        }
+    }
+
+    /// The same as values that the blocks of a pass share.
+    fn entered<'a>(self, pass: &mut impl Pass<'a>) -> Self {
+        Self {
+            times: self
+                .times
+                .into_iter()
+                .map(|time| pass.enter(time))
+                .collect(),
+            context: self.context.map(|Context { tokens, bias }| Context {
+                tokens: tokens
+                    .into_iter()
+                    .map(|pair| pair.map(|tensor| pass.enter(tensor)))
+                    .collect(),
+                bias,
+            }),
+        }
     }
 }
 
@@ -304,14 +401,20 @@ impl Level {
         }
     }
 
+    /// The residual blocks in their order.
+    fn resnets(&self) -> impl Iterator<Item = &ResnetBlock> {
+        self.resnets.iter().chain(&self.sampler)
+    }
+
     /// Residual block `n` and the attention behind it, if there is one, on the stream and the skips in `xs`, which are
-    /// joined: `[B, C, H, W] -> [B, C', H, W]`. Attention looks at the context's tokens, with a bias for their padding.
+    /// joined: `[B, C, H, W] -> [B, C', H, W]`. Attention looks at the context's keys and values, with a bias for their
+    /// padding.
     fn layer<'a>(
         &'a self,
         n: usize,
         xs: &[&Tensor],
         time: &Tensor,
-        context: Option<(&Tensor, &Tensor)>,
+        context: Option<(&[Tensor; 2], &Tensor)>,
         pass: &mut impl Pass<'a>,
     ) -> Tensor {
         let resnet = &self.resnets[n];
@@ -327,14 +430,14 @@ impl Level {
             });
         };
         let (tokens, bias) = context.expect("a network with attention is given conditions");
-        inputs.push(tokens.shallow_clone());
+        inputs.extend(tokens.iter().map(Tensor::shallow_clone));
         inputs.extend(xs.iter().map(|x| x.shallow_clone()));
         let (_, _, height, width) = xs[0].size4().expect("pictures are [B, C, H, W]");
         // The mask of the pixels is as long as they are many.
         let bias = bias.constant_pad_nd([0, height * width]); // [B, 1, 1, S + H W]
         pass.run(inputs, move |inputs| {
-            let x = resnet.forward(&joined(&inputs[2..]), &inputs[0]);
-            attention.forward(&x, &inputs[1], &bias)
+            let x = resnet.forward(&joined(&inputs[3..]), &inputs[0]);
+            attention.forward(&x, &inputs[1], &inputs[2], &bias)
         })
     }
 }

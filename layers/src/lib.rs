@@ -5,6 +5,7 @@
 
 pub mod attention;
 pub mod embedding;
+pub mod kernels;
 pub mod params;
 pub mod primitives;
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use crate::{Init, Params};
+use crate::{Init, Params, kernels};
 
 /// `y = x W^T + b`.
 pub struct Linear {
@@ -97,6 +97,9 @@ impl Conv2d {
                         1,
                     )
                     .view([batch, outputs, height, width])
+            }
+            bias if size == 3 && self.stride == 1 => {
+                kernels::convolve(x, &self.weight, bias.as_ref())
             }
             bias => {
                 let (stride, padding) = ([self.stride; 2], [self.padding; 2]);

@@ -142,7 +142,7 @@ impl Pipeline {
         let embedding = self.encode_pictures(pictures)?; // [B, E]
         let small = self.base_pictures(pictures)?; // [B, C, h, w]
         let visited = self.inversion_steps(steps)?;
-        let denoise = self.captionless(&embedding, None)?;
+        let denoise = self.captionless(&embedding, None, &visited)?;
         let told = |done| progress(Stage::Decoder, done, steps);
         let sampler = self.ddim(0.0)?;
         let noise =
@@ -173,7 +173,7 @@ impl Pipeline {
         let start = inversion.noise.to_device(self.device);
         let sampler = self.ddim(eta)?;
         let guidance = Some(guidance_scale).filter(|&scale| scale != 1.0);
-        let denoise = self.captionless(&inversion.embedding, guidance)?;
+        let denoise = self.captionless(&inversion.embedding, guidance, &steps)?;
         Ok(no_grad(|| match guidance {
             Some(scale) => {
                 let denoise = guided(scale, denoise);
@@ -224,9 +224,10 @@ impl Pipeline {
         &'a self,
         embedding: &Tensor,
         guidance: Option<f64>,
+        steps: &[Step],
     ) -> Result<impl FnMut(&Tensor, Step) -> Output + use<'a>, Error> {
         let empty = self.encode_text(&[""])?.expand(embedding.size()[0]);
-        self.decoder_denoiser(embedding, &empty, guidance)
+        self.decoder_denoiser(embedding, &empty, guidance, steps)
     }
 
     fn ddim(&self, eta: f64) -> Result<DdimSampler, Error> {

@@ -317,7 +317,10 @@ impl Parts {
 }
 
 /// What a cell holds, opened first where it holds nothing.
-fn opened<T>(cell: &OnceCell<T>, open: impl FnOnce() -> Result<T, Error>) -> Result<&T, Error> {
+pub(crate) fn opened<T>(
+    cell: &OnceCell<T>,
+    open: impl FnOnce() -> Result<T, Error>,
+) -> Result<&T, Error> {
     match cell.get() {
         Some(part) => Ok(part),
         None => {

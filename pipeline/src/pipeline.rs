@@ -1,6 +1,8 @@
 //! The chain from a caption to a picture, and each of its stages alone.
 
-use decoder::enlarge;
+use std::cell::OnceCell;
+
+use decoder::{Conditions, UNet, enlarge};
 use diffusion::sampler::ddpm;
 use diffusion::{Output, Step, Variance, guided};
 use image::RgbImage;
@@ -11,7 +13,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::folders::ModelFolders;
 use crate::noise_streams::Streams;
-use crate::parts::{Parts, Use};
+use crate::parts::{Parts, Use, opened};
 use crate::relations::check_size;
 use crate::settings::{Settings, Stage, check_caption};
 use crate::{Error, Text, to_pictures};
@@ -28,6 +30,8 @@ pub struct Pipeline {
     pub(crate) parts: Parts,
     pub(crate) device: Device,
     pub(crate) kind: Kind,
+    /// The empty caption, which guidance starts from.
+    empty: OnceCell<Text>,
 }
 
 impl Pipeline {
@@ -40,6 +44,7 @@ impl Pipeline {
             parts: Parts::new(folders, device, kind),
             device,
             kind,
+            empty: OnceCell::new(),
         })
     }
 
@@ -218,11 +223,11 @@ impl Pipeline {
     ) -> Result<Tensor, Error> {
         let prior = self.parts.prior()?;
         let guidance = settings.guidance(Stage::Prior);
-        let read = self.with_unconditional(text, guidance)?;
+        let read = self.with_unconditional(text, guidance)?.without_padding();
+        let captions = no_grad(|| prior.read(&read.embedding, &read.states, &read.mask));
         let denoise = |x: &Tensor, step: Step| {
             let (x, t) = self.network_input(x, step);
-            let clean = prior.forward(&x, &t, &read.embedding, &read.states, &read.mask); // [B, E]
-            Output::plain(clean.to_kind(Kind::Float))
+            Output::plain(captions.predict(&x, &t).to_kind(Kind::Float))
         };
         let shape = [prior.config().embedding];
         let whitened = self.sample(Stage::Prior, settings, &shape, streams, denoise, progress)?;
@@ -240,25 +245,27 @@ impl Pipeline {
         progress: &mut Progress,
     ) -> Result<Tensor, Error> {
         let guidance = settings.guidance(Stage::Decoder);
-        let denoise = self.decoder_denoiser(embedding, text, guidance)?;
+        let steps = self.parts.steps(Stage::Decoder, settings)?;
+        let denoise = self.decoder_denoiser(embedding, text, guidance, &steps)?;
         let shape = self.base_shape()?;
         let small = self.sample(Stage::Decoder, settings, &shape, streams, denoise, progress)?;
         Ok(small.clamp(-1.0, 1.0))
     }
 
-    /// The decoder, told these image embeddings `[B, E]` and captions. With guidance it takes the batch twice, and is
-    /// first told nothing.
+    /// The decoder for these `steps`, told image embeddings `[B, E]` and captions. With guidance it takes the batch twice,
+    /// and is first told nothing.
     pub(crate) fn decoder_denoiser<'a>(
         &'a self,
         embedding: &Tensor,
         text: &Text,
         guidance: Option<f64>,
+        steps: &[Step],
     ) -> Result<impl FnMut(&Tensor, Step) -> Output + use<'a>, Error> {
         let (conditioning, decoder) = (self.parts.conditioning()?, self.parts.decoder()?);
         let learned =
             self.parts.sampler(Stage::Decoder)?.config().variance == Variance::LearnedRange;
-        let read = self.with_unconditional(text, guidance)?;
-        let (conditions, mask) = no_grad(|| {
+        let read = self.with_unconditional(text, guidance)?.without_padding();
+        let denoise = no_grad(|| {
             let embedding = match guidance {
                 Some(_) => {
                     let nothing = conditioning
@@ -271,13 +278,11 @@ impl Pipeline {
             };
             let embedding = embedding.to_device(self.device).to_kind(self.kind);
             let conditions = conditioning.forward(&embedding, &read.embedding, &read.states);
-            (conditions, conditioning.context_mask(&read.mask))
+            let mask = conditioning.context_mask(&read.mask);
+            self.unet(decoder, steps, read.batch(), Some((&conditions, &mask)))
         });
         Ok(move |x: &Tensor, step: Step| {
-            let (x, t) = self.network_input(x, step);
-            let output = decoder
-                .forward(&x, &t, Some((&conditions, &mask)))
-                .to_kind(Kind::Float);
+            let output = denoise(x, step);
             if learned {
                 Output::with_variance(&output)
             } else {
@@ -308,10 +313,16 @@ impl Pipeline {
         let (first, last) = (self.parts.upsampler_first()?, self.parts.upsampler_last()?);
         let size = first.config().sample_size;
         let enlarged = enlarge(small, size); // [B, C, H, W]
+        let steps = self.parts.steps(Stage::Upsampler, settings)?;
+        let batch = small.size()[0];
+        let [first_denoise, last_denoise] =
+            [first, last].map(|network| no_grad(|| self.unet(network, &steps, batch, None)));
         let denoise = |x: &Tensor, step: Step| {
-            let network = if step.is_last() { last } else { first };
-            let (x, t) = self.network_input(&Tensor::cat(&[x, &enlarged], 1), step); // [B, 2C, H, W]
-            Output::plain(network.forward(&x, &t, None).to_kind(Kind::Float))
+            let x = Tensor::cat(&[x, &enlarged], 1); // [B, 2C, H, W]
+            Output::plain(match step.is_last() {
+                true => last_denoise(&x, step),
+                false => first_denoise(&x, step),
+            })
         };
         let shape = [first.config().in_channels / 2, size, size];
         self.sample(
@@ -346,6 +357,29 @@ impl Pipeline {
         }))
     }
 
+    /// A U-Net for the `steps` of `batch` pictures: from `x [B, ..]` at one of them to the answer, in f32. What it takes of
+    /// the steps and of its conditions is computed once.
+    fn unet<'a>(
+        &'a self,
+        network: &'a UNet,
+        steps: &[Step],
+        batch: i64,
+        conditions: Option<(&Conditions, &Tensor)>,
+    ) -> impl Fn(&Tensor, Step) -> Tensor + use<'a> {
+        let asked: Vec<i64> = steps.iter().map(|step| step.timestep).collect();
+        let timesteps = Tensor::from_slice(&asked)
+            .to_device(self.device)
+            .repeat_interleave_self_int(batch, 0, None);
+        let told = network.tell(&timesteps, conditions, self.kind);
+        move |x, step| {
+            let n = asked.iter().position(|&timestep| timestep == step.timestep);
+            let told = told.step(n.expect("one of the steps"), batch);
+            network
+                .denoise(&x.to_kind(self.kind), &told)
+                .to_kind(Kind::Float)
+        }
+    }
+
     /// What a network takes of `x [B, ..]` at a step: `x` in the network's kind, and the timestep `[B]`.
     fn network_input(&self, x: &Tensor, step: Step) -> (Tensor, Tensor) {
         (
@@ -360,12 +394,12 @@ impl Pipeline {
         text: &Text,
         guidance: Option<f64>,
     ) -> Result<Text, Error> {
-        match guidance {
-            Some(_) => Ok(self
-                .encode_text(&[""])?
-                .expand(text.batch())
-                .followed_by(text)),
-            None => Ok(text.expand(text.batch())),
-        }
+        Ok(match guidance {
+            Some(_) => {
+                let empty = opened(&self.empty, || self.encode_text(&[""]))?;
+                empty.expand(text.batch()).followed_by(text)
+            }
+            None => text.expand(text.batch()),
+        })
     }
 }

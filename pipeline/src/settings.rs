@@ -87,16 +87,18 @@ impl Settings {
         }
     }
 
-    /// The guidance scale of a stage, or `None` where the stage runs on the caption alone.
+    /// The guidance scale of a stage, or `None` where the stage runs on the caption alone: with a scale of 1, of which the
+    /// caption's answer alone is left.
     ///
     /// As in the reference, both stages are guided as soon as either scale is greater than 1.
     pub fn guidance(&self, stage: Stage) -> Option<f64> {
         let guided = self.prior_guidance_scale > 1.0 || self.decoder_guidance_scale > 1.0;
-        match stage {
-            Stage::Prior if guided => Some(self.prior_guidance_scale),
-            Stage::Decoder if guided => Some(self.decoder_guidance_scale),
-            _ => None,
-        }
+        let scale = match stage {
+            Stage::Prior => self.prior_guidance_scale,
+            Stage::Decoder => self.decoder_guidance_scale,
+            Stage::Upsampler => return None,
+        };
+        (guided && scale != 1.0).then_some(scale)
     }
 
     /// Refuses scales that are no finite numbers, and a choice among no candidates.

@@ -36,6 +36,25 @@ impl Text {
         self.embedding.size()[0]
     }
 
+    /// The same without the padding after the longest caption, which no network sees. Where a caption is nothing but
+    /// padding all of it is seen, and stays.
+    pub(crate) fn without_padding(&self) -> Self {
+        let (batch, tokens) = self.mask.size2().expect("a mask is [B, T]");
+        let real = Vec::<bool>::try_from(self.mask.reshape([batch * tokens])).expect("a mask");
+        let longest = real
+            .chunks(tokens as usize)
+            .map(|caption| caption.iter().rposition(|&real| real))
+            .map(|last| last.map_or(tokens, |last| last as i64 + 1))
+            .max()
+            .unwrap_or(tokens);
+        Self {
+            embedding: self.embedding.shallow_clone(),
+            states: self.states.narrow(1, 0, longest),
+            mask: self.mask.narrow(1, 0, longest),
+            cut_off: self.cut_off.clone(),
+        }
+    }
+
     /// This batch, and `other`'s after it.
     pub(crate) fn followed_by(&self, other: &Self) -> Self {
         let cat = |a: &Tensor, b: &Tensor| Tensor::cat(&[a, b], 0);

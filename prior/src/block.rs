@@ -64,11 +64,28 @@ impl Block {
     /// The outputs of the tokens `x [B, T, D]` that follow those in `kept`, which then holds them too; `bias`
     /// `[B, 1, T, S]` is added to the scores, where `S` counts the kept tokens and the new ones.
     pub fn extend(&self, x: &Tensor, kept: &mut Kept, bias: &Tensor) -> Tensor {
+        let (output, extended) = self.follow(x, x.size()[1], kept, bias);
+        *kept = extended;
+        output
+    }
+
+    /// As [`Block::extend`], but `kept` stays what it was, and only the outputs of the last `rows` tokens are computed:
+    /// these, `[B, rows, D]`, and the keys and values of all.
+    pub fn follow(&self, x: &Tensor, rows: i64, kept: &Kept, bias: &Tensor) -> (Tensor, Kept) {
+        let first = x.size()[1] - rows;
         let normed = self.norm_attention.forward(x);
-        let (keys, values) = kept.extend(self.k.forward(&normed), self.v.forward(&normed));
-        let queries = self.q.forward(&normed);
-        let attended = attend(&queries, keys, values, self.head_width, Some(bias));
-        self.added(x, &attended)
+        let (keys, values) = kept.followed_by(self.k.forward(&normed), self.v.forward(&normed));
+        let queries = self.q.forward(&normed.narrow(1, first, rows));
+        let bias = bias.narrow(2, first, rows);
+        let attended = attend(&queries, &keys, &values, self.head_width, Some(&bias));
+        let output = self.added(&x.narrow(1, first, rows), &attended);
+        (output, Kept(Some((keys, values))))
+    }
+
+    /// The keys and values of the tokens `x [B, T, D]`, where nobody asks for their outputs.
+    pub fn keep(&self, x: &Tensor) -> Kept {
+        let normed = self.norm_attention.forward(x);
+        Kept(Some((self.k.forward(&normed), self.v.forward(&normed))))
     }
 
     /// What attention and the feed-forward part add to the stream: `[B, T, D] -> [B, T, D]`.
@@ -88,15 +105,13 @@ pub struct Kept(Option<(Tensor, Tensor)>);
 
 impl Kept {
     /// All keys and values with those of new tokens after them.
-    fn extend(&mut self, keys: Tensor, values: Tensor) -> (&Tensor, &Tensor) {
-        let all = match self.0.take() {
+    fn followed_by(&self, keys: Tensor, values: Tensor) -> (Tensor, Tensor) {
+        match &self.0 {
             None => (keys, values),
             Some((before, seen)) => (
-                Tensor::cat(&[before, keys], 1),
-                Tensor::cat(&[seen, values], 1),
+                Tensor::cat(&[before, &keys], 1),
+                Tensor::cat(&[seen, &values], 1),
             ),
-        };
-        let (keys, values) = self.0.insert(all);
-        (keys, values)
+        }
     }
 }

@@ -4,7 +4,7 @@ use layers::{Init, LayerNorm, Linear, Params, TimestepEmbedding};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use crate::block::Block;
+use crate::block::{Block, Kept};
 
 /// Tokens after the caption's: its embedding, the timestep, the noised embedding and the query for the clean one.
 const EXTRA_TOKENS: i64 = 4;
@@ -133,6 +133,44 @@ impl Prior {
         self.out.forward(&self.norm.forward(&x.select(1, -1))) // [B, E]
     }
 
+    /// Reads captions, as [`Prior::forward`] takes them, for many steps of diffusion: as the prior is causal, their tokens
+    /// know nothing of a step, and what a step needs of them are their keys and values. Padding that all have in common,
+    /// which nothing sees, may be left out of `text_states` and `mask`.
+    pub fn read(
+        &self,
+        text_embedding: &Tensor,
+        text_states: &Tensor,
+        mask: &Tensor,
+    ) -> Captions<'_> {
+        let kind = text_states.kind();
+        let words = mask.size()[1];
+        let states = self.text_states_in.forward(text_states);
+        let embedding = self.text_embedding_in.forward(text_embedding).unsqueeze(1);
+        let place = self.config.context_length;
+        let mut x = Tensor::cat(
+            &[
+                states + self.position.narrow(1, 0, words),
+                embedding + self.position.narrow(1, place, 1),
+            ],
+            1,
+        ); // [B, words + 1, D]
+        let bias = attention_bias(mask, EXTRA_TOKENS, kind); // [B, 1, words + 4, words + 4]
+        let own = bias.narrow(2, 0, words + 1).narrow(3, 0, words + 1);
+        let (last, blocks) = self.blocks.split_last().expect("a prior has blocks");
+        let mut kept: Vec<Kept> = Vec::with_capacity(self.blocks.len());
+        for block in blocks {
+            let (output, seen) = block.follow(&x, words + 1, &Kept::default(), &own);
+            kept.push(seen);
+            x = output;
+        }
+        kept.push(last.keep(&x));
+        Captions {
+            prior: self,
+            kept,
+            bias: bias.narrow(2, words + 1, EXTRA_TOKENS - 1).contiguous(),
+        }
+    }
+
     /// From CLIP's space to the one that is diffused, in which every channel has mean 0 and deviation 1: `[B, E]`.
     pub fn whiten(&self, embedding: &Tensor) -> Tensor {
         (embedding - &self.mean) / &self.std
@@ -141,6 +179,38 @@ impl Prior {
     /// The inverse of [`Prior::whiten`]: `[B, E]`.
     pub fn restore(&self, whitened: &Tensor) -> Tensor {
         whitened * &self.std + &self.mean
+    }
+}
+
+/// A batch of captions that a prior has read.
+pub struct Captions<'a> {
+    prior: &'a Prior,
+    /// A block's keys and values of the captions' tokens.
+    kept: Vec<Kept>,
+    bias: Tensor, // [B, 1, 3, words + 4]
+}
+
+impl Captions<'_> {
+    /// What [`Prior::forward`] computes for these captions, of `noised [B, E]` at `timesteps [B]`: `[B, E]`.
+    pub fn predict(&self, noised: &Tensor, timesteps: &Tensor) -> Tensor {
+        let prior = self.prior;
+        let tokens = [
+            prior
+                .timestep_in
+                .forward(timesteps, noised.kind())
+                .unsqueeze(1),
+            prior.noised_in.forward(noised).unsqueeze(1),
+            prior
+                .query
+                .expand([noised.size()[0], 1, prior.config.width()], false),
+        ];
+        let place = prior.config.context_length + 1;
+        let mut x = Tensor::cat(&tokens, 1) + prior.position.narrow(1, place, 3); // [B, 3, D]
+        for (n, (block, kept)) in prior.blocks.iter().zip(&self.kept).enumerate() {
+            let rows = if n + 1 == prior.blocks.len() { 1 } else { 3 };
+            (x, _) = block.follow(&x, rows, kept, &self.bias);
+        }
+        prior.out.forward(&prior.norm.forward(&x.select(1, -1))) // [B, E]
     }
 }
 

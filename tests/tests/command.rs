@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::pipeline::{copy_folder, model};
 
+mod bench;
 mod classify;
 mod interrupts;
 mod outputs;
@@ -57,7 +58,8 @@ impl Workplace {
         command
             .args(arguments)
             .current_dir(self.folder.path())
-            .env("OMP_NUM_THREADS", "1");
+            .env("OMP_NUM_THREADS", "1")
+            .env("UNCLIP_DETERMINISTIC", "1");
         command
     }
 

@@ -265,6 +265,19 @@ fn the_prior_ignores_padding_and_nothing_else() {
     assert_eq!(whole.size(), [1, 12]);
     assert_eq!(distance(&whole, &predict(&changed_from(&states, 4))), 0.0);
     assert!(distance(&whole, &predict(&changed_from(&states, 3))) > 1e-4);
+
+    // Captions that are read once for all steps, with and without their padding.
+    for words in [6, 4] {
+        let (states, mask) = (states.narrow(1, 0, words), mask(4, 6).narrow(1, 0, words));
+        let read = prior.read(&embedding, &states, &mask);
+        assert!(distance(&whole, &read.predict(&noised, &timesteps)) < 1e-6);
+        assert!(
+            distance(
+                &whole,
+                &read.predict(&noised, &Tensor::from_slice(&[20i64]))
+            ) > 1e-4
+        );
+    }
 }
 
 #[test]
@@ -308,6 +321,20 @@ fn the_decoder_ignores_padding_and_nothing_else() {
     };
     let whole = denoise(&states);
     assert_eq!(whole.size(), [1, 6, 8, 8]);
+
+    // Two pictures, told of three timesteps at once.
+    let twice = |x: &Tensor| Tensor::cat(&[x, &(x * 0.5)], 0);
+    let conditions = conditioning.forward(&twice(&image), &twice(&text), &twice(&states));
+    let mask_of_both = conditioning.context_mask(&mask(4, 6)).repeat([2, 1]);
+    let told = unet.tell(
+        &Tensor::from_slice(&[20i64, 20, 300, 300, 999, 999]),
+        Some((&conditions, &mask_of_both)),
+        Kind::Float,
+    );
+    let both = unet.denoise(&twice(&x), &told.step(1, 2));
+    let off = distance(&whole, &both.narrow(0, 0, 1));
+    assert!(off < 1e-5, "{off:e}");
+    assert!(distance(&both, &unet.denoise(&twice(&x), &told.step(0, 2))) > 1e-4);
     assert_eq!(distance(&whole, &denoise(&changed_from(&states, 4))), 0.0);
     assert!(distance(&whole, &denoise(&changed_from(&states, 3))) > 1e-4);
 }

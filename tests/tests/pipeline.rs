@@ -177,7 +177,8 @@ fn both_stages_are_guided_as_soon_as_either_scale_exceeds_1() {
         Stage::ALL.map(|stage| settings.guidance(stage))
     };
     assert_eq!(guidance(4.0, 8.0), [Some(4.0), Some(8.0), None]);
-    assert_eq!(guidance(4.0, 1.0), [Some(4.0), Some(1.0), None]);
+    // A scale of 1 leaves the caption's answer alone.
+    assert_eq!(guidance(4.0, 1.0), [Some(4.0), None, None]);
     assert_eq!(guidance(0.5, 1.5), [Some(0.5), Some(1.5), None]);
     assert_eq!(guidance(1.0, 1.0), [None, None, None]);
     assert_eq!(guidance(0.0, -3.0), [None, None, None]);

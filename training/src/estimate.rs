@@ -113,6 +113,40 @@ pub fn estimate(
     ]
 }
 
+/// What a step of drawing takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepCost {
+    /// Numbers of the network.
+    pub parameters: i64,
+    /// Floating-point operations for one picture without guidance, where nothing is kept from step to step.
+    pub flops: f64,
+}
+
+/// What a step of the prior, of the decoder and of the upsampler takes.
+pub fn step_costs(recipe: &Recipe) -> [StepCost; 3] {
+    let numbers = Numbers {
+        width: 0.0,
+        keeps_attention: false,
+    };
+    let (prior, decoder, upsampler) = (
+        &recipe.prior.model,
+        &recipe.decoder.unet,
+        &recipe.upsampler.unet,
+    );
+    let tokens = recipe.decoder.conditioning.extra_tokens + recipe.clip.text.context_length;
+    let unet = |config: &UNetConfig, tokens| StepCost {
+        parameters: count(|p| UNet::new(p, config)),
+        flops: numbers
+            .unet(config, config.sample_size, tokens, false)
+            .flops,
+    };
+    let prior = StepCost {
+        parameters: count(|p| Prior::new(p, prior)),
+        flops: numbers.prior(prior).flops,
+    };
+    [prior, unet(decoder, tokens), unet(upsampler, 0)]
+}
+
 /// The bytes, those at a word's end, and the marks of start and end.
 const SINGLE_TOKENS: usize = 514;
 

@@ -60,7 +60,7 @@ impl Noising {
         if self.offset > 0.0 {
             let shape = clean.size();
             let offset = normal(generator, &[shape[0], shape[1], 1, 1]) * self.offset;
-            eps = eps + offset.to_device(self.device);
+            eps = offset.to_device(self.device) + eps;
         }
         let values = self.process.q_sample(clean, &timesteps, &eps);
         Noised {

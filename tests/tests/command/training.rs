@@ -43,6 +43,7 @@ impl Workplace {
             .args(["train", "clip", "--config=long.toml", "--out=mine"])
             .current_dir(self.folder.path())
             .env("OMP_NUM_THREADS", "1")
+            .env("UNCLIP_DETERMINISTIC", "1")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
@@ -194,6 +195,7 @@ fn a_disk_without_room_leaves_the_checkpoint_before() {
         .args(["train", "clip", "--config=long.toml", "--out=mine"])
         .current_dir(place.folder.path())
         .env("OMP_NUM_THREADS", "1")
+        .env("UNCLIP_DETERMINISTIC", "1")
         .output()
         .unwrap();
     Ran::new(limited).refuses(&["runs/clip/.step-", "File too large"]);
