@@ -84,6 +84,8 @@ def make(folder):
     """Writes the model; one network is in memory at a time."""
     folder.mkdir(parents=True)
     shutil.copytree(ROOT / "model" / "tokenizer", folder / "tokenizer")
+    config = folder / "tokenizer" / "tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_max_length": 77}))
     for number, (name, network) in enumerate(NETWORKS.items()):
         torch.manual_seed(number)
         network = network().requires_grad_(False)

@@ -11,6 +11,8 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
+use crate::winograd;
+
 /// What computes a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -115,7 +117,7 @@ pub(crate) fn convolve(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Te
         None if tries => compare(shape, x, weight, bias),
         known => match known.unwrap_or_else(|| usual(shape)) {
             Kernel::Direct => direct(x, weight, bias),
-            Kernel::Winograd => winograd(x, weight, bias),
+            Kernel::Winograd => winograd::convolve(x, weight, bias),
         },
     }
 }
@@ -130,7 +132,6 @@ fn can_be_winograd(shape: Shape, x: &Tensor, weight: &Tensor) -> bool {
         && 9 * shape.inputs * shape.outputs * shape.height * shape.width >= LEAST_WORK
         && !x.requires_grad()
         && !weight.requires_grad()
-        && Tensor::internal_nnpack_available()
 }
 
 /// The kernel where nothing is known of the machine.
@@ -157,7 +158,7 @@ fn compare(shape: Shape, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> 
         outputs.0 = direct(x, weight, bias);
         trial.direct = trial.direct.min(begun.elapsed().as_secs_f64());
         let begun = Instant::now();
-        outputs.1 = winograd(x, weight, bias);
+        outputs.1 = winograd::convolve(x, weight, bias);
         trial.winograd = trial.winograd.min(begun.elapsed().as_secs_f64());
         if trial.direct.max(trial.winograd) > SLOW {
             break;
@@ -172,16 +173,4 @@ fn compare(shape: Shape, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> 
 
 fn direct(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
     x.conv2d(weight, bias, [1, 1], [1, 1], [1, 1], 1)
-}
-
-/// Picture by picture: given several, NNPACK takes its way for training, which is slower than a direct kernel.
-fn winograd(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
-    let one = |n| {
-        let picture = x.narrow(0, n, 1).contiguous();
-        picture.internal_nnpack_spatial_convolution(weight, bias, [1, 1], [1, 1])
-    };
-    match x.size()[0] {
-        1 => one(0),
-        batch => Tensor::cat(&(0..batch).map(one).collect::<Vec<_>>(), 0),
-    }
 }

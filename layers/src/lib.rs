@@ -8,6 +8,7 @@ pub mod embedding;
 pub mod kernels;
 pub mod params;
 pub mod primitives;
+mod winograd;
 
 pub use attention::attend;
 pub use embedding::{TimestepEmbedding, sinusoidal};

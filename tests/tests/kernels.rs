@@ -58,20 +58,16 @@ impl Case {
 
 #[test]
 fn winograd_agrees_with_direct_convolution() {
-    if !Tensor::internal_nnpack_available() {
-        eprintln!("skipped: this machine has no NNPACK");
-        return;
+    // Enough work for it, and just too little; sides, channels and tiles that fill no row of lanes.
+    for (batch, inputs, outputs, side) in [(2, 64, 64, 128), (1, 76, 90, 93), (3, 300, 500, 35)] {
+        let large = Case::new(batch, inputs, outputs, side, 3);
+        let off = large.off(&large.layer.forward(&large.x), &large.x);
+        println!("{inputs} to {outputs} at {side}: {off:e}");
+        assert!((5e-7..1e-5).contains(&off), "{off:e}");
     }
-    // Enough work for it, and just too little.
-    let large = Case::new(2, 64, 64, 128, 3);
-    let off = large.off(&large.layer.forward(&large.x), &large.x);
-    assert!((5e-7..1e-5).contains(&off), "{off:e}");
     let small = Case::new(2, 32, 32, 64, 3);
     let off = small.off(&small.layer.forward(&small.x), &small.x);
     assert!(off < 5e-7, "{off:e}");
-    // A picture does not depend on those beside it.
-    let alone = large.layer.forward(&large.x.narrow(0, 1, 1));
-    assert_eq!(alone, large.layer.forward(&large.x).narrow(0, 1, 1));
 }
 
 #[test]
