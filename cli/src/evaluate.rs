@@ -111,7 +111,7 @@ pub struct Evaluate {
     #[arg(long, value_name = "FILE")]
     nearest: Option<PathBuf>,
     /// How many of the pictures that the decoder learned from are searched for the nearest
-    #[arg(long, value_name = "N", default_value = "224000", value_parser = numbers::count, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "1136640", value_parser = numbers::count, allow_negative_numbers = true)]
     nearest_among: u64,
     /// Write the judge's verdicts on the first 100 pictures as a table, and the pictures beside it
     #[arg(long, value_name = "FILE")]
