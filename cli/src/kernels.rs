@@ -69,11 +69,13 @@ pub fn tell(out: &mut impl Write) -> Result<()> {
             outputs,
             height,
             width,
+            doubled,
         } = shape;
         let (direct, winograd) = (direct * 1e3, winograd * 1e3);
+        let doubled = if doubled { ", doubled" } else { "" };
         writeln!(
             out,
-            "| {batch} | {inputs} to {outputs} | {height} x {width} | {direct:.2} | {winograd:.2} |"
+            "| {batch} | {inputs} to {outputs} | {height} x {width}{doubled} | {direct:.2} | {winograd:.2} |"
         )?;
     }
     Ok(())

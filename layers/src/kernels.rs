@@ -1,8 +1,7 @@
 //! Which kernel computes a convolution of 3 x 3 on the CPU.
 //!
-//! Winograd's (1509.09308), which libtorch has from NNPACK and hardly ever picks itself, multiplies a fraction as often as
-//! a direct one and rounds a little more: the outputs are 3e-6 apart, relative to their size. Which of the two is faster
-//! depends on the machine and on the shape, so each shape can be tried once.
+//! Winograd's multiplies a fraction as often as a direct one and rounds a little more: the outputs are 3e-6 apart, relative
+//! to their size. Which of the two is faster depends on the machine and on the shape, so each shape can be tried once.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -19,7 +18,7 @@ use crate::winograd;
 pub enum Kernel {
     /// What libtorch picks, oneDNN as a rule.
     Direct,
-    /// NNPACK's, picture by picture.
+    /// [`crate::winograd`]'s.
     Winograd,
 }
 
@@ -36,6 +35,15 @@ pub struct Shape {
     pub height: i64,
     /// The pictures' width.
     pub width: i64,
+    /// Whether each pixel is doubled in both directions first; height and width are those before.
+    pub doubled: bool,
+}
+
+impl Shape {
+    /// Pixels that come out.
+    fn pixels(&self) -> i64 {
+        self.height * self.width * if self.doubled { 4 } else { 1 }
+    }
 }
 
 /// What trying a shape showed.
@@ -96,8 +104,15 @@ pub fn new_trials() -> Option<Vec<Trial>> {
     (all.len() > table.given).then_some(all)
 }
 
-/// A convolution of `x [B, inputs, H, W]` with `weight [outputs, inputs, 3, 3]`, a stride and a padding of 1.
-pub(crate) fn convolve(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+/// A convolution of `x [B, inputs, H, W]` with `weight [outputs, inputs, 3, 3]`, a stride and a padding of 1, by the kernel
+/// that is known to be faster, or by both in turn where that is to be found out. `direct` computes it without Winograd's.
+pub(crate) fn convolve(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    doubled: bool,
+    direct: impl Fn() -> Tensor,
+) -> Tensor {
     let (batch, inputs, height, width) = x.size4().expect("pictures are [B, C, H, W]");
     let shape = Shape {
         batch,
@@ -105,46 +120,54 @@ pub(crate) fn convolve(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Te
         outputs: weight.size()[0],
         height,
         width,
+        doubled,
     };
     if !can_be_winograd(shape, x, weight) {
-        return direct(x, weight, bias);
+        return direct();
     }
+    let winograd = || match doubled {
+        true => {
+            let x = x.upsample_nearest2d([2 * height, 2 * width], None, None);
+            winograd::convolve(&x, weight, bias)
+        }
+        false => winograd::convolve(x, weight, bias),
+    };
     let (tries, known) = {
         let table = table();
         (table.tries, table.trials.get(&shape).map(Trial::kernel))
     };
     match known {
-        None if tries => compare(shape, x, weight, bias),
+        None if tries => compare(shape, direct, winograd),
         known => match known.unwrap_or_else(|| usual(shape)) {
-            Kernel::Direct => direct(x, weight, bias),
-            Kernel::Winograd => winograd::convolve(x, weight, bias),
+            Kernel::Direct => direct(),
+            Kernel::Winograd => winograd(),
         },
     }
 }
 
-/// Whether Winograd's kernel is worth a trial: it computes this, is given enough to do, and it is no training, for its
-/// gradient is slow.
+/// Whether Winograd's kernel is worth a trial: it computes this, is given enough to do, and it is no training, for it has
+/// no gradient.
 fn can_be_winograd(shape: Shape, x: &Tensor, weight: &Tensor) -> bool {
-    /// Multiplications a picture, below which NNPACK's threads cost more than they save.
+    /// Multiplications a picture, below which its transforms cost more than they save.
     const LEAST_WORK: i64 = 500_000_000;
     x.device() == Device::Cpu
         && x.kind() == Kind::Float
-        && 9 * shape.inputs * shape.outputs * shape.height * shape.width >= LEAST_WORK
+        && 9 * shape.inputs * shape.outputs * shape.pixels() >= LEAST_WORK
         && !x.requires_grad()
         && !weight.requires_grad()
 }
 
 /// The kernel where nothing is known of the machine.
 fn usual(shape: Shape) -> Kernel {
-    const SIDE: i64 = 32;
-    match shape.height.min(shape.width) >= SIDE {
+    const PIXELS: i64 = 64 * 64;
+    match shape.pixels() >= PIXELS {
         true => Kernel::Winograd,
         false => Kernel::Direct,
     }
 }
 
 /// Runs both kernels in turn, remembers which was faster and returns its output.
-fn compare(shape: Shape, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+fn compare(shape: Shape, direct: impl Fn() -> Tensor, winograd: impl Fn() -> Tensor) -> Tensor {
     /// A slow one is run once only.
     const SLOW: f64 = 0.2;
     let mut trial = Trial {
@@ -155,10 +178,10 @@ fn compare(shape: Shape, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> 
     let mut outputs = (Tensor::new(), Tensor::new());
     for _ in 0..3 {
         let begun = Instant::now();
-        outputs.0 = direct(x, weight, bias);
+        outputs.0 = direct();
         trial.direct = trial.direct.min(begun.elapsed().as_secs_f64());
         let begun = Instant::now();
-        outputs.1 = winograd::convolve(x, weight, bias);
+        outputs.1 = winograd();
         trial.winograd = trial.winograd.min(begun.elapsed().as_secs_f64());
         if trial.direct.max(trial.winograd) > SLOW {
             break;
@@ -169,8 +192,4 @@ fn compare(shape: Shape, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> 
         Kernel::Direct => outputs.0,
         Kernel::Winograd => outputs.1,
     }
-}
-
-fn direct(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
-    x.conv2d(weight, bias, [1, 1], [1, 1], [1, 1], 1)
 }

@@ -98,12 +98,14 @@ impl Conv2d {
                     )
                     .view([batch, outputs, height, width])
             }
-            bias if size == 3 && self.stride == 1 => {
-                kernels::convolve(x, &self.weight, bias.as_ref())
-            }
             bias => {
+                let bias = bias.as_ref();
                 let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
-                x.conv2d(&self.weight, bias.as_ref(), stride, padding, [1, 1], 1)
+                let direct = || x.conv2d(&self.weight, bias, stride, padding, [1, 1], 1);
+                match (size, self.stride) {
+                    (3, 1) => kernels::convolve(x, &self.weight, bias, false, direct),
+                    _ => direct(),
+                }
             }
         }
     }
@@ -114,21 +116,17 @@ impl Conv2d {
     /// Of a kernel's nine weights those that meet the same pixel are added up first. An output pixel then sees 2 x 2
     /// pixels, which is a transposed convolution with a kernel of 4 x 4: four products instead of nine.
     pub fn forward_doubled(&self, x: &Tensor) -> Tensor {
-        let sums = Tensor::from_slice(&[0f32, 0., 1., 0., 1., 1., 1., 1., 0., 1., 0., 0.])
-            .view([4, 3])
-            .to_kind(self.weight.kind())
-            .to_device(self.weight.device());
-        let along = |kernel: &Tensor| kernel.matmul(&sums.tr()).transpose(2, 3);
-        let kernel = along(&along(&self.weight)).transpose(0, 1); // [inputs, outputs, 4, 4]
-        x.conv_transpose2d(
-            &kernel,
-            self.bias.as_ref(),
-            [2, 2],
-            [1, 1],
-            [0, 0],
-            1,
-            [1, 1],
-        )
+        let direct = || {
+            let sums = Tensor::from_slice(&[0f32, 0., 1., 0., 1., 1., 1., 1., 0., 1., 0., 0.])
+                .view([4, 3])
+                .to_kind(self.weight.kind())
+                .to_device(self.weight.device());
+            let along = |kernel: &Tensor| kernel.matmul(&sums.tr()).transpose(2, 3);
+            let kernel = along(&along(&self.weight)).transpose(0, 1); // [inputs, outputs, 4, 4]
+            let bias = self.bias.as_ref();
+            x.conv_transpose2d(&kernel, bias, [2, 2], [1, 1], [0, 0], 1, [1, 1])
+        };
+        kernels::convolve(x, &self.weight, self.bias.as_ref(), true, direct)
     }
 }
 
