@@ -1,5 +1,6 @@
 //! `unclip bench`: what drawing takes, stage by stage.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -98,8 +99,7 @@ impl Bench {
             })?;
             if round == 0 {
                 first_picture = started.elapsed();
-            }
-            if round > 0 || self.rounds == 0 {
+            } else {
                 pictures.push(begun.elapsed().as_secs_f64());
                 for (all, own) in times.iter_mut().zip(own) {
                     all.push(own);
@@ -134,10 +134,10 @@ impl Bench {
                 })
                 .collect(),
         };
-        if self.json {
-            println!("{}", serde_json::to_string(&measured)?);
-        } else {
-            measured.print();
+        let mut out = std::io::stdout().lock();
+        match self.json {
+            true => writeln!(out, "{}", serde_json::to_string(&measured)?)?,
+            false => measured.print(&mut out)?,
         }
         Ok(())
     }
@@ -167,27 +167,35 @@ impl StageMeasured {
 }
 
 impl Measured {
-    fn print(&self) {
-        println!("{}, {}, {} threads", self.device, self.dtype, self.threads);
-        println!(
+    fn print(&self, out: &mut impl Write) -> Result<()> {
+        writeln!(
+            out,
+            "{}, {}, {} threads",
+            self.device, self.dtype, self.threads
+        )?;
+        writeln!(
+            out,
             "open after {:.2} s, first picture after {:.2} s, a picture in {:.2} s, {:.2} GiB at most",
             self.load,
             self.first_picture,
             self.picture,
             self.peak_memory as f64 / f64::from(1 << 30)
-        );
-        println!(
+        )?;
+        writeln!(
+            out,
             "peak: {:.0} GFLOP/s in matrix products, {:.0} GFLOP/s in convolutions\n",
             self.peak_matrix / 1e9,
             self.peak_convolution / 1e9
-        );
-        println!(
+        )?;
+        writeln!(
+            out,
             "| stage | steps | a step, ms (least to most) | first step, ms | GFLOP a step | GFLOP/s | weights, GB/s |"
-        );
-        println!("| --- | --- | --- | --- | --- | --- | --- |");
+        )?;
+        writeln!(out, "| --- | --- | --- | --- | --- | --- | --- |")?;
         for stage in &self.stages {
             let [middle, least, most] = stage.step;
-            println!(
+            writeln!(
+                out,
                 "| {} | {} | {:.1} ({:.1} to {:.1}) | {:.1} | {:.2} | {:.0} | {:.2} |",
                 stage.stage,
                 stage.steps,
@@ -198,8 +206,9 @@ impl Measured {
                 stage.flops / 1e9,
                 stage.flops / middle / 1e9,
                 stage.bytes / middle / 1e9
-            );
+            )?;
         }
+        Ok(())
     }
 }
 

@@ -60,9 +60,7 @@ impl DecoderLeg {
             recipe: recipe.clone(),
         }
     }
-}
 
-impl DecoderLeg {
     /// The normal numbers that a picture needs.
     pub fn noise(recipe: &DecoderRecipe) -> usize {
         3 * recipe.unet.sample_size.pow(2) as usize
