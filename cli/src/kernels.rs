@@ -54,15 +54,10 @@ pub fn tell(out: &mut impl Write) -> Result<()> {
     )?;
     writeln!(
         out,
-        "| pictures | channels | pixels | direct, ms | Winograd's, ms |"
+        "| numbers | pictures | channels | pixels | direct, ms | Winograd's of 4 x 4, ms | of 6 x 6, ms |"
     )?;
-    writeln!(out, "| --- | --- | --- | --- | --- |")?;
-    for Trial {
-        shape,
-        direct,
-        winograd,
-    } in known.trials
-    {
+    writeln!(out, "| --- | --- | --- | --- | --- | --- | --- |")?;
+    for Trial { shape, seconds } in known.trials {
         let Shape {
             batch,
             inputs,
@@ -70,12 +65,14 @@ pub fn tell(out: &mut impl Write) -> Result<()> {
             height,
             width,
             doubled,
+            halves,
         } = shape;
-        let (direct, winograd) = (direct * 1e3, winograd * 1e3);
+        let numbers = if halves { "bf16" } else { "f32" };
+        let [direct, four, six] = seconds.map(|seconds| seconds * 1e3);
         let doubled = if doubled { ", doubled" } else { "" };
         writeln!(
             out,
-            "| {batch} | {inputs} to {outputs} | {height} x {width}{doubled} | {direct:.2} | {winograd:.2} |"
+            "| {numbers} | {batch} | {inputs} to {outputs} | {height} x {width}{doubled} | {direct:.2} | {four:.2} | {six:.2} |"
         )?;
     }
     Ok(())

@@ -1,7 +1,8 @@
 //! Which kernel computes a convolution of 3 x 3 on the CPU.
 //!
-//! Winograd's multiplies a fraction as often as a direct one and rounds a little more: the outputs are 3e-6 apart, relative
-//! to their size. Which of the two is faster depends on the machine and on the shape, so each shape can be tried once.
+//! Winograd's multiply a fraction as often as a direct one and round a little more: the outputs are 3e-6 apart, relative
+//! to their size. Which is the fastest depends on the machine and on the shape, so each shape can be tried once. Halves
+//! are computed in f32 by Winograd's.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -10,7 +11,8 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use crate::winograd;
+use crate::primitives::{channels_last, is_channels_last};
+use crate::winograd::{self, Tiling};
 
 /// What computes a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,11 +20,18 @@ use crate::winograd;
 pub enum Kernel {
     /// What libtorch picks, oneDNN as a rule.
     Direct,
-    /// [`crate::winograd`]'s.
-    Winograd,
+    /// [`crate::winograd`]'s with tiles of 4 x 4 pixels.
+    WinogradFour,
+    /// [`crate::winograd`]'s with tiles of 6 x 6 pixels.
+    WinogradSix,
 }
 
-/// The shape of a convolution of 3 x 3, with a stride and a padding of 1, in f32.
+impl Kernel {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Direct, Self::WinogradFour, Self::WinogradSix];
+}
+
+/// The shape of a convolution of 3 x 3, with a stride and a padding of 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Shape {
     /// Pictures.
@@ -37,6 +46,8 @@ pub struct Shape {
     pub width: i64,
     /// Whether each pixel is doubled in both directions first; height and width are those before.
     pub doubled: bool,
+    /// Whether the numbers are bf16; else they are f32.
+    pub halves: bool,
 }
 
 impl Shape {
@@ -51,17 +62,18 @@ impl Shape {
 pub struct Trial {
     /// The shape.
     pub shape: Shape,
-    /// Seconds of the direct kernel.
-    pub direct: f64,
-    /// Seconds of Winograd's.
-    pub winograd: f64,
+    /// Seconds of each kernel, in the order of [`Kernel::ALL`].
+    pub seconds: [f64; 3],
 }
 
 impl Trial {
-    /// The faster kernel, Winograd's where it is so by a tenth.
+    /// The fastest kernel; another than the direct one where it is faster than that by a tenth.
     pub fn kernel(&self) -> Kernel {
-        match self.winograd < 0.9 * self.direct {
-            true => Kernel::Winograd,
+        let [direct, ..] = self.seconds;
+        let all = Kernel::ALL.into_iter().zip(self.seconds);
+        let (fastest, seconds) = all.min_by(|a, b| a.1.total_cmp(&b.1)).expect("kernels");
+        match seconds < 0.9 * direct {
+            true => fastest,
             false => Kernel::Direct,
         }
     }
@@ -105,7 +117,8 @@ pub fn new_trials() -> Option<Vec<Trial>> {
 }
 
 /// A convolution of `x [B, inputs, H, W]` with `weight [outputs, inputs, 3, 3]`, a stride and a padding of 1, by the kernel
-/// that is known to be faster, or by both in turn where that is to be found out. `direct` computes it without Winograd's.
+/// that is known to be the fastest, or by each in turn where that is to be found out. `direct` computes it without
+/// Winograd's.
 pub(crate) fn convolve(
     x: &Tensor,
     weight: &Tensor,
@@ -121,37 +134,49 @@ pub(crate) fn convolve(
         height,
         width,
         doubled,
+        halves: x.kind() == Kind::BFloat16,
     };
     if !can_be_winograd(shape, x, weight) {
         return direct();
     }
-    let winograd = || match doubled {
-        true => {
-            let x = x.upsample_nearest2d([2 * height, 2 * width], None, None);
-            winograd::convolve(&x, weight, bias)
+    let winograd = |tiling| {
+        let [x, weight] = [x, weight].map(|tensor| tensor.to_kind(Kind::Float));
+        let bias = bias.map(|bias| bias.to_kind(Kind::Float));
+        let x = match doubled {
+            true => x.upsample_nearest2d([2 * height, 2 * width], None, None),
+            false => x,
+        };
+        winograd::convolve(&x, &weight, bias.as_ref(), tiling)
+    };
+    let by = |kernel| {
+        let output = match kernel {
+            Kernel::Direct => return direct(),
+            Kernel::WinogradFour => winograd(Tiling::Four),
+            Kernel::WinogradSix => winograd(Tiling::Six),
+        };
+        let output = output.to_kind(x.kind());
+        match is_channels_last(x) {
+            true => channels_last(&output),
+            false => output,
         }
-        false => winograd::convolve(x, weight, bias),
     };
     let (tries, known) = {
         let table = table();
         (table.tries, table.trials.get(&shape).map(Trial::kernel))
     };
     match known {
-        None if tries => compare(shape, direct, winograd),
-        known => match known.unwrap_or_else(|| usual(shape)) {
-            Kernel::Direct => direct(),
-            Kernel::Winograd => winograd(),
-        },
+        None if tries => compare(shape, by),
+        known => by(known.unwrap_or_else(|| usual(shape))),
     }
 }
 
-/// Whether Winograd's kernel is worth a trial: it computes this, is given enough to do, and it is no training, for it has
-/// no gradient.
+/// Whether Winograd's kernels are worth a trial: they compute this, are given enough to do, and it is no training, for
+/// they have no gradient.
 fn can_be_winograd(shape: Shape, x: &Tensor, weight: &Tensor) -> bool {
     /// Multiplications a picture, below which its transforms cost more than they save.
-    const LEAST_WORK: i64 = 500_000_000;
+    const LEAST_WORK: i64 = 50_000_000;
     x.device() == Device::Cpu
-        && x.kind() == Kind::Float
+        && (x.kind() == Kind::Float || shape.halves)
         && 9 * shape.inputs * shape.outputs * shape.pixels() >= LEAST_WORK
         && !x.requires_grad()
         && !weight.requires_grad()
@@ -160,36 +185,30 @@ fn can_be_winograd(shape: Shape, x: &Tensor, weight: &Tensor) -> bool {
 /// The kernel where nothing is known of the machine.
 fn usual(shape: Shape) -> Kernel {
     const PIXELS: i64 = 64 * 64;
-    match shape.pixels() >= PIXELS {
-        true => Kernel::Winograd,
+    match shape.pixels() >= PIXELS && !shape.halves {
+        true => Kernel::WinogradSix,
         false => Kernel::Direct,
     }
 }
 
-/// Runs both kernels in turn, remembers which was faster and returns its output.
-fn compare(shape: Shape, direct: impl Fn() -> Tensor, winograd: impl Fn() -> Tensor) -> Tensor {
+/// Runs each kernel in turn, remembers which was the fastest and returns its output.
+fn compare(shape: Shape, by: impl Fn(Kernel) -> Tensor) -> Tensor {
     /// A slow one is run once only.
     const SLOW: f64 = 0.2;
     let mut trial = Trial {
         shape,
-        direct: f64::INFINITY,
-        winograd: f64::INFINITY,
+        seconds: [f64::INFINITY; 3],
     };
-    let mut outputs = (Tensor::new(), Tensor::new());
     for _ in 0..3 {
-        let begun = Instant::now();
-        outputs.0 = direct();
-        trial.direct = trial.direct.min(begun.elapsed().as_secs_f64());
-        let begun = Instant::now();
-        outputs.1 = winograd();
-        trial.winograd = trial.winograd.min(begun.elapsed().as_secs_f64());
-        if trial.direct.max(trial.winograd) > SLOW {
+        for (kernel, seconds) in Kernel::ALL.into_iter().zip(&mut trial.seconds) {
+            let begun = Instant::now();
+            let _output = by(kernel);
+            *seconds = seconds.min(begun.elapsed().as_secs_f64());
+        }
+        if trial.seconds.iter().any(|&seconds| seconds > SLOW) {
             break;
         }
     }
     table().trials.insert(shape, trial);
-    match trial.kernel() {
-        Kernel::Direct => outputs.0,
-        Kernel::Winograd => outputs.1,
-    }
+    by(trial.kernel())
 }

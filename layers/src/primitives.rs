@@ -130,6 +130,16 @@ impl Conv2d {
     }
 }
 
+/// `[B, C, H, W]` with a pixel's channels side by side in memory.
+pub fn channels_last(x: &Tensor) -> Tensor {
+    x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+}
+
+/// Whether a pixel's channels lie side by side in memory, and not each channel's pixels.
+pub(crate) fn is_channels_last(x: &Tensor) -> bool {
+    !x.is_contiguous() && x.permute([0, 2, 3, 1]).is_contiguous()
+}
+
 /// A table of vectors.
 pub struct Embedding {
     weight: Tensor,

@@ -1,103 +1,137 @@
 //! Winograd's convolution of 3 x 3 (1509.09308) on the CPU, in f32.
 //!
-//! The picture is cut into tiles of 8 x 8 pixels that overlap by two. Tiles and kernels are transformed, so that 64
-//! matrix products over channels, one for each value of a transformed tile, take the place of the sums over 3 x 3
-//! pixels; each product gives, transformed back, 6 x 6 pixels. That is 64 multiplications where a direct convolution
-//! has 324. The outputs are rounded a little more: they are 1e-6 off, relative to their size.
+//! The picture is cut into tiles that overlap by two pixels. Tiles and kernels are transformed, so that matrix products
+//! over channels, one for each value of a transformed tile, take the place of the sums over 3 x 3 pixels; transformed
+//! back they are pixels again. Tiles of 8 x 8 pixels give 6 x 6, with 64 multiplications where a direct convolution has
+//! 324; tiles of 6 x 6 give 4 x 4, with 36 instead of 144 and less to do for the kernels. The outputs are rounded a little
+//! more: they are 1e-6 off, relative to their size.
+//!
+//! A strip of tiles is transformed at a time, by threads that share the input channels; then they share the output
+//! channels, and each transforms the kernels of a block of them, multiplies and transforms back while that is at hand.
 
 #![allow(clippy::needless_range_loop)] // rows and columns of tiles read best by their numbers
 
+mod transforms;
+
+use std::marker::PhantomData;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use tch::{Device, Kind, Tensor};
 
-/// Pixels on a tile's side, and those that come out of it.
-const TILE: usize = 8;
-const OUT: usize = 6;
-/// Values of a transformed tile.
-const VALUES: usize = TILE * TILE;
-/// Tiles, or kernels, that are transformed side by side.
-const LANES: usize = 16;
-/// Numbers of the transformed tiles that lie in memory at once.
-const STRIP: usize = 8 << 20;
+use transforms::{Four, LANES, Lanes, Six, Transforms, ZERO};
 
-type Lanes = [f32; LANES];
-/// Tiles side by side, value by value.
-type Tiles = [[Lanes; TILE]; TILE];
+/// Output channels, and lanes of tiles, of a product that is summed up in registers.
+const ROWS: usize = 8;
+const COLUMNS: usize = 3;
+/// Numbers of the transformed tiles that lie in memory at once, and of a thread's transformed kernels.
+const STRIP: usize = 16 << 20;
+const BLOCK: usize = 6 << 20;
+/// The most output channels of a block of kernels.
+const MOST_OUTPUTS: usize = 128;
+
+/// What a convolution writes on the way, kept for the next: new memory costs as much as the transforms.
+struct Scratch {
+    tiles: Vec<Lanes>,
+    threads: Vec<Own>,
+}
+
+/// A thread's part of it.
+#[derive(Default)]
+struct Own {
+    lines: Vec<Lanes>,
+    kernels: Vec<Lanes>,
+    products: Vec<Lanes>,
+}
+
+static SCRATCH: Mutex<Scratch> = Mutex::new(Scratch {
+    tiles: Vec::new(),
+    threads: Vec::new(),
+});
+
+/// The first `count` lanes, of which there may not yet be as many.
+fn room(scratch: &mut Vec<Lanes>, count: usize) -> &mut [Lanes] {
+    if scratch.len() < count {
+        scratch.resize(count, ZERO);
+    }
+    &mut scratch[..count]
+}
+
+/// The lanes, number by number.
+fn numbers(lanes: &mut [Lanes]) -> &mut [f32] {
+    // SAFETY: lanes hold nothing but numbers, without gaps.
+    unsafe { std::slice::from_raw_parts_mut(lanes.as_mut_ptr().cast(), lanes.len() * LANES) }
+}
+
+/// The pixels on a side that come out of a tile.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Tiling {
+    Four,
+    Six,
+}
 
 /// `x [B, I, H, W]` with `weight [O, I, 3, 3]` and `bias [O]`, a stride and a padding of 1 `-> [B, O, H, W]`; all in f32 on
 /// the CPU. Nothing is kept for a gradient.
-pub(crate) fn convolve(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+pub(crate) fn convolve(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    tiling: Tiling,
+) -> Tensor {
+    match tiling {
+        Tiling::Four => convolve_by::<Four, 6, 4>(x, weight, bias),
+        Tiling::Six => convolve_by::<Six, 8, 6>(x, weight, bias),
+    }
+}
+
+fn convolve_by<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize>(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+) -> Tensor {
     let (x, weight) = (x.contiguous(), weight.contiguous());
+    let bias = bias.map(Tensor::contiguous);
     let (batch, inputs, height, width) = x.size4().expect("pictures are [B, C, H, W]");
     let outputs = weight.size()[0];
-    let floats = |shape: &[i64]| Tensor::empty(shape, (Kind::Float, Device::Cpu));
-    let output = floats(&[batch, outputs, height, width]);
-    let bias = bias.map(Tensor::contiguous);
-    let grid = Grid::new(height as usize, width as usize);
-
-    let kernels = floats(&[VALUES as i64, outputs, inputs]);
-    let (i, o) = (inputs as usize, outputs as usize);
-    let (from, to) = (Pointer::of(&weight), Pointer::of(&kernels));
-    in_threads(o, |own| run(|| transform_kernels(from, to, i, o, own)));
-
-    let all = grid.tiles() * batch as usize;
-    let strip = (STRIP / (VALUES * i)).clamp(1, all.div_ceil(LANES) * LANES);
-    let strip = strip.div_ceil(LANES) * LANES;
-    let tiles = floats(&[VALUES as i64, inputs, strip as i64]);
-    let products = floats(&[VALUES as i64, outputs, strip as i64]);
-    let (picture, drawn) = (Pointer::of(&x), Pointer::of(&output));
-    let (tile, product) = (Pointer::of(&tiles), Pointer::of(&products));
-    let bias = bias.as_ref().map(Pointer::of);
-    for first in (0..all).step_by(strip) {
-        let strip = Strip {
-            tiles: first..(first + strip).min(all),
-            stride: strip,
-        };
-        in_threads(i, |own| {
-            run(|| transform_tiles(picture, tile, &grid, &strip, i, own));
-        });
-        let _ = kernels.bmm_out(&products, &tiles);
-        in_threads(o, |own| {
-            run(|| transform_back(product, drawn, bias, &grid, &strip, o, own));
-        });
-    }
+    let options = (Kind::Float, Device::Cpu);
+    let output = Tensor::empty([batch, outputs, height, width], options);
+    let (down, across) = (
+        (height as usize).div_ceil(OUT),
+        (width as usize).div_ceil(OUT),
+    );
+    let convolution = Convolution::<T, TILE, OUT> {
+        picture: Pointer::of(&x),
+        weight: Pointer::of(&weight),
+        bias: bias.as_ref().map(Pointer::of),
+        output: Pointer::of(&output),
+        inputs: inputs as usize,
+        outputs: outputs as usize,
+        height: height as usize,
+        width: width as usize,
+        down,
+        across,
+        tiles: batch as usize * down * across,
+        transforms: PhantomData,
+    };
+    convolution.run();
     output
 }
 
-/// The tiles of a picture.
-struct Grid {
+/// A convolution that is being computed. Tiles are counted through all pictures, row by row.
+struct Convolution<T, const TILE: usize, const OUT: usize> {
+    picture: Pointer,
+    weight: Pointer,
+    bias: Option<Pointer>,
+    output: Pointer,
+    inputs: usize,
+    outputs: usize,
     height: usize,
     width: usize,
+    /// Rows and columns of a picture's tiles, and the tiles of all pictures.
     down: usize,
     across: usize,
-}
-
-impl Grid {
-    fn new(height: usize, width: usize) -> Self {
-        Self {
-            height,
-            width,
-            down: height.div_ceil(OUT),
-            across: width.div_ceil(OUT),
-        }
-    }
-
-    fn tiles(&self) -> usize {
-        self.down * self.across
-    }
-
-    /// The picture of a tile, and its first pixel of those that come out.
-    fn place(&self, tile: usize) -> (usize, usize, usize) {
-        let (picture, tile) = (tile / self.tiles(), tile % self.tiles());
-        (picture, tile / self.across * OUT, tile % self.across * OUT)
-    }
-}
-
-/// The tiles that lie in memory at once, and for how many there is room.
-struct Strip {
-    tiles: Range<usize>,
-    stride: usize,
+    tiles: usize,
+    transforms: PhantomData<fn() -> T>,
 }
 
 /// The numbers of a contiguous tensor, of which each thread reads or writes its own.
@@ -121,180 +155,324 @@ impl Pointer {
     }
 }
 
-/// Runs `work` on parts of `0..count`, one a thread, as many as libtorch computes with.
-fn in_threads(count: usize, work: impl Fn(Range<usize>) + Sync) {
-    let threads = (tch::get_num_threads().max(1) as usize).min(count);
-    let part = |n: usize| n * count / threads..(n + 1) * count / threads;
+/// Runs `work` on parts of `0..count`, one a thread, whose lengths but for the last are multiples of `step`.
+fn in_threads(
+    threads: &mut [Own],
+    count: usize,
+    step: usize,
+    work: impl Fn(&mut Own, Range<usize>) + Sync,
+) {
+    let part = count.div_ceil(step).div_ceil(threads.len()) * step;
+    let (first, others) = threads.split_first_mut().expect("a thread");
     std::thread::scope(|scope| {
-        for n in 1..threads {
-            let work = &work;
-            scope.spawn(move || work(part(n)));
+        let work = &work;
+        for (n, own) in others.iter_mut().enumerate() {
+            let start = (n + 1) * part;
+            if start < count {
+                scope.spawn(move || work(own, start..(start + part).min(count)));
+            }
         }
-        work(part(0));
+        work(first, 0..part.min(count));
     });
 }
 
-/// Runs `work`, which is compiled for wide registers too, with the widest that this processor has.
-#[inline(always)]
-fn run(work: impl FnOnce()) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx512f")]
-        fn widest(work: impl FnOnce()) {
-            work();
+/// A method that calls another, which is compiled for wide registers too, with the widest that this processor has.
+macro_rules! widest {
+    ($name:ident, $method:ident, $tiles:ty) => {
+        fn $name(
+            &self,
+            strip: &Range<usize>,
+            tiles: $tiles,
+            channels: Range<usize>,
+            own: &mut Own,
+        ) {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f")]
+                fn widest<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize>(
+                    convolution: &Convolution<T, TILE, OUT>,
+                    strip: &Range<usize>,
+                    tiles: $tiles,
+                    channels: Range<usize>,
+                    own: &mut Own,
+                ) {
+                    convolution.$method::<512>(strip, tiles, channels, own);
+                }
+                #[target_feature(enable = "avx2,fma")]
+                fn wide<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize>(
+                    convolution: &Convolution<T, TILE, OUT>,
+                    strip: &Range<usize>,
+                    tiles: $tiles,
+                    channels: Range<usize>,
+                    own: &mut Own,
+                ) {
+                    convolution.$method::<256>(strip, tiles, channels, own);
+                }
+                if is_x86_feature_detected!("avx512f") {
+                    // SAFETY: the processor has it.
+                    return unsafe { widest(self, strip, tiles, channels, own) };
+                }
+                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                    // SAFETY: the processor has them.
+                    return unsafe { wide(self, strip, tiles, channels, own) };
+                }
+            }
+            self.$method::<0>(strip, tiles, channels, own);
         }
-        #[target_feature(enable = "avx2,fma")]
-        fn wide(work: impl FnOnce()) {
-            work();
-        }
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor has it.
-            return unsafe { widest(work) };
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has them.
-            return unsafe { wide(work) };
-        }
-    }
-    work();
+    };
 }
 
-/// `[O, I, 3, 3] -> [64, O, I]`, of the output channels `own`.
-#[inline(always)]
-fn transform_kernels(from: Pointer, to: Pointer, inputs: usize, outputs: usize, own: Range<usize>) {
-    for output in own {
-        // SAFETY: a kernel of this thread's output channel.
-        let kernels = unsafe { from.part(output * inputs * 9, inputs * 9) };
-        for first in (0..inputs).step_by(LANES) {
-            let count = LANES.min(inputs - first);
-            let mut kernel = [[[0.0; LANES]; 3]; 3];
-            for lane in 0..count {
-                let own = &kernels[(first + lane) * 9..][..9];
-                for (n, &weight) in own.iter().enumerate() {
-                    kernel[n / 3][n % 3][lane] = weight;
-                }
-            }
-            let mut rows = [[[0.0; LANES]; 3]; TILE];
-            for column in 0..3 {
-                let [a, b, c] = [0, 1, 2].map(|row| &kernel[row][column]);
-                let widened = widen(a, b, c);
-                for (row, lanes) in widened.into_iter().enumerate() {
-                    rows[row][column] = lanes;
-                }
-            }
-            for (row, [a, b, c]) in rows.iter().enumerate() {
-                for (column, lanes) in widen(a, b, c).iter().enumerate() {
-                    let value = row * TILE + column;
-                    let start = (value * outputs + output) * inputs + first;
-                    // SAFETY: this thread's output channel.
-                    unsafe { to.part(start, count) }.copy_from_slice(&lanes[..count]);
-                }
-            }
+impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<T, TILE, OUT> {
+    /// Values of a transformed tile.
+    const VALUES: usize = TILE * TILE;
+
+    widest!(transform, transform_tiles, Pointer);
+    widest!(draw, draw_outputs, &[Lanes]);
+
+    /// Writes the output.
+    fn run(&self) {
+        let mut scratch = SCRATCH.lock().unwrap_or_else(PoisonError::into_inner);
+        let Scratch { tiles, threads } = &mut *scratch;
+        threads.resize_with(tch::get_num_threads().max(1) as usize, Own::default);
+        let all = self.tiles.div_ceil(LANES);
+        let group = Self::VALUES * self.of_value();
+        let strip = COLUMNS * (STRIP / (group * LANES)).max(1);
+        for first in (0..all).step_by(strip) {
+            let strip = first..(first + strip).min(all);
+            let tiles = room(tiles, strip.len().div_ceil(COLUMNS) * group);
+            let shared = Pointer(tiles.as_mut_ptr().cast());
+            in_threads(threads, self.inputs, 1, |own, channels| {
+                self.transform(&strip, shared, channels, own);
+            });
+            let tiles = &*tiles;
+            in_threads(threads, self.outputs, ROWS, |own, channels| {
+                self.draw(&strip, tiles, channels, own);
+            });
         }
     }
-}
 
-/// `[B, I, H, W] -> [64, I, strip]`, of the input channels `own`.
-#[inline(always)]
-fn transform_tiles(
-    from: Pointer,
-    to: Pointer,
-    grid: &Grid,
-    strip: &Strip,
-    inputs: usize,
-    own: Range<usize>,
-) {
-    let pixels = grid.height * grid.width;
-    for channel in own {
-        for first in strip.tiles.clone().step_by(LANES) {
-            let count = LANES.min(strip.tiles.end - first);
-            let mut tiles: Tiles = [[[0.0; LANES]; TILE]; TILE];
-            for lane in 0..count {
-                let (picture, top, left) = grid.place(first + lane);
-                // SAFETY: nobody writes the picture.
-                let plane = unsafe { from.part((picture * inputs + channel) * pixels, pixels) };
-                // Tiles begin one pixel before what comes out of them; beyond the border there is 0.
-                for row in 0..TILE {
-                    let y = top + row;
-                    if y == 0 || y > grid.height {
-                        continue;
-                    }
-                    let line = &plane[(y - 1) * grid.width..][..grid.width];
-                    if left > 0 && left + TILE - 1 <= grid.width {
-                        let pixels: &[f32; TILE] = line[left - 1..][..TILE].try_into().expect("8");
-                        for column in 0..TILE {
-                            tiles[row][column][lane] = pixels[column];
+    /// Lanes from one value of a group's tiles to the next: a channel's after another's, and one more, so that values do
+    /// not share their places in the caches.
+    fn of_value(&self) -> usize {
+        self.inputs * COLUMNS + 1
+    }
+
+    /// Lanes from one value of a row of kernels to the next.
+    fn of_kernel_value(&self, rows: usize) -> usize {
+        rows * self.inputs.div_ceil(LANES / ROWS) + 1
+    }
+
+    /// The tiles in lanes.
+    fn tiles_in(&self, lanes: &Range<usize>) -> Range<usize> {
+        lanes.start * LANES..(lanes.end * LANES).min(self.tiles)
+    }
+
+    /// The transformed tiles in the lanes `strip`, of the input channels `channels`: `[group, value, I, lanes]`.
+    #[inline(always)]
+    fn transform_tiles<const WIDTH: usize>(
+        &self,
+        strip: &Range<usize>,
+        to: Pointer,
+        channels: Range<usize>,
+        own: &mut Own,
+    ) {
+        let pixels = self.height * self.width;
+        let line = (self.across * OUT + TILE - OUT).div_ceil(LANES); // lanes of a line of pixels
+        for (group, first) in strip.clone().step_by(COLUMNS).enumerate() {
+            let lanes = first..(first + COLUMNS).min(strip.end);
+            let tiles = self.tiles_in(&lanes);
+            // Rows of tiles, counted through all pictures.
+            let rows = tiles.start / self.across..(tiles.end - 1) / self.across + 1;
+            let lines = room(&mut own.lines, rows.len() * TILE * line);
+            // Where in the lines each tile begins; lanes without one repeat the last.
+            let starts: [[usize; LANES]; COLUMNS] = std::array::from_fn(|lane| {
+                std::array::from_fn(|n| {
+                    let tile = (tiles.start + lane * LANES + n).min(tiles.end - 1);
+                    let (row, column) = (tile / self.across - rows.start, tile % self.across);
+                    row * TILE * line * LANES + column * OUT
+                })
+            });
+            for channel in channels.clone() {
+                for (row, lines) in rows.clone().zip(lines.chunks_mut(TILE * line)) {
+                    let (picture, top) = (row / self.down, row % self.down * OUT);
+                    let start = (picture * self.inputs + channel) * pixels;
+                    // SAFETY: nobody writes the picture.
+                    let plane = unsafe { self.picture.part(start, pixels) };
+                    self.spread_lines(plane, top, line, lines);
+                }
+                let lines = numbers(lines);
+                for (lane, starts) in starts.iter().enumerate().take(lanes.len()) {
+                    for row in 0..TILE {
+                        let line = &lines[row * line * LANES..];
+                        let tiles: [&[f32; TILE]; LANES] = std::array::from_fn(|n| {
+                            line[starts[n]..][..TILE].try_into().expect("a row")
+                        });
+                        let columns = std::array::from_fn(|column| {
+                            Lanes(std::array::from_fn(|n| tiles[n][column]))
+                        });
+                        for (column, lanes) in T::spread(&columns).into_iter().enumerate() {
+                            let value = group * Self::VALUES + row * TILE + column;
+                            let place = value * self.of_value() + channel * COLUMNS + lane;
+                            // SAFETY: this thread's input channel.
+                            unsafe { to.0.cast::<Lanes>().add(place).write(lanes) };
                         }
-                    } else {
-                        for column in 0..TILE {
-                            let x = left + column;
-                            if x > 0 && x <= grid.width {
-                                tiles[row][column][lane] = line[x - 1];
-                            }
-                        }
                     }
-                }
-            }
-            for column in 0..TILE {
-                let transformed = spread(&std::array::from_fn(|row| tiles[row][column]));
-                for row in 0..TILE {
-                    tiles[row][column] = transformed[row];
-                }
-            }
-            for (row, columns) in tiles.iter().enumerate() {
-                for (column, lanes) in spread(columns).iter().enumerate() {
-                    let value = row * TILE + column;
-                    let start =
-                        (value * inputs + channel) * strip.stride + first - strip.tiles.start;
-                    // SAFETY: this thread's input channel.
-                    unsafe { to.part(start, LANES) }.copy_from_slice(lanes);
                 }
             }
         }
     }
-}
 
-/// `[64, O, strip] -> [B, O, H, W]`, of the output channels `own`.
-#[inline(always)]
-fn transform_back(
-    from: Pointer,
-    to: Pointer,
-    bias: Option<Pointer>,
-    grid: &Grid,
-    strip: &Strip,
-    outputs: usize,
-    own: Range<usize>,
-) {
-    let pixels = grid.height * grid.width;
-    for channel in own {
-        // SAFETY: nobody writes the bias.
-        let bias = bias.map_or(0.0, |bias| unsafe { bias.part(channel, 1) }[0]);
-        for first in strip.tiles.clone().step_by(LANES) {
-            let count = LANES.min(strip.tiles.end - first);
-            let mut rows = [[[0.0; LANES]; TILE]; OUT];
-            for column in 0..TILE {
-                let values: [Lanes; TILE] = std::array::from_fn(|row| {
-                    let value = row * TILE + column;
-                    let start =
-                        (value * outputs + channel) * strip.stride + first - strip.tiles.start;
-                    // SAFETY: nobody writes the products.
-                    let lanes = unsafe { from.part(start, LANES) };
-                    (&*lanes).try_into().expect("as many as lanes")
+    /// The `lines` of a row of tiles, of `line` lanes each, transformed along the tiles' columns. Tiles begin one pixel
+    /// before what comes out of them; beyond the border there is 0.
+    #[inline(always)]
+    fn spread_lines(&self, plane: &[f32], top: usize, line: usize, lines: &mut [Lanes]) {
+        for (row, lanes) in lines.chunks_mut(line).enumerate() {
+            let (y, line) = (top + row, numbers(lanes));
+            if y == 0 || y > self.height {
+                line.fill(0.0);
+                continue;
+            }
+            line[0] = 0.0;
+            let pixels = &plane[(y - 1) * self.width..][..self.width];
+            line[1..][..self.width].copy_from_slice(pixels);
+            line[1 + self.width..].fill(0.0);
+        }
+        for place in 0..line {
+            let column = std::array::from_fn(|row| lines[row * line + place]);
+            for (row, lanes) in T::spread(&column).into_iter().enumerate() {
+                lines[row * line + place] = lanes;
+            }
+        }
+    }
+
+    /// The output of the strip's `tiles`, of the output channels `channels`.
+    #[inline(always)]
+    fn draw_outputs<const WIDTH: usize>(
+        &self,
+        strip: &Range<usize>,
+        tiles: &[Lanes],
+        channels: Range<usize>,
+        own: &mut Own,
+    ) {
+        let most = (BLOCK / (Self::VALUES * self.inputs)).clamp(ROWS, MOST_OUTPUTS);
+        let block = channels.len().div_ceil(channels.len().div_ceil(most));
+        let block = block.next_multiple_of(ROWS);
+        for first in channels.clone().step_by(block) {
+            let channels = first..(first + block).min(channels.end);
+            self.transform_kernels(&channels, own);
+            let groups = tiles.chunks(Self::VALUES * self.of_value());
+            for (first, tiles) in strip.clone().step_by(COLUMNS).zip(groups) {
+                let lanes = first..(first + COLUMNS).min(strip.end);
+                self.multiply::<WIDTH>(tiles, channels.len(), lanes.len(), own);
+                self.transform_back(&lanes, &channels, own);
+            }
+        }
+    }
+
+    /// The transformed kernels of the output channels `channels`: `[value, rows of channels, I, 8]`. Rows that are not full
+    /// repeat their last channel.
+    #[inline(always)]
+    fn transform_kernels(&self, channels: &Range<usize>, own: &mut Own) {
+        /// Inputs whose kernels fill the lanes of a row.
+        const INPUTS: usize = LANES / ROWS;
+        let rows = channels.len().div_ceil(ROWS);
+        let of_value = self.of_kernel_value(rows);
+        let kernels = room(&mut own.kernels, Self::VALUES * of_value);
+        let wide = self.inputs.div_ceil(INPUTS);
+        // SAFETY: nobody writes the weights.
+        let weights = unsafe { self.weight.part(0, self.outputs * self.inputs * 9) };
+        for row in 0..rows {
+            for place in 0..wide {
+                let weights: [&[f32; 9]; LANES] = std::array::from_fn(|n| {
+                    let output = (channels.start + row * ROWS + n % ROWS).min(channels.end - 1);
+                    let input = (place * INPUTS + n / ROWS).min(self.inputs - 1);
+                    let start = (output * self.inputs + input) * 9;
+                    weights[start..][..9].try_into().expect("a kernel")
                 });
-                for (row, lanes) in gather(&values).into_iter().enumerate() {
-                    rows[row][column] = lanes;
+                let kernel: [Lanes; 9] =
+                    std::array::from_fn(|place| Lanes(std::array::from_fn(|n| weights[n][place])));
+                let columns: [[Lanes; TILE]; 3] = std::array::from_fn(|column| {
+                    let [a, b, c] = [0, 1, 2].map(|row| &kernel[row * 3 + column]);
+                    T::widen(a, b, c)
+                });
+                for n in 0..TILE {
+                    let [a, b, c] = columns.each_ref().map(|column| &column[n]);
+                    for (column, lanes) in T::widen(a, b, c).into_iter().enumerate() {
+                        let value = n * TILE + column;
+                        kernels[value * of_value + row * wide + place] = lanes;
+                    }
                 }
             }
-            let rows: [[Lanes; OUT]; OUT] = rows.map(|row| gather(&row));
-            for lane in 0..count {
-                let (picture, top, left) = grid.place(first + lane);
-                // SAFETY: this thread's output channel.
-                let plane = unsafe { to.part((picture * outputs + channel) * pixels, pixels) };
-                let across = OUT.min(grid.width - left);
-                for (row, columns) in rows.iter().enumerate().take(grid.height - top) {
-                    let line = &mut plane[(top + row) * grid.width + left..][..across];
-                    for (pixel, lanes) in line.iter_mut().zip(columns) {
-                        *pixel = lanes[lane] + bias;
+        }
+    }
+
+    /// The products of the transformed kernels of `outputs` channels and a group's `tiles`, in `lanes` of them:
+    /// `[value, outputs, lanes]`.
+    #[inline(always)]
+    fn multiply<const WIDTH: usize>(
+        &self,
+        tiles: &[Lanes],
+        outputs: usize,
+        lanes: usize,
+        own: &mut Own,
+    ) {
+        let rows = outputs.div_ceil(ROWS);
+        let wide = self.inputs.div_ceil(LANES / ROWS);
+        let products = room(&mut own.products, Self::VALUES * rows * ROWS * COLUMNS);
+        let values = tiles
+            .chunks(self.of_value())
+            .zip(own.kernels.chunks(self.of_kernel_value(rows)))
+            .zip(products.chunks_mut(rows * ROWS * COLUMNS));
+        for ((tiles, kernels), products) in values {
+            let tiles = &tiles[..self.inputs * COLUMNS];
+            let rows = kernels
+                .chunks_exact(wide)
+                .zip(products.chunks_mut(ROWS * COLUMNS));
+            for (kernels, products) in rows {
+                let products = products.try_into().expect("a row of outputs");
+                match lanes {
+                    1 => product::<1, WIDTH>(kernels, tiles, products),
+                    2 => product::<2, WIDTH>(kernels, tiles, products),
+                    _ => product::<3, WIDTH>(kernels, tiles, products),
+                }
+            }
+        }
+    }
+
+    /// A group's products as pixels.
+    #[inline(always)]
+    fn transform_back(&self, lanes: &Range<usize>, channels: &Range<usize>, own: &Own) {
+        let pixels = self.height * self.width;
+        let tiles = self.tiles_in(lanes);
+        let outputs = channels.len().next_multiple_of(ROWS);
+        for (output, channel) in channels.clone().enumerate() {
+            // SAFETY: nobody writes the bias.
+            let bias = self
+                .bias
+                .map_or(0.0, |bias| unsafe { bias.part(channel, 1) }[0]);
+            for lane in 0..lanes.len() {
+                let columns: [[Lanes; OUT]; TILE] = std::array::from_fn(|column| {
+                    T::gather(&std::array::from_fn(|row| {
+                        let value = row * TILE + column;
+                        own.products[(value * outputs + output) * COLUMNS + lane]
+                    }))
+                });
+                let rows: [[Lanes; OUT]; OUT] = std::array::from_fn(|row| {
+                    T::gather(&std::array::from_fn(|column| columns[column][row]))
+                });
+                let first = tiles.start + lane * LANES;
+                for tile in first..(first + LANES).min(tiles.end) {
+                    let (row, left) = (tile / self.across, tile % self.across * OUT);
+                    let (picture, top) = (row / self.down, row % self.down * OUT);
+                    let start = (picture * self.outputs + channel) * pixels;
+                    // SAFETY: this thread's output channel.
+                    let plane = unsafe { self.output.part(start, pixels) };
+                    let across = OUT.min(self.width - left);
+                    for (row, columns) in rows.iter().enumerate().take(self.height - top) {
+                        let line = &mut plane[(top + row) * self.width + left..][..across];
+                        for (pixel, lanes) in line.iter_mut().zip(columns) {
+                            *pixel = lanes.0[tile - first] + bias;
+                        }
                     }
                 }
             }
@@ -302,63 +480,23 @@ fn transform_back(
     }
 }
 
-/// A row of a kernel at the points 0, 1, -1, 2, -2, 1/2, -1/2 and infinity, scaled so that [`spread`] and [`gather`] have
-/// simple factors (1509.09308, section 4.3; these points as in wincnn).
+/// The product of a row of kernels `[I, 8]` and `tiles [I, 3 lanes]`, of which `N` are there, summed up in registers.
 #[inline(always)]
-fn widen(a: &Lanes, b: &Lanes, c: &Lanes) -> [Lanes; TILE] {
-    let mut out = [[0.0; LANES]; TILE];
-    for n in 0..LANES {
-        let (a, b, c) = (a[n], b[n], c[n]);
-        out[0][n] = a;
-        out[1][n] = -2.0 / 9.0 * (a + c + b);
-        out[2][n] = -2.0 / 9.0 * (a + c - b);
-        out[3][n] = (a + 4.0 * c + 2.0 * b) / 90.0;
-        out[4][n] = (a + 4.0 * c - 2.0 * b) / 90.0;
-        out[5][n] = 8.0 / 45.0 * (4.0 * a + c + 2.0 * b);
-        out[6][n] = 8.0 / 45.0 * (4.0 * a + c - 2.0 * b);
-        out[7][n] = c;
+fn product<const N: usize, const WIDTH: usize>(
+    kernels: &[Lanes],
+    tiles: &[Lanes],
+    products: &mut [Lanes; ROWS * COLUMNS],
+) {
+    let mut sums = [[ZERO; N]; ROWS];
+    for (input, tiles) in tiles.chunks_exact(COLUMNS).enumerate() {
+        let kernel = &kernels[input / (LANES / ROWS)].0[input % (LANES / ROWS) * ROWS..][..ROWS];
+        for row in 0..ROWS {
+            for lane in 0..N {
+                sums[row][lane] = sums[row][lane].plus::<WIDTH>(kernel[row], &tiles[lane]);
+            }
+        }
     }
-    out
-}
-
-/// A row of a tile before the products.
-#[inline(always)]
-fn spread(r: &[Lanes; TILE]) -> [Lanes; TILE] {
-    let mut out = [[0.0; LANES]; TILE];
-    for n in 0..LANES {
-        let r = |place: usize| r[place][n];
-        out[0][n] = r(0) - r(6) + 5.25 * (r(4) - r(2));
-        let (even, odd) = (r(2) + r(6) - 4.25 * r(4), r(1) + r(5) - 4.25 * r(3));
-        out[1][n] = even + odd;
-        out[2][n] = even - odd;
-        let even = r(6) + 0.25 * r(2) - 1.25 * r(4);
-        let odd = 0.5 * r(1) - 2.5 * r(3) + 2.0 * r(5);
-        out[3][n] = even + odd;
-        out[4][n] = even - odd;
-        let even = r(6) + 4.0 * r(2) - 5.0 * r(4);
-        let odd = 2.0 * r(1) - 2.5 * r(3) + 0.5 * r(5);
-        out[5][n] = even + odd;
-        out[6][n] = even - odd;
-        out[7][n] = r(7) - r(1) + 5.25 * (r(3) - r(5));
+    for (products, sums) in products.chunks_exact_mut(COLUMNS).zip(sums) {
+        products[..N].copy_from_slice(&sums);
     }
-    out
-}
-
-/// A row of the products as pixels.
-#[inline(always)]
-fn gather(m: &[Lanes; TILE]) -> [Lanes; OUT] {
-    let mut out = [[0.0; LANES]; OUT];
-    for n in 0..LANES {
-        let m = |place: usize| m[place][n];
-        let (sum_1, difference_1) = (m(1) + m(2), m(1) - m(2));
-        let (sum_2, difference_2) = (m(3) + m(4), m(3) - m(4));
-        let (sum_half, difference_half) = (m(5) + m(6), m(5) - m(6));
-        out[0][n] = m(0) + sum_1 + sum_2 + sum_half;
-        out[1][n] = difference_1 + 2.0 * difference_2 + 0.5 * difference_half;
-        out[2][n] = sum_1 + 4.0 * sum_2 + 0.25 * sum_half;
-        out[3][n] = difference_1 + 8.0 * difference_2 + 0.125 * difference_half;
-        out[4][n] = sum_1 + 16.0 * sum_2 + 0.0625 * sum_half;
-        out[5][n] = difference_1 + 32.0 * difference_2 + 0.03125 * difference_half + m(7);
-    }
-    out
 }

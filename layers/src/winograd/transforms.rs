@@ -1,0 +1,164 @@
+//! The transforms of Winograd's convolutions, on lanes.
+
+/// Numbers that are computed side by side.
+pub(super) const LANES: usize = 16;
+
+/// Numbers side by side, as wide as the widest registers.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Lanes(pub [f32; LANES]);
+
+pub(super) const ZERO: Lanes = Lanes([0.0; LANES]);
+
+impl Lanes {
+    /// With `weight` times `other` added, in registers of `WIDTH` bits.
+    #[inline(always)]
+    pub fn plus<const WIDTH: usize>(mut self, weight: f32, other: &Self) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if WIDTH == 512 {
+            use std::arch::x86_64::{
+                _mm512_fmadd_ps, _mm512_load_ps, _mm512_set1_ps, _mm512_store_ps,
+            };
+            // SAFETY: the processor has such registers, and lanes are aligned for them.
+            unsafe {
+                let [sum, factor] = [&self, other].map(|lanes| _mm512_load_ps(lanes.0.as_ptr()));
+                let sum = _mm512_fmadd_ps(_mm512_set1_ps(weight), factor, sum);
+                _mm512_store_ps(self.0.as_mut_ptr(), sum);
+            }
+            return self;
+        }
+        for (sum, factor) in self.0.iter_mut().zip(other.0) {
+            *sum = match cfg!(target_arch = "aarch64") || WIDTH > 0 {
+                true => weight.mul_add(factor, *sum),
+                false => weight * factor + *sum,
+            };
+        }
+        self
+    }
+}
+
+/// How a row of a kernel and of a tile is transformed before the products, and a row of those after them (1509.09308,
+/// section 4; the points as in wincnn).
+pub(super) trait Transforms<const TILE: usize, const OUT: usize> {
+    /// A row of a kernel.
+    fn widen(a: &Lanes, b: &Lanes, c: &Lanes) -> [Lanes; TILE];
+    /// A row of a tile.
+    fn spread(row: &[Lanes; TILE]) -> [Lanes; TILE];
+    /// A row of the products, which becomes pixels.
+    fn gather(row: &[Lanes; TILE]) -> [Lanes; OUT];
+}
+
+/// F(4 x 4, 3 x 3), at the points 0, 1, -1, 2, -2 and infinity.
+pub(super) struct Four;
+
+impl Transforms<6, 4> for Four {
+    #[inline(always)]
+    fn widen(a: &Lanes, b: &Lanes, c: &Lanes) -> [Lanes; 6] {
+        let mut out = [ZERO; 6];
+        for n in 0..LANES {
+            let (a, b, c) = (a.0[n], b.0[n], c.0[n]);
+            out[0].0[n] = a / 4.0;
+            out[1].0[n] = (a + c + b) / -6.0;
+            out[2].0[n] = (a + c - b) / -6.0;
+            out[3].0[n] = (a + 4.0 * c + 2.0 * b) / 24.0;
+            out[4].0[n] = (a + 4.0 * c - 2.0 * b) / 24.0;
+            out[5].0[n] = c;
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn spread(row: &[Lanes; 6]) -> [Lanes; 6] {
+        let mut out = [ZERO; 6];
+        for n in 0..LANES {
+            let r = |place: usize| row[place].0[n];
+            out[0].0[n] = 4.0 * r(0) - 5.0 * r(2) + r(4);
+            let (even, odd) = (r(4) - 4.0 * r(2), r(3) - 4.0 * r(1));
+            out[1].0[n] = even + odd;
+            out[2].0[n] = even - odd;
+            let (even, odd) = (r(4) - r(2), 2.0 * (r(3) - r(1)));
+            out[3].0[n] = even + odd;
+            out[4].0[n] = even - odd;
+            out[5].0[n] = 4.0 * r(1) - 5.0 * r(3) + r(5);
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn gather(row: &[Lanes; 6]) -> [Lanes; 4] {
+        let mut out = [ZERO; 4];
+        for n in 0..LANES {
+            let m = |place: usize| row[place].0[n];
+            let (sum_1, difference_1) = (m(1) + m(2), m(1) - m(2));
+            let (sum_2, difference_2) = (m(3) + m(4), m(3) - m(4));
+            out[0].0[n] = m(0) + sum_1 + sum_2;
+            out[1].0[n] = difference_1 + 2.0 * difference_2;
+            out[2].0[n] = sum_1 + 4.0 * sum_2;
+            out[3].0[n] = difference_1 + 8.0 * difference_2 + m(5);
+        }
+        out
+    }
+}
+
+/// F(6 x 6, 3 x 3), at the points 0, 1, -1, 2, -2, 1/2, -1/2 and infinity.
+pub(super) struct Six;
+
+impl Transforms<8, 6> for Six {
+    #[inline(always)]
+    fn widen(a: &Lanes, b: &Lanes, c: &Lanes) -> [Lanes; 8] {
+        let mut out = [ZERO; 8];
+        for n in 0..LANES {
+            let (a, b, c) = (a.0[n], b.0[n], c.0[n]);
+            out[0].0[n] = a;
+            out[1].0[n] = -2.0 / 9.0 * (a + c + b);
+            out[2].0[n] = -2.0 / 9.0 * (a + c - b);
+            out[3].0[n] = (a + 4.0 * c + 2.0 * b) / 90.0;
+            out[4].0[n] = (a + 4.0 * c - 2.0 * b) / 90.0;
+            out[5].0[n] = 8.0 / 45.0 * (4.0 * a + c + 2.0 * b);
+            out[6].0[n] = 8.0 / 45.0 * (4.0 * a + c - 2.0 * b);
+            out[7].0[n] = c;
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn spread(row: &[Lanes; 8]) -> [Lanes; 8] {
+        let mut out = [ZERO; 8];
+        for n in 0..LANES {
+            let r = |place: usize| row[place].0[n];
+            out[0].0[n] = r(0) - r(6) + 5.25 * (r(4) - r(2));
+            let (even, odd) = (r(2) + r(6) - 4.25 * r(4), r(1) + r(5) - 4.25 * r(3));
+            out[1].0[n] = even + odd;
+            out[2].0[n] = even - odd;
+            let even = r(6) + 0.25 * r(2) - 1.25 * r(4);
+            let odd = 0.5 * r(1) - 2.5 * r(3) + 2.0 * r(5);
+            out[3].0[n] = even + odd;
+            out[4].0[n] = even - odd;
+            let even = r(6) + 4.0 * r(2) - 5.0 * r(4);
+            let odd = 2.0 * r(1) - 2.5 * r(3) + 0.5 * r(5);
+            out[5].0[n] = even + odd;
+            out[6].0[n] = even - odd;
+            out[7].0[n] = r(7) - r(1) + 5.25 * (r(3) - r(5));
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn gather(row: &[Lanes; 8]) -> [Lanes; 6] {
+        let mut out = [ZERO; 6];
+        for n in 0..LANES {
+            let m = |place: usize| row[place].0[n];
+            let (sum_1, difference_1) = (m(1) + m(2), m(1) - m(2));
+            let (sum_2, difference_2) = (m(3) + m(4), m(3) - m(4));
+            let (sum_half, difference_half) = (m(5) + m(6), m(5) - m(6));
+            out[0].0[n] = m(0) + sum_1 + sum_2 + sum_half;
+            out[1].0[n] = difference_1 + 2.0 * difference_2 + 0.5 * difference_half;
+            out[2].0[n] = sum_1 + 4.0 * sum_2 + 0.25 * sum_half;
+            out[3].0[n] = difference_1 + 8.0 * difference_2 + 0.125 * difference_half;
+            out[4].0[n] = sum_1 + 16.0 * sum_2 + 0.0625 * sum_half;
+            let last = 32.0 * difference_2 + 0.03125 * difference_half + m(7);
+            out[5].0[n] = difference_1 + last;
+        }
+        out
+    }
+}
