@@ -131,6 +131,7 @@ impl Command {
 }
 
 fn main() -> ExitCode {
+    memory::keep_freed_memory();
     log_to_standard_error();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

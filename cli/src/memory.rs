@@ -1,13 +1,13 @@
 //! How the C library's allocator treats libtorch's tensors.
 
-/// Keeps freed memory for the next tensors instead of giving it back to the system. A training step frees and asks for the
-/// same hundreds of megabytes again, and each page that comes back from the system is cleared first.
+/// Keeps freed memory for the next tensors instead of giving it back to the system. Each step of a diffusion or of training
+/// frees and asks for the same hundreds of megabytes again, and each page that comes back from the system is cleared first.
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
         // SAFETY: mallopt only sets thresholds of the allocator, at any time; a value that it refuses changes nothing.
         unsafe {
-            libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 30);
+            libc::mallopt(libc::M_MMAP_MAX, 0);
             libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
         }
     }

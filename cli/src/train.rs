@@ -11,7 +11,6 @@ use weights::{Folder, Shapes};
 
 use crate::device::{self, DeviceChoice, Dtype};
 use crate::interrupt;
-use crate::memory::keep_freed_memory;
 use crate::progress::leg_progress;
 
 /// Train the models, each its own leg; a leg that was stopped goes on where its last checkpoint is.
@@ -217,7 +216,6 @@ impl Train {
         let Some(out) = self.out.filter(|_| !self.dry_run) else {
             return dry_run(&recipe, &name(self.what), self.dtype.kind(), device);
         };
-        keep_freed_memory();
         tch::Cuda::cudnn_set_benchmark(true); // every step has the same shapes
         let data = Data::open(&self.data, self.flip)?;
         let trainer = Trainer {

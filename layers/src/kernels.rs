@@ -29,6 +29,23 @@ pub enum Kernel {
 impl Kernel {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Direct, Self::WinogradFour, Self::WinogradSix];
+
+    /// `x [B, inputs, H, W]` with `weight [outputs, inputs, 3, 3]`, a stride and a padding of 1. Pixels lie in memory as in
+    /// `x`.
+    pub fn convolve(self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+        let tiling = match self {
+            Self::Direct => return x.conv2d(weight, bias, [1, 1], [1, 1], [1, 1], 1),
+            Self::WinogradFour => Tiling::Four,
+            Self::WinogradSix => Tiling::Six,
+        };
+        let [floats, weight] = [x, weight].map(|tensor| tensor.to_kind(Kind::Float));
+        let bias = bias.map(|bias| bias.to_kind(Kind::Float));
+        let output = winograd::convolve(&floats, &weight, bias.as_ref(), tiling).to_kind(x.kind());
+        match is_channels_last(x) {
+            true => channels_last(&output),
+            false => output,
+        }
+    }
 }
 
 /// The shape of a convolution of 3 x 3, with a stride and a padding of 1.
@@ -100,13 +117,16 @@ fn table() -> MutexGuard<'static, Table> {
 /// From now on each shape is tried where it is met first, but for those of `known`. Before this is called, the shape alone
 /// says which kernel runs.
 pub fn try_each_shape(known: Vec<Trial>) {
+    know(known);
     let mut table = table();
     table.tries = true;
-    table.given = known.len();
-    table.trials = known
-        .into_iter()
-        .map(|trial| (trial.shape, trial))
-        .collect();
+    table.given = table.trials.len();
+}
+
+/// From now on shapes that were tried before are computed by the kernel that was the fastest.
+pub fn know(trials: Vec<Trial>) {
+    let trials = trials.into_iter().map(|trial| (trial.shape, trial));
+    table().trials.extend(trials);
 }
 
 /// All trials, if there is one that was not given.
@@ -116,9 +136,9 @@ pub fn new_trials() -> Option<Vec<Trial>> {
     (all.len() > table.given).then_some(all)
 }
 
-/// A convolution of `x [B, inputs, H, W]` with `weight [outputs, inputs, 3, 3]`, a stride and a padding of 1, by the kernel
-/// that is known to be the fastest, or by each in turn where that is to be found out. `direct` computes it without
-/// Winograd's.
+/// A convolution of `x [B, inputs, H, W]` with `weight [outputs, inputs, 3, 3]`, a stride and a padding of 1, of `x` with
+/// each pixel `doubled` in both directions where that is said. The kernel that is known to be the fastest computes it, or
+/// each in turn where that is to be found out. `direct` does what [`Kernel::Direct`] does.
 pub(crate) fn convolve(
     x: &Tensor,
     weight: &Tensor,
@@ -139,25 +159,12 @@ pub(crate) fn convolve(
     if !can_be_winograd(shape, x, weight) {
         return direct();
     }
-    let winograd = |tiling| {
-        let [x, weight] = [x, weight].map(|tensor| tensor.to_kind(Kind::Float));
-        let bias = bias.map(|bias| bias.to_kind(Kind::Float));
-        let x = match doubled {
-            true => x.upsample_nearest2d([2 * height, 2 * width], None, None),
-            false => x,
-        };
-        winograd::convolve(&x, &weight, bias.as_ref(), tiling)
-    };
-    let by = |kernel| {
-        let output = match kernel {
-            Kernel::Direct => return direct(),
-            Kernel::WinogradFour => winograd(Tiling::Four),
-            Kernel::WinogradSix => winograd(Tiling::Six),
-        };
-        let output = output.to_kind(x.kind());
-        match is_channels_last(x) {
-            true => channels_last(&output),
-            false => output,
+    let by = |kernel| match (kernel, doubled) {
+        (Kernel::Direct, _) => direct(),
+        (kernel, false) => kernel.convolve(x, weight, bias),
+        (kernel, true) => {
+            let x = x.upsample_nearest2d([2 * height, 2 * width], None, None);
+            kernel.convolve(&x, weight, bias)
         }
     };
     let (tries, known) = {

@@ -6,11 +6,13 @@
 pub mod attention;
 pub mod embedding;
 pub mod kernels;
+mod lanes;
 pub mod params;
 pub mod primitives;
+mod skinny;
 mod winograd;
 
 pub use attention::attend;
 pub use embedding::{TimestepEmbedding, sinusoidal};
 pub use params::{Init, Initialiser, Params, Source};
-pub use primitives::{Activation, Conv2d, Embedding, GroupNorm, LayerNorm, Linear};
+pub use primitives::{Activation, Conv2d, Embedding, GroupNorm, LayerNorm, Linear, channels_last};

@@ -19,7 +19,8 @@ use std::sync::{Mutex, PoisonError};
 
 use tch::{Device, Kind, Tensor};
 
-use transforms::{Four, LANES, Lanes, Six, Transforms, ZERO};
+use crate::lanes::{LANES, Lanes, Pointer, Task, ZERO, in_threads, in_widest};
+use transforms::{Four, Six, Transforms};
 
 /// Output channels, and lanes of tiles, of a product that is summed up in registers.
 const ROWS: usize = 8;
@@ -29,6 +30,8 @@ const STRIP: usize = 16 << 20;
 const BLOCK: usize = 6 << 20;
 /// The most output channels of a block of kernels.
 const MOST_OUTPUTS: usize = 128;
+/// Input channels that are summed up at once.
+const DEPTH: usize = 160;
 
 /// What a convolution writes on the way, kept for the next: new memory costs as much as the transforms.
 struct Scratch {
@@ -58,7 +61,13 @@ fn room(scratch: &mut Vec<Lanes>, count: usize) -> &mut [Lanes] {
 }
 
 /// The lanes, number by number.
-fn numbers(lanes: &mut [Lanes]) -> &mut [f32] {
+fn numbers(lanes: &[Lanes]) -> &[f32] {
+    // SAFETY: lanes hold nothing but numbers, without gaps.
+    unsafe { std::slice::from_raw_parts(lanes.as_ptr().cast(), lanes.len() * LANES) }
+}
+
+/// As [`numbers`], to write.
+fn numbers_mut(lanes: &mut [Lanes]) -> &mut [f32] {
     // SAFETY: lanes hold nothing but numbers, without gaps.
     unsafe { std::slice::from_raw_parts_mut(lanes.as_mut_ptr().cast(), lanes.len() * LANES) }
 }
@@ -119,10 +128,10 @@ fn convolve_by<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize>(
 
 /// A convolution that is being computed. Tiles are counted through all pictures, row by row.
 struct Convolution<T, const TILE: usize, const OUT: usize> {
-    picture: Pointer,
-    weight: Pointer,
-    bias: Option<Pointer>,
-    output: Pointer,
+    picture: Pointer<f32>,
+    weight: Pointer<f32>,
+    bias: Option<Pointer<f32>>,
+    output: Pointer<f32>,
     inputs: usize,
     outputs: usize,
     height: usize,
@@ -134,100 +143,27 @@ struct Convolution<T, const TILE: usize, const OUT: usize> {
     transforms: PhantomData<fn() -> T>,
 }
 
-/// The numbers of a contiguous tensor, of which each thread reads or writes its own.
-#[derive(Clone, Copy)]
-struct Pointer(*mut f32);
-
-// SAFETY: the tensors outlive the threads, and no two threads write the same numbers.
-unsafe impl Send for Pointer {}
-unsafe impl Sync for Pointer {}
-
-impl Pointer {
-    fn of(tensor: &Tensor) -> Self {
-        debug_assert!(tensor.is_contiguous() && tensor.kind() == Kind::Float);
-        Self(tensor.data_ptr().cast())
-    }
-
-    /// # Safety
-    /// The numbers must be the tensor's, and nobody else's at this time.
-    unsafe fn part<'a>(self, start: usize, length: usize) -> &'a mut [f32] {
-        unsafe { std::slice::from_raw_parts_mut(self.0.add(start), length) }
-    }
+/// The transform of a strip's tiles, of a thread's input channels.
+struct TransformTiles<'a, T, const TILE: usize, const OUT: usize> {
+    convolution: &'a Convolution<T, TILE, OUT>,
+    strip: &'a Range<usize>,
+    to: Pointer<Lanes>,
+    channels: Range<usize>,
+    own: &'a mut Own,
 }
 
-/// Runs `work` on parts of `0..count`, one a thread, whose lengths but for the last are multiples of `step`.
-fn in_threads(
-    threads: &mut [Own],
-    count: usize,
-    step: usize,
-    work: impl Fn(&mut Own, Range<usize>) + Sync,
-) {
-    let part = count.div_ceil(step).div_ceil(threads.len()) * step;
-    let (first, others) = threads.split_first_mut().expect("a thread");
-    std::thread::scope(|scope| {
-        let work = &work;
-        for (n, own) in others.iter_mut().enumerate() {
-            let start = (n + 1) * part;
-            if start < count {
-                scope.spawn(move || work(own, start..(start + part).min(count)));
-            }
-        }
-        work(first, 0..part.min(count));
-    });
-}
-
-/// A method that calls another, which is compiled for wide registers too, with the widest that this processor has.
-macro_rules! widest {
-    ($name:ident, $method:ident, $tiles:ty) => {
-        fn $name(
-            &self,
-            strip: &Range<usize>,
-            tiles: $tiles,
-            channels: Range<usize>,
-            own: &mut Own,
-        ) {
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx512f")]
-                fn widest<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize>(
-                    convolution: &Convolution<T, TILE, OUT>,
-                    strip: &Range<usize>,
-                    tiles: $tiles,
-                    channels: Range<usize>,
-                    own: &mut Own,
-                ) {
-                    convolution.$method::<512>(strip, tiles, channels, own);
-                }
-                #[target_feature(enable = "avx2,fma")]
-                fn wide<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize>(
-                    convolution: &Convolution<T, TILE, OUT>,
-                    strip: &Range<usize>,
-                    tiles: $tiles,
-                    channels: Range<usize>,
-                    own: &mut Own,
-                ) {
-                    convolution.$method::<256>(strip, tiles, channels, own);
-                }
-                if is_x86_feature_detected!("avx512f") {
-                    // SAFETY: the processor has it.
-                    return unsafe { widest(self, strip, tiles, channels, own) };
-                }
-                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                    // SAFETY: the processor has them.
-                    return unsafe { wide(self, strip, tiles, channels, own) };
-                }
-            }
-            self.$method::<0>(strip, tiles, channels, own);
-        }
-    };
+/// The output of a strip's transformed tiles, of a thread's output channels.
+struct Draw<'a, T, const TILE: usize, const OUT: usize> {
+    convolution: &'a Convolution<T, TILE, OUT>,
+    strip: &'a Range<usize>,
+    tiles: &'a [Lanes],
+    channels: Range<usize>,
+    own: &'a mut Own,
 }
 
 impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<T, TILE, OUT> {
     /// Values of a transformed tile.
     const VALUES: usize = TILE * TILE;
-
-    widest!(transform, transform_tiles, Pointer);
-    widest!(draw, draw_outputs, &[Lanes]);
 
     /// Writes the output.
     fn run(&self) {
@@ -240,13 +176,25 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<
         for first in (0..all).step_by(strip) {
             let strip = first..(first + strip).min(all);
             let tiles = room(tiles, strip.len().div_ceil(COLUMNS) * group);
-            let shared = Pointer(tiles.as_mut_ptr().cast());
+            let to = Pointer(tiles.as_mut_ptr());
             in_threads(threads, self.inputs, 1, |own, channels| {
-                self.transform(&strip, shared, channels, own);
+                in_widest(TransformTiles {
+                    convolution: self,
+                    strip: &strip,
+                    to,
+                    channels,
+                    own,
+                });
             });
             let tiles = &*tiles;
             in_threads(threads, self.outputs, ROWS, |own, channels| {
-                self.draw(&strip, tiles, channels, own);
+                in_widest(Draw {
+                    convolution: self,
+                    strip: &strip,
+                    tiles,
+                    channels,
+                    own,
+                });
             });
         }
     }
@@ -267,67 +215,12 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<
         lanes.start * LANES..(lanes.end * LANES).min(self.tiles)
     }
 
-    /// The transformed tiles in the lanes `strip`, of the input channels `channels`: `[group, value, I, lanes]`.
-    #[inline(always)]
-    fn transform_tiles<const WIDTH: usize>(
-        &self,
-        strip: &Range<usize>,
-        to: Pointer,
-        channels: Range<usize>,
-        own: &mut Own,
-    ) {
-        let pixels = self.height * self.width;
-        let line = (self.across * OUT + TILE - OUT).div_ceil(LANES); // lanes of a line of pixels
-        for (group, first) in strip.clone().step_by(COLUMNS).enumerate() {
-            let lanes = first..(first + COLUMNS).min(strip.end);
-            let tiles = self.tiles_in(&lanes);
-            // Rows of tiles, counted through all pictures.
-            let rows = tiles.start / self.across..(tiles.end - 1) / self.across + 1;
-            let lines = room(&mut own.lines, rows.len() * TILE * line);
-            // Where in the lines each tile begins; lanes without one repeat the last.
-            let starts: [[usize; LANES]; COLUMNS] = std::array::from_fn(|lane| {
-                std::array::from_fn(|n| {
-                    let tile = (tiles.start + lane * LANES + n).min(tiles.end - 1);
-                    let (row, column) = (tile / self.across - rows.start, tile % self.across);
-                    row * TILE * line * LANES + column * OUT
-                })
-            });
-            for channel in channels.clone() {
-                for (row, lines) in rows.clone().zip(lines.chunks_mut(TILE * line)) {
-                    let (picture, top) = (row / self.down, row % self.down * OUT);
-                    let start = (picture * self.inputs + channel) * pixels;
-                    // SAFETY: nobody writes the picture.
-                    let plane = unsafe { self.picture.part(start, pixels) };
-                    self.spread_lines(plane, top, line, lines);
-                }
-                let lines = numbers(lines);
-                for (lane, starts) in starts.iter().enumerate().take(lanes.len()) {
-                    for row in 0..TILE {
-                        let line = &lines[row * line * LANES..];
-                        let tiles: [&[f32; TILE]; LANES] = std::array::from_fn(|n| {
-                            line[starts[n]..][..TILE].try_into().expect("a row")
-                        });
-                        let columns = std::array::from_fn(|column| {
-                            Lanes(std::array::from_fn(|n| tiles[n][column]))
-                        });
-                        for (column, lanes) in T::spread(&columns).into_iter().enumerate() {
-                            let value = group * Self::VALUES + row * TILE + column;
-                            let place = value * self.of_value() + channel * COLUMNS + lane;
-                            // SAFETY: this thread's input channel.
-                            unsafe { to.0.cast::<Lanes>().add(place).write(lanes) };
-                        }
-                    }
-                }
-            }
-        }
-    }
-
     /// The `lines` of a row of tiles, of `line` lanes each, transformed along the tiles' columns. Tiles begin one pixel
     /// before what comes out of them; beyond the border there is 0.
     #[inline(always)]
     fn spread_lines(&self, plane: &[f32], top: usize, line: usize, lines: &mut [Lanes]) {
         for (row, lanes) in lines.chunks_mut(line).enumerate() {
-            let (y, line) = (top + row, numbers(lanes));
+            let (y, line) = (top + row, numbers_mut(lanes));
             if y == 0 || y > self.height {
                 line.fill(0.0);
                 continue;
@@ -341,30 +234,6 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<
             let column = std::array::from_fn(|row| lines[row * line + place]);
             for (row, lanes) in T::spread(&column).into_iter().enumerate() {
                 lines[row * line + place] = lanes;
-            }
-        }
-    }
-
-    /// The output of the strip's `tiles`, of the output channels `channels`.
-    #[inline(always)]
-    fn draw_outputs<const WIDTH: usize>(
-        &self,
-        strip: &Range<usize>,
-        tiles: &[Lanes],
-        channels: Range<usize>,
-        own: &mut Own,
-    ) {
-        let most = (BLOCK / (Self::VALUES * self.inputs)).clamp(ROWS, MOST_OUTPUTS);
-        let block = channels.len().div_ceil(channels.len().div_ceil(most));
-        let block = block.next_multiple_of(ROWS);
-        for first in channels.clone().step_by(block) {
-            let channels = first..(first + block).min(channels.end);
-            self.transform_kernels(&channels, own);
-            let groups = tiles.chunks(Self::VALUES * self.of_value());
-            for (first, tiles) in strip.clone().step_by(COLUMNS).zip(groups) {
-                let lanes = first..(first + COLUMNS).min(strip.end);
-                self.multiply::<WIDTH>(tiles, channels.len(), lanes.len(), own);
-                self.transform_back(&lanes, &channels, own);
             }
         }
     }
@@ -424,16 +293,29 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<
             .zip(own.kernels.chunks(self.of_kernel_value(rows)))
             .zip(products.chunks_mut(rows * ROWS * COLUMNS));
         for ((tiles, kernels), products) in values {
-            let tiles = &tiles[..self.inputs * COLUMNS];
-            let rows = kernels
-                .chunks_exact(wide)
-                .zip(products.chunks_mut(ROWS * COLUMNS));
-            for (kernels, products) in rows {
-                let products = products.try_into().expect("a row of outputs");
-                match lanes {
-                    1 => product::<1, WIDTH>(kernels, tiles, products),
-                    2 => product::<2, WIDTH>(kernels, tiles, products),
-                    _ => product::<3, WIDTH>(kernels, tiles, products),
+            // Of as many inputs at once as the fastest cache holds the tiles of.
+            for first in (0..self.inputs).step_by(DEPTH) {
+                let depth = DEPTH.min(self.inputs - first);
+                let tiles = &tiles[first * COLUMNS..][..depth * COLUMNS];
+                let rows = kernels
+                    .chunks_exact(wide)
+                    .zip(products.chunks_mut(ROWS * COLUMNS));
+                for (kernels, products) in rows {
+                    let products = products.try_into().expect("a row of outputs");
+                    let kernels = &numbers(kernels).as_chunks().0[first..][..depth];
+                    let begin = first == 0;
+                    match (WIDTH, lanes) {
+                        (512, 1) => sum::<ROWS, 1, WIDTH>(kernels, tiles, products, begin, 0, 0),
+                        (512, 2) => sum::<ROWS, 2, WIDTH>(kernels, tiles, products, begin, 0, 0),
+                        (512, _) => sum::<ROWS, 3, WIDTH>(kernels, tiles, products, begin, 0, 0),
+                        _ => {
+                            for lane in 0..lanes {
+                                for row in (0..ROWS).step_by(4) {
+                                    sum::<4, 1, WIDTH>(kernels, tiles, products, begin, row, lane);
+                                }
+                            }
+                        }
+                    }
                 }
             }
         }
@@ -480,23 +362,122 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<
     }
 }
 
-/// The product of a row of kernels `[I, 8]` and `tiles [I, 3 lanes]`, of which `N` are there, summed up in registers.
-#[inline(always)]
-fn product<const N: usize, const WIDTH: usize>(
-    kernels: &[Lanes],
-    tiles: &[Lanes],
-    products: &mut [Lanes; ROWS * COLUMNS],
-) {
-    let mut sums = [[ZERO; N]; ROWS];
-    for (input, tiles) in tiles.chunks_exact(COLUMNS).enumerate() {
-        let kernel = &kernels[input / (LANES / ROWS)].0[input % (LANES / ROWS) * ROWS..][..ROWS];
-        for row in 0..ROWS {
-            for lane in 0..N {
-                sums[row][lane] = sums[row][lane].plus::<WIDTH>(kernel[row], &tiles[lane]);
+impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Task
+    for TransformTiles<'_, T, TILE, OUT>
+{
+    /// Writes `[group, value, I, lanes]`.
+    #[inline(always)]
+    fn run<const WIDTH: usize>(self) {
+        let Self {
+            convolution: all,
+            strip,
+            to,
+            channels,
+            own,
+        } = self;
+        let pixels = all.height * all.width;
+        let line = (all.across * OUT + TILE - OUT).div_ceil(LANES); // lanes of a line of pixels
+        for (group, first) in strip.clone().step_by(COLUMNS).enumerate() {
+            let lanes = first..(first + COLUMNS).min(strip.end);
+            let tiles = all.tiles_in(&lanes);
+            // Rows of tiles, counted through all pictures.
+            let rows = tiles.start / all.across..(tiles.end - 1) / all.across + 1;
+            let lines = room(&mut own.lines, rows.len() * TILE * line);
+            // Where in the lines each tile begins; lanes without one repeat the last.
+            let starts: [[usize; LANES]; COLUMNS] = std::array::from_fn(|lane| {
+                std::array::from_fn(|n| {
+                    let tile = (tiles.start + lane * LANES + n).min(tiles.end - 1);
+                    let (row, column) = (tile / all.across - rows.start, tile % all.across);
+                    row * TILE * line * LANES + column * OUT
+                })
+            });
+            for channel in channels.clone() {
+                for (row, lines) in rows.clone().zip(lines.chunks_mut(TILE * line)) {
+                    let (picture, top) = (row / all.down, row % all.down * OUT);
+                    let start = (picture * all.inputs + channel) * pixels;
+                    // SAFETY: nobody writes the picture.
+                    let plane = unsafe { all.picture.part(start, pixels) };
+                    all.spread_lines(plane, top, line, lines);
+                }
+                let lines = numbers(lines);
+                for (lane, starts) in starts.iter().enumerate().take(lanes.len()) {
+                    for row in 0..TILE {
+                        let line = &lines[row * line * LANES..];
+                        let tiles: [&[f32; TILE]; LANES] = std::array::from_fn(|n| {
+                            line[starts[n]..][..TILE].try_into().expect("a row")
+                        });
+                        let columns = std::array::from_fn(|column| {
+                            Lanes(std::array::from_fn(|n| tiles[n][column]))
+                        });
+                        for (column, lanes) in T::spread(&columns).into_iter().enumerate() {
+                            let value =
+                                group * Convolution::<T, TILE, OUT>::VALUES + row * TILE + column;
+                            let place = value * all.of_value() + channel * COLUMNS + lane;
+                            // SAFETY: this thread's input channel.
+                            unsafe { to.0.add(place).write(lanes) };
+                        }
+                    }
+                }
             }
         }
     }
-    for (products, sums) in products.chunks_exact_mut(COLUMNS).zip(sums) {
-        products[..N].copy_from_slice(&sums);
+}
+
+impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Task
+    for Draw<'_, T, TILE, OUT>
+{
+    #[inline(always)]
+    fn run<const WIDTH: usize>(self) {
+        let Self {
+            convolution: all,
+            strip,
+            tiles,
+            channels,
+            own,
+        } = self;
+        let values = Convolution::<T, TILE, OUT>::VALUES;
+        let most = (BLOCK / (values * all.inputs)).clamp(ROWS, MOST_OUTPUTS);
+        let block = channels.len().div_ceil(channels.len().div_ceil(most));
+        let block = block.next_multiple_of(ROWS);
+        for first in channels.clone().step_by(block) {
+            let channels = first..(first + block).min(channels.end);
+            all.transform_kernels(&channels, own);
+            let groups = tiles.chunks(values * all.of_value());
+            for (first, tiles) in strip.clone().step_by(COLUMNS).zip(groups) {
+                let lanes = first..(first + COLUMNS).min(strip.end);
+                all.multiply::<WIDTH>(tiles, channels.len(), lanes.len(), own);
+                all.transform_back(&lanes, &channels, own);
+            }
+        }
+    }
+}
+
+/// The product of a row of kernels `[I, 8]` and `tiles [I, 3 lanes]`: of `R` outputs from `row` on and `N` lanes from `lane`
+/// on, whose sums lie in registers. It is added to `products`, or is what they `begin` with.
+#[inline(always)]
+fn sum<const R: usize, const N: usize, const WIDTH: usize>(
+    kernels: &[[f32; ROWS]],
+    tiles: &[Lanes],
+    products: &mut [Lanes; ROWS * COLUMNS],
+    begin: bool,
+    row: usize,
+    lane: usize,
+) {
+    let place = |r: usize, n: usize| (row + r) * COLUMNS + lane + n;
+    let mut sums: [[Lanes; N]; R] = std::array::from_fn(|r| {
+        std::array::from_fn(|n| if begin { ZERO } else { products[place(r, n)] })
+    });
+    for (kernel, tiles) in kernels.iter().zip(tiles.as_chunks::<COLUMNS>().0) {
+        for r in 0..R {
+            let weight = Lanes::all(kernel[row + r]);
+            for n in 0..N {
+                sums[r][n] = sums[r][n].plus::<WIDTH>(&weight, &tiles[lane + n]);
+            }
+        }
+    }
+    for r in 0..R {
+        for n in 0..N {
+            products[place(r, n)] = sums[r][n];
+        }
     }
 }

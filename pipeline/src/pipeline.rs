@@ -6,6 +6,7 @@ use decoder::{Conditions, UNet, enlarge};
 use diffusion::sampler::ddpm;
 use diffusion::{Output, Step, Variance, guided};
 use image::RgbImage;
+use layers::channels_last;
 use layers::embedding::timesteps;
 use noise::Generator;
 use prior::Pca;
@@ -374,9 +375,13 @@ impl Pipeline {
         move |x, step| {
             let n = asked.iter().position(|&timestep| timestep == step.timestep);
             let told = told.step(n.expect("one of the steps"), batch);
-            network
-                .denoise(&x.to_kind(self.kind), &told)
-                .to_kind(Kind::Float)
+            let x = x.to_kind(self.kind);
+            // The CPU's convolutions of halves sum over a pixel's channels.
+            let x = match (self.device, self.kind) {
+                (Device::Cpu, Kind::BFloat16) => channels_last(&x),
+                _ => x,
+            };
+            network.denoise(&x, &told).to_kind(Kind::Float)
         }
     }
 

@@ -1,7 +1,8 @@
 //! Convolutions by other ways than libtorch's usual one.
 
-use layers::kernels::{Kernel, Shape, Trial};
-use layers::{Conv2d, Init, Initialiser, Params};
+use decoder::{UNet, UNetConfig};
+use layers::kernels::{Kernel, Shape, Trial, know};
+use layers::{Conv2d, Init, Initialiser, Linear, Params, channels_last};
 use noise::Generator;
 use tch::{Device, Kind, Tensor};
 
@@ -64,10 +65,127 @@ fn winograd_agrees_with_direct_convolution() {
         let off = large.off(&large.layer.forward(&large.x), &large.x);
         println!("{inputs} to {outputs} at {side}: {off:e}");
         assert!((5e-7..1e-5).contains(&off), "{off:e}");
+        for kernel in Kernel::ALL {
+            let output = kernel.convolve(&large.x, &large.weight, Some(&large.bias));
+            let off = large.off(&output, &large.x);
+            println!("{kernel:?}: {off:e}");
+            assert!(off < 5e-6, "{off:e}");
+        }
     }
     let small = Case::new(2, 32, 32, 64, 3);
     let off = small.off(&small.layer.forward(&small.x), &small.x);
     assert!(off < 5e-7, "{off:e}");
+}
+
+#[test]
+fn winograd_computes_halves_in_f32() {
+    let case = Case::new(1, 64, 64, 40, 3);
+    let half = |x: &Tensor| x.to_kind(Kind::BFloat16);
+    let x = channels_last(&half(&case.x));
+    let (weight, bias) = (half(&case.weight), half(&case.bias));
+    let rounded = Case {
+        weight: weight.shallow_clone(),
+        bias: bias.shallow_clone(),
+        ..Case::new(1, 64, 64, 40, 3)
+    };
+    for kernel in Kernel::ALL {
+        let output = kernel.convolve(&x, &weight, Some(&bias));
+        assert_eq!(output.kind(), Kind::BFloat16);
+        assert!(output.permute([0, 2, 3, 1]).is_contiguous());
+        let off = rounded.off(&output, &x);
+        println!("{kernel:?}: {off:e}");
+        assert!((1e-3..2e-3).contains(&off), "{off:e}"); // the output's rounding
+    }
+}
+
+/// A U-Net of enough channels and pixels that Winograd's kernels are considered, and a batch that no other test has.
+#[test]
+fn a_network_by_winograd_agrees_with_one_by_direct_convolutions() {
+    let config = UNetConfig {
+        sample_size: 96,
+        in_channels: 6,
+        out_channels: 3,
+        block_out_channels: vec![64, 128],
+        layers_per_block: 2,
+        attention: None,
+        scale_shift: true,
+        norm_groups: 16,
+        norm_eps: 1e-5,
+    };
+    let source = Initialiser::new(3, Device::Cpu, Kind::Float);
+    let network = UNet::new(&Params::root(&source), &config);
+    let mut generator = Generator::new(4);
+    for (_, mut tensor) in source.into_made() {
+        // What a new network has as 0 would hide what comes before it.
+        if tensor.abs().max().double_value(&[]) == 0.0 {
+            let normal = Tensor::from_slice(&generator.normal(tensor.numel()));
+            tensor.copy_(&(normal * 0.03).view_as(&tensor));
+        }
+    }
+    let x = Tensor::from_slice(&generator.normal(5 * 6 * 96 * 96)).view([5, 6, 96, 96]);
+    let timesteps = Tensor::from_slice(&[0i64, 200, 400, 600, 999]);
+    let mut shapes = Vec::new();
+    for inputs in [6, 64, 128, 192, 256] {
+        for outputs in [3, 64, 128] {
+            for (side, doubled) in [(96, false), (48, false), (48, true)] {
+                shapes.push(Shape {
+                    batch: 5,
+                    inputs,
+                    outputs,
+                    height: side,
+                    width: side,
+                    doubled,
+                    halves: false,
+                });
+            }
+        }
+    }
+    let by = |kernel| {
+        let seconds = Kernel::ALL.map(|other| if other == kernel { 0.1 } else { 1.0 });
+        let trial = |&shape: &Shape| Trial { shape, seconds };
+        know(shapes.iter().map(trial).collect());
+        network.forward(&x, &timesteps, None)
+    };
+    let direct = by(Kernel::Direct);
+    for kernel in [Kernel::WinogradFour, Kernel::WinogradSix] {
+        let off: f64 = ((by(kernel) - &direct).norm() / direct.norm()).double_value(&[]);
+        println!("{kernel:?}: {off:e}");
+        assert!((1e-7..1e-5).contains(&off), "{off:e}");
+    }
+}
+
+#[test]
+fn a_linear_map_of_few_rows_sums_in_f32() {
+    let (inputs, outputs) = (1040, 1030); // enough weights; outputs that fill no block
+    for (kind, most) in [(Kind::Float, 1e-6), (Kind::BFloat16, 2e-3)] {
+        let source = Initialiser::new(5, Device::Cpu, kind);
+        let layer = Linear::with_init(&Params::root(&source), inputs, outputs, Init::Normal(0.1));
+        let [(_, weight), (_, mut bias)] = <[_; 2]>::try_from(source.into_made()).unwrap();
+        let mut generator = Generator::new(6);
+        let mut normal = |shape: &[i64]| {
+            let count = shape.iter().product::<i64>() as usize;
+            Tensor::from_slice(&generator.normal(count))
+                .view(shape)
+                .to_kind(kind)
+        };
+        bias.copy_(&normal(&[outputs]));
+        let double = |x: &Tensor| x.to_kind(Kind::Double);
+        for shape in [
+            &[1, inputs][..],
+            &[2, 3, inputs],
+            &[7, inputs],
+            &[12, inputs],
+            &[13, inputs],
+        ] {
+            let x = normal(shape);
+            let output = layer.forward(&x);
+            let exact = double(&x).linear(&double(&weight), Some(double(&bias)));
+            assert_eq!((output.kind(), output.size()), (kind, exact.size()));
+            let off = ((double(&output) - &exact).norm() / exact.norm()).double_value(&[]);
+            println!("{kind:?} {shape:?}: {off:e}");
+            assert!(off < most, "{off:e}");
+        }
+    }
 }
 
 #[test]

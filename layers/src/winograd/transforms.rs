@@ -1,41 +1,6 @@
 //! The transforms of Winograd's convolutions, on lanes.
 
-/// Numbers that are computed side by side.
-pub(super) const LANES: usize = 16;
-
-/// Numbers side by side, as wide as the widest registers.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-pub(super) struct Lanes(pub [f32; LANES]);
-
-pub(super) const ZERO: Lanes = Lanes([0.0; LANES]);
-
-impl Lanes {
-    /// With `weight` times `other` added, in registers of `WIDTH` bits.
-    #[inline(always)]
-    pub fn plus<const WIDTH: usize>(mut self, weight: f32, other: &Self) -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if WIDTH == 512 {
-            use std::arch::x86_64::{
-                _mm512_fmadd_ps, _mm512_load_ps, _mm512_set1_ps, _mm512_store_ps,
-            };
-            // SAFETY: the processor has such registers, and lanes are aligned for them.
-            unsafe {
-                let [sum, factor] = [&self, other].map(|lanes| _mm512_load_ps(lanes.0.as_ptr()));
-                let sum = _mm512_fmadd_ps(_mm512_set1_ps(weight), factor, sum);
-                _mm512_store_ps(self.0.as_mut_ptr(), sum);
-            }
-            return self;
-        }
-        for (sum, factor) in self.0.iter_mut().zip(other.0) {
-            *sum = match cfg!(target_arch = "aarch64") || WIDTH > 0 {
-                true => weight.mul_add(factor, *sum),
-                false => weight * factor + *sum,
-            };
-        }
-        self
-    }
-}
+use crate::lanes::{LANES, Lanes, ZERO};
 
 /// How a row of a kernel and of a tile is transformed before the products, and a row of those after them (1509.09308,
 /// section 4; the points as in wincnn).

@@ -1,0 +1,178 @@
+//! Linear maps of a few rows on the CPU, at the speed at which the weights are read.
+//!
+//! With few rows a matrix product is as fast as its weights come from memory. libtorch's products reach half of that; here
+//! each weight is read once, in its place, and multiplied with the rows in registers. Sums are f32, of bf16 weights too.
+
+use std::ops::Range;
+
+use tch::{Device, Kind, Tensor};
+
+use crate::lanes::{LANES, Lanes, Pointer, Task, ZERO, in_threads, in_widest, lanes_are_registers};
+
+/// The most rows.
+const MOST_ROWS: i64 = 12;
+/// Rows, and outputs, whose sums lie in registers.
+const ROWS: usize = 6;
+const OUTPUTS: usize = 4;
+/// The fewest weights: smaller ones lie in caches, and threads take longer to begin.
+const LEAST_WEIGHTS: i64 = 1 << 20;
+
+/// `x [.., I]` with `weight [O, I]` and `bias [O]` `-> [.., O]`, where this is the faster way to compute it: for a few rows
+/// of f32 or bf16 on the CPU. Nothing is kept for a gradient.
+pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Option<Tensor> {
+    let (outputs, inputs) = weight.size2().expect("a matrix");
+    let rows = x.numel() as i64 / inputs;
+    let fits = x.device() == Device::Cpu
+        && x.kind() == weight.kind()
+        && matches!(x.kind(), Kind::Float | Kind::BFloat16)
+        && (1..=MOST_ROWS).contains(&rows)
+        && outputs * inputs >= LEAST_WEIGHTS
+        && inputs % LANES as i64 == 0
+        && weight.is_contiguous()
+        && lanes_are_registers() // of narrower ones there are too few for the sums
+        && !x.requires_grad()
+        && !weight.requires_grad();
+    if !fits {
+        return None;
+    }
+    let mut shape = x.size();
+    *shape.last_mut().expect("an axis") = outputs;
+    let floats = x.to_kind(Kind::Float).contiguous();
+    let output = Tensor::empty([rows, outputs], (Kind::Float, Device::Cpu));
+    let product = Product {
+        x: Pointer::of(&floats),
+        output: Pointer::of(&output),
+        rows: rows as usize,
+        inputs: inputs as usize,
+        outputs: outputs as usize,
+    };
+    match weight.kind() {
+        Kind::Float => product.compute(Pointer::<f32>(weight.data_ptr().cast())),
+        _ => product.compute(Pointer::<u16>(weight.data_ptr().cast())),
+    }
+    let output = match bias {
+        Some(bias) => output + bias,
+        None => output,
+    };
+    Some(output.to_kind(x.kind()).view(shape.as_slice()))
+}
+
+/// A product that is being computed.
+struct Product {
+    x: Pointer<f32>,      // [rows, inputs]
+    output: Pointer<f32>, // [rows, outputs]
+    rows: usize,
+    inputs: usize,
+    outputs: usize,
+}
+
+/// A weight as it lies in memory.
+trait Weight: Copy {
+    fn widened(weights: &[Self; LANES]) -> Lanes;
+}
+
+impl Weight for f32 {
+    #[inline(always)]
+    fn widened(weights: &[Self; LANES]) -> Lanes {
+        Lanes(*weights)
+    }
+}
+
+/// The bits of a bf16.
+impl Weight for u16 {
+    #[inline(always)]
+    fn widened(weights: &[Self; LANES]) -> Lanes {
+        Lanes(weights.map(|bits| f32::from_bits(u32::from(bits) << 16)))
+    }
+}
+
+impl Product {
+    fn compute<W: Weight>(&self, weight: Pointer<W>) {
+        let mut threads = vec![(); tch::get_num_threads().max(1) as usize];
+        in_threads(&mut threads, self.outputs, OUTPUTS, |(), outputs| {
+            in_widest(Part {
+                product: self,
+                weight,
+                outputs,
+            });
+        });
+    }
+}
+
+/// A thread's outputs.
+struct Part<'a, W> {
+    product: &'a Product,
+    weight: Pointer<W>,
+    outputs: Range<usize>,
+}
+
+impl<W: Weight> Task for Part<'_, W> {
+    #[inline(always)]
+    fn run<const WIDTH: usize>(self) {
+        for first in self.outputs.clone().step_by(OUTPUTS) {
+            for row in (0..self.product.rows).step_by(ROWS) {
+                match self.product.rows - row {
+                    ..=3 => self.sum::<3, WIDTH>(first, row),
+                    _ => self.sum::<ROWS, WIDTH>(first, row),
+                }
+            }
+        }
+    }
+}
+
+impl<W: Weight> Part<'_, W> {
+    /// Outputs from `first` on, of `N` rows from `row` on; those that there are not repeat the last.
+    #[inline(always)]
+    fn sum<const N: usize, const WIDTH: usize>(&self, first: usize, row: usize) {
+        let Product {
+            x,
+            output,
+            rows,
+            inputs,
+            outputs,
+        } = *self.product;
+        let count = inputs / LANES;
+        // SAFETY: nobody writes the input and the weights.
+        let xs: [&[[f32; LANES]]; N] = std::array::from_fn(|n| unsafe {
+            &x.part((row + n).min(rows - 1) * inputs, inputs)
+                .as_chunks()
+                .0[..count]
+        });
+        let weights: [&[[W; LANES]]; OUTPUTS] = std::array::from_fn(|n| unsafe {
+            let row = (first + n).min(outputs - 1);
+            &self.weight.part(row * inputs, inputs).as_chunks().0[..count]
+        });
+        let mut sums = [[ZERO; N]; OUTPUTS];
+        for place in 0..count {
+            let xs: [Lanes; N] = std::array::from_fn(|n| Lanes(xs[n][place]));
+            for output in 0..OUTPUTS {
+                prefetch(&raw const weights[output][place], OUTPUTS * count);
+                let weight = W::widened(&weights[output][place]);
+                for row in 0..N {
+                    sums[output][row] = sums[output][row].plus::<WIDTH>(&weight, &xs[row]);
+                }
+            }
+        }
+        let sums = sums.map(|rows| rows.map(|lanes| lanes.0.iter().sum::<f32>()));
+        for (n, sums) in sums.iter().enumerate().take(outputs - first) {
+            for (r, sum) in sums.iter().enumerate().take(rows - row) {
+                // SAFETY: this thread's outputs.
+                let written = unsafe { output.part((row + r) * outputs + first + n, 1) };
+                written[0] = *sum;
+            }
+        }
+    }
+}
+
+/// Has what lies `ahead` elements behind `at` brought from memory, if there is anything.
+#[inline(always)]
+fn prefetch<W>(at: *const W, ahead: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: nothing is read.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(ahead).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (at, ahead);
+}
