@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use decoder::Conditions;
 use diffusion::{Output, Step, UnclipSampler, Variance};
 use image::RgbImage;
+use layers::channels_last;
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor, no_grad};
 use weights::Folder;
@@ -18,6 +19,8 @@ const MODELS: [&str; 3] = ["karlo", "deep", "odd"];
 
 /// The most that a network may differ, as a part of its largest output.
 const NETWORK: f64 = 1e-4;
+/// The most that a network in bf16 may be off, root mean square relative to its output's.
+const BF16: f64 = 0.015;
 /// The most that a scheduler's step may differ, as a part of its largest value.
 const SCHEDULER: f64 = 1e-6;
 
@@ -188,28 +191,30 @@ fn image_encoder_agrees_with_the_reference() {
 #[test]
 fn prior_agrees_with_the_reference_at_every_step() {
     for model in MODELS {
-        let record = Record::read(model, "trace.safetensors");
-        let prior = weights::open_prior(&part(model, "prior"), Device::Cpu, Kind::Float).unwrap();
-        for call in Call::of_network(model, "prior") {
-            let text = |value: &str| record.get(&format!("{}.prior.{value}", call.run));
-            let noised = record.get(&call.name("noised"));
-            let timesteps = call.timesteps(noised.size()[0]);
-            let clean = no_grad(|| {
-                prior.forward(
-                    noised,
-                    &timesteps,
-                    text("embedding"),
-                    text("states"),
-                    text("mask"),
-                )
-            });
-            agree(
-                &format!("{model}: {}", call.name("output")),
-                &clean,
-                record.get(&call.name("output")),
-                NETWORK,
-            );
-        }
+        each_prior_call(model, Kind::Float, |what, clean, recorded| {
+            agree(what, clean, recorded, NETWORK);
+        });
+    }
+}
+
+/// What our prior of this kind gives for each recorded call, with the call's name and what the reference gave.
+fn each_prior_call(model: &str, kind: Kind, mut look: impl FnMut(&str, &Tensor, &Tensor)) {
+    let record = Record::read(model, "trace.safetensors");
+    let prior = weights::open_prior(&part(model, "prior"), Device::Cpu, kind).unwrap();
+    for call in Call::of_network(model, "prior") {
+        let text = |value: &str| record.get(&format!("{}.prior.{value}", call.run));
+        let noised = record.get(&call.name("noised"));
+        let clean = no_grad(|| {
+            prior.forward(
+                &noised.to_kind(kind),
+                &call.timesteps(noised.size()[0]),
+                &text("embedding").to_kind(kind),
+                &text("states").to_kind(kind),
+                text("mask"),
+            )
+        });
+        let output = call.name("output");
+        look(&format!("{model}: {output}"), &clean, record.get(&output));
     }
 }
 
@@ -251,48 +256,100 @@ fn conditioning_agrees_with_the_reference() {
 #[test]
 fn decoder_agrees_with_the_reference() {
     for model in MODELS {
-        let record = Record::read(model, "trace.safetensors");
-        let decoder =
-            weights::open_decoder(&part(model, "decoder"), Device::Cpu, Kind::Float).unwrap();
-        for call in Call::of_network(model, "decoder") {
-            let get = |value: &str| record.get(&format!("{}.{value}", call.run));
-            let conditions = Conditions {
-                added: get("text_proj.added").shallow_clone(),
-                context: get("text_proj.context").shallow_clone(),
-            };
-            let noised = record.get(&call.name("noised"));
-            let timesteps = call.timesteps(noised.size()[0]);
-            let output = no_grad(|| {
-                decoder.forward(noised, &timesteps, Some((&conditions, get("decoder.mask"))))
-            });
-            agree(
-                &format!("{model}: {}", call.name("output")),
-                &output,
-                record.get(&call.name("output")),
-                NETWORK,
-            );
-        }
+        each_decoder_call(model, Kind::Float, |what, output, recorded| {
+            agree(what, output, recorded, NETWORK);
+        });
+    }
+}
+
+/// As [`each_prior_call`], of the decoder.
+fn each_decoder_call(model: &str, kind: Kind, mut look: impl FnMut(&str, &Tensor, &Tensor)) {
+    let record = Record::read(model, "trace.safetensors");
+    let decoder = weights::open_decoder(&part(model, "decoder"), Device::Cpu, kind).unwrap();
+    for call in Call::of_network(model, "decoder") {
+        let get = |value: &str| record.get(&format!("{}.{value}", call.run));
+        let conditions = Conditions {
+            added: get("text_proj.added").to_kind(kind),
+            context: get("text_proj.context").to_kind(kind),
+        };
+        let noised = record.get(&call.name("noised"));
+        let timesteps = call.timesteps(noised.size()[0]);
+        let output = no_grad(|| {
+            let told = Some((&conditions, get("decoder.mask")));
+            decoder.forward(&as_drawn(noised, kind), &timesteps, told)
+        });
+        let name = call.name("output");
+        look(&format!("{model}: {name}"), &output, record.get(&name));
     }
 }
 
 #[test]
 fn upsamplers_agree_with_the_reference() {
     for model in MODELS {
-        let record = Record::read(model, "trace.safetensors");
-        for name in ["super_res_first", "super_res_last"] {
-            let upsampler =
-                weights::open_upsampler(&part(model, name), Device::Cpu, Kind::Float).unwrap();
-            for call in Call::of_network(model, name) {
-                let input = record.get(&call.name("input"));
-                let output =
-                    no_grad(|| upsampler.forward(input, &call.timesteps(input.size()[0]), None));
-                agree(
-                    &format!("{model}: {}", call.name("output")),
-                    &output,
-                    record.get(&call.name("output")),
-                    NETWORK,
-                );
+        for name in UPSAMPLERS {
+            each_upsampler_call(model, name, Kind::Float, |what, output, recorded| {
+                agree(what, output, recorded, NETWORK);
+            });
+        }
+    }
+}
+
+const UPSAMPLERS: [&str; 2] = ["super_res_first", "super_res_last"];
+
+/// As [`each_prior_call`], of an upsampler.
+fn each_upsampler_call(
+    model: &str,
+    name: &str,
+    kind: Kind,
+    mut look: impl FnMut(&str, &Tensor, &Tensor),
+) {
+    let record = Record::read(model, "trace.safetensors");
+    let upsampler = weights::open_upsampler(&part(model, name), Device::Cpu, kind).unwrap();
+    for call in Call::of_network(model, name) {
+        let input = record.get(&call.name("input"));
+        let timesteps = call.timesteps(input.size()[0]);
+        let output = no_grad(|| upsampler.forward(&as_drawn(input, kind), &timesteps, None));
+        let name = call.name("output");
+        look(&format!("{model}: {name}"), &output, record.get(&name));
+    }
+}
+
+/// Pictures as the pipeline hands them to a network of this kind.
+fn as_drawn(x: &Tensor, kind: Kind) -> Tensor {
+    match kind {
+        Kind::BFloat16 => channels_last(&x.to_kind(kind)),
+        _ => x.shallow_clone(),
+    }
+}
+
+/// The root of the mean square of what all calls of a network in bf16 are off, relative to what the reference gives in f32,
+/// beside what the reference in bf16 is off.
+#[test]
+fn networks_in_bf16_are_no_further_off_than_the_references() {
+    let text = std::fs::read(data().parent().unwrap().join("bf16.json")).unwrap();
+    let recorded: HashMap<String, HashMap<String, f64>> = serde_json::from_slice(&text).unwrap();
+    let kind = Kind::BFloat16;
+    for model in MODELS {
+        for (network, &theirs) in &recorded[model] {
+            let (mut off, mut size) = (0.0, 0.0);
+            let look = |_: &str, ours: &Tensor, recorded: &Tensor| {
+                assert_eq!(ours.kind(), kind);
+                let square = |x: &Tensor| x.square().sum(Kind::Double).double_value(&[]);
+                off += square(&(ours.to_kind(Kind::Float) - recorded));
+                size += square(recorded);
+            };
+            match network.as_str() {
+                "prior" => each_prior_call(model, kind, look),
+                "decoder" => each_decoder_call(model, kind, look),
+                name => each_upsampler_call(model, name, kind, look),
             }
+            let ours = (off / size).sqrt();
+            println!("{model}: {network} is off by {ours:.5}, the reference's by {theirs:.5}");
+            assert!(ours > 1e-4, "{model}: {network} does not compute in bf16");
+            assert!(
+                ours < BF16 && ours < 1.1 * theirs,
+                "{model}: {network} is off by {ours}"
+            );
         }
     }
 }
