@@ -181,7 +181,7 @@ pub(crate) fn convolve(
 /// they have no gradient.
 fn can_be_winograd(shape: Shape, x: &Tensor, weight: &Tensor) -> bool {
     /// Multiplications a picture, below which its transforms cost more than they save.
-    const LEAST_WORK: i64 = 50_000_000;
+    const LEAST_WORK: i64 = 300_000_000;
     x.device() == Device::Cpu
         && (x.kind() == Kind::Float || shape.halves)
         && 9 * shape.inputs * shape.outputs * shape.pixels() >= LEAST_WORK
@@ -191,9 +191,9 @@ fn can_be_winograd(shape: Shape, x: &Tensor, weight: &Tensor) -> bool {
 
 /// The kernel where nothing is known of the machine.
 fn usual(shape: Shape) -> Kernel {
-    const PIXELS: i64 = 64 * 64;
+    const PIXELS: i64 = 32 * 32;
     match shape.pixels() >= PIXELS && !shape.halves {
-        true => Kernel::WinogradSix,
+        true => Kernel::WinogradFour,
         false => Kernel::Direct,
     }
 }
