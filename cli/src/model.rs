@@ -34,6 +34,9 @@ pub struct ModelArgs {
     /// Take the same kernels on every machine
     #[arg(long, env = "UNCLIP_DETERMINISTIC", hide_env = true, value_parser = clap::builder::FalseyValueParser::new(), help_heading = "Model")]
     deterministic: bool,
+    /// Hold only one part of the model at a time; each picture opens them anew
+    #[arg(long, help_heading = "Model")]
+    low_memory: bool,
 }
 
 /// How --prior names the model's own priors.
@@ -133,7 +136,11 @@ impl ModelArgs {
                 .map(|path| open("--image-encoder", path))
                 .transpose()?,
         };
-        Ok(Pipeline::open(folders, device, self.dtype.kind())?)
+        let pipeline = Pipeline::open(folders, device, self.dtype.kind())?;
+        Ok(match self.low_memory {
+            true => pipeline.low_memory(),
+            false => pipeline,
+        })
     }
 }
 

@@ -140,6 +140,8 @@ impl Pipeline {
         progress: &mut Progress,
     ) -> Result<Inversion, Error> {
         let embedding = self.encode_pictures(pictures)?; // [B, E]
+        // Held, so that all that asks for it finds it open.
+        let _decoder = self.parts.decoder()?;
         let small = self.base_pictures(pictures)?; // [B, C, h, w]
         let visited = self.inversion_steps(steps)?;
         let denoise = self.captionless(&embedding, None, &visited)?;
@@ -165,6 +167,8 @@ impl Pipeline {
         progress: &mut Progress,
     ) -> Result<Tensor, Error> {
         let steps = self.inversion_steps(inversion.steps)?;
+        // Held, so that all that asks for it finds it open.
+        let _decoder = self.parts.decoder()?;
         self.check_inversion(inversion)?;
         let mut streams = Streams::new(streams, self.device, self.kind);
         let shape = &inversion.noise.size()[1..];

@@ -1,6 +1,8 @@
-//! What the stages are made of: each part is opened when it is first needed, and kept.
+//! What the stages are made of: each part is opened when it is first needed, and kept, or held only by who works with it.
 
-use std::cell::OnceCell;
+use std::any::Any;
+use std::cell::{OnceCell, RefCell};
+use std::rc::{Rc, Weak};
 
 use clip::{ImageProcessor, TextEncoder, Tokenizer, VisionEncoder};
 use decoder::{Conditioning, UNet};
@@ -48,22 +50,29 @@ const DECODING: [&str; 8] = [
     "super_res_scheduler",
 ];
 
+/// A network that is open for as long as somebody holds it.
+type Held<M> = RefCell<Weak<M>>;
+
 /// The opened parts of a model.
 pub(crate) struct Parts {
     folders: ModelFolders,
     device: Device,
     kind: Kind,
     tokenizer: OnceCell<Tokenizer>,
-    text_encoder: OnceCell<TextEncoder>,
-    image_encoder: OnceCell<VisionEncoder>,
+    text_encoder: Held<TextEncoder>,
+    image_encoder: Held<VisionEncoder>,
     image_processor: OnceCell<ImageProcessor>,
-    prior: OnceCell<Prior>,
-    autoregressive_prior: OnceCell<AutoregressivePrior>,
-    conditioning: OnceCell<Conditioning>,
-    decoder: OnceCell<UNet>,
-    upsampler_first: OnceCell<UNet>,
-    upsampler_last: OnceCell<UNet>,
+    prior: Held<Prior>,
+    autoregressive_prior: Held<AutoregressivePrior>,
+    conditioning: Held<Conditioning>,
+    decoder: Held<UNet>,
+    upsampler_first: Held<UNet>,
+    upsampler_last: Held<UNet>,
     samplers: [OnceCell<UnclipSampler>; 3],
+    /// Holds every network that was opened; `None` where memory is short.
+    kept: RefCell<Option<Vec<Rc<dyn Any>>>>,
+    /// The tasks whose parts were found to fit each other: with a prior, with codes, with pictures.
+    checked: RefCell<Vec<[bool; 3]>>,
 }
 
 impl Parts {
@@ -74,17 +83,24 @@ impl Parts {
             device,
             kind,
             tokenizer: OnceCell::new(),
-            text_encoder: OnceCell::new(),
-            image_encoder: OnceCell::new(),
+            text_encoder: Held::default(),
+            image_encoder: Held::default(),
             image_processor: OnceCell::new(),
-            prior: OnceCell::new(),
-            autoregressive_prior: OnceCell::new(),
-            conditioning: OnceCell::new(),
-            decoder: OnceCell::new(),
-            upsampler_first: OnceCell::new(),
-            upsampler_last: OnceCell::new(),
+            prior: Held::default(),
+            autoregressive_prior: Held::default(),
+            conditioning: Held::default(),
+            decoder: Held::default(),
+            upsampler_first: Held::default(),
+            upsampler_last: Held::default(),
             samplers: Default::default(),
+            kept: RefCell::new(Some(Vec::new())),
+            checked: RefCell::default(),
         }
+    }
+
+    /// From now on no network outlives the stage that works with it.
+    pub(crate) fn drop_after_use(&self) {
+        *self.kept.borrow_mut() = None;
     }
 
     /// Opens all that a task needs. What is missing is told before anything is opened, and what does not fit together
@@ -104,29 +120,38 @@ impl Parts {
                 self.steps(stage, settings)?;
             }
         }
+        let task = [with_prior, by_codes, with_pictures];
+        if self.checked.borrow().contains(&task) {
+            return Ok(());
+        }
         Relations {
             tokenizer: self.tokenizer()?,
-            text_encoder: self.text_encoder()?,
+            text_encoder: self.text_encoder()?.config().clone(),
             image_encoder: match with_pictures {
-                true => Some((self.image_processor()?, self.image_encoder()?)),
+                true => Some((
+                    self.image_processor()?,
+                    self.image_encoder()?.config().clone(),
+                )),
                 false => None,
             },
             prior: match with_prior && !by_codes {
-                true => Some((self.sampler(Stage::Prior)?, self.prior()?)),
+                true => Some((self.sampler(Stage::Prior)?, self.prior()?.config().clone())),
                 false => None,
             },
             autoregressive_prior: match with_prior && by_codes {
-                true => Some(self.autoregressive_prior()?),
+                true => Some(self.autoregressive_prior()?.config().clone()),
                 false => None,
             },
-            conditioning: self.conditioning()?,
+            conditioning: self.conditioning()?.config().clone(),
             decoder_sampler: self.sampler(Stage::Decoder)?,
-            decoder: self.decoder()?,
+            decoder: self.decoder()?.config().clone(),
             upsampler_sampler: self.sampler(Stage::Upsampler)?,
-            upsampler_first: self.upsampler_first()?,
-            upsampler_last: self.upsampler_last()?,
+            upsampler_first: self.upsampler_first()?.config().clone(),
+            upsampler_last: self.upsampler_last()?.config().clone(),
         }
-        .check()
+        .check()?;
+        self.checked.borrow_mut().push(task);
+        Ok(())
     }
 
     /// Opens what tells how close captions and pictures are: CLIP alone, from a model of which there may be no more.
@@ -135,8 +160,8 @@ impl Parts {
             self.folder(part)?;
         }
         check_clip(
-            (self.tokenizer()?, self.text_encoder()?),
-            (self.image_processor()?, self.image_encoder()?),
+            (self.tokenizer()?, self.text_encoder()?.config()),
+            (self.image_processor()?, self.image_encoder()?.config()),
         )
     }
 
@@ -145,7 +170,7 @@ impl Parts {
         for part in IMAGE_ENCODER {
             self.folder(part)?;
         }
-        check_pictures(self.image_processor()?, self.image_encoder()?)
+        check_pictures(self.image_processor()?, self.image_encoder()?.config())
     }
 
     /// The model's folder, for messages.
@@ -236,7 +261,7 @@ impl Parts {
         })
     }
 
-    pub(crate) fn text_encoder(&self) -> Result<&TextEncoder, Error> {
+    pub(crate) fn text_encoder(&self) -> Result<Rc<TextEncoder>, Error> {
         self.network(
             &self.text_encoder,
             "text_encoder",
@@ -244,7 +269,7 @@ impl Parts {
         )
     }
 
-    pub(crate) fn image_encoder(&self) -> Result<&VisionEncoder, Error> {
+    pub(crate) fn image_encoder(&self) -> Result<Rc<VisionEncoder>, Error> {
         self.network(
             &self.image_encoder,
             "image_encoder",
@@ -260,11 +285,11 @@ impl Parts {
         })
     }
 
-    pub(crate) fn prior(&self) -> Result<&Prior, Error> {
+    pub(crate) fn prior(&self) -> Result<Rc<Prior>, Error> {
         self.network(&self.prior, "prior", weights::open_prior)
     }
 
-    pub(crate) fn autoregressive_prior(&self) -> Result<&AutoregressivePrior, Error> {
+    pub(crate) fn autoregressive_prior(&self) -> Result<Rc<AutoregressivePrior>, Error> {
         let open = weights::open_autoregressive_prior;
         self.network(&self.autoregressive_prior, "prior_autoregressive", open)
     }
@@ -275,15 +300,15 @@ impl Parts {
         Ok(weights::open_pca(&self.folder("image_pca")?, width)?)
     }
 
-    pub(crate) fn conditioning(&self) -> Result<&Conditioning, Error> {
+    pub(crate) fn conditioning(&self) -> Result<Rc<Conditioning>, Error> {
         self.network(&self.conditioning, "text_proj", weights::open_conditioning)
     }
 
-    pub(crate) fn decoder(&self) -> Result<&UNet, Error> {
+    pub(crate) fn decoder(&self) -> Result<Rc<UNet>, Error> {
         self.network(&self.decoder, "decoder", weights::open_decoder)
     }
 
-    pub(crate) fn upsampler_first(&self) -> Result<&UNet, Error> {
+    pub(crate) fn upsampler_first(&self) -> Result<Rc<UNet>, Error> {
         self.network(
             &self.upsampler_first,
             "super_res_first",
@@ -291,7 +316,7 @@ impl Parts {
         )
     }
 
-    pub(crate) fn upsampler_last(&self) -> Result<&UNet, Error> {
+    pub(crate) fn upsampler_last(&self) -> Result<Rc<UNet>, Error> {
         self.network(
             &self.upsampler_last,
             "super_res_last",
@@ -299,16 +324,22 @@ impl Parts {
         )
     }
 
-    /// What a cell holds, opened first from the part's folder where it holds nothing.
-    fn network<'a, M>(
+    /// The network that somebody holds, opened first from the part's folder where nobody does.
+    fn network<M: 'static>(
         &self,
-        cell: &'a OnceCell<M>,
+        held: &Held<M>,
         part: &'static str,
         open: impl FnOnce(&Folder, Device, Kind) -> Result<M, weights::Error>,
-    ) -> Result<&'a M, Error> {
-        opened(cell, || {
-            Ok(open(&self.folder(part)?, self.device, self.kind)?)
-        })
+    ) -> Result<Rc<M>, Error> {
+        if let Some(network) = held.borrow().upgrade() {
+            return Ok(network);
+        }
+        let network = Rc::new(open(&self.folder(part)?, self.device, self.kind)?);
+        *held.borrow_mut() = Rc::downgrade(&network);
+        if let Some(kept) = &mut *self.kept.borrow_mut() {
+            kept.push(network.clone());
+        }
+        Ok(network)
     }
 
     pub(crate) fn folder(&self, part: &'static str) -> Result<Folder, Error> {

@@ -1,6 +1,9 @@
 //! The chain from a caption to a picture, and each of its stages alone.
 
+use std::any::Any;
 use std::cell::OnceCell;
+use std::ops::Range;
+use std::rc::Rc;
 
 use decoder::{Conditions, UNet, enlarge};
 use diffusion::sampler::ddpm;
@@ -25,7 +28,7 @@ pub type Progress<'a> = dyn FnMut(Stage, usize, usize) + 'a;
 /// A model that draws pictures from captions (2204.06125, section 2).
 ///
 /// Its stages take batches; each picture of a batch brings a noise stream of its own, which the stages draw from in
-/// turn. Parts are opened when a stage first needs them. The networks compute in the pipeline's kind of numbers, what is
+/// turn. Parts are opened when a stage first needs them, and kept unless [`Pipeline::low_memory`] says otherwise. The networks compute in the pipeline's kind of numbers, what is
 /// between them in f32.
 pub struct Pipeline {
     pub(crate) parts: Parts,
@@ -47,6 +50,13 @@ impl Pipeline {
             kind,
             empty: OnceCell::new(),
         })
+    }
+
+    /// The same, but no network outlives the stage that works with it, so that the largest of them is the most that lies
+    /// in memory at once; each picture opens them anew. The pictures are the same.
+    pub fn low_memory(self) -> Self {
+        self.parts.drop_after_use();
+        self
     }
 
     /// What the model's makers draw with.
@@ -159,7 +169,7 @@ impl Pipeline {
         let pixels = self.parts.image_processor()?.process(pictures)?; // [B, 3, H, W]
         let encoder = self.parts.image_encoder()?;
         let (_, _, height, width) = pixels.size4().expect("pixels are [B, 3, H, W]");
-        check_size((width, height), encoder)?;
+        check_size((width, height), encoder.config())?;
         Ok(no_grad(|| {
             encoder.forward(&pixels.to_device(self.device).to_kind(self.kind))
         }))
@@ -189,6 +199,11 @@ impl Pipeline {
         streams: &mut [Generator],
         progress: &mut Progress,
     ) -> Result<Tensor, Error> {
+        // Held, so that every candidate finds it open.
+        let _prior: Rc<dyn Any> = match settings.prior_codes {
+            Some(_) => self.parts.autoregressive_prior()?,
+            None => self.parts.prior()?,
+        };
         let mut best: Option<(Tensor, Tensor)> = None; // [B, 1], [B, E]
         for _ in 0..settings.prior_candidates {
             let embedding = match &settings.prior_codes {
@@ -230,8 +245,10 @@ impl Pipeline {
             let (x, t) = self.network_input(x, step);
             Output::plain(captions.predict(&x, &t).to_kind(Kind::Float))
         };
-        let shape = [prior.config().embedding];
-        let whitened = self.sample(Stage::Prior, settings, &shape, streams, denoise, progress)?;
+        let mut streams = Streams::new(streams, self.device, self.kind);
+        let x = streams.normal(&[prior.config().embedding]);
+        let (of, all) = ((Stage::Prior, settings), 0..settings.prior_steps);
+        let whitened = self.sample(of, all, x, &mut streams, denoise, progress)?;
         Ok(no_grad(|| prior.restore(&whitened.to_kind(self.kind))))
     }
 
@@ -248,8 +265,10 @@ impl Pipeline {
         let guidance = settings.guidance(Stage::Decoder);
         let steps = self.parts.steps(Stage::Decoder, settings)?;
         let denoise = self.decoder_denoiser(embedding, text, guidance, &steps)?;
-        let shape = self.base_shape()?;
-        let small = self.sample(Stage::Decoder, settings, &shape, streams, denoise, progress)?;
+        let mut streams = Streams::new(streams, self.device, self.kind);
+        let x = streams.normal(&self.base_shape()?);
+        let (of, all) = ((Stage::Decoder, settings), 0..steps.len());
+        let small = self.sample(of, all, x, &mut streams, denoise, progress)?;
         Ok(small.clamp(-1.0, 1.0))
     }
 
@@ -294,7 +313,8 @@ impl Pipeline {
 
     /// The shape `[C, h, w]` of a small picture.
     pub(crate) fn base_shape(&self) -> Result<[i64; 3], Error> {
-        let decoder = self.parts.decoder()?.config();
+        let decoder = self.parts.decoder()?;
+        let decoder = decoder.config();
         Ok([
             decoder.in_channels,
             decoder.sample_size,
@@ -311,50 +331,46 @@ impl Pipeline {
         streams: &mut [Generator],
         progress: &mut Progress,
     ) -> Result<Tensor, Error> {
-        let (first, last) = (self.parts.upsampler_first()?, self.parts.upsampler_last()?);
+        let first = self.parts.upsampler_first()?;
         let size = first.config().sample_size;
         let enlarged = enlarge(small, size); // [B, C, H, W]
         let steps = self.parts.steps(Stage::Upsampler, settings)?;
         let batch = small.size()[0];
-        let [first_denoise, last_denoise] =
-            [first, last].map(|network| no_grad(|| self.unet(network, &steps, batch, None)));
-        let denoise = |x: &Tensor, step: Step| {
-            let x = Tensor::cat(&[x, &enlarged], 1); // [B, 2C, H, W]
-            Output::plain(match step.is_last() {
-                true => last_denoise(&x, step),
-                false => first_denoise(&x, step),
-            })
+        let mut streams = Streams::new(streams, self.device, self.kind);
+        let x = streams.normal(&[first.config().in_channels / 2, size, size]);
+        let mut run = |network: Rc<UNet>, own: Range<usize>, x: Tensor| {
+            let denoise = no_grad(|| self.unet(network, &steps, batch, None));
+            let denoise = |x: &Tensor, step: Step| {
+                let x = Tensor::cat(&[x, &enlarged], 1); // [B, 2C, H, W]
+                Output::plain(denoise(&x, step))
+            };
+            let of = (Stage::Upsampler, settings);
+            self.sample(of, own, x, &mut streams, denoise, progress)
         };
-        let shape = [first.config().in_channels / 2, size, size];
-        self.sample(
-            Stage::Upsampler,
-            settings,
-            &shape,
-            streams,
-            denoise,
-            progress,
-        )
+        let last = steps.len() - 1;
+        let x = run(first, 0..last, x)?;
+        run(self.parts.upsampler_last()?, last..steps.len(), x)
     }
 
-    /// Runs a stage's diffusion: `[B, shape..]` from one stream of noise a picture.
+    /// Runs some of the steps of a stage's diffusion, from `x [B, ..]` on, with one stream of noise a picture.
     fn sample(
         &self,
-        stage: Stage,
-        settings: &Settings,
-        shape: &[i64],
-        streams: &mut [Generator],
+        (stage, settings): (Stage, &Settings),
+        own: Range<usize>,
+        x: Tensor,
+        streams: &mut Streams,
         denoise: impl FnMut(&Tensor, Step) -> Output,
         progress: &mut Progress,
     ) -> Result<Tensor, Error> {
         let sampler = self.parts.sampler(stage)?;
         let steps = self.parts.steps(stage, settings)?;
-        let mut streams = Streams::new(streams, self.device, self.kind);
-        let x = streams.normal(shape);
-        let noise = || streams.normal(shape);
-        let told = |done| progress(stage, done, steps.len());
+        let shape = x.size();
+        let noise = || streams.normal(&shape[1..]);
+        let told = |done| progress(stage, own.start + done, steps.len());
+        let own = &steps[own.clone()];
         Ok(no_grad(|| match settings.guidance(stage) {
-            Some(scale) => ddpm(sampler, &steps, x, guided(scale, denoise), noise, told),
-            None => ddpm(sampler, &steps, x, denoise, noise, told),
+            Some(scale) => ddpm(sampler, own, x, guided(scale, denoise), noise, told),
+            None => ddpm(sampler, own, x, denoise, noise, told),
         }))
     }
 
@@ -362,7 +378,7 @@ impl Pipeline {
     /// the steps and of its conditions is computed once.
     fn unet<'a>(
         &'a self,
-        network: &'a UNet,
+        network: Rc<UNet>,
         steps: &[Step],
         batch: i64,
         conditions: Option<(&Conditions, &Tensor)>,

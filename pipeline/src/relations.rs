@@ -1,25 +1,25 @@
 //! What the parts of one model must agree in.
 
-use clip::{ImageProcessor, TextEncoder, Tokenizer, VisionEncoder};
-use decoder::{Conditioning, UNet};
+use clip::{ImageProcessor, TextConfig, Tokenizer, VisionConfig};
+use decoder::{ConditioningConfig, UNetConfig};
 use diffusion::{UnclipSampler, Variance};
-use prior::{AutoregressivePrior, Prior};
+use prior::{AutoregressiveConfig, PriorConfig};
 
 use crate::Error;
 
-/// The parts that a task runs through.
+/// The shapes of the parts that a task runs through.
 pub(crate) struct Relations<'a> {
     pub(crate) tokenizer: &'a Tokenizer,
-    pub(crate) text_encoder: &'a TextEncoder,
-    pub(crate) image_encoder: Option<(&'a ImageProcessor, &'a VisionEncoder)>,
-    pub(crate) prior: Option<(&'a UnclipSampler, &'a Prior)>,
-    pub(crate) autoregressive_prior: Option<&'a AutoregressivePrior>,
-    pub(crate) conditioning: &'a Conditioning,
+    pub(crate) text_encoder: TextConfig,
+    pub(crate) image_encoder: Option<(&'a ImageProcessor, VisionConfig)>,
+    pub(crate) prior: Option<(&'a UnclipSampler, PriorConfig)>,
+    pub(crate) autoregressive_prior: Option<AutoregressiveConfig>,
+    pub(crate) conditioning: ConditioningConfig,
     pub(crate) decoder_sampler: &'a UnclipSampler,
-    pub(crate) decoder: &'a UNet,
+    pub(crate) decoder: UNetConfig,
     pub(crate) upsampler_sampler: &'a UnclipSampler,
-    pub(crate) upsampler_first: &'a UNet,
-    pub(crate) upsampler_last: &'a UNet,
+    pub(crate) upsampler_first: UNetConfig,
+    pub(crate) upsampler_last: UNetConfig,
 }
 
 /// Two parts, a quantity, and its value in the first and in the second.
@@ -28,26 +28,25 @@ type Relation = (&'static str, &'static str, &'static str, i64, i64);
 impl Relations<'_> {
     /// Fails with the first two parts that do not fit each other.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        check_captions(self.tokenizer, self.text_encoder)?;
+        check_captions(self.tokenizer, &self.text_encoder)?;
         all_equal(self.equalities())
     }
 
     /// What must be the same in both parts.
     fn equalities(&self) -> Vec<Relation> {
-        let text = self.text_encoder.config();
+        let text = &self.text_encoder;
         let length = self.tokenizer.context_length().unwrap_or_default() as i64;
-        let conditioning = self.conditioning.config();
-        let decoder = self.decoder.config();
-        let (first, last) = (self.upsampler_first.config(), self.upsampler_last.config());
+        let conditioning = &self.conditioning;
+        let decoder = &self.decoder;
+        let (first, last) = (&self.upsampler_first, &self.upsampler_last);
         let attended = decoder.attention.as_ref().map_or(0, |a| a.context_width);
 
         let mut equal = Vec::new();
         // Each prior's caption in tokens, embedding and text states.
-        let by_diffusion = self.prior.map(|(_, prior)| prior.config());
+        let by_diffusion = self.prior.as_ref().map(|(_, prior)| prior);
         let by_diffusion =
             by_diffusion.map(|p| ("prior", p.context_length, p.embedding, p.text_width));
-        let by_codes = self.autoregressive_prior.map(|prior| prior.config());
-        let by_codes = by_codes.map(|p| {
+        let by_codes = self.autoregressive_prior.as_ref().map(|p| {
             (
                 "prior_autoregressive",
                 p.context_length,
@@ -64,11 +63,11 @@ impl Relations<'_> {
                 (part, "text_proj", EMBEDDING, embedding, decoded),
             ]);
         }
-        if let Some((processor, encoder)) = self.image_encoder {
+        if let Some((processor, encoder)) = &self.image_encoder {
             if let Some((width, height)) = processor.output_size() {
                 equal.extend(sides((width.into(), height.into()), encoder));
             }
-            let widths = (encoder.config().embedding, conditioning.embedding);
+            let widths = (encoder.embedding, conditioning.embedding);
             equal.push(("image_encoder", "text_proj", EMBEDDING, widths.0, widths.1));
         }
         equal.extend(self.outputs());
@@ -135,7 +134,7 @@ impl Relations<'_> {
             Variance::LearnedRange => 2 * values,
             Variance::FixedSmallLog => values,
         };
-        let (decoder, upsampler) = (self.decoder.config(), self.upsampler_first.config());
+        let (decoder, upsampler) = (&self.decoder, &self.upsampler_first);
         let channels = wanted(self.decoder_sampler, decoder.in_channels);
         let mut outputs = vec![
             (
@@ -155,14 +154,13 @@ impl Relations<'_> {
         ];
         let channels = wanted(self.upsampler_sampler, upsampler.in_channels / 2);
         for (part, network) in [
-            ("super_res_first", self.upsampler_first),
-            ("super_res_last", self.upsampler_last),
+            ("super_res_first", &self.upsampler_first),
+            ("super_res_last", &self.upsampler_last),
         ] {
-            let given = network.config().out_channels;
+            let given = network.out_channels;
             outputs.push(("super_res_scheduler", part, OUTPUTS, channels, given));
         }
-        if let Some((sampler, prior)) = self.prior {
-            let prior = prior.config();
+        if let Some((sampler, prior)) = &self.prior {
             let width = wanted(sampler, prior.embedding);
             outputs.push(("prior_scheduler", "prior", OUTPUTS, width, prior.embedding));
         }
@@ -172,15 +170,12 @@ impl Relations<'_> {
 
 /// Whether CLIP's two halves can be compared, each half being what reads and what encodes.
 pub(crate) fn check_clip(
-    (tokenizer, text_encoder): (&Tokenizer, &TextEncoder),
-    (processor, image_encoder): (&ImageProcessor, &VisionEncoder),
+    (tokenizer, text_encoder): (&Tokenizer, &TextConfig),
+    (processor, image_encoder): (&ImageProcessor, &VisionConfig),
 ) -> Result<(), Error> {
     check_captions(tokenizer, text_encoder)?;
     check_pictures(processor, image_encoder)?;
-    let widths = (
-        text_encoder.config().embedding,
-        image_encoder.config().embedding,
-    );
+    let widths = (text_encoder.embedding, image_encoder.embedding);
     all_equal(vec![(
         "text_encoder",
         "image_encoder",
@@ -193,7 +188,7 @@ pub(crate) fn check_clip(
 /// Whether the image encoder takes what the pictures are prepared as, as far as that does not depend on the pictures.
 pub(crate) fn check_pictures(
     processor: &ImageProcessor,
-    encoder: &VisionEncoder,
+    encoder: &VisionConfig,
 ) -> Result<(), Error> {
     match processor.output_size() {
         Some((width, height)) => check_size((width.into(), height.into()), encoder),
@@ -202,12 +197,12 @@ pub(crate) fn check_pictures(
 }
 
 /// Whether the image encoder takes pictures of this width and height.
-pub(crate) fn check_size(size: (i64, i64), encoder: &VisionEncoder) -> Result<(), Error> {
+pub(crate) fn check_size(size: (i64, i64), encoder: &VisionConfig) -> Result<(), Error> {
     all_equal(sides(size, encoder).to_vec())
 }
 
-fn sides((width, height): (i64, i64), encoder: &VisionEncoder) -> [Relation; 2] {
-    let side = encoder.config().image_size;
+fn sides((width, height): (i64, i64), encoder: &VisionConfig) -> [Relation; 2] {
+    let side = encoder.image_size;
     let (first, second) = ("feature_extractor", "image_encoder");
     [
         (first, second, "the width of a picture", width, side),
@@ -216,8 +211,7 @@ fn sides((width, height): (i64, i64), encoder: &VisionEncoder) -> [Relation; 2] 
 }
 
 /// Whether the text encoder takes every caption that the tokenizer makes tokens of.
-fn check_captions(tokenizer: &Tokenizer, text_encoder: &TextEncoder) -> Result<(), Error> {
-    let text = text_encoder.config();
+fn check_captions(tokenizer: &Tokenizer, text: &TextConfig) -> Result<(), Error> {
     let length = tokenizer.context_length().unwrap_or_default() as i64;
     let vocabulary = tokenizer.vocab_size() as i64;
     let (first, second) = ("tokenizer", "text_encoder");

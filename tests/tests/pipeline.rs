@@ -10,6 +10,8 @@ use pipeline::{Error, ModelFolders, Pipeline, Settings, Stage, Use, check_captio
 use tch::{Device, Kind, Tensor};
 use weights::Folder;
 
+mod low_memory;
+
 const CAPTION: &str = "a red house under a blue sky";
 
 /// The folder of a tiny model.

@@ -41,6 +41,35 @@ fn variations_of_a_picture_are_drawn() {
 }
 
 #[test]
+fn with_low_memory_every_command_draws_the_same() {
+    let place = Workplace::with_pictures();
+    let drawing = "generate variations edit interpolate reconstruct invert decode bench";
+    for command in drawing.split(' ') {
+        let help = place.run(&[command, "--help"]).succeeds().stdout;
+        assert!(help.contains("--low-memory"), "{command}");
+    }
+    let edit = ["edit", "one.png", "--from=a red house", "--to=a house"];
+    let edit = [&edit[..], &["--calls=4"]].concat();
+    let commands: [&[&str]; 2] = [&["variations", "one.png", "--decoder-steps=2"], &edit];
+    for command in commands {
+        let [kept, dropped] = [
+            &["--out=kept.png"][..],
+            &["--out=dropped.png", "--low-memory"],
+        ]
+        .map(|out| {
+            place.run(&[command, &FEW, out].concat()).succeeds();
+            fs::read(place.path(out[0].trim_start_matches("--out="))).unwrap()
+        });
+        assert!(kept == dropped, "{command:?}");
+        for name in place.files() {
+            if name != "one.png" && name != "two.png" {
+                fs::remove_file(place.path(&name)).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
 fn a_picture_is_inverted_and_decoded() {
     let place = Workplace::with_pictures();
     let invert = |arguments: &[&str]| {
