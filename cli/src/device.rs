@@ -1,6 +1,6 @@
 //! Where the networks compute, and in what kind of numbers.
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::CStr;
 use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
@@ -38,18 +38,17 @@ impl DeviceChoice {
         match self {
             Self::Cpu => Ok(Device::Cpu),
             Self::Auto if !has_driver() => Ok(Device::Cpu),
-            Self::Auto => Ok(if gpus() > 0 {
-                Device::Cuda(0)
-            } else {
-                Device::Cpu
+            Self::Auto => Ok(match load_cuda() {
+                Ok(()) if gpus() > 0 => Device::Cuda(0),
+                _ => Device::Cpu,
             }),
             Self::Cuda(number) => {
-                let count = gpus();
-                if count == 0 && !load_cuda() {
+                if let Err(reason) = load_cuda() {
                     bail!(
-                        "--device cuda:{number}: this build's libtorch computes on the CPU only (set LIBTORCH to one with CUDA and build again)"
+                        "--device cuda:{number}: libtorch's CUDA half does not load, and bin/setup --cuda brings it ({reason})"
                     );
                 }
+                let count = gpus();
                 ensure!(
                     (number as i64) < count,
                     "--device cuda:{number}: libtorch finds {count} GPUs on this machine"
@@ -99,7 +98,6 @@ fn has_driver() -> bool {
 }
 
 fn gpus() -> i64 {
-    load_cuda();
     if Cuda::is_available() {
         Cuda::device_count()
     } else {
@@ -108,15 +106,18 @@ fn gpus() -> i64 {
 }
 
 /// Loads libtorch's CUDA half, which linkers leave out because no symbol of it is named; it makes itself known to the
-/// other half, and must do so before libtorch is first asked about GPUs.
-fn load_cuda() -> bool {
-    const NAME: &CStr = c"libtorch_cuda.so";
-    // RTLD_NOW | RTLD_GLOBAL, the same on every Linux.
-    const FLAGS: c_int = 0x2 | 0x100;
-    unsafe extern "C" {
-        fn dlopen(name: *const c_char, flags: c_int) -> *mut c_void;
-    }
+/// other half, and must do so before libtorch is first asked about GPUs. An error, in the system's words, where it or a
+/// library that it needs is not there.
+fn load_cuda() -> Result<(), String> {
     // SAFETY: the name ends in NUL, and the library's initialisers are those that linking against it would run. It is
     // never closed.
-    !unsafe { dlopen(NAME.as_ptr(), FLAGS) }.is_null()
+    let library = unsafe { libc::dlopen(NAME.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
+    if !library.is_null() {
+        return Ok(());
+    }
+    // SAFETY: after a failure dlerror returns a text that stands until this thread's next such call.
+    let reason = unsafe { libc::dlerror().as_ref().map(|text| CStr::from_ptr(text)) };
+    Err(reason.map_or_else(String::new, |text| text.to_string_lossy().into_owned()))
 }
+
+const NAME: &CStr = c"libtorch_cuda.so";
