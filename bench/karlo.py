@@ -2,10 +2,13 @@
 
     python bench/karlo.py make karlo-random                      # 13.7 GB, a component at a time
     python bench/karlo.py compare karlo-random --unclip target/release/unclip [--dtypes f32 bf16] [--rounds 3]
+    python bench/karlo.py compare karlo-random --unclip target/release/unclip --device cuda --steps 25 25 7
 
 needs the packages of tests/golden/requirements.txt. The shapes are those of kakaobrain/karlo-v1-alpha but for the
 vocabulary, which is this project's. Both sides draw the same caption with the same steps from the same weights, in turn,
 round after round; printed are the medians of the rounds' seconds a step, and the ratios with their smallest and largest.
+On a GPU each side comes twice: unclip with its CUDA graphs and without, diffusers as it is and compiled by torch.compile
+with CUDA graphs, which takes minutes before the first round.
 """
 
 import argparse
@@ -119,59 +122,92 @@ def load(folder, dtype):
     return UnCLIPPipeline(tokenizer=tokenizer, **parts, **schedulers)
 
 
+def networks(pipe):
+    return dict(prior=[pipe.prior], decoder=[pipe.decoder], upsampler=[pipe.super_res_first, pipe.super_res_last])
+
+
 def diffusers_steps(pipe, steps, device):
-    """Seconds of each stage's steps but the last."""
+    """Seconds of each stage's steps but the last, the median."""
     times = {stage: [] for stage in STAGES}
-    networks = dict(prior=[pipe.prior], decoder=[pipe.decoder], upsampler=[pipe.super_res_first, pipe.super_res_last])
 
     def note(stage):
         def hook(*_):
             if device != "cpu":
                 torch.cuda.synchronize()
+                torch.compiler.cudagraph_mark_step_begin()
             times[stage].append(time.perf_counter())
 
         return hook
 
     # A step ends where the next one's network begins; the last one's is left out.
-    hooks = [n.register_forward_pre_hook(note(stage)) for stage, found in networks.items() for n in found]
+    hooks = [n.register_forward_pre_hook(note(stage)) for stage, found in networks(pipe).items() for n in found]
     pipe(
         CAPTION, prior_num_inference_steps=steps["prior"], decoder_num_inference_steps=steps["decoder"],
         super_res_num_inference_steps=steps["upsampler"], generator=torch.Generator().manual_seed(1),
     )  # fmt: skip
     for hook in hooks:
         hook.remove()
-    return {stage: [b - a for a, b in zip(at[:-1], at[1:])] for stage, at in times.items()}
+    return {stage: statistics.median(b - a for a, b in zip(at[:-1], at[1:])) for stage, at in times.items()}
 
 
-def our_steps(arguments, dtype, steps):
+def diffusers_side(arguments, dtype, steps, compiled=False):
+    pipe = load(arguments.folder, dict(f32=torch.float32, bf16=torch.bfloat16, f16=torch.float16)[dtype])
+    pipe.to(arguments.device).set_progress_bar_config(disable=True)
+    if compiled:
+        for network in (n for found in networks(pipe).values() for n in found):
+            network.forward = torch.compile(network.forward, mode="reduce-overhead")
+    if arguments.device != "cpu":
+        diffusers_steps(pipe, steps, arguments.device)  # libraries load their kernels, the compiler compiles
+    return lambda: diffusers_steps(pipe, steps, arguments.device)
+
+
+def our_side(arguments, dtype, steps, *more):
     command = [arguments.unclip, "bench", "--model", arguments.folder, "--dtype", dtype, "--rounds", "1", "--json"]
-    command += ["--caption", CAPTION, "--device", arguments.device]
+    command += ["--caption", CAPTION, "--device", arguments.device, *more]
     command += [text for stage in STAGES for text in (f"--{stage}-steps", str(steps[stage]))]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    def measure():
+        told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        return {stage["stage"]: stage["step"][0] for stage in told["stages"]}
+
+    return measure
 
 
 def compare(arguments):
     steps = dict(zip(STAGES, arguments.steps))
-    print("| stage | dtype | unclip, s a step | diffusers, s a step | ratio |\n| --- | --- | --- | --- | --- |")
+    sides = dict(unclip=our_side, diffusers=diffusers_side)
+    if arguments.device != "cpu":
+        sides |= {
+            "unclip --eager": lambda *told: our_side(*told, "--eager"),
+            "diffusers, compiled": lambda *told: diffusers_side(*told, compiled=True),
+        }
+        print(torch.cuda.get_device_name())
+    others = [name for name in sides if name != "unclip"]
+    titles = ["stage", "dtype", *(f"{name}, s a step" for name in sides), *(f"{name} / unclip" for name in others)]
+    print(f"| {' | '.join(titles)} |\n|{' --- |' * len(titles)}")
     for dtype in arguments.dtypes:
-        rounds = []
+        rounds, kept = [], {}
         for _ in range(arguments.rounds):
-            ours = our_steps(arguments, dtype, steps)
-            pipe = load(arguments.folder, dict(f32=torch.float32, bf16=torch.bfloat16, f16=torch.float16)[dtype])
-            pipe.to(arguments.device).set_progress_bar_config(disable=True)
-            theirs = diffusers_steps(pipe, steps, arguments.device)
-            del pipe
-            gc.collect()
-            ours = {stage["stage"]: stage["step"][0] for stage in ours["stages"]}
-            rounds.append((ours, {stage: statistics.median(times) for stage, times in theirs.items()}))
+            times = {}
+            for name, side in sides.items():
+                measure = kept.get(name) or side(arguments, dtype, steps)
+                if arguments.device != "cpu":  # where there is room for all, and nothing is compiled twice
+                    kept[name] = measure
+                times[name] = measure()
+                del measure
+                gc.collect()
+            rounds.append(times)
         # A picture of 25, 25 and 7 steps.
         picture = lambda side: sum(n * side[stage] for n, stage in zip((25, 25, 7), STAGES))
         rows = [(stage, lambda side, stage=stage: side[stage]) for stage in STAGES] + [("25 + 25 + 7 steps", picture)]
-        for name, of in rows:
-            ratios = [of(theirs) / of(ours) for ours, theirs in rounds]
-            ours, theirs = (statistics.median(of(side) for side in sides) for sides in zip(*rounds))
-            spread = f"{theirs / ours:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-            print(f"| {name} | {dtype} | {ours:.3f} | {theirs:.3f} | {spread} |", flush=True)
+        for row, of in rows:
+            middle = {name: statistics.median(of(times[name]) for times in rounds) for name in sides}
+            cells = [row, dtype, *(f"{seconds:.4g}" for seconds in middle.values())]
+            for name in others:
+                ratios = [of(times[name]) / of(times["unclip"]) for times in rounds]
+                ratio = middle[name] / middle["unclip"]
+                cells.append(f"{ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+            print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def main():

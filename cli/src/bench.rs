@@ -25,6 +25,9 @@ pub struct Bench {
     /// What they show
     #[arg(long, default_value = "a red boat")]
     caption: String,
+    /// On a GPU, launch steps kernel by kernel, not as CUDA graphs
+    #[arg(long)]
+    eager: bool,
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -80,6 +83,10 @@ impl Bench {
         let started = Instant::now();
         let (kind, device) = self.model.place()?;
         let pipeline = self.model.open(Some(&self.prior), None)?;
+        let pipeline = match self.eager {
+            true => pipeline.with_recorder(None),
+            false => pipeline,
+        };
         let settings = self.decoder_wishes.over(pipeline.defaults()?);
         let settings = self.prior_wishes.over(settings)?;
         pipeline.prepare(&[Use::Prior], &settings)?;

@@ -322,6 +322,34 @@ impl Told {
         }
     }
 
+    /// All of it: what was told of the timesteps, `[B, ..]`, and with conditions the keys and values of each attention, and
+    /// the bias of their padding.
+    pub fn tensors(&self) -> Vec<Tensor> {
+        let mut tensors = vec![Tensor::cat(&self.times, 1)];
+        if let Some(Context { tokens, bias }) = &self.context {
+            tensors.extend(tokens.iter().flatten().map(Tensor::shallow_clone));
+            tensors.push(bias.shallow_clone());
+        }
+        tensors
+    }
+
+    /// The same, told of others: `tensors` in the order and the shapes of [`Told::tensors`].
+    pub fn over(&self, tensors: &[Tensor]) -> Self {
+        let widths: Vec<i64> = self.times.iter().map(|time| time.size()[1]).collect();
+        let context = self.context.as_ref().map(|_| {
+            let (bias, tokens) = tensors[1..].split_last().expect("a bias comes last");
+            let pair = |pair: &[Tensor]| [pair[0].shallow_clone(), pair[1].shallow_clone()];
+            Context {
+                tokens: tokens.chunks_exact(2).map(pair).collect(),
+                bias: bias.shallow_clone(),
+            }
+        });
+        Self {
+            times: tensors[0].split_with_sizes(widths, 1),
+            context,
+        }
+    }
+
     /// The same as values that the blocks of a pass share.
     fn entered<'a>(self, pass: &mut impl Pass<'a>) -> Self {
         Self {

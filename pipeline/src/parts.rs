@@ -2,11 +2,13 @@
 
 use std::any::Any;
 use std::cell::{OnceCell, RefCell};
+use std::ops::Deref;
 use std::rc::{Rc, Weak};
 
 use clip::{ImageProcessor, TextEncoder, Tokenizer, VisionEncoder};
 use decoder::{Conditioning, UNet};
 use diffusion::{Step, UnclipSampler};
+use graphs::Repeated;
 use prior::{AutoregressivePrior, Pca, Prior};
 use tch::{Device, Kind};
 use weights::Folder;
@@ -50,8 +52,22 @@ const DECODING: [&str; 8] = [
     "super_res_scheduler",
 ];
 
+/// A network, and what was recorded of its steps, which is over its memory.
+pub(crate) struct Network<M> {
+    network: M,
+    pub(crate) steps: Repeated,
+}
+
+impl<M> Deref for Network<M> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
+        &self.network
+    }
+}
+
 /// A network that is open for as long as somebody holds it.
-type Held<M> = RefCell<Weak<M>>;
+type Held<M> = RefCell<Weak<Network<M>>>;
 
 /// The opened parts of a model.
 pub(crate) struct Parts {
@@ -261,7 +277,7 @@ impl Parts {
         })
     }
 
-    pub(crate) fn text_encoder(&self) -> Result<Rc<TextEncoder>, Error> {
+    pub(crate) fn text_encoder(&self) -> Result<Rc<Network<TextEncoder>>, Error> {
         self.network(
             &self.text_encoder,
             "text_encoder",
@@ -269,7 +285,7 @@ impl Parts {
         )
     }
 
-    pub(crate) fn image_encoder(&self) -> Result<Rc<VisionEncoder>, Error> {
+    pub(crate) fn image_encoder(&self) -> Result<Rc<Network<VisionEncoder>>, Error> {
         self.network(
             &self.image_encoder,
             "image_encoder",
@@ -285,11 +301,11 @@ impl Parts {
         })
     }
 
-    pub(crate) fn prior(&self) -> Result<Rc<Prior>, Error> {
+    pub(crate) fn prior(&self) -> Result<Rc<Network<Prior>>, Error> {
         self.network(&self.prior, "prior", weights::open_prior)
     }
 
-    pub(crate) fn autoregressive_prior(&self) -> Result<Rc<AutoregressivePrior>, Error> {
+    pub(crate) fn autoregressive_prior(&self) -> Result<Rc<Network<AutoregressivePrior>>, Error> {
         let open = weights::open_autoregressive_prior;
         self.network(&self.autoregressive_prior, "prior_autoregressive", open)
     }
@@ -300,15 +316,15 @@ impl Parts {
         Ok(weights::open_pca(&self.folder("image_pca")?, width)?)
     }
 
-    pub(crate) fn conditioning(&self) -> Result<Rc<Conditioning>, Error> {
+    pub(crate) fn conditioning(&self) -> Result<Rc<Network<Conditioning>>, Error> {
         self.network(&self.conditioning, "text_proj", weights::open_conditioning)
     }
 
-    pub(crate) fn decoder(&self) -> Result<Rc<UNet>, Error> {
+    pub(crate) fn decoder(&self) -> Result<Rc<Network<UNet>>, Error> {
         self.network(&self.decoder, "decoder", weights::open_decoder)
     }
 
-    pub(crate) fn upsampler_first(&self) -> Result<Rc<UNet>, Error> {
+    pub(crate) fn upsampler_first(&self) -> Result<Rc<Network<UNet>>, Error> {
         self.network(
             &self.upsampler_first,
             "super_res_first",
@@ -316,7 +332,7 @@ impl Parts {
         )
     }
 
-    pub(crate) fn upsampler_last(&self) -> Result<Rc<UNet>, Error> {
+    pub(crate) fn upsampler_last(&self) -> Result<Rc<Network<UNet>>, Error> {
         self.network(
             &self.upsampler_last,
             "super_res_last",
@@ -330,11 +346,14 @@ impl Parts {
         held: &Held<M>,
         part: &'static str,
         open: impl FnOnce(&Folder, Device, Kind) -> Result<M, weights::Error>,
-    ) -> Result<Rc<M>, Error> {
+    ) -> Result<Rc<Network<M>>, Error> {
         if let Some(network) = held.borrow().upgrade() {
             return Ok(network);
         }
-        let network = Rc::new(open(&self.folder(part)?, self.device, self.kind)?);
+        let network = Rc::new(Network {
+            network: open(&self.folder(part)?, self.device, self.kind)?,
+            steps: Repeated::default(),
+        });
         *held.borrow_mut() = Rc::downgrade(&network);
         if let Some(kept) = &mut *self.kept.borrow_mut() {
             kept.push(network.clone());

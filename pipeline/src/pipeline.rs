@@ -8,6 +8,7 @@ use std::rc::Rc;
 use decoder::{Conditions, UNet, enlarge};
 use diffusion::sampler::ddpm;
 use diffusion::{Output, Step, Variance, guided};
+use graphs::{CudaGraphs, Recorder};
 use image::RgbImage;
 use layers::channels_last;
 use layers::embedding::timesteps;
@@ -17,7 +18,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::folders::ModelFolders;
 use crate::noise_streams::Streams;
-use crate::parts::{Parts, Use, opened};
+use crate::parts::{Network, Parts, Use, opened};
 use crate::relations::check_size;
 use crate::settings::{Settings, Stage, check_caption};
 use crate::{Error, Text, to_pictures};
@@ -36,6 +37,8 @@ pub struct Pipeline {
     pub(crate) kind: Kind,
     /// The empty caption, which guidance starts from.
     empty: OnceCell<Text>,
+    /// What records the steps of diffusion, which are run again and again.
+    recorder: Option<Box<dyn Recorder>>,
 }
 
 impl Pipeline {
@@ -49,6 +52,10 @@ impl Pipeline {
             device,
             kind,
             empty: OnceCell::new(),
+            recorder: match device {
+                Device::Cuda(device) => Some(Box::new(CudaGraphs { device })),
+                _ => None,
+            },
         })
     }
 
@@ -57,6 +64,11 @@ impl Pipeline {
     pub fn low_memory(self) -> Self {
         self.parts.drop_after_use();
         self
+    }
+
+    /// The same with steps recorded by `recorder`, or by none: on a GPU they become CUDA graphs without being asked for.
+    pub fn with_recorder(self, recorder: Option<Box<dyn Recorder>>) -> Self {
+        Self { recorder, ..self }
     }
 
     /// What the model's makers draw with.
@@ -243,7 +255,17 @@ impl Pipeline {
         let captions = no_grad(|| prior.read(&read.embedding, &read.states, &read.mask));
         let denoise = |x: &Tensor, step: Step| {
             let (x, t) = self.network_input(x, step);
-            Output::plain(captions.predict(&x, &t).to_kind(Kind::Float))
+            let predicted = match &self.recorder {
+                None => captions.predict(&x, &t),
+                Some(recorder) => {
+                    let inputs = [vec![x, t], captions.tensors()].into_iter().flatten();
+                    let inputs: Vec<Tensor> = inputs.collect();
+                    prior.steps.run(&**recorder, &inputs, &|inputs| {
+                        captions.over(&inputs[2..]).predict(&inputs[0], &inputs[1])
+                    })
+                }
+            };
+            Output::plain(predicted.to_kind(Kind::Float))
         };
         let mut streams = Streams::new(streams, self.device, self.kind);
         let x = streams.normal(&[prior.config().embedding]);
@@ -338,7 +360,7 @@ impl Pipeline {
         let batch = small.size()[0];
         let mut streams = Streams::new(streams, self.device, self.kind);
         let x = streams.normal(&[first.config().in_channels / 2, size, size]);
-        let mut run = |network: Rc<UNet>, own: Range<usize>, x: Tensor| {
+        let mut run = |network: Rc<Network<UNet>>, own: Range<usize>, x: Tensor| {
             let denoise = no_grad(|| self.unet(network, &steps, batch, None));
             let denoise = |x: &Tensor, step: Step| {
                 let x = Tensor::cat(&[x, &enlarged], 1); // [B, 2C, H, W]
@@ -378,7 +400,7 @@ impl Pipeline {
     /// the steps and of its conditions is computed once.
     fn unet<'a>(
         &'a self,
-        network: Rc<UNet>,
+        network: Rc<Network<UNet>>,
         steps: &[Step],
         batch: i64,
         conditions: Option<(&Conditions, &Tensor)>,
@@ -397,7 +419,17 @@ impl Pipeline {
                 (Device::Cpu, Kind::BFloat16) => channels_last(&x),
                 _ => x,
             };
-            network.denoise(&x, &told).to_kind(Kind::Float)
+            let answer = match &self.recorder {
+                None => network.denoise(&x, &told),
+                Some(recorder) => {
+                    let inputs = [vec![x], told.tensors()].into_iter().flatten();
+                    let inputs: Vec<Tensor> = inputs.collect();
+                    network.steps.run(&**recorder, &inputs, &|inputs| {
+                        network.denoise(&inputs[0], &told.over(&inputs[1..]))
+                    })
+                }
+            };
+            answer.to_kind(Kind::Float)
         }
     }
 

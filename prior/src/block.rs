@@ -104,6 +104,17 @@ impl Block {
 pub struct Kept(Option<(Tensor, Tensor)>);
 
 impl Kept {
+    /// The keys and the values, where there are any.
+    pub fn tensors(&self) -> impl Iterator<Item = Tensor> {
+        let kept = self.0.iter().flat_map(|(keys, values)| [keys, values]);
+        kept.map(Tensor::shallow_clone)
+    }
+
+    /// These keys and values.
+    pub fn of(keys: &Tensor, values: &Tensor) -> Self {
+        Self(Some((keys.shallow_clone(), values.shallow_clone())))
+    }
+
     /// All keys and values with those of new tokens after them.
     fn followed_by(&self, keys: Tensor, values: Tensor) -> (Tensor, Tensor) {
         match &self.0 {

@@ -190,7 +190,25 @@ pub struct Captions<'a> {
     bias: Tensor, // [B, 1, 3, words + 4]
 }
 
-impl Captions<'_> {
+impl<'a> Captions<'a> {
+    /// All that was read: each block's keys and values, and what keeps padding from being seen.
+    pub fn tensors(&self) -> Vec<Tensor> {
+        let mut tensors: Vec<Tensor> = self.kept.iter().flat_map(Kept::tensors).collect();
+        tensors.push(self.bias.shallow_clone());
+        tensors
+    }
+
+    /// Other captions of the same shapes, of which [`Captions::tensors`] gave these.
+    pub fn over(&self, tensors: &[Tensor]) -> Captions<'a> {
+        let (bias, kept) = tensors.split_last().expect("a bias comes last");
+        let kept = kept.chunks_exact(2);
+        Captions {
+            prior: self.prior,
+            kept: kept.map(|pair| Kept::of(&pair[0], &pair[1])).collect(),
+            bias: bias.shallow_clone(),
+        }
+    }
+
     /// What [`Prior::forward`] computes for these captions, of `noised [B, E]` at `timesteps [B]`: `[B, E]`.
     pub fn predict(&self, noised: &Tensor, timesteps: &Tensor) -> Tensor {
         let prior = self.prior;

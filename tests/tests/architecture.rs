@@ -11,6 +11,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("clip", &["layers"]),
     ("prior", &["layers"]),
     ("decoder", &["layers"]),
+    ("graphs", &[]),
     ("scenes", &["noise"]),
     (
         "weights",
@@ -26,6 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "prior",
             "decoder",
             "weights",
+            "graphs",
         ],
     ),
     (
@@ -52,7 +54,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 /// What must not reach crates that hold neither tensors nor files.
 const WITHOUT_TENSORS: &[&str] = &["noise", "scenes"];
-const WITHOUT_FILES: &[&str] = &["diffusion", "layers", "prior", "decoder"];
+const WITHOUT_FILES: &[&str] = &["diffusion", "layers", "prior", "decoder", "graphs"];
 const FILE_FORMATS: &[&str] = &["safetensors", "memmap2", "serde_json", "zip", "image"];
 
 #[test]

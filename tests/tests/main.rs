@@ -11,6 +11,7 @@ mod configurations;
 mod diffusion;
 mod evaluation;
 mod golden;
+mod graphs;
 mod kernels;
 mod manipulation;
 mod models;
