@@ -107,8 +107,11 @@ impl Repeated {
                 }
                 Err(error) => (State::Plain, Err(error)),
             },
-            // What was recorded at other shapes is dropped before more memory is asked for.
-            _ => (State::Warm(shapes), recorder.warm_up(&|| f(inputs))),
+            other => {
+                // What was recorded at other shapes gives its memory back first.
+                drop(other);
+                (State::Warm(shapes), recorder.warm_up(&|| f(inputs)))
+            }
         };
         match output {
             Ok(output) => {

@@ -29,8 +29,8 @@ pub type Progress<'a> = dyn FnMut(Stage, usize, usize) + 'a;
 /// A model that draws pictures from captions (2204.06125, section 2).
 ///
 /// Its stages take batches; each picture of a batch brings a noise stream of its own, which the stages draw from in
-/// turn. Parts are opened when a stage first needs them, and kept unless [`Pipeline::low_memory`] says otherwise. The networks compute in the pipeline's kind of numbers, what is
-/// between them in f32.
+/// turn. Parts are opened when a stage first needs them, and kept unless [`Pipeline::low_memory`] says otherwise. The
+/// networks compute in the pipeline's kind of numbers, what is between them in f32.
 pub struct Pipeline {
     pub(crate) parts: Parts,
     pub(crate) device: Device,
@@ -59,8 +59,8 @@ impl Pipeline {
         })
     }
 
-    /// The same, but no network outlives the stage that works with it, so that the largest of them is the most that lies
-    /// in memory at once; each picture opens them anew. The pictures are the same.
+    /// The same, but no network outlives the stage that works with it: of all of them no more than the largest lies in memory
+    /// at once, and each picture opens them anew. The pictures are the same.
     pub fn low_memory(self) -> Self {
         self.parts.drop_after_use();
         self

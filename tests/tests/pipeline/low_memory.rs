@@ -10,6 +10,9 @@ use tch::Kind;
 
 use super::{CAPTION, copy_folder, few_steps, model, open_at};
 
+/// A stage, and the parts of the model that were in memory after a step of it.
+type Seen = (Option<Stage>, BTreeSet<String>);
+
 /// The parts of the model in `folder` whose weights this process has in memory.
 fn mapped(folder: &Path) -> BTreeSet<String> {
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
@@ -19,7 +22,7 @@ fn mapped(folder: &Path) -> BTreeSet<String> {
 }
 
 /// A picture, and what was in memory before it, after each step of it, and after it.
-fn drawn(low_memory: bool) -> (RgbImage, Vec<(Option<Stage>, BTreeSet<String>)>) {
+fn drawn(low_memory: bool) -> (RgbImage, Vec<Seen>) {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().canonicalize().unwrap();
     copy_folder(&model("deep"), &folder);
