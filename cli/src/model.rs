@@ -34,7 +34,7 @@ pub struct ModelArgs {
     /// Take the same kernels on every machine
     #[arg(long, env = "UNCLIP_DETERMINISTIC", hide_env = true, value_parser = clap::builder::FalseyValueParser::new(), help_heading = "Model")]
     deterministic: bool,
-    /// Hold only one part of the model at a time; each picture opens them anew
+    /// Hold only one part of the model in memory at a time
     #[arg(long, help_heading = "Model")]
     low_memory: bool,
 }
