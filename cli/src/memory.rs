@@ -12,3 +12,17 @@ pub fn keep_freed_memory() {
         }
     }
 }
+
+/// Gives freed memory back to the system again, as the C library does unless told otherwise: what one stage has freed is
+/// not there beside the next one's network.
+pub fn give_back_freed_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        // SAFETY: as above. The values are the C library's own, the threshold the one that it comes to by itself.
+        unsafe {
+            libc::mallopt(libc::M_MMAP_MAX, 1 << 16);
+            libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 20);
+            libc::mallopt(libc::M_TRIM_THRESHOLD, 64 << 20);
+        }
+    }
+}

@@ -9,6 +9,7 @@ use tch::{Device, Kind};
 use weights::Folder;
 
 use crate::device::{self, DeviceChoice, Dtype};
+use crate::memory::give_back_freed_memory;
 use crate::record::Record;
 use crate::{embedded, kernels};
 
@@ -138,7 +139,10 @@ impl ModelArgs {
         };
         let pipeline = Pipeline::open(folders, device, self.dtype.kind())?;
         Ok(match self.low_memory {
-            true => pipeline.low_memory(),
+            true => {
+                give_back_freed_memory();
+                pipeline.low_memory()
+            }
             false => pipeline,
         })
     }
