@@ -18,6 +18,7 @@ mod noise;
 mod pickles;
 mod pipeline;
 mod scenes;
+mod solver;
 mod training;
 mod weights;
 mod zero_shot;
