@@ -10,6 +10,7 @@ mod components;
 mod configurations;
 mod diffusion;
 mod evaluation;
+mod frechet;
 mod golden;
 mod kernels;
 mod manipulation;
