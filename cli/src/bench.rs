@@ -12,7 +12,7 @@ use training::Recipe;
 use training::estimate::step_costs;
 use weights::Shapes;
 
-use crate::drawing::{DecoderWishes, PriorWishes};
+use crate::drawing::{DecoderWishes, PresetArgs, PriorWishes};
 use crate::model::{ModelArgs, PriorArgs};
 use crate::numbers;
 
@@ -32,6 +32,8 @@ pub struct Bench {
     model: ModelArgs,
     #[command(flatten)]
     prior: PriorArgs,
+    #[command(flatten)]
+    preset: PresetArgs,
     #[command(flatten)]
     prior_wishes: PriorWishes,
     #[command(flatten)]
@@ -80,7 +82,9 @@ impl Bench {
         let started = Instant::now();
         let (kind, device) = self.model.place()?;
         let pipeline = self.model.open(Some(&self.prior), None)?;
-        let settings = self.decoder_wishes.over(pipeline.defaults()?);
+        let makers = pipeline.defaults()?;
+        let settings = self.preset.over(makers, &makers);
+        let settings = self.decoder_wishes.over(settings);
         let settings = self.prior_wishes.over(settings)?;
         pipeline.prepare(&[Use::Prior], &settings)?;
         let load = started.elapsed();
