@@ -12,7 +12,7 @@ use training::Recipe;
 use training::estimate::step_costs;
 use weights::Shapes;
 
-use crate::drawing::{DecoderWishes, PriorWishes};
+use crate::drawing::{DecoderWishes, PresetArgs, PriorWishes};
 use crate::model::{ModelArgs, PriorArgs};
 use crate::numbers;
 
@@ -35,6 +35,8 @@ pub struct Bench {
     model: ModelArgs,
     #[command(flatten)]
     prior: PriorArgs,
+    #[command(flatten)]
+    preset: PresetArgs,
     #[command(flatten)]
     prior_wishes: PriorWishes,
     #[command(flatten)]
@@ -87,7 +89,9 @@ impl Bench {
             true => pipeline.with_recorder(None),
             false => pipeline,
         };
-        let settings = self.decoder_wishes.over(pipeline.defaults()?);
+        let makers = pipeline.defaults()?;
+        let settings = self.preset.over(makers, &makers);
+        let settings = self.decoder_wishes.over(settings);
         let settings = self.prior_wishes.over(settings)?;
         pipeline.prepare(&[Use::Prior], &settings)?;
         let load = started.elapsed();

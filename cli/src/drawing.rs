@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use image::RgbImage;
-use pipeline::{CodeSampling, Pipeline, Progress, Settings};
+use pipeline::{CodeSampling, Pipeline, Preset, Progress, Settings, Solver};
 
 use crate::numbers;
 use crate::output::{Files, Names, check_file, check_sheet};
@@ -189,6 +190,51 @@ impl Plan<'_> {
 
 const HEADING: &str = "Diffusion (defaults are the model's own; Karlo's are in brackets)";
 
+/// What takes a picture's steps, and how many it may take.
+#[derive(Args, Clone, Copy, Default)]
+#[command(next_help_heading = HEADING)]
+pub struct PresetArgs {
+    /// Steps, solver and guidance interval together: the makers' own are quality; other flags win
+    #[arg(long, value_name = "PRESET", value_parser = presets())]
+    pub preset: Option<Preset>,
+    /// What takes the prior's and the decoder's steps: the published sampler or DPM-Solver++(2M) [ddpm]
+    #[arg(long, value_name = "SOLVER", value_parser = solvers())]
+    pub solver: Option<Solver>,
+}
+
+impl PresetArgs {
+    /// The settings, changed where the user wished so; `makers` are those that the model's makers draw with.
+    pub fn over(&self, settings: Settings, makers: &Settings) -> Settings {
+        let settings = match self.preset {
+            Some(preset) => preset.over(settings, makers),
+            None => settings,
+        };
+        Settings {
+            solver: self.solver.unwrap_or(settings.solver),
+            ..settings
+        }
+    }
+}
+
+/// One of the presets, by its name.
+pub fn presets() -> impl TypedValueParser<Value = Preset> {
+    named(Preset::ALL.map(|preset| (preset.name(), preset)))
+}
+
+fn solvers() -> impl TypedValueParser<Value = Solver> {
+    named(Solver::ALL.map(|solver| (solver.name(), solver)))
+}
+
+/// One of some values, by its name.
+fn named<T: Copy + Send + Sync + 'static, const N: usize>(
+    values: [(&'static str, T); N],
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(values.map(|(name, _)| name)).map(move |text| {
+        let found = values.iter().find(|(name, _)| *name == text);
+        found.expect("one of the names").1
+    })
+}
+
 /// What a user may wish of the prior, otherwise than the model's makers.
 #[derive(Args, Clone, Copy, Default)]
 #[command(next_help_heading = HEADING)]
@@ -258,6 +304,9 @@ pub struct DecoderWishes {
     /// How strongly the caption and the embedding pull the picture [8]
     #[arg(long, value_name = "X", value_parser = numbers::scale, allow_hyphen_values = true)]
     pub decoder_guidance_scale: Option<f64>,
+    /// Guide the decoder only between these parts of its timesteps, 0 the clean picture and 1 noise [0,1]
+    #[arg(long, value_name = "LOW,HIGH", value_parser = numbers::interval, allow_hyphen_values = true)]
+    pub guidance_interval: Option<[f64; 2]>,
 }
 
 impl DecoderWishes {
@@ -269,6 +318,7 @@ impl DecoderWishes {
             decoder_guidance_scale: self
                 .decoder_guidance_scale
                 .unwrap_or(defaults.decoder_guidance_scale),
+            guidance_interval: self.guidance_interval.or(defaults.guidance_interval),
             ..defaults
         }
     }

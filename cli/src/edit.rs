@@ -7,9 +7,9 @@ use clap::Args;
 use image::RgbImage;
 use noise::Generator;
 use pipeline::manipulation::{EDIT_GUIDANCE_SCALE, STRENGTH};
-use pipeline::{Progress, Settings, Use, check_caption};
+use pipeline::{Preset, Progress, Settings, Use, check_caption};
 
-use crate::drawing::{InversionArgs, Pictures};
+use crate::drawing::{InversionArgs, Pictures, presets};
 use crate::frames::{AnimationArgs, check_new, prepare};
 use crate::input::{open_picture, stem};
 use crate::model::{ImageEncoderArgs, ModelArgs};
@@ -47,6 +47,9 @@ pub struct Edit {
     model: ModelArgs,
     #[command(flatten)]
     image_encoder: ImageEncoderArgs,
+    /// How many steps draw the large picture: the makers' own are quality; --upsampler-steps wins
+    #[arg(long, value_name = "PRESET", value_parser = presets())]
+    preset: Option<Preset>,
     /// Steps that draw the large picture [7]
     #[arg(long, value_name = "N", value_parser = numbers::steps, allow_negative_numbers = true)]
     upsampler_steps: Option<usize>,
@@ -70,10 +73,14 @@ impl Edit {
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
         let steps = self.inversion.steps(&pipeline)?;
         let defaults = pipeline.defaults()?.without_prior();
+        let preset = self
+            .preset
+            .unwrap_or(Preset::Quality)
+            .over(defaults, &defaults);
         let settings = Settings {
             decoder_steps: steps,
             decoder_guidance_scale: self.decoder_guidance_scale,
-            upsampler_steps: self.upsampler_steps.unwrap_or(defaults.upsampler_steps),
+            upsampler_steps: self.upsampler_steps.unwrap_or(preset.upsampler_steps),
             ..defaults
         };
         pipeline.prepare(&[Use::ImageEncoder], &settings)?;

@@ -10,7 +10,7 @@ use noise::Generator;
 use pipeline::{Pipeline, Use};
 use tch::{Kind, Tensor};
 
-use crate::drawing::{PriorWishes, SeedArgs, seeds};
+use crate::drawing::{PresetArgs, PriorWishes, SeedArgs, seeds};
 use crate::embedding_shards::ShardArgs;
 use crate::input::{Given, open_picture};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
@@ -48,6 +48,8 @@ pub struct Embed {
     #[command(flatten)]
     image_encoder: ImageEncoderArgs,
     #[command(flatten)]
+    preset: PresetArgs,
+    #[command(flatten)]
     wishes: PriorWishes,
 }
 
@@ -73,7 +75,8 @@ impl Embed {
         let pipeline = self
             .model
             .open(Some(&self.prior), Some(&self.image_encoder))?;
-        let settings = self.wishes.over(pipeline.defaults()?)?;
+        let makers = pipeline.defaults()?;
+        let settings = self.wishes.over(self.preset.over(makers, &makers))?;
         let uses: &[Use] = match (pictures > 0, self.drawn) {
             (true, _) => &[Use::ImageEncoder],
             (_, true) => &[Use::Prior],

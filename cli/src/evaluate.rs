@@ -5,19 +5,21 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
+use evaluation::frechet;
+use evaluation::network::HIDDEN;
 use evaluation::sheets::{caption_table, nearest_scenes, nearest_sheet, save, save_png, verdicts};
 use evaluation::{
     Evaluation, EvaluationSettings, Example, Judge, Manipulation, ManipulationSettings, evaluate,
-    evaluate_manipulations, evaluate_priors, evaluate_zero_shot,
+    evaluate_manipulations, evaluate_presets, evaluate_priors, evaluate_zero_shot,
 };
 use image::RgbImage;
 use indicatif::{ProgressBar, ProgressStyle};
 use pipeline::manipulation::{EDIT_GUIDANCE_SCALE, STRENGTH};
-use pipeline::{CodeSampling, Settings, contact_sheet};
+use pipeline::{CodeSampling, Preset, Settings, contact_sheet};
 use scenes::Split;
 use training::legs::DECODER_SCENES;
 
-use crate::drawing::{DecoderWishes, InversionArgs, PriorWishes};
+use crate::drawing::{DecoderWishes, InversionArgs, PresetArgs, PriorWishes};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::numbers;
 use crate::output::{Files, check_file, check_sheet};
@@ -59,6 +61,8 @@ enum Table {
     Interpolation,
     /// What differences of two captions change
     Edits,
+    /// What less time for a picture costs
+    Presets,
     /// What the autoregressive prior's codes take, and how it does beside the diffusion prior
     Prior,
     /// Which labels CLIP tells apart, and which pictures captions find
@@ -126,6 +130,8 @@ pub struct Evaluate {
     #[command(flatten)]
     image_encoder: ImageEncoderArgs,
     #[command(flatten)]
+    preset: PresetArgs,
+    #[command(flatten)]
     prior_wishes: PriorWishes,
     #[command(flatten)]
     decoder_wishes: DecoderWishes,
@@ -168,8 +174,12 @@ impl Evaluate {
             true => self.inversion.calls(&pipeline)?,
             false => 0,
         };
-        let drawing = self.prior_wishes.over(pipeline.defaults()?)?;
-        let drawing = self.decoder_wishes.over(drawing);
+        let makers = pipeline.defaults()?;
+        let wished = |settings: Settings| {
+            let settings = self.prior_wishes.over(settings)?;
+            anyhow::Ok(self.decoder_wishes.over(settings))
+        };
+        let drawing = wished(self.preset.over(makers, &makers))?;
         let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(
             "{msg:>40} {bar:24} {pos}/{len}, {eta} to go",
         )?);
@@ -198,6 +208,22 @@ impl Evaluate {
             found.insert("captions".to_owned(), serde_json::to_value(report)?);
             self.write_json(&found)?;
             self.show(&drawn)?;
+        }
+        // A distance takes more pictures than the other tables do: with fewer, `all` leaves the table out.
+        let enough = frechet::check(self.captions as i64, HIDDEN).is_ok();
+        if self.tables.contains(&Table::Presets) || self.wants(Table::Presets) && enough {
+            let mut presets = Vec::new();
+            for preset in Preset::ALL {
+                let args = PresetArgs {
+                    preset: Some(preset),
+                    ..self.preset
+                };
+                presets.push((preset.name(), wished(args.over(makers, &makers))?));
+            }
+            let report = evaluate_presets(&pipeline, &judge, &settings, &presets, progress)?;
+            print(report.to_markdown())?;
+            found.insert("presets".to_owned(), serde_json::to_value(report)?);
+            self.write_json(&found)?;
         }
         // Few models have both priors: of a model without the one, `all` leaves the table out.
         let by_codes = Settings {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use pipeline::{Pipeline, Settings, Text, Use, check_caption};
 
-use crate::drawing::{DecoderWishes, Pictures, PriorWishes};
+use crate::drawing::{DecoderWishes, Pictures, PresetArgs, PriorWishes};
 use crate::model::{ModelArgs, PriorArgs};
 use crate::output::slug;
 use crate::prompts::{Prompt, plan};
@@ -19,9 +19,9 @@ pub const PROMPTS: &str = "\
 Files for --prompts:
   One caption a line, or JSONL with one object a line:
     {\"caption\": \"a red boat\", \"seed\": 7, \"num_images\": 2, \"out\": \"boat.png\"}
-  It may also have prior_steps, prior_candidates, prior_guidance_scale,
-  prior_temperature, prior_top_p, decoder_steps, upsampler_steps and
-  decoder_guidance_scale. A line wins over the flags, and these over the model.
+  It may also have preset, solver, prior_steps, prior_candidates,
+  prior_guidance_scale, prior_temperature, prior_top_p, decoder_steps,
+  upsampler_steps, decoder_guidance_scale and guidance_interval ([LOW, HIGH]). A line wins over the flags, and these over the model.
   Without a seed a caption's first is 0.
   Pictures whose files are there already are left as they are, so the same
   command goes on with a run that was stopped; --force draws all again.
@@ -51,6 +51,8 @@ pub struct Generate {
     #[command(flatten)]
     prior: PriorArgs,
     #[command(flatten)]
+    preset: PresetArgs,
+    #[command(flatten)]
     prior_wishes: PriorWishes,
     #[command(flatten)]
     decoder_wishes: DecoderWishes,
@@ -76,9 +78,10 @@ impl Generate {
         let seed = recorded.as_ref().map(|record| record.seed);
         let plan = self.pictures.plan_again(&name, seed)?;
         let pipeline = self.model.open(Some(&self.prior), None)?;
+        let makers = pipeline.defaults()?;
         let defaults = match &recorded {
             Some(record) if self.prior.is_given() => {
-                let chosen = pipeline.defaults()?.prior_codes;
+                let chosen = makers.prior_codes;
                 let told = record.settings.prior_codes;
                 Settings {
                     prior_codes: chosen.map(|plain| told.unwrap_or(plain)),
@@ -86,9 +89,10 @@ impl Generate {
                 }
             }
             Some(record) => record.settings,
-            None => pipeline.defaults()?,
+            None => makers,
         };
-        let settings = self.decoder_wishes.over(defaults);
+        let settings = self.preset.over(defaults, &makers);
+        let settings = self.decoder_wishes.over(settings);
         let settings = match given {
             None => self.prior_wishes.over(settings)?,
             Some(_) => settings.without_prior(),
@@ -171,11 +175,14 @@ impl Generate {
 
     /// What is told of each prompt's pictures, but their seeds. Refuses what the model cannot do.
     fn records(&self, prompts: &[Prompt], pipeline: &Pipeline) -> Result<Vec<Record>> {
-        let settings = self.decoder_wishes.over(pipeline.defaults()?);
+        let makers = pipeline.defaults()?;
+        let settings = self.preset.over(makers, &makers);
+        let settings = self.decoder_wishes.over(settings);
         let settings = self.prior_wishes.over(settings)?;
         pipeline.prepare(&[Use::Prior], &settings)?;
         let record = self.model.record("generate", None, &settings)?;
         let own = |prompt: &Prompt| {
+            let settings = prompt.preset.over(settings, &makers);
             let settings = prompt.decoder_wishes.over(settings);
             let settings = prompt.prior_wishes.over(settings)?;
             if settings != record.settings {

@@ -10,7 +10,7 @@ use pipeline::manipulation::slerp;
 use pipeline::{Pipeline, Progress, Settings, Use};
 use tch::Tensor;
 
-use crate::drawing::{DecoderWishes, InversionArgs, PriorWishes, SeedArgs};
+use crate::drawing::{DecoderWishes, InversionArgs, PresetArgs, PriorWishes, SeedArgs};
 use crate::frames::{AnimationArgs, prepare};
 use crate::input::End;
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
@@ -46,6 +46,8 @@ pub struct Interpolate {
     #[command(flatten)]
     image_encoder: ImageEncoderArgs,
     #[command(flatten)]
+    preset: PresetArgs,
+    #[command(flatten)]
     prior_wishes: PriorWishes,
     #[command(flatten)]
     decoder_wishes: DecoderWishes,
@@ -58,7 +60,9 @@ impl Interpolate {
         let pipeline = self
             .model
             .open(Some(&self.prior), Some(&self.image_encoder))?;
-        let settings = self.prior_wishes.over(pipeline.defaults()?)?;
+        let makers = pipeline.defaults()?;
+        let settings = self.preset.over(makers, &makers);
+        let settings = self.prior_wishes.over(settings)?;
         let settings = self.decoder_wishes.over(settings);
         let uses: Vec<Use> = ends.iter().map(End::needs).collect();
         pipeline.prepare(&uses, &settings)?;

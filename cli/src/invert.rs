@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 use noise::Generator;
-use pipeline::{Inversion, Settings, Use};
+use pipeline::{Inversion, Preset, Settings, Use};
 
-use crate::drawing::{InversionArgs, Pictures};
+use crate::drawing::{InversionArgs, Pictures, presets};
 use crate::input::{open_picture, stem};
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
@@ -68,6 +68,9 @@ pub struct Decode {
     pictures: Pictures,
     #[command(flatten)]
     model: ModelArgs,
+    /// How many steps draw the large picture: the makers' own are quality; --upsampler-steps wins
+    #[arg(long, value_name = "PRESET", value_parser = presets())]
+    preset: Option<Preset>,
     /// Steps that draw the large picture [7]
     #[arg(long, value_name = "N", value_parser = numbers::steps, allow_negative_numbers = true)]
     upsampler_steps: Option<usize>,
@@ -82,9 +85,13 @@ impl Decode {
             .plan(&format!("{}-decoded", stem(&self.latent)))?;
         let pipeline = self.model.open(None, None)?;
         let defaults = pipeline.defaults()?.without_prior();
+        let preset = self
+            .preset
+            .unwrap_or(Preset::Quality)
+            .over(defaults, &defaults);
         let settings = Settings {
             decoder_steps: inversion.steps,
-            upsampler_steps: self.upsampler_steps.unwrap_or(defaults.upsampler_steps),
+            upsampler_steps: self.upsampler_steps.unwrap_or(preset.upsampler_steps),
             ..defaults
         };
         pipeline.prepare(&[], &settings)?;

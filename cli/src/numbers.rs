@@ -28,6 +28,15 @@ pub fn scale(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Two ends of an interval within 0 and 1.
+pub fn interval(text: &str) -> Result<[f64; 2], String> {
+    let ends = text.split_once(',').and_then(|(low, high)| {
+        let ends: [f64; 2] = [low.trim().parse().ok()?, high.trim().parse().ok()?];
+        Some(ends).filter(|[low, high]| 0.0 <= *low && low < high && *high <= 1.0)
+    });
+    ends.ok_or_else(|| "two numbers from 0 to 1 are wanted, the smaller one first".to_owned())
+}
+
 /// What logits are divided by.
 pub fn temperature(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use pipeline::check_caption;
+use pipeline::{Preset, Solver, check_caption};
 use serde::Deserialize;
 use serde_json::Number;
 
-use crate::drawing::{DecoderWishes, Pictures, PriorWishes, seeds};
+use crate::drawing::{DecoderWishes, Pictures, PresetArgs, PriorWishes, seeds};
 use crate::input::read_text;
 use crate::numbers;
 use crate::output::{Files, Names, check_file, check_sheet, slug};
@@ -21,6 +21,8 @@ pub struct Prompt {
     pub place: String,
     /// The caption.
     pub caption: String,
+    /// How much time its pictures may take.
+    pub preset: PresetArgs,
     /// Steps and guidance.
     pub prior_wishes: PriorWishes,
     /// The same of the decoder and the upsampler.
@@ -47,6 +49,9 @@ struct Line {
     decoder_steps: Option<Number>,
     upsampler_steps: Option<Number>,
     decoder_guidance_scale: Option<Number>,
+    guidance_interval: Option<[f64; 2]>,
+    preset: Option<Preset>,
+    solver: Option<Solver>,
 }
 
 impl Prompt {
@@ -87,6 +92,7 @@ impl Prompt {
         Self {
             place: place.to_owned(),
             caption: caption.to_owned(),
+            preset: PresetArgs::default(),
             prior_wishes: PriorWishes::default(),
             decoder_wishes: DecoderWishes::default(),
             seed: None,
@@ -106,6 +112,10 @@ impl Prompt {
             seed: checked("seed", line.seed, numbers::seed)?,
             num_images: checked("num_images", line.num_images, numbers::pictures)?,
             out: line.out,
+            preset: PresetArgs {
+                preset: line.preset,
+                solver: line.solver,
+            },
             prior_wishes: PriorWishes {
                 prior_steps: checked("prior_steps", line.prior_steps, numbers::steps)?,
                 prior_candidates: checked(
@@ -133,6 +143,7 @@ impl Prompt {
                     line.decoder_guidance_scale,
                     numbers::scale,
                 )?,
+                guidance_interval: line.guidance_interval,
             },
             ..Self::plain(place, &line.caption)
         })

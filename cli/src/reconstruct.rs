@@ -10,7 +10,7 @@ use image::imageops::FilterType;
 use pipeline::{Use, contact_sheet};
 use prior::Pca;
 
-use crate::drawing::{DecoderWishes, SeedArgs};
+use crate::drawing::{DecoderWishes, PresetArgs, SeedArgs};
 use crate::embedding::read_all;
 use crate::frames::{check_new, prepare, write};
 use crate::input::open_picture;
@@ -40,6 +40,8 @@ pub struct Reconstruct {
     #[command(flatten)]
     image_encoder: ImageEncoderArgs,
     #[command(flatten)]
+    preset: PresetArgs,
+    #[command(flatten)]
     wishes: DecoderWishes,
 }
 
@@ -55,7 +57,9 @@ impl Reconstruct {
         check_new("--out", &self.out)?;
         let picture = open_picture(&self.image)?;
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
-        let settings = self.wishes.over(pipeline.defaults()?).without_prior();
+        let makers = pipeline.defaults()?;
+        let settings = self.preset.over(makers, &makers);
+        let settings = self.wishes.over(settings).without_prior();
         pipeline.prepare(&[Use::ImageEncoder], &settings)?;
         let pca = match &self.embeddings {
             None => pipeline.principal_components()?,

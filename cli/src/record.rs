@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
-use pipeline::Settings;
+use pipeline::{Settings, Solver};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -65,6 +65,7 @@ impl Record {
             prior_guidance_scale,
             upsampler_steps,
             prior_codes,
+            solver,
             ..
         } = self.settings;
         let prior = match prior_codes {
@@ -74,10 +75,15 @@ impl Record {
             ),
             None => format!("Prior steps: {prior_steps}"),
         };
+        // As A1111 calls them.
+        let sampler = match solver {
+            Solver::Ddpm => "DDPM",
+            Solver::DpmSolver => "DPM++ 2M",
+        };
         let caption = self.caption.as_deref().unwrap_or_default();
         let (seed, hash, version) = (self.seed, &self.model[..10], &self.version);
         let parameters = format!(
-            "{caption}\nSteps: {decoder_steps}, Sampler: DDPM, CFG scale: {decoder_guidance_scale}, Seed: {seed}, \
+            "{caption}\nSteps: {decoder_steps}, Sampler: {sampler}, CFG scale: {decoder_guidance_scale}, Seed: {seed}, \
              Size: {width}x{height}, Model hash: {hash}, {prior}, \
              Prior CFG scale: {prior_guidance_scale}, Upsampler steps: {upsampler_steps}, RNG: CPU, \
              Version: unclip {version}"

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use pipeline::Use;
 
-use crate::drawing::{DecoderWishes, Pictures};
+use crate::drawing::{DecoderWishes, Pictures, PresetArgs};
 use crate::input::{open_picture, stem};
 use crate::model::{ImageEncoderArgs, ModelArgs};
 
@@ -22,6 +22,8 @@ pub struct Variations {
     #[command(flatten)]
     image_encoder: ImageEncoderArgs,
     #[command(flatten)]
+    preset: PresetArgs,
+    #[command(flatten)]
     wishes: DecoderWishes,
 }
 
@@ -33,7 +35,9 @@ impl Variations {
             .pictures
             .plan(&format!("{}-variation", stem(&self.image)))?;
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
-        let settings = self.wishes.over(pipeline.defaults()?).without_prior();
+        let makers = pipeline.defaults()?;
+        let settings = self.preset.over(makers, &makers);
+        let settings = self.wishes.over(settings).without_prior();
         pipeline.prepare(&[Use::ImageEncoder], &settings)?;
         let embedding = pipeline.encode_pictures(&[picture])?;
         let text = pipeline.encode_text(&[""])?;

@@ -304,9 +304,11 @@ struct Context {
 }
 
 impl Told {
-    /// What was told of the `n`-th timestep of a batch of `batch` pictures.
-    pub fn step(&self, n: usize, batch: i64) -> Self {
-        let of_step = |time: &Tensor| time.narrow(0, n as i64 * batch, batch);
+    /// What was told of the `n`-th timestep of a batch of `batch` pictures, for the last `count` of these.
+    pub fn step(&self, n: usize, batch: i64, count: i64) -> Self {
+        let skipped = batch - count;
+        let last = |tensor: &Tensor| tensor.narrow(0, skipped, count);
+        let of_step = |time: &Tensor| time.narrow(0, n as i64 * batch + skipped, count);
         Self {
             times: self.times.iter().map(of_step).collect(),
             context: self
@@ -315,9 +317,9 @@ impl Told {
                 .map(|Context { tokens, bias }| Context {
                     tokens: tokens
                         .iter()
-                        .map(|pair| pair.each_ref().map(Tensor::shallow_clone))
+                        .map(|pair| pair.each_ref().map(last))
                         .collect(),
-                    bias: bias.shallow_clone(),
+                    bias: last(bias),
                 }),
         }
     }

@@ -1,5 +1,6 @@
 //! What a denoiser answers, and classifier-free guidance (2207.12598) around one.
 
+use std::ops::RangeInclusive;
 use tch::Tensor;
 
 /// A denoiser's answer for x_t [B, C, ...].
@@ -61,9 +62,24 @@ pub fn guide(conditional: Output, unconditional: &Output, scale: f64) -> Output 
 /// the condition and its second half with it, as the published pipelines order them.
 pub fn guided(
     scale: f64,
+    denoise: impl FnMut(&Tensor, crate::Step) -> Output,
+) -> impl FnMut(&Tensor, crate::Step) -> Output {
+    guided_within(scale, 0..=i64::MAX, denoise)
+}
+
+/// A denoiser that guides another one at these timesteps alone (2404.07724).
+///
+/// At all others the inner denoiser sees the batch once, [B, ...], and has to answer with the
+/// condition.
+pub fn guided_within(
+    scale: f64,
+    timesteps: RangeInclusive<i64>,
     mut denoise: impl FnMut(&Tensor, crate::Step) -> Output,
 ) -> impl FnMut(&Tensor, crate::Step) -> Output {
     move |x_t, step| {
+        if !timesteps.contains(&step.timestep) {
+            return denoise(x_t, step);
+        }
         let twice = Tensor::cat(&[x_t, x_t], 0); // [2B, ...]
         let [unconditional, conditional] = denoise(&twice, step).split_batch();
         guide(conditional, &unconditional, scale)

@@ -2,8 +2,8 @@
 //!
 //! Read in this order: [`schedule`] (how much of a picture is left at each timestep),
 //! [`guidance`] (what a denoiser answers, and how two answers become one), [`sampler`] (the
-//! published unCLIP sampler), [`ddim`] (a deterministic one, and its inversion), [`process`]
-//! (noising, for training) and [`loss`] (the variational bound).
+//! published unCLIP sampler), [`dpm_solver`] (one for few steps), [`ddim`] (a deterministic one,
+//! and its inversion), [`process`] (noising, for training) and [`loss`] (the variational bound).
 //!
 //! Legend: `x_0` a clean picture or embedding, `x_t` the same with noise at timestep `t`,
 //! `eps` the noise in it, `beta` the variance that one timestep adds, `alpha` = 1 - `beta`,
@@ -14,6 +14,7 @@
 //! numbers on the host, noise comes in from outside.
 
 pub mod ddim;
+pub mod dpm_solver;
 pub mod guidance;
 pub mod loss;
 pub mod process;
@@ -21,7 +22,8 @@ pub mod sampler;
 pub mod schedule;
 
 pub use ddim::DdimSampler;
-pub use guidance::{Output, guide, guided};
+pub use dpm_solver::DpmSolver;
+pub use guidance::{Output, guide, guided, guided_within};
 pub use process::Process;
 pub use sampler::{SchedulerConfig, UnclipSampler, Variance};
 pub use schedule::{Prediction, ReferenceTables, Schedule, Step, StepsError, published_steps};

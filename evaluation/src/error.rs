@@ -14,6 +14,17 @@ pub enum Error {
     /// The judge's training failed.
     #[error(transparent)]
     Training(#[from] training::Error),
+    /// A covariance of fewer pictures than it has dimensions.
+    #[error(
+        "{pictures} pictures are too few for a Frechet distance over {features} features: it takes {least} at least",
+        least = features + 1
+    )]
+    TooFewPictures {
+        /// How many there are.
+        pictures: i64,
+        /// The width of the features.
+        features: i64,
+    },
     /// A file could not be read.
     #[error("cannot read {path}: {cause}")]
     Read {

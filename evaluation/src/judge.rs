@@ -1,7 +1,7 @@
 //! The judge: says what it sees in a picture.
 //!
 //! It is a classifier of its own. It shares no weights with any model here, no generated picture was ever shown to it
-//! in training, and nothing is trained, chosen or re-ranked by it.
+//! in training, and no model is trained or chosen and no picture re-ranked by it.
 
 use std::path::Path;
 
@@ -78,13 +78,17 @@ impl Judge {
 
     /// What it sees in pictures of any size.
     pub fn read(&self, pictures: &[RgbImage]) -> Vec<Reading> {
-        pictures
-            .chunks(50)
-            .flat_map(|chunk| {
-                let resized: Vec<Tensor> = chunk.iter().map(resized).collect();
-                self.read_tensor(&Tensor::stack(&resized, 0))
-            })
+        batches(pictures)
+            .flat_map(|batch| self.read_tensor(&batch))
             .collect()
+    }
+
+    /// Its last hidden layer over pictures of any size, `[N, 256]` in f64: what a [`frechet`](crate::frechet) distance
+    /// compares. At least one picture.
+    pub fn features(&self, pictures: &[RgbImage]) -> Tensor {
+        let features = |batch: Tensor| self.network.features(&to_signed(&batch));
+        let features: Vec<Tensor> = no_grad(|| batches(pictures).map(features).collect());
+        Tensor::cat(&features, 0).to_kind(Kind::Double)
     }
 
     /// As [`Judge::read`] for pictures of the network's own size, `[B, 3, 64, 64]`, u8.
@@ -107,6 +111,14 @@ impl Judge {
         }
         readings
     }
+}
+
+/// Pictures at the network's size, some at a time: `[B, 3, 64, 64]`, u8.
+fn batches(pictures: &[RgbImage]) -> impl Iterator<Item = Tensor> {
+    pictures.chunks(50).map(|chunk| {
+        let resized: Vec<Tensor> = chunk.iter().map(resized).collect();
+        Tensor::stack(&resized, 0)
+    })
 }
 
 /// A picture at the network's size, `[3, 64, 64]`, u8; smoothed as far as the new size asks for.

@@ -10,7 +10,7 @@ const STAGES: [(i64, usize); 4] = [(16, 1), (48, 1), (96, 2), (144, 2)];
 /// Channels that are left when the last map is laid out as one vector.
 const LAID_OUT: i64 = 32;
 /// Width of the hidden layer before the heads.
-const HIDDEN: i64 = 256;
+pub const HIDDEN: i64 = 256;
 const GROUPS: i64 = 8;
 const EPS: f64 = 1e-5;
 
@@ -57,6 +57,13 @@ impl Network {
 
     /// Pictures `[B, 3, 64, 64]` in [-1, 1], in the kind of the weights, to logits in f32: `-> [B, outputs]`
     pub fn forward(&self, pictures: &Tensor) -> Tensor {
+        self.heads
+            .forward(&self.features(pictures))
+            .to_kind(Kind::Float) // [B, outputs]
+    }
+
+    /// What the heads read of such pictures, the last hidden layer: `-> [B, 256]`
+    pub fn features(&self, pictures: &Tensor) -> Tensor {
         let mut x = self.stem.forward(pictures); // [B, C, 32, 32]
         for stage in &self.stages {
             x = stage.forward(&x); // [B, C, H, W], down to 4 x 4
@@ -65,8 +72,7 @@ impl Network {
             .narrow
             .forward(&Activation::Silu.forward(&self.norm.forward(&x)))
             .flatten(1, -1); // [B, D]
-        let x = Activation::Silu.forward(&self.hidden.forward(&x)); // [B, D]
-        self.heads.forward(&x).to_kind(Kind::Float) // [B, outputs]
+        Activation::Silu.forward(&self.hidden.forward(&x)) // [B, 256]
     }
 }
 

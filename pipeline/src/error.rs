@@ -12,16 +12,16 @@ pub enum Error {
         /// Where it is, in bytes.
         position: usize,
     },
-    /// More or fewer steps than a schedule can be cut into.
+    /// More or fewer steps than a solver can cut a schedule into.
     #[error(
-        "--{stage}-steps is {steps}: it must lie between 1 and {most}, the length of this model's schedule"
+        "--{stage}-steps is {steps}: it must lie between 1 and {most}, the timesteps that the solver can visit with this model"
     )]
     Steps {
         /// The stage's name.
         stage: &'static str,
         /// What was asked for.
         steps: usize,
-        /// The length of the stage's schedule.
+        /// The timesteps that can be visited.
         most: usize,
     },
     /// A guidance scale that is not finite.
@@ -31,6 +31,16 @@ pub enum Error {
         setting: &'static str,
         /// What was asked for.
         value: f64,
+    },
+    /// An interval of timesteps that none lies in.
+    #[error(
+        "--guidance-interval is {low},{high}: both lie between 0, the clean picture, and 1, noise, the first below the second"
+    )]
+    GuidanceInterval {
+        /// Where it begins.
+        low: f64,
+        /// Where it ends.
+        high: f64,
     },
     /// A choice among nothing, or among more than anybody waits for.
     #[error("--prior-candidates is {0}: the prior chooses among 1 to {max}", max = crate::settings::MOST_CANDIDATES)]

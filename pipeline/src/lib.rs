@@ -33,6 +33,6 @@ pub use inversion::Inversion;
 pub use parts::Use;
 pub use picture::{contact_sheet, to_pictures};
 pub use pipeline::{Pipeline, Progress};
-pub use settings::{Settings, Stage, check_caption};
+pub use settings::{Preset, Settings, Solver, Stage, check_caption};
 pub use text::Text;
 pub use zero_shot::{LOGIT_FACTOR, Template};

@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 
 use clip::{ImageProcessor, TextEncoder, Tokenizer, VisionEncoder};
 use decoder::{Conditioning, UNet};
-use diffusion::{Step, UnclipSampler};
+use diffusion::{DpmSolver, Step, UnclipSampler};
 use graphs::Repeated;
 use prior::{AutoregressivePrior, Pca, Prior};
 use tch::{Device, Kind};
@@ -16,7 +16,7 @@ use weights::Folder;
 use crate::codes::CodeSampling;
 use crate::folders::{CLIP, ModelFolders};
 use crate::relations::{Relations, check_clip, check_pictures};
-use crate::{Error, Settings, Stage};
+use crate::{Error, Settings, Solver, Stage};
 
 /// What a task needs beyond the decoder and the upsamplers, which every task needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,13 +242,16 @@ impl Parts {
     /// The steps that `settings` have a stage take.
     pub(crate) fn steps(&self, stage: Stage, settings: &Settings) -> Result<Vec<Step>, Error> {
         let sampler = self.sampler(stage)?;
-        sampler
-            .steps(settings.steps(stage))
-            .map_err(|error| Error::Steps {
-                stage: stage.name(),
-                steps: error.steps,
-                most: error.timesteps,
-            })
+        let wanted = settings.steps(stage);
+        let steps = match settings.solver(stage) {
+            Solver::Ddpm => sampler.steps(wanted),
+            Solver::DpmSolver => DpmSolver::new(sampler.config()).steps(wanted),
+        };
+        steps.map_err(|error| Error::Steps {
+            stage: stage.name(),
+            steps: error.steps,
+            most: error.timesteps,
+        })
     }
 
     pub(crate) fn sampler(&self, stage: Stage) -> Result<&UnclipSampler, Error> {

@@ -6,8 +6,9 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use decoder::{Conditions, UNet, enlarge};
+use diffusion::dpm_solver::dpm_solver;
 use diffusion::sampler::ddpm;
-use diffusion::{Output, Step, Variance, guided};
+use diffusion::{DpmSolver, Output, Step, Variance, guided_within};
 use graphs::{CudaGraphs, Recorder};
 use image::RgbImage;
 use layers::channels_last;
@@ -20,8 +21,11 @@ use crate::folders::ModelFolders;
 use crate::noise_streams::Streams;
 use crate::parts::{Network, Parts, Use, opened};
 use crate::relations::check_size;
-use crate::settings::{Settings, Stage, check_caption};
+use crate::settings::{Settings, Solver, Stage, check_caption};
 use crate::{Error, Text, to_pictures};
+
+/// From x_t at a step to a network's answer.
+type Denoise<'a> = dyn FnMut(&Tensor, Step) -> Output + 'a;
 
 /// Told, after each step, the stage, the steps that are done and the steps that there are.
 pub type Progress<'a> = dyn FnMut(Stage, usize, usize) + 'a;
@@ -295,7 +299,7 @@ impl Pipeline {
     }
 
     /// The decoder for these `steps`, told image embeddings `[B, E]` and captions. With guidance it takes the batch twice,
-    /// and is first told nothing.
+    /// and is first told nothing; or once, told all, at a step without.
     pub(crate) fn decoder_denoiser<'a>(
         &'a self,
         embedding: &Tensor,
@@ -386,18 +390,26 @@ impl Pipeline {
     ) -> Result<Tensor, Error> {
         let sampler = self.parts.sampler(stage)?;
         let steps = self.parts.steps(stage, settings)?;
+        let timesteps = settings.guided_timesteps(stage, sampler.config().train_timesteps);
+        let denoise: Box<Denoise> = match settings.guidance(stage) {
+            Some(scale) => Box::new(guided_within(scale, timesteps, denoise)),
+            None => Box::new(denoise),
+        };
         let shape = x.size();
         let noise = || streams.normal(&shape[1..]);
         let told = |done| progress(stage, own.start + done, steps.len());
         let own = &steps[own.clone()];
-        Ok(no_grad(|| match settings.guidance(stage) {
-            Some(scale) => ddpm(sampler, own, x, guided(scale, denoise), noise, told),
-            None => ddpm(sampler, own, x, denoise, noise, told),
+        Ok(no_grad(|| match settings.solver(stage) {
+            Solver::Ddpm => ddpm(sampler, own, x, denoise, noise, told),
+            Solver::DpmSolver => {
+                let solver = DpmSolver::new(sampler.config());
+                dpm_solver(&solver, own, x, denoise, told)
+            }
         }))
     }
 
-    /// A U-Net for the `steps` of `batch` pictures: from `x [B, ..]` at one of them to the answer, in f32. What it takes of
-    /// the steps and of its conditions is computed once.
+    /// A U-Net for the `steps` of `batch` pictures, or of the last of them: from `x [B, ..]` at one of the steps to the
+    /// answer, in f32. What it takes of the steps and of its conditions is computed once.
     fn unet<'a>(
         &'a self,
         network: Rc<Network<UNet>>,
@@ -412,7 +424,7 @@ impl Pipeline {
         let told = network.tell(&timesteps, conditions, self.kind);
         move |x, step| {
             let n = asked.iter().position(|&timestep| timestep == step.timestep);
-            let told = told.step(n.expect("one of the steps"), batch);
+            let told = told.step(n.expect("one of the steps"), batch, x.size()[0]);
             let x = x.to_kind(self.kind);
             // The CPU's convolutions of halves sum over a pixel's channels.
             let x = match (self.device, self.kind) {

@@ -1,5 +1,7 @@
 //! What a user wishes of a picture, apart from its caption and its seed.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -30,6 +32,9 @@ impl Stage {
     }
 }
 
+/// Presets leave a stage this many steps, or all where it has fewer.
+const LEAST_STEPS: usize = 5;
+
 /// The most embeddings that the prior draws for one picture.
 pub const MOST_CANDIDATES: usize = 1000;
 
@@ -53,6 +58,96 @@ pub struct Settings {
     /// How the autoregressive prior draws, where it does; else the diffusion prior draws.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prior_codes: Option<CodeSampling>,
+    /// What takes the prior's and the decoder's steps. The upsampler's are always the published sampler's, whose last
+    /// network finishes what that one leaves.
+    #[serde(default, skip_serializing_if = "Solver::is_published")]
+    pub solver: Solver,
+    /// The part of the decoder's timesteps that is guided, both ends included: 0 is the clean picture and 1 is noise
+    /// (2404.07724). Everywhere else its answer to the caption and the embedding is taken as it is, at half the cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guidance_interval: Option<[f64; 2]>,
+}
+
+/// What takes the steps of a diffusion.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Solver {
+    /// The published sampler, which draws noise in every step but the last (2006.11239).
+    #[default]
+    #[serde(rename = "ddpm")]
+    Ddpm,
+    /// DPM-Solver++(2M), which needs fewer steps and draws none (2211.01095).
+    #[serde(rename = "dpm-solver++")]
+    DpmSolver,
+}
+
+impl Solver {
+    /// Both of them.
+    pub const ALL: [Self; 2] = [Self::Ddpm, Self::DpmSolver];
+
+    /// The solver's name, as settings have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ddpm => "ddpm",
+            Self::DpmSolver => "dpm-solver++",
+        }
+    }
+
+    fn is_published(&self) -> bool {
+        *self == Self::Ddpm
+    }
+}
+
+/// How much time a picture may take: shares of the steps that the model's makers draw with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// A third of their steps, for first looks.
+    Fast,
+    /// Half of their prior's and decoder's steps.
+    Balanced,
+    /// What they draw with.
+    Quality,
+}
+
+impl Preset {
+    /// All of them, the fastest first.
+    pub const ALL: [Self; 3] = [Self::Fast, Self::Balanced, Self::Quality];
+
+    /// The preset's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Balanced => "balanced",
+            Self::Quality => "quality",
+        }
+    }
+
+    /// `settings` with the preset's steps, which are shares of the makers', its solver and its guidance interval; all
+    /// else as it was. The upsampler keeps more of its steps: with fewer, its last network leaves noise.
+    pub fn over(self, settings: Settings, makers: &Settings) -> Settings {
+        let (embedding_and_decoder, upsampler) = match self {
+            Self::Fast => (0.32, 0.7),
+            Self::Balanced => (0.5, 1.0),
+            Self::Quality => (1.0, 1.0),
+        };
+        let (solver, guidance_interval) = match self {
+            Self::Fast => (Solver::DpmSolver, Some([0.3, 0.9])),
+            Self::Balanced => (Solver::DpmSolver, None),
+            Self::Quality => (makers.solver, makers.guidance_interval),
+        };
+        let of = |share: f64, steps: usize| {
+            let steps_of_share = (share * steps as f64).round() as usize;
+            steps_of_share.max(LEAST_STEPS.min(steps))
+        };
+        Settings {
+            prior_steps: of(embedding_and_decoder, makers.prior_steps),
+            decoder_steps: of(embedding_and_decoder, makers.decoder_steps),
+            upsampler_steps: of(upsampler, makers.upsampler_steps),
+            solver,
+            guidance_interval,
+            ..settings
+        }
+    }
 }
 
 impl Settings {
@@ -66,6 +161,8 @@ impl Settings {
             prior_guidance_scale: 4.0,
             decoder_guidance_scale: 8.0,
             prior_codes: None,
+            solver: Solver::Ddpm,
+            guidance_interval: None,
         }
     }
 
@@ -87,6 +184,14 @@ impl Settings {
         }
     }
 
+    /// What takes a stage's steps.
+    pub fn solver(&self, stage: Stage) -> Solver {
+        match stage {
+            Stage::Prior | Stage::Decoder => self.solver,
+            Stage::Upsampler => Solver::Ddpm,
+        }
+    }
+
     /// The guidance scale of a stage, or `None` where the stage runs on the caption alone: with a scale of 1, of which the
     /// caption's answer alone is left.
     ///
@@ -101,13 +206,29 @@ impl Settings {
         (guided && scale != 1.0).then_some(scale)
     }
 
-    /// Refuses scales that are no finite numbers, and a choice among no candidates.
+    /// The timesteps at which a stage is guided where it is, of a schedule that has so many.
+    pub(crate) fn guided_timesteps(&self, stage: Stage, timesteps: usize) -> RangeInclusive<i64> {
+        let last = timesteps.saturating_sub(1) as f64;
+        match (stage, self.guidance_interval) {
+            (Stage::Decoder, Some([low, high])) => {
+                (low * last).ceil() as i64..=(high * last).floor() as i64
+            }
+            _ => 0..=last as i64,
+        }
+    }
+
+    /// Refuses scales that are no finite numbers, an interval without ends, and a choice among no candidates.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if !(1..=MOST_CANDIDATES).contains(&self.prior_candidates) {
             return Err(Error::Candidates(self.prior_candidates));
         }
         if let Some(sampling) = self.prior_codes {
             sampling.check()?;
+        }
+        if let Some([low, high]) = self.guidance_interval
+            && !(0.0 <= low && low < high && high <= 1.0)
+        {
+            return Err(Error::GuidanceInterval { low, high });
         }
         let scales = [
             ("prior-guidance-scale", self.prior_guidance_scale),

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use noise::Generator;
-use pipeline::{Error, ModelFolders, Pipeline, Settings, Stage, Use, check_caption, to_pictures};
+use pipeline::{
+    Error, ModelFolders, Pipeline, Preset, Settings, Solver, Stage, Use, check_caption, to_pictures,
+};
 use tch::{Device, Kind, Tensor};
 use weights::Folder;
 
@@ -234,6 +236,32 @@ fn settings_that_the_model_cannot_run_with_are_refused() {
         ..karlo
     };
     assert!(refused(infinite).contains("--decoder-guidance-scale is inf"));
+    for [low, high] in [
+        [0.8, 0.2],
+        [-0.1, 0.5],
+        [0.5, 1.5],
+        [0.3, 0.3],
+        [f64::NAN, 1.0],
+    ] {
+        let interval = Settings {
+            guidance_interval: Some([low, high]),
+            ..karlo
+        };
+        let named = format!("--guidance-interval is {low},{high}");
+        assert!(refused(interval).contains(&named), "{named}");
+    }
+    // Of the 1,000 timesteps the last ones are noise to the other solver.
+    let most = |decoder_steps| Settings {
+        decoder_steps,
+        solver: Solver::DpmSolver,
+        ..karlo
+    };
+    assert!(check(most(979)).is_ok());
+    let refusal = refused(most(980));
+    assert!(
+        refusal.contains("--decoder-steps is 980") && refusal.contains("1 and 979"),
+        "{refusal}"
+    );
 }
 
 #[test]
@@ -430,4 +458,110 @@ fn the_candidate_closest_to_the_caption_is_kept() {
             .unwrap();
         assert_eq!(kept.get(row), drawn[best].get(row), "{cosines:?}");
     }
+}
+
+#[test]
+fn settings_of_old_are_read_and_new_fields_are_told_only_where_they_are_used() {
+    let told = serde_json::to_value(Settings::karlo()).unwrap();
+    let fields: Vec<&str> = told.as_object().unwrap().keys().map(|k| &**k).collect();
+    let mut of_old = [
+        "prior_steps",
+        "prior_candidates",
+        "decoder_steps",
+        "upsampler_steps",
+        "prior_guidance_scale",
+        "decoder_guidance_scale",
+    ];
+    of_old.sort_unstable();
+    assert_eq!(fields, of_old);
+    assert_eq!(
+        serde_json::from_value::<Settings>(told).unwrap(),
+        Settings::karlo()
+    );
+    let new = Settings {
+        solver: Solver::DpmSolver,
+        guidance_interval: Some([0.2, 0.9]),
+        ..Settings::karlo()
+    };
+    let told = serde_json::to_value(new).unwrap();
+    assert_eq!(told["solver"], "dpm-solver++");
+    assert_eq!(serde_json::from_value::<Settings>(told).unwrap(), new);
+}
+
+#[test]
+fn a_step_outside_of_the_guidance_interval_is_the_conditional_half_alone() {
+    let pipeline = open("odd");
+    let captions = [CAPTION, "a rocket above the hills", "a mushroom"];
+    let text = pipeline.encode_text(&captions).unwrap();
+    let quiet = &mut |_: Stage, _: usize, _: usize| ();
+    let embedding = pipeline
+        .draw_embedding(
+            &text,
+            &few_steps(),
+            &mut [1, 2, 3].map(Generator::new),
+            quiet,
+        )
+        .unwrap();
+    for solver in Solver::ALL {
+        let decode = |decoder_guidance_scale, guidance_interval| {
+            let settings = Settings {
+                decoder_steps: 3,
+                decoder_guidance_scale,
+                guidance_interval,
+                solver,
+                ..Settings::karlo()
+            };
+            let mut streams = [11, 12, 13].map(Generator::new);
+            pipeline
+                .decode(
+                    &embedding,
+                    &text,
+                    &settings,
+                    &mut streams,
+                    &mut |_, _, _| (),
+                )
+                .unwrap()
+        };
+        let guided = decode(3.0, None);
+        assert!(decode(3.0, Some([0.0, 1.0])).equal(&guided));
+        // The three steps are at timesteps 999, 500 and 0, or 979, 653 and 326.
+        let unguided = decode(1.0, None);
+        let off = largest_difference(&decode(3.0, Some([0.75, 0.9])), &unguided);
+        assert!(off < 1e-3, "{solver:?}: off by {off}");
+        assert!(largest_difference(&guided, &unguided) > 0.05);
+        // Guided in the middle alone, it is neither.
+        let between = decode(3.0, Some([0.45, 0.7]));
+        for other in [&guided, &unguided] {
+            assert!(largest_difference(&between, other) > 0.02, "{solver:?}");
+        }
+    }
+}
+
+#[test]
+fn presets_are_shares_of_the_makers_steps() {
+    let steps = |makers: Settings| {
+        Preset::ALL.map(|preset| {
+            let settings = preset.over(makers, &makers);
+            Stage::ALL.map(|stage| settings.steps(stage))
+        })
+    };
+    assert_eq!(
+        steps(Settings::karlo()),
+        [[8, 8, 5], [13, 13, 7], [25, 25, 7]]
+    );
+    // What has few steps already keeps them.
+    assert_eq!(steps(few_steps()), [[2, 2, 2]; 3]);
+    let wished = Settings {
+        prior_candidates: 2,
+        decoder_guidance_scale: 3.0,
+        solver: Solver::DpmSolver,
+        ..few_steps()
+    };
+    let quality = Preset::Quality.over(wished, &Settings::karlo());
+    let expected = Settings {
+        prior_candidates: 2,
+        decoder_guidance_scale: 3.0,
+        ..Settings::karlo()
+    };
+    assert_eq!(quality, expected);
 }

@@ -451,3 +451,49 @@ fn metadata_that_inflates_without_end_is_refused() {
         .run(&["info", "bomb.png"])
         .refuses(&["bomb.png", "damaged"]);
 }
+
+#[test]
+fn a_preset_is_told_as_its_settings_and_other_flags_win() {
+    let place = Workplace::new();
+    let draw = |arguments: &[&str]| {
+        let ran = place
+            .run(&[&["generate", "--model=model", "--json"], arguments].concat())
+            .succeeds();
+        let told: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        told["settings"].clone()
+    };
+    let makers = draw(&["--seed=8", "--out=makers.png", "a house"]);
+    assert!(makers.get("solver").is_none() && makers.get("guidance_interval").is_none());
+    let quality = draw(&[
+        "--preset=quality",
+        "--seed=8",
+        "--out=quality.png",
+        "a house",
+    ]);
+    assert_eq!(quality, makers);
+    let read = |name: &str| fs::read(place.path(name)).unwrap();
+    assert!(read("quality.png") == read("makers.png"));
+
+    let fast = draw(&["--preset=fast", "--seed=8", "--out=fast.png", "a house"]);
+    assert_eq!(fast["solver"], "dpm-solver++");
+    assert!(fast["decoder_steps"].as_u64() < makers["decoder_steps"].as_u64());
+    assert!(fast["guidance_interval"].is_array());
+    assert!(read("fast.png") != read("makers.png"));
+    draw(&["--from=fast.png", "--out=again.png"]);
+    assert!(read("again.png") == read("fast.png"));
+
+    let more = [
+        "--preset=fast",
+        "--solver=ddpm",
+        "--decoder-steps=4",
+        "--guidance-interval=0.25,1",
+        "--seed=8",
+        "--out=mine.png",
+        "a house",
+    ];
+    let mine = draw(&more);
+    assert!(mine.get("solver").is_none(), "{mine}");
+    assert_eq!(mine["decoder_steps"], 4);
+    assert_eq!(mine["guidance_interval"], serde_json::json!([0.25, 1.0]));
+    assert_eq!(mine["upsampler_steps"], fast["upsampler_steps"]);
+}

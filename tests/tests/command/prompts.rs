@@ -63,7 +63,7 @@ fn a_line_of_json_wins_over_the_command_line() {
     let place = Workplace::new();
     let text = r#"
 {"caption": "a red house", "seed": 7, "num_images": 2, "decoder_steps": 3, "prior_guidance_scale": 2}
-{"prompt": "a fish", "out": "fish.png", "upsampler_steps": 1, "prior_candidates": 2}
+{"prompt": "a fish", "out": "fish.png", "upsampler_steps": 1, "prior_candidates": 2, "solver": "dpm-solver++", "guidance_interval": [0.2, 1]}
 "#;
     let ran = place
         .draw_input(text.as_bytes(), &["--json", "--seed=9"])
@@ -89,6 +89,11 @@ fn a_line_of_json_wins_over_the_command_line() {
     assert_eq!(settings(2, "decoder_steps"), 2.0);
     assert_eq!(settings(2, "upsampler_steps"), 1.0);
     assert_eq!(settings(2, "prior_candidates"), 2.0);
+    assert_eq!(told[2]["settings"]["solver"], "dpm-solver++");
+    assert_eq!(
+        told[2]["settings"]["guidance_interval"],
+        serde_json::json!([0.2, 1.0])
+    );
     place
         .run(&[
             "generate",

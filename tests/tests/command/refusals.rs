@@ -193,6 +193,35 @@ fn guidance_that_is_not_finite_is_refused() {
 }
 
 #[test]
+fn presets_solvers_and_intervals_that_there_are_not_are_refused() {
+    let place = Workplace::new();
+    for (flag, value, there) in [
+        ("--preset", "best", "fast, balanced, quality"),
+        ("--solver", "euler", "ddpm, dpm-solver++"),
+        ("--guidance-interval", "0.8,0.2", "from 0 to 1"),
+        ("--guidance-interval", "-1,1", "from 0 to 1"),
+        ("--guidance-interval", "0,nan", "from 0 to 1"),
+        ("--guidance-interval", "0.5", "from 0 to 1"),
+    ] {
+        place
+            .generate(&[flag, value, CAPTION])
+            .refuses(&[flag, value, there]);
+    }
+    place
+        .run(&[
+            "generate",
+            "--model=model",
+            "--solver=dpm-solver++",
+            "--decoder-steps=980",
+            CAPTION,
+        ])
+        .refuses(&["--decoder-steps", "980", "979"]);
+    place
+        .run(&["evaluate", "presets", "--model=model", "--captions=256"])
+        .refuses(&["256 pictures", "257"]);
+}
+
+#[test]
 fn a_seed_that_is_no_number_is_refused() {
     let place = Workplace::new();
     for seed in ["lucky", "-1", "1.5", "18446744073709551616"] {
