@@ -3,12 +3,14 @@
     python bench/karlo.py make karlo-random                      # 13.7 GB, a component at a time
     python bench/karlo.py compare karlo-random --unclip target/release/unclip [--dtypes f32 bf16] [--rounds 3]
     python bench/karlo.py compare karlo-random --unclip target/release/unclip --device cuda --steps 25 25 7
+    python bench/karlo.py first tests/golden/data/karlo/model --unclip target/release/unclip
 
 needs the packages of tests/golden/requirements.txt. The shapes are those of kakaobrain/karlo-v1-alpha but for the
 vocabulary, which is this project's. Both sides draw the same caption with the same steps from the same weights, in turn,
 round after round; printed are the medians of the rounds' seconds a step, and the ratios with their smallest and largest.
 On a GPU each side comes twice: unclip with its CUDA graphs and without, diffusers as it is and compiled by torch.compile
-with CUDA graphs, which takes minutes before the first round.
+with CUDA graphs, which takes minutes before the first round. `first` times whole processes that draw one picture: unclip with
+the model that it brings, diffusers with a small one.
 """
 
 import argparse
@@ -17,6 +19,8 @@ import json
 import shutil
 import statistics
 import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -108,6 +112,16 @@ def make(folder):
         **{name: ["diffusers", "UnCLIPScheduler"] for name in SCHEDULERS},
     }  # fmt: skip
     (folder / "model_index.json").write_text(json.dumps(index, indent=2))
+
+
+def bicubic_in_f32(x, *told, original=torch.nn.functional.interpolate, **named):
+    """torch cannot enlarge a bf16 picture on the CPU, as the pipeline asks it to between its stages."""
+    if named.get("mode") == "bicubic":
+        return original(x.float(), *told, **named).to(x.dtype)
+    return original(x, *told, **named)
+
+
+torch.nn.functional.interpolate = bicubic_in_f32
 
 
 def load(folder, dtype):
@@ -210,19 +224,46 @@ def compare(arguments):
             print(f"| {' | '.join(cells)} |", flush=True)
 
 
+def draw(arguments):
+    pipe = load(arguments.folder, torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    pipe(CAPTION, generator=torch.Generator().manual_seed(1)).images[0].save(arguments.out)
+
+
+def first(arguments):
+    with tempfile.TemporaryDirectory() as place:
+        out = ["--out", f"{place}/picture.png"]
+        sides = dict(
+            unclip=[arguments.unclip, "generate", CAPTION, "--seed", "1", "--force", *out],
+            diffusers=[sys.executable, __file__, "draw", arguments.folder, *out],
+        )  # fmt: skip
+        times = {name: [] for name in sides}
+        for _ in range(arguments.rounds):
+            for name, command in sides.items():
+                begun = time.perf_counter()
+                subprocess.run(command, check=True, capture_output=True)
+                times[name].append(time.perf_counter() - begun)
+    for name, seconds in times.items():
+        print(f"{name}: {statistics.median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})")
+
+
 def main():
     parser = argparse.ArgumentParser()
     commands = parser.add_subparsers(required=True, dest="command")
-    making, comparing = commands.add_parser("make"), commands.add_parser("compare")
-    for command in (making, comparing):
+    tasks = dict(make=lambda told: make(told.folder), compare=compare, draw=draw, first=first)
+    parsers = {name: commands.add_parser(name) for name in tasks}
+    for command in parsers.values():
         command.add_argument("folder", type=Path)
-    comparing.add_argument("--unclip", type=Path, required=True)
-    comparing.add_argument("--rounds", type=int, default=3)
+    parsers["draw"].add_argument("--out", required=True)
+    comparing = parsers["compare"]
+    for command in (comparing, parsers["first"]):
+        command.add_argument("--unclip", type=Path, required=True)
+        command.add_argument("--rounds", type=int, default=3)
     comparing.add_argument("--dtypes", nargs="+", default=["f32", "bf16"])
     comparing.add_argument("--device", default="cpu")
     comparing.add_argument("--steps", nargs=3, type=int, default=[6, 3, 3], help="of the prior, decoder and upsampler")
     arguments = parser.parse_args()
-    make(arguments.folder) if arguments.command == "make" else compare(arguments)
+    tasks[arguments.command](arguments)
 
 
 if __name__ == "__main__":

@@ -89,17 +89,92 @@ pub(crate) fn in_threads<T: Send>(
     work: impl Fn(&mut T, Range<usize>) + Sync,
 ) {
     let part = count.div_ceil(step).div_ceil(threads.len()) * step;
-    let (first, others) = threads.split_first_mut().expect("a thread");
-    std::thread::scope(|scope| {
-        let work = &work;
-        for (n, own) in others.iter_mut().enumerate() {
-            let start = (n + 1) * part;
-            if start < count {
-                scope.spawn(move || work(own, start..(start + part).min(count)));
-            }
-        }
-        work(first, 0..part.min(count));
+    let parts = count.div_ceil(part.max(1));
+    let own = Pointer(threads.as_mut_ptr());
+    team::run(parts, &|n| {
+        // SAFETY: no two threads have the same number.
+        let own = unsafe { own.part(n, 1) };
+        work(&mut own[0], n * part..((n + 1) * part).min(count));
     });
+}
+
+/// Threads that compute together.
+#[cfg(target_os = "linux")]
+mod team {
+    use std::ffi::{c_int, c_uint, c_void};
+    use std::sync::LazyLock;
+
+    /// What libtorch's own threads are started by (libgomp's interface to compilers). They wait for their next work in a loop
+    /// of some milliseconds, so that other threads would have to share the processors with them.
+    struct Gomp {
+        parallel: unsafe extern "C" fn(Body, *mut c_void, c_uint, c_uint),
+        number: unsafe extern "C" fn() -> c_int,
+        count: unsafe extern "C" fn() -> c_int,
+    }
+
+    type Body = unsafe extern "C" fn(*mut c_void);
+
+    static GOMP: LazyLock<Option<Gomp>> = LazyLock::new(|| {
+        // SAFETY: the names end in NUL, and the functions are declared as libgomp documents them.
+        unsafe {
+            let found = |name: &std::ffi::CStr| {
+                let symbol = libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr());
+                (!symbol.is_null()).then_some(symbol)
+            };
+            Some(Gomp {
+                parallel: std::mem::transmute::<*mut c_void, _>(found(c"GOMP_parallel")?),
+                number: std::mem::transmute::<*mut c_void, _>(found(c"omp_get_thread_num")?),
+                count: std::mem::transmute::<*mut c_void, _>(found(c"omp_get_num_threads")?),
+            })
+        }
+    });
+
+    /// Work, and how many numbers there are.
+    struct Shared<'a> {
+        work: &'a (dyn Fn(usize) + Sync),
+        numbers: usize,
+        gomp: &'a Gomp,
+    }
+
+    unsafe extern "C" fn body(shared: *mut c_void) {
+        // SAFETY: `run` waits for all threads before what it shares with them goes.
+        let shared = unsafe { &*shared.cast::<Shared>() };
+        // SAFETY: they take nothing.
+        let (own, all) = unsafe { ((shared.gomp.number)(), (shared.gomp.count)()) };
+        for number in (own as usize..shared.numbers).step_by(all as usize) {
+            (shared.work)(number);
+        }
+    }
+
+    /// Runs `work` with each of `0..numbers`, one a thread.
+    pub fn run(numbers: usize, work: &(dyn Fn(usize) + Sync)) {
+        match &*GOMP {
+            Some(gomp) if numbers > 1 => {
+                let mut shared = Shared {
+                    work,
+                    numbers,
+                    gomp,
+                };
+                // SAFETY: as told at `body`; a panic there ends the process.
+                unsafe { (gomp.parallel)(body, (&raw mut shared).cast(), numbers as c_uint, 0) };
+            }
+            _ => (0..numbers).for_each(work),
+        }
+    }
+}
+
+/// Threads that compute together.
+#[cfg(not(target_os = "linux"))]
+mod team {
+    /// Runs `work` with each of `0..numbers`, one a thread.
+    pub fn run(numbers: usize, work: &(dyn Fn(usize) + Sync)) {
+        std::thread::scope(|scope| {
+            for number in 1..numbers {
+                scope.spawn(move || work(number));
+            }
+            work(0);
+        });
+    }
 }
 
 /// The numbers of a contiguous tensor, or of lanes, of which each thread reads or writes its own.
