@@ -19,6 +19,17 @@ impl Lanes {
         Self([number; LANES])
     }
 
+    /// The sum of the numbers.
+    #[inline(always)]
+    pub fn sum(mut self) -> f32 {
+        for half in [8, 4, 2, 1] {
+            for n in 0..half {
+                self.0[n] += self.0[n + half];
+            }
+        }
+        self.0[0]
+    }
+
     /// With `a` times `b` added, in registers of `WIDTH` bits.
     #[inline(always)]
     pub fn plus<const WIDTH: usize>(mut self, a: &Self, b: &Self) -> Self {

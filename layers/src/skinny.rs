@@ -153,7 +153,7 @@ impl<W: Weight> Part<'_, W> {
                 }
             }
         }
-        let sums = sums.map(|rows| rows.map(|lanes| lanes.0.iter().sum::<f32>()));
+        let sums = sums.map(|rows| rows.map(|lanes| lanes.sum()));
         for (n, sums) in sums.iter().enumerate().take(outputs - first) {
             for (r, sum) in sums.iter().enumerate().take(rows - row) {
                 // SAFETY: this thread's outputs.
