@@ -135,7 +135,8 @@ def load(folder, dtype):
     )  # fmt: skip
     parts = {name: of.from_pretrained(folder / name, torch_dtype=dtype) for name, of in classes.items()}
     schedulers = {name: UnCLIPScheduler.from_pretrained(folder / name) for name in SCHEDULERS}
-    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", model_max_length=77)
+    length = parts["text_encoder"].config.max_position_embeddings
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", model_max_length=length)
     return UnCLIPPipeline(tokenizer=tokenizer, **parts, **schedulers)
 
 

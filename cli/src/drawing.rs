@@ -194,7 +194,7 @@ const HEADING: &str = "Diffusion (defaults are the model's own; Karlo's are in b
 #[derive(Args, Clone, Copy, Default)]
 #[command(next_help_heading = HEADING)]
 pub struct PresetArgs {
-    /// Steps, solver and guidance interval at once; quality is what the makers draw with
+    /// How fast to draw
     #[arg(long, value_name = "PRESET", value_parser = presets())]
     pub preset: Option<Preset>,
     /// What takes the prior's and the decoder's steps: the published sampler or DPM-Solver++(2M) [ddpm]

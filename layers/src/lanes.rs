@@ -112,30 +112,33 @@ pub(crate) fn in_threads<T: Send>(
 /// Threads that compute together.
 #[cfg(target_os = "linux")]
 mod team {
-    use std::ffi::{c_int, c_uint, c_void};
+    use std::ffi::{CStr, c_int, c_uint, c_void};
+    use std::mem::transmute;
     use std::sync::LazyLock;
 
     /// What libtorch's own threads are started by (libgomp's interface to compilers). They wait for their next work in a loop
     /// of some milliseconds, so that other threads would have to share the processors with them.
     struct Gomp {
-        parallel: unsafe extern "C" fn(Body, *mut c_void, c_uint, c_uint),
-        number: unsafe extern "C" fn() -> c_int,
-        count: unsafe extern "C" fn() -> c_int,
+        parallel: Parallel,
+        number: Count,
+        count: Count,
     }
 
+    type Parallel = unsafe extern "C" fn(Body, *mut c_void, c_uint, c_uint);
+    type Count = unsafe extern "C" fn() -> c_int;
     type Body = unsafe extern "C" fn(*mut c_void);
 
     static GOMP: LazyLock<Option<Gomp>> = LazyLock::new(|| {
         // SAFETY: the names end in NUL, and the functions are declared as libgomp documents them.
         unsafe {
-            let found = |name: &std::ffi::CStr| {
+            let found = |name: &CStr| {
                 let symbol = libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr());
                 (!symbol.is_null()).then_some(symbol)
             };
             Some(Gomp {
-                parallel: std::mem::transmute::<*mut c_void, _>(found(c"GOMP_parallel")?),
-                number: std::mem::transmute::<*mut c_void, _>(found(c"omp_get_thread_num")?),
-                count: std::mem::transmute::<*mut c_void, _>(found(c"omp_get_num_threads")?),
+                parallel: transmute::<*mut c_void, Parallel>(found(c"GOMP_parallel")?),
+                number: transmute::<*mut c_void, Count>(found(c"omp_get_thread_num")?),
+                count: transmute::<*mut c_void, Count>(found(c"omp_get_num_threads")?),
             })
         }
     });
