@@ -197,7 +197,7 @@ pub struct PresetArgs {
     /// How fast to draw
     #[arg(long, value_name = "PRESET", value_parser = presets())]
     pub preset: Option<Preset>,
-    /// What takes the prior's and the decoder's steps: the published sampler or DPM-Solver++(2M) [ddpm]
+    /// What takes the steps
     #[arg(long, value_name = "SOLVER", value_parser = solvers())]
     pub solver: Option<Solver>,
 }
@@ -304,8 +304,8 @@ pub struct DecoderWishes {
     /// How strongly the caption and the embedding pull the picture [8]
     #[arg(long, value_name = "X", value_parser = numbers::scale, allow_hyphen_values = true)]
     pub decoder_guidance_scale: Option<f64>,
-    /// Guide the decoder only between these parts of its timesteps, 0 the clean picture and 1 noise [0,1]
-    #[arg(long, value_name = "LOW,HIGH", value_parser = numbers::interval, allow_hyphen_values = true)]
+    /// Guide the decoder from A to B; 0 is the picture, 1 noise [0,1]
+    #[arg(long, value_name = "A,B", value_parser = numbers::interval, allow_hyphen_values = true)]
     pub guidance_interval: Option<[f64; 2]>,
 }
 
