@@ -21,7 +21,8 @@ Files for --prompts:
     {\"caption\": \"a red boat\", \"seed\": 7, \"num_images\": 2, \"out\": \"boat.png\"}
   It may also have preset, solver, prior_steps, prior_candidates,
   prior_guidance_scale, prior_temperature, prior_top_p, decoder_steps,
-  upsampler_steps, decoder_guidance_scale and guidance_interval ([LOW, HIGH]). A line wins over the flags, and these over the model.
+  upsampler_steps, decoder_guidance_scale and guidance_interval ([A, B]).
+  A line wins over the flags, and these over the model.
   Without a seed a caption's first is 0.
   Pictures whose files are there already are left as they are, so the same
   command goes on with a run that was stopped; --force draws all again.

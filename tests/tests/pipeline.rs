@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use noise::Generator;
-use pipeline::{
-    Error, ModelFolders, Pipeline, Preset, Settings, Solver, Stage, Use, check_caption, to_pictures,
-};
+use pipeline::{Error, ModelFolders, Pipeline, Settings, Stage, Use, check_caption, to_pictures};
 use tch::{Device, Kind, Tensor};
 use weights::Folder;
 
 mod low_memory;
+mod settings;
 
 const CAPTION: &str = "a red house under a blue sky";
 
@@ -167,100 +166,6 @@ fn progress_is_told_stage_by_stage() {
             (Decoder, 3, 3),
             (Upsampler, 1, 1)
         ]
-    );
-}
-
-#[test]
-fn both_stages_are_guided_as_soon_as_either_scale_exceeds_1() {
-    let guidance = |prior, decoder| {
-        let settings = Settings {
-            prior_guidance_scale: prior,
-            decoder_guidance_scale: decoder,
-            ..Settings::karlo()
-        };
-        Stage::ALL.map(|stage| settings.guidance(stage))
-    };
-    assert_eq!(guidance(4.0, 8.0), [Some(4.0), Some(8.0), None]);
-    // A scale of 1 leaves the caption's answer alone.
-    assert_eq!(guidance(4.0, 1.0), [Some(4.0), None, None]);
-    assert_eq!(guidance(0.5, 1.5), [Some(0.5), Some(1.5), None]);
-    assert_eq!(guidance(1.0, 1.0), [None, None, None]);
-    assert_eq!(guidance(0.0, -3.0), [None, None, None]);
-}
-
-#[test]
-fn settings_that_the_model_cannot_run_with_are_refused() {
-    let pipeline = open("karlo");
-    let check = |settings: Settings| pipeline.prepare(&[Use::Prior], &settings);
-    let refused = |settings| check(settings).unwrap_err().to_string();
-    let karlo = Settings::karlo();
-    assert!(check(karlo).is_ok());
-    assert!(
-        check(Settings {
-            prior_steps: 1,
-            decoder_steps: 1000,
-            ..karlo
-        })
-        .is_ok()
-    );
-    assert!(
-        refused(Settings {
-            prior_steps: 0,
-            ..karlo
-        })
-        .contains("--prior-steps is 0")
-    );
-    assert!(
-        refused(Settings {
-            decoder_steps: 1001,
-            ..karlo
-        })
-        .contains("--decoder-steps is 1001")
-    );
-    assert!(
-        refused(Settings {
-            upsampler_steps: 0,
-            ..karlo
-        })
-        .contains("--upsampler-steps is 0")
-    );
-    assert!(
-        refused(Settings {
-            prior_guidance_scale: f64::NAN,
-            ..karlo
-        })
-        .contains("--prior-guidance-scale is NaN")
-    );
-    let infinite = Settings {
-        decoder_guidance_scale: f64::INFINITY,
-        ..karlo
-    };
-    assert!(refused(infinite).contains("--decoder-guidance-scale is inf"));
-    for [low, high] in [
-        [0.8, 0.2],
-        [-0.1, 0.5],
-        [0.5, 1.5],
-        [0.3, 0.3],
-        [f64::NAN, 1.0],
-    ] {
-        let interval = Settings {
-            guidance_interval: Some([low, high]),
-            ..karlo
-        };
-        let named = format!("--guidance-interval is {low},{high}");
-        assert!(refused(interval).contains(&named), "{named}");
-    }
-    // Of the 1,000 timesteps the last ones are noise to the other solver.
-    let most = |decoder_steps| Settings {
-        decoder_steps,
-        solver: Solver::DpmSolver,
-        ..karlo
-    };
-    assert!(check(most(979)).is_ok());
-    let refusal = refused(most(980));
-    assert!(
-        refusal.contains("--decoder-steps is 980") && refusal.contains("1 and 979"),
-        "{refusal}"
     );
 }
 
@@ -458,110 +363,4 @@ fn the_candidate_closest_to_the_caption_is_kept() {
             .unwrap();
         assert_eq!(kept.get(row), drawn[best].get(row), "{cosines:?}");
     }
-}
-
-#[test]
-fn settings_of_old_are_read_and_new_fields_are_told_only_where_they_are_used() {
-    let told = serde_json::to_value(Settings::karlo()).unwrap();
-    let fields: Vec<&str> = told.as_object().unwrap().keys().map(|k| &**k).collect();
-    let mut of_old = [
-        "prior_steps",
-        "prior_candidates",
-        "decoder_steps",
-        "upsampler_steps",
-        "prior_guidance_scale",
-        "decoder_guidance_scale",
-    ];
-    of_old.sort_unstable();
-    assert_eq!(fields, of_old);
-    assert_eq!(
-        serde_json::from_value::<Settings>(told).unwrap(),
-        Settings::karlo()
-    );
-    let new = Settings {
-        solver: Solver::DpmSolver,
-        guidance_interval: Some([0.2, 0.9]),
-        ..Settings::karlo()
-    };
-    let told = serde_json::to_value(new).unwrap();
-    assert_eq!(told["solver"], "dpm-solver++");
-    assert_eq!(serde_json::from_value::<Settings>(told).unwrap(), new);
-}
-
-#[test]
-fn a_step_outside_of_the_guidance_interval_is_the_conditional_half_alone() {
-    let pipeline = open("odd");
-    let captions = [CAPTION, "a rocket above the hills", "a mushroom"];
-    let text = pipeline.encode_text(&captions).unwrap();
-    let quiet = &mut |_: Stage, _: usize, _: usize| ();
-    let embedding = pipeline
-        .draw_embedding(
-            &text,
-            &few_steps(),
-            &mut [1, 2, 3].map(Generator::new),
-            quiet,
-        )
-        .unwrap();
-    for solver in Solver::ALL {
-        let decode = |decoder_guidance_scale, guidance_interval| {
-            let settings = Settings {
-                decoder_steps: 3,
-                decoder_guidance_scale,
-                guidance_interval,
-                solver,
-                ..Settings::karlo()
-            };
-            let mut streams = [11, 12, 13].map(Generator::new);
-            pipeline
-                .decode(
-                    &embedding,
-                    &text,
-                    &settings,
-                    &mut streams,
-                    &mut |_, _, _| (),
-                )
-                .unwrap()
-        };
-        let guided = decode(3.0, None);
-        assert!(decode(3.0, Some([0.0, 1.0])).equal(&guided));
-        // The three steps are at timesteps 999, 500 and 0, or 979, 653 and 326.
-        let unguided = decode(1.0, None);
-        let off = largest_difference(&decode(3.0, Some([0.75, 0.9])), &unguided);
-        assert!(off < 1e-3, "{solver:?}: off by {off}");
-        assert!(largest_difference(&guided, &unguided) > 0.05);
-        // Guided in the middle alone, it is neither.
-        let between = decode(3.0, Some([0.45, 0.7]));
-        for other in [&guided, &unguided] {
-            assert!(largest_difference(&between, other) > 0.02, "{solver:?}");
-        }
-    }
-}
-
-#[test]
-fn presets_are_shares_of_the_makers_steps() {
-    let steps = |makers: Settings| {
-        Preset::ALL.map(|preset| {
-            let settings = preset.over(makers, &makers);
-            Stage::ALL.map(|stage| settings.steps(stage))
-        })
-    };
-    assert_eq!(
-        steps(Settings::karlo()),
-        [[8, 8, 5], [13, 13, 7], [25, 25, 7]]
-    );
-    // What has few steps already keeps them.
-    assert_eq!(steps(few_steps()), [[2, 2, 2]; 3]);
-    let wished = Settings {
-        prior_candidates: 2,
-        decoder_guidance_scale: 3.0,
-        solver: Solver::DpmSolver,
-        ..few_steps()
-    };
-    let quality = Preset::Quality.over(wished, &Settings::karlo());
-    let expected = Settings {
-        prior_candidates: 2,
-        decoder_guidance_scale: 3.0,
-        ..Settings::karlo()
-    };
-    assert_eq!(quality, expected);
 }
