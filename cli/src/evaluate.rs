@@ -9,8 +9,9 @@ use evaluation::frechet;
 use evaluation::network::HIDDEN;
 use evaluation::sheets::{caption_table, nearest_scenes, nearest_sheet, save, save_png, verdicts};
 use evaluation::{
-    Evaluation, EvaluationSettings, Example, Judge, Manipulation, ManipulationSettings, evaluate,
-    evaluate_manipulations, evaluate_presets, evaluate_priors, evaluate_zero_shot,
+    Asked, Evaluation, EvaluationSettings, Example, Judge, Manipulation, ManipulationSettings,
+    Subject, evaluate, evaluate_asked, evaluate_manipulations, evaluate_presets, evaluate_priors,
+    evaluate_upsampling, evaluate_zero_shot,
 };
 use image::RgbImage;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -19,6 +20,7 @@ use pipeline::{CodeSampling, Preset, Settings, contact_sheet};
 use scenes::Split;
 use training::legs::DECODER_SCENES;
 
+use crate::claims;
 use crate::drawing::{DecoderWishes, InversionArgs, PresetArgs, PriorWishes};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::numbers;
@@ -67,6 +69,12 @@ enum Table {
     Prior,
     /// Which labels CLIP tells apart, and which pictures captions find
     ZeroShot,
+    /// How often pictures have the style that their captions ask for
+    Styles,
+    /// How often two things are drawn, each in its colour, and stand as their captions say
+    Pairs,
+    /// What the upsampler gives back, and how sharp pictures are
+    Upsampling,
     /// All of them
     All,
 }
@@ -77,6 +85,9 @@ pub struct Evaluate {
     /// What is measured; --help tells more
     #[arg(value_enum, value_name = "TABLE", default_value = "captions")]
     tables: Vec<Table>,
+    /// Test what the papers claim instead, with two models in a folder [default: runs/claims]
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "runs/claims", conflicts_with = "tables")]
+    claims: Option<PathBuf>,
     /// Captions with one thing in a colour that training showed
     #[arg(long, value_name = "N", default_value = "500", value_parser = numbers::count, allow_negative_numbers = true)]
     captions: u64,
@@ -153,7 +164,7 @@ impl Evaluate {
         let mut files = Files::new();
         for (flag, kind, path) in self.outputs() {
             ensure!(
-                flag == "--json" || self.wants(Table::Captions),
+                flag == "--json" || self.claims.is_none() && self.wants(Table::Captions),
                 "{flag} shows pictures of the table `captions`, which was not asked for"
             );
             match kind {
@@ -165,6 +176,26 @@ impl Evaluate {
                 "{flag} {}: another of this command's files has the same name",
                 path.display()
             );
+        }
+        let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(
+            "{msg:>40} {bar:24} {pos}/{len}, {eta} to go",
+        )?);
+        let progress = &mut |what: &str, done, of| {
+            if bar.message() != what {
+                bar.reset();
+                bar.set_message(what.to_owned());
+            }
+            bar.set_length(of);
+            bar.set_position(done);
+        };
+        let print = |text: String| bar.suspend(|| writeln!(std::io::stdout(), "{text}"));
+        let mut found = serde_json::Map::new();
+        if let Some(folder) = &self.claims {
+            let report = claims::run(folder, &self.model, self.scenes, self.batch, progress)?;
+            print(report.to_markdown())?;
+            found.insert("claims".to_owned(), serde_json::to_value(report)?);
+            bar.finish_and_clear();
+            return self.write_json(&found);
         }
         let pipeline = self
             .model
@@ -180,20 +211,7 @@ impl Evaluate {
             anyhow::Ok(self.decoder_wishes.over(settings))
         };
         let drawing = wished(self.preset.over(makers, &makers))?;
-        let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(
-            "{msg:>40} {bar:24} {pos}/{len}, {eta} to go",
-        )?);
-        let progress = &mut |what: &str, done, of| {
-            if bar.message() != what {
-                bar.reset();
-                bar.set_message(what.to_owned());
-            }
-            bar.set_length(of);
-            bar.set_position(done);
-        };
-        let judge = Judge::shipped()?;
-        let print = |text: String| bar.suspend(|| writeln!(std::io::stdout(), "{text}"));
-        let mut found = serde_json::Map::new();
+        let judge = Judge::shipped(Subject::Scene)?;
         let settings = EvaluationSettings {
             captions: self.captions,
             held_out_captions: self.held_out_captions,
@@ -208,6 +226,21 @@ impl Evaluate {
             found.insert("captions".to_owned(), serde_json::to_value(report)?);
             self.write_json(&found)?;
             self.show(&drawn)?;
+        }
+        for (table, asked) in [(Table::Styles, Asked::Styles), (Table::Pairs, Asked::Pairs)] {
+            if self.wants(table) {
+                let judge = Judge::shipped(asked.subject())?;
+                let report = evaluate_asked(&pipeline, &judge, asked, &settings, progress)?;
+                print(report.to_markdown())?;
+                found.insert(asked.name().to_owned(), serde_json::to_value(report)?);
+                self.write_json(&found)?;
+            }
+        }
+        if self.wants(Table::Upsampling) {
+            let report = evaluate_upsampling(&pipeline, &settings, self.scenes, progress)?;
+            print(report.to_markdown())?;
+            found.insert("upsampling".to_owned(), serde_json::to_value(report)?);
+            self.write_json(&found)?;
         }
         // A distance takes more pictures than the other tables do: with fewer, `all` leaves the table out.
         let enough = frechet::check(self.captions as i64, HIDDEN).is_ok();
@@ -325,7 +358,10 @@ impl Evaluate {
                 .take(VERDICTS)
                 .map(|(e, p)| (Some(e), p.clone()))
                 .collect();
-            save(path, verdicts(&Judge::shipped()?, &looked_at).as_bytes())?;
+            save(
+                path,
+                verdicts(&Judge::shipped(Subject::Scene)?, &looked_at).as_bytes(),
+            )?;
             save_png(
                 &contact_sheet(&pictures(VERDICTS), 10),
                 &beside(path, "png"),

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use clap::Args;
-use evaluation::{Judge, JudgeRecipe, examine, train_judge};
+use clap::{Args, ValueEnum};
+use evaluation::{Judge, JudgeRecipe, Subject, examine, train_judge};
 
 use crate::numbers;
 use crate::progress::leg_progress;
@@ -13,9 +13,21 @@ use crate::progress::leg_progress;
 /// Test scenes that no decision about the shipped judge was taken on begin here.
 const FIRST_SCENE: u64 = 200_000;
 
+/// What a judge looks at.
+#[derive(Clone, Copy, ValueEnum)]
+enum Of {
+    /// The largest thing, and what is around it
+    Scene,
+    /// Two things
+    Pair,
+}
+
 /// What `unclip judge` is told.
 #[derive(Args)]
 pub struct JudgeCommand {
+    /// Which judge: of one thing and what is around it, or of two things
+    #[arg(long, value_enum, value_name = "SUBJECT", default_value = "scene")]
+    of: Of,
     /// Train a judge into this file, half an hour of one core, and test it instead of the shipped one
     #[arg(long, value_name = "FILE")]
     train: Option<PathBuf>,
@@ -30,16 +42,26 @@ pub struct JudgeCommand {
 impl JudgeCommand {
     /// Trains where it was asked for, tests, and prints the table on standard output.
     pub fn run(&self) -> Result<()> {
+        let subject = match self.of {
+            Of::Scene => Subject::Scene,
+            Of::Pair => Subject::Pair,
+        };
         let judge = match &self.train {
-            None => Judge::shipped()?,
+            None => Judge::shipped(subject)?,
             Some(out) => {
                 ensure!(
                     !out.exists(),
                     "--train {}: this file exists already",
                     out.display()
                 );
-                train_judge(&JudgeRecipe::small(), &self.runs, out, &leg_progress())?;
-                Judge::open(out)?
+                train_judge(
+                    &JudgeRecipe::small(),
+                    subject,
+                    &self.runs,
+                    out,
+                    &leg_progress(),
+                )?;
+                Judge::open(out, subject)?
             }
         };
         let examination = examine(&judge, FIRST_SCENE, self.count);

@@ -4,6 +4,7 @@
 //! `run`. What a user does wrong ends in one sentence on standard error and exit code 2.
 
 mod bench;
+mod claims;
 mod classify;
 mod completions;
 mod device;

@@ -101,6 +101,14 @@ impl ModelArgs {
         Ok((self.dtype.kind(), self.device.find()?))
     }
 
+    /// The same for the model in another folder.
+    pub fn with_model(&self, path: &Path) -> Self {
+        Self {
+            model: Some(path.to_owned()),
+            ..*self
+        }
+    }
+
     /// The model's folder.
     pub fn folder(&self) -> Result<Folder> {
         match &self.model {

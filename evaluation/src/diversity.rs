@@ -12,7 +12,7 @@ use crate::lessons::FIRST_TEST_SEED;
 use crate::questions::Question;
 use crate::report::Diversity;
 use crate::statistics::{Answers, entropy, entropy_ratio};
-use crate::{Error, Judge};
+use crate::{Error, Judge, Reading};
 
 /// What is looked at.
 pub const VARIED: [Question; 3] = [Question::Colour, Question::Sky, Question::Ground];
@@ -64,7 +64,7 @@ pub fn renderer_entropy(
         .iter()
         .filter(|labels| caption.mentioned.describes(labels))
         .take(draws * GROUPS)
-        .map(|labels| question.truth(labels))
+        .filter_map(|labels| question.truth(labels))
         .collect();
     let groups: Vec<f64> = fitting
         .chunks_exact(draws)
@@ -77,6 +77,49 @@ pub fn renderer_entropy(
     (!groups.is_empty()).then(|| groups.iter().sum::<f64>() / groups.len() as f64)
 }
 
+/// Captions that leave something out, and how varied the renderer's scenes are in it.
+pub struct Varied {
+    captions: Vec<Caption>,
+    seeds: usize,
+    /// For each caption what it leaves out, with the renderer's entropy.
+    left_out: Vec<Vec<(Question, f64)>>,
+}
+
+impl Varied {
+    /// The captions beside as many scenes each as they have pictures, `seeds`.
+    pub fn new(captions: Vec<Caption>, seeds: usize) -> Self {
+        let pool = pool();
+        let of = |caption: &Caption| {
+            let questions = left_out(caption).into_iter();
+            let entropy = |q| Some((q, renderer_entropy(&pool, caption, q, seeds)?));
+            questions.filter_map(entropy).collect()
+        };
+        Self {
+            left_out: captions.iter().map(of).collect(),
+            captions,
+            seeds,
+        }
+    }
+
+    /// The captions' words.
+    pub fn texts(&self) -> Vec<&str> {
+        self.captions.iter().map(|caption| &*caption.text).collect()
+    }
+
+    /// For each caption the variety of its pictures in all that it leaves out together, and the renderer's. `readings` are
+    /// those of each caption's pictures after the other's.
+    pub fn variety(&self, readings: &[Reading]) -> Vec<[f64; 2]> {
+        let own = readings.chunks(self.seeds).zip(&self.left_out);
+        own.map(|(readings, left_out)| {
+            let both = left_out.iter().map(|&(question, renderers)| {
+                [Answers::of(readings, question).variety(), renderers]
+            });
+            both.fold([0.0; 2], |sum, one| [sum[0] + one[0], sum[1] + one[1]])
+        })
+        .collect()
+    }
+}
+
 /// Draws many pictures of each of some captions and compares their variety with the renderer's.
 pub fn measure_diversity(
     pipeline: &Pipeline,
@@ -84,19 +127,20 @@ pub fn measure_diversity(
     settings: &EvaluationSettings,
     progress: &mut EvaluationProgress,
 ) -> Result<Diversity, Error> {
-    let (seeds, pool) = (settings.diversity_seeds, pool());
+    let seeds = settings.diversity_seeds;
     let mut found = VARIED.map(|question| Found {
         question,
         answers: vec![],
         references: vec![],
     });
-    let captions = open_captions(settings.diversity_captions);
+    let varied = Varied::new(open_captions(settings.diversity_captions), seeds);
+    let captions = varied.texts();
     for (number, caption) in captions.iter().enumerate() {
         let first = settings.seed.wrapping_add((number * seeds) as u64);
         let all: Vec<u64> = (0..seeds as u64).map(|i| first.wrapping_add(i)).collect();
         let mut readings = Vec::with_capacity(seeds);
         for some in all.chunks(settings.batch.max(1)) {
-            let texts = vec![caption.text.as_str(); some.len()];
+            let texts = vec![*caption; some.len()];
             readings.extend(judge.read(&draw_pictures(
                 pipeline,
                 &texts,
@@ -105,16 +149,11 @@ pub fn measure_diversity(
                 &settings.drawing,
             )?));
         }
-        let left_out = left_out(caption);
-        for found in found
-            .iter_mut()
-            .filter(|found| left_out.contains(&found.question))
-        {
-            let reference = renderer_entropy(&pool, caption, found.question, seeds);
-            if let Some(reference) = reference {
-                found.answers.push(Answers::of(&readings, found.question));
-                found.references.push(reference);
-            }
+        for &(question, reference) in &varied.left_out[number] {
+            let own = found.iter_mut().find(|found| found.question == question);
+            let own = own.expect("what varies is looked at");
+            own.answers.push(Answers::of(&readings, question));
+            own.references.push(reference);
         }
         progress(
             "diversity",

@@ -1,20 +1,14 @@
 //! Draws pictures from fresh captions, has them read, and counts.
 
-use std::ops::Range;
-
 use image::RgbImage;
 use noise::Generator;
 use pipeline::{Pipeline, Settings, Use, to_pictures};
-use scenes::Pairs;
 use tch::Tensor;
 
 use crate::diversity::measure_diversity;
-use crate::examples::{Example, render};
+use crate::examples::{Asked, Example, render};
 use crate::report::{Report, Row, Source};
 use crate::{Error, Judge};
-
-/// The side of the true pictures, that of the shipped model's.
-pub(crate) const TRUE_SIDE: u32 = 128;
 
 /// What is drawn for an evaluation.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,57 +63,75 @@ pub fn evaluate(
     settings: &EvaluationSettings,
     progress: &mut EvaluationProgress,
 ) -> Result<Evaluation, Error> {
-    pipeline.prepare(&[Use::Prior, Use::ImageEncoder], &settings.drawing)?;
-    let mut rows = Vec::new();
-    let mut drawn = Vec::new();
-    for (held_out, count) in [
-        (false, settings.captions),
-        (true, settings.held_out_captions),
-    ] {
-        let examples = examples(held_out, 0..count);
-        for source in [Source::True, Source::Decoder, Source::Chain] {
-            let label = format!(
-                "{}, {} pairs",
-                source.name(),
-                if held_out { "held-out" } else { "seen" }
-            );
-            let mut row = Row::new(source, held_out);
-            for batch in examples.chunks(settings.batch.max(1)) {
-                let pictures = draw(pipeline, source, batch, settings)?;
-                for (example, reading) in batch.iter().zip(judge.read(&pictures)) {
-                    row.add(example, &reading);
-                }
-                if source == Source::Chain && !held_out {
-                    drawn.extend(batch.iter().cloned().zip(pictures));
-                }
-                progress(&label, row.everything.asked, count);
-            }
-            rows.push(row);
-        }
-    }
+    let (mut rows, drawn) = fill(
+        pipeline,
+        judge,
+        Asked::Seen,
+        settings.captions,
+        settings,
+        progress,
+    )?;
+    let count = settings.held_out_captions;
+    let (held_out, _) = fill(pipeline, judge, Asked::HeldOut, count, settings, progress)?;
+    rows.extend(held_out);
     let diversity = match settings.diversity_captions {
         0 => None,
         _ => Some(measure_diversity(pipeline, judge, settings, progress)?),
     };
-    let judge = judge.sha256().to_owned();
     let report = Report {
-        judge,
-        settings: settings.drawing,
-        seed: settings.seed,
-        rows,
         diversity,
+        ..Report::new(judge, settings, rows)
     };
     Ok(Evaluation { report, drawn })
 }
 
-/// The examples of these numbers, of seen or of held-out pairs.
-pub fn examples(held_out: bool, numbers: Range<u64>) -> Vec<Example> {
-    let pairs = if held_out {
-        Pairs::HeldOut
-    } else {
-        Pairs::Seen
-    };
-    numbers.map(|number| Example::draw(number, pairs)).collect()
+/// Fills the table of what further captions ask for. `judge` is one of their subject.
+pub fn evaluate_asked(
+    pipeline: &Pipeline,
+    judge: &Judge,
+    asked: Asked,
+    settings: &EvaluationSettings,
+    progress: &mut EvaluationProgress,
+) -> Result<Report, Error> {
+    let (rows, _) = fill(
+        pipeline,
+        judge,
+        asked,
+        settings.captions,
+        settings,
+        progress,
+    )?;
+    Ok(Report::new(judge, settings, rows))
+}
+
+/// A row a source, and what the whole chain drew.
+fn fill(
+    pipeline: &Pipeline,
+    judge: &Judge,
+    asked: Asked,
+    count: u64,
+    settings: &EvaluationSettings,
+    progress: &mut EvaluationProgress,
+) -> Result<(Vec<Row>, Vec<(Example, RgbImage)>), Error> {
+    pipeline.prepare(&[Use::Prior, Use::ImageEncoder], &settings.drawing)?;
+    let (mut rows, mut drawn) = (Vec::new(), Vec::new());
+    let examples = asked.examples(0..count);
+    for source in [Source::True, Source::Decoder, Source::Chain] {
+        let label = format!("{}, {}", source.name(), asked.name());
+        let mut row = Row::new(source, asked);
+        for batch in examples.chunks(settings.batch.max(1)) {
+            let pictures = draw(pipeline, source, batch, settings)?;
+            for (example, reading) in batch.iter().zip(judge.read(&pictures)) {
+                row.add(example, &reading);
+            }
+            if source == Source::Chain {
+                drawn.extend(batch.iter().cloned().zip(pictures));
+            }
+            progress(&label, row.everything.asked, count);
+        }
+        rows.push(row);
+    }
+    Ok((rows, drawn))
 }
 
 /// The pictures of a batch of examples from one source.
@@ -138,9 +150,9 @@ fn draw(
         .map(|example| settings.seed.wrapping_add(example.number))
         .collect();
     match source {
-        Source::True => Ok(true_pictures(batch)),
+        Source::True => Ok(true_pictures(batch, pipeline.side()?)),
         Source::Decoder => {
-            let embeddings = pipeline.encode_pictures(&true_pictures(batch))?; // [B, E]
+            let embeddings = pipeline.encode_pictures(&true_pictures(batch, pipeline.side()?))?; // [B, E]
             draw_pictures(
                 pipeline,
                 &captions,
@@ -153,9 +165,9 @@ fn draw(
     }
 }
 
-/// The scenes of examples.
-pub(crate) fn true_pictures(examples: &[Example]) -> Vec<RgbImage> {
-    let picture = |example: &Example| render(&example.scene, TRUE_SIDE);
+/// The scenes of examples, of `side` pixels.
+pub(crate) fn true_pictures(examples: &[Example], side: u32) -> Vec<RgbImage> {
+    let picture = |example: &Example| render(&example.scene, side);
     examples.iter().map(picture).collect()
 }
 

@@ -3,13 +3,12 @@
 use noise::Generator;
 use pipeline::inversion::CALLS_A_STEP;
 use pipeline::{Inversion, Pipeline};
-use scenes::Pairs;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use crate::Error;
 use crate::evaluate::{EvaluationProgress, true_pictures};
-use crate::examples::Example;
+use crate::examples::Asked;
 use crate::manipulations::ManipulationSettings;
 use crate::report::table;
 use crate::statistics::Median;
@@ -43,14 +42,12 @@ pub fn measure_inversions(
     progress: &mut EvaluationProgress,
 ) -> Result<Vec<InversionRow>, Error> {
     let count = settings.limited(50);
-    let examples: Vec<Example> = (FIRST..FIRST + count)
-        .map(|number| Example::draw(number, Pairs::Seen))
-        .collect();
+    let examples = Asked::Seen.examples(FIRST..FIRST + count);
     let mut rows = Vec::new();
     for calls in CALLS {
         let mut found = Vec::new();
         for batch in examples.chunks(settings.batch) {
-            let pictures = true_pictures(batch);
+            let pictures = true_pictures(batch, pipeline.side()?);
             let inversion = pipeline.invert(&pictures, calls / CALLS_A_STEP, &mut |_, _, _| {})?;
             found.push((pipeline.base_pictures(&pictures)?, inversion));
             let done = (found.len() * settings.batch) as u64;
@@ -99,7 +96,7 @@ fn decode(pipeline: &Pipeline, inversion: &Inversion) -> Result<Tensor, Error> {
 }
 
 /// The peak signal-to-noise ratio of each picture of `[B, C, h, w]`, values from -1 to 1, in dB.
-fn psnr(drawn: &Tensor, truth: &Tensor) -> Vec<f64> {
+pub(crate) fn psnr(drawn: &Tensor, truth: &Tensor) -> Vec<f64> {
     let squared = (drawn.clamp(-1.0, 1.0) - truth).square();
     let errors = squared.mean_dim([1i64, 2, 3].as_slice(), false, Kind::Double); // [B]
     let errors = Vec::<f64>::try_from(errors).expect("one error a picture");

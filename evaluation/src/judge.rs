@@ -7,6 +7,7 @@ use std::path::Path;
 
 use image::RgbImage;
 use layers::Params;
+use scenes::Labels;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor, no_grad};
@@ -15,18 +16,27 @@ use weights::Checkpoint;
 use crate::Error;
 use crate::learning::to_signed;
 use crate::network::{Network, SIDE};
-use crate::questions::Question;
+use crate::questions::{Question, Subject};
 
 const SHIPPED: &[u8] = include_bytes!("../judge.safetensors");
+const SHIPPED_OF_PAIRS: &[u8] = include_bytes!("../judge_of_pairs.safetensors");
 
 /// The SHA-256 of the shipped judge's file, set down before it first looked at a generated picture.
 pub const SHIPPED_SHA256: &str = "1a564619508bd9ffcf31864daf88fdccac44d568af6051b454069334a82519bd";
+/// The same of the judge of pairs.
+pub const SHIPPED_PAIRS_SHA256: &str =
+    "6c170e0c4aa33303cfa42f261c819d599930aa6e48f92f2928ada95068b5fd09";
 
 /// Answers to every question about one picture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading([Option<usize>; Question::ALL.len()]);
 
 impl Reading {
+    /// What a judge that is never wrong sees in a scene with these labels.
+    pub fn of(labels: &Labels) -> Self {
+        Self(Question::ALL.map(|question| question.truth(labels)))
+    }
+
     /// The answer to a question; `None` is 'none of these'.
     pub fn answer(&self, question: Question) -> Option<usize> {
         self.0[question as usize]
@@ -41,34 +51,49 @@ impl Reading {
 /// Reads pictures.
 pub struct Judge {
     network: Network,
+    subject: Subject,
     sha256: String,
 }
 
 impl Judge {
     /// The judge that ships with the project.
-    pub fn shipped() -> Result<Self, Error> {
-        Self::from_bytes("the shipped judge", SHIPPED)
+    pub fn shipped(subject: Subject) -> Result<Self, Error> {
+        match subject {
+            Subject::Scene => Self::from_bytes("the shipped judge", SHIPPED, subject),
+            Subject::Pair => {
+                Self::from_bytes("the shipped judge of pairs", SHIPPED_OF_PAIRS, subject)
+            }
+        }
     }
 
     /// A judge that [`train_judge`](crate::train_judge) wrote.
-    pub fn open(path: &Path) -> Result<Self, Error> {
+    pub fn open(path: &Path, subject: Subject) -> Result<Self, Error> {
         let bytes = std::fs::read(path).map_err(|error| Error::Read {
             path: path.to_owned(),
             cause: error.to_string(),
         })?;
-        Self::from_bytes(&path.display().to_string(), &bytes)
+        Self::from_bytes(&path.display().to_string(), &bytes, subject)
     }
 
-    fn from_bytes(file: &str, bytes: &[u8]) -> Result<Self, Error> {
+    fn from_bytes(file: &str, bytes: &[u8], subject: Subject) -> Result<Self, Error> {
         let checkpoint =
             Checkpoint::from_bytes(file, bytes, "the judge", Device::Cpu, Kind::Float)?;
-        let network = Network::new(&Params::root(&checkpoint), Question::logits() as i64);
+        let network = Network::new(&Params::root(&checkpoint), subject.logits());
         checkpoint.finish()?;
         let sha256 = Sha256::digest(bytes)
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect();
-        Ok(Self { network, sha256 })
+        Ok(Self {
+            network,
+            subject,
+            sha256,
+        })
+    }
+
+    /// What it looks at.
+    pub fn subject(&self) -> Subject {
+        self.subject
     }
 
     /// The SHA-256 of its file.
@@ -76,7 +101,7 @@ impl Judge {
         &self.sha256
     }
 
-    /// What it sees in pictures of any size.
+    /// What it sees in pictures of any size. What it is not asked it answers with 'none of these'.
     pub fn read(&self, pictures: &[RgbImage]) -> Vec<Reading> {
         batches(pictures)
             .flat_map(|batch| self.read_tensor(&batch))
@@ -96,7 +121,7 @@ impl Judge {
         let logits = no_grad(|| self.network.forward(&to_signed(pictures))); // [B, L]
         let mut readings = vec![Reading([None; Question::ALL.len()]); pictures.size()[0] as usize];
         let mut start = 0;
-        for question in Question::ALL {
+        for &question in self.subject.questions() {
             let width = question.answers() as i64 + 1;
             let best: Vec<i64> = logits
                 .narrow(1, start, width)

@@ -15,7 +15,7 @@ use crate::Error;
 use crate::judge::Judge;
 use crate::lessons::{FIRST_TEST_SEED, Lesson};
 use crate::network::{Network, SIDE};
-use crate::questions::{Question, Target, Targets};
+use crate::questions::{Question, Subject, Target, Targets};
 use crate::statistics::Tally;
 
 /// What cross-entropy skips.
@@ -62,6 +62,8 @@ pub struct Examination {
     pub clean: Vec<(Question, Tally)>,
     /// Right answers on those of them that show one thing.
     pub alone: Vec<(Question, Tally)>,
+    /// Right answers on the others, which show two.
+    pub together: Vec<(Question, Tally)>,
     /// Right answers on every kind of picture it learns from, 'none of these' among them, for each question.
     pub damaged: Vec<(Question, Tally)>,
 }
@@ -78,13 +80,14 @@ impl Examination {
             }
         };
         let mut table =
-            "| label | undamaged | those with one thing | all kinds of damage, where asked |\n"
+            "| label | undamaged | those with one thing | those with two | all kinds of damage, where asked |\n"
                 .to_owned();
-        table.push_str("| --- | --- | --- | --- |\n");
+        table.push_str("| --- | --- | --- | --- | --- |\n");
         for (n, (question, clean)) in self.clean.iter().enumerate() {
-            let (name, alone, damaged) = (question.name(), self.alone[n].1, self.damaged[n].1);
-            let cells = [*clean, alone, damaged].map(cell).join(" | ");
-            table.push_str(&format!("| {name} | {cells} |\n"));
+            let others = [&self.alone, &self.together, &self.damaged];
+            let [alone, together, damaged] = others.map(|tallies| tallies[n].1);
+            let cells = [*clean, alone, together, damaged].map(cell).join(" | ");
+            table.push_str(&format!("| {} | {cells} |\n", question.name()));
         }
         table
     }
@@ -92,10 +95,16 @@ impl Examination {
 
 /// Trains a judge and writes its weights, in f16, to `out`; the folder `run` gets checkpoints and a log, and a run that
 /// was cut off goes on from there.
-pub fn train_judge(recipe: &JudgeRecipe, run: &Path, out: &Path, told: &Told) -> Result<(), Error> {
+pub fn train_judge(
+    recipe: &JudgeRecipe,
+    subject: Subject,
+    run: &Path,
+    out: &Path,
+    told: &Told,
+) -> Result<(), Error> {
     let kind = Kind::BFloat16;
     let initialiser = Initialiser::new(recipe.run.seed, Device::Cpu, kind);
-    let network = Network::new(&Params::root(&initialiser), Question::logits() as i64);
+    let network = Network::new(&Params::root(&initialiser), subject.logits());
     let optimizer = AdamW::new(initialiser.into_made(), recipe.run.optimizer.clone());
     let run = Run {
         name: "judge",
@@ -108,9 +117,10 @@ pub fn train_judge(recipe: &JudgeRecipe, run: &Path, out: &Path, told: &Told) ->
         stopped: &|| false,
     };
     let weights = training::train(&run, optimizer, Samples::NONE, |step| {
-        let lessons = lessons_from(step, recipe.run.batch);
+        let lessons = lessons_from(step, recipe.run.batch, subject);
         Ok(JudgeLeg {
             network,
+            subject,
             kind,
             lessons,
         })
@@ -122,10 +132,14 @@ pub fn train_judge(recipe: &JudgeRecipe, run: &Path, out: &Path, told: &Told) ->
 /// Lets `judge` answer on `count` undamaged test scenes, from number `first` of the test half of its seeds on, and on as
 /// many further ones with every damage.
 pub fn examine(judge: &Judge, first: u64, count: u64) -> Examination {
-    let none = || Question::ALL.map(|q| (q, Tally::default())).to_vec();
+    let none = || -> Vec<(Question, Tally)> {
+        let questions = judge.subject().questions().iter();
+        questions.map(|&q| (q, Tally::default())).collect()
+    };
     let mut examination = Examination {
         clean: none(),
         alone: none(),
+        together: none(),
         damaged: none(),
     };
     let first = FIRST_TEST_SEED + first;
@@ -139,21 +153,22 @@ pub fn examine(judge: &Judge, first: u64, count: u64) -> Examination {
         let clean = bytes_to_tensor(&bytes, seeds.len());
         for (scene, reading) in scenes.iter().zip(judge.read_tensor(&clean)) {
             let labels = scene.labels();
-            let right =
-                |question: Question| reading.answer(question) == Some(question.truth(&labels));
+            let right = |question: Question| reading.answer(question) == question.truth(&labels);
             for (question, tally) in &mut examination.clean {
                 tally.add(right(*question));
             }
-            if labels.second.is_none() {
-                for (question, tally) in &mut examination.alone {
-                    tally.add(right(*question));
-                }
+            let of_as_many = match labels.second {
+                None => &mut examination.alone,
+                Some(_) => &mut examination.together,
+            };
+            for (question, tally) in of_as_many {
+                tally.add(right(*question));
             }
         }
         // Other seeds than the clean ones, so that the two halves are two samples.
         let lessons: Vec<Lesson> = seeds
             .iter()
-            .map(|seed| Lesson::draw(seed + count))
+            .map(|seed| Lesson::draw(seed + count, judge.subject()))
             .collect();
         let bytes: Vec<u8> = lessons
             .iter()
@@ -175,6 +190,7 @@ pub fn examine(judge: &Judge, first: u64, count: u64) -> Examination {
 
 struct JudgeLeg {
     network: Network,
+    subject: Subject,
     kind: Kind,
     lessons: Receiver<Vec<Lesson>>,
 }
@@ -191,7 +207,7 @@ impl Leg for JudgeLeg {
             .collect();
         let pictures = to_signed(&bytes_to_tensor(&bytes, lessons.len())).to_kind(self.kind);
         let targets: Vec<Targets> = lessons.iter().map(|lesson| lesson.targets).collect();
-        let (loss, figures) = loss(&self.network.forward(&pictures), &targets);
+        let (loss, figures) = loss(&self.network.forward(&pictures), self.subject, &targets);
         loss.backward();
         Ok((loss.double_value(&[]), figures))
     }
@@ -199,11 +215,11 @@ impl Leg for JudgeLeg {
 
 /// The mean over the questions of each one's cross-entropy from `logits [B, L]`; beside it the share of right answers
 /// to every question that is asked of a picture, and to the thing alone.
-fn loss(logits: &Tensor, targets: &[Targets]) -> (Tensor, Figures) {
+fn loss(logits: &Tensor, subject: Subject, targets: &[Targets]) -> (Tensor, Figures) {
     let mut losses = Vec::new();
     let mut figures = Vec::new();
     let mut start = 0;
-    for question in Question::ALL {
+    for &question in subject.questions() {
         let width = question.answers() as i64 + 1;
         let own = logits.narrow(1, start, width); // [B, answers + 1]
         start += width;
@@ -239,13 +255,13 @@ fn class(question: Question, target: Target) -> i64 {
 }
 
 /// Lessons in batches from the step's on, drawn in the background a few ahead. Step `n` always has the same.
-fn lessons_from(step: u64, batch: usize) -> Receiver<Vec<Lesson>> {
+fn lessons_from(step: u64, batch: usize, subject: Subject) -> Receiver<Vec<Lesson>> {
     let (sender, lessons) = sync_channel(8);
     thread::spawn(move || {
         for n in step.. {
             let first = n * batch as u64;
             let drawn = (first..first + batch as u64)
-                .map(|seed| Lesson::draw(seed % FIRST_TEST_SEED))
+                .map(|seed| Lesson::draw(seed % FIRST_TEST_SEED, subject))
                 .collect();
             if sender.send(drawn).is_err() {
                 return; // the leg has ended

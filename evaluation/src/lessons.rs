@@ -4,17 +4,21 @@
 use std::f64::consts::TAU;
 
 use noise::Generator;
-use scenes::{Labels, Place, Scene, Size, Split};
+use scenes::{Labels, Place, Relation, Scene, Size, Split};
 
 use crate::damage::Picture;
 use crate::network::SIDE;
 use crate::questions::Question::{
-    Colour, Ground, Place as Where, Size as HowLarge, Sky, Style, Thing,
+    Colour, Ground, Place as Where, Relation as Related, SecondColour, SecondThing,
+    Size as HowLarge, Sky, Style, Thing,
 };
-use crate::questions::{Target, Targets};
+use crate::questions::{Question, Subject, Target, Targets};
 
 /// Judge scenes below this seed are for training, those from it on for testing.
 pub const FIRST_TEST_SEED: u64 = Split::SEEDS / 2;
+
+/// What is asked about a second thing.
+const SECOND: [Question; 3] = [SecondThing, SecondColour, Related];
 
 /// A picture of [`SIDE`] pixels with its right answers.
 #[derive(Clone, Debug)]
@@ -48,26 +52,48 @@ pub enum Damage {
     Bent,
     /// Noise, or next to nothing but noise: none of anything.
     Noise,
+    /// Two things, of which the second is blurred or bent beyond recognition: it is none of these.
+    Smudged,
+    /// Two things, of which the second is seen through another: what conflicts is none of these.
+    Crossed,
 }
 
 impl Damage {
     /// Every kind with its share of the lessons.
-    pub const SHARES: [(Self, f64); 10] = [
-        (Self::Clean, 0.36),
-        (Self::Light, 0.32),
-        (Self::Grey, 0.02),
-        (Self::Blurred, 0.03),
-        (Self::Double, 0.08),
-        (Self::Empty, 0.05),
-        (Self::Halves, 0.05),
-        (Self::Joined, 0.03),
-        (Self::Bent, 0.03),
-        (Self::Noise, 0.03),
-    ];
+    pub const fn shares(subject: Subject) -> &'static [(Self, f64)] {
+        match subject {
+            Subject::Scene => &[
+                (Self::Clean, 0.36),
+                (Self::Light, 0.32),
+                (Self::Grey, 0.02),
+                (Self::Blurred, 0.03),
+                (Self::Double, 0.08),
+                (Self::Empty, 0.05),
+                (Self::Halves, 0.05),
+                (Self::Joined, 0.03),
+                (Self::Bent, 0.03),
+                (Self::Noise, 0.03),
+            ],
+            Subject::Pair => &[
+                (Self::Clean, 0.34),
+                (Self::Light, 0.32),
+                (Self::Grey, 0.02),
+                (Self::Blurred, 0.02),
+                (Self::Double, 0.05),
+                (Self::Empty, 0.02),
+                (Self::Halves, 0.05),
+                (Self::Joined, 0.03),
+                (Self::Bent, 0.02),
+                (Self::Noise, 0.02),
+                (Self::Smudged, 0.06),
+                (Self::Crossed, 0.05),
+            ],
+        }
+    }
 
-    fn pick(generator: &mut Generator) -> Self {
+    fn pick(subject: Subject, generator: &mut Generator) -> Self {
         let mut left = generator.uniform();
-        for (damage, share) in Self::SHARES {
+        for &(damage, share) in Self::shares(subject) {
             left -= share;
             if left < 0.0 {
                 return damage;
@@ -80,11 +106,15 @@ impl Damage {
 impl Lesson {
     /// The lesson of a judge seed: the scene of that seed, damaged or not. A part of the scenes of one thing gives way
     /// to scenes of two, because to tell which is the larger takes the most practice.
-    pub fn draw(seed: u64) -> Self {
+    pub fn draw(seed: u64, subject: Subject) -> Self {
         let mut generator = Generator::new(seed ^ 0x5EED_1E55);
-        let damage = Damage::pick(&mut generator);
+        let damage = Damage::pick(subject, &mut generator);
+        let crowds = match subject {
+            Subject::Scene => 0.35,
+            Subject::Pair => 0.8,
+        };
         let practise =
-            matches!(damage, Damage::Clean | Damage::Light) && generator.uniform() < 0.35;
+            matches!(damage, Damage::Clean | Damage::Light) && generator.uniform() < crowds;
         let seed = if practise {
             crowded(seed, &mut generator)
         } else {
@@ -120,7 +150,7 @@ impl Lesson {
             Damage::Grey => {
                 let (scene, mut targets) = scene();
                 let grey = between(generator, 0.0, 0.12) as f32;
-                targets.set(&[Colour], Target::None);
+                targets.set(&[Colour, SecondColour], Target::None);
                 targets.set(&[Sky, Ground, Style], Target::Open);
                 Self {
                     picture: picture(&scene, generator).recolour(grey, [1.0; 3], [0.0; 3]),
@@ -129,8 +159,9 @@ impl Lesson {
             }
             Damage::Blurred => {
                 let (scene, mut targets) = scene();
-                targets.set(&[Thing, HowLarge, Style], Target::None);
-                targets.set(&[Colour, Where, Sky, Ground], Target::Open);
+                targets.set(&[Thing, SecondThing, HowLarge, Style], Target::None);
+                let open = [Colour, SecondColour, Related, Where, Sky, Ground];
+                targets.set(&open, Target::Open);
                 let deviation = between(generator, 7.0, 14.0);
                 Self {
                     picture: picture(&scene, generator).blur(deviation),
@@ -139,8 +170,18 @@ impl Lesson {
             }
             Damage::Bent => {
                 let (scene, mut targets) = scene();
-                targets.set(&[Thing], Target::None);
-                targets.set(&[HowLarge, Where, Sky, Ground, Colour, Style], Target::Open);
+                targets.set(&[Thing, SecondThing], Target::None);
+                let open = [
+                    HowLarge,
+                    Where,
+                    Sky,
+                    Ground,
+                    Colour,
+                    Style,
+                    SecondColour,
+                    Related,
+                ];
+                targets.set(&open, Target::Open);
                 let phases = [(); 4].map(|()| between(generator, 0.0, TAU) as f32);
                 let reach = between(generator, 0.14, 0.25) as f32;
                 let waves = between(generator, 2.0, 3.5) as f32;
@@ -154,6 +195,8 @@ impl Lesson {
             Damage::Halves => Self::halves(seed, generator),
             Damage::Joined => Self::joined(seed, generator),
             Damage::Noise => Self::mostly_noise(seed, generator),
+            Damage::Smudged => Self::smudged(seed, generator),
+            Damage::Crossed => Self::crossed(seed, generator),
         }
     }
 
@@ -167,9 +210,12 @@ impl Lesson {
             s if s < 0.3 => mine.merge(&theirs, Target::Open),
             _ => mine.merge(&theirs, Target::None),
         };
-        if first.labels().place != second.labels().place && share >= 0.12 {
-            // Two of the same thing apart from each other show the thing, but neither clearly.
-            targets.set(&[HowLarge, Style], Target::Open);
+        if share >= 0.12 {
+            targets.set(&SECOND, Target::Open);
+            if first.labels().place != second.labels().place {
+                // Two of the same thing apart from each other show the thing, but neither clearly.
+                targets.set(&[HowLarge, Style], Target::Open);
+            }
         }
         let picture =
             picture(&first, generator).blend(&picture(&second, generator), |_, _| share as f32);
@@ -230,6 +276,7 @@ impl Lesson {
         });
         let mut targets = Targets::of(&labels).merge(&Targets::of(&second.labels()), Target::None);
         targets.set(&[HowLarge, Where, Style, Sky, Ground], Target::Open);
+        targets.set(&SECOND, Target::Open);
         let middle = match labels.place {
             Place::Left => 0.27,
             Place::Middle => 0.5,
@@ -269,6 +316,45 @@ impl Lesson {
             picture,
             targets: Targets::none(),
         }
+    }
+
+    fn smudged(seed: u64, generator: &mut Generator) -> Self {
+        let scene = search_pair(seed, generator, beside);
+        let mut targets = Targets::of(&scene.labels());
+        targets.set(&[SecondThing], Target::None);
+        targets.set(&[SecondColour, Related], Target::Open);
+        let whole = picture(&scene, generator);
+        let spoiled = if generator.uniform() < 0.5 {
+            whole.blur(between(generator, 5.0, 10.0))
+        } else {
+            let phases = [(); 4].map(|()| between(generator, 0.0, TAU) as f32);
+            let reach = between(generator, 0.14, 0.25) as f32;
+            whole.bend(reach, between(generator, 2.0, 3.5) as f32, phases)
+        };
+        let picture = whole.blend(&spoiled, second_side(&scene.labels(), generator));
+        Self { picture, targets }.sometimes_lightly_damaged(generator)
+    }
+
+    fn crossed(seed: u64, generator: &mut Generator) -> Self {
+        let scene = search_pair(seed, generator, beside);
+        let labels = scene.labels();
+        let own = labels.second.expect("a pair");
+        let other = search_pair(seed, generator, |other| {
+            let second = other.second.expect("a pair");
+            beside(other) && second.relation == own.relation && second.thing != own.thing
+        });
+        let theirs = other.labels().second.expect("a pair");
+        let mut targets = Targets::of(&labels);
+        targets.set(&[SecondThing], Target::None);
+        if own.colour != theirs.colour {
+            targets.set(&[SecondColour], Target::None);
+        }
+        targets.set(&[Related], Target::Open);
+        let share = between(generator, 0.4, 0.5) as f32;
+        let side = second_side(&labels, generator);
+        let picture = picture(&scene, generator)
+            .blend(&picture(&other, generator), |x, y| share * side(x, y));
+        Self { picture, targets }.sometimes_lightly_damaged(generator)
     }
 
     fn sometimes_lightly_damaged(self, generator: &mut Generator) -> Self {
@@ -358,6 +444,33 @@ fn search(seed: u64, generator: &mut Generator, fits: impl Fn(&Labels) -> bool) 
     } else {
         partner(seed, generator, fits)
     }
+}
+
+/// The scene of `seed` if it has two things and fits, else another.
+fn search_pair(seed: u64, generator: &mut Generator, fits: impl Fn(&Labels) -> bool) -> Scene {
+    let mut scene = Scene::draw(seed, Split::Judge);
+    let start = first_of_half(seed);
+    while scene.labels().second.is_none() || !fits(&scene.labels()) {
+        scene = Scene::draw(start + generator.below(FIRST_TEST_SEED), Split::Judge);
+    }
+    scene
+}
+
+/// Whether the things of a pair are in different halves of the picture.
+fn beside(labels: &Labels) -> bool {
+    let relation = labels.second.map(|second| second.relation);
+    let apart = [
+        (Place::Left, Some(Relation::LeftOf)),
+        (Place::Right, Some(Relation::RightOf)),
+    ];
+    labels.size == Size::Small && apart.contains(&(labels.place, relation))
+}
+
+/// The share of what spoils the half of the second of such a pair.
+fn second_side(labels: &Labels, generator: &mut Generator) -> impl Fn(f32, f32) -> f32 + use<> {
+    let right = labels.place == Place::Left;
+    let seam = seam(if right { 0.52 } else { 0.48 }, generator);
+    move |x, y| if right { seam(x, y) } else { 1.0 - seam(x, y) }
 }
 
 /// A small thing on this side leaves the other side empty.

@@ -8,7 +8,7 @@ use pipeline::{Inversion, Pipeline, Settings, Use};
 use scenes::{Aspect, Pairs, Scene, Split};
 use serde::{Deserialize, Serialize};
 
-use crate::evaluate::{EvaluationProgress, TRUE_SIDE};
+use crate::evaluate::EvaluationProgress;
 use crate::examples::render;
 use crate::inversions::{InversionRow, inversion_table, measure_inversions};
 use crate::questions::Question;
@@ -256,7 +256,10 @@ impl Siblings {
     }
 
     fn truth(&self, question: Question) -> [usize; 2] {
-        [&self.from, &self.to].map(|scene| question.truth(&scene.labels()))
+        [&self.from, &self.to].map(|scene| {
+            let answer = question.truth(&scene.labels());
+            answer.expect("scenes of one thing are asked about that")
+        })
     }
 }
 
@@ -365,7 +368,8 @@ impl Table<'_> {
         batch: &[Siblings],
         scene: fn(&Siblings) -> &Scene,
     ) -> Result<Inversion, Error> {
-        let pictures = batch.iter().map(|pair| render(scene(pair), TRUE_SIDE));
+        let side = self.pipeline.side()?;
+        let pictures = batch.iter().map(|pair| render(scene(pair), side));
         let pictures: Vec<RgbImage> = pictures.collect();
         let steps = self.settings.calls / CALLS_A_STEP;
         Ok(self.pipeline.invert(&pictures, steps, &mut |_, _, _| {})?)

@@ -7,10 +7,8 @@ use pipeline::{Pipeline, Settings, Stage, Use};
 use scenes::Pairs;
 use serde::{Deserialize, Serialize};
 
-use crate::evaluate::{
-    EvaluationProgress, EvaluationSettings, draw_pictures, examples, true_pictures,
-};
-use crate::examples::Example;
+use crate::evaluate::{EvaluationProgress, EvaluationSettings, draw_pictures, true_pictures};
+use crate::examples::{Asked, Example};
 use crate::frechet::{check, frechet};
 use crate::network::HIDDEN;
 use crate::report::{Row, Source, percent, table};
@@ -55,10 +53,14 @@ pub fn evaluate_presets(
     for (_, drawing) in presets {
         pipeline.prepare(&[Use::Prior], drawing)?;
     }
-    let asked = &examples(false, 0..count)[..];
-    let truth = true_pictures(asked);
+    let asked = &Asked::Seen.examples(0..count)[..];
+    let side = pipeline.side()?;
+    let truth = true_pictures(asked, side);
     let features = judge.features(&truth);
-    let floor = frechet(&judge.features(&true_pictures(&others(asked))), &features)?;
+    let floor = frechet(
+        &judge.features(&true_pictures(&others(asked), side)),
+        &features,
+    )?;
     let mut rows = vec![PresetRow {
         name: "true pictures".to_owned(),
         drawn: None,
@@ -120,7 +122,7 @@ fn others(examples: &[Example]) -> Vec<Example> {
 }
 
 fn count_answers(judge: &Judge, asked: &[Example], pictures: &[RgbImage], source: Source) -> Row {
-    let mut row = Row::new(source, false);
+    let mut row = Row::new(source, Asked::Seen);
     for (example, reading) in asked.iter().zip(judge.read(pictures)) {
         row.add(example, &reading);
     }
@@ -157,7 +159,7 @@ impl PresetReport {
                 ],
                 None => Default::default(),
             });
-            let cell = |question| row.row.cell(question).unwrap_or_default();
+            let cell = |question: Question| row.row.cell(question.name()).unwrap_or_default();
             let tallies = [
                 cell(Question::Thing),
                 cell(Question::Colour),

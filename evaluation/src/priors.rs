@@ -3,14 +3,13 @@
 
 use noise::Generator;
 use pipeline::{CodeSampling, Pipeline, Settings, Use};
-use scenes::Pairs;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use crate::evaluate::{EvaluationProgress, EvaluationSettings, draw_pictures, true_pictures};
-use crate::examples::Example;
-use crate::report::{COLUMNS, Row, Source, percent, table};
-use crate::{Error, Judge, Question};
+use crate::examples::{Asked, Example};
+use crate::report::{Row, Source, table};
+use crate::{Error, Judge};
 
 /// The numbers of the first scenes.
 const FIRST_CODED: u64 = 60_000;
@@ -82,9 +81,7 @@ pub fn evaluate_priors(
     });
     let codes = codes.into_iter().collect::<Result<_, _>>()?;
     let numbers = FIRST_DRAWN..FIRST_DRAWN + limited(DRAWN);
-    let examples: Vec<Example> = numbers
-        .map(|number| Example::draw(number, Pairs::Seen))
-        .collect();
+    let examples = Asked::Seen.examples(numbers);
     let mut embeddings = Vec::new();
     for (name, drawing) in ways(pipeline, &by_codes) {
         let mut row = EmbeddingsRow::new(name);
@@ -135,16 +132,15 @@ fn measure_codes(
     batch: usize,
     progress: &mut EvaluationProgress,
 ) -> Result<CodesRow, Error> {
-    let pairs = match held_out {
-        true => Pairs::HeldOut,
-        false => Pairs::Seen,
+    let asked = match held_out {
+        true => Asked::HeldOut,
+        false => Asked::Seen,
     };
-    let numbers = FIRST_CODED..FIRST_CODED + scenes;
-    let examples: Vec<Example> = numbers.map(|n| Example::draw(n, pairs)).collect();
+    let examples = asked.examples(FIRST_CODED..FIRST_CODED + scenes);
     let (mut all, mut kept, mut decoded, mut bits) = (vec![], vec![], vec![], vec![]);
     let (mut buckets, mut done) = (0, 0);
     for some in examples.chunks(batch) {
-        let embeddings = pipeline.encode_pictures(&true_pictures(some))?; // [B, E]
+        let embeddings = pipeline.encode_pictures(&true_pictures(some, pipeline.side()?))?; // [B, E]
         let text = pipeline.encode_text(&captions(some))?;
         let coded = pipeline.code(&embeddings, &text)?;
         buckets = coded.buckets;
@@ -184,7 +180,7 @@ impl EmbeddingsRow {
         Self {
             name: name.to_owned(),
             cosine: 0.0,
-            row: Row::new(Source::Chain, false),
+            row: Row::new(Source::Chain, Asked::Seen),
         }
     }
 
@@ -202,7 +198,7 @@ impl EmbeddingsRow {
         let captions = captions(batch);
         let text = pipeline.encode_text(&captions)?;
         let embeddings = match drawing {
-            None => pipeline.encode_pictures(&true_pictures(batch))?,
+            None => pipeline.encode_pictures(&true_pictures(batch, pipeline.side()?))?,
             Some(drawing) => {
                 let mut streams: Vec<_> = seeds.iter().map(|&s| Generator::new(s)).collect();
                 pipeline.draw_embedding(&text, drawing, &mut streams, &mut |_, _, _| {})?
@@ -252,15 +248,13 @@ impl PriorReport {
         });
         let codes = table(&header, codes);
         let mut header = vec!["embeddings from", "cosine with the caption"];
-        header.extend(COLUMNS.map(Question::name));
-        header.push("everything asked");
+        header.extend(Row::header(Asked::Seen));
         let embeddings = self
             .embeddings
             .iter()
             .map(|EmbeddingsRow { name, cosine, row }| {
                 let mut line = vec![name.clone(), format!("{cosine:.3}")];
-                let cells = row.cells.iter().map(|(_, tally)| tally);
-                line.extend(cells.chain([&row.everything]).map(|tally| percent(*tally)));
+                line.extend(row.percents());
                 line
             });
         format!("{codes}\n{}", table(&header, embeddings))

@@ -1,6 +1,6 @@
 //! What is asked about a picture, and the answers there are.
 
-use scenes::{Aspect, Colour, Ground, Labels, Place, Size, Sky, Style, Thing};
+use scenes::{Aspect, Colour, Ground, Labels, Place, Relation, Size, Sky, Style, Thing};
 use serde::{Deserialize, Serialize};
 
 /// One question about a picture. Each has the answers of its label and 'none of these'.
@@ -21,11 +21,43 @@ pub enum Question {
     Ground,
     /// How is it drawn?
     Style,
+    /// What is the smaller of two things?
+    SecondThing,
+    /// Which colour has the smaller thing?
+    SecondColour,
+    /// Where is the larger thing, seen from the smaller?
+    Relation,
+}
+
+/// What a judge looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Subject {
+    /// The largest thing, and what is around it.
+    Scene,
+    /// Two things.
+    Pair,
+}
+
+impl Subject {
+    /// What is asked about it, in the order of the network's logits.
+    pub const fn questions(self) -> &'static [Question] {
+        match self {
+            Self::Scene => &Question::OF_A_SCENE,
+            Self::Pair => &Question::OF_A_PAIR,
+        }
+    }
+
+    /// How many logits its questions have together: their answers and a 'none of these' each.
+    pub fn logits(self) -> i64 {
+        let logits = |question: &Question| question.answers() as i64 + 1;
+        self.questions().iter().map(logits).sum()
+    }
 }
 
 impl Question {
-    /// Every question, in the order of the network's logits.
-    pub const ALL: [Self; 7] = [
+    /// All of them.
+    pub const ALL: [Self; 10] = [
         Self::Thing,
         Self::Colour,
         Self::Size,
@@ -33,6 +65,29 @@ impl Question {
         Self::Sky,
         Self::Ground,
         Self::Style,
+        Self::SecondThing,
+        Self::SecondColour,
+        Self::Relation,
+    ];
+
+    /// What is asked about the largest thing and what is around it.
+    pub const OF_A_SCENE: [Self; 7] = [
+        Self::Thing,
+        Self::Colour,
+        Self::Size,
+        Self::Place,
+        Self::Sky,
+        Self::Ground,
+        Self::Style,
+    ];
+
+    /// What is asked about two things.
+    pub const OF_A_PAIR: [Self; 5] = [
+        Self::Thing,
+        Self::Colour,
+        Self::SecondThing,
+        Self::SecondColour,
+        Self::Relation,
     ];
 
     /// The question's name in tables.
@@ -45,6 +100,9 @@ impl Question {
             Self::Sky => "sky",
             Self::Ground => "ground",
             Self::Style => "style",
+            Self::SecondThing => "second thing",
+            Self::SecondColour => "second colour",
+            Self::Relation => "relation",
         }
     }
 
@@ -58,19 +116,22 @@ impl Question {
             Self::Sky => Aspect::Sky,
             Self::Ground => Aspect::Ground,
             Self::Style => Aspect::Style,
+            Self::SecondThing | Self::Relation => Aspect::Second,
+            Self::SecondColour => Aspect::SecondColour,
         }
     }
 
     /// How many answers there are besides 'none of these'.
     pub const fn answers(self) -> usize {
         match self {
-            Self::Thing => Thing::COUNT,
-            Self::Colour => Colour::COUNT,
+            Self::Thing | Self::SecondThing => Thing::COUNT,
+            Self::Colour | Self::SecondColour => Colour::COUNT,
             Self::Size => Size::COUNT,
             Self::Place => Place::COUNT,
             Self::Sky => Sky::COUNT,
             Self::Ground => Ground::COUNT,
             Self::Style => Style::COUNT,
+            Self::Relation => Relation::COUNT,
         }
     }
 
@@ -80,19 +141,20 @@ impl Question {
             return "none of these";
         };
         match self {
-            Self::Thing => Thing::ALL[answer].name(),
-            Self::Colour => Colour::ALL[answer].name(),
+            Self::Thing | Self::SecondThing => Thing::ALL[answer].name(),
+            Self::Colour | Self::SecondColour => Colour::ALL[answer].name(),
             Self::Size => Size::ALL[answer].name(),
             Self::Place => Place::ALL[answer].name(),
             Self::Sky => Sky::ALL[answer].name(),
             Self::Ground => Ground::ALL[answer].name(),
             Self::Style => Style::ALL[answer].name(),
+            Self::Relation => Relation::ALL[answer].name(),
         }
     }
 
-    /// The answer that a scene's labels give.
-    pub fn truth(self, labels: &Labels) -> usize {
-        match self {
+    /// The answer that a scene's labels give; none where there is no second thing.
+    pub fn truth(self, labels: &Labels) -> Option<usize> {
+        let answer = match self {
             Self::Thing => labels.thing.index(),
             Self::Colour => labels.colour.index(),
             Self::Size => labels.size.index(),
@@ -100,12 +162,11 @@ impl Question {
             Self::Sky => labels.sky.index(),
             Self::Ground => labels.ground.index(),
             Self::Style => labels.style.index(),
-        }
-    }
-
-    /// How many logits all questions have together: their answers and a 'none of these' each.
-    pub fn logits() -> usize {
-        Self::ALL.iter().map(|q| q.answers() + 1).sum()
+            Self::SecondThing => labels.second?.thing.index(),
+            Self::SecondColour => labels.second?.colour.index(),
+            Self::Relation => labels.second?.relation.index(),
+        };
+        Some(answer)
     }
 }
 
@@ -120,14 +181,20 @@ pub enum Target {
     Open,
 }
 
-/// The targets of one picture, in the order of [`Question::ALL`].
+/// The targets of one picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Targets(pub [Target; Question::ALL.len()]);
+pub struct Targets([Target; Question::ALL.len()]);
 
 impl Targets {
     /// An undamaged scene: every label.
     pub fn of(labels: &Labels) -> Self {
-        Self(Question::ALL.map(|q| Target::Answer(q.truth(labels))))
+        let mut targets = Self::none();
+        for question in Question::ALL {
+            if let Some(answer) = question.truth(labels) {
+                targets.set(&[question], Target::Answer(answer));
+            }
+        }
+        targets
     }
 
     /// A picture in which nothing can be seen.

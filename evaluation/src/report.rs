@@ -3,10 +3,11 @@
 use pipeline::Settings;
 use serde::{Deserialize, Serialize};
 
-use crate::Reading;
-use crate::examples::Example;
+use crate::evaluate::EvaluationSettings;
+use crate::examples::{Asked, Example};
 use crate::questions::Question;
 use crate::statistics::Tally;
+use crate::{Judge, Reading};
 
 /// Where the pictures came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,62 +32,61 @@ impl Source {
     }
 }
 
-/// The questions that have a column.
-pub const COLUMNS: [Question; 5] = [
-    Question::Thing,
-    Question::Colour,
-    Question::Place,
-    Question::Sky,
-    Question::Ground,
-];
-
 /// How often pictures showed what their captions said.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
     /// Where the pictures came from.
     pub source: Source,
-    /// Whether their pairs of thing and colour were held out of training.
-    pub held_out: bool,
-    /// Right answers to each of [`COLUMNS`], where the caption mentions it.
-    pub cells: Vec<(Question, Tally)>,
+    /// What the captions asked for.
+    pub asked: Asked,
+    /// The pictures that were right in each of [`Asked::columns`], where the caption mentions it.
+    pub cells: Vec<(String, Tally)>,
     /// Pictures that showed everything that their captions said.
     pub everything: Tally,
 }
 
 impl Row {
     /// A row that counts nothing yet.
-    pub fn new(source: Source, held_out: bool) -> Self {
-        let cells = COLUMNS
-            .map(|question| (question, Tally::default()))
-            .to_vec();
+    pub fn new(source: Source, asked: Asked) -> Self {
+        let columns = asked.columns().iter();
         Self {
             source,
-            held_out,
-            cells,
+            asked,
+            cells: columns
+                .map(|column| (column.name.to_owned(), Tally::default()))
+                .collect(),
             everything: Tally::default(),
         }
     }
 
     /// Counts what was read in the picture of an example.
     pub fn add(&mut self, example: &Example, reading: &Reading) {
-        for (question, answer) in example.asked() {
-            if let Some((_, tally)) = self
-                .cells
-                .iter_mut()
-                .find(|(column, _)| *column == question)
-            {
-                tally.add(reading.answer(question) == Some(answer));
+        for (column, (_, tally)) in self.asked.columns().iter().zip(&mut self.cells) {
+            if let Some(right) = example.right(column.questions, reading) {
+                tally.add(right);
             }
         }
         self.everything.add(example.all_right(reading));
     }
 
-    /// The count of a column.
-    pub fn cell(&self, question: Question) -> Option<Tally> {
-        self.cells
-            .iter()
-            .find(|(column, _)| *column == question)
+    /// The count of the column of this name.
+    pub fn cell(&self, name: &str) -> Option<Tally> {
+        let mut cells = self.cells.iter();
+        cells
+            .find(|(column, _)| column == name)
             .map(|(_, tally)| *tally)
+    }
+
+    /// The columns' names, and that of the last.
+    pub(crate) fn header(asked: Asked) -> Vec<&'static str> {
+        let names = asked.columns().iter().map(|column| column.name);
+        names.chain(["everything asked"]).collect()
+    }
+
+    /// What they hold.
+    pub(crate) fn percents(&self) -> impl Iterator<Item = String> {
+        let cells = self.cells.iter().map(|(_, tally)| *tally);
+        cells.chain([self.everything]).map(percent)
     }
 }
 
@@ -124,23 +124,32 @@ pub struct Report {
 }
 
 impl Report {
-    /// The row of a source.
-    pub fn row(&self, source: Source, held_out: bool) -> Option<&Row> {
-        self.rows
-            .iter()
-            .find(|row| row.source == source && row.held_out == held_out)
+    /// A report without diversity.
+    pub(crate) fn new(judge: &Judge, settings: &EvaluationSettings, rows: Vec<Row>) -> Self {
+        Self {
+            judge: judge.sha256().to_owned(),
+            settings: settings.drawing,
+            seed: settings.seed,
+            rows,
+            diversity: None,
+        }
     }
 
-    /// Markdown tables: shares in percent with their 95% intervals and the number of captions that asked.
+    /// The row of a source.
+    pub fn row(&self, source: Source, asked: Asked) -> Option<&Row> {
+        let mut rows = self.rows.iter();
+        rows.find(|row| row.source == source && row.asked == asked)
+    }
+
+    /// Markdown tables: shares in percent with their 95% intervals and the number of captions that asked. All rows have
+    /// the columns of the first.
     pub fn to_markdown(&self) -> String {
-        let mut header = vec!["pairs", "pictures"];
-        header.extend(COLUMNS.map(Question::name));
-        header.push("everything asked");
+        let asked = self.rows.first().map_or(Asked::Seen, |row| row.asked);
+        let mut header = vec!["captions", "pictures"];
+        header.extend(Row::header(asked));
         let rows = self.rows.iter().map(|row| {
-            let pairs = if row.held_out { "held-out" } else { "seen" };
-            let cells = row.cells.iter().map(|(_, tally)| tally);
-            let mut line = vec![pairs.to_owned(), row.source.name().to_owned()];
-            line.extend(cells.chain([&row.everything]).map(|tally| percent(*tally)));
+            let mut line = vec![row.asked.name().to_owned(), row.source.name().to_owned()];
+            line.extend(row.percents());
             line
         });
         let accuracy = table(&header, rows);

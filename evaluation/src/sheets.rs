@@ -10,7 +10,6 @@ use scenes::{Scene, Split};
 use tch::{Kind, Tensor};
 
 use crate::examples::{Example, render};
-use crate::questions::Question;
 use crate::{Error, Judge};
 
 /// Pictures are compared at this side.
@@ -117,11 +116,11 @@ pub fn nearest_sheet(pictures: &[RgbImage], nearest: &[(u64, f64)]) -> RgbImage 
 /// picture has a caption, the caption stands beside it.
 pub fn verdicts(judge: &Judge, pictures: &[(Option<&Example>, RgbImage)]) -> String {
     let mut table = String::from("| picture |");
-    for question in Question::ALL {
+    for question in judge.subject().questions() {
         write!(table, " {} |", question.name()).expect("strings can be written to");
     }
     table.push_str(" caption |\n| --- |");
-    table.push_str(&" --- |".repeat(Question::ALL.len() + 1));
+    table.push_str(&" --- |".repeat(judge.subject().questions().len() + 1));
     table.push('\n');
     let only: Vec<RgbImage> = pictures
         .iter()
@@ -129,8 +128,8 @@ pub fn verdicts(judge: &Judge, pictures: &[(Option<&Example>, RgbImage)]) -> Str
         .collect();
     for ((number, reading), (example, _)) in (1..).zip(judge.read(&only)).zip(pictures) {
         write!(table, "| {number} |").expect("strings can be written to");
-        for question in Question::ALL {
-            write!(table, " {} |", reading.name(question)).expect("strings can be written to");
+        for question in judge.subject().questions() {
+            write!(table, " {} |", reading.name(*question)).expect("strings can be written to");
         }
         let caption = example.map_or("", |example| example.caption.text.as_str());
         writeln!(table, " {caption} |").expect("strings can be written to");

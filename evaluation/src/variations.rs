@@ -63,8 +63,7 @@ pub fn measure_variations(
         let drawn = vary(pipeline, batch, &seeds, &drawing)?;
         for (example, reading) in batch.iter().zip(judge.read(&drawn)) {
             let labels = example.scene.labels();
-            let same =
-                |question: Question| reading.answer(question) == Some(question.truth(&labels));
+            let same = |question: Question| reading.answer(question) == question.truth(&labels);
             kept.iter_mut().for_each(|(q, tally)| tally.add(same(*q)));
             thing_and_colour.add(same(Question::Thing) && same(Question::Colour));
         }
@@ -98,7 +97,7 @@ fn vary(
     seeds: &[u64],
     drawing: &Settings,
 ) -> Result<Vec<RgbImage>, Error> {
-    let embeddings = pipeline.encode_pictures(&true_pictures(examples))?; // [B, E]
+    let embeddings = pipeline.encode_pictures(&true_pictures(examples, pipeline.side()?))?; // [B, E]
     let captions = vec![""; examples.len()];
     draw_pictures(pipeline, &captions, Some(&embeddings), seeds, drawing)
 }

@@ -18,6 +18,8 @@ use crate::statistics::{Median, Tally};
 const FIRST: u64 = 50_000;
 /// Scenes of seen pairs, and as many of held-out ones.
 const SCENES: u64 = 1000;
+/// The pictures' side.
+const SIDE: u32 = 128;
 /// How many of the pictures that a caption finds are looked at.
 const FEW: usize = 5;
 
@@ -87,7 +89,9 @@ pub fn evaluate_zero_shot(
         let examples: Vec<Example> = numbers.map(|n| Example::draw(n, pairs)).collect();
         let mut pictures = Vec::new();
         for (done, some) in (1..).zip(examples.chunks(batch)) {
-            pictures.push(normalised(&pipeline.encode_pictures(&true_pictures(some))?));
+            pictures.push(normalised(
+                &pipeline.encode_pictures(&true_pictures(some, SIDE))?,
+            ));
             progress("zero-shot", (done * batch as u64).min(count), count);
         }
         let pictures = Tensor::cat(&pictures, 0); // [B, E]
@@ -123,7 +127,7 @@ pub struct Task {
     /// Several: what `unclip classify` takes where the labels are things, and one a thing where they are not.
     pub ensemble: Vec<Template>,
     /// The number of a scene's own label.
-    pub truth: fn(&Labels) -> usize,
+    pub truth: fn(&Labels) -> Option<usize>,
 }
 
 impl Task {
@@ -170,7 +174,7 @@ impl Task {
             }),
             adjective("colour", &colours, |shown| Question::Colour.truth(shown)),
             noun("thing and colour", both.collect(), |shown| {
-                shown.thing.index() * Colour::COUNT + shown.colour.index()
+                Some(shown.thing.index() * Colour::COUNT + shown.colour.index())
             }),
             phrase("place", &PLACES, |shown| Question::Place.truth(shown)),
             adjective("size", &sizes, |shown| Question::Size.truth(shown)),
@@ -183,7 +187,7 @@ impl Task {
     pub fn count(&self, examples: &[Example], cosines: &Tensor) -> Tally {
         let mut tally = Tally::default();
         for (example, order) in examples.iter().zip(ranked(cosines)) {
-            tally.add(order[0] == (self.truth)(&example.scene.labels()));
+            tally.add(Some(order[0]) == (self.truth)(&example.scene.labels()));
         }
         tally
     }

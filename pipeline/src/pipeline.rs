@@ -201,6 +201,24 @@ impl Pipeline {
         self.parts.principal_components()
     }
 
+    /// The side of the pictures that the model draws, in pixels.
+    pub fn side(&self) -> Result<u32, Error> {
+        Ok(self.parts.upsampler_last()?.config().sample_size as u32)
+    }
+
+    /// The side of the decoder's pictures, in pixels.
+    pub fn base_side(&self) -> Result<u32, Error> {
+        Ok(self.parts.decoder()?.config().sample_size as u32)
+    }
+
+    /// Embeddings `[count, E]` that say nothing of a picture: what guidance compares with. Decoded, the caption alone says
+    /// what is drawn.
+    pub fn no_embedding(&self, count: usize) -> Result<Tensor, Error> {
+        let conditioning = self.parts.conditioning()?;
+        let nothing = conditioning.unconditional().unsqueeze(0); // [1, E]
+        Ok(nothing.expand([count as i64, -1], false))
+    }
+
     /// E, the width of the image embeddings that the decoder takes.
     pub fn embedding_width(&self) -> Result<i64, Error> {
         Ok(self.parts.conditioning()?.config().embedding)

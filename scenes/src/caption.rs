@@ -85,11 +85,11 @@ impl Aspect {
     /// evaluation scenes (`reserved` true) or in all others.
     pub fn offered(reserved: bool) -> Vec<Vec<Self>> {
         let list = if reserved {
-            words::RESERVED
+            [words::RESERVED, words::RESERVED_STYLES].concat()
         } else {
-            words::TEMPLATES
+            words::TEMPLATES.to_vec()
         };
-        let mut offered: Vec<_> = list.iter().map(|template| aspects(template)).collect();
+        let mut offered: Vec<_> = list.into_iter().map(aspects).collect();
         offered.sort();
         offered.dedup();
         offered
@@ -115,7 +115,11 @@ impl Caption {
         if pair && told.labels.second.is_none() {
             return None;
         }
-        let fitting = templates(told.reserved, pair).iter().copied();
+        let styles = match told.reserved {
+            true => words::RESERVED_STYLES,
+            false => &[],
+        };
+        let fitting = templates(told.reserved, pair).iter().chain(styles).copied();
         let fitting: Vec<_> = fitting
             .filter(|template| aspects(template) == asked)
             .collect();

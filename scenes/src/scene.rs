@@ -102,6 +102,13 @@ impl Scene {
         Self::with(false, split, seed, &mut generator)
     }
 
+    /// As [`Self::draw`], but always with two things.
+    pub fn draw_pair(seed: u64, split: Split) -> Self {
+        let mut generator = split.generator(seed);
+        generator.chance(0.2);
+        Self::with(true, split, seed, &mut generator)
+    }
+
     fn with(two: bool, split: Split, seed: u64, g: &mut Generator) -> Self {
         let (thing, colour) = match split {
             Split::Evaluation(Pairs::HeldOut) => g.pick(HELD_OUT),

@@ -224,5 +224,11 @@ pub(crate) const RESERVED: &[&str] = &[
     "{sky}, look, {colour thing} {ground}",
 ];
 
+/// Templates of a style that only evaluation uses, where it asks for one.
+pub(crate) const RESERVED_STYLES: &[&str] = &[
+    "look, {colour thing} {style in}",
+    "here is {style of} {colour thing}",
+];
+
 /// Templates of two things that only evaluation uses.
 pub(crate) const RESERVED_PAIRS: &[&str] = &["there is {colour thing} {relation} {colour second}"];

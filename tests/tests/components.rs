@@ -134,7 +134,8 @@ pub(crate) fn write_tiny_model(folder: &Path) {
     };
     let tensors = made(6, &|p| drop(UNet::new(p, &unet)));
     for name in ["super_res_first", "super_res_last"] {
-        ::weights::save_upsampler(&folder.join(name), &tensors, &unet).unwrap();
+        ::weights::save_upsampler(&folder.join(name), &tensors, &unet, Prediction::Epsilon)
+            .unwrap();
     }
     let tokenizer = folder.join("tokenizer");
     fs::create_dir_all(&tokenizer).unwrap();

@@ -1,19 +1,23 @@
 //! The judge, what it learns from, and the numbers that an evaluation reports.
 
+use evaluation::claims::verdicts::{Verdict, paired, resampled};
 use evaluation::damage::Picture;
 use evaluation::diversity::{VARIED, open_captions, renderer_entropy};
-use evaluation::evaluate::examples;
 use evaluation::examples::render;
 use evaluation::lessons::{Damage, FIRST_TEST_SEED, Lesson};
 use evaluation::manipulations::{CHANGED, Siblings, turns_once};
 use evaluation::questions::{Target, Targets};
 use evaluation::sheets::nearest_scenes;
 use evaluation::statistics::{Answers, Median, Tally, entropy, entropy_ratio};
-use evaluation::{Judge, Question, Row, SHIPPED_SHA256, Source};
+use evaluation::upsampling::laplacian_variance;
+use evaluation::{
+    Asked, Judge, Question, Reading, Row, SHIPPED_PAIRS_SHA256, SHIPPED_SHA256, Source, Subject,
+};
 use image::{Rgb, RgbImage};
 use noise::Generator;
 use pipeline::contact_sheet;
-use scenes::{Scene, Split};
+use scenes::{Labels, Scene, Second, Split};
+use tch::{Device, Kind, Tensor};
 
 fn near(value: f64, wanted: f64) {
     assert!((value - wanted).abs() < 5e-5, "{value} instead of {wanted}");
@@ -82,50 +86,57 @@ fn entropies_and_their_ratio_are_right_on_constructed_counts() {
 }
 
 #[test]
-fn the_committed_judge_is_the_one_that_was_written_down() {
-    let judge = Judge::shipped().unwrap();
-    assert_eq!(judge.sha256(), SHIPPED_SHA256);
+fn the_committed_judges_are_those_that_were_written_down() {
     let page = include_str!("../../docs/evaluation.md");
-    assert!(
-        page.contains(SHIPPED_SHA256),
-        "docs/evaluation.md does not name the judge's hash"
-    );
+    for (subject, sha256) in [
+        (Subject::Scene, SHIPPED_SHA256),
+        (Subject::Pair, SHIPPED_PAIRS_SHA256),
+    ] {
+        assert_eq!(Judge::shipped(subject).unwrap().sha256(), sha256);
+        assert!(
+            page.contains(sha256),
+            "docs/evaluation.md does not name the hash of the judge of a {subject:?}"
+        );
+    }
 }
 
 #[test]
-fn the_committed_judge_reads_fresh_scenes_of_several_sizes() {
-    let judge = Judge::shipped().unwrap();
-    let scenes: Vec<Scene> = (0..240)
-        .map(|i| Scene::draw(FIRST_TEST_SEED + 90_000 + i, Split::Judge))
-        .collect();
+fn the_committed_judges_read_fresh_scenes_of_several_sizes() {
     let sides = [64, 96, 128];
-    let pictures: Vec<RgbImage> = scenes
-        .iter()
-        .zip(sides.into_iter().cycle())
-        .map(|(scene, side)| RgbImage::from_raw(side, side, scene.render(side)).unwrap())
-        .collect();
-    let readings = judge.read(&pictures);
-    for question in Question::ALL {
-        let right = scenes
-            .iter()
-            .zip(&readings)
-            .filter(|(scene, reading)| {
-                reading.answer(question) == Some(question.truth(&scene.labels()))
+    for subject in [Subject::Scene, Subject::Pair] {
+        let scenes: Vec<Scene> = (0..240)
+            .map(|i| match subject {
+                Subject::Scene => Scene::draw(FIRST_TEST_SEED + 90_000 + i, Split::Judge),
+                Subject::Pair => Scene::draw_pair(FIRST_TEST_SEED + 90_000 + i, Split::Judge),
             })
-            .count();
-        // 99% of what is undamaged; style, which no table counts, is harder.
-        let least = if question == Question::Style {
-            230
-        } else {
-            237
-        };
-        assert!(right >= least, "{}: {right} of 240", question.name());
+            .collect();
+        let pictures: Vec<RgbImage> = scenes
+            .iter()
+            .zip(sides.into_iter().cycle())
+            .map(|(scene, side)| render(scene, side))
+            .collect();
+        let readings = Judge::shipped(subject).unwrap().read(&pictures);
+        for &question in subject.questions() {
+            let right = scenes
+                .iter()
+                .zip(&readings)
+                .filter(|(scene, reading)| {
+                    reading.answer(question) == question.truth(&scene.labels())
+                })
+                .count();
+            // 99% of what is undamaged; style and second things are harder.
+            let least = match question {
+                Question::Style | Question::SecondThing | Question::SecondColour => 230,
+                _ => 237,
+            };
+            assert!(right >= least, "{}: {right} of 240", question.name());
+        }
     }
 }
 
 #[test]
 fn the_committed_judge_sees_nothing_in_noise() {
-    let judge = Judge::shipped().unwrap();
+    let judge = Judge::shipped(Subject::Scene).unwrap();
     let pictures: Vec<RgbImage> = (0..16)
         .map(|seed| {
             RgbImage::from_raw(
@@ -152,7 +163,7 @@ fn light_damage_keeps_labels_and_heavy_damage_blanks_them() {
         let scene = truths(&Scene::draw(seed, Split::Judge));
         assert_eq!(lesson(seed, Damage::Clean).targets, scene);
         let light = lesson(seed, Damage::Light).targets;
-        for question in Question::ALL
+        for question in Question::OF_A_SCENE
             .into_iter()
             .filter(|&question| question != Question::Style)
         {
@@ -193,6 +204,127 @@ fn light_damage_keeps_labels_and_heavy_damage_blanks_them() {
             Target::Answer(_)
         ));
     }
+}
+
+#[test]
+fn lessons_of_pairs_blank_a_spoiled_second_thing_and_keep_the_first() {
+    for seed in 0..6 {
+        for damage in [Damage::Smudged, Damage::Crossed] {
+            let targets = lesson(seed, damage).targets;
+            assert_eq!(targets.get(Question::SecondThing), Target::None);
+            assert_eq!(targets.get(Question::Relation), Target::Open);
+            for question in [Question::Thing, Question::Colour] {
+                assert!(matches!(targets.get(question), Target::Answer(_)));
+            }
+        }
+        let alone = truths(&Scene::draw_alone(seed, Split::Judge));
+        let pair = truths(&Scene::draw_pair(seed, Split::Judge));
+        for question in [
+            Question::SecondThing,
+            Question::SecondColour,
+            Question::Relation,
+        ] {
+            assert_eq!(alone.get(question), Target::None);
+            assert!(matches!(pair.get(question), Target::Answer(_)));
+        }
+    }
+}
+
+#[test]
+fn captions_ask_for_styles_and_for_pairs_from_either_end() {
+    for example in Asked::Styles.examples(0..20) {
+        let said = example.caption.mentioned;
+        assert_eq!(said.style, Some(example.scene.labels().style));
+        assert!(said.thing.is_some() && said.colour.is_some() && said.second.is_none());
+        assert!(example.all_right(&Reading::of(&example.scene.labels())));
+    }
+    for example in Asked::Pairs.examples(0..20) {
+        let labels = example.scene.labels();
+        let own = labels.second.expect("there are two things");
+        let said = example.caption.mentioned.second.expect("both are named");
+        assert_eq!((said.thing, said.colour), (own.thing, Some(own.colour)));
+        // Told from its second thing, it is the same picture; with the relation turned or the colours exchanged it is not.
+        let second = Second {
+            thing: labels.thing,
+            colour: labels.colour,
+            relation: own.relation.inverse(),
+        };
+        let from_the_second = Labels {
+            thing: own.thing,
+            colour: own.colour,
+            second: Some(second),
+            ..labels
+        };
+        let rights = |labels: &Labels| -> Vec<bool> {
+            let columns = Asked::Pairs.columns().iter();
+            let reading = Reading::of(labels);
+            let rights = columns.map(|c| example.right(c.questions, &reading).expect("asked"));
+            rights.collect()
+        };
+        assert_eq!(rights(&labels), [true; 5]);
+        assert_eq!(rights(&from_the_second), [true; 5]);
+        let turned = Labels {
+            second: Some(Second {
+                relation: own.relation.inverse(),
+                ..own
+            }),
+            ..labels
+        };
+        assert_eq!(rights(&turned), [true, true, true, true, false]);
+        let alone = Labels {
+            second: None,
+            ..labels
+        };
+        assert_eq!(rights(&alone), [false, true, false, false, false]);
+        let exchanged = Labels {
+            colour: own.colour,
+            second: Some(Second {
+                colour: labels.colour,
+                ..own
+            }),
+            ..labels
+        };
+        let same = own.colour == labels.colour;
+        assert_eq!(rights(&exchanged), [true, same, same, same, true]);
+    }
+}
+
+#[test]
+fn differences_hold_where_their_interval_says_so() {
+    // 100 pairs: 60 right in the first alone, 20 in the second alone; the difference's deviation is 0.089.
+    let one: Vec<f64> = (0..100).map(|n| f64::from(n < 60)).collect();
+    let other: Vec<f64> = (0..100).map(|n| f64::from(n >= 80)).collect();
+    let found = paired(&one, &other);
+    near(found.value, 0.4);
+    let (low, high) = found.interval;
+    let half = 1.96 * (0.8f64 - 0.16).sqrt() / 10.0;
+    assert!(
+        (low - (0.4 - half)).abs() < 0.02 && (high - (0.4 + half)).abs() < 0.02,
+        "{found}"
+    );
+    assert_eq!(found.verdict(0.0), Verdict::Holds);
+    assert_eq!(found.verdict(0.4), Verdict::CannotBeTold);
+    assert_eq!(found.verdict(0.6), Verdict::DoesNotHold);
+    let undefined = resampled(10, 10, |_| Ok(f64::NAN));
+    assert_eq!(undefined.verdict(0.0), Verdict::CannotBeTold);
+    // A pair that is always the same leaves nothing open.
+    assert_eq!(paired(&one, &one).interval, (0.0, 0.0));
+}
+
+#[test]
+fn sharpness_is_the_laplacians_variance() {
+    // A board of black and white pixels: each is 4 x 255 off its neighbours' sum, half of them up and half down.
+    let row = |first: f32| [first, -first].repeat(4);
+    let board = [row(1.0), row(-1.0)].concat().repeat(4);
+    let board = Tensor::from_slice(&board).view([1, 1, 8, 8]);
+    let plain = Tensor::full([1, 1, 8, 8], 0.3, (Kind::Float, Device::Cpu));
+    let both = Tensor::cat(&[board, plain], 0).expand([2, 3, 8, 8], false);
+    let found = laplacian_variance(&both);
+    assert!(
+        (found[0] / 1020f64.powi(2) - 36.0 / 35.0).abs() < 1e-3,
+        "{found:?}"
+    );
+    assert!(found[1] < 1e-3, "{found:?}");
 }
 
 #[test]
@@ -249,25 +381,25 @@ fn damage_does_to_pixels_what_it_says() {
 #[test]
 fn a_lesson_is_fixed_by_its_seed() {
     let (one, again) = (
-        Lesson::draw(FIRST_TEST_SEED + 3),
-        Lesson::draw(FIRST_TEST_SEED + 3),
+        Lesson::draw(FIRST_TEST_SEED + 3, Subject::Scene),
+        Lesson::draw(FIRST_TEST_SEED + 3, Subject::Scene),
     );
     assert_eq!(
         (one.picture.values(), one.targets),
         (again.picture.values(), again.targets)
     );
-    assert_ne!(one.picture, Lesson::draw(3).picture);
+    assert_ne!(one.picture, Lesson::draw(3, Subject::Scene).picture);
 }
 
 #[test]
 fn rows_count_only_what_captions_mention() {
-    let judge = Judge::shipped().unwrap();
-    let examples = examples(true, 0..12);
+    let judge = Judge::shipped(Subject::Scene).unwrap();
+    let examples = Asked::HeldOut.examples(0..12);
     let pictures: Vec<RgbImage> = examples
         .iter()
         .map(|example| render(&example.scene, 96))
         .collect();
-    let mut row = Row::new(Source::True, true);
+    let mut row = Row::new(Source::True, Asked::HeldOut);
     for (example, reading) in examples.iter().zip(judge.read(&pictures)) {
         assert!(scenes::held_out(
             example.scene.labels().thing,
@@ -288,7 +420,7 @@ fn rows_count_only_what_captions_mention() {
         Question::Sky,
         Question::Ground,
     ] {
-        let tally = row.cell(question).unwrap();
+        let tally = row.cell(question.name()).unwrap();
         assert_eq!(tally.asked, mentions(question), "{}", question.name());
         assert!(
             tally.right + 1 >= tally.asked,

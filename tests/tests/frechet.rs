@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use evaluation::Judge;
 use evaluation::examples::{Example, render};
 use evaluation::frechet::{Gaussian, frechet};
+use evaluation::{Judge, Subject};
 use image::{DynamicImage, RgbImage};
 use noise::Generator;
 use scenes::Pairs;
@@ -118,7 +118,7 @@ fn no_more_pictures_than_features_are_refused_with_their_number() {
 
 #[test]
 fn pictures_without_colour_lie_further_from_true_ones_than_other_true_ones_do() {
-    let judge = Judge::shipped().unwrap();
+    let judge = Judge::shipped(Subject::Scene).unwrap();
     let scenes = |numbers: Range<u64>| -> Vec<RgbImage> {
         numbers
             .map(|n| render(&Example::draw(n, Pairs::Seen).scene, 64))

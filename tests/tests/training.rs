@@ -356,3 +356,25 @@ fn offset_noise_has_a_mean_of_its_own_in_each_channel() {
     );
     assert!((deviation(0.3) - 0.3).abs() < 0.03, "{}", deviation(0.3));
 }
+
+#[test]
+fn a_predicted_picture_is_weighted_as_the_noise_that_it_implies() {
+    let noising = Noising::new(Device::Cpu);
+    let generator = &mut Generator::new(1);
+    let shape = [64, 3, 4, 4];
+    let [clean, eps, error] = [(); 3].map(|()| normal(generator, &shape));
+    let noised = noising.noise(&clean, &eps, generator);
+    let picture = &clean + 0.1 * &error;
+    // x_t = a x_0 + b eps, so a picture that is off by e implies a noise that is off by -a / b e.
+    let whole = |value: f64| Tensor::full(shape, value, (Kind::Float, Device::Cpu));
+    let process = &noising.process;
+    let a = process.q_sample(&whole(1.0), &noised.timesteps, &whole(0.0));
+    let b = process.q_sample(&whole(0.0), &noised.timesteps, &whole(1.0));
+    let implied = &noised.eps - &a / &b * 0.1 * &error;
+    let (of_noise, _) = noising.loss(&implied, &noised, f64::INFINITY);
+    let (of_picture, plain) = noising.loss_of_sample(&picture, (&clean, &noised), f64::INFINITY);
+    let value = |x: &Tensor| x.double_value(&[]);
+    assert!((value(&of_picture) / value(&of_noise) - 1.0).abs() < 1e-3);
+    let (limited, _) = noising.loss_of_sample(&picture, (&clean, &noised), 1.0);
+    assert!((value(&limited) / value(&plain) - 1.0).abs() < 1e-5);
+}

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ::pipeline::zero_shot::{TEMPLATES, cosines, normalised, probabilities};
 use ::pipeline::{Error, ModelFolders, Pipeline, Template, read_picture};
 use ::weights::Folder;
-use evaluation::evaluate::examples;
+use evaluation::Asked;
 use evaluation::examples::render;
 use evaluation::zero_shot::{RetrievalRow, Task, evaluate_zero_shot};
 use noise::Generator;
@@ -275,10 +275,14 @@ fn tasks_name_what_scenes_show_in_words_that_the_model_knows() {
     let shipped = open_at(&golden().join("../../model"));
     let tasks = Task::all();
     assert_eq!(tasks.len(), 7);
-    for example in examples(false, 0..60).iter().chain(&examples(true, 0..20)) {
+    for example in Asked::Seen
+        .examples(0..60)
+        .iter()
+        .chain(&Asked::HeldOut.examples(0..20))
+    {
         let shown = example.scene.labels();
         for task in &tasks {
-            let label = &task.labels[(task.truth)(&shown)];
+            let label = &task.labels[(task.truth)(&shown).unwrap()];
             let names: &[&str] = match task.name {
                 "thing" => &[shown.thing.name()],
                 "colour" => &[shown.colour.name()],
@@ -310,7 +314,7 @@ fn noise(rows: i64, columns: i64, seed: u64) -> Tensor {
 
 #[test]
 fn what_captions_find_is_counted_as_by_hand() {
-    let examples = examples(false, 0..300);
+    let examples = Asked::Seen.examples(0..300);
     let mut cosines = noise(300, 300, 3);
     // Some captions find their own picture.
     cosines += Tensor::eye(300, (Kind::Float, Device::Cpu)) * 1.5;
@@ -342,12 +346,12 @@ fn what_captions_find_is_counted_as_by_hand() {
 
 #[test]
 fn a_tally_of_labels_is_that_of_the_largest_cosines() {
-    let examples = examples(false, 0..50);
+    let examples = Asked::Seen.examples(0..50);
     for task in Task::all() {
         let cosines = noise(50, task.labels.len() as i64, 5);
         let numbers = rows(&cosines);
         let naive = numbers.iter().zip(&examples).filter(|(row, example)| {
-            let own = row[(task.truth)(&example.scene.labels())];
+            let own = row[(task.truth)(&example.scene.labels()).unwrap()];
             row.iter().all(|&other| other <= own)
         });
         let right = naive.count() as u64;
@@ -371,14 +375,15 @@ fn the_table_holds_what_the_encoders_say() {
         assert!(!row.held_out);
         let [single, ensemble] = [std::slice::from_ref(&task.single), &task.ensemble].map(|t| {
             let classes = pipeline.class_embeddings(&task.labels, t).unwrap();
-            let right = examples(false, 50_000..50_012)
+            let right = Asked::Seen
+                .examples(50_000..50_012)
                 .into_iter()
                 .filter(|example| {
                     let picture = render(&example.scene, 128);
                     let picture = normalised(&pipeline.encode_pictures(&[picture]).unwrap());
                     let cosines = &rows(&cosines(&picture, &classes))[0];
                     let best = cosines.iter().copied().fold(f64::MIN, f64::max);
-                    cosines[(task.truth)(&example.scene.labels())] == best
+                    cosines[(task.truth)(&example.scene.labels()).unwrap()] == best
                 });
             right.count() as u64
         });

@@ -273,7 +273,8 @@ impl Trainer {
             self.make(&run, UPSAMPLER, |p| UNet::new(p, &recipe.unet), |_| true)?;
         let save = |folder: &Path, averaged: &Weights| {
             for part in ["super_res_first", "super_res_last"] {
-                weights::save_upsampler(&folder.join(part), averaged, &recipe.unet)?;
+                let predicts = recipe.predicts;
+                weights::save_upsampler(&folder.join(part), averaged, &recipe.unet, predicts)?;
             }
             self.save_index(folder, None)
         };

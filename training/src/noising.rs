@@ -72,13 +72,33 @@ impl Noising {
 
     /// The squared error of a predicted noise `[B, C, H, W]`: weighted by min(1 / alpha_bar, `weight_limit`), and plain.
     pub fn loss(&self, predicted: &Tensor, noised: &Noised, weight_limit: f64) -> (Tensor, Tensor) {
-        let error = (predicted - &noised.eps).square().mean_dim(
-            [1i64, 2, 3].as_slice(),
-            false,
-            Kind::Float,
-        ); // [B]
-        let alpha_bar = self.alpha_bar.index_select(0, &noised.timesteps);
-        let weight = alpha_bar.reciprocal().clamp_max(weight_limit);
-        ((&error * weight).mean(Kind::Float), error.mean(Kind::Float))
+        let weight = self.alpha_bar_at(noised).reciprocal();
+        weighted_error(predicted, &noised.eps, weight.clamp_max(weight_limit))
     }
+
+    /// The squared error of a predicted clean batch: weighted by min(1 / (1 - alpha_bar), `weight_limit`), and plain. An
+    /// error of the noise is one of the clean batch times alpha_bar / (1 - alpha_bar), so that but for the limits this is
+    /// [`Noising::loss`], and either is the plain loss of a predicted velocity (2202.00512, section 4).
+    pub fn loss_of_sample(
+        &self,
+        predicted: &Tensor,
+        (clean, noised): (&Tensor, &Noised),
+        weight_limit: f64,
+    ) -> (Tensor, Tensor) {
+        let of_noise: Tensor = 1.0 - self.alpha_bar_at(noised); // [B]
+        let weight = of_noise.reciprocal();
+        weighted_error(predicted, clean, weight.clamp_max(weight_limit))
+    }
+
+    /// `[B]`
+    fn alpha_bar_at(&self, noised: &Noised) -> Tensor {
+        self.alpha_bar.index_select(0, &noised.timesteps)
+    }
+}
+
+/// The mean squared error, each picture's times its `weight [B]`, and plain.
+fn weighted_error(predicted: &Tensor, wanted: &Tensor, weight: Tensor) -> (Tensor, Tensor) {
+    let squared = (predicted - wanted).square();
+    let error = squared.mean_dim([1i64, 2, 3].as_slice(), false, Kind::Float); // [B]
+    ((&error * weight).mean(Kind::Float), error.mean(Kind::Float))
 }

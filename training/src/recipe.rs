@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use clip::{TextConfig, VisionConfig};
 use decoder::{ConditioningConfig, UNetConfig};
+use diffusion::Prediction;
 use prior::{AutoregressiveConfig, PriorConfig};
 use weights::Shapes;
 use weights::configs::{self, ConfigError};
@@ -126,6 +127,9 @@ pub struct DecoderRecipe {
 pub struct UpsamplerRecipe {
     /// The network; its sample size is the full picture's.
     pub unet: UNetConfig,
+    /// What it predicts. Karlo's predicts the noise; at the first steps, which are next to nothing but noise, the clean
+    /// picture is the easier to predict, because the base picture shows most of it.
+    pub predicts: Prediction,
     /// Side of the square crops that it trains on.
     pub crop: i64,
     /// Standard deviation of the Gaussian blur, in base pixels, that the base picture gets at most.
@@ -135,7 +139,8 @@ pub struct UpsamplerRecipe {
     /// Standard deviation, a channel and picture, of the mean of the noise that it learns to remove. Without it the
     /// upsampler takes the chance colour cast of the first step's noise for the picture's.
     pub noise_offset: f64,
-    /// As the decoder's: here it keeps the colours of the base picture.
+    /// As the decoder's: here it keeps the colours of the base picture. The loss of a predicted clean picture is weighted by
+    /// min(1 / (1 - alpha_bar), this), which is the same up to the limits.
     pub weight_limit: f64,
     /// As the decoder's.
     pub gradient_checkpointing: bool,
@@ -204,6 +209,7 @@ impl Recipe {
         take(&mut self.autoregressive.model, shapes.autoregressive);
         take(&mut self.decoder.conditioning, shapes.conditioning);
         take(&mut self.decoder.unet, shapes.decoder);
+        take(&mut self.upsampler.predicts, shapes.upsampler_predicts);
         if let Some(unet) = shapes.upsampler {
             self.upsampler.crop = self.upsampler.crop.min(unet.sample_size);
             self.upsampler.unet = unet;

@@ -1,6 +1,7 @@
 //! The upsampler: from the base picture to the full one, on random crops (2204.06125, section 2.1).
 
 use decoder::{UNet, enlarge};
+use diffusion::Prediction;
 use noise::Generator;
 use tch::{Device, Kind, Tensor};
 
@@ -10,7 +11,7 @@ use crate::recipe::UpsamplerRecipe;
 use crate::run::{Figures, in_parts};
 use crate::{Error, Leg};
 
-/// Predicts the noise on a crop of the full picture, beside the enlarged base picture.
+/// Predicts the noise on a crop of the full picture, or the crop itself, beside the enlarged base picture.
 pub struct UpsamplerLeg {
     model: UNet,
     noising: Noising,
@@ -89,12 +90,18 @@ impl UpsamplerLeg {
             self.recipe.gradient_checkpointing,
         );
         let predicted = predicted.to_kind(Kind::Float);
-        let (loss, error) = self
-            .noising
-            .loss(&predicted, &noised, self.recipe.weight_limit);
+        let limit = self.recipe.weight_limit;
+        let (name, (loss, error)) = match self.recipe.predicts {
+            Prediction::Epsilon => ("noise_error", self.noising.loss(&predicted, &noised, limit)),
+            Prediction::Sample => (
+                "sample_error",
+                self.noising
+                    .loss_of_sample(&predicted, (&clean, &noised), limit),
+            ),
+        };
         (&loss * share).backward();
         recomputed.backward();
-        let figures = vec![("noise_error", error.double_value(&[]))];
+        let figures = vec![(name, error.double_value(&[]))];
         Ok((loss.double_value(&[]), figures))
     }
 }

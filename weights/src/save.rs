@@ -102,15 +102,16 @@ pub fn save_decoder(
     save_safetensors(folder.join(DIFFUSERS_WEIGHTS), tensors, Kind::Half)
 }
 
-/// Writes a super-resolution network (`super_res_first/` or `super_res_last/`) in f16, and Karlo's scheduler for both
-/// beside it (`super_res_scheduler/`).
+/// Writes a super-resolution network (`super_res_first/` or `super_res_last/`) in f16, and its scheduler beside it
+/// (`super_res_scheduler/`): Karlo's where it `predicts` the noise.
 pub fn save_upsampler(
     folder: &Path,
     tensors: &[(String, Tensor)],
     config: &UNetConfig,
+    predicts: Prediction,
 ) -> Result<(), Error> {
     write_unet_config(folder, config)?;
-    let scheduler = scheduler(Prediction::Epsilon, Variance::FixedSmallLog, 1.0);
+    let scheduler = scheduler(predicts, Variance::FixedSmallLog, 1.0);
     write_scheduler_config(&folder.with_file_name("super_res_scheduler"), &scheduler)?;
     save_safetensors(folder.join(DIFFUSERS_WEIGHTS), tensors, Kind::Half)
 }

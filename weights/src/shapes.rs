@@ -2,10 +2,11 @@
 
 use clip::{TextConfig, VisionConfig};
 use decoder::{ConditioningConfig, UNetConfig};
+use diffusion::Prediction;
 use prior::{AutoregressiveConfig, PriorConfig};
 
 use crate::configs;
-use crate::open::{CONFIG, translate};
+use crate::open::{CONFIG, open_scheduler, translate};
 use crate::{Error, Folder};
 
 /// The shape of each part that a model has.
@@ -25,6 +26,8 @@ pub struct Shapes {
     pub decoder: Option<UNetConfig>,
     /// `super_res_first/`
     pub upsampler: Option<UNetConfig>,
+    /// What it predicts: `super_res_scheduler/`
+    pub upsampler_predicts: Option<Prediction>,
 }
 
 impl Shapes {
@@ -82,6 +85,10 @@ impl Shapes {
             conditioning: part("text_proj").map(conditioning).transpose()?,
             decoder: part("decoder").map(decoder).transpose()?,
             upsampler: part("super_res_first").map(upsampler).transpose()?,
+            upsampler_predicts: part("super_res_scheduler")
+                .map(|component| open_scheduler(&component))
+                .transpose()?
+                .map(|scheduler| scheduler.prediction),
         })
     }
 }
