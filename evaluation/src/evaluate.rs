@@ -48,12 +48,15 @@ impl EvaluationSettings {
 /// Told what is being drawn, how many pictures of it are there and how many there will be.
 pub type EvaluationProgress<'a> = dyn FnMut(&str, u64, u64) + 'a;
 
+/// Captions with the pictures that were drawn for them.
+pub type Drawn = Vec<(Example, RgbImage)>;
+
 /// An evaluation's report, and the first pictures of the whole chain for a look at them.
 pub struct Evaluation {
     /// The numbers.
     pub report: Report,
     /// The captions of seen pairs with what the whole chain drew for them, in order.
-    pub drawn: Vec<(Example, RgbImage)>,
+    pub drawn: Drawn,
 }
 
 /// Fills the table for `pipeline`, and measures its diversity.
@@ -112,7 +115,7 @@ fn fill(
     count: u64,
     settings: &EvaluationSettings,
     progress: &mut EvaluationProgress,
-) -> Result<(Vec<Row>, Vec<(Example, RgbImage)>), Error> {
+) -> Result<(Vec<Row>, Drawn), Error> {
     pipeline.prepare(&[Use::Prior, Use::ImageEncoder], &settings.drawing)?;
     let (mut rows, mut drawn) = (Vec::new(), Vec::new());
     let examples = asked.examples(0..count);

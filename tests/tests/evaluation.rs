@@ -1,6 +1,6 @@
 //! The judge, what it learns from, and the numbers that an evaluation reports.
 
-use evaluation::claims::verdicts::{Verdict, paired, resampled};
+use evaluation::claims::verdicts::{Difference, Verdict, paired};
 use evaluation::damage::Picture;
 use evaluation::diversity::{VARIED, open_captions, renderer_entropy};
 use evaluation::examples::render;
@@ -305,7 +305,10 @@ fn differences_hold_where_their_interval_says_so() {
     assert_eq!(found.verdict(0.0), Verdict::Holds);
     assert_eq!(found.verdict(0.4), Verdict::CannotBeTold);
     assert_eq!(found.verdict(0.6), Verdict::DoesNotHold);
-    let undefined = resampled(10, 10, |_| Ok(f64::NAN));
+    let undefined = Difference {
+        value: f64::NAN,
+        interval: (f64::NAN, f64::NAN),
+    };
     assert_eq!(undefined.verdict(0.0), Verdict::CannotBeTold);
     // A pair that is always the same leaves nothing open.
     assert_eq!(paired(&one, &one).interval, (0.0, 0.0));
