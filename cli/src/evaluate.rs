@@ -44,6 +44,25 @@ const MANIPULATIONS: [(Table, Manipulation); 4] = [
     (Table::Edits, Manipulation::Edits),
 ];
 
+/// What says something of the tables alone.
+const OF_TABLES: [&str; 15] = [
+    "tables",
+    "captions",
+    "held_out_captions",
+    "diversity_captions",
+    "strength",
+    "seed",
+    "sheet",
+    "nearest",
+    "verdicts",
+    "model",
+    "PriorArgs",
+    "ImageEncoderArgs",
+    "PresetArgs",
+    "PriorWishes",
+    "DecoderWishes",
+];
+
 /// What a file holds.
 enum Kind {
     Sheet,
@@ -86,7 +105,7 @@ pub struct Evaluate {
     #[arg(value_enum, value_name = "TABLE", default_value = "captions")]
     tables: Vec<Table>,
     /// Test what the papers claim instead, with two models in a folder [default: runs/claims]
-    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "runs/claims", conflicts_with = "tables")]
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "runs/claims", conflicts_with_all = OF_TABLES)]
     claims: Option<PathBuf>,
     /// Captions with one thing in a colour that training showed
     #[arg(long, value_name = "N", default_value = "500", value_parser = numbers::count, allow_negative_numbers = true)]

@@ -14,6 +14,9 @@ use crate::shapes::{oval, path, push_oval, rounded};
 use crate::style::Painter;
 use crate::things;
 
+/// The share of scenes that have two things.
+pub const PAIRS: f64 = 0.2;
+
 /// What scenes are for. No two splits share a scene, and each has [`Split::SEEDS`] of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Split {
@@ -90,23 +93,24 @@ impl Scene {
     /// The split's scene of that seed (modulo [`Split::SEEDS`]). A fifth of them have a second
     /// thing; every label is drawn uniformly, colours among those the thing may have.
     pub fn draw(seed: u64, split: Split) -> Self {
-        let mut generator = split.generator(seed);
-        let two = generator.chance(0.2);
-        Self::with(two, split, seed, &mut generator)
+        Self::draw_with(PAIRS, seed, split)
     }
 
     /// As [`Self::draw`], but always with one thing.
     pub fn draw_alone(seed: u64, split: Split) -> Self {
-        let mut generator = split.generator(seed);
-        generator.chance(0.2);
-        Self::with(false, split, seed, &mut generator)
+        Self::draw_with(0.0, seed, split)
     }
 
     /// As [`Self::draw`], but always with two things.
     pub fn draw_pair(seed: u64, split: Split) -> Self {
+        Self::draw_with(1.0, seed, split)
+    }
+
+    /// As [`Self::draw`], where this share of the scenes has a second thing.
+    pub fn draw_with(pairs: f64, seed: u64, split: Split) -> Self {
         let mut generator = split.generator(seed);
-        generator.chance(0.2);
-        Self::with(true, split, seed, &mut generator)
+        let two = generator.chance(pairs);
+        Self::with(two, split, seed, &mut generator)
     }
 
     fn with(two: bool, split: Split, seed: u64, g: &mut Generator) -> Self {

@@ -111,6 +111,8 @@ pub struct DecoderRecipe {
     pub drop_caption: f64,
     /// Share of image embeddings that are replaced by the learned vector.
     pub drop_embedding: f64,
+    /// Share of scenes that have two things, whose colours and relation are the hardest to learn.
+    pub pairs: f64,
     /// The noise-prediction loss is weighted by min(1 / alpha_bar, this): 1 is the plain loss, larger values lean
     /// towards the noisy steps, where layout and colour are decided.
     pub weight_limit: f64,

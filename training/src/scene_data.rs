@@ -18,9 +18,10 @@ pub(crate) fn one(seed: u64, size: u32) -> (Vec<u8>, String) {
     (scene.render(size), scene.own_caption().text)
 }
 
-/// The training scenes `first .. first + count` at `size` pixels.
-pub fn draw(first: u64, size: u32, count: usize) -> Batch {
-    let scenes = (first..first + count as u64).map(|seed| Scene::draw(seed, Split::Training));
+/// The training scenes `first .. first + count` at `size` pixels, of which a share of `pairs` has two things.
+pub fn draw(pairs: f64, first: u64, size: u32, count: usize) -> Batch {
+    let seeds = first..first + count as u64;
+    let scenes = seeds.map(|seed| Scene::draw_with(pairs, seed, Split::Training));
     render(scenes.map(|scene| (scene.own_caption(), scene)), size)
 }
 

@@ -549,7 +549,14 @@ fn claims_are_tested_and_a_cut_off_run_goes_on(place: &Workplace) {
     assert_eq!(fs::read(&lost).unwrap(), before);
     assert_eq!(fs::read(&kept).unwrap(), fs::read(&other).unwrap());
     assert_ne!(again.stdout, "");
-    place
-        .run(&["evaluate", "captions", "--claims=claims"])
-        .refuses(&["--claims"]);
+    for beside in [
+        "captions",
+        "--model=mine",
+        "--captions=3",
+        "--decoder-steps=2",
+    ] {
+        place
+            .run(&["evaluate", "--claims=claims", beside])
+            .refuses(&["--claims"]);
+    }
 }

@@ -47,6 +47,7 @@ fn view(leg: u64, seed: u64) -> View {
         seed,
         size: 8,
         siblings: false,
+        pairs: scenes::PAIRS,
         noise: 0,
     }
 }
