@@ -45,7 +45,7 @@ const MANIPULATIONS: [(Table, Manipulation); 4] = [
 ];
 
 /// What says something of the tables alone.
-const OF_TABLES: [&str; 15] = [
+const OF_TABLES: [&str; 17] = [
     "tables",
     "captions",
     "held_out_captions",
@@ -54,8 +54,10 @@ const OF_TABLES: [&str; 15] = [
     "seed",
     "sheet",
     "nearest",
+    "nearest_among",
     "verdicts",
     "model",
+    "InversionArgs",
     "PriorArgs",
     "ImageEncoderArgs",
     "PresetArgs",

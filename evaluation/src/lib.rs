@@ -31,7 +31,8 @@ pub mod upsampling;
 pub mod variations;
 pub mod zero_shot;
 
-pub use claims::{ClaimsReport, Counts, evaluate_claims};
+pub use claims::report::ClaimsReport;
+pub use claims::{Counts, evaluate_claims};
 pub use error::Error;
 pub use evaluate::{Evaluation, EvaluationSettings, evaluate, evaluate_asked};
 pub use examples::{Asked, Example};

@@ -19,7 +19,7 @@ const FIRST: u64 = 50_000;
 /// Scenes of seen pairs, and as many of held-out ones.
 const SCENES: u64 = 1000;
 /// The pictures' side.
-const SIDE: u32 = 128;
+pub(crate) const SIDE: u32 = 128;
 /// How many of the pictures that a caption finds are looked at.
 const FEW: usize = 5;
 
@@ -186,10 +186,21 @@ impl Task {
     /// How often the label with the largest of the cosines `[B, L]` is the scene's own.
     pub fn count(&self, examples: &[Example], cosines: &Tensor) -> Tally {
         let mut tally = Tally::default();
-        for (example, order) in examples.iter().zip(ranked(cosines)) {
-            tally.add(Some(order[0]) == (self.truth)(&example.scene.labels()));
-        }
+        self.rights(examples, cosines)
+            .for_each(|right| tally.add(right));
         tally
+    }
+
+    /// Whether the label with the largest of the `scores [B, L]` is the scene's own, scene by scene.
+    pub(crate) fn rights(
+        &self,
+        examples: &[Example],
+        scores: &Tensor,
+    ) -> impl Iterator<Item = bool> {
+        let right = |(example, order): (&Example, Vec<usize>)| {
+            Some(order[0]) == (self.truth)(&example.scene.labels())
+        };
+        examples.iter().zip(ranked(scores)).map(right)
     }
 }
 

@@ -31,7 +31,7 @@ pub use error::Error;
 pub use folders::ModelFolders;
 pub use inversion::Inversion;
 pub use parts::Use;
-pub use picture::{contact_sheet, to_pictures};
+pub use picture::{contact_sheet, cut_sheet, to_pictures};
 pub use pipeline::{Pipeline, Progress};
 pub use settings::{Preset, Settings, Solver, Stage, check_caption};
 pub use text::Text;

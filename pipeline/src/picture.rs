@@ -38,3 +38,16 @@ pub fn contact_sheet(pictures: &[RgbImage], columns: u32) -> RgbImage {
     }
     sheet
 }
+
+/// The first `count` pictures of `side` pixels of a [`contact_sheet`] with as many columns; none where the sheet has another
+/// size than that of so many.
+pub fn cut_sheet(sheet: &RgbImage, side: u32, count: u32, columns: u32) -> Option<Vec<RgbImage>> {
+    let cell = side + GAP;
+    let columns = columns.clamp(1, count.max(1));
+    let size = (columns * cell + GAP, count.div_ceil(columns) * cell + GAP);
+    let picture = |at: u32| {
+        let (x, y) = (GAP + at % columns * cell, GAP + at / columns * cell);
+        imageops::crop_imm(sheet, x, y, side, side).to_image()
+    };
+    (sheet.dimensions() == size).then(|| (0..count).map(picture).collect())
+}

@@ -76,8 +76,8 @@ impl Noising {
         weighted_error(predicted, &noised.eps, weight.clamp_max(weight_limit))
     }
 
-    /// The squared error of a predicted clean batch: weighted by min(1 / (1 - alpha_bar), `weight_limit`), and plain. An
-    /// error of the noise is one of the clean batch times alpha_bar / (1 - alpha_bar), so that but for the limits this is
+    /// The squared error of a predicted clean batch: weighted by min(1 / (1 - alpha_bar), `weight_limit`), and plain. A
+    /// squared error of the noise is one of the clean batch times alpha_bar / (1 - alpha_bar), so that but for the limits this is
     /// [`Noising::loss`], and either is the plain loss of a predicted velocity (2202.00512, section 4).
     pub fn loss_of_sample(
         &self,

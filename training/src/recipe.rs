@@ -342,6 +342,22 @@ impl Recipe {
             let every = run.checkpoint_every as usize;
             at_least_one(&format!("{leg}.run.checkpoint_every"), every)?;
         }
+        for (field, share) in [
+            ("prior.drop_caption", self.prior.drop_caption),
+            (
+                "autoregressive.drop_caption",
+                self.autoregressive.drop_caption,
+            ),
+            ("decoder.drop_caption", self.decoder.drop_caption),
+            ("decoder.drop_embedding", self.decoder.drop_embedding),
+            ("decoder.pairs", self.decoder.pairs),
+        ] {
+            if !(0.0..=1.0).contains(&share) {
+                return Err(Error::Recipe(format!(
+                    "{field} is {share}, and a share lies between 0 and 1"
+                )));
+            }
+        }
         let scenes = self.prior.statistics_scenes;
         if scenes < 2 {
             return Err(Error::Recipe(format!(

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use image::{RgbImage, imageops};
-use pipeline::{Pipeline, contact_sheet, to_pictures};
+use image::RgbImage;
+use pipeline::{Pipeline, contact_sheet, cut_sheet, to_pictures};
 
 use super::systems::{Setting, Systems};
 use crate::Error;
@@ -99,9 +99,9 @@ impl<'a> Drawn<'a> {
             let first = pictures.len();
             let last = (first + SHEET).min(all);
             let path = folder.join(format!("{first:05}.png"));
-            let kept = image::open(&path)
-                .ok()
-                .and_then(|sheet| cut(&sheet.to_rgb8(), side, last - first));
+            let count = (last - first) as u32;
+            let kept = image::open(&path).ok();
+            let kept = kept.and_then(|sheet| cut_sheet(&sheet.to_rgb8(), side, count, COLUMNS));
             let sheet = match kept {
                 Some(kept) => kept,
                 None => {
@@ -129,28 +129,6 @@ impl<'a> Drawn<'a> {
         }
         Ok(drawn)
     }
-}
-
-/// The first pictures of a contact sheet; none where it has fewer or others.
-fn cut(sheet: &RgbImage, side: u32, count: usize) -> Option<Vec<RgbImage>> {
-    let blank = vec![RgbImage::new(side, side); count];
-    let wanted = contact_sheet(&blank, COLUMNS);
-    if sheet.dimensions() != wanted.dimensions() {
-        return None;
-    }
-    let cell = (sheet.width() - side) / COLUMNS.min(count as u32).max(1);
-    let gap = cell.saturating_sub(side);
-    let place = |n: u32| {
-        (
-            gap + n % COLUMNS * (side + gap),
-            gap + n / COLUMNS * (side + gap),
-        )
-    };
-    let picture = |n: u32| {
-        let (x, y) = place(n);
-        imageops::crop_imm(sheet, x, y, side, side).to_image()
-    };
-    Some((0..count as u32).map(picture).collect())
 }
 
 /// The scenes of examples as small as the decoder's pictures.

@@ -5,8 +5,8 @@ use std::path::Path;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
+use super::report::{ClaimsReport, Point};
 use super::systems::System;
-use super::{ClaimsReport, Point};
 use crate::Error;
 use crate::sheets::save;
 

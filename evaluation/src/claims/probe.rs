@@ -3,24 +3,21 @@
 
 use pipeline::Pipeline;
 use pipeline::zero_shot::{cosines, normalised};
-use scenes::{Pairs, Scene, Split};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::Claim;
+use super::report::Claim;
 use super::verdicts::{Difference, paired};
 use crate::Error;
 use crate::evaluate::{EvaluationProgress, true_pictures};
-use crate::examples::Example;
+use crate::examples::{Asked, Example};
 use crate::statistics::Tally;
-use crate::zero_shot::Task;
+use crate::zero_shot::{SIDE, Task};
 
 /// The numbers of the first scenes: those that a classifier learns from, and those that all are asked about.
 const FIRST_LEARNED: u64 = 400_000;
 const FIRST_ASKED: u64 = 500_000;
 /// Scenes that a classifier learns from, for each that is asked about.
 const LEARNED: u64 = 4;
-/// The pictures' side.
-const SIDE: u32 = 128;
 /// The share of pairs never seen that must be right for the claim on them to hold.
 const HALF: f64 = 50.0;
 /// Steps of a classifier, and how much they pull weights to 0.
@@ -35,14 +32,8 @@ pub fn claims(
     progress: &mut EvaluationProgress,
 ) -> Result<Vec<Claim>, Error> {
     pipeline.prepare_clip()?;
-    let mut embedded = |first: u64, count: u64, pairs: Pairs| -> Result<_, Error> {
-        let scenes: Vec<Example> = (first..first + count)
-            .map(|number| Example {
-                number,
-                scene: Scene::draw_alone(number, Split::Evaluation(pairs)),
-                caption: Example::draw(number, pairs).caption,
-            })
-            .collect();
+    let mut embedded = |first: u64, count: u64, asked: Asked| -> Result<_, Error> {
+        let scenes = asked.examples(first..first + count);
         let mut embeddings = Vec::new();
         for (done, some) in (1..).zip(scenes.chunks(batch.max(1))) {
             embeddings.push(normalised(
@@ -52,9 +43,9 @@ pub fn claims(
         }
         Ok((scenes, Tensor::cat(&embeddings, 0))) // [N, E]
     };
-    let learned = embedded(FIRST_LEARNED, LEARNED * count, Pairs::Seen)?;
-    let seen = embedded(FIRST_ASKED, count, Pairs::Seen)?;
-    let unseen = embedded(FIRST_ASKED, count, Pairs::HeldOut)?;
+    let learned = embedded(FIRST_LEARNED, LEARNED * count, Asked::Seen)?;
+    let seen = embedded(FIRST_ASKED, count, Asked::Seen)?;
+    let unseen = embedded(FIRST_ASKED, count, Asked::HeldOut)?;
 
     let (mut one, mut several, mut classifier) = (vec![], vec![], vec![]);
     let mut transfer = Tally::default();
@@ -110,12 +101,7 @@ pub fn claims(
 
 /// 1 where the largest of `scores [N, L]` is the scene's own label, else 0.
 fn rights(task: &Task, scenes: &[Example], scores: &Tensor) -> Vec<f64> {
-    let best = scores.argmax(1, false).to_device(Device::Cpu);
-    let best = Vec::<i64>::try_from(best).expect("one label a scene");
-    let right = |(example, best): (&Example, i64)| {
-        f64::from((task.truth)(&example.scene.labels()) == Some(best as usize))
-    };
-    scenes.iter().zip(best).map(right).collect()
+    task.rights(scenes, scores).map(f64::from).collect()
 }
 
 /// Multinomial logistic regression on embeddings.

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor, no_grad};
 use weights::Folder;
 
-use super::{Ran, Workplace, binary};
+use super::{Ran, Workplace, binary, claims};
 use crate::pipeline::copy_folder;
 
 /// The tiny recipe with more steps than anybody waits for, and a checkpoint every third of them.
@@ -466,7 +466,7 @@ fn the_other_prior_is_trained_and_draws() {
         assert!(ran.stdout.contains(row), "{row}: {}", ran.stdout);
     }
 
-    claims_are_tested_and_a_cut_off_run_goes_on(&place);
+    claims::are_tested_and_a_cut_off_run_goes_on(&place);
 
     // A prior's folder, or a model that has this prior alone, is named as well.
     fs::create_dir(place.path("alone")).unwrap();
@@ -499,64 +499,4 @@ fn the_other_prior_is_trained_and_draws() {
     place
         .run(&["train", "clip", "--kind=autoregressive", "--out=mine"])
         .refuses(&["--kind", "clip"]);
-}
-
-/// With two copies of a model that has both priors.
-fn claims_are_tested_and_a_cut_off_run_goes_on(place: &Workplace) {
-    let claims = ["evaluate", "--claims=claims", "--scenes=2"];
-    place
-        .run(&claims)
-        .refuses(&["--claims", "claims/stack", "docs/claims.md"]);
-    for model in ["stack", "captions"] {
-        copy_folder(&place.path("mine"), &place.path(&format!("claims/{model}")));
-    }
-    let json = [&claims[..], &["--json=claims.json"]].concat();
-    let ran = place.run(&json).succeeds();
-    for part in [
-        "| true pictures |",
-        "| decoder of captions | 6 | 1 |",
-        "| stack with the autoregressive prior |",
-        "cannot be told |",
-    ] {
-        assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
-    }
-    let report = fs::read_to_string(place.path("claims.json")).unwrap();
-    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
-    let names = report["claims"]["claims"].as_array().unwrap().iter();
-    let page = include_str!("../../../docs/claims.md");
-    for name in names.map(|claim| claim["name"].as_str().unwrap()) {
-        let name = name.split(": ").next().unwrap();
-        assert!(
-            page.contains(&format!("| {name} |")),
-            "docs/claims.md does not tell of `{name}`"
-        );
-    }
-    assert!(place.path("claims/claims.svg").exists());
-
-    // What is there is not drawn again, and what is not is drawn as before.
-    let drawn = fs::read_dir(place.path("claims")).unwrap();
-    let drawn = drawn.map(|entry| entry.unwrap().path());
-    let drawn = drawn
-        .into_iter()
-        .find(|path| path.to_string_lossy().contains("pictures-"))
-        .unwrap();
-    let sheet = |setting: &str| drawn.join(setting).join("00000.png");
-    let [lost, kept, other] = ["stack-1", "stack-2", "captions-4"].map(sheet);
-    let before = fs::read(&lost).unwrap();
-    fs::remove_file(&lost).unwrap();
-    fs::copy(&other, &kept).unwrap();
-    let again = place.run(&claims).succeeds();
-    assert_eq!(fs::read(&lost).unwrap(), before);
-    assert_eq!(fs::read(&kept).unwrap(), fs::read(&other).unwrap());
-    assert_ne!(again.stdout, "");
-    for beside in [
-        "captions",
-        "--model=mine",
-        "--captions=3",
-        "--decoder-steps=2",
-    ] {
-        place
-            .run(&["evaluate", "--claims=claims", beside])
-            .refuses(&["--claims"]);
-    }
 }

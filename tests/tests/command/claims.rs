@@ -1,0 +1,82 @@
+//! `unclip evaluate --claims`.
+
+use std::fs;
+
+use evaluation::Asked;
+use evaluation::examples::{Example, render};
+use image::RgbImage;
+use image::imageops::{self, FilterType};
+use pipeline::contact_sheet;
+
+use super::Workplace;
+use crate::pipeline::copy_folder;
+
+/// With two copies of `mine`, a model that has both priors.
+pub(super) fn are_tested_and_a_cut_off_run_goes_on(place: &Workplace) {
+    let claims = ["evaluate", "--claims=claims", "--scenes=2"];
+    place
+        .run(&claims)
+        .refuses(&["--claims", "claims/stack", "docs/claims.md"]);
+    for model in ["stack", "captions"] {
+        copy_folder(&place.path("mine"), &place.path(&format!("claims/{model}")));
+    }
+    let json = [&claims[..], &["--json=claims.json"]].concat();
+    let ran = place.run(&json).succeeds();
+    for part in [
+        "| true pictures |",
+        "| decoder of captions | 6 | 1 |",
+        "| stack with the autoregressive prior |",
+        "cannot be told |",
+    ] {
+        assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
+    }
+    let report = fs::read_to_string(place.path("claims.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let names = report["claims"]["claims"].as_array().unwrap().iter();
+    let page = include_str!("../../../docs/claims.md");
+    for name in names.map(|claim| claim["name"].as_str().unwrap()) {
+        let name = name.split(": ").next().unwrap();
+        assert!(
+            page.contains(&format!("| {name} |")),
+            "docs/claims.md does not tell of `{name}`"
+        );
+    }
+    assert!(place.path("claims/claims.svg").exists());
+
+    // Kept pictures are read as they were drawn.
+    assert_eq!(place.run(&claims).succeeds().stdout, ran.stdout);
+    // What is there is not drawn again, and what is not is drawn as before.
+    let drawn = fs::read_dir(place.path("claims")).unwrap();
+    let drawn = drawn.map(|entry| entry.unwrap().path());
+    let drawn = drawn
+        .into_iter()
+        .find(|path| path.to_string_lossy().contains("pictures-"))
+        .unwrap();
+    let sheet = |setting: &str| drawn.join(setting).join("00000.png");
+    let [lost, kept] = ["stack-1", "stack-2"].map(sheet);
+    let before = fs::read(&lost).unwrap();
+    fs::remove_file(&lost).unwrap();
+    // Where true pictures lie instead, they are what is seen.
+    let side = image::open(&kept).unwrap().width() / 2 - 6;
+    let truth = |example: &Example| {
+        let picture = render(&example.scene, 4 * side);
+        imageops::resize(&picture, side, side, FilterType::CatmullRom)
+    };
+    let truths: Vec<RgbImage> = Asked::Seen.examples(0..2).iter().map(truth).collect();
+    contact_sheet(&truths, 10).save(&kept).unwrap();
+    let again = place.run(&claims).succeeds();
+    assert_eq!(fs::read(&lost).unwrap(), before);
+    for row in ["| stack | 1 | 1 | 0.0%", "| stack | 2 | 1 | 100.0%"] {
+        assert!(again.stdout.contains(row), "{row}: {}", again.stdout);
+    }
+    for beside in [
+        "captions",
+        "--model=mine",
+        "--captions=3",
+        "--decoder-steps=2",
+    ] {
+        place
+            .run(&["evaluate", "--claims=claims", beside])
+            .refuses(&["--claims"]);
+    }
+}
