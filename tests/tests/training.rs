@@ -250,6 +250,9 @@ fn a_recipe_is_changed_field_by_field() {
         ("decoder.run.batch=many", "many"),
         ("clip.run.accumulate=3", "3"),
         ("clip.run.accumulate=0", "0"),
+        ("decoder.pairs=1.5", "decoder.pairs is 1.5"),
+        ("decoder.drop_embedding=-0.1", "drop_embedding is -0.1"),
+        ("prior.drop_caption=nan", "prior.drop_caption is NaN"),
     ] {
         let message = refused(change);
         assert!(message.contains(named), "{change}: {message}");

@@ -13,7 +13,7 @@ use super::{Counts, PRIOR_SCALES, SCALES};
 use crate::Error;
 use crate::evaluate::EvaluationProgress;
 use crate::examples::Example;
-use crate::frechet::frechet;
+use crate::frechet::{Gaussian, frechet};
 use crate::judge::{Judge, Reading};
 use crate::statistics::Tally;
 
@@ -147,7 +147,9 @@ impl Measured<'_> {
         let [one, other] = [one, other].map(|setting| &self.get(setting).features);
         let farther = |rows: &Tensor| {
             let rows = |features: &Tensor| Seen::first(features, count).index_select(0, rows);
-            let of = |features: &Tensor| frechet(&rows(features), &rows(truth));
+            let truth = Gaussian::of(&rows(truth))?;
+            let of =
+                |features: &Tensor| Ok::<_, Error>(Gaussian::of(&rows(features))?.distance(&truth));
             Ok(of(other)? - of(one)?)
         };
         resampled(count, RESAMPLED, farther)
