@@ -5,7 +5,7 @@ use image::RgbImage;
 use noise::Generator;
 use pipeline::{Pipeline, Settings, Use};
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::Error;
 use crate::evaluate::{EvaluationProgress, EvaluationSettings, draw_pictures, true_pictures};
@@ -64,6 +64,7 @@ pub fn evaluate_upsampling(
             .map(|e| settings.seed.wrapping_add(e.number))
             .collect();
         let large = upsample(pipeline, &small, &seeds, &settings.drawing)?;
+        let [interpolated, large] = [interpolated, large].map(|x| x.to_device(Device::Cpu));
         let ratios = [&interpolated, &large].map(|large| psnr(large, &truth));
         gain.extend(
             ratios[1]

@@ -89,16 +89,26 @@ impl Aspect {
         } else {
             words::TEMPLATES.to_vec()
         };
-        let mut offered: Vec<_> = list.into_iter().map(aspects).collect();
-        offered.sort();
-        offered.dedup();
-        offered
+        sets(&list)
     }
+
+    /// The sets of aspects, each sorted, that captions of two things can mention in training.
+    pub fn offered_of_two() -> Vec<Vec<Self>> {
+        sets(words::PAIR_TEMPLATES)
+    }
+}
+
+/// What templates mention, each set once.
+fn sets(templates: &[&'static str]) -> Vec<Vec<Aspect>> {
+    let mut sets: Vec<_> = templates.iter().copied().map(aspects).collect();
+    sets.sort();
+    sets.dedup();
+    sets
 }
 
 impl Caption {
     pub(crate) fn write(told: &Told, generator: &mut Generator) -> Self {
-        let pair = told.labels.second.is_some() && generator.chance(0.6);
+        let pair = told.labels.second.is_some() && generator.chance(0.8);
         let template = generator.pick(templates(told.reserved, pair));
         fill(template, told, generator)
     }

@@ -197,7 +197,7 @@ pub struct Labels {
     pub ground: Ground,
     /// The drawing style.
     pub style: Style,
-    /// A second, clearly smaller thing, in a fifth of the pictures.
+    /// A second, clearly smaller thing, where there is one.
     pub second: Option<Second>,
 }
 

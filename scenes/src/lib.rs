@@ -27,4 +27,4 @@ pub use export::{Export, ExportError, export};
 pub use labels::{
     Colour, Ground, HELD_OUT, Labels, Place, Relation, Second, Size, Sky, Style, Thing, held_out,
 };
-pub use scene::{PAIRS, Pairs, Scene, Split};
+pub use scene::{Pairs, Scene, Split};

@@ -6,16 +6,13 @@ use crate::backdrop::Backdrop;
 use crate::caption::{Aspect, Caption};
 use crate::chance::Chance;
 use crate::labels::{
-    Colour, Ground, HELD_OUT, Labels, Place, Second, Size, Sky, Style, Thing, held_out,
+    Colour, Ground, HELD_OUT, Labels, Place, Relation, Second, Size, Sky, Style, Thing, held_out,
 };
 use crate::layout::{Placed, Support, arrange, relations};
 use crate::palette::{INK, Rgb, WHITE, WOOD};
 use crate::shapes::{oval, path, push_oval, rounded};
 use crate::style::Painter;
 use crate::things;
-
-/// The share of scenes that have two things.
-pub const PAIRS: f64 = 0.2;
 
 /// What scenes are for. No two splits share a scene, and each has [`Split::SEEDS`] of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,6 +56,15 @@ impl Split {
     /// How many scenes a split has: a seed counts modulo this.
     pub const SEEDS: u64 = 1 << 30;
 
+    /// The share of scenes that have two things: models learn from more of them, for which thing has which colour, and how
+    /// they stand to each other, is the hardest to learn.
+    pub const fn pairs(self) -> f64 {
+        match self {
+            Self::Training => 0.5,
+            Self::Judge | Self::Evaluation(_) => 0.2,
+        }
+    }
+
     /// The generator of scene `seed`. torch's generator takes 32 bits of seed: two tell the
     /// splits apart, and 30 are the seed, mixed by a bijection.
     pub(crate) fn generator(self, seed: u64) -> Generator {
@@ -90,10 +96,10 @@ fn mixed(seed: u64) -> u64 {
 }
 
 impl Scene {
-    /// The split's scene of that seed (modulo [`Split::SEEDS`]). A fifth of them have a second
-    /// thing; every label is drawn uniformly, colours among those the thing may have.
+    /// The split's scene of that seed (modulo [`Split::SEEDS`]). A share of them ([`Split::pairs`]) have a
+    /// second thing; every label is drawn uniformly, colours among those the thing may have.
     pub fn draw(seed: u64, split: Split) -> Self {
-        Self::draw_with(PAIRS, seed, split)
+        Self::draw_with(split.pairs(), seed, split)
     }
 
     /// As [`Self::draw`], but always with one thing.
@@ -106,8 +112,7 @@ impl Scene {
         Self::draw_with(1.0, seed, split)
     }
 
-    /// As [`Self::draw`], where this share of the scenes has a second thing.
-    pub fn draw_with(pairs: f64, seed: u64, split: Split) -> Self {
+    fn draw_with(pairs: f64, seed: u64, split: Split) -> Self {
         let mut generator = split.generator(seed);
         let two = generator.chance(pairs);
         Self::with(two, split, seed, &mut generator)
@@ -169,20 +174,34 @@ impl Scene {
     }
 
     /// The scene of the same seed in which one label has another value, drawn by `generator` among those that the split
-    /// and the rest of the picture allow; none where there is no other. The second thing has no label of its own here.
+    /// and the rest of the picture allow; none where there is no other, as for the second thing of a scene of one.
     pub fn sibling(&self, label: Aspect, generator: &mut Generator) -> Option<Self> {
         let others: Vec<Labels> = alternatives(&self.labels, label)
             .into_iter()
             .filter(|other| *other != self.labels && self.allows(other))
             .collect();
         let labels = (!others.is_empty()).then(|| generator.pick(&others))?;
-        Some(Self::compose(
-            self.seed,
-            self.split,
-            self.drawn,
-            labels,
-            self.rest.clone(),
-        ))
+        Some(self.relabelled(labels))
+    }
+
+    /// The scene of the same seed in which two things have each other's colours; none where these are the same, or where
+    /// the split does not allow it.
+    pub fn with_colours_exchanged(&self) -> Option<Self> {
+        let second = self.labels.second?;
+        let labels = Labels {
+            colour: second.colour,
+            second: Some(Second {
+                colour: self.labels.colour,
+                ..second
+            }),
+            ..self.labels
+        };
+        (labels != self.labels && self.allows(&labels)).then(|| self.relabelled(labels))
+    }
+
+    fn relabelled(&self, labels: Labels) -> Self {
+        let rest = self.rest.clone();
+        Self::compose(self.seed, self.split, self.drawn, labels, rest)
     }
 
     /// Whether the split may show these labels, and a picture can.
@@ -193,6 +212,7 @@ impl Scene {
         };
         pair && labels.second.is_none_or(|second| {
             second.thing != labels.thing
+                && self.split.allows(second.thing, second.colour)
                 && relations(labels.size, labels.place).contains(&second.relation)
         })
     }
@@ -302,7 +322,7 @@ fn pick_colour(thing: Thing, split: Split, generator: &mut Generator) -> Colour 
 
 /// These labels with every value of one of them.
 fn alternatives(labels: &Labels, label: Aspect) -> Vec<Labels> {
-    fn each<T: Copy>(all: &[T], with: impl Fn(T) -> Labels) -> Vec<Labels> {
+    fn each<T: Copy, L>(all: &[T], with: impl Fn(T) -> L) -> Vec<L> {
         all.iter().map(|&value| with(value)).collect()
     }
     let labels = *labels;
@@ -314,6 +334,21 @@ fn alternatives(labels: &Labels, label: Aspect) -> Vec<Labels> {
         Aspect::Sky => each(Sky::ALL, |sky| Labels { sky, ..labels }),
         Aspect::Ground => each(Ground::ALL, |ground| Labels { ground, ..labels }),
         Aspect::Style => each(Style::ALL, |style| Labels { style, ..labels }),
-        Aspect::Second | Aspect::SecondColour => Vec::new(),
+        Aspect::Second | Aspect::SecondColour => {
+            let seconds = labels.second.into_iter().flat_map(|second| match label {
+                Aspect::SecondColour => each(Colour::ALL, |colour| Second { colour, ..second }),
+                _ => {
+                    let relations = each(Relation::ALL, |relation| Second { relation, ..second });
+                    let things = each(Thing::ALL, |thing| Second { thing, ..second });
+                    // A few relations are allowed at most: so they come about as often as things.
+                    [relations.repeat(6), things].concat()
+                }
+            });
+            let labelled = |second| Labels {
+                second: Some(second),
+                ..labels
+            };
+            seconds.map(labelled).collect()
+        }
     }
 }

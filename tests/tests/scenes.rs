@@ -445,13 +445,13 @@ fn an_export_refuses_what_it_cannot_do() {
 }
 
 #[test]
-fn as_many_scenes_have_two_things_as_are_asked_for() {
-    for share in [0.0, 0.2, 0.7, 1.0] {
-        let scenes = (0..2000).map(|seed| Scene::draw_with(share, seed, Split::Training));
+fn as_many_scenes_have_two_things_as_their_split_says() {
+    let seen = Split::Evaluation(Pairs::Seen);
+    for (split, share) in [(Split::Training, 0.5), (Split::Judge, 0.2), (seen, 0.2)] {
+        assert_eq!(split.pairs(), share);
+        let scenes = (0..2000).map(|seed| Scene::draw(seed, split));
         let pairs = scenes.filter(|scene| scene.labels().second.is_some());
         let found = pairs.count() as f64 / 2000.0;
         assert!((found - share).abs() < 0.03, "{found} instead of {share}");
     }
-    let usual = Scene::draw_with(scenes::PAIRS, 7, Split::Training);
-    assert_eq!(usual, Scene::draw(7, Split::Training));
 }

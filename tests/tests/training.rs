@@ -250,7 +250,7 @@ fn a_recipe_is_changed_field_by_field() {
         ("decoder.run.batch=many", "many"),
         ("clip.run.accumulate=3", "3"),
         ("clip.run.accumulate=0", "0"),
-        ("decoder.pairs=1.5", "decoder.pairs is 1.5"),
+        ("decoder.drop_caption=1.5", "decoder.drop_caption is 1.5"),
         ("decoder.drop_embedding=-0.1", "drop_embedding is -0.1"),
         ("prior.drop_caption=nan", "prior.drop_caption is NaN"),
     ] {
@@ -334,10 +334,24 @@ fn siblings_stand_side_by_side_and_their_captions_tell_them_apart() {
         let caption = &batch.captions[one as usize];
         assert!(!masked || second, "`{caption}` also describes its sibling");
     }
-    let places = labels
-        .chunks(2)
-        .filter(|pair| pair[0].place != pair[1].place);
-    assert!((10..=22).contains(&places.count()));
+    let labels: Vec<_> = siblings(1000, 800)
+        .iter()
+        .map(|(_, s)| s.labels())
+        .collect();
+    let share = |differs: fn(&[scenes::Labels]) -> bool| {
+        labels.chunks(2).filter(|pair| differs(pair)).count() as f64 / 400.0
+    };
+    let places = share(|pair| pair[0].place != pair[1].place);
+    assert!((0.2..0.4).contains(&places), "{places}");
+    let seconds =
+        share(|pair| pair[0].second != pair[1].second && pair[0].colour == pair[1].colour);
+    assert!((0.2..0.4).contains(&seconds), "{seconds}");
+    let colours = |pair: &[scenes::Labels]| {
+        let second = |n: usize| pair[n].second.map(|second| second.colour);
+        second(0) == Some(pair[1].colour) && second(1) == Some(pair[0].colour)
+    };
+    let exchanged = labels.chunks(2).filter(|pair| colours(pair)).count() as f64 / 400.0;
+    assert!((0.04..0.15).contains(&exchanged), "{exchanged}");
     assert_eq!(siblings(1000, 5).len(), 5);
 }
 

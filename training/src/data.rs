@@ -44,8 +44,6 @@ pub struct View {
     pub size: u32,
     /// Whether scenes come with their siblings: see [`scene_data::draw_siblings`].
     pub siblings: bool,
-    /// The share of scenes that have two things.
-    pub pairs: f64,
     /// Normal numbers that each picture of a [`Stream`] comes with.
     pub noise: usize,
 }
@@ -59,7 +57,7 @@ impl Data {
         let scene = view.leg * SCENES_A_LEG + first;
         match self {
             Self::Scenes if view.siblings => Ok(scene_data::draw_siblings(scene, view.size, count)),
-            Self::Scenes => Ok(scene_data::draw(view.pairs, scene, view.size, count)),
+            Self::Scenes => Ok(scene_data::draw(scene, view.size, count)),
             Self::Pictures(pictures) => pictures.draw(view, first, count),
             Self::Embeddings(cache) => Err(no_pictures(cache, "this leg")),
         }

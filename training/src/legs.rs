@@ -6,7 +6,6 @@ use clip::TextConfig;
 use decoder::UNet;
 use layers::{Initialiser, Params};
 use prior::{AutoregressivePrior, Pca, Prior};
-use scenes::PAIRS;
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 use weights::Folder;
@@ -257,7 +256,6 @@ impl Trainer {
         self.train(&run, optimizer, save, |step| {
             let view = View {
                 noise: DecoderLeg::noise(recipe),
-                pairs: recipe.pairs,
                 ..view(DECODER_LEG, size, &recipe.run)
             };
             let stream = self.stream(view, &recipe.run, step);
@@ -466,7 +464,6 @@ fn view(leg: u64, size: i64, run: &RunSettings) -> View {
         seed: run.seed,
         size: size as u32,
         siblings: false,
-        pairs: PAIRS,
         noise: 0,
     }
 }

@@ -111,8 +111,6 @@ pub struct DecoderRecipe {
     pub drop_caption: f64,
     /// Share of image embeddings that are replaced by the learned vector.
     pub drop_embedding: f64,
-    /// Share of scenes that have two things, whose colours and relation are the hardest to learn.
-    pub pairs: f64,
     /// The noise-prediction loss is weighted by min(1 / alpha_bar, this): 1 is the plain loss, larger values lean
     /// towards the noisy steps, where layout and colour are decided.
     pub weight_limit: f64,
@@ -350,7 +348,6 @@ impl Recipe {
             ),
             ("decoder.drop_caption", self.decoder.drop_caption),
             ("decoder.drop_embedding", self.decoder.drop_embedding),
-            ("decoder.pairs", self.decoder.pairs),
         ] {
             if !(0.0..=1.0).contains(&share) {
                 return Err(Error::Recipe(format!(

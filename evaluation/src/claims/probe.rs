@@ -3,7 +3,7 @@
 
 use pipeline::Pipeline;
 use pipeline::zero_shot::{cosines, normalised};
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Kind, Tensor, no_grad};
 
 use super::report::Claim;
 use super::verdicts::{Difference, paired};
@@ -116,12 +116,12 @@ impl Probe {
         let truth =
             |example: &Example| (task.truth)(&example.scene.labels()).expect("a label") as i64;
         let labels: Vec<i64> = scenes.iter().map(truth).collect();
-        let labels = Tensor::from_slice(&labels);
+        let device = embeddings.device();
+        let labels = Tensor::from_slice(&labels).to_device(device);
         let embeddings = scaled(embeddings);
         let (width, classes) = (embeddings.size()[1], task.labels.len() as i64);
-        let zeros = |shape: &[i64]| {
-            Tensor::zeros(shape, (Kind::Float, Device::Cpu)).set_requires_grad(true)
-        };
+        let zeros =
+            |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, device)).set_requires_grad(true);
         let mut probe = Self {
             weight: zeros(&[width, classes]),
             bias: zeros(&[classes]),

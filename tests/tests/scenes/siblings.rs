@@ -26,6 +26,8 @@ fn siblings_differ_in_one_label_and_nowhere_else() {
         Aspect::Sky,
         Aspect::Ground,
         Aspect::Style,
+        Aspect::Second,
+        Aspect::SecondColour,
     ];
     let (mut siblings, mut none) = (0, 0);
     for seed in 0..200 {
@@ -34,15 +36,25 @@ fn siblings_differ_in_one_label_and_nowhere_else() {
             let mut generator = Generator::new(seed);
             let Some(sibling) = scene.sibling(aspect, &mut generator) else {
                 none += 1;
-                assert!(scene.labels().second.is_some(), "{seed} {aspect:?}");
+                let of_second = index >= 7;
+                let two = scene.labels().second.is_some();
+                assert_ne!(two, of_second, "{seed} {aspect:?}");
                 continue;
             };
             siblings += 1;
             let mut wanted = [false; 8];
-            wanted[index] = true;
+            wanted[index.min(7)] = true;
             assert_eq!(differing(&scene.labels(), &sibling.labels()), wanted);
             let labels = sibling.labels();
             assert!(!held_out(labels.thing, labels.colour), "{labels:?}");
+            if let Some(second) = labels.second {
+                assert!(!held_out(second.thing, second.colour), "{labels:?}");
+                assert_ne!(second.thing, labels.thing);
+            }
+            let moved = |labels: Labels| labels.second.map(|s| (s.thing, s.relation));
+            let colour_alone =
+                aspect != Aspect::SecondColour || moved(labels) == moved(scene.labels());
+            assert!(colour_alone, "{seed}: {labels:?}");
             // A way back leads to the scene itself: nothing that no label names was drawn anew.
             let back = (0..200)
                 .filter_map(|seed| sibling.sibling(aspect, &mut Generator::new(seed)))
@@ -51,7 +63,7 @@ fn siblings_differ_in_one_label_and_nowhere_else() {
             assert!(back == scene, "{seed} {aspect:?}");
         }
     }
-    assert!(siblings > 1300 && none > 0, "{siblings} and {none}");
+    assert!(siblings > 1450 && none > 0, "{siblings} and {none}");
     // What the label does not touch stays: where only the colour differs, everything around the thing.
     let scene = Scene::draw_alone(3, Split::Training);
     let sibling = scene
@@ -64,4 +76,33 @@ fn siblings_differ_in_one_label_and_nowhere_else() {
         (0.02..0.4).contains(&share),
         "{share} of the picture changed"
     );
+}
+
+#[test]
+fn two_things_exchange_their_colours() {
+    let (mut exchanged, mut related) = (0, 0);
+    for seed in 0..200 {
+        let scene = Scene::draw_pair(seed, Split::Training);
+        let second = scene.labels().second.unwrap();
+        let Some(other) = scene.with_colours_exchanged() else {
+            let (one, two) = (scene.labels().colour, second.colour);
+            let forbidden = held_out(scene.labels().thing, two) || held_out(second.thing, one);
+            assert!(one == two || forbidden, "{seed}");
+            continue;
+        };
+        exchanged += 1;
+        let labels = other.labels();
+        assert_eq!(labels.colour, second.colour);
+        assert_eq!(labels.second.unwrap().colour, scene.labels().colour);
+        assert_ne!(other.render(32), scene.render(32));
+        assert!(other.with_colours_exchanged().unwrap() == scene, "{seed}");
+        let sibling = scene.sibling(Aspect::Second, &mut Generator::new(seed));
+        let relation = sibling.unwrap().labels().second.unwrap().relation;
+        related += u32::from(relation != second.relation);
+    }
+    assert!(exchanged > 120, "{exchanged}");
+    // Another relation comes about as often as another thing.
+    assert!((60..140).contains(&related), "{related}");
+    let alone = Scene::draw_alone(1, Split::Training);
+    assert!(alone.with_colours_exchanged().is_none());
 }

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use scenes::PAIRS;
 use tch::Kind;
 use training::data::View;
 use training::{Data, Error, Trainer};
@@ -107,7 +106,6 @@ fn a_folder_of_pictures_is_learned_from_and_what_is_broken_is_named() {
         seed: 1,
         size: 16,
         siblings: false,
-        pairs: PAIRS,
         noise: 0,
     };
     let none = open(&beside).unwrap().draw(view, 0, 2);

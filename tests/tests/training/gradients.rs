@@ -57,7 +57,6 @@ fn view(size: u32, noise: usize) -> View {
         seed: 1,
         size,
         siblings: false,
-        pairs: scenes::PAIRS,
         noise,
     }
 }

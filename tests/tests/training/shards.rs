@@ -47,7 +47,6 @@ fn view(leg: u64, seed: u64) -> View {
         seed,
         size: 8,
         siblings: false,
-        pairs: scenes::PAIRS,
         noise: 0,
     }
 }
