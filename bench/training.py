@@ -90,14 +90,12 @@ class Encoders:
         return self.image((pictures / 255 - mean) / deviation).image_embeds
 
 
-def noised(clean, offset=0.0):
-    """Timesteps, noise and the noised batch on the cosine schedule; the noise of a channel has a mean of deviation `offset`."""
+def noised(clean):
+    """Timesteps, noise and the noised batch on the cosine schedule."""
     t = torch.randint(0, 1000, (len(clean),), device=clean.device)
     alpha_bar = torch.cos((t / 1000 + 0.008) / 1.008 * torch.pi / 2).square().clamp(1e-4, 1 - 1e-4)
     alpha_bar = alpha_bar.view(-1, *[1] * (clean.ndim - 1))
     noise = torch.randn_like(clean)
-    if offset:
-        noise += offset * torch.randn(*clean.shape[:2], 1, 1, device=clean.device)
     return t, noise, alpha_bar.sqrt() * clean + (1 - alpha_bar).sqrt() * noise
 
 
@@ -202,9 +200,10 @@ def upsampler_leg(recipe, device):
         low = torch.nn.functional.interpolate(small, shape["sample_size"], mode="bicubic", antialias=True)
         top, left = np.random.randint(0, shape["sample_size"] - crop + 1, 2)
         clean, low = (x[:, :, top : top + crop, left : left + crop] for x in (pictures, low))
-        t, noise, x = noised(clean, settings["noise_offset"])
+        t, noise, x = noised(clean)
         predicted = model(torch.cat([x, low], 1), t).sample
-        return (predicted.float() - noise).square().mean()
+        wanted = clean if settings["predicts"] == "sample" else noise
+        return (predicted.float() - wanted).square().mean()
 
     return list(model.parameters()), loss, shape["sample_size"]
 

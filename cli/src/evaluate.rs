@@ -44,6 +44,13 @@ const MANIPULATIONS: [(Table, Manipulation); 4] = [
     (Table::Edits, Manipulation::Edits),
 ];
 
+/// The tables of captions, and what these ask for.
+const CAPTIONED: [(Table, Asked); 3] = [
+    (Table::Captions, Asked::Seen),
+    (Table::Styles, Asked::Styles),
+    (Table::Pairs, Asked::Pairs),
+];
+
 /// What says something of the tables alone.
 const OF_TABLES: [&str; 17] = [
     "tables",
@@ -147,7 +154,7 @@ pub struct Evaluate {
     #[arg(long, value_name = "FILE")]
     nearest: Option<PathBuf>,
     /// How many of the pictures that the decoder learned from are searched for the nearest
-    #[arg(long, value_name = "N", default_value = "1136640", value_parser = numbers::count, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "1689600", value_parser = numbers::count, allow_negative_numbers = true)]
     nearest_among: u64,
     /// Write the judge's verdicts on the first 100 pictures as a table, and the pictures beside it
     #[arg(long, value_name = "FILE")]
@@ -185,8 +192,10 @@ impl Evaluate {
         let mut files = Files::new();
         for (flag, kind, path) in self.outputs() {
             ensure!(
-                flag == "--json" || self.claims.is_none() && self.wants(Table::Captions),
-                "{flag} shows pictures of the table `captions`, which was not asked for"
+                flag == "--json"
+                    || self.claims.is_none()
+                        && CAPTIONED.iter().any(|(table, _)| self.wants(*table)),
+                "{flag} shows pictures of the table `captions`, `styles` or `pairs`, and none of them was asked for"
             );
             match kind {
                 Kind::Sheet => check_sheet(flag, &path, self.force)?,
@@ -241,20 +250,25 @@ impl Evaluate {
             seed: self.seed,
             ..EvaluationSettings::standard(drawing)
         };
-        if self.wants(Table::Captions) {
-            let Evaluation { report, drawn } = evaluate(&pipeline, &judge, &settings, progress)?;
+        let wanted = CAPTIONED.iter().filter(|(table, _)| self.wants(*table));
+        for (n, &(table, asked)) in wanted.enumerate() {
+            let judge = Judge::shipped(asked.subject())?;
+            let (name, evaluation) = match table {
+                Table::Captions => (
+                    "captions",
+                    evaluate(&pipeline, &judge, &settings, progress)?,
+                ),
+                _ => (
+                    asked.name(),
+                    evaluate_asked(&pipeline, &judge, asked, &settings, progress)?,
+                ),
+            };
+            let Evaluation { report, drawn } = evaluation;
             print(report.to_markdown())?;
-            found.insert("captions".to_owned(), serde_json::to_value(report)?);
+            found.insert(name.to_owned(), serde_json::to_value(report)?);
             self.write_json(&found)?;
-            self.show(&drawn)?;
-        }
-        for (table, asked) in [(Table::Styles, Asked::Styles), (Table::Pairs, Asked::Pairs)] {
-            if self.wants(table) {
-                let judge = Judge::shipped(asked.subject())?;
-                let report = evaluate_asked(&pipeline, &judge, asked, &settings, progress)?;
-                print(report.to_markdown())?;
-                found.insert(asked.name().to_owned(), serde_json::to_value(report)?);
-                self.write_json(&found)?;
+            if n == 0 {
+                self.show(&drawn, &judge)?;
             }
         }
         if self.wants(Table::Upsampling) {
@@ -348,8 +362,8 @@ impl Evaluate {
         outputs.into_iter().filter_map(given).collect()
     }
 
-    /// Writes the sheets that were asked for.
-    fn show(&self, drawn: &[(Example, RgbImage)]) -> Result<()> {
+    /// Writes the sheets that were asked for, of the first table of captions.
+    fn show(&self, drawn: &[(Example, RgbImage)], judge: &Judge) -> Result<()> {
         let pictures = |count: usize| -> Vec<RgbImage> {
             drawn.iter().take(count).map(|(_, p)| p.clone()).collect()
         };
@@ -379,10 +393,7 @@ impl Evaluate {
                 .take(VERDICTS)
                 .map(|(e, p)| (Some(e), p.clone()))
                 .collect();
-            save(
-                path,
-                verdicts(&Judge::shipped(Subject::Scene)?, &looked_at).as_bytes(),
-            )?;
+            save(path, verdicts(judge, &looked_at).as_bytes())?;
             save_png(
                 &contact_sheet(&pictures(VERDICTS), 10),
                 &beside(path, "png"),

@@ -55,7 +55,7 @@ pub type Drawn = Vec<(Example, RgbImage)>;
 pub struct Evaluation {
     /// The numbers.
     pub report: Report,
-    /// The captions of seen pairs with what the whole chain drew for them, in order.
+    /// The captions, of seen pairs where there are others too, with what the whole chain drew for them, in order.
     pub drawn: Drawn,
 }
 
@@ -88,15 +88,15 @@ pub fn evaluate(
     Ok(Evaluation { report, drawn })
 }
 
-/// Fills the table of what further captions ask for. `judge` is one of their subject.
+/// Fills the table of what `asked` asks for. `judge` is one of their subject.
 pub fn evaluate_asked(
     pipeline: &Pipeline,
     judge: &Judge,
     asked: Asked,
     settings: &EvaluationSettings,
     progress: &mut EvaluationProgress,
-) -> Result<Report, Error> {
-    let (rows, _) = fill(
+) -> Result<Evaluation, Error> {
+    let (rows, drawn) = fill(
         pipeline,
         judge,
         asked,
@@ -104,7 +104,10 @@ pub fn evaluate_asked(
         settings,
         progress,
     )?;
-    Ok(Report::new(judge, settings, rows))
+    Ok(Evaluation {
+        report: Report::new(judge, settings, rows),
+        drawn,
+    })
 }
 
 /// A row a source, and what the whole chain drew.

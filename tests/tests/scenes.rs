@@ -244,12 +244,12 @@ fn captions_are_short_true_of_their_picture_and_leave_things_out() {
     for (aspect, low, high) in [
         ("thing", 2800, 2999),
         ("colour", 2000, 2700),
-        ("size", 400, 1200),
-        ("place", 600, 1500),
-        ("sky", 900, 1800),
-        ("ground", 900, 1800),
+        ("size", 300, 900),
+        ("place", 400, 1000),
+        ("sky", 600, 1500),
+        ("ground", 600, 1500),
         ("style", 200, 700),
-        ("second", 200, 500),
+        ("second", 1100, 1300),
     ] {
         let times = said[aspect];
         assert!(

@@ -4,8 +4,6 @@ use diffusion::{Process, Schedule};
 use noise::Generator;
 use tch::{Device, Kind, Tensor};
 
-use crate::data::normal;
-
 /// Diffusion steps of every model here.
 const TIMESTEPS: usize = 1000;
 
@@ -14,7 +12,6 @@ pub struct Noising {
     /// The forward process and its posterior.
     pub process: Process,
     alpha_bar: Tensor,
-    offset: f64,
     device: Device,
 }
 
@@ -38,16 +35,8 @@ impl Noising {
         Self {
             process: Process::new(&schedule, device),
             alpha_bar,
-            offset: 0.0,
             device,
         }
-    }
-
-    /// The same with noise whose mean varies: each channel of each picture is also shifted by a normal number of
-    /// deviation `offset`. Independent values have no mean to speak of, and a network that never saw one takes the cast
-    /// of a noise for the picture's.
-    pub fn with_offset(self, offset: f64) -> Self {
-        Self { offset, ..self }
     }
 
     /// Noises `clean [B, ..]` with the normal noise `eps`, shaped like it, at timesteps that `generator` draws.
@@ -56,12 +45,7 @@ impl Noising {
             .map(|_| generator.below(TIMESTEPS as u64) as i64)
             .collect();
         let timesteps = Tensor::from_slice(&drawn).to_device(self.device);
-        let mut eps = eps.to_device(self.device);
-        if self.offset > 0.0 {
-            let shape = clean.size();
-            let offset = normal(generator, &[shape[0], shape[1], 1, 1]) * self.offset;
-            eps = offset.to_device(self.device) + eps;
-        }
+        let eps = eps.to_device(self.device);
         let values = self.process.q_sample(clean, &timesteps, &eps);
         Noised {
             timesteps,

@@ -136,9 +136,6 @@ pub struct UpsamplerRecipe {
     pub blur: f64,
     /// Standard deviation of the noise that the base picture gets at most, on the scale [-1, 1].
     pub noise: f64,
-    /// Standard deviation, a channel and picture, of the mean of the noise that it learns to remove. Without it the
-    /// upsampler takes the chance colour cast of the first step's noise for the picture's.
-    pub noise_offset: f64,
     /// As the decoder's: here it keeps the colours of the base picture. The loss of a predicted clean picture is weighted by
     /// min(1 / (1 - alpha_bar), this), which is the same up to the limits.
     pub weight_limit: f64,

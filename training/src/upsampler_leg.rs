@@ -32,10 +32,9 @@ impl UpsamplerLeg {
         recipe: &UpsamplerRecipe,
         (kind, device): (Kind, Device),
     ) -> Self {
-        let noising = Noising::new(device).with_offset(recipe.noise_offset);
         Self {
             model,
-            noising,
+            noising: Noising::new(device),
             stream,
             base,
             recipe: recipe.clone(),
