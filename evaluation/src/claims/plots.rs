@@ -82,6 +82,8 @@ fn plot(
         return Ok(()); // there are too few pictures for the figure
     }
     let margin = ((top - bottom) * 0.08).max(1e-6);
+    // Below the curves is room for their names.
+    let bottom = bottom - 3.0 * margin;
     let mut chart = ChartBuilder::on(area)
         .caption(name, ("sans-serif", 13))
         .margin(6)
@@ -105,7 +107,6 @@ fn plot(
     }
     chart
         .configure_series_labels()
-        .background_style(WHITE)
         .label_font(("sans-serif", 11))
         .position(SeriesLabelPosition::LowerRight)
         .draw()?;
