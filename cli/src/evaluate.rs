@@ -252,15 +252,19 @@ impl Evaluate {
         };
         let wanted = CAPTIONED.iter().filter(|(table, _)| self.wants(*table));
         for (n, &(table, asked)) in wanted.enumerate() {
-            let judge = Judge::shipped(asked.subject())?;
+            let other;
+            let judge = match asked.subject() {
+                Subject::Scene => &judge,
+                subject => {
+                    other = Judge::shipped(subject)?;
+                    &other
+                }
+            };
             let (name, evaluation) = match table {
-                Table::Captions => (
-                    "captions",
-                    evaluate(&pipeline, &judge, &settings, progress)?,
-                ),
+                Table::Captions => ("captions", evaluate(&pipeline, judge, &settings, progress)?),
                 _ => (
                     asked.name(),
-                    evaluate_asked(&pipeline, &judge, asked, &settings, progress)?,
+                    evaluate_asked(&pipeline, judge, asked, &settings, progress)?,
                 ),
             };
             let Evaluation { report, drawn } = evaluation;
@@ -268,7 +272,7 @@ impl Evaluate {
             found.insert(name.to_owned(), serde_json::to_value(report)?);
             self.write_json(&found)?;
             if n == 0 {
-                self.show(&drawn, &judge)?;
+                self.show(&drawn, judge)?;
             }
         }
         if self.wants(Table::Upsampling) {

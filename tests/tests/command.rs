@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::pipeline::{copy_folder, model};
 
 mod bench;
+mod checkpoints;
 mod claims;
 mod classify;
 mod interrupts;

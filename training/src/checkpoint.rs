@@ -111,19 +111,12 @@ impl Checkpoints<'_> {
     /// Removes what a crash left half written or half removed.
     fn tidy(&self) {
         for entry in fs::read_dir(self.folder).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            let left = [".partial", ".removed"]
-                .iter()
-                .any(|end| name.ends_with(end));
-            if name.starts_with('.') && left {
+            if entry.file_name().to_string_lossy().starts_with(".step-") {
                 // It is in nobody's way, and the next run tries again.
-                let _ = match entry.path().is_dir() {
-                    true => fs::remove_dir_all(entry.path()),
-                    false => fs::remove_file(entry.path()),
-                };
+                let _ = fs::remove_dir_all(entry.path());
             }
         }
+        weights::remove_partials(self.folder);
     }
 
     /// Gives a written checkpoint its name, in the place of a damaged one of the same step.

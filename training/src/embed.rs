@@ -121,7 +121,7 @@ impl Embed<'_> {
     fn begin(&self) -> Result<Index, Error> {
         let folder = self.folder;
         fs::create_dir_all(folder).map_err(Error::file(folder))?;
-        tidy(folder);
+        weights::remove_partials(folder);
         let half = self.encoder.kind == Kind::Half;
         let new = Index {
             encoder: self.fingerprint.clone(),
@@ -257,18 +257,6 @@ fn difference(old: &Index, new: &Index) -> Option<(&'static str, String, String)
         .filter(|(old, new)| old.1 != new.1)
         .map(|((what, old), (_, new))| (what, old, new))
         .next()
-}
-
-/// Removes what a crash left half written.
-fn tidy(folder: &Path) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let ours = name.contains(".tar.") || name.contains(INDEX);
-        if name.starts_with('.') && name.ends_with(".partial") && ours {
-            // It is in nobody's way, and the next run tries again.
-            let _ = fs::remove_file(entry.path());
-        }
-    }
 }
 
 /// A range in parts of this length, the last of which may be shorter.

@@ -37,6 +37,18 @@ pub fn write_atomically(
         .map_err(failed("synchronise the folder of"))
 }
 
+/// Removes what [`write_atomically`] leaves half written in a folder when its process is killed. What cannot be removed is
+/// in nobody's way.
+pub fn remove_partials(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with('.') && name.ends_with(".partial") {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// A half-written file, removed when it was not renamed.
 struct Partial(PathBuf);
 
