@@ -1,18 +1,22 @@
-//! What CLIP knows alone: labels told apart without training for it (CLIP, 2103.00020, section 3.1), and pictures found by
-//! their captions.
+//! What CLIP knows alone: labels told apart without training for it (CLIP, 2103.00020, section 3.1), captions of two things
+//! told from those that nearly say the same, and pictures found by their captions.
+
+mod bindings;
 
 use pipeline::zero_shot::{cosines, normalised};
 use pipeline::{Pipeline, Template};
-use scenes::{Colour, Labels, Pairs, Size, Thing};
+use scenes::{Colour, Labels, Size, Thing};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use crate::Error;
 use crate::evaluate::{EvaluationProgress, true_pictures};
-use crate::examples::Example;
+use crate::examples::{Asked, Example};
 use crate::questions::Question;
 use crate::report::{percent, table};
 use crate::statistics::{Median, Tally};
+
+pub use bindings::{BindingRow, Difference};
 
 /// The number of the first scene.
 const FIRST: u64 = 50_000;
@@ -28,6 +32,8 @@ const FEW: usize = 5;
 pub struct ZeroShotReport {
     /// A row for each kind of pairs and each kind of labels.
     pub classification: Vec<ClassificationRow>,
+    /// A row for each difference between captions of two things.
+    pub bindings: Vec<BindingRow>,
     /// A row for each kind of pairs.
     pub retrieval: Vec<RetrievalRow>,
 }
@@ -65,7 +71,8 @@ pub struct RetrievalRow {
 }
 
 /// Classifies fresh scenes of one thing, and searches them by their captions: 1,000 of seen pairs and as many of held-out
-/// ones, or fewer, to try something. `batch` pictures are encoded at once.
+/// ones; and tells the captions of 1,000 scenes of two things from others. Or fewer, to try something. `batch` pictures are
+/// encoded at once.
 pub fn evaluate_zero_shot(
     pipeline: &Pipeline,
     at_most: Option<u64>,
@@ -74,6 +81,15 @@ pub fn evaluate_zero_shot(
 ) -> Result<ZeroShotReport, Error> {
     pipeline.prepare_clip()?;
     let count = at_most.unwrap_or(SCENES).min(SCENES);
+    let numbers = FIRST..FIRST + count;
+    let mut encode = |examples: &[Example]| {
+        let mut pictures = Vec::new();
+        for (done, some) in (1..).zip(examples.chunks(batch)) {
+            pictures.push(pipeline.encode_pictures(&true_pictures(some, SIDE))?);
+            progress("zero-shot", (done * batch as u64).min(count), count);
+        }
+        Ok::<_, Error>(normalised(&Tensor::cat(&pictures, 0))) // [B, E]
+    };
     let tasks = Task::all();
     let mut classes = Vec::new();
     for task in &tasks {
@@ -84,17 +100,9 @@ pub fn evaluate_zero_shot(
         ]);
     }
     let (mut classification, mut retrieval) = (Vec::new(), Vec::new());
-    for (held_out, pairs) in [(false, Pairs::Seen), (true, Pairs::HeldOut)] {
-        let numbers = FIRST..FIRST + count;
-        let examples: Vec<Example> = numbers.map(|n| Example::draw(n, pairs)).collect();
-        let mut pictures = Vec::new();
-        for (done, some) in (1..).zip(examples.chunks(batch)) {
-            pictures.push(normalised(
-                &pipeline.encode_pictures(&true_pictures(some, SIDE))?,
-            ));
-            progress("zero-shot", (done * batch as u64).min(count), count);
-        }
-        let pictures = Tensor::cat(&pictures, 0); // [B, E]
+    for (held_out, asked) in [(false, Asked::Seen), (true, Asked::HeldOut)] {
+        let examples = asked.examples(numbers.clone());
+        let pictures = encode(&examples)?;
         for (task, classes) in tasks.iter().zip(&classes) {
             let [single, ensemble] = [0, 1].map(|i| cosines(&pictures, &classes[i]));
             classification.push(ClassificationRow {
@@ -110,8 +118,11 @@ pub fn evaluate_zero_shot(
         let found = cosines(&captions, &pictures);
         retrieval.push(RetrievalRow::count(held_out, &examples, &found));
     }
+    let examples = Asked::Pairs.examples(numbers);
+    let pictures = encode(&examples)?;
     Ok(ZeroShotReport {
         classification,
+        bindings: BindingRow::all(pipeline, &examples, &pictures)?,
         retrieval,
     })
 }
@@ -260,6 +271,7 @@ impl ZeroShotReport {
             ]
         });
         let classification = table(&header, classification);
+        let bindings = BindingRow::table(&self.bindings);
         let header = [
             "search: pairs",
             "the first picture fits",
@@ -275,7 +287,8 @@ impl ZeroShotReport {
             line.push(row.own_place.to_string());
             line
         });
-        format!("{classification}\n{}", table(&header, retrieval))
+        let retrieval = table(&header, retrieval);
+        format!("{classification}\n{bindings}\n{retrieval}")
     }
 }
 

@@ -181,7 +181,7 @@ impl Relation {
 }
 
 /// All that a picture's labels say of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Labels {
     /// What the picture is of: the largest thing in it.
     pub thing: Thing,
@@ -202,7 +202,7 @@ pub struct Labels {
 }
 
 /// A second thing, smaller than the first and never of the same kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Second {
     /// What it is.
     pub thing: Thing,

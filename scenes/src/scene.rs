@@ -176,12 +176,25 @@ impl Scene {
     /// The scene of the same seed in which one label has another value, drawn by `generator` among those that the split
     /// and the rest of the picture allow; none where there is no other, as for the second thing of a scene of one.
     pub fn sibling(&self, label: Aspect, generator: &mut Generator) -> Option<Self> {
-        let others: Vec<Labels> = alternatives(&self.labels, label)
-            .into_iter()
-            .filter(|other| *other != self.labels && self.allows(other))
-            .collect();
+        let others = self.others(label);
         let labels = (!others.is_empty()).then(|| generator.pick(&others))?;
         Some(self.relabelled(labels))
+    }
+
+    /// Each scene that [`Self::sibling`] may draw, once.
+    pub fn siblings(&self, label: Aspect) -> Vec<Self> {
+        let mut others = self.others(label);
+        others.sort();
+        others.dedup();
+        let others = others.into_iter();
+        others.map(|labels| self.relabelled(labels)).collect()
+    }
+
+    /// The labels that a sibling may have.
+    fn others(&self, label: Aspect) -> Vec<Labels> {
+        let mut others = alternatives(&self.labels, label);
+        others.retain(|other| *other != self.labels && self.allows(other));
+        others
     }
 
     /// The scene of the same seed in which two things have each other's colours; none where these are the same, or where

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use ::pipeline::zero_shot::{TEMPLATES, cosines, normalised, probabilities};
 use ::pipeline::{Error, ModelFolders, Pipeline, Template, read_picture};
 use ::weights::Folder;
-use evaluation::Asked;
 use evaluation::examples::render;
-use evaluation::zero_shot::{RetrievalRow, Task, evaluate_zero_shot};
+use evaluation::zero_shot::{Difference, RetrievalRow, Task, evaluate_zero_shot};
+use evaluation::{Asked, Question};
 use noise::Generator;
+use scenes::{Colour, Relation, Thing, held_out};
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
@@ -361,12 +362,66 @@ fn a_tally_of_labels_is_that_of_the_largest_cosines() {
 }
 
 #[test]
+fn rival_captions_differ_from_a_picture_s_own_in_one_respect() {
+    let mut exchanged = 0;
+    for example in Asked::Pairs.examples(0..60) {
+        let shown = example.scene.labels();
+        let second = shown.second.unwrap();
+        let text = &example.caption.text;
+        assert!(text.starts_with("there is a"), "{text}");
+        for difference in Difference::all() {
+            let rivals = difference.rivals(&example);
+            let things = |other: Thing, colour| {
+                let fits = |&&thing: &&Thing| thing != other && !held_out(thing, colour);
+                Thing::ALL.iter().filter(fits).count() - 1
+            };
+            let colours = |thing| {
+                let fits = |&&colour: &&Colour| !held_out(thing, colour);
+                Colour::ALL.iter().filter(fits).count() - 1
+            };
+            // What stays in every rival, and how many there are.
+            let (stays, count) = match difference {
+                Difference::Label(Question::Thing) => {
+                    let count = things(second.thing, shown.colour);
+                    (second.thing.name(), count..=count)
+                }
+                Difference::Label(Question::Colour) => {
+                    (second.thing.name(), colours(shown.thing)..=7)
+                }
+                Difference::Label(Question::SecondThing) => {
+                    let count = things(shown.thing, second.colour);
+                    (shown.thing.name(), count..=count)
+                }
+                Difference::Label(Question::SecondColour) => {
+                    (shown.thing.name(), colours(second.thing)..=7)
+                }
+                Difference::Label(Question::Relation) => {
+                    (shown.thing.name(), 1..=Relation::COUNT - 1)
+                }
+                Difference::Exchange => (second.thing.name(), 0..=1),
+                other => panic!("{other:?}"),
+            };
+            let name = difference.name();
+            assert!(count.contains(&rivals.len()), "{name}: {rivals:?}");
+            exchanged += usize::from(difference == Difference::Exchange) * rivals.len();
+            // Words of a synonym hide the names of some things.
+            let named = text.contains(stays);
+            for (i, rival) in rivals.iter().enumerate() {
+                assert!(rival != text && !rivals[..i].contains(rival), "{rival}");
+                assert_eq!(rival.contains(stays), named, "{name}: {text}; {rival}");
+            }
+        }
+    }
+    assert!(exchanged > 30, "{exchanged}");
+}
+
+#[test]
 fn the_table_holds_what_the_encoders_say() {
     let pipeline = open("deep");
     let mut told = Vec::new();
     let progress = &mut |_: &str, done, of| told.push((done, of));
     let report = evaluate_zero_shot(&pipeline, Some(12), 5, progress).unwrap();
-    assert_eq!(told, [(5, 12), (10, 12), (12, 12)].repeat(2));
+    assert_eq!(told, [(5, 12), (10, 12), (12, 12)].repeat(3));
     assert_eq!(
         (report.classification.len(), report.retrieval.len()),
         (14, 2)
@@ -394,6 +449,24 @@ fn the_table_holds_what_the_encoders_say() {
             task.name
         );
         assert_eq!(row.single.asked, 12);
+    }
+    for (row, difference) in report.bindings.iter().zip(Difference::all()) {
+        let (mut right, mut asked, mut captions) = (0, 0, 0);
+        for example in Asked::Pairs.examples(50_000..50_012) {
+            let rivals = difference.rivals(&example);
+            let picture = render(&example.scene, 128);
+            let picture = normalised(&pipeline.encode_pictures(&[picture]).unwrap());
+            let near = |text: &str| {
+                let embedded = normalised(&pipeline.encode_text(&[text]).unwrap().embedding);
+                rows(&cosines(&picture, &embedded))[0][0]
+            };
+            let own = near(&example.caption.text);
+            right += u64::from(!rivals.is_empty() && rivals.iter().all(|rival| near(rival) < own));
+            asked += u64::from(!rivals.is_empty());
+            captions += rivals.len() + usize::from(!rivals.is_empty());
+        }
+        let found = (row.closest.right, row.closest.asked, row.captions);
+        assert_eq!(found, (right, asked, captions), "{}", row.difference);
     }
     let table = report.to_markdown();
     assert!(

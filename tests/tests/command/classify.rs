@@ -150,6 +150,7 @@ fn the_table_needs_no_more_than_clip() {
     for words in [
         "zero-shot: pairs",
         "| held-out | size | 2 |",
+        "| second colour | ",
         "search: pairs",
         "n 3 |",
     ] {

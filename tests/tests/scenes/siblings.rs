@@ -37,6 +37,7 @@ fn siblings_differ_in_one_label_and_nowhere_else() {
             let Some(sibling) = scene.sibling(aspect, &mut generator) else {
                 none += 1;
                 let of_second = index >= 7;
+                assert!(scene.siblings(aspect).is_empty());
                 let two = scene.labels().second.is_some();
                 assert_ne!(two, of_second, "{seed} {aspect:?}");
                 continue;
@@ -55,6 +56,8 @@ fn siblings_differ_in_one_label_and_nowhere_else() {
             let colour_alone =
                 aspect != Aspect::SecondColour || moved(labels) == moved(scene.labels());
             assert!(colour_alone, "{seed}: {labels:?}");
+            let all = scene.siblings(aspect);
+            assert!(all.contains(&sibling) && !all.contains(&scene));
             // A way back leads to the scene itself: nothing that no label names was drawn anew.
             let back = (0..200)
                 .filter_map(|seed| sibling.sibling(aspect, &mut Generator::new(seed)))
@@ -76,6 +79,24 @@ fn siblings_differ_in_one_label_and_nowhere_else() {
         (0.02..0.4).contains(&share),
         "{share} of the picture changed"
     );
+}
+
+#[test]
+fn all_siblings_are_those_that_can_be_drawn() {
+    for seed in 0..20 {
+        let scene = Scene::draw_pair(seed, Split::Training);
+        for aspect in [Aspect::Colour, Aspect::Place, Aspect::Second] {
+            let all = scene.siblings(aspect);
+            let mut drawn: Vec<Labels> = (0..400)
+                .filter_map(|seed| scene.sibling(aspect, &mut Generator::new(seed)))
+                .map(|sibling| sibling.labels())
+                .collect();
+            drawn.sort();
+            drawn.dedup();
+            let all: Vec<Labels> = all.iter().map(Scene::labels).collect();
+            assert_eq!(all, drawn, "{seed} {aspect:?}");
+        }
+    }
 }
 
 #[test]
