@@ -1,11 +1,13 @@
-//! Counts of verdicts: shares with their intervals, and entropies.
+//! Counts of verdicts: shares and other figures with their intervals, and entropies.
 
 use std::fmt;
 
+use noise::Generator;
 use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
 
-use crate::Reading;
 use crate::questions::Question;
+use crate::{Error, Reading};
 
 /// The normal quantile of a two-sided 95% interval.
 const Z_95: f64 = 1.959_963_984_540_054;
@@ -82,6 +84,63 @@ impl fmt::Display for Median {
             }
             None => write!(formatter, "{value:.1}, n {count}"),
         }
+    }
+}
+
+/// A figure over some examples, such as a difference, and the 95% interval that resampling them gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// Over all examples.
+    pub value: f64,
+    /// The 2.5th and the 97.5th percentile over samples with replacement.
+    pub interval: (f64, f64),
+}
+
+impl Estimate {
+    /// A share, in percent.
+    pub fn percent(self) -> Self {
+        let (low, high) = self.interval;
+        Self {
+            value: 100.0 * self.value,
+            interval: (100.0 * low, 100.0 * high),
+        }
+    }
+}
+
+impl fmt::Display for Estimate {
+    /// With its sign where `{:+}` asks for it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (value, (low, high)) = (self.value, self.interval);
+        match formatter.sign_plus() {
+            true => write!(formatter, "{value:+.2} ({low:+.2} to {high:+.2})"),
+            false => write!(formatter, "{value:.2} ({low:.2} to {high:.2})"),
+        }
+    }
+}
+
+/// A figure over `count` examples, and over `times` samples of them with replacement (Efron 1979). `figure` gets the rows of
+/// the examples. NaN where it is not defined.
+pub fn resampled(
+    count: usize,
+    times: usize,
+    figure: impl Fn(&Tensor) -> Result<f64, Error>,
+) -> Estimate {
+    let all = Tensor::arange(count as i64, (Kind::Int64, Device::Cpu));
+    let generator = &mut Generator::new(0);
+    let defined = |rows: &Tensor| figure(rows).unwrap_or(f64::NAN);
+    let mut found: Vec<f64> = (0..times)
+        .map(|_| {
+            let rows: Vec<i64> = (0..count)
+                .map(|_| generator.below(count as u64) as i64)
+                .collect();
+            defined(&Tensor::from_slice(&rows))
+        })
+        .collect();
+    found.sort_by(f64::total_cmp);
+    let at = |share: f64| found[((times - 1) as f64 * share).round() as usize];
+    Estimate {
+        value: defined(&all),
+        interval: (at(0.025), at(0.975)),
     }
 }
 

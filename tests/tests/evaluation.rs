@@ -1,12 +1,12 @@
 //! What an evaluation asks for, and the numbers that it reports.
 
-use evaluation::claims::verdicts::{Difference, Verdict, paired};
+use evaluation::claims::verdicts::{Verdict, paired};
 use evaluation::diversity::{VARIED, open_captions, renderer_entropy};
 use evaluation::examples::render;
 use evaluation::manipulations::{CHANGED, Siblings, turns_once};
 use evaluation::sheets::nearest_scenes;
-use evaluation::statistics::{Answers, Median, Tally, entropy, entropy_ratio};
-use evaluation::upsampling::laplacian_variance;
+use evaluation::statistics::{Answers, Estimate, Median, Tally, entropy, entropy_ratio};
+use evaluation::upsampling::{laplacian_variance, ratio_of_sums};
 use evaluation::{Asked, Judge, Question, Reading, Row, Source, Subject};
 use image::{Rgb, RgbImage};
 use pipeline::{contact_sheet, cut_sheet};
@@ -147,13 +147,38 @@ fn differences_hold_where_their_interval_says_so() {
     assert_eq!(found.verdict(0.0), Verdict::Holds);
     assert_eq!(found.verdict(0.4), Verdict::CannotBeTold);
     assert_eq!(found.verdict(0.6), Verdict::DoesNotHold);
-    let undefined = Difference {
+    let undefined = Estimate {
         value: f64::NAN,
         interval: (f64::NAN, f64::NAN),
     };
     assert_eq!(undefined.verdict(0.0), Verdict::CannotBeTold);
     // A pair that is always the same leaves nothing open.
     assert_eq!(paired(&one, &one).interval, (0.0, 0.0));
+}
+
+#[test]
+fn a_ratio_of_sums_weighs_large_values_most() {
+    let others: Vec<f64> = (1..=400).map(f64::from).collect();
+    let values: Vec<f64> = others
+        .iter()
+        .map(|&x| if x > 200.0 { 1.5 * x } else { x })
+        .collect();
+    let found = ratio_of_sums(&values, &others);
+    // The numbers from 201 on are 60,100 of 80,200.
+    near(found.value, 1.0 + 0.5 * 60_100.0 / 80_200.0);
+    let (low, high) = found.interval;
+    // Each number's residual, by the delta method: their root mean square over the mean's root of n.
+    let residuals = values
+        .iter()
+        .zip(&others)
+        .map(|(v, o)| (v - found.value * o).powi(2));
+    let deviation = (residuals.sum::<f64>() / 400.0).sqrt() / 200.5 / 20.0;
+    let half = 1.96 * deviation;
+    assert!((low - (found.value - half)).abs() < 0.1 * half, "{found}");
+    assert!((high - (found.value + half)).abs() < 0.1 * half, "{found}");
+    let exact = ratio_of_sums(&others, &others);
+    assert_eq!(format!("{exact}"), "1.00 (1.00 to 1.00)");
+    assert_eq!(format!("{exact:+}"), "+1.00 (+1.00 to +1.00)");
 }
 
 #[test]

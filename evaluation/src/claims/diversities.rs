@@ -6,12 +6,12 @@ use super::drawn::Drawn;
 use super::measured::Measured;
 use super::report::Claim;
 use super::systems::{Setting, System};
-use super::verdicts::resampled;
 use super::{Counts, SCALES};
 use crate::Error;
 use crate::diversity::{Varied, open_captions};
 use crate::evaluate::EvaluationProgress;
 use crate::judge::Judge;
+use crate::statistics::resampled;
 
 /// The variety of each open caption's pictures over the renderer's, by setting.
 pub(super) struct Diversities {

@@ -8,14 +8,14 @@ use super::diversities::Diversities;
 use super::drawn::Drawn;
 use super::report::{Claim, Point};
 use super::systems::{Setting, System};
-use super::verdicts::{Difference, paired, resampled};
+use super::verdicts::paired;
 use super::{Counts, PRIOR_SCALES, SCALES};
 use crate::Error;
 use crate::evaluate::EvaluationProgress;
 use crate::examples::Example;
 use crate::frechet::{Gaussian, frechet};
 use crate::judge::{Judge, Reading};
-use crate::statistics::Tally;
+use crate::statistics::{Estimate, Tally, resampled};
 
 /// How often a distance is computed anew over pictures drawn with replacement.
 const RESAMPLED: usize = 100;
@@ -133,7 +133,7 @@ impl Measured<'_> {
     }
 
     /// How much more often the first setting's pictures show everything.
-    fn accuracy(&self, [one, other]: [Setting; 2], count: usize) -> Difference {
+    fn accuracy(&self, [one, other]: [Setting; 2], count: usize) -> Estimate {
         let [one, other] = [one, other].map(|setting| {
             let right = self.get(setting).right[..count].iter();
             right.map(|&right| f64::from(right)).collect::<Vec<f64>>()
@@ -142,7 +142,7 @@ impl Measured<'_> {
     }
 
     /// How much farther from true pictures the second setting's are.
-    fn distance(&self, [one, other]: [Setting; 2], count: usize) -> Difference {
+    fn distance(&self, [one, other]: [Setting; 2], count: usize) -> Estimate {
         let truth = &self.truth.features;
         let [one, other] = [one, other].map(|setting| &self.get(setting).features);
         let farther = |rows: &Tensor| {

@@ -6,11 +6,11 @@ use pipeline::zero_shot::{cosines, normalised};
 use tch::{Kind, Tensor, no_grad};
 
 use super::report::Claim;
-use super::verdicts::{Difference, paired};
+use super::verdicts::paired;
 use crate::Error;
 use crate::evaluate::{EvaluationProgress, true_pictures};
 use crate::examples::{Asked, Example};
-use crate::statistics::Tally;
+use crate::statistics::{Estimate, Tally};
 use crate::zero_shot::{SIDE, Task};
 
 /// The numbers of the first scenes: those that a classifier learns from, and those that all are asked about.
@@ -74,7 +74,7 @@ pub fn claims(
         }
     }
     let (low, high) = transfer.interval();
-    let transfer = Difference {
+    let transfer = Estimate {
         value: transfer.share().unwrap_or_default(),
         interval: (low, high),
     };

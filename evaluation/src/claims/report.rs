@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::systems::System;
-use super::verdicts::{Difference, Verdict};
+use super::verdicts::Verdict;
 use crate::report::{percent, table};
-use crate::statistics::Tally;
+use crate::statistics::{Estimate, Tally};
 
 /// What one setting's pictures show.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ pub struct Claim {
     /// What was compared.
     pub compared: String,
     /// What was found; none where it cannot be tested here.
-    pub found: Option<Difference>,
+    pub found: Option<Estimate>,
     /// What follows.
     pub verdict: Verdict,
 }
@@ -52,7 +52,7 @@ pub struct ClaimsReport {
 
 impl Claim {
     /// A claim that a difference is larger than a margin.
-    pub(crate) fn tested(name: &str, compared: &str, found: Difference, margin: f64) -> Self {
+    pub(crate) fn tested(name: &str, compared: &str, found: Estimate, margin: f64) -> Self {
         Self {
             name: name.to_owned(),
             compared: compared.to_owned(),
@@ -68,7 +68,7 @@ impl ClaimsReport {
         let claims = self.claims.iter().map(|claim| {
             let found = claim
                 .found
-                .map(|found| found.to_string())
+                .map(|found| format!("{found:+}"))
                 .unwrap_or_default();
             vec![
                 claim.name.clone(),
