@@ -9,8 +9,8 @@ use evaluation::{ClaimsReport, Counts, evaluate_claims};
 
 use crate::model::ModelArgs;
 
-/// Tests the claims with the models `stack` and `captions` in `folder`, which gets the pictures and `claims.svg`. Fewer
-/// pictures than the documentation's, to try something, are `at_most` a setting.
+/// Tests the claims with the models `stack` and `captions` in `folder`, which gets a folder of the pictures and `claims.svg`.
+/// Fewer pictures than the documentation's, to try something, are `at_most` a setting.
 pub fn run(
     folder: &Path,
     model: &ModelArgs,
@@ -29,18 +29,19 @@ pub fn run(
             path.display()
         );
     }
-    // The pictures of other models are others.
+    // The pictures of other models are others, and so are those of another data type.
     let fingerprint = |n: usize| -> Result<String> {
         let print = models[n].0.folder()?.fingerprint()?;
         Ok(print[..8].to_owned())
     };
-    let pictures = folder.join(format!("pictures-{}-{}", fingerprint(0)?, fingerprint(1)?));
+    let (stack, captions, dtype) = (fingerprint(0)?, fingerprint(1)?, model.dtype());
+    let pictures = folder.join(format!("pictures-{stack}-{captions}-{dtype}"));
     let [stack, captions] = [0, 1].map(|n: usize| models[n].0.open(None, None));
     let counts = match at_most {
         None => Counts::STANDARD,
         Some(most) => Counts::STANDARD.limited(most),
     };
     let report = evaluate_claims((&stack?, &captions?), &pictures, counts, batch, progress)?;
-    plots::draw(&report, &folder.join("claims.svg"))?;
+    plots::draw(&report, &pictures.join("claims.svg"))?;
     Ok(report)
 }

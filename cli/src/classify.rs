@@ -12,6 +12,7 @@ use serde_json::json;
 use tch::{Device, Tensor};
 
 use crate::input::{open_picture, read_text};
+use crate::messages::repeated;
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
 
@@ -163,12 +164,14 @@ fn warn(pipeline: &Pipeline, labels: &[String], templates: &[Template]) -> Resul
     if !unknown.is_empty() {
         eprintln!(
             "unclip: warning: the model was trained on no caption with: {}",
-            unknown.join(", ")
+            repeated(&unknown.join(", "))
         );
     }
     if let Some((prompt, words)) = cut_off {
         eprintln!(
-            "unclip: warning: {prompt:?} is longer than the model reads, this is cut off: {words}"
+            "unclip: warning: {:?} is longer than the model reads, this is cut off: {}",
+            repeated(&prompt),
+            repeated(&words)
         );
     }
     Ok(())

@@ -68,7 +68,7 @@ impl Edit {
         let way = PathBuf::from(format!("{}-way", way.display()));
         if self.frames.is_some() {
             self.animation.check()?;
-            check_new("--frames", &way)?;
+            check_new("--frames", &way, self.pictures.force)?;
         }
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
         let steps = self.inversion.steps(&pipeline)?;
@@ -85,7 +85,7 @@ impl Edit {
         };
         pipeline.prepare(&[Use::ImageEncoder], &settings)?;
         if self.frames.is_some() {
-            prepare("--frames", &way)?;
+            prepare("--frames", &way, self.pictures.force)?;
         }
         let inversion = pipeline.invert(&[picture], steps, &mut |_, _, _| ())?;
         let captions = pipeline.encode_text(&[&self.from, &self.to])?;
@@ -110,9 +110,13 @@ impl Edit {
         };
         let mut bars = Bars::new(&settings, frames as usize);
         let seed = plan.first_seed();
-        self.animation
-            .draw(frames, &way, &mut bars, 0, |share, progress| {
-                draw(share, seed, progress)
-            })
+        self.animation.draw(
+            frames,
+            &way,
+            &mut bars,
+            0,
+            self.pictures.force,
+            |share, progress| draw(share, seed, progress),
+        )
     }
 }

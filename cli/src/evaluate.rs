@@ -113,10 +113,12 @@ pub struct Evaluate {
     /// What is measured; --help tells more
     #[arg(value_enum, value_name = "TABLE", default_value = "captions")]
     tables: Vec<Table>,
-    /// Test what the papers claim instead, with two models in a folder [default: runs/claims]
+    /// Test what the papers claim instead, with two models in a folder, which keeps the pictures and plots [default:
+    /// runs/claims]
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "runs/claims", conflicts_with_all = OF_TABLES)]
     claims: Option<PathBuf>,
-    /// Captions with one thing in a colour that training showed
+    /// Captions of each table that draws from captions: those of one thing in a colour that training showed, of styles, of
+    /// pairs and of presets; `all` leaves presets out below 257
     #[arg(long, value_name = "N", default_value = "500", value_parser = numbers::count, allow_negative_numbers = true)]
     captions: u64,
     /// Captions with one thing in a colour that training never showed it in
@@ -147,16 +149,17 @@ pub struct Evaluate {
     /// Write the numbers as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write the first pictures as one PNG, and their captions as a table beside it
+    /// Write the first pictures of captions, styles or pairs, the first of them that was asked for, as one PNG, and their
+    /// captions as a table beside it
     #[arg(long, value_name = "FILE")]
     sheet: Option<PathBuf>,
-    /// Write 24 pictures beside the nearest training picture of each as one PNG
+    /// Write 24 of these pictures beside the nearest training picture of each as one PNG
     #[arg(long, value_name = "FILE")]
     nearest: Option<PathBuf>,
     /// How many of the pictures that the decoder learned from are searched for the nearest
     #[arg(long, value_name = "N", default_value = "1689600", value_parser = numbers::count, allow_negative_numbers = true)]
     nearest_among: u64,
-    /// Write the judge's verdicts on the first 100 pictures as a table, and the pictures beside it
+    /// Write the judge's verdicts on the first 100 of them as a table, and the pictures beside it
     #[arg(long, value_name = "FILE")]
     verdicts: Option<PathBuf>,
     /// Overwrite files that are there already

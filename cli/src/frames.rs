@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
-use evaluation::sheets::{save, save_png};
 use image::codecs::gif::{GifEncoder, Repeat};
 use image::{Delay, DynamicImage, Frame, RgbImage};
 use pipeline::{Progress, contact_sheet};
 
-use crate::interrupt::{self, whole_files};
+use crate::interrupt;
 use crate::numbers;
+use crate::output::{save, write_whole};
 use crate::progress::Bars;
 
 /// Pictures in a row of a contact sheet.
@@ -64,13 +64,14 @@ impl AnimationArgs {
     }
 
     /// Draws `frames` pictures at their shares of the way into `folder`, and then writes a contact sheet and an animation;
-    /// prints the files' paths. The bars count `before` pictures that came first.
+    /// prints the files' paths. Files are replaced only by `force`. The bars count `before` pictures that came first.
     pub fn draw(
         &self,
         frames: u64,
         folder: &Path,
         bars: &mut Bars,
         before: usize,
+        force: bool,
         mut draw: impl FnMut(f64, &mut Progress) -> Result<RgbImage>,
     ) -> Result<()> {
         interrupt::drawing()?;
@@ -82,12 +83,14 @@ impl AnimationArgs {
             let mut told = |stage, done, _| bars.set(before + index, stage, done);
             let frame = draw(share, &mut told)?;
             let path = folder.join(format!("frame-{index:0digits$}.png"));
-            write(&path, bars, || Ok(save_png(&frame, &path)?))?;
+            save(&path, &frame, &[], force)?;
+            tell(&path, bars)?;
             drawn.push(frame);
         }
         let sheet = contact_sheet(&drawn, COLUMNS);
         let path = folder.join("sheet.png");
-        write(&path, bars, || Ok(save_png(&sheet, &path)?))?;
+        save(&path, &sheet, &[], force)?;
+        tell(&path, bars)?;
         let mut order: Vec<&RgbImage> = drawn.iter().collect();
         if self.ping_pong && drawn.len() > 2 {
             order.extend(drawn[1..drawn.len() - 1].iter().rev());
@@ -96,8 +99,8 @@ impl AnimationArgs {
             Animation::Apng => folder.join("animation.png"),
             Animation::Gif => folder.join("animation.gif"),
         };
-        let animation = self.encode(&order, &path)?;
-        write(&path, bars, || Ok(save(&path, &animation)?))
+        write_whole(&path, &self.encode(&order, &path)?, force)?;
+        tell(&path, bars)
     }
 
     fn encode(&self, frames: &[&RgbImage], path: &Path) -> Result<Vec<u8>> {
@@ -109,12 +112,12 @@ impl AnimationArgs {
     }
 }
 
-/// Refuses a folder with something in it, and what is no folder; `flag` named it.
-pub fn check_new(flag: &str, folder: &Path) -> Result<()> {
+/// Refuses a folder with something in it, unless `force`, and what is no folder; `flag` named it.
+pub fn check_new(flag: &str, folder: &Path, force: bool) -> Result<()> {
     let shown = folder.display();
     match fs::read_dir(folder) {
         Ok(mut entries) => ensure!(
-            entries.next().is_none(),
+            force || entries.next().is_none(),
             "{flag} {shown}: this folder is not empty"
         ),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -124,17 +127,14 @@ pub fn check_new(flag: &str, folder: &Path) -> Result<()> {
 }
 
 /// Makes a folder that passes [`check_new`].
-pub fn prepare(flag: &str, folder: &Path) -> Result<()> {
-    check_new(flag, folder)?;
+pub fn prepare(flag: &str, folder: &Path, force: bool) -> Result<()> {
+    check_new(flag, folder, force)?;
     let cannot = || format!("{flag} {}: cannot write there", folder.display());
     fs::create_dir_all(folder).with_context(cannot)
 }
 
-/// Writes a file, which no signal cuts short, and prints its path.
-pub fn write(path: &Path, bars: &Bars, write: impl FnOnce() -> Result<()>) -> Result<()> {
-    let whole = whole_files();
-    write()?;
-    drop(whole);
+/// Prints the path of a file that was written.
+pub fn tell(path: &Path, bars: &Bars) -> Result<()> {
     bars.suspend(|| writeln!(std::io::stdout(), "{}", path.display()))?;
     Ok(())
 }

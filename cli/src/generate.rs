@@ -7,6 +7,7 @@ use clap::Args;
 use pipeline::{Pipeline, Settings, Text, Use, check_caption};
 
 use crate::drawing::{DecoderWishes, Pictures, PresetArgs, PriorWishes};
+use crate::messages::repeated;
 use crate::model::{ModelArgs, PriorArgs};
 use crate::output::slug;
 use crate::prompts::{Prompt, plan};
@@ -216,14 +217,15 @@ fn again(path: &Path) -> Result<Record> {
 pub fn warn(pipeline: &Pipeline, place: &str, caption: &str, text: &Text) -> Result<()> {
     if let Some(words) = &text.cut_off[0] {
         eprintln!(
-            "unclip: warning: {place}the caption is longer than the model reads, this is cut off: {words}"
+            "unclip: warning: {place}the caption is longer than the model reads, this is cut off: {}",
+            repeated(words)
         );
     }
     let unknown = pipeline.unknown_words(caption)?;
     if !unknown.is_empty() {
         eprintln!(
             "unclip: warning: {place}the model was trained on no caption with: {}",
-            unknown.join(", ")
+            repeated(&unknown.join(", "))
         );
     }
     Ok(())

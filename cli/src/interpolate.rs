@@ -68,7 +68,7 @@ impl Interpolate {
         pipeline.prepare(&uses, &settings)?;
         self.inversion.steps(&pipeline)?;
         self.animation.check()?;
-        prepare("--out", &self.out)?;
+        prepare("--out", &self.out, false)?;
         let seed = self.seed.told();
         match &ends {
             [End::Picture(from), End::Picture(to)] if !self.shared_noise => {
@@ -105,7 +105,7 @@ impl Interpolate {
             Ok(drawn.into_iter().next().expect("one picture for one"))
         };
         self.animation
-            .draw(self.frames, &self.out, &mut bars, 2, draw)
+            .draw(self.frames, &self.out, &mut bars, 2, false, draw)
     }
 
     /// The embeddings move, and the noise is the seed's in every frame.
@@ -130,10 +130,16 @@ impl Interpolate {
         let settings = settings.without_prior();
         let text = pipeline.encode_text(&[""])?;
         let mut bars = Bars::new(&settings, self.frames as usize);
-        self.animation
-            .draw(self.frames, &self.out, &mut bars, 0, |share, progress| {
+        self.animation.draw(
+            self.frames,
+            &self.out,
+            &mut bars,
+            0,
+            false,
+            |share, progress| {
                 let between = slerp(&from, &to, share).to_kind(from.kind());
                 Ok(pipeline.draw_from(&between, &text, seed, &settings, progress)?)
-            })
+            },
+        )
     }
 }

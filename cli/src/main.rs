@@ -23,6 +23,7 @@ mod invert;
 mod judge;
 mod kernels;
 mod memory;
+mod messages;
 mod model;
 mod numbers;
 mod output;
@@ -45,6 +46,8 @@ use std::sync::Mutex;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+
+use crate::messages::{complain, complaint, sentence};
 
 /// The exit code after a mistake of the user's.
 const MISTAKE: u8 = 2;
@@ -181,40 +184,6 @@ fn log_to_standard_error() {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
-}
-
-/// Writes one line, whatever line breaks a message has.
-fn complain(message: &str) {
-    eprintln!(
-        "unclip: {}",
-        message.split_whitespace().collect::<Vec<_>>().join(" ")
-    );
-}
-
-/// clap's complaint and its advice, without the usage below them.
-fn complaint(rendered: &str) -> String {
-    let mut paragraphs = rendered.split("\n\n").map(str::trim);
-    let error = paragraphs
-        .next()
-        .unwrap_or_default()
-        .trim_start_matches("error: ");
-    match paragraphs.find_map(|paragraph| paragraph.strip_prefix("tip: ")) {
-        Some(tip) => format!("{error}: {tip}"),
-        None => format!("{error} (see unclip --help)"),
-    }
-}
-
-/// An error and its causes, but for those that it tells already.
-fn sentence(error: &anyhow::Error) -> String {
-    let mut told = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if told.is_empty() {
-            told = cause;
-        } else if !told.contains(&cause) {
-            told = format!("{told}: {cause}");
-        }
-    }
-    told
 }
 
 /// Keeps the first line of a panic's message, which would otherwise go to standard error with a backtrace.

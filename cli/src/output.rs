@@ -172,7 +172,7 @@ fn check_folder(flag: &str, path: &Path) -> Result<()> {
 }
 
 /// Puts `bytes` in a file that is whole or not there; one that is there is replaced only by `force`.
-fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
+pub fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
     let cannot = || format!("cannot write {}", path.display());
     let _whole = whole_files();
     let mut file = partial(folder_of(path)).with_context(cannot)?;

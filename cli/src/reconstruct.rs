@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use evaluation::sheets::save_png;
 use image::DynamicImage;
 use image::imageops::FilterType;
 use pipeline::{Use, contact_sheet};
@@ -12,11 +11,12 @@ use prior::Pca;
 
 use crate::drawing::{DecoderWishes, PresetArgs, SeedArgs};
 use crate::embedding::read_all;
-use crate::frames::{check_new, prepare, write};
+use crate::frames::{check_new, prepare, tell};
 use crate::input::open_picture;
 use crate::interrupt;
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
+use crate::output::save;
 use crate::progress::Bars;
 
 /// What `unclip reconstruct` is told.
@@ -54,7 +54,7 @@ impl Reconstruct {
                 "--pca {dimensions}: this number is given twice"
             );
         }
-        check_new("--out", &self.out)?;
+        check_new("--out", &self.out, false)?;
         let picture = open_picture(&self.image)?;
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
         let makers = pipeline.defaults()?;
@@ -80,7 +80,7 @@ impl Reconstruct {
             most <= there,
             "--pca {most}: the embeddings have {there} components"
         );
-        prepare("--out", &self.out)?;
+        prepare("--out", &self.out, false)?;
         let seed = self.seed.told();
         let embedding = pipeline.encode_pictures(std::slice::from_ref(&picture))?; // [1, E]
         let text = pipeline.encode_text(&[""])?;
@@ -100,7 +100,8 @@ impl Reconstruct {
                 )
             });
             let path = self.out.join(format!("pca-{dimensions:03}.png"));
-            write(&path, &bars, || Ok(save_png(&drawn[index], &path)?))?;
+            save(&path, &drawn[index], &[], false)?;
+            tell(&path, &bars)?;
         }
         let (wide, high) = drawn[0].dimensions();
         let source = DynamicImage::ImageRgb8(picture);
@@ -108,6 +109,7 @@ impl Reconstruct {
         drawn.push(source.into_rgb8());
         let sheet = contact_sheet(&drawn, drawn.len() as u32);
         let path = self.out.join("sheet.png");
-        write(&path, &bars, || Ok(save_png(&sheet, &path)?))
+        save(&path, &sheet, &[], false)?;
+        tell(&path, &bars)
     }
 }

@@ -253,6 +253,34 @@ fn a_recipe_is_changed_field_by_field() {
         ("decoder.drop_caption=1.5", "decoder.drop_caption is 1.5"),
         ("decoder.drop_embedding=-0.1", "drop_embedding is -0.1"),
         ("prior.drop_caption=nan", "prior.drop_caption is NaN"),
+        (
+            "decoder.unet.block_out_channels=[]",
+            "block_out_channels is []",
+        ),
+        ("upsampler.unet.block_out_channels=[]", "upsampler.unet"),
+        ("decoder.unet.norm_groups=0", "norm_num_groups is 0"),
+        ("decoder.unet.attention.head_width=0", "head_dim is 0"),
+        ("drawing.decoder_guidance_scale=nan", "scale is NaN"),
+        ("drawing.decoder_steps=0", "between 1 and 1000"),
+        ("drawing.upsampler_steps=1001", "upsampler_steps is 1001"),
+        (
+            "clip.run.learning_rate=-1.0",
+            "clip.run.learning_rate is -1",
+        ),
+        (
+            "clip.run.learning_rate=inf",
+            "clip.run.learning_rate is inf",
+        ),
+        ("clip.run.optimizer.beta1=1.0", "beta1 is 1,"),
+        ("prior.run.optimizer.eps=0.0", "eps is 0,"),
+        ("decoder.run.optimizer.ema_decay=7.0", "ema_decay is 7"),
+        ("upsampler.blur=-1.0", "upsampler.blur is -1"),
+        ("upsampler.weight_limit=0.0", "weight_limit is 0"),
+        ("decoder.run.batch=1048577", "1 and 1048576"),
+        (
+            "tokenizer.merges=99999999999",
+            "tokenizer.merges is 99999999999",
+        ),
     ] {
         let message = refused(change);
         assert!(message.contains(named), "{change}: {message}");

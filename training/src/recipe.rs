@@ -1,5 +1,7 @@
 //! What is trained, as data: the models' shapes and each leg's length.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use clip::{TextConfig, VisionConfig};
@@ -326,7 +328,7 @@ impl Recipe {
             ("upsampler", &self.upsampler.run),
         ];
         for (leg, run) in legs {
-            at_least_one(&format!("{leg}.run.batch"), run.batch)?;
+            check_count(&format!("{leg}.run.batch"), run.batch, 1..=LARGEST_BATCH)?;
             at_least_one(&format!("{leg}.run.accumulate"), run.accumulate)?;
             if run.batch % run.accumulate != 0 {
                 let (batch, parts) = (run.batch, run.accumulate);
@@ -336,7 +338,22 @@ impl Recipe {
             }
             let every = run.checkpoint_every as usize;
             at_least_one(&format!("{leg}.run.checkpoint_every"), every)?;
+            run.check_numbers(leg)?;
         }
+        let weight_limits = [
+            ("decoder.weight_limit", self.decoder.weight_limit),
+            ("upsampler.weight_limit", self.upsampler.weight_limit),
+        ];
+        for (field, limit) in weight_limits {
+            check_number(field, limit, POSITIVE)?;
+        }
+        for (field, deviation) in [
+            ("upsampler.blur", self.upsampler.blur),
+            ("upsampler.noise", self.upsampler.noise),
+        ] {
+            check_number(field, deviation, NOT_NEGATIVE)?;
+        }
+        self.drawing.check()?;
         for (field, share) in [
             ("prior.drop_caption", self.prior.drop_caption),
             (
@@ -346,11 +363,7 @@ impl Recipe {
             ("decoder.drop_caption", self.decoder.drop_caption),
             ("decoder.drop_embedding", self.decoder.drop_embedding),
         ] {
-            if !(0.0..=1.0).contains(&share) {
-                return Err(Error::Recipe(format!(
-                    "{field} is {share}, and a share lies between 0 and 1"
-                )));
-            }
+            check_number(field, share, SHARE)?;
         }
         let scenes = self.prior.statistics_scenes;
         if scenes < 2 {
@@ -365,6 +378,7 @@ impl Recipe {
             )));
         }
         at_least_one("tokenizer.captions", self.tokenizer.captions)?;
+        check_count("tokenizer.merges", self.tokenizer.merges, 0..=MOST_MERGES)?;
         if full.attention.is_some() {
             return Err(Error::Recipe(
                 "upsampler.unet has attention, which Karlo's upsamplers do without".to_owned(),
@@ -401,6 +415,47 @@ impl Recipe {
     }
 }
 
+impl RunSettings {
+    fn check_numbers(&self, leg: &str) -> Result<(), Error> {
+        let (rate, own) = (self.learning_rate, &self.optimizer);
+        check_number(&format!("{leg}.run.learning_rate"), rate, NOT_NEGATIVE)?;
+        for (field, number, wanted) in [
+            ("beta1", own.beta1, DECAY),
+            ("beta2", own.beta2, DECAY),
+            ("eps", own.eps, POSITIVE),
+            ("weight_decay", own.weight_decay, NOT_NEGATIVE),
+            ("clip_norm", own.clip_norm, POSITIVE),
+            ("ema_decay", own.ema_decay, DECAY),
+        ] {
+            check_number(&format!("{leg}.run.optimizer.{field}"), number, wanted)?;
+        }
+        Ok(())
+    }
+}
+
+impl DrawingDefaults {
+    /// The schedulers have a thousand timesteps.
+    fn check(&self) -> Result<(), Error> {
+        for (field, steps) in [
+            ("drawing.prior_steps", self.prior_steps),
+            ("drawing.decoder_steps", self.decoder_steps),
+            ("drawing.upsampler_steps", self.upsampler_steps),
+        ] {
+            check_count(field, steps, 1..=1000)?;
+        }
+        for (field, scale) in [
+            ("drawing.prior_guidance_scale", self.prior_guidance_scale),
+            (
+                "drawing.decoder_guidance_scale",
+                self.decoder_guidance_scale,
+            ),
+        ] {
+            check_number(field, scale, FINITE)?;
+        }
+        Ok(())
+    }
+}
+
 fn take<T>(ours: &mut T, theirs: Option<T>) {
     if let Some(theirs) = theirs {
         *ours = theirs;
@@ -430,6 +485,39 @@ fn set(table: &mut toml::Table, change: &str) -> Result<(), String> {
         .ok_or_else(|| format!("the recipe has no `{field}` there, but {known}"))?;
     *old = value;
     Ok(())
+}
+
+/// The most pictures of a step, and the most merges of a tokenizer; what is beyond is a slip of the pen.
+const LARGEST_BATCH: usize = 1 << 20;
+const MOST_MERGES: usize = 1 << 20;
+
+/// What a number must be, and how that is said.
+type Wanted = (fn(f64) -> bool, &'static str);
+
+const FINITE: Wanted = (f64::is_finite, "a finite number");
+const NOT_NEGATIVE: Wanted = (|x| x >= 0.0 && x.is_finite(), "0 or more");
+const POSITIVE: Wanted = (|x| x > 0.0 && x.is_finite(), "above 0");
+const SHARE: Wanted = (|x| (0.0..=1.0).contains(&x), "between 0 and 1");
+const DECAY: Wanted = (|x| (0.0..1.0).contains(&x), "between 0 and 1, and not 1");
+
+fn check_number(what: &str, number: f64, (fits, wanted): Wanted) -> Result<(), Error> {
+    match fits(number) {
+        true => Ok(()),
+        false => Err(Error::Recipe(format!(
+            "{what} is {number}, and must be {wanted}"
+        ))),
+    }
+}
+
+fn check_count(what: &str, count: usize, range: RangeInclusive<usize>) -> Result<(), Error> {
+    match range.contains(&count) {
+        true => Ok(()),
+        false => Err(Error::Recipe(format!(
+            "{what} is {count}, and must be between {} and {}",
+            range.start(),
+            range.end()
+        ))),
+    }
 }
 
 fn at_least_one(what: &str, count: usize) -> Result<(), Error> {

@@ -53,7 +53,7 @@ pub fn check_conditioning(config: &ConditioningConfig) -> Result<(), ConfigError
 
 /// As [`check_text`], a decoder's U-Net, or an upsampler's.
 pub fn check_unet(config: &UNetConfig) -> Result<(), ConfigError> {
-    let json = bytes(&unet_json(config)?);
+    let json = bytes(&unet_json(config));
     match config.attention {
         Some(_) => decoder_config(&json).map(drop),
         None => upsampler_config(&json).map(drop),

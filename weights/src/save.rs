@@ -141,8 +141,8 @@ pub fn write_conditioning_config(folder: &Path, config: &ConditioningConfig) -> 
 
 /// Writes the `config.json` of a `UNet2DConditionModel`, or without attention of a `UNet2DModel`.
 pub fn write_unet_config(folder: &Path, config: &UNetConfig) -> Result<(), Error> {
-    let json = checked(folder, CONFIG, "a U-Net", configs::unet_json(config))?;
-    write_json(folder, CONFIG, &json)
+    checked(folder, CONFIG, "a U-Net", configs::check_unet(config))?;
+    write_json(folder, CONFIG, &configs::unet_json(config))
 }
 
 /// Writes the `scheduler_config.json` of an `UnCLIPScheduler`.

@@ -98,7 +98,8 @@ impl<'a> Drawn<'a> {
         while pictures.len() < all {
             let first = pictures.len();
             let last = (first + SHEET).min(all);
-            let path = folder.join(format!("{first:05}.png"));
+            // A trial with fewer pictures has sheets of its own.
+            let path = folder.join(format!("{first:05}-{last:05}.png"));
             let count = (last - first) as u32;
             let kept = image::open(&path).ok();
             let kept = kept.and_then(|sheet| cut_sheet(&sheet.to_rgb8(), side, count, COLUMNS));

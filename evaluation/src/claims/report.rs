@@ -104,6 +104,9 @@ impl ClaimsReport {
             String::new(),
             String::new(),
             percent(self.truth),
+            String::new(),
+            String::new(),
+            String::new(),
         ];
         let points = table(&header, [truth].into_iter().chain(points));
         format!("{claims}\n{points}")

@@ -119,6 +119,20 @@ fn a_training_is_stopped_and_goes_on() {
 }
 
 #[test]
+fn two_trainings_do_not_share_a_folder() {
+    let place = Workplace::for_training();
+    fs::create_dir_all(place.leg()).unwrap();
+    let held = fs::File::open(place.leg()).unwrap();
+    held.lock().unwrap();
+    let ran = Ran::new(place.train().output().unwrap());
+    ran.refuses(&["runs/clip", "another training"]);
+    assert_eq!(fs::read_dir(place.leg()).unwrap().count(), 0);
+    drop(held);
+    let once = place.train().arg("--stop-at=3").output().unwrap();
+    Ran::new(once).succeeds();
+}
+
+#[test]
 fn no_kill_takes_more_than_the_steps_since_the_last_checkpoint() {
     let place = Workplace::for_training();
     let mut generator = Generator::new(1);

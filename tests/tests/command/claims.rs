@@ -41,8 +41,6 @@ pub(super) fn are_tested_and_a_cut_off_run_goes_on(place: &Workplace) {
             "docs/claims.md does not tell of `{name}`"
         );
     }
-    assert!(place.path("claims/claims.svg").exists());
-
     // Kept pictures are read as they were drawn.
     assert_eq!(place.run(&claims).succeeds().stdout, ran.stdout);
     // What is there is not drawn again, and what is not is drawn as before.
@@ -52,7 +50,8 @@ pub(super) fn are_tested_and_a_cut_off_run_goes_on(place: &Workplace) {
         .into_iter()
         .find(|path| path.to_string_lossy().contains("pictures-"))
         .unwrap();
-    let sheet = |setting: &str| drawn.join(setting).join("00000.png");
+    assert!(drawn.join("claims.svg").exists());
+    let sheet = |setting: &str| drawn.join(setting).join("00000-00002.png");
     let [lost, kept] = ["stack-1", "stack-2"].map(sheet);
     let before = fs::read(&lost).unwrap();
     fs::remove_file(&lost).unwrap();
@@ -69,6 +68,24 @@ pub(super) fn are_tested_and_a_cut_off_run_goes_on(place: &Workplace) {
     for row in ["| stack | 1 | 1 | 0.0%", "| stack | 2 | 1 | 100.0%"] {
         assert!(again.stdout.contains(row), "{row}: {}", again.stdout);
     }
+    // More pictures are no more than what was drawn of fewer.
+    let mut more = claims;
+    more[2] = "--scenes=3";
+    let ran = place.run(&more).succeeds();
+    assert!(ran.stdout.contains(", n 3 |"), "{}", ran.stdout);
+    let row = ran
+        .stdout
+        .lines()
+        .find(|l| l.starts_with("| stack | 2 | 1 |"));
+    assert!(row.is_some_and(|row| row.contains("| 0.0%")), "{row:?}");
+    let in_halves = [&claims[..], &["--dtype=bf16"]].concat();
+    place.run(&in_halves).succeeds();
+    let folders = fs::read_dir(place.path("claims")).unwrap();
+    let names = folders.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(
+        names.filter(|name| name.starts_with("pictures-")).count(),
+        2
+    );
     for beside in [
         "captions",
         "--model=mine",

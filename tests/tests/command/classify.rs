@@ -182,6 +182,10 @@ fn words_that_the_model_never_saw_are_named() {
     let long = format!("--labels=house,{}", "boat ".repeat(40));
     let ran = place.run(&["classify", "one.png", &long]).succeeds();
     assert!(ran.stderr.contains("cut off: boat"), "{}", ran.stderr);
+    let long = format!("--labels=house,boat\u{1b}[31m {}", "cat ".repeat(1000));
+    let ran = place.run(&["classify", "one.png", &long]).succeeds();
+    assert!(ran.stderr.len() < 1000 && ran.stderr.contains("more characters"));
+    assert!(!ran.stderr.contains('\u{1b}'), "{}", ran.stderr);
 }
 
 #[test]

@@ -141,6 +141,30 @@ fn a_way_stops_between_two_frames() {
 }
 
 #[test]
+fn a_way_replaces_nothing_that_came_into_its_folder() {
+    let place = Workplace::new();
+    let way = ["interpolate", "a house", "a boat", "--model=model"];
+    let steps = [
+        "--prior-steps=2",
+        "--decoder-steps=2",
+        "--upsampler-steps=2",
+    ];
+    let more = ["--seed=1", "--frames=60", "--out=way"];
+    let child = place.start(&[&way[..], &steps, &more].concat());
+    let begun = Instant::now();
+    while !place.path("way/frame-00.png").exists() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no frame came");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    fs::write(place.path("way/sheet.png"), "another's").unwrap();
+    let ran = Ran::new(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    let told = "unclip: cannot write way/sheet.png: File exists";
+    assert!(ran.stderr.starts_with(told), "{}", ran.stderr);
+    assert_eq!(fs::read(place.path("way/sheet.png")).unwrap(), b"another's");
+}
+
+#[test]
 fn a_second_interrupt_ends_the_command_at_once() {
     let place = Workplace::new();
     // With the model inside and so many steps, the second picture takes long.

@@ -186,6 +186,11 @@ fn a_picture_is_edited_along_the_difference_of_two_captions() {
     assert_eq!(told["told"]["strength"], 1.0);
     assert_eq!(told["settings"]["decoder_steps"], 4);
     assert!(read("one-edited-1.png") != read("one-edited-1-way/frame-00.png"));
+    edit(&["--frames=2"]).refuses(&["one-edited-1.png"]);
+    // What was drawn is drawn again in its place.
+    fs::write(place.path("one-edited-1-way/frame-01.png"), "old").unwrap();
+    edit(&["--frames=2", "--force"]).succeeds();
+    assert!(read("one-edited-1.png") == read("one-edited-1-way/frame-01.png"));
     edit(&["--strength=11", "--force"]).refuses(&["--strength", "0 to 10"]);
 }
 

@@ -124,8 +124,13 @@ fn unet_config(
 fn blocks(levels: usize, attends: bool) -> (Value, Value) {
     let (mut down, mut up) = (vec![PLAIN_DOWN; levels], vec![PLAIN_UP; levels]);
     if attends {
-        down[1..].fill(ATTENDING_DOWN);
-        up[..levels - 1].fill(ATTENDING_UP);
+        down.iter_mut()
+            .skip(1)
+            .for_each(|block| *block = ATTENDING_DOWN);
+        up.iter_mut()
+            .rev()
+            .skip(1)
+            .for_each(|block| *block = ATTENDING_UP);
     }
     (json!(down), json!(up))
 }
@@ -159,8 +164,7 @@ fn check(config: &UNetConfig) -> Result<(), ConfigError> {
 }
 
 /// The `config.json` that reads as `config`: the decoder's with attention, a super-resolution network's without.
-pub(crate) fn unet_json(config: &UNetConfig) -> Result<Value, ConfigError> {
-    check(config)?;
+pub(crate) fn unet_json(config: &UNetConfig) -> Value {
     let (down, up) = blocks(config.block_out_channels.len(), config.attention.is_some());
     let mut json = json!({
         "_diffusers_version": super::DIFFUSERS,
@@ -192,5 +196,5 @@ pub(crate) fn unet_json(config: &UNetConfig) -> Result<Value, ConfigError> {
             json["add_attention"] = json!(false);
         }
     }
-    Ok(json)
+    json
 }

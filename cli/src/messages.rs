@@ -1,0 +1,55 @@
+//! What a user is told on standard error.
+
+/// What stands for a character that would steer the terminal.
+const UNPRINTABLE: &str = "\u{fffd}";
+
+/// The longest text of a user's that a message repeats, in characters.
+const LONGEST: usize = 200;
+
+/// A user's words as a message repeats them: the first of many, and nothing that steers the terminal.
+pub fn repeated(words: &str) -> String {
+    let mut shown: String = words.chars().take(LONGEST).collect();
+    let left = words.chars().count().saturating_sub(LONGEST);
+    if left > 0 {
+        shown += &format!("... and {left} more characters");
+    }
+    shown.replace(steers, UNPRINTABLE)
+}
+
+/// Control characters, and those that turn the direction of writing.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Writes one line, whatever line breaks a message has.
+pub fn complain(message: &str) {
+    let words: Vec<&str> = message.split_whitespace().collect();
+    eprintln!("unclip: {}", words.join(" ").replace(steers, UNPRINTABLE));
+}
+
+/// clap's complaint and its advice, without the usage below them.
+pub fn complaint(rendered: &str) -> String {
+    let mut paragraphs = rendered.split("\n\n").map(str::trim);
+    let error = paragraphs
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches("error: ");
+    match paragraphs.find_map(|paragraph| paragraph.strip_prefix("tip: ")) {
+        Some(tip) => format!("{error}: {tip}"),
+        None => format!("{error} (see unclip --help)"),
+    }
+}
+
+/// An error and its causes, but for those that it tells already.
+pub fn sentence(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.is_empty() {
+            told = cause;
+        } else if !told.contains(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
+}
