@@ -23,7 +23,8 @@ pub struct Names {
 }
 
 impl Names {
-    /// Names by `out`, a pattern or a folder, or by what the pictures show.
+    /// Names by `out`, a pattern or a folder, or by what the pictures show. A folder that ends in a slash is made where there
+    /// is none.
     pub fn new(out: Option<&str>) -> Result<Self> {
         check_placeholders(out.unwrap_or_default())?;
         let default = format!("{{name}}-{{seed}}.{EXTENSION}");
@@ -31,6 +32,8 @@ impl Names {
             None => default,
             Some("") => bail!("--out is empty: please give a file name"),
             Some(folder) if folder.ends_with('/') || Path::new(folder).is_dir() => {
+                std::fs::create_dir_all(folder)
+                    .with_context(|| format!("--out {folder}: cannot write there"))?;
                 format!("{}/{default}", folder.trim_end_matches('/'))
             }
             Some(pattern) => pattern.to_owned(),
