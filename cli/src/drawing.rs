@@ -291,6 +291,25 @@ impl PriorWishes {
     }
 }
 
+/// Among how many small pictures one is chosen.
+#[derive(Args, Clone, Copy, Default)]
+#[command(next_help_heading = HEADING)]
+pub struct ChoiceArgs {
+    /// Small pictures to draw; the one that CLIP finds closest is enlarged [1]
+    #[arg(long, value_name = "N", value_parser = numbers::candidates, allow_negative_numbers = true)]
+    pub candidates: Option<usize>,
+}
+
+impl ChoiceArgs {
+    /// The settings, changed where the user wished so.
+    pub fn over(&self, defaults: Settings) -> Settings {
+        Settings {
+            candidates: self.candidates.unwrap_or(defaults.candidates),
+            ..defaults
+        }
+    }
+}
+
 /// What a user may wish of the decoder and the upsampler, otherwise than the model's makers.
 #[derive(Args, Clone, Copy, Default)]
 #[command(next_help_heading = HEADING)]

@@ -21,7 +21,7 @@ use scenes::Split;
 use training::legs::DECODER_SCENES;
 
 use crate::claims;
-use crate::drawing::{DecoderWishes, InversionArgs, PresetArgs, PriorWishes};
+use crate::drawing::{ChoiceArgs, DecoderWishes, InversionArgs, PresetArgs, PriorWishes};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::numbers;
 use crate::output::{Files, check_file, check_sheet};
@@ -52,7 +52,7 @@ const CAPTIONED: [(Table, Asked); 3] = [
 ];
 
 /// What says something of the tables alone.
-const OF_TABLES: [&str; 17] = [
+const OF_TABLES: [&str; 18] = [
     "tables",
     "captions",
     "held_out_captions",
@@ -70,6 +70,7 @@ const OF_TABLES: [&str; 17] = [
     "PresetArgs",
     "PriorWishes",
     "DecoderWishes",
+    "ChoiceArgs",
 ];
 
 /// What a file holds.
@@ -177,6 +178,8 @@ pub struct Evaluate {
     prior_wishes: PriorWishes,
     #[command(flatten)]
     decoder_wishes: DecoderWishes,
+    #[command(flatten)]
+    choice: ChoiceArgs,
 }
 
 impl Evaluate {
@@ -241,7 +244,7 @@ impl Evaluate {
         let makers = pipeline.defaults()?;
         let wished = |settings: Settings| {
             let settings = self.prior_wishes.over(settings)?;
-            anyhow::Ok(self.decoder_wishes.over(settings))
+            anyhow::Ok(self.choice.over(self.decoder_wishes.over(settings)))
         };
         let drawing = wished(self.preset.over(makers, &makers))?;
         let judge = Judge::shipped(Subject::Scene)?;

@@ -6,9 +6,9 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use pipeline::{Pipeline, Settings, Text, Use, check_caption};
 
-use crate::drawing::{DecoderWishes, Pictures, PresetArgs, PriorWishes};
+use crate::drawing::{ChoiceArgs, DecoderWishes, Pictures, PresetArgs, PriorWishes};
 use crate::messages::repeated;
-use crate::model::{ModelArgs, PriorArgs};
+use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::output::slug;
 use crate::prompts::{Prompt, plan};
 use crate::record::Record;
@@ -20,7 +20,7 @@ pub const PROMPTS: &str = "\
 Files for --prompts:
   One caption a line, or JSONL with one object a line:
     {\"caption\": \"a red boat\", \"seed\": 7, \"num_images\": 2, \"out\": \"boat.png\"}
-  It may also have preset, solver, prior_steps, prior_candidates,
+  It may also have preset, solver, candidates, prior_steps, prior_candidates,
   prior_guidance_scale, prior_temperature, prior_top_p, decoder_steps,
   upsampler_steps, decoder_guidance_scale and guidance_interval ([A, B]).
   A line wins over the flags, and these over the model.
@@ -53,11 +53,15 @@ pub struct Generate {
     #[command(flatten)]
     prior: PriorArgs,
     #[command(flatten)]
+    image_encoder: ImageEncoderArgs,
+    #[command(flatten)]
     preset: PresetArgs,
     #[command(flatten)]
     prior_wishes: PriorWishes,
     #[command(flatten)]
     decoder_wishes: DecoderWishes,
+    #[command(flatten)]
+    choice: ChoiceArgs,
 }
 
 impl Generate {
@@ -79,7 +83,9 @@ impl Generate {
         };
         let seed = recorded.as_ref().map(|record| record.seed);
         let plan = self.pictures.plan_again(&name, seed)?;
-        let pipeline = self.model.open(Some(&self.prior), None)?;
+        let pipeline = self
+            .model
+            .open(Some(&self.prior), Some(&self.image_encoder))?;
         let makers = pipeline.defaults()?;
         let defaults = match &recorded {
             Some(record) if self.prior.is_given() => {
@@ -94,7 +100,7 @@ impl Generate {
             None => makers,
         };
         let settings = self.preset.over(defaults, &makers);
-        let settings = self.decoder_wishes.over(settings);
+        let settings = self.choice.over(self.decoder_wishes.over(settings));
         let settings = match given {
             None => self.prior_wishes.over(settings)?,
             Some(_) => settings.without_prior(),
@@ -141,7 +147,9 @@ impl Generate {
         if there == planned.len() && self.pictures.grid.as_ref().is_none_or(|grid| grid.exists()) {
             return Ok(());
         }
-        let pipeline = self.model.open(Some(&self.prior), None)?;
+        let pipeline = self
+            .model
+            .open(Some(&self.prior), Some(&self.image_encoder))?;
         let records = self.records(prompts, &pipeline)?;
         let jobs = planned.iter().map(|picture| Job {
             path: picture.path.clone(),
@@ -179,13 +187,13 @@ impl Generate {
     fn records(&self, prompts: &[Prompt], pipeline: &Pipeline) -> Result<Vec<Record>> {
         let makers = pipeline.defaults()?;
         let settings = self.preset.over(makers, &makers);
-        let settings = self.decoder_wishes.over(settings);
+        let settings = self.choice.over(self.decoder_wishes.over(settings));
         let settings = self.prior_wishes.over(settings)?;
         pipeline.prepare(&[Use::Prior], &settings)?;
         let record = self.model.record("generate", None, &settings)?;
         let own = |prompt: &Prompt| {
             let settings = prompt.preset.over(settings, &makers);
-            let settings = prompt.decoder_wishes.over(settings);
+            let settings = prompt.choice.over(prompt.decoder_wishes.over(settings));
             let settings = prompt.prior_wishes.over(settings)?;
             if settings != record.settings {
                 let prepared = pipeline.prepare(&[Use::Prior], &settings);

@@ -16,7 +16,7 @@ pub fn steps(text: &str) -> Result<usize, String> {
 pub fn candidates(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count) if (1..=1000).contains(&count) => Ok(count),
-        _ => Err("the prior chooses among 1 to 1000 candidates".to_owned()),
+        _ => Err("one is chosen among 1 to 1000 candidates".to_owned()),
     }
 }
 

@@ -7,7 +7,7 @@ use pipeline::{Preset, Solver, check_caption};
 use serde::Deserialize;
 use serde_json::Number;
 
-use crate::drawing::{DecoderWishes, Pictures, PresetArgs, PriorWishes, seeds};
+use crate::drawing::{ChoiceArgs, DecoderWishes, Pictures, PresetArgs, PriorWishes, seeds};
 use crate::input::read_text;
 use crate::numbers;
 use crate::output::{Files, Names, check_file, check_sheet, slug};
@@ -27,6 +27,8 @@ pub struct Prompt {
     pub prior_wishes: PriorWishes,
     /// The same of the decoder and the upsampler.
     pub decoder_wishes: DecoderWishes,
+    /// Among how many small pictures one is chosen.
+    pub choice: ChoiceArgs,
     seed: Option<u64>,
     num_images: Option<u64>,
     out: Option<String>,
@@ -41,6 +43,7 @@ struct Line {
     seed: Option<Number>,
     num_images: Option<Number>,
     out: Option<String>,
+    candidates: Option<Number>,
     prior_steps: Option<Number>,
     prior_candidates: Option<Number>,
     prior_guidance_scale: Option<Number>,
@@ -95,6 +98,7 @@ impl Prompt {
             preset: PresetArgs::default(),
             prior_wishes: PriorWishes::default(),
             decoder_wishes: DecoderWishes::default(),
+            choice: ChoiceArgs::default(),
             seed: None,
             num_images: None,
             out: None,
@@ -144,6 +148,9 @@ impl Prompt {
                     numbers::scale,
                 )?,
                 guidance_interval: line.guidance_interval,
+            },
+            choice: ChoiceArgs {
+                candidates: checked("candidates", line.candidates, numbers::candidates)?,
             },
             ..Self::plain(place, &line.caption)
         })

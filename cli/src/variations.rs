@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use pipeline::Use;
 
-use crate::drawing::{DecoderWishes, Pictures, PresetArgs};
+use crate::drawing::{ChoiceArgs, DecoderWishes, Pictures, PresetArgs};
 use crate::input::{open_picture, stem};
 use crate::model::{ImageEncoderArgs, ModelArgs};
 
@@ -25,6 +25,8 @@ pub struct Variations {
     preset: PresetArgs,
     #[command(flatten)]
     wishes: DecoderWishes,
+    #[command(flatten)]
+    choice: ChoiceArgs,
 }
 
 impl Variations {
@@ -37,7 +39,7 @@ impl Variations {
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
         let makers = pipeline.defaults()?;
         let settings = self.preset.over(makers, &makers);
-        let settings = self.wishes.over(settings).without_prior();
+        let settings = self.choice.over(self.wishes.over(settings)).without_prior();
         pipeline.prepare(&[Use::ImageEncoder], &settings)?;
         let embedding = pipeline.encode_pictures(&[picture])?;
         let text = pipeline.encode_text(&[""])?;

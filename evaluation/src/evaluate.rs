@@ -188,11 +188,7 @@ pub(crate) fn draw_pictures(
     let quiet = &mut |_, _, _| {};
     let mut streams: Vec<Generator> = seeds.iter().map(|&seed| Generator::new(seed)).collect();
     let text = pipeline.encode_text(captions)?;
-    let embeddings = match embeddings {
-        Some(embeddings) => embeddings.shallow_clone(),
-        None => pipeline.draw_embedding(&text, drawing, &mut streams, quiet)?, // [B, E]
-    };
-    let small = pipeline.decode(&embeddings, &text, drawing, &mut streams, quiet)?; // [B, C, h, w]
+    let small = pipeline.draw_small(embeddings, &text, drawing, &mut streams, quiet)?; // [B, C, h, w]
     let large = pipeline.upsample(&small, drawing, &mut streams, quiet)?; // [B, C, H, W]
     Ok(to_pictures(&large))
 }

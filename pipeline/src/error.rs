@@ -43,8 +43,13 @@ pub enum Error {
         high: f64,
     },
     /// A choice among nothing, or among more than anybody waits for.
-    #[error("--prior-candidates is {0}: the prior chooses among 1 to {max}", max = crate::settings::MOST_CANDIDATES)]
-    Candidates(usize),
+    #[error("--{setting} is {count}: one is chosen among 1 to {max}", max = crate::settings::MOST_CANDIDATES)]
+    Candidates {
+        /// Of what.
+        setting: &'static str,
+        /// How many were asked for.
+        count: usize,
+    },
     /// A temperature that no probabilities have.
     #[error("--prior-temperature is {0}: it must be a finite number above 0")]
     Temperature(f64),

@@ -15,6 +15,7 @@ pub mod error;
 pub mod folders;
 pub mod inversion;
 pub mod manipulation;
+mod nearest;
 mod noise_streams;
 pub mod parts;
 pub mod picture;

@@ -18,6 +18,7 @@ use prior::Pca;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::folders::ModelFolders;
+use crate::nearest::Nearest;
 use crate::noise_streams::Streams;
 use crate::parts::{Network, Parts, Use, opened};
 use crate::relations::check_size;
@@ -84,7 +85,11 @@ impl Pipeline {
     /// parts fit each other, so that nothing is refused later, in the middle of the work.
     pub fn prepare(&self, uses: &[Use], settings: &Settings) -> Result<(), Error> {
         settings.check()?;
-        self.parts.prepare(uses, settings)
+        let mut uses = uses.to_vec();
+        if settings.candidates > 1 && !uses.contains(&Use::ImageEncoder) {
+            uses.push(Use::ImageEncoder);
+        }
+        self.parts.prepare(&uses, settings)
     }
 
     /// The words of a caption that no training caption had, for models that tell them.
@@ -136,9 +141,7 @@ impl Pipeline {
         settings: &Settings,
         progress: &mut Progress,
     ) -> Result<RgbImage, Error> {
-        let mut streams = [Generator::new(seed)];
-        let embedding = self.draw_embedding(text, settings, &mut streams, progress)?;
-        self.finish(&embedding, text, settings, &mut streams, progress)
+        self.finish(None, text, seed, settings, progress)
     }
 
     /// The picture of an image embedding `[1, E]`, a caption (`B = 1`) and one seed: the decoder and the upsampler in turn.
@@ -150,21 +153,52 @@ impl Pipeline {
         settings: &Settings,
         progress: &mut Progress,
     ) -> Result<RgbImage, Error> {
-        let mut streams = [Generator::new(seed)];
-        self.finish(embedding, text, settings, &mut streams, progress)
+        self.finish(Some(embedding), text, seed, settings, progress)
     }
 
     fn finish(
         &self,
-        embedding: &Tensor,
+        embedding: Option<&Tensor>,
         text: &Text,
+        seed: u64,
         settings: &Settings,
-        streams: &mut [Generator; 1],
         progress: &mut Progress,
     ) -> Result<RgbImage, Error> {
-        let small = self.decode(embedding, text, settings, streams, progress)?;
+        let streams = &mut [Generator::new(seed)];
+        let small = self.draw_small(embedding, text, settings, streams, progress)?;
         let large = self.upsample(&small, settings, streams, progress)?;
         Ok(to_pictures(&large).remove(0))
+    }
+
+    /// Small pictures `[B, C, H, W]` from -1 to 1 for captions, from these embeddings `[B, E]` or else from the prior's. Of
+    /// several candidates each is the one whose CLIP embedding has the largest cosine with what was asked for: the
+    /// embedding that was given, or else the caption's.
+    pub fn draw_small(
+        &self,
+        given: Option<&Tensor>,
+        text: &Text,
+        settings: &Settings,
+        streams: &mut [Generator],
+        progress: &mut Progress,
+    ) -> Result<Tensor, Error> {
+        let mut candidate = || {
+            let embedding = match given {
+                Some(embedding) => embedding.shallow_clone(),
+                None => self.draw_embedding(text, settings, streams, progress)?,
+            };
+            self.decode(&embedding, text, settings, streams, progress)
+        };
+        if settings.candidates == 1 {
+            return candidate();
+        }
+        let asked = given.unwrap_or(&text.embedding);
+        let mut nearest = Nearest::default();
+        for _ in 0..settings.candidates {
+            let small = candidate()?;
+            let seen = self.encode_pictures(&to_pictures(&small))?; // [B, E]
+            nearest.take(small, &seen, asked);
+        }
+        Ok(nearest.kept())
     }
 
     /// The captions as the networks read them; an empty one is what guidance starts from.
@@ -238,29 +272,16 @@ impl Pipeline {
             Some(_) => self.parts.autoregressive_prior()?,
             None => self.parts.prior()?,
         };
-        let mut best: Option<(Tensor, Tensor)> = None; // [B, 1], [B, E]
+        let mut nearest = Nearest::default();
         for _ in 0..settings.prior_candidates {
             let embedding = match &settings.prior_codes {
                 Some(sampling) => self.draw_codes(text, sampling, settings, streams, progress)?,
                 None => self.diffuse_embedding(text, settings, streams, progress)?,
             };
-            best = Some(no_grad(|| {
-                let closeness = Tensor::cosine_similarity(&embedding, &text.embedding, 1, 1e-8);
-                let closeness = closeness.unsqueeze(1); // [B, 1]
-                match best.take() {
-                    None => (closeness, embedding),
-                    Some((before, kept)) => {
-                        let closer = closeness.gt_tensor(&before);
-                        (
-                            closeness.where_self(&closer, &before),
-                            embedding.where_self(&closer, &kept),
-                        )
-                    }
-                }
-            }));
+            let seen = embedding.shallow_clone();
+            nearest.take(embedding, &seen, &text.embedding);
         }
-        let (_, embedding) = best.expect("there is at least one candidate");
-        Ok(embedding)
+        Ok(nearest.kept())
     }
 
     /// Image embeddings `[B, E]` for captions, drawn by diffusion.

@@ -35,7 +35,7 @@ impl Stage {
 /// Presets leave a stage this many steps, or all where it has fewer.
 const LEAST_STEPS: usize = 5;
 
-/// The most embeddings that the prior draws for one picture.
+/// The most embeddings that the prior draws for one picture, and the most small pictures.
 pub const MOST_CANDIDATES: usize = 1000;
 
 /// How many steps each stage takes and how strongly the caption pulls.
@@ -47,6 +47,11 @@ pub struct Settings {
     /// Embeddings that the prior draws, of which the one closest to the caption's is kept (section 2.2).
     #[serde(default = "one")]
     pub prior_candidates: usize,
+    /// Small pictures that are drawn, with an embedding each where the prior takes part, of which the one whose CLIP embedding
+    /// is the closest to what was asked for is enlarged: to the caption's, or to the image embedding that was given
+    /// (2102.12092, section 2.6).
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub candidates: usize,
     /// Steps of the decoder.
     pub decoder_steps: usize,
     /// Steps of the upsampler, of which the last runs a network of its own.
@@ -156,6 +161,7 @@ impl Settings {
         Self {
             prior_steps: 25,
             prior_candidates: 1,
+            candidates: 1,
             decoder_steps: 25,
             upsampler_steps: 7,
             prior_guidance_scale: 4.0,
@@ -219,8 +225,13 @@ impl Settings {
 
     /// Refuses scales that are no finite numbers, an interval without ends, and a choice among no candidates.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if !(1..=MOST_CANDIDATES).contains(&self.prior_candidates) {
-            return Err(Error::Candidates(self.prior_candidates));
+        for (setting, count) in [
+            ("prior-candidates", self.prior_candidates),
+            ("candidates", self.candidates),
+        ] {
+            if !(1..=MOST_CANDIDATES).contains(&count) {
+                return Err(Error::Candidates { setting, count });
+            }
         }
         if let Some(sampling) = self.prior_codes {
             sampling.check()?;
@@ -243,6 +254,10 @@ impl Settings {
 
 fn one() -> usize {
     1
+}
+
+fn is_one(count: &usize) -> bool {
+    *count == 1
 }
 
 /// Refuses captions that say nothing or hold a NUL character, which no caption means to.

@@ -1,6 +1,7 @@
 //! The chain on the tiny golden models: what it refuses, and what a picture may not depend on. That its pictures are the
 //! reference's is tested in `golden`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -330,6 +331,61 @@ fn values_become_the_nearest_of_256_levels() {
     // The planes are red, green and blue.
     assert_eq!(picture.get_pixel(0, 0).0, [128, 255, 255]);
     assert_eq!(picture.get_pixel(1, 0).0, [2, 0, 100]);
+}
+
+#[test]
+fn the_small_picture_that_clip_finds_closest_is_kept() {
+    let pipeline = open("deep");
+    let text = pipeline.encode_text(&[CAPTION, "a mushroom"]).unwrap();
+    let quiet = &mut |_: Stage, _: usize, _: usize| ();
+    let three = Settings {
+        candidates: 3,
+        ..few_steps()
+    };
+    pipeline.prepare(&[Use::Prior], &three).unwrap();
+    let width = pipeline.embedding_width().unwrap();
+    let given = Tensor::from_slice(&Generator::new(5).normal(2 * width as usize)).view([2, width]);
+    let mut chosen = BTreeSet::new();
+    for given in [None, Some(&given)] {
+        let mut streams = [31, 32].map(Generator::new);
+        let kept = pipeline
+            .draw_small(given, &text, &three, &mut streams, quiet)
+            .unwrap();
+        let mut alone = [31, 32].map(Generator::new);
+        let drawn = [0; 3].map(|_| {
+            pipeline
+                .draw_small(given, &text, &few_steps(), &mut alone, quiet)
+                .unwrap()
+        });
+        assert!(alone == streams, "three candidates draw the noise of three");
+        let seen = drawn
+            .each_ref()
+            .map(|small| pipeline.encode_pictures(&to_pictures(small)).unwrap());
+        for row in 0..2 {
+            let asked = given.unwrap_or(&text.embedding).get(row);
+            let cosine = |seen: &Tensor| {
+                let seen = seen.get(row);
+                let dot = (&seen * &asked).sum(Kind::Float) / (seen.norm() * asked.norm());
+                dot.double_value(&[])
+            };
+            let cosines = seen.each_ref().map(cosine);
+            let best = (0..3)
+                .max_by(|&a, &b| cosines[a].total_cmp(&cosines[b]))
+                .unwrap();
+            assert_eq!(kept.get(row), drawn[best].get(row), "{cosines:?}");
+            chosen.insert(best);
+        }
+    }
+    assert!(chosen.len() > 1, "always candidate {chosen:?}");
+    let none = Settings {
+        candidates: 0,
+        ..few_steps()
+    };
+    let refusal = pipeline.prepare(&[Use::Prior], &none).unwrap_err();
+    assert!(
+        refusal.to_string().contains("--candidates is 0"),
+        "{refusal}"
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 
 use image::{Rgb, RgbImage};
 
-use super::Workplace;
+use super::{CAPTION, Workplace};
 
 const FEW: [&str; 4] = ["--model", "model", "--seed=1", "--upsampler-steps=2"];
 
@@ -501,4 +501,36 @@ fn a_preset_is_told_as_its_settings_and_other_flags_win() {
     assert_eq!(mine["decoder_steps"], 4);
     assert_eq!(mine["guidance_interval"], serde_json::json!([0.25, 1.0]));
     assert_eq!(mine["upsampler_steps"], fast["upsampler_steps"]);
+}
+
+#[test]
+fn one_of_several_candidates_is_enlarged() {
+    let place = Workplace::new();
+    let draw = |more: &[&str]| {
+        let wanted = ["--seed=1", "--candidates=2", CAPTION];
+        place.generate(&[&wanted[..], more].concat())
+    };
+    draw(&["--out=one.png"]).succeeds();
+    let again = ["generate", "--from=one.png", "--model=model"];
+    place
+        .run(&[&again[..], &["--out=again.png"]].concat())
+        .succeeds();
+    let read = |name: &str| image::open(place.path(name)).unwrap().to_rgb8();
+    assert!(read("one.png") == read("again.png"));
+    let told = place.run(&["info", "again.png"]).succeeds().stdout;
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["settings"]["candidates"], 2);
+    // A model that cannot see is completed, or refused.
+    fs::create_dir(place.path("eyes")).unwrap();
+    for part in ["image_encoder", "feature_extractor"] {
+        let away = place.path("eyes").join(part);
+        fs::rename(place.path("model").join(part), away).unwrap();
+    }
+    draw(&["--out=no.png"]).refuses(&["image_encoder"]);
+    draw(&["--out=eyes.png", "--image-encoder=eyes"]).succeeds();
+    assert!(read("one.png") == read("eyes.png"));
+    draw(&["--candidates=1", "--out=no.png"]).refuses(&["--candidates"]);
+    place
+        .generate(&["--candidates=0", CAPTION])
+        .refuses(&["--candidates", "1 to 1000"]);
 }

@@ -63,7 +63,7 @@ fn a_line_of_json_wins_over_the_command_line() {
     let place = Workplace::new();
     let text = r#"
 {"caption": "a red house", "seed": 7, "num_images": 2, "decoder_steps": 3, "prior_guidance_scale": 2}
-{"prompt": "a fish", "out": "fish.png", "upsampler_steps": 1, "prior_candidates": 2, "solver": "dpm-solver++", "guidance_interval": [0.2, 1]}
+{"prompt": "a fish", "out": "fish.png", "upsampler_steps": 1, "prior_candidates": 2, "candidates": 3, "solver": "dpm-solver++", "guidance_interval": [0.2, 1]}
 "#;
     let ran = place
         .draw_input(text.as_bytes(), &["--json", "--seed=9"])
@@ -89,6 +89,7 @@ fn a_line_of_json_wins_over_the_command_line() {
     assert_eq!(settings(2, "decoder_steps"), 2.0);
     assert_eq!(settings(2, "upsampler_steps"), 1.0);
     assert_eq!(settings(2, "prior_candidates"), 2.0);
+    assert_eq!(settings(2, "candidates"), 3.0);
     assert_eq!(told[2]["settings"]["solver"], "dpm-solver++");
     assert_eq!(
         told[2]["settings"]["guidance_interval"],
@@ -176,6 +177,10 @@ fn whatever_is_wrong_in_a_file_is_refused_before_a_picture_is_drawn() {
         (
             r#"{"caption": "a", "prior_candidates": 1001}"#,
             &["line 2", "prior_candidates 1001"],
+        ),
+        (
+            r#"{"caption": "a", "candidates": 0}"#,
+            &["line 2", "candidates 0"],
         ),
         (
             r#"{"caption": "a", "decoder_guidance_scale": 1e999}"#,

@@ -120,6 +120,7 @@ fn settings_of_old_are_read_and_new_fields_are_told_only_where_they_are_used() {
     let new = Settings {
         solver: Solver::DpmSolver,
         guidance_interval: Some([0.2, 0.9]),
+        candidates: 3,
         ..Settings::karlo()
     };
     let told = serde_json::to_value(new).unwrap();
