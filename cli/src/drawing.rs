@@ -295,7 +295,7 @@ impl PriorWishes {
 #[derive(Args, Clone, Copy, Default)]
 #[command(next_help_heading = HEADING)]
 pub struct ChoiceArgs {
-    /// Small pictures to draw; the one that CLIP finds closest is enlarged [1]
+    /// Small pictures to draw; CLIP's closest is enlarged [1]
     #[arg(long, value_name = "N", value_parser = numbers::candidates, allow_negative_numbers = true)]
     pub candidates: Option<usize>,
 }

@@ -55,7 +55,7 @@ pub struct PriorArgs {
 /// The flag that completes a model without an image encoder.
 #[derive(Args)]
 pub struct ImageEncoderArgs {
-    /// An image encoder for a model without one: its folder, or a model's
+    /// An image encoder for models without: its folder or a model's
     #[arg(long, value_name = "DIR", help_heading = "Model")]
     image_encoder: Option<PathBuf>,
 }
