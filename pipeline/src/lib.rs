@@ -1,10 +1,11 @@
 //! From a caption to a picture: tokenise, encode, draw the embedding, decode, upsample.
 //!
-//! Modules in reading order: [`pipeline`] is the chain and its stages, [`parts`] opens what a stage needs when it is
-//! first needed ([`folders`] says where it lies, `relations` checks that they fit each other), [`settings`] is what a
+//! Modules in reading order: [`pipeline`] is the chain and `stages` are its stages, [`parts`] opens what a stage needs when
+//! it is first needed ([`folders`] says where it lies, `relations` checks that they fit each other), [`settings`] is what a
 //! user wishes, [`codes`] is the autoregressive prior at work and [`coded`] measures it, [`text`] is a caption after the
 //! text encoder, [`zero_shot`] is what CLIP alone can do, `nearest` chooses among candidates by it, `noise_streams` is one
-//! stream of noise a picture, [`picture`] goes between tensors and 8-bit pictures, [`error`] is everything that can go wrong.
+//! stream of noise a picture, [`picture`] goes between tensors and 8-bit pictures, [`error`] is everything that can go
+//! wrong.
 //!
 //! The arithmetic and the order in which noise is drawn are those of diffusers' `UnCLIPPipeline`, so that a seed means
 //! the same picture in both.
@@ -22,6 +23,7 @@ pub mod picture;
 pub mod pipeline;
 mod relations;
 pub mod settings;
+mod stages;
 pub mod text;
 pub mod zero_shot;
 

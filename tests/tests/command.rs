@@ -16,6 +16,7 @@ mod interrupts;
 mod outputs;
 mod pictures;
 mod prompts;
+mod records;
 mod refusals;
 mod search;
 mod training;

@@ -1,0 +1,294 @@
+//! What a recipe must be: parts that fit each other, and numbers that a leg can train with.
+
+use std::ops::RangeInclusive;
+
+use clip::TextConfig;
+use weights::configs::{self, ConfigError};
+
+use super::{DrawingDefaults, Recipe};
+use crate::{Error, RunSettings};
+
+impl Recipe {
+    pub(super) fn check(&self) -> Result<(), Error> {
+        self.check_shapes()
+            .map_err(|(part, problem)| Error::Recipe(format!("{part}: {problem}")))?;
+        let (text, vision, prior) = (&self.clip.text, &self.clip.vision, &self.prior.model);
+        let codes = &self.autoregressive.model;
+        let (conditioning, base, full) = (
+            &self.decoder.conditioning,
+            &self.decoder.unet,
+            &self.upsampler.unet,
+        );
+        let equal = [
+            (
+                "the two encoders' embeddings",
+                text.embedding,
+                vision.embedding,
+            ),
+            (
+                "the prior's embedding and CLIP's",
+                prior.embedding,
+                text.embedding,
+            ),
+            (
+                "the prior's text width and the text encoder's",
+                prior.text_width,
+                text.width,
+            ),
+            (
+                "the prior's context and the tokenizer's",
+                prior.context_length,
+                self.tokenizer.context_length,
+            ),
+            (
+                "the autoregressive prior's embedding and CLIP's",
+                codes.embedding,
+                text.embedding,
+            ),
+            (
+                "the autoregressive prior's text width and the text encoder's",
+                codes.text_width,
+                text.width,
+            ),
+            (
+                "the autoregressive prior's context and the tokenizer's",
+                codes.context_length,
+                self.tokenizer.context_length,
+            ),
+            (
+                "the text encoder's context and the tokenizer's",
+                text.context_length,
+                self.tokenizer.context_length,
+            ),
+            (
+                "the decoder's embedding and CLIP's",
+                conditioning.embedding,
+                text.embedding,
+            ),
+            (
+                "the decoder's text width and the text encoder's",
+                conditioning.text_width,
+                text.width,
+            ),
+            (
+                "the conditioning's time width and the decoder's",
+                conditioning.time_width,
+                base.time_width(),
+            ),
+            (
+                "the conditioning's context width and the decoder's",
+                conditioning.context_width,
+                base.attention.as_ref().map_or(0, |a| a.context_width),
+            ),
+            (
+                "the decoder's input and output channels",
+                2 * base.in_channels,
+                base.out_channels,
+            ),
+            (
+                "the upsampler's input and output channels",
+                full.in_channels,
+                2 * full.out_channels,
+            ),
+        ];
+        for (what, a, b) in equal {
+            if a != b {
+                return Err(Error::Recipe(format!(
+                    "{what} must agree, but are {a} and {b}"
+                )));
+            }
+        }
+        for (what, whole, part) in [
+            (
+                "the full picture is no multiple of the base picture",
+                full.sample_size,
+                base.sample_size,
+            ),
+            (
+                "the crop is no multiple of the upsampling factor",
+                self.upsampler.crop,
+                full.sample_size / base.sample_size,
+            ),
+        ] {
+            if whole % part != 0 {
+                return Err(Error::Recipe(format!("{what}: {whole} and {part}")));
+            }
+        }
+        let legs = [
+            ("clip", &self.clip.run),
+            ("prior", &self.prior.run),
+            ("autoregressive", &self.autoregressive.run),
+            ("decoder", &self.decoder.run),
+            ("upsampler", &self.upsampler.run),
+        ];
+        for (leg, run) in legs {
+            check_count(&format!("{leg}.run.batch"), run.batch, 1..=LARGEST_BATCH)?;
+            at_least_one(&format!("{leg}.run.accumulate"), run.accumulate)?;
+            if run.batch % run.accumulate != 0 {
+                let (batch, parts) = (run.batch, run.accumulate);
+                return Err(Error::Recipe(format!(
+                    "{leg}.run.batch is {batch}, which cannot be computed in {parts} equal parts"
+                )));
+            }
+            let every = run.checkpoint_every as usize;
+            at_least_one(&format!("{leg}.run.checkpoint_every"), every)?;
+            run.check_numbers(leg)?;
+        }
+        let weight_limits = [
+            ("decoder.weight_limit", self.decoder.weight_limit),
+            ("upsampler.weight_limit", self.upsampler.weight_limit),
+        ];
+        for (field, limit) in weight_limits {
+            check_number(field, limit, POSITIVE)?;
+        }
+        for (field, deviation) in [
+            ("upsampler.blur", self.upsampler.blur),
+            ("upsampler.noise", self.upsampler.noise),
+        ] {
+            check_number(field, deviation, NOT_NEGATIVE)?;
+        }
+        self.drawing.check()?;
+        for (field, share) in [
+            ("prior.drop_caption", self.prior.drop_caption),
+            (
+                "autoregressive.drop_caption",
+                self.autoregressive.drop_caption,
+            ),
+            ("decoder.drop_caption", self.decoder.drop_caption),
+            ("decoder.drop_embedding", self.decoder.drop_embedding),
+        ] {
+            check_number(field, share, SHARE)?;
+        }
+        let scenes = self.prior.statistics_scenes;
+        if scenes < 2 {
+            return Err(Error::Recipe(format!(
+                "prior.statistics_scenes is {scenes}, and one embedding has no deviation: 2 at least"
+            )));
+        }
+        let (scenes, buckets) = (self.autoregressive.statistics_scenes, codes.buckets);
+        if (scenes as i64) < buckets {
+            return Err(Error::Recipe(format!(
+                "autoregressive.statistics_scenes is {scenes}, too few to fill the {buckets} buckets of a code"
+            )));
+        }
+        at_least_one("tokenizer.captions", self.tokenizer.captions)?;
+        check_count("tokenizer.merges", self.tokenizer.merges, 0..=MOST_MERGES)?;
+        if full.attention.is_some() {
+            return Err(Error::Recipe(
+                "upsampler.unet has attention, which Karlo's upsamplers do without".to_owned(),
+            ));
+        }
+        let crop = self.upsampler.crop;
+        if !(1..=full.sample_size).contains(&crop) {
+            let side = full.sample_size;
+            return Err(Error::Recipe(format!(
+                "upsampler.crop is {crop}, which must lie between 1 and the full picture's {side}"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Every model must be one that its folder's configuration can describe; the part that is not, and why.
+    fn check_shapes(&self) -> Result<(), (&'static str, ConfigError)> {
+        // The vocabulary follows from the tokenizer.
+        let text = TextConfig {
+            vocab_size: 2,
+            eos_token_id: 1,
+            ..self.clip.text.clone()
+        };
+        let named = |part: &'static str| move |problem: ConfigError| (part, problem);
+        configs::check_text(&text).map_err(named("clip.text"))?;
+        configs::check_vision(&self.clip.vision).map_err(named("clip.vision"))?;
+        configs::check_prior(&self.prior.model).map_err(named("prior.model"))?;
+        configs::check_autoregressive(&self.autoregressive.model)
+            .map_err(named("autoregressive.model"))?;
+        configs::check_conditioning(&self.decoder.conditioning)
+            .map_err(named("decoder.conditioning"))?;
+        configs::check_unet(&self.decoder.unet).map_err(named("decoder.unet"))?;
+        configs::check_unet(&self.upsampler.unet).map_err(named("upsampler.unet"))
+    }
+}
+
+impl RunSettings {
+    fn check_numbers(&self, leg: &str) -> Result<(), Error> {
+        let (rate, own) = (self.learning_rate, &self.optimizer);
+        check_number(&format!("{leg}.run.learning_rate"), rate, NOT_NEGATIVE)?;
+        for (field, number, wanted) in [
+            ("beta1", own.beta1, DECAY),
+            ("beta2", own.beta2, DECAY),
+            ("eps", own.eps, POSITIVE),
+            ("weight_decay", own.weight_decay, NOT_NEGATIVE),
+            ("clip_norm", own.clip_norm, POSITIVE),
+            ("ema_decay", own.ema_decay, DECAY),
+        ] {
+            check_number(&format!("{leg}.run.optimizer.{field}"), number, wanted)?;
+        }
+        Ok(())
+    }
+}
+
+impl DrawingDefaults {
+    /// The schedulers have a thousand timesteps.
+    fn check(&self) -> Result<(), Error> {
+        for (field, steps) in [
+            ("drawing.prior_steps", self.prior_steps),
+            ("drawing.decoder_steps", self.decoder_steps),
+            ("drawing.upsampler_steps", self.upsampler_steps),
+        ] {
+            check_count(field, steps, 1..=1000)?;
+        }
+        for (field, scale) in [
+            ("drawing.prior_guidance_scale", self.prior_guidance_scale),
+            (
+                "drawing.decoder_guidance_scale",
+                self.decoder_guidance_scale,
+            ),
+        ] {
+            check_number(field, scale, FINITE)?;
+        }
+        Ok(())
+    }
+}
+
+/// The most pictures of a step, and the most merges of a tokenizer; what is beyond is a slip of the pen.
+const LARGEST_BATCH: usize = 1 << 20;
+const MOST_MERGES: usize = 1 << 20;
+
+/// What a number must be, and how that is said.
+type Wanted = (fn(f64) -> bool, &'static str);
+
+const FINITE: Wanted = (f64::is_finite, "a finite number");
+const NOT_NEGATIVE: Wanted = (|x| x >= 0.0 && x.is_finite(), "0 or more");
+const POSITIVE: Wanted = (|x| x > 0.0 && x.is_finite(), "above 0");
+const SHARE: Wanted = (|x| (0.0..=1.0).contains(&x), "between 0 and 1");
+const DECAY: Wanted = (|x| (0.0..1.0).contains(&x), "between 0 and 1, and not 1");
+
+fn check_number(what: &str, number: f64, (fits, wanted): Wanted) -> Result<(), Error> {
+    match fits(number) {
+        true => Ok(()),
+        false => Err(Error::Recipe(format!(
+            "{what} is {number}, and must be {wanted}"
+        ))),
+    }
+}
+
+fn check_count(what: &str, count: usize, range: RangeInclusive<usize>) -> Result<(), Error> {
+    match range.contains(&count) {
+        true => Ok(()),
+        false => Err(Error::Recipe(format!(
+            "{what} is {count}, and must be between {} and {}",
+            range.start(),
+            range.end()
+        ))),
+    }
+}
+
+fn at_least_one(what: &str, count: usize) -> Result<(), Error> {
+    if count > 0 {
+        Ok(())
+    } else {
+        Err(Error::Recipe(format!(
+            "{what} is 0, and must be at least 1"
+        )))
+    }
+}
