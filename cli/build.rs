@@ -1,5 +1,7 @@
 //! Tells the binary where libtorch lies, and puts the project's own model into it.
 
+#![allow(clippy::print_stdout)] // how a build script talks to cargo
+
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! Compiles what stands between Rust and libtorch's CUDA graphs, against the headers of the libtorch that tch links.
 
+#![allow(clippy::print_stdout)] // how a build script talks to cargo
+
 use std::env;
 use std::path::Path;
 

@@ -15,6 +15,7 @@ use weights::Shapes;
 use crate::drawing::{DecoderWishes, PresetArgs, PriorWishes};
 use crate::model::{ModelArgs, PriorArgs};
 use crate::numbers;
+use crate::stdout::print_bytes;
 
 /// What `unclip bench` is told.
 #[derive(Args)]
@@ -152,12 +153,12 @@ impl Bench {
                 })
                 .collect(),
         };
-        let mut out = std::io::stdout().lock();
+        let mut out = Vec::new();
         match self.json {
             true => writeln!(out, "{}", serde_json::to_string(&measured)?)?,
             false => measured.print(&mut out)?,
         }
-        Ok(())
+        print_bytes(&out)
     }
 }
 

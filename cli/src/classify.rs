@@ -1,7 +1,6 @@
 //! `unclip classify`: which of some labels pictures show, by CLIP alone.
 
 use std::collections::HashSet;
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,8 +12,10 @@ use tch::{Device, Tensor};
 
 use crate::input::{open_picture, read_text};
 use crate::messages::repeated;
+use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
+use crate::stdout::{print_line, print_path};
 
 /// For the help.
 pub const EXAMPLES: &str = "\
@@ -78,21 +79,20 @@ impl Classify {
             let mut order: Vec<usize> = (0..labels.len()).collect();
             order.sort_by(|&one, &other| probable[other].total_cmp(&probable[one]));
             order.truncate(self.top.map_or(labels.len(), |top| top as usize));
-            let mut out = std::io::stdout();
             if self.json {
                 let told = order.iter().map(|&i| {
                     json!({ "label": labels[i], "probability": probable[i], "cosine": close[i] })
                 });
                 let told: Vec<_> = told.collect();
                 let path = image.display().to_string();
-                writeln!(out, "{}", json!({ "path": path, "labels": told }))?;
+                print_line!("{}", json!({ "path": path, "labels": told }))?;
                 continue;
             }
             if self.images.len() > 1 {
-                writeln!(out, "{}", image.display())?;
+                print_path(image)?;
             }
             for i in order {
-                writeln!(out, "{:>6.1}%  {}", 100.0 * probable[i], labels[i])?;
+                print_line!("{:>6.1}%  {}", 100.0 * probable[i], labels[i])?;
             }
         }
         Ok(())
@@ -141,8 +141,8 @@ impl Classify {
 /// What cosines are multiplied by; says so where the model does not.
 fn factor(pipeline: &Pipeline) -> Result<f64> {
     Ok(pipeline.logit_factor()?.unwrap_or_else(|| {
-        eprintln!(
-            "unclip: the model does not say its logit scale: cosines are multiplied by {LOGIT_FACTOR}, as CLIP's are"
+        say!(
+            "the model does not say its logit scale: cosines are multiplied by {LOGIT_FACTOR}, as CLIP's are"
         );
         LOGIT_FACTOR
     }))
@@ -162,14 +162,14 @@ fn warn(pipeline: &Pipeline, labels: &[String], templates: &[Template]) -> Resul
     let mut named = HashSet::new();
     unknown.retain(|word| named.insert(word.clone()));
     if !unknown.is_empty() {
-        eprintln!(
-            "unclip: warning: the model was trained on no caption with: {}",
+        say!(
+            "warning: the model was trained on no caption with: {}",
             repeated(&unknown.join(", "))
         );
     }
     if let Some((prompt, words)) = cut_off {
-        eprintln!(
-            "unclip: warning: {:?} is longer than the model reads, this is cut off: {}",
+        say!(
+            "warning: {:?} is longer than the model reads, this is cut off: {}",
             repeated(&prompt),
             repeated(&words)
         );

@@ -1,12 +1,11 @@
 //! `unclip completions`: what a shell completes.
 
-use std::io::Write;
-
 use anyhow::Result;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 use crate::Cli;
+use crate::stdout::print_bytes;
 
 /// What `unclip completions` is told.
 #[derive(Args)]
@@ -20,7 +19,6 @@ impl Completions {
     pub fn run(&self) -> Result<()> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "unclip", &mut script);
-        std::io::stdout().write_all(&script)?;
-        Ok(())
+        print_bytes(&script)
     }
 }

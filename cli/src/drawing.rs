@@ -9,6 +9,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use image::RgbImage;
 use pipeline::{CodeSampling, Pipeline, Preset, Progress, Settings, Solver};
 
+use crate::messages::say;
 use crate::numbers;
 use crate::output::{Files, Names, check_file, check_sheet};
 use crate::record::Record;
@@ -33,7 +34,7 @@ impl SeedArgs {
     /// Says the seed that is used where none was given.
     fn tell(self, seed: u64) {
         if self.seed.is_none() {
-            eprintln!("unclip: the seed is {seed}");
+            say!("the seed is {seed}");
         }
     }
 

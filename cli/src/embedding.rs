@@ -1,7 +1,7 @@
 //! `unclip embed`, and embeddings in files.
 
 use std::fs::File;
-use std::io::{BufReader, Write};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -15,6 +15,7 @@ use crate::embedding_shards::ShardArgs;
 use crate::input::{Given, open_picture};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::output::{check_writable, save_through};
+use crate::stdout::print_path;
 
 /// The name of the tensor in a safetensors file.
 const NAME: &str = "embedding";
@@ -104,8 +105,7 @@ impl Embed {
             });
         }
         save(&Tensor::cat(&rows, 0), out)?; // [N, E]
-        writeln!(std::io::stdout(), "{}", out.display())?;
-        Ok(())
+        print_path(out)
     }
 }
 

@@ -1,6 +1,5 @@
 //! `unclip embed --data`: the embeddings of a data set, in shards that the prior is trained on.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
@@ -12,6 +11,7 @@ use training::{Data, Embed};
 use crate::interrupt;
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
+use crate::stdout::print_path;
 use crate::train::tell_broken;
 
 /// The most pictures of a shard, whose embeddings lie in memory until it is written.
@@ -97,7 +97,6 @@ impl ShardArgs {
                 "embeddings",
             )?;
         }
-        writeln!(std::io::stdout(), "{}", folder.display())?;
-        Ok(())
+        print_path(folder)
     }
 }

@@ -1,6 +1,5 @@
 //! `unclip evaluate`: how often pictures show what their captions say.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
@@ -25,6 +24,7 @@ use crate::drawing::{ChoiceArgs, DecoderWishes, InversionArgs, PresetArgs, Prior
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::numbers;
 use crate::output::{Files, check_file, check_sheet};
+use crate::stdout::print_line;
 
 /// Pictures in a contact sheet, and its columns.
 const SHEET: usize = 48;
@@ -224,7 +224,7 @@ impl Evaluate {
             bar.set_length(of);
             bar.set_position(done);
         };
-        let print = |text: String| bar.suspend(|| writeln!(std::io::stdout(), "{text}"));
+        let print = |text: String| bar.suspend(|| print_line!("{text}"));
         let mut found = serde_json::Map::new();
         if let Some(folder) = &self.claims {
             let report = claims::run(folder, &self.model, self.scenes, self.batch, progress)?;

@@ -1,7 +1,7 @@
 //! Pictures in a row, as files, a contact sheet and an animation.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::interrupt;
 use crate::numbers;
 use crate::output::{save, write_whole};
 use crate::progress::Bars;
+use crate::stdout::print_path;
 
 /// Pictures in a row of a contact sheet.
 const COLUMNS: u32 = 8;
@@ -135,8 +136,7 @@ pub fn prepare(flag: &str, folder: &Path, force: bool) -> Result<()> {
 
 /// Prints the path of a file that was written.
 pub fn tell(path: &Path, bars: &Bars) -> Result<()> {
-    bars.suspend(|| writeln!(std::io::stdout(), "{}", path.display()))?;
-    Ok(())
+    bars.suspend(|| print_path(path))
 }
 
 fn apng(frames: &[&RgbImage], milliseconds: u16) -> Result<Vec<u8>, png::EncodingError> {

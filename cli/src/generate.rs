@@ -8,6 +8,7 @@ use pipeline::{Pipeline, Settings, Text, Use, check_caption};
 
 use crate::drawing::{ChoiceArgs, DecoderWishes, Pictures, PresetArgs, PriorWishes};
 use crate::messages::repeated;
+use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::output::slug;
 use crate::prompts::{Prompt, plan};
@@ -123,7 +124,7 @@ impl Generate {
                 ("another --dtype", recorded.dtype != record.dtype),
             ];
             for (what, _) in differs.iter().filter(|(_, differs)| *differs) {
-                eprintln!("unclip: warning: {what} drew that picture, this one will differ");
+                say!("warning: {what} drew that picture, this one will differ");
             }
         }
         plan.draw(&record, |seed, progress| {
@@ -142,7 +143,7 @@ impl Generate {
         let there = planned.iter().filter(|picture| picture.there).count();
         if there > 0 {
             let of = planned.len();
-            eprintln!("unclip: {there} of {of} pictures are there already and stay as they are");
+            say!("{there} of {of} pictures are there already and stay as they are");
         }
         if there == planned.len() && self.pictures.grid.as_ref().is_none_or(|grid| grid.exists()) {
             return Ok(());
@@ -224,15 +225,15 @@ fn again(path: &Path) -> Result<Record> {
 /// Says what the model will not see of the caption in `place`, or has never seen.
 pub fn warn(pipeline: &Pipeline, place: &str, caption: &str, text: &Text) -> Result<()> {
     if let Some(words) = &text.cut_off[0] {
-        eprintln!(
-            "unclip: warning: {place}the caption is longer than the model reads, this is cut off: {}",
+        say!(
+            "warning: {place}the caption is longer than the model reads, this is cut off: {}",
             repeated(words)
         );
     }
     let unknown = pipeline.unknown_words(caption)?;
     if !unknown.is_empty() {
-        eprintln!(
-            "unclip: warning: {place}the model was trained on no caption with: {}",
+        say!(
+            "warning: {place}the model was trained on no caption with: {}",
             repeated(&unknown.join(", "))
         );
     }

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use image::RgbImage;
-use pipeline::{Use, check_caption, read_picture};
+use pipeline::{Use, check_caption, read_image};
 
+use crate::messages::say;
 use crate::output::slug;
 
 /// The largest file of text that is read.
@@ -15,14 +16,11 @@ const MOST_BYTES: u64 = 1 << 26;
 
 /// Reads a picture; says on standard error where only a part of the file is used.
 pub fn open_picture(path: &Path) -> Result<RgbImage> {
-    let read = read_picture(path)?;
+    let read = read_image(path)?;
     if read.animated {
-        eprintln!(
-            "unclip: {} is animated: its first frame is used",
-            path.display()
-        );
+        say!("{} is animated: its first frame is used", path.display());
     }
-    Ok(read.picture)
+    Ok(read.image)
 }
 
 /// The text in a file that `flag` names, or on standard input where it is `-`, and what messages call it.

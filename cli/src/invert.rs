@@ -1,6 +1,5 @@
 //! `unclip invert` and `unclip decode`: a picture to its latent, and back.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -14,6 +13,7 @@ use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
 use crate::output::check_writable;
 use crate::progress::Bars;
+use crate::stdout::print_path;
 
 /// What `unclip invert` is told.
 #[derive(Args)]
@@ -51,8 +51,7 @@ impl Invert {
             bars.set(0, stage, done)
         })?;
         inversion.save(&self.out)?;
-        writeln!(std::io::stdout(), "{}", self.out.display())?;
-        Ok(())
+        print_path(&self.out)
     }
 }
 

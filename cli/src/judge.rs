@@ -1,6 +1,5 @@
 //! `unclip judge`: how often the judge of `unclip evaluate` is right, and the training of another one.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
@@ -9,6 +8,7 @@ use evaluation::{Judge, JudgeRecipe, Subject, examine, train_judge};
 
 use crate::numbers;
 use crate::progress::leg_progress;
+use crate::stdout::print_line;
 
 /// Test scenes that no decision about the shipped judge was taken on begin here.
 const FIRST_SCENE: u64 = 200_000;
@@ -65,7 +65,6 @@ impl JudgeCommand {
             }
         };
         let examination = examine(&judge, FIRST_SCENE, self.count);
-        writeln!(std::io::stdout(), "{}", examination.to_markdown())?;
-        Ok(())
+        print_line!("{}", examination.to_markdown())
     }
 }

@@ -36,6 +36,7 @@ mod record;
 mod run;
 mod scenes;
 mod search;
+mod stdout;
 mod train;
 mod variations;
 
@@ -47,7 +48,7 @@ use std::sync::Mutex;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::messages::{complain, complaint, sentence};
+use crate::messages::{StandardError, complain, complaint, sentence};
 
 /// The exit code after a mistake of the user's.
 const MISTAKE: u8 = 2;
@@ -148,15 +149,21 @@ fn main() -> ExitCode {
             return ExitCode::from(MISTAKE);
         }
         // Help and the version are no errors.
-        Err(help) => help.exit(),
+        Err(help) => {
+            let printed = match help.print() {
+                Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => error,
+                _ if help.use_stderr() => return ExitCode::from(MISTAKE),
+                _ => return ExitCode::SUCCESS,
+            };
+            complain(&format!("cannot write to standard output: {printed}"));
+            return ExitCode::from(MISTAKE);
+        }
     };
     let defect = keep_panic_messages();
     let ended = panic::catch_unwind(AssertUnwindSafe(|| cli.command.run()));
     kernels::keep();
     match ended {
         Ok(Ok(())) => ExitCode::SUCCESS,
-        // Whoever reads the output has had enough of it.
-        Ok(Err(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
             complain(&sentence(&error));
             let stopped = error.downcast_ref::<interrupt::Stopped>();
@@ -182,7 +189,8 @@ fn log_to_standard_error() {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
+        .with_writer(|| StandardError)
+        .log_internal_errors(false)
         .init();
 }
 
@@ -207,10 +215,4 @@ fn keep_panic_messages() -> &'static Mutex<String> {
         }
     }));
     &MESSAGE
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

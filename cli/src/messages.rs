@@ -1,4 +1,7 @@
-//! What a user is told on standard error.
+//! Messages on standard error, each best effort: a log on a full disk or a reader that left ends no run.
+
+use std::fmt;
+use std::io::{self, Write};
 
 /// What stands for a character that would steer the terminal.
 const UNPRINTABLE: &str = "\u{fffd}";
@@ -25,7 +28,37 @@ fn steers(c: char) -> bool {
 /// Writes one line, whatever line breaks a message has.
 pub fn complain(message: &str) {
     let words: Vec<&str> = message.split_whitespace().collect();
-    eprintln!("unclip: {}", words.join(" ").replace(steers, UNPRINTABLE));
+    write_line(format_args!(
+        "{}",
+        words.join(" ").replace(steers, UNPRINTABLE)
+    ));
+}
+
+/// Writes a message of our own as one line.
+pub fn write_line(message: fmt::Arguments) {
+    let line = format!("unclip: {message}\n");
+    // Best effort.
+    let _ = io::stderr().write_all(line.as_bytes());
+}
+
+/// Writes a message as `format!` makes it, as one line.
+macro_rules! say {
+    ($($message:tt)*) => { $crate::messages::write_line(format_args!($($message)*)) };
+}
+pub(crate) use say;
+
+/// Standard error as a writer that never fails.
+pub struct StandardError;
+
+impl Write for StandardError {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = io::stderr().write_all(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// clap's complaint and its advice, without the usage below them.

@@ -6,6 +6,8 @@ use console::Term;
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 
+use crate::messages::StandardError;
+
 /// The width where no terminal says its own.
 const COLUMNS: u32 = 64;
 
@@ -18,7 +20,7 @@ pub fn show(picture: &RgbImage) {
     };
     // A preview that cannot be shown is no reason to draw no more pictures.
     let _ = std::io::Write::write_all(
-        &mut std::io::stderr(),
+        &mut StandardError,
         blocks(picture, columns.max(1), rows.max(1)).as_bytes(),
     );
 }

@@ -9,6 +9,7 @@ use pipeline::{Settings, Stage};
 use training::{Progress, Told};
 
 use crate::interrupt;
+use crate::messages::say;
 
 const STOPS: &str = "unclip: what is being drawn is finished first; Ctrl-C again ends at once";
 
@@ -109,9 +110,7 @@ fn leg_lines() -> impl Fn(&Progress) {
         } else {
             format!(", {left} left")
         };
-        eprintln!(
-            "unclip: {leg}: step {step} of {steps}, loss {loss:.4}, {rate:.0} pictures/s{left}"
-        );
+        say!("{leg}: step {step} of {steps}, loss {loss:.4}, {rate:.0} pictures/s{left}");
     }
 }
 

@@ -14,6 +14,7 @@ use crate::embedding::read_all;
 use crate::frames::{check_new, prepare, tell};
 use crate::input::open_picture;
 use crate::interrupt;
+use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
 use crate::output::save;
@@ -95,9 +96,7 @@ impl Reconstruct {
             drawn.push(pipeline.draw_from(&kept, &text, seed, &settings, &mut told)?);
             let share = 100.0 * pca.explained(dimensions);
             bars.suspend(|| {
-                eprintln!(
-                    "unclip: {dimensions} of {there} components hold {share:.1}% of the variance"
-                )
+                say!("{dimensions} of {there} components hold {share:.1}% of the variance")
             });
             let path = self.out.join(format!("pca-{dimensions:03}.png"));
             save(&path, &drawn[index], &[], false)?;

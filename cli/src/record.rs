@@ -1,7 +1,7 @@
 //! How a picture was drawn, kept in its file: `unclip info` tells it, and `generate --from` draws it again.
 
 use std::fs::File;
-use std::io::{BufReader, Write};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::kernels;
+use crate::stdout::{print_bytes, print_line};
 
 /// The name of our own text in a PNG.
 pub const KEYWORD: &str = "unclip";
@@ -143,14 +144,16 @@ pub struct Info {
 impl Info {
     /// Prints the record as JSON, or the machine and its kernels.
     pub fn run(&self) -> Result<()> {
-        let mut out = std::io::stdout().lock();
         match &self.image {
             Some(image) => {
                 let record = Record::read(image)?;
-                writeln!(out, "{}", serde_json::to_string_pretty(&record)?)?;
+                print_line!("{}", serde_json::to_string_pretty(&record)?)
             }
-            None => kernels::tell(&mut out)?,
+            None => {
+                let mut text = Vec::new();
+                kernels::tell(&mut text)?;
+                print_bytes(&text)
+            }
         }
-        Ok(())
     }
 }

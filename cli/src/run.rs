@@ -1,12 +1,11 @@
 //! Pictures that are drawn one after another: each is written, told and shown, and the user may stop between two.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use evaluation::sheets::save_png;
 use image::RgbImage;
-use pipeline::{Progress, Settings, contact_sheet, read_picture};
+use pipeline::{Progress, Settings, contact_sheet, read_image};
 
 use crate::drawing::Pictures;
 use crate::interrupt::{self, whole_files};
@@ -14,6 +13,7 @@ use crate::output::save;
 use crate::preview;
 use crate::progress::Bars;
 use crate::record::Record;
+use crate::stdout::{print_line, print_path};
 
 /// A picture of a run.
 pub struct Job {
@@ -34,6 +34,8 @@ pub struct Run<'a> {
     missing: usize,
     /// The pictures for the contact sheet, where there will be one.
     sheet: Vec<Option<RgbImage>>,
+    /// The first failure of standard output.
+    printed: Result<()>,
 }
 
 /// Columns of a contact sheet: as many as rows, or one more.
@@ -47,7 +49,7 @@ impl<'a> Run<'a> {
         let sheet = jobs
             .iter()
             .map(|job| match job.there && wanted.grid.is_some() {
-                true => Ok(Some(read_picture(&job.path)?.picture)),
+                true => Ok(Some(read_image(&job.path)?.image)),
                 false => Ok(None),
             })
             .collect::<Result<_>>()?;
@@ -61,6 +63,7 @@ impl<'a> Run<'a> {
             missing: settings.len(),
             bars: Bars::of(settings),
             sheet,
+            printed: Ok(()),
         })
     }
 
@@ -79,17 +82,18 @@ impl<'a> Run<'a> {
         };
         save(path, &picture, &texts, self.wanted.force)?;
         self.drawn += 1;
-        let line = match self.wanted.json {
-            true => record.line(index, path),
-            false => path.display().to_string(),
-        };
-        self.bars.suspend(|| {
-            writeln!(std::io::stdout(), "{line}")?;
+        let printed = self.bars.suspend(|| {
+            let printed = match self.wanted.json {
+                true => print_line!("{}", record.line(index, path)),
+                false => print_path(path),
+            };
             if self.wanted.preview {
                 preview::show(&picture);
             }
-            anyhow::Ok(())
-        })?;
+            printed
+        });
+        // The pictures were asked for, whatever becomes of their names.
+        self.printed = std::mem::replace(&mut self.printed, Ok(())).and(printed);
         if self.wanted.grid.is_some() {
             self.sheet[index] = Some(picture);
         }
@@ -102,18 +106,19 @@ impl<'a> Run<'a> {
     }
 
     /// Writes the contact sheet, if there is to be one, and prints its path.
-    pub fn finish(self) -> Result<()> {
+    pub fn finish(mut self) -> Result<()> {
         let Some(grid) = &self.wanted.grid else {
-            return Ok(());
+            return self.printed;
         };
-        let pictures: Vec<RgbImage> = self.sheet.into_iter().flatten().collect();
+        let sheet = std::mem::take(&mut self.sheet);
+        let pictures: Vec<RgbImage> = sheet.into_iter().flatten().collect();
         let sheet = contact_sheet(&pictures, columns(pictures.len()));
         let whole = whole_files();
         save_png(&sheet, grid)?;
         drop(whole);
         if !self.wanted.json {
-            writeln!(std::io::stdout(), "{}", grid.display())?;
+            self.printed = self.printed.and(print_path(grid));
         }
-        Ok(())
+        self.printed
     }
 }

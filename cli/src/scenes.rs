@@ -1,6 +1,5 @@
 //! `unclip scenes`: the pictures and captions that the project's own model learns from.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use ::scenes::{Export, export};
@@ -9,6 +8,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::numbers;
+use crate::stdout::print_path;
 
 /// What `unclip scenes` is told.
 #[derive(Args)]
@@ -43,7 +43,6 @@ impl Scenes {
         let bar = ProgressBar::new(self.count).with_style(style);
         export(&options, &self.out, &mut |done, _| bar.set_position(done))?;
         bar.finish();
-        writeln!(std::io::stdout(), "{}", self.out.display())?;
-        Ok(())
+        print_path(&self.out)
     }
 }

@@ -1,7 +1,6 @@
 //! `unclip search`: the pictures in a folder that a caption or a picture is closest to, by CLIP alone.
 
 use std::collections::HashSet;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -11,7 +10,7 @@ use image::RgbImage;
 use image::imageops::thumbnail;
 use indicatif::{ProgressBar, ProgressStyle};
 use pipeline::zero_shot::{cosines, normalised};
-use pipeline::{Pipeline, Upright, contact_sheet, read_picture};
+use pipeline::{DecodedImage, Pipeline, contact_sheet, read_image};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 use walkdir::WalkDir;
@@ -19,12 +18,14 @@ use walkdir::WalkDir;
 use crate::generate::warn;
 use crate::input::{Given, names_a_picture, open_picture};
 use crate::interrupt::{self, whole_files};
+use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
 use crate::output::{Files, check_sheet, check_writable};
 use crate::picture_index::{PictureIndex, State};
 use crate::run::columns;
 use crate::sentence;
+use crate::stdout::{print_line, print_path};
 
 /// For the help.
 pub const EXAMPLES: &str = "\
@@ -92,8 +93,7 @@ impl LeftOut {
 
     fn add(&mut self, error: &anyhow::Error) {
         self.count += 1;
-        self.bar
-            .suspend(|| eprintln!("unclip: left out: {}", sentence(error)));
+        self.bar.suspend(|| say!("left out: {}", sentence(error)));
     }
 }
 
@@ -129,9 +129,7 @@ impl Search {
         );
         if left_out.count > 0 {
             let count = left_out.count;
-            eprintln!(
-                "unclip: {count} of {found} pictures in {folder} cannot be read and are left out"
-            );
+            say!("{count} of {found} pictures in {folder} cannot be read and are left out");
         }
         let scores = cosines(&query, &Tensor::stack(&embeddings, 0)); // [1, N]
         let scores = Vec::<f64>::try_from(scores.squeeze_dim(0).to_kind(Kind::Double))?;
@@ -180,7 +178,7 @@ impl Search {
                 interrupt::drawing()?;
             }
             let (there, of) = (pictures.len() - new.len(), pictures.len());
-            eprintln!("unclip: {there} of {of} pictures are in {}", path.display());
+            say!("{there} of {of} pictures are in {}", path.display());
         }
         left_out.bar.set_length(new.len() as u64);
         let mut rest = &new[..];
@@ -210,25 +208,24 @@ impl Search {
 
     /// Prints what was found, the best first, and writes the contact sheet.
     fn tell(&self, best: &[(f64, PathBuf)]) -> Result<()> {
-        let mut out = std::io::stdout();
         for (score, path) in best {
             let path = path.display().to_string();
             match self.json {
-                true => writeln!(out, "{}", json!({ "path": path, "score": score }))?,
-                false => writeln!(out, "{score:.4}  {path}")?,
+                true => print_line!("{}", json!({ "path": path, "score": score }))?,
+                false => print_line!("{score:.4}  {path}")?,
             }
         }
         let Some(grid) = &self.grid else {
             return Ok(());
         };
-        let small = |(_, path): &(f64, PathBuf)| Ok(shrunk(read_picture(path)?.picture));
+        let small = |(_, path): &(f64, PathBuf)| Ok(shrunk(read_image(path)?.image));
         let pictures: Vec<RgbImage> = best.iter().map(small).collect::<Result<_>>()?;
         let sheet = contact_sheet(&pictures, columns(pictures.len()));
         let whole = whole_files();
         save_png(&sheet, grid)?;
         drop(whole);
         if !self.json {
-            writeln!(out, "{}", grid.display())?;
+            print_path(grid)?;
         }
         Ok(())
     }
@@ -299,8 +296,8 @@ fn read_batch<'a>(
         && pixels < BATCH_PIXELS
     {
         *rest = others;
-        match read_picture(&first.path) {
-            Ok(Upright { picture, .. }) => {
+        match read_image(&first.path) {
+            Ok(DecodedImage { image: picture, .. }) => {
                 pixels += u64::from(picture.width()) * u64::from(picture.height());
                 batch.push((*first, picture));
             }

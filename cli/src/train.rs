@@ -11,7 +11,9 @@ use weights::{Folder, Shapes};
 
 use crate::device::{self, DeviceChoice, Dtype};
 use crate::interrupt;
+use crate::messages::say;
 use crate::progress::leg_progress;
+use crate::stdout::print_bytes;
 
 /// Train the models, each its own leg; a leg that was stopped goes on where its last checkpoint is.
 #[derive(Args, Debug)]
@@ -87,7 +89,7 @@ pub struct Train {
 
 /// Prints what the legs asked for would take.
 fn dry_run(recipe: &Recipe, what: &str, kind: Kind, device: Device) -> Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = Vec::new();
     let rows = [[
         "leg",
         "trained",
@@ -130,7 +132,7 @@ fn dry_run(recipe: &Recipe, what: &str, kind: Kind, device: Device) -> Result<()
         }
         writeln!(out)?;
     }
-    Ok(())
+    print_bytes(&out)
 }
 
 const OPERATIONS: &[&str] = &[
@@ -255,14 +257,12 @@ impl Train {
             train(&trainer)?;
             if interrupt::asked() {
                 let runs = trainer.runs.display();
-                eprintln!(
-                    "unclip: stopped: the same command goes on from the checkpoint in {runs}"
-                );
+                say!("stopped: the same command goes on from the checkpoint in {runs}");
                 break;
             }
         }
         if let Some(page) = trainer.plot()? {
-            eprintln!("unclip: how the legs went is plotted in {}", page.display());
+            say!("how the legs went is plotted in {}", page.display());
         }
         tell_broken(&data);
         Ok(())
@@ -273,6 +273,6 @@ impl Train {
 pub fn tell_broken(data: &Data) {
     if let Some(samples) = data.samples() {
         let (left_out, of) = (samples.broken().len(), samples.found());
-        eprintln!("unclip: {left_out} of {of} pictures and captions were left out as broken");
+        say!("{left_out} of {of} pictures and captions were left out as broken");
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use tch::Tensor;
 use thiserror::Error;
 
-use crate::resize::{Filter, resize};
+use images::resize::{Filter, resize};
 
 /// The mean of CLIP's training pictures: red, green, blue.
 pub const CLIP_MEAN: [f64; 3] = [0.48145466, 0.4578275, 0.40821073];

@@ -2,14 +2,12 @@
 //!
 //! Modules in reading order: [`tokenizer`] makes tokens of captions; [`transformer`] is what both encoders stack;
 //! [`text`] and [`vision`] are the encoders, in the names and with the arithmetic of transformers'
-//! `CLIPTextModelWithProjection` and `CLIPVisionModelWithProjection`; [`reading`] reads pictures and
-//! [`image_processor`] prepares them, with [`resize`]; [`bpe_training`] makes a new vocabulary.
+//! `CLIPTextModelWithProjection` and `CLIPVisionModelWithProjection`; [`image_processor`] prepares images;
+//! [`bpe_training`] makes a new vocabulary.
 
 pub mod bpe_training;
 mod bytes;
 pub mod image_processor;
-pub mod reading;
-pub mod resize;
 pub mod text;
 pub mod tokenizer;
 mod tokenizer_files;
@@ -19,7 +17,6 @@ pub mod vision;
 mod words;
 
 pub use image_processor::{CLIP_MEAN, CLIP_STD, ImageProcessor, ImageProcessorError};
-pub use reading::{MOST_PIXELS, PictureError, Upright, decode_picture, read_picture};
 pub use text::{TextConfig, TextEncoder, TextEncoding};
 pub use tokenizer::{Tokenizer, TokenizerError, TokenizerFiles, Tokens};
 pub use vision::{VisionConfig, VisionEncoder};

@@ -27,11 +27,11 @@ mod stages;
 pub mod text;
 pub mod zero_shot;
 
-pub use clip::{PictureError, Upright, read_picture};
 pub use coded::Coded;
 pub use codes::CodeSampling;
 pub use error::Error;
 pub use folders::ModelFolders;
+pub use images::{DecodeError, DecodedImage, read_image};
 pub use inversion::Inversion;
 pub use parts::Use;
 pub use picture::{contact_sheet, cut_sheet, to_pictures};

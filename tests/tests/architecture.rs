@@ -5,21 +5,24 @@ use std::process::Command;
 
 /// Each crate and all of ours that it may know.
 const ALLOWED: &[(&str, &[&str])] = &[
+    ("files", &[]),
+    ("images", &["files"]),
     ("noise", &[]),
     ("diffusion", &[]),
     ("layers", &["noise"]),
-    ("clip", &["layers"]),
+    ("clip", &["layers", "images"]),
     ("prior", &["layers"]),
     ("decoder", &["layers"]),
     ("graphs", &[]),
     ("scenes", &["noise"]),
     (
         "weights",
-        &["layers", "clip", "prior", "decoder", "diffusion"],
+        &["files", "layers", "clip", "prior", "decoder", "diffusion"],
     ),
     (
         "pipeline",
         &[
+            "images",
             "layers",
             "noise",
             "diffusion",
@@ -33,6 +36,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "training",
         &[
+            "files",
+            "images",
             "layers",
             "noise",
             "diffusion",
@@ -53,7 +58,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// What must not reach crates that hold neither tensors nor files.
-const WITHOUT_TENSORS: &[&str] = &["noise", "scenes"];
+const WITHOUT_TENSORS: &[&str] = &["files", "images", "noise", "scenes"];
 const WITHOUT_FILES: &[&str] = &["diffusion", "layers", "prior", "decoder", "graphs"];
 const FILE_FORMATS: &[&str] = &["safetensors", "memmap2", "serde_json", "zip", "image"];
 

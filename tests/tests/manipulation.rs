@@ -8,7 +8,7 @@ use image::codecs::gif::GifEncoder;
 use image::{DynamicImage, Frame, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 use noise::Generator;
 use pipeline::manipulation::{slerp, text_diff};
-use pipeline::{Inversion, PictureError, read_picture};
+use pipeline::{DecodeError, Inversion, read_image};
 use prior::Pca;
 use tch::{Kind, Tensor};
 
@@ -203,20 +203,20 @@ fn pictures_of_every_kind_become_upright_rgb_on_white() {
     let write = |name: &str, picture: DynamicImage| {
         let path = folder.path().join(name);
         picture.save(&path).unwrap();
-        read_picture(&path).unwrap()
+        read_image(&path).unwrap()
     };
     let half = Rgba([10u8, 20, 30, 128]);
     let read = write("alpha.png", RgbaImage::from_pixel(3, 2, half).into());
-    assert_eq!(read.picture.get_pixel(0, 0).0, [132, 137, 142]);
+    assert_eq!(read.image.get_pixel(0, 0).0, [132, 137, 142]);
     assert!(!read.animated);
     let clear = RgbaImage::from_pixel(1, 1, Rgba([0, 0, 0, 0]));
     assert_eq!(
-        write("clear.png", clear.into()).picture.get_pixel(0, 0).0,
+        write("clear.png", clear.into()).image.get_pixel(0, 0).0,
         [255; 3]
     );
     let grey = image::ImageBuffer::from_pixel(1, 1, Luma([0x8080u16]));
     let read = write("grey16.png", DynamicImage::ImageLuma16(grey));
-    assert_eq!(read.picture.get_pixel(0, 0).0, [0x80; 3]);
+    assert_eq!(read.image.get_pixel(0, 0).0, [0x80; 3]);
 
     let mut bytes = Vec::new();
     let frame = |level| Frame::new(RgbaImage::from_pixel(4, 3, Rgba([level, 0, 0, 255])));
@@ -225,10 +225,10 @@ fn pictures_of_every_kind_become_upright_rgb_on_white() {
         .unwrap();
     let path = folder.path().join("two.gif");
     fs::write(&path, bytes).unwrap();
-    let read = read_picture(&path).unwrap();
+    let read = read_image(&path).unwrap();
     assert!(read.animated);
     assert!(
-        read.picture.get_pixel(0, 0)[0] > 200,
+        read.image.get_pixel(0, 0)[0] > 200,
         "the first frame is red"
     );
 }
@@ -256,7 +256,7 @@ fn an_exif_orientation_is_followed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("turned.jpg");
     fs::write(&path, turned()).unwrap();
-    let read = read_picture(&path).unwrap().picture;
+    let read = read_image(&path).unwrap().image;
     assert_eq!(read.dimensions(), (8, 16));
     assert!(read.get_pixel(4, 2)[0] < 60 && read.get_pixel(4, 13)[0] > 200);
 }
@@ -267,17 +267,17 @@ fn what_is_no_picture_is_refused_by_name() {
     let refused = |name: &str, bytes: &[u8]| {
         let path = folder.path().join(name);
         fs::write(&path, bytes).unwrap();
-        let error = read_picture(&path).unwrap_err();
+        let error = read_image(&path).unwrap_err();
         assert!(error.to_string().contains(name), "{error}");
         error
     };
     assert!(matches!(
         refused("text.png", b"no picture"),
-        PictureError::Unknown { .. }
+        DecodeError::Unknown { .. }
     ));
     assert!(matches!(
         refused("empty.png", b""),
-        PictureError::Unknown { .. }
+        DecodeError::Unknown { .. }
     ));
     let mut whole = Vec::new();
     let picture = RgbImage::from_fn(64, 64, |x, y| Rgb([(x * y) as u8, x as u8, y as u8]));
@@ -287,7 +287,7 @@ fn what_is_no_picture_is_refused_by_name() {
     for length in [20, 40, whole.len() / 2, whole.len() - 20] {
         let error = refused("short.png", &whole[..length]);
         assert!(
-            matches!(error, PictureError::Damaged { .. }),
+            matches!(error, DecodeError::Damaged { .. }),
             "{length}: {error}"
         );
     }
@@ -299,16 +299,16 @@ fn what_is_no_picture_is_refused_by_name() {
     huge.extend(&whole[33..]);
     let error = refused("huge.png", &huge);
     assert!(
-        matches!(error, PictureError::TooLarge { width: 16384, .. }),
+        matches!(error, DecodeError::TooLarge { width: 16384, .. }),
         "{error}"
     );
     assert!(
-        read_picture(Path::new("no-such.png"))
+        read_image(Path::new("no-such.png"))
             .unwrap_err()
             .to_string()
             .contains("no-such.png")
     );
-    assert!(read_picture(folder.path()).is_err());
+    assert!(read_image(folder.path()).is_err());
 }
 
 /// The checksum of a PNG's chunk.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ::pipeline::zero_shot::{TEMPLATES, cosines, normalised, probabilities};
-use ::pipeline::{Error, ModelFolders, Pipeline, Template, read_picture};
+use ::pipeline::{Error, ModelFolders, Pipeline, Template, read_image};
 use ::weights::Folder;
 use evaluation::examples::render;
 use evaluation::zero_shot::{Difference, RetrievalRow, Task, evaluate_zero_shot};
@@ -80,7 +80,7 @@ fn a_whole_clip_tells_labels_apart_as_the_reference_does() {
         .iter()
         .map(|name| {
             let file = golden().join(format!("data/images/{name}.png"));
-            read_picture(&file).unwrap().picture
+            read_image(&file).unwrap().image
         })
         .collect();
     let pictures = normalised(&clip.encode_pictures(&pictures).unwrap());

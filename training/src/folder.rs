@@ -19,7 +19,7 @@ pub(crate) const ENDINGS: [&str; 5] = ["png", "jpg", "jpeg", "webp", "gif"];
 pub(crate) const METADATA: [&str; 2] = ["metadata.jsonl", "metadata.csv"];
 
 /// The longest picture's file that is read: what 16-bit RGBA of the most pixels takes.
-pub(crate) const LONGEST_PICTURE: u64 = 8 * clip::MOST_PIXELS;
+pub(crate) const LONGEST_PICTURE: u64 = 8 * images::MAX_PIXELS;
 
 /// The longest caption's file that is read.
 pub(crate) const LONGEST_CAPTION: u64 = 1 << 20;

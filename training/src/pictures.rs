@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use clip::resize::{Filter, resize};
 use image::{RgbImage, imageops};
+use images::resize::{Filter, resize};
 use noise::Generator;
 use tch::Tensor;
 
@@ -81,8 +81,8 @@ impl Pictures {
 }
 
 fn decode(file: &[u8], path: &str) -> Result<RgbImage, String> {
-    let read = clip::decode_picture(file, path).map_err(|error| error.to_string())?;
-    Ok(read.picture)
+    let read = images::decode_image(file, path).map_err(|error| error.to_string())?;
+    Ok(read.image)
 }
 
 /// The shorter side resized to `size`, and of the longer one as much, from a `part` of what is too much on: 0.5 is the

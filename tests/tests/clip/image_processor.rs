@@ -1,8 +1,8 @@
 //! Pictures to pixels.
 
 use clip::ImageProcessor;
-use clip::resize::{Filter, resize};
 use image::{Rgb, RgbImage};
+use images::resize::{Filter, resize};
 
 fn pattern(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {

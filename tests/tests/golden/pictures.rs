@@ -2,7 +2,7 @@
 
 use image::RgbImage;
 use noise::Generator;
-use pipeline::{ModelFolders, Pipeline, Settings, read_picture, to_pictures};
+use pipeline::{ModelFolders, Pipeline, Settings, read_image, to_pictures};
 use serde::Deserialize;
 use tch::{Device, Kind};
 use weights::Folder;
@@ -77,10 +77,10 @@ fn variations_are_the_references(model: &str) {
             decoder_guidance_scale: case.decoder_guidance_scale,
             ..Settings::karlo()
         };
-        let read = read_picture(&data().join("images").join(&case.image)).unwrap();
+        let read = read_image(&data().join("images").join(&case.image)).unwrap();
         let seeds: Vec<u64> = (case.seed..case.seed + case.pictures).collect();
         let ours = pipeline
-            .vary(&read.picture, &seeds, &settings, &mut |_, _, _| ())
+            .vary(&read.image, &seeds, &settings, &mut |_, _, _| ())
             .unwrap();
         for (index, ours) in ours.iter().enumerate() {
             let name = format!("variation-{}-{index}", case.name);

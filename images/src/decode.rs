@@ -11,23 +11,23 @@ use image::codecs::webp::WebPDecoder;
 use image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 
 /// The most pixels that a picture may have.
-pub const MOST_PIXELS: u64 = 64 * 1_000_000;
+pub const MAX_PIXELS: u64 = 64 * 1_000_000;
 
 /// The most memory that a decoder may ask for: twice what 16-bit RGBA of that many pixels takes.
-const MOST_BYTES: u64 = 16 * MOST_PIXELS;
+const MOST_BYTES: u64 = 16 * MAX_PIXELS;
 
 /// A picture that was read.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Upright {
+pub struct DecodedImage {
     /// Its pixels, turned as its EXIF orientation says, on white where it is transparent.
-    pub picture: RgbImage,
+    pub image: RgbImage,
     /// Whether the file holds more frames, of which only the first was read.
     pub animated: bool,
 }
 
 /// Why a file is no picture.
 #[derive(Debug, thiserror::Error)]
-pub enum PictureError {
+pub enum DecodeError {
     /// The file cannot be read.
     #[error("cannot read {path}: {error}")]
     File {
@@ -43,7 +43,7 @@ pub enum PictureError {
         path: String,
     },
     /// More pixels than memory should be spent on.
-    #[error("{path} has {width} x {height} pixels, and at most {} million are read", MOST_PIXELS / 1_000_000)]
+    #[error("{path} has {width} x {height} pixels, and at most {} million are read", MAX_PIXELS / 1_000_000)]
     TooLarge {
         /// The file.
         path: String,
@@ -63,9 +63,9 @@ pub enum PictureError {
 }
 
 /// Reads the picture at `path`. Its size is checked before anything is decoded.
-pub fn read_picture(path: &Path) -> Result<Upright, PictureError> {
+pub fn read_image(path: &Path) -> Result<DecodedImage, DecodeError> {
     let name = || path.display().to_string();
-    let file_error = |error| PictureError::File {
+    let file_error = |error| DecodeError::File {
         path: name(),
         error,
     };
@@ -76,18 +76,18 @@ pub fn read_picture(path: &Path) -> Result<Upright, PictureError> {
     read_from(BufReader::new(file), &name())
 }
 
-/// Reads the picture that `bytes` are, as [`read_picture`] does; `name` says which one in errors.
-pub fn decode_picture(bytes: &[u8], name: &str) -> Result<Upright, PictureError> {
+/// Reads the picture that `bytes` are, as [`read_image`] does; `name` says which one in errors.
+pub fn decode_image(bytes: &[u8], name: &str) -> Result<DecodedImage, DecodeError> {
     read_from(Cursor::new(bytes), name)
 }
 
-fn read_from(file: impl BufRead + Seek, name: &str) -> Result<Upright, PictureError> {
+fn read_from(file: impl BufRead + Seek, name: &str) -> Result<DecodedImage, DecodeError> {
     let path = || name.to_owned();
-    let file_error = |error| PictureError::File {
+    let file_error = |error| DecodeError::File {
         path: path(),
         error,
     };
-    let damaged = |reason: String| PictureError::Damaged {
+    let damaged = |reason: String| DecodeError::Damaged {
         path: path(),
         reason,
     };
@@ -96,19 +96,19 @@ fn read_from(file: impl BufRead + Seek, name: &str) -> Result<Upright, PictureEr
         .map_err(file_error)?;
     let format = reader
         .format()
-        .ok_or_else(|| PictureError::Unknown { path: path() })?;
+        .ok_or_else(|| DecodeError::Unknown { path: path() })?;
     let mut file = reader.into_inner();
     file.seek(SeekFrom::Start(0)).map_err(file_error)?;
     // The decoders' authors warn that some input makes them panic.
     catch_unwind(AssertUnwindSafe(|| decode(file, format)))
         .map_err(|_| damaged("its decoder gave up".to_owned()))?
         .map_err(|failed| match failed {
-            Failed::Size(width, height) => PictureError::TooLarge {
+            Failed::Size(width, height) => DecodeError::TooLarge {
                 path: path(),
                 width,
                 height,
             },
-            Failed::Format => PictureError::Unknown { path: path() },
+            Failed::Format => DecodeError::Unknown { path: path() },
             Failed::Decoder(error) => damaged(error.to_string()),
         })
 }
@@ -125,12 +125,12 @@ impl From<image::ImageError> for Failed {
     }
 }
 
-fn decode(mut file: impl BufRead + Seek, format: ImageFormat) -> Result<Upright, Failed> {
+fn decode(mut file: impl BufRead + Seek, format: ImageFormat) -> Result<DecodedImage, Failed> {
     let mut reader = ImageReader::with_format(&mut file, format);
     reader.no_limits();
     let mut decoder = reader.into_decoder()?;
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > MOST_PIXELS {
+    if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(Failed::Size(width, height));
     }
     let mut limits = image::Limits::no_limits();
@@ -140,8 +140,8 @@ fn decode(mut file: impl BufRead + Seek, format: ImageFormat) -> Result<Upright,
     let mut picture = DynamicImage::from_decoder(decoder)?;
     picture.apply_orientation(orientation);
     let animated = animated(file, format)?;
-    Ok(Upright {
-        picture: on_white(&picture),
+    Ok(DecodedImage {
+        image: on_white(&picture),
         animated,
     })
 }
