@@ -3,7 +3,9 @@
 //! Arguments become validated settings, and settings an action: each subcommand is a module with its flags and a
 //! `run`. What a user does wrong ends in one sentence on standard error and exit code 2.
 
+#[cfg(feature = "lab")]
 mod bench;
+#[cfg(feature = "lab")]
 mod claims;
 mod classify;
 mod completions;
@@ -12,7 +14,9 @@ mod drawing;
 mod edit;
 mod embedded;
 mod embedding;
+#[cfg(feature = "lab")]
 mod embedding_shards;
+#[cfg(feature = "lab")]
 mod evaluate;
 mod frames;
 mod generate;
@@ -20,8 +24,11 @@ mod input;
 mod interpolate;
 mod interrupt;
 mod invert;
+#[cfg(feature = "lab")]
 mod judge;
 mod kernels;
+#[cfg(not(feature = "lab"))]
+mod lab;
 mod memory;
 mod messages;
 mod model;
@@ -34,10 +41,15 @@ mod prompts;
 mod reconstruct;
 mod record;
 mod run;
+#[cfg(feature = "lab")]
 mod scenes;
 mod search;
+mod shard_args;
 mod stdout;
+#[cfg(feature = "lab")]
 mod train;
+#[cfg(feature = "lab")]
+mod training_progress;
 mod variations;
 
 use std::io::IsTerminal;
@@ -48,6 +60,8 @@ use std::sync::Mutex;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+#[cfg(not(feature = "lab"))]
+use crate::lab::{bench, evaluate, judge, scenes, train};
 use crate::messages::{StandardError, complain, complaint, sentence};
 
 /// The exit code after a mistake of the user's.

@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use evaluation::sheets::save_png;
 use image::RgbImage;
 use pipeline::{Progress, Settings, contact_sheet, read_image};
 
 use crate::drawing::Pictures;
-use crate::interrupt::{self, whole_files};
+use crate::interrupt;
 use crate::output::save;
 use crate::preview;
 use crate::progress::Bars;
@@ -113,9 +112,7 @@ impl<'a> Run<'a> {
         let sheet = std::mem::take(&mut self.sheet);
         let pictures: Vec<RgbImage> = sheet.into_iter().flatten().collect();
         let sheet = contact_sheet(&pictures, columns(pictures.len()));
-        let whole = whole_files();
-        save_png(&sheet, grid)?;
-        drop(whole);
+        save(grid, &sheet, &[], true)?;
         if !self.wanted.json {
             self.printed = self.printed.and(print_path(grid));
         }

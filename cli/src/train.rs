@@ -12,8 +12,8 @@ use weights::{Folder, Shapes};
 use crate::device::{self, DeviceChoice, Dtype};
 use crate::interrupt;
 use crate::messages::say;
-use crate::progress::leg_progress;
 use crate::stdout::print_bytes;
+use crate::training_progress::leg_progress;
 
 /// Train the models, each its own leg; a leg that was stopped goes on where its last checkpoint is.
 #[derive(Args, Debug)]
