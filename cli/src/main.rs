@@ -51,6 +51,8 @@ mod train;
 #[cfg(feature = "lab")]
 mod training_progress;
 mod variations;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod wait_policy;
 
 use std::io::IsTerminal;
 use std::panic::{self, AssertUnwindSafe};
