@@ -46,6 +46,7 @@ mod scenes;
 mod search;
 mod shard_args;
 mod stdout;
+mod threads;
 #[cfg(feature = "lab")]
 mod train;
 #[cfg(feature = "lab")]
@@ -84,6 +85,9 @@ Examples:
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Threads that compute [default: one a processor]
+    #[arg(long, global = true, value_name = "N", env = "UNCLIP_THREADS", hide_env = true, value_parser = threads::parse, allow_negative_numbers = true, help_heading = "Model")]
+    threads: Option<u16>,
 }
 
 #[derive(Subcommand)]
@@ -175,6 +179,7 @@ fn main() -> ExitCode {
             return ExitCode::from(MISTAKE);
         }
     };
+    threads::set(cli.threads);
     let defect = keep_panic_messages();
     let ended = panic::catch_unwind(AssertUnwindSafe(|| cli.command.run()));
     kernels::keep();

@@ -148,6 +148,7 @@ impl ModelArgs {
                 .transpose()?,
         };
         let pipeline = Pipeline::open(folders, device, self.dtype.kind())?;
+        self.dtype.warn_of_cost(device);
         Ok(match self.low_memory {
             true => {
                 give_back_freed_memory();

@@ -13,6 +13,7 @@ use crate::preview;
 use crate::progress::Bars;
 use crate::record::Record;
 use crate::stdout::{print_line, print_path};
+use crate::threads::warn_of_idle_processors;
 
 /// A picture of a run.
 pub struct Job {
@@ -54,7 +55,11 @@ impl<'a> Run<'a> {
             .collect::<Result<_>>()?;
         let missing = jobs.iter().filter(|job| !job.there);
         let settings: Vec<Settings> = missing.map(|job| job.record.settings).collect();
+        let on_cpu = jobs
+            .iter()
+            .any(|job| !job.there && job.record.device == "cpu");
         interrupt::drawing()?;
+        warn_of_idle_processors(on_cpu);
         Ok(Self {
             wanted,
             jobs,

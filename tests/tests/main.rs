@@ -23,6 +23,7 @@ mod pickles;
 mod pipeline;
 mod scenes;
 mod solver;
+mod threads;
 mod training;
 mod weights;
 mod zero_shot;
