@@ -13,6 +13,7 @@ mod checkpoints;
 mod claims;
 mod classify;
 mod interrupts;
+mod messages;
 mod outputs;
 mod pictures;
 mod prompts;
