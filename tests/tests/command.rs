@@ -21,6 +21,7 @@ mod records;
 mod refusals;
 mod search;
 mod training;
+mod wait_policy;
 
 pub const CAPTION: &str = "a red house under a blue sky";
 
