@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use files::contents::Contents;
+
 use crate::configs::ConfigError;
 use crate::pickle::PickleError;
 use crate::safetensors::HeaderError;
@@ -19,6 +21,16 @@ pub enum Error {
         path: String,
         /// The system's reason.
         source: std::io::Error,
+    },
+    /// A file is another kind than its name promises.
+    #[error("{file} is {found} where {wanted} should be{}", advice(*.found))]
+    Contents {
+        /// The file.
+        file: String,
+        /// What it is.
+        found: Contents,
+        /// What should be there.
+        wanted: &'static str,
     },
     /// A safetensors file's header is damaged or lies.
     #[error("{file} is not a sound safetensors file: {problem}")]
@@ -132,6 +144,14 @@ impl Error {
             path,
             source,
         }
+    }
+}
+
+/// What helps whoever has such a file, as the end of a sentence.
+fn advice(found: Contents) -> String {
+    match found.advice() {
+        "" => String::new(),
+        advice => format!(": {advice}"),
     }
 }
 
