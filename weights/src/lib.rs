@@ -2,7 +2,8 @@
 //!
 //! Only this crate knows what a publisher called things. Modules in reading order: [`checkpoint`] gives a model its
 //! tensors and reports everything that does not fit in one error; [`safetensors`] and [`pickle`] are the two formats
-//! it reads; [`folder`] finds a component's files; [`configs`] translates its configuration; [`open`] puts these
+//! it reads; [`folder`] finds a component's files (`weight_files` says which are weights, `locate` which folder a user means,
+//! `describe` what another holds); [`configs`] translates its configuration; [`open`] puts these
 //! together, [`shapes`] reads configurations alone, and [`save`] and [`index`] are the way back. [`npy`] is how numpy
 //! stores embeddings.
 
@@ -11,10 +12,13 @@
 pub mod checkpoint;
 mod complete;
 pub mod configs;
+mod describe;
 pub mod error;
 pub mod files;
+mod fingerprint;
 pub mod folder;
 pub mod index;
+mod locate;
 pub mod npy;
 pub mod open;
 pub mod pickle;
@@ -22,6 +26,7 @@ pub mod safetensors;
 pub mod save;
 pub mod shapes;
 mod stored;
+mod weight_files;
 
 pub use checkpoint::Checkpoint;
 pub use complete::complete_model;
