@@ -15,10 +15,10 @@ use weights::Folder;
 
 use crate::codes::CodeSampling;
 use crate::folders::{CLIP, ModelFolders};
-use crate::relations::{Relations, check_clip, check_pictures};
+use crate::relations::{Decoding, Relations, check_captions, check_clip, check_pictures};
 use crate::{Error, Settings, Solver, Stage};
 
-/// What a task needs beyond the decoder and the upsamplers, which every task needs.
+/// What a task needs beyond the decoder and the upsamplers, which every task needs that draws pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     /// Captions become image embeddings.
@@ -27,23 +27,67 @@ pub enum Use {
     ImageEncoder,
 }
 
-impl Use {
-    pub(crate) fn folders(self, by_codes: bool) -> &'static [&'static str] {
+/// All that a task needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Task {
+    /// A prior draws embeddings from captions: by diffusion, or code by code.
+    pub(crate) prior: Option<PriorKind>,
+    /// Pictures are encoded.
+    pub(crate) image_encoder: bool,
+    /// Embeddings are decoded to pictures.
+    pub(crate) decoding: bool,
+}
+
+/// The two priors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PriorKind {
+    Diffusion,
+    Autoregressive,
+}
+
+impl PriorKind {
+    /// The prior that these settings draw with.
+    pub(crate) fn of(settings: &Settings) -> Self {
+        match settings.prior_codes {
+            Some(_) => Self::Autoregressive,
+            None => Self::Diffusion,
+        }
+    }
+
+    pub(crate) fn folders(self) -> &'static [&'static str] {
         match self {
-            Self::Prior if by_codes => &["prior_autoregressive"],
-            Self::Prior => &["prior", "prior_scheduler"],
-            Self::ImageEncoder => &IMAGE_ENCODER,
+            Self::Diffusion => &["prior", "prior_scheduler"],
+            Self::Autoregressive => &["prior_autoregressive"],
         }
     }
 }
 
+impl Task {
+    fn folders(self) -> impl Iterator<Item = &'static str> {
+        let decoding: &[_] = if self.decoding { &DECODING } else { &[] };
+        let prior = self.prior.map_or(&[][..], PriorKind::folders);
+        let pictures: &[_] = if self.image_encoder { &IMAGE_ENCODER } else { &[] };
+        let parts = TEXT_ENCODER.iter().chain(decoding).chain(prior);
+        parts.chain(pictures).copied()
+    }
+
+    fn stages(self) -> impl Iterator<Item = Stage> {
+        let stage = move |stage: &Stage| match stage {
+            Stage::Prior => self.prior == Some(PriorKind::Diffusion),
+            Stage::Decoder | Stage::Upsampler => self.decoding,
+        };
+        Stage::ALL.into_iter().filter(stage)
+    }
+}
+
+/// The folders of what encodes captions.
+const TEXT_ENCODER: [&str; 2] = ["tokenizer", "text_encoder"];
+
 /// The folders of what encodes pictures.
 const IMAGE_ENCODER: [&str; 2] = ["image_encoder", "feature_extractor"];
 
-/// The folders that every task needs that draws.
-const DECODING: [&str; 8] = [
-    "tokenizer",
-    "text_encoder",
+/// The folders of what draws pictures from embeddings.
+const DECODING: [&str; 6] = [
     "text_proj",
     "decoder",
     "decoder_scheduler",
@@ -87,8 +131,8 @@ pub(crate) struct Parts {
     samplers: [OnceCell<UnclipSampler>; 3],
     /// Holds every network that was opened; `None` where memory is short.
     kept: RefCell<Option<Vec<Rc<dyn Any>>>>,
-    /// The tasks whose parts were found to fit each other: with a prior, with codes, with pictures.
-    checked: RefCell<Vec<[bool; 3]>>,
+    /// The tasks whose parts were found to fit each other.
+    checked: RefCell<Vec<Task>>,
 }
 
 impl Parts {
@@ -121,53 +165,65 @@ impl Parts {
 
     /// Opens all that a task needs. What is missing is told before anything is opened, and what does not fit together
     /// before anything is computed.
-    pub(crate) fn prepare(&self, uses: &[Use], settings: &Settings) -> Result<(), Error> {
-        let with_prior = uses.contains(&Use::Prior);
-        let with_pictures = uses.contains(&Use::ImageEncoder);
-        let by_codes = settings.prior_codes.is_some();
-        for part in DECODING
-            .into_iter()
-            .chain(uses.iter().flat_map(|u| u.folders(by_codes)).copied())
-        {
+    pub(crate) fn prepare(&self, task: Task, settings: &Settings) -> Result<(), Error> {
+        for part in task.folders() {
             self.folder(part)?;
         }
-        for stage in Stage::ALL {
-            if stage != Stage::Prior || with_prior && !by_codes {
-                self.steps(stage, settings)?;
-            }
+        for stage in task.stages() {
+            self.steps(stage, settings)?;
         }
-        let task = [with_prior, by_codes, with_pictures];
         if self.checked.borrow().contains(&task) {
             return Ok(());
         }
+        let prior = match task.prior {
+            Some(PriorKind::Diffusion) => {
+                Some((self.sampler(Stage::Prior)?, self.prior()?.config().clone()))
+            }
+            _ => None,
+        };
+        let autoregressive_prior = match task.prior {
+            Some(PriorKind::Autoregressive) => Some(self.autoregressive_prior()?.config().clone()),
+            _ => None,
+        };
         Relations {
             tokenizer: self.tokenizer()?,
             text_encoder: self.text_encoder()?.config().clone(),
-            image_encoder: match with_pictures {
+            image_encoder: match task.image_encoder {
                 true => Some((
                     self.image_processor()?,
                     self.image_encoder()?.config().clone(),
                 )),
                 false => None,
             },
-            prior: match with_prior && !by_codes {
-                true => Some((self.sampler(Stage::Prior)?, self.prior()?.config().clone())),
+            prior,
+            autoregressive_prior,
+            decoding: match task.decoding {
+                true => Some(self.decoding()?),
                 false => None,
             },
-            autoregressive_prior: match with_prior && by_codes {
-                true => Some(self.autoregressive_prior()?.config().clone()),
-                false => None,
-            },
+        }
+        .check()?;
+        self.checked.borrow_mut().push(task);
+        Ok(())
+    }
+
+    fn decoding(&self) -> Result<Decoding<'_>, Error> {
+        Ok(Decoding {
             conditioning: self.conditioning()?.config().clone(),
             decoder_sampler: self.sampler(Stage::Decoder)?,
             decoder: self.decoder()?.config().clone(),
             upsampler_sampler: self.sampler(Stage::Upsampler)?,
             upsampler_first: self.upsampler_first()?.config().clone(),
             upsampler_last: self.upsampler_last()?.config().clone(),
+        })
+    }
+
+    /// Opens what encodes captions.
+    pub(crate) fn prepare_text_encoder(&self) -> Result<(), Error> {
+        for part in TEXT_ENCODER {
+            self.folder(part)?;
         }
-        .check()?;
-        self.checked.borrow_mut().push(task);
-        Ok(())
+        check_captions(self.tokenizer()?, self.text_encoder()?.config())
     }
 
     /// Opens what tells how close captions and pictures are: CLIP alone, from a model of which there may be no more.

@@ -9,7 +9,7 @@ use prior::Pca;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::folders::ModelFolders;
-use crate::parts::{Parts, Use};
+use crate::parts::{Parts, PriorKind, Task, Use};
 use crate::relations::check_size;
 use crate::settings::{Settings, Stage, check_caption};
 use crate::{Error, Text, to_pictures};
@@ -71,11 +71,24 @@ impl Pipeline {
     /// parts fit each other, so that nothing is refused later, in the middle of the work.
     pub fn prepare(&self, uses: &[Use], settings: &Settings) -> Result<(), Error> {
         settings.check()?;
-        let mut uses = uses.to_vec();
-        if settings.candidates > 1 && !uses.contains(&Use::ImageEncoder) {
-            uses.push(Use::ImageEncoder);
-        }
-        self.parts.prepare(&uses, settings)
+        let prior = uses.contains(&Use::Prior);
+        let task = Task {
+            prior: prior.then(|| PriorKind::of(settings)),
+            image_encoder: uses.contains(&Use::ImageEncoder) || settings.candidates > 1,
+            decoding: true,
+        };
+        self.parts.prepare(task, settings)
+    }
+
+    /// As [`Pipeline::prepare`] for [`Pipeline::draw_embedding`] alone: nothing is decoded.
+    pub fn prepare_prior(&self, settings: &Settings) -> Result<(), Error> {
+        settings.check()?;
+        let task = Task {
+            prior: Some(PriorKind::of(settings)),
+            image_encoder: false,
+            decoding: false,
+        };
+        self.parts.prepare(task, settings)
     }
 
     /// The words of a caption that no training caption had, for models that tell them.

@@ -5,11 +5,12 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::Folder;
+use crate::complete::OURS;
 use crate::error::{listed, shown};
 use crate::index::{COMPONENTS, INDEX};
 
 /// What begins the class names of pipelines whose components are read here.
-const OURS: &str = "UnCLIP";
+const UNCLIP: &str = "UnCLIP";
 
 /// The repository that messages give as an example.
 const EXAMPLE: &str = "kakaobrain/karlo-v1-alpha";
@@ -21,12 +22,14 @@ impl Folder {
         let path = self.path()?;
         let index = self.json(INDEX);
         if let Some(class) = index.as_ref().and_then(|index| class(index)) {
-            let other = !class.starts_with(OURS);
+            let other = !class.starts_with(UNCLIP);
             return other.then(|| {
-                format!("it holds a {class}, and an {OURS}Pipeline draws here, as {EXAMPLE} is")
+                format!("it holds a {class}, and an {UNCLIP}Pipeline draws here, as {EXAMPLE} is")
             });
         }
-        if index.is_some() || COMPONENTS.iter().any(|(part, ..)| self.component(part).exists()) {
+        let published = COMPONENTS.iter().map(|(part, ..)| *part);
+        let mut parts = published.chain(OURS.iter().copied());
+        if index.is_some() || parts.any(|part| self.component(part).exists()) {
             return None;
         }
         if let Some(whole) = whole(path) {

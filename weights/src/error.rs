@@ -124,6 +124,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file holds no embeddings.
+    #[error("{file} holds no embeddings: {reason}")]
+    Embeddings {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The tokenizer's files are wrong.
     #[error("the tokenizer in {folder} cannot be used: {problem}")]
     Tokenizer {
