@@ -138,7 +138,9 @@ impl ModelArgs {
         let prior = prior.and_then(|given| given.prior.as_deref());
         let named = |name: &str| prior == Some(Path::new(name));
         let elsewhere = prior.filter(|_| !named(DIFFUSION) && !named(AUTOREGRESSIVE));
-        let elsewhere = elsewhere.map(|path| self.locate("--prior", path)).transpose()?;
+        let elsewhere = elsewhere
+            .map(|path| self.locate("--prior", path))
+            .transpose()?;
         let image_encoder = image_encoder.and_then(|given| given.image_encoder.as_deref());
         let model = self.folder()?;
         let autoregressive = match prior {

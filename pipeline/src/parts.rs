@@ -15,7 +15,9 @@ use weights::Folder;
 
 use crate::codes::CodeSampling;
 use crate::folders::{CLIP, ModelFolders};
-use crate::relations::{Decoding, Relations, check_captions, check_clip, check_pictures};
+use crate::relations::{
+    Decoding, Relations, Upsampling, check_captions, check_clip, check_pictures,
+};
 use crate::{Error, Settings, Solver, Stage};
 
 /// What a task needs beyond the decoder and the upsamplers, which every task needs that draws pictures.
@@ -34,8 +36,10 @@ pub(crate) struct Task {
     pub(crate) prior: Option<PriorKind>,
     /// Pictures are encoded.
     pub(crate) image_encoder: bool,
-    /// Embeddings are decoded to pictures.
-    pub(crate) decoding: bool,
+    /// Embeddings are decoded to small pictures.
+    pub(crate) decoder: bool,
+    /// Small pictures are enlarged.
+    pub(crate) upsampler: bool,
 }
 
 /// The two priors.
@@ -64,17 +68,23 @@ impl PriorKind {
 
 impl Task {
     fn folders(self) -> impl Iterator<Item = &'static str> {
-        let decoding: &[_] = if self.decoding { &DECODING } else { &[] };
+        let decoder: &[_] = if self.decoder { &DECODER } else { &[] };
+        let upsampler: &[_] = if self.upsampler { &UPSAMPLER } else { &[] };
         let prior = self.prior.map_or(&[][..], PriorKind::folders);
-        let pictures: &[_] = if self.image_encoder { &IMAGE_ENCODER } else { &[] };
-        let parts = TEXT_ENCODER.iter().chain(decoding).chain(prior);
-        parts.chain(pictures).copied()
+        let pictures: &[_] = if self.image_encoder {
+            &IMAGE_ENCODER
+        } else {
+            &[]
+        };
+        let parts = TEXT_ENCODER.iter().chain(decoder).chain(upsampler);
+        parts.chain(prior).chain(pictures).copied()
     }
 
     fn stages(self) -> impl Iterator<Item = Stage> {
         let stage = move |stage: &Stage| match stage {
             Stage::Prior => self.prior == Some(PriorKind::Diffusion),
-            Stage::Decoder | Stage::Upsampler => self.decoding,
+            Stage::Decoder => self.decoder,
+            Stage::Upsampler => self.upsampler,
         };
         Stage::ALL.into_iter().filter(stage)
     }
@@ -86,15 +96,11 @@ const TEXT_ENCODER: [&str; 2] = ["tokenizer", "text_encoder"];
 /// The folders of what encodes pictures.
 const IMAGE_ENCODER: [&str; 2] = ["image_encoder", "feature_extractor"];
 
-/// The folders of what draws pictures from embeddings.
-const DECODING: [&str; 6] = [
-    "text_proj",
-    "decoder",
-    "decoder_scheduler",
-    "super_res_first",
-    "super_res_last",
-    "super_res_scheduler",
-];
+/// The folders of what draws small pictures from embeddings.
+const DECODER: [&str; 3] = ["text_proj", "decoder", "decoder_scheduler"];
+
+/// The folders of what enlarges them.
+const UPSAMPLER: [&str; 3] = ["super_res_first", "super_res_last", "super_res_scheduler"];
 
 /// A network, and what was recorded of its steps, which is over its memory.
 pub(crate) struct Network<M> {
@@ -197,8 +203,8 @@ impl Parts {
             },
             prior,
             autoregressive_prior,
-            decoding: match task.decoding {
-                true => Some(self.decoding()?),
+            decoding: match task.decoder {
+                true => Some(self.decoding(task.upsampler)?),
                 false => None,
             },
         }
@@ -207,14 +213,19 @@ impl Parts {
         Ok(())
     }
 
-    fn decoding(&self) -> Result<Decoding<'_>, Error> {
+    fn decoding(&self, upsampler: bool) -> Result<Decoding<'_>, Error> {
         Ok(Decoding {
             conditioning: self.conditioning()?.config().clone(),
-            decoder_sampler: self.sampler(Stage::Decoder)?,
+            sampler: self.sampler(Stage::Decoder)?,
             decoder: self.decoder()?.config().clone(),
-            upsampler_sampler: self.sampler(Stage::Upsampler)?,
-            upsampler_first: self.upsampler_first()?.config().clone(),
-            upsampler_last: self.upsampler_last()?.config().clone(),
+            upsampling: match upsampler {
+                true => Some(Upsampling {
+                    sampler: self.sampler(Stage::Upsampler)?,
+                    first: self.upsampler_first()?.config().clone(),
+                    last: self.upsampler_last()?.config().clone(),
+                }),
+                false => None,
+            },
         })
     }
 

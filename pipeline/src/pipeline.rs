@@ -75,7 +75,8 @@ impl Pipeline {
         let task = Task {
             prior: prior.then(|| PriorKind::of(settings)),
             image_encoder: uses.contains(&Use::ImageEncoder) || settings.candidates > 1,
-            decoding: true,
+            decoder: true,
+            upsampler: true,
         };
         self.parts.prepare(task, settings)
     }
@@ -86,7 +87,20 @@ impl Pipeline {
         let task = Task {
             prior: Some(PriorKind::of(settings)),
             image_encoder: false,
-            decoding: false,
+            decoder: false,
+            upsampler: false,
+        };
+        self.parts.prepare(task, settings)
+    }
+
+    /// As [`Pipeline::prepare`] for [`Pipeline::invert`] alone: nothing is enlarged.
+    pub fn prepare_inversion(&self, settings: &Settings) -> Result<(), Error> {
+        settings.check()?;
+        let task = Task {
+            prior: None,
+            image_encoder: true,
+            decoder: true,
+            upsampler: false,
         };
         self.parts.prepare(task, settings)
     }

@@ -17,14 +17,19 @@ pub(crate) struct Relations<'a> {
     pub(crate) decoding: Option<Decoding<'a>>,
 }
 
-/// The shapes of the parts that draw a picture from an embedding.
+/// The shapes of the parts that draw a small picture from an embedding.
 pub(crate) struct Decoding<'a> {
     pub(crate) conditioning: ConditioningConfig,
-    pub(crate) decoder_sampler: &'a UnclipSampler,
+    pub(crate) sampler: &'a UnclipSampler,
     pub(crate) decoder: UNetConfig,
-    pub(crate) upsampler_sampler: &'a UnclipSampler,
-    pub(crate) upsampler_first: UNetConfig,
-    pub(crate) upsampler_last: UNetConfig,
+    pub(crate) upsampling: Option<Upsampling<'a>>,
+}
+
+/// The shapes of the parts that enlarge it.
+pub(crate) struct Upsampling<'a> {
+    pub(crate) sampler: &'a UnclipSampler,
+    pub(crate) first: UNetConfig,
+    pub(crate) last: UNetConfig,
 }
 
 /// Two parts, a quantity, and its value in the first and in the second.
@@ -75,22 +80,27 @@ impl Relations<'_> {
             equal.push(("prior_scheduler", "prior", OUTPUTS, width, prior.embedding));
         }
         if let Some(decoding) = &self.decoding {
-            equal.extend(decoding.outputs());
             equal.extend(decoding.equalities(text));
+            let enlarged = decoding.upsampling.as_ref();
+            equal.extend(
+                enlarged
+                    .into_iter()
+                    .flat_map(|u| u.equalities(&decoding.decoder)),
+            );
         }
         equal
     }
 }
 
 impl Decoding<'_> {
-    fn equalities(&self, text: &TextConfig) -> [Relation; 7] {
-        let conditioning = &self.conditioning;
-        let decoder = &self.decoder;
-        let (first, last) = (&self.upsampler_first, &self.upsampler_last);
+    fn equalities(&self, text: &TextConfig) -> [Relation; 6] {
+        let (conditioning, decoder) = (&self.conditioning, &self.decoder);
         let attended = decoder.attention.as_ref().map_or(0, |a| a.context_width);
+        let drawn = outputs(self.sampler, decoder.in_channels);
+        let channels = "the number of channels";
         let time = "the width of the time embedding";
         let context = "the width of the context";
-        let pictures = "the number of channels of two pictures";
+        let widths = (conditioning.time_width, conditioning.context_width);
         [
             (
                 "text_encoder",
@@ -106,54 +116,8 @@ impl Decoding<'_> {
                 text.width,
                 conditioning.text_width,
             ),
-            (
-                "text_proj",
-                "decoder",
-                time,
-                conditioning.time_width,
-                decoder.time_width(),
-            ),
-            (
-                "text_proj",
-                "decoder",
-                context,
-                conditioning.context_width,
-                attended,
-            ),
-            (
-                "decoder",
-                "super_res_first",
-                pictures,
-                2 * decoder.in_channels,
-                first.in_channels,
-            ),
-            (
-                "super_res_first",
-                "super_res_last",
-                "the number of channels",
-                first.in_channels,
-                last.in_channels,
-            ),
-            (
-                "super_res_first",
-                "super_res_last",
-                "the size of a picture",
-                first.sample_size,
-                last.sample_size,
-            ),
-        ]
-    }
-
-    /// As many outputs as each scheduler reads.
-    fn outputs(&self) -> [Relation; 4] {
-        let (decoder, upsampler) = (&self.decoder, &self.upsampler_first);
-        let drawn = outputs(self.decoder_sampler, decoder.in_channels);
-        let enlarged = outputs(self.upsampler_sampler, upsampler.in_channels / 2);
-        let upsampler = |part, network: &UNetConfig| {
-            let given = network.out_channels;
-            ("super_res_scheduler", part, OUTPUTS, enlarged, given)
-        };
-        [
+            ("text_proj", "decoder", time, widths.0, decoder.time_width()),
+            ("text_proj", "decoder", context, widths.1, attended),
             (
                 "decoder_scheduler",
                 "decoder",
@@ -161,15 +125,40 @@ impl Decoding<'_> {
                 drawn,
                 decoder.out_channels,
             ),
+            ("a picture", "decoder", channels, 3, decoder.in_channels),
+        ]
+    }
+}
+
+impl Upsampling<'_> {
+    fn equalities(&self, decoder: &UNetConfig) -> [Relation; 5] {
+        let (first, last) = (&self.first, &self.last);
+        let enlarged = outputs(self.sampler, first.in_channels / 2);
+        let pictures = "the number of channels of two pictures";
+        let outputs = |part, network: &UNetConfig| {
+            let given = network.out_channels;
+            ("super_res_scheduler", part, OUTPUTS, enlarged, given)
+        };
+        let both = |quantity, one, other| {
+            let (first, last) = ("super_res_first", "super_res_last");
+            (first, last, quantity, one, other)
+        };
+        [
+            outputs("super_res_first", first),
+            outputs("super_res_last", last),
             (
-                "a picture",
                 "decoder",
-                "the number of channels",
-                3,
-                decoder.in_channels,
+                "super_res_first",
+                pictures,
+                2 * decoder.in_channels,
+                first.in_channels,
             ),
-            upsampler("super_res_first", &self.upsampler_first),
-            upsampler("super_res_last", &self.upsampler_last),
+            both(
+                "the number of channels",
+                first.in_channels,
+                last.in_channels,
+            ),
+            both("the size of a picture", first.sample_size, last.sample_size),
         ]
     }
 }

@@ -47,7 +47,8 @@ impl Folder {
     fn describe_files(&self) -> String {
         let files = self.file_names();
         let has = |name: &str| files.iter().any(|file| file == name);
-        if has("adapter_config.json") || files.iter().any(|f| f.starts_with("pytorch_lora_weights")) {
+        if has("adapter_config.json") || files.iter().any(|f| f.starts_with("pytorch_lora_weights"))
+        {
             return "it holds a LoRA adapter, which changes another model and is none".to_owned();
         }
         let config = self.json("config.json").and_then(|config| class(&config));
@@ -65,7 +66,11 @@ impl Folder {
                     model.safetensors"
                 .to_owned();
         }
-        let folders: Vec<String> = self.folder_names().iter().map(|f| format!("{f}/")).collect();
+        let folders: Vec<String> = self
+            .folder_names()
+            .iter()
+            .map(|f| format!("{f}/"))
+            .collect();
         format!("it holds {}", listed(&[files, folders].concat()))
     }
 
@@ -74,7 +79,9 @@ impl Folder {
         let mut names = self.folder_names();
         names.retain(|name| {
             let folder = self.component(name);
-            folder.has(INDEX) || name.starts_with("models--") || folder.component("decoder").exists()
+            folder.has(INDEX)
+                || name.starts_with("models--")
+                || folder.component("decoder").exists()
         });
         names
     }
@@ -88,7 +95,10 @@ impl Folder {
         let clip = |class: String| class.to_ascii_lowercase().starts_with("clip");
         self.has("config.json")
             && !self.has(INDEX)
-            && self.json("config.json").and_then(|config| class(&config)).is_none_or(clip)
+            && self
+                .json("config.json")
+                .and_then(|config| class(&config))
+                .is_none_or(clip)
     }
 }
 

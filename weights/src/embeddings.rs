@@ -5,6 +5,7 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use files::contents::{self, Contents};
+use files::endings;
 use tch::Tensor;
 
 use crate::{Error, load_safetensors, read_npy};
@@ -28,9 +29,14 @@ pub fn load_embeddings(path: &Path) -> Result<Tensor, Error> {
     }
     let mut file = BufReader::new(file);
     let mut first = Vec::new();
-    let begins = file.by_ref().take(contents::ENOUGH as u64).read_to_end(&mut first);
+    let begins = file
+        .by_ref()
+        .take(contents::ENOUGH as u64)
+        .read_to_end(&mut first);
     begins.map_err(io)?;
-    if Contents::of(&first) == Some(Contents::Npy) {
+    let found = Contents::of(&first);
+    let named = found.is_none() && endings::ending(path) == "npy";
+    if found == Some(Contents::Npy) || named {
         let array = read_npy(first.chain(file), length);
         return array.map_err(|problem| refused(problem.to_string()));
     }

@@ -87,7 +87,9 @@ pub enum Error {
         files: String,
     },
     /// A component's weights are there in several variants.
-    #[error("the weights of {model} in {folder} are there as {variants}: one of them must be named")]
+    #[error(
+        "the weights of {model} in {folder} are there as {variants}: one of them must be named"
+    )]
     Variants {
         /// The component's folder.
         folder: String,

@@ -145,9 +145,7 @@ impl Folder {
             _ => None,
         };
         if let Some(reason) = refusal {
-            return Err(Error::io("read", path.display())(io::Error::other(
-                reason,
-            )));
+            return Err(Error::io("read", path.display())(io::Error::other(reason)));
         }
         let bytes = fs::read(&path).map_err(Error::io("read", path.display()))?;
         as_text(bytes, &path).map(|text| Some(Cow::Owned(text)))

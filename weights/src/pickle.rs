@@ -77,8 +77,7 @@ fn place(span: Option<&Span>, name: String, view: &View) -> Result<Stored, Pickl
         .and_then(|count| count.checked_mul(bytes));
     if claimed != Some(*length) {
         let count = storage.count;
-        let reason =
-            format!("its storage of {count} numbers of {bytes} bytes has {length} bytes");
+        let reason = format!("its storage of {count} numbers of {bytes} bytes has {length} bytes");
         return Err(damaged(&reason));
     }
     let span = view

@@ -37,7 +37,9 @@ impl Unfound {
             Self::None(files) => Error::NoWeights {
                 folder,
                 model,
-                names: NAMES.map(|(stem, ending)| format!("{stem}.{ending}")).join(", "),
+                names: NAMES
+                    .map(|(stem, ending)| format!("{stem}.{ending}"))
+                    .join(", "),
                 files: listed(&files),
             },
             Self::Several(variants) => Error::Variants {
@@ -88,7 +90,13 @@ impl WeightFiles {
                     ],
                 ),
             };
-            let index = || indices.into_iter().flatten().find_map(has).map(Self::Sharded);
+            let index = || {
+                indices
+                    .into_iter()
+                    .flatten()
+                    .find_map(has)
+                    .map(Self::Sharded)
+            };
             has(whole).map(Self::Whole).or_else(index)
         })
     }

@@ -63,12 +63,18 @@ impl Archive {
             Some(folder) => folder.is_empty() || folder.ends_with('/'),
             None => false,
         };
-        let program = zip.file_names().filter(folder).min_by_key(|name| name.len());
+        let program = zip
+            .file_names()
+            .filter(folder)
+            .min_by_key(|name| name.len());
         let folder = program.ok_or(PickleError::NoProgram)?;
         let folder = folder[..folder.len() - PROGRAM.len()].to_owned();
         let mut files = HashMap::new();
         for index in 0..zip.len() {
-            if let Some(below) = zip.name_for_index(index).and_then(|n| n.strip_prefix(&folder)) {
+            if let Some(below) = zip
+                .name_for_index(index)
+                .and_then(|n| n.strip_prefix(&folder))
+            {
                 files.insert(below.to_owned(), index);
             }
         }
@@ -121,9 +127,8 @@ impl Archive {
         })?;
         let mut file = self.zip.by_index(index).map_err(damaged)?;
         let unpacked = Blob::unpacked(self.blob.name.clone(), &mut file, length as usize);
-        let unpacked = unpacked.map_err(|error| {
-            PickleError::Archive(format!("its file {}: {error}", shown(name)))
-        })?;
+        let unpacked = unpacked
+            .map_err(|error| PickleError::Archive(format!("its file {}: {error}", shown(name))))?;
         Ok(Span {
             blob: Rc::new(unpacked),
             start: 0,

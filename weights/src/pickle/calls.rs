@@ -23,8 +23,14 @@ impl Machine<'_, '_> {
             Value::Tuple(items) => self.items(items),
             _ => Vec::new(),
         };
-        let [Value::Text(tag), Value::Global(Global::Storage(dtype)), Value::Text(key), Value::Text(_), Value::Int(count), ref view @ ..] =
-            items[..]
+        let [
+            Value::Text(tag),
+            Value::Global(Global::Storage(dtype)),
+            Value::Text(key),
+            Value::Text(_),
+            Value::Int(count),
+            ref view @ ..,
+        ] = items[..]
         else {
             return Err(self.damaged("a storage is described wrongly"));
         };
@@ -68,14 +74,20 @@ impl Machine<'_, '_> {
             // Python 2 gives the entries of an OrderedDict to its constructor.
             (Global::Dict, [Value::List(pairs)]) => Some(Value::Dict(self.pairs(pairs)?)),
             (Global::Dict, _) => Some(Value::Dict(Vec::new())),
-            (Global::RebuildTensor, [Value::Storage(storage), Value::Int(offset), Value::Tuple(shape), Value::Tuple(strides), rest @ ..])
-                if is_rest(rest) =>
-            {
-                self.view(storage, *offset, shape, strides)?
-            }
-            (Global::RebuildParameter, [Value::Tensor(tensor), Value::Bool, Value::Dict(_), ..]) => {
-                Some(Value::Tensor(tensor.clone()))
-            }
+            (
+                Global::RebuildTensor,
+                [
+                    Value::Storage(storage),
+                    Value::Int(offset),
+                    Value::Tuple(shape),
+                    Value::Tuple(strides),
+                    rest @ ..,
+                ],
+            ) if is_rest(rest) => self.view(storage, *offset, shape, strides)?,
+            (
+                Global::RebuildParameter,
+                [Value::Tensor(tensor), Value::Bool, Value::Dict(_), ..],
+            ) => Some(Value::Tensor(tensor.clone())),
             _ => None,
         };
         match made {

@@ -57,7 +57,9 @@ pub enum PickleError {
     #[error("it holds {0} where a dict of tensors is wanted")]
     NoDict(&'static str),
     /// The dict has entries, and no tensor among them.
-    #[error("it holds no tensor, only {0}: what is wanted is a state dict, or a dict whose state_dict is one")]
+    #[error(
+        "it holds no tensor, only {0}: what is wanted is a state dict, or a dict whose state_dict is one"
+    )]
     NoTensors(String),
     /// A tensor's description contradicts its storage.
     #[error("tensor {tensor} is damaged: {reason}")]

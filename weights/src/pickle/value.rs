@@ -91,7 +91,9 @@ impl Global {
                 Some(Self::RebuildParameter)
             }
             ("torch" | "torch.cuda", storage) if storage.ends_with("Storage") => {
-                storage_dtype(storage).and_then(Dtype::named).map(Self::Storage)
+                storage_dtype(storage)
+                    .and_then(Dtype::named)
+                    .map(Self::Storage)
             }
             _ => plain(module, name).map(Self::Plain),
         };
@@ -120,8 +122,21 @@ fn storage_dtype(storage: &str) -> Option<&'static str> {
 /// What the values of a plain class or function are. Python 2 calls its built-in ones by another module's name.
 fn plain(module: &str, name: &str) -> Option<&'static str> {
     const DTYPES: [&str; 15] = [
-        "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8",
-        "bool", "complex32", "complex64", "complex128", "float8_e4m3fn", "float8_e5m2",
+        "float64",
+        "float32",
+        "float16",
+        "bfloat16",
+        "int64",
+        "int32",
+        "int16",
+        "int8",
+        "uint8",
+        "bool",
+        "complex32",
+        "complex64",
+        "complex128",
+        "float8_e4m3fn",
+        "float8_e5m2",
     ];
     Some(match (module, name) {
         ("builtins" | "__builtin__", "set" | "frozenset") => "a set",
