@@ -13,6 +13,7 @@ mod checkpoints;
 mod claims;
 mod classify;
 mod interrupts;
+mod models;
 mod outputs;
 mod pictures;
 mod prompts;
