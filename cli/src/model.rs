@@ -19,7 +19,7 @@ pub struct ModelArgs {
     /// A folder in Karlo's layout [default: the built-in model]
     #[arg(long, value_name = "DIR", help_heading = "Model")]
     model: Option<PathBuf>,
-    /// The variant of its weights to take where there is one: fp16
+    /// Variant of the weights to take where there is one, as fp16
     #[arg(long, value_name = "NAME", requires = "model", help_heading = "Model")]
     variant: Option<String>,
     /// Numbers to compute in; f16 needs a GPU

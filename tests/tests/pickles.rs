@@ -106,7 +106,7 @@ fn a_pickle_that_is_more_than_tensors_is_refused_by_name() {
         ),
         (
             data("bzip2.bin"),
-            "its file data.pkl is encrypted, or packed otherwise than by deflate",
+            "is encrypted, or packed otherwise than by deflate",
         ),
         (
             large_when_unpacked(),

@@ -83,7 +83,7 @@ fn the_variant_that_is_named_goes_before() {
     let place = prior();
     let variant = |name: &str| format!("diffusion_pytorch_model.{name}.safetensors");
     // Of another model, so that whoever reads it says so.
-    let other = golden("karlo").join("prior").join(PLAIN);
+    let other = golden("odd").join("prior").join(PLAIN);
     fs::copy(other, place.path().join(variant("fp16"))).unwrap();
     let folder = Folder::open(place.path()).unwrap();
     open("prior", &folder).unwrap();

@@ -39,7 +39,13 @@ impl Folder {
         match &models[..] {
             [] => {}
             [only] => return Some(format!("the model is in {}", path.join(only).display())),
-            several => return Some(format!("it holds the models {}", listed(several))),
+            several => {
+                let paths = several
+                    .iter()
+                    .map(|name| path.join(name).display().to_string());
+                let paths: Vec<String> = paths.collect();
+                return Some(format!("models are in {}", listed(&paths)));
+            }
         }
         Some(self.describe_files())
     }
@@ -71,7 +77,8 @@ impl Folder {
             .iter()
             .map(|f| format!("{f}/"))
             .collect();
-        format!("it holds {}", listed(&[files, folders].concat()))
+        let held = listed(&[files, folders].concat());
+        format!("it holds {held}, and a model has a folder for each part, as {EXAMPLE} does")
     }
 
     /// The folders in it that are models, one level down.
@@ -114,7 +121,7 @@ fn class(config: &Map<String, Value>) -> Option<String> {
 }
 
 /// The folder that a part of a model lies in.
-fn whole(path: &Path) -> Option<String> {
+pub(crate) fn whole(path: &Path) -> Option<String> {
     let path = path.canonicalize().ok()?;
     let part = path.file_name()?.to_str()?;
     let parent = path.parent()?;

@@ -23,7 +23,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file is another kind than its name promises.
-    #[error("{file} is {found} where {wanted} should be{}", advice(*.found))]
+    #[error("{file} is {found}, and {wanted} should be there{}", advice(*.found))]
     Contents {
         /// The file.
         file: String,

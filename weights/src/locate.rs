@@ -6,6 +6,7 @@ use std::{env, fs, io};
 
 use files::contents::{self, Contents};
 
+use crate::describe::whole;
 use crate::error::listed;
 use crate::weight_files::variants;
 use crate::{Error, Folder};
@@ -89,7 +90,10 @@ fn file(path: &Path) -> Error {
     ) || found == Some(Contents::Zip) && files::endings::ending(path) == "zip";
     let advice = match found {
         _ if archive => "please unpack it, and name the folder".to_owned(),
-        Some(Contents::Json) => format!("its folder is {}", parent.display()),
+        Some(Contents::Json) => {
+            let folder = whole(parent).unwrap_or_else(|| parent.display().to_string());
+            format!("the model is in {folder}")
+        }
         Some(Contents::LfsPointer | Contents::Html | Contents::Empty) => {
             found.map_or("", Contents::advice).to_owned()
         }

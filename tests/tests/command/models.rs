@@ -186,7 +186,10 @@ fn other_folders_are_named_by_what_they_hold() {
         ("bert", "it holds a BertModel"),
         ("lora", "a LoRA adapter"),
         ("up", "the model is in up/one"),
-        ("empty", "it holds no file"),
+        (
+            "empty",
+            "it holds no file, and a model has a folder for each part",
+        ),
         ("single", "v1-5-pruned.ckpt"),
         ("model/decoder", "one part of the model in"),
         ("model/tokenizer", "one part of the model in"),
@@ -231,7 +234,10 @@ fn files_are_no_models() {
     for (file, words) in [
         ("karlo.zip", "a zip archive: please unpack it"),
         ("sd.safetensors", "a safetensors file: a model is a folder"),
-        ("model/model_index.json", "a JSON text: its folder is model"),
+        (
+            "model/model_index.json",
+            "a JSON text: the model is in model",
+        ),
     ] {
         let words = ["--model", file, words];
         place

@@ -152,9 +152,8 @@ fn plain(module: &str, name: &str) -> Option<&'static str> {
         ("torch.serialization", "_get_layout") => "a torch.layout",
         ("numpy", "dtype") => "a type of numpy's",
         ("numpy", "ndarray")
-        | ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar" | "_reconstruct") => {
-            "numpy's"
-        }
+        | ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar" | "_reconstruct")
+        | ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer") => "numpy's",
         _ => return None,
     })
 }
