@@ -4,7 +4,7 @@ use prior::autoregressive::bits;
 use prior::codes::closeness;
 use tch::{Kind, Tensor, no_grad};
 
-use crate::parts::PriorKind;
+use crate::tasks::PriorKind;
 use crate::{Error, Pipeline, Settings, Text};
 
 /// Image embeddings as codes.

@@ -9,9 +9,10 @@ use prior::Pca;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::folders::ModelFolders;
-use crate::parts::{Parts, PriorKind, Task, Use};
+use crate::parts::Parts;
 use crate::relations::check_size;
 use crate::settings::{Settings, Stage, check_caption};
+use crate::tasks::{PriorKind, Task, Use};
 use crate::{Error, Text, to_pictures};
 
 /// Told, after each step, the stage, the steps that are done and the steps that there are.

@@ -1,18 +1,14 @@
 //! A folder of files, on disk or inside the program.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
 use files::contents::{self, Contents};
 use files::endings;
-use serde::Deserialize;
-use tch::{Device, Kind};
 
+use crate::Error;
 use crate::stored::Blob;
-use crate::weight_files::WeightFiles;
-use crate::{Checkpoint, Error};
 
 /// A model's folder, or that of one of its components.
 #[derive(Clone, Debug)]
@@ -66,6 +62,14 @@ impl Folder {
                 ..folder
             }),
             embedded => embedded,
+        }
+    }
+
+    /// The variant of the weights that goes before others.
+    pub(crate) fn variant(&self) -> Option<&str> {
+        match self {
+            Self::Disk(folder) => folder.variant.as_deref(),
+            Self::Embedded(_) => None,
         }
     }
 
@@ -195,70 +199,7 @@ impl Folder {
         }
     }
 
-    /// The component's weights, as the checkpoint of `model` (with its article, for messages).
-    pub fn checkpoint(&self, model: &str, device: Device, kind: Kind) -> Result<Checkpoint, Error> {
-        let variant = match self {
-            Self::Disk(folder) => folder.variant.as_deref(),
-            Self::Embedded(_) => None,
-        };
-        let files = WeightFiles::among(self.file_names(), variant);
-        let files = files.map_err(|problem| problem.of(self, model))?;
-        match files {
-            WeightFiles::Whole(name) => {
-                let blob = self.blob(&name)?;
-                Checkpoint::of_blobs(blob.name.clone(), vec![blob], model, device, kind)
-            }
-            WeightFiles::Sharded(index) => {
-                let bytes = self.read(&index)?.unwrap_or_default();
-                let shards = self.shards(&index, &bytes)?;
-                let blobs = shards.iter().map(|shard| self.blob(shard));
-                let blobs = blobs.collect::<Result<_, _>>()?;
-                Checkpoint::of_blobs(self.name_of(&index), blobs, model, device, kind)
-            }
-        }
-    }
-
-    /// As [`Folder::checkpoint`], the weights in the one file called `name`.
-    pub fn checkpoint_in(
-        &self,
-        name: &str,
-        model: &str,
-        device: Device,
-        kind: Kind,
-    ) -> Result<Checkpoint, Error> {
-        if !self.has(name) {
-            return Err(Error::NoFile {
-                file: self.name_of(name),
-            });
-        }
-        let blob = self.blob(name)?;
-        Checkpoint::of_blobs(blob.name.clone(), vec![blob], model, device, kind)
-    }
-
-    /// The files that an index names.
-    fn shards(&self, index: &str, bytes: &[u8]) -> Result<BTreeSet<String>, Error> {
-        #[derive(Deserialize)]
-        struct Index {
-            weight_map: std::collections::HashMap<String, String>,
-        }
-        let problem = |reason: String| Error::Index {
-            file: self.name_of(index),
-            reason,
-        };
-        let Index { weight_map } =
-            serde_json::from_slice(bytes).map_err(|error| problem(error.to_string()))?;
-        let shards: BTreeSet<String> = weight_map.into_values().collect();
-        // An index must not lead out of its folder.
-        let plain = |name: &str| Path::new(name).file_name() == Some(name.as_ref());
-        match shards.iter().find(|name| !plain(name)) {
-            Some(other) => Err(problem(format!(
-                "{other:?} is not the name of a file beside it"
-            ))),
-            None => Ok(shards),
-        }
-    }
-
-    fn blob(&self, name: &str) -> Result<Blob, Error> {
+    pub(crate) fn blob(&self, name: &str) -> Result<Blob, Error> {
         match self {
             Self::Disk(folder) => Blob::map(&folder.path.join(name)),
             Self::Embedded(folder) => match folder.get(name) {

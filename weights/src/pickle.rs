@@ -2,16 +2,18 @@
 //! that hold their numbers, together in a zip archive or, before PyTorch 1.6, one after the other.
 //!
 //! A pickle is a program. [`machine`] runs the few instructions that build tensors, dicts, lists, tuples, numbers and
-//! strings ([`calls`] the few functions); whatever else a pickle asks for is refused by its name, so no code of a file's
+//! strings ([`scalars`], [`containers`], [`calls`]); whatever else a pickle asks for is refused by its name, so no code of a file's
 //! ever runs.
 
 mod archive;
 mod calls;
+mod containers;
 mod error;
 mod legacy;
 mod machine;
 mod opcodes;
 mod program;
+mod scalars;
 mod state_dict;
 mod value;
 

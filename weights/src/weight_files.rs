@@ -1,9 +1,13 @@
 //! Which files of a component are its weights: diffusers' and transformers' names, whole or in shards, plain or of a variant.
 
 use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde::Deserialize;
+use tch::{Device, Kind};
 
 use crate::error::{listed, shown};
-use crate::{Error, Folder};
+use crate::{Checkpoint, Error, Folder};
 
 /// How the names of weights begin and end, the best first.
 const NAMES: [(&str, &str); 4] = [
@@ -99,6 +103,67 @@ impl WeightFiles {
             };
             has(whole).map(Self::Whole).or_else(index)
         })
+    }
+}
+
+impl Folder {
+    /// The component's weights, as the checkpoint of `model` (with its article, for messages).
+    pub fn checkpoint(&self, model: &str, device: Device, kind: Kind) -> Result<Checkpoint, Error> {
+        let files = WeightFiles::among(self.file_names(), self.variant());
+        let files = files.map_err(|problem| problem.of(self, model))?;
+        match files {
+            WeightFiles::Whole(name) => {
+                let blob = self.blob(&name)?;
+                Checkpoint::of_blobs(blob.name.clone(), vec![blob], model, device, kind)
+            }
+            WeightFiles::Sharded(index) => {
+                let bytes = self.read(&index)?.unwrap_or_default();
+                let shards = self.shards(&index, &bytes)?;
+                let blobs = shards.iter().map(|shard| self.blob(shard));
+                let blobs = blobs.collect::<Result<_, _>>()?;
+                Checkpoint::of_blobs(self.name_of(&index), blobs, model, device, kind)
+            }
+        }
+    }
+
+    /// As [`Folder::checkpoint`], the weights in the one file called `name`.
+    pub fn checkpoint_in(
+        &self,
+        name: &str,
+        model: &str,
+        device: Device,
+        kind: Kind,
+    ) -> Result<Checkpoint, Error> {
+        if !self.has(name) {
+            return Err(Error::NoFile {
+                file: self.name_of(name),
+            });
+        }
+        let blob = self.blob(name)?;
+        Checkpoint::of_blobs(blob.name.clone(), vec![blob], model, device, kind)
+    }
+
+    /// The files that an index names.
+    fn shards(&self, index: &str, bytes: &[u8]) -> Result<BTreeSet<String>, Error> {
+        #[derive(Deserialize)]
+        struct Index {
+            weight_map: std::collections::HashMap<String, String>,
+        }
+        let problem = |reason: String| Error::Index {
+            file: self.name_of(index),
+            reason,
+        };
+        let Index { weight_map } =
+            serde_json::from_slice(bytes).map_err(|error| problem(error.to_string()))?;
+        let shards: BTreeSet<String> = weight_map.into_values().collect();
+        // An index must not lead out of its folder.
+        let plain = |name: &str| Path::new(name).file_name() == Some(name.as_ref());
+        match shards.iter().find(|name| !plain(name)) {
+            Some(other) => Err(problem(format!(
+                "{other:?} is not the name of a file beside it"
+            ))),
+            None => Ok(shards),
+        }
     }
 }
 
