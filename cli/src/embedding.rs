@@ -1,13 +1,11 @@
 //! `unclip embed`, and embeddings in files.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 use noise::Generator;
-use pipeline::{Pipeline, Use};
+use pipeline::Pipeline;
 use tch::{Kind, Tensor};
 
 use crate::drawing::{PresetArgs, PriorWishes, SeedArgs, seeds};
@@ -19,9 +17,6 @@ use crate::stdout::print_path;
 
 /// The name of the tensor in a safetensors file.
 const NAME: &str = "embedding";
-
-/// The largest file that is read: ten thousand embeddings of any published width.
-const MOST_BYTES: u64 = 1 << 26;
 
 /// What `unclip embed` is told.
 #[derive(Args)]
@@ -79,33 +74,38 @@ impl Embed {
         let pipeline = self
             .model
             .open(Some(&self.prior), Some(&self.image_encoder))?;
-        let makers = pipeline.defaults()?;
-        let settings = self.wishes.over(self.preset.over(makers, &makers))?;
-        let uses: &[Use] = match (pictures > 0, self.drawn) {
-            (true, _) => &[Use::ImageEncoder],
-            (_, true) => &[Use::Prior],
-            _ => &[],
-        };
-        pipeline.prepare(uses, &settings)?;
-        let seeds = match self.drawn {
-            true => seeds(self.seed.told(), inputs.len() as u64)?,
-            false => vec![0; inputs.len()],
-        };
+        let captions = inputs.len() - pictures;
+        match (captions > 0, pictures > 0) {
+            _ if self.drawn => return self.draw(&pipeline, &inputs, out),
+            (true, true) => pipeline.prepare_clip()?,
+            (true, false) => pipeline.prepare_text_encoder()?,
+            (false, _) => pipeline.prepare_image_encoder()?,
+        }
         let mut rows = Vec::new();
-        for (input, seed) in inputs.iter().zip(seeds) {
+        for input in &inputs {
             rows.push(match input {
                 Given::File(path) => pipeline.encode_pictures(&[open_picture(path)?])?,
-                Given::Caption(caption) => {
-                    let text = pipeline.encode_text(&[caption])?;
-                    let streams = &mut [Generator::new(seed)];
-                    match self.drawn {
-                        true => {
-                            pipeline.draw_embedding(&text, &settings, streams, &mut |_, _, _| ())?
-                        }
-                        false => text.embedding,
-                    }
-                }
+                Given::Caption(caption) => pipeline.encode_text(&[caption])?.embedding,
             });
+        }
+        save(&Tensor::cat(&rows, 0), out)?; // [N, E]
+        print_path(out)
+    }
+
+    /// Draws the embedding of each caption and writes all of them.
+    fn draw(&self, pipeline: &Pipeline, captions: &[Given], out: &Path) -> Result<()> {
+        let makers = pipeline.defaults()?;
+        let settings = self.wishes.over(self.preset.over(makers, &makers))?;
+        pipeline.prepare_prior(&settings)?;
+        let seeds = seeds(self.seed.told(), captions.len() as u64)?;
+        let mut rows = Vec::new();
+        for (caption, seed) in captions.iter().zip(seeds) {
+            let Given::Caption(caption) = caption else {
+                unreachable!("pictures were refused")
+            };
+            let text = pipeline.encode_text(&[caption])?;
+            let streams = &mut [Generator::new(seed)];
+            rows.push(pipeline.draw_embedding(&text, &settings, streams, &mut |_, _, _| ())?);
         }
         save(&Tensor::cat(&rows, 0), out)?; // [N, E]
         print_path(out)
@@ -158,29 +158,7 @@ pub fn read(path: &Path, pipeline: &Pipeline) -> Result<Tensor> {
 /// Reads embeddings `[N, E]` for `pipeline`.
 pub fn read_all(path: &Path, pipeline: &Pipeline) -> Result<Tensor> {
     let shown = path.display();
-    let length = std::fs::metadata(path)
-        .with_context(|| format!("cannot read {shown}"))?
-        .len();
-    ensure!(
-        length <= MOST_BYTES,
-        "{shown} has {length} bytes, and embeddings no more than {MOST_BYTES}"
-    );
-    let tensor = match Format::of(path)? {
-        Format::Safetensors => {
-            let mut tensors = weights::load_safetensors(path)?;
-            ensure!(
-                tensors.len() == 1,
-                "{shown} holds {} tensors, and one of embeddings is wanted",
-                tensors.len()
-            );
-            tensors.remove(0).1
-        }
-        Format::Npy => {
-            let file = BufReader::new(File::open(path)?);
-            let read = weights::read_npy(file, length);
-            read.with_context(|| format!("{shown} is no array of numbers"))?
-        }
-    };
+    let tensor = weights::load_embeddings(path)?;
     let width = pipeline.embedding_width()?;
     let shape = tensor.size();
     let fits = match shape[..] {

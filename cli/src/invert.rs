@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 use noise::Generator;
-use pipeline::{Inversion, Preset, Settings, Use};
+use pipeline::{Inversion, Preset, Settings};
 
 use crate::drawing::{InversionArgs, Pictures, presets};
 use crate::input::{open_picture, stem};
@@ -45,7 +45,7 @@ impl Invert {
             decoder_steps: steps,
             ..pipeline.defaults()?.without_prior()
         };
-        pipeline.prepare(&[Use::ImageEncoder], &settings)?;
+        pipeline.prepare_inversion(&settings)?;
         let mut bars = Bars::new(&settings, 1);
         let inversion = pipeline.invert(&[picture], steps, &mut |stage, done, _| {
             bars.set(0, stage, done)

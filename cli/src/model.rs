@@ -19,6 +19,9 @@ pub struct ModelArgs {
     /// A folder in Karlo's layout [default: the built-in model]
     #[arg(long, value_name = "DIR", help_heading = "Model")]
     model: Option<PathBuf>,
+    /// Variant of the weights to take where there is one, as fp16
+    #[arg(long, value_name = "NAME", requires = "model", help_heading = "Model")]
+    variant: Option<String>,
     /// Numbers to compute in; f16 needs a GPU
     #[arg(
         long,
@@ -81,7 +84,11 @@ impl ModelArgs {
             caption: caption.map(str::to_owned),
             seed: 0,
             settings: *settings,
-            told: serde_json::Map::new(),
+            told: self
+                .variant
+                .iter()
+                .map(|variant| ("variant".to_owned(), variant.as_str().into()))
+                .collect(),
             dtype: self.dtype.name().to_owned(),
             device: match self.device.find()? {
                 Device::Cuda(_) => "cuda".to_owned(),
@@ -107,6 +114,7 @@ impl ModelArgs {
     pub fn with_model(&self, path: &Path) -> Self {
         Self {
             model: Some(path.to_owned()),
+            variant: self.variant.clone(),
             ..*self
         }
     }
@@ -114,7 +122,7 @@ impl ModelArgs {
     /// The model's folder.
     pub fn folder(&self) -> Result<Folder> {
         match &self.model {
-            Some(path) => open("--model", path),
+            Some(path) => self.locate("--model", path),
             None => embedded::folder(),
         }
     }
@@ -132,7 +140,9 @@ impl ModelArgs {
         let prior = prior.and_then(|given| given.prior.as_deref());
         let named = |name: &str| prior == Some(Path::new(name));
         let elsewhere = prior.filter(|_| !named(DIFFUSION) && !named(AUTOREGRESSIVE));
-        let elsewhere = elsewhere.map(|path| open("--prior", path)).transpose()?;
+        let elsewhere = elsewhere
+            .map(|path| self.locate("--prior", path))
+            .transpose()?;
         let image_encoder = image_encoder.and_then(|given| given.image_encoder.as_deref());
         let model = self.folder()?;
         let autoregressive = match prior {
@@ -144,9 +154,10 @@ impl ModelArgs {
             autoregressive,
             prior: elsewhere,
             image_encoder: image_encoder
-                .map(|path| open("--image-encoder", path))
+                .map(|path| self.locate("--image-encoder", path))
                 .transpose()?,
         };
+        self.check_variant(&folders)?;
         let pipeline = Pipeline::open(folders, device, self.dtype.kind())?;
         self.dtype.warn_of_cost(device);
         Ok(match self.low_memory {
@@ -157,6 +168,28 @@ impl ModelArgs {
             false => pipeline,
         })
     }
+
+    /// Refuses a variant that no folder has weights of.
+    fn check_variant(&self, folders: &ModelFolders) -> Result<()> {
+        let Some(variant) = &self.variant else {
+            return Ok(());
+        };
+        let checked = folders.model.check_variant(variant);
+        let others = [&folders.prior, &folders.image_encoder];
+        let mut others = others.into_iter().flatten();
+        match others.any(|folder| folder.check_variant(variant).is_ok()) {
+            true => Ok(()),
+            false => checked.context("--variant"),
+        }
+    }
+
+    fn locate(&self, flag: &str, path: &Path) -> Result<Folder> {
+        let folder = Folder::locate(path).with_context(|| flag.to_owned())?;
+        Ok(match &self.variant {
+            Some(variant) => folder.with_variant(variant),
+            None => folder,
+        })
+    }
 }
 
 /// Whether a folder means the autoregressive prior: its own, or that of a model that has no other.
@@ -164,8 +197,4 @@ fn draws_codes(folder: &Folder) -> Result<bool> {
     let has = |part: &str| folder.component(part).exists();
     let alone = has("prior_autoregressive") && !has("prior");
     Ok(alone || weights::is_autoregressive_prior(folder)?)
-}
-
-fn open(flag: &str, path: &Path) -> Result<Folder> {
-    Folder::open(path).with_context(|| flag.to_owned())
 }

@@ -1,9 +1,9 @@
 //! `unclip train`: arguments to a trainer and its legs.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use tch::{Device, Kind};
 use training::{Data, Recipe, Trainer, estimate};
@@ -169,11 +169,20 @@ impl What {
     }
 }
 
+/// The model to begin with.
+fn beginning(init: &Path) -> Result<Folder> {
+    let folder = Folder::locate(init).context("--init")?;
+    match folder.describe() {
+        Some(held) => bail!("--init {}: this is no model: {held}", init.display()),
+        None => Ok(folder),
+    }
+}
+
 impl Train {
     /// The preset or the user's own recipe, with the shapes of the model to begin with, changed as asked.
     fn recipe(&self) -> Result<Recipe> {
         let shapes = match &self.init {
-            Some(init) => Shapes::read(&Folder::open(init).context("--init")?)?,
+            Some(init) => Shapes::read(&beginning(init)?)?,
             None => Shapes::default(),
         };
         let Some(path) = &self.config else {
@@ -214,7 +223,10 @@ impl Train {
             recipe,
             data: data.clone(),
             model: out,
-            init: self.init,
+            init: match &self.init {
+                Some(init) => beginning(init)?.path().map(Path::to_owned),
+                None => None,
+            },
             runs: self.runs,
             kind: dtype.kind(),
             device,

@@ -4,7 +4,7 @@ use prior::autoregressive::bits;
 use prior::codes::closeness;
 use tch::{Kind, Tensor, no_grad};
 
-use crate::parts::Use;
+use crate::tasks::PriorKind;
 use crate::{Error, Pipeline, Settings, Text};
 
 /// Image embeddings as codes.
@@ -40,7 +40,7 @@ impl Pipeline {
 
     /// Whether the model, completed, has the prior that `settings` draw with.
     pub fn has_prior(&self, settings: &Settings) -> bool {
-        let folders = Use::Prior.folders(settings.prior_codes.is_some());
+        let folders = PriorKind::of(settings).folders();
         folders.iter().all(|part| self.parts.folder(part).is_ok())
     }
 }

@@ -90,12 +90,12 @@ pub enum Error {
         folder: String,
         /// The component's folder in it.
         part: &'static str,
-        /// How it can be completed, or empty.
-        advice: &'static str,
+        /// How it can be completed, or what the folder holds instead; or empty.
+        advice: String,
     },
     /// A folder that was given to complete a model, and does not.
     #[error(
-        "{flag} {folder}: this is neither a {part} (it has no config.json) nor a model with one in {part}/"
+        "{flag} {folder}: this is neither a {part} (it has no config.json) nor a model with one in {part}/{advice}"
     )]
     NotThePart {
         /// The flag it was given with.
@@ -104,6 +104,8 @@ pub enum Error {
         folder: String,
         /// The component's name.
         part: &'static str,
+        /// What the folder holds instead, or empty.
+        advice: String,
     },
     /// Two components that do not fit each other.
     #[error(

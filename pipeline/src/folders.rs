@@ -50,10 +50,11 @@ impl ModelFolders {
                     flag,
                     folder: given.to_string(),
                     part: whole,
+                    advice: described(given),
                 });
             }
             Some(given) if part == whole => Some(given.clone()),
-            Some(given) => beside(given, part),
+            Some(given) => given.beside(part),
         };
         // A part that is given without its companion makes do with the model's own.
         if let Some(folder) = completed.or_else(|| found(model.component(part))) {
@@ -62,7 +63,7 @@ impl ModelFolders {
         if CLIP.contains(&part) && self.is_whole_clip() {
             return Ok(model.clone());
         }
-        let advice = match flag {
+        let completed = match flag {
             PRIOR_FLAG => ": --prior DIR completes the model with one from elsewhere",
             IMAGE_ENCODER_FLAG => {
                 ": --image-encoder DIR completes the model with one from elsewhere"
@@ -71,6 +72,10 @@ impl ModelFolders {
                 ": --embeddings FILE takes the components of embeddings that unclip embed wrote"
             }
             _ => "",
+        };
+        let advice = match &*described(model) {
+            "" => completed.to_owned(),
+            other => other.to_owned(),
         };
         Err(Error::Missing {
             folder: model.to_string(),
@@ -90,19 +95,16 @@ impl ModelFolders {
 
     /// Whether the model is no more than CLIP, in the one folder in which transformers publishes it.
     pub(crate) fn is_whole_clip(&self) -> bool {
-        let model = &self.model;
-        model.has("config.json") && !model.has("model_index.json")
+        self.model.may_be_clip()
     }
+}
+
+/// What a folder holds that is no such model, as the end of a sentence.
+fn described(folder: &Folder) -> String {
+    let described = folder.describe();
+    described.map_or_else(String::new, |held| format!(": {held}"))
 }
 
 fn found(folder: Folder) -> Option<Folder> {
     folder.exists().then_some(folder)
-}
-
-/// The folder `name` in the folder that `folder` lies in.
-fn beside(folder: &Folder, name: &str) -> Option<Folder> {
-    match folder {
-        Folder::Disk(path) => found(Folder::Disk(path.canonicalize().ok()?.parent()?.join(name))),
-        Folder::Embedded(_) => None,
-    }
 }

@@ -1,7 +1,7 @@
 //! From a caption to a picture: tokenise, encode, draw the embedding, decode, upsample.
 //!
 //! Modules in reading order: [`pipeline`] is the chain and `stages` are its stages, [`parts`] opens what a stage needs when
-//! it is first needed ([`folders`] says where it lies, `relations` checks that they fit each other), [`settings`] is what a
+//! it is first needed ([`tasks`] say what that is, [`folders`] where it lies, `relations` checks that they fit each other), [`settings`] is what a
 //! user wishes, [`codes`] is the autoregressive prior at work and [`coded`] measures it, [`text`] is a caption after the
 //! text encoder, [`zero_shot`] is what CLIP alone can do, `nearest` chooses among candidates by it, `noise_streams` is one
 //! stream of noise a picture, [`picture`] goes between tensors and 8-bit pictures, [`threads`] counts
@@ -24,6 +24,7 @@ pub mod pipeline;
 mod relations;
 pub mod settings;
 mod stages;
+pub mod tasks;
 pub mod text;
 pub mod threads;
 pub mod zero_shot;
@@ -34,9 +35,9 @@ pub use error::Error;
 pub use folders::ModelFolders;
 pub use images::{DecodeError, DecodedImage, read_image};
 pub use inversion::Inversion;
-pub use parts::Use;
 pub use picture::{contact_sheet, cut_sheet, to_pictures};
 pub use pipeline::{Pipeline, Progress};
 pub use settings::{Preset, Settings, Solver, Stage, check_caption};
+pub use tasks::Use;
 pub use text::Text;
 pub use zero_shot::{LOGIT_FACTOR, Template};

@@ -15,42 +15,11 @@ use weights::Folder;
 
 use crate::codes::CodeSampling;
 use crate::folders::{CLIP, ModelFolders};
-use crate::relations::{Relations, check_clip, check_pictures};
+use crate::relations::{
+    Decoding, Relations, Upsampling, check_captions, check_clip, check_pictures,
+};
+use crate::tasks::{IMAGE_ENCODER, PriorKind, TEXT_ENCODER, Task};
 use crate::{Error, Settings, Solver, Stage};
-
-/// What a task needs beyond the decoder and the upsamplers, which every task needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Use {
-    /// Captions become image embeddings.
-    Prior,
-    /// Pictures become image embeddings.
-    ImageEncoder,
-}
-
-impl Use {
-    pub(crate) fn folders(self, by_codes: bool) -> &'static [&'static str] {
-        match self {
-            Self::Prior if by_codes => &["prior_autoregressive"],
-            Self::Prior => &["prior", "prior_scheduler"],
-            Self::ImageEncoder => &IMAGE_ENCODER,
-        }
-    }
-}
-
-/// The folders of what encodes pictures.
-const IMAGE_ENCODER: [&str; 2] = ["image_encoder", "feature_extractor"];
-
-/// The folders that every task needs that draws.
-const DECODING: [&str; 8] = [
-    "tokenizer",
-    "text_encoder",
-    "text_proj",
-    "decoder",
-    "decoder_scheduler",
-    "super_res_first",
-    "super_res_last",
-    "super_res_scheduler",
-];
 
 /// A network, and what was recorded of its steps, which is over its memory.
 pub(crate) struct Network<M> {
@@ -87,8 +56,8 @@ pub(crate) struct Parts {
     samplers: [OnceCell<UnclipSampler>; 3],
     /// Holds every network that was opened; `None` where memory is short.
     kept: RefCell<Option<Vec<Rc<dyn Any>>>>,
-    /// The tasks whose parts were found to fit each other: with a prior, with codes, with pictures.
-    checked: RefCell<Vec<[bool; 3]>>,
+    /// The tasks whose parts were found to fit each other.
+    checked: RefCell<Vec<Task>>,
 }
 
 impl Parts {
@@ -121,53 +90,70 @@ impl Parts {
 
     /// Opens all that a task needs. What is missing is told before anything is opened, and what does not fit together
     /// before anything is computed.
-    pub(crate) fn prepare(&self, uses: &[Use], settings: &Settings) -> Result<(), Error> {
-        let with_prior = uses.contains(&Use::Prior);
-        let with_pictures = uses.contains(&Use::ImageEncoder);
-        let by_codes = settings.prior_codes.is_some();
-        for part in DECODING
-            .into_iter()
-            .chain(uses.iter().flat_map(|u| u.folders(by_codes)).copied())
-        {
+    pub(crate) fn prepare(&self, task: Task, settings: &Settings) -> Result<(), Error> {
+        for part in task.folders() {
             self.folder(part)?;
         }
-        for stage in Stage::ALL {
-            if stage != Stage::Prior || with_prior && !by_codes {
-                self.steps(stage, settings)?;
-            }
+        for stage in task.stages() {
+            self.steps(stage, settings)?;
         }
-        let task = [with_prior, by_codes, with_pictures];
         if self.checked.borrow().contains(&task) {
             return Ok(());
         }
+        let prior = match task.prior {
+            Some(PriorKind::Diffusion) => {
+                Some((self.sampler(Stage::Prior)?, self.prior()?.config().clone()))
+            }
+            _ => None,
+        };
+        let autoregressive_prior = match task.prior {
+            Some(PriorKind::Autoregressive) => Some(self.autoregressive_prior()?.config().clone()),
+            _ => None,
+        };
         Relations {
             tokenizer: self.tokenizer()?,
             text_encoder: self.text_encoder()?.config().clone(),
-            image_encoder: match with_pictures {
+            image_encoder: match task.image_encoder {
                 true => Some((
                     self.image_processor()?,
                     self.image_encoder()?.config().clone(),
                 )),
                 false => None,
             },
-            prior: match with_prior && !by_codes {
-                true => Some((self.sampler(Stage::Prior)?, self.prior()?.config().clone())),
+            prior,
+            autoregressive_prior,
+            decoding: match task.decoder {
+                true => Some(self.decoding(task.upsampler)?),
                 false => None,
             },
-            autoregressive_prior: match with_prior && by_codes {
-                true => Some(self.autoregressive_prior()?.config().clone()),
-                false => None,
-            },
-            conditioning: self.conditioning()?.config().clone(),
-            decoder_sampler: self.sampler(Stage::Decoder)?,
-            decoder: self.decoder()?.config().clone(),
-            upsampler_sampler: self.sampler(Stage::Upsampler)?,
-            upsampler_first: self.upsampler_first()?.config().clone(),
-            upsampler_last: self.upsampler_last()?.config().clone(),
         }
         .check()?;
         self.checked.borrow_mut().push(task);
         Ok(())
+    }
+
+    fn decoding(&self, upsampler: bool) -> Result<Decoding<'_>, Error> {
+        Ok(Decoding {
+            conditioning: self.conditioning()?.config().clone(),
+            sampler: self.sampler(Stage::Decoder)?,
+            decoder: self.decoder()?.config().clone(),
+            upsampling: match upsampler {
+                true => Some(Upsampling {
+                    sampler: self.sampler(Stage::Upsampler)?,
+                    first: self.upsampler_first()?.config().clone(),
+                    last: self.upsampler_last()?.config().clone(),
+                }),
+                false => None,
+            },
+        })
+    }
+
+    /// Opens what encodes captions.
+    pub(crate) fn prepare_text_encoder(&self) -> Result<(), Error> {
+        for part in TEXT_ENCODER {
+            self.folder(part)?;
+        }
+        check_captions(self.tokenizer()?, self.text_encoder()?.config())
     }
 
     /// Opens what tells how close captions and pictures are: CLIP alone, from a model of which there may be no more.

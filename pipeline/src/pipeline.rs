@@ -9,9 +9,10 @@ use prior::Pca;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::folders::ModelFolders;
-use crate::parts::{Parts, Use};
+use crate::parts::Parts;
 use crate::relations::check_size;
 use crate::settings::{Settings, Stage, check_caption};
+use crate::tasks::{PriorKind, Task, Use};
 use crate::{Error, Text, to_pictures};
 
 /// Told, after each step, the stage, the steps that are done and the steps that there are.
@@ -71,11 +72,38 @@ impl Pipeline {
     /// parts fit each other, so that nothing is refused later, in the middle of the work.
     pub fn prepare(&self, uses: &[Use], settings: &Settings) -> Result<(), Error> {
         settings.check()?;
-        let mut uses = uses.to_vec();
-        if settings.candidates > 1 && !uses.contains(&Use::ImageEncoder) {
-            uses.push(Use::ImageEncoder);
-        }
-        self.parts.prepare(&uses, settings)
+        let prior = uses.contains(&Use::Prior);
+        let task = Task {
+            prior: prior.then(|| PriorKind::of(settings)),
+            image_encoder: uses.contains(&Use::ImageEncoder) || settings.candidates > 1,
+            decoder: true,
+            upsampler: true,
+        };
+        self.parts.prepare(task, settings)
+    }
+
+    /// As [`Pipeline::prepare`] for [`Pipeline::draw_embedding`] alone: nothing is decoded.
+    pub fn prepare_prior(&self, settings: &Settings) -> Result<(), Error> {
+        settings.check()?;
+        let task = Task {
+            prior: Some(PriorKind::of(settings)),
+            image_encoder: false,
+            decoder: false,
+            upsampler: false,
+        };
+        self.parts.prepare(task, settings)
+    }
+
+    /// As [`Pipeline::prepare`] for [`Pipeline::invert`] alone: nothing is enlarged.
+    pub fn prepare_inversion(&self, settings: &Settings) -> Result<(), Error> {
+        settings.check()?;
+        let task = Task {
+            prior: None,
+            image_encoder: true,
+            decoder: true,
+            upsampler: false,
+        };
+        self.parts.prepare(task, settings)
     }
 
     /// The words of a caption that no training caption had, for models that tell them.

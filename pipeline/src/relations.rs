@@ -14,12 +14,22 @@ pub(crate) struct Relations<'a> {
     pub(crate) image_encoder: Option<(&'a ImageProcessor, VisionConfig)>,
     pub(crate) prior: Option<(&'a UnclipSampler, PriorConfig)>,
     pub(crate) autoregressive_prior: Option<AutoregressiveConfig>,
+    pub(crate) decoding: Option<Decoding<'a>>,
+}
+
+/// The shapes of the parts that draw a small picture from an embedding.
+pub(crate) struct Decoding<'a> {
     pub(crate) conditioning: ConditioningConfig,
-    pub(crate) decoder_sampler: &'a UnclipSampler,
+    pub(crate) sampler: &'a UnclipSampler,
     pub(crate) decoder: UNetConfig,
-    pub(crate) upsampler_sampler: &'a UnclipSampler,
-    pub(crate) upsampler_first: UNetConfig,
-    pub(crate) upsampler_last: UNetConfig,
+    pub(crate) upsampling: Option<Upsampling<'a>>,
+}
+
+/// The shapes of the parts that enlarge it.
+pub(crate) struct Upsampling<'a> {
+    pub(crate) sampler: &'a UnclipSampler,
+    pub(crate) first: UNetConfig,
+    pub(crate) last: UNetConfig,
 }
 
 /// Two parts, a quantity, and its value in the first and in the second.
@@ -36,11 +46,7 @@ impl Relations<'_> {
     fn equalities(&self) -> Vec<Relation> {
         let text = &self.text_encoder;
         let length = self.tokenizer.context_length().unwrap_or_default() as i64;
-        let conditioning = &self.conditioning;
-        let decoder = &self.decoder;
-        let (first, last) = (&self.upsampler_first, &self.upsampler_last);
-        let attended = decoder.attention.as_ref().map_or(0, |a| a.context_width);
-
+        let decoded = self.decoding.as_ref().map(|d| d.conditioning.embedding);
         let mut equal = Vec::new();
         // Each prior's caption in tokens, embedding and text states.
         let by_diffusion = self.prior.as_ref().map(|(_, prior)| prior);
@@ -55,26 +61,47 @@ impl Relations<'_> {
             )
         });
         for (part, context, embedding, states) in by_diffusion.into_iter().chain(by_codes) {
-            let decoded = conditioning.embedding;
             equal.extend([
                 ("tokenizer", part, LENGTH, length, context),
                 ("text_encoder", part, EMBEDDING, text.embedding, embedding),
                 ("text_encoder", part, STATE, text.width, states),
-                (part, "text_proj", EMBEDDING, embedding, decoded),
             ]);
+            equal.extend(decoded.map(|d| (part, "text_proj", EMBEDDING, embedding, d)));
         }
         if let Some((processor, encoder)) = &self.image_encoder {
             if let Some((width, height)) = processor.output_size() {
                 equal.extend(sides((width.into(), height.into()), encoder));
             }
-            let widths = (encoder.embedding, conditioning.embedding);
-            equal.push(("image_encoder", "text_proj", EMBEDDING, widths.0, widths.1));
+            let width = encoder.embedding;
+            equal.extend(decoded.map(|d| ("image_encoder", "text_proj", EMBEDDING, width, d)));
         }
-        equal.extend(self.outputs());
+        if let Some((sampler, prior)) = &self.prior {
+            let width = outputs(sampler, prior.embedding);
+            equal.push(("prior_scheduler", "prior", OUTPUTS, width, prior.embedding));
+        }
+        if let Some(decoding) = &self.decoding {
+            equal.extend(decoding.equalities(text));
+            let enlarged = decoding.upsampling.as_ref();
+            equal.extend(
+                enlarged
+                    .into_iter()
+                    .flat_map(|u| u.equalities(&decoding.decoder)),
+            );
+        }
+        equal
+    }
+}
+
+impl Decoding<'_> {
+    fn equalities(&self, text: &TextConfig) -> [Relation; 6] {
+        let (conditioning, decoder) = (&self.conditioning, &self.decoder);
+        let attended = decoder.attention.as_ref().map_or(0, |a| a.context_width);
+        let drawn = outputs(self.sampler, decoder.in_channels);
+        let channels = "the number of channels";
         let time = "the width of the time embedding";
         let context = "the width of the context";
-        let pictures = "the number of channels of two pictures";
-        equal.extend([
+        let widths = (conditioning.time_width, conditioning.context_width);
+        [
             (
                 "text_encoder",
                 "text_proj",
@@ -89,20 +116,36 @@ impl Relations<'_> {
                 text.width,
                 conditioning.text_width,
             ),
+            ("text_proj", "decoder", time, widths.0, decoder.time_width()),
+            ("text_proj", "decoder", context, widths.1, attended),
             (
-                "text_proj",
+                "decoder_scheduler",
                 "decoder",
-                time,
-                conditioning.time_width,
-                decoder.time_width(),
+                OUTPUTS,
+                drawn,
+                decoder.out_channels,
             ),
-            (
-                "text_proj",
-                "decoder",
-                context,
-                conditioning.context_width,
-                attended,
-            ),
+            ("a picture", "decoder", channels, 3, decoder.in_channels),
+        ]
+    }
+}
+
+impl Upsampling<'_> {
+    fn equalities(&self, decoder: &UNetConfig) -> [Relation; 5] {
+        let (first, last) = (&self.first, &self.last);
+        let enlarged = outputs(self.sampler, first.in_channels / 2);
+        let pictures = "the number of channels of two pictures";
+        let outputs = |part, network: &UNetConfig| {
+            let given = network.out_channels;
+            ("super_res_scheduler", part, OUTPUTS, enlarged, given)
+        };
+        let both = |quantity, one, other| {
+            let (first, last) = ("super_res_first", "super_res_last");
+            (first, last, quantity, one, other)
+        };
+        [
+            outputs("super_res_first", first),
+            outputs("super_res_last", last),
             (
                 "decoder",
                 "super_res_first",
@@ -110,61 +153,21 @@ impl Relations<'_> {
                 2 * decoder.in_channels,
                 first.in_channels,
             ),
-            (
-                "super_res_first",
-                "super_res_last",
+            both(
                 "the number of channels",
                 first.in_channels,
                 last.in_channels,
             ),
-            (
-                "super_res_first",
-                "super_res_last",
-                "the size of a picture",
-                first.sample_size,
-                last.sample_size,
-            ),
-        ]);
-        equal
+            both("the size of a picture", first.sample_size, last.sample_size),
+        ]
     }
+}
 
-    /// As many outputs as each scheduler reads: a learned variance comes beside the prediction.
-    fn outputs(&self) -> Vec<Relation> {
-        let wanted = |sampler: &UnclipSampler, values: i64| match sampler.config().variance {
-            Variance::LearnedRange => 2 * values,
-            Variance::FixedSmallLog => values,
-        };
-        let (decoder, upsampler) = (&self.decoder, &self.upsampler_first);
-        let channels = wanted(self.decoder_sampler, decoder.in_channels);
-        let mut outputs = vec![
-            (
-                "decoder_scheduler",
-                "decoder",
-                OUTPUTS,
-                channels,
-                decoder.out_channels,
-            ),
-            (
-                "a picture",
-                "decoder",
-                "the number of channels",
-                3,
-                decoder.in_channels,
-            ),
-        ];
-        let channels = wanted(self.upsampler_sampler, upsampler.in_channels / 2);
-        for (part, network) in [
-            ("super_res_first", &self.upsampler_first),
-            ("super_res_last", &self.upsampler_last),
-        ] {
-            let given = network.out_channels;
-            outputs.push(("super_res_scheduler", part, OUTPUTS, channels, given));
-        }
-        if let Some((sampler, prior)) = &self.prior {
-            let width = wanted(sampler, prior.embedding);
-            outputs.push(("prior_scheduler", "prior", OUTPUTS, width, prior.embedding));
-        }
-        outputs
+/// How many numbers a scheduler reads for so many values: a learned variance comes beside the prediction.
+fn outputs(sampler: &UnclipSampler, values: i64) -> i64 {
+    match sampler.config().variance {
+        Variance::LearnedRange => 2 * values,
+        Variance::FixedSmallLog => values,
     }
 }
 
@@ -211,7 +214,7 @@ fn sides((width, height): (i64, i64), encoder: &VisionConfig) -> [Relation; 2] {
 }
 
 /// Whether the text encoder takes every caption that the tokenizer makes tokens of.
-fn check_captions(tokenizer: &Tokenizer, text: &TextConfig) -> Result<(), Error> {
+pub(crate) fn check_captions(tokenizer: &Tokenizer, text: &TextConfig) -> Result<(), Error> {
     let length = tokenizer.context_length().unwrap_or_default() as i64;
     let vocabulary = tokenizer.vocab_size() as i64;
     let (first, second) = ("tokenizer", "text_encoder");

@@ -91,6 +91,11 @@ impl Pipeline {
         self.parts.prepare_clip()
     }
 
+    /// Opens what encodes captions, which may be all that there is of the model, and checks that it fits together.
+    pub fn prepare_text_encoder(&self) -> Result<(), Error> {
+        self.parts.prepare_text_encoder()
+    }
+
     /// As [`Pipeline::prepare_clip`], for pictures alone.
     pub fn prepare_image_encoder(&self) -> Result<(), Error> {
         self.parts.prepare_image_encoder()

@@ -14,6 +14,7 @@ mod claims;
 mod classify;
 mod interrupts;
 mod messages;
+mod models;
 mod outputs;
 mod pictures;
 mod prompts;

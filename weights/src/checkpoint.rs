@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
 
+use files::contents::Contents;
 use layers::{Init, Source};
 use tch::{Device, Kind, Tensor};
 
@@ -75,12 +76,7 @@ impl Checkpoint {
         let mut problems = Problems::default();
         for blob in blobs {
             let blob = Rc::new(blob);
-            let stored = if pickle::recognises(&blob) {
-                pickle::read(&blob)?
-            } else {
-                safetensors::read(&blob)?
-            };
-            for tensor in stored {
+            for tensor in read_tensors(&blob)? {
                 if tensors.contains_key(&tensor.name) {
                     problems.duplicate.push(tensor.name);
                 } else {
@@ -147,6 +143,24 @@ impl Checkpoint {
             device: format!("{:?}", self.device),
             message: error.to_string(),
         })
+    }
+}
+
+/// The endings of PyTorch's files, for those whose first bytes say nothing.
+const PYTORCH: [&str; 4] = [".bin", ".pt", ".pth", ".ckpt"];
+
+/// The tensors of a file, whose format its first bytes say, whatever its name promises.
+pub(crate) fn read_tensors(blob: &Rc<Blob>) -> Result<Vec<Stored>, Error> {
+    match blob.contents() {
+        Some(Contents::Zip | Contents::Pickle) => pickle::read(blob),
+        Some(Contents::Safetensors) => safetensors::read(blob),
+        Some(found) => Err(Error::Contents {
+            file: blob.name.clone(),
+            found,
+            wanted: "weights",
+        }),
+        None if PYTORCH.iter().any(|ending| blob.name.ends_with(ending)) => pickle::read(blob),
+        None => safetensors::read(blob),
     }
 }
 

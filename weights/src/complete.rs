@@ -7,7 +7,7 @@ use crate::index::{COMPONENTS, INDEX};
 use crate::{Error, write_atomically};
 
 /// Folders of ours that no publisher's class opens.
-const OURS: &[&str] = &["image_pca", "prior_autoregressive"];
+pub(crate) const OURS: &[&str] = &["image_pca", "prior_autoregressive"];
 
 /// Copies into the model at `to` each component that it lacks and the model at `from` has, but for those in `except`,
 /// and the index where it has none. What is there already stays as it is, and a part has its name once all of its files

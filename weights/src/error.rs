@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use files::contents::Contents;
+
 use crate::configs::ConfigError;
 use crate::pickle::PickleError;
 use crate::safetensors::HeaderError;
@@ -19,6 +21,16 @@ pub enum Error {
         path: String,
         /// The system's reason.
         source: std::io::Error,
+    },
+    /// A file is another kind than its name promises.
+    #[error("{file} is {found}, and {wanted} should be there{}", advice(*.found))]
+    Contents {
+        /// The file.
+        file: String,
+        /// What it is.
+        found: Contents,
+        /// What should be there.
+        wanted: &'static str,
     },
     /// A safetensors file's header is damaged or lies.
     #[error("{file} is not a sound safetensors file: {problem}")]
@@ -63,7 +75,7 @@ pub enum Error {
         file: String,
     },
     /// A component has no weights.
-    #[error("{folder} has no weights for {model}: none of {names} is there")]
+    #[error("{folder} has no weights for {model}: none of {names} is there, only {files}")]
     NoWeights {
         /// The component's folder.
         folder: String,
@@ -71,10 +83,52 @@ pub enum Error {
         model: String,
         /// The files that were looked for.
         names: String,
+        /// Those that are there.
+        files: String,
+    },
+    /// A component's weights are there in several variants.
+    #[error(
+        "the weights of {model} in {folder} are there as {variants}: one of them must be named"
+    )]
+    Variants {
+        /// The component's folder.
+        folder: String,
+        /// What they are of, with its article.
+        model: String,
+        /// The variants.
+        variants: String,
+    },
+    /// No component has weights of the variant that was asked for.
+    #[error("no part of {folder} has weights of the variant {variant}: {found}")]
+    NoVariant {
+        /// The model's folder.
+        folder: String,
+        /// The variant.
+        variant: String,
+        /// Those that are there, as a sentence.
+        found: String,
+    },
+    /// A path that a model should be at holds something else.
+    #[error("{path} is {found}: {advice}")]
+    NoModel {
+        /// The path.
+        path: String,
+        /// What it is.
+        found: String,
+        /// What would work.
+        advice: String,
     },
     /// The list of a model's parts, or of a checkpoint's shards, is wrong.
     #[error("{file} cannot be read: {reason}")]
     Index {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file holds no embeddings.
+    #[error("{file} holds no embeddings: {reason}")]
+    Embeddings {
         /// The file.
         file: String,
         /// What is wrong with it.
@@ -135,6 +189,14 @@ impl Error {
     }
 }
 
+/// What helps whoever has such a file, as the end of a sentence.
+fn advice(found: Contents) -> String {
+    match found.advice() {
+        "" => String::new(),
+        advice => format!(": {advice}"),
+    }
+}
+
 /// Everything that sets a checkpoint's tensors apart from those that its model wants.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Problems {
@@ -177,6 +239,18 @@ impl fmt::Display for Problems {
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         f.write_str(&parts.join("; "))
+    }
+}
+
+/// Names of files as a sentence bears them.
+pub(crate) fn listed(names: &[String]) -> String {
+    let mut named: Vec<String> = names.iter().take(NAMED).map(|name| shown(name)).collect();
+    if names.len() > NAMED {
+        named.push(format!("{} more", names.len() - NAMED));
+    }
+    match named.is_empty() {
+        true => "no file".to_owned(),
+        false => named.join(", "),
     }
 }
 

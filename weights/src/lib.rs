@@ -2,19 +2,24 @@
 //!
 //! Only this crate knows what a publisher called things. Modules in reading order: [`checkpoint`] gives a model its
 //! tensors and reports everything that does not fit in one error; [`safetensors`] and [`pickle`] are the two formats
-//! it reads; [`folder`] finds a component's files; [`configs`] translates its configuration; [`open`] puts these
-//! together, [`shapes`] reads configurations alone, and [`save`] and [`index`] are the way back. [`npy`] is how numpy
-//! stores embeddings.
+//! it reads; [`folder`] finds a component's files (`weight_files` says which are weights, `locate` which folder a user means,
+//! `describe` what another holds); [`configs`] translates its configuration; [`open`] puts these
+//! together, [`shapes`] reads configurations alone, and [`save`] and [`index`] are the way back. `embeddings`
+//! reads those of others, [`npy`] as numpy stores them.
 
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
 mod complete;
 pub mod configs;
+mod describe;
+mod embeddings;
 pub mod error;
 pub mod files;
+mod fingerprint;
 pub mod folder;
 pub mod index;
+mod locate;
 pub mod npy;
 pub mod open;
 pub mod pickle;
@@ -22,10 +27,12 @@ pub mod safetensors;
 pub mod save;
 pub mod shapes;
 mod stored;
+mod weight_files;
 
 pub use checkpoint::Checkpoint;
 pub use complete::complete_model;
 pub use configs::ConfigError;
+pub use embeddings::load_embeddings;
 pub use error::{Error, Problems};
 pub use files::{remove_partials, write_atomically};
 pub use folder::Folder;

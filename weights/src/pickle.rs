@@ -1,73 +1,85 @@
-//! PyTorch's state dicts (`.bin`, `.pt`, `.pth`, `.ckpt`): a zip archive that holds one file per storage, and a pickle
-//! that says which tensors they are.
+//! PyTorch's state dicts (`.bin`, `.pt`, `.pth`, `.ckpt`): a pickle that says which tensors there are, and the storages
+//! that hold their numbers, together in a zip archive or, before PyTorch 1.6, one after the other.
 //!
 //! A pickle is a program. [`machine`] runs the few instructions that build tensors, dicts, lists, tuples, numbers and
-//! strings; whatever else a pickle asks for is refused by its name, so no code of a file's ever runs.
+//! strings ([`scalars`], [`containers`], [`calls`]); whatever else a pickle asks for is refused by its name, so no code of a file's
+//! ever runs.
 
 mod archive;
+mod calls;
+mod containers;
 mod error;
+mod legacy;
 mod machine;
 mod opcodes;
+mod program;
+mod scalars;
+mod state_dict;
 mod value;
 
 pub use error::PickleError;
 
+use std::collections::HashMap;
 use std::rc::Rc;
+
+use files::contents::Contents;
 
 use crate::Error;
 use crate::error::shown;
 use crate::stored::{Blob, Stored};
-use archive::Archive;
 use value::View;
 
-/// The endings of PyTorch's files; everything else is safetensors.
-const ENDINGS: [&str; 4] = [".bin", ".pt", ".pth", ".ckpt"];
+/// Bytes of a file.
+struct Span {
+    blob: Rc<Blob>,
+    start: usize,
+    length: usize,
+}
 
-/// Whether the file is named as PyTorch's are.
-pub(crate) fn recognises(blob: &Blob) -> bool {
-    ENDINGS.iter().any(|ending| blob.name.ends_with(ending))
+/// The tensors of a file, and where their storages lie.
+struct StateDict {
+    tensors: Vec<(Rc<str>, Rc<View>)>,
+    spans: HashMap<Rc<str>, Span>,
 }
 
 /// The tensors of a state dict, duplicates included.
 pub(crate) fn read(blob: &Rc<Blob>) -> Result<Vec<Stored>, Error> {
-    read_archive(blob).map_err(|problem| Error::Pickle {
+    read_state_dict(blob).map_err(|problem| Error::Pickle {
         file: blob.name.clone(),
         problem,
     })
 }
 
-fn read_archive(blob: &Rc<Blob>) -> Result<Vec<Stored>, PickleError> {
-    let archive = Archive::open(blob)?;
-    let views = machine::run(&archive.program()?)?;
-    views
-        .into_iter()
-        .map(|(name, view)| place(&archive, blob, name.to_string(), view))
-        .collect()
+fn read_state_dict(blob: &Rc<Blob>) -> Result<Vec<Stored>, PickleError> {
+    let StateDict { tensors, spans } = match blob.contents() {
+        Some(Contents::Zip) => archive::read(blob)?,
+        _ => legacy::read(blob)?,
+    };
+    let place = |(name, view): (Rc<str>, Rc<View>)| {
+        place(spans.get(&view.storage.key), name.to_string(), &view)
+    };
+    tensors.into_iter().map(place).collect()
 }
 
 /// Where in the file a view of a storage lies, all sizes checked.
-fn place(
-    archive: &Archive,
-    blob: &Rc<Blob>,
-    name: String,
-    view: View,
-) -> Result<Stored, PickleError> {
+fn place(span: Option<&Span>, name: String, view: &View) -> Result<Stored, PickleError> {
     let damaged = |reason: &str| PickleError::Tensor {
         tensor: shown(&name),
         reason: reason.to_owned(),
     };
     let storage = &view.storage;
-    let (start, length) = archive
-        .storage(&storage.key)
-        .ok_or_else(|| damaged("its storage is not in the archive"))?;
+    let Span {
+        blob,
+        start,
+        length,
+    } = span.ok_or_else(|| damaged("its storage is not in the file"))?;
     let bytes = storage.dtype.bits / 8;
     let claimed = usize::try_from(storage.count)
         .ok()
         .and_then(|count| count.checked_mul(bytes));
-    if claimed != Some(length) {
+    if claimed != Some(*length) {
         let count = storage.count;
-        let reason =
-            format!("its storage of {count} numbers of {bytes} bytes is a file of {length} bytes");
+        let reason = format!("its storage of {count} numbers of {bytes} bytes has {length} bytes");
         return Err(damaged(&reason));
     }
     let span = view
@@ -91,8 +103,8 @@ fn place(
         dtype: storage.dtype,
         start: start + view.offset as usize * bytes,
         length: span as usize * bytes,
-        strides: (!contiguous).then_some(view.strides),
-        shape: view.shape,
+        strides: (!contiguous).then(|| view.strides.clone()),
+        shape: view.shape.clone(),
         blob: blob.clone(),
         name,
     })

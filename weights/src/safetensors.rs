@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use tch::{Device, Kind, Tensor};
 
+use crate::checkpoint::read_tensors;
 use crate::error::shown;
 use crate::files::write_atomically;
 use crate::stored::{Blob, Dtype, Stored};
@@ -229,10 +230,10 @@ fn size(shape: &[u64], dtype: Dtype) -> Option<u64> {
     (bits % 8 == 0).then_some(bits as u64 / 8)
 }
 
-/// Every tensor of the safetensors file at `path` with its name, in the file's order and kinds, each a copy of its own
+/// Every tensor of the file at `path` with its name, in the file's order and kinds, each a copy of its own
 /// on the CPU. A name that occurs twice is an error.
 pub fn load_safetensors(path: impl AsRef<Path>) -> Result<Vec<(String, Tensor)>, Error> {
-    let stored = read(&Rc::new(Blob::map(path.as_ref())?))?;
+    let stored = read_tensors(&Rc::new(Blob::map(path.as_ref())?))?;
     let mut problems = Problems::default();
     let mut seen = HashSet::new();
     for tensor in &stored {

@@ -1,8 +1,10 @@
 //! A tensor that lies in a file, before anybody has asked for it.
 
+use std::io::{self, Read};
 use std::path::Path;
 use std::rc::Rc;
 
+use files::contents::{self, Contents};
 use tch::{Device, Kind, Tensor};
 
 use crate::Error;
@@ -110,6 +112,30 @@ impl Blob {
     pub fn copied(name: String, bytes: &[u8]) -> Self {
         let bytes = Tensor::from_slice(bytes);
         Self { name, bytes }
+    }
+
+    /// What `reader` unpacks, which must be `length` bytes.
+    pub fn unpacked(name: String, reader: &mut dyn Read, length: usize) -> io::Result<Self> {
+        const PART: usize = 1 << 20;
+        let bytes = Tensor::empty([length as i64], (Kind::Uint8, Device::Cpu));
+        let mut part = vec![0; PART];
+        for start in (0..length).step_by(PART) {
+            let part = &mut part[..PART.min(length - start)];
+            reader.read_exact(part)?;
+            bytes
+                .narrow(0, start as i64, part.len() as i64)
+                .copy_(&Tensor::from_slice(part));
+        }
+        // At the end the reader checks what it read.
+        match reader.read(&mut [0])? {
+            0 => Ok(Self { name, bytes }),
+            _ => Err(io::Error::other("it is longer than it says")),
+        }
+    }
+
+    /// What its first bytes say that it is.
+    pub fn contents(&self) -> Option<Contents> {
+        Contents::of(&self.read(0, self.len().min(contents::ENOUGH)))
     }
 
     /// The file's length.

@@ -1,95 +1,157 @@
-//! The machine that runs a state dict's pickle. All values live in one list and name each other by their place in it,
-//! so neither depth nor a value that holds itself can hurt.
+//! The machine that runs a state dict's pickle. Values live in an arena and refer to each other by index, so deep nesting
+//! and cycles need no recursion.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::value::{Global, Storage, Value, View};
+use super::program::Program;
+use super::value::{Global, Storage, Value};
 use super::{PickleError, opcodes};
-use crate::error::shown;
 
-/// The most sides that a tensor may have; models have four.
-const MOST_SIDES: usize = 16;
+/// The most values, and the most things that are remembered: some 40 MB. A state dict makes about 15 a tensor.
+pub(super) const MOST_VALUES: usize = 1 << 20;
+/// The most places of the stack and of tuples, lists and dicts: some 32 MB.
+const MOST_PUSHES: usize = 1 << 22;
+/// The longest line of a pickle in text: an integer of 2,000 digits is one.
+const LONGEST_LINE: usize = 1 << 16;
 
-/// Runs a pickle that must leave a dict of tensors, or a dict whose `state_dict` is one: its entries, in order.
-pub(super) fn run(program: &[u8]) -> Result<Vec<(Rc<str>, View)>, PickleError> {
+/// Runs a pickle, the bytes of which are taken off `program`: what it made.
+pub(super) fn run(program: &mut Program) -> Result<Made, PickleError> {
     let mut machine = Machine {
+        start: program.at(),
         program,
-        at: 0,
-        values: Vec::new(),
+        values: vec![Value::None, Value::Bool],
+        plain: HashMap::new(),
         stack: Vec::new(),
         marks: Vec::new(),
         memo: HashMap::new(),
+        storages: HashMap::new(),
+        pushes: 0,
     };
     let result = loop {
         if let Some(result) = machine.step()? {
             break result;
         }
     };
-    machine.tensors(result)
+    Ok(Made {
+        values: machine.values,
+        result,
+        storages: machine.storages,
+    })
 }
 
-struct Machine<'a> {
-    program: &'a [u8],
-    at: usize,
-    values: Vec<Value>,
-    stack: Vec<usize>,
+/// What a pickle made.
+pub(super) struct Made {
+    /// All values.
+    pub values: Vec<Value>,
+    /// The place of the last.
+    pub result: u32,
+    /// Every storage by its name, those of tensors that nobody asks for too.
+    pub storages: HashMap<Rc<str>, Rc<Storage>>,
+}
+
+/// The places of the two values that are always there.
+pub(super) const NONE: u32 = 0;
+pub(super) const BOOL: u32 = 1;
+
+pub(super) struct Machine<'a, 'b> {
+    pub(super) program: &'a mut Program<'b>,
+    start: usize,
+    pub(super) values: Vec<Value>,
+    /// The places of plain values, one of each kind.
+    plain: HashMap<&'static str, u32>,
+    stack: Vec<u32>,
     marks: Vec<usize>,
-    memo: HashMap<u32, usize>,
+    pub(super) memo: HashMap<u32, u32>,
+    pub(super) storages: HashMap<Rc<str>, Rc<Storage>>,
+    pushes: usize,
 }
 
-impl Machine<'_> {
-    fn damaged(&self, reason: impl Into<String>) -> PickleError {
-        let reason = reason.into();
+impl Machine<'_, '_> {
+    pub(super) fn damaged(&self, reason: impl Into<String>) -> PickleError {
         PickleError::Program {
-            at: self.at,
-            reason,
+            at: self.program.at() - self.start,
+            reason: reason.into(),
         }
     }
 
-    fn take(&mut self, count: usize) -> Result<&[u8], PickleError> {
-        let end = self.at.checked_add(count);
-        match end.and_then(|end| self.program.get(self.at..end)) {
-            Some(bytes) => {
-                self.at += count;
-                Ok(bytes)
-            }
-            None => Err(self.damaged("it ends too early")),
-        }
+    pub(super) fn ends(&self) -> PickleError {
+        self.damaged("it ends too early")
     }
 
-    fn bytes<const N: usize>(&mut self) -> Result<[u8; N], PickleError> {
-        let bytes = self.take(N)?;
-        Ok(bytes.try_into().expect("as many bytes were taken"))
+    pub(super) fn bytes<const N: usize>(&mut self) -> Result<[u8; N], PickleError> {
+        let taken = self.program.take(N);
+        let taken = taken.map(|bytes| bytes.try_into().expect("as many bytes were taken"));
+        taken.ok_or_else(|| self.ends())
     }
 
-    fn byte(&mut self) -> Result<u8, PickleError> {
+    pub(super) fn byte(&mut self) -> Result<u8, PickleError> {
         self.bytes().map(|[byte]| byte)
     }
 
-    fn text(&mut self, length: usize) -> Result<Rc<str>, PickleError> {
-        match std::str::from_utf8(self.take(length)?) {
-            Ok(text) => Ok(text.into()),
-            Err(_) => Err(self.damaged("a string is not UTF-8")),
+    /// A length of 1, 4 or 8 bytes.
+    pub(super) fn length(&mut self, bytes: usize) -> Result<usize, PickleError> {
+        let taken = self.program.take(bytes).map(|bytes| {
+            let mut length = [0; 8];
+            length[..bytes.len()].copy_from_slice(bytes);
+            u64::from_le_bytes(length)
+        });
+        let length = taken.ok_or_else(|| self.ends())?;
+        usize::try_from(length).map_err(|_| self.ends())
+    }
+
+    pub(super) fn text(&mut self, length: usize) -> Result<Rc<str>, PickleError> {
+        let text = self.program.take(length).map(|bytes| {
+            let text = std::str::from_utf8(bytes);
+            text.map(Rc::from)
+        });
+        match text {
+            None => Err(self.ends()),
+            Some(Ok(text)) => Ok(text),
+            Some(Err(_)) => Err(self.damaged("a string is not UTF-8")),
         }
     }
 
-    fn line(&mut self) -> Result<Rc<str>, PickleError> {
-        let rest = &self.program[self.at..];
-        let Some(length) = rest.iter().position(|byte| *byte == b'\n') else {
-            return Err(self.damaged("it ends within a name"));
-        };
-        let line = self.text(length)?;
-        self.at += 1;
-        Ok(line)
+    pub(super) fn line(&mut self) -> Result<Rc<str>, PickleError> {
+        let line = self.program.line(LONGEST_LINE);
+        let line = line.ok_or_else(|| self.damaged("a line does not end"))?;
+        match String::from_utf8(line) {
+            Ok(line) => Ok(line.into()),
+            Err(_) => Err(self.damaged("a line is not UTF-8")),
+        }
     }
 
-    fn push(&mut self, value: Value) {
-        self.stack.push(self.values.len());
+    /// Puts a new value on the stack.
+    pub(super) fn push(&mut self, value: Value) -> Result<(), PickleError> {
+        let place = self.values.len();
+        if place >= MOST_VALUES {
+            return Err(PickleError::Values(MOST_VALUES));
+        }
         self.values.push(value);
+        self.push_place(place as u32)
     }
 
-    fn pop(&mut self) -> Result<usize, PickleError> {
+    pub(super) fn push_place(&mut self, place: u32) -> Result<(), PickleError> {
+        self.pushes += 1;
+        if self.pushes > MOST_PUSHES {
+            return Err(PickleError::Values(MOST_PUSHES));
+        }
+        self.stack.push(place);
+        Ok(())
+    }
+
+    /// Puts a value on the stack that is no tensor and is not looked into.
+    pub(super) fn push_plain(&mut self, what: &'static str) -> Result<(), PickleError> {
+        match self.plain.get(what) {
+            Some(&place) => self.push_place(place),
+            None => {
+                self.plain.insert(what, self.values.len() as u32);
+                self.push(Value::Plain(what))
+            }
+        }
+    }
+
+    pub(super) fn pop(&mut self) -> Result<u32, PickleError> {
         let floor = self.marks.last().copied().unwrap_or(0);
         if self.stack.len() <= floor {
             return Err(self.damaged("its stack is empty"));
@@ -97,7 +159,13 @@ impl Machine<'_> {
         Ok(self.stack.pop().expect("the stack is above its floor"))
     }
 
-    fn pop_to_mark(&mut self) -> Result<Vec<usize>, PickleError> {
+    pub(super) fn top(&mut self) -> Result<u32, PickleError> {
+        let top = self.pop()?;
+        self.stack.push(top);
+        Ok(top)
+    }
+
+    pub(super) fn pop_to_mark(&mut self) -> Result<Vec<u32>, PickleError> {
         match self.marks.pop() {
             Some(mark) => Ok(self.stack.split_off(mark)),
             None => Err(self.damaged("a mark is missing")),
@@ -105,290 +173,60 @@ impl Machine<'_> {
     }
 
     fn pop_text(&mut self) -> Result<Rc<str>, PickleError> {
-        let value = self.pop()?;
-        match &self.values[value] {
+        let place = self.pop()?;
+        match &self.values[place as usize] {
             Value::Text(text) => Ok(text.clone()),
             other => Err(self.damaged(format!("{} stands where a string should", other.what()))),
         }
     }
 
-    fn tuple(&mut self, count: usize) -> Result<(), PickleError> {
-        let mut items: Vec<usize> = (0..count).map(|_| self.pop()).collect::<Result<_, _>>()?;
-        items.reverse();
-        self.push(Value::Tuple(items));
-        Ok(())
-    }
-
     /// Runs one instruction; the last gives the place of the result.
-    fn step(&mut self) -> Result<Option<usize>, PickleError> {
+    fn step(&mut self) -> Result<Option<u32>, PickleError> {
         let opcode = self.byte()?;
         match opcode {
             opcodes::PROTO => drop(self.byte()?),
             opcodes::FRAME => drop(self.bytes::<8>()?),
             opcodes::STOP => return self.pop().map(Some),
-            opcodes::MARK => self.marks.push(self.stack.len()),
-            opcodes::NONE => self.push(Value::None),
-            opcodes::NEWTRUE | opcodes::NEWFALSE => self.push(Value::Bool),
-            opcodes::BININT => {
-                let int = i32::from_le_bytes(self.bytes()?);
-                self.push(Value::Int(int.into()));
-            }
-            opcodes::BININT1 => {
-                let int = self.byte()?;
-                self.push(Value::Int(int.into()));
-            }
-            opcodes::BININT2 => {
-                let int = u16::from_le_bytes(self.bytes()?);
-                self.push(Value::Int(int.into()));
-            }
-            opcodes::LONG1 => self.long()?,
-            opcodes::BINFLOAT => {
-                self.take(8)?;
-                self.push(Value::Float);
-            }
-            opcodes::SHORT_BINUNICODE | opcodes::BINUNICODE => {
-                let length = match opcode {
-                    opcodes::BINUNICODE => u32::from_le_bytes(self.bytes()?) as usize,
-                    _ => self.byte()?.into(),
-                };
-                let text = self.text(length)?;
-                self.push(Value::Text(text));
-            }
-            opcodes::EMPTY_TUPLE => self.tuple(0)?,
-            opcodes::TUPLE1 => self.tuple(1)?,
-            opcodes::TUPLE2 => self.tuple(2)?,
-            opcodes::TUPLE3 => self.tuple(3)?,
-            opcodes::TUPLE => {
-                let items = self.pop_to_mark()?;
-                self.push(Value::Tuple(items));
-            }
-            opcodes::EMPTY_LIST => self.push(Value::List),
-            opcodes::APPEND => {
-                self.pop()?;
-                self.append()?;
-            }
-            opcodes::APPENDS => {
-                self.pop_to_mark()?;
-                self.append()?;
-            }
-            opcodes::EMPTY_DICT => self.push(Value::Dict(Vec::new())),
-            opcodes::SETITEM => {
-                let (value, key) = (self.pop()?, self.pop()?);
-                self.set(&[key, value])?;
-            }
-            opcodes::SETITEMS => {
-                let items = self.pop_to_mark()?;
-                self.set(&items)?;
-            }
-            opcodes::BINPUT => {
-                let place = self.byte()?;
-                self.put(place.into())?;
-            }
-            opcodes::LONG_BINPUT => {
-                let place = u32::from_le_bytes(self.bytes()?);
-                self.put(place)?;
-            }
-            opcodes::MEMOIZE => self.put(self.memo.len() as u32)?,
-            opcodes::BINGET => {
-                let place = self.byte()?;
-                self.get(place.into())?;
-            }
-            opcodes::LONG_BINGET => {
-                let place = u32::from_le_bytes(self.bytes()?);
-                self.get(place)?;
+            opcodes::MARK => self.mark()?,
+            opcodes::POP_MARK => drop(self.pop_to_mark()?),
+            opcodes::POP => self.drop_top()?,
+            opcodes::DUP => {
+                let top = self.top()?;
+                self.push_place(top)?;
             }
             opcodes::GLOBAL => {
                 let (module, name) = (self.line()?, self.line()?);
-                self.push(Value::Global(Global::named(&module, &name)?));
+                self.push(Value::Global(Global::named(&module, &name)?))?;
             }
             opcodes::STACK_GLOBAL => {
                 let (name, module) = (self.pop_text()?, self.pop_text()?);
-                self.push(Value::Global(Global::named(&module, &name)?));
+                self.push(Value::Global(Global::named(&module, &name)?))?;
             }
             opcodes::BINPERSID => self.storage()?,
             opcodes::REDUCE => self.call()?,
-            opcodes::BUILD => {
-                // A module's dict carries the versions of its layers, which say nothing about its tensors.
-                self.pop()?;
-                let target = self.pop()?;
-                if !matches!(self.values[target], Value::Dict(_)) {
-                    return Err(PickleError::Opcode("BUILD on an object".to_owned()));
-                }
-                self.stack.push(target);
-            }
+            opcodes::NEWOBJ => self.make()?,
+            opcodes::BUILD => self.build()?,
+            _ if self.scalar(opcode)? || self.container(opcode)? || self.remember(opcode)? => {}
             other => return Err(PickleError::Opcode(opcodes::name(other))),
         }
         Ok(None)
     }
 
-    fn long(&mut self) -> Result<(), PickleError> {
-        let length = usize::from(self.byte()?);
-        let mut bytes = [0; 8];
-        if length > bytes.len() {
-            return Err(self.damaged("an integer has more than 64 bits"));
+    fn mark(&mut self) -> Result<(), PickleError> {
+        self.pushes += 1;
+        if self.pushes > MOST_PUSHES {
+            return Err(PickleError::Values(MOST_PUSHES));
         }
-        bytes[..length].copy_from_slice(self.take(length)?);
-        // The topmost bit given is the sign.
-        let unused = 8 * (8 - length as u32);
-        let int = i64::from_le_bytes(bytes);
-        let int = int.checked_shl(unused).unwrap_or(0) >> unused.min(63);
-        self.push(Value::Int(int));
+        self.marks.push(self.stack.len());
         Ok(())
     }
 
-    fn append(&mut self) -> Result<(), PickleError> {
-        match self.stack.last().map(|list| &self.values[*list]) {
-            Some(Value::List) => Ok(()),
-            _ => Err(self.damaged("something is appended to what is no list")),
-        }
-    }
-
-    fn set(&mut self, items: &[usize]) -> Result<(), PickleError> {
-        let dict = self.pop()?;
-        self.stack.push(dict);
-        if !items.len().is_multiple_of(2) {
-            return Err(self.damaged("a key has no value"));
-        }
-        let Value::Dict(entries) = &mut self.values[dict] else {
-            return Err(self.damaged("an entry is set in what is no dict"));
-        };
-        entries.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])));
-        Ok(())
-    }
-
-    fn put(&mut self, place: u32) -> Result<(), PickleError> {
-        let value = self.pop()?;
-        self.stack.push(value);
-        self.memo.insert(place, value);
-        Ok(())
-    }
-
-    fn get(&mut self, place: u32) -> Result<(), PickleError> {
-        match self.memo.get(&place) {
-            Some(value) => self.stack.push(*value),
-            None => return Err(self.damaged(format!("nothing was remembered as {place}"))),
+    /// Takes off the stack its last value, or the mark that is above it.
+    fn drop_top(&mut self) -> Result<(), PickleError> {
+        match self.marks.last() {
+            Some(&mark) if mark == self.stack.len() => drop(self.marks.pop()),
+            _ => drop(self.pop()?),
         }
         Ok(())
-    }
-
-    /// A persistent id is how PyTorch names a storage.
-    fn storage(&mut self) -> Result<(), PickleError> {
-        let id = self.pop()?;
-        let values = &self.values;
-        let storage = match &values[id] {
-            Value::Tuple(items) => {
-                match items.iter().map(|item| &values[*item]).collect::<Vec<_>>()[..] {
-                    [
-                        Value::Text(tag),
-                        Value::Global(Global::Storage(dtype)),
-                        Value::Text(key),
-                        Value::Text(_),
-                        Value::Int(count),
-                    ] if &**tag == "storage" => Storage {
-                        key: key.clone(),
-                        dtype: *dtype,
-                        count: *count,
-                    },
-                    _ => return Err(self.damaged("a storage is described wrongly")),
-                }
-            }
-            _ => return Err(self.damaged("a storage is described wrongly")),
-        };
-        self.push(Value::Storage(storage));
-        Ok(())
-    }
-
-    /// Calls the only functions that there are.
-    fn call(&mut self) -> Result<(), PickleError> {
-        let (arguments, function) = (self.pop()?, self.pop()?);
-        let values = &self.values;
-        let (Value::Tuple(items), Value::Global(function)) =
-            (&values[arguments], &values[function])
-        else {
-            return Err(self.damaged("something is called that is no function"));
-        };
-        let arguments: Vec<&Value> = items.iter().take(8).map(|item| &values[*item]).collect();
-        let made = match (function, &arguments[..]) {
-            (Global::OrderedDict, []) => Value::Dict(Vec::new()),
-            (
-                Global::RebuildTensor,
-                [
-                    Value::Storage(storage),
-                    Value::Int(offset),
-                    Value::Tuple(shape),
-                    Value::Tuple(strides),
-                    Value::Bool,
-                    Value::Dict(_) | Value::None,
-                ]
-                | [
-                    Value::Storage(storage),
-                    Value::Int(offset),
-                    Value::Tuple(shape),
-                    Value::Tuple(strides),
-                    Value::Bool,
-                    Value::Dict(_) | Value::None,
-                    Value::None,
-                ],
-            ) => {
-                let (Some(shape), Some(strides)) = (self.sides(shape), self.sides(strides)) else {
-                    return Err(self.damaged("a tensor's shape is no short tuple of integers"));
-                };
-                Value::Tensor(View {
-                    storage: storage.clone(),
-                    offset: *offset,
-                    shape,
-                    strides,
-                })
-            }
-            (Global::RebuildParameter, [Value::Tensor(tensor), Value::Bool, Value::Dict(_)]) => {
-                Value::Tensor(tensor.clone())
-            }
-            _ => return Err(self.damaged("a function has unknown arguments")),
-        };
-        self.push(made);
-        Ok(())
-    }
-
-    fn sides(&self, items: &[usize]) -> Option<Vec<i64>> {
-        let side = |item: &usize| match self.values[*item] {
-            Value::Int(side) => Some(side),
-            _ => None,
-        };
-        (items.len() <= MOST_SIDES)
-            .then(|| items.iter().map(side).collect())
-            .flatten()
-    }
-
-    fn tensors(&self, result: usize) -> Result<Vec<(Rc<str>, View)>, PickleError> {
-        let root = self.dict(result)?;
-        let inner = root.iter().find_map(|(key, value)| {
-            let named = matches!(&self.values[*key], Value::Text(key) if &**key == "state_dict");
-            let dict = matches!(self.values[*value], Value::Dict(_));
-            (named && dict).then_some(*value)
-        });
-        let entries = match inner {
-            Some(inner) => self.dict(inner)?,
-            None => root,
-        };
-        let entry = |(key, value): &(usize, usize)| match (&self.values[*key], &self.values[*value])
-        {
-            (Value::Text(name), Value::Tensor(view)) => Ok((name.clone(), view.clone())),
-            (Value::Text(name), other) => Err(PickleError::NoTensor {
-                entry: shown(name),
-                found: other.what(),
-            }),
-            (other, _) => Err(PickleError::NoDict(match other {
-                Value::Int(_) => "a dict with numbers for names",
-                _ => "a dict with other names than strings",
-            })),
-        };
-        entries.iter().map(entry).collect()
-    }
-
-    fn dict(&self, value: usize) -> Result<&[(usize, usize)], PickleError> {
-        match &self.values[value] {
-            Value::Dict(entries) => Ok(entries),
-            other => Err(PickleError::NoDict(other.what())),
-        }
     }
 }

@@ -6,22 +6,23 @@ use super::PickleError;
 use crate::error::shown;
 use crate::stored::Dtype;
 
-/// A run of numbers, one file of the archive.
+/// A run of numbers of a file.
 #[derive(Clone)]
 pub(super) struct Storage {
-    /// The file's name.
+    /// Its name.
     pub key: Rc<str>,
     /// The numbers' type.
     pub dtype: Dtype,
     /// How many it should hold.
     pub count: i64,
+    /// Where a view of it begins, in numbers: before PyTorch 0.4 storages could share their numbers.
+    pub first: i64,
 }
 
 /// A tensor as a view of a storage; nothing is checked yet.
-#[derive(Clone)]
 pub(super) struct View {
     /// The storage.
-    pub storage: Storage,
+    pub storage: Rc<Storage>,
     /// Its first number in the storage.
     pub offset: i64,
     /// Its shape.
@@ -71,35 +72,90 @@ impl View {
 /// The functions and classes that a state dict may name.
 #[derive(Clone, Copy)]
 pub(super) enum Global {
-    OrderedDict,
+    /// A dict, whatever else it can do.
+    Dict,
     RebuildTensor,
     RebuildParameter,
     Storage(Dtype),
+    /// One whose values are no tensors, which are never looked into, and what they are.
+    Plain(&'static str),
 }
 
 impl Global {
     /// The function or class, if a state dict may name it.
     pub fn named(module: &str, name: &str) -> Result<Self, PickleError> {
-        let storage = |dtype| Dtype::named(dtype).map(Self::Storage);
         let known = match (module, name) {
-            ("collections", "OrderedDict") => Some(Self::OrderedDict),
-            ("torch._utils", "_rebuild_tensor_v2") => Some(Self::RebuildTensor),
-            ("torch._utils", "_rebuild_parameter") => Some(Self::RebuildParameter),
-            ("torch", "DoubleStorage") => storage("F64"),
-            ("torch", "FloatStorage") => storage("F32"),
-            ("torch", "HalfStorage") => storage("F16"),
-            ("torch", "BFloat16Storage") => storage("BF16"),
-            ("torch", "LongStorage") => storage("I64"),
-            ("torch", "IntStorage") => storage("I32"),
-            ("torch", "ShortStorage") => storage("I16"),
-            ("torch", "CharStorage") => storage("I8"),
-            ("torch", "ByteStorage") => storage("U8"),
-            ("torch", "BoolStorage") => storage("BOOL"),
-            _ => None,
+            ("collections", "OrderedDict" | "defaultdict" | "Counter") => Some(Self::Dict),
+            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Some(Self::RebuildTensor),
+            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => {
+                Some(Self::RebuildParameter)
+            }
+            ("torch" | "torch.cuda", storage) if storage.ends_with("Storage") => {
+                storage_dtype(storage)
+                    .and_then(Dtype::named)
+                    .map(Self::Storage)
+            }
+            _ => plain(module, name).map(Self::Plain),
         };
         let unknown = || PickleError::Global(shown(&format!("{module}.{name}")));
         known.ok_or_else(unknown)
     }
+}
+
+fn storage_dtype(storage: &str) -> Option<&'static str> {
+    Some(match storage {
+        "DoubleStorage" => "F64",
+        "FloatStorage" => "F32",
+        "HalfStorage" => "F16",
+        "BFloat16Storage" => "BF16",
+        "LongStorage" => "I64",
+        "IntStorage" => "I32",
+        "ShortStorage" => "I16",
+        "CharStorage" => "I8",
+        "ByteStorage" => "U8",
+        "BoolStorage" => "BOOL",
+        "ComplexFloatStorage" => "C64",
+        _ => return None,
+    })
+}
+
+/// What the values of a plain class or function are. Python 2 calls its built-in ones by another module's name.
+fn plain(module: &str, name: &str) -> Option<&'static str> {
+    const DTYPES: [&str; 15] = [
+        "float64",
+        "float32",
+        "float16",
+        "bfloat16",
+        "int64",
+        "int32",
+        "int16",
+        "int8",
+        "uint8",
+        "bool",
+        "complex32",
+        "complex64",
+        "complex128",
+        "float8_e4m3fn",
+        "float8_e5m2",
+    ];
+    Some(match (module, name) {
+        ("builtins" | "__builtin__", "set" | "frozenset") => "a set",
+        ("builtins" | "__builtin__", "complex") => "a complex number",
+        ("builtins" | "__builtin__", "bytearray" | "bytes") | ("_codecs", "encode") => "bytes",
+        ("builtins" | "__builtin__", "int" | "long" | "float" | "list" | "dict" | "tuple") => {
+            "a class"
+        }
+        ("builtins" | "__builtin__", "range" | "xrange" | "slice") => "a range",
+        ("torch", "Size") => "a torch.Size",
+        ("torch", "device") => "a torch.device",
+        ("torch", dtype) if DTYPES.contains(&dtype) => "a torch.dtype",
+        ("torch.serialization", "_get_layout") => "a torch.layout",
+        ("numpy", "dtype") => "a type of numpy's",
+        ("numpy", "ndarray")
+        | ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar" | "_reconstruct")
+        | ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer") => "numpy's",
+        _ => return None,
+    })
 }
 
 /// A value, which names others by their place in the machine's list.
@@ -107,14 +163,15 @@ pub(super) enum Value {
     None,
     Bool,
     Int(i64),
-    Float,
     Text(Rc<str>),
-    Tuple(Vec<usize>),
-    List,
-    Dict(Vec<(usize, usize)>),
+    Tuple(Vec<u32>),
+    List(Vec<u32>),
+    Dict(Vec<(u32, u32)>),
     Global(Global),
-    Storage(Storage),
-    Tensor(View),
+    Storage(Rc<Storage>),
+    Tensor(Rc<View>),
+    /// No tensor, and what it is.
+    Plain(&'static str),
 }
 
 impl Value {
@@ -124,14 +181,14 @@ impl Value {
             Self::None => "None",
             Self::Bool => "a bool",
             Self::Int(_) => "an integer",
-            Self::Float => "a float",
             Self::Text(_) => "a string",
             Self::Tuple(_) => "a tuple",
-            Self::List => "a list",
+            Self::List(_) => "a list",
             Self::Dict(_) => "a dict",
             Self::Global(_) => "a class or function",
             Self::Storage(_) => "a storage",
             Self::Tensor(_) => "a tensor",
+            Self::Plain(what) => what,
         }
     }
 }

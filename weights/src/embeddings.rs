@@ -1,0 +1,50 @@
+//! Files of embeddings, whoever wrote them.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use files::contents::{self, Contents};
+use files::endings;
+use tch::Tensor;
+
+use crate::{Error, load_safetensors, read_npy};
+
+/// The largest file that is read: ten thousand embeddings of any published width.
+const MOST_BYTES: u64 = 1 << 26;
+
+/// The array in a file of numpy's, or the one tensor in another: its first bytes say which, whatever its name does.
+pub fn load_embeddings(path: &Path) -> Result<Tensor, Error> {
+    let refused = |reason: String| Error::Embeddings {
+        file: path.display().to_string(),
+        reason,
+    };
+    let io = |source| Error::io("read", path.display())(source);
+    let file = File::open(path).map_err(io)?;
+    let length = file.metadata().map_err(io)?.len();
+    if length > MOST_BYTES {
+        return Err(refused(format!(
+            "it has {length} bytes, and embeddings at most {MOST_BYTES}"
+        )));
+    }
+    let mut file = BufReader::new(file);
+    let mut first = Vec::new();
+    let begins = file
+        .by_ref()
+        .take(contents::ENOUGH as u64)
+        .read_to_end(&mut first);
+    begins.map_err(io)?;
+    let found = Contents::of(&first);
+    let named = found.is_none() && endings::ending(path) == "npy";
+    if found == Some(Contents::Npy) || named {
+        let array = read_npy(first.chain(file), length);
+        return array.map_err(|problem| refused(problem.to_string()));
+    }
+    let mut tensors = load_safetensors(path)?;
+    match tensors.len() {
+        1 => Ok(tensors.remove(0).1),
+        count => Err(refused(format!(
+            "it holds {count} tensors, and one of embeddings is wanted"
+        ))),
+    }
+}

@@ -1,0 +1,91 @@
+//! The format of torch.save before PyTorch 1.6: five pickles, of which the fourth is the state dict and the fifth the list
+//! of its storages, and the storages' numbers one after the other, each after its count in eight bytes.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::machine::{self, Made};
+use super::program::Program;
+use super::value::Value;
+use super::{PickleError, Span, StateDict};
+use crate::error::shown;
+use crate::stored::Blob;
+
+/// The number that the first pickle is, as the protocols from 2 on and those before write it.
+const MAGIC: [&[u8]; 2] = [
+    b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19",
+    b"119547037146038801333356",
+];
+/// What the second is: the format's version.
+const VERSION: i64 = 1001;
+
+/// The tensors of a state dict, and where their numbers lie.
+pub(super) fn read(blob: &Rc<Blob>) -> Result<StateDict, PickleError> {
+    let begins = blob.read(0, blob.len().min(64));
+    let has = |magic: &&[u8]| begins.windows(magic.len()).any(|bytes| bytes == *magic);
+    if !MAGIC.iter().any(has) {
+        return Err(PickleError::NotTorch);
+    }
+    let mut program = Program::new(blob, 0, blob.len());
+    machine::run(&mut program)?;
+    let version = machine::run(&mut program)?;
+    match version.value(version.result) {
+        Value::Int(VERSION) => {}
+        _ => return Err(PickleError::NotTorch),
+    }
+    // The third tells of the machine that wrote it; numbers are in little-endian order on each.
+    machine::run(&mut program)?;
+    let made = machine::run(&mut program)?;
+    let keys = machine::run(&mut program)?;
+    Ok(StateDict {
+        tensors: made.tensors()?,
+        spans: spans(blob, program.at(), &made, &keys)?,
+    })
+}
+
+fn spans(
+    blob: &Rc<Blob>,
+    mut at: usize,
+    made: &Made,
+    keys: &Made,
+) -> Result<HashMap<Rc<str>, Span>, PickleError> {
+    let Value::List(places) = keys.value(keys.result) else {
+        return Err(PickleError::NotTorch);
+    };
+    let mut spans = HashMap::new();
+    for place in places {
+        let Value::Text(key) = keys.value(*place) else {
+            return Err(PickleError::NotTorch);
+        };
+        let Some(storage) = made.storages.get(key) else {
+            return Err(PickleError::Archive(format!(
+                "storage {} belongs to no tensor",
+                shown(key)
+            )));
+        };
+        let short = || {
+            PickleError::Archive(format!(
+                "it ends at byte {} before storage {} does",
+                blob.len(),
+                shown(key)
+            ))
+        };
+        let left = blob.len() - at;
+        if left < 8 {
+            return Err(short());
+        }
+        let count = blob.read(at, 8).try_into().expect("eight bytes were read");
+        let length = usize::try_from(i64::from_le_bytes(count)).ok();
+        let length = length.and_then(|count| count.checked_mul(storage.dtype.bits / 8));
+        let length = length.filter(|length| *length <= left - 8);
+        let length = length.ok_or_else(short)?;
+        let span = Span {
+            blob: blob.clone(),
+            start: at + 8,
+            length,
+        };
+        at += 8 + length;
+        spans.insert(key.clone(), span);
+    }
+    Ok(spans)
+}

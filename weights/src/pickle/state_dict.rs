@@ -1,0 +1,83 @@
+//! The state dict among what a pickle made.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::PickleError;
+use super::machine::Made;
+use super::value::{Value, View};
+use crate::error::shown;
+
+/// As many entries as a sentence names.
+const NAMED: usize = 4;
+
+impl Made {
+    /// The tensors of a dict, or of the dict that its `state_dict` is, in order. Other entries are passed over.
+    pub fn tensors(&self) -> Result<Vec<(Rc<str>, Rc<View>)>, PickleError> {
+        let entries = self.state_dict()?;
+        let mut tensors = Vec::new();
+        // A pickle can repeat a name and a tensor in four bytes; twice is enough to report them.
+        let mut seen: HashMap<Rc<str>, u8> = HashMap::new();
+        for &(key, value) in entries {
+            match (self.value(key), self.value(value)) {
+                (Value::Text(name), Value::Tensor(view)) => {
+                    let times = seen.entry(name.clone()).or_default();
+                    if *times < 2 {
+                        *times += 1;
+                        tensors.push((name.clone(), view.clone()));
+                    }
+                }
+                (Value::Text(name), other) => {
+                    tracing::debug!(entry = shown(name), is = other.what(), "passed over");
+                }
+                (other, Value::Tensor(_)) => {
+                    return Err(PickleError::NoDict(match other {
+                        Value::Int(_) => "a dict with numbers for names",
+                        _ => "a dict with other names than strings",
+                    }));
+                }
+                (key, other) => {
+                    tracing::debug!(key = key.what(), is = other.what(), "passed over");
+                }
+            }
+        }
+        match tensors.is_empty() && !entries.is_empty() {
+            true => Err(PickleError::NoTensors(self.named(entries))),
+            false => Ok(tensors),
+        }
+    }
+
+    fn state_dict(&self) -> Result<&[(u32, u32)], PickleError> {
+        let root = self.dict(self.result)?;
+        let inner = root.iter().find_map(|&(key, value)| {
+            let named = matches!(self.value(key), Value::Text(key) if &**key == "state_dict");
+            let dict = matches!(self.value(value), Value::Dict(_));
+            (named && dict).then_some(value)
+        });
+        inner.map_or(Ok(root), |inner| self.dict(inner))
+    }
+
+    fn named(&self, entries: &[(u32, u32)]) -> String {
+        let entry = |&(key, value): &(u32, u32)| match self.value(key) {
+            Value::Text(name) => format!("{} ({})", shown(name), self.value(value).what()),
+            other => format!("{} ({})", other.what(), self.value(value).what()),
+        };
+        let mut named: Vec<String> = entries.iter().take(NAMED).map(entry).collect();
+        if entries.len() > NAMED {
+            named.push(format!("{} more", entries.len() - NAMED));
+        }
+        named.join(", ")
+    }
+
+    /// A value by its place.
+    pub fn value(&self, place: u32) -> &Value {
+        &self.values[place as usize]
+    }
+
+    fn dict(&self, value: u32) -> Result<&[(u32, u32)], PickleError> {
+        match self.value(value) {
+            Value::Dict(entries) => Ok(entries),
+            other => Err(PickleError::NoDict(other.what())),
+        }
+    }
+}

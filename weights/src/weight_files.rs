@@ -1,0 +1,189 @@
+//! Which files of a component are its weights: diffusers' and transformers' names, whole or in shards, plain or of a variant.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde::Deserialize;
+use tch::{Device, Kind};
+
+use crate::error::{listed, shown};
+use crate::{Checkpoint, Error, Folder};
+
+/// How the names of weights begin and end, the best first.
+const NAMES: [(&str, &str); 4] = [
+    ("diffusion_pytorch_model", "safetensors"),
+    ("model", "safetensors"),
+    ("diffusion_pytorch_model", "bin"),
+    ("pytorch_model", "bin"),
+];
+
+/// A component's weights.
+pub(crate) enum WeightFiles {
+    /// The one file of this name.
+    Whole(String),
+    /// Those that the index of this name lists.
+    Sharded(String),
+}
+
+/// Why none of a folder's files are its weights, by the names of all.
+pub(crate) enum Unfound {
+    /// None is named like weights.
+    None(Vec<String>),
+    /// They are of several variants, and nobody said of which.
+    Several(BTreeSet<String>),
+}
+
+impl Unfound {
+    /// The error for the folder of `model`.
+    pub fn of(self, folder: &Folder, model: &str) -> Error {
+        let (folder, model) = (folder.to_string(), model.to_owned());
+        match self {
+            Self::None(files) => Error::NoWeights {
+                folder,
+                model,
+                names: NAMES
+                    .map(|(stem, ending)| format!("{stem}.{ending}"))
+                    .join(", "),
+                files: listed(&files),
+            },
+            Self::Several(variants) => Error::Variants {
+                folder,
+                model,
+                variants: variants.into_iter().collect::<Vec<_>>().join(" and "),
+            },
+        }
+    }
+}
+
+impl WeightFiles {
+    /// The weights among these files: of `variant` where there are such, else the plain ones, else of the only variant that
+    /// is there where none was named.
+    pub fn among(files: Vec<String>, variant: Option<&str>) -> Result<Self, Unfound> {
+        let named = variant.and_then(|variant| Self::of(&files, Some(variant)));
+        if let Some(found) = named.or_else(|| Self::of(&files, None)) {
+            return Ok(found);
+        }
+        let mut variants = variants(&files);
+        match variants.pop_first() {
+            Some(only) if variants.is_empty() && variant.is_none() => {
+                tracing::info!(variant = shown(&only), "the only weights are of a variant");
+                Self::of(&files, Some(&only)).ok_or(Unfound::None(files))
+            }
+            Some(first) if variant.is_none() => {
+                variants.insert(first);
+                Err(Unfound::Several(variants))
+            }
+            _ => Err(Unfound::None(files)),
+        }
+    }
+
+    fn of(files: &[String], variant: Option<&str>) -> Option<Self> {
+        let has = |name: String| files.contains(&name).then_some(name);
+        NAMES.into_iter().find_map(|(stem, ending)| {
+            let (whole, indices) = match variant {
+                None => (
+                    format!("{stem}.{ending}"),
+                    [Some(format!("{stem}.{ending}.index.json")), None],
+                ),
+                // Older versions of diffusers put the variant of an index elsewhere.
+                Some(v) => (
+                    format!("{stem}.{v}.{ending}"),
+                    [
+                        Some(format!("{stem}.{ending}.index.{v}.json")),
+                        Some(format!("{stem}.{v}.{ending}.index.json")),
+                    ],
+                ),
+            };
+            let index = || {
+                indices
+                    .into_iter()
+                    .flatten()
+                    .find_map(has)
+                    .map(Self::Sharded)
+            };
+            has(whole).map(Self::Whole).or_else(index)
+        })
+    }
+}
+
+impl Folder {
+    /// The component's weights, as the checkpoint of `model` (with its article, for messages).
+    pub fn checkpoint(&self, model: &str, device: Device, kind: Kind) -> Result<Checkpoint, Error> {
+        let files = WeightFiles::among(self.file_names(), self.variant());
+        let files = files.map_err(|problem| problem.of(self, model))?;
+        match files {
+            WeightFiles::Whole(name) => {
+                let blob = self.blob(&name)?;
+                Checkpoint::of_blobs(blob.name.clone(), vec![blob], model, device, kind)
+            }
+            WeightFiles::Sharded(index) => {
+                let bytes = self.read(&index)?.unwrap_or_default();
+                let shards = self.shards(&index, &bytes)?;
+                let blobs = shards.iter().map(|shard| self.blob(shard));
+                let blobs = blobs.collect::<Result<_, _>>()?;
+                Checkpoint::of_blobs(self.name_of(&index), blobs, model, device, kind)
+            }
+        }
+    }
+
+    /// As [`Folder::checkpoint`], the weights in the one file called `name`.
+    pub fn checkpoint_in(
+        &self,
+        name: &str,
+        model: &str,
+        device: Device,
+        kind: Kind,
+    ) -> Result<Checkpoint, Error> {
+        if !self.has(name) {
+            return Err(Error::NoFile {
+                file: self.name_of(name),
+            });
+        }
+        let blob = self.blob(name)?;
+        Checkpoint::of_blobs(blob.name.clone(), vec![blob], model, device, kind)
+    }
+
+    /// The files that an index names.
+    fn shards(&self, index: &str, bytes: &[u8]) -> Result<BTreeSet<String>, Error> {
+        #[derive(Deserialize)]
+        struct Index {
+            weight_map: std::collections::HashMap<String, String>,
+        }
+        let problem = |reason: String| Error::Index {
+            file: self.name_of(index),
+            reason,
+        };
+        let Index { weight_map } =
+            serde_json::from_slice(bytes).map_err(|error| problem(error.to_string()))?;
+        let shards: BTreeSet<String> = weight_map.into_values().collect();
+        // An index must not lead out of its folder.
+        let plain = |name: &str| Path::new(name).file_name() == Some(name.as_ref());
+        match shards.iter().find(|name| !plain(name)) {
+            Some(other) => Err(problem(format!(
+                "{other:?} is not the name of a file beside it"
+            ))),
+            None => Ok(shards),
+        }
+    }
+}
+
+/// The variants that files are the weights of.
+pub(crate) fn variants(files: &[String]) -> BTreeSet<String> {
+    files.iter().filter_map(|file| variant(file)).collect()
+}
+
+fn variant(file: &str) -> Option<String> {
+    NAMES.into_iter().find_map(|(stem, ending)| {
+        let rest = file.strip_prefix(stem)?.strip_prefix('.')?;
+        let index = format!("{ending}.index.");
+        let variant = match rest.strip_prefix(&index) {
+            Some(rest) => rest.strip_suffix(".json")?,
+            None => rest
+                .strip_suffix(&format!(".{index}json"))
+                .or_else(|| rest.strip_suffix(ending)?.strip_suffix('.'))?,
+        };
+        // What is numbered is a shard, which its index names.
+        let plain = !variant.is_empty() && !variant.contains('.') && !variant.contains("-of-");
+        plain.then(|| variant.to_owned())
+    })
+}
