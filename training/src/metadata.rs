@@ -108,7 +108,7 @@ fn csv_rows(text: &[u8]) -> Result<Rows, String> {
     };
     let mut headers = Vec::new();
     for delimiter in DELIMITERS {
-        let header = reader(delimiter).headers().map(StringRecord::clone);
+        let header = reader(delimiter).headers().cloned();
         headers.push((delimiter, header.map_err(|error| error.to_string())?));
     }
     let fitting = headers.iter().find_map(|(delimiter, header)| {

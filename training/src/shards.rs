@@ -17,6 +17,7 @@ use crate::folder::{LONGEST_CAPTION, LONGEST_PICTURE};
 use crate::samples::Source;
 use crate::shard_members::{Caption, Groups, Sample, describe_unused};
 use crate::tar_index::{Span, walk};
+use crate::unread;
 
 /// What a shard's samples are wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +41,7 @@ impl Shard {
         let walked = walk(path, &mut |member| groups.add(member));
         let shown = path.display();
         if let Err(why) = walked {
-            broken.note(shown.to_string(), why);
+            broken.note(shown.to_string(), unread::advice(path).unwrap_or(why));
         }
         let samples = groups.samples(wanted, &mut |name, why| {
             broken.note(format!("{shown}/{name}"), why);

@@ -16,6 +16,9 @@ pub(crate) fn advice(path: &Path) -> Option<String> {
         "arrow" => format!("{shown} is Arrow, which is not read: {READ}"),
         "zip" | "7z" | "rar" => format!("{shown} is packed: please unpack it"),
         "gz" | "tgz" => format!("{shown} is packed by gzip: please unpack it with gunzip"),
+        "bz2" => format!("{shown} is packed by bzip2: please unpack it with bunzip2"),
+        "xz" => format!("{shown} is packed by xz: please unpack it with unxz"),
+        "zst" => format!("{shown} is packed by Zstandard: please unpack it with unzstd"),
         "csv" | "tsv" | "json" | "jsonl" | "txt" => format!(
             "{shown} is not read under this name: captions lie in metadata.csv or metadata.jsonl, with file_name and text, or in a .txt beside each picture"
         ),
@@ -36,7 +39,7 @@ fn rank(path: &Path) -> Option<usize> {
         &["parquet", "arrow"],
         &["csv", "tsv", "jsonl"],
         &["json"],
-        &["zip", "7z", "rar", "gz", "tgz"],
+        &["zip", "7z", "rar", "gz", "tgz", "bz2", "xz", "zst"],
     ];
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     let names_captions = ["caption", "prompt", "label", "metadata", "token"]

@@ -339,6 +339,9 @@ fn usual_layouts_are_read_or_the_sentence_says_which_data_would_do() {
     let packed = Set::new(&[]);
     packed.write("0.tar.gz", b"\x1f\x8bpacked");
     packed.refuses(&["0.tar.gz", "gunzip"]);
+    packed.write("1.tar.xz", b"packed");
+    let data = Data::open(&[packed.path("1.tar.xz").display().to_string()], false);
+    assert!(data.err().unwrap().to_string().contains("unxz"));
     refuses(&packed.path("0.tar.gz"), &["0.tar.gz", "gunzip"]);
     let set = Set::new(&["a.png"]);
     refuses(&set.path("a.png"), &["a.png", "name the folder"]);
@@ -368,7 +371,7 @@ fn plain_data_is_described_as_it_was() {
     set.write("a.txt", "\u{feff}a café".as_bytes());
     set.write("deep/c.txt", b" a dog");
     let wanted = [
-        ("a.jpg", length, 9),
+        ("a.jpg", length, 10),
         ("b.png", length, 7),
         ("deep/c.PNG", length, 6),
     ];
