@@ -11,10 +11,10 @@ use pipeline::{Pipeline, Use};
 use tch::{Kind, Tensor};
 
 use crate::drawing::{PresetArgs, PriorWishes, SeedArgs, seeds};
-use crate::embedding_shards::ShardArgs;
 use crate::input::{Given, open_picture};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::output::{check_writable, save_through};
+use crate::shard_args::ShardArgs;
 use crate::stdout::print_path;
 
 /// The name of the tensor in a safetensors file.
@@ -58,7 +58,10 @@ impl Embed {
     /// Computes the embedding and writes it.
     pub fn run(&self) -> Result<()> {
         let Some(out) = &self.out else {
+            #[cfg(feature = "lab")]
             return self.shards.run(&self.model, &self.image_encoder);
+            #[cfg(not(feature = "lab"))]
+            return crate::lab::absent("embed --data");
         };
         Format::of(out)?;
         check_writable("--out", out, self.force)?;

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
-use evaluation::sheets::save_png;
 use files::endings::{is_image, is_unread_image};
 use files::walk::{File, walk};
 use image::RgbImage;
@@ -18,11 +17,11 @@ use tch::{Device, Kind, Tensor};
 
 use crate::generate::warn;
 use crate::input::{Given, open_picture};
-use crate::interrupt::{self, whole_files};
+use crate::interrupt;
 use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
-use crate::output::{Files, check_sheet, check_writable};
+use crate::output::{Files, check_sheet, check_writable, save};
 use crate::picture_index::{PictureIndex, State};
 use crate::run::columns;
 use crate::sentence;
@@ -222,9 +221,7 @@ impl Search {
         let small = |(_, path): &(f64, PathBuf)| Ok(shrunk(read_image(path)?.image));
         let pictures: Vec<RgbImage> = best.iter().map(small).collect::<Result<_>>()?;
         let sheet = contact_sheet(&pictures, columns(pictures.len()));
-        let whole = whole_files();
-        save_png(&sheet, grid)?;
-        drop(whole);
+        save(grid, &sheet, &[], true)?;
         if !self.json {
             print_path(grid)?;
         }
