@@ -6,13 +6,13 @@ use std::path::Path;
 pub const IMAGES: [&str; 7] = ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "gif"];
 
 /// The endings of images that are not read, in lower case: other formats, vectors, pages and cameras' raw files.
-pub const OTHER_IMAGES: [&str; 73] = [
-    "3fr", "ai", "arw", "avif", "avifs", "bmp", "btf", "cr2", "cr3", "crw", "dcr", "dds", "dib",
-    "dng", "emf", "eps", "erf", "exr", "fits", "hdp", "hdr", "heic", "heics", "heif", "hif", "icb",
-    "icns", "ico", "iiq", "j2c", "j2k", "jls", "jp2", "jpc", "jpf", "jpx", "jxl", "jxr", "kdc",
-    "mef", "mos", "mrw", "nef", "nrw", "orf", "pam", "pbm", "pcx", "pdf", "pef", "pgm", "pnm",
-    "ppm", "ps", "psb", "psd", "qoi", "raf", "rw2", "rwl", "srw", "svg", "svgz", "tf8", "tga",
-    "tif", "tiff", "wdp", "wmf", "x3f", "xbm", "xcf", "xpm",
+pub const OTHER_IMAGES: [&str; 69] = [
+    "3fr", "ai", "arw", "avif", "avifs", "bmp", "cr2", "cr3", "crw", "dcr", "dds", "dib", "dng",
+    "emf", "eps", "erf", "exr", "hdp", "hdr", "heic", "heics", "heif", "hif", "icb", "icns", "ico",
+    "iiq", "j2c", "j2k", "jp2", "jpc", "jpf", "jpx", "jxl", "jxr", "kdc", "mef", "mos", "mrw",
+    "nef", "nrw", "orf", "pam", "pbm", "pcx", "pdf", "pef", "pgm", "pnm", "ppm", "ps", "psb",
+    "psd", "qoi", "raf", "rw2", "rwl", "srw", "svg", "svgz", "tga", "tif", "tiff", "wdp", "wmf",
+    "x3f", "xbm", "xcf", "xpm",
 ];
 
 /// A name's ending in lower case; empty where there is none.
