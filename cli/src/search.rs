@@ -245,16 +245,12 @@ fn pictures_in(folder: &Path, left_out: &mut LeftOut) -> Result<Vec<Picture>> {
     }
     let mut pictures = Vec::new();
     for File { path, real } in found.files {
-        let cannot_read = || format!("cannot read {}", path.display());
-        let metadata = match is_unread_image(&path) {
-            true => Err(anyhow!(
-                "{}: PNG, JPEG, WebP and GIF are read",
-                path.display()
-            )),
-            false => path.metadata().with_context(cannot_read),
-        };
-        match metadata.map(|metadata| State::of(&metadata)) {
-            Ok(state) => pictures.push(Picture { path, real, state }),
+        let metadata = path.metadata();
+        match metadata.with_context(|| format!("cannot read {}", path.display())) {
+            Ok(metadata) => {
+                let state = State::of(&metadata);
+                pictures.push(Picture { path, real, state });
+            }
             Err(error) => left_out.add(&error),
         }
     }

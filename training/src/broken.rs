@@ -1,7 +1,6 @@
 //! Data that cannot be learned from: named once, counted, and left out.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use files::contents::{Contents, ENOUGH};
 use files::text::decode;
@@ -61,14 +60,6 @@ fn left_out(path: &str, why: &str) {
         true => tracing::warn!("{why}: it is left out"),
         false => tracing::warn!("{path}: {why}: it is left out"),
     }
-}
-
-/// Why an image of this name is not read, where its ending says so.
-pub(crate) fn unread_image(name: &Path) -> String {
-    format!(
-        "it ends in .{}, and PNG, JPEG, WebP and GIF are read",
-        files::endings::ending(name)
-    )
 }
 
 /// What a file holds, and what helps.

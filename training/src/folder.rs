@@ -8,18 +8,18 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use files::contents::ENOUGH;
 use files::endings::{ending, is_image, is_unread_image};
 use files::names::{composed, locate};
 use files::walk::{is_hidden, walk};
+use images::MAX_FILE_BYTES;
+use images::formats::FileKind;
 
 use crate::Error;
-use crate::broken::{Broken, decode_caption, unread_image};
+use crate::broken::{Broken, decode_caption};
 use crate::metadata::{METADATA, read as read_table};
 use crate::samples::Source;
 use crate::unread;
-
-/// The longest picture's file that is read: what 16-bit RGBA of the most pixels takes.
-pub(crate) const LONGEST_PICTURE: u64 = 8 * images::MAX_PIXELS;
 
 /// The longest caption's file that is read.
 pub(crate) const LONGEST_CAPTION: u64 = 1 << 20;
@@ -79,7 +79,7 @@ impl Source for PictureFolder {
     }
 
     fn content(&self, n: usize) -> Result<Vec<u8>, String> {
-        read(&self.samples[n].picture, LONGEST_PICTURE)
+        read(&self.samples[n].picture, MAX_FILE_BYTES)
     }
 }
 
@@ -134,11 +134,11 @@ fn beside(folder: &Path, broken: &mut Broken) -> Result<Vec<Sample>, Error> {
     broken.note_walk(&found);
     let (mut samples, mut captions) = (Vec::new(), Captions::default());
     for picture in found.files.into_iter().map(|file| file.path) {
-        let caption = match is_unread_image(&picture) {
-            true => Err(unread_image(&picture)),
-            false => captions.of(&picture),
+        let readable = match is_unread_image(&picture) {
+            true => check_kind(&picture),
+            false => Ok(()),
         };
-        match caption {
+        match readable.and_then(|()| captions.of(&picture)) {
             Ok((caption, length)) => samples.extend(sample(picture, caption, length, broken)),
             Err(why) => broken.note(picture.display().to_string(), why),
         }
@@ -152,6 +152,18 @@ fn beside(folder: &Path, broken: &mut Broken) -> Result<Vec<Sample>, Error> {
         )));
     }
     Ok(samples)
+}
+
+/// Refuses an image that is not read, by its first bytes, or by its name where these say too little.
+fn check_kind(picture: &Path) -> Result<(), String> {
+    let mut first = Vec::new();
+    let file = File::open(picture);
+    file.and_then(|file| file.take(ENOUGH as u64).read_to_end(&mut first))
+        .map_err(|error| error.to_string())?;
+    match FileKind::of(&first, picture) {
+        Some(kind) => Err(format!("it is {kind}")),
+        None => Ok(()),
+    }
 }
 
 /// Captions beside pictures.

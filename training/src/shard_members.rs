@@ -5,11 +5,9 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
 
 use files::endings::{is_image, is_unread_image};
 
-use crate::broken::unread_image;
 use crate::shards::Wanted;
 use crate::tar_index::{Member, Span};
 
@@ -181,7 +179,7 @@ fn without(what: &str, others: &[Unused]) -> String {
     let unread = others.iter().find(|member| is_unread_image(&member.name));
     match (unread, others) {
         (Some(member), _) if what == "picture" => {
-            format!("its picture: {}", unread_image(Path::new(&member.name)))
+            format!("its picture: {}", unread_image(&member.ending))
         }
         (_, []) => format!("it has no {what}"),
         (_, [member, ..]) => format!(
@@ -189,6 +187,11 @@ fn without(what: &str, others: &[Unused]) -> String {
             member.ending
         ),
     }
+}
+
+/// Why an image is not read, by its ending.
+fn unread_image(ending: &str) -> String {
+    format!("it ends in .{ending}, and PNG, JPEG, WebP and GIF are read")
 }
 
 impl Unused {
@@ -199,7 +202,7 @@ impl Unused {
             return "its name has no ending".to_owned();
         }
         if is_unread_image(name) {
-            return unread_image(Path::new(name));
+            return unread_image(ending);
         }
         let (key, _) = split(name);
         match ending.contains('.') {

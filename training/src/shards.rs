@@ -9,11 +9,12 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use files::text::decode;
+use images::MAX_FILE_BYTES;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::broken::{Broken, decode_caption};
-use crate::folder::{LONGEST_CAPTION, LONGEST_PICTURE};
+use crate::folder::LONGEST_CAPTION;
 use crate::samples::Source;
 use crate::shard_members::{Caption, Groups, Sample, describe_unused};
 use crate::tar_index::{Span, walk};
@@ -110,7 +111,7 @@ impl Source for Shard {
     }
 
     fn content(&self, n: usize) -> Result<Vec<u8>, String> {
-        self.read(self.samples[n].content, LONGEST_PICTURE)
+        self.read(self.samples[n].content, MAX_FILE_BYTES)
     }
 }
 

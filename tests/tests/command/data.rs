@@ -168,7 +168,11 @@ fn a_search_takes_each_picture_once_and_names_what_is_not_read() {
     fs::write(place.path("whole/c.heic"), "no matter").unwrap();
     let ran = place.run(&search).succeeds();
     assert_eq!(ran.stdout.lines().count(), 2);
-    assert!(ran.stderr.contains("c.heic"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("c.heic is a HEIC picture"),
+        "{}",
+        ran.stderr
+    );
     assert!(ran.stderr.contains("1 of 3 pictures"), "{}", ran.stderr);
 }
 

@@ -255,11 +255,18 @@ fn links_hidden_files_and_unread_formats_in_a_folder() {
         set.write(name, b"no matter");
     }
     set.write("d.txt", b"a caption");
+    // The first bytes say more than the name.
+    set.write("g.bmp", &picture(2));
+    set.write("g.txt", b"a caption");
     symlink("gone.png", set.path("f.png")).unwrap();
     let data = set.open().unwrap();
-    assert_eq!(data.captions(9).len(), 3);
+    assert_eq!(data.captions(9).len(), 4);
     let broken = data.samples().unwrap().broken();
-    let words = [("d.HEIC", "heic"), ("e.tiff", "tiff"), ("f.png", "link")];
+    let words = [
+        ("d.HEIC", "heif-convert"),
+        ("e.tiff", "magick"),
+        ("f.png", "link"),
+    ];
     assert_eq!(broken.len(), words.len());
     for ((name, why), (ending, word)) in broken.iter().zip(words) {
         assert!(
