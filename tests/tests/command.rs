@@ -14,6 +14,7 @@ mod claims;
 mod classify;
 mod data;
 mod interrupts;
+mod messages;
 mod outputs;
 mod pictures;
 mod prompts;
@@ -21,6 +22,7 @@ mod records;
 mod refusals;
 mod search;
 mod training;
+mod wait_policy;
 
 pub const CAPTION: &str = "a red house under a blue sky";
 
