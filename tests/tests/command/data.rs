@@ -165,7 +165,8 @@ fn a_search_takes_each_picture_once_and_names_what_is_not_read() {
     for name in ["whole/again", "whole/twin.png"] {
         assert_eq!(ran.stderr.matches(name).count(), 1, "{}", ran.stderr);
     }
-    fs::write(place.path("whole/c.heic"), "no matter").unwrap();
+    let heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic";
+    fs::write(place.path("whole/c.heic"), heic).unwrap();
     let ran = place.run(&search).succeeds();
     assert_eq!(ran.stdout.lines().count(), 2);
     assert!(

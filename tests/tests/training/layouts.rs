@@ -251,9 +251,8 @@ fn links_hidden_files_and_unread_formats_in_a_folder() {
     assert_eq!(set.captions(), captions);
     assert_eq!(set.open().unwrap().describe(), before);
 
-    for name in ["d.HEIC", "e.tiff"] {
-        set.write(name, b"no matter");
-    }
+    set.write("d.HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic");
+    set.write("e.tiff", b"II*\0\x08\0\0\0");
     set.write("d.txt", b"a caption");
     // The first bytes say more than the name.
     set.write("g.bmp", &picture(2));
