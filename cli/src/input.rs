@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use files::contents::{Contents, ENOUGH};
+use files::text::decode;
 use image::RgbImage;
 use pipeline::{Use, check_caption, read_image};
 
@@ -33,7 +35,7 @@ pub fn read_text(flag: &str, file: &Path) -> Result<(String, String)> {
         ),
     };
     let text = text.with_context(|| format!("{flag}: cannot read {name}"))?;
-    Ok((name, text.trim_start_matches('\u{feff}').to_owned()))
+    Ok((name, text))
 }
 
 fn read(from: impl Read) -> Result<String> {
@@ -43,11 +45,12 @@ fn read(from: impl Read) -> Result<String> {
         bytes.len() as u64 <= MOST_BYTES,
         "it is larger than {MOST_BYTES} bytes"
     );
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = 1 + valid.iter().filter(|&&byte| byte == b'\n').count();
-        anyhow!("line {line} is not UTF-8")
-    })
+    match Contents::of(&bytes[..bytes.len().min(ENOUGH)]) {
+        Some(other @ (Contents::LfsPointer | Contents::Html)) => {
+            bail!("it is {other}: {}", other.advice())
+        }
+        _ => Ok(decode(&bytes)?),
+    }
 }
 
 /// A file's name without its ending, as a part of other names.

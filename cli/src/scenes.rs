@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use ::scenes::{Export, export};
+use ::scenes::{Export, Exporter};
 use anyhow::Result;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::interrupt::{self, whole_files};
 use crate::numbers;
 use crate::stdout::print_path;
 
@@ -39,10 +40,24 @@ impl Scenes {
             size: self.size,
             held_out: self.held_out,
         };
+        interrupt::drawing()?;
         let style = ProgressStyle::with_template("{bar:32} {pos}/{len} pictures, {eta} to go")?;
         let bar = ProgressBar::new(self.count).with_style(style);
-        export(&options, &self.out, &mut |done, _| bar.set_position(done))?;
+        let mut exporter = Exporter::new(options, &self.out)?;
+        while export_next(&mut exporter)? {
+            bar.set_position(exporter.done());
+            if exporter.done() < self.count {
+                let (done, count) = (exporter.done() as usize, self.count as usize);
+                interrupt::check(done, count, "pictures are drawn")?;
+            }
+        }
         bar.finish();
         print_path(&self.out)
     }
+}
+
+/// Draws and writes one picture and its line, which no signal parts.
+fn export_next(exporter: &mut Exporter) -> Result<bool> {
+    let _whole = whole_files();
+    Ok(exporter.export_next()?)
 }

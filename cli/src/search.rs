@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
+use files::endings::{is_image, is_unread_image};
+use files::walk::{File, walk};
 use image::RgbImage;
 use image::imageops::thumbnail;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,10 +14,9 @@ use pipeline::zero_shot::{cosines, normalised};
 use pipeline::{DecodedImage, Pipeline, contact_sheet, read_image};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
-use walkdir::WalkDir;
 
 use crate::generate::warn;
-use crate::input::{Given, names_a_picture, open_picture};
+use crate::input::{Given, open_picture};
 use crate::interrupt;
 use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs};
@@ -235,24 +236,21 @@ fn pictures_in(folder: &Path, left_out: &mut LeftOut) -> Result<Vec<Picture>> {
     let metadata = folder.metadata();
     let metadata = metadata.with_context(|| format!("cannot search {shown}"))?;
     ensure!(metadata.is_dir(), "cannot search {shown}: it is no folder");
-    let hidden = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with('.');
-    let walk = WalkDir::new(folder).follow_links(true).into_iter();
-    let walk = walk.filter_entry(|entry| entry.depth() == 0 || !hidden(entry.file_name()));
+    let found = walk(folder, |path| is_image(path) || is_unread_image(path));
+    for note in &found.repeated {
+        say!("{}: {}", note.path.display(), note.why);
+    }
+    for note in &found.unreadable {
+        left_out.add(&anyhow!("{}: {}", note.path.display(), note.why));
+    }
     let mut pictures = Vec::new();
-    for entry in walk {
-        let found = entry.map_err(anyhow::Error::from).and_then(|entry| {
-            if !entry.file_type().is_file() || !names_a_picture(entry.path()) {
-                return Ok(None);
+    for File { path, real } in found.files {
+        let metadata = path.metadata();
+        match metadata.with_context(|| format!("cannot read {}", path.display())) {
+            Ok(metadata) => {
+                let state = State::of(&metadata);
+                pictures.push(Picture { path, real, state });
             }
-            let path = entry.into_path();
-            let look = || std::io::Result::Ok((path.canonicalize()?, path.metadata()?));
-            let (real, metadata) =
-                look().with_context(|| format!("cannot read {}", path.display()))?;
-            let state = State::of(&metadata);
-            Ok(Some(Picture { path, real, state }))
-        });
-        match found {
-            Ok(picture) => pictures.extend(picture),
             Err(error) => left_out.add(&error),
         }
     }
@@ -261,7 +259,6 @@ fn pictures_in(folder: &Path, left_out: &mut LeftOut) -> Result<Vec<Picture>> {
         found > 0,
         "{shown} holds no pictures: PNG, JPEG, WebP and GIF are searched"
     );
-    pictures.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(pictures)
 }
 

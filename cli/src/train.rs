@@ -10,6 +10,7 @@ use training::{Data, Recipe, Trainer, estimate};
 use weights::{Folder, Shapes};
 
 use crate::device::{self, DeviceChoice, Dtype};
+use crate::input::read_text;
 use crate::interrupt;
 use crate::messages::say;
 use crate::stdout::print_bytes;
@@ -44,7 +45,7 @@ pub struct Train {
     /// Change a field of the recipe, as in `decoder.run.batch=16`; may be repeated
     #[arg(long, value_name = "FIELD=VALUE")]
     set: Vec<String>,
-    /// Tell what each leg would take (parameters, memory, operations) and train nothing
+    /// Tell what each leg would take (parameters, memory, operations) and what is in --data, and train nothing
     #[arg(long)]
     dry_run: bool,
     /// What to learn from, once or more often: a folder of pictures, with captions in metadata.jsonl, metadata.csv or a
@@ -189,10 +190,8 @@ impl Train {
             let preset = Recipe::preset_text(&self.preset)?;
             return Ok(Recipe::read(preset, &shapes, &self.set)?);
         };
-        let named = || format!("--config {}", path.display());
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", named()))?;
-        Recipe::read(&text, &shapes, &self.set).with_context(named)
+        let (name, text) = read_text("--config", path)?;
+        Recipe::read(&text, &shapes, &self.set).with_context(|| format!("--config {name}"))
     }
 
     /// Runs the legs asked for.
@@ -214,11 +213,13 @@ impl Train {
         let recipe = self.recipe()?;
         let device = self.device.find()?;
         let dtype = self.dtype.unwrap_or_else(|| Dtype::for_training(device));
+        let data = Data::open(&self.data, self.flip)?;
         let Some(out) = self.out.filter(|_| !self.dry_run) else {
+            data.check_pictures(&name(self.what))?;
+            tell_found(&data);
             return dry_run(&recipe, &name(self.what), dtype.kind(), device);
         };
         tch::Cuda::cudnn_set_benchmark(true); // every step has the same shapes
-        let data = Data::open(&self.data, self.flip)?;
         let trainer = Trainer {
             recipe,
             data: data.clone(),
@@ -270,6 +271,14 @@ impl Train {
         }
         tell_broken(&data);
         Ok(())
+    }
+}
+
+/// Says how much data there is, as far as is known before it is read.
+fn tell_found(data: &Data) {
+    if let Some(samples) = data.samples() {
+        let (count, left_out) = (samples.count(), samples.broken().len());
+        say!("{count} samples are found in --data, and {left_out} more are left out as broken");
     }
 }
 

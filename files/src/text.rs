@@ -17,6 +17,14 @@ pub enum TextError {
         /// The first such line, from 1 on.
         line: usize,
     },
+    /// Zero bytes, which no text has, stand between its letters.
+    #[error(
+        "line {line} holds a zero byte, as UTF-16 without a byte order mark does: please save it as UTF-8"
+    )]
+    Zero {
+        /// The first such line, from 1 on.
+        line: usize,
+    },
 }
 
 /// Decodes UTF-8, with or without a byte order mark, or UTF-16 with one, as PowerShell's `>` and Notepad write. Lines end
@@ -33,6 +41,10 @@ pub fn decode(bytes: &[u8]) -> Result<String, TextError> {
             text.to_owned()
         }
     };
+    if let Some(zero) = text.find('\0') {
+        let line = line_of(text[..zero].chars());
+        return Err(TextError::Zero { line });
+    }
     Ok(match text.contains('\r') {
         true => text.replace("\r\n", "\n").replace('\r', "\n"),
         false => text,

@@ -1,14 +1,17 @@
 //! Pictures that a user brings: decoded within bounds, upright, in 8-bit RGB on white.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Cursor, Seek, SeekFrom};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::Cursor;
+use std::panic::catch_unwind;
 use std::path::Path;
 
 use image::codecs::gif::GifDecoder;
 use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
+
+use crate::formats::FileKind;
+use crate::jpeg;
+use crate::source::{MAX_FILE_BYTES, read_file};
 
 /// The most pixels that a picture may have.
 pub const MAX_PIXELS: u64 = 64 * 1_000_000;
@@ -36,9 +39,17 @@ pub enum DecodeError {
         /// What the system says.
         error: std::io::Error,
     },
-    /// Nothing that is known begins like this.
-    #[error("{path} is no picture: PNG, JPEG, WebP and GIF are read")]
+    /// It is something else.
+    #[error("{path} is {kind}")]
     Unknown {
+        /// The file.
+        path: String,
+        /// Its kind.
+        kind: FileKind,
+    },
+    /// More bytes than any picture has that is read.
+    #[error("{path} is longer than {MAX_FILE_BYTES} bytes, the most that are read")]
+    TooLong {
         /// The file.
         path: String,
     },
@@ -62,45 +73,30 @@ pub enum DecodeError {
     },
 }
 
-/// Reads the picture at `path`. Its size is checked before anything is decoded.
+/// Reads the picture at `path`, which may be a pipe. Its size is checked before anything is decoded.
 pub fn read_image(path: &Path) -> Result<DecodedImage, DecodeError> {
-    let name = || path.display().to_string();
-    let file_error = |error| DecodeError::File {
-        path: name(),
-        error,
-    };
-    let file = File::open(path).map_err(file_error)?;
-    if file.metadata().map_err(file_error)?.is_dir() {
-        return Err(file_error(std::io::ErrorKind::IsADirectory.into()));
-    }
-    read_from(BufReader::new(file), &name())
+    decode_image(&read_file(path)?, &path.display().to_string())
 }
 
 /// Reads the picture that `bytes` are, as [`read_image`] does; `name` says which one in errors.
 pub fn decode_image(bytes: &[u8], name: &str) -> Result<DecodedImage, DecodeError> {
-    read_from(Cursor::new(bytes), name)
-}
-
-fn read_from(file: impl BufRead + Seek, name: &str) -> Result<DecodedImage, DecodeError> {
     let path = || name.to_owned();
-    let file_error = |error| DecodeError::File {
-        path: path(),
-        error,
-    };
     let damaged = |reason: String| DecodeError::Damaged {
         path: path(),
         reason,
     };
-    let reader = ImageReader::new(file)
-        .with_guessed_format()
-        .map_err(file_error)?;
-    let format = reader
-        .format()
-        .ok_or_else(|| DecodeError::Unknown { path: path() })?;
-    let mut file = reader.into_inner();
-    file.seek(SeekFrom::Start(0)).map_err(file_error)?;
+    if let Some(kind) = FileKind::of(bytes, Path::new(name)) {
+        return Err(DecodeError::Unknown { path: path(), kind });
+    }
+    let format = image::guess_format(bytes).map_err(|error| damaged(error.to_string()))?;
+    if format == ImageFormat::Jpeg && !jpeg::is_complete(bytes) {
+        let length = bytes.len();
+        return Err(damaged(format!(
+            "it is cut short, its {length} bytes end without an end mark (EOI)"
+        )));
+    }
     // The decoders' authors warn that some input makes them panic.
-    catch_unwind(AssertUnwindSafe(|| decode(file, format)))
+    catch_unwind(|| decode(bytes, format))
         .map_err(|_| damaged("its decoder gave up".to_owned()))?
         .map_err(|failed| match failed {
             Failed::Size(width, height) => DecodeError::TooLarge {
@@ -108,14 +104,12 @@ fn read_from(file: impl BufRead + Seek, name: &str) -> Result<DecodedImage, Deco
                 width,
                 height,
             },
-            Failed::Format => DecodeError::Unknown { path: path() },
             Failed::Decoder(error) => damaged(error.to_string()),
         })
 }
 
 enum Failed {
     Size(u32, u32),
-    Format,
     Decoder(image::ImageError),
 }
 
@@ -125,8 +119,8 @@ impl From<image::ImageError> for Failed {
     }
 }
 
-fn decode(mut file: impl BufRead + Seek, format: ImageFormat) -> Result<DecodedImage, Failed> {
-    let mut reader = ImageReader::with_format(&mut file, format);
+fn decode(bytes: &[u8], format: ImageFormat) -> Result<DecodedImage, Failed> {
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.no_limits();
     let mut decoder = reader.into_decoder()?;
     let (width, height) = decoder.dimensions();
@@ -139,23 +133,20 @@ fn decode(mut file: impl BufRead + Seek, format: ImageFormat) -> Result<DecodedI
     let orientation = decoder.orientation()?;
     let mut picture = DynamicImage::from_decoder(decoder)?;
     picture.apply_orientation(orientation);
-    let animated = animated(file, format)?;
     Ok(DecodedImage {
         image: on_white(&picture),
-        animated,
+        animated: is_animated(bytes, format)?,
     })
 }
 
 /// Whether a file holds more than one frame.
-fn animated(mut file: impl BufRead + Seek, format: ImageFormat) -> Result<bool, Failed> {
-    file.seek(SeekFrom::Start(0))
-        .map_err(image::ImageError::IoError)?;
+fn is_animated(bytes: &[u8], format: ImageFormat) -> Result<bool, image::ImageError> {
+    let file = Cursor::new(bytes);
     Ok(match format {
         ImageFormat::Png => PngDecoder::new(file)?.is_apng()?,
         ImageFormat::WebP => WebPDecoder::new(file)?.has_animation(),
         ImageFormat::Gif => GifDecoder::new(file)?.into_frames().nth(1).is_some(),
-        ImageFormat::Jpeg => false,
-        _ => return Err(Failed::Format),
+        _ => false,
     })
 }
 

@@ -1,6 +1,6 @@
 //! A folder of pictures with `metadata.jsonl`, as data sets are laid out.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -65,72 +65,150 @@ struct Line<'a> {
     labels: Labels,
 }
 
-/// Writes the pictures and their `metadata.jsonl` (`file_name`, `text`, `seed` and all labels a
-/// line) into a folder, which is made where it is missing. Each file appears whole or not at
-/// all; `metadata.jsonl` comes last. `progress` hears of each picture: how many are done, of
-/// how many.
+/// Writes the pictures and their `metadata.jsonl` (`file_name`, `text`, `seed` and all labels a line) into a folder, which is
+/// made where it is missing. `progress` hears of each picture: how many are done, of how many.
 pub fn export(
     options: &Export,
     out: &Path,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(), ExportError> {
-    let &Export {
-        count,
-        seed,
-        size,
-        held_out,
-    } = options;
-    if count == 0 || count > Split::SEEDS {
-        return Err(ExportError::Count(count));
+    let mut exporter = Exporter::new(*options, out)?;
+    while exporter.export_next()? {
+        progress(exporter.done(), options.count);
     }
-    if !(MIN_SIZE..=MAX_SIZE).contains(&size) {
-        return Err(ExportError::Size(size));
-    }
-    prepare(out)?;
-    let split = if held_out {
-        Split::Evaluation(Pairs::HeldOut)
-    } else {
-        Split::Training
-    };
-    let digits = (count - 1).to_string().len().max(5);
-    let mut metadata = Vec::new();
-    for index in 0..count {
-        let seed = seed.wrapping_add(index) % Split::SEEDS;
-        let scene = Scene::draw(seed, split);
-        let caption = scene.own_caption();
-        let file_name = format!("{index:0digits$}.png");
-        let path = out.join(&file_name);
-        let mut picture = Vec::new();
-        PngEncoder::new(&mut picture)
-            .write_image(&scene.render(size), size, size, ExtendedColorType::Rgb8)
-            .map_err(|source| ExportError::Encode {
-                path: path.clone(),
-                source,
-            })?;
-        write_whole(&path, &picture)?;
-        let labels = scene.labels();
-        let line = Line {
-            file_name: &file_name,
-            text: &caption.text,
-            seed,
-            labels,
-        };
-        serde_json::to_writer(&mut metadata, &line).expect("labels have a JSON form");
-        metadata.push(b'\n');
-        progress(index + 1, count);
-    }
-    write_whole(&out.join("metadata.jsonl"), &metadata)
+    Ok(())
 }
 
-/// Makes the folder, or sees that it is empty.
-fn prepare(out: &Path) -> Result<(), ExportError> {
+/// An export picture by picture. It may be ended between any two: `metadata.jsonl` has a line for every picture that is
+/// there, and every picture is whole.
+pub struct Exporter {
+    options: Export,
+    out: PathBuf,
+    /// Whether the folder was not there before.
+    made: bool,
+    /// Opened with the first picture.
+    metadata: Option<File>,
+    /// Bytes of whole lines in it.
+    length: u64,
+    done: u64,
+}
+
+impl Exporter {
+    /// Makes the folder, or sees that it is empty.
+    pub fn new(options: Export, out: &Path) -> Result<Self, ExportError> {
+        if options.count == 0 || options.count > Split::SEEDS {
+            return Err(ExportError::Count(options.count));
+        }
+        if !(MIN_SIZE..=MAX_SIZE).contains(&options.size) {
+            return Err(ExportError::Size(options.size));
+        }
+        let made = prepare(out)?;
+        Ok(Self {
+            options,
+            out: out.to_owned(),
+            made,
+            metadata: None,
+            length: 0,
+            done: 0,
+        })
+    }
+
+    /// How many pictures are written.
+    pub fn done(&self) -> u64 {
+        self.done
+    }
+
+    /// Draws the next picture and writes it, and then its line; false where there is none. Where the first cannot be written,
+    /// no new folder stays behind.
+    pub fn export_next(&mut self) -> Result<bool, ExportError> {
+        let written = self.write_next();
+        if written.is_err() && self.made && self.done == 0 {
+            let _ = fs::remove_dir(&self.out); // Best effort: it is empty.
+        }
+        written
+    }
+
+    fn write_next(&mut self) -> Result<bool, ExportError> {
+        let Export {
+            count,
+            seed,
+            size,
+            held_out,
+        } = self.options;
+        if self.done == count {
+            return Ok(false);
+        }
+        let split = match held_out {
+            true => Split::Evaluation(Pairs::HeldOut),
+            false => Split::Training,
+        };
+        let seed = seed.wrapping_add(self.done) % Split::SEEDS;
+        let scene = Scene::draw(seed, split);
+        let digits = (count - 1).to_string().len().max(5);
+        let file_name = format!("{:0digits$}.png", self.done);
+        let path = self.out.join(&file_name);
+        write_whole(&path, &png(&scene.render(size), size, &path)?)?;
+        let line = Line {
+            file_name: &file_name,
+            text: &scene.own_caption().text,
+            seed,
+            labels: scene.labels(),
+        };
+        let mut line = serde_json::to_vec(&line).expect("labels have a JSON form");
+        line.push(b'\n');
+        let metadata = self.out.join("metadata.jsonl");
+        let last = self.done + 1 == count;
+        if let Err(source) = self.append(&metadata, &line, last) {
+            let _ = fs::remove_file(&path); // Best effort: it has no line.
+            return Err(ExportError::Write {
+                path: metadata,
+                source,
+            });
+        }
+        self.done += 1;
+        Ok(true)
+    }
+
+    /// Adds a line to the metadata at `path`: wholly, or not at all.
+    fn append(&mut self, path: &Path, line: &[u8], last: bool) -> io::Result<()> {
+        let file = match &mut self.metadata {
+            Some(file) => file,
+            none => none.insert(File::create_new(path)?),
+        };
+        let written = file.write_all(line).and_then(|()| match last {
+            true => file.sync_all(),
+            false => Ok(()),
+        });
+        match written {
+            Ok(()) => self.length += line.len() as u64,
+            Err(_) if self.length == 0 => fs::remove_file(path)?,
+            Err(_) => file.set_len(self.length)?,
+        }
+        written
+    }
+}
+
+fn png(pixels: &[u8], size: u32, path: &Path) -> Result<Vec<u8>, ExportError> {
+    let mut picture = Vec::new();
+    let encoder = PngEncoder::new(&mut picture);
+    let encoded = encoder.write_image(pixels, size, size, ExtendedColorType::Rgb8);
+    encoded.map_err(|source| ExportError::Encode {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(picture)
+}
+
+/// Makes the folder, or sees that it is empty; tells whether it was made.
+fn prepare(out: &Path) -> Result<bool, ExportError> {
     let failed = |source| ExportError::Write {
         path: out.to_owned(),
         source,
     };
+    let made = !out.exists();
     fs::create_dir_all(out).map_err(failed)?;
     match fs::read_dir(out).map_err(failed)?.next() {
-        None => Ok(()),
+        None => Ok(made),
         Some(_) => Err(ExportError::NotEmpty(out.to_owned())),
     }
 }
@@ -139,7 +217,7 @@ fn prepare(out: &Path) -> Result<(), ExportError> {
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ExportError> {
     let partial = path.with_extension("partial");
     let write = || {
-        let mut file = fs::File::create(&partial)?;
+        let mut file = File::create(&partial)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&partial, path)

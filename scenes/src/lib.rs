@@ -23,7 +23,7 @@ mod words;
 pub mod export;
 
 pub use caption::{Aspect, Caption, Mentioned, MentionedSecond};
-pub use export::{Export, ExportError, export};
+pub use export::{Export, ExportError, Exporter, export};
 pub use labels::{
     Colour, Ground, HELD_OUT, Labels, Place, Relation, Second, Size, Sky, Style, Thing, held_out,
 };

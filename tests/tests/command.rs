@@ -12,6 +12,7 @@ mod bench;
 mod checkpoints;
 mod claims;
 mod classify;
+mod data;
 mod interrupts;
 mod messages;
 mod models;

@@ -12,6 +12,7 @@ mod components;
 mod configurations;
 mod diffusion;
 mod evaluation;
+mod files;
 mod frechet;
 mod golden;
 mod graphs;

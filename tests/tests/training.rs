@@ -17,6 +17,7 @@ mod checkpoints;
 mod estimates;
 mod folder;
 mod gradients;
+mod layouts;
 mod metrics;
 mod shards;
 

@@ -63,9 +63,10 @@ impl Data {
         }
     }
 
-    /// Refuses embeddings for a leg that learns from pictures.
+    /// Refuses embeddings for what learns from pictures: all but the tokenizer and the priors.
     pub fn check_pictures(&self, leg: &str) -> Result<(), Error> {
         match self {
+            _ if matches!(leg, "tokenizer" | "prior" | "prior_autoregressive") => Ok(()),
             Self::Embeddings(cache) => Err(no_pictures(cache, &format!("`{leg}`"))),
             _ => Ok(()),
         }

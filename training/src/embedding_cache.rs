@@ -75,7 +75,8 @@ impl EmbeddingCache {
         folder.join(INDEX).is_file()
     }
 
-    /// The embeddings `samples`, which lie in `folders`: an error where those are of several encoders, or unfinished.
+    /// The embeddings `samples`, which lie in `folders`: an error where those are of several encoders, or
+    /// unfinished, or not one can be read.
     pub(crate) fn new<'a>(
         samples: Samples,
         folders: impl Iterator<Item = &'a Path>,
@@ -105,11 +106,13 @@ impl EmbeddingCache {
             }
         }
         let (_, index) = of.expect("there is a sample, so there is a folder");
-        Ok(Self {
+        let cache = Self {
             samples,
             encoder: index.encoder,
             width: index.width,
-        })
+        };
+        cache.samples.check(|file, _| cache.vector(file))?;
+        Ok(cache)
     }
 
     /// The samples behind them.

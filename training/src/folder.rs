@@ -1,25 +1,25 @@
 //! A folder of pictures with captions.
 //!
-//! It is laid out as Hugging Face's imagefolder is, with a `metadata.jsonl` or `metadata.csv` of `file_name` and `text`, or
-//! each picture has its caption beside it, in a `.txt` of the same name.
+//! It is laid out as Hugging Face's imagefolder is, with a `metadata.jsonl` or `metadata.csv`, or each picture has its caption
+//! beside it, in a `.txt` of the same name.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use files::contents::ENOUGH;
+use files::endings::{ending, is_image, is_unread_image};
+use files::names::{composed, locate};
+use files::walk::{is_hidden, walk};
+use images::MAX_FILE_BYTES;
+use images::formats::FileKind;
 
 use crate::Error;
-use crate::samples::{Broken, Source, left_out};
-
-/// The endings of pictures.
-pub(crate) const ENDINGS: [&str; 5] = ["png", "jpg", "jpeg", "webp", "gif"];
-
-/// The files that say what pictures show.
-pub(crate) const METADATA: [&str; 2] = ["metadata.jsonl", "metadata.csv"];
-
-/// The longest picture's file that is read: what 16-bit RGBA of the most pixels takes.
-pub(crate) const LONGEST_PICTURE: u64 = 8 * images::MAX_PIXELS;
+use crate::broken::{Broken, decode_caption};
+use crate::metadata::{METADATA, read as read_table};
+use crate::samples::Source;
+use crate::unread;
 
 /// The longest caption's file that is read.
 pub(crate) const LONGEST_CAPTION: u64 = 1 << 20;
@@ -30,47 +30,24 @@ pub(crate) struct PictureFolder {
     samples: Vec<Sample>,
 }
 
+/// Ordered by the picture's path.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Sample {
     picture: PathBuf,
-    length: u64,
     caption: String,
-}
-
-/// A line of `metadata.jsonl` or `metadata.csv`; what else it says is passed over.
-#[derive(Deserialize)]
-struct Line {
-    file_name: String,
-    text: String,
+    /// The lengths in bytes of the picture's file and of the caption as it is stored.
+    lengths: [u64; 2],
 }
 
 impl PictureFolder {
     /// Reads which pictures there are and what their captions say. What is broken is noted and left out.
     pub(crate) fn open(folder: &Path, broken: &mut Broken) -> Result<Self, Error> {
-        let [jsonl, csv] = METADATA.map(|name| folder.join(name));
-        let mut found = if jsonl.is_file() {
-            from_jsonl(folder, &jsonl, broken)?
-        } else if csv.is_file() {
-            from_csv(folder, &csv, broken)?
-        } else {
-            beside(folder, broken)?
+        let mut tables = METADATA.iter().map(|name| folder.join(name));
+        let mut samples = match tables.find(|table| table.is_file()) {
+            Some(table) => from_table(folder, &table, broken)?,
+            None => beside(folder, broken)?,
         };
-        found.sort();
-        let mut samples = Vec::new();
-        for (picture, caption) in found {
-            let length = match fs::metadata(&picture) {
-                Ok(_) if caption.trim().is_empty() => Err("its caption is empty".to_owned()),
-                Ok(metadata) => Ok(metadata.len()),
-                Err(error) => Err(error.to_string()),
-            };
-            match length {
-                Ok(length) => samples.push(Sample {
-                    picture,
-                    length,
-                    caption,
-                }),
-                Err(why) => note(broken, picture.display().to_string(), why),
-            }
-        }
+        samples.sort();
         Ok(Self {
             folder: folder.to_owned(),
             samples,
@@ -94,10 +71,7 @@ impl Source for PictureFolder {
     }
 
     fn lengths(&self, n: usize) -> [u64; 2] {
-        let Sample {
-            length, caption, ..
-        } = &self.samples[n];
-        [*length, caption.len() as u64]
+        self.samples[n].lengths
     }
 
     fn caption(&self, n: usize) -> Result<String, String> {
@@ -105,13 +79,8 @@ impl Source for PictureFolder {
     }
 
     fn content(&self, n: usize) -> Result<Vec<u8>, String> {
-        read(&self.samples[n].picture, LONGEST_PICTURE)
+        read(&self.samples[n].picture, MAX_FILE_BYTES)
     }
-}
-
-fn note(broken: &mut Broken, path: String, why: String) {
-    left_out(&path, &why);
-    broken.insert(path, why);
 }
 
 /// The bytes of a file that is no longer than `longest`.
@@ -127,73 +96,115 @@ fn read(path: &Path, longest: u64) -> Result<Vec<u8>, String> {
     }
 }
 
-/// Pictures and captions.
-type Found = Vec<(PathBuf, String)>;
-
-fn from_jsonl(folder: &Path, metadata: &Path, broken: &mut Broken) -> Result<Found, Error> {
-    let text = fs::read(metadata).map_err(Error::file(metadata))?;
-    let lines = (1..).zip(text.split(|&byte| byte == b'\n'));
-    let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
-    let read = lines.map(|(number, line)| {
-        let line = serde_json::from_slice::<Line>(line).map_err(|error| error.to_string());
-        (number, line)
-    });
-    Ok(named(folder, metadata, read, broken))
-}
-
-fn from_csv(folder: &Path, metadata: &Path, broken: &mut Broken) -> Result<Found, Error> {
-    let reader = csv::Reader::from_path(metadata);
-    let mut reader =
-        reader.map_err(|error| Error::Data(format!("{}: {error}", metadata.display())))?;
-    let rows = reader.deserialize::<Line>();
-    let rows = (2..).zip(rows.map(|row| row.map_err(|error| error.to_string())));
-    Ok(named(folder, metadata, rows, broken))
-}
-
-/// What the lines of a metadata file name. A line that cannot be read is noted under its number.
-fn named(
-    folder: &Path,
-    metadata: &Path,
-    lines: impl Iterator<Item = (u64, Result<Line, String>)>,
-    broken: &mut Broken,
-) -> Found {
-    let sample = |(number, line): (u64, Result<Line, String>)| match line {
-        Ok(line) => Some((folder.join(line.file_name), line.text)),
-        Err(why) => {
-            note(
-                broken,
-                format!("{}, line {number}", metadata.display()),
-                why,
-            );
-            None
+/// A picture with this caption, which has `length` bytes where it is stored; what is broken about it is noted.
+fn sample(picture: PathBuf, caption: String, length: u64, broken: &mut Broken) -> Option<Sample> {
+    let why = match fs::metadata(&picture) {
+        Ok(_) if caption.trim().is_empty() => "its caption is empty".to_owned(),
+        Ok(metadata) => {
+            return Some(Sample {
+                picture,
+                caption,
+                lengths: [metadata.len(), length],
+            });
         }
+        Err(error) => error.to_string(),
     };
-    lines.filter_map(sample).collect()
+    broken.note(picture.display().to_string(), why);
+    None
+}
+
+/// The pictures that a table names. A line that cannot be read is noted under its number.
+fn from_table(folder: &Path, table: &Path, broken: &mut Broken) -> Result<Vec<Sample>, Error> {
+    let mut samples = Vec::new();
+    for (line, row) in read_table(table)? {
+        match row {
+            Ok((name, caption)) => {
+                let length = caption.len() as u64;
+                samples.extend(sample(locate(folder, &name), caption, length, broken));
+            }
+            Err(why) => broken.note(format!("{}, line {line}", table.display()), why),
+        }
+    }
+    Ok(samples)
 }
 
 /// The pictures in a folder and the folders in it that have a `.txt` beside them.
-fn beside(folder: &Path, broken: &mut Broken) -> Result<Found, Error> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(Error::file(folder))? {
-        let path = entry.map_err(Error::file(folder))?.path();
-        if path.is_dir() {
-            found.extend(beside(&path, broken)?);
-        } else if is_picture(&path) {
-            let caption = read(&path.with_extension("txt"), LONGEST_CAPTION);
-            let text = caption.and_then(|bytes| {
-                String::from_utf8(bytes).map_err(|_| "its caption is no UTF-8".to_owned())
-            });
-            match text {
-                Ok(text) => found.push((path, text)),
-                Err(why) => note(broken, path.display().to_string(), why),
-            }
+fn beside(folder: &Path, broken: &mut Broken) -> Result<Vec<Sample>, Error> {
+    let found = walk(folder, |path| is_image(path) || is_unread_image(path));
+    broken.note_walk(&found);
+    let (mut samples, mut captions) = (Vec::new(), Captions::default());
+    for picture in found.files.into_iter().map(|file| file.path) {
+        let readable = match is_unread_image(&picture) {
+            true => check_kind(&picture),
+            false => Ok(()),
+        };
+        match readable.and_then(|()| captions.of(&picture)) {
+            Ok((caption, length)) => samples.extend(sample(picture, caption, length, broken)),
+            Err(why) => broken.note(picture.display().to_string(), why),
         }
     }
-    Ok(found)
+    if samples.is_empty()
+        && let Some(why) = unread::captions(folder)
+    {
+        let folder = folder.display();
+        return Err(Error::Data(format!(
+            "{folder} has no picture with a caption: {why}"
+        )));
+    }
+    Ok(samples)
 }
 
-/// Whether a file is called as pictures are.
-pub(crate) fn is_picture(path: &Path) -> bool {
-    let ending = path.extension().unwrap_or_default().to_string_lossy();
-    ENDINGS.contains(&&*ending.to_ascii_lowercase())
+/// Refuses an image that is not read, by its first bytes, or by its name where these say too little.
+fn check_kind(picture: &Path) -> Result<(), String> {
+    let mut first = Vec::new();
+    let file = File::open(picture);
+    file.and_then(|file| file.take(ENOUGH as u64).read_to_end(&mut first))
+        .map_err(|error| error.to_string())?;
+    match FileKind::of(&first, picture) {
+        Some(kind) => Err(format!("it is {kind}")),
+        None => Ok(()),
+    }
+}
+
+/// Captions beside pictures.
+#[derive(Default)]
+struct Captions {
+    /// For each folder that was looked into, its `.txt`s by their names without the ending, composed.
+    folders: HashMap<PathBuf, HashMap<Vec<u8>, PathBuf>>,
+}
+
+impl Captions {
+    /// A picture's caption, and how many bytes it is stored in.
+    fn of(&mut self, picture: &Path) -> Result<(String, u64), String> {
+        let exact = picture.with_extension("txt");
+        let path = match exact.exists() {
+            true => Some(&exact),
+            false => self
+                .folder(picture.parent().unwrap_or(Path::new("")))
+                .get(&stem(picture)),
+        };
+        let Some(path) = path else {
+            let name = exact.file_name().unwrap_or_default();
+            return Err(format!("there is no {} beside it", name.display()));
+        };
+        let bytes = read(path, LONGEST_CAPTION)?;
+        Ok((decode_caption(&bytes)?, bytes.len() as u64))
+    }
+
+    fn folder(&mut self, folder: &Path) -> &HashMap<Vec<u8>, PathBuf> {
+        self.folders.entry(folder.to_owned()).or_insert_with(|| {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            let shown = entries.filter(|entry| !is_hidden(&entry.file_name()));
+            let paths = shown.map(|entry| entry.path());
+            paths
+                .filter(|path| ending(path) == "txt")
+                .map(|path| (stem(&path), path))
+                .collect()
+        })
+    }
+}
+
+/// A name without its ending, composed.
+fn stem(path: &Path) -> Vec<u8> {
+    composed(path.file_stem().unwrap_or_default())
 }

@@ -96,11 +96,20 @@ pub struct Trainer {
 
 impl Trainer {
     /// Gives the model the parts that it lacks and that the model to begin with has, but for those that `legs` will
-    /// write, so that it is whole once they are trained.
+    /// write, so that it is whole once they are trained. Writes nothing where the data is nothing for the legs.
     pub fn complete_from_init(&self, legs: &[&str]) -> Result<(), Error> {
+        let mut each = legs.iter();
+        each.try_for_each(|leg| self.data.check_pictures(leg))?;
         let Some(init) = &self.init else {
             return Ok(());
         };
+        if let Data::Embeddings(cache) = &self.data {
+            let models = [&self.model, init].map(|model| model.join("image_encoder"));
+            if let Some(encoder) = models.iter().find(|encoder| encoder.is_dir()) {
+                let encoder = Folder::open(encoder)?.fingerprint()?;
+                cache.check(&encoder, self.recipe.prior.model.embedding)?;
+            }
+        }
         let written: Vec<&str> = legs.iter().flat_map(|leg| written(leg)).collect();
         Ok(weights::complete_model(init, &self.model, &written)?)
     }

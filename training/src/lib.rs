@@ -2,15 +2,17 @@
 //!
 //! Read in this order: [`recipe`] (what is trained, as data), [`run`] (the loop that every leg shares), [`optimizer`] and
 //! [`checkpoint`] (its state), [`data`] (the stream of pictures, which [`scene_data`] draws or [`samples`] orders), what a
-//! user may bring ([`given`]: [`folder`]s and [`shards`], which become [`pictures`] or [`embedded`]), the objectives, and
-//! what a leg tells of itself ([`metrics`], [`events`], [`sheet`], [`plots`]).
+//! user may bring ([`data_source`]: [`folder`]s and [`shards`], laid out in any [`layout`], which become [`pictures`] or
+//! [`embedded`]), the objectives, and what a leg tells of itself ([`metrics`], [`events`], [`sheet`], [`plots`]).
 
 mod ahead;
 pub mod autoregressive_leg;
 mod begin;
+mod broken;
 pub mod checkpoint;
 pub mod clip_leg;
 pub mod data;
+mod data_source;
 pub mod decoder_leg;
 pub mod embed;
 pub mod embedded;
@@ -20,8 +22,9 @@ pub mod error;
 pub mod estimate;
 pub mod events;
 mod folder;
-mod given;
+mod layout;
 pub mod legs;
+mod metadata;
 pub mod metrics;
 pub mod noising;
 pub mod optimizer;
@@ -32,10 +35,12 @@ pub mod recipe;
 pub mod run;
 pub mod samples;
 pub mod scene_data;
+mod shard_members;
 mod shards;
 mod sheet;
 mod tar_index;
 pub mod tokenizer;
+mod unread;
 pub mod upsampler_leg;
 
 pub use checkpoint::{Checkpoints, State};

@@ -23,6 +23,11 @@ impl Pictures {
         Self { samples, flip }
     }
 
+    /// An error where not one picture can be read.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.samples.check(decode)
+    }
+
     /// The samples behind them.
     pub fn samples(&self) -> &Samples {
         &self.samples

@@ -1,6 +1,6 @@
 //! What a user's data is made of: sources of samples, and an order of them that a seed fixes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -8,6 +8,7 @@ use noise::Generator;
 use sha2::{Digest, Sha256};
 
 use crate::Error;
+use crate::broken::Broken;
 use crate::data::{View, stream};
 
 /// A place that holds samples, whose bytes are read when they are asked for.
@@ -30,9 +31,6 @@ pub(crate) trait Source: Send + Sync {
     /// The file that a sample's picture or embedding is, or why it cannot be read.
     fn content(&self, n: usize) -> Result<Vec<u8>, String>;
 }
-
-/// What is broken, and why.
-pub(crate) type Broken = BTreeMap<String, String>;
 
 /// The samples of some sources, one source after the other.
 pub struct Samples {
@@ -75,11 +73,10 @@ impl Samples {
             .collect();
         let count = ends.last().copied().unwrap_or(0);
         if count == 0 {
-            let first = broken.iter().next();
-            let why = first.map_or(String::new(), |(name, why)| format!(" ({name}: {why})"));
             return Err(Error::Data(format!(
-                "{given} has no picture with a caption, of {} that were found{why}",
-                broken.len()
+                "{given} has no picture with a caption, of {} that were found{}",
+                broken.len(),
+                broken.first()
             )));
         }
         if u32::try_from(count).is_err() {
@@ -114,7 +111,7 @@ impl Samples {
 
     /// What could not be read so far, and why.
     pub fn broken(&self) -> Vec<(String, String)> {
-        self.state().named.clone().into_iter().collect()
+        self.state().named.list()
     }
 
     /// What was named to find them.
@@ -171,10 +168,28 @@ impl Samples {
                 return Ok(made);
             }
         }
-        Err(Error::Data(format!(
-            "none of the {count} pictures in {} can be read",
-            self.given
-        )))
+        Err(self.none_can_be_read())
+    }
+
+    /// An error where `read` makes nothing of any sample. Samples are read in their order until it makes something of one.
+    pub(crate) fn check<T>(
+        &self,
+        read: impl Fn(&[u8], &str) -> Result<T, String>,
+    ) -> Result<(), Error> {
+        let mut samples = (0..self.count()).flat_map(|n| self.in_order(n..n + 1, &read));
+        match samples.next() {
+            Some(_) => Ok(()),
+            None => Err(self.none_can_be_read()),
+        }
+    }
+
+    fn none_can_be_read(&self) -> Error {
+        Error::Data(format!(
+            "none of the {} pictures in {} can be read{}",
+            self.count(),
+            self.given,
+            self.state().named.first()
+        ))
     }
 
     /// What `read` makes of a sample and its caption. Where it cannot, the sample is noted as broken: from then on there
@@ -203,8 +218,7 @@ impl Samples {
                 let path = source.path(inner);
                 let mut state = self.state();
                 if state.samples.insert(n) {
-                    left_out(&path, &why);
-                    state.named.insert(path, why);
+                    state.named.note(path, why);
                 }
                 None
             }
@@ -229,14 +243,6 @@ impl Samples {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.broken.lock().expect("nobody panics with it")
-    }
-}
-
-/// Tells the user of something broken.
-pub(crate) fn left_out(path: &str, why: &str) {
-    match why.contains(path) {
-        true => tracing::warn!("{why}: it is left out"),
-        false => tracing::warn!("{path}: {why}: it is left out"),
     }
 }
 

@@ -7,10 +7,16 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use files::contents::{Contents, ENOUGH};
 use tar::{EntryType, Header, PaxExtensions};
+
+use crate::broken::describe;
 
 /// Headers and contents begin at multiples of this.
 const BLOCK: u64 = 512;
+
+/// The most zeros that a tar without files has: a record.
+const EMPTY_TAR: u64 = 20 * BLOCK;
 
 /// The longest long name, and the most extended attributes, that are read.
 const LONGEST_EXTENSION: u64 = 1 << 16;
@@ -42,10 +48,17 @@ pub(crate) fn walk(path: &Path, found: &mut dyn FnMut(Member)) -> Result<(), Str
         at: 0,
         next: Extensions::default(),
     };
-    while let Some(member) = walk.step()? {
+    let mut step = walk.first_step()?;
+    while let Some(member) = step {
         member.into_iter().for_each(&mut *found);
+        step = walk.step()?;
     }
     Ok(())
+}
+
+/// Why a file is no tar.
+fn described(contents: Contents) -> String {
+    format!("it is no tar but {}", describe(contents))
 }
 
 /// What follows a header.
@@ -93,6 +106,28 @@ struct Extensions {
 }
 
 impl Walk {
+    /// The first step, which tells a file that is no tar by what it is.
+    fn first_step(&mut self) -> Result<Option<Option<Member>>, String> {
+        let mut first = [0; ENOUGH];
+        let length = self.length.min(ENOUGH as u64) as usize;
+        let first = &mut first[..length];
+        let read = self.file.read_exact_at(first, 0);
+        read.map_err(|error| error.to_string())?;
+        if self.length > EMPTY_TAR && first.iter().all(|&byte| byte == 0) {
+            let length = self.length;
+            return Err(format!(
+                "it has {length} bytes and begins with zeros, as a download that was not finished does: please download it again"
+            ));
+        }
+        match (self.step(), Contents::of(first)) {
+            (Ok(None), Some(Contents::Empty)) => Err(described(Contents::Empty)),
+            (Err(_), Some(other)) if self.at <= BLOCK && other != Contents::Tar => {
+                Err(described(other))
+            }
+            (step, _) => step,
+        }
+    }
+
     /// Goes over one header and what belongs to it, which may be a file; `None` at the end.
     fn step(&mut self) -> Result<Option<Option<Member>>, String> {
         // Not every writer marks the end.

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use tch::Kind;
-use training::data::View;
 use training::{Data, Error, Trainer};
 
 use super::{Leg, checkpoint, trainer};
@@ -101,15 +100,7 @@ fn a_folder_of_pictures_is_learned_from_and_what_is_broken_is_named() {
     for name in ["a.PNG", "more/b.PNG"] {
         std::fs::write(beside.join(name), "").unwrap();
     }
-    let view = View {
-        leg: 1,
-        seed: 1,
-        size: 16,
-        siblings: false,
-        noise: 0,
-    };
-    let none = open(&beside).unwrap().draw(view, 0, 2);
-    let message = none.err().unwrap().to_string();
+    let message = open(&beside).err().unwrap().to_string();
     assert!(message.contains("none of the 2 pictures"), "{message}");
     assert!(open(&folder.path().join("gone")).is_err());
     std::fs::create_dir(folder.path().join("empty")).unwrap();

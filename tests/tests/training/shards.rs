@@ -10,9 +10,10 @@ use training::{Data, Embed, Trainer};
 use weights::Folder;
 
 use super::{Leg, checkpoint, trainer};
+use crate::files::utf16;
 
 /// A picture of one colour as PNG bytes.
-fn picture(red: u8) -> Vec<u8> {
+pub(super) fn picture(red: u8) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     let picture = image::RgbImage::from_pixel(20, 24, image::Rgb([red, 40, 90]));
     picture
@@ -22,7 +23,7 @@ fn picture(red: u8) -> Vec<u8> {
 }
 
 /// A tar with these members, by the crate that others write tars with too.
-fn tar(path: &Path, members: &[(&str, Vec<u8>)]) {
+pub(super) fn tar(path: &Path, members: &[(&str, Vec<u8>)]) {
     let mut builder = tar::Builder::new(File::create(path).unwrap());
     for (name, bytes) in members {
         let mut header = tar::Header::new_gnu();
@@ -123,10 +124,10 @@ fn shards_are_shuffled_as_the_seed_says_and_what_is_broken_is_named() {
     let samples = data.samples().unwrap();
     let broken: Vec<String> = samples.broken().into_iter().map(|(name, _)| name).collect();
     let named = |key: &str| broken.iter().any(|name| name.ends_with(key));
-    for key in ["torn", "alone", "said", "empty"] {
+    for key in ["torn", "alone", "said", "empty", "notes.pdf"] {
         assert!(named(key), "{key} is not among {broken:?}");
     }
-    assert_eq!((broken.len(), samples.found()), (4, 65));
+    assert_eq!((broken.len(), samples.found()), (5, 66));
 
     // A batch is the same whenever it is drawn, whatever was drawn before, and another one elsewhere.
     let again = open(&[&path]).unwrap();
@@ -289,4 +290,153 @@ fn a_prior_learns_the_same_from_pictures_and_from_their_embeddings() {
             );
         }
     }
+}
+
+#[test]
+fn members_that_fit_no_sample_are_counted_and_one_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("0.tar");
+    let broken = |members: &[(&str, &[u8])]| {
+        let members: Vec<_> = members
+            .iter()
+            .map(|(name, bytes)| (*name, bytes.to_vec()))
+            .collect();
+        tar(&path, &members);
+        let data = open(&[&path])?;
+        let samples = data.samples().unwrap();
+        Ok::<_, String>((samples.count(), samples.broken()))
+    };
+    let png = &picture(3)[..];
+    let whole = [
+        ("a.png", png),
+        ("a.txt", b"a"),
+        ("a.cls", b"7"),
+        ("a.seg.png", png),
+    ];
+    // What a whole sample has beside is not lost, nor is what nobody put there.
+    let notes: [(&str, &[u8]); 4] = [
+        ("__about__", b"x"),
+        ("._a.png", png),
+        ("./.DS_Store", b"x"),
+        (".ipynb_checkpoints/b.png", png),
+    ];
+    assert_eq!(
+        broken(&[&whole[..], &notes].concat()).unwrap(),
+        (1, Vec::new())
+    );
+
+    let dots: [(&str, &[u8]); 2] = [("22.05.png", png), ("22.05.txt", b"b")];
+    let (count, named) = broken(&[&whole[..], &dots].concat()).unwrap();
+    assert_eq!((count, named.len()), (1, 2));
+    let (name, why) = &named[0];
+    assert!(name.ends_with("0.tar/22.05.png"), "{name}");
+    for word in ["first dot", "key is 22", "ending .05.png"] {
+        assert!(why.contains(word), "{word}: {why}");
+    }
+    let message = broken(&dots).unwrap_err();
+    for word in ["of 2 that were found", "22.05.png", "first dot"] {
+        assert!(message.contains(word), "{word}: {message}");
+    }
+    let fields: [(&str, &[u8]); 2] = [("0001.input.png", png), ("0001.outputs.txt", b"b")];
+    let message = broken(&fields).unwrap_err();
+    for word in ["of 2 that were found", "key is 0001", ".input.png"] {
+        assert!(message.contains(word), "{word}: {message}");
+    }
+    let message = broken(&[("input.png", png), ("outputs.txt", b"b")]).unwrap_err();
+    for word in ["of 2 that were found", "0.tar/input", "it has no caption"] {
+        assert!(message.contains(word), "{word}: {message}");
+    }
+
+    let others: [(&str, &[u8]); 6] = [
+        ("b.heic", b"x"),
+        ("b.txt", b"b"),
+        ("c.png", png),
+        ("c.caption", b"c"),
+        ("d.npy", b"x"),
+        ("README", b"x"),
+    ];
+    let (count, named) = broken(&[&whole[..], &others].concat()).unwrap();
+    assert_eq!(count, 1);
+    let words = [
+        "README: no ending",
+        "b: heic",
+        "c: .caption",
+        "d: embeddings.json",
+    ];
+    assert_eq!(named.len(), words.len(), "{named:?}");
+    for ((name, why), words) in named.iter().zip(words) {
+        let (key, word) = words.split_once(": ").unwrap();
+        assert!(
+            name.ends_with(&format!("0.tar/{key}")) && why.contains(word),
+            "{name}: {why}"
+        );
+    }
+}
+
+#[test]
+fn shards_that_are_no_tars_are_named_by_what_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("0.tar");
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";
+    let zeros = [0; 20_000];
+    for (bytes, words) in [
+        (&b""[..], ["empty file", "download"]),
+        (pointer, ["Git LFS pointer", "git lfs pull"]),
+        (b"<!doctype html><html><body>", ["HTML", "download"]),
+        (
+            b"{\"error\": \"Repository not found\"}",
+            ["JSON", "download"],
+        ),
+        (b"\x1f\x8b\x08\0\0\0\0\0", ["gzip", "gunzip"]),
+        (b"\x28\xb5\x2f\xfd\0\0", ["Zstandard", "unzstd"]),
+        (b"PK\x03\x04\0\0", ["zip archive", "0.tar"]),
+        (&zeros, ["zeros", "20000"]),
+    ] {
+        fs::write(&path, bytes).unwrap();
+        let message = open(&[&path]).err().unwrap();
+        for word in words {
+            assert!(message.contains(word), "{word}: {message}");
+        }
+        // Beside a whole one it is counted.
+        let whole = folder.path().join("1.tar");
+        tar(&whole, &[("a.png", picture(3)), ("a.txt", b"a".to_vec())]);
+        let data = open(&[&path, &whole]).unwrap();
+        assert_eq!(data.samples().unwrap().found(), 2);
+    }
+    // A tar without files is whole.
+    tar(&path, &[]);
+    let data = open(&[&path, &folder.path().join("1.tar")]).unwrap();
+    assert_eq!(data.samples().unwrap().found(), 1);
+}
+
+#[test]
+fn captions_in_shards_are_read_in_every_encoding() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("0.TAR");
+    let json = "{\"caption\": \"a caf\u{e9}\"}";
+    let marked = format!("\u{feff}{json}\r\n");
+    let captions = [
+        ("a.TXT", b"\xef\xbb\xbfa red cat\r\n".to_vec()),
+        ("b.json", marked.into_bytes()),
+        ("c.json", utf16(json, u16::to_le_bytes)),
+        ("d.txt", utf16("a dog", u16::to_be_bytes)),
+        ("e.txt", b"caf\xe9".to_vec()),
+        (
+            "f.txt",
+            b"version https://git-lfs.github.com/spec/v1\n".to_vec(),
+        ),
+    ];
+    let mut members = Vec::new();
+    let pictures = ["a.PNG", "b.jpe", "c.JFIF", "d.jpg", "e.png", "f.png"];
+    for (name, caption) in pictures.into_iter().zip(captions) {
+        members.extend([(name, picture(3)), caption]);
+    }
+    tar(&path, &members);
+    let data = open(&[&path]).unwrap();
+    let accented = "a caf\u{e9}";
+    assert_eq!(data.captions(9), ["a red cat", accented, accented, "a dog"]);
+    let broken = data.samples().unwrap().broken();
+    assert_eq!(broken.len(), 2);
+    assert!(broken[0].1.contains("UTF-8"), "{broken:?}");
+    assert!(broken[1].1.contains("git lfs pull"), "{broken:?}");
 }

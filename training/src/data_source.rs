@@ -1,35 +1,38 @@
-//! What a user names as data: folders, shards, patterns of them, or scenes.
+//! Data that a user names: folders, shards, patterns of them, or scenes.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+use glob::MatchOptions;
+
 use crate::Error;
+use crate::broken::Broken;
 use crate::data::Data;
 use crate::embedding_cache::EmbeddingCache;
-use crate::folder::{METADATA, PictureFolder, is_picture};
+use crate::folder::PictureFolder;
+use crate::layout::{Place, places_in};
 use crate::pictures::Pictures;
-use crate::samples::{Broken, Samples, Source};
+use crate::samples::{Samples, Source};
 use crate::shards::{Shard, Wanted};
 
 /// What the project's own pictures are called.
 const SCENES: &str = "scenes";
 
+/// Patterns fit as in shells, where no `*` stands for the dot of a hidden name.
+const AS_SHELLS: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: false,
+    require_literal_leading_dot: true,
+};
+
 /// The most files that one pattern may name.
 const MOST_FILES: usize = 1_000_000;
-
-/// A place of samples.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
-    Folder(PathBuf),
-    Shard(PathBuf),
-}
 
 impl Data {
     /// The data that a user names: `scenes`, or any of folders of pictures, folders of shards, `.tar`s and patterns of
     /// them (`*`, `?`, `[a-z]`, `{00..09}`, `{a,b}`), one after the other. Without any, scenes. Half of the pictures are
-    /// mirrored where `flip` wants it. An error where they do not go together or hold nothing.
+    /// mirrored where `flip` wants it. An error where they do not go together or hold nothing that can be read.
     pub fn open(given: &[String], flip: bool) -> Result<Self, Error> {
         if given.iter().all(|name| name == SCENES) {
             let plain = given.len() < 2 && !flip;
@@ -46,7 +49,7 @@ impl Data {
         }
         let mut places = Vec::new();
         for name in given {
-            let found = places_of(name).map_err(|why| match why.starts_with(name) {
+            let found = places_of(name).map_err(|why| match why.starts_with(name.as_str()) {
                 true => wrong(format!("--data {why}")),
                 false => wrong(format!("--data {name}: {why}")),
             })?;
@@ -69,8 +72,9 @@ impl Data {
                 Ok(Self::Embeddings(Arc::new(cache)))
             }
             _ => {
-                let samples = samples(&places, Wanted::Pictures, named)?;
-                Ok(Self::Pictures(Arc::new(Pictures::new(samples, flip))))
+                let pictures = Pictures::new(samples(&places, Wanted::Pictures, named)?, flip);
+                pictures.check()?;
+                Ok(Self::Pictures(Arc::new(pictures)))
             }
         }
     }
@@ -81,7 +85,7 @@ fn wrong(why: impl Into<String>) -> Error {
 }
 
 fn samples(places: &[Place], wanted: Wanted, given: String) -> Result<Samples, Error> {
-    let mut broken = Broken::new();
+    let mut broken = Broken::default();
     let mut sources: Vec<Box<dyn Source>> = Vec::new();
     for place in places {
         sources.push(match place {
@@ -105,19 +109,6 @@ fn refuse_repeated(places: &[Place]) -> Result<(), Error> {
     Ok(())
 }
 
-impl Place {
-    /// The folder that it is or lies in.
-    fn folder(&self) -> &Path {
-        match self {
-            Self::Folder(path) => path,
-            Self::Shard(path) => match path.parent() {
-                Some(folder) if !folder.as_os_str().is_empty() => folder,
-                _ => Path::new("."),
-            },
-        }
-    }
-}
-
 impl EmbeddingCache {
     fn is_beside(place: &Place) -> bool {
         matches!(place, Place::Shard(_)) && Self::is_in(place.folder())
@@ -127,19 +118,20 @@ impl EmbeddingCache {
 /// What a name stands for: the file or folder of that name, or else whatever fits it as a pattern.
 fn places_of(name: &str) -> Result<Vec<Place>, String> {
     if Path::new(name).exists() {
-        return place(Path::new(name));
+        return places_in(Path::new(name));
     }
     let mut names = Vec::new();
     unbrace(name, &mut names)?;
     let mut places = Vec::new();
     for name in &names {
         if !name.contains(['*', '?', '[']) {
-            places.extend(place(Path::new(name))?);
+            places.extend(places_in(Path::new(name))?);
             continue;
         }
         let before = places.len();
-        for path in glob::glob(name).map_err(|error| error.to_string())? {
-            places.extend(place(&path.map_err(|error| error.to_string())?)?);
+        let paths = glob::glob_with(name, AS_SHELLS).map_err(|error| error.to_string())?;
+        for path in paths {
+            places.extend(places_in(&path.map_err(|error| error.to_string())?)?);
             if places.len() > MOST_FILES {
                 return Err(format!("more than {MOST_FILES} files fit"));
             }
@@ -149,41 +141,6 @@ fn places_of(name: &str) -> Result<Vec<Place>, String> {
         }
     }
     Ok(places)
-}
-
-fn place(path: &Path) -> Result<Vec<Place>, String> {
-    let shown = path.display();
-    let is_tar = |path: &Path| path.extension().is_some_and(|ending| ending == "tar");
-    if path.is_file() {
-        return match is_tar(path) {
-            true => Ok(vec![Place::Shard(path.to_owned())]),
-            false => Err(format!(
-                "{shown} is neither a folder nor a .tar, and no other file is read (gunzip unpacks a .tar.gz)"
-            )),
-        };
-    }
-    let entries = fs::read_dir(path).map_err(|error| format!("{shown}: {error}"))?;
-    let (mut shards, mut pictures) = (Vec::new(), false);
-    for entry in entries {
-        let path = entry.map_err(|error| format!("{shown}: {error}"))?.path();
-        if is_tar(&path) && path.is_file() {
-            shards.push(Place::Shard(path));
-        } else {
-            pictures |= is_picture(&path) || path.is_dir() || is_metadata(&path);
-        }
-    }
-    shards.sort();
-    match (shards.is_empty(), pictures) {
-        (true, _) => Ok(vec![Place::Folder(path.to_owned())]),
-        (false, false) => Ok(shards),
-        (false, true) => Err(format!(
-            "{shown} holds both .tar shards and pictures or folders: name {shown}/*.tar for the shards alone"
-        )),
-    }
-}
-
-fn is_metadata(path: &Path) -> bool {
-    METADATA.iter().any(|name| path.ends_with(name))
 }
 
 /// The names that `{00..09}` and `{a,b}` in a name stand for, as shells read them.

@@ -1,0 +1,251 @@
+//! Which members of a webdataset shard make up a sample.
+//!
+//! A member's key is its name up to the first dot of the last part, and the rest is its ending: `0042.jpg` and `0042.txt` are
+//! a picture and its caption, which may also be a field of `0042.json`; `0042.npy` is an embedding.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use files::endings::{is_image, is_unread_image};
+
+use crate::shards::Wanted;
+use crate::tar_index::{Member, Span};
+
+/// A sample of a shard.
+pub(crate) struct Sample {
+    pub(crate) key: String,
+    /// The picture or embedding.
+    pub(crate) content: Span,
+    pub(crate) caption: Caption,
+}
+
+/// Where a caption is.
+#[derive(Clone, Copy)]
+pub(crate) enum Caption {
+    Text(Span),
+    Json(Span),
+}
+
+/// The members of a tar by their keys.
+#[derive(Default)]
+pub(crate) struct Groups {
+    groups: Vec<Group>,
+    /// The last group of each key.
+    last: HashMap<String, usize>,
+    /// Members that no sample takes anything from, by their keys.
+    others: BTreeMap<String, Vec<Unused>>,
+}
+
+struct Group {
+    key: String,
+    /// Whether there is one of its key before it.
+    again: bool,
+    parts: Parts,
+}
+
+type Part = Option<Result<Span, &'static str>>;
+
+/// The members that a sample may consist of.
+#[derive(Default)]
+struct Parts {
+    picture: Part,
+    embedding: Part,
+    text: Part,
+    json: Part,
+}
+
+/// A member that fits no sample.
+pub(crate) struct Unused {
+    /// Its whole name.
+    pub(crate) name: String,
+    ending: String,
+}
+
+impl Groups {
+    /// A second member of a kind begins another group of the same key.
+    pub(crate) fn add(&mut self, member: Member) {
+        if is_note(&member.name) {
+            return;
+        }
+        let (key, ending) = split(&member.name);
+        let mut parts = Parts::default();
+        if parts.named(&ending).is_none() {
+            let name = member.name.clone();
+            let others = self.others.entry(key.to_owned()).or_default();
+            return others.push(Unused { name, ending });
+        }
+        let again = match self.last.entry(key.to_owned()) {
+            Entry::Vacant(new) => {
+                new.insert(self.groups.len());
+                false
+            }
+            Entry::Occupied(mut last) => {
+                let group = &mut self.groups[*last.get()];
+                if let Some(part @ None) = group.parts.named(&ending) {
+                    *part = Some(member.span);
+                    return;
+                }
+                last.insert(self.groups.len());
+                true
+            }
+        };
+        if let Some(part) = parts.named(&ending) {
+            *part = Some(member.span);
+        }
+        let key = key.to_owned();
+        self.groups.push(Group { key, again, parts });
+    }
+
+    /// The samples that the groups make up, in the order of their first members. `broken` hears of each group that makes up
+    /// none, and why.
+    pub(crate) fn samples(
+        &mut self,
+        wanted: Wanted,
+        broken: &mut dyn FnMut(String, String),
+    ) -> Vec<Sample> {
+        let mut samples = Vec::new();
+        for Group { key, again, parts } in std::mem::take(&mut self.groups) {
+            let others = self.others.get(&key).map_or(&[][..], Vec::as_slice);
+            match parts.sample(wanted, again, others) {
+                Ok((content, caption)) => samples.push(Sample {
+                    key,
+                    content,
+                    caption,
+                }),
+                Err(why) if again => broken(format!("{key}, again"), why),
+                Err(why) => broken(key, why),
+            }
+        }
+        samples
+    }
+
+    /// The members whose key is no group's, in the order of their keys.
+    pub(crate) fn unused(&mut self) -> Vec<Unused> {
+        let others = std::mem::take(&mut self.others).into_iter();
+        let alone = others.filter(|(key, _)| !self.last.contains_key(key));
+        alone.flat_map(|(_, members)| members).collect()
+    }
+}
+
+impl Parts {
+    /// The place of members that end so.
+    fn named(&mut self, ending: &str) -> Option<&mut Part> {
+        match ending {
+            "txt" => Some(&mut self.text),
+            "json" => Some(&mut self.json),
+            "npy" => Some(&mut self.embedding),
+            _ if !ending.contains('.') && is_image(format!("a.{ending}")) => {
+                Some(&mut self.picture)
+            }
+            _ => None,
+        }
+    }
+
+    /// The content and the caption of the sample that they make up, or what is missing or broken; `others` are members of the
+    /// same key.
+    fn sample(
+        self,
+        wanted: Wanted,
+        again: bool,
+        others: &[Unused],
+    ) -> Result<(Span, Caption), String> {
+        let (content, what) = match wanted {
+            Wanted::Pictures => (self.picture, "picture"),
+            Wanted::Embeddings => (self.embedding, "embedding"),
+        };
+        // Where both are there, they say the same.
+        let caption = match (self.text, self.json) {
+            (Some(text), _) => Some(text.map(Caption::Text)),
+            (None, Some(json)) => Some(json.map(Caption::Json)),
+            (None, None) => None,
+        };
+        match (content, caption) {
+            _ if again => Err("the shard has one of this key before it".to_owned()),
+            (Some(Err(why)), _) => Err(format!("its {what}: {why}")),
+            (_, Some(Err(why))) => Err(format!("its caption: {why}")),
+            (None, _) if self.embedding.is_some() => Err(
+                "it has an embedding and no picture, and no embeddings.json is beside its shard"
+                    .to_owned(),
+            ),
+            (None, _) => Err(without(what, others)),
+            (Some(Ok(_)), None) => Err(without("caption", others)),
+            (Some(Ok(content)), Some(Ok(caption))) => Ok((content, caption)),
+        }
+    }
+}
+
+/// A sample lacks something, in the place of which it may have one of `others`.
+fn without(what: &str, others: &[Unused]) -> String {
+    let unread = others.iter().find(|member| is_unread_image(&member.name));
+    match (unread, others) {
+        (Some(member), _) if what == "picture" => {
+            format!("its picture: {}", unread_image(&member.ending))
+        }
+        (_, []) => format!("it has no {what}"),
+        (_, [member, ..]) => format!(
+            "it has no {what}, but a member that ends in .{}",
+            member.ending
+        ),
+    }
+}
+
+/// Why an image is not read, by its ending.
+fn unread_image(ending: &str) -> String {
+    format!("it ends in .{ending}, and PNG, JPEG, WebP and GIF are read")
+}
+
+impl Unused {
+    /// Why it fits no sample.
+    pub(crate) fn why(&self) -> String {
+        let (name, ending) = (&self.name, &self.ending);
+        if ending.is_empty() {
+            return "its name has no ending".to_owned();
+        }
+        if is_unread_image(name) {
+            return unread_image(ending);
+        }
+        let (key, _) = split(name);
+        match ending.contains('.') {
+            true => format!(
+                "a member's key ends at its first dot, so that its key is {key} and its ending .{ending}, no picture's and no caption's"
+            ),
+            false => format!("its ending .{ending} is no picture's and no caption's"),
+        }
+    }
+}
+
+/// How many members fit no sample, one of them, and some of their endings; `None` where there are none.
+pub(crate) fn describe_unused(unused: &[Unused]) -> Option<String> {
+    const SHOWN: usize = 4;
+    let first = unused.first()?;
+    let endings: BTreeSet<&str> = unused.iter().map(|member| &*member.ending).collect();
+    let shown: Vec<String> = endings
+        .iter()
+        .take(SHOWN)
+        .map(|e| format!(".{e}"))
+        .collect();
+    let (count, shown) = (unused.len(), shown.join(", "));
+    Some(format!(
+        "{count} members fit no sample, with the endings {shown}; of {}, {}",
+        first.name,
+        first.why()
+    ))
+}
+
+/// Whether a member is none of the data: hidden, or webdataset's own note, whose name begins and ends with two underscores.
+fn is_note(name: &str) -> bool {
+    let hidden = |part: &str| part.starts_with('.') && part != "." && part != "..";
+    name.split('/').any(hidden) || name.starts_with("__") && name.ends_with("__")
+}
+
+/// A member's key and, in small letters, its ending.
+fn split(name: &str) -> (&str, String) {
+    let last = name.rfind('/').map_or(0, |slash| slash + 1);
+    match name[last..].find('.') {
+        Some(dot) => {
+            let (key, ending) = name.split_at(last + dot);
+            (key, ending[1..].to_ascii_lowercase())
+        }
+        None => (name, String::new()),
+    }
+}
