@@ -12,7 +12,7 @@ use tch::{Kind, Tensor};
 
 use crate::drawing::{PresetArgs, PriorWishes, SeedArgs, seeds};
 use crate::embedding_shards::ShardArgs;
-use crate::input::{Given, open_picture};
+use crate::input::{Given, check_named_once, open_picture};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::output::{check_writable, save_through};
 use crate::stdout::print_path;
@@ -26,7 +26,7 @@ const MOST_BYTES: u64 = 1 << 26;
 /// What `unclip embed` is told.
 #[derive(Args)]
 pub struct Embed {
-    /// Pictures' files and captions; each becomes a row of the file
+    /// Pictures' files, - for standard input, and captions; each becomes a row of the file
     #[arg(required_unless_present = "data")]
     inputs: Vec<String>,
     /// Of a caption, the image embedding that the prior draws instead of the text embedding
@@ -62,6 +62,7 @@ impl Embed {
         };
         Format::of(out)?;
         check_writable("--out", out, self.force)?;
+        check_named_once(&self.inputs)?;
         let inputs: Vec<Given> = self
             .inputs
             .iter()
@@ -155,9 +156,12 @@ pub fn read(path: &Path, pipeline: &Pipeline) -> Result<Tensor> {
 /// Reads embeddings `[N, E]` for `pipeline`.
 pub fn read_all(path: &Path, pipeline: &Pipeline) -> Result<Tensor> {
     let shown = path.display();
-    let length = std::fs::metadata(path)
-        .with_context(|| format!("cannot read {shown}"))?
-        .len();
+    let metadata = std::fs::metadata(path).with_context(|| format!("cannot read {shown}"))?;
+    ensure!(
+        metadata.is_file(),
+        "{shown} is no plain file, and embeddings are read of no other"
+    );
+    let length = metadata.len();
     ensure!(
         length <= MOST_BYTES,
         "{shown} has {length} bytes, and embeddings no more than {MOST_BYTES}"
