@@ -51,15 +51,15 @@ def without(file, marker):
     return file[:place] + file[place + length :]
 
 
-colour, cmyk = picture(40, 32), picture(24, 16, "CMYK", 2)
+colour, cmyk = picture(56, 40, noise=16), picture(24, 16, "CMYK", 2)
 ADOBE = 0xEE
 whole = {
-    "baseline": jpeg(colour),
-    "progressive": jpeg(colour, progressive=True),
+    "baseline": jpeg(colour, quality=85, optimize=True),
+    "progressive": jpeg(colour, quality=85, progressive=True),
     "grey": jpeg(picture(21, 13, "L")),
     "full-colour": jpeg(picture(17, 9), subsampling=0),
     "half-colour": jpeg(picture(17, 9), subsampling=1),
-    "restarts": jpeg(picture(48, 16), restart_marker_blocks=1),
+    "restarts": jpeg(picture(48, 32), restart_marker_blocks=1, optimize=True),
     "progressive-restarts": jpeg(picture(48, 16), restart_marker_blocks=1, progressive=True),
     "rgb": jpeg(picture(17, 9), keep_rgb=True),
     "dot": jpeg(picture(1, 1)),
@@ -99,6 +99,8 @@ for name in ["baseline", "progressive", "restarts"]:
     case(f"{name}, half of it zeros", half, {"zeros": length - length // 2})
     case(f"{name}, half of it and an end mark", half, {"hex": EOI})
     case(f"{name}, half of it and the whole", half, part(name))
+    hole = part(name, length // 2 + 40)
+    case(f"{name}, zeros within", half, {"zeros": 40}, hole)
     case(f"{name}, half an end mark", part(name, 0, length - 1))
     case(f"{name} twice", part(name), part(name))
     case(f"{name} behind a mark of its own", {"hex": SOI}, part(name))

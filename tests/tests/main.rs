@@ -13,6 +13,7 @@ mod evaluation;
 mod frechet;
 mod golden;
 mod graphs;
+mod images;
 mod kernels;
 mod manipulation;
 mod models;

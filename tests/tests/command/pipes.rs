@@ -1,0 +1,184 @@
+//! Pictures from pipes: standard input as `-` and as a file, and a fifo.
+
+use std::fs;
+use std::process::Command;
+
+use super::{CAPTION, Workplace};
+
+const MODEL: [&str; 2] = ["--model=model", "--seed=1"];
+const FEW: [&str; 2] = ["--decoder-steps=2", "--upsampler-steps=2"];
+
+#[test]
+fn every_command_reads_a_picture_from_a_pipe() {
+    let place = Workplace::with_pictures();
+    let picture = fs::read(place.path("one.png")).unwrap();
+    let embed = ["embed", "--model=model", "one.png", "two.png", CAPTION];
+    place
+        .run(&[&embed[..], &["--out=three.npy"]].concat())
+        .succeeds();
+    fs::create_dir(place.path("pictures")).unwrap();
+    fs::copy(place.path("two.png"), place.path("pictures/two.png")).unwrap();
+    // What a command does with a file, it does with standard input. OUT is where it writes.
+    let model = "--model=model";
+    let commands: [&[&str]; 8] = [
+        &[
+            "variations",
+            "IN",
+            "--out=OUT.png",
+            model,
+            "--seed=1",
+            FEW[0],
+            FEW[1],
+        ],
+        &[
+            "edit",
+            "IN",
+            "--from=a",
+            "--to=b",
+            "--out=OUT.png",
+            model,
+            "--seed=1",
+            "--calls=4",
+            FEW[1],
+        ],
+        &["invert", "IN", "--out=OUT.safetensors", model, "--calls=4"],
+        &["embed", "IN", CAPTION, "--out=OUT.npy", model],
+        &[
+            "reconstruct",
+            "IN",
+            "--pca=2",
+            "--embeddings=three.npy",
+            "--out=OUT",
+            model,
+            "--seed=1",
+            FEW[0],
+            FEW[1],
+        ],
+        &[
+            "interpolate",
+            "two.png",
+            "IN",
+            "--frames=2",
+            "--shared-noise",
+            "--out=OUT",
+            model,
+            "--seed=1",
+            FEW[0],
+            FEW[1],
+        ],
+        &["classify", "IN", "--labels=house,boat", model],
+        &["search", "IN", "pictures", model],
+    ];
+    for command in commands {
+        let told =
+            [("one.png", "file"), ("-", "pipe"), ("/dev/stdin", "device")].map(|(image, out)| {
+                let arguments: Vec<String> =
+                    command.iter().map(|a| a.replace("OUT", out)).collect();
+                let arguments: Vec<&str> = arguments
+                    .iter()
+                    .map(|a| if a == "IN" { image } else { a })
+                    .collect();
+                let ran = place.run_with_input(&arguments, &picture).succeeds();
+                let lines = ran.stdout.lines().map(|line| {
+                    let path = place.path(line);
+                    match path.extension().is_some_and(|ending| ending == "png") {
+                        // PNGs say what they were drawn from.
+                        true => format!(
+                            "{:?}",
+                            image::open(path)
+                                .map(|image| image.to_rgb8().into_raw())
+                                .ok()
+                        ),
+                        false => fs::read(&path).map_or(line.into(), |bytes| format!("{bytes:?}")),
+                    }
+                });
+                lines.collect::<Vec<_>>()
+            });
+        assert!(!told[0].is_empty(), "{command:?}");
+        assert!(told[0] == told[1] && told[0] == told[2], "{command:?}");
+    }
+}
+
+#[test]
+fn a_fifo_is_a_picture_and_no_caption() {
+    let place = Workplace::with_pictures();
+    let made = Command::new("mkfifo").arg(place.path("fifo")).status();
+    assert!(made.unwrap().success());
+    let embed = |from: &str, out: &str| {
+        place
+            .run(&["embed", "--model=model", from, "--out", out])
+            .succeeds()
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| fs::copy(place.path("one.png"), place.path("fifo")).unwrap());
+        embed("fifo", "fifo.npy");
+    });
+    embed("one.png", "file.npy");
+    let read = |name: &str| fs::read(place.path(name)).unwrap();
+    assert!(read("fifo.npy") == read("file.npy"));
+}
+
+#[test]
+fn standard_input_is_named_once() {
+    let place = Workplace::with_pictures();
+    let picture = fs::read(place.path("one.png")).unwrap();
+    let twice: [&[&str]; 4] = [
+        &["embed", "-", CAPTION, "-", "--out=a.npy"],
+        &["classify", "-", "one.png", "-", "--labels=a,b"],
+        &["classify", "-", "--labels-file=-"],
+        &["interpolate", "-", "-", "--out=way"],
+    ];
+    for arguments in twice {
+        let arguments = [arguments, &["--model=model"]].concat();
+        place
+            .run_with_input(&arguments, &picture)
+            .refuses(&["standard input", "2 times"]);
+    }
+    assert_eq!(place.files(), ["one.png", "two.png"]);
+}
+
+#[test]
+fn what_a_pipe_holds_is_refused_by_name() {
+    let place = Workplace::with_pictures();
+    let picture = fs::read(place.path("one.png")).unwrap();
+    let variations = |input: &[u8]| {
+        let variations = ["variations", "-", "--out=a.png"];
+        place.run_with_input(&[&variations[..], &MODEL].concat(), input)
+    };
+    variations(b"").refuses(&["standard input", "an empty file"]);
+    variations(b"words").refuses(&["standard input is no picture", "a text"]);
+    variations(&picture[..picture.len() / 2]).refuses(&["standard input", "decoded"]);
+    let drawn = ["generate", "--image-embedding=fifo.npy", "--out=a.png"];
+    let made = Command::new("mkfifo").arg(place.path("fifo.npy")).status();
+    assert!(made.unwrap().success());
+    place
+        .run(&[&drawn[..], &MODEL].concat())
+        .refuses(&["fifo.npy", "plain file"]);
+    assert_eq!(place.files(), ["fifo.npy", "one.png", "two.png"]);
+}
+
+#[test]
+fn a_cut_jpeg_and_a_heic_are_refused_before_anything_is_drawn() {
+    let place = Workplace::with_pictures();
+    let picture = image::open(place.path("one.png")).unwrap().to_rgb8();
+    picture.save(place.path("whole.jpg")).unwrap();
+    let whole = fs::read(place.path("whole.jpg")).unwrap();
+    fs::write(place.path("cut.jpg"), &whole[..whole.len() - 40]).unwrap();
+    fs::write(
+        place.path("phone.jpg"),
+        b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+    )
+    .unwrap();
+    for (name, words) in [("cut.jpg", "cut short"), ("phone.jpg", "heif-convert")] {
+        let variations = ["variations", name, "--out=a.png"];
+        place
+            .run(&[&variations[..], &MODEL].concat())
+            .refuses(&[name, words]);
+        let embed = ["embed", "--model=model", name, "--out=a.npy"];
+        place.run(&embed).refuses(&[name, words]);
+    }
+    place
+        .run(&["embed", "--model=model", "gone.heic", "--out=a.npy"])
+        .refuses(&["gone.heic", "no such file"]);
+    assert!(!place.path("a.png").exists() && !place.path("a.npy").exists());
+}
