@@ -75,19 +75,19 @@ impl Interpolate {
         self.animation.check()?;
         prepare("--out", &self.out, false)?;
         let seed = self.seed.told();
+        let settings = match uses.contains(&Use::Prior) {
+            true => settings,
+            false => settings.without_prior(),
+        };
         match &ends {
             [End::Picture(from), End::Picture(to)] if !self.shared_noise => {
                 let settings = Settings {
                     decoder_steps: self.inversion.steps(&pipeline)?,
                     decoder_guidance_scale: 1.0,
-                    ..settings.without_prior()
+                    ..settings
                 };
                 let way = self.way(&ends, seed, &settings)?;
                 self.between_inversions(&pipeline, [from, to], &way, seed, &settings)
-            }
-            [End::Picture(_), End::Picture(_)] => {
-                let way = self.way(&ends, seed, &settings.without_prior())?;
-                self.between_embeddings(&pipeline, &ends, &way, seed, &settings)
             }
             _ => {
                 let way = self.way(&ends, seed, &settings)?;

@@ -6,7 +6,16 @@ use std::process::Command;
 use super::{CAPTION, Workplace};
 
 const MODEL: [&str; 2] = ["--model=model", "--seed=1"];
-const FEW: [&str; 2] = ["--decoder-steps=2", "--upsampler-steps=2"];
+
+/// What a line of a command's output stands for: the pixels of a picture, the bytes of another file, or its own words.
+fn meaning(place: &Workplace, line: &str) -> Vec<u8> {
+    let path = place.path(line);
+    match image::open(&path) {
+        // The file itself says what it was drawn from.
+        Ok(picture) => picture.to_rgb8().into_raw(),
+        Err(_) => fs::read(&path).unwrap_or_else(|_| line.into()),
+    }
+}
 
 #[test]
 fn every_command_reads_a_picture_from_a_pipe() {
@@ -18,84 +27,33 @@ fn every_command_reads_a_picture_from_a_pipe() {
         .succeeds();
     fs::create_dir(place.path("pictures")).unwrap();
     fs::copy(place.path("two.png"), place.path("pictures/two.png")).unwrap();
-    // What a command does with a file, it does with standard input. OUT is where it writes.
-    let model = "--model=model";
-    let commands: [&[&str]; 8] = [
-        &[
-            "variations",
-            "IN",
-            "--out=OUT.png",
-            model,
-            "--seed=1",
-            FEW[0],
-            FEW[1],
-        ],
-        &[
-            "edit",
-            "IN",
-            "--from=a",
-            "--to=b",
-            "--out=OUT.png",
-            model,
-            "--seed=1",
-            "--calls=4",
-            FEW[1],
-        ],
-        &["invert", "IN", "--out=OUT.safetensors", model, "--calls=4"],
-        &["embed", "IN", CAPTION, "--out=OUT.npy", model],
-        &[
-            "reconstruct",
-            "IN",
-            "--pca=2",
-            "--embeddings=three.npy",
-            "--out=OUT",
-            model,
-            "--seed=1",
-            FEW[0],
-            FEW[1],
-        ],
-        &[
-            "interpolate",
-            "two.png",
-            "IN",
-            "--frames=2",
-            "--shared-noise",
-            "--out=OUT",
-            model,
-            "--seed=1",
-            FEW[0],
-            FEW[1],
-        ],
-        &["classify", "IN", "--labels=house,boat", model],
-        &["search", "IN", "pictures", model],
-    ];
-    for command in commands {
-        let told =
-            [("one.png", "file"), ("-", "pipe"), ("/dev/stdin", "device")].map(|(image, out)| {
-                let arguments: Vec<String> =
-                    command.iter().map(|a| a.replace("OUT", out)).collect();
-                let arguments: Vec<&str> = arguments
-                    .iter()
-                    .map(|a| if a == "IN" { image } else { a })
-                    .collect();
-                let ran = place.run_with_input(&arguments, &picture).succeeds();
-                let lines = ran.stdout.lines().map(|line| {
-                    let path = place.path(line);
-                    match path.extension().is_some_and(|ending| ending == "png") {
-                        // PNGs say what they were drawn from.
-                        true => format!(
-                            "{:?}",
-                            image::open(path)
-                                .map(|image| image.to_rgb8().into_raw())
-                                .ok()
-                        ),
-                        false => fs::read(&path).map_or(line.into(), |bytes| format!("{bytes:?}")),
-                    }
-                });
-                lines.collect::<Vec<_>>()
+    let few = "--seed=1 --decoder-steps=2 --upsampler-steps=2";
+    // What a command does with a file, it does with standard input.
+    for command in [
+        &format!("variations IN --out=OUT.png {few}"),
+        "edit IN --from=a --to=b --out=OUT.png --seed=1 --calls=4 --upsampler-steps=2",
+        "invert IN --out=OUT.safetensors --calls=4",
+        "embed IN a --out=OUT.npy",
+        &format!("reconstruct IN --pca=2 --embeddings=three.npy --out=OUT {few}"),
+        &format!("interpolate two.png IN --frames=2 --shared-noise --out=OUT {few}"),
+        "classify IN --labels=house,boat",
+        "search IN pictures",
+    ] {
+        let (name, _) = command.split_once(' ').unwrap();
+        let inputs = [("one.png", "file"), ("-", "pipe"), ("/dev/stdin", "device")];
+        let [file, pipe, device] = inputs.map(|(input, out)| {
+            let command = command.replace("OUT", &format!("{name}-{out}"));
+            let arguments = command.split(' ').map(|word| match word {
+                "IN" => input,
+                word => word,
             });
-        assert!(!told[0].is_empty(), "{command:?}");
-        assert!(told[0] == told[1] && told[0] == told[2], "{command:?}");
+            let arguments: Vec<&str> = arguments.chain(["--model=model"]).collect();
+            let ran = place.run_with_input(&arguments, &picture).succeeds();
+            let lines = ran.stdout.lines().map(|line| meaning(&place, line));
+            lines.collect::<Vec<_>>()
+        });
+        assert!(!file.is_empty(), "{command}");
+        assert!(file == pipe && file == device, "{command}");
     }
 }
 
