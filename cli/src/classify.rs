@@ -1,7 +1,7 @@
 //! `unclip classify`: which of some labels pictures show, by CLIP alone.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -10,7 +10,7 @@ use pipeline::{LOGIT_FACTOR, Pipeline, Template, check_caption};
 use serde_json::json;
 use tch::{Device, Tensor};
 
-use crate::input::{open_picture, read_text};
+use crate::input::{STANDARD_INPUT, check_named_once, open_picture, read_text};
 use crate::messages::repeated;
 use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs};
@@ -27,7 +27,7 @@ Examples:
 /// What `unclip classify` is told.
 #[derive(Args)]
 pub struct Classify {
-    /// The pictures: PNG, JPEG, WebP or GIF
+    /// The pictures: PNG, JPEG, WebP or GIF, - for standard input
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     /// Labels to choose among, with commas between
@@ -54,9 +54,11 @@ pub struct Classify {
 impl Classify {
     /// Classifies all pictures, and then prints what was found: nothing where one of them cannot be read.
     pub fn run(&self) -> Result<()> {
+        check_named_once(self.images.iter().chain(&self.labels_file))?;
         let labels = self.labels()?;
         let templates = self.templates()?;
-        for image in &self.images {
+        let files = self.images.iter();
+        for image in files.filter(|image| *image != Path::new(STANDARD_INPUT)) {
             image
                 .metadata()
                 .with_context(|| format!("cannot read {}", image.display()))?;

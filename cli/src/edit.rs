@@ -10,16 +10,17 @@ use pipeline::manipulation::{EDIT_GUIDANCE_SCALE, STRENGTH};
 use pipeline::{Preset, Progress, Settings, Use, check_caption};
 
 use crate::drawing::{InversionArgs, Pictures, presets};
-use crate::frames::{AnimationArgs, check_new, prepare};
+use crate::frames::{AnimationArgs, Way, check_new, prepare};
 use crate::input::{open_picture, stem};
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
 use crate::progress::Bars;
+use crate::record::Record;
 
 /// What `unclip edit` is told.
 #[derive(Args)]
 pub struct Edit {
-    /// The picture: PNG, JPEG, WebP or GIF
+    /// The picture: PNG, JPEG, WebP or GIF, - for standard input
     image: PathBuf,
     /// What it shows
     #[arg(long, value_name = "CAPTION")]
@@ -110,13 +111,14 @@ impl Edit {
         };
         let mut bars = Bars::new(&settings, frames as usize);
         let seed = plan.first_seed();
-        self.animation.draw(
+        let record = Record { seed, ..record };
+        let way = Way {
             frames,
-            &way,
-            &mut bars,
-            0,
-            self.pictures.force,
-            |share, progress| draw(share, seed, progress),
-        )
+            folder: &way,
+            force: self.pictures.force,
+            record: Some(record).filter(|_| !self.pictures.no_metadata),
+        };
+        self.animation
+            .draw(&way, &mut bars, 0, |t, progress| draw(t, seed, progress))
     }
 }

@@ -9,7 +9,7 @@ use pipeline::Pipeline;
 use tch::{Kind, Tensor};
 
 use crate::drawing::{PresetArgs, PriorWishes, SeedArgs, seeds};
-use crate::input::{Given, open_picture};
+use crate::input::{Given, check_named_once, open_picture};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::output::{check_writable, save_through};
 use crate::shard_args::ShardArgs;
@@ -21,7 +21,7 @@ const NAME: &str = "embedding";
 /// What `unclip embed` is told.
 #[derive(Args)]
 pub struct Embed {
-    /// Pictures' files and captions; each becomes a row of the file
+    /// Pictures' files, - for standard input, and captions; each becomes a row of the file
     #[arg(required_unless_present = "data")]
     inputs: Vec<String>,
     /// Of a caption, the image embedding that the prior draws instead of the text embedding
@@ -60,6 +60,7 @@ impl Embed {
         };
         Format::of(out)?;
         check_writable("--out", out, self.force)?;
+        check_named_once(&self.inputs)?;
         let inputs: Vec<Given> = self
             .inputs
             .iter()

@@ -15,6 +15,7 @@ use crate::interrupt;
 use crate::numbers;
 use crate::output::{save, write_whole};
 use crate::progress::Bars;
+use crate::record::Record;
 use crate::stdout::print_path;
 
 /// Pictures in a row of a contact sheet.
@@ -47,6 +48,27 @@ enum Animation {
     Gif,
 }
 
+/// Pictures from one end to the other, and where they go.
+pub struct Way<'a> {
+    /// How many, both ends included.
+    pub frames: u64,
+    /// The folder of their files.
+    pub folder: &'a Path,
+    /// Whether files that are there already are replaced.
+    pub force: bool,
+    /// What the files say of how they were drawn, beside their place on the way.
+    pub record: Option<Record>,
+}
+
+impl Way<'_> {
+    /// The texts of the frame at `t`.
+    fn texts(&self, t: f64, frame: &RgbImage) -> Vec<(&'static str, String)> {
+        let record = self.record.clone().map(|record| record.with("t", t));
+        let texts = record.map(|record| record.texts(frame.dimensions()));
+        texts.into_iter().flatten().collect()
+    }
+}
+
 /// How far each of `frames` pictures is from the first end to the other: 0 to 1. One frame is the first end.
 fn shares(frames: u64) -> Vec<f64> {
     let gaps = frames.saturating_sub(1).max(1) as f64;
@@ -64,19 +86,18 @@ impl AnimationArgs {
         Ok(())
     }
 
-    /// Draws `frames` pictures at their shares of the way into `folder`, and then writes a contact sheet and an animation;
-    /// prints the files' paths. Files are replaced only by `force`. The bars count `before` pictures that came first.
+    /// Draws the pictures of a way, and then writes a contact sheet and an animation; prints the files' paths. The bars
+    /// count `before` pictures that came first.
     pub fn draw(
         &self,
-        frames: u64,
-        folder: &Path,
+        way: &Way,
         bars: &mut Bars,
         before: usize,
-        force: bool,
         mut draw: impl FnMut(f64, &mut Progress) -> Result<RgbImage>,
     ) -> Result<()> {
         interrupt::drawing()?;
-        let shares = shares(frames);
+        let Way { folder, force, .. } = *way;
+        let shares = shares(way.frames);
         let digits = (shares.len() - 1).to_string().len().max(2);
         let mut drawn = Vec::new();
         for (index, &share) in shares.iter().enumerate() {
@@ -84,7 +105,7 @@ impl AnimationArgs {
             let mut told = |stage, done, _| bars.set(before + index, stage, done);
             let frame = draw(share, &mut told)?;
             let path = folder.join(format!("frame-{index:0digits$}.png"));
-            save(&path, &frame, &[], force)?;
+            save(&path, &frame, &way.texts(share, &frame), force)?;
             tell(&path, bars)?;
             drawn.push(frame);
         }

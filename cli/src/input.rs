@@ -1,14 +1,17 @@
 //! Pictures and captions that a user brings.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use files::contents::{Contents, ENOUGH};
+use files::endings::{is_image, is_unread_image};
 use files::text::decode;
 use image::RgbImage;
-use pipeline::{Use, check_caption, read_image};
+use images::{decode_image, read_file, read_stream};
+use pipeline::{Use, check_caption};
 
 use crate::messages::say;
 use crate::output::slug;
@@ -16,11 +19,43 @@ use crate::output::slug;
 /// The largest file of text that is read.
 const MOST_BYTES: u64 = 1 << 26;
 
+/// The name of standard input as a file.
+pub const STANDARD_INPUT: &str = "-";
+
+/// A file as messages call it.
+pub fn name_of(path: &Path) -> Cow<'_, str> {
+    match path == Path::new(STANDARD_INPUT) {
+        true => "standard input".into(),
+        false => path.to_string_lossy(),
+    }
+}
+
+/// Refuses standard input where it is named more than once: what was read of it is gone.
+pub fn check_named_once<T: AsRef<Path>>(files: impl IntoIterator<Item = T>) -> Result<()> {
+    let named = files.into_iter();
+    let count = named.filter(|file| file.as_ref() == Path::new(STANDARD_INPUT));
+    let count = count.count();
+    ensure!(
+        count <= 1,
+        "- is standard input, which can be read once, and it is named {count} times"
+    );
+    Ok(())
+}
+
+/// The bytes of a picture's file, of a pipe, or of standard input where it is `-`.
+pub fn read_picture(path: &Path) -> Result<Vec<u8>> {
+    Ok(match path == Path::new(STANDARD_INPUT) {
+        true => read_stream(std::io::stdin().lock(), &name_of(path))?,
+        false => read_file(path)?,
+    })
+}
+
 /// Reads a picture; says on standard error where only a part of the file is used.
 pub fn open_picture(path: &Path) -> Result<RgbImage> {
-    let read = read_image(path)?;
+    let name = name_of(path);
+    let read = decode_image(&read_picture(path)?, &name)?;
     if read.animated {
-        say!("{} is animated: its first frame is used", path.display());
+        say!("{name} is animated: its first frame is used");
     }
     Ok(read.image)
 }
@@ -66,7 +101,7 @@ pub enum End {
     Caption(String),
 }
 
-/// What a command line names: a file where there is one, else a caption.
+/// What a command line names: a file where there is one, standard input where it is `-`, else a caption.
 pub enum Given {
     /// A file.
     File(PathBuf),
@@ -77,11 +112,14 @@ pub enum Given {
 impl Given {
     /// Refuses files that are not there and captions that say nothing.
     pub fn new(given: &str) -> Result<Self> {
-        if Path::new(given).is_file() {
+        // Pipes are no plain files.
+        let there = Path::new(given).metadata().is_ok_and(|file| !file.is_dir());
+        if there || given == STANDARD_INPUT {
             return Ok(Self::File(PathBuf::from(given)));
         }
+        let unread = is_unread_image(given) && !given.contains(char::is_whitespace);
         ensure!(
-            !names_a_picture(given),
+            !is_image(given) && !unread,
             "{given}: there is no such file, and a caption does not end like one"
         );
         check_caption(given)?;
@@ -105,11 +143,4 @@ impl End {
             Self::Caption(_) => Use::Prior,
         }
     }
-}
-
-/// Whether a name ends as the files of pictures do.
-pub fn names_a_picture(given: impl AsRef<Path>) -> bool {
-    let ending = given.as_ref().extension().unwrap_or_default();
-    let ending = ending.to_string_lossy().to_ascii_lowercase();
-    ["png", "jpg", "jpeg", "webp", "gif"].contains(&&*ending)
 }

@@ -1,6 +1,6 @@
 //! `unclip interpolate`: the way from one picture or caption to another.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
@@ -11,16 +11,17 @@ use pipeline::{Pipeline, Progress, Settings, Use};
 use tch::Tensor;
 
 use crate::drawing::{DecoderWishes, InversionArgs, PresetArgs, PriorWishes, SeedArgs};
-use crate::frames::{AnimationArgs, prepare};
-use crate::input::End;
+use crate::frames::{AnimationArgs, Way, prepare};
+use crate::input::{End, check_named_once};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::numbers;
 use crate::progress::Bars;
+use crate::record::Record;
 
 /// What `unclip interpolate` is told.
 #[derive(Args)]
 pub struct Interpolate {
-    /// Where it begins: a picture's file, or a caption
+    /// Where it begins: a picture's file, - for standard input, or a caption
     from: String,
     /// Where it ends
     to: String,
@@ -32,6 +33,9 @@ pub struct Interpolate {
     frames: u64,
     #[command(flatten)]
     animation: AnimationArgs,
+    /// Leave out of PNGs how they were drawn
+    #[arg(long)]
+    no_metadata: bool,
     #[command(flatten)]
     seed: SeedArgs,
     /// Pictures share the noise of the seed instead of each having its own by inversion
@@ -56,6 +60,7 @@ pub struct Interpolate {
 impl Interpolate {
     /// Draws the frames and prints the files' paths.
     pub fn run(&self) -> Result<()> {
+        check_named_once([&self.from, &self.to])?;
         let ends = [End::read(&self.from)?, End::read(&self.to)?];
         let pipeline = self
             .model
@@ -70,12 +75,43 @@ impl Interpolate {
         self.animation.check()?;
         prepare("--out", &self.out, false)?;
         let seed = self.seed.told();
+        let settings = match uses.contains(&Use::Prior) {
+            true => settings,
+            false => settings.without_prior(),
+        };
         match &ends {
             [End::Picture(from), End::Picture(to)] if !self.shared_noise => {
-                self.between_inversions(&pipeline, [from, to], seed, &settings)
+                let settings = Settings {
+                    decoder_steps: self.inversion.steps(&pipeline)?,
+                    decoder_guidance_scale: 1.0,
+                    ..settings
+                };
+                let way = self.way(&ends, seed, &settings)?;
+                self.between_inversions(&pipeline, [from, to], &way, seed, &settings)
             }
-            ends => self.between_embeddings(&pipeline, ends, seed, &settings),
+            _ => {
+                let way = self.way(&ends, seed, &settings)?;
+                self.between_embeddings(&pipeline, &ends, &way, seed, &settings)
+            }
         }
+    }
+
+    /// Where the frames go, and what is told of them.
+    fn way(&self, ends: &[End; 2], seed: u64, settings: &Settings) -> Result<Way<'_>> {
+        let mut record = self.model.record("interpolate", None, settings)?;
+        for (name, given, end) in [("from", &self.from, &ends[0]), ("to", &self.to, &ends[1])] {
+            record = match end {
+                End::Picture(_) => record.with_file(name, Path::new(given)),
+                End::Caption(caption) => record.with(name, caption.as_str()),
+            };
+        }
+        let record = record.with("shared_noise", self.shared_noise);
+        Ok(Way {
+            frames: self.frames,
+            folder: &self.out,
+            force: false,
+            record: (!self.no_metadata).then_some(Record { seed, ..record }),
+        })
     }
 
     /// Between pictures, both the embeddings and the noise that decodes to them move.
@@ -83,29 +119,25 @@ impl Interpolate {
         &self,
         pipeline: &Pipeline,
         ends: [&RgbImage; 2],
+        way: &Way,
         seed: u64,
         settings: &Settings,
     ) -> Result<()> {
-        let steps = self.inversion.steps(pipeline)?;
-        let settings = Settings {
-            decoder_steps: steps,
-            ..settings.without_prior()
-        };
-        let mut bars = Bars::new(&settings, 2 + self.frames as usize);
+        let mut bars = Bars::new(settings, 2 + self.frames as usize);
         let mut invert = |index: usize, picture: &RgbImage| {
             let mut told = |stage, done, _| bars.set(index, stage, done);
-            pipeline.invert(std::slice::from_ref(picture), steps, &mut told)
+            let picture = std::slice::from_ref(picture);
+            pipeline.invert(picture, settings.decoder_steps, &mut told)
         };
         let [from, to] = [invert(0, ends[0])?, invert(1, ends[1])?];
         let draw = |share: f64, progress: &mut Progress| {
             let between = from.between(&to, share);
             let streams = &mut [Generator::new(seed)];
             let drawn =
-                pipeline.draw_inversion(&between, (0.0, 1.0), streams, &settings, progress)?;
+                pipeline.draw_inversion(&between, (0.0, 1.0), streams, settings, progress)?;
             Ok(drawn.into_iter().next().expect("one picture for one"))
         };
-        self.animation
-            .draw(self.frames, &self.out, &mut bars, 2, false, draw)
+        self.animation.draw(way, &mut bars, 2, draw)
     }
 
     /// The embeddings move, and the noise is the seed's in every frame.
@@ -113,6 +145,7 @@ impl Interpolate {
         &self,
         pipeline: &Pipeline,
         ends: &[End; 2],
+        way: &Way,
         seed: u64,
         settings: &Settings,
     ) -> Result<()> {
@@ -130,16 +163,9 @@ impl Interpolate {
         let settings = settings.without_prior();
         let text = pipeline.encode_text(&[""])?;
         let mut bars = Bars::new(&settings, self.frames as usize);
-        self.animation.draw(
-            self.frames,
-            &self.out,
-            &mut bars,
-            0,
-            false,
-            |share, progress| {
-                let between = slerp(&from, &to, share).to_kind(from.kind());
-                Ok(pipeline.draw_from(&between, &text, seed, &settings, progress)?)
-            },
-        )
+        self.animation.draw(way, &mut bars, 0, |t, progress| {
+            let between = slerp(&from, &to, t).to_kind(from.kind());
+            Ok(pipeline.draw_from(&between, &text, seed, &settings, progress)?)
+        })
     }
 }

@@ -18,7 +18,7 @@ use crate::stdout::print_path;
 /// What `unclip invert` is told.
 #[derive(Args)]
 pub struct Invert {
-    /// The picture: PNG, JPEG, WebP or GIF
+    /// The picture: PNG, JPEG, WebP or GIF, - for standard input
     image: PathBuf,
     /// The file for the embedding and the noise that decode to the picture
     #[arg(long, short, value_name = "FILE")]

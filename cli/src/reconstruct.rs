@@ -19,11 +19,12 @@ use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
 use crate::output::save;
 use crate::progress::Bars;
+use crate::record::Record;
 
 /// What `unclip reconstruct` is told.
 #[derive(Args)]
 pub struct Reconstruct {
-    /// The picture: PNG, JPEG, WebP or GIF
+    /// The picture: PNG, JPEG, WebP or GIF, - for standard input
     image: PathBuf,
     /// How many principal components of its embedding are kept, once for each picture
     #[arg(long, value_name = "N,...", value_delimiter = ',', required = true, value_parser = numbers::dimensions, allow_negative_numbers = true)]
@@ -34,6 +35,9 @@ pub struct Reconstruct {
     /// Embeddings whose components are taken, for a model without its own; unclip embed writes them
     #[arg(long, value_name = "FILE")]
     embeddings: Option<PathBuf>,
+    /// Leave out of PNGs how they were drawn
+    #[arg(long)]
+    no_metadata: bool,
     #[command(flatten)]
     seed: SeedArgs,
     #[command(flatten)]
@@ -85,6 +89,13 @@ impl Reconstruct {
         let seed = self.seed.told();
         let embedding = pipeline.encode_pictures(std::slice::from_ref(&picture))?; // [1, E]
         let text = pipeline.encode_text(&[""])?;
+        let record = self.model.record("reconstruct", None, &settings)?;
+        let record = record.with_file("image", &self.image);
+        let record = match &self.embeddings {
+            Some(path) => record.with_file("embeddings", path),
+            None => record,
+        };
+        let record = Record { seed, ..record };
         let mut bars = Bars::new(&settings, self.pca.len());
         let mut drawn = Vec::new();
         interrupt::drawing()?;
@@ -99,7 +110,14 @@ impl Reconstruct {
                 say!("{dimensions} of {there} components hold {share:.1}% of the variance")
             });
             let path = self.out.join(format!("pca-{dimensions:03}.png"));
-            save(&path, &drawn[index], &[], false)?;
+            let record = record.clone().with("pca", dimensions);
+            let texts = record.texts(drawn[index].dimensions());
+            save(
+                &path,
+                &drawn[index],
+                if self.no_metadata { &[] } else { &texts },
+                false,
+            )?;
             tell(&path, &bars)?;
         }
         let (wide, high) = drawn[0].dimensions();

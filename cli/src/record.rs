@@ -1,15 +1,16 @@
 //! How a picture was drawn, kept in its file: `unclip info` tells it, and `generate --from` draws it again.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
+use image::ImageFormat;
+use images::png_text::find_text;
 use pipeline::{Settings, Solver};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::input::{name_of, read_picture};
 use crate::kernels;
 use crate::stdout::{print_bytes, print_line};
 
@@ -17,8 +18,6 @@ use crate::stdout::{print_bytes, print_line};
 pub const KEYWORD: &str = "unclip";
 /// The name under which other tools look for theirs.
 const PARAMETERS: &str = "parameters";
-/// The most text that is read of a file.
-const MOST_TEXT: usize = 1 << 20;
 
 /// Everything that decides a picture, but the files that a user brought.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,29 +100,20 @@ impl Record {
         line.to_string()
     }
 
-    /// Reads the record in a picture's file.
+    /// Reads the record in a picture's file, or on standard input where it is `-`.
     pub fn read(path: &Path) -> Result<Self> {
-        let shown = path.display();
-        let file = File::open(path).with_context(|| format!("cannot read {shown}"))?;
-        let limits = png::Limits {
-            bytes: 16 * MOST_TEXT,
-        };
-        let decoder = png::Decoder::new_with_limits(BufReader::new(file), limits);
-        let reader = decoder
-            .read_info()
-            .map_err(|error| anyhow!("{shown} cannot be read as a PNG: {error}"))?;
-        let mut texts = reader.info().utf8_text.clone();
-        let text = texts
-            .iter_mut()
-            .find(|text| text.keyword == KEYWORD)
-            .with_context(|| format!("{shown} does not say how unclip drew it"))?;
+        let shown = name_of(path);
+        let bytes = read_picture(path)?;
+        let format = image::guess_format(&bytes)?;
+        ensure!(
+            format == ImageFormat::Png,
+            "{shown} is a {}, and only a PNG keeps how unclip drew it",
+            format_name(format)
+        );
+        let text = find_text(&bytes, KEYWORD).with_context(|| shown.to_string())?;
+        let text = text.with_context(|| format!("{shown} does not say how unclip drew it"))?;
         let damaged =
             |reason: String| anyhow!("{shown}: what it says of itself is damaged: {reason}");
-        text.decompress_text_with_limit(MOST_TEXT)
-            .map_err(|error| damaged(error.to_string()))?;
-        let text = text
-            .get_text()
-            .map_err(|error| damaged(error.to_string()))?;
         let record: Self =
             serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
         ensure!(
@@ -134,10 +124,21 @@ impl Record {
     }
 }
 
+/// An image format's name.
+pub fn format_name(format: ImageFormat) -> &'static str {
+    match format {
+        ImageFormat::Png => "PNG",
+        ImageFormat::Jpeg => "JPEG",
+        ImageFormat::WebP => "WebP",
+        ImageFormat::Gif => "GIF",
+        _ => "picture of another format",
+    }
+}
+
 /// What `unclip info` is told.
 #[derive(Args)]
 pub struct Info {
-    /// A picture that unclip drew; none for this machine and the kernels that were found to be the fastest on it
+    /// A picture that unclip drew, - for standard input; none for this machine and the kernels that were found to be the fastest on it
     image: Option<PathBuf>,
 }
 

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use files::endings::ending;
 use image::RgbImage;
 use pipeline::{Progress, Settings, contact_sheet, read_image};
 
 use crate::drawing::Pictures;
 use crate::interrupt;
+use crate::messages::say;
 use crate::output::save;
 use crate::preview;
 use crate::progress::Bars;
@@ -43,6 +45,17 @@ pub fn columns(pictures: usize) -> u32 {
     (pictures as f64).sqrt().ceil() as u32
 }
 
+/// Says once that a picture to be drawn will not say how that was done.
+fn warn_of_formats(jobs: &[Job]) {
+    let mut missing = jobs.iter().filter(|job| !job.there);
+    if let Some(job) = missing.find(|job| ending(&job.path) != "png") {
+        say!(
+            "warning: {} will not say how it was drawn, only a PNG does",
+            job.path.display()
+        );
+    }
+}
+
 impl<'a> Run<'a> {
     /// Before the first picture is drawn. Those that are there already are read for the contact sheet.
     pub fn new(wanted: &'a Pictures, jobs: Vec<Job>) -> Result<Self> {
@@ -55,6 +68,9 @@ impl<'a> Run<'a> {
             .collect::<Result<_>>()?;
         let missing = jobs.iter().filter(|job| !job.there);
         let settings: Vec<Settings> = missing.map(|job| job.record.settings).collect();
+        if !wanted.no_metadata {
+            warn_of_formats(&jobs);
+        }
         let on_cpu = jobs
             .iter()
             .any(|job| !job.there && job.record.device == "cpu");

@@ -13,7 +13,7 @@ use crate::model::{ImageEncoderArgs, ModelArgs};
 /// What `unclip variations` is told.
 #[derive(Args)]
 pub struct Variations {
-    /// The picture: PNG, JPEG, WebP or GIF
+    /// The picture: PNG, JPEG, WebP or GIF, - for standard input
     image: PathBuf,
     #[command(flatten)]
     pictures: Pictures,

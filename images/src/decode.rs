@@ -89,11 +89,8 @@ pub fn decode_image(bytes: &[u8], name: &str) -> Result<DecodedImage, DecodeErro
         return Err(DecodeError::Unknown { path: path(), kind });
     }
     let format = image::guess_format(bytes).map_err(|error| damaged(error.to_string()))?;
-    if format == ImageFormat::Jpeg && !jpeg::is_complete(bytes) {
-        let length = bytes.len();
-        return Err(damaged(format!(
-            "it is cut short, its {length} bytes end without an end mark (EOI)"
-        )));
+    if format == ImageFormat::Jpeg {
+        jpeg::check(bytes).map_err(|error| damaged(error.to_string()))?;
     }
     // The decoders' authors warn that some input makes them panic.
     catch_unwind(|| decode(bytes, format))

@@ -61,8 +61,8 @@ impl fmt::Display for FileKind {
                 "{format}, which is not read: `{converter}` makes a PNG of it"
             ),
             Self::Other(contents) => match contents.advice() {
-                "" => write!(f, "{contents} and no picture"),
-                advice => write!(f, "{contents}: {advice}"),
+                "" => write!(f, "no picture but {contents}"),
+                advice => write!(f, "no picture but {contents}: {advice}"),
             },
             Self::Unknown => f.write_str("no picture: PNG, JPEG, WebP and GIF are read"),
         }

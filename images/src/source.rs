@@ -17,12 +17,16 @@ pub const MAX_FILE_BYTES: u64 = 10 * MAX_PIXELS;
 /// The bytes of a picture's file, which may be a pipe. What does not begin as a picture is refused unread.
 pub fn read_file(path: &Path) -> Result<Vec<u8>, DecodeError> {
     let name = path.display().to_string();
-    let opened = File::open(path).and_then(|file| match file.metadata()?.is_dir() {
-        true => Err(ErrorKind::IsADirectory.into()),
-        false => Ok(file),
-    });
+    let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
     match opened {
-        Ok(file) => read_stream(file, &name),
+        Ok((metadata, _)) if metadata.is_dir() => Err(DecodeError::File {
+            path: name,
+            error: ErrorKind::IsADirectory.into(),
+        }),
+        Ok((metadata, _)) if metadata.len() > MAX_FILE_BYTES => {
+            Err(DecodeError::TooLong { path: name })
+        }
+        Ok((_, file)) => read_stream(file, &name),
         Err(error) => Err(DecodeError::File { path: name, error }),
     }
 }

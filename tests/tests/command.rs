@@ -1,8 +1,9 @@
 //! The command as its users run it: the real binary, on a copy of a tiny model.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -18,6 +19,7 @@ mod messages;
 mod models;
 mod outputs;
 mod pictures;
+mod pipes;
 mod prompts;
 mod records;
 mod refusals;
@@ -74,6 +76,20 @@ impl Workplace {
     pub fn run(&self, arguments: &[&str]) -> Ran {
         let output = self.command(arguments).output();
         Ran::new(output.expect("the binary starts"))
+    }
+
+    /// What became of it with these bytes on standard input, through a pipe.
+    fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Ran {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped());
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        // A command that refuses its arguments reads nothing.
+        let _ = child.stdin.take().unwrap().write_all(input);
+        Ran::new(child.wait_with_output().unwrap())
     }
 
     /// `unclip generate` with the tiny model and few steps, and with more arguments.

@@ -1,8 +1,6 @@
 //! Many captions from a file.
 
 use std::fs;
-use std::io::Write;
-use std::process::Stdio;
 
 use super::{Ran, Workplace};
 
@@ -23,15 +21,8 @@ impl Workplace {
 
     /// Draws the captions on standard input.
     fn draw_input(&self, text: &[u8], arguments: &[&str]) -> Ran {
-        let mut child = self
-            .command(&[&FEW[..], &["--prompts", "-"], arguments].concat())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(text).unwrap();
-        Ran::new(child.wait_with_output().unwrap())
+        let arguments = [&FEW[..], &["--prompts", "-"], arguments].concat();
+        self.run_with_input(&arguments, text)
     }
 }
 

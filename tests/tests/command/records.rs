@@ -179,3 +179,196 @@ fn one_of_several_candidates_is_enlarged() {
         .generate(&["--candidates=0", CAPTION])
         .refuses(&["--candidates", "1 to 1000"]);
 }
+
+/// A PNG of one pixel and these chunks, some of them behind the pixel.
+fn png_with(before: &[(&[u8; 4], Vec<u8>)], behind: &[(&[u8; 4], Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, 1, 1);
+    encoder.set_color(png::ColorType::Rgb);
+    let mut writer = encoder.write_header().unwrap();
+    let write = |writer: &mut png::Writer<_>, chunks: &[(&[u8; 4], Vec<u8>)]| {
+        for (kind, data) in chunks {
+            let kind = png::chunk::ChunkType(**kind);
+            writer.write_chunk(kind, data).unwrap();
+        }
+    };
+    write(&mut writer, before);
+    writer.write_image_data(&[0; 3]).unwrap();
+    write(&mut writer, behind);
+    writer.finish().unwrap();
+    bytes
+}
+
+#[test]
+fn a_record_is_found_in_texts_of_other_programs() {
+    let place = Workplace::new();
+    place
+        .generate(&["--seed=8", "--out=first.png", "été"])
+        .succeeds();
+    let info = place.run(&["info", "first.png"]).succeeds().stdout;
+    let record: serde_json::Value = serde_json::from_str(&info).unwrap();
+    let record = record.to_string();
+    let latin1: Vec<u8> = record.chars().map(|c| u8::try_from(c).unwrap()).collect();
+    let text = |words: &[u8]| [b"unclip\0", words].concat();
+    let others = (b"tEXt", b"Software\0other".to_vec());
+    let files = [
+        // As Pillow's PngInfo.add_text writes it, and as programs do that know UTF-8 alone.
+        png_with(&[others.clone(), (b"tEXt", text(&latin1))], &[]),
+        png_with(&[(b"tEXt", text(record.as_bytes()))], &[]),
+        png_with(&[others], &[(b"tEXt", text(&latin1))]),
+    ];
+    let read = |name: &str| image::open(place.path(name)).unwrap().to_rgb8();
+    for file in files {
+        fs::write(place.path("saved.png"), &file).unwrap();
+        let again = place.run(&["info", "saved.png"]).succeeds().stdout;
+        assert_eq!(again, info);
+    }
+    place
+        .run(&[
+            "generate",
+            "--model=model",
+            "--from=saved.png",
+            "--out=again.png",
+        ])
+        .succeeds();
+    assert!(read("again.png") == read("first.png"));
+
+    // The same through pipes.
+    let first = fs::read(place.path("first.png")).unwrap();
+    for name in ["-", "/dev/stdin"] {
+        let again = place.run_with_input(&["info", name], &first).succeeds();
+        assert_eq!(again.stdout, info);
+    }
+    let from = ["generate", "--model=model", "--from=-", "--out=piped.png"];
+    place.run_with_input(&from, &first).succeeds();
+    assert!(read("piped.png") == read("first.png"));
+    place
+        .run_with_input(&["info", "-"], b"words")
+        .refuses(&["standard input", "a text"]);
+}
+
+#[test]
+fn only_a_png_says_how_it_was_drawn() {
+    let place = Workplace::with_pictures();
+    let warnings = |arguments: &[&str]| {
+        let ran = place
+            .generate(&[arguments, &["--seed=1", CAPTION]].concat())
+            .succeeds();
+        ran.stderr.matches("only a PNG").count()
+    };
+    assert_eq!(warnings(&["--out=one.jpg"]), 1);
+    assert_eq!(warnings(&["--out=two.webp", "-n2"]), 1);
+    assert_eq!(warnings(&["--out=three.jpg", "--no-metadata"]), 0);
+    assert_eq!(warnings(&["--out=four.png"]), 0);
+    let picture = image::open(place.path("one.png")).unwrap();
+    picture.save(place.path("one.gif")).unwrap();
+    for (name, format) in [
+        ("one.jpg", "is a JPEG"),
+        ("two-0.webp", "is a WebP"),
+        ("one.gif", "is a GIF"),
+    ] {
+        place.run(&["info", name]).refuses(&[name, format, "PNG"]);
+        place
+            .generate(&["--from", name])
+            .refuses(&[name, format, "PNG"]);
+    }
+    fs::rename(place.path("one.jpg"), place.path("lies.png")).unwrap();
+    place
+        .run(&["info", "lies.png"])
+        .refuses(&["lies.png is a JPEG"]);
+}
+
+#[test]
+fn frames_say_how_they_were_drawn() {
+    let place = Workplace::with_pictures();
+    let few = ["--model=model", "--seed=7", "--upsampler-steps=2"];
+    let run = |arguments: &[&str]| place.run(&[arguments, &few].concat());
+    let told = |name: &str| -> serde_json::Value {
+        let ran = place.run(&["info", name]).succeeds();
+        serde_json::from_str(&ran.stdout).unwrap()
+    };
+    let steps = ["--decoder-steps=2", "--prior-steps=2", "--calls=8"];
+    let way = |to: &str, out: &str, more: &[&str]| {
+        let ends = ["interpolate", "one.png", to, "--frames=3", "--out", out];
+        run(&[&ends[..], &steps, more].concat()).succeeds();
+    };
+    way("a red boat", "mixed", &[]);
+    let frame = told("mixed/frame-01.png");
+    assert_eq!(frame["command"], "interpolate");
+    assert_eq!(
+        (&frame["seed"], &frame["told"]["t"]),
+        (&7.into(), &0.5.into())
+    );
+    assert_eq!(frame["told"]["from"], "one.png");
+    assert_eq!(frame["told"]["to"], "a red boat");
+    assert_eq!(frame["settings"]["prior_steps"], 2);
+    way("two.png", "inverted", &[]);
+    let frame = told("inverted/frame-02.png");
+    assert_eq!(
+        (&frame["told"]["t"], &frame["told"]["to"]),
+        (&1.0.into(), &"two.png".into())
+    );
+    assert_eq!(frame["settings"]["decoder_steps"], 4);
+    assert_eq!(frame["settings"]["decoder_guidance_scale"], 1.0);
+    place
+        .run(&["generate", "--from=mixed/frame-01.png", "--model=model"])
+        .refuses(&["--from mixed/frame-01.png", "interpolate"]);
+    way("two.png", "bare", &["--no-metadata"]);
+    let bare = ["bare/frame-00.png", "bare/frame-00.png does not say"];
+    place.run(&["info", bare[0]]).refuses(&bare[1..]);
+
+    let edit = [
+        "edit",
+        "one.png",
+        "--from=a house",
+        "--to=a boat",
+        "--calls=4",
+        "--frames=2",
+    ];
+    run(&[&edit[..], &["--out=e.png"]].concat()).succeeds();
+    let frame = told("e-way/frame-00.png");
+    assert_eq!(
+        (&frame["command"], &frame["seed"]),
+        (&"edit".into(), &7.into())
+    );
+    assert_eq!(
+        (&frame["told"]["t"], &frame["caption"]),
+        (&0.0.into(), &"a boat".into())
+    );
+    run(&[&edit[..], &["--out=f.png", "--no-metadata"]].concat()).succeeds();
+    place
+        .run(&["info", "f-way/frame-00.png"])
+        .refuses(&["does not say"]);
+
+    let embed = [
+        "embed",
+        "--model=model",
+        "one.png",
+        "two.png",
+        CAPTION,
+        "--out=three.npy",
+    ];
+    place.run(&embed).succeeds();
+    let components = [
+        "reconstruct",
+        "one.png",
+        "--pca=1,2",
+        "--embeddings=three.npy",
+    ];
+    let reconstruct = [&components[..], &["--decoder-steps=2"]].concat();
+    run(&[&reconstruct[..], &["--out=parts"]].concat()).succeeds();
+    let part = told("parts/pca-002.png");
+    assert_eq!(
+        (&part["command"], &part["seed"]),
+        (&"reconstruct".into(), &7.into())
+    );
+    assert_eq!(
+        (&part["told"]["pca"], &part["told"]["image"]),
+        (&2.into(), &"one.png".into())
+    );
+    assert_eq!(part["told"]["embeddings"], "three.npy");
+    run(&[&reconstruct[..], &["--out=plain", "--no-metadata"]].concat()).succeeds();
+    place
+        .run(&["info", "plain/pca-001.png"])
+        .refuses(&["does not say"]);
+}
