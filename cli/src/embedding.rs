@@ -1,5 +1,6 @@
 //! `unclip embed`, and embeddings in files.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -10,11 +11,12 @@ use noise::Generator;
 use pipeline::{Pipeline, Use};
 use tch::{Kind, Tensor};
 
+use crate::destinations::Files;
 use crate::drawing::{PresetArgs, PriorWishes, SeedArgs, seeds};
 use crate::embedding_shards::ShardArgs;
 use crate::input::{Given, open_picture};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
-use crate::output::{check_writable, save_through};
+use crate::output::save_through;
 use crate::stdout::print_path;
 
 /// The name of the tensor in a safetensors file.
@@ -28,7 +30,7 @@ const MOST_BYTES: u64 = 1 << 26;
 pub struct Embed {
     /// Pictures' files and captions; each becomes a row of the file
     #[arg(required_unless_present = "data")]
-    inputs: Vec<String>,
+    inputs: Vec<OsString>,
     /// Of a caption, the image embedding that the prior draws instead of the text embedding
     #[arg(long)]
     drawn: bool,
@@ -61,14 +63,18 @@ impl Embed {
             return self.shards.run(&self.model, &self.image_encoder);
         };
         Format::of(out)?;
-        check_writable("--out", out, self.force)?;
         let inputs: Vec<Given> = self
             .inputs
             .iter()
             .map(|input| Given::new(input))
             .collect::<Result<_>>()?;
-        let pictures = inputs.iter().filter(|i| matches!(i, Given::File(_)));
-        let pictures = pictures.count();
+        let pictures = inputs.iter().filter_map(|input| match input {
+            Given::File(path) => Some(path.as_path()),
+            Given::Caption(_) => None,
+        });
+        let pictures: Vec<&Path> = pictures.collect();
+        Files::new(&pictures).add("--out", out, self.force)?;
+        let pictures = pictures.len();
         ensure!(
             !self.drawn || pictures == 0,
             "--drawn: the prior draws for captions, and {pictures} of the inputs are pictures"

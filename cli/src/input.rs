@@ -1,5 +1,6 @@
 //! Pictures and captions that a user brings.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use image::RgbImage;
 use pipeline::{Use, check_caption, read_image};
 
 use crate::messages::say;
-use crate::output::slug;
+use crate::names::slug;
 
 /// The largest file of text that is read.
 const MOST_BYTES: u64 = 1 << 26;
@@ -73,22 +74,26 @@ pub enum Given {
 
 impl Given {
     /// Refuses files that are not there and captions that say nothing.
-    pub fn new(given: &str) -> Result<Self> {
+    pub fn new(given: &OsStr) -> Result<Self> {
         if Path::new(given).is_file() {
             return Ok(Self::File(PathBuf::from(given)));
         }
+        let shown = given.display();
         ensure!(
             !names_a_picture(given),
-            "{given}: there is no such file, and a caption does not end like one"
+            "{shown}: there is no such file, and a caption does not end like one"
         );
-        check_caption(given)?;
-        Ok(Self::Caption(given.to_owned()))
+        let caption = given.to_str();
+        let caption = caption
+            .with_context(|| format!("{shown}: there is no such file, and a caption is UTF-8"))?;
+        check_caption(caption)?;
+        Ok(Self::Caption(caption.to_owned()))
     }
 }
 
 impl End {
     /// A picture where there is a file, else a caption.
-    pub fn read(given: &str) -> Result<Self> {
+    pub fn read(given: &OsStr) -> Result<Self> {
         Ok(match Given::new(given)? {
             Given::File(path) => Self::Picture(open_picture(&path)?),
             Given::Caption(caption) => Self::Caption(caption),

@@ -65,6 +65,19 @@ impl PriorArgs {
     pub fn is_given(&self) -> bool {
         self.prior.is_some()
     }
+
+    /// The fingerprint of the folder that the user chose, if any.
+    pub fn fingerprint(&self) -> Result<Option<String>> {
+        let folder = self.folder()?;
+        Ok(folder.map(|folder| folder.fingerprint()).transpose()?)
+    }
+
+    /// The folder that the user chose, where it is none of the model's own priors.
+    fn folder(&self) -> Result<Option<Folder>> {
+        let named = |path: &&Path| ![DIFFUSION, AUTOREGRESSIVE].map(Path::new).contains(path);
+        let path = self.prior.as_deref().filter(named);
+        path.map(|path| open("--prior", path)).transpose()
+    }
 }
 
 impl ModelArgs {
@@ -88,6 +101,7 @@ impl ModelArgs {
                 _ => "cpu".to_owned(),
             },
             model: self.folder()?.fingerprint()?,
+            prior: None,
         })
     }
 
@@ -127,14 +141,12 @@ impl ModelArgs {
         if !self.deterministic {
             kernels::try_or_remember();
         }
+        let elsewhere = prior.map(PriorArgs::folder).transpose()?.flatten();
         let prior = prior.and_then(|given| given.prior.as_deref());
-        let named = |name: &str| prior == Some(Path::new(name));
-        let elsewhere = prior.filter(|_| !named(DIFFUSION) && !named(AUTOREGRESSIVE));
-        let elsewhere = elsewhere.map(|path| open("--prior", path)).transpose()?;
         let image_encoder = image_encoder.and_then(|given| given.image_encoder.as_deref());
         let model = self.folder()?;
         let autoregressive = match prior {
-            Some(_) if elsewhere.is_none() => named(AUTOREGRESSIVE),
+            Some(name) if elsewhere.is_none() => name == Path::new(AUTOREGRESSIVE),
             _ => draws_codes(elsewhere.as_ref().unwrap_or(&model))?,
         };
         let folders = ModelFolders {
