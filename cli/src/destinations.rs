@@ -32,13 +32,15 @@ type Inode = (u64, u64);
 impl Files {
     /// None yet, of a command that reads `inputs`.
     pub fn new(inputs: &[&Path]) -> Self {
+        let (input, output, errors) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
         let streams = [
-            (std::io::stdin().as_fd(), "standard input comes from"),
-            (std::io::stdout().as_fd(), "standard output goes to"),
-            (std::io::stderr().as_fd(), "standard error goes to"),
+            (input.as_fd(), "standard input comes from"),
+            (output.as_fd(), "standard output goes to"),
+            (errors.as_fd(), "standard error goes to"),
         ];
         let streams = streams.into_iter().filter_map(|(stream, what)| {
-            Some((inode(&metadata_of(stream).ok()?)?, format!("{what} this file")))
+            let file = inode(&metadata_of(stream).ok()?)?;
+            Some((file, format!("{what} this file")))
         });
         let inputs = inputs.iter().filter_map(|path| {
             let what = format!("this is the file {} that is read", path.display());
@@ -159,7 +161,10 @@ fn check_file(flag: &str, path: &Path, force: bool) -> Result<()> {
 fn check_link(flag: &str, path: &Path) -> Result<()> {
     let shown = path.display();
     match path.read_link() {
-        Ok(to) => bail!("{flag} {shown}: this is a link to {}, which is not there", to.display()),
+        Ok(to) => bail!(
+            "{flag} {shown}: this is a link to {}, which is not there",
+            to.display()
+        ),
         Err(_) => Ok(()),
     }
 }
@@ -169,7 +174,10 @@ fn check_link(flag: &str, path: &Path) -> Result<()> {
 pub fn check_room(flag: &str, folder: &Path) -> Result<PathBuf> {
     let shown = folder.display();
     let cannot = || format!("{flag} {shown}: cannot write there");
-    ensure!(!folder.as_os_str().is_empty(), "{flag} is empty: please name a folder");
+    ensure!(
+        !folder.as_os_str().is_empty(),
+        "{flag} is empty: please name a folder"
+    );
     let mut there = folder;
     loop {
         match there.metadata() {

@@ -12,8 +12,8 @@ use pipeline::{CodeSampling, Pipeline, Preset, Progress, Settings, Solver};
 
 use crate::destinations::Files;
 use crate::messages::say;
-use crate::numbers;
 use crate::names::Names;
+use crate::numbers;
 use crate::record::Record;
 use crate::run::{Job, Run};
 

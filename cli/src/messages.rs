@@ -36,7 +36,10 @@ pub fn complain(message: &str) {
 
 /// Writes a message of our own as one line.
 pub fn write_line(message: fmt::Arguments) {
-    let line = format!("unclip: {}\n", message.to_string().replace(steers, UNPRINTABLE));
+    let line = format!(
+        "unclip: {}\n",
+        message.to_string().replace(steers, UNPRINTABLE)
+    );
     // Best effort.
     let _ = io::stderr().write_all(line.as_bytes());
 }

@@ -52,7 +52,10 @@ impl Names {
         let is_there = Path::new(out).is_dir();
         if is_there || out.as_bytes().ends_with(b"/") {
             ensure!(
-                is_there || parse(out)?.iter().all(|part| matches!(part, Part::Bytes(_))),
+                is_there
+                    || parse(out)?
+                        .iter()
+                        .all(|part| matches!(part, Part::Bytes(_))),
                 "--out {}: a new folder's name has no placeholders, please put a file's behind it",
                 out.display()
             );

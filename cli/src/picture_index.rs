@@ -180,7 +180,9 @@ impl PictureIndex {
         let pictures = self.pictures.iter();
         let told = Told {
             encoder: self.encoder.clone(),
-            pictures: pictures.map(|(path, e)| (Name::of(path), e.state)).collect(),
+            pictures: pictures
+                .map(|(path, e)| (Name::of(path), e.state))
+                .collect(),
         };
         let told = Tensor::from_slice(serde_json::to_string(&told)?.as_bytes());
         let embeddings = self.pictures.values().map(|entry| &entry.embedding);
