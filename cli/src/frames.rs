@@ -116,6 +116,7 @@ impl AnimationArgs {
 
 /// Refuses a folder with something in it, unless `force`, what is no folder, and where none can be; `flag` named it.
 pub fn check_new(flag: &str, folder: &Path, force: bool) -> Result<()> {
+    check_room(flag, folder)?;
     let shown = folder.display();
     match fs::read_dir(folder) {
         Ok(mut entries) => ensure!(
@@ -125,7 +126,6 @@ pub fn check_new(flag: &str, folder: &Path, force: bool) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error).with_context(|| format!("{flag} {shown}")),
     }
-    check_room(flag, folder)?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs;
-use std::io::{Cursor, Write};
+use std::io::{self, Cursor, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
@@ -70,7 +70,7 @@ pub fn save_through(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Res
 }
 
 /// A file beside those of a run, gone again unless it is put in the place of one; readable as any new file is.
-pub fn partial(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+pub fn partial(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     use std::os::unix::fs::PermissionsExt;
     let permissions = fs::Permissions::from_mode(0o666);
     tempfile::Builder::new()
@@ -78,6 +78,15 @@ pub fn partial(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
         .suffix(".partial")
         .permissions(permissions)
         .tempfile_in(folder)
+        .map_err(without_path)
+}
+
+/// The error without the name of a partial file, which nobody knows.
+fn without_path(error: io::Error) -> io::Error {
+    let cause = error.get_ref().and_then(|error| error.source());
+    let cause = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
+    let code = cause.and_then(io::Error::raw_os_error);
+    code.map_or(error, io::Error::from_raw_os_error)
 }
 
 /// The file that a link leads to, so that it is replaced and the link stays.
