@@ -22,6 +22,8 @@ pub struct Files {
     /// Each folder, and what it is with all links followed.
     folders: HashMap<PathBuf, PathBuf>,
     files: HashMap<PathBuf, usize>,
+    /// The flag that named each file.
+    flags: Vec<String>,
     /// What must stay, and what it is.
     in_use: Vec<(Inode, String)>,
 }
@@ -49,6 +51,7 @@ impl Files {
         Self {
             folders: HashMap::new(),
             files: HashMap::new(),
+            flags: Vec::new(),
             in_use: streams.chain(inputs).collect(),
         }
     }
@@ -66,11 +69,12 @@ impl Files {
         self.check_unused(flag, path)?;
         check_file(flag, path, force)?;
         let file = self.real(flag, path)?;
-        let number = self.files.len();
+        let number = self.flags.len();
         match self.files.entry(file) {
             Entry::Occupied(earlier) => Ok(Some(*earlier.get())),
             Entry::Vacant(new) => {
                 new.insert(number);
+                self.flags.push(flag.to_owned());
                 Ok(None)
             }
         }
@@ -78,13 +82,14 @@ impl Files {
 
     /// The same for a file that no earlier one may be.
     pub fn add_other(&mut self, flag: &str, path: &Path, force: bool) -> Result<()> {
-        let earlier = self.add(flag, path, force)?;
-        ensure!(
-            earlier.is_none(),
-            "{flag} {}: another file of this command has the same name",
-            path.display()
-        );
-        Ok(())
+        match self.add(flag, path, force)? {
+            Some(earlier) => bail!(
+                "{flag} {}: {} names the same file",
+                path.display(),
+                self.flags[earlier]
+            ),
+            None => Ok(()),
+        }
     }
 
     /// The same for a contact sheet, which is always a PNG.
@@ -178,6 +183,8 @@ pub fn check_room(flag: &str, folder: &Path) -> Result<PathBuf> {
         !folder.as_os_str().is_empty(),
         "{flag} is empty: please name a folder"
     );
+    // A slash at the end would be followed behind a link.
+    let folder = folder.components().as_path();
     let mut there = folder;
     loop {
         match there.metadata() {

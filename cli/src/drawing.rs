@@ -120,6 +120,9 @@ impl Pictures {
         if let Some(folder) = names.folder() {
             files.add_folder("--out", folder)?;
         }
+        if let Some(grid) = &self.grid {
+            files.add_sheet("--grid", grid, self.force)?;
+        }
         let paths: Vec<PathBuf> = seeds
             .iter()
             .enumerate()
@@ -127,9 +130,6 @@ impl Pictures {
             .collect();
         for path in &paths {
             files.add_other("--out", path, self.force)?;
-        }
-        if let Some(grid) = &self.grid {
-            files.add_sheet("--grid", grid, self.force)?;
         }
         Ok(Plan {
             wanted: self,

@@ -146,7 +146,7 @@ fn a_folder_that_cannot_be_made_is_refused_before_a_model_is_opened() {
                 "judge" => &[][..],
                 _ => &[NO_MODEL],
             };
-            let ran = place.run(&[command, model, &[&out]].concat());
+            let ran = place.run(&[command, model, &[&*out]].concat());
             ran.refuses(&[flag, words]);
         }
     }
