@@ -7,6 +7,8 @@ use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 use tch::{Cuda, Device, Kind};
 
+use crate::messages::say;
+
 /// What `--device` may say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceChoice {
@@ -80,6 +82,25 @@ impl Dtype {
         }
     }
 
+    /// The fastest to train in on this device: bf16 where it computes in that.
+    #[cfg(feature = "lab")]
+    pub fn for_training(device: Device) -> Self {
+        if has_bf16(device) {
+            Self::Bf16
+        } else {
+            Self::F32
+        }
+    }
+
+    /// Says what bf16 costs where the device does not compute in it.
+    pub fn warn_of_cost(self, device: Device) {
+        if self == Self::Bf16 && !has_bf16(device) {
+            say!(
+                "warning: this processor has no bf16 arithmetic: --dtype bf16 takes four to eight times as long as f32"
+            );
+        }
+    }
+
     /// libtorch's name for it.
     pub fn kind(self) -> Kind {
         match self {
@@ -88,6 +109,25 @@ impl Dtype {
             Self::F16 => Kind::Half,
         }
     }
+}
+
+/// Whether this device computes in bf16 itself. A CPU that does not converts each number to f32 and back.
+fn has_bf16(device: Device) -> bool {
+    match device {
+        Device::Cpu => cpu_has_bf16(),
+        _ => true,
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn cpu_has_bf16() -> bool {
+    // Every processor with AMX has this too.
+    std::arch::is_x86_feature_detected!("avx512bf16")
+}
+
+#[cfg(target_arch = "aarch64")]
+fn cpu_has_bf16() -> bool {
+    std::arch::is_aarch64_feature_detected!("bf16")
 }
 
 /// Whether a driver for NVIDIA's GPUs is loaded; asking libtorch instead would load gigabytes first.

@@ -57,6 +57,7 @@ pub struct InversionArgs {
 }
 
 impl InversionArgs {
+    #[cfg(feature = "lab")]
     /// How often the decoder is asked; refuses what this model cannot do.
     pub fn calls(&self, pipeline: &Pipeline) -> Result<usize> {
         pipeline.steps_of_calls(self.calls)?;

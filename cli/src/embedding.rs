@@ -13,10 +13,10 @@ use tch::{Kind, Tensor};
 
 use crate::destinations::Files;
 use crate::drawing::{PresetArgs, PriorWishes, SeedArgs, seeds};
-use crate::embedding_shards::ShardArgs;
 use crate::input::{Given, open_picture};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::output::save_through;
+use crate::shard_args::ShardArgs;
 use crate::stdout::print_path;
 
 /// The name of the tensor in a safetensors file.
@@ -60,7 +60,10 @@ impl Embed {
     /// Computes the embedding and writes it.
     pub fn run(&self) -> Result<()> {
         let Some(out) = &self.out else {
+            #[cfg(feature = "lab")]
             return self.shards.run(&self.model, &self.image_encoder);
+            #[cfg(not(feature = "lab"))]
+            return crate::lab::absent("embed --data");
         };
         Format::of(out)?;
         let inputs: Vec<Given> = self

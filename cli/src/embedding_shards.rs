@@ -1,9 +1,6 @@
 //! `unclip embed --data`: the embeddings of a data set, in shards that the prior is trained on.
 
-use std::path::PathBuf;
-
 use anyhow::{Result, ensure};
-use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use training::encoders::PictureEncoder;
 use training::{Data, Embed};
@@ -11,42 +8,12 @@ use training::{Data, Embed};
 use crate::destinations::check_room;
 use crate::interrupt;
 use crate::model::{ImageEncoderArgs, ModelArgs};
-use crate::numbers;
+use crate::shard_args::ShardArgs;
 use crate::stdout::print_path;
 use crate::train::tell_broken;
 
 /// The most pictures of a shard, whose embeddings lie in memory until it is written.
 const LARGEST_SHARD: u64 = 100_000;
-
-/// The flags that say what is embedded and where it goes.
-#[derive(Args)]
-pub struct ShardArgs {
-    /// Instead of files: what unclip train --data takes, once or more often
-    #[arg(
-        long,
-        value_name = "DATA",
-        requires = "shards",
-        conflicts_with_all = ["inputs", "out", "drawn", "force"],
-        help_heading = "Data sets"
-    )]
-    data: Vec<String>,
-    /// The folder of the shards: new, empty, or one that the same command began
-    #[arg(
-        long,
-        value_name = "DIR",
-        requires = "data",
-        help_heading = "Data sets"
-    )]
-    shards: Option<PathBuf>,
-    /// How many scenes of --data scenes
-    #[arg(long, value_name = "N", requires = "data", value_parser = numbers::count, allow_negative_numbers = true,
-        help_heading = "Data sets")]
-    count: Option<u64>,
-    /// Pictures a shard
-    #[arg(long, value_name = "N", requires = "data", default_value = "10000", value_parser = numbers::count,
-        allow_negative_numbers = true, help_heading = "Data sets")]
-    shard_size: u64,
-}
 
 impl ShardArgs {
     /// Computes the embeddings that are not there yet.

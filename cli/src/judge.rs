@@ -8,8 +8,8 @@ use evaluation::{Judge, JudgeRecipe, Subject, examine, train_judge};
 
 use crate::destinations::{Files, check_room};
 use crate::numbers;
-use crate::progress::leg_progress;
 use crate::stdout::print_line;
+use crate::training_progress::leg_progress;
 
 /// Test scenes that no decision about the shipped judge was taken on begin here.
 const FIRST_SCENE: u64 = 200_000;

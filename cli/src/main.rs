@@ -3,7 +3,9 @@
 //! Arguments become validated settings, and settings an action: each subcommand is a module with its flags and a
 //! `run`. What a user does wrong ends in one sentence on standard error and exit code 2.
 
+#[cfg(feature = "lab")]
 mod bench;
+#[cfg(feature = "lab")]
 mod claims;
 mod classify;
 mod completions;
@@ -13,7 +15,9 @@ mod drawing;
 mod edit;
 mod embedded;
 mod embedding;
+#[cfg(feature = "lab")]
 mod embedding_shards;
+#[cfg(feature = "lab")]
 mod evaluate;
 mod frames;
 mod generate;
@@ -21,8 +25,11 @@ mod input;
 mod interpolate;
 mod interrupt;
 mod invert;
+#[cfg(feature = "lab")]
 mod judge;
 mod kernels;
+#[cfg(not(feature = "lab"))]
+mod lab;
 mod memory;
 mod messages;
 mod model;
@@ -37,11 +44,19 @@ mod prompts;
 mod reconstruct;
 mod record;
 mod run;
+#[cfg(feature = "lab")]
 mod scenes;
 mod search;
+mod shard_args;
 mod stdout;
+mod threads;
+#[cfg(feature = "lab")]
 mod train;
+#[cfg(feature = "lab")]
+mod training_progress;
 mod variations;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod wait_policy;
 
 use std::io::IsTerminal;
 use std::panic::{self, AssertUnwindSafe};
@@ -51,6 +66,8 @@ use std::sync::Mutex;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+#[cfg(not(feature = "lab"))]
+use crate::lab::{bench, evaluate, judge, scenes, train};
 use crate::messages::{StandardError, complain, complaint, not_utf8, sentence};
 
 /// The exit code after a mistake of the user's.
@@ -71,6 +88,9 @@ Examples:
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Threads that compute [default: one a processor]
+    #[arg(long, global = true, value_name = "N", env = "UNCLIP_THREADS", hide_env = true, value_parser = threads::parse, allow_negative_numbers = true, help_heading = "Model")]
+    threads: Option<u16>,
 }
 
 #[derive(Subcommand)]
@@ -167,6 +187,7 @@ fn main() -> ExitCode {
             return ExitCode::from(MISTAKE);
         }
     };
+    threads::set(cli.threads);
     let defect = keep_panic_messages();
     let ended = panic::catch_unwind(AssertUnwindSafe(|| cli.command.run()));
     kernels::keep();

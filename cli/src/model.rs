@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 use pipeline::{ModelFolders, Pipeline, Settings};
-use tch::{Device, Kind};
+use tch::Device;
 use weights::Folder;
 
 use crate::device::{self, DeviceChoice, Dtype};
@@ -110,11 +110,13 @@ impl ModelArgs {
         self.dtype.name()
     }
 
+    #[cfg(feature = "lab")]
     /// What it computes in, and where.
-    pub fn place(&self) -> Result<(Kind, Device)> {
+    pub fn place(&self) -> Result<(tch::Kind, Device)> {
         Ok((self.dtype.kind(), self.device.find()?))
     }
 
+    #[cfg(feature = "lab")]
     /// The same for the model in another folder.
     pub fn with_model(&self, path: &Path) -> Self {
         Self {
@@ -158,6 +160,7 @@ impl ModelArgs {
                 .transpose()?,
         };
         let pipeline = Pipeline::open(folders, device, self.dtype.kind())?;
+        self.dtype.warn_of_cost(device);
         Ok(match self.low_memory {
             true => {
                 give_back_freed_memory();

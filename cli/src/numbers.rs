@@ -96,6 +96,7 @@ pub fn milliseconds(text: &str) -> Result<u16, String> {
     }
 }
 
+#[cfg(feature = "lab")]
 /// A width in pixels, which its command limits further.
 pub fn pixels(text: &str) -> Result<u32, String> {
     text.parse()

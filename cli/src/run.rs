@@ -3,17 +3,17 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use evaluation::sheets::save_png;
 use image::RgbImage;
 use pipeline::{Progress, Settings, contact_sheet, read_image};
 
 use crate::drawing::Pictures;
-use crate::interrupt::{self, whole_files};
+use crate::interrupt;
 use crate::output::save;
 use crate::preview;
 use crate::progress::Bars;
 use crate::record::Record;
 use crate::stdout::{print_line, print_path};
+use crate::threads::warn_of_idle_processors;
 
 /// A picture of a run.
 pub struct Job {
@@ -55,7 +55,11 @@ impl<'a> Run<'a> {
             .collect::<Result<_>>()?;
         let missing = jobs.iter().filter(|job| !job.there);
         let settings: Vec<Settings> = missing.map(|job| job.record.settings).collect();
+        let on_cpu = jobs
+            .iter()
+            .any(|job| !job.there && job.record.device == "cpu");
         interrupt::drawing()?;
+        warn_of_idle_processors(on_cpu);
         Ok(Self {
             wanted,
             jobs,
@@ -113,9 +117,7 @@ impl<'a> Run<'a> {
         let sheet = std::mem::take(&mut self.sheet);
         let pictures: Vec<RgbImage> = sheet.into_iter().flatten().collect();
         let sheet = contact_sheet(&pictures, columns(pictures.len()));
-        let whole = whole_files();
-        save_png(&sheet, grid)?;
-        drop(whole);
+        save(grid, &sheet, &[], true)?;
         if !self.wanted.json {
             self.printed = self.printed.and(print_path(grid));
         }

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use evaluation::sheets::save_png;
 use image::RgbImage;
 use image::imageops::thumbnail;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -20,10 +19,11 @@ use walkdir::WalkDir;
 use crate::destinations::Files;
 use crate::generate::warn;
 use crate::input::{Given, names_a_picture, open_picture};
-use crate::interrupt::{self, whole_files};
+use crate::interrupt;
 use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
+use crate::output::save;
 use crate::path_json::insert_path;
 use crate::picture_index::{PictureIndex, State};
 use crate::run::columns;
@@ -221,9 +221,7 @@ impl Search {
         let small = |(_, path): &(f64, PathBuf)| Ok(shrunk(read_image(path)?.image));
         let pictures: Vec<RgbImage> = best.iter().map(small).collect::<Result<_>>()?;
         let sheet = contact_sheet(&pictures, columns(pictures.len()));
-        let whole = whole_files();
-        save_png(&sheet, grid)?;
-        drop(whole);
+        save(grid, &sheet, &[], true)?;
         if !self.json {
             print_path(grid)?;
         }

@@ -12,8 +12,9 @@ use weights::{Folder, Shapes};
 use crate::device::{self, DeviceChoice, Dtype};
 use crate::interrupt;
 use crate::messages::say;
-use crate::progress::leg_progress;
 use crate::stdout::print_bytes;
+use crate::threads::warn_of_idle_processors;
+use crate::training_progress::leg_progress;
 
 /// Train the models, each its own leg; a leg that was stopped goes on where its last checkpoint is.
 #[derive(Args, Debug)]
@@ -70,21 +71,13 @@ pub struct Train {
     /// Stop the leg at this step, to go on another time
     #[arg(long, value_name = "STEP")]
     stop_at: Option<u64>,
-    /// What the networks compute in; the optimiser's weights are always f32
-    #[arg(
-        long,
-        value_enum,
-        default_value = "bf16",
-        hide_possible_values = true,
-        value_name = "f32|bf16"
-    )]
-    dtype: Dtype,
+    /// What the networks compute in; the optimiser's weights are always f32 [default: bf16 where the processor or the GPU
+    /// computes in it, else f32]
+    #[arg(long, value_enum, hide_possible_values = true, value_name = "f32|bf16")]
+    dtype: Option<Dtype>,
     /// auto, cpu or cuda[:N]
     #[arg(long, default_value = "auto", value_parser = device::parse, value_name = "auto|cpu|cuda[:N]")]
     device: DeviceChoice,
-    /// CPU threads; all cores by default
-    #[arg(long, value_name = "N")]
-    threads: Option<u16>,
 }
 
 /// Prints what the legs asked for would take.
@@ -196,7 +189,7 @@ impl Train {
     /// Runs the legs asked for.
     pub fn run(self) -> Result<()> {
         ensure!(
-            self.dtype != Dtype::F16,
+            self.dtype != Some(Dtype::F16),
             "--dtype f16: training needs f32's range; use bf16 or f32"
         );
         ensure!(
@@ -209,14 +202,11 @@ impl Train {
             true => "prior_autoregressive".to_owned(),
             false => leg.name(),
         };
-        if let Some(threads) = self.threads {
-            ensure!(threads > 0, "--threads 0: at least one thread must compute");
-            tch::set_num_threads(i32::from(threads));
-        }
         let recipe = self.recipe()?;
         let device = self.device.find()?;
+        let dtype = self.dtype.unwrap_or_else(|| Dtype::for_training(device));
         let Some(out) = self.out.filter(|_| !self.dry_run) else {
-            return dry_run(&recipe, &name(self.what), self.dtype.kind(), device);
+            return dry_run(&recipe, &name(self.what), dtype.kind(), device);
         };
         tch::Cuda::cudnn_set_benchmark(true); // every step has the same shapes
         let data = Data::open(&self.data, self.flip)?;
@@ -226,7 +216,7 @@ impl Train {
             model: out,
             init: self.init,
             runs: self.runs,
-            kind: self.dtype.kind(),
+            kind: dtype.kind(),
             device,
             stop_at: self.stop_at,
             samples_every: self.samples_every,
@@ -253,6 +243,8 @@ impl Train {
         trainer.complete_from_init(&names)?;
         // The first signal waits for the step that is being taken, and for its checkpoint.
         interrupt::drawing()?;
+        warn_of_idle_processors(device == Device::Cpu);
+        dtype.warn_of_cost(device);
         for (_, train) in legs {
             train(&trainer)?;
             if interrupt::asked() {

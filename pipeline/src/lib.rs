@@ -4,8 +4,8 @@
 //! it is first needed ([`folders`] says where it lies, `relations` checks that they fit each other), [`settings`] is what a
 //! user wishes, [`codes`] is the autoregressive prior at work and [`coded`] measures it, [`text`] is a caption after the
 //! text encoder, [`zero_shot`] is what CLIP alone can do, `nearest` chooses among candidates by it, `noise_streams` is one
-//! stream of noise a picture, [`picture`] goes between tensors and 8-bit pictures, [`error`] is everything that can go
-//! wrong.
+//! stream of noise a picture, [`picture`] goes between tensors and 8-bit pictures, [`threads`] counts
+//! the processors, [`error`] is everything that can go wrong.
 //!
 //! The arithmetic and the order in which noise is drawn are those of diffusers' `UnCLIPPipeline`, so that a seed means
 //! the same picture in both.
@@ -25,6 +25,7 @@ mod relations;
 pub mod settings;
 mod stages;
 pub mod text;
+pub mod threads;
 pub mod zero_shot;
 
 pub use coded::Coded;

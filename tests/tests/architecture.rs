@@ -134,3 +134,43 @@ fn plain(name: &serde_json::Value) -> String {
     let name = name.as_str().expect("a name");
     name.strip_prefix("unclip-").unwrap_or(name).to_owned()
 }
+
+/// The packages below the command, each with the sets of features that cargo builds it with for these arguments: one for
+/// the command, and perhaps another for build scripts and macros.
+fn features(arguments: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args("tree --offline --prefix none --edges normal,build --format {p}|{f}".split(' '))
+        .args(arguments.split(' '))
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .expect("cargo answers");
+    let text = String::from_utf8(output.stdout).expect("cargo writes UTF-8");
+    let rows = text
+        .lines()
+        .filter_map(|line| line.trim_end_matches(" (*)").split_once('|'));
+    let mut packages: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (package, features) in rows.filter(|(package, _)| !package.starts_with("unclip v")) {
+        let package = packages.entry(package.to_owned()).or_default();
+        package.insert(features.to_owned());
+    }
+    packages
+}
+
+#[test]
+fn nothing_below_the_command_is_built_twice() {
+    let whole = features("--package unclip");
+    assert!(whole.len() > 100, "{}", whole.len());
+    for arguments in [
+        "--package unclip --no-default-features --features embedded-model",
+        "--package unclip --package unclip-tests",
+    ] {
+        for (package, features) in features(arguments) {
+            if let Some(usual) = whole.get(&package) {
+                assert!(
+                    features.is_subset(usual),
+                    "{package} has {features:?} with {arguments}, and usually {usual:?}"
+                );
+            }
+        }
+    }
+}

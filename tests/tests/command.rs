@@ -23,10 +23,10 @@ mod refusals;
 mod search;
 mod training;
 
-const CAPTION: &str = "a red house under a blue sky";
+pub const CAPTION: &str = "a red house under a blue sky";
 
 /// The binary beside this test's: `target/release/unclip` for `target/release/deps/unclip-...`.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");
     let binary = test
         .parent()
@@ -42,40 +42,40 @@ fn binary() -> PathBuf {
 }
 
 /// A folder with a tiny model in it, which a command runs in.
-struct Workplace {
+pub struct Workplace {
     folder: TempDir,
 }
 
 impl Workplace {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         copy_folder(&model("deep"), &folder.path().join("model"));
         Self { folder }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// `unclip` with these arguments, as from a shell in the workplace.
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command
             .args(arguments)
             .current_dir(self.folder.path())
-            .env("OMP_NUM_THREADS", "1")
+            .env("UNCLIP_THREADS", "1")
             .env("UNCLIP_DETERMINISTIC", "1");
         command
     }
 
     /// What became of it.
-    fn run(&self, arguments: &[&str]) -> Ran {
+    pub fn run(&self, arguments: &[&str]) -> Ran {
         let output = self.command(arguments).output();
         Ran::new(output.expect("the binary starts"))
     }
 
     /// `unclip generate` with the tiny model and few steps, and with more arguments.
-    fn generate(&self, arguments: &[&str]) -> Ran {
+    pub fn generate(&self, arguments: &[&str]) -> Ran {
         let few = [
             "generate",
             "--model",
@@ -88,7 +88,7 @@ impl Workplace {
     }
 
     /// What lies in the workplace beside the model, hidden files too.
-    fn files(&self) -> Vec<String> {
+    pub fn files(&self) -> Vec<String> {
         let mut names: Vec<String> = fs::read_dir(self.folder.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -99,14 +99,14 @@ impl Workplace {
     }
 }
 
-struct Ran {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 impl Ran {
-    fn new(output: Output) -> Self {
+    pub fn new(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).expect("the command writes UTF-8");
         Self {
             code: output.status.code(),
@@ -115,13 +115,13 @@ impl Ran {
         }
     }
 
-    fn succeeds(self) -> Self {
+    pub fn succeeds(self) -> Self {
         assert_eq!(self.code, Some(0), "{}", self.stderr);
         self
     }
 
     /// Exit code 2, one line on standard error that has all of `words`, and nothing on standard output.
-    fn refuses(self, words: &[&str]) {
+    pub fn refuses(self, words: &[&str]) {
         assert_eq!(
             self.code,
             Some(2),

@@ -1,5 +1,7 @@
 //! One binary for every test, so that libtorch is linked once.
 
+#![allow(clippy::print_stdout, clippy::print_stderr)] // cargo shows what tests print
+
 mod architecture;
 mod autoregressive;
 mod autoregressive_models;
@@ -21,6 +23,7 @@ mod pickles;
 mod pipeline;
 mod scenes;
 mod solver;
+mod threads;
 mod training;
 mod weights;
 mod zero_shot;

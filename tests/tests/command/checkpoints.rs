@@ -38,7 +38,7 @@ impl Workplace {
         command
             .args(["train", "clip", "--config=long.toml", "--out=mine"])
             .current_dir(self.folder.path())
-            .env("OMP_NUM_THREADS", "1")
+            .env("UNCLIP_THREADS", "1")
             .env("UNCLIP_DETERMINISTIC", "1")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -205,7 +205,7 @@ fn a_disk_without_room_leaves_the_checkpoint_before() {
         .arg(binary())
         .args(["train", "clip", "--config=long.toml", "--out=mine"])
         .current_dir(place.folder.path())
-        .env("OMP_NUM_THREADS", "1")
+        .env("UNCLIP_THREADS", "1")
         .env("UNCLIP_DETERMINISTIC", "1")
         .output()
         .unwrap();

@@ -1,0 +1,37 @@
+//! The flags of `unclip embed --data`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::numbers;
+
+/// The flags that say what is embedded and where it goes.
+#[derive(Args)]
+pub struct ShardArgs {
+    /// Instead of files: what unclip train --data takes, once or more often
+    #[arg(
+        long,
+        value_name = "DATA",
+        requires = "shards",
+        conflicts_with_all = ["inputs", "out", "drawn", "force"],
+        help_heading = "Data sets"
+    )]
+    pub data: Vec<String>,
+    /// The folder of the shards: new, empty, or one that the same command began
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "data",
+        help_heading = "Data sets"
+    )]
+    pub shards: Option<PathBuf>,
+    /// How many scenes of --data scenes
+    #[arg(long, value_name = "N", requires = "data", value_parser = numbers::count, allow_negative_numbers = true,
+        help_heading = "Data sets")]
+    pub count: Option<u64>,
+    /// Pictures a shard
+    #[arg(long, value_name = "N", requires = "data", default_value = "10000", value_parser = numbers::count,
+        allow_negative_numbers = true, help_heading = "Data sets")]
+    pub shard_size: u64,
+}
