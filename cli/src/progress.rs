@@ -53,7 +53,9 @@ impl Bars {
                         .with_style(style())
                         .with_prefix(stage.name()),
                 );
-                bar.enable_steady_tick(Duration::from_millis(500));
+                if !bar.is_hidden() {
+                    bar.enable_steady_tick(Duration::from_millis(500));
+                }
                 self.bars.push((stage, bar));
                 &self.bars[self.bars.len() - 1].1
             }

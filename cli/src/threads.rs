@@ -1,6 +1,7 @@
 //! How many threads compute.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use pipeline::threads::available;
 
@@ -17,14 +18,22 @@ pub fn parse(text: &str) -> Result<u16, String> {
     }
 }
 
+/// The processors of which OMP_NUM_THREADS has one compute, where it does and nobody said otherwise.
+static IDLE_BESIDE_ONE: OnceLock<usize> = OnceLock::new();
+
 /// Has as many threads compute as were asked for. Unasked, libtorch takes as many as there are processors, or as
-/// OMP_NUM_THREADS says; of these no more than this process may keep busy.
+/// OMP_NUM_THREADS says; of the former no more than this process may keep busy.
 pub fn set(asked: Option<u16>) {
-    let usual = tch::get_num_threads();
-    let threads = match asked {
-        Some(threads) => threads.into(),
-        None if said_by_openmp().is_some() => usual,
-        None => usual.min(available(Path::new("/")) as i32),
+    let (usual, available) = (tch::get_num_threads(), available(Path::new("/")));
+    let threads = match (asked, said_by_openmp()) {
+        (Some(threads), _) => threads.into(),
+        (None, Some(said)) => {
+            if said == 1 && available > 1 {
+                IDLE_BESIDE_ONE.get_or_init(|| available);
+            }
+            usual
+        }
+        (None, None) => usual.min(available as i32),
     };
     if threads != usual {
         tch::set_num_threads(threads);
@@ -34,11 +43,7 @@ pub fn set(asked: Option<u16>) {
 /// Says that OMP_NUM_THREADS leaves processors idle, before a CPU begins to compute: whoever set it (torchrun sets 1, and so
 /// do many clusters) may not know.
 pub fn warn_of_idle_processors(on_cpu: bool) {
-    let (threads, available) = (tch::get_num_threads(), available(Path::new("/")));
-    let Some(said) = said_by_openmp().filter(|&said| said == threads) else {
-        return;
-    };
-    if on_cpu && said == 1 && available > 1 {
+    if let Some(available) = IDLE_BESIDE_ONE.get().filter(|_| on_cpu) {
         say!(
             "OMP_NUM_THREADS is 1 (torchrun sets it): 1 of {available} processors computes, --threads {available} takes all"
         );

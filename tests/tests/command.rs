@@ -14,6 +14,7 @@ mod claims;
 mod classify;
 mod destinations;
 mod interrupts;
+mod messages;
 mod names;
 mod outputs;
 mod pictures;
@@ -22,6 +23,7 @@ mod records;
 mod refusals;
 mod search;
 mod training;
+mod wait_policy;
 
 pub const CAPTION: &str = "a red house under a blue sky";
 

