@@ -7,6 +7,7 @@ use evaluation::claims::plots;
 use evaluation::evaluate::EvaluationProgress;
 use evaluation::{ClaimsReport, Counts, evaluate_claims};
 
+use crate::destinations::check_room;
 use crate::model::ModelArgs;
 
 /// Tests the claims with the models `stack` and `captions` in `folder`, which gets a folder of the pictures and `claims.svg`.
@@ -29,6 +30,7 @@ pub fn run(
             path.display()
         );
     }
+    check_room("--claims", folder)?;
     // The pictures of other models are others, and so are those of another data type.
     let fingerprint = |n: usize| -> Result<String> {
         let print = models[n].0.folder()?.fingerprint()?;

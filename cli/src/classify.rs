@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use pipeline::zero_shot::{cosines, normalised, probabilities};
 use pipeline::{LOGIT_FACTOR, Pipeline, Template, check_caption};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tch::{Device, Tensor};
 
 use crate::input::{STANDARD_INPUT, check_named_once, open_picture, read_text};
@@ -15,6 +15,7 @@ use crate::messages::repeated;
 use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
+use crate::path_json::insert_path;
 use crate::stdout::{print_line, print_path};
 
 /// For the help.
@@ -86,8 +87,10 @@ impl Classify {
                     json!({ "label": labels[i], "probability": probable[i], "cosine": close[i] })
                 });
                 let told: Vec<_> = told.collect();
-                let path = image.display().to_string();
-                print_line!("{}", json!({ "path": path, "labels": told }))?;
+                let mut line = Map::new();
+                insert_path(&mut line, "path", image);
+                line.insert("labels".to_owned(), told.into());
+                print_line!("{}", Value::Object(line))?;
                 continue;
             }
             if self.images.len() > 1 {

@@ -1,5 +1,6 @@
 //! What commands that draw pictures share: how many, from which seeds, with which settings, and where they go.
 
+use std::ffi::OsString;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
@@ -9,9 +10,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use image::RgbImage;
 use pipeline::{CodeSampling, Pipeline, Preset, Progress, Settings, Solver};
 
+use crate::destinations::Files;
 use crate::messages::say;
+use crate::names::Names;
 use crate::numbers;
-use crate::output::{Files, Names, check_file, check_sheet};
 use crate::record::Record;
 use crate::run::{Job, Run};
 
@@ -78,7 +80,7 @@ pub struct Pictures {
     pub seed: SeedArgs,
     /// A name with {index} and {seed}, or a folder [default: a name]
     #[arg(long, short, value_name = "PATTERN")]
-    pub out: Option<String>,
+    pub out: Option<OsString>,
     /// Overwrite pictures that are there already
     #[arg(long)]
     pub force: bool,
@@ -97,33 +99,38 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// The pictures' seeds and files; `name` begins the files' names where the user gave none.
-    pub fn plan(&self, name: &str) -> Result<Plan<'_>> {
-        self.plan_again(name, None)
+    /// The pictures' seeds and files, none of which is one of the `inputs`; `name` begins the files' names where the user
+    /// gave none.
+    pub fn plan(&self, name: &str, inputs: &[&Path]) -> Result<Plan<'_>> {
+        self.plan_again(name, inputs, None)
     }
 
     /// The same, from this seed on where the user gave none.
-    pub fn plan_again(&self, name: &str, recorded: Option<u64>) -> Result<Plan<'_>> {
+    pub fn plan_again(
+        &self,
+        name: &str,
+        inputs: &[&Path],
+        recorded: Option<u64>,
+    ) -> Result<Plan<'_>> {
         let first = SeedArgs {
             seed: self.seed.seed.or(recorded),
         };
         let seeds = seeds(first.value(), self.num_images)?;
         let names = Names::new(self.out.as_deref())?;
-        if let Some(grid) = &self.grid {
-            check_sheet("--grid", grid, self.force)?;
+        let mut files = Files::new(inputs);
+        if let Some(folder) = names.folder() {
+            files.add_folder("--out", folder)?;
         }
-        let mut files = Files::new();
+        if let Some(grid) = &self.grid {
+            files.add_sheet("--grid", grid, self.force)?;
+        }
         let paths: Vec<PathBuf> = seeds
             .iter()
             .enumerate()
             .map(|(index, &seed)| names.path(name, index, seeds.len(), seed))
             .collect();
         for path in &paths {
-            check_file("--out", path, self.force)?;
-            files.add("--out", path)?;
-        }
-        if let Some(grid) = &self.grid {
-            files.add_grid(grid)?;
+            files.add_other("--out", path, self.force)?;
         }
         Ok(Plan {
             wanted: self,

@@ -64,9 +64,10 @@ impl Edit {
         let picture = open_picture(&self.image)?;
         let plan = self
             .pictures
-            .plan(&format!("{}-edited", stem(&self.image)))?;
-        let way = plan.first_path().with_extension("");
-        let way = PathBuf::from(format!("{}-way", way.display()));
+            .plan(&format!("{}-edited", stem(&self.image)), &[&self.image])?;
+        let mut way = plan.first_path().with_extension("").into_os_string();
+        way.push("-way");
+        let way = PathBuf::from(way);
         if self.frames.is_some() {
             self.animation.check()?;
             check_new("--frames", &way, self.pictures.force)?;

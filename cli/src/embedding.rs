@@ -1,5 +1,6 @@
 //! `unclip embed`, and embeddings in files.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
@@ -8,10 +9,11 @@ use noise::Generator;
 use pipeline::Pipeline;
 use tch::{Kind, Tensor};
 
+use crate::destinations::Files;
 use crate::drawing::{PresetArgs, PriorWishes, SeedArgs, seeds};
 use crate::input::{Given, check_named_once, open_picture};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
-use crate::output::{check_writable, save_through};
+use crate::output::save_through;
 use crate::shard_args::ShardArgs;
 use crate::stdout::print_path;
 
@@ -23,7 +25,7 @@ const NAME: &str = "embedding";
 pub struct Embed {
     /// Pictures' files, - for standard input, and captions; each becomes a row of the file
     #[arg(required_unless_present = "data")]
-    inputs: Vec<String>,
+    inputs: Vec<OsString>,
     /// Of a caption, the image embedding that the prior draws instead of the text embedding
     #[arg(long)]
     drawn: bool,
@@ -59,15 +61,19 @@ impl Embed {
             return crate::lab::absent("embed --data");
         };
         Format::of(out)?;
-        check_writable("--out", out, self.force)?;
         check_named_once(&self.inputs)?;
         let inputs: Vec<Given> = self
             .inputs
             .iter()
             .map(|input| Given::new(input))
             .collect::<Result<_>>()?;
-        let pictures = inputs.iter().filter(|i| matches!(i, Given::File(_)));
-        let pictures = pictures.count();
+        let pictures = inputs.iter().filter_map(|input| match input {
+            Given::File(path) => Some(path.as_path()),
+            Given::Caption(_) => None,
+        });
+        let pictures: Vec<&Path> = pictures.collect();
+        Files::new(&pictures).add("--out", out, self.force)?;
+        let pictures = pictures.len();
         ensure!(
             !self.drawn || pictures == 0,
             "--drawn: the prior draws for captions, and {pictures} of the inputs are pictures"

@@ -5,6 +5,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use training::encoders::PictureEncoder;
 use training::{Data, Embed};
 
+use crate::destinations::check_room;
 use crate::interrupt;
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::shard_args::ShardArgs;
@@ -25,6 +26,7 @@ impl ShardArgs {
             "--shard-size {}: a shard has at most {LARGEST_SHARD} pictures",
             self.shard_size
         );
+        check_room("--shards", folder)?;
         let data = Data::open(&self.data, false)?;
         let scenes = matches!(data, Data::Scenes);
         ensure!(

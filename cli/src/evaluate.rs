@@ -20,10 +20,10 @@ use scenes::Split;
 use training::legs::DECODER_SCENES;
 
 use crate::claims;
+use crate::destinations::Files;
 use crate::drawing::{ChoiceArgs, DecoderWishes, InversionArgs, PresetArgs, PriorWishes};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::numbers;
-use crate::output::{Files, check_file, check_sheet};
 use crate::stdout::print_line;
 
 /// Pictures in a contact sheet, and its columns.
@@ -195,7 +195,7 @@ impl Evaluate {
             self.nearest_among,
             Split::SEEDS / 16
         );
-        let mut files = Files::new();
+        let mut files = Files::new(&[]);
         for (flag, kind, path) in self.outputs() {
             ensure!(
                 flag == "--json"
@@ -204,14 +204,9 @@ impl Evaluate {
                 "{flag} shows pictures of the table `captions`, `styles` or `pairs`, and none of them was asked for"
             );
             match kind {
-                Kind::Sheet => check_sheet(flag, &path, self.force)?,
-                Kind::Text => check_file(flag, &path, self.force)?,
+                Kind::Sheet => files.add_sheet(flag, &path, self.force)?,
+                Kind::Text => files.add_other(flag, &path, self.force)?,
             }
-            ensure!(
-                files.add(flag, &path)?.is_none(),
-                "{flag} {}: another of this command's files has the same name",
-                path.display()
-            );
         }
         let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(
             "{msg:>40} {bar:24} {pos}/{len}, {eta} to go",

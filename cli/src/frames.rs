@@ -11,6 +11,7 @@ use image::codecs::gif::{GifEncoder, Repeat};
 use image::{Delay, DynamicImage, Frame, RgbImage};
 use pipeline::{Progress, contact_sheet};
 
+use crate::destinations::check_room;
 use crate::interrupt;
 use crate::numbers;
 use crate::output::{save, write_whole};
@@ -134,8 +135,9 @@ impl AnimationArgs {
     }
 }
 
-/// Refuses a folder with something in it, unless `force`, and what is no folder; `flag` named it.
+/// Refuses a folder with something in it, unless `force`, what is no folder, and where none can be; `flag` named it.
 pub fn check_new(flag: &str, folder: &Path, force: bool) -> Result<()> {
+    check_room(flag, folder)?;
     let shown = folder.display();
     match fs::read_dir(folder) {
         Ok(mut entries) => ensure!(

@@ -10,8 +10,8 @@ use crate::drawing::{ChoiceArgs, DecoderWishes, Pictures, PresetArgs, PriorWishe
 use crate::messages::repeated;
 use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
-use crate::output::slug;
-use crate::prompts::{Prompt, plan};
+use crate::names::slug;
+use crate::prompts::{Planned, Prompt, plan};
 use crate::record::Record;
 use crate::run::{Job, Run};
 use crate::{embedding, input::stem};
@@ -69,7 +69,7 @@ impl Generate {
     /// Draws the pictures. Everything that can be refused is refused before the first of them.
     pub fn run(&self) -> Result<()> {
         if let Some(file) = &self.prompts {
-            return self.draw_all(&Prompt::read(file)?);
+            return self.draw_all(file);
         }
         let given = self.image_embedding.as_deref();
         let recorded = self.from.as_deref().map(again).transpose()?;
@@ -83,7 +83,8 @@ impl Generate {
             _ => slug(caption.unwrap_or_default()),
         };
         let seed = recorded.as_ref().map(|record| record.seed);
-        let plan = self.pictures.plan_again(&name, seed)?;
+        let inputs: Vec<&Path> = given.into_iter().chain(self.from.as_deref()).collect();
+        let plan = self.pictures.plan_again(&name, &inputs, seed)?;
         let pipeline = self
             .model
             .open(Some(&self.prior), Some(&self.image_encoder))?;
@@ -118,10 +119,12 @@ impl Generate {
         if let Some(path) = given {
             record = record.with_file("image_embedding", path);
         }
+        record.prior = self.other_prior(&record)?;
         if let Some(recorded) = recorded {
             let differs = [
                 ("another model", recorded.model != record.model),
                 ("another --dtype", recorded.dtype != record.dtype),
+                ("another --prior", recorded.has_other_prior(&record)),
             ];
             for (what, _) in differs.iter().filter(|(_, differs)| *differs) {
                 say!("warning: {what} drew that picture, this one will differ");
@@ -138,20 +141,24 @@ impl Generate {
     }
 
     /// Draws the pictures of all prompts that are not there yet.
-    fn draw_all(&self, prompts: &[Prompt]) -> Result<()> {
-        let planned = plan(prompts, &self.pictures)?;
+    fn draw_all(&self, file: &Path) -> Result<()> {
+        let prompts = &Prompt::read(file)?;
+        let planned = plan(prompts, &self.pictures, file)?;
         let there = planned.iter().filter(|picture| picture.there).count();
         if there > 0 {
             let of = planned.len();
             say!("{there} of {of} pictures are there already and stay as they are");
         }
-        if there == planned.len() && self.pictures.grid.as_ref().is_none_or(|grid| grid.exists()) {
-            return Ok(());
-        }
         let pipeline = self
             .model
             .open(Some(&self.prior), Some(&self.image_encoder))?;
-        let records = self.records(prompts, &pipeline)?;
+        let base = self.base(&pipeline)?;
+        let records = self.records(prompts, &pipeline, &base)?;
+        warn_of_others(prompts, &planned, &records);
+        if there == planned.len() && self.pictures.grid.as_ref().is_none_or(|grid| grid.exists()) {
+            return Ok(());
+        }
+        prepare(&pipeline, prompts, &base, &records)?;
         let jobs = planned.iter().map(|picture| Job {
             path: picture.path.clone(),
             record: Record {
@@ -184,29 +191,83 @@ impl Generate {
         run.finish()
     }
 
-    /// What is told of each prompt's pictures, but their seeds. Refuses what the model cannot do.
-    fn records(&self, prompts: &[Prompt], pipeline: &Pipeline) -> Result<Vec<Record>> {
+    /// What is told of the pictures of all prompts that have no wishes of their own.
+    fn base(&self, pipeline: &Pipeline) -> Result<Record> {
         let makers = pipeline.defaults()?;
         let settings = self.preset.over(makers, &makers);
         let settings = self.choice.over(self.decoder_wishes.over(settings));
         let settings = self.prior_wishes.over(settings)?;
-        pipeline.prepare(&[Use::Prior], &settings)?;
-        let record = self.model.record("generate", None, &settings)?;
+        let mut record = self.model.record("generate", None, &settings)?;
+        record.prior = self.other_prior(&record)?;
+        Ok(record)
+    }
+
+    /// What is told of each prompt's pictures, but their seeds.
+    fn records(
+        &self,
+        prompts: &[Prompt],
+        pipeline: &Pipeline,
+        base: &Record,
+    ) -> Result<Vec<Record>> {
+        let makers = pipeline.defaults()?;
         let own = |prompt: &Prompt| {
-            let settings = prompt.preset.over(settings, &makers);
+            let settings = prompt.preset.over(base.settings, &makers);
             let settings = prompt.choice.over(prompt.decoder_wishes.over(settings));
-            let settings = prompt.prior_wishes.over(settings)?;
-            if settings != record.settings {
-                let prepared = pipeline.prepare(&[Use::Prior], &settings);
-                prepared.with_context(|| prompt.place.clone())?;
-            }
+            let settings = prompt.prior_wishes.over(settings);
             Ok(Record {
                 caption: Some(prompt.caption.clone()),
-                settings,
-                ..record.clone()
+                settings: settings.with_context(|| prompt.place.clone())?,
+                ..base.clone()
             })
         };
         prompts.iter().map(own).collect()
+    }
+
+    /// The fingerprint of the prior's folder, where it is not the model's.
+    fn other_prior(&self, record: &Record) -> Result<Option<String>> {
+        let fingerprint = self.model.prior_fingerprint(&self.prior)?;
+        Ok(fingerprint.filter(|prior| *prior != record.model))
+    }
+}
+
+/// Opens what the prompts' pictures need. Refuses what the model cannot do.
+fn prepare(
+    pipeline: &Pipeline,
+    prompts: &[Prompt],
+    base: &Record,
+    records: &[Record],
+) -> Result<()> {
+    pipeline.prepare(&[Use::Prior], &base.settings)?;
+    let wishes = prompts.iter().zip(records);
+    for (prompt, record) in wishes.filter(|(_, record)| record.settings != base.settings) {
+        let prepared = pipeline.prepare(&[Use::Prior], &record.settings);
+        prepared.with_context(|| prompt.place.clone())?;
+    }
+    Ok(())
+}
+
+/// Says which of the pictures that are there already were drawn otherwise than their lines and flags are now. Of what says
+/// nothing of itself nothing is known.
+fn warn_of_others(prompts: &[Prompt], planned: &[Planned], records: &[Record]) {
+    let differs = |picture: &&Planned| {
+        let wanted = Record {
+            seed: picture.seed,
+            ..records[picture.prompt].clone()
+        };
+        let difference = Record::read(&picture.path).ok()?.difference(&wanted)?;
+        let place = &prompts[picture.prompt].place;
+        Some(format!(
+            "{} ({place}): {difference}",
+            picture.path.display()
+        ))
+    };
+    let there = planned.iter().filter(|picture| picture.there);
+    let mut others = there.filter_map(|picture| differs(&picture));
+    if let Some(first) = others.next() {
+        let count = 1 + others.count();
+        say!(
+            "warning: {count} of them were drawn otherwise, and --force draws them anew; the first is {first}"
+        );
     }
 }
 

@@ -1,6 +1,7 @@
 //! Pictures and captions that a user brings.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use images::{decode_image, read_file, read_stream};
 use pipeline::{Use, check_caption};
 
 use crate::messages::say;
-use crate::output::slug;
+use crate::names::slug;
 
 /// The largest file of text that is read.
 const MOST_BYTES: u64 = 1 << 26;
@@ -111,25 +112,30 @@ pub enum Given {
 
 impl Given {
     /// Refuses files that are not there and captions that say nothing.
-    pub fn new(given: &str) -> Result<Self> {
+    pub fn new(given: &OsStr) -> Result<Self> {
+        let path = Path::new(given);
         // Pipes are no plain files.
-        let there = Path::new(given).metadata().is_ok_and(|file| !file.is_dir());
-        if there || given == STANDARD_INPUT {
-            return Ok(Self::File(PathBuf::from(given)));
+        let there = path.metadata().is_ok_and(|file| !file.is_dir());
+        if there || path == Path::new(STANDARD_INPUT) {
+            return Ok(Self::File(path.to_owned()));
         }
-        let unread = is_unread_image(given) && !given.contains(char::is_whitespace);
+        let shown = given.display();
+        let unread = is_unread_image(path) && !shown.to_string().contains(char::is_whitespace);
         ensure!(
-            !is_image(given) && !unread,
-            "{given}: there is no such file, and a caption does not end like one"
+            !is_image(path) && !unread,
+            "{shown}: there is no such file, and a caption does not end like one"
         );
-        check_caption(given)?;
-        Ok(Self::Caption(given.to_owned()))
+        let caption = given.to_str();
+        let caption = caption
+            .with_context(|| format!("{shown}: there is no such file, and a caption is UTF-8"))?;
+        check_caption(caption)?;
+        Ok(Self::Caption(caption.to_owned()))
     }
 }
 
 impl End {
     /// A picture where there is a file, else a caption.
-    pub fn read(given: &str) -> Result<Self> {
+    pub fn read(given: &OsStr) -> Result<Self> {
         Ok(match Given::new(given)? {
             Given::File(path) => Self::Picture(open_picture(&path)?),
             Given::Caption(caption) => Self::Caption(caption),

@@ -1,5 +1,6 @@
 //! `unclip interpolate`: the way from one picture or caption to another.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -11,7 +12,7 @@ use pipeline::{Pipeline, Progress, Settings, Use};
 use tch::Tensor;
 
 use crate::drawing::{DecoderWishes, InversionArgs, PresetArgs, PriorWishes, SeedArgs};
-use crate::frames::{AnimationArgs, Way, prepare};
+use crate::frames::{AnimationArgs, Way, check_new, prepare};
 use crate::input::{End, check_named_once};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::numbers;
@@ -22,9 +23,9 @@ use crate::record::Record;
 #[derive(Args)]
 pub struct Interpolate {
     /// Where it begins: a picture's file, - for standard input, or a caption
-    from: String,
+    from: OsString,
     /// Where it ends
-    to: String,
+    to: OsString,
     /// The folder to write frames, a contact sheet and an animation to; it must be new or empty
     #[arg(long, short, value_name = "DIR")]
     out: PathBuf,
@@ -61,6 +62,7 @@ impl Interpolate {
     /// Draws the frames and prints the files' paths.
     pub fn run(&self) -> Result<()> {
         check_named_once([&self.from, &self.to])?;
+        check_new("--out", &self.out, false)?;
         let ends = [End::read(&self.from)?, End::read(&self.to)?];
         let pipeline = self
             .model

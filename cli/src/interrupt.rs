@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -56,6 +56,13 @@ fn listen() -> Result<()> {
             }
         })?;
     Ok(())
+}
+
+/// Makes a file beyond the user's limit (`ulimit -f`) an error of the write, as a full disk is, where the signal would end
+/// the command without a word.
+pub fn fail_beyond_file_limit() {
+    // Where no handler can be set, the signal ends the command as before.
+    let _ = signal_hook::flag::register(libc::SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
 /// From now on a first signal waits for what is being done, where it would else end the command at once.

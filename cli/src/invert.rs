@@ -7,11 +7,11 @@ use clap::Args;
 use noise::Generator;
 use pipeline::{Inversion, Preset, Settings};
 
+use crate::destinations::Files;
 use crate::drawing::{InversionArgs, Pictures, presets};
 use crate::input::{open_picture, stem};
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
-use crate::output::check_writable;
 use crate::progress::Bars;
 use crate::stdout::print_path;
 
@@ -37,7 +37,7 @@ pub struct Invert {
 impl Invert {
     /// Finds the latent and writes it.
     pub fn run(&self) -> Result<()> {
-        check_writable("--out", &self.out, self.force)?;
+        Files::new(&[&self.image]).add("--out", &self.out, self.force)?;
         let picture = open_picture(&self.image)?;
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
         let steps = self.inversion.steps(&pipeline)?;
@@ -81,7 +81,7 @@ impl Decode {
         let inversion = Inversion::open(&self.latent)?;
         let plan = self
             .pictures
-            .plan(&format!("{}-decoded", stem(&self.latent)))?;
+            .plan(&format!("{}-decoded", stem(&self.latent)), &[&self.latent])?;
         let pipeline = self.model.open(None, None)?;
         let defaults = pipeline.defaults()?.without_prior();
         let preset = self

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use evaluation::{Judge, JudgeRecipe, Subject, examine, train_judge};
 
+use crate::destinations::{Files, check_room};
 use crate::numbers;
 use crate::stdout::print_line;
 use crate::training_progress::leg_progress;
@@ -49,11 +50,8 @@ impl JudgeCommand {
         let judge = match &self.train {
             None => Judge::shipped(subject)?,
             Some(out) => {
-                ensure!(
-                    !out.exists(),
-                    "--train {}: this file exists already",
-                    out.display()
-                );
+                Files::new(&[]).add("--train", out, false)?;
+                check_room("--runs", &self.runs)?;
                 train_judge(
                     &JudgeRecipe::small(),
                     subject,

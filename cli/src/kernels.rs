@@ -7,7 +7,7 @@ use anyhow::Result;
 use layers::kernels::{Shape, Trial, new_trials, try_each_shape};
 use serde::{Deserialize, Serialize};
 
-use crate::output::slug;
+use crate::names::slug;
 
 /// The trials of one processor with one number of threads.
 #[derive(Serialize, Deserialize)]

@@ -9,6 +9,7 @@ mod bench;
 mod claims;
 mod classify;
 mod completions;
+mod destinations;
 mod device;
 mod drawing;
 mod edit;
@@ -32,8 +33,10 @@ mod lab;
 mod memory;
 mod messages;
 mod model;
+mod names;
 mod numbers;
 mod output;
+mod path_json;
 mod picture_index;
 mod preview;
 mod progress;
@@ -65,7 +68,7 @@ use clap::{Parser, Subcommand};
 
 #[cfg(not(feature = "lab"))]
 use crate::lab::{bench, evaluate, judge, scenes, train};
-use crate::messages::{StandardError, complain, complaint, sentence};
+use crate::messages::{StandardError, complain, complaint, not_utf8, sentence};
 
 /// The exit code after a mistake of the user's.
 const MISTAKE: u8 = 2;
@@ -157,9 +160,14 @@ impl Command {
 
 fn main() -> ExitCode {
     memory::keep_freed_memory();
+    interrupt::fail_beyond_file_limit();
     log_to_standard_error();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
+        Err(error) if error.kind() == clap::error::ErrorKind::InvalidUtf8 => {
+            complain(&not_utf8());
+            return ExitCode::from(MISTAKE);
+        }
         Err(error)
             if error.use_stderr()
                 && error.kind()

@@ -36,7 +36,10 @@ pub fn complain(message: &str) {
 
 /// Writes a message of our own as one line.
 pub fn write_line(message: fmt::Arguments) {
-    let line = format!("unclip: {message}\n");
+    let line = format!(
+        "unclip: {}\n",
+        message.to_string().replace(steers, UNPRINTABLE)
+    );
     // Best effort.
     let _ = io::stderr().write_all(line.as_bytes());
 }
@@ -72,6 +75,17 @@ pub fn complaint(rendered: &str) -> String {
         Some(tip) => format!("{error}: {tip}"),
         None => format!("{error} (see unclip --help)"),
     }
+}
+
+/// Which arguments cannot be read as text, where one had to be.
+pub fn not_utf8() -> String {
+    let arguments = std::env::args_os().skip(1);
+    let unreadable = arguments.filter(|argument| argument.to_str().is_none());
+    let shown: Vec<String> = unreadable.map(|a| repeated(&a.to_string_lossy())).collect();
+    format!(
+        "captions, labels and numbers are UTF-8, and an argument is not: {}",
+        shown.join(", ")
+    )
 }
 
 /// An error and its causes, but for those that it tells already.

@@ -68,6 +68,12 @@ impl PriorArgs {
     pub fn is_given(&self) -> bool {
         self.prior.is_some()
     }
+
+    /// The path that the user chose, where it is none of the model's own priors.
+    fn path(&self) -> Option<&Path> {
+        let named = |path: &&Path| ![DIFFUSION, AUTOREGRESSIVE].map(Path::new).contains(path);
+        self.prior.as_deref().filter(named)
+    }
 }
 
 impl ModelArgs {
@@ -95,6 +101,7 @@ impl ModelArgs {
                 _ => "cpu".to_owned(),
             },
             model: self.folder()?.fingerprint()?,
+            prior: None,
         })
     }
 
@@ -127,6 +134,17 @@ impl ModelArgs {
         }
     }
 
+    /// The fingerprint of the folder that the user chose for the prior, if any.
+    pub fn prior_fingerprint(&self, prior: &PriorArgs) -> Result<Option<String>> {
+        let folder = self.prior_folder(prior)?;
+        Ok(folder.map(|folder| folder.fingerprint()).transpose()?)
+    }
+
+    fn prior_folder(&self, prior: &PriorArgs) -> Result<Option<Folder>> {
+        let located = prior.path().map(|path| self.locate("--prior", path));
+        located.transpose()
+    }
+
     /// The pipeline that they describe, completed where its command has flags for that.
     pub fn open(
         &self,
@@ -137,16 +155,15 @@ impl ModelArgs {
         if !self.deterministic {
             kernels::try_or_remember();
         }
+        let elsewhere = prior
+            .map(|prior| self.prior_folder(prior))
+            .transpose()?
+            .flatten();
         let prior = prior.and_then(|given| given.prior.as_deref());
-        let named = |name: &str| prior == Some(Path::new(name));
-        let elsewhere = prior.filter(|_| !named(DIFFUSION) && !named(AUTOREGRESSIVE));
-        let elsewhere = elsewhere
-            .map(|path| self.locate("--prior", path))
-            .transpose()?;
         let image_encoder = image_encoder.and_then(|given| given.image_encoder.as_deref());
         let model = self.folder()?;
         let autoregressive = match prior {
-            Some(_) if elsewhere.is_none() => named(AUTOREGRESSIVE),
+            Some(name) if elsewhere.is_none() => name == Path::new(AUTOREGRESSIVE),
             _ => draws_codes(elsewhere.as_ref().unwrap_or(&model))?,
         };
         let folders = ModelFolders {

@@ -4,7 +4,9 @@
 //! says which encoder they are of, and of each picture its file, length and time of change.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::Metadata;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -45,7 +47,31 @@ pub struct State {
 #[serde(deny_unknown_fields)]
 struct Told {
     encoder: String,
-    pictures: Vec<(PathBuf, State)>,
+    pictures: Vec<(Name, State)>,
+}
+
+/// A file's name: text, or bytes where it is no UTF-8.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Name {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl Name {
+    fn of(path: &Path) -> Self {
+        match path.to_str() {
+            Some(text) => Self::Text(text.to_owned()),
+            None => Self::Bytes(path.as_os_str().as_bytes().to_vec()),
+        }
+    }
+
+    fn into_path(self) -> PathBuf {
+        match self {
+            Self::Text(text) => text.into(),
+            Self::Bytes(bytes) => OsString::from_vec(bytes).into(),
+        }
+    }
 }
 
 impl State {
@@ -115,9 +141,9 @@ impl PictureIndex {
             "it holds numbers that are not finite"
         );
         let entries = told.pictures.into_iter().zip(0..);
-        let entries = entries.map(|((path, state), row)| {
+        let entries = entries.map(|((name, state), row)| {
             let embedding = embeddings.get(row);
-            (path, Entry { state, embedding })
+            (name.into_path(), Entry { state, embedding })
         });
         Ok(Self {
             encoder: told.encoder,
@@ -148,24 +174,19 @@ impl PictureIndex {
 
     /// Writes the index where it is not what the file holds already.
     pub fn save(&self, path: &Path) -> Result<()> {
-        // JSON is text, and so are the names that it can hold.
-        let named = self
-            .pictures
-            .iter()
-            .filter(|(path, _)| path.to_str().is_some());
-        let named: Vec<(&PathBuf, &Entry)> = named.collect();
-        if !self.changed || named.is_empty() {
+        if !self.changed || self.pictures.is_empty() {
             return Ok(());
         }
+        let pictures = self.pictures.iter();
         let told = Told {
             encoder: self.encoder.clone(),
-            pictures: named
-                .iter()
-                .map(|(path, e)| ((*path).clone(), e.state))
+            pictures: pictures
+                .map(|(path, e)| (Name::of(path), e.state))
                 .collect(),
         };
         let told = Tensor::from_slice(serde_json::to_string(&told)?.as_bytes());
-        let embeddings: Vec<&Tensor> = named.iter().map(|(_, entry)| &entry.embedding).collect();
+        let embeddings = self.pictures.values().map(|entry| &entry.embedding);
+        let embeddings: Vec<&Tensor> = embeddings.collect();
         let tensors = [
             (EMBEDDINGS.to_owned(), Tensor::stack(&embeddings, 0)), // [N, E]
             (PICTURES.to_owned(), told),

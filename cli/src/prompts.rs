@@ -1,5 +1,6 @@
 //! Captions in a file: one a line, or one JSON object a line with wishes of its own.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -7,10 +8,11 @@ use pipeline::{Preset, Solver, check_caption};
 use serde::Deserialize;
 use serde_json::Number;
 
+use crate::destinations::Files;
 use crate::drawing::{ChoiceArgs, DecoderWishes, Pictures, PresetArgs, PriorWishes, seeds};
 use crate::input::read_text;
+use crate::names::{ListNames, Names};
 use crate::numbers;
-use crate::output::{Files, Names, check_file, check_sheet, slug};
 
 /// How many pictures a file may ask for.
 const MOST_PICTURES: usize = 100_000;
@@ -188,7 +190,7 @@ pub struct Planned {
 
 /// The pictures of all prompts, with files of their own. `{index}` counts those that a pattern names: the command
 /// line's over all lines, a line's own over its pictures.
-pub fn plan(prompts: &[Prompt], pictures: &Pictures) -> Result<Vec<Planned>> {
+pub fn plan(prompts: &[Prompt], pictures: &Pictures, file: &Path) -> Result<Vec<Planned>> {
     let names = Names::new(pictures.out.as_deref())?;
     let mut asked = 0;
     let mut named = 0;
@@ -201,45 +203,99 @@ pub fn plan(prompts: &[Prompt], pictures: &Pictures) -> Result<Vec<Planned>> {
         asked <= MOST_PICTURES,
         "--prompts: {asked} pictures are asked for, a run draws {MOST_PICTURES} at most"
     );
-    let mut files = Files::new();
-    let mut planned: Vec<Planned> = Vec::new();
+    let mut planner = Planner {
+        prompts,
+        pictures,
+        files: Files::new(&[file]),
+        list: ListNames::default(),
+        planned: Vec::new(),
+    };
+    if let Some(folder) = names.folder() {
+        planner.files.add_folder("--out", folder)?;
+    }
     let mut index = 0;
     for (number, prompt) in prompts.iter().enumerate() {
-        let name = slug(&prompt.caption);
+        let place = || prompt.place.clone();
         let seeds = prompt.seeds(pictures)?;
-        let own = prompt.out.as_deref().map(|out| Names::new(Some(out)));
-        let own = own.transpose().context(prompt.place.clone())?;
-        for (own_index, &seed) in seeds.iter().enumerate() {
-            let path = match &own {
-                Some(names) => names.path(&name, own_index, seeds.len(), seed),
-                None => names.path(&name, index + own_index, named, seed),
-            };
-            check_file("--out", &path, true).context(prompt.place.clone())?;
-            let twin = files.add("--out", &path).context(prompt.place.clone())?;
-            if let Some(twin) = twin {
-                let earlier = &prompts[planned[twin].prompt].place;
-                return Err(anyhow!(
-                    "{}: {} is the file of {earlier} too: please give one a seed or an out of its own, or {{index}} to --out",
-                    prompt.place,
-                    path.display(),
-                ));
+        let own = prompt.out.as_deref().map(OsStr::new);
+        let own = own.map(|out| Names::new(Some(out))).transpose();
+        match own.with_context(place)? {
+            Some(own) => {
+                if let Some(folder) = own.folder() {
+                    planner
+                        .files
+                        .add_folder("--out", folder)
+                        .with_context(place)?;
+                }
+                planner.add(number, &seeds, &own, 0, seeds.len())?;
             }
-            planned.push(Planned {
-                prompt: number,
-                seed,
-                there: !pictures.force && path.symlink_metadata().is_ok(),
-                path,
-            });
-        }
-        if own.is_none() {
-            index += seeds.len();
+            None => {
+                planner.add(number, &seeds, &names, index, named)?;
+                index += seeds.len();
+            }
         }
     }
     if let Some(grid) = &pictures.grid {
         // A run that goes on replaces the sheet of what was there before.
-        let goes_on = planned.iter().any(|picture| picture.there);
-        check_sheet("--grid", grid, pictures.force || goes_on)?;
-        files.add_grid(grid)?;
+        let goes_on = planner.planned.iter().any(|picture| picture.there);
+        planner
+            .files
+            .add_sheet("--grid", grid, pictures.force || goes_on)?;
     }
-    Ok(planned)
+    Ok(planner.planned)
+}
+
+/// The pictures that are planned so far.
+struct Planner<'a> {
+    prompts: &'a [Prompt],
+    pictures: &'a Pictures,
+    files: Files,
+    list: ListNames,
+    planned: Vec<Planned>,
+}
+
+impl Planner<'_> {
+    /// Adds the pictures of a prompt from these seeds: those from `first` on of the `count` that `names` has names for.
+    fn add(
+        &mut self,
+        number: usize,
+        seeds: &[u64],
+        names: &Names,
+        first: usize,
+        count: usize,
+    ) -> Result<()> {
+        let Prompt { place, caption, .. } = &self.prompts[number];
+        let paths = |name: &str| -> Vec<PathBuf> {
+            let seeds = seeds.iter().enumerate();
+            seeds
+                .map(|(i, &seed)| names.path(name, first + i, count, seed))
+                .collect()
+        };
+        let name = match names.by_content() {
+            true => self.list.next(caption, seeds[0], |name| {
+                !paths(name).iter().any(|path| self.files.has(path))
+            }),
+            false => String::new(),
+        };
+        for (path, &seed) in paths(&name).into_iter().zip(seeds) {
+            let twin = self
+                .files
+                .add("--out", &path, true)
+                .with_context(|| place.clone())?;
+            if let Some(twin) = twin {
+                let earlier = &self.prompts[self.planned[twin].prompt].place;
+                return Err(anyhow!(
+                    "{place}: {} is the file of {earlier} too: please give one a seed or an out of its own, or {{index}} to --out",
+                    path.display(),
+                ));
+            }
+            self.planned.push(Planned {
+                prompt: number,
+                seed,
+                there: !self.pictures.force && path.exists(),
+                path,
+            });
+        }
+        Ok(())
+    }
 }

@@ -12,6 +12,8 @@ use serde_json::{Map, Value};
 
 use crate::input::{name_of, read_picture};
 use crate::kernels;
+use crate::messages::repeated;
+use crate::path_json::insert_path;
 use crate::stdout::{print_bytes, print_line};
 
 /// The name of our own text in a PNG.
@@ -41,6 +43,9 @@ pub struct Record {
     pub device: String,
     /// [`weights::Folder::fingerprint`] of the model.
     pub model: String,
+    /// The same of the folder that --prior named, where it is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prior: Option<String>,
 }
 
 impl Record {
@@ -51,9 +56,9 @@ impl Record {
     }
 
     /// With the name of a file that the user brought; where it lies is nobody's business.
-    pub fn with_file(self, what: &str, path: &Path) -> Self {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        self.with(what, name.into_owned())
+    pub fn with_file(mut self, what: &str, path: &Path) -> Self {
+        insert_path(&mut self.told, what, path.file_name().unwrap_or_default());
+        self
     }
 
     /// The texts for a PNG: ours, and one line that the many readers of A1111's pictures understand.
@@ -94,10 +99,55 @@ impl Record {
 
     /// The picture as one JSON object: the record, its number and its file.
     pub fn line(&self, index: usize, path: &Path) -> String {
-        let mut line = serde_json::to_value(self).expect("a record is plain data");
-        line["index"] = index.into();
-        line["path"] = path.display().to_string().into();
-        line.to_string()
+        let mut line = self.fields();
+        line.insert("index".to_owned(), index.into());
+        insert_path(&mut line, "path", path);
+        Value::Object(line).to_string()
+    }
+
+    /// How this picture differs from what `wanted` would draw, the first thing alone. Where it was drawn and by which version
+    /// is not looked at.
+    pub fn difference(&self, wanted: &Self) -> Option<String> {
+        let [there, here] = [self, wanted].map(Self::flat);
+        if there["model"] != here["model"] {
+            return Some("another model drew it".to_owned());
+        }
+        if self.has_other_prior(wanted) {
+            return Some("another --prior drew it".to_owned());
+        }
+        let none = Value::Null;
+        let field = |(name, here): (&String, &Value)| {
+            let there = there.get(name).unwrap_or(&none);
+            let told = |value: &Value| repeated(&value.to_string());
+            (there != here)
+                .then(|| format!("its {name} is {}, here it is {}", told(there), told(here)))
+        };
+        let fewer = there.keys().filter(|name| !here.contains_key(*name));
+        let fewer = fewer.map(|name| (name, &none));
+        here.iter().chain(fewer).find_map(field)
+    }
+
+    /// Whether another prior draws than for `other`: the model's other one, or another folder's.
+    pub fn has_other_prior(&self, other: &Self) -> bool {
+        let by_codes = |record: &Self| record.settings.prior_codes.is_some();
+        self.prior != other.prior || by_codes(self) != by_codes(other)
+    }
+
+    /// What decides the picture, each thing by its name.
+    fn flat(&self) -> Map<String, Value> {
+        let mut fields = self.fields();
+        fields.retain(|name, _| !["version", "device"].contains(&&**name));
+        if let Some(Value::Object(settings)) = fields.remove("settings") {
+            fields.extend(settings);
+        }
+        fields
+    }
+
+    fn fields(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(fields)) => fields,
+            _ => unreachable!("a record is plain data"),
+        }
     }
 
     /// Reads the record in a picture's file, or on standard input where it is `-`.

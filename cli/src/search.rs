@@ -1,6 +1,8 @@
 //! `unclip search`: the pictures in a folder that a caption or a picture is closest to, by CLIP alone.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -12,20 +14,22 @@ use image::imageops::thumbnail;
 use indicatif::{ProgressBar, ProgressStyle};
 use pipeline::zero_shot::{cosines, normalised};
 use pipeline::{DecodedImage, Pipeline, contact_sheet, read_image};
-use serde_json::json;
+use serde_json::{Map, Value};
 use tch::{Device, Kind, Tensor};
 
+use crate::destinations::Files;
 use crate::generate::warn;
 use crate::input::{Given, open_picture};
 use crate::interrupt;
 use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
-use crate::output::{Files, check_sheet, check_writable, save};
+use crate::output::save;
+use crate::path_json::insert_path;
 use crate::picture_index::{PictureIndex, State};
 use crate::run::columns;
 use crate::sentence;
-use crate::stdout::{print_line, print_path};
+use crate::stdout::{print_bytes, print_line, print_path};
 
 /// For the help.
 pub const EXAMPLES: &str = "\
@@ -45,7 +49,7 @@ const THUMBNAIL: u32 = 256;
 #[derive(Args)]
 pub struct Search {
     /// What the pictures should show, in plain words, or a picture that they should be like
-    query: String,
+    query: OsString,
     /// The folder, whose folders are searched too; what is hidden is passed over
     #[arg(value_name = "DIR")]
     folder: PathBuf,
@@ -141,19 +145,12 @@ impl Search {
 
     /// Refuses files that could not be written.
     fn check_files(&self) -> Result<()> {
-        let mut files = Files::new();
+        let mut files = Files::new(&[Path::new(&self.query)]);
         if let Some(index) = &self.index {
-            check_writable("--index", index, true)?;
-            files.add("--index", index)?;
+            files.add("--index", index, true)?;
         }
         if let Some(grid) = &self.grid {
-            check_sheet("--grid", grid, self.force)?;
-            let same = files.add("--grid", grid)?.is_some();
-            ensure!(
-                !same,
-                "--grid {}: --index names the same file",
-                grid.display()
-            );
+            files.add_sheet("--grid", grid, self.force)?;
         }
         Ok(())
     }
@@ -209,10 +206,14 @@ impl Search {
     /// Prints what was found, the best first, and writes the contact sheet.
     fn tell(&self, best: &[(f64, PathBuf)]) -> Result<()> {
         for (score, path) in best {
-            let path = path.display().to_string();
-            match self.json {
-                true => print_line!("{}", json!({ "path": path, "score": score }))?,
-                false => print_line!("{score:.4}  {path}")?,
+            if self.json {
+                let mut found = Map::new();
+                insert_path(&mut found, "path", path);
+                found.insert("score".to_owned(), (*score).into());
+                print_line!("{}", Value::Object(found))?;
+            } else {
+                let score = format!("{score:.4}  ");
+                print_bytes(&[score.as_bytes(), path.as_os_str().as_bytes(), b"\n"].concat())?;
             }
         }
         let Some(grid) = &self.grid else {

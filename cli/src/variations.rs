@@ -35,7 +35,7 @@ impl Variations {
         let picture = open_picture(&self.image)?;
         let plan = self
             .pictures
-            .plan(&format!("{}-variation", stem(&self.image)))?;
+            .plan(&format!("{}-variation", stem(&self.image)), &[&self.image])?;
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
         let makers = pipeline.defaults()?;
         let settings = self.preset.over(makers, &makers);

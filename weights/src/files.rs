@@ -1,7 +1,9 @@
 //! Files that appear whole or not at all.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,7 +15,12 @@ pub fn write_atomically(
     path: impl AsRef<Path>,
     write: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
 ) -> Result<(), Error> {
+    // Of a link the file that it leads to is replaced.
     let path = path.as_ref();
+    let path = &match path.is_symlink() {
+        true => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
+        false => path.to_owned(),
+    };
     let failed = |action| Error::io(action, path.display());
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -53,12 +60,14 @@ pub fn remove_partials(folder: &Path) {
 struct Partial(PathBuf);
 
 impl Partial {
-    fn beside(folder: &Path, name: &std::ffi::OsStr) -> Self {
+    fn beside(folder: &Path, name: &OsStr) -> Self {
         // A process writes several at once, so its number alone is not enough.
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let mut partial = std::ffi::OsString::from(".");
-        partial.push(name);
+        let mut partial = OsString::from(".");
+        // The longest name of a file has no room for more.
+        let name = name.as_bytes();
+        partial.push(OsStr::from_bytes(&name[..name.len().min(100)]));
         partial.push(format!(".{process}-{count}.partial"));
         Self(folder.join(partial))
     }
