@@ -21,7 +21,7 @@ impl Folder {
     pub fn describe(&self) -> Option<String> {
         let path = self.path()?;
         let index = self.json(INDEX);
-        if let Some(class) = index.as_ref().and_then(|index| class(index)) {
+        if let Some(class) = index.as_ref().and_then(class) {
             let other = !class.starts_with(UNCLIP);
             return other.then(|| {
                 format!("it holds a {class}, and an {UNCLIP}Pipeline draws here, as {EXAMPLE} is")

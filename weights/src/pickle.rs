@@ -36,9 +36,12 @@ struct Span {
     length: usize,
 }
 
+/// Tensors with their names, in a file's order.
+type Views = Vec<(Rc<str>, Rc<View>)>;
+
 /// The tensors of a file, and where their storages lie.
 struct StateDict {
-    tensors: Vec<(Rc<str>, Rc<View>)>,
+    tensors: Views,
     spans: HashMap<Rc<str>, Span>,
 }
 

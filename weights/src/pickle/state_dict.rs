@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::PickleError;
 use super::machine::Made;
-use super::value::{Value, View};
+use super::value::Value;
+use super::{PickleError, Views};
 use crate::error::shown;
 
 /// As many entries as a sentence names.
@@ -13,7 +13,7 @@ const NAMED: usize = 4;
 
 impl Made {
     /// The tensors of a dict, or of the dict that its `state_dict` is, in order. Other entries are passed over.
-    pub fn tensors(&self) -> Result<Vec<(Rc<str>, Rc<View>)>, PickleError> {
+    pub fn tensors(&self) -> Result<Views, PickleError> {
         let entries = self.state_dict()?;
         let mut tensors = Vec::new();
         // A pickle can repeat a name and a tensor in four bytes; twice is enough to report them.
