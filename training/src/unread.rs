@@ -42,7 +42,7 @@ fn rank(path: &Path) -> Option<usize> {
         &["zip", "7z", "rar", "gz", "tgz", "bz2", "xz", "zst"],
     ];
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    let names_captions = ["caption", "prompt", "label", "metadata", "token"]
+    let names_captions = ["caption", "prompt", "label", "metadata"]
         .iter()
         .any(|word| name.to_lowercase().contains(word));
     match &*ending(path) {
