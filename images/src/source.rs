@@ -17,22 +17,23 @@ pub const MAX_FILE_BYTES: u64 = 10 * MAX_PIXELS;
 /// The bytes of a picture's file, which may be a pipe. What does not begin as a picture is refused unread.
 pub fn read_file(path: &Path) -> Result<Vec<u8>, DecodeError> {
     let name = path.display().to_string();
-    let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
+    let opened = File::open(path).and_then(|file| match file.metadata()? {
+        folder if folder.is_dir() => Err(ErrorKind::IsADirectory.into()),
+        metadata => Ok((file, metadata.len())),
+    });
     match opened {
-        Ok((metadata, _)) if metadata.is_dir() => Err(DecodeError::File {
-            path: name,
-            error: ErrorKind::IsADirectory.into(),
-        }),
-        Ok((metadata, _)) if metadata.len() > MAX_FILE_BYTES => {
-            Err(DecodeError::TooLong { path: name })
-        }
-        Ok((_, file)) => read_stream(file, &name),
+        Ok((file, length)) => read(file, length, &name),
         Err(error) => Err(DecodeError::File { path: name, error }),
     }
 }
 
 /// The same of a stream that errors call `name`.
-pub fn read_stream(mut stream: impl Read, name: &str) -> Result<Vec<u8>, DecodeError> {
+pub fn read_stream(stream: impl Read, name: &str) -> Result<Vec<u8>, DecodeError> {
+    read(stream, 0, name)
+}
+
+/// Reads a stream of so many bytes or more.
+fn read(mut stream: impl Read, length: u64, name: &str) -> Result<Vec<u8>, DecodeError> {
     let path = || name.to_owned();
     let file_error = |error| DecodeError::File {
         path: path(),
@@ -44,9 +45,11 @@ pub fn read_stream(mut stream: impl Read, name: &str) -> Result<Vec<u8>, DecodeE
     if let Some(kind) = FileKind::of(&bytes, Path::new(name)) {
         return Err(DecodeError::Unknown { path: path(), kind });
     }
-    let mut rest = stream.take(MAX_FILE_BYTES + 1 - bytes.len() as u64);
-    rest.read_to_end(&mut bytes).map_err(file_error)?;
-    match bytes.len() as u64 > MAX_FILE_BYTES {
+    if length <= MAX_FILE_BYTES {
+        let mut rest = stream.take(MAX_FILE_BYTES + 1 - bytes.len() as u64);
+        rest.read_to_end(&mut bytes).map_err(file_error)?;
+    }
+    match length.max(bytes.len() as u64) > MAX_FILE_BYTES {
         true => Err(DecodeError::TooLong { path: path() }),
         false => Ok(bytes),
     }
