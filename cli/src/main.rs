@@ -58,17 +58,20 @@ mod variations;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod wait_policy;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::panic::{self, AssertUnwindSafe};
-use std::process::ExitCode;
 use std::sync::Mutex;
 
 use anyhow::Result;
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 #[cfg(not(feature = "lab"))]
 use crate::lab::{bench, evaluate, judge, scenes, train};
 use crate::messages::{StandardError, complain, complaint, not_utf8, sentence};
+
+/// The exit code of a command that did what it should.
+const SUCCESS: u8 = 0;
 
 /// The exit code after a mistake of the user's.
 const MISTAKE: u8 = 2;
@@ -158,45 +161,32 @@ impl Command {
     }
 }
 
-fn main() -> ExitCode {
+fn main() -> ! {
+    let code = run();
+    let _ = std::io::stdout().flush();
+    // Files are whole by now, and libtorch would take a third of its start's time again to take itself apart.
+    signal_hook::low_level::exit(code.into())
+}
+
+/// Does what the command line says, and gives the exit code.
+fn run() -> u8 {
     memory::keep_freed_memory();
     interrupt::fail_beyond_file_limit();
     log_to_standard_error();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) if error.kind() == clap::error::ErrorKind::InvalidUtf8 => {
-            complain(&not_utf8());
-            return ExitCode::from(MISTAKE);
-        }
-        Err(error)
-            if error.use_stderr()
-                && error.kind()
-                    != clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
-        {
-            complain(&complaint(&error.render().to_string()));
-            return ExitCode::from(MISTAKE);
-        }
-        // Help and the version are no errors.
-        Err(help) => {
-            let printed = match help.print() {
-                Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => error,
-                _ if help.use_stderr() => return ExitCode::from(MISTAKE),
-                _ => return ExitCode::SUCCESS,
-            };
-            complain(&format!("cannot write to standard output: {printed}"));
-            return ExitCode::from(MISTAKE);
-        }
+        Err(error) => return explain(&error),
     };
     threads::set(cli.threads);
     let defect = keep_panic_messages();
     let ended = panic::catch_unwind(AssertUnwindSafe(|| cli.command.run()));
     kernels::keep();
     match ended {
-        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Ok(())) => SUCCESS,
         Ok(Err(error)) => {
             complain(&sentence(&error));
             let stopped = error.downcast_ref::<interrupt::Stopped>();
-            ExitCode::from(stopped.map_or(MISTAKE, interrupt::Stopped::exit_code))
+            stopped.map_or(MISTAKE, interrupt::Stopped::exit_code)
         }
         Err(_) => {
             let message = defect
@@ -206,8 +196,34 @@ fn main() -> ExitCode {
             complain(&format!(
                 "this is a defect of unclip, please report it: {message}"
             ));
-            ExitCode::from(DEFECT)
+            DEFECT
         }
+    }
+}
+
+/// Prints what clap has instead of a command: help, the version, or an error.
+fn explain(error: &clap::Error) -> u8 {
+    match error.kind() {
+        ErrorKind::InvalidUtf8 => {
+            complain(&not_utf8());
+            return MISTAKE;
+        }
+        // Help and the version are no errors.
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {}
+        _ => {
+            complain(&complaint(&error.render().to_string()));
+            return MISTAKE;
+        }
+    }
+    match error.print() {
+        _ if error.use_stderr() => MISTAKE,
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            complain(&format!("cannot write to standard output: {error}"));
+            MISTAKE
+        }
+        _ => SUCCESS,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Files of embeddings, whoever wrote them.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufReader, Read};
 use std::path::Path;
 
@@ -20,8 +20,13 @@ pub fn load_embeddings(path: &Path) -> Result<Tensor, Error> {
         reason,
     };
     let io = |source| Error::io("read", path.display())(source);
+    let metadata = fs::metadata(path).map_err(io)?;
+    // Whoever opens a fifo waits for its writer.
+    if !metadata.is_file() {
+        return Err(refused("it is no plain file".to_owned()));
+    }
     let file = File::open(path).map_err(io)?;
-    let length = file.metadata().map_err(io)?.len();
+    let length = metadata.len();
     if length > MOST_BYTES {
         return Err(refused(format!(
             "it has {length} bytes, and embeddings at most {MOST_BYTES}"
