@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::destinations::check_room;
 use crate::interrupt::{self, whole_files};
 use crate::numbers;
 use crate::stdout::print_path;
@@ -40,6 +41,7 @@ impl Scenes {
             size: self.size,
             held_out: self.held_out,
         };
+        check_room("--out", &self.out)?;
         interrupt::drawing()?;
         let style = ProgressStyle::with_template("{bar:32} {pos}/{len} pictures, {eta} to go")?;
         let bar = ProgressBar::new(self.count).with_style(style);

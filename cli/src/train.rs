@@ -9,6 +9,7 @@ use tch::{Device, Kind};
 use training::{Data, Recipe, Trainer, estimate};
 use weights::{Folder, Shapes};
 
+use crate::destinations::check_room;
 use crate::device::{self, DeviceChoice, Dtype};
 use crate::input::read_text;
 use crate::interrupt;
@@ -219,6 +220,8 @@ impl Train {
             tell_found(&data);
             return dry_run(&recipe, &name(self.what), dtype.kind(), device);
         };
+        check_room("--out", &out)?;
+        check_room("--runs", &self.runs)?;
         tch::Cuda::cudnn_set_benchmark(true); // every step has the same shapes
         let trainer = Trainer {
             recipe,

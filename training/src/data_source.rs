@@ -7,12 +7,12 @@ use std::sync::Arc;
 use glob::MatchOptions;
 
 use crate::Error;
-use crate::broken::Broken;
 use crate::data::Data;
 use crate::embedding_cache::EmbeddingCache;
 use crate::folder::PictureFolder;
 use crate::layout::{Place, places_in};
 use crate::pictures::Pictures;
+use crate::rejects::Rejects;
 use crate::samples::{Samples, Source};
 use crate::shards::{Shard, Wanted};
 
@@ -85,7 +85,7 @@ fn wrong(why: impl Into<String>) -> Error {
 }
 
 fn samples(places: &[Place], wanted: Wanted, given: String) -> Result<Samples, Error> {
-    let mut broken = Broken::default();
+    let mut broken = Rejects::default();
     let mut sources: Vec<Box<dyn Source>> = Vec::new();
     for place in places {
         sources.push(match place {

@@ -10,11 +10,11 @@ use tch::{Kind, Tensor};
 
 use crate::Error;
 use crate::ahead::Ahead;
-use crate::broken::Broken;
 use crate::data::{Data, SCENES_A_LEG, stack};
 use crate::embedding_cache::{EmbeddingCache, INDEX, Index};
 use crate::encoders::PictureEncoder;
 use crate::legs::PRIOR_LEG;
+use crate::rejects::Rejects;
 use crate::scene_data;
 use crate::shards::{Shard, Wanted};
 
@@ -166,7 +166,7 @@ impl Embed<'_> {
                 index.shards.remove(&name);
                 missing.push((name, range));
             } else if let Entry::Vacant(unknown) = index.shards.entry(name) {
-                let mut broken = Broken::default();
+                let mut broken = Rejects::default();
                 let shard = Shard::open(&path, Wanted::Embeddings, &mut broken);
                 let keys: Vec<Option<u64>> = shard.keys().map(|key| key.parse().ok()).collect();
                 let ours = |key: &Option<u64>| key.is_some_and(|key| range.contains(&key));

@@ -16,10 +16,10 @@ use images::MAX_FILE_BYTES;
 use images::formats::FileKind;
 
 use crate::Error;
-use crate::broken::{Broken, decode_caption};
 use crate::metadata::{METADATA, read as read_table};
+use crate::other_formats;
+use crate::rejects::{Rejects, decode_caption};
 use crate::samples::Source;
-use crate::unread;
 
 /// The longest caption's file that is read.
 pub(crate) const LONGEST_CAPTION: u64 = 1 << 20;
@@ -41,7 +41,7 @@ struct Sample {
 
 impl PictureFolder {
     /// Reads which pictures there are and what their captions say. What is broken is noted and left out.
-    pub(crate) fn open(folder: &Path, broken: &mut Broken) -> Result<Self, Error> {
+    pub(crate) fn open(folder: &Path, broken: &mut Rejects) -> Result<Self, Error> {
         let mut tables = METADATA.iter().map(|name| folder.join(name));
         let mut samples = match tables.find(|table| table.is_file()) {
             Some(table) => from_table(folder, &table, broken)?,
@@ -97,7 +97,7 @@ fn read(path: &Path, longest: u64) -> Result<Vec<u8>, String> {
 }
 
 /// A picture with this caption, which has `length` bytes where it is stored; what is broken about it is noted.
-fn sample(picture: PathBuf, caption: String, length: u64, broken: &mut Broken) -> Option<Sample> {
+fn sample(picture: PathBuf, caption: String, length: u64, broken: &mut Rejects) -> Option<Sample> {
     let why = match fs::metadata(&picture) {
         Ok(_) if caption.trim().is_empty() => "its caption is empty".to_owned(),
         Ok(metadata) => {
@@ -114,7 +114,7 @@ fn sample(picture: PathBuf, caption: String, length: u64, broken: &mut Broken) -
 }
 
 /// The pictures that a table names. A line that cannot be read is noted under its number.
-fn from_table(folder: &Path, table: &Path, broken: &mut Broken) -> Result<Vec<Sample>, Error> {
+fn from_table(folder: &Path, table: &Path, broken: &mut Rejects) -> Result<Vec<Sample>, Error> {
     let mut samples = Vec::new();
     for (line, row) in read_table(table)? {
         match row {
@@ -129,7 +129,7 @@ fn from_table(folder: &Path, table: &Path, broken: &mut Broken) -> Result<Vec<Sa
 }
 
 /// The pictures in a folder and the folders in it that have a `.txt` beside them.
-fn beside(folder: &Path, broken: &mut Broken) -> Result<Vec<Sample>, Error> {
+fn beside(folder: &Path, broken: &mut Rejects) -> Result<Vec<Sample>, Error> {
     let found = walk(folder, |path| is_image(path) || is_unread_image(path));
     broken.note_walk(&found);
     let (mut samples, mut captions) = (Vec::new(), Captions::default());
@@ -144,7 +144,7 @@ fn beside(folder: &Path, broken: &mut Broken) -> Result<Vec<Sample>, Error> {
         }
     }
     if samples.is_empty()
-        && let Some(why) = unread::captions(folder)
+        && let Some(why) = other_formats::captions(folder)
     {
         let folder = folder.display();
         return Err(Error::Data(format!(

@@ -9,7 +9,7 @@ use files::endings::{ending, is_image};
 use files::walk::is_hidden;
 
 use crate::metadata::METADATA;
-use crate::unread;
+use crate::other_formats;
 
 /// Words in the names of files and folders that are not all learned from, each with the split that it stands for.
 const SPLITS: [(&str, &str); 10] = [
@@ -236,7 +236,7 @@ fn unread_file(path: &Path) -> String {
     if METADATA.iter().any(|name| path.ends_with(name)) || is_image(path) {
         return format!("{shown} lies in a folder of pictures: name the folder, {folder}");
     }
-    unread::advice(path).unwrap_or_else(|| {
+    other_formats::advice(path).unwrap_or_else(|| {
         format!("{shown} is neither a folder nor a .tar, and no other file is read")
     })
 }

@@ -8,7 +8,6 @@
 mod ahead;
 pub mod autoregressive_leg;
 mod begin;
-mod broken;
 pub mod checkpoint;
 pub mod clip_leg;
 pub mod data;
@@ -28,10 +27,12 @@ mod metadata;
 pub mod metrics;
 pub mod noising;
 pub mod optimizer;
+mod other_formats;
 pub mod pictures;
 pub mod plots;
 pub mod prior_leg;
 pub mod recipe;
+mod rejects;
 pub mod run;
 pub mod samples;
 pub mod scene_data;
@@ -40,7 +41,6 @@ mod shards;
 mod sheet;
 mod tar_index;
 pub mod tokenizer;
-mod unread;
 pub mod upsampler_leg;
 
 pub use checkpoint::{Checkpoints, State};

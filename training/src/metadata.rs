@@ -9,7 +9,7 @@ use files::text::{TextError, decode};
 use serde_json::{Map, Value};
 
 use crate::Error;
-use crate::broken::describe;
+use crate::rejects::describe;
 
 /// What tables are called; the first that is there is read.
 pub(crate) const METADATA: [&str; 2] = ["metadata.jsonl", "metadata.csv"];

@@ -8,8 +8,8 @@ use noise::Generator;
 use sha2::{Digest, Sha256};
 
 use crate::Error;
-use crate::broken::Broken;
 use crate::data::{View, stream};
+use crate::rejects::Rejects;
 
 /// A place that holds samples, whose bytes are read when they are asked for.
 pub(crate) trait Source: Send + Sync {
@@ -48,7 +48,7 @@ pub struct Samples {
 struct State {
     /// The samples among it, by number.
     samples: BTreeSet<usize>,
-    named: Broken,
+    named: Rejects,
 }
 
 /// An order of all samples is fixed by a seed, a leg and a number.
@@ -58,10 +58,10 @@ type Epoch = (u64, u64, u64);
 const ORDERS: usize = 2;
 
 impl Samples {
-    /// The samples of `sources`, beside which `broken` was found; `given` says what the user named, in errors.
+    /// The samples of `sources`, beside which `rejects` was found; `given` says what the user named, in errors.
     pub(crate) fn new(
         sources: Vec<Box<dyn Source>>,
-        broken: Broken,
+        broken: Rejects,
         given: String,
     ) -> Result<Self, Error> {
         let ends: Vec<usize> = sources

@@ -96,7 +96,7 @@ impl Groups {
         self.groups.push(Group { key, again, parts });
     }
 
-    /// The samples that the groups make up, in the order of their first members. `broken` hears of each group that makes up
+    /// The samples that the groups make up, in the order of their first members. `rejects` hears of each group that makes up
     /// none, and why.
     pub(crate) fn samples(
         &mut self,

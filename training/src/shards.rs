@@ -13,12 +13,12 @@ use images::MAX_FILE_BYTES;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::broken::{Broken, decode_caption};
 use crate::folder::LONGEST_CAPTION;
+use crate::other_formats;
+use crate::rejects::{Rejects, decode_caption};
 use crate::samples::Source;
 use crate::shard_members::{Caption, Groups, Sample, describe_unused};
 use crate::tar_index::{Span, walk};
-use crate::unread;
 
 /// What a shard's samples are wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +37,15 @@ pub(crate) struct Shard {
 
 impl Shard {
     /// Finds the samples of the tar at `path`. What is broken in it is noted and left out.
-    pub(crate) fn open(path: &Path, wanted: Wanted, broken: &mut Broken) -> Self {
+    pub(crate) fn open(path: &Path, wanted: Wanted, broken: &mut Rejects) -> Self {
         let mut groups = Groups::default();
         let walked = walk(path, &mut |member| groups.add(member));
         let shown = path.display();
         if let Err(why) = walked {
-            broken.note(shown.to_string(), unread::advice(path).unwrap_or(why));
+            broken.note(
+                shown.to_string(),
+                other_formats::advice(path).unwrap_or(why),
+            );
         }
         let samples = groups.samples(wanted, &mut |name, why| {
             broken.note(format!("{shown}/{name}"), why);

@@ -10,7 +10,7 @@ use std::path::Path;
 use files::contents::{Contents, ENOUGH};
 use tar::{EntryType, Header, PaxExtensions};
 
-use crate::broken::describe;
+use crate::rejects::describe;
 
 /// Headers and contents begin at multiples of this.
 const BLOCK: u64 = 512;

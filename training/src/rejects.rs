@@ -8,11 +8,11 @@ use files::walk::Walk;
 
 /// Names of what is broken, and why it is.
 #[derive(Debug, Default)]
-pub(crate) struct Broken {
+pub(crate) struct Rejects {
     named: BTreeMap<String, String>,
 }
 
-impl Broken {
+impl Rejects {
     /// Notes something, and tells the user.
     pub(crate) fn note(&mut self, name: String, why: String) {
         left_out(&name, &why);
