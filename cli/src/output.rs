@@ -6,6 +6,7 @@ use std::io::{self, Cursor, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
+use files::endings::ending;
 use image::{ImageFormat, RgbImage};
 
 use crate::interrupt::whole_files;
@@ -107,16 +108,12 @@ pub fn folder_of(path: &Path) -> &Path {
 
 /// The format that a picture's name ends in.
 pub fn format_of(path: &Path) -> Result<ImageFormat> {
-    let extension = path
-        .extension()
-        .and_then(|extension| extension.to_str())
-        .map(str::to_ascii_lowercase);
-    match extension.as_deref() {
-        Some("png") => Ok(ImageFormat::Png),
-        Some("jpg" | "jpeg") => Ok(ImageFormat::Jpeg),
-        Some("webp") => Ok(ImageFormat::WebP),
+    match &*ending(path) {
+        "png" => Ok(ImageFormat::Png),
+        "jpg" | "jpeg" | "jpe" | "jfif" => Ok(ImageFormat::Jpeg),
+        "webp" => Ok(ImageFormat::WebP),
         _ => Err(anyhow!(
-            "--out {}: a picture's name ends in .png, .jpg, .jpeg or .webp",
+            "--out {}: a picture's name ends in .png, .jpg, .jpeg, .jpe, .jfif or .webp",
             path.display()
         )),
     }

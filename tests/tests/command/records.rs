@@ -258,7 +258,9 @@ fn only_a_png_says_how_it_was_drawn() {
     };
     assert_eq!(warnings(&["--out=one.jpg"]), 1);
     assert_eq!(warnings(&["--out=two.webp", "-n2"]), 1);
-    assert_eq!(warnings(&["--out=three.jpg", "--no-metadata"]), 0);
+    assert_eq!(warnings(&["--out=three.JFIF", "--no-metadata"]), 0);
+    let three = fs::read(place.path("three.JFIF")).unwrap();
+    assert!(three.starts_with(b"\xff\xd8\xff"));
     assert_eq!(warnings(&["--out=four.png"]), 0);
     let picture = image::open(place.path("one.png")).unwrap();
     picture.save(place.path("one.gif")).unwrap();
