@@ -24,7 +24,7 @@ pub struct Files {
     files: HashMap<PathBuf, usize>,
     /// The flag that named each file.
     flags: Vec<String>,
-    /// What must stay, and what it is.
+    /// Files that must stay, and what each is.
     in_use: Vec<(Inode, String)>,
 }
 

@@ -57,7 +57,7 @@ pub struct Way<'a> {
     pub folder: &'a Path,
     /// Whether files that are there already are replaced.
     pub force: bool,
-    /// What the files say of how they were drawn, beside their place on the way.
+    /// The files' record of how they were drawn, beside their place on the way.
     pub record: Option<Record>,
 }
 

@@ -191,7 +191,7 @@ impl Generate {
         run.finish()
     }
 
-    /// What is told of the pictures of all prompts that have no wishes of their own.
+    /// The record of the pictures of all prompts that have no wishes of their own.
     fn base(&self, pipeline: &Pipeline) -> Result<Record> {
         let makers = pipeline.defaults()?;
         let settings = self.preset.over(makers, &makers);
@@ -202,7 +202,7 @@ impl Generate {
         Ok(record)
     }
 
-    /// What is told of each prompt's pictures, but their seeds.
+    /// The record of each prompt's pictures, but their seeds.
     fn records(
         &self,
         prompts: &[Prompt],

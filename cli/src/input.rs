@@ -102,7 +102,7 @@ pub enum End {
     Caption(String),
 }
 
-/// What a command line names: a file where there is one, standard input where it is `-`, else a caption.
+/// An input of a command line: a file where there is one, standard input where it is `-`, else a caption.
 pub enum Given {
     /// A file.
     File(PathBuf),

@@ -29,7 +29,7 @@ enum Part {
     Bytes(Vec<u8>),
     Index,
     Seed,
-    /// What the picture shows, where the user gave no name.
+    /// A name from what the picture shows, where the user gave none.
     Name,
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Map, Value};
 
-/// What is escaped: all but letters, digits and what is common in names.
+/// The bytes that are escaped: all but letters, digits and what is common in names.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'.')

@@ -133,7 +133,7 @@ impl Record {
         self.prior != other.prior || by_codes(self) != by_codes(other)
     }
 
-    /// What decides the picture, each thing by its name.
+    /// Everything that decides the picture, each thing by its name.
     fn flat(&self) -> Map<String, Value> {
         let mut fields = self.fields();
         fields.retain(|name, _| !["version", "device"].contains(&&**name));

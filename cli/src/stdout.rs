@@ -1,6 +1,6 @@
 //! Standard output: paths of files and results, a line each.
 //!
-//! What commands make are files, and a reader who has had enough of their names wants them no less. So a closed pipe ends
+//! Commands make files, and a reader who has had enough of their names wants them no less. So a closed pipe ends
 //! the printing and nothing else; every other failure is an error that names standard output.
 
 use std::fmt;

@@ -73,7 +73,7 @@ pub struct Train {
     /// Stop the leg at this step, to go on another time
     #[arg(long, value_name = "STEP")]
     stop_at: Option<u64>,
-    /// What the networks compute in; the optimiser's weights are always f32 [default: bf16 where the processor or the GPU
+    /// Numbers that the networks compute in; the optimiser's weights are f32 [default: bf16 where the processor or the GPU
     /// computes in it, else f32]
     #[arg(long, value_enum, hide_possible_values = true, value_name = "f32|bf16")]
     dtype: Option<Dtype>,

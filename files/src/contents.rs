@@ -1,4 +1,4 @@
-//! What a file's first bytes say that it is, whatever its name promises.
+//! Formats by files' first bytes, whatever their names promise.
 
 use std::fmt;
 
@@ -45,7 +45,7 @@ pub enum Contents {
 }
 
 impl Contents {
-    /// What the first [`ENOUGH`] bytes of a file, or all of a shorter one, say; `None` where they say nothing known.
+    /// The contents that begin with these [`ENOUGH`] bytes, or are all of a shorter file; `None` where they are nothing known.
     pub fn of(first: &[u8]) -> Option<Self> {
         if first.is_empty() {
             return Some(Self::Empty);
@@ -83,7 +83,7 @@ impl Contents {
         })
     }
 
-    /// What helps whoever has such a file where another was meant to be; empty where nothing is known to.
+    /// Advice for whoever has such a file where another was meant to be; empty where there is none.
     pub fn advice(self) -> &'static str {
         match self {
             Self::LfsPointer => "`git lfs pull` fetches the file itself",

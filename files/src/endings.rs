@@ -1,4 +1,4 @@
-//! What a file's name promises.
+//! Endings of files' names, and what they promise.
 
 use std::path::Path;
 

@@ -21,7 +21,7 @@ pub struct File {
 pub struct Note {
     /// The path.
     pub path: PathBuf,
-    /// What is to be said of it.
+    /// The reason.
     pub why: String,
 }
 

@@ -1,4 +1,4 @@
-//! What a file is that the decoders do not read: an image of another format, with its converter, or no image at all.
+//! Formats that the decoders do not read: images of other kinds, with their converters, and files that are no images.
 
 use std::fmt;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use files::contents::{Contents, ENOUGH};
 use files::endings::ending;
 
-/// What a file is that is not read as an image.
+/// A kind of file that is not read as an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileKind {
     /// An image of another format.
@@ -23,7 +23,7 @@ pub enum FileKind {
 }
 
 impl FileKind {
-    /// What a file of this name is that begins with these bytes; `None` for an image that is read. The bytes decide, and the
+    /// The kind of a file of this name that begins with these bytes; `None` for an image that is read. The bytes decide, and the
     /// name where they say too little.
     pub fn of(first: &[u8], name: &Path) -> Option<Self> {
         let first = &first[..first.len().min(ENOUGH)];
@@ -93,7 +93,7 @@ const fn format(
     }
 }
 
-/// What cameras' files are called, of whatever maker.
+/// The endings of cameras' files, of whatever maker.
 const RAW: &str = "a camera's raw file";
 
 /// The endings of cameras' raw files.

@@ -104,7 +104,7 @@ pub enum Error {
         folder: String,
         /// The component's name.
         part: &'static str,
-        /// What the folder holds instead, or empty.
+        /// The folder's contents instead, or empty.
         advice: String,
     },
     /// Two components that do not fit each other.

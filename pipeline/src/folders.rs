@@ -99,7 +99,7 @@ impl ModelFolders {
     }
 }
 
-/// What a folder holds that is no such model, as the end of a sentence.
+/// Describes a folder that is no such model, as the end of a sentence.
 fn described(folder: &Folder) -> String {
     let described = folder.describe();
     described.map_or_else(String::new, |held| format!(": {held}"))

@@ -2,7 +2,7 @@
 
 use crate::{Settings, Stage};
 
-/// What a task needs beyond the decoder and the upsamplers, which every task needs that draws pictures.
+/// A need of a task beyond the decoder and the upsamplers, which every task needs that draws pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     /// Captions become image embeddings.

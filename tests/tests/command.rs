@@ -80,7 +80,7 @@ impl Workplace {
         Ran::new(output.expect("the binary starts"))
     }
 
-    /// What became of it with these bytes on standard input, through a pipe.
+    /// Runs it with these bytes on standard input, through a pipe.
     fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Ran {
         let mut command = self.command(arguments);
         command.stdin(Stdio::piped());

@@ -90,7 +90,7 @@ fn endings_say_which_images_are_read() {
     }
 }
 
-/// What a walk over a folder for pictures comes to, below it.
+/// The pictures that a walk over a folder comes to, below it.
 fn pictures(folder: &Path) -> (Vec<String>, Walk) {
     let found = walk(folder, |path| is_image(path));
     let below = |path: &Path| path.strip_prefix(folder).unwrap().display().to_string();

@@ -16,7 +16,7 @@ const POINTER: &str =
     "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 3538000000\n";
 const PAGE: &str = "<!DOCTYPE html>\n<html><head><title>401</title></head></html>\n";
 
-/// What lies where another file should, with the words of what is said of it.
+/// Contents that lie where another file should, with the words of what is said of them.
 fn others() -> [(Vec<u8>, &'static [&'static str]); 5] {
     [
         (

@@ -139,7 +139,7 @@ fn split(path: &Path) -> Option<(&'static str, &'static str)> {
     words.into_iter().find_map(known)
 }
 
-/// What lies in a folder itself, but for what is hidden.
+/// The entries of a folder itself, but for hidden ones.
 #[derive(Default)]
 struct Contents {
     /// In the order of their names.

@@ -11,10 +11,10 @@ use serde_json::{Map, Value};
 use crate::Error;
 use crate::rejects::describe;
 
-/// What tables are called; the first that is there is read.
+/// The names of tables; the first that is there is read.
 pub(crate) const METADATA: [&str; 2] = ["metadata.jsonl", "metadata.csv"];
 
-/// What columns that name pictures are called: Hugging Face's name, and others.
+/// The names of columns that name pictures: Hugging Face's, and others.
 const FILES: &[&str] = &[
     "file_name",
     "filename",
@@ -24,10 +24,10 @@ const FILES: &[&str] = &[
     "path",
 ];
 
-/// What columns of captions are called.
+/// The names of columns of captions.
 const CAPTIONS: &[&str] = &["text", "caption", "prompt", "title"];
 
-/// What may stand between the cells of a CSV.
+/// The delimiters of a CSV's cells.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
 /// The name of a picture and its caption.

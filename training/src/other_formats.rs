@@ -5,7 +5,7 @@ use std::path::Path;
 use files::endings::ending;
 use files::walk::walk;
 
-/// What is read.
+/// The layouts that are read.
 const READ: &str = "pictures with a metadata.jsonl, and webdataset shards, are";
 
 /// Why a file is not read as data, and what helps; `None` of files that are not known to hold any.

@@ -62,7 +62,7 @@ fn left_out(path: &str, why: &str) {
     }
 }
 
-/// What a file holds, and what helps.
+/// Describes a file's contents, with advice.
 pub(crate) fn describe(contents: Contents) -> String {
     match contents.advice() {
         "" => contents.to_string(),

@@ -9,14 +9,14 @@ use crate::complete::OURS;
 use crate::error::{listed, shown};
 use crate::index::{COMPONENTS, INDEX};
 
-/// What begins the class names of pipelines whose components are read here.
+/// The beginning of the class names of pipelines whose components are read here.
 const UNCLIP: &str = "UnCLIP";
 
 /// The repository that messages give as an example.
 const EXAMPLE: &str = "kakaobrain/karlo-v1-alpha";
 
 impl Folder {
-    /// What a folder that lacks a part is, and which folder would do; `None` where it is a model of the layout that is read
+    /// Describes a folder that lacks a part, and which folder would do; `None` where it is a model of the layout that is read
     /// here, complete or not, or inside the program.
     pub fn describe(&self) -> Option<String> {
         let path = self.path()?;

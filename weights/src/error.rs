@@ -27,9 +27,9 @@ pub enum Error {
     Contents {
         /// The file.
         file: String,
-        /// What it is.
+        /// Its kind.
         found: Contents,
-        /// What should be there.
+        /// The file that should be there.
         wanted: &'static str,
     },
     /// A safetensors file's header is damaged or lies.
@@ -37,7 +37,7 @@ pub enum Error {
     Safetensors {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: HeaderError,
     },
     /// A PyTorch file is damaged, or holds more than tensors.
@@ -45,7 +45,7 @@ pub enum Error {
     Pickle {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: PickleError,
     },
     /// The tensors are not those of the model.
@@ -65,7 +65,7 @@ pub enum Error {
         file: String,
         /// What it should describe, with its article.
         part: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         problem: ConfigError,
     },
     /// A file that a component needs is not there.
@@ -93,7 +93,7 @@ pub enum Error {
     Variants {
         /// The component's folder.
         folder: String,
-        /// What they are of, with its article.
+        /// The part that they are of, with its article.
         model: String,
         /// The variants.
         variants: String,
@@ -113,9 +113,9 @@ pub enum Error {
     NoModel {
         /// The path.
         path: String,
-        /// What it is.
+        /// Its kind.
         found: String,
-        /// What would work.
+        /// The advice.
         advice: String,
     },
     /// The list of a model's parts, or of a checkpoint's shards, is wrong.
@@ -123,7 +123,7 @@ pub enum Error {
     Index {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// A file holds no embeddings.
@@ -131,7 +131,7 @@ pub enum Error {
     Embeddings {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// The tokenizer's files are wrong.
@@ -139,7 +139,7 @@ pub enum Error {
     Tokenizer {
         /// The folder.
         folder: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: clip::TokenizerError,
     },
     /// The image encoder's preprocessing is wrong.
@@ -147,7 +147,7 @@ pub enum Error {
     ImageProcessor {
         /// The folder.
         folder: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: clip::ImageProcessorError,
     },
     /// A tensor could not be put on its device.
@@ -189,7 +189,7 @@ impl Error {
     }
 }
 
-/// What helps whoever has such a file, as the end of a sentence.
+/// Advice for whoever has such a file, as the end of a sentence.
 fn advice(found: Contents) -> String {
     match found.advice() {
         "" => String::new(),

@@ -75,7 +75,7 @@ fn snapshot(path: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-/// What a file is that was named in the place of a folder.
+/// Describes a file that was named in the place of a folder.
 fn file(path: &Path) -> Error {
     let parent = path
         .parent()

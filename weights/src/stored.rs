@@ -114,7 +114,7 @@ impl Blob {
         Self { name, bytes }
     }
 
-    /// What `reader` unpacks, which must be `length` bytes.
+    /// The bytes that `reader` unpacks, which must be `length`.
     pub fn unpacked(name: String, reader: &mut dyn Read, length: usize) -> io::Result<Self> {
         const PART: usize = 1 << 20;
         let bytes = Tensor::empty([length as i64], (Kind::Uint8, Device::Cpu));
@@ -133,7 +133,7 @@ impl Blob {
         }
     }
 
-    /// What its first bytes say that it is.
+    /// The contents that its first bytes tell.
     pub fn contents(&self) -> Option<Contents> {
         Contents::of(&self.read(0, self.len().min(contents::ENOUGH)))
     }

@@ -67,7 +67,7 @@ impl Workplace {
         place
     }
 
-    /// What becomes of a command whose standard output goes to a file.
+    /// Runs a command whose standard output goes to a file.
     fn run_into(&self, file: &str, arguments: &[&str]) -> Ran {
         let options = File::options()
             .append(true)

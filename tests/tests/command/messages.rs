@@ -12,7 +12,7 @@ const FEW: [&str; 4] = [
     "--upsampler-steps=2",
 ];
 
-/// What becomes of a command whose standard error is a full disk.
+/// Runs a command whose standard error is a full disk.
 fn into_full(place: &Workplace, arguments: &[&str]) -> Output {
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let mut command = place.command(arguments);
@@ -20,7 +20,7 @@ fn into_full(place: &Workplace, arguments: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-/// What a shell makes of a line in which `unclip` is the command, its exit code in the file `code`.
+/// Runs a line of a shell in which `unclip` is the command, and reads its exit code from the file `code`.
 fn shell(place: &Workplace, line: &str) -> String {
     let status = Command::new("bash")
         .args(["-c", line])

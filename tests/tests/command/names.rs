@@ -15,7 +15,7 @@ fn latin(before: &str, ending: &str) -> OsString {
 }
 
 impl Workplace {
-    /// What becomes of a command some of whose arguments are no text; it must succeed.
+    /// Runs a command some of whose arguments are no text; it must succeed.
     fn run_raw(&self, words: &[&str], arguments: &[&OsStr]) -> Output {
         let output = self.command(words).args(arguments).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);

@@ -7,7 +7,7 @@ use super::{CAPTION, Workplace};
 
 const MODEL: [&str; 2] = ["--model=model", "--seed=1"];
 
-/// What a line of a command's output stands for: the pixels of a picture, the bytes of another file, or its own words.
+/// The meaning of a line of a command's output: the pixels of a picture, the bytes of another file, or its own words.
 fn meaning(place: &Workplace, line: &str) -> Vec<u8> {
     let path = place.path(line);
     match image::open(&path) {

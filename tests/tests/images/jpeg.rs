@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use images::{DecodeError, decode_image};
 use serde::Deserialize;
 
-/// What tests/images/record_jpeg.py wrote.
+/// The decisions that tests/images/record_jpeg.py wrote.
 #[derive(Deserialize)]
 struct Table {
     cases: Vec<Case>,

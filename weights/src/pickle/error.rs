@@ -7,7 +7,7 @@ pub enum PickleError {
     /// It is neither of the formats of torch.save.
     #[error("it is not what torch.save writes")]
     NotTorch,
-    /// What is around its tensors is damaged.
+    /// The frame around its tensors is damaged.
     #[error("it is damaged or cut short: {0}")]
     Archive(String),
     /// A file in the archive is packed in a way that PyTorch cannot unpack either.
@@ -22,7 +22,7 @@ pub enum PickleError {
         file: String,
         /// Its length.
         length: u64,
-        /// What may still be unpacked.
+        /// The bytes that may still be unpacked.
         most: u64,
     },
     /// It is a program, not a state dict.

@@ -16,7 +16,7 @@ const MAGIC: [&[u8]; 2] = [
     b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19",
     b"119547037146038801333356",
 ];
-/// What the second is: the format's version.
+/// The second: the format's version.
 const VERSION: i64 = 1001;
 
 /// The tensors of a state dict, and where their numbers lie.

@@ -40,7 +40,7 @@ pub(super) fn run(program: &mut Program) -> Result<Made, PickleError> {
     })
 }
 
-/// What a pickle made.
+/// The result of a pickle.
 pub(super) struct Made {
     /// All values.
     pub values: Vec<Value>,

@@ -119,7 +119,7 @@ fn storage_dtype(storage: &str) -> Option<&'static str> {
     })
 }
 
-/// What the values of a plain class or function are. Python 2 calls its built-in ones by another module's name.
+/// The values of plain classes and functions. Python 2 calls its built-in ones by another module's name.
 fn plain(module: &str, name: &str) -> Option<&'static str> {
     const DTYPES: [&str; 15] = [
         "float64",
