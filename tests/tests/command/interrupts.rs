@@ -15,6 +15,15 @@ const DRAW: [&str; 5] = [
     "--upsampler-steps=2",
 ];
 
+/// From now on no file of a running command may be larger than so many bytes: writing fails as on a full disk.
+pub fn limit_files(child: &Child, bytes: u64) {
+    let limited = Command::new("prlimit")
+        .args(["--pid", &child.id().to_string()])
+        .arg(format!("--fsize={bytes}"))
+        .status();
+    assert!(limited.expect("util-linux has prlimit").success());
+}
+
 pub fn send(signal: &str, child: &Child) {
     let id = child.id().to_string();
     let sent = Command::new("kill").args([signal, &id]).status().unwrap();
