@@ -95,6 +95,7 @@ impl Bench {
         let settings = self.decoder_wishes.over(settings);
         let settings = self.prior_wishes.over(settings)?;
         pipeline.prepare(&[Use::Prior], &settings)?;
+        self.model.warn_of_idle_processors()?;
         let load = started.elapsed();
 
         let mut pictures = Vec::new();

@@ -66,6 +66,7 @@ impl Classify {
         }
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
         pipeline.prepare_clip()?;
+        self.model.warn_of_idle_processors()?;
         let mut embeddings = Vec::with_capacity(self.images.len());
         for image in &self.images {
             let embedding = pipeline.encode_pictures(&[open_picture(image)?]);

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use image::ImageFormat;
 
 use crate::interrupt::whole_files;
-use crate::output::{behind_links, folder_of, format_of, partial};
+use crate::output::{behind_links, folder_of, format_of, without_path};
 
 /// How many bytes a folder must take before anything is computed for it: those of a small picture.
 const PROBE: usize = 1 << 16;
@@ -214,7 +214,8 @@ pub fn check_room(flag: &str, folder: &Path) -> Result<PathBuf> {
 /// Writes to a folder, so that one that is not written to or on a full disk is known before there is something to write.
 fn probe(folder: &Path) -> std::io::Result<()> {
     let _whole = whole_files();
-    let mut file = partial(folder)?;
+    // It has no name, so that nothing stays behind whatever ends the command.
+    let mut file = tempfile::tempfile_in(folder).map_err(without_path)?;
     file.write_all(&[0; PROBE])?;
-    file.as_file().sync_all()
+    file.sync_all()
 }

@@ -88,6 +88,7 @@ impl Embed {
             (true, false) => pipeline.prepare_text_encoder()?,
             (false, _) => pipeline.prepare_image_encoder()?,
         }
+        self.model.warn_of_idle_processors()?;
         let mut rows = Vec::new();
         for input in &inputs {
             rows.push(match input {

@@ -53,6 +53,7 @@ impl ShardArgs {
             shard_size: self.shard_size,
         };
         interrupt::drawing()?;
+        model.warn_of_idle_processors()?;
         let style =
             ProgressStyle::with_template("{bar:32} {pos}/{len} pictures, {per_sec}, {eta} to go")?;
         let bar = ProgressBar::new(embed.pictures()).with_style(style);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use pipeline::{Pipeline, Settings, Text, Use, check_caption};
+use pipeline::{Pipeline, Settings, Text, Use, check_caption, read_image};
 
 use crate::drawing::{ChoiceArgs, DecoderWishes, Pictures, PresetArgs, PriorWishes};
 use crate::messages::repeated;
@@ -254,7 +254,10 @@ fn warn_of_others(prompts: &[Prompt], planned: &[Planned], records: &[Record]) {
             seed: picture.seed,
             ..records[picture.prompt].clone()
         };
-        let difference = Record::read(&picture.path).ok()?.difference(&wanted)?;
+        let difference = match read_image(&picture.path) {
+            Err(error) => error.to_string(),
+            Ok(_) => Record::read(&picture.path).ok()?.difference(&wanted)?,
+        };
         let place = &prompts[picture.prompt].place;
         Some(format!(
             "{} ({place}): {difference}",
@@ -266,7 +269,7 @@ fn warn_of_others(prompts: &[Prompt], planned: &[Planned], records: &[Record]) {
     if let Some(first) = others.next() {
         let count = 1 + others.count();
         say!(
-            "warning: {count} of them were drawn otherwise, and --force draws them anew; the first is {first}"
+            "warning: {count} of them were drawn otherwise or cannot be read, and --force draws them anew; the first is {first}"
         );
     }
 }

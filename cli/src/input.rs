@@ -115,8 +115,13 @@ impl Given {
     pub fn new(given: &OsStr) -> Result<Self> {
         let path = Path::new(given);
         // Pipes are no plain files.
-        let there = path.metadata().is_ok_and(|file| !file.is_dir());
-        if there || path == Path::new(STANDARD_INPUT) {
+        let there = path.metadata().ok();
+        ensure!(
+            there.as_ref().is_none_or(|file| !file.is_dir()),
+            "{} is a folder, and a picture's file or a caption is wanted: words around it would make it a caption",
+            path.display()
+        );
+        if there.is_some() || path == Path::new(STANDARD_INPUT) {
             return Ok(Self::File(path.to_owned()));
         }
         let shown = given.display();

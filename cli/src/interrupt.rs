@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
 
@@ -43,7 +43,12 @@ impl std::error::Error for Stopped {}
 
 /// Listens to signals from now on.
 fn listen() -> Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let mut listened = vec![SIGINT, SIGTERM];
+    // Whoever started the command with nohup wants it to outlive the terminal.
+    if !is_ignored(SIGHUP) {
+        listened.push(SIGHUP);
+    }
+    let mut signals = Signals::new(listened)?;
     std::thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {
@@ -56,6 +61,16 @@ fn listen() -> Result<()> {
             }
         })?;
     Ok(())
+}
+
+/// Whether this process was started with a signal ignored.
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: zeros are a `sigaction`, which is only written, and no action is set.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &mut action) == 0
+            && action.sa_sigaction == libc::SIG_IGN
+    }
 }
 
 /// Makes a file beyond the user's limit (`ulimit -f`) an error of the write, as a full disk is, where the signal would end

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
+use files::endings::is_image;
 use noise::Generator;
 use pipeline::{Inversion, Preset, Settings};
 
@@ -37,6 +38,11 @@ pub struct Invert {
 impl Invert {
     /// Finds the latent and writes it.
     pub fn run(&self) -> Result<()> {
+        ensure!(
+            !is_image(&self.out),
+            "--out {}: an inversion is no picture but a safetensors file, whose name ends in .safetensors",
+            self.out.display()
+        );
         Files::new(&[&self.image]).add("--out", &self.out, self.force)?;
         let picture = open_picture(&self.image)?;
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;

@@ -92,7 +92,7 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
     /// Threads that compute [default: one a processor]
-    #[arg(long, global = true, value_name = "N", env = "UNCLIP_THREADS", hide_env = true, value_parser = threads::parse, allow_negative_numbers = true, help_heading = "Model")]
+    #[arg(long, global = true, value_name = "N", value_parser = threads::parse, allow_negative_numbers = true, help_heading = "Model")]
     threads: Option<u16>,
 }
 
@@ -177,7 +177,10 @@ fn run() -> u8 {
         Ok(cli) => cli,
         Err(error) => return explain(&error),
     };
-    threads::set(cli.threads);
+    if let Err(reason) = threads::set(cli.threads) {
+        complain(&reason);
+        return MISTAKE;
+    }
     let defect = keep_panic_messages();
     let ended = panic::catch_unwind(AssertUnwindSafe(|| cli.command.run()));
     kernels::keep();

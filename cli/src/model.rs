@@ -11,6 +11,7 @@ use weights::Folder;
 use crate::device::{self, DeviceChoice, Dtype};
 use crate::memory::give_back_freed_memory;
 use crate::record::Record;
+use crate::threads::warn_of_idle_processors;
 use crate::{embedded, kernels};
 
 /// The flags that say so.
@@ -184,6 +185,12 @@ impl ModelArgs {
             }
             false => pipeline,
         })
+    }
+
+    /// Says what leaves processors idle, where a CPU is about to compute.
+    pub fn warn_of_idle_processors(&self) -> Result<()> {
+        warn_of_idle_processors(self.device.find()? == Device::Cpu);
+        Ok(())
     }
 
     /// Refuses a variant that no folder has weights of.

@@ -47,7 +47,7 @@ pub fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
     let folder = folder_of(path);
     fs::create_dir_all(folder).with_context(cannot)?;
     let mut file = partial(folder).with_context(cannot)?;
-    file.write_all(bytes).with_context(cannot)?;
+    file.as_file_mut().write_all(bytes).with_context(cannot)?;
     file.as_file().sync_all().with_context(cannot)?;
     let placed = match force {
         true => file.persist(path),
@@ -71,7 +71,7 @@ pub fn save_through(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Res
 }
 
 /// A file beside those of a run, gone again unless it is put in the place of one; readable as any new file is.
-pub fn partial(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+fn partial(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     use std::os::unix::fs::PermissionsExt;
     let permissions = fs::Permissions::from_mode(0o666);
     tempfile::Builder::new()
@@ -83,11 +83,11 @@ pub fn partial(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
 }
 
 /// The error without the name of a partial file, which nobody knows.
-fn without_path(error: io::Error) -> io::Error {
-    let cause = error.get_ref().and_then(|error| error.source());
-    let cause = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
-    let code = cause.and_then(io::Error::raw_os_error);
-    code.map_or(error, io::Error::from_raw_os_error)
+pub fn without_path(error: io::Error) -> io::Error {
+    match error.to_string().rsplit_once(" at path \"") {
+        Some((reason, _)) => io::Error::new(error.kind(), reason),
+        None => error,
+    }
 }
 
 /// The file that a link leads to, so that it is replaced and the link stays.

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use files::endings::{is_image, is_unread_image};
 use files::walk::{File, walk};
@@ -108,6 +108,7 @@ impl Search {
         let query = Given::new(&self.query)?;
         let mut left_out = LeftOut::none()?;
         let pictures = pictures_in(&self.folder, &mut left_out)?;
+        self.check_grid(&pictures)?;
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
         let query = encode_query(&pipeline, &query)?; // [1, E]
         let encoder = format!(
@@ -155,6 +156,21 @@ impl Search {
         Ok(())
     }
 
+    /// Refuses a contact sheet in the place of a picture that is searched.
+    fn check_grid(&self, pictures: &[Picture]) -> Result<()> {
+        let grid = self.grid.as_ref().and_then(|grid| {
+            let real = grid.canonicalize().ok()?;
+            Some((grid, real))
+        });
+        match grid.filter(|(_, real)| pictures.iter().any(|picture| picture.real == *real)) {
+            Some((grid, _)) => bail!(
+                "--grid {}: this is one of the pictures that are searched",
+                grid.display()
+            ),
+            None => Ok(()),
+        }
+    }
+
     /// Adds to the index what it lacks, and writes it. What cannot be read is told and counted in `left_out`.
     fn encode(
         &self,
@@ -176,6 +192,9 @@ impl Search {
             }
             let (there, of) = (pictures.len() - new.len(), pictures.len());
             say!("{there} of {of} pictures are in {}", path.display());
+        }
+        if !new.is_empty() {
+            self.model.warn_of_idle_processors()?;
         }
         left_out.bar.set_length(new.len() as u64);
         let mut rest = &new[..];

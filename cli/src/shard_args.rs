@@ -1,5 +1,6 @@
 //! The flags of `unclip embed --data`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -17,7 +18,7 @@ pub struct ShardArgs {
         conflicts_with_all = ["inputs", "out", "drawn", "force"],
         help_heading = "Data sets"
     )]
-    pub data: Vec<String>,
+    pub data: Vec<OsString>,
     /// The folder of the shards: new, empty, or one that the same command began
     #[arg(
         long,

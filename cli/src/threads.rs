@@ -23,7 +23,11 @@ static IDLE_BESIDE_ONE: OnceLock<usize> = OnceLock::new();
 
 /// Has as many threads compute as were asked for. Unasked, libtorch takes as many as there are processors, or as
 /// OMP_NUM_THREADS says; of the former no more than this process may keep busy.
-pub fn set(asked: Option<u16>) {
+pub fn set(flag: Option<u16>) -> Result<(), String> {
+    let asked = match flag {
+        Some(threads) => Some(threads),
+        None => said_by_us()?,
+    };
     let (usual, available) = (tch::get_num_threads(), available(Path::new("/")));
     let threads = match (asked, said_by_openmp()) {
         (Some(threads), _) => threads.into(),
@@ -37,6 +41,18 @@ pub fn set(asked: Option<u16>) {
     };
     if threads != usual {
         tch::set_num_threads(threads);
+    }
+    Ok(())
+}
+
+/// The number in UNCLIP_THREADS; none where it is empty.
+fn said_by_us() -> Result<Option<u16>, String> {
+    let said = std::env::var_os("UNCLIP_THREADS").unwrap_or_default();
+    match said.to_string_lossy().trim() {
+        "" => Ok(None),
+        said => parse(said)
+            .map(Some)
+            .map_err(|reason| format!("UNCLIP_THREADS is {said}: {reason}")),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `unclip train`: arguments to a trainer and its legs.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -53,7 +54,7 @@ pub struct Train {
     /// .txt beside each; a folder of webdataset shards; a .tar, or a pattern of them like 'shards/{00..09}.tar'; scenes,
     /// which this project draws; for the prior, also shards that unclip embed wrote [default: scenes]
     #[arg(long, value_name = "DATA")]
-    data: Vec<String>,
+    data: Vec<OsString>,
     /// Mirror half of the pictures of --data; not where captions tell left from right
     #[arg(long, requires = "data")]
     flip: bool,
@@ -218,6 +219,7 @@ impl Train {
         let Some(out) = self.out.filter(|_| !self.dry_run) else {
             data.check_pictures(&name(self.what))?;
             tell_found(&data);
+            dtype.warn_of_cost(device);
             return dry_run(&recipe, &name(self.what), dtype.kind(), device);
         };
         check_room("--out", &out)?;
@@ -280,7 +282,8 @@ impl Train {
 /// Says how much data there is, as far as is known before it is read.
 fn tell_found(data: &Data) {
     if let Some(samples) = data.samples() {
-        let (count, left_out) = (samples.count(), samples.broken().len());
+        let left_out = samples.broken().len();
+        let count = samples.found() - left_out;
         say!("{count} samples are found in --data, and {left_out} more are left out as broken");
     }
 }

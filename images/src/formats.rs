@@ -118,7 +118,7 @@ static FORMATS: [Format; 24] = [
         },
     ),
     format("a video", "ffmpeg -frames:v 1", &[], |b| {
-        brands(b).next().is_some()
+        brands(b).next().is_some() || b.starts_with(b"\x1a\x45\xdf\xa3")
     }),
     format("a JPEG XL", "djxl", &["jxl"], |b| {
         b.starts_with(b"\xff\x0a") || b.starts_with(b"\0\0\0\x0cJXL \r\n\x87\n")
@@ -149,8 +149,8 @@ static FORMATS: [Format; 24] = [
     format("a GIMP file", "magick", &["xcf"], |b| {
         b.starts_with(b"gimp xcf")
     }),
-    format("an icon", "magick", &["ico", "icns"], |b| {
-        b.starts_with(b"\0\0\x01\0") || b.starts_with(b"icns")
+    format("an icon", "magick", &["ico", "icns", "cur"], |b| {
+        b.starts_with(b"\0\0\x01\0") || b.starts_with(b"\0\0\x02\0") || b.starts_with(b"icns")
     }),
     format("an OpenEXR picture", "magick", &["exr"], |b| {
         b.starts_with(b"\x76\x2f\x31\x01")
@@ -186,7 +186,7 @@ static FORMATS: [Format; 24] = [
     format("a PCX", "magick", &["pcx"], |_| false),
     format("a Windows metafile", "inkscape", &["emf", "wmf"], |_| false),
     format("an X11 bitmap", "magick", &["xbm", "xpm"], |b| {
-        b.starts_with(b"/* XPM */")
+        b.starts_with(b"/* XPM */") || b.starts_with(b"#define ")
     }),
 ];
 

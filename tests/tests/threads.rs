@@ -148,6 +148,22 @@ fn numbers_of_threads_that_make_no_sense_are_refused() {
     }
 }
 
+#[test]
+fn a_variable_that_is_no_number_is_named_and_an_empty_one_is_none() {
+    let place = Workplace::new();
+    let draw = |threads: &str| {
+        let mut command = place.command(&["info", "gone.png"]);
+        let output = command.env("UNCLIP_THREADS", threads).output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(
+        draw("many").contains("UNCLIP_THREADS is many"),
+        "{}",
+        draw("many")
+    );
+    assert!(draw("").contains("gone.png"), "{}", draw(""));
+}
+
 /// The most threads that the process had while it drew.
 fn most_threads(place: &Workplace, threads: &str, name: &str) -> usize {
     let mut arguments = vec!["generate", "--model", "model", "--out", name];

@@ -1,6 +1,7 @@
 //! Data that a user names: folders, shards, patterns of them, or scenes.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,8 +34,9 @@ impl Data {
     /// The data that a user names: `scenes`, or any of folders of pictures, folders of shards, `.tar`s and patterns of
     /// them (`*`, `?`, `[a-z]`, `{00..09}`, `{a,b}`), one after the other. Without any, scenes. Half of the pictures are
     /// mirrored where `flip` wants it. An error where they do not go together or hold nothing that can be read.
-    pub fn open(given: &[String], flip: bool) -> Result<Self, Error> {
-        if given.iter().all(|name| name == SCENES) {
+    pub fn open(given: &[impl AsRef<OsStr>], flip: bool) -> Result<Self, Error> {
+        let given: Vec<&OsStr> = given.iter().map(AsRef::as_ref).collect();
+        if given.iter().all(|name| *name == SCENES) {
             let plain = given.len() < 2 && !flip;
             return match plain {
                 true => Ok(Self::Scenes),
@@ -42,21 +44,30 @@ impl Data {
                 false => Err(wrong("scenes are named more than once")),
             };
         }
-        if given.iter().any(|name| name == SCENES) {
+        if given.iter().any(|name| *name == SCENES) {
             return Err(wrong(
                 "scenes have no end and cannot be mixed with other data: unclip scenes exports some to a folder",
             ));
         }
         let mut places = Vec::new();
-        for name in given {
-            let found = places_of(name).map_err(|why| match why.starts_with(name.as_str()) {
+        let shown: Vec<String> = given
+            .iter()
+            .map(|name| name.display().to_string())
+            .collect();
+        for (name, shown) in given.iter().zip(&shown) {
+            // A name that is no text is no pattern.
+            let found = match name.to_str() {
+                Some(name) => places_of(name),
+                None => places_in(Path::new(name)),
+            };
+            let found = found.map_err(|why| match why.starts_with(shown) {
                 true => wrong(format!("--data {why}")),
-                false => wrong(format!("--data {name}: {why}")),
+                false => wrong(format!("--data {shown}: {why}")),
             })?;
             places.extend(found);
         }
         refuse_repeated(&places)?;
-        let named = given.join(", ");
+        let named = shown.join(", ");
         let caches: Vec<bool> = places.iter().map(EmbeddingCache::is_beside).collect();
         match (caches.contains(&true), caches.contains(&false)) {
             (true, true) => Err(wrong(format!(

@@ -24,6 +24,8 @@ use crate::samples::Source;
 /// The longest caption's file that is read.
 pub(crate) const LONGEST_CAPTION: u64 = 1 << 20;
 
+const NO_PLAIN_FILE: &str = "it is no plain file, which can be read again and again";
+
 /// Pictures in a folder, in the order of their names.
 pub(crate) struct PictureFolder {
     folder: PathBuf,
@@ -86,12 +88,16 @@ impl Source for PictureFolder {
 /// The bytes of a file that is no longer than `longest`.
 fn read(path: &Path, longest: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
+    // Whoever opens a fifo waits for its writer.
+    if fs::metadata(path).is_ok_and(|file| !file.is_file()) {
+        return Err(format!("{}: {NO_PLAIN_FILE}", path.display()));
+    }
     let file = File::open(path);
     // One more than there may be tells a file that grows, or that has no length, from one that fits.
     file.and_then(|file| file.take(longest + 1).read_to_end(&mut bytes))
         .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     match bytes.len() as u64 > longest {
-        true => Err(format!("it has more than {longest} bytes")),
+        true => Err(format!("{} has more than {longest} bytes", path.display())),
         false => Ok(bytes),
     }
 }
@@ -99,6 +105,7 @@ fn read(path: &Path, longest: u64) -> Result<Vec<u8>, String> {
 /// A picture with this caption, which has `length` bytes where it is stored; what is broken about it is noted.
 fn sample(picture: PathBuf, caption: String, length: u64, broken: &mut Rejects) -> Option<Sample> {
     let why = match fs::metadata(&picture) {
+        Ok(metadata) if !metadata.is_file() => NO_PLAIN_FILE.to_owned(),
         Ok(_) if caption.trim().is_empty() => "its caption is empty".to_owned(),
         Ok(metadata) => {
             return Some(Sample {

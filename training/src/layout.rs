@@ -55,10 +55,18 @@ pub(crate) fn places_in(path: &Path) -> Result<Vec<Place>, String> {
             false => Err(unread_file(path)),
         };
     }
+    if path.exists() && !path.is_dir() {
+        return Err(format!(
+            "{shown} is no plain file, and a shard is read again and again"
+        ));
+    }
     let contents = Contents::of(path)?;
     if !contents.shards.is_empty() {
         return match contents.pictures || contents.metadata || !contents.folders.is_empty() {
-            false => Ok(contents.shards.into_iter().map(Place::Shard).collect()),
+            false => one_split(
+                path,
+                contents.shards.into_iter().map(Place::Shard).collect(),
+            ),
             true => Err(format!(
                 "{shown} holds both .tar shards and pictures or folders: name {shown}/*.tar for the shards alone"
             )),
@@ -75,7 +83,7 @@ pub(crate) fn places_in(path: &Path) -> Result<Vec<Place>, String> {
     take_once(&mut sets);
     match &sets[..] {
         [] => Ok(vec![Place::Folder(path.to_owned())]),
-        [set] if !pictures => one_split(set, places_in(set)?),
+        [set] if !pictures => places_in(set),
         [set] => Err(format!(
             "{shown} holds a data set in {set}, and pictures beside it: name {set} for the data set alone",
             set = set.display()

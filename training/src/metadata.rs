@@ -64,11 +64,14 @@ pub(crate) fn read(path: &Path) -> Result<Rows, Error> {
     rows.map_err(wrong)
 }
 
+const NOT_UTF8: &str = "it is not UTF-8: please save the table as UTF-8";
+
 fn json_rows(text: &[u8]) -> Result<Rows, String> {
     let lines = (1..).zip(text.split(|&byte| byte == b'\n'));
     let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
     let parse = |line| {
-        serde_json::from_slice::<Map<String, Value>>(line).map_err(|error| error.to_string())
+        let text = std::str::from_utf8(line).map_err(|_| NOT_UTF8.to_owned())?;
+        serde_json::from_str::<Map<String, Value>>(text).map_err(|error| error.to_string())
     };
     let objects: Vec<(u64, Result<_, String>)> = lines.map(|(n, line)| (n, parse(line))).collect();
     // The first object that has both says what they are called.
@@ -101,6 +104,14 @@ fn json_rows(text: &[u8]) -> Result<Rows, String> {
         .collect())
 }
 
+/// The reason in a user's words.
+fn csv_reason(error: &csv::Error) -> String {
+    match error.kind() {
+        csv::ErrorKind::Utf8 { .. } => NOT_UTF8.to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 fn csv_rows(text: &[u8]) -> Result<Rows, String> {
     let reader = |delimiter| {
         let mut builder = ReaderBuilder::new();
@@ -109,7 +120,7 @@ fn csv_rows(text: &[u8]) -> Result<Rows, String> {
     let mut headers = Vec::new();
     for delimiter in DELIMITERS {
         let header = reader(delimiter).headers().cloned();
-        headers.push((delimiter, header.map_err(|error| error.to_string())?));
+        headers.push((delimiter, header.map_err(|error| csv_reason(&error))?));
     }
     let fitting = headers.iter().find_map(|(delimiter, header)| {
         let columns = Columns::among(&header.iter().collect::<Vec<_>>()).ok()?;
@@ -133,7 +144,7 @@ fn csv_rows(text: &[u8]) -> Result<Rows, String> {
             let named = (cell(columns.file), cell(columns.caption));
             (line(record.position()), Ok(named))
         }
-        Err(error) => (line(error.position()), Err(error.to_string())),
+        Err(error) => (line(error.position()), Err(csv_reason(&error))),
     };
     Ok(reader(delimiter).records().map(row).collect())
 }

@@ -186,7 +186,7 @@ impl Samples {
     fn none_can_be_read(&self) -> Error {
         Error::Data(format!(
             "none of the {} pictures in {} can be read{}",
-            self.count(),
+            self.found(),
             self.given,
             self.state().named.first()
         ))

@@ -41,6 +41,8 @@ struct Group {
     /// Whether there is one of its key before it.
     again: bool,
     parts: Parts,
+    /// The ending of its picture.
+    picture: Option<String>,
 }
 
 type Part = Option<Result<Span, &'static str>>;
@@ -81,6 +83,13 @@ impl Groups {
             }
             Entry::Occupied(mut last) => {
                 let group = &mut self.groups[*last.get()];
+                // Of a picture and its mask, say, the first is the one that the caption tells of.
+                if group.picture.as_ref().is_some_and(|first| *first != ending)
+                    && parts.is_picture(&ending)
+                {
+                    return;
+                }
+                group.note_picture(&ending);
                 if let Some(part @ None) = group.parts.named(&ending) {
                     *part = Some(member.span);
                     return;
@@ -92,8 +101,14 @@ impl Groups {
         if let Some(part) = parts.named(&ending) {
             *part = Some(member.span);
         }
-        let key = key.to_owned();
-        self.groups.push(Group { key, again, parts });
+        let mut group = Group {
+            key: key.to_owned(),
+            again,
+            parts,
+            picture: None,
+        };
+        group.note_picture(&ending);
+        self.groups.push(group);
     }
 
     /// The samples that the groups make up, in the order of their first members. `rejects` hears of each group that makes up
@@ -104,7 +119,10 @@ impl Groups {
         broken: &mut dyn FnMut(String, String),
     ) -> Vec<Sample> {
         let mut samples = Vec::new();
-        for Group { key, again, parts } in std::mem::take(&mut self.groups) {
+        for Group {
+            key, again, parts, ..
+        } in std::mem::take(&mut self.groups)
+        {
             let others = self.others.get(&key).map_or(&[][..], Vec::as_slice);
             match parts.sample(wanted, again, others) {
                 Ok((content, caption)) => samples.push(Sample {
@@ -127,16 +145,28 @@ impl Groups {
     }
 }
 
+impl Group {
+    /// Keeps the ending of its first picture.
+    fn note_picture(&mut self, ending: &str) {
+        if self.picture.is_none() && self.parts.is_picture(ending) {
+            self.picture = Some(ending.to_owned());
+        }
+    }
+}
+
 impl Parts {
+    /// Whether members that end so are pictures.
+    fn is_picture(&self, ending: &str) -> bool {
+        !ending.contains('.') && is_image(format!("a.{ending}"))
+    }
+
     /// The place of members that end so.
     fn named(&mut self, ending: &str) -> Option<&mut Part> {
         match ending {
             "txt" => Some(&mut self.text),
             "json" => Some(&mut self.json),
             "npy" => Some(&mut self.embedding),
-            _ if !ending.contains('.') && is_image(format!("a.{ending}")) => {
-                Some(&mut self.picture)
-            }
+            _ if self.is_picture(ending) => Some(&mut self.picture),
             _ => None,
         }
     }

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use files::text::decode;
 use images::MAX_FILE_BYTES;
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::folder::LONGEST_CAPTION;
@@ -120,19 +119,17 @@ impl Source for Shard {
 
 /// The field `caption` or else `text` of a JSON.
 fn caption_of(json: &[u8]) -> Result<String, String> {
-    #[derive(Deserialize)]
-    struct Said {
-        caption: Option<Value>,
-        text: Option<Value>,
-    }
     let json = decode(json).map_err(|error| format!("its JSON: {error}"))?;
-    let said: Said =
+    let value =
         serde_json::from_str(&json).map_err(|error| format!("its JSON is damaged: {error}"))?;
-    let text = |value: Option<Value>| match value {
+    let Value::Object(mut fields) = value else {
+        return Err("its JSON is no object with a caption or a text".to_owned());
+    };
+    let mut text = |name: &str| match fields.remove(name) {
         Some(Value::String(text)) if !text.trim().is_empty() => Some(text),
         _ => None,
     };
-    text(said.caption)
-        .or_else(|| text(said.text))
+    text("caption")
+        .or_else(|| text("text"))
         .ok_or_else(|| "its JSON has no caption and no text".to_owned())
 }

@@ -79,6 +79,55 @@ fn data_of_which_nothing_can_be_read_leaves_nothing_behind() {
 }
 
 #[test]
+fn what_is_no_plain_file_is_left_out_and_hangs_nothing() {
+    let place = Workplace::with_captioned();
+    let fifo = |name: &str| {
+        let made = std::process::Command::new("mkfifo")
+            .arg(place.path(name))
+            .status();
+        assert!(made.unwrap().success());
+    };
+    // A caption, a picture that a table names, and a shard.
+    fs::write(place.path("whole/x.png"), "never looked at").unwrap();
+    fifo("whole/x.txt");
+    fs::create_dir(place.path("table")).unwrap();
+    fs::copy(place.path("whole/a.png"), place.path("table/a.png")).unwrap();
+    let lines = r#"{"file_name": "a.png", "text": "a boat"}
+{"file_name": "f.png", "text": "a fifo"}
+{"file_name": "zero.png", "text": "no end"}
+"#;
+    fs::write(place.path("table/metadata.jsonl"), lines).unwrap();
+    fifo("table/f.png");
+    symlink("/dev/zero", place.path("table/zero.png")).unwrap();
+    fifo("pipe.tar");
+    let dry_run = |data: &str| {
+        let data = format!("--data={data}");
+        place.run(&["train", "clip", "--preset=tiny", "--dry-run", &data])
+    };
+    let whole = dry_run("whole").succeeds().stderr;
+    assert!(whole.contains("x.txt: it is no plain file"), "{whole}");
+    let table = dry_run("table").succeeds().stderr;
+    assert!(table.contains("f.png: it is no plain file"), "{table}");
+    assert!(
+        table.contains("1 samples are found in --data, and 2 more"),
+        "{table}"
+    );
+    dry_run("pipe.tar").fails(&["pipe.tar is no plain file"]);
+}
+
+#[test]
+fn data_may_have_a_name_that_is_no_text() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let place = Workplace::with_captioned();
+    let name = OsStr::from_bytes(b"d\xe9");
+    fs::rename(place.path("whole"), place.folder.path().join(name)).unwrap();
+    let mut command = place.command(&["train", "clip", "--preset=tiny", "--dry-run", "--data"]);
+    let output = command.arg(name).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
 fn a_leg_refuses_embeddings_before_anything_is_copied() {
     let place = Workplace::with_captioned();
     let embed = ["embed", "--data=whole", "--model=model", "--shards=shards"];

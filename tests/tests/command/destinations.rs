@@ -261,6 +261,54 @@ fn a_full_disk_is_told_before_a_model_is_opened() {
 }
 
 #[test]
+fn a_searched_picture_is_no_contact_sheet() {
+    let place = Workplace::with_obstacles();
+    let before = fs::read(place.path("pictures/a.png")).unwrap();
+    let search = ["search", CAPTION, "pictures", NO_MODEL, "--force"];
+    let grid = ["--grid=pictures/../pictures/a.png"];
+    let ran = place.run(&[&search[..], &grid].concat());
+    ran.refuses(&[
+        "--grid",
+        "a.png: this is one of the pictures that are searched",
+    ]);
+    assert_eq!(fs::read(place.path("pictures/a.png")).unwrap(), before);
+}
+
+#[test]
+fn errors_name_no_file_that_nobody_knows() {
+    let place = Workplace::with_pictures();
+    let limited = Command::new("sh")
+        .args(["-c", "ulimit -f 2; exec \"$0\" \"$@\""])
+        .arg(binary())
+        .args(["generate", CAPTION, "--out=a.png"])
+        .current_dir(place.path(""))
+        .output();
+    let ran = Ran::new(limited.unwrap());
+    assert!(
+        !ran.stderr.contains("partial") && !ran.stderr.contains("at path"),
+        "{}",
+        ran.stderr
+    );
+    ran.refuses(&["--out a.png: cannot write there", "too large"]);
+}
+
+#[test]
+fn an_inversion_and_a_folder_are_no_pictures() {
+    let place = Workplace::with_obstacles();
+    place
+        .run(&["invert", "one.png", NO_MODEL, "--out=x.PNG"])
+        .refuses(&["--out x.PNG", ".safetensors"]);
+    for command in [
+        &["embed", "pictures", "--out=x.npy"][..],
+        &["interpolate", "./", CAPTION, "--out=new"],
+        &["search", "pictures", "pictures"],
+    ] {
+        let ran = place.run(&[command, &[NO_MODEL]].concat());
+        ran.refuses(&["is a folder, and a picture's file or a caption is wanted"]);
+    }
+}
+
+#[test]
 fn files_in_use_are_not_written() {
     let place = Workplace::with_pictures();
     let log = "what was printed before\n";

@@ -179,6 +179,10 @@ fn pictures_of_a_list_that_were_drawn_otherwise_are_told() {
         3,
         &["its dtype is \"f32\", here it is \"bf16\""],
     );
+    let kept = fs::read(place.path("a-fish-0.png")).unwrap();
+    fs::write(place.path("a-fish-0.png"), "").unwrap();
+    told(draw(text, &[]), 1, &["a-fish-0.png", "empty"]);
+    fs::write(place.path("a-fish-0.png"), kept).unwrap();
     // Another caption has come to the same name.
     let other = text.replace("a fish", "A fish!");
     let words = [
@@ -197,7 +201,8 @@ fn pictures_of_a_list_that_were_drawn_otherwise_are_told() {
     fs::write(place.path("model/note.txt"), "another").unwrap();
     told(draw(text, &[]), 3, &["another model drew it"]);
     // What says nothing of itself is not told, and nothing is drawn anew but by force.
-    fs::write(place.path("a-boat-0.png"), "mine").unwrap();
+    let mine = image::RgbImage::new(2, 2);
+    mine.save(place.path("a-boat-0.png")).unwrap();
     told(draw(text, &[]), 2, &first);
     assert_eq!(draw(text, &["--force"]).stdout.lines().count(), 3);
     assert_eq!(draw(text, &[]).stderr, there);

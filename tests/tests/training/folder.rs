@@ -101,7 +101,7 @@ fn a_folder_of_pictures_is_learned_from_and_what_is_broken_is_named() {
         std::fs::write(beside.join(name), "").unwrap();
     }
     let message = open(&beside).err().unwrap().to_string();
-    assert!(message.contains("none of the 2 pictures"), "{message}");
+    assert!(message.contains("none of the 4 pictures"), "{message}");
     assert!(open(&folder.path().join("gone")).is_err());
     std::fs::create_dir(folder.path().join("empty")).unwrap();
     assert!(open(&folder.path().join("empty")).is_err());

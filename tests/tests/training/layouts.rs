@@ -356,6 +356,23 @@ fn usual_layouts_are_read_or_the_sentence_says_which_data_would_do() {
 
 /// The fingerprint by which checkpoints know their data: names, and the lengths of pictures and captions.
 #[test]
+fn tables_that_are_not_utf8_are_named_in_plain_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("metadata.csv");
+    for text in [
+        &b"file_name,te\xe9xt\na.png,b\n"[..],
+        b"file_name,text\na.png,caf\xe9\n",
+    ] {
+        std::fs::write(&table, text).unwrap();
+        let message = Data::open(&[folder.path()], false)
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(message.contains("not UTF-8: please save"), "{message}");
+    }
+}
+
+#[test]
 fn plain_data_is_described_as_it_was() {
     let fingerprint = |samples: &[(&str, usize, usize)]| {
         let mut hash = Sha256::new();

@@ -325,6 +325,13 @@ fn members_that_fit_no_sample_are_counted_and_one_is_named() {
         (1, Vec::new())
     );
 
+    // Of two pictures of one key the first is learned from, wherever the caption stands.
+    let mask: [(&str, &[u8]); 3] = [("1.jpg", &picture(4)), ("1.png", png), ("1.txt", b"c")];
+    assert_eq!(broken(&mask).unwrap(), (1, Vec::new()));
+    let list: [(&str, &[u8]); 2] = [("l.png", png), ("l.json", br#"["wrong", "order"]"#)];
+    let message = broken(&list).unwrap_err();
+    assert!(message.contains("no object with a caption"), "{message}");
+
     let dots: [(&str, &[u8]); 2] = [("22.05.png", png), ("22.05.txt", b"b")];
     let (count, named) = broken(&[&whole[..], &dots].concat()).unwrap();
     assert_eq!((count, named.len()), (1, 2));
