@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use glob::MatchOptions;
@@ -12,6 +12,7 @@ use crate::data::Data;
 use crate::embedding_cache::EmbeddingCache;
 use crate::folder::PictureFolder;
 use crate::layout::{Place, places_in};
+use crate::metadata::METADATA;
 use crate::pictures::Pictures;
 use crate::rejects::Rejects;
 use crate::samples::{Samples, Source};
@@ -109,12 +110,30 @@ fn samples(places: &[Place], wanted: Wanted, given: String) -> Result<Samples, E
 
 /// The same pictures twice would count twice.
 fn refuse_repeated(places: &[Place]) -> Result<(), Error> {
-    let mut seen = BTreeSet::new();
-    for Place::Folder(path) | Place::Shard(path) in places {
+    let mut named = BTreeSet::new();
+    let mut folders = Vec::new();
+    for place in places {
+        let (Place::Folder(path) | Place::Shard(path)) = place;
         let real = path.canonicalize().map_err(Error::file(path))?;
-        if !seen.insert(real) {
+        if let Place::Folder(path) = place {
+            folders.push((path, real.clone()));
+        }
+        if !named.insert(real) {
             let path = path.display();
             return Err(wrong(format!("--data names {path} more than once")));
+        }
+    }
+    // A table names its pictures itself; of other folders all that lies in them counts.
+    let whole = |folder: &Path| !METADATA.iter().any(|table| folder.join(table).is_file());
+    for (outer, real) in folders.iter().filter(|(folder, _)| whole(folder)) {
+        let inside = |(folder, inner): &&(&PathBuf, PathBuf)| {
+            whole(folder) && inner != real && inner.starts_with(real)
+        };
+        if let Some((inner, _)) = folders.iter().find(inside) {
+            let (inner, outer) = (inner.display(), outer.display());
+            return Err(wrong(format!(
+                "--data names {inner}, which lies in {outer}, and names that too: its pictures would count twice"
+            )));
         }
     }
     Ok(())

@@ -356,6 +356,27 @@ fn usual_layouts_are_read_or_the_sentence_says_which_data_would_do() {
 
 /// The fingerprint by which checkpoints know their data: names, and the lengths of pictures and captions.
 #[test]
+fn a_folder_within_another_one_is_not_counted_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("inner");
+    std::fs::create_dir(&inner).unwrap();
+    for name in ["a", "inner/b"] {
+        let path = folder.path().join(name);
+        image::RgbImage::new(9, 9)
+            .save(path.with_extension("png"))
+            .unwrap();
+        std::fs::write(path.with_extension("txt"), "a boat").unwrap();
+    }
+    let outer = folder.path().to_owned();
+    for both in [[&outer, &inner], [&inner, &outer]] {
+        let message = Data::open(&both, false).err().unwrap().to_string();
+        assert!(message.contains("would count twice"), "{message}");
+    }
+    let alone = Data::open(&[&inner], false).unwrap();
+    assert_eq!(alone.samples().unwrap().count(), 1);
+}
+
+#[test]
 fn tables_that_are_not_utf8_are_named_in_plain_words() {
     let folder = tempfile::tempdir().unwrap();
     let table = folder.path().join("metadata.csv");
