@@ -57,8 +57,8 @@ pub struct InversionArgs {
 }
 
 impl InversionArgs {
-    #[cfg(feature = "lab")]
     /// How often the decoder is asked; refuses what this model cannot do.
+    #[cfg(feature = "lab")]
     pub fn calls(&self, pipeline: &Pipeline) -> Result<usize> {
         pipeline.steps_of_calls(self.calls)?;
         Ok(self.calls)

@@ -254,9 +254,10 @@ fn warn_of_others(prompts: &[Prompt], planned: &[Planned], records: &[Record]) {
             seed: picture.seed,
             ..records[picture.prompt].clone()
         };
-        let difference = match read_image(&picture.path) {
-            Err(error) => error.to_string(),
-            Ok(_) => Record::read(&picture.path).ok()?.difference(&wanted)?,
+        let difference = match Record::read(&picture.path) {
+            Ok(record) => record.difference(&wanted)?,
+            // A picture without a record is decoded only to learn whether it is one.
+            Err(_) => read_image(&picture.path).err()?.to_string(),
         };
         let place = &prompts[picture.prompt].place;
         Some(format!(

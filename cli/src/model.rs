@@ -111,14 +111,14 @@ impl ModelArgs {
         self.dtype.name()
     }
 
-    #[cfg(feature = "lab")]
     /// What it computes in, and where.
+    #[cfg(feature = "lab")]
     pub fn place(&self) -> Result<(tch::Kind, Device)> {
         Ok((self.dtype.kind(), self.device.find()?))
     }
 
-    #[cfg(feature = "lab")]
     /// The same for the model in another folder.
+    #[cfg(feature = "lab")]
     pub fn with_model(&self, path: &Path) -> Self {
         Self {
             model: Some(path.to_owned()),

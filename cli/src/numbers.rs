@@ -96,8 +96,8 @@ pub fn milliseconds(text: &str) -> Result<u16, String> {
     }
 }
 
-#[cfg(feature = "lab")]
 /// A width in pixels, which its command limits further.
+#[cfg(feature = "lab")]
 pub fn pixels(text: &str) -> Result<u32, String> {
     text.parse()
         .map_err(|_| "a size is a whole number of pixels".to_owned())
