@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
+use layers::kernels;
 use tch::{Cuda, Device, Kind};
 
 use crate::messages::say;
@@ -114,20 +115,9 @@ impl Dtype {
 /// Whether this device computes in bf16 itself. A CPU that does not converts each number to f32 and back.
 fn has_bf16(device: Device) -> bool {
     match device {
-        Device::Cpu => cpu_has_bf16(),
+        Device::Cpu => kernels::has_bf16(),
         _ => true,
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn cpu_has_bf16() -> bool {
-    // Every processor with AMX has this too.
-    std::arch::is_x86_feature_detected!("avx512bf16")
-}
-
-#[cfg(target_arch = "aarch64")]
-fn cpu_has_bf16() -> bool {
-    std::arch::is_aarch64_feature_detected!("bf16")
 }
 
 /// Whether a driver for NVIDIA's GPUs is loaded; asking libtorch instead would load gigabytes first.

@@ -1,39 +1,43 @@
-//! Which kernels are fastest here: what earlier runs found out is used again.
+//! The cache of `--tune`: which kernels were the fastest on this processor.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use layers::kernels::{Shape, Trial, new_trials, try_each_shape};
+use layers::kernels::{self, Shape, Trial, new_trials};
 use serde::{Deserialize, Serialize};
 
 use crate::names::slug;
 
+/// The longest cache that is read, in bytes: some thousand shapes.
+const LONGEST: u64 = 1 << 20;
+
 /// The trials of one processor with one number of threads.
 #[derive(Serialize, Deserialize)]
-struct Known {
+struct Cache {
     processor: String,
     threads: i32,
     trials: Vec<Trial>,
 }
 
 /// Has each shape tried once, but for those that an earlier run tried.
-pub fn try_or_remember() {
-    let known = file().and_then(|file| read(&file));
-    try_each_shape(known.map_or_else(Vec::new, |known| known.trials));
+pub fn tune() {
+    let cache = file().and_then(|file| read(&file));
+    kernels::tune(cache.map_or_else(Vec::new, |cache| cache.trials));
 }
 
-/// Writes what this run tried, for later ones. A cache: where it cannot be written, they try again.
-pub fn keep() {
+/// Writes what this run tried, for later ones. Where it cannot be written, they try again.
+pub fn save() {
     let Some((trials, file)) = new_trials().zip(file()) else {
         return;
     };
-    let known = Known {
+    let cache = Cache {
         processor: processor(),
         threads: tch::get_num_threads(),
         trials,
     };
-    if let Err(error) = write(&file, &known) {
+    if let Err(error) = write(&file, &cache) {
         tracing::debug!("{}: {error}", file.display());
     }
 }
@@ -43,8 +47,8 @@ pub fn tell(out: &mut impl Write) -> Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     let threads = tch::get_num_threads();
     writeln!(out, "unclip {version}, {}, {threads} threads", processor())?;
-    let Some((file, known)) = file().and_then(|file| Some((file.clone(), read(&file)?))) else {
-        writeln!(out, "no convolution was tried here yet")?;
+    let Some((file, cache)) = file().and_then(|file| Some((file.clone(), read(&file)?))) else {
+        writeln!(out, "no convolution was tried here yet: --tune does that")?;
         return Ok(());
     };
     writeln!(
@@ -57,7 +61,7 @@ pub fn tell(out: &mut impl Write) -> Result<()> {
         "| numbers | pictures | channels | pixels | direct, ms | Winograd's of 4 x 4, ms | of 6 x 6, ms |"
     )?;
     writeln!(out, "| --- | --- | --- | --- | --- | --- | --- |")?;
-    for Trial { shape, seconds } in known.trials {
+    for Trial { shape, seconds } in cache.trials {
         let Shape {
             batch,
             inputs,
@@ -78,26 +82,38 @@ pub fn tell(out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-fn read(file: &Path) -> Option<Known> {
-    let known: Known = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
-    (known.processor == processor() && known.threads == tch::get_num_threads()).then_some(known)
+/// The cache of this processor. A file that is none is as good as not there.
+fn read(file: &Path) -> Option<Cache> {
+    // Opening a pipe would wait for its writer.
+    let plain = |metadata: std::fs::Metadata| metadata.is_file().then_some(());
+    plain(std::fs::metadata(file).ok()?)?;
+    let mut bytes = Vec::new();
+    let file = File::open(file).ok()?;
+    file.take(LONGEST + 1).read_to_end(&mut bytes).ok()?;
+    if bytes.len() as u64 > LONGEST {
+        return None;
+    }
+    let cache: Cache = serde_json::from_slice(&bytes).ok()?;
+    let seconds = cache.trials.iter().flat_map(|trial| trial.seconds);
+    let sound = seconds.clone().all(|seconds| seconds > 0.0);
+    let mine = cache.processor == processor() && cache.threads == tch::get_num_threads();
+    (sound && mine).then_some(cache)
 }
 
-fn write(file: &Path, known: &Known) -> Result<()> {
+fn write(file: &Path, cache: &Cache) -> Result<()> {
     let folder = file.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     let mut partial = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer(&mut partial, known)?;
+    serde_json::to_writer(&mut partial, cache)?;
     partial.persist(file)?;
     Ok(())
 }
 
+/// The cache's path. The XDG specification has relative paths passed over.
 fn file() -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let caches = match set("XDG_CACHE_HOME") {
-        Some(caches) => PathBuf::from(caches),
-        None => PathBuf::from(set("HOME")?).join(".cache"),
-    };
+    let folder =
+        |name| Some(PathBuf::from(std::env::var_os(name)?)).filter(|path| path.is_absolute());
+    let caches = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?;
     let name = format!("{}-{}", slug(&processor()), tch::get_num_threads());
     Some(
         caches
@@ -108,8 +124,8 @@ fn file() -> Option<PathBuf> {
 }
 
 fn processor() -> String {
-    let told = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = told
+    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = cpuinfo
         .lines()
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     name.map_or(std::env::consts::ARCH, |(_, name)| name)

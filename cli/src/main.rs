@@ -183,7 +183,7 @@ fn run() -> u8 {
     }
     let defect = keep_panic_messages();
     let ended = panic::catch_unwind(AssertUnwindSafe(|| cli.command.run()));
-    kernels::keep();
+    kernels::save();
     match ended {
         Ok(Ok(())) => SUCCESS,
         Ok(Err(error)) => {

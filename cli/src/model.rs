@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use layers::kernels::{Policy, set_policy};
 use pipeline::{ModelFolders, Pipeline, Settings};
 use tch::Device;
 use weights::Folder;
@@ -39,6 +40,9 @@ pub struct ModelArgs {
     /// Take the same kernels on every machine
     #[arg(long, env = "UNCLIP_DETERMINISTIC", hide_env = true, value_parser = clap::builder::FalseyValueParser::new(), help_heading = "Model")]
     deterministic: bool,
+    /// Measure which kernels are the fastest here, once a shape; later runs with --tune use them
+    #[arg(long, conflicts_with = "deterministic", help_heading = "Model")]
+    tune: bool,
     /// Hold only one part of the model in memory at a time
     #[arg(long, help_heading = "Model")]
     low_memory: bool,
@@ -153,8 +157,10 @@ impl ModelArgs {
         image_encoder: Option<&ImageEncoderArgs>,
     ) -> Result<Pipeline> {
         let device = self.device.find()?;
-        if !self.deterministic {
-            kernels::try_or_remember();
+        if self.tune {
+            kernels::tune();
+        } else if self.deterministic {
+            set_policy(Policy::Shape);
         }
         let elsewhere = prior
             .map(|prior| self.prior_folder(prior))

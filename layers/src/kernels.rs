@@ -1,8 +1,9 @@
 //! Which kernel computes a convolution of 3 x 3 on the CPU.
 //!
 //! Winograd's multiply a fraction as often as a direct one and round a little more: the outputs are 3e-6 apart, relative
-//! to their size. Which is the fastest depends on the machine and on the shape, so each shape can be tried once. Halves
-//! are computed in f32 by Winograd's.
+//! to their size. So that a seed draws the same picture in every process, the choice goes by the shape and the processor;
+//! [`tune`] measures instead, and what it chooses may differ between two processes. Halves are computed in f32 by
+//! Winograd's.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -72,6 +73,24 @@ impl Shape {
     fn pixels(&self) -> i64 {
         self.height * self.width * if self.doubled { 4 } else { 1 }
     }
+
+    /// The kernel that is the fastest as a rule (`bin/test --ignored kernels_by_shape` measures it). Transforms cost less than they save where
+    /// each of their numbers is used by many channels; larger tiles take more pixels to pay. Where halves are
+    /// emulated, a direct convolution of them takes ten times one of f32.
+    pub fn kernel(&self, emulated_halves: bool) -> Kernel {
+        /// Channels on the narrower side.
+        const CHANNELS: i64 = 48;
+        let direct = match self.halves {
+            true => !emulated_halves,
+            false => self.inputs.min(self.outputs) < CHANNELS,
+        };
+        match self.pixels() {
+            _ if direct => Kernel::Direct,
+            ..1024 if !self.halves => Kernel::Direct,
+            ..4096 => Kernel::WinogradFour,
+            _ => Kernel::WinogradSix,
+        }
+    }
 }
 
 /// What trying a shape showed.
@@ -96,31 +115,46 @@ impl Trial {
     }
 }
 
-/// What is known of this process's machine.
+/// What the choice goes by where a shape has no trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// The shape and what the processor can do.
+    Processor,
+    /// The shape alone: the same kernels on every machine.
+    Shape,
+    /// A measurement, made where a shape is met first.
+    Tune,
+}
+
+/// The choices of this process.
 struct Table {
-    tries: bool,
+    policy: Policy,
     trials: BTreeMap<Shape, Trial>,
-    /// How many of them were given.
-    given: usize,
+    /// How many of them were read from a cache.
+    cached: usize,
 }
 
 static TABLE: Mutex<Table> = Mutex::new(Table {
-    tries: false,
+    policy: Policy::Processor,
     trials: BTreeMap::new(),
-    given: 0,
+    cached: 0,
 });
 
 fn table() -> MutexGuard<'static, Table> {
     TABLE.lock().expect("nobody panics with it")
 }
 
-/// From now on each shape is tried where it is met first, but for those of `known`. Before this is called, the shape alone
-/// says which kernel runs.
-pub fn try_each_shape(known: Vec<Trial>) {
-    know(known);
+/// Sets what the choice goes by from now on; [`Policy::Processor`] until then.
+pub fn set_policy(policy: Policy) {
+    table().policy = policy;
+}
+
+/// Measures each shape where it is met first, but for those that an earlier process measured.
+pub fn tune(cached: Vec<Trial>) {
+    know(cached);
     let mut table = table();
-    table.tries = true;
-    table.given = table.trials.len();
+    table.policy = Policy::Tune;
+    table.cached = table.trials.len();
 }
 
 /// From now on shapes that were tried before are computed by the kernel that was the fastest.
@@ -129,16 +163,15 @@ pub fn know(trials: Vec<Trial>) {
     table().trials.extend(trials);
 }
 
-/// All trials, if there is one that was not given.
+/// All trials, if there is one that was not cached.
 pub fn new_trials() -> Option<Vec<Trial>> {
     let table = table();
     let all: Vec<Trial> = table.trials.values().copied().collect();
-    (all.len() > table.given).then_some(all)
+    (all.len() > table.cached).then_some(all)
 }
 
 /// A convolution of `x [B, inputs, H, W]` with `weight [outputs, inputs, 3, 3]`, a stride and a padding of 1, of `x` with
-/// each pixel `doubled` in both directions where that is said. The kernel that is known to be the fastest computes it, or
-/// each in turn where that is to be found out. `direct` does what [`Kernel::Direct`] does.
+/// each pixel `doubled` in both directions where that is said. `direct` does what [`Kernel::Direct`] does.
 pub(crate) fn convolve(
     x: &Tensor,
     weight: &Tensor,
@@ -167,13 +200,14 @@ pub(crate) fn convolve(
             kernel.convolve(&x, weight, bias)
         }
     };
-    let (tries, known) = {
+    let (policy, known) = {
         let table = table();
-        (table.tries, table.trials.get(&shape).map(Trial::kernel))
+        (table.policy, table.trials.get(&shape).map(Trial::kernel))
     };
-    match known {
-        None if tries => compare(shape, by),
-        known => by(known.unwrap_or_else(|| usual(shape))),
+    match (known, policy) {
+        (Some(kernel), _) => by(kernel),
+        (None, Policy::Tune) => compare(shape, by),
+        (None, policy) => by(shape.kernel(policy == Policy::Processor && !has_bf16())),
     }
 }
 
@@ -189,13 +223,20 @@ fn can_be_winograd(shape: Shape, x: &Tensor, weight: &Tensor) -> bool {
         && !weight.requires_grad()
 }
 
-/// The kernel where nothing is known of the machine.
-fn usual(shape: Shape) -> Kernel {
-    const PIXELS: i64 = 32 * 32;
-    match shape.pixels() >= PIXELS && !shape.halves {
-        true => Kernel::WinogradFour,
-        false => Kernel::Direct,
-    }
+/// Whether the processor multiplies bf16 itself. One that does not converts each number to f32 and back.
+#[cfg(target_arch = "x86_64")]
+pub fn has_bf16() -> bool {
+    std::arch::is_x86_feature_detected!("avx512bf16")
+}
+
+#[cfg(target_arch = "aarch64")]
+pub fn has_bf16() -> bool {
+    std::arch::is_aarch64_feature_detected!("bf16")
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub fn has_bf16() -> bool {
+    false
 }
 
 /// Runs each kernel in turn, remembers which was the fastest and returns its output.

@@ -16,6 +16,7 @@ mod classify;
 mod data;
 mod destinations;
 mod interrupts;
+mod kernels;
 mod messages;
 mod models;
 mod names;

@@ -234,3 +234,88 @@ fn the_fastest_kernel_beats_the_direct_one_by_a_tenth() {
     assert_eq!(kernel(0.95, 0.92), Kernel::Direct);
     assert_eq!(kernel(2.0, 1.0), Kernel::Direct);
 }
+
+/// An f32 shape of as many channels on both sides.
+fn square(side: i64, channels: i64) -> Shape {
+    Shape {
+        batch: 1,
+        inputs: channels,
+        outputs: channels,
+        height: side,
+        width: side,
+        doubled: false,
+        halves: false,
+    }
+}
+
+#[test]
+fn the_kernel_goes_by_the_shape() {
+    let few_outputs = Shape {
+        outputs: 32,
+        ..square(256, 320)
+    };
+    let doubled = Shape {
+        doubled: true,
+        ..square(32, 640)
+    };
+    for (shape, kernel) in [
+        (square(16, 1280), Kernel::Direct),
+        (square(32, 640), Kernel::WinogradFour),
+        (doubled, Kernel::WinogradSix),
+        (square(256, 320), Kernel::WinogradSix),
+        (few_outputs, Kernel::Direct),
+    ] {
+        assert_eq!(shape.kernel(true), kernel, "{shape:?}");
+        assert_eq!(shape.kernel(false), kernel, "{shape:?}");
+    }
+    let halves = Shape {
+        halves: true,
+        ..few_outputs
+    };
+    assert_eq!(halves.kernel(true), Kernel::WinogradSix);
+    assert_eq!(halves.kernel(false), Kernel::Direct);
+}
+
+/// Times of the kernels relative to the direct one's, for the shapes of Karlo and of small models.
+#[test]
+#[ignore = "prints a table and judges nothing"]
+fn kernels_by_shape() {
+    tch::set_num_threads(
+        std::thread::available_parallelism().map_or(1, |count| count.get() as i32),
+    );
+    println!("| side | channels in, out | direct, ms | 4 x 4 | 6 x 6 | chosen |");
+    println!("| --- | --- | --- | --- | --- | --- |");
+    for (side, channels) in [
+        (8, &[(768, 768), (1280, 1280), (2560, 1280)][..]),
+        (16, &[(192, 192), (768, 768), (1280, 1280), (2560, 1280)]),
+        (32, &[(96, 96), (192, 192), (640, 640), (1280, 640)]),
+        (64, &[(48, 48), (96, 96), (192, 96), (320, 320), (640, 320)]),
+        (128, &[(48, 48), (80, 32), (96, 96), (192, 192), (320, 320)]),
+        (256, &[(32, 16), (32, 32), (64, 64), (128, 128), (320, 320)]),
+    ] {
+        for &(inputs, outputs) in channels {
+            let options = (Kind::Float, Device::Cpu);
+            let x = Tensor::randn([1, inputs, side, side], options);
+            let weight = Tensor::randn([outputs, inputs, 3, 3], options) * 0.01;
+            let mut fastest = [f64::INFINITY; 3];
+            for _ in 0..5 {
+                for (kernel, fastest) in Kernel::ALL.into_iter().zip(&mut fastest) {
+                    let begin = std::time::Instant::now();
+                    let _output = kernel.convolve(&x, &weight, None);
+                    *fastest = fastest.min(begin.elapsed().as_secs_f64() * 1e3);
+                }
+            }
+            let [direct, four, six] = fastest;
+            let (four, six) = (four / direct, six / direct);
+            let shape = Shape {
+                inputs,
+                outputs,
+                ..square(side, inputs)
+            };
+            let chosen = shape.kernel(true);
+            println!(
+                "| {side} | {inputs}, {outputs} | {direct:.2} | {four:.2} | {six:.2} | {chosen:?} |"
+            );
+        }
+    }
+}
