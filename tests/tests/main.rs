@@ -16,6 +16,7 @@ mod files;
 mod frechet;
 mod golden;
 mod graphs;
+mod hostile;
 mod images;
 mod kernels;
 mod manipulation;
