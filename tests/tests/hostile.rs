@@ -5,6 +5,7 @@
 //! dies is no more than a case. `tests/hostile/recorded.json` has what safetensors, torch and Pillow make of the first ones
 //! (`tests/hostile/record.py`).
 
+mod commands;
 mod formats;
 mod mutator;
 
@@ -137,7 +138,14 @@ fn outcome(case: u64, folder: &Path) -> Outcome {
 
 /// A figure of this process in KiB.
 fn memory(name: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    figure(
+        &fs::read_to_string("/proc/self/status").unwrap_or_default(),
+        name,
+    )
+}
+
+/// A figure of what Linux says of a process.
+fn figure(status: &str, name: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     let number = line.and_then(|line| line.split_whitespace().nth(1));
     number.and_then(|number| number.parse().ok()).unwrap_or(0)

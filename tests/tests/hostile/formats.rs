@@ -233,17 +233,21 @@ fn transparent() -> RgbaImage {
     })
 }
 
-fn encoded(format: ImageFormat) -> Vec<Vec<u8>> {
-    let pictures = [
+/// Pictures without and with transparency.
+pub fn pictures() -> [DynamicImage; 2] {
+    [
         DynamicImage::ImageRgb8(picture()),
         DynamicImage::ImageRgba8(transparent()),
-    ];
+    ]
+}
+
+fn encoded(format: ImageFormat) -> Vec<Vec<u8>> {
     let encode = |picture: DynamicImage| {
         let mut bytes = Cursor::new(Vec::new());
         picture.write_to(&mut bytes, format).unwrap();
         bytes.into_inner()
     };
-    pictures.map(encode).to_vec()
+    pictures().map(encode).to_vec()
 }
 
 fn pngs() -> Vec<Vec<u8>> {
