@@ -13,7 +13,7 @@ use crate::destinations::Files;
 use crate::drawing::{PresetArgs, PriorWishes, SeedArgs, seeds};
 use crate::input::{Given, check_named_once, open_picture};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
-use crate::output::save_through;
+use crate::output::write_whole;
 use crate::shard_args::ShardArgs;
 use crate::stdout::print_path;
 
@@ -147,7 +147,7 @@ fn save(embedding: &Tensor, path: &Path) -> Result<()> {
             let tensors = [(NAME.to_owned(), embedding)];
             Ok(weights::save_safetensors(path, &tensors, Kind::Float)?)
         }
-        Format::Npy => save_through(path, |partial| Ok(embedding.write_npy(partial)?)),
+        Format::Npy => write_whole(path, &weights::npy(&embedding), true),
     }
 }
 

@@ -96,7 +96,7 @@ impl AnimationArgs {
         before: usize,
         mut draw: impl FnMut(f64, &mut Progress) -> Result<RgbImage>,
     ) -> Result<()> {
-        interrupt::drawing()?;
+        interrupt::drawing();
         let Way { folder, force, .. } = *way;
         let shares = shares(way.frames);
         let digits = (shares.len() - 1).to_string().len().max(2);

@@ -171,7 +171,7 @@ fn main() -> ! {
 /// Does what the command line says, and gives the exit code.
 fn run() -> u8 {
     memory::keep_freed_memory();
-    interrupt::fail_beyond_file_limit();
+    interrupt::install();
     log_to_standard_error();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -98,7 +98,7 @@ impl Reconstruct {
         let record = Record { seed, ..record };
         let mut bars = Bars::new(&settings, self.pca.len());
         let mut drawn = Vec::new();
-        interrupt::drawing()?;
+        interrupt::drawing();
         for (index, &dimensions) in self.pca.iter().enumerate() {
             interrupt::check(index, self.pca.len(), "pictures are drawn")?;
             let kept = pca.truncate(&embedding, dimensions);
