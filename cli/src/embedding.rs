@@ -103,9 +103,12 @@ impl Embed {
     /// Draws the embedding of each caption and writes all of them.
     fn draw(&self, pipeline: &Pipeline, captions: &[Given], out: &Path) -> Result<()> {
         let makers = pipeline.defaults()?;
-        let settings = self.wishes.over(self.preset.over(makers, &makers))?;
-        pipeline.prepare_prior(&settings)?;
-        let seeds = seeds(self.seed.told(), captions.len() as u64)?;
+        let preset = self.preset.over(makers, &makers);
+        let settings = self.wishes.over(preset)?;
+        let origins = self.model.origins(makers, preset, settings)?;
+        let prepared = pipeline.prepare_prior(&settings);
+        prepared.map_err(origins.explain())?;
+        let seeds = seeds("--seed", self.seed.told(), captions.len() as u64)?;
         let mut rows = Vec::new();
         for (caption, seed) in captions.iter().zip(seeds) {
             let Given::Caption(caption) = caption else {

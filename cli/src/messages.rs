@@ -1,27 +1,53 @@
 //! Messages on standard error, each best effort: a log on a full disk or a reader that left ends no run.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
 
-use files::text::{REPLACEMENT, excerpt, steers};
+use clap::error::ContextValue;
+use files::text::{LONGEST_EXCERPT, REPLACEMENT, excerpt, steers};
+
+/// The longest message, in characters, without the command's name before it.
+const LONGEST: usize = 1_900;
+
+/// How much of a longer one is its beginning, which names the file; the advice is at its end.
+const BEGINNING: usize = 1_300;
 
 /// Writes one line, whatever line breaks a message has.
 pub fn complain(message: &str) {
     let words: Vec<&str> = message.split_whitespace().collect();
-    write_line(format_args!(
-        "{}",
-        words.join(" ").replace(steers, REPLACEMENT)
-    ));
+    write_line(format_args!("{}", words.join(" ")));
 }
 
 /// Writes a message of our own as one line.
 pub fn write_line(message: fmt::Arguments) {
-    let line = format!(
-        "unclip: {}\n",
-        message.to_string().replace(steers, REPLACEMENT)
-    );
+    let message = bounded(&message.to_string());
+    let line = format!("unclip: {}\n", message.replace(steers, REPLACEMENT));
     // Best effort.
     let _ = io::stderr().write_all(line.as_bytes());
+}
+
+/// A message of bearable length: without most of a word that is longer than any, and without its middle.
+fn bounded(message: &str) -> String {
+    let words = message.split_inclusive(char::is_whitespace);
+    let message: String = words.map(bounded_word).collect();
+    let length = message.chars().count();
+    if length <= LONGEST {
+        return message;
+    }
+    let end = length - (LONGEST - BEGINNING);
+    let beginning = message.chars().take(BEGINNING);
+    beginning
+        .chain(" ... ".chars())
+        .chain(message.chars().skip(end))
+        .collect()
+}
+
+fn bounded_word(word: &str) -> Cow<'_, str> {
+    match word.len() > LONGEST_EXCERPT {
+        true => excerpt(word).into(),
+        false => word.into(),
+    }
 }
 
 /// Writes a message as `format!` makes it, as one line.
@@ -44,8 +70,32 @@ impl Write for StandardError {
     }
 }
 
-/// clap's complaint and its advice, without the usage below them.
-pub fn complaint(rendered: &str) -> String {
+/// Standard error for the lines of libraries, each of bearable length.
+pub struct Log;
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let text = format!("{}\n", bounded(text.trim_end()));
+        StandardError.write_all(text.as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// clap's complaint and its advice, without the usage below them. What the user wrote has no power over where they end.
+pub fn complaint(error: &clap::Error) -> String {
+    let mut rendered = error.render().to_string();
+    for (_, value) in error.context() {
+        if let ContextValue::String(value) = value
+            && excerpt(value) != *value
+        {
+            rendered = rendered.replace(value, &excerpt(value));
+        }
+    }
     let mut paragraphs = rendered.split("\n\n").map(str::trim);
     let error = paragraphs
         .next()
@@ -68,10 +118,20 @@ pub fn not_utf8() -> String {
     )
 }
 
+/// Where a trace of libtorch's begins.
+const TRACE: &str = "Exception raised from ";
+
 /// An error and its causes, but for those that it tells already.
 pub fn sentence(error: &anyhow::Error) -> String {
     let mut told = String::new();
     for cause in error.chain().map(ToString::to_string) {
+        // libtorch says where in its own code it stood.
+        let cause = cause
+            .split(TRACE)
+            .next()
+            .unwrap_or_default()
+            .trim_end()
+            .to_owned();
         if told.is_empty() {
             told = cause;
         } else if !told.contains(&cause) {

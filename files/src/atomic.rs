@@ -44,6 +44,11 @@ impl AtomicFile {
         })
     }
 
+    /// Writes these bytes behind what is there.
+    pub fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.partial.as_file_mut().write_all(bytes)
+    }
+
     /// A writer to it.
     pub fn writer(&mut self) -> impl Write {
         BufWriter::with_capacity(1 << 20, self.partial.as_file_mut())
@@ -51,6 +56,15 @@ impl AtomicFile {
 
     /// Puts it on the disk and then in its place: in that of another file only where `replace` says so.
     pub fn commit(self, replace: bool) -> io::Result<()> {
+        self.commit_then(replace, || Ok(()))
+    }
+
+    /// The same, and `then` what belongs to it: [`abandon_all`] waits for both, so it should be short.
+    pub fn commit_then(
+        self,
+        replace: bool,
+        then: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
         self.partial.as_file().sync_all()?;
         {
             let _renamed = partials();
@@ -59,6 +73,7 @@ impl AtomicFile {
                 false => self.partial.persist_noclobber(&self.path),
             };
             placed.map_err(|failed| failed.error)?;
+            then()?;
         }
         // The rename itself lasts once the folder is synchronised.
         File::open(folder_of(&self.path))?.sync_all()
@@ -68,7 +83,7 @@ impl AtomicFile {
 /// Writes a file of these bytes: in the place of another only where `replace` says so.
 pub fn write(path: &Path, bytes: &[u8], replace: bool) -> io::Result<()> {
     let mut file = AtomicFile::create(path)?;
-    file.partial.as_file_mut().write_all(bytes)?;
+    file.write_all(bytes)?;
     file.commit(replace)
 }
 

@@ -1,7 +1,7 @@
 //! Files as people have them. Knows nothing of models and images.
 //!
 //! Modules in reading order: [`endings`] says what a name promises, [`contents`] what the first bytes say, [`text`] decodes
-//! text in any Unicode encoding, [`names`] compares names, [`walk`] goes over folders, [`atomic`] writes files that are whole or not
+//! text in any Unicode encoding, [`json`] reads our own types, [`names`] compares names, [`walk`] goes over folders, [`atomic`] writes files that are whole or not
 //! there, and [`lock`] keeps a folder to one process.
 
 #![forbid(unsafe_code)]
@@ -9,6 +9,7 @@
 pub mod atomic;
 pub mod contents;
 pub mod endings;
+pub mod json;
 pub mod lock;
 pub mod names;
 pub mod text;

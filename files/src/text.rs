@@ -72,7 +72,7 @@ fn line_of(before: impl Iterator<Item = char>) -> usize {
 }
 
 /// The longest value that a message repeats, in characters.
-const LONGEST_EXCERPT: usize = 400;
+pub const LONGEST_EXCERPT: usize = 400;
 
 /// A value that a file or a user says, as a message repeats it: the first characters of many, and none that steers a
 /// terminal.

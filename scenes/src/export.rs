@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use files::atomic;
+use files::atomic::{self, AtomicFile};
 use files::lock::{FolderLock, LockError};
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use serde::{Deserialize, Serialize};
@@ -247,7 +247,6 @@ impl Exporter {
         let file_name = self.options.file_name(self.done);
         let path = self.out.join(&file_name);
         let picture = png(&scene.render(size), size, &path)?;
-        atomic::write(&path, &picture, true).map_err(write_error(&path))?;
         let line = Line {
             file_name: &file_name,
             text: &scene.own_caption().text,
@@ -257,10 +256,19 @@ impl Exporter {
         let mut line = serde_json::to_vec(&line).expect("labels have a JSON form");
         line.push(b'\n');
         let last = self.done + 1 == count;
-        if let Err(error) = self.append(&line, last) {
-            let _ = fs::remove_file(&path); // Best effort: it has no line.
-            return Err(write_error(&self.metadata_path())(error));
-        }
+        let mut appended = Ok(());
+        let placed = AtomicFile::create(&path).and_then(|mut file| {
+            file.write_all(&picture)?;
+            file.commit_then(true, || {
+                appended = self.append(&line, last);
+                if appended.is_err() {
+                    let _ = fs::remove_file(&path); // Best effort: it has no line.
+                }
+                Ok(())
+            })
+        });
+        placed.map_err(write_error(&path))?;
+        appended.map_err(write_error(&self.metadata_path()))?;
         self.done += 1;
         Ok(())
     }

@@ -10,15 +10,18 @@ use tempfile::TempDir;
 use crate::pipeline::{copy_folder, model};
 
 mod bench;
+mod bounds;
 mod checkpoints;
 mod claims;
 mod classify;
 mod data;
 mod destinations;
 mod interrupts;
+mod locks;
 mod messages;
 mod models;
 mod names;
+mod origins;
 mod outputs;
 mod pictures;
 mod pipes;
@@ -26,6 +29,7 @@ mod prompts;
 mod records;
 mod refusals;
 mod search;
+mod signals;
 mod training;
 mod wait_policy;
 
