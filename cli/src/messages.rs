@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use clap::error::ContextValue;
+use console::strip_ansi_codes;
 use files::text::{LONGEST_EXCERPT, REPLACEMENT, excerpt, steers};
 
 /// The longest message, in characters, without the command's name before it.
@@ -88,7 +89,8 @@ impl Write for Log {
 
 /// clap's complaint and its advice, without the usage below them. What the user wrote has no power over where they end.
 pub fn complaint(error: &clap::Error) -> String {
-    let mut rendered = error.render().to_string();
+    // What a user wrote is found in it only with its escape sequences.
+    let mut rendered = error.render().ansi().to_string();
     for (_, value) in error.context() {
         if let ContextValue::String(value) = value
             && excerpt(value) != *value
@@ -96,6 +98,7 @@ pub fn complaint(error: &clap::Error) -> String {
             rendered = rendered.replace(value, &excerpt(value));
         }
     }
+    let rendered = strip_ansi_codes(&rendered);
     let mut paragraphs = rendered.split("\n\n").map(str::trim);
     let error = paragraphs
         .next()
