@@ -91,10 +91,11 @@ impl Bench {
             false => pipeline,
         };
         let makers = pipeline.defaults()?;
-        let settings = self.preset.over(makers, &makers);
-        let settings = self.decoder_wishes.over(settings);
-        let settings = self.prior_wishes.over(settings)?;
-        pipeline.prepare(&[Use::Prior], &settings)?;
+        let preset = self.preset.over(makers, &makers);
+        let settings = self.prior_wishes.over(self.decoder_wishes.over(preset))?;
+        let origins = self.model.origins(makers, preset, settings)?;
+        let prepared = pipeline.prepare(&[Use::Prior], &settings);
+        prepared.map_err(origins.explain())?;
         self.model.warn_of_idle_processors()?;
         let load = started.elapsed();
 

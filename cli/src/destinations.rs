@@ -9,10 +9,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use files::atomic::{behind_links, folder_of, without_path};
 use image::ImageFormat;
 
-use crate::interrupt::whole_files;
-use crate::output::{behind_links, folder_of, format_of, without_path};
+use crate::output::format_of;
 
 /// How many bytes a folder must take before anything is computed for it: those of a small picture.
 const PROBE: usize = 1 << 16;
@@ -213,7 +213,6 @@ pub fn check_room(flag: &str, folder: &Path) -> Result<PathBuf> {
 
 /// Writes to a folder, so that one that is not written to or on a full disk is known before there is something to write.
 fn probe(folder: &Path) -> std::io::Result<()> {
-    let _whole = whole_files();
     // It has no name, so that nothing stays behind whatever ends the command.
     let mut file = tempfile::tempfile_in(folder).map_err(without_path)?;
     file.write_all(&[0; PROBE])?;

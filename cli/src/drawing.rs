@@ -14,6 +14,7 @@ use crate::destinations::Files;
 use crate::messages::say;
 use crate::names::Names;
 use crate::numbers;
+use crate::origins::in_flag;
 use crate::record::Record;
 use crate::run::{Job, Run};
 
@@ -60,13 +61,13 @@ impl InversionArgs {
     /// How often the decoder is asked; refuses what this model cannot do.
     #[cfg(feature = "lab")]
     pub fn calls(&self, pipeline: &Pipeline) -> Result<usize> {
-        pipeline.steps_of_calls(self.calls)?;
+        self.steps(pipeline)?;
         Ok(self.calls)
     }
 
     /// The steps that so many calls are enough for; refuses what this model cannot do.
     pub fn steps(&self, pipeline: &Pipeline) -> Result<usize> {
-        Ok(pipeline.steps_of_calls(self.calls)?)
+        pipeline.steps_of_calls(self.calls).map_err(in_flag)
     }
 }
 
@@ -110,12 +111,19 @@ impl Pictures {
         &self,
         name: &str,
         inputs: &[&Path],
-        recorded: Option<u64>,
+        recorded: Option<(&Path, u64)>,
     ) -> Result<Plan<'_>> {
         let first = SeedArgs {
-            seed: self.seed.seed.or(recorded),
+            seed: self.seed.seed.or(recorded.map(|(_, seed)| seed)),
         };
-        let seeds = seeds(first.value(), self.num_images)?;
+        let seeds = match recorded.filter(|_| self.seed.seed.is_none()) {
+            Some((file, seed)) => seeds(
+                &format!("{}: its seed is", file.display()),
+                seed,
+                self.num_images,
+            ),
+            None => seeds("--seed", first.value(), self.num_images),
+        }?;
         let names = Names::new(self.out.as_deref())?;
         let mut files = Files::new(inputs);
         if let Some(folder) = names.folder() {
@@ -141,14 +149,14 @@ impl Pictures {
     }
 }
 
-/// The seeds of `count` pictures: one after another from the first.
-pub fn seeds(first: u64, count: u64) -> Result<Vec<u64>> {
+/// The seeds of `count` pictures: one after another from the first, which `place` says.
+pub fn seeds(place: &str, first: u64, count: u64) -> Result<Vec<u64>> {
     (0..count)
         .map(|i| first.checked_add(i))
         .collect::<Option<_>>()
         .with_context(|| {
             format!(
-                "--seed {first}: the seeds of {count} pictures go beyond {}",
+                "{place} {first}: the seeds of {count} pictures go beyond {}",
                 u64::MAX
             )
         })

@@ -85,10 +85,13 @@ impl Edit {
             upsampler_steps: self.upsampler_steps.unwrap_or(preset.upsampler_steps),
             ..defaults
         };
-        pipeline.prepare(&[Use::ImageEncoder], &settings)?;
-        if self.frames.is_some() {
-            prepare("--frames", &way, self.pictures.force)?;
-        }
+        let origins = self.model.origins(defaults, preset, settings)?;
+        let prepared = pipeline.prepare(&[Use::ImageEncoder], &settings);
+        prepared.map_err(origins.explain())?;
+        let _alone = match self.frames {
+            Some(_) => Some(prepare("--frames", &way, self.pictures.force)?),
+            None => None,
+        };
         let inversion = pipeline.invert(&[picture], steps, &mut |_, _, _| ())?;
         let captions = pipeline.encode_text(&[&self.from, &self.to])?;
         let [from, to] = [0, 1].map(|row| captions.embedding.narrow(0, row, 1));

@@ -13,7 +13,7 @@ use crate::destinations::Files;
 use crate::drawing::{PresetArgs, PriorWishes, SeedArgs, seeds};
 use crate::input::{Given, check_named_once, open_picture};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
-use crate::output::save_through;
+use crate::output::write_whole;
 use crate::shard_args::ShardArgs;
 use crate::stdout::print_path;
 
@@ -103,9 +103,12 @@ impl Embed {
     /// Draws the embedding of each caption and writes all of them.
     fn draw(&self, pipeline: &Pipeline, captions: &[Given], out: &Path) -> Result<()> {
         let makers = pipeline.defaults()?;
-        let settings = self.wishes.over(self.preset.over(makers, &makers))?;
-        pipeline.prepare_prior(&settings)?;
-        let seeds = seeds(self.seed.told(), captions.len() as u64)?;
+        let preset = self.preset.over(makers, &makers);
+        let settings = self.wishes.over(preset)?;
+        let origins = self.model.origins(makers, preset, settings)?;
+        let prepared = pipeline.prepare_prior(&settings);
+        prepared.map_err(origins.explain())?;
+        let seeds = seeds("--seed", self.seed.told(), captions.len() as u64)?;
         let mut rows = Vec::new();
         for (caption, seed) in captions.iter().zip(seeds) {
             let Given::Caption(caption) = caption else {
@@ -147,7 +150,7 @@ fn save(embedding: &Tensor, path: &Path) -> Result<()> {
             let tensors = [(NAME.to_owned(), embedding)];
             Ok(weights::save_safetensors(path, &tensors, Kind::Float)?)
         }
-        Format::Npy => save_through(path, |partial| Ok(embedding.write_npy(partial)?)),
+        Format::Npy => write_whole(path, &weights::npy(&embedding), true),
     }
 }
 

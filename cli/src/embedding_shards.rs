@@ -52,7 +52,7 @@ impl ShardArgs {
             folder,
             shard_size: self.shard_size,
         };
-        interrupt::drawing()?;
+        interrupt::drawing();
         model.warn_of_idle_processors()?;
         let style =
             ProgressStyle::with_template("{bar:32} {pos}/{len} pictures, {per_sec}, {eta} to go")?;

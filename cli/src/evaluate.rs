@@ -16,7 +16,6 @@ use image::RgbImage;
 use indicatif::{ProgressBar, ProgressStyle};
 use pipeline::manipulation::{EDIT_GUIDANCE_SCALE, STRENGTH};
 use pipeline::{CodeSampling, Preset, Settings, contact_sheet};
-use scenes::Split;
 use training::legs::DECODER_SCENES;
 
 use crate::claims;
@@ -120,10 +119,10 @@ pub struct Evaluate {
     claims: Option<PathBuf>,
     /// Captions of each table that draws from captions: those of one thing in a colour that training showed, of styles, of
     /// pairs and of presets; `all` leaves presets out below 257
-    #[arg(long, value_name = "N", default_value = "500", value_parser = numbers::count, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "500", value_parser = numbers::scenes, allow_negative_numbers = true)]
     captions: u64,
     /// Captions with one thing in a colour that training never showed it in
-    #[arg(long, value_name = "N", default_value = "200", value_parser = numbers::count, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "200", value_parser = numbers::scenes, allow_negative_numbers = true)]
     held_out_captions: u64,
     /// Captions that are each drawn 20 times to see what varies; 0 leaves diversity out
     #[arg(
@@ -134,7 +133,7 @@ pub struct Evaluate {
     )]
     diversity_captions: usize,
     /// Scenes for each of the other tables; its own number by default (50 to 1000)
-    #[arg(long, value_name = "N", value_parser = numbers::count, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = numbers::scenes, allow_negative_numbers = true)]
     scenes: Option<u64>,
     /// How far edits turn an embedding
     #[arg(long, value_name = "X", default_value_t = STRENGTH, value_parser = numbers::strength, allow_hyphen_values = true)]
@@ -158,7 +157,7 @@ pub struct Evaluate {
     #[arg(long, value_name = "FILE")]
     nearest: Option<PathBuf>,
     /// How many of the pictures that the decoder learned from are searched for the nearest
-    #[arg(long, value_name = "N", default_value = "1689600", value_parser = numbers::count, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "1689600", value_parser = numbers::scenes, allow_negative_numbers = true)]
     nearest_among: u64,
     /// Write the judge's verdicts on the first 100 of them as a table, and the pictures beside it
     #[arg(long, value_name = "FILE")]
@@ -188,12 +187,6 @@ impl Evaluate {
         ensure!(
             self.batch > 0,
             "--batch 0: at least one picture must be drawn at once"
-        );
-        ensure!(
-            self.nearest_among <= Split::SEEDS / 16,
-            "--nearest-among {}: a leg learns from {} scenes at most",
-            self.nearest_among,
-            Split::SEEDS / 16
         );
         let mut files = Files::new(&[]);
         for (flag, kind, path) in self.outputs() {
@@ -241,7 +234,13 @@ impl Evaluate {
             let settings = self.prior_wishes.over(settings)?;
             anyhow::Ok(self.choice.over(self.decoder_wishes.over(settings)))
         };
-        let drawing = wished(self.preset.over(makers, &makers))?;
+        let preset = self.preset.over(makers, &makers);
+        let drawing = wished(preset)?;
+        let origins = self.model.origins(makers, preset, drawing)?;
+        let explain = |error| match error {
+            evaluation::Error::Pipeline(error) => origins.explain()(error),
+            error => error.into(),
+        };
         let judge = Judge::shipped(Subject::Scene)?;
         let settings = EvaluationSettings {
             captions: self.captions,
@@ -262,10 +261,14 @@ impl Evaluate {
                 }
             };
             let (name, evaluation) = match table {
-                Table::Captions => ("captions", evaluate(&pipeline, judge, &settings, progress)?),
+                Table::Captions => (
+                    "captions",
+                    evaluate(&pipeline, judge, &settings, progress).map_err(explain)?,
+                ),
                 _ => (
                     asked.name(),
-                    evaluate_asked(&pipeline, judge, asked, &settings, progress)?,
+                    evaluate_asked(&pipeline, judge, asked, &settings, progress)
+                        .map_err(explain)?,
                 ),
             };
             let Evaluation { report, drawn } = evaluation;
@@ -277,7 +280,8 @@ impl Evaluate {
             }
         }
         if self.wants(Table::Upsampling) {
-            let report = evaluate_upsampling(&pipeline, &settings, self.scenes, progress)?;
+            let report = evaluate_upsampling(&pipeline, &settings, self.scenes, progress)
+                .map_err(explain)?;
             print(report.to_markdown())?;
             found.insert("upsampling".to_owned(), serde_json::to_value(report)?);
             self.write_json(&found)?;
@@ -293,7 +297,8 @@ impl Evaluate {
                 };
                 presets.push((preset.name(), wished(args.over(makers, &makers))?));
             }
-            let report = evaluate_presets(&pipeline, &judge, &settings, &presets, progress)?;
+            let report = evaluate_presets(&pipeline, &judge, &settings, &presets, progress)
+                .map_err(explain)?;
             print(report.to_markdown())?;
             found.insert("presets".to_owned(), serde_json::to_value(report)?);
             self.write_json(&found)?;
@@ -306,7 +311,8 @@ impl Evaluate {
         if self.tables.contains(&Table::Prior)
             || self.wants(Table::Prior) && pipeline.has_prior(&by_codes)
         {
-            let report = evaluate_priors(&pipeline, &judge, &settings, self.scenes, progress)?;
+            let report = evaluate_priors(&pipeline, &judge, &settings, self.scenes, progress)
+                .map_err(explain)?;
             print(report.to_markdown())?;
             found.insert("prior".to_owned(), serde_json::to_value(report)?);
             self.write_json(&found)?;
@@ -322,14 +328,16 @@ impl Evaluate {
         };
         for (table, what) in MANIPULATIONS {
             if self.wants(table) {
-                let report = evaluate_manipulations(&pipeline, &judge, what, &settings, progress)?;
+                let report = evaluate_manipulations(&pipeline, &judge, what, &settings, progress)
+                    .map_err(explain)?;
                 print(report.to_markdown())?;
                 found.insert(what.name().to_owned(), serde_json::to_value(report)?);
                 self.write_json(&found)?;
             }
         }
         if self.wants(Table::ZeroShot) {
-            let report = evaluate_zero_shot(&pipeline, self.scenes, self.batch, progress)?;
+            let report = evaluate_zero_shot(&pipeline, self.scenes, self.batch, progress)
+                .map_err(explain)?;
             print(report.to_markdown())?;
             found.insert("zero-shot".to_owned(), serde_json::to_value(report)?);
             self.write_json(&found)?;

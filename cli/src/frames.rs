@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
+use files::lock::FolderLock;
 use image::codecs::gif::{GifEncoder, Repeat};
 use image::{Delay, DynamicImage, Frame, RgbImage};
 use pipeline::{Progress, contact_sheet};
@@ -96,7 +97,7 @@ impl AnimationArgs {
         before: usize,
         mut draw: impl FnMut(f64, &mut Progress) -> Result<RgbImage>,
     ) -> Result<()> {
-        interrupt::drawing()?;
+        interrupt::drawing();
         let Way { folder, force, .. } = *way;
         let shares = shares(way.frames);
         let digits = (shares.len() - 1).to_string().len().max(2);
@@ -150,11 +151,14 @@ pub fn check_new(flag: &str, folder: &Path, force: bool) -> Result<()> {
     Ok(())
 }
 
-/// Makes a folder that passes [`check_new`].
-pub fn prepare(flag: &str, folder: &Path, force: bool) -> Result<()> {
+/// Makes a folder that passes [`check_new`], and holds it for this command alone.
+pub fn prepare(flag: &str, folder: &Path, force: bool) -> Result<FolderLock> {
+    let shown = folder.display();
+    let made = fs::create_dir_all(folder);
+    made.with_context(|| format!("{flag} {shown}: cannot write there"))?;
+    let alone = FolderLock::take(folder).with_context(|| format!("{flag} {shown}"))?;
     check_new(flag, folder, force)?;
-    let cannot = || format!("{flag} {}: cannot write there", folder.display());
-    fs::create_dir_all(folder).with_context(cannot)
+    Ok(alone)
 }
 
 /// Prints the path of a file that was written.

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use files::text::excerpt;
 use pipeline::{Pipeline, Settings, Text, Use, check_caption, read_image};
 
 use crate::drawing::{ChoiceArgs, DecoderWishes, Pictures, PresetArgs, PriorWishes};
-use crate::messages::repeated;
 use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::names::slug;
@@ -77,12 +77,19 @@ impl Generate {
             .as_ref()
             .and_then(|record| record.caption.as_deref());
         let caption = self.caption.as_deref().or(told);
-        caption.map_or(Ok(()), check_caption)?;
+        match (&self.caption, &self.from) {
+            (None, Some(from)) => {
+                let checked = told.map_or(Ok(()), check_caption);
+                checked.with_context(|| from.display().to_string())?;
+            }
+            _ => caption.map_or(Ok(()), check_caption)?,
+        }
         let name = match given {
             Some(path) if caption.is_none() => stem(path),
             _ => slug(caption.unwrap_or_default()),
         };
-        let seed = recorded.as_ref().map(|record| record.seed);
+        let seeded = self.from.as_deref().zip(recorded.as_ref());
+        let seed = seeded.map(|(from, record)| (from, record.seed));
         let inputs: Vec<&Path> = given.into_iter().chain(self.from.as_deref()).collect();
         let plan = self.pictures.plan_again(&name, &inputs, seed)?;
         let pipeline = self
@@ -101,13 +108,23 @@ impl Generate {
             Some(record) => record.settings,
             None => makers,
         };
-        let settings = self.preset.over(defaults, &makers);
-        let settings = self.choice.over(self.decoder_wishes.over(settings));
+        let preset = self.preset.over(defaults, &makers);
+        let settings = self.choice.over(self.decoder_wishes.over(preset));
         let settings = match given {
             None => self.prior_wishes.over(settings)?,
             Some(_) => settings.without_prior(),
         };
-        pipeline.prepare(if given.is_none() { &[Use::Prior] } else { &[] }, &settings)?;
+        let origins = match &self.from {
+            Some(from) => {
+                let origins = self.model.makers_origin(makers)?;
+                let origins = origins.then(from.display().to_string(), defaults);
+                origins.then("--preset", preset).then_flags(settings)
+            }
+            None => self.model.origins(makers, preset, settings)?,
+        };
+        let prepared =
+            pipeline.prepare(if given.is_none() { &[Use::Prior] } else { &[] }, &settings);
+        prepared.map_err(origins.explain())?;
         let embedding = given
             .map(|path| embedding::read(path, &pipeline))
             .transpose()?;
@@ -158,7 +175,7 @@ impl Generate {
         if there == planned.len() && self.pictures.grid.as_ref().is_none_or(|grid| grid.exists()) {
             return Ok(());
         }
-        prepare(&pipeline, prompts, &base, &records)?;
+        self.prepare(&pipeline, prompts, &base, &records)?;
         let jobs = planned.iter().map(|picture| Job {
             path: picture.path.clone(),
             record: Record {
@@ -223,27 +240,33 @@ impl Generate {
         prompts.iter().map(own).collect()
     }
 
+    /// Opens what the prompts' pictures need. Refuses what the model cannot do.
+    fn prepare(
+        &self,
+        pipeline: &Pipeline,
+        prompts: &[Prompt],
+        base: &Record,
+        records: &[Record],
+    ) -> Result<()> {
+        let makers = pipeline.defaults()?;
+        let preset = self.preset.over(makers, &makers);
+        let origins = || self.model.origins(makers, preset, base.settings);
+        let prepared = pipeline.prepare(&[Use::Prior], &base.settings);
+        prepared.map_err(origins()?.explain())?;
+        let wishes = prompts.iter().zip(records);
+        for (prompt, record) in wishes.filter(|(_, record)| record.settings != base.settings) {
+            let origins = origins()?.then(&*prompt.place, record.settings);
+            let prepared = pipeline.prepare(&[Use::Prior], &record.settings);
+            prepared.map_err(origins.explain())?;
+        }
+        Ok(())
+    }
+
     /// The fingerprint of the prior's folder, where it is not the model's.
     fn other_prior(&self, record: &Record) -> Result<Option<String>> {
         let fingerprint = self.model.prior_fingerprint(&self.prior)?;
         Ok(fingerprint.filter(|prior| *prior != record.model))
     }
-}
-
-/// Opens what the prompts' pictures need. Refuses what the model cannot do.
-fn prepare(
-    pipeline: &Pipeline,
-    prompts: &[Prompt],
-    base: &Record,
-    records: &[Record],
-) -> Result<()> {
-    pipeline.prepare(&[Use::Prior], &base.settings)?;
-    let wishes = prompts.iter().zip(records);
-    for (prompt, record) in wishes.filter(|(_, record)| record.settings != base.settings) {
-        let prepared = pipeline.prepare(&[Use::Prior], &record.settings);
-        prepared.with_context(|| prompt.place.clone())?;
-    }
-    Ok(())
 }
 
 /// Says which of the pictures that are there already were drawn otherwise than their lines and flags are now. Of what says
@@ -292,14 +315,14 @@ pub fn warn(pipeline: &Pipeline, place: &str, caption: &str, text: &Text) -> Res
     if let Some(words) = &text.cut_off[0] {
         say!(
             "warning: {place}the caption is longer than the model reads, this is cut off: {}",
-            repeated(words)
+            excerpt(words)
         );
     }
     let unknown = pipeline.unknown_words(caption)?;
     if !unknown.is_empty() {
         say!(
             "warning: {place}the model was trained on no caption with: {}",
-            repeated(&unknown.join(", "))
+            excerpt(&unknown.join(", "))
         );
     }
     Ok(())

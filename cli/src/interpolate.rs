@@ -68,14 +68,16 @@ impl Interpolate {
             .model
             .open(Some(&self.prior), Some(&self.image_encoder))?;
         let makers = pipeline.defaults()?;
-        let settings = self.preset.over(makers, &makers);
-        let settings = self.prior_wishes.over(settings)?;
+        let preset = self.preset.over(makers, &makers);
+        let settings = self.prior_wishes.over(preset)?;
         let settings = self.decoder_wishes.over(settings);
         let uses: Vec<Use> = ends.iter().map(End::needs).collect();
-        pipeline.prepare(&uses, &settings)?;
+        let origins = self.model.origins(makers, preset, settings)?;
+        let prepared = pipeline.prepare(&uses, &settings);
+        prepared.map_err(origins.explain())?;
         self.inversion.steps(&pipeline)?;
         self.animation.check()?;
-        prepare("--out", &self.out, false)?;
+        let _alone = prepare("--out", &self.out, false)?;
         let seed = self.seed.told();
         let settings = match uses.contains(&Use::Prior) {
             true => settings,

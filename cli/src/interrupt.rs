@@ -1,20 +1,21 @@
-//! Ctrl-C and SIGTERM: the first lets the picture that is being drawn be finished, the next ends the command at once.
+//! Ctrl-C, SIGTERM and their like: the first lets the picture that is being drawn be finished, the next ends the command at once.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use files::atomic::abandon_all;
+use signal_hook::consts::{
+    SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU,
+};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
 
 /// Whether there is something that is worth finishing.
-static LISTENING: AtomicBool = AtomicBool::new(false);
+static FINISHES: AtomicBool = AtomicBool::new(false);
 /// The first signal that came, 0 before.
 static ASKED: AtomicI32 = AtomicI32::new(0);
-/// Held while a file is written, so that the command never ends with a part of one.
-static FILES: Mutex<()> = Mutex::new(());
 
 /// A run that was stopped between two of its steps.
 #[derive(Debug)]
@@ -41,51 +42,57 @@ impl fmt::Display for Stopped {
 
 impl std::error::Error for Stopped {}
 
-/// Listens to signals from now on.
-fn listen() -> Result<()> {
-    let mut listened = vec![SIGINT, SIGTERM];
-    // Whoever started the command with nohup wants it to outlive the terminal.
-    if !is_ignored(SIGHUP) {
-        listened.push(SIGHUP);
-    }
-    let mut signals = Signals::new(listened)?;
-    std::thread::Builder::new()
+/// The signals that would end the command in the middle of a file: those that other processes and terminals send.
+const ENDING: [i32; 11] = [
+    SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGPROF, SIGIO, SIGXCPU,
+];
+
+/// From now on no signal leaves a part of a file behind, but for SIGKILL. A file beyond the user's limit (`ulimit -f`) is an
+/// error of the write, as a full disk is.
+///
+/// Where no handler can be set, signals do what they did before.
+pub fn install() {
+    let _ = signal_hook::flag::register(libc::SIGXFSZ, Arc::new(AtomicBool::new(false)));
+    // Whoever started the command with nohup wants it to outlive the terminal, and a profiler has its own handlers.
+    let ending = ENDING.into_iter().filter(|signal| is_default(*signal));
+    let Ok(mut signals) = Signals::new(ending) else {
+        return;
+    };
+    let listen = move || signals.forever().for_each(handle);
+    let _ = std::thread::Builder::new()
         .name("signals".to_owned())
-        .spawn(move || {
-            for signal in signals.forever() {
-                if ASKED.swap(signal, Ordering::SeqCst) != 0 {
-                    let _whole = whole_files();
-                    // Without the destructors of libraries whose threads still compute.
-                    low_level::exit(exit_code(signal));
-                }
-            }
-        })?;
-    Ok(())
+        .spawn(listen);
 }
 
-/// Whether this process was started with a signal ignored.
-fn is_ignored(signal: i32) -> bool {
+/// The first signal of a run that finishes what it does is asked for later; any other ends the command at once, as does
+/// SIGQUIT.
+fn handle(signal: i32) {
+    let finishes = FINISHES.load(Ordering::SeqCst);
+    if finishes && signal != SIGQUIT && ASKED.swap(signal, Ordering::SeqCst) == 0 {
+        return;
+    }
+    let _none = abandon_all();
+    if !finishes || signal == SIGQUIT {
+        // As if nobody had listened.
+        let _ = low_level::emulate_default_handler(signal);
+    }
+    // Without the destructors of libraries whose threads still compute.
+    low_level::exit(exit_code(signal));
+}
+
+/// Whether a signal does what it does unasked.
+fn is_default(signal: i32) -> bool {
     // SAFETY: zeros are a `sigaction`, which is only written, and no action is set.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         libc::sigaction(signal, std::ptr::null(), &mut action) == 0
-            && action.sa_sigaction == libc::SIG_IGN
+            && action.sa_sigaction == libc::SIG_DFL
     }
-}
-
-/// Makes a file beyond the user's limit (`ulimit -f`) an error of the write, as a full disk is, where the signal would end
-/// the command without a word.
-pub fn fail_beyond_file_limit() {
-    // Where no handler can be set, the signal ends the command as before.
-    let _ = signal_hook::flag::register(libc::SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
 /// From now on a first signal waits for what is being done, where it would else end the command at once.
-pub fn drawing() -> Result<()> {
-    match LISTENING.swap(true, Ordering::SeqCst) {
-        true => Ok(()),
-        false => listen(),
-    }
+pub fn drawing() {
+    FINISHES.store(true, Ordering::SeqCst);
 }
 
 /// Whether the user wants no more pictures.
@@ -106,11 +113,6 @@ pub fn check(done: usize, wanted: usize, things: &'static str) -> Result<()> {
         }
         .into()),
     }
-}
-
-/// As long as this is held, no signal ends the command.
-pub fn whole_files() -> MutexGuard<'static, ()> {
-    FILES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn exit_code(signal: i32) -> i32 {

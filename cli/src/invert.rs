@@ -47,11 +47,14 @@ impl Invert {
         let picture = open_picture(&self.image)?;
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
         let steps = self.inversion.steps(&pipeline)?;
+        let makers = pipeline.defaults()?.without_prior();
         let settings = Settings {
             decoder_steps: steps,
-            ..pipeline.defaults()?.without_prior()
+            ..makers
         };
-        pipeline.prepare_inversion(&settings)?;
+        let origins = self.model.origins(makers, makers, settings)?;
+        let prepared = pipeline.prepare_inversion(&settings);
+        prepared.map_err(origins.explain())?;
         let mut bars = Bars::new(&settings, 1);
         let inversion = pipeline.invert(&[picture], steps, &mut |stage, done, _| {
             bars.set(0, stage, done)
@@ -94,12 +97,22 @@ impl Decode {
             .preset
             .unwrap_or(Preset::Quality)
             .over(defaults, &defaults);
-        let settings = Settings {
+        let found = Settings {
             decoder_steps: inversion.steps,
-            upsampler_steps: self.upsampler_steps.unwrap_or(preset.upsampler_steps),
+            upsampler_steps: preset.upsampler_steps,
             ..defaults
         };
-        pipeline.prepare(&[], &settings)?;
+        let settings = Settings {
+            upsampler_steps: self.upsampler_steps.unwrap_or(preset.upsampler_steps),
+            ..found
+        };
+        let latent = self.latent.display();
+        let steps = pipeline.check_inversion_steps(&inversion);
+        steps.with_context(|| latent.to_string())?;
+        let origins = self.model.makers_origin(defaults)?;
+        let origins = origins.then(latent.to_string(), found).then_flags(settings);
+        let prepared = pipeline.prepare(&[], &settings);
+        prepared.map_err(origins.explain())?;
         let record = self.model.record("decode", None, &settings)?;
         let record = record
             .with_file("latent", &self.latent)

@@ -36,7 +36,7 @@ pub struct JudgeCommand {
     #[arg(long, value_name = "DIR", default_value = "runs/judge")]
     runs: PathBuf,
     /// Scenes to test it on, undamaged, and as many damaged ones
-    #[arg(long, value_name = "N", default_value = "2000", value_parser = numbers::count, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "2000", value_parser = numbers::scenes, allow_negative_numbers = true)]
     count: u64,
 }
 

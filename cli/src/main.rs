@@ -35,6 +35,7 @@ mod messages;
 mod model;
 mod names;
 mod numbers;
+mod origins;
 mod output;
 mod path_json;
 mod picture_index;
@@ -65,10 +66,12 @@ use std::sync::Mutex;
 use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+use files::text::excerpt;
+use tracing_subscriber::EnvFilter;
 
 #[cfg(not(feature = "lab"))]
 use crate::lab::{bench, evaluate, judge, scenes, train};
-use crate::messages::{StandardError, complain, complaint, not_utf8, sentence};
+use crate::messages::{Log, complain, complaint, not_utf8, say, sentence};
 
 /// The exit code of a command that did what it should.
 const SUCCESS: u8 = 0;
@@ -171,7 +174,7 @@ fn main() -> ! {
 /// Does what the command line says, and gives the exit code.
 fn run() -> u8 {
     memory::keep_freed_memory();
-    interrupt::fail_beyond_file_limit();
+    interrupt::install();
     log_to_standard_error();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -216,7 +219,7 @@ fn explain(error: &clap::Error) -> u8 {
         | ErrorKind::DisplayVersion
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {}
         _ => {
-            complain(&complaint(&error.render().to_string()));
+            complain(&complaint(error));
             return MISTAKE;
         }
     }
@@ -232,12 +235,20 @@ fn explain(error: &clap::Error) -> u8 {
 
 /// Libraries tell what they do through `tracing`; `UNCLIP_LOG` says how much of it is shown, warnings by default.
 fn log_to_standard_error() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("UNCLIP_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let said = std::env::var("UNCLIP_LOG").unwrap_or_default();
+    let filter = match &*said {
+        "" => Ok(EnvFilter::new("warn")),
+        said => EnvFilter::try_new(said),
+    };
+    let filter = filter.unwrap_or_else(|_| {
+        let said = excerpt(&said);
+        say!("warning: UNCLIP_LOG is {said}: a level is wanted, as debug, and warnings are shown");
+        EnvFilter::new("warn")
+    });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(|| StandardError)
+        .with_writer(|| Log)
         .log_internal_errors(false)
         .init();
 }

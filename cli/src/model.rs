@@ -11,6 +11,7 @@ use weights::Folder;
 
 use crate::device::{self, DeviceChoice, Dtype};
 use crate::memory::give_back_freed_memory;
+use crate::origins::Origins;
 use crate::record::Record;
 use crate::threads::warn_of_idle_processors;
 use crate::{embedded, kernels};
@@ -108,6 +109,26 @@ impl ModelArgs {
             model: self.folder()?.fingerprint()?,
             prior: None,
         })
+    }
+
+    /// Where settings came from that the model's `makers` began with, --preset changed, and flags after it.
+    pub fn origins(&self, makers: Settings, preset: Settings, flags: Settings) -> Result<Origins> {
+        let origins = self.makers_origin(makers)?;
+        Ok(origins.then("--preset", preset).then_flags(flags))
+    }
+
+    /// The same for those of the makers alone.
+    pub fn makers_origin(&self, makers: Settings) -> Result<Origins> {
+        let folder = self.folder()?;
+        let karlo = Settings {
+            prior_codes: makers.prior_codes,
+            ..Settings::karlo()
+        };
+        let place = match makers == karlo {
+            true => format!("Karlo's defaults, which are those of {folder}"),
+            false => format!("unclip_defaults in model_index.json of {folder}"),
+        };
+        Ok(Origins::new(place, makers))
     }
 
     /// The name of the numbers that the networks compute in.

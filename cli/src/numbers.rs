@@ -80,6 +80,17 @@ pub fn pictures(text: &str) -> Result<u64, String> {
     }
 }
 
+/// The most scenes that anything counts: a leg of a training learns from no more.
+pub const MOST_SCENES: u64 = 1 << 26;
+
+/// A number of scenes.
+pub fn scenes(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(count) if (1..=MOST_SCENES).contains(&count) => Ok(count),
+        _ => Err(format!("scenes are counted from 1 to {MOST_SCENES}")),
+    }
+}
+
 /// A count that its command limits further.
 pub fn count(text: &str) -> Result<u64, String> {
     match text.parse() {

@@ -14,8 +14,6 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use crate::interrupt::whole_files;
-
 /// The names of the tensors.
 const EMBEDDINGS: &str = "embeddings";
 const PICTURES: &str = "pictures";
@@ -191,7 +189,6 @@ impl PictureIndex {
             (EMBEDDINGS.to_owned(), Tensor::stack(&embeddings, 0)), // [N, E]
             (PICTURES.to_owned(), told),
         ];
-        let _whole = whole_files();
         Ok(weights::save_safetensors(path, &tensors, Kind::Float)?)
     }
 }

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use files::json;
 use pipeline::{Preset, Solver, check_caption};
 use serde::Deserialize;
 use serde_json::Number;
@@ -108,11 +109,10 @@ impl Prompt {
     }
 
     fn from_json(place: &str, line: &str) -> Result<Self> {
-        let line: Line = serde_json::from_str(line).map_err(|error| {
+        let line: Line = json::parse(line).map_err(|mut error| {
             // Of the place that it tells, only the column is true: it has seen one line.
-            let message = error.to_string();
-            let (message, _) = message.rsplit_once(" at line ").unwrap_or((&message, ""));
-            anyhow!("column {}: {message}", error.column())
+            error.line = 0;
+            anyhow!("column {}: {error}", error.column)
         })?;
         Ok(Self {
             seed: checked("seed", line.seed, numbers::seed)?,
@@ -160,8 +160,11 @@ impl Prompt {
 
     /// The seeds of its pictures: without a wish, each caption's first is 0, so that a second run draws the same.
     fn seeds(&self, pictures: &Pictures) -> Result<Vec<u64>> {
-        let first = self.seed.or(pictures.seed.seed).unwrap_or(0);
-        seeds(first, self.num_images.unwrap_or(pictures.num_images)).context(self.place.clone())
+        let count = self.num_images.unwrap_or(pictures.num_images);
+        match self.seed {
+            Some(first) => seeds("seed", first, count).context(self.place.clone()),
+            None => seeds("--seed", pictures.seed.seed.unwrap_or(0), count),
+        }
     }
 }
 

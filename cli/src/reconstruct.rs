@@ -63,9 +63,11 @@ impl Reconstruct {
         let picture = open_picture(&self.image)?;
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
         let makers = pipeline.defaults()?;
-        let settings = self.preset.over(makers, &makers);
-        let settings = self.wishes.over(settings).without_prior();
-        pipeline.prepare(&[Use::ImageEncoder], &settings)?;
+        let preset = self.preset.over(makers, &makers);
+        let settings = self.wishes.over(preset).without_prior();
+        let origins = self.model.origins(makers, preset, settings)?;
+        let prepared = pipeline.prepare(&[Use::ImageEncoder], &settings);
+        prepared.map_err(origins.explain())?;
         let pca = match &self.embeddings {
             None => pipeline.principal_components()?,
             Some(path) => {
@@ -85,7 +87,7 @@ impl Reconstruct {
             most <= there,
             "--pca {most}: the embeddings have {there} components"
         );
-        prepare("--out", &self.out, false)?;
+        let _alone = prepare("--out", &self.out, false)?;
         let seed = self.seed.told();
         let embedding = pipeline.encode_pictures(std::slice::from_ref(&picture))?; // [1, E]
         let text = pipeline.encode_text(&[""])?;
@@ -98,7 +100,7 @@ impl Reconstruct {
         let record = Record { seed, ..record };
         let mut bars = Bars::new(&settings, self.pca.len());
         let mut drawn = Vec::new();
-        interrupt::drawing()?;
+        interrupt::drawing();
         for (index, &dimensions) in self.pca.iter().enumerate() {
             interrupt::check(index, self.pca.len(), "pictures are drawn")?;
             let kept = pca.truncate(&embedding, dimensions);

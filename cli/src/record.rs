@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
+use files::json;
+use files::text::{excerpt, steers};
 use image::ImageFormat;
 use images::png_text::find_text;
 use pipeline::{Settings, Solver};
@@ -12,7 +14,6 @@ use serde_json::{Map, Value};
 
 use crate::input::{name_of, read_picture};
 use crate::kernels;
-use crate::messages::repeated;
 use crate::path_json::insert_path;
 use crate::stdout::{print_bytes, print_line};
 
@@ -118,7 +119,7 @@ impl Record {
         let none = Value::Null;
         let field = |(name, here): (&String, &Value)| {
             let there = there.get(name).unwrap_or(&none);
-            let told = |value: &Value| repeated(&value.to_string());
+            let told = |value: &Value| excerpt(&value.to_string());
             (there != here)
                 .then(|| format!("its {name} is {}, here it is {}", told(there), told(here)))
         };
@@ -164,14 +165,26 @@ impl Record {
         let text = text.with_context(|| format!("{shown} does not say how unclip drew it"))?;
         let damaged =
             |reason: String| anyhow!("{shown}: what it says of itself is damaged: {reason}");
-        let record: Self =
-            serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+        let record: Self = json::parse(&text).map_err(|error| damaged(error.to_string()))?;
         ensure!(
             record.model.len() >= 10 && record.model.is_ascii(),
             damaged("its model hash is too short".to_owned())
         );
         Ok(record)
     }
+}
+
+/// JSON in which a picture's words steer no terminal: such characters are written as JSON escapes them.
+fn inert(json: &str) -> String {
+    let mut inert = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '\n' => inert.push(c),
+            c if steers(c) => inert += &format!("\\u{:04x}", u32::from(c)),
+            c => inert.push(c),
+        }
+    }
+    inert
 }
 
 /// An image format's name.
@@ -198,7 +211,7 @@ impl Info {
         match &self.image {
             Some(image) => {
                 let record = Record::read(image)?;
-                print_line!("{}", serde_json::to_string_pretty(&record)?)
+                print_line!("{}", inert(&serde_json::to_string_pretty(&record)?))
             }
             None => {
                 let mut text = Vec::new();

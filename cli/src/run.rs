@@ -74,7 +74,7 @@ impl<'a> Run<'a> {
         let on_cpu = jobs
             .iter()
             .any(|job| !job.there && job.record.device == "cpu");
-        interrupt::drawing()?;
+        interrupt::drawing();
         warn_of_idle_processors(on_cpu);
         Ok(Self {
             wanted,

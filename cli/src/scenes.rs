@@ -8,7 +8,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::destinations::check_room;
-use crate::interrupt::{self, whole_files};
+use crate::interrupt;
 use crate::numbers;
 use crate::stdout::print_path;
 
@@ -27,7 +27,7 @@ pub struct Scenes {
     /// Show things in colours that no model is trained on
     #[arg(long)]
     held_out: bool,
-    /// The folder to write to, with metadata.jsonl; it must be new or empty
+    /// The folder to write to, with metadata.jsonl: new, empty, or one that the same command began
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
@@ -42,11 +42,11 @@ impl Scenes {
             held_out: self.held_out,
         };
         check_room("--out", &self.out)?;
-        interrupt::drawing()?;
+        interrupt::drawing();
         let style = ProgressStyle::with_template("{bar:32} {pos}/{len} pictures, {eta} to go")?;
         let bar = ProgressBar::new(self.count).with_style(style);
         let mut exporter = Exporter::new(options, &self.out)?;
-        while export_next(&mut exporter)? {
+        while exporter.export_next()? {
             bar.set_position(exporter.done());
             if exporter.done() < self.count {
                 let (done, count) = (exporter.done() as usize, self.count as usize);
@@ -56,10 +56,4 @@ impl Scenes {
         bar.finish();
         print_path(&self.out)
     }
-}
-
-/// Draws and writes one picture and its line, which no signal parts.
-fn export_next(exporter: &mut Exporter) -> Result<bool> {
-    let _whole = whole_files();
-    Ok(exporter.export_next()?)
 }

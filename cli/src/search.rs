@@ -188,7 +188,7 @@ impl Search {
         if let Some(path) = &self.index {
             // An index is worth finishing, where there is something to put into it.
             if !new.is_empty() {
-                interrupt::drawing()?;
+                interrupt::drawing();
             }
             let (there, of) = (pictures.len() - new.len(), pictures.len());
             say!("{there} of {of} pictures are in {}", path.display());

@@ -28,7 +28,7 @@ pub struct ShardArgs {
     )]
     pub shards: Option<PathBuf>,
     /// How many scenes of --data scenes
-    #[arg(long, value_name = "N", requires = "data", value_parser = numbers::count, allow_negative_numbers = true,
+    #[arg(long, value_name = "N", requires = "data", value_parser = numbers::scenes, allow_negative_numbers = true,
         help_heading = "Data sets")]
     pub count: Option<u64>,
     /// Pictures a shard

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
+use files::text::excerpt;
 use pipeline::threads::available;
 
 use crate::messages::say;
@@ -52,7 +53,7 @@ fn said_by_us() -> Result<Option<u16>, String> {
         "" => Ok(None),
         said => parse(said)
             .map(Some)
-            .map_err(|reason| format!("UNCLIP_THREADS is {said}: {reason}")),
+            .map_err(|reason| format!("UNCLIP_THREADS is {}: {reason}", excerpt(said))),
     }
 }
 

@@ -260,7 +260,7 @@ impl Train {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         trainer.complete_from_init(&names)?;
         // The first signal waits for the step that is being taken, and for its checkpoint.
-        interrupt::drawing()?;
+        interrupt::drawing();
         warn_of_idle_processors(device == Device::Cpu);
         dtype.warn_of_cost(device);
         for (_, train) in legs {

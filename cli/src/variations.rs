@@ -38,9 +38,11 @@ impl Variations {
             .plan(&format!("{}-variation", stem(&self.image)), &[&self.image])?;
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
         let makers = pipeline.defaults()?;
-        let settings = self.preset.over(makers, &makers);
-        let settings = self.choice.over(self.wishes.over(settings)).without_prior();
-        pipeline.prepare(&[Use::ImageEncoder], &settings)?;
+        let preset = self.preset.over(makers, &makers);
+        let settings = self.choice.over(self.wishes.over(preset)).without_prior();
+        let origins = self.model.origins(makers, preset, settings)?;
+        let prepared = pipeline.prepare(&[Use::ImageEncoder], &settings);
+        prepared.map_err(origins.explain())?;
         let embedding = pipeline.encode_pictures(&[picture])?;
         let text = pipeline.encode_text(&[""])?;
         let record = self.model.record("variations", None, &settings)?;

@@ -33,13 +33,21 @@ impl CodeSampling {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let [from, to] = self.closeness;
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
-            return Err(Error::Temperature(self.temperature));
+            let must = "it must be a finite number above 0";
+            return Err(Error::number(
+                "prior_codes.temperature",
+                self.temperature,
+                must,
+            ));
         }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            return Err(Error::TopP(self.top_p));
+            let must = "it must lie above 0 and be 1 at most";
+            return Err(Error::number("prior_codes.top_p", self.top_p, must));
         }
         if !(0.0 <= from && from < to && to <= 1.0) {
-            return Err(Error::Closeness { from, to });
+            let must = "both quantiles lie between 0 and 1, the first below the second";
+            let closeness = format!("{from},{to}");
+            return Err(Error::number("prior_codes.closeness", closeness, must));
         }
         Ok(())
     }

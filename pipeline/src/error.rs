@@ -1,5 +1,7 @@
 //! Everything that can go wrong between a caption and a picture.
 
+use diffusion::StepsError;
+
 /// One sentence each, which names the file, the setting and the number.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -12,71 +14,15 @@ pub enum Error {
         /// Where it is, in bytes.
         position: usize,
     },
-    /// More or fewer steps than a solver can cut a schedule into.
-    #[error(
-        "--{stage}-steps is {steps}: it must lie between 1 and {most}, the timesteps that the solver can visit with this model"
-    )]
-    Steps {
-        /// The stage's name.
-        stage: &'static str,
-        /// What was asked for.
-        steps: usize,
-        /// The timesteps that can be visited.
-        most: usize,
-    },
-    /// A guidance scale that is not finite.
-    #[error("--{setting} is {value}: it must be a finite number")]
-    Guidance {
-        /// Which scale it is.
+    /// A setting that no model, or not this one, can draw with.
+    #[error("{setting} is {value}: {must}")]
+    Setting {
+        /// Its name in [`Settings`](crate::Settings), with the names of what it lies in.
         setting: &'static str,
-        /// What was asked for.
-        value: f64,
-    },
-    /// An interval of timesteps that none lies in.
-    #[error(
-        "--guidance-interval is {low},{high}: both lie between 0, the clean picture, and 1, noise, the first below the second"
-    )]
-    GuidanceInterval {
-        /// Where it begins.
-        low: f64,
-        /// Where it ends.
-        high: f64,
-    },
-    /// A choice among nothing, or among more than anybody waits for.
-    #[error("--{setting} is {count}: one is chosen among 1 to {max}", max = crate::settings::MOST_CANDIDATES)]
-    Candidates {
-        /// Of what.
-        setting: &'static str,
-        /// How many were asked for.
-        count: usize,
-    },
-    /// A temperature that no probabilities have.
-    #[error("--prior-temperature is {0}: it must be a finite number above 0")]
-    Temperature(f64),
-    /// A share of the probability that holds no code, or more than all.
-    #[error("--prior-top-p is {0}: it must lie above 0 and be 1 at most")]
-    TopP(f64),
-    /// Quantiles that are none or in no order.
-    #[error(
-        "a closeness from quantile {from} to {to}: both lie between 0 and 1, the first below the second"
-    )]
-    Closeness {
-        /// The lower one.
-        from: f64,
-        /// The upper one.
-        to: f64,
-    },
-    /// More or fewer calls of the decoder than an inversion can make.
-    #[error(
-        "--calls is {calls}: with this model an inversion asks the decoder {least} to {most} times"
-    )]
-    Calls {
-        /// What was asked for.
-        calls: usize,
-        /// For one step.
-        least: usize,
-        /// For as many steps as there are timesteps.
-        most: usize,
+        /// Its value.
+        value: String,
+        /// What it must be.
+        must: String,
     },
     /// Computing in f16 on a CPU.
     #[error(
@@ -168,4 +114,27 @@ pub enum Error {
     /// A picture cannot be prepared for the image encoder.
     #[error(transparent)]
     ImageProcessor(#[from] clip::ImageProcessorError),
+}
+
+impl Error {
+    /// Steps that no schedule can be cut into.
+    pub(crate) fn steps(setting: &'static str, error: &StepsError) -> Self {
+        let most = error.timesteps;
+        Self::Setting {
+            setting,
+            value: error.steps.to_string(),
+            must: format!(
+                "it must lie between 1 and {most}, the timesteps that the solver can visit with this model"
+            ),
+        }
+    }
+
+    /// A number that is not `must`.
+    pub(crate) fn number(setting: &'static str, value: impl ToString, must: &str) -> Self {
+        Self::Setting {
+            setting,
+            value: value.to_string(),
+            must: must.to_owned(),
+        }
+    }
 }

@@ -201,6 +201,11 @@ impl Pipeline {
         Ok(to_pictures(&large))
     }
 
+    /// Refuses an inversion of more steps than this model has.
+    pub fn check_inversion_steps(&self, inversion: &Inversion) -> Result<(), Error> {
+        self.inversion_steps(inversion.steps).map(drop)
+    }
+
     fn check_inversion(&self, inversion: &Inversion) -> Result<(), Error> {
         let [channels, height, width] = self.base_shape()?;
         let embedding = self.parts.conditioning()?.config().embedding;
@@ -250,11 +255,13 @@ impl Pipeline {
         let steps = calls / CALLS_A_STEP;
         match (1..=deepest).contains(&steps) {
             true => Ok(steps),
-            false => Err(Error::Calls {
-                calls,
-                least: CALLS_A_STEP,
-                most: deepest * CALLS_A_STEP,
-            }),
+            false => {
+                let most = deepest * CALLS_A_STEP;
+                let must = format!(
+                    "with this model an inversion asks the decoder {CALLS_A_STEP} to {most} times"
+                );
+                Err(Error::number("calls", calls, &must))
+            }
         }
     }
 
@@ -265,10 +272,6 @@ impl Pipeline {
     }
 
     fn inversion_steps(&self, steps: usize) -> Result<Vec<Step>, Error> {
-        published_steps(steps, self.deepest()?).map_err(|error| Error::Steps {
-            stage: Stage::Decoder.name(),
-            steps: error.steps,
-            most: error.timesteps,
-        })
+        published_steps(steps, self.deepest()?).map_err(|error| Error::steps("steps", &error))
     }
 }

@@ -8,6 +8,7 @@ use std::rc::{Rc, Weak};
 use clip::{ImageProcessor, TextEncoder, Tokenizer, VisionEncoder};
 use decoder::{Conditioning, UNet};
 use diffusion::{DpmSolver, Step, UnclipSampler};
+use files::text::excerpt;
 use graphs::Repeated;
 use prior::{AutoregressivePrior, Pca, Prior};
 use tch::{Device, Kind};
@@ -217,12 +218,15 @@ impl Parts {
             return Ok(Settings::karlo());
         };
         let mut fields: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_slice(&bytes).map_err(|error| index(error.to_string()))?;
-        match fields.remove("unclip_defaults") {
-            Some(defaults) => serde_json::from_value(defaults)
-                .map_err(|error| index(format!("unclip_defaults: {error}"))),
-            None => Ok(Settings::karlo()),
-        }
+            serde_json::from_slice(&bytes).map_err(|error| index(excerpt(&error.to_string())))?;
+        let Some(defaults) = fields.remove("unclip_defaults") else {
+            return Ok(Settings::karlo());
+        };
+        let wrong = |reason: String| index(format!("unclip_defaults: {reason}"));
+        let defaults: Settings =
+            files::json::from_value(defaults).map_err(|error| wrong(error.to_string()))?;
+        defaults.check().map_err(|error| wrong(error.to_string()))?;
+        Ok(defaults)
     }
 
     /// The steps that `settings` have a stage take.
@@ -233,11 +237,7 @@ impl Parts {
             Solver::Ddpm => sampler.steps(wanted),
             Solver::DpmSolver => DpmSolver::new(sampler.config()).steps(wanted),
         };
-        steps.map_err(|error| Error::Steps {
-            stage: stage.name(),
-            steps: error.steps,
-            most: error.timesteps,
-        })
+        steps.map_err(|error| Error::steps(stage.steps_setting(), &error))
     }
 
     pub(crate) fn sampler(&self, stage: Stage) -> Result<&UnclipSampler, Error> {

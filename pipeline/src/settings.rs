@@ -22,6 +22,15 @@ impl Stage {
     /// All of them, in their order.
     pub const ALL: [Self; 3] = [Self::Prior, Self::Decoder, Self::Upsampler];
 
+    /// The setting that says how many steps the stage takes.
+    pub(crate) fn steps_setting(self) -> &'static str {
+        match self {
+            Self::Prior => "prior_steps",
+            Self::Decoder => "decoder_steps",
+            Self::Upsampler => "upsampler_steps",
+        }
+    }
+
     /// The stage's name, as in the settings' names.
     pub fn name(self) -> &'static str {
         match self {
@@ -226,11 +235,12 @@ impl Settings {
     /// Refuses scales that are no finite numbers, an interval without ends, and a choice among no candidates.
     pub(crate) fn check(&self) -> Result<(), Error> {
         for (setting, count) in [
-            ("prior-candidates", self.prior_candidates),
+            ("prior_candidates", self.prior_candidates),
             ("candidates", self.candidates),
         ] {
             if !(1..=MOST_CANDIDATES).contains(&count) {
-                return Err(Error::Candidates { setting, count });
+                let must = format!("one is chosen among 1 to {MOST_CANDIDATES}");
+                return Err(Error::number(setting, count, &must));
             }
         }
         if let Some(sampling) = self.prior_codes {
@@ -239,14 +249,20 @@ impl Settings {
         if let Some([low, high]) = self.guidance_interval
             && !(0.0 <= low && low < high && high <= 1.0)
         {
-            return Err(Error::GuidanceInterval { low, high });
+            let must =
+                "both lie between 0, the clean picture, and 1, noise, the first below the second";
+            let interval = format!("{low},{high}");
+            return Err(Error::number("guidance_interval", interval, must));
         }
         let scales = [
-            ("prior-guidance-scale", self.prior_guidance_scale),
-            ("decoder-guidance-scale", self.decoder_guidance_scale),
+            ("prior_guidance_scale", self.prior_guidance_scale),
+            ("decoder_guidance_scale", self.decoder_guidance_scale),
         ];
         match scales.into_iter().find(|(_, value)| !value.is_finite()) {
-            Some((setting, value)) => Err(Error::Guidance { setting, value }),
+            Some((setting, value)) => {
+                let must = "it must be a finite number";
+                Err(Error::number(setting, value, must))
+            }
             None => Ok(()),
         }
     }

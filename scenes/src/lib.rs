@@ -2,7 +2,8 @@
 //!
 //! Reading order: [`labels`] (what can be in a picture), [`scene`] (a picture drawn from a seed),
 //! `layout` (where things go), `things` and `backdrop` (what they look like), `style`
-//! (how ink meets paper), [`caption`] (what is said of them), [`export`] (a folder of them).
+//! (how ink meets paper), [`caption`] (what is said of them), [`export`] (a folder of them), `resume` (one
+//! that was stopped).
 //! Lengths are fractions of the picture's side, so a scene looks the same at each size.
 
 pub mod labels;
@@ -21,6 +22,7 @@ pub mod caption;
 mod words;
 
 pub mod export;
+mod resume;
 
 pub use caption::{Aspect, Caption, Mentioned, MentionedSecond};
 pub use export::{Export, ExportError, Exporter, export};

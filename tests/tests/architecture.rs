@@ -14,7 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("prior", &["layers"]),
     ("decoder", &["layers"]),
     ("graphs", &[]),
-    ("scenes", &["noise"]),
+    ("scenes", &["files", "noise"]),
     (
         "weights",
         &["files", "layers", "clip", "prior", "decoder", "diffusion"],
@@ -22,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "pipeline",
         &[
+            "files",
             "images",
             "layers",
             "noise",

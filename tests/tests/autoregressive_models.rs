@@ -213,7 +213,13 @@ fn each_picture_of_a_batch_has_the_embedding_that_it_has_alone() {
         };
         let refused = pipeline.prepare(&[Use::Prior], &guided(1.0, sampling, 1));
         assert!(
-            matches!(refused, Err(Error::Closeness { .. })),
+            matches!(
+                refused,
+                Err(Error::Setting {
+                    setting: "prior_codes.closeness",
+                    ..
+                })
+            ),
             "{from} to {to}"
         );
     }

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use crate::pipeline::{copy_folder, model};
 
 mod bench;
+mod bounds;
 mod checkpoints;
 mod claims;
 mod classify;
@@ -17,9 +18,11 @@ mod data;
 mod destinations;
 mod interrupts;
 mod kernels;
+mod locks;
 mod messages;
 mod models;
 mod names;
+mod origins;
 mod outputs;
 mod pictures;
 mod pipes;
@@ -27,6 +30,7 @@ mod prompts;
 mod records;
 mod refusals;
 mod search;
+mod signals;
 mod training;
 mod wait_policy;
 

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // cargo shows what tests print
 
 mod architecture;
+mod atomic;
 mod autoregressive;
 mod autoregressive_models;
 mod bound;

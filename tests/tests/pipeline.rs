@@ -382,10 +382,7 @@ fn the_small_picture_that_clip_finds_closest_is_kept() {
         ..few_steps()
     };
     let refusal = pipeline.prepare(&[Use::Prior], &none).unwrap_err();
-    assert!(
-        refusal.to_string().contains("--candidates is 0"),
-        "{refusal}"
-    );
+    assert!(refusal.to_string().contains("candidates is 0"), "{refusal}");
 }
 
 #[test]

@@ -455,3 +455,102 @@ fn as_many_scenes_have_two_things_as_their_split_says() {
         assert!((found - share).abs() < 0.03, "{found} instead of {share}");
     }
 }
+
+/// The files in a folder, by their names.
+fn contents(folder: &std::path::Path) -> std::collections::BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let named = |entry: fs::DirEntry| {
+        let name = entry.file_name().into_string().unwrap();
+        (name, fs::read(entry.path()).unwrap())
+    };
+    entries.map(named).collect()
+}
+
+#[test]
+fn an_export_that_was_stopped_goes_on_and_no_other_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, stopped) = (folder.path().join("whole"), folder.path().join("stopped"));
+    let options = Export {
+        count: 7,
+        seed: 5,
+        size: 24,
+        held_out: false,
+    };
+    scenes::export(&options, &whole, &mut |_, _| {}).unwrap();
+    let begin = |pictures: usize| {
+        let mut exporter = scenes::Exporter::new(options, &stopped).unwrap();
+        (0..pictures).for_each(|_| assert!(exporter.export_next().unwrap()));
+    };
+    begin(0);
+    begin(3);
+    // What a kill and a torn write leave.
+    fs::write(stopped.join(".unclip-abc123.partial"), "half").unwrap();
+    let metadata = stopped.join("metadata.jsonl");
+    let lines = fs::read_to_string(&metadata).unwrap();
+    fs::write(&metadata, format!("{lines}{{\"file_name\": \"00003.p")).unwrap();
+    begin(2);
+    fs::remove_file(stopped.join("00004.png")).unwrap();
+    for other in [
+        Export { seed: 6, ..options },
+        Export {
+            count: 8,
+            ..options
+        },
+        Export {
+            size: 25,
+            ..options
+        },
+        Export {
+            held_out: true,
+            ..options
+        },
+    ] {
+        let refused = scenes::Exporter::new(other, &stopped).err().unwrap();
+        assert!(matches!(refused, ExportError::Another { .. }));
+        let told = refused.to_string();
+        let begun = "a part of --count 7 --seed 5 --size 24, and now --count";
+        assert!(told.contains(begun), "{told}");
+    }
+    scenes::export(&options, &stopped, &mut |_, _| {}).unwrap();
+    assert!(contents(&stopped) == contents(&whole));
+    let again = scenes::export(&options, &stopped, &mut |_, _| {}).unwrap_err();
+    assert!(matches!(again, ExportError::NotEmpty(_)));
+}
+
+#[test]
+fn an_export_has_no_seeds_beyond_those_that_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |count, seed| {
+        let options = Export {
+            count,
+            seed,
+            size: 24,
+            held_out: false,
+        };
+        let exporter = scenes::Exporter::new(options, &folder.path().join("out"));
+        exporter.err().map(|error| error.to_string())
+    };
+    assert_eq!(refused(1, Split::SEEDS - 1), None);
+    for (count, seed) in [(2, Split::SEEDS - 1), (1, Split::SEEDS), (9, u64::MAX)] {
+        let told = refused(count, seed).unwrap();
+        assert!(told.contains(&format!("--seed is {seed}")), "{told}");
+    }
+}
+
+#[test]
+fn a_file_that_says_nothing_of_its_export_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Export {
+        count: 1,
+        seed: 0,
+        size: 24,
+        held_out: false,
+    };
+    let state = folder.path().join(".unclip-scenes.json");
+    for text in ["", "{}", &"a".repeat(10_000)] {
+        fs::write(&state, text).unwrap();
+        let told = scenes::export(&options, folder.path(), &mut |_, _| {}).unwrap_err();
+        assert!(told.to_string().contains(".unclip-scenes.json"), "{told}");
+        assert!(told.to_string().len() < 1000, "{told}");
+    }
+}

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use files::atomic::{self, AtomicFolder, remove_partials};
 use noise::Generator;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -87,13 +88,11 @@ impl Checkpoints<'_> {
         };
         let state = serde_json::to_vec(&state).expect("the state is plain data");
         let name = format!("step-{:09}", optimizer.steps_taken());
-        let partial = self.folder.join(format!(".{name}.partial"));
-        let written = write(&partial, &[(STATE, state), (TENSORS, tensors(optimizer))]);
-        if let Err(error) = written.and_then(|()| self.place(&partial, &name)) {
-            // What is half written is worth nothing, and a full disk needs the room.
-            let _ = fs::remove_dir_all(&partial);
-            return Err(error);
-        }
+        let path = self.folder.join(&name);
+        let partial = AtomicFolder::create(self.folder, &name).map_err(Error::file(&path))?;
+        let files = [(STATE, state), (TENSORS, tensors(optimizer))];
+        write(partial.path(), &path, &files)?;
+        self.place(partial, &path)?;
         for old in self.found().into_iter().skip(KEPT) {
             self.remove(&old)?;
         }
@@ -116,16 +115,15 @@ impl Checkpoints<'_> {
                 let _ = fs::remove_dir_all(entry.path());
             }
         }
-        weights::remove_partials(self.folder);
+        remove_partials(self.folder);
     }
 
     /// Gives a written checkpoint its name, in the place of a damaged one of the same step.
-    fn place(&self, partial: &Path, name: &str) -> Result<(), Error> {
-        let path = self.folder.join(name);
+    fn place(&self, partial: AtomicFolder, path: &Path) -> Result<(), Error> {
         if path.exists() {
-            self.remove(&path)?;
+            self.remove(path)?;
         }
-        fs::rename(partial, &path).map_err(Error::file(&path))?;
+        partial.commit(path).map_err(Error::file(path))?;
         synchronise(self.folder)
     }
 
@@ -225,20 +223,17 @@ fn tensors(optimizer: &AdamW) -> Vec<u8> {
     safetensors::serialize(views, None).expect("names are distinct")
 }
 
-/// Writes the files and then their manifest into a new folder, all of it flushed to the disk.
-fn write(folder: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), Error> {
-    fs::create_dir_all(folder).map_err(Error::file(folder))?;
+/// Writes the files and then their manifest into a new folder, which is called `shown` in errors, all of it flushed to the
+/// disk.
+fn write(folder: &Path, shown: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), Error> {
     let manifest: Manifest = files
         .iter()
         .map(|(name, bytes)| ((*name).to_owned(), sha256(bytes)))
         .collect();
     let manifest = serde_json::to_vec_pretty(&manifest).expect("names and hashes");
     for (name, bytes) in files.iter().chain([&(MANIFEST, manifest)]) {
-        let path = folder.join(name);
-        weights::write_atomically(&path, |out| {
-            out.write_all(bytes)
-                .map_err(weights::Error::io("write", path.display()))
-        })?;
+        let written = atomic::write(&folder.join(name), bytes, true);
+        written.map_err(Error::file(shown.join(name)))?;
     }
     synchronise(folder)
 }

@@ -5,6 +5,8 @@ use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
+use files::atomic::remove_partials;
+use files::lock::FolderLock;
 use tar::{Builder, Header};
 use tch::{Kind, Tensor};
 
@@ -62,6 +64,8 @@ impl Embed<'_> {
         if let Data::Embeddings(_) = self.data {
             self.data.check_pictures("embed")?;
         }
+        fs::create_dir_all(self.folder).map_err(Error::file(self.folder))?;
+        let _alone = FolderLock::take(self.folder).map_err(Error::lock(self.folder))?;
         let mut index = self.begin()?;
         let missing = self.missing(&mut index)?;
         let kept = self.pictures() - missing.iter().map(|(_, range)| length(range)).sum::<u64>();
@@ -120,8 +124,7 @@ impl Embed<'_> {
     /// The folder's index: a new one in an empty folder, or what earlier work of the same kind left.
     fn begin(&self) -> Result<Index, Error> {
         let folder = self.folder;
-        fs::create_dir_all(folder).map_err(Error::file(folder))?;
-        weights::remove_partials(folder);
+        remove_partials(folder);
         let half = self.encoder.kind == Kind::Half;
         let new = Index {
             encoder: self.fingerprint.clone(),

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use files::lock::LockError;
+
 /// One clear sentence for each.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -73,6 +75,15 @@ impl From<pipeline::Error> for Error {
 }
 
 impl Error {
+    /// For `map_err`: the folder, and who else writes to it.
+    pub fn lock(path: impl Into<PathBuf>) -> impl FnOnce(LockError) -> Self {
+        let path = path.into();
+        move |cause| Self::File {
+            path,
+            cause: cause.to_string(),
+        }
+    }
+
     /// For `map_err`: the path and what happened to it.
     pub fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();

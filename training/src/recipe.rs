@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use clip::{TextConfig, VisionConfig};
 use decoder::{ConditioningConfig, UNetConfig};
 use diffusion::Prediction;
+use files::text::excerpt;
 use prior::{AutoregressiveConfig, PriorConfig};
 use weights::Shapes;
 
@@ -174,14 +175,20 @@ impl Recipe {
     /// Reads a recipe, gives it the `shapes` of the model that is to be trained on, changes the fields that `changes` names
     /// ("decoder.run.batch=16", the value as in the recipe), and checks that its parts fit each other.
     pub fn read(text: &str, shapes: &Shapes, changes: &[impl AsRef<str>]) -> Result<Self, Error> {
-        let mut recipe: Self = toml::from_str(text).map_err(|e| Error::Recipe(e.to_string()))?;
+        let mut recipe: Self = toml::from_str(text).map_err(|error| {
+            let line = error
+                .span()
+                .map(|span| 1 + text[..span.start].matches('\n').count());
+            let place = line.map_or_else(String::new, |line| format!("line {line}: "));
+            Error::Recipe(format!("{place}{}", excerpt(error.message().trim())))
+        })?;
         recipe.take_shapes(shapes);
         if !changes.is_empty() {
             let mut table = toml::Table::try_from(&recipe).expect("a recipe is a table");
             for change in changes {
                 let change = change.as_ref();
                 set(&mut table, change)
-                    .map_err(|why| Error::Recipe(format!("`{change}`: {why}")))?;
+                    .map_err(|why| Error::Recipe(format!("`{}`: {why}", excerpt(change))))?;
             }
             recipe = table.try_into().map_err(|error: toml::de::Error| {
                 Error::Recipe(error.to_string().trim().replace('\n', " "))

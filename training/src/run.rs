@@ -1,9 +1,9 @@
 //! The loop that every leg shares: a loss, a backward pass, a step; a line of log, a checkpoint, the time left.
 
-use std::fs::{File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
+use files::lock::FolderLock;
 use image::RgbImage;
 use noise::Generator;
 use serde::{Deserialize, Serialize};
@@ -160,7 +160,7 @@ pub fn train<L: Leg>(
 ) -> Result<Vec<(String, Tensor)>, Error> {
     let Run { name, settings, .. } = *run;
     std::fs::create_dir_all(&run.folder).map_err(Error::file(&run.folder))?;
-    let _alone = alone_in(&run.folder)?;
+    let _alone = FolderLock::take(&run.folder).map_err(Error::lock(&run.folder))?;
     let checkpoints = Checkpoints {
         folder: &run.folder,
         leg: name,
@@ -248,17 +248,4 @@ pub fn train<L: Leg>(
         checkpoints.save(&optimizer, &generator)?;
     }
     Ok(optimizer.averaged())
-}
-
-/// Holds a leg's folder, so that no other training writes there.
-fn alone_in(folder: &Path) -> Result<File, Error> {
-    let held = File::open(folder).map_err(Error::file(folder))?;
-    match held.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(Error::File {
-            path: folder.to_owned(),
-            cause: "another training writes to this folder".to_owned(),
-        }),
-        // Where the file system has no locks, nobody else is looked for.
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(held),
-    }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use files::atomic::AtomicFolder;
 use image::RgbImage;
 use noise::Generator;
 use pipeline::{ModelFolders, Pipeline, contact_sheet, to_pictures};
@@ -39,15 +40,11 @@ pub fn draw(
     captions: &[String],
     (device, kind): (Device, Kind),
 ) -> Result<RgbImage, Error> {
-    let whole = folder.join(".samples.partial");
-    // A crash may have left one.
-    let _ = fs::remove_dir_all(&whole);
-    fs::create_dir_all(&whole).map_err(Error::file(&whole))?;
-    let drawn = link_others(model, &whole, written)
-        .and_then(|()| write(&whole))
-        .and_then(|()| draw_whole(&whole, written, captions, (device, kind)));
-    fs::remove_dir_all(&whole).map_err(Error::file(&whole))?;
-    drawn
+    let whole = AtomicFolder::create(folder, "samples").map_err(Error::file(folder))?;
+    let whole = whole.path();
+    link_others(model, whole, written)?;
+    write(whole)?;
+    draw_whole(whole, written, captions, (device, kind))
 }
 
 /// Links what a model has beside the parts `written` and its index, which names them.

@@ -1,10 +1,13 @@
 //! Completes a model with the parts of another.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
 
+use files::atomic::{AtomicFile, AtomicFolder, folder_of};
+
+use crate::Error;
 use crate::index::{COMPONENTS, INDEX};
-use crate::{Error, write_atomically};
 
 /// Folders of ours that no publisher's class opens.
 pub(crate) const OURS: &[&str] = &["image_pca", "prior_autoregressive"];
@@ -23,29 +26,41 @@ pub fn complete_model(from: &Path, to: &Path, except: &[&str]) -> Result<(), Err
     }
     let (from, to) = (from.join(INDEX), to.join(INDEX));
     if from.is_file() && !to.exists() {
-        copy_file(&from, &to)?;
+        copy_file(&from, &to, &to)?;
     }
     Ok(())
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<(), Error> {
-    let mut partial = to.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    fs::create_dir_all(&partial).map_err(Error::io("make the folder", partial.display()))?;
+    // With the process's number: another may complete the same model.
+    let name = to.file_name().unwrap_or_default().to_string_lossy();
+    let name = format!("{name}-{}", std::process::id());
+    let failed = || Error::io("write", to.display());
+    let partial = AtomicFolder::create(folder_of(to), &name).map_err(failed())?;
     for entry in fs::read_dir(from).map_err(Error::io("read the folder", from.display()))? {
         let entry = entry.map_err(Error::io("read the folder", from.display()))?;
         if entry.path().is_file() {
-            copy_file(&entry.path(), &partial.join(entry.file_name()))?;
+            let name = entry.file_name();
+            copy_file(&entry.path(), &partial.path().join(&name), &to.join(name))?;
         }
     }
-    fs::rename(&partial, to).map_err(Error::io("write", to.display()))
+    match partial.commit(to) {
+        // Another process was faster.
+        Err(_) if to.is_dir() => Ok(()),
+        placed => placed.map_err(failed()),
+    }
 }
 
-fn copy_file(from: &Path, to: &Path) -> Result<(), Error> {
+/// Copies a file to `to`, which is called `shown` in errors.
+fn copy_file(from: &Path, to: &Path, shown: &Path) -> Result<(), Error> {
     let mut source = fs::File::open(from).map_err(Error::io("read", from.display()))?;
-    write_atomically(to, |out| {
-        let copied = std::io::copy(&mut source, out).map(drop);
-        copied.map_err(Error::io("write", to.display()))
-    })
+    let mut copy = || {
+        let mut file = AtomicFile::create(to)?;
+        let mut writer = file.writer();
+        io::copy(&mut source, &mut writer)?;
+        writer.flush()?;
+        drop(writer);
+        file.commit(true)
+    };
+    copy().map_err(Error::io("write", shown.display()))
 }

@@ -34,7 +34,7 @@ pub use complete::complete_model;
 pub use configs::ConfigError;
 pub use embeddings::load_embeddings;
 pub use error::{Error, Problems};
-pub use files::{remove_partials, write_atomically};
+pub use files::write_atomically;
 pub use folder::Folder;
 pub use index::{read_logit_scale, save_model_defaults, save_model_index};
 pub use npy::{NpyError, npy, read_npy};

@@ -96,14 +96,19 @@ fn floats(file: NpyFile<impl Read>, width: u64) -> io::Result<Vec<f32>> {
     })
 }
 
-/// A vector as a whole file: of f16 where `vector [E]` is, else of f32.
-pub fn npy(vector: &Tensor) -> Vec<u8> {
+/// A tensor as a whole file: of f16 where `tensor` is, else of f32.
+pub fn npy(tensor: &Tensor) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let values = vector.to_device(Device::Cpu).to_kind(Kind::Float);
-    let values = Vec::<f32>::try_from(values).expect("a vector of floats");
-    let written = match vector.kind() {
-        Kind::Half => write(&mut bytes, values.into_iter().map(half::f16::from_f32)),
-        _ => write(&mut bytes, values.into_iter()),
+    let shape: Vec<u64> = tensor.size().iter().map(|&side| side as u64).collect();
+    let values = tensor.to_device(Device::Cpu).to_kind(Kind::Float);
+    let values = Vec::<f32>::try_from(values.flatten(0, -1)).expect("floats");
+    let written = match tensor.kind() {
+        Kind::Half => write(
+            &mut bytes,
+            &shape,
+            values.into_iter().map(half::f16::from_f32),
+        ),
+        _ => write(&mut bytes, &shape, values.into_iter()),
     };
     written.expect("memory takes what is written");
     bytes
@@ -111,13 +116,11 @@ pub fn npy(vector: &Tensor) -> Vec<u8> {
 
 fn write<T: npyz::AutoSerialize>(
     bytes: &mut Vec<u8>,
-    values: impl ExactSizeIterator<Item = T>,
+    shape: &[u64],
+    values: impl Iterator<Item = T>,
 ) -> io::Result<()> {
     let options = npyz::WriteOptions::new().default_dtype();
-    let mut writer = options
-        .shape(&[values.len() as u64])
-        .writer(bytes)
-        .begin_nd()?;
+    let mut writer = options.shape(shape).writer(bytes).begin_nd()?;
     writer.extend(values)?;
     writer.finish()
 }

@@ -43,34 +43,34 @@ fn settings_that_the_model_cannot_run_with_are_refused() {
             prior_steps: 0,
             ..karlo
         })
-        .contains("--prior-steps is 0")
+        .contains("prior_steps is 0")
     );
     assert!(
         refused(Settings {
             decoder_steps: 1001,
             ..karlo
         })
-        .contains("--decoder-steps is 1001")
+        .contains("decoder_steps is 1001")
     );
     assert!(
         refused(Settings {
             upsampler_steps: 0,
             ..karlo
         })
-        .contains("--upsampler-steps is 0")
+        .contains("upsampler_steps is 0")
     );
     assert!(
         refused(Settings {
             prior_guidance_scale: f64::NAN,
             ..karlo
         })
-        .contains("--prior-guidance-scale is NaN")
+        .contains("prior_guidance_scale is NaN")
     );
     let infinite = Settings {
         decoder_guidance_scale: f64::INFINITY,
         ..karlo
     };
-    assert!(refused(infinite).contains("--decoder-guidance-scale is inf"));
+    assert!(refused(infinite).contains("decoder_guidance_scale is inf"));
     for [low, high] in [
         [0.8, 0.2],
         [-0.1, 0.5],
@@ -82,7 +82,7 @@ fn settings_that_the_model_cannot_run_with_are_refused() {
             guidance_interval: Some([low, high]),
             ..karlo
         };
-        let named = format!("--guidance-interval is {low},{high}");
+        let named = format!("guidance_interval is {low},{high}");
         assert!(refused(interval).contains(&named), "{named}");
     }
     // Of the 1,000 timesteps the last ones are noise to the other solver.
@@ -94,7 +94,7 @@ fn settings_that_the_model_cannot_run_with_are_refused() {
     assert!(check(most(979)).is_ok());
     let refusal = refused(most(980));
     assert!(
-        refusal.contains("--decoder-steps is 980") && refusal.contains("1 and 979"),
+        refusal.contains("decoder_steps is 980") && refusal.contains("1 and 979"),
         "{refusal}"
     );
 }

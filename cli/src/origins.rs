@@ -1,0 +1,77 @@
+//! Where the settings of a picture came from, so that what is wrong with one names the flag or the file that says it.
+
+use pipeline::{Error, Settings};
+
+/// Settings as they were after each that had a say, the first one first.
+pub struct Origins {
+    layers: Vec<(Origin, Settings)>,
+}
+
+/// Who says a setting.
+enum Origin {
+    Flags,
+    Place(String),
+}
+
+impl Origins {
+    /// Settings that come from `place` alone.
+    pub fn new(place: impl Into<String>, settings: Settings) -> Self {
+        Self { layers: Vec::new() }.then(place, settings)
+    }
+
+    /// What they are after `place` had its say.
+    pub fn then(mut self, place: impl Into<String>, settings: Settings) -> Self {
+        self.layers.push((Origin::Place(place.into()), settings));
+        self
+    }
+
+    /// The same, after the flags had theirs.
+    pub fn then_flags(mut self, settings: Settings) -> Self {
+        self.layers.push((Origin::Flags, settings));
+        self
+    }
+
+    /// For `map_err`: the error, with the place that says the setting it is about, the last one of these layers.
+    pub fn explain(&self) -> impl FnOnce(Error) -> anyhow::Error {
+        move |error| match &error {
+            Error::Setting { setting, .. } => match self.origin(setting) {
+                Origin::Flags => in_flag(error),
+                Origin::Place(place) => {
+                    let place = place.clone();
+                    anyhow::Error::new(error).context(place)
+                }
+            },
+            _ => error.into(),
+        }
+    }
+
+    /// The first layer from which on a setting has the value that it has in the end.
+    fn origin(&self, setting: &str) -> &Origin {
+        let values: Vec<_> = self.layers.iter().map(|(_, s)| value(s, setting)).collect();
+        let last = values.last();
+        let same = values.iter().rev().take_while(|value| Some(*value) == last);
+        &self.layers[self.layers.len() - same.count()].0
+    }
+}
+
+/// The value of a setting that is called `decoder_steps`, say, or `prior_codes.top_p`.
+fn value(settings: &Settings, setting: &str) -> serde_json::Value {
+    let settings = serde_json::to_value(settings).unwrap_or_default();
+    let path = format!("/{}", setting.replace('.', "/"));
+    settings.pointer(&path).cloned().unwrap_or_default()
+}
+
+/// An error about a setting that a flag says.
+pub fn in_flag(error: Error) -> anyhow::Error {
+    match error {
+        Error::Setting {
+            setting,
+            value,
+            must,
+        } => {
+            let flag = setting.replace("prior_codes.", "prior_").replace('_', "-");
+            anyhow::anyhow!("--{flag} is {value}: {must}")
+        }
+        error => error.into(),
+    }
+}
