@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use files::json;
 use serde_json::{Map, Value};
 
 use crate::Folder;
@@ -94,7 +95,7 @@ impl Folder {
     }
 
     fn json(&self, name: &str) -> Option<Map<String, Value>> {
-        serde_json::from_slice(&self.read(name).ok()??).ok()
+        json::parse(&self.read(name).ok()??, json::CONFIGURATION).ok()
     }
 
     /// Whether this may be a folder of transformers' whole CLIP, or of a half of it: its configuration names no other class.

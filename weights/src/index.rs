@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use files::json;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -75,7 +76,7 @@ fn read(folder: &Folder) -> Result<Option<Map<String, Value>>, Error> {
     let Some(bytes) = folder.read(INDEX)? else {
         return Ok(None);
     };
-    let index = serde_json::from_slice(&bytes).map_err(|error| Error::Index {
+    let index = json::parse(&bytes, json::CONFIGURATION).map_err(|error| Error::Index {
         file: folder.name_of(INDEX),
         reason: error.to_string(),
     })?;

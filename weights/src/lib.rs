@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod budget;
 pub mod checkpoint;
 mod complete;
 pub mod configs;

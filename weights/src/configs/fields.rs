@@ -1,5 +1,6 @@
 //! The fields of one JSON configuration, taken one by one.
 
+use files::json;
 use serde_json::{Map, Value};
 
 use crate::error::shown;
@@ -58,7 +59,7 @@ pub(super) struct Fields(Map<String, Value>);
 impl Fields {
     /// Reads a JSON object.
     pub fn parse(bytes: &[u8]) -> Result<Self, ConfigError> {
-        serde_json::from_slice(bytes)
+        json::parse(bytes, json::CONFIGURATION)
             .map(Self)
             .map_err(|error| ConfigError::Json(error.to_string()))
     }
