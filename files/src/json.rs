@@ -9,8 +9,8 @@ use serde::de::{
 
 /// The most values of a configuration.
 pub const CONFIGURATION: usize = 1 << 16;
-/// The most values of a vocabulary, or of another long list: that of a large language model has half as many.
-pub const VOCABULARY: usize = 1 << 20;
+/// The most values of a vocabulary, or of another long list: CLIP's has two hundred thousand.
+pub const VOCABULARY: usize = 1 << 19;
 
 /// As `serde_json::from_slice`, but a name that stands twice in one object, of which other readers take the first or the
 /// last, is an error, and so are more than `most` values, however small they are.

@@ -213,12 +213,7 @@ impl Parts {
             folder: self.folders.model.to_string(),
             reason,
         };
-        let Some(bytes) = self.folders.model.read("model_index.json")? else {
-            return Ok(Settings::karlo());
-        };
-        let mut fields: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_slice(&bytes).map_err(|error| index(error.to_string()))?;
-        match fields.remove("unclip_defaults") {
+        match weights::read_model_defaults(&self.folders.model)? {
             Some(defaults) => serde_json::from_value(defaults)
                 .map_err(|error| index(format!("unclip_defaults: {error}"))),
             None => Ok(Settings::karlo()),

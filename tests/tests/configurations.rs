@@ -194,7 +194,7 @@ fn a_configuration_that_must_be_guessed_is_refused() {
             "image_encoder",
             "layer_norm_eps",
             json!(0),
-            "layer_norm_eps is 0 where a positive number is wanted",
+            "layer_norm_eps is 0 where a positive number up to 1 is wanted",
         ),
         (
             "prior_scheduler",

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // cargo shows what tests print
 
 mod architecture;
+mod archives;
 mod autoregressive;
 mod autoregressive_models;
 mod bound;
@@ -19,6 +20,7 @@ mod graphs;
 mod images;
 mod kernels;
 mod manipulation;
+mod memory_bounds;
 mod misnamed;
 mod models;
 mod noise;

@@ -9,6 +9,7 @@ use files::json;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::error::shown;
 use crate::save::write_text;
 use crate::{Error, Folder};
 
@@ -62,14 +63,22 @@ pub fn read_logit_scale(folder: &Folder) -> Result<Option<f64>, Error> {
     };
     match index.remove(LOGIT_SCALE) {
         None => Ok(None),
-        Some(value) => match value.as_f64() {
+        Some(value) => match value.as_f64().filter(|scale| scale.abs() <= 100.0) {
             Some(scale) => Ok(Some(scale)),
             None => Err(Error::Index {
                 file: folder.name_of(INDEX),
-                reason: format!("its {LOGIT_SCALE} {value} is no number"),
+                reason: format!(
+                    "its {LOGIT_SCALE} {} is no number up to 100",
+                    shown(&value.to_string())
+                ),
             }),
         },
     }
+}
+
+/// What the model in `folder` draws with unless told otherwise, where it says so.
+pub fn read_model_defaults(folder: &Folder) -> Result<Option<Value>, Error> {
+    Ok(read(folder)?.and_then(|mut index| index.remove(DEFAULTS)))
 }
 
 fn read(folder: &Folder) -> Result<Option<Map<String, Value>>, Error> {
@@ -78,7 +87,7 @@ fn read(folder: &Folder) -> Result<Option<Map<String, Value>>, Error> {
     };
     let index = json::parse(&bytes, json::CONFIGURATION).map_err(|error| Error::Index {
         file: folder.name_of(INDEX),
-        reason: error.to_string(),
+        reason: shown(&error.to_string()),
     })?;
     Ok(Some(index))
 }
