@@ -8,10 +8,7 @@ use serde_json::{Map, Value};
 use crate::Folder;
 use crate::complete::OURS;
 use crate::error::{listed, shown};
-use crate::index::{COMPONENTS, INDEX};
-
-/// The beginning of the class names of pipelines whose components are read here.
-const UNCLIP: &str = "UnCLIP";
+use crate::index::{COMPONENTS, INDEX, UNCLIP};
 
 /// The repository that messages give as an example.
 const EXAMPLE: &str = "kakaobrain/karlo-v1-alpha";

@@ -14,6 +14,8 @@ use crate::save::write_text;
 use crate::{Error, Folder};
 
 pub(crate) const INDEX: &str = "model_index.json";
+/// The beginning of the class names of pipelines whose components are read here.
+pub(crate) const UNCLIP: &str = "UnCLIP";
 const LOGIT_SCALE: &str = "unclip_logit_scale";
 const DEFAULTS: &str = "unclip_defaults";
 
@@ -78,7 +80,48 @@ pub fn read_logit_scale(folder: &Folder) -> Result<Option<f64>, Error> {
 
 /// What the model in `folder` draws with unless told otherwise, where it says so.
 pub fn read_model_defaults(folder: &Folder) -> Result<Option<Value>, Error> {
-    Ok(read(folder)?.and_then(|mut index| index.remove(DEFAULTS)))
+    let Some(mut index) = read(folder)? else {
+        return Ok(None);
+    };
+    check_classes(&index).map_err(|reason| Error::Index {
+        file: folder.name_of(INDEX),
+        reason,
+    })?;
+    Ok(index.remove(DEFAULTS))
+}
+
+/// Refuses an index of another pipeline, or of other networks in the folders of this one's.
+fn check_classes(index: &Map<String, Value>) -> Result<(), String> {
+    let named = |value: &Value| {
+        value
+            .as_str()
+            .map_or_else(|| shown(&value.to_string()), shown)
+    };
+    if let Some(class) = index.get("_class_name").map(named)
+        && !class.starts_with(UNCLIP)
+    {
+        return Err(format!(
+            "it is of a {class}, and a {UNCLIP}Pipeline draws here"
+        ));
+    }
+    for (part, library, class) in COMPONENTS {
+        let found = match index.get(part) {
+            None | Some(Value::Null) => continue,
+            Some(found) => found.get(1).unwrap_or(found),
+        };
+        // Transformers' tokenizers and feature extractors have had several names.
+        let fits = match library {
+            "transformers" => named(found).starts_with("CLIP"),
+            _ => found == class,
+        };
+        if !fits && !found.is_null() {
+            let found = named(found);
+            return Err(format!(
+                "it says that {part} is a {found}, and a {class} is read"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn read(folder: &Folder) -> Result<Option<Map<String, Value>>, Error> {

@@ -139,7 +139,7 @@ fn a_senseless_preprocessor_config_or_picture_is_an_error() {
         (r#"{"image_mean": [0, 0]}"#, "image_mean"),
         (r#"{"image_std": [1, 0, 1]}"#, "image_std"),
         (r#"{"rescale_factor": -1}"#, "rescale_factor is -1"),
-        (r#"{"rescale_factor": 1e300}"#, "rescale_factor is 1e300"),
+        (r#"{"rescale_factor": 1e300}"#, "rescale_factor is 1e+300"),
         (r#"{"image_mean": [0.5, 0.5, 0.5, 0.5]}"#, "image_mean"),
         (
             r#"{"image_mean": [0.5, 0.5, 0.5, null]}"#,
