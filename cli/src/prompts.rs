@@ -109,11 +109,12 @@ impl Prompt {
     }
 
     fn from_json(place: &str, line: &str) -> Result<Self> {
-        let line: Line = json::parse(line).map_err(|mut error| {
-            // Of the place that it tells, only the column is true: it has seen one line.
-            error.line = 0;
-            anyhow!("column {}: {error}", error.column)
-        })?;
+        let line: Line =
+            json::parse(line.as_bytes(), json::CONFIGURATION).map_err(|mut error| {
+                // Of the place that it tells, only the column is true: it has seen one line.
+                error.line = 0;
+                anyhow!("column {}: {error}", error.column)
+            })?;
         Ok(Self {
             seed: checked("seed", line.seed, numbers::seed)?,
             num_images: checked("num_images", line.num_images, numbers::pictures)?,

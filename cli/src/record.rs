@@ -165,7 +165,8 @@ impl Record {
         let text = text.with_context(|| format!("{shown} does not say how unclip drew it"))?;
         let damaged =
             |reason: String| anyhow!("{shown}: what it says of itself is damaged: {reason}");
-        let record: Self = json::parse(&text).map_err(|error| damaged(error.to_string()))?;
+        let record: Self = json::parse(text.as_bytes(), json::CONFIGURATION)
+            .map_err(|error| damaged(error.to_string()))?;
         ensure!(
             record.model.len() >= 10 && record.model.is_ascii(),
             damaged("its model hash is too short".to_owned())

@@ -6,10 +6,8 @@ use serde_json::json;
 
 use crate::bytes::alphabet;
 use crate::tokenizer::TokenizerFiles;
+use crate::vocabulary::SUFFIX;
 use crate::words::{END, START, pieces, words};
-
-/// What a word's last token ends in.
-const SUFFIX: &str = "</w>";
 
 /// A trained vocabulary, as the contents of its files.
 #[derive(Clone, Debug, PartialEq, Eq)]

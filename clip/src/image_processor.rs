@@ -1,5 +1,8 @@
 //! Pictures as the image encoder wants them: resized, cropped and normalised.
 
+use std::ops::RangeInclusive;
+
+use files::json;
 use image::RgbImage;
 use serde_json::{Map, Value, json};
 use tch::Tensor;
@@ -22,7 +25,7 @@ const MOST_PIXELS: u64 = 1 << 26;
 pub enum ImageProcessorError {
     /// The config is not JSON, or not an object.
     #[error("preprocessor_config.json cannot be read: {0}")]
-    Json(#[from] serde_json::Error),
+    Json(#[from] files::json::JsonError),
     /// A field has a value that means nothing here.
     #[error("preprocessor_config.json: {field} is {value}, not {wanted}")]
     Field {
@@ -61,7 +64,8 @@ pub struct ImageProcessor {
 impl ImageProcessor {
     /// Reads the contents of `preprocessor_config.json`; fields that concern no pixels are ignored.
     pub fn from_config(bytes: &[u8]) -> Result<Self, ImageProcessorError> {
-        let config: Map<String, Value> = serde_json::from_slice(bytes)?;
+        let config: Map<String, Value> = json::parse(bytes, json::CONFIGURATION)?;
+        check_class(&config)?;
         let does = |field| match config.get(field) {
             None | Some(Value::Null | Value::Bool(true)) => Ok(true),
             Some(Value::Bool(false)) => Ok(false),
@@ -75,17 +79,14 @@ impl ImageProcessor {
         };
         let size = match config.get("size").filter(|value| !value.is_null()) {
             None => Size::ShortestEdge(224),
-            Some(value) => match side(value).or_else(|| side(value.get("shortest_edge")?)) {
-                Some(edge) => Size::ShortestEdge(edge),
-                None => exact("size", value)?,
-            },
+            Some(value) => sides("size", value)?,
         };
         let crop = match config.get("crop_size").filter(|value| !value.is_null()) {
             None => (224, 224),
-            Some(value) => match (side(value), exact("crop_size", value)) {
-                (Some(edge), _) => (edge, edge),
-                (None, Ok(Size::Exact { width, height })) => (width, height),
-                (None, _) => return Err(wrong("crop_size", value, SIZE)),
+            Some(value) => match (side(value), sides("crop_size", value)?) {
+                (None, Size::ShortestEdge(_)) => return Err(wrong("crop_size", value, CROP)),
+                (_, Size::ShortestEdge(edge)) => (edge, edge),
+                (_, Size::Exact { width, height }) => (width, height),
             },
         };
         let factor = match config
@@ -95,20 +96,13 @@ impl ImageProcessor {
             None => 1.0 / 255.0,
             Some(value) => value
                 .as_f64()
-                .filter(|factor| factor.is_finite() && *factor > 0.0)
-                .ok_or_else(|| wrong("rescale_factor", value, "a positive number"))?,
+                .filter(|factor| (1e-6..=1e6).contains(factor))
+                .ok_or_else(|| wrong("rescale_factor", value, "a number from 1e-6 to 1e6"))?,
         };
         let (mean, std) = (
-            triple(&config, "image_mean", CLIP_MEAN)?,
-            triple(&config, "image_std", CLIP_STD)?,
+            triple(&config, "image_mean", CLIP_MEAN, MEANS)?,
+            triple(&config, "image_std", CLIP_STD, DEVIATIONS)?,
         );
-        if std.iter().any(|deviation| *deviation <= 0.0) {
-            return Err(wrong(
-                "image_std",
-                &config["image_std"],
-                "three positive numbers",
-            ));
-        }
         Ok(Self {
             resize: does("do_resize")?.then_some((size, filter)),
             crop: does("do_center_crop")?.then_some(crop),
@@ -275,7 +269,28 @@ fn centre(picture: &RgbImage, width: u32, height: u32) -> RgbImage {
     })
 }
 
-const SIZE: &str = "a number of pixels from 1 to 8192, or {\"height\": .., \"width\": ..} of such";
+/// Numbers that a field may have, and how a sentence says it.
+type Allowed = (RangeInclusive<f64>, &'static str);
+
+const MEANS: Allowed = (-1e3..=1e3, "three numbers from -1000 to 1000");
+const DEVIATIONS: Allowed = (1e-3..=1e3, "three numbers from 0.001 to 1000");
+
+const SIZE: &str = "a number of pixels from 1 to 8192, {\"shortest_edge\": ..} of such, or {\"height\": .., \"width\": ..}";
+const CROP: &str = "a number of pixels from 1 to 8192, or {\"height\": .., \"width\": ..} of such";
+
+/// Refuses the configuration of another class, whose defaults are others: publishers' older files say it otherwise.
+fn check_class(config: &Map<String, Value>) -> Result<(), ImageProcessorError> {
+    let clips = |value: &Value| value.as_str().is_some_and(|name| name.starts_with("CLIP"));
+    for field in ["image_processor_type", "feature_extractor_type"] {
+        match config.get(field) {
+            Some(value) if !value.is_null() && !clips(value) => {
+                return Err(wrong(field, value, "CLIPImageProcessor"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
 
 fn wrong(field: &'static str, value: &Value, wanted: &'static str) -> ImageProcessorError {
     ImageProcessorError::Field {
@@ -292,11 +307,26 @@ fn side(value: &Value) -> Option<u32> {
         .map(|side| side as u32)
 }
 
-fn exact(field: &'static str, value: &Value) -> Result<Size, ImageProcessorError> {
-    let get = |key| value.get(key).and_then(side);
-    match (get("width"), get("height")) {
-        (Some(width), Some(height)) => Ok(Size::Exact { width, height }),
-        _ => Err(wrong(field, value, SIZE)),
+/// The shorter side, or both; nothing else may be said beside them.
+fn sides(field: &'static str, value: &Value) -> Result<Size, ImageProcessorError> {
+    let problem = || wrong(field, value, if field == "size" { SIZE } else { CROP });
+    if let Some(edge) = side(value) {
+        return Ok(Size::ShortestEdge(edge));
+    }
+    let fields = value.as_object().ok_or_else(problem)?;
+    let named: Vec<_> = fields
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .collect();
+    let named: Vec<_> = named
+        .iter()
+        .map(|(name, value)| (name.as_str(), side(value)))
+        .collect();
+    match named[..] {
+        [("shortest_edge", Some(edge))] => Ok(Size::ShortestEdge(edge)),
+        [("height", Some(height)), ("width", Some(width))]
+        | [("width", Some(width)), ("height", Some(height))] => Ok(Size::Exact { width, height }),
+        _ => Err(problem()),
     }
 }
 
@@ -304,14 +334,16 @@ fn triple(
     config: &Map<String, Value>,
     field: &'static str,
     default: [f64; 3],
+    (allowed, wanted): Allowed,
 ) -> Result<[f64; 3], ImageProcessorError> {
     let Some(value) = config.get(field).filter(|value| !value.is_null()) else {
         return Ok(default);
     };
-    let numbers = value
+    let number = |value: &Value| value.as_f64().filter(|number| allowed.contains(number));
+    let numbers: Option<Vec<f64>> = value
         .as_array()
-        .map(|list| list.iter().filter_map(Value::as_f64).collect::<Vec<_>>());
+        .and_then(|list| list.iter().map(number).collect());
     numbers
         .and_then(|numbers| numbers.try_into().ok())
-        .ok_or_else(|| wrong(field, value, "three numbers"))
+        .ok_or_else(|| wrong(field, value, wanted))
 }

@@ -14,6 +14,7 @@ mod tokenizer_files;
 pub mod transformer;
 mod unwinding;
 pub mod vision;
+mod vocabulary;
 mod words;
 
 pub use image_processor::{CLIP_MEAN, CLIP_STD, ImageProcessor, ImageProcessorError};

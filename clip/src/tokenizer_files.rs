@@ -1,10 +1,12 @@
 //! What a tokenizer's files say.
 
+use files::json;
 use serde_json::{Map, Value};
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::{AddedToken, ModelWrapper};
 
 use crate::tokenizer::{TokenizerError, TokenizerFiles};
+use crate::vocabulary::{SUFFIX, Vocabulary};
 use crate::words::{END, START, normalizer, pre_tokenizer};
 
 /// The special tokens and the context length.
@@ -15,7 +17,7 @@ pub(crate) struct Specials {
     pub(crate) context_length: Option<usize>,
     unknown: AddedToken,
     /// The list that newer files have of every token outside the merges, in the order of their numbers.
-    others: Vec<AddedToken>,
+    numbered: Vec<(u32, AddedToken)>,
 }
 
 impl Specials {
@@ -23,21 +25,9 @@ impl Specials {
     pub(crate) fn read(files: &TokenizerFiles) -> Result<Self, TokenizerError> {
         let config = object("tokenizer_config.json", files.tokenizer_config)?;
         let map = object("special_tokens_map.json", files.special_tokens_map)?;
-        let mut others = Vec::new();
-        if let Some(list) = config
-            .get("added_tokens_decoder")
-            .and_then(Value::as_object)
-        {
-            others = list
-                .iter()
-                .filter_map(|(number, token)| Some((number.parse::<u32>().ok()?, token)))
-                .collect();
-            others.sort_by_key(|(number, _)| *number);
-        }
-        let others = others
-            .into_iter()
-            .filter_map(|(_, token)| added_token(token))
-            .collect::<Vec<_>>();
+        check_class(&config)?;
+        let numbered = added_tokens(&config)?;
+        let others: Vec<AddedToken> = numbered.iter().map(|(_, token)| token.clone()).collect();
         let token = |key: &str, default: &str| {
             let newer = if others.is_empty() {
                 map.get(key)
@@ -74,7 +64,7 @@ impl Specials {
             context_length: length
                 .filter(|length| (0.0..1e9).contains(length))
                 .map(|length| length as usize),
-            others,
+            numbered,
         })
     }
 
@@ -87,6 +77,45 @@ impl Specials {
         }
         tokens
     }
+}
+
+/// Refuses the configuration of another tokenizer; transformers' own are called by what they are made of.
+fn check_class(config: &Map<String, Value>) -> Result<(), TokenizerError> {
+    let known = |name: &str| {
+        name.starts_with("CLIP") || matches!(name, "PreTrainedTokenizerFast" | "TokenizersBackend")
+    };
+    match config.get("tokenizer_class") {
+        Some(class) if !class.is_null() && !class.as_str().is_some_and(known) => {
+            Err(TokenizerError::File {
+                file: "tokenizer_config.json",
+                problem: format!("its tokenizer_class is {class}, and CLIPTokenizer is read"),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The tokens outside the merges with their numbers, in order.
+fn added_tokens(config: &Map<String, Value>) -> Result<Vec<(u32, AddedToken)>, TokenizerError> {
+    const FIELD: &str = "added_tokens_decoder";
+    let problem = |problem: String| TokenizerError::File {
+        file: "tokenizer_config.json",
+        problem,
+    };
+    let list = match config.get(FIELD) {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Object(list)) => list,
+        Some(other) => return Err(problem(format!("its {FIELD} is {other}, and no object"))),
+    };
+    let token = |(number, token): (&String, &Value)| match (number.parse(), added_token(token)) {
+        (Ok(number), Some(token)) => Ok((number, token)),
+        _ => Err(problem(format!(
+            "its {FIELD} has {number:?}: {token}, which is no numbered token"
+        ))),
+    };
+    let mut tokens: Vec<(u32, AddedToken)> = list.iter().map(token).collect::<Result<_, _>>()?;
+    tokens.sort_by_key(|(number, _)| *number);
+    Ok(tokens)
 }
 
 /// A token as a plain string or with its properties.
@@ -114,11 +143,11 @@ fn object(file: &'static str, bytes: Option<&[u8]>) -> Result<Map<String, Value>
     bytes.map_or_else(|| Ok(Map::new()), |bytes| json(file, bytes))
 }
 
-fn json<T: serde::de::DeserializeOwned>(
+pub(crate) fn json<T: serde::de::DeserializeOwned>(
     file: &'static str,
     bytes: &[u8],
 ) -> Result<T, TokenizerError> {
-    serde_json::from_slice(bytes).map_err(|problem| TokenizerError::File {
+    json::parse(bytes, json::VOCABULARY).map_err(|problem| TokenizerError::File {
         file,
         problem: problem.to_string(),
     })
@@ -138,14 +167,22 @@ pub(crate) fn build(
     specials: &Specials,
     file: &'static str,
 ) -> Result<Built, TokenizerError> {
-    let mut tokenizer = match (files.tokenizer_json, files.vocab_json, files.merges_txt) {
-        (Some(bytes), _, _) => tokenizer_json(bytes, specials)?,
-        (None, Some(vocab), Some(merges)) => vocab_and_merges(vocab, merges, specials)?,
-        _ => return Err(TokenizerError::NoVocabulary),
-    };
+    let (mut tokenizer, mut vocabulary) =
+        match (files.tokenizer_json, files.vocab_json, files.merges_txt) {
+            (Some(bytes), _, _) => tokenizer_json(bytes, specials)?,
+            (None, Some(vocab), Some(merges)) => vocab_and_merges(vocab, merges, specials)?,
+            _ => return Err(TokenizerError::NoVocabulary),
+        };
+    let numbered = specials.numbered.iter();
+    let numbered = numbered.map(|(number, token)| (token.content.clone(), *number));
+    vocabulary.added.extend(numbered);
+    let named = specials.named();
+    let contents: Vec<String> = named.iter().map(|token| token.content.clone()).collect();
+    vocabulary.check(&contents)?;
     tokenizer.with_normalizer(Some(normalizer()));
     tokenizer.with_pre_tokenizer(Some(pre_tokenizer()));
-    tokenizer.add_tokens(&specials.others);
+    let added = specials.numbered.iter().map(|(_, token)| token.clone());
+    tokenizer.add_tokens(&added.collect::<Vec<_>>());
     // Adding a token that is not there would give it a number that no embedding has.
     let number = |role, token: &AddedToken| {
         let unknown = || TokenizerError::NoSuchToken {
@@ -164,7 +201,7 @@ pub(crate) fn build(
     );
     let pad = number("padding", &specials.pad)?;
     number("unknown", &specials.unknown)?;
-    tokenizer.add_special_tokens(&specials.named());
+    tokenizer.add_special_tokens(&named);
     Ok(Built {
         tokenizer,
         start,
@@ -178,52 +215,40 @@ fn vocab_and_merges(
     vocab: &[u8],
     merges: &[u8],
     specials: &Specials,
-) -> Result<tokenizers::Tokenizer, TokenizerError> {
-    let vocab: Vocab = json("vocab.json", vocab)?;
-    let problem = |problem: String| TokenizerError::File {
-        file: "merges.txt",
-        problem,
-    };
-    let text = std::str::from_utf8(merges).map_err(|error| problem(error.to_string()))?;
-    let mut pairs = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        if line.starts_with("#version") || line.is_empty() {
-            continue;
-        }
-        let pair = line
-            .split_once(' ')
-            .filter(|(_, right)| !right.contains(' '));
-        let (left, right) =
-            pair.ok_or_else(|| problem(format!("line {} is no pair of tokens", number + 1)))?;
-        pairs.push((left.to_owned(), right.to_owned()));
-    }
+) -> Result<(tokenizers::Tokenizer, Vocabulary), TokenizerError> {
+    let vocabulary = Vocabulary::of_pair(vocab, merges)?;
+    let tokens: Vocab = vocabulary.tokens.clone().into_iter().collect();
+    let pairs = vocabulary.merges.iter().map(|(_, pair)| pair.clone());
     let model = BPE::builder()
-        .vocab_and_merges(vocab, pairs)
+        .vocab_and_merges(tokens, pairs.collect())
         .unk_token(specials.unknown.content.clone())
-        .end_of_word_suffix("</w>".to_owned())
+        .end_of_word_suffix(SUFFIX.to_owned())
         .build();
-    Ok(tokenizers::Tokenizer::new(
-        model.map_err(|error| problem(error.to_string()))?,
-    ))
+    let model = model.map_err(|error| TokenizerError::File {
+        file: "merges.txt",
+        problem: error.to_string(),
+    })?;
+    Ok((tokenizers::Tokenizer::new(model), vocabulary))
 }
 
 /// The newer single file, of which the vocabulary, the merges and the added tokens count.
 fn tokenizer_json(
     bytes: &[u8],
     specials: &Specials,
-) -> Result<tokenizers::Tokenizer, TokenizerError> {
+) -> Result<(tokenizers::Tokenizer, Vocabulary), TokenizerError> {
     let problem = |problem: String| TokenizerError::File {
         file: "tokenizer.json",
         problem,
     };
+    let vocabulary = Vocabulary::of_tokenizer_json(bytes)?;
     let mut tokenizer =
         tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| problem(error.to_string()))?;
     let ModelWrapper::BPE(mut model) = tokenizer.get_model().clone() else {
         return Err(problem("its model is not a BPE".to_owned()));
     };
-    if model.end_of_word_suffix.as_deref() != Some("</w>") {
+    if model.end_of_word_suffix.as_deref() != Some(SUFFIX) {
         return Err(problem(format!(
-            "its words end in {:?} instead of \"</w>\"",
+            "its words end in {:?} instead of {SUFFIX:?}",
             model.end_of_word_suffix
         )));
     }
@@ -241,5 +266,5 @@ fn tokenizer_json(
     tokenizer
         .with_truncation(None)
         .map_err(|error| problem(error.to_string()))?;
-    Ok(tokenizer)
+    Ok((tokenizer, vocabulary))
 }

@@ -1,11 +1,20 @@
-//! JSON as our own types, with errors that name the field.
+//! JSON as people's files have it: as our own types, with errors that name the field; no name twice in an object, and no more
+//! values than are wanted.
 
+use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::DeserializeOwned;
-use serde_path_to_error::Error;
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor,
+};
+use serde_path_to_error::{Error, Track};
 
 use crate::text::excerpt;
+
+/// The most values of a configuration.
+pub const CONFIGURATION: usize = 1 << 16;
+/// The most values of a vocabulary, or of another long list: CLIP's has two hundred thousand.
+pub const VOCABULARY: usize = 1 << 19;
 
 /// Why JSON is not what it should be.
 #[derive(Debug)]
@@ -54,16 +63,99 @@ impl From<Error<serde_json::Error>> for JsonError {
     }
 }
 
-/// Reads a whole text.
-pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, JsonError> {
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut reader)?;
-    let end = reader.end();
-    end.map_err(|error| Error::new(serde_path_to_error::Track::new().path(), error))?;
-    Ok(value)
+/// Reads a whole text. A name that stands twice in one object, of which other readers take the first or the last, is an
+/// error, and so are more than `most` values, however small they are.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8], most: usize) -> Result<T, JsonError> {
+    let mut text = serde_json::Deserializer::from_slice(bytes);
+    let mut left = most;
+    let scan = Scan {
+        most,
+        left: &mut left,
+    };
+    let scanned = scan.deserialize(&mut text).and_then(|()| text.end());
+    scanned.map_err(|error| Error::new(Track::new().path(), error))?;
+    let mut text = serde_json::Deserializer::from_slice(bytes);
+    Ok(serde_path_to_error::deserialize(&mut text)?)
 }
 
 /// Reads what was read as JSON already.
 pub fn from_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, JsonError> {
     Ok(serde_path_to_error::deserialize(value)?)
+}
+
+/// Goes over a value, and makes nothing of it.
+struct Scan<'a> {
+    most: usize,
+    left: &'a mut usize,
+}
+
+impl Scan<'_> {
+    /// The same for a value within this one.
+    fn within(&mut self) -> Scan<'_> {
+        Scan {
+            most: self.most,
+            left: self.left,
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Scan<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        *self.left = self
+            .left
+            .checked_sub(1)
+            .ok_or_else(|| D::Error::custom(format!("it has more than {} values", self.most)))?;
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Scan<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element_seed(self.within())?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut object: A) -> Result<(), A::Error> {
+        let mut names = HashSet::new();
+        while let Some(name) = object.next_key::<String>()? {
+            object.next_value_seed(self.within())?;
+            if let Some(name) = names.replace(name) {
+                let name = excerpt(&name);
+                return Err(A::Error::custom(format!("{name:?} is there twice")));
+            }
+        }
+        Ok(())
+    }
 }

@@ -8,7 +8,6 @@ use std::rc::{Rc, Weak};
 use clip::{ImageProcessor, TextEncoder, Tokenizer, VisionEncoder};
 use decoder::{Conditioning, UNet};
 use diffusion::{DpmSolver, Step, UnclipSampler};
-use files::text::excerpt;
 use graphs::Repeated;
 use prior::{AutoregressivePrior, Pca, Prior};
 use tch::{Device, Kind};
@@ -214,12 +213,7 @@ impl Parts {
             folder: self.folders.model.to_string(),
             reason,
         };
-        let Some(bytes) = self.folders.model.read("model_index.json")? else {
-            return Ok(Settings::karlo());
-        };
-        let mut fields: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_slice(&bytes).map_err(|error| index(excerpt(&error.to_string())))?;
-        let Some(defaults) = fields.remove("unclip_defaults") else {
+        let Some(defaults) = weights::read_model_defaults(&self.folders.model)? else {
             return Ok(Settings::karlo());
         };
         let wrong = |reason: String| index(format!("unclip_defaults: {reason}"));

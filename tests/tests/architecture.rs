@@ -10,7 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("noise", &[]),
     ("diffusion", &[]),
     ("layers", &["noise"]),
-    ("clip", &["layers", "images"]),
+    ("clip", &["files", "layers", "images"]),
     ("prior", &["layers"]),
     ("decoder", &["layers"]),
     ("graphs", &[]),

@@ -9,13 +9,20 @@ use tch::{Kind, Tensor};
 
 use crate::components::{golden, open};
 
-/// A copy of one component whose configuration is edited.
-fn edited(model: &Path, part: &str, edit: impl FnOnce(&mut Value)) -> (tempfile::TempDir, Folder) {
-    let folder = tempfile::tempdir().unwrap();
+/// A copy of one component, whose folder is called as in the model.
+fn copied(model: &Path, part: &str) -> (tempfile::TempDir, Folder) {
+    let folder = tempfile::Builder::new().suffix(part).tempdir().unwrap();
     for file in fs::read_dir(model.join(part)).unwrap() {
         let file = file.unwrap();
         fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
     }
+    let opened = Folder::open(folder.path()).unwrap();
+    (folder, opened)
+}
+
+/// A copy of one component whose configuration is edited.
+fn edited(model: &Path, part: &str, edit: impl FnOnce(&mut Value)) -> (tempfile::TempDir, Folder) {
+    let (folder, opened) = copied(model, part);
     let name = if part.ends_with("scheduler") {
         "scheduler_config.json"
     } else {
@@ -25,7 +32,6 @@ fn edited(model: &Path, part: &str, edit: impl FnOnce(&mut Value)) -> (tempfile:
     let mut config = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     edit(&mut config);
     fs::write(&path, config.to_string()).unwrap();
-    let opened = Folder::open(folder.path()).unwrap();
     (folder, opened)
 }
 
@@ -194,7 +200,7 @@ fn a_configuration_that_must_be_guessed_is_refused() {
             "image_encoder",
             "layer_norm_eps",
             json!(0),
-            "layer_norm_eps is 0 where a positive number is wanted",
+            "layer_norm_eps is 0 where a positive number up to 1 is wanted",
         ),
         (
             "prior_scheduler",
@@ -311,4 +317,257 @@ fn half_of_a_whole_clip_opens() {
     let folder = Folder::open(place.path()).unwrap();
     open("text_encoder", &folder).unwrap();
     open("image_encoder", &folder).unwrap();
+}
+
+/// The names of the files of a model's parts that hold JSON.
+fn configuration(part: &str) -> &'static str {
+    match part {
+        "tokenizer" => "tokenizer_config.json",
+        "feature_extractor" => "preprocessor_config.json",
+        _ if part.ends_with("scheduler") => "scheduler_config.json",
+        _ => "config.json",
+    }
+}
+
+/// A copy of one component whose configuration has another text.
+fn rewritten(part: &str, edit: impl FnOnce(String) -> String) -> (tempfile::TempDir, Folder) {
+    let (place, folder) = copied(&golden("deep"), part);
+    let path = place.path().join(configuration(part));
+    fs::write(&path, edit(fs::read_to_string(&path).unwrap())).unwrap();
+    (place, folder)
+}
+
+#[test]
+fn the_class_of_another_network_is_refused() {
+    let cases = [
+        ("prior", "_class_name", json!("UNet2DModel")),
+        ("prior", "_class_name", json!(7)),
+        ("prior", "_class_name", json!(["UNet2DModel"])),
+        ("prior", "architectures", json!(["UNet2DModel"])),
+        ("decoder", "_class_name", json!("UNet2DModel")),
+        (
+            "super_res_last",
+            "_class_name",
+            json!("UNet2DConditionModel"),
+        ),
+        ("decoder_scheduler", "_class_name", json!("DDPMScheduler")),
+        ("text_proj", "_class_name", json!("UnCLIPScheduler")),
+        (
+            "text_encoder",
+            "architectures",
+            json!("CLIPVisionModelWithProjection"),
+        ),
+        ("text_encoder", "architectures", json!([])),
+        ("text_encoder", "_class_name", json!("PriorTransformer")),
+        ("text_encoder", "model_type", json!("clip_vision_model")),
+        ("image_encoder", "architectures", json!(["ViTModel"])),
+        ("image_encoder", "model_type", json!("bert")),
+        (
+            "feature_extractor",
+            "image_processor_type",
+            json!("ViTImageProcessor"),
+        ),
+        ("feature_extractor", "feature_extractor_type", json!(3)),
+        ("tokenizer", "tokenizer_class", json!("BertTokenizer")),
+        ("tokenizer", "tokenizer_class", json!(["CLIPTokenizer"])),
+    ];
+    for (part, field, value) in cases {
+        let (_place, folder) = rewritten(part, |text| {
+            let mut config: Value = serde_json::from_str(&text).unwrap();
+            config[field] = value.clone();
+            config.to_string()
+        });
+        let error = open(part, &folder).expect_err(&format!("{part} {field} {value}"));
+        let message = error.to_string();
+        assert!(message.contains(part), "{message}");
+        let first = value.as_array().and_then(|names| names.first());
+        let named = first.unwrap_or(&value).as_str().unwrap_or(field);
+        assert!(message.contains(named), "{part} {field} {value}: {message}");
+    }
+}
+
+#[test]
+fn a_field_that_stands_twice_is_refused() {
+    for (part, field) in [
+        ("prior", "num_layers"),
+        ("decoder", "sample_size"),
+        ("text_encoder", "vocab_size"),
+        ("prior_scheduler", "clip_sample_range"),
+        ("feature_extractor", "size"),
+        ("tokenizer", "model_max_length"),
+    ] {
+        let (_place, folder) = rewritten(part, |text| {
+            let config: Value = serde_json::from_str(&text).unwrap();
+            text.replacen('{', &format!("{{{field:?}: {},", config[field]), 1)
+        });
+        let message = open(part, &folder).unwrap_err().to_string();
+        assert!(
+            message.contains(part) && message.contains(&format!("{field:?} is there twice")),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_configuration_longer_than_any_is_refused_by_its_length() {
+    for part in ["prior", "tokenizer", "feature_extractor", "prior_scheduler"] {
+        let (_place, folder) = rewritten(part, |text| text + &" ".repeat(16 << 20));
+        let message = open(part, &folder).unwrap_err().to_string();
+        let sentence = "bytes, and at most 16777216 are read";
+        assert!(
+            message.contains(configuration(part)) && message.contains(sentence),
+            "{message}"
+        );
+        // As many values as fit into it.
+        let (_place, folder) =
+            rewritten(part, |_| format!("{{\"a\": [{}0]}}", "0,".repeat(1 << 20)));
+        let message = open(part, &folder).unwrap_err().to_string();
+        assert!(
+            message.contains(part) && message.contains("it has more than"),
+            "{message}"
+        );
+        let (_place, folder) = rewritten(part, |_| "[".repeat(1 << 20));
+        let message = open(part, &folder).unwrap_err().to_string();
+        assert!(
+            message.contains(part) && message.contains("recursion limit"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn every_field_that_changes_is_understood_or_named() {
+    let huge: Value = serde_json::from_str("1e300").unwrap();
+    let values = [
+        json!(null),
+        json!(-1),
+        json!(0),
+        json!(1e18),
+        json!(1u64 << 40),
+        huge,
+        json!("x"),
+        json!([]),
+        json!({}),
+    ];
+    let parts = [
+        "prior",
+        "decoder",
+        "super_res_first",
+        "text_encoder",
+        "image_encoder",
+        "text_proj",
+        "prior_scheduler",
+        "decoder_scheduler",
+        "feature_extractor",
+    ];
+    let mut accepted = Vec::new();
+    for part in parts {
+        let (place, folder) = copied(&golden("deep"), part);
+        let path = place.path().join(configuration(part));
+        let sound: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        for field in sound.as_object().unwrap().keys() {
+            for value in values.iter().filter(|value| **value != sound[field]) {
+                let mut config = sound.clone();
+                config[field] = value.clone();
+                fs::write(&path, config.to_string()).unwrap();
+                match open(part, &folder) {
+                    Ok(()) => accepted.push(format!("{part} {field} {value}")),
+                    Err(error) => {
+                        let message = error.to_string();
+                        assert!(message.contains(part), "{part} {field} {value}: {message}");
+                        assert!(message.chars().count() <= 2000, "{message}");
+                    }
+                }
+            }
+        }
+    }
+    // What says nothing about pixels or numbers: bookkeeping, and what is as absent.
+    let harmless = [
+        "_diffusers_version",
+        "_use_default_values",
+        "transformers_version",
+        "output_hidden_states",
+        "return_dict",
+        "dtype",
+        "chunk_size_feed_forward",
+        "is_encoder_decoder",
+        "id2label",
+        "label2id",
+        "problem_type",
+        "attention_dropout",
+        "initializer_range",
+        "initializer_factor",
+        "pad_token_id",
+        "bos_token_id",
+        "output_attentions",
+        "dropout",
+        "downsample_padding",
+        "downsample_type",
+        "upsample_type",
+        "num_train_timesteps",
+        "attn_norm_num_groups",
+        "transformer_layers_per_block",
+        "addition_embed_type_num_heads",
+        "do_convert_rgb",
+    ];
+    let understood = |entry: &String| {
+        let mut words = entry.split(' ');
+        let (part, field, value) = (
+            words.next().unwrap(),
+            words.next().unwrap(),
+            words.next().unwrap(),
+        );
+        value == "null"
+            || harmless.contains(&field)
+                && !(part.ends_with("scheduler") && field == "num_train_timesteps")
+            || part == "super_res_first" && field == "attention_head_dim"
+    };
+    accepted.retain(|entry| !understood(entry));
+    assert!(accepted.is_empty(), "{accepted:?}");
+}
+
+#[test]
+fn an_index_of_another_pipeline_or_network_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = Folder::open(place.path()).unwrap();
+    let sound: Value =
+        serde_json::from_slice(&fs::read(golden("deep").join("model_index.json")).unwrap())
+            .unwrap();
+    let read = |field: &str, value: Value| {
+        let mut index = sound.clone();
+        index[field] = value;
+        fs::write(place.path().join("model_index.json"), index.to_string()).unwrap();
+        ::weights::read_model_defaults(&folder).map_err(|error| error.to_string())
+    };
+    for (field, value) in [
+        (
+            "feature_extractor",
+            json!(["transformers", "CLIPFeatureExtractor"]),
+        ),
+        ("prior", json!([null, null])),
+        ("prior", json!(null)),
+        ("_class_name", json!("UnCLIPImageVariationPipeline")),
+        ("safety_checker", json!(["diffusers", "SafetyChecker"])),
+    ] {
+        assert_eq!(read(field, value).unwrap(), None);
+    }
+    for (field, value) in [
+        ("_class_name", json!("StableDiffusionPipeline")),
+        ("_class_name", json!(3)),
+        ("prior", json!(["diffusers", "UNet2DModel"])),
+        ("prior_scheduler", json!(["diffusers", "DDIMScheduler"])),
+        ("text_encoder", json!(["transformers", "T5EncoderModel"])),
+        ("decoder", json!("UNet2DModel")),
+        ("decoder", json!(7)),
+    ] {
+        let message = read(field, value.clone()).expect_err(&format!("{field} {value}"));
+        let found = value.get(1).unwrap_or(&value);
+        let found = found
+            .as_str()
+            .map_or_else(|| found.to_string(), str::to_owned);
+        assert!(
+            message.contains("model_index.json") && message.contains(&found),
+            "{message}"
+        );
+    }
 }

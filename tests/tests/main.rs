@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // cargo shows what tests print
 
 mod architecture;
+mod archives;
 mod atomic;
 mod autoregressive;
 mod autoregressive_models;
@@ -21,6 +22,7 @@ mod hostile;
 mod images;
 mod kernels;
 mod manipulation;
+mod memory_bounds;
 mod misnamed;
 mod models;
 mod noise;

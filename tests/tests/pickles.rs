@@ -110,7 +110,7 @@ fn a_pickle_that_is_more_than_tensors_is_refused_by_name() {
         ),
         (
             large_when_unpacked(),
-            "its file data.pkl unpacks to 268435456 bytes",
+            "data.pkl unpacks to 268435456 bytes, and 50",
         ),
         (
             data("legacy.bin")[..1000].to_vec(),
@@ -122,7 +122,7 @@ fn a_pickle_that_is_more_than_tensors_is_refused_by_name() {
         ),
         (
             legacy(&[b"]".repeat(1 << 21), b".".to_vec()].concat()),
-            "its pickle makes more than 1048576 values",
+            "bytes of memory, and no state dict of its length does",
         ),
         (
             b"\x80\x02K\x01.".to_vec(),
@@ -190,17 +190,19 @@ fn legacy(state_dict: &[u8]) -> Vec<u8> {
     [&magic[..], version_and_machine, state_dict].concat()
 }
 
-/// The deflated file, whose directory says that its pickle is of 256 MiB.
+/// The deflated file, which says of its pickle that it is of 256 MiB.
 fn large_when_unpacked() -> Vec<u8> {
     let mut bytes = data("deflated.bin");
-    let entries = bytes.windows(4).enumerate();
-    let entries = entries.filter(|(_, mark)| mark == b"PK\x01\x02");
-    let mut places: Vec<usize> = entries.map(|(at, _)| at).collect();
-    places.retain(|at| bytes[at + 46..].starts_with(b"some/other folder/data.pkl"));
-    let [at] = places[..] else {
-        panic!("{places:?}")
-    };
-    bytes[at + 24..at + 28].copy_from_slice(&(256u32 << 20).to_le_bytes());
+    // Where each kind of header has the length and the name.
+    for (mark, length, name) in [(b"PK\x03\x04", 22, 30), (b"PK\x01\x02", 24, 46)] {
+        let begins = |at: &usize| {
+            let named = bytes[*at..].get(name..);
+            bytes[*at..].starts_with(mark)
+                && named.is_some_and(|n| n.starts_with(b"some/other folder/data.pkl"))
+        };
+        let at = (0..bytes.len()).find(begins).unwrap() + length;
+        bytes[at..at + 4].copy_from_slice(&(256u32 << 20).to_le_bytes());
+    }
     bytes
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ::weights::{Checkpoint, Error, load_safetensors, save_safetensors, write_atomically};
+use ::weights::{Checkpoint, Error, Folder, load_safetensors, save_safetensors, write_atomically};
 use layers::{Init, Source};
 use safetensors::SafeTensors;
 use tch::{Device, Kind, Tensor};
@@ -310,4 +310,100 @@ fn a_failed_save_leaves_the_old_file_and_nothing_else() {
         error.starts_with(&format!("cannot write {}", nowhere.display())),
         "{error}"
     );
+}
+
+#[test]
+fn an_index_that_puts_a_tensor_elsewhere_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let write = |name: &str, tensors: &[(String, Tensor)]| {
+        save_safetensors(place.path().join(name), tensors, Kind::Float).unwrap();
+    };
+    write(
+        "one.safetensors",
+        &[named("a", numbers(&[2])), named("b", numbers(&[2]))],
+    );
+    write("two.safetensors", &[named("c", numbers(&[2]))]);
+    let folder = Folder::open(place.path()).unwrap();
+    let open = |map: &str| {
+        let index = place.path().join("model.safetensors.index.json");
+        std::fs::write(index, format!("{{\"weight_map\": {{{map}}}}}")).unwrap();
+        folder.checkpoint("the prior", Device::Cpu, Kind::Float)
+    };
+    let (one, two) = ("one.safetensors", "two.safetensors");
+    assert_eq!(
+        open(&format!(r#""a": "{one}", "b": "{one}", "c": "{two}""#))
+            .unwrap()
+            .names()
+            .count(),
+        3
+    );
+    for (map, sentence) in [
+        (
+            format!(r#""a": "{one}", "b": "{two}", "c": "{two}""#),
+            "tensor b is in ",
+        ),
+        (
+            format!(r#""a": "{one}", "c": "{two}""#),
+            "tensor b is in no file, and it is in ",
+        ),
+        (
+            format!(r#""a": "{one}", "b": "{one}", "c": "{two}", "d": "{one}""#),
+            "tensor d is in one.safetensors, and it is not",
+        ),
+        (
+            format!(r#""a": "{one}", "b": "{one}", "c": "{two}", "a": "{one}""#),
+            "\"a\" is there twice",
+        ),
+        (
+            r#""a": "../one.safetensors""#.to_owned(),
+            "is not the name of a file beside it",
+        ),
+        (
+            r#""a": "/etc/passwd""#.to_owned(),
+            "is not the name of a file beside it",
+        ),
+        (
+            r#""a": "..""#.to_owned(),
+            "is not the name of a file beside it",
+        ),
+        (r#""a": 3"#.to_owned(), "cannot be read"),
+    ] {
+        let message = open(&map)
+            .err()
+            .unwrap_or_else(|| panic!("accepted: {map}"))
+            .to_string();
+        assert!(
+            message.contains("model.safetensors.index.json") && message.contains(sentence),
+            "{message} / {sentence}"
+        );
+    }
+}
+
+#[test]
+fn an_array_whose_header_nests_or_whose_length_is_another_is_refused() {
+    let array = |header: &str, data: usize| {
+        let mut bytes = b"\x93NUMPY\x01\0".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header.as_bytes());
+        bytes.resize(bytes.len() + data, 0);
+        ::weights::read_npy(&bytes[..], bytes.len() as u64).map_err(|error| error.to_string())
+    };
+    let floats = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n";
+    assert_eq!(array(floats, 24).unwrap().size(), [2, 3]);
+    assert_eq!(
+        array(floats, 28).unwrap_err(),
+        "its shape is [2, 3], which takes 24 bytes, and 28 follow its header"
+    );
+    assert_eq!(
+        array(floats, 20).unwrap_err(),
+        "its shape is [2, 3], which takes 24 bytes, and 20 follow its header"
+    );
+    // Each bracket would be a call within a call.
+    for bracket in ["(", "[", "{"] {
+        let error = array(&bracket.repeat(60000), 0).unwrap_err();
+        assert_eq!(
+            error,
+            "its header has 60000 brackets, and an array of floats has two"
+        );
+    }
 }

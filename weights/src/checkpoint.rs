@@ -102,6 +102,16 @@ impl Checkpoint {
         self.tensors.keys().map(String::as_str)
     }
 
+    /// The name of each tensor and of its file, in order.
+    pub(crate) fn locations(&self) -> Vec<(&str, &str)> {
+        let tensors = self.tensors.iter();
+        let mut locations: Vec<_> = tensors
+            .map(|(name, stored)| (name.as_str(), stored.blob.name.as_str()))
+            .collect();
+        locations.sort_unstable();
+        locations
+    }
+
     /// Leaves out the tensors whose names begin in one of these ways: they belong to another model in the same file.
     pub fn set_aside(&mut self, beginnings: &[&str]) {
         let other = |name: &str| beginnings.iter().any(|begin| name.starts_with(begin));

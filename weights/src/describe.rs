@@ -2,17 +2,14 @@
 
 use std::path::Path;
 
-use files::text::excerpt;
+use files::json;
 use serde_json::{Map, Value};
 
 use crate::Folder;
 use crate::complete::OURS;
-
 use crate::error::listed;
-use crate::index::{COMPONENTS, INDEX};
-
-/// The beginning of the class names of pipelines whose components are read here.
-const UNCLIP: &str = "UnCLIP";
+use crate::index::{COMPONENTS, INDEX, UNCLIP};
+use files::text::excerpt;
 
 /// The repository that messages give as an example.
 const EXAMPLE: &str = "kakaobrain/karlo-v1-alpha";
@@ -96,7 +93,7 @@ impl Folder {
     }
 
     fn json(&self, name: &str) -> Option<Map<String, Value>> {
-        serde_json::from_slice(&self.read(name).ok()??).ok()
+        json::parse(&self.read(name).ok()??, json::CONFIGURATION).ok()
     }
 
     /// Whether this may be a folder of transformers' whole CLIP, or of a half of it: its configuration names no other class.
@@ -114,8 +111,8 @@ impl Folder {
 /// The class that a configuration names: a pipeline's, a component's, a transformers model's, or its type.
 fn class(config: &Map<String, Value>) -> Option<String> {
     let first = |value: &Value| match value {
-        Value::Array(names) => names.first()?.as_str().map(excerpt),
-        name => name.as_str().map(excerpt),
+        Value::Array(names) => names.first()?.as_str().map(|name| excerpt(name)),
+        name => name.as_str().map(|name| excerpt(name)),
     };
     ["_class_name", "architectures", "model_type"]
         .iter()

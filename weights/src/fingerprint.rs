@@ -65,7 +65,7 @@ impl Folder {
     }
 }
 
-/// The names of all files under a folder, as they are called from `root`'s place.
+/// The names of all plain files under a folder, as they are called from `root`'s place.
 fn names_under(folder: &Path, prefix: &str, names: &mut Vec<String>) -> Result<(), Error> {
     let failed = || Error::io("read", folder.display());
     for entry in fs::read_dir(folder).map_err(failed())? {
@@ -73,7 +73,7 @@ fn names_under(folder: &Path, prefix: &str, names: &mut Vec<String>) -> Result<(
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
         if entry.path().is_dir() {
             names_under(&entry.path(), &format!("{name}/"), names)?;
-        } else {
+        } else if entry.path().is_file() {
             names.push(name);
         }
     }

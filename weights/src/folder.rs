@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
 use files::contents::{self, Contents};
-use files::endings;
+use files::{bounded, endings};
 
 use crate::Error;
 use crate::stored::Blob;
@@ -33,9 +33,6 @@ pub struct EmbeddedFolder {
     pub(crate) files: &'static [(&'static str, &'static [u8])],
     pub(crate) prefix: String,
 }
-
-/// A larger configuration or vocabulary is refused before it is read.
-const LARGEST_TEXT: u64 = 1 << 28;
 
 impl Folder {
     /// The folder at `path`, which must be there.
@@ -137,21 +134,11 @@ impl Folder {
             Self::Disk(folder) => folder.path.join(name),
             Self::Embedded(folder) => return Ok(folder.get(name).map(Cow::Borrowed)),
         };
-        let metadata = match fs::metadata(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            metadata => metadata.map_err(Error::io("read", path.display()))?,
-        };
-        let refusal = match metadata.len() {
-            _ if !metadata.is_file() => Some("it is not a plain file".to_owned()),
-            length if length > LARGEST_TEXT => {
-                Some(format!("its {length} bytes are more than {LARGEST_TEXT}"))
-            }
-            _ => None,
-        };
-        if let Some(reason) = refusal {
-            return Err(Error::io("read", path.display())(io::Error::other(reason)));
+        if matches!(fs::metadata(&path), Err(error) if error.kind() == io::ErrorKind::NotFound) {
+            return Ok(None);
         }
-        let bytes = fs::read(&path).map_err(Error::io("read", path.display()))?;
+        let bytes = bounded::read(&path, bounded::LONGEST_TEXT);
+        let bytes = bytes.map_err(Error::io("read", path.display()))?;
         as_text(bytes, &path).map(|text| Some(Cow::Owned(text)))
     }
 

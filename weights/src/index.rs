@@ -5,13 +5,17 @@
 
 use std::path::Path;
 
+use files::json;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::save::write_text;
 use crate::{Error, Folder};
+use files::text::excerpt;
 
 pub(crate) const INDEX: &str = "model_index.json";
+/// The beginning of the class names of pipelines whose components are read here.
+pub(crate) const UNCLIP: &str = "UnCLIP";
 const LOGIT_SCALE: &str = "unclip_logit_scale";
 const DEFAULTS: &str = "unclip_defaults";
 
@@ -61,23 +65,72 @@ pub fn read_logit_scale(folder: &Folder) -> Result<Option<f64>, Error> {
     };
     match index.remove(LOGIT_SCALE) {
         None => Ok(None),
-        Some(value) => match value.as_f64() {
+        Some(value) => match value.as_f64().filter(|scale| scale.abs() <= 100.0) {
             Some(scale) => Ok(Some(scale)),
             None => Err(Error::Index {
                 file: folder.name_of(INDEX),
-                reason: format!("its {LOGIT_SCALE} {value} is no number"),
+                reason: format!(
+                    "its {LOGIT_SCALE} {} is no number up to 100",
+                    excerpt(&value.to_string())
+                ),
             }),
         },
     }
+}
+
+/// What the model in `folder` draws with unless told otherwise, where it says so.
+pub fn read_model_defaults(folder: &Folder) -> Result<Option<Value>, Error> {
+    let Some(mut index) = read(folder)? else {
+        return Ok(None);
+    };
+    check_classes(&index).map_err(|reason| Error::Index {
+        file: folder.name_of(INDEX),
+        reason,
+    })?;
+    Ok(index.remove(DEFAULTS))
+}
+
+/// Refuses an index of another pipeline, or of other networks in the folders of this one's.
+fn check_classes(index: &Map<String, Value>) -> Result<(), String> {
+    let named = |value: &Value| {
+        value
+            .as_str()
+            .map_or_else(|| excerpt(&value.to_string()), excerpt)
+    };
+    if let Some(class) = index.get("_class_name").map(named)
+        && !class.starts_with(UNCLIP)
+    {
+        return Err(format!(
+            "it is of a {class}, and a {UNCLIP}Pipeline draws here"
+        ));
+    }
+    for (part, library, class) in COMPONENTS {
+        let found = match index.get(part) {
+            None | Some(Value::Null) => continue,
+            Some(found) => found.get(1).unwrap_or(found),
+        };
+        // Transformers' tokenizers and feature extractors have had several names.
+        let fits = match library {
+            "transformers" => named(found).starts_with("CLIP"),
+            _ => found == class,
+        };
+        if !fits && !found.is_null() {
+            let found = named(found);
+            return Err(format!(
+                "it says that {part} is a {found}, and a {class} is read"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn read(folder: &Folder) -> Result<Option<Map<String, Value>>, Error> {
     let Some(bytes) = folder.read(INDEX)? else {
         return Ok(None);
     };
-    let index = serde_json::from_slice(&bytes).map_err(|error| Error::Index {
+    let index = json::parse(&bytes, json::CONFIGURATION).map_err(|error| Error::Index {
         file: folder.name_of(INDEX),
-        reason: error.to_string(),
+        reason: excerpt(&error.to_string()),
     })?;
     Ok(Some(index))
 }

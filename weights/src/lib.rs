@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod budget;
 pub mod checkpoint;
 mod complete;
 pub mod configs;
@@ -36,7 +37,7 @@ pub use embeddings::load_embeddings;
 pub use error::{Error, Problems};
 pub use files::write_atomically;
 pub use folder::Folder;
-pub use index::{read_logit_scale, save_model_defaults, save_model_index};
+pub use index::{read_logit_scale, read_model_defaults, save_model_defaults, save_model_index};
 pub use npy::{NpyError, npy, read_npy};
 pub use open::{
     is_autoregressive_prior, open_autoregressive_prior, open_conditioning, open_decoder,

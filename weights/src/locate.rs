@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
+use files::bounded;
 use files::contents::{self, Contents};
 
 use crate::describe::whole;
@@ -53,8 +54,9 @@ fn snapshot(path: &Path) -> Result<PathBuf, Error> {
     if !name.starts_with("models--") || !snapshots.is_dir() {
         return Ok(path.to_owned());
     }
-    if let Ok(main) = fs::read_to_string(path.join("refs/main")) {
-        let main = snapshots.join(main.trim());
+    // A commit's 40 digits, and a line feed.
+    if let Ok(main) = bounded::read(&path.join("refs/main"), 256) {
+        let main = snapshots.join(String::from_utf8_lossy(&main).trim());
         if main.is_dir() {
             return Ok(main);
         }
@@ -81,9 +83,9 @@ fn file(path: &Path) -> Error {
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
-    let found = first_bytes(path)
-        .ok()
-        .and_then(|bytes| Contents::of(&bytes));
+    // Whoever opens a fifo waits for its writer.
+    let bytes = path.is_file().then(|| first_bytes(path).ok()).flatten();
+    let found = bytes.and_then(|bytes| Contents::of(&bytes));
     let archive = matches!(
         found,
         Some(Contents::Gzip | Contents::Zstd | Contents::SevenZip | Contents::Tar)

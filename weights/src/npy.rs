@@ -7,6 +7,8 @@ use tch::{Device, Kind, Tensor};
 
 /// The longest header that is read: numpy's are of 128 bytes.
 const LONGEST_HEADER: usize = 1 << 16;
+/// The most brackets in it: numpy's has two of an array of floats.
+const MOST_BRACKETS: usize = 16;
 
 /// Why bytes are no array of floats.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +19,9 @@ pub enum NpyError {
     /// It claims a header that no writer writes.
     #[error("its header claims {0} bytes, and at most {LONGEST_HEADER} are read")]
     Header(usize),
+    /// Its header is no array of floats'.
+    #[error("its header has {0} brackets, and an array of floats has two")]
+    Nested(usize),
     /// Something else than floats.
     #[error("it holds {0}")]
     Values(String),
@@ -27,6 +32,16 @@ pub enum NpyError {
         shape: Vec<u64>,
         /// All of the file.
         length: u64,
+    },
+    /// Not as many numbers as the shape says.
+    #[error("its shape is {shape:?}, which takes {wanted} bytes, and {found} follow its header")]
+    Length {
+        /// What the header says.
+        shape: Vec<u64>,
+        /// The bytes of that.
+        wanted: u64,
+        /// The bytes that there are.
+        found: u64,
     },
     /// Columns first.
     #[error("it is stored by columns: numpy.ascontiguousarray makes it readable")]
@@ -45,6 +60,7 @@ pub enum NpyError {
 /// the bytes is asked of the memory.
 pub fn read_npy(mut bytes: impl Read, length: u64) -> Result<Tensor, NpyError> {
     let start = start(&mut bytes)?;
+    let header = start.len() as u64;
     let file = NpyFile::new(start.as_slice().chain(bytes))?;
     let shape = file.shape().to_vec();
     let dtype = file.dtype();
@@ -61,25 +77,45 @@ pub fn read_npy(mut bytes: impl Read, length: u64) -> Result<Tensor, NpyError> {
     if file.order() != Order::C {
         return Err(NpyError::Columns);
     }
-    let count = shape.iter().product();
+    let count: u64 = shape.iter().product();
+    let (wanted, found) = (count * width, length.saturating_sub(header));
+    if wanted != found {
+        return Err(NpyError::Length {
+            shape,
+            wanted,
+            found,
+        });
+    }
     let values = floats(file, width).map_err(|error| NpyError::Short { count, error })?;
     let shape: Vec<i64> = shape.into_iter().map(|side| side as i64).collect();
     Ok(Tensor::from_slice(&values).view(&shape[..]))
 }
 
-/// The magic, the version and the length of the header, of which versions after the first claim up to 4 GB.
+/// The magic, the version, the header's length and the header, of which versions after the first claim up to 4 GB.
 fn start(bytes: &mut impl Read) -> Result<Vec<u8>, NpyError> {
     let mut start = vec![0; 10];
     bytes.read_exact(&mut start)?;
     if start[6] > 1 {
         start.resize(12, 0);
         bytes.read_exact(&mut start[10..])?;
-        let claimed = u32::from_le_bytes([start[8], start[9], start[10], start[11]]) as usize;
-        if claimed > LONGEST_HEADER {
-            return Err(NpyError::Header(claimed));
-        }
     }
-    Ok(start)
+    let claimed = &start[8..];
+    let claimed = claimed
+        .iter()
+        .rev()
+        .fold(0, |n, byte| n << 8 | usize::from(*byte));
+    if claimed > LONGEST_HEADER {
+        return Err(NpyError::Header(claimed));
+    }
+    let header = start.len();
+    start.resize(header + claimed, 0);
+    bytes.read_exact(&mut start[header..])?;
+    // The crate that parses it recurs for each bracket.
+    let brackets = start[header..].iter().filter(|byte| b"([{".contains(byte));
+    match brackets.count() {
+        ..=MOST_BRACKETS => Ok(start),
+        many => Err(NpyError::Nested(many)),
+    }
 }
 
 fn floats(file: NpyFile<impl Read>, width: u64) -> io::Result<Vec<f32>> {

@@ -8,6 +8,7 @@
 mod archive;
 mod calls;
 mod containers;
+mod directory;
 mod error;
 mod legacy;
 mod machine;

@@ -1,6 +1,7 @@
 //! A tensor that lies in a file, before anybody has asked for it.
 
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -143,12 +144,39 @@ impl Blob {
         self.bytes.size()[0] as usize
     }
 
+    /// The bytes of `range`, which must be within the file, as a reader.
+    pub fn part(&self, range: Range<usize>) -> Part<'_> {
+        Part { blob: self, range }
+    }
+
     /// A copy of `length` bytes from `start` on, which must be within the file.
     pub fn read(&self, start: usize, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
-        let part = self.bytes.narrow(0, start as i64, length as i64);
-        part.copy_data_u8(&mut bytes, length);
+        self.read_into(start, &mut bytes);
         bytes
+    }
+
+    /// Fills `buffer` from `start` on; as many bytes must be within the file.
+    pub fn read_into(&self, start: usize, buffer: &mut [u8]) {
+        let part = self.bytes.narrow(0, start as i64, buffer.len() as i64);
+        part.copy_data_u8(buffer, buffer.len());
+    }
+}
+
+/// A part of a file's bytes as a reader.
+pub(crate) struct Part<'a> {
+    blob: &'a Blob,
+    range: Range<usize>,
+}
+
+impl Read for Part<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = buffer.len().min(self.range.len());
+        if length > 0 {
+            self.blob.read_into(self.range.start, &mut buffer[..length]);
+        }
+        self.range.start += length;
+        Ok(length)
     }
 }
 

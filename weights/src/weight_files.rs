@@ -1,14 +1,15 @@
 //! Which files of a component are its weights: diffusers' and transformers' names, whole or in shards, plain or of a variant.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-use files::text::excerpt;
+use files::json;
 use serde::Deserialize;
 use tch::{Device, Kind};
 
 use crate::error::listed;
 use crate::{Checkpoint, Error, Folder};
+use files::text::excerpt;
 
 /// How the names of weights begin and end, the best first.
 const NAMES: [(&str, &str); 4] = [
@@ -123,10 +124,48 @@ impl Folder {
             WeightFiles::Sharded(index) => {
                 let bytes = self.read(&index)?.unwrap_or_default();
                 let shards = self.shards(&index, &bytes)?;
-                let blobs = shards.iter().map(|shard| self.blob(shard));
+                let files: BTreeSet<&String> = shards.values().collect();
+                let blobs = files.into_iter().map(|shard| self.blob(shard));
                 let blobs = blobs.collect::<Result<_, _>>()?;
-                Checkpoint::of_blobs(self.name_of(&index), blobs, model, device, kind)
+                let file = self.name_of(&index);
+                let checkpoint = Checkpoint::of_blobs(file, blobs, model, device, kind)?;
+                self.check_shards(&index, shards, &checkpoint)?;
+                Ok(checkpoint)
             }
+        }
+    }
+
+    /// Refuses an index that puts a tensor elsewhere than it is, or leaves one out.
+    fn check_shards(
+        &self,
+        index: &str,
+        mut shards: HashMap<String, String>,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), Error> {
+        let problem = |reason: String| Error::Index {
+            file: self.name_of(index),
+            reason,
+        };
+        for (tensor, file) in checkpoint.locations() {
+            let said = shards.remove(tensor).map(|shard| self.name_of(&shard));
+            if said.as_deref() == Some(file) {
+                continue;
+            }
+            let said = said.map_or("in no file".to_owned(), |said| {
+                format!("in {}", excerpt(&said))
+            });
+            let tensor = excerpt(tensor);
+            return Err(problem(format!(
+                "it says that tensor {tensor} is {said}, and it is in {file}"
+            )));
+        }
+        match shards.into_iter().min() {
+            None => Ok(()),
+            Some((tensor, shard)) => Err(problem(format!(
+                "it says that tensor {} is in {}, and it is not",
+                excerpt(&tensor),
+                excerpt(&shard)
+            ))),
         }
     }
 
@@ -147,26 +186,26 @@ impl Folder {
         Checkpoint::of_blobs(blob.name.clone(), vec![blob], model, device, kind)
     }
 
-    /// The files that an index names.
-    fn shards(&self, index: &str, bytes: &[u8]) -> Result<BTreeSet<String>, Error> {
+    /// The file that an index puts each tensor into.
+    fn shards(&self, index: &str, bytes: &[u8]) -> Result<HashMap<String, String>, Error> {
         #[derive(Deserialize)]
         struct Index {
-            weight_map: std::collections::HashMap<String, String>,
+            weight_map: HashMap<String, String>,
         }
         let problem = |reason: String| Error::Index {
             file: self.name_of(index),
             reason,
         };
-        let Index { weight_map } =
-            serde_json::from_slice(bytes).map_err(|error| problem(error.to_string()))?;
-        let shards: BTreeSet<String> = weight_map.into_values().collect();
+        let Index { weight_map } = json::parse(bytes, json::VOCABULARY)
+            .map_err(|error| problem(excerpt(&error.to_string())))?;
         // An index must not lead out of its folder.
         let plain = |name: &str| Path::new(name).file_name() == Some(name.as_ref());
-        match shards.iter().find(|name| !plain(name)) {
+        match weight_map.values().find(|name| !plain(name)) {
             Some(other) => Err(problem(format!(
-                "{other:?} is not the name of a file beside it"
+                "{:?} is not the name of a file beside it",
+                excerpt(other)
             ))),
-            None => Ok(shards),
+            None => Ok(weight_map),
         }
     }
 }

@@ -139,6 +139,31 @@ fn a_senseless_preprocessor_config_or_picture_is_an_error() {
         (r#"{"image_mean": [0, 0]}"#, "image_mean"),
         (r#"{"image_std": [1, 0, 1]}"#, "image_std"),
         (r#"{"rescale_factor": -1}"#, "rescale_factor is -1"),
+        (r#"{"rescale_factor": 1e300}"#, "rescale_factor is 1e+300"),
+        (r#"{"image_mean": [0.5, 0.5, 0.5, 0.5]}"#, "image_mean"),
+        (
+            r#"{"image_mean": [0.5, 0.5, 0.5, null]}"#,
+            "image_mean is [0.5,0.5,0.5,null]",
+        ),
+        (r#"{"image_mean": [0.5, "x", 0.5, 0.5]}"#, "image_mean"),
+        (r#"{"image_mean": [1e300, 0, 0]}"#, "image_mean"),
+        (r#"{"image_std": [1, 1, 1, true]}"#, "image_std"),
+        (r#"{"image_std": [1e-300, 1, 1]}"#, "image_std"),
+        (r#"{"image_std": [-1, 1, 1]}"#, "image_std"),
+        (
+            r#"{"size": {"shortest_edge": 224, "longest_edge": 300}}"#,
+            "size is",
+        ),
+        (
+            r#"{"size": {"shortest_edge": 224, "height": 3, "width": 3}}"#,
+            "size is",
+        ),
+        (
+            r#"{"size": {"height": 3, "width": 3, "depth": 3}}"#,
+            "size is",
+        ),
+        (r#"{"crop_size": {"shortest_edge": 224}}"#, "crop_size is"),
+        (r#"{"size": 224, "size": 225}"#, "\"size\" is there twice"),
     ] {
         let error = ImageProcessor::from_config(config.as_bytes())
             .unwrap_err()

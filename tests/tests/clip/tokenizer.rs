@@ -412,6 +412,120 @@ fn a_broken_tokenizer_is_an_error_that_names_its_file() {
     );
 }
 
+#[test]
+fn a_vocabulary_or_merges_with_a_hole_are_refused() {
+    let bpe = trained();
+    let sound: HashMap<String, i64> = serde_json::from_str(&bpe.vocab_json).unwrap();
+    let last = sound.len() as i64 - 1;
+    let by_number = |number: i64| sound.iter().find(|(_, n)| **n == number).unwrap().0.clone();
+    let lines: Vec<&str> = bpe.merges_txt.lines().collect();
+    let refused = |edit: &dyn Fn(&mut HashMap<String, i64>), merges: &[&str], wanted: &str| {
+        let mut vocab = sound.clone();
+        edit(&mut vocab);
+        let (vocab, merges) = (json!(vocab).to_string(), merges.join("\n"));
+        let files = TokenizerFiles {
+            vocab_json: Some(vocab.as_bytes()),
+            merges_txt: Some(merges.as_bytes()),
+            ..bpe.files()
+        };
+        let error = Tokenizer::from_files(&files)
+            .err()
+            .unwrap_or_else(|| panic!("accepted: {wanted}"));
+        assert!(error.to_string().contains(wanted), "{error} / {wanted}");
+    };
+    let twice = |vocab: &mut HashMap<String, i64>| *vocab.get_mut(&by_number(5)).unwrap() = 4;
+    refused(
+        &twice,
+        &lines,
+        "vocab.json is not what a CLIP tokenizer needs: tokens ",
+    );
+    refused(&twice, &lines, "both have the number 4");
+    let lost = |vocab: &mut HashMap<String, i64>| assert!(vocab.remove(&by_number(513)).is_some());
+    refused(&lost, &[lines[0]], "no token has the number 513");
+    let beyond =
+        |vocab: &mut HashMap<String, i64>| *vocab.get_mut(&by_number(last)).unwrap() = 9000;
+    refused(
+        &beyond,
+        &lines,
+        &format!("no token has the number {last}, and \"<|endoftext|>\" has 9000"),
+    );
+    let same = |_: &mut HashMap<String, i64>| {};
+    let cut = &lines[..lines.len() - 1];
+    refused(
+        &same,
+        cut,
+        "merges.txt is not what a CLIP tokenizer needs: no pair in it makes the token",
+    );
+    let doubled = [&lines[..], &lines[1..2]].concat();
+    refused(
+        &same,
+        &doubled,
+        &format!("lines 2 and {} are both", doubled.len()),
+    );
+    refused(&same, &lines.repeat(9), "lines 2 and ");
+
+    let changed = |edit: &dyn Fn(&mut Value), wanted: &str| {
+        let mut file = tokenizer_json(&bpe);
+        edit(&mut file);
+        let file = file.to_string();
+        let files = TokenizerFiles {
+            tokenizer_json: Some(file.as_bytes()),
+            ..bpe.files()
+        };
+        let error = Tokenizer::from_files(&files)
+            .err()
+            .unwrap_or_else(|| panic!("accepted: {wanted}"));
+        assert!(error.to_string().contains(wanted), "{error} / {wanted}");
+    };
+    changed(
+        &|file| file["model"]["vocab"]["\""] = json!(0),
+        "both have the number 0",
+    );
+    changed(
+        &|file| file["added_tokens"][0]["id"] = json!(3),
+        "and among the added ones 3",
+    );
+    changed(
+        &|file| drop(file["model"]["merges"].as_array_mut().unwrap().pop()),
+        "no pair in it makes the token",
+    );
+    let sound = tokenizer_json(&bpe).to_string();
+    let twice = sound.replacen("\"vocab\":{", "\"vocab\":{\"!\":7,", 1);
+    assert!(twice != sound);
+    let files = TokenizerFiles {
+        tokenizer_json: Some(twice.as_bytes()),
+        ..bpe.files()
+    };
+    let error = Tokenizer::from_files(&files).err().unwrap().to_string();
+    assert!(
+        error.contains("tokenizer.json") && error.contains("\"!\" is there twice"),
+        "{error}"
+    );
+
+    let config = |text: &str, wanted: &str| {
+        let files = TokenizerFiles {
+            tokenizer_config: Some(text.as_bytes()),
+            ..bpe.files()
+        };
+        let error = Tokenizer::from_files(&files)
+            .err()
+            .unwrap_or_else(|| panic!("accepted: {wanted}"));
+        assert!(error.to_string().contains(wanted), "{error} / {wanted}");
+    };
+    config(
+        r#"{"added_tokens_decoder": {"3": {"content": "<|endoftext|>"}}}"#,
+        "and among the added ones 3",
+    );
+    config(
+        r#"{"added_tokens_decoder": {"x": {"content": "new"}}}"#,
+        "added_tokens_decoder has",
+    );
+    config(
+        r#"{"added_tokens_decoder": []}"#,
+        "added_tokens_decoder is []",
+    );
+}
+
 /// The published merges give transformers' tokens. They are too large to be committed.
 #[test]
 fn the_published_vocabulary_gives_the_published_tokens() {

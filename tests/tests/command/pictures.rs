@@ -257,7 +257,7 @@ fn embeddings_go_to_files_and_come_back() {
     // A file that ends before its shape does, and shapes beyond all memory.
     let whole = fs::read(place.path("text.npy")).unwrap();
     fs::write(place.path("short.npy"), &whole[..whole.len() - 8]).unwrap();
-    draw("short.npy", "bad.png").refuses(&["short.npy", "before its 20 numbers"]);
+    draw("short.npy", "bad.png").refuses(&["short.npy", "takes 80 bytes, and 72 follow"]);
     let header = String::from_utf8_lossy(&whole[..whole.len() - 80]).into_owned();
     for shape in [
         "(50000000, 20)",

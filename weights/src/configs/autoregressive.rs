@@ -11,7 +11,7 @@ const AUTOREGRESSIVE_CLASS: &str = "UnCLIPAutoregressivePrior";
 /// Whether a `config.json` says that it is an autoregressive prior's.
 pub(crate) fn is_autoregressive(bytes: &[u8]) -> bool {
     let named = |config: Value| config["_class_name"] == AUTOREGRESSIVE_CLASS;
-    serde_json::from_slice(bytes).is_ok_and(named)
+    files::json::parse(bytes, files::json::CONFIGURATION).is_ok_and(named)
 }
 
 /// Translates the `config.json` of a `prior_autoregressive` folder.

@@ -26,6 +26,7 @@ pub(crate) struct Half<C> {
 /// Translates the text encoder's `config.json`.
 pub(crate) fn text_config(bytes: &[u8]) -> Result<Half<TextConfig>, ConfigError> {
     let (mut fields, of_both) = half(bytes, TEXT, "text_config")?;
+    fields.only("model_type", &[json!("clip_text_model"), json!("clip")])?;
     let config = TextConfig {
         vocab_size: fields.size("vocab_size", Some(49408))?,
         context_length: fields.size("max_position_embeddings", Some(77))?,
@@ -35,7 +36,7 @@ pub(crate) fn text_config(bytes: &[u8]) -> Result<Half<TextConfig>, ConfigError>
         intermediate: fields.size("intermediate_size", Some(2048))?,
         embedding: fields.size(PROJECTION, Some(512))?,
         activation: fields.choice("hidden_act", Some("quick_gelu"), &ACTIVATIONS)?,
-        layer_norm_eps: fields.number("layer_norm_eps", 1e-5)?,
+        layer_norm_eps: fields.number("layer_norm_eps", 1e-5, 1.0)?,
         eos_token_id: fields.size("eos_token_id", Some(49407))?,
     };
     divides(
@@ -54,6 +55,7 @@ pub(crate) fn text_config(bytes: &[u8]) -> Result<Half<TextConfig>, ConfigError>
 /// Translates the image encoder's `config.json`.
 pub(crate) fn vision_config(bytes: &[u8]) -> Result<Half<VisionConfig>, ConfigError> {
     let (mut fields, of_both) = half(bytes, VISION, "vision_config")?;
+    fields.only("model_type", &[json!("clip_vision_model"), json!("clip")])?;
     let config = VisionConfig {
         image_size: fields.side("image_size", Some(224))?,
         patch_size: fields.side("patch_size", Some(32))?,
@@ -63,7 +65,7 @@ pub(crate) fn vision_config(bytes: &[u8]) -> Result<Half<VisionConfig>, ConfigEr
         intermediate: fields.size("intermediate_size", Some(3072))?,
         embedding: fields.size(PROJECTION, Some(512))?,
         activation: fields.choice("hidden_act", Some("quick_gelu"), &ACTIVATIONS)?,
-        layer_norm_eps: fields.number("layer_norm_eps", 1e-5)?,
+        layer_norm_eps: fields.number("layer_norm_eps", 1e-5, 1.0)?,
     };
     fields.only("num_channels", &[json!(3)])?;
     divides(

@@ -1,7 +1,9 @@
 //! The fields of one JSON configuration, taken one by one.
 
-use files::text::excerpt;
+use files::json;
 use serde_json::{Map, Value};
+
+use files::text::excerpt;
 
 /// What is wrong with a configuration.
 #[derive(Debug, thiserror::Error)]
@@ -57,9 +59,9 @@ pub(super) struct Fields(Map<String, Value>);
 impl Fields {
     /// Reads a JSON object.
     pub fn parse(bytes: &[u8]) -> Result<Self, ConfigError> {
-        serde_json::from_slice(bytes)
+        json::parse(bytes, json::CONFIGURATION)
             .map(Self)
-            .map_err(|error| ConfigError::Json(error.to_string()))
+            .map_err(|error| ConfigError::Json(excerpt(&error.to_string())))
     }
 
     /// The fields of an object within one.
@@ -72,23 +74,25 @@ impl Fields {
         self.0.contains_key(field)
     }
 
-    /// Refuses another class than `wanted`.
+    /// Refuses another class than `wanted`, in each of the fields that publishers name one in.
     pub fn class(&self, wanted: &'static str) -> Result<(), ConfigError> {
-        // Transformers' files name their class otherwise.
-        let named = |value: &Value| match value {
-            Value::Array(names) => names.first()?.as_str().map(str::to_owned),
-            name => name.as_str().map(str::to_owned),
-        };
-        let found = ["_class_name", "architectures", "image_processor_type"]
-            .into_iter()
-            .find_map(|field| self.0.get(field).and_then(named));
-        match found {
-            Some(found) if found != wanted => Err(ConfigError::Class {
-                found: excerpt(&found),
-                wanted,
-            }),
-            _ => Ok(()),
+        for field in ["_class_name", "architectures"] {
+            let named = match self.0.get(field) {
+                None | Some(Value::Null) => continue,
+                Some(Value::Array(names)) if field == "architectures" => &names[..],
+                Some(name) => std::slice::from_ref(name),
+            };
+            // Transformers' files name a list of classes.
+            if named.iter().any(|name| name == wanted) {
+                continue;
+            }
+            let found = match named {
+                [Value::String(name)] => excerpt(name),
+                _ => return Err(wrong(field, &self.0[field], wanted.to_owned())),
+            };
+            return Err(ConfigError::Class { found, wanted });
         }
+        Ok(())
     }
 
     /// The field as it is.
@@ -165,11 +169,16 @@ impl Fields {
         sizes.ok_or_else(|| wrong(field, &value, "a list of 1 to 16 whole numbers".to_owned()))
     }
 
-    /// A positive number.
-    pub fn number(&mut self, field: &'static str, default: f64) -> Result<f64, ConfigError> {
+    /// A positive number up to `most`.
+    pub fn number(
+        &mut self,
+        field: &'static str,
+        default: f64,
+        most: f64,
+    ) -> Result<f64, ConfigError> {
         let value = self.0.remove(field).unwrap_or_else(|| default.into());
-        let number = value.as_f64().filter(|n| n.is_finite() && *n > 0.0);
-        number.ok_or_else(|| wrong(field, &value, "a positive number".to_owned()))
+        let number = value.as_f64().filter(|n| *n > 0.0 && *n <= most);
+        number.ok_or_else(|| wrong(field, &value, format!("a positive number up to {most}")))
     }
 
     /// One of several words; `default` where the field is absent.

@@ -18,7 +18,7 @@ const VARIANCES: [(&str, Variance); 2] = [
 pub(crate) fn scheduler_config(bytes: &[u8]) -> Result<SchedulerConfig, ConfigError> {
     let mut fields = Fields::parse(bytes)?;
     fields.class("UnCLIPScheduler")?;
-    let range = fields.number("clip_sample_range", 1.0)?;
+    let range = fields.number("clip_sample_range", 1.0, 1000.0)?;
     let clips = match fields.take("clip_sample") {
         None | Some(Value::Bool(true)) => true,
         Some(Value::Bool(false)) => false,

@@ -98,7 +98,7 @@ fn unet_config(
             &[("scale_shift", true), ("default", false)],
         )?,
         norm_groups: fields.size("norm_num_groups", Some(32))?,
-        norm_eps: fields.number("norm_eps", 1e-5)?,
+        norm_eps: fields.number("norm_eps", 1e-5, 1.0)?,
         block_out_channels: channels,
         attention,
     };

@@ -1,22 +1,25 @@
 //! The zip archive around a state dict: where its files lie, in the archive itself or unpacked.
 
 use std::collections::HashMap;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::Read;
 use std::rc::Rc;
 
-use files::text::excerpt;
-use zip::{CompressionMethod, ZipArchive};
+use crc32fast::Hasher;
+use flate2::bufread::DeflateDecoder;
 
+use super::directory::{self, Member, Packing, ambiguous};
 use super::machine;
 use super::program::Program;
 use super::{PickleError, Span, StateDict};
+use crate::budget::{Budget, OverBudget};
 use crate::stored::Blob;
-
-/// Beside twice the archive's own length, so many bytes may come out of it.
-const SPARE: u64 = 64 << 20;
+use files::text::excerpt;
 
 /// The name of the pickle.
 const PROGRAM: &str = "data.pkl";
+
+/// The bytes that are looked at in one go.
+const PART: usize = 1 << 18;
 
 /// The tensors of a state dict, and where their numbers lie.
 pub(super) fn read(blob: &Rc<Blob>) -> Result<StateDict, PickleError> {
@@ -28,7 +31,9 @@ pub(super) fn read(blob: &Rc<Blob>) -> Result<StateDict, PickleError> {
     }
     let program = archive.file(PROGRAM)?.ok_or(PickleError::NoProgram)?;
     let end = program.start + program.length;
-    let tensors = machine::run(&mut Program::new(&program.blob, program.start, end))?.tensors()?;
+    let budget = &mut archive.budget;
+    let mut bytes = Program::new(&program.blob, program.start, end);
+    let tensors = machine::run(&mut bytes, budget)?.tensors(budget)?;
     let mut spans = HashMap::new();
     for (_, view) in &tensors {
         let key = &view.storage.key;
@@ -44,132 +49,141 @@ pub(super) fn read(blob: &Rc<Blob>) -> Result<StateDict, PickleError> {
 /// The files of an archive by their names beside the pickle.
 struct Archive {
     blob: Rc<Blob>,
-    zip: ZipArchive<BufReader<Reader>>,
-    files: HashMap<String, usize>,
-    /// How many bytes may still be unpacked.
-    room: u64,
+    files: HashMap<String, Member>,
+    budget: Budget,
 }
 
 impl Archive {
     /// Reads the archive's directory.
     fn open(blob: &Rc<Blob>) -> Result<Self, PickleError> {
-        let reader = BufReader::new(Reader {
-            blob: blob.clone(),
-            at: 0,
-        });
-        let zip = ZipArchive::new(reader).map_err(damaged)?;
-        // PyTorch puts everything into one folder of any name; whoever packs its contents again may put none around them.
-        let folder = |name: &&str| match name.strip_suffix(PROGRAM) {
-            Some(folder) => folder.is_empty() || folder.ends_with('/'),
-            None => false,
-        };
-        let program = zip
-            .file_names()
-            .filter(folder)
-            .min_by_key(|name| name.len());
-        let folder = program.ok_or(PickleError::NoProgram)?;
-        let folder = folder[..folder.len() - PROGRAM.len()].to_owned();
+        let mut budget = Budget::of(blob.len());
+        let members = directory::read(blob, &mut budget)?;
+        let folder = folder(&members)?.to_owned();
         let mut files = HashMap::new();
-        for index in 0..zip.len() {
-            if let Some(below) = zip
-                .name_for_index(index)
-                .and_then(|n| n.strip_prefix(&folder))
-            {
-                files.insert(below.to_owned(), index);
+        for member in members {
+            if let Some(name) = member.name.strip_prefix(&folder) {
+                files.insert(name.to_owned(), member);
+            } else if !member.name.ends_with('/') || !folder.starts_with(&member.name) {
+                return Err(ambiguous(format!(
+                    "{} lies outside {}, the folder of its {PROGRAM}",
+                    excerpt(&member.name),
+                    excerpt(&folder)
+                )));
             }
         }
         if files.contains_key("constants.pkl") {
             return Err(PickleError::TorchScript);
         }
         Ok(Self {
-            zip,
             files,
-            room: 2 * blob.len() as u64 + SPARE,
+            budget,
             blob: blob.clone(),
         })
     }
 
     /// The bytes of a file, where there is one of this name.
     fn file(&mut self, name: &str) -> Result<Option<Span>, PickleError> {
-        let Some(&index) = self.files.get(name) else {
+        let Some(member) = self.files.get(name) else {
             return Ok(None);
         };
-        let file = self.zip.by_index_raw(index).map_err(damaged)?;
-        let (start, length) = (file.data_start(), file.size());
-        let outside = || PickleError::Archive(format!("its file {} ends beyond it", excerpt(name)));
-        match (file.compression(), file.encrypted()) {
-            (CompressionMethod::Stored, false) => {
-                let end = start.checked_add(length);
-                if end.is_none_or(|end| end > self.blob.len() as u64) {
-                    return Err(outside());
+        let place = member.place.start as usize..member.place.end as usize;
+        let span = match member.packing {
+            Packing::Stored => {
+                let mut part = vec![0; PART.min(place.len())];
+                let mut crc = Hasher::new();
+                for start in place.clone().step_by(PART) {
+                    let part = &mut part[..PART.min(place.end - start)];
+                    self.blob.read_into(start, part);
+                    crc.update(part);
                 }
-                Ok(Some(Span {
+                check(member, crc)?;
+                Span {
                     blob: self.blob.clone(),
-                    start: start as usize,
-                    length: length as usize,
-                }))
+                    start: place.start,
+                    length: place.len(),
+                }
             }
-            (CompressionMethod::Deflated, false) => {
-                drop(file);
-                self.unpack(index, name, length).map(Some)
-            }
-            _ => Err(PickleError::Compressed(excerpt(name))),
-        }
-    }
-
-    fn unpack(&mut self, index: usize, name: &str, length: u64) -> Result<Span, PickleError> {
-        let most = self.room;
-        let room = most.checked_sub(length);
-        self.room = room.ok_or_else(|| PickleError::TooLarge {
-            file: excerpt(name),
-            length,
-            most,
-        })?;
-        let mut file = self.zip.by_index(index).map_err(damaged)?;
-        let unpacked = Blob::unpacked(self.blob.name.clone(), &mut file, length as usize);
-        let unpacked = unpacked.map_err(|error| {
-            PickleError::Archive(format!("its file {}: {error}", excerpt(name)))
-        })?;
-        Ok(Span {
-            blob: Rc::new(unpacked),
-            start: 0,
-            length: length as usize,
-        })
-    }
-}
-
-fn damaged(error: zip::result::ZipError) -> PickleError {
-    PickleError::Archive(error.to_string())
-}
-
-/// A blob as the zip crate wants to see it.
-struct Reader {
-    blob: Rc<Blob>,
-    at: u64,
-}
-
-impl Read for Reader {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let left = (self.blob.len() as u64).saturating_sub(self.at);
-        let length = left.min(buffer.len() as u64) as usize;
-        if length > 0 {
-            let bytes = self.blob.read(self.at as usize, length);
-            buffer[..length].copy_from_slice(&bytes);
-        }
-        self.at += length as u64;
-        Ok(length)
-    }
-}
-
-impl Seek for Reader {
-    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
-        let at = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::Current(by) => self.at.checked_add_signed(by),
-            SeekFrom::End(by) => (self.blob.len() as u64).checked_add_signed(by),
+            Packing::Deflated => unpack(&self.blob, member, &mut self.budget)?,
+            Packing::Other => return Err(PickleError::Compressed(excerpt(name))),
         };
-        let outside = || std::io::Error::other("a place before the beginning");
-        self.at = at.ok_or_else(outside)?;
-        Ok(self.at)
+        Ok(Some(span))
+    }
+}
+
+/// The one folder with a pickle in it. PyTorch puts everything into one of any name; whoever packs its contents again may put
+/// none around them.
+fn folder(members: &[Member]) -> Result<&str, PickleError> {
+    let folder = |member: &'_ Member| {
+        let folder = member.name.strip_suffix(PROGRAM)?;
+        (folder.is_empty() || folder.ends_with('/')).then_some(folder.len())
+    };
+    let mut folders = members
+        .iter()
+        .filter_map(|member| Some(&member.name[..folder(member)?]));
+    match (folders.next(), folders.next()) {
+        (None, _) => Err(PickleError::NoProgram),
+        (Some(folder), None) => Ok(folder),
+        (Some(first), Some(second)) => Err(ambiguous(format!(
+            "{PROGRAM} is in it twice, as {}{PROGRAM} and {}{PROGRAM}",
+            excerpt(first),
+            excerpt(second)
+        ))),
+    }
+}
+
+fn unpack(blob: &Rc<Blob>, member: &Member, budget: &mut Budget) -> Result<Span, PickleError> {
+    let problem = |error: std::io::Error| {
+        PickleError::Archive(format!("its file {}: {error}", excerpt(&member.name)))
+    };
+    let memory = |OverBudget { left, .. }| PickleError::TooLarge {
+        file: excerpt(&member.name),
+        length: member.size,
+        most: left,
+    };
+    budget.pay(member.size).map_err(memory)?;
+    let packed = blob.part(member.place.start as usize..member.place.end as usize);
+    let mut unpacking = Unpacking {
+        decoder: DeflateDecoder::new(std::io::BufReader::with_capacity(PART, packed)),
+        crc: Hasher::new(),
+    };
+    let length = member.size as usize;
+    let unpacked = Blob::unpacked(blob.name.clone(), &mut unpacking, length).map_err(problem)?;
+    let rest = member.place.end - member.place.start - unpacking.decoder.total_in();
+    if rest > 0 {
+        return Err(ambiguous(format!(
+            "{rest} bytes follow the packed {}",
+            excerpt(&member.name)
+        )));
+    }
+    check(member, unpacking.crc)?;
+    Ok(Span {
+        blob: Rc::new(unpacked),
+        start: 0,
+        length,
+    })
+}
+
+fn check(member: &Member, crc: Hasher) -> Result<(), PickleError> {
+    match (crc.finalize(), member.crc) {
+        (found, wanted) if found == wanted => Ok(()),
+        (found, wanted) => Err(PickleError::Checksum {
+            file: excerpt(&member.name),
+            found,
+            wanted,
+        }),
+    }
+}
+
+/// What comes out of a file, and its CRC-32 so far.
+struct Unpacking<R> {
+    decoder: DeflateDecoder<R>,
+    crc: Hasher,
+}
+
+impl<R: std::io::BufRead> Read for Unpacking<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = self.decoder.read(buffer)?;
+        self.crc.update(&buffer[..length]);
+        Ok(length)
     }
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::PickleError;
 use super::machine::Machine;
 use super::value::{Global, Storage, Value, View};
+use files::text::excerpt;
 
 /// The most sides that a tensor may have; models have four.
 const MOST_SIDES: usize = 16;
@@ -52,7 +53,11 @@ impl Machine<'_, '_> {
             count: *count,
             first,
         });
-        self.storages.insert(storage.key.clone(), storage.clone());
+        let known = self.storages.insert(storage.key.clone(), storage.clone());
+        if known.is_some_and(|known| !known.agrees(&storage)) {
+            let key = excerpt(&storage.key);
+            return Err(self.damaged(format!("storage {key} is described in two ways")));
+        }
         self.push(Value::Storage(storage))
     }
 

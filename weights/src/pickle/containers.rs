@@ -1,7 +1,7 @@
 //! The instructions that make and fill tuples, lists, dicts and sets, and those that remember values and recall them.
 
-use super::machine::{MOST_VALUES, Machine};
-use super::value::Value;
+use super::machine::Machine;
+use super::value::{ENTRY, PLACE, Value};
 use super::{PickleError, opcodes};
 
 impl Machine<'_, '_> {
@@ -64,6 +64,7 @@ impl Machine<'_, '_> {
     }
 
     fn append(&mut self, items: &[u32]) -> Result<(), PickleError> {
+        self.pay(items.len() * PLACE)?;
         let list = self.top()?;
         match &mut self.values[list as usize] {
             Value::List(list) => list.extend(items),
@@ -73,6 +74,7 @@ impl Machine<'_, '_> {
     }
 
     fn set(&mut self, items: &[u32]) -> Result<(), PickleError> {
+        self.pay(items.len() * PLACE)?;
         let dict = self.top()?;
         if !items.len().is_multiple_of(2) {
             return Err(self.damaged("a key has no value"));
@@ -125,10 +127,9 @@ impl Machine<'_, '_> {
 
     fn put(&mut self, place: usize) -> Result<(), PickleError> {
         let value = self.top()?;
-        if self.memo.len() >= MOST_VALUES {
-            return Err(PickleError::Values(MOST_VALUES));
+        if self.memo.insert(place as u32, value).is_none() {
+            self.pay(ENTRY)?;
         }
-        self.memo.insert(place as u32, value);
         Ok(())
     }
 

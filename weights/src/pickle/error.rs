@@ -1,5 +1,7 @@
 //! What can be wrong with a state dict.
 
+use crate::budget::OverBudget;
+
 /// Why a PyTorch file is no state dict.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -10,19 +12,34 @@ pub enum PickleError {
     /// The frame around its tensors is damaged.
     #[error("it is damaged or cut short: {0}")]
     Archive(String),
+    /// Two readers may find different files in the archive.
+    #[error("its archive can be read in two ways, and only what torch.save writes is read: {0}")]
+    Ambiguous(String),
+    /// A file in the archive is not what was put into it.
+    #[error(
+        "its file {file} is damaged: its CRC-32 is {found:08x}, and its archive says {wanted:08x}"
+    )]
+    Checksum {
+        /// The file.
+        file: String,
+        /// The CRC-32 of its bytes.
+        found: u32,
+        /// The CRC-32 in the archive.
+        wanted: u32,
+    },
     /// A file in the archive is packed in a way that PyTorch cannot unpack either.
     #[error("its file {0} is encrypted, or packed otherwise than by deflate")]
     Compressed(String),
     /// More would come out of the archive than memory is given for.
     #[error(
-        "its file {file} unpacks to {length} bytes, and {most} are left for what is packed: unpack the archive and pack it again with zip -0"
+        "its file {file} unpacks to {length} bytes, and {most} are left for an archive of this length: unpack the archive and pack it again with zip -0"
     )]
     TooLarge {
         /// The file.
         file: String,
         /// Its length.
         length: u64,
-        /// The bytes that may still be unpacked.
+        /// The bytes that may still be made of the archive.
         most: u64,
     },
     /// It is a program, not a state dict.
@@ -42,9 +59,11 @@ pub enum PickleError {
     /// The pickle has an instruction that no tensor needs.
     #[error("it has the pickle instruction {0}, and only tensors are read")]
     Opcode(String),
-    /// The pickle makes more than memory is given for.
-    #[error("its pickle makes more than {0} values, and no state dict does")]
-    Values(usize),
+    /// The file describes more than memory is given for.
+    #[error(
+        "what it describes takes more than {0} bytes of memory, and no state dict of its length does"
+    )]
+    Memory(u64),
     /// The pickle makes no sense.
     #[error("its pickle is damaged at byte {at}: {reason}")]
     Program {
@@ -69,4 +88,10 @@ pub enum PickleError {
         /// What is wrong.
         reason: String,
     },
+}
+
+impl From<OverBudget> for PickleError {
+    fn from(OverBudget { most, .. }: OverBudget) -> Self {
+        Self::Memory(most)
+    }
 }

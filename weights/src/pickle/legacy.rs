@@ -4,13 +4,13 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use files::text::excerpt;
-
 use super::machine::{self, Made};
 use super::program::Program;
 use super::value::Value;
 use super::{PickleError, Span, StateDict};
+use crate::budget::Budget;
 use crate::stored::Blob;
+use files::text::excerpt;
 
 /// The number that the first pickle is, as the protocols from 2 on and those before write it.
 const MAGIC: [&[u8]; 2] = [
@@ -28,18 +28,20 @@ pub(super) fn read(blob: &Rc<Blob>) -> Result<StateDict, PickleError> {
         return Err(PickleError::NotTorch);
     }
     let mut program = Program::new(blob, 0, blob.len());
-    machine::run(&mut program)?;
-    let version = machine::run(&mut program)?;
+    let mut budget = Budget::of(blob.len());
+    let mut run = || machine::run(&mut program, &mut budget);
+    run()?;
+    let version = run()?;
     match version.value(version.result) {
         Value::Int(VERSION) => {}
         _ => return Err(PickleError::NotTorch),
     }
     // The third tells of the machine that wrote it; numbers are in little-endian order on each.
-    machine::run(&mut program)?;
-    let made = machine::run(&mut program)?;
-    let keys = machine::run(&mut program)?;
+    run()?;
+    let made = run()?;
+    let keys = run()?;
     Ok(StateDict {
-        tensors: made.tensors()?,
+        tensors: made.tensors(&mut budget)?,
         spans: spans(blob, program.at(), &made, &keys)?,
     })
 }
@@ -86,7 +88,17 @@ fn spans(
             length,
         };
         at += 8 + length;
-        spans.insert(key.clone(), span);
+        if spans.insert(key.clone(), span).is_some() {
+            let key = excerpt(key);
+            return Err(PickleError::Archive(format!(
+                "storage {key} is there twice"
+            )));
+        }
     }
-    Ok(spans)
+    match blob.len() - at {
+        0 => Ok(spans),
+        more => Err(PickleError::Archive(format!(
+            "{more} bytes follow its last storage"
+        ))),
+    }
 }

@@ -5,28 +5,28 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::program::Program;
-use super::value::{Global, Storage, Value};
+use super::value::{ENTRY, Global, PLACE, Storage, Value};
 use super::{PickleError, opcodes};
+use crate::budget::Budget;
 
-/// The most values, and the most things that are remembered: some 40 MB. A state dict makes about 15 a tensor.
-pub(super) const MOST_VALUES: usize = 1 << 20;
-/// The most places of the stack and of tuples, lists and dicts: some 32 MB.
-const MOST_PUSHES: usize = 1 << 22;
+/// The bytes of a value beside what it points to, with its list's room to grow.
+const VALUE: usize = 64;
 /// The longest line of a pickle in text: an integer of 2,000 digits is one.
 const LONGEST_LINE: usize = 1 << 16;
 
-/// Runs a pickle, the bytes of which are taken off `program`: what it made.
-pub(super) fn run(program: &mut Program) -> Result<Made, PickleError> {
+/// Runs a pickle, the bytes of which are taken off `program`: what it made, of which `budget` bears the memory.
+pub(super) fn run(program: &mut Program, budget: &mut Budget) -> Result<Made, PickleError> {
     let mut machine = Machine {
         start: program.at(),
         program,
+        budget,
         values: vec![Value::None, Value::Bool],
         plain: HashMap::new(),
         stack: Vec::new(),
         marks: Vec::new(),
         memo: HashMap::new(),
         storages: HashMap::new(),
-        pushes: 0,
+        deepest: 0,
     };
     let result = loop {
         if let Some(result) = machine.step()? {
@@ -57,6 +57,7 @@ pub(super) const BOOL: u32 = 1;
 pub(super) struct Machine<'a, 'b> {
     pub(super) program: &'a mut Program<'b>,
     start: usize,
+    budget: &'a mut Budget,
     pub(super) values: Vec<Value>,
     /// The places of plain values, one of each kind.
     plain: HashMap<&'static str, u32>,
@@ -64,7 +65,8 @@ pub(super) struct Machine<'a, 'b> {
     marks: Vec<usize>,
     pub(super) memo: HashMap<u32, u32>,
     pub(super) storages: HashMap<Rc<str>, Rc<Storage>>,
-    pushes: usize,
+    /// The most values and marks that the stack has had.
+    deepest: usize,
 }
 
 impl Machine<'_, '_> {
@@ -73,6 +75,11 @@ impl Machine<'_, '_> {
             at: self.program.at() - self.start,
             reason: reason.into(),
         }
+    }
+
+    /// Pays for memory of so many bytes, which is asked for next.
+    pub(super) fn pay(&mut self, bytes: usize) -> Result<(), PickleError> {
+        Ok(self.budget.pay(bytes as u64)?)
     }
 
     pub(super) fn ends(&self) -> PickleError {
@@ -101,6 +108,7 @@ impl Machine<'_, '_> {
     }
 
     pub(super) fn text(&mut self, length: usize) -> Result<Rc<str>, PickleError> {
+        self.pay_for_text(length)?;
         let text = self.program.take(length).map(|bytes| {
             let text = std::str::from_utf8(bytes);
             text.map(Rc::from)
@@ -112,9 +120,19 @@ impl Machine<'_, '_> {
         }
     }
 
+    /// Pays for a string and for the bytes of the program that it is read from, which must be there.
+    pub(super) fn pay_for_text(&mut self, length: usize) -> Result<(), PickleError> {
+        if !self.program.has(length) {
+            return Err(self.ends());
+        }
+        // Once in the window and once as a string.
+        self.pay(2 * length + ENTRY)
+    }
+
     pub(super) fn line(&mut self) -> Result<Rc<str>, PickleError> {
         let line = self.program.line(LONGEST_LINE);
         let line = line.ok_or_else(|| self.damaged("a line does not end"))?;
+        self.pay(line.len() + ENTRY)?;
         match String::from_utf8(line) {
             Ok(line) => Ok(line.into()),
             Err(_) => Err(self.damaged("a line is not UTF-8")),
@@ -123,20 +141,25 @@ impl Machine<'_, '_> {
 
     /// Puts a new value on the stack.
     pub(super) fn push(&mut self, value: Value) -> Result<(), PickleError> {
-        let place = self.values.len();
-        if place >= MOST_VALUES {
-            return Err(PickleError::Values(MOST_VALUES));
-        }
+        self.pay(VALUE + value.extent())?;
+        let place = self.values.len() as u32;
         self.values.push(value);
-        self.push_place(place as u32)
+        self.push_place(place)
     }
 
     pub(super) fn push_place(&mut self, place: u32) -> Result<(), PickleError> {
-        self.pushes += 1;
-        if self.pushes > MOST_PUSHES {
-            return Err(PickleError::Values(MOST_PUSHES));
-        }
+        self.deepen()?;
         self.stack.push(place);
+        Ok(())
+    }
+
+    /// Pays for one more value or mark on the stack where it has never had as many.
+    fn deepen(&mut self) -> Result<(), PickleError> {
+        let depth = self.stack.len() + self.marks.len() + 1;
+        if depth > self.deepest {
+            self.deepest = depth;
+            self.pay(2 * PLACE)?;
+        }
         Ok(())
     }
 
@@ -213,10 +236,7 @@ impl Machine<'_, '_> {
     }
 
     fn mark(&mut self) -> Result<(), PickleError> {
-        self.pushes += 1;
-        if self.pushes > MOST_PUSHES {
-            return Err(PickleError::Values(MOST_PUSHES));
-        }
+        self.deepen()?;
         self.marks.push(self.stack.len());
         Ok(())
     }

@@ -32,6 +32,11 @@ impl<'a> Program<'a> {
         self.at
     }
 
+    /// Whether `count` more bytes are there.
+    pub fn has(&self, count: usize) -> bool {
+        self.end_of(count).is_some()
+    }
+
     /// The next `count` bytes; `None` where it ends before.
     pub fn take(&mut self, count: usize) -> Option<&[u8]> {
         let end = self.end_of(count)?;

@@ -99,6 +99,7 @@ impl Machine<'_, '_> {
     /// A string of Python 2, which is text where it can be.
     fn string(&mut self, width: usize) -> Result<(), PickleError> {
         let length = self.length(width)?;
+        self.pay_for_text(length)?;
         let text = self.program.take(length).map(|bytes| {
             let text = std::str::from_utf8(bytes);
             text.map(Rc::from)

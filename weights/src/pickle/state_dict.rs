@@ -3,18 +3,18 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use files::text::excerpt;
-
 use super::machine::Made;
 use super::value::Value;
 use super::{PickleError, Views};
+use crate::budget::{Budget, TENSOR};
+use files::text::excerpt;
 
 /// As many entries as a sentence names.
 const NAMED: usize = 4;
 
 impl Made {
     /// The tensors of a dict, or of the dict that its `state_dict` is, in order. Other entries are passed over.
-    pub fn tensors(&self) -> Result<Views, PickleError> {
+    pub fn tensors(&self, budget: &mut Budget) -> Result<Views, PickleError> {
         let entries = self.state_dict()?;
         let mut tensors = Vec::new();
         // A pickle can repeat a name and a tensor in four bytes; twice is enough to report them.
@@ -25,6 +25,7 @@ impl Made {
                     let times = seen.entry(name.clone()).or_default();
                     if *times < 2 {
                         *times += 1;
+                        budget.pay(TENSOR + (2 * name.len() + view.extent()) as u64)?;
                         tensors.push((name.clone(), view.clone()));
                     }
                 }

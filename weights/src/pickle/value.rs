@@ -7,8 +7,12 @@ use files::text::excerpt;
 use super::PickleError;
 use crate::stored::Dtype;
 
+/// The bytes of a place in a list of values, with the list's room to grow.
+pub(super) const PLACE: usize = 8;
+/// The bytes of a thing on the heap beside its contents, and of an entry of a table of places.
+pub(super) const ENTRY: usize = 32;
+
 /// A run of numbers of a file.
-#[derive(Clone)]
 pub(super) struct Storage {
     /// Its name.
     pub key: Rc<str>,
@@ -18,6 +22,13 @@ pub(super) struct Storage {
     pub count: i64,
     /// Where a view of it begins, in numbers: before PyTorch 0.4 storages could share their numbers.
     pub first: i64,
+}
+
+impl Storage {
+    /// Whether both are views of one run of numbers.
+    pub fn agrees(&self, other: &Self) -> bool {
+        (self.dtype, self.count) == (other.dtype, other.count)
+    }
 }
 
 /// A tensor as a view of a storage; nothing is checked yet.
@@ -33,6 +44,11 @@ pub(super) struct View {
 }
 
 impl View {
+    /// The bytes that its shape and its strides take.
+    pub fn extent(&self) -> usize {
+        8 * (self.shape.len() + self.strides.len()) + 4 * ENTRY
+    }
+
     /// How many numbers it has, if libtorch can count them: sides beside one of 0 have a product too.
     pub fn count(&self) -> Option<i64> {
         let product = |count: i64, side: &i64| count.checked_mul((*side).max(1));
@@ -176,6 +192,17 @@ pub(super) enum Value {
 }
 
 impl Value {
+    /// The bytes that it points to, but for a string's, which are paid for before it is read.
+    pub fn extent(&self) -> usize {
+        match self {
+            Self::Tuple(items) | Self::List(items) => items.len() * PLACE + ENTRY,
+            Self::Dict(entries) => entries.len() * 2 * PLACE + ENTRY,
+            Self::Storage(_) => 6 * ENTRY, // And its entry in the machine's table.
+            Self::Tensor(view) => view.extent(),
+            _ => 0,
+        }
+    }
+
     /// What it is, for messages.
     pub fn what(&self) -> &'static str {
         match self {
