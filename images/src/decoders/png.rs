@@ -1,0 +1,90 @@
+//! PNGs, row by row: neither a frame of 16 bits nor one with transparency is ever whole in memory.
+
+use std::io::Cursor;
+
+use png::{
+    ColorType, Decoder, DecodingError, InterlaceInfo, Reader, Transformations,
+    expand_interlaced_row,
+};
+
+use super::{Decoded, on_white, orientation, rgb};
+use crate::decode::DecodeError;
+use crate::memory::{Declared, RGB};
+
+/// Rows of up to eight bytes a pixel that the decoder keeps: packed, unfiltered, the one before, and unpacked.
+const ROWS: u64 = 6 * 8;
+
+/// The pixels of a PNG. Of a profile or a text nothing is unpacked.
+pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
+    let damaged = |error: DecodingError| DecodeError::damaged(name, error);
+    let limits = png::Limits {
+        bytes: bytes.len().saturating_mul(2), // chunks that are kept are no longer than the file
+    };
+    let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), limits);
+    decoder.set_ignore_text_chunk(true);
+    decoder.set_ignore_iccp_chunk(true);
+    let (width, height) = decoder.read_header_info().map_err(damaged)?.size();
+    let declared = Declared {
+        name,
+        bytes,
+        width,
+        height,
+    };
+    declared.check(RGB * declared.pixels() + ROWS * u64::from(width))?;
+    decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
+    let mut reader = decoder.read_info().map_err(damaged)?;
+    let levels = read_rows(&mut reader).map_err(damaged)?;
+    let info = reader.info();
+    Ok(Decoded {
+        orientation: orientation(info.exif_metadata.as_deref()),
+        animated: info.animation_control.is_some(),
+        image: rgb(width, height, levels),
+    })
+}
+
+/// All rows in RGB on white.
+fn read_rows(reader: &mut Reader<Cursor<&[u8]>>) -> Result<Vec<u8>, DecodingError> {
+    let (width, height) = reader.info().size();
+    let (color, _) = reader.output_color_type();
+    let stride = RGB as usize * width as usize;
+    let mut levels = vec![0; stride * height as usize];
+    let mut row = Vec::with_capacity(stride);
+    let mut line = 0;
+    while let Some(read) = reader.next_interlaced_row()? {
+        match read.interlace() {
+            InterlaceInfo::Null(_) => {
+                let place = &mut levels[line * stride..][..stride];
+                write_rgb(color, read.data(), place.iter_mut());
+                line += 1;
+            }
+            InterlaceInfo::Adam7(pass) => {
+                row.clear();
+                row.resize(RGB as usize * (read.data().len() / color.samples()), 0);
+                write_rgb(color, read.data(), row.iter_mut());
+                expand_interlaced_row(&mut levels, stride, &row, pass, 8 * RGB as u8);
+            }
+        }
+    }
+    Ok(levels)
+}
+
+/// Writes pixels of 8 bits a sample as RGB.
+fn write_rgb<'a>(color: ColorType, pixels: &[u8], mut levels: impl Iterator<Item = &'a mut u8>) {
+    let mut write = |pixel: [u8; 3]| {
+        for level in pixel {
+            *levels.next().expect("as many pixels as the row has") = level;
+        }
+    };
+    match color {
+        ColorType::Grayscale | ColorType::Indexed => pixels.iter().for_each(|&l| write([l; 3])),
+        ColorType::GrayscaleAlpha => {
+            let pixels = pixels.as_chunks::<2>().0.iter();
+            pixels.for_each(|&[l, alpha]| write(on_white([l, l, l, alpha])));
+        }
+        ColorType::Rgb => pixels.as_chunks::<3>().0.iter().for_each(|&p| write(p)),
+        ColorType::Rgba => {
+            let pixels = pixels.as_chunks::<4>().0.iter();
+            pixels.for_each(|&pixel| write(on_white(pixel)));
+        }
+    }
+}
