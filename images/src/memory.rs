@@ -25,9 +25,12 @@ impl Declared<'_> {
         u64::from(self.width) * u64::from(self.height)
     }
 
-    /// Refuses a picture that would take too much memory, of which decoding takes `decoding` bytes beside the file. Whoever
+    /// Refuses a picture without pixels, and one that would take too much memory, of which decoding takes `decoding` bytes beside the file. Whoever
     /// turns, cuts or resizes it has its pixels twice.
     pub(crate) fn check(self, decoding: u64) -> Result<(), DecodeError> {
+        if self.pixels() == 0 {
+            return Err(DecodeError::damaged(self.name, "it has no pixels"));
+        }
         let longer = u64::from(self.width.max(self.height));
         let resizing = (2 * RGB * self.pixels()).saturating_add(WEIGHTS * longer);
         let needed = decoding

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use png::{
-    ColorType, Decoder, DecodingError, InterlaceInfo, Reader, Transformations,
+    ColorType, DecodeOptions, Decoder, DecodingError, InterlaceInfo, Reader, Transformations,
     expand_interlaced_row,
 };
 
@@ -17,12 +17,15 @@ const ROWS: u64 = 6 * 8;
 /// The pixels of a PNG. Of a profile or a text nothing is unpacked.
 pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
     let damaged = |error: DecodingError| DecodeError::damaged(name, error);
-    let limits = png::Limits {
+    let mut options = DecodeOptions::default();
+    options.set_ignore_text_chunk(true);
+    options.set_ignore_iccp_chunk(true);
+    options.set_ignore_adler32(false);
+    options.set_skip_ancillary_crc_failures(false);
+    let mut decoder = Decoder::new_with_options(Cursor::new(bytes), options);
+    decoder.set_limits(png::Limits {
         bytes: bytes.len().saturating_mul(2), // chunks that are kept are no longer than the file
-    };
-    let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), limits);
-    decoder.set_ignore_text_chunk(true);
-    decoder.set_ignore_iccp_chunk(true);
+    });
     let (width, height) = decoder.read_header_info().map_err(damaged)?.size();
     let declared = Declared {
         name,

@@ -1,5 +1,6 @@
 //! WebPs, lossy and lossless: the first frame.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use image_webp::{DecodingError, WebPDecoder};
@@ -18,7 +19,8 @@ const MAX_EXIF: usize = 1 << 16;
 pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
     let layout = check(bytes).map_err(|error| DecodeError::damaged(name, error))?;
     let damaged = |error: DecodingError| DecodeError::damaged(name, error);
-    let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(damaged)?;
+    let sound = announce_what_is_there(bytes, &layout);
+    let mut decoder = WebPDecoder::new(Cursor::new(&*sound)).map_err(damaged)?;
     let (width, height) = decoder.dimensions();
     let declared = Declared {
         name,
@@ -32,7 +34,7 @@ pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
     let exif = decoder.exif_metadata().ok().flatten();
     let mut levels = vec![0; decoder.output_buffer_size().unwrap_or(0)];
     decoder.read_image(&mut levels).map_err(damaged)?;
-    let animated = decoder.is_animated();
+    let animated = decoder.num_frames() > 1;
     drop(decoder);
     if alpha {
         lay_on_white(&mut levels);
@@ -42,6 +44,15 @@ pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
         orientation: orientation(exif.as_deref()),
         animated,
     })
+}
+
+/// The same file, which announces no EXIF, XMP or alpha that it has not: libwebp reads those, and the decoder does not.
+fn announce_what_is_there<'a>(bytes: &'a [u8], layout: &Layout) -> Cow<'a, [u8]> {
+    let mut bytes = Cow::Borrowed(bytes);
+    if let Some((place, flags)) = layout.unmet {
+        bytes.to_mut()[place] &= !flags;
+    }
+    bytes
 }
 
 /// Bytes that decoding takes. A lossless frame is always decoded with alpha, and its transforms take a part of it; a lossy one
@@ -57,7 +68,7 @@ fn memory(declared: Declared, layout: &Layout, alpha: bool) -> u64 {
         true => 2 * RGBA,
         false => 0,
     };
-    (out + frame + canvas) * declared.pixels() + declared.bytes.len() as u64
+    (out + frame + canvas) * declared.pixels() + 2 * declared.bytes.len() as u64
 }
 
 /// RGBA to RGB, in its place.
