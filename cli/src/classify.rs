@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use files::text::excerpt;
 use pipeline::zero_shot::{cosines, normalised, probabilities};
 use pipeline::{LOGIT_FACTOR, Pipeline, Template, check_caption};
 use serde_json::{Map, Value, json};
 use tch::{Device, Tensor};
 
 use crate::input::{STANDARD_INPUT, check_named_once, open_picture, read_text};
-use crate::messages::repeated;
 use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
@@ -170,14 +170,14 @@ fn warn(pipeline: &Pipeline, labels: &[String], templates: &[Template]) -> Resul
     if !unknown.is_empty() {
         say!(
             "warning: the model was trained on no caption with: {}",
-            repeated(&unknown.join(", "))
+            excerpt(&unknown.join(", "))
         );
     }
     if let Some((prompt, words)) = cut_off {
         say!(
             "warning: {:?} is longer than the model reads, this is cut off: {}",
-            repeated(&prompt),
-            repeated(&words)
+            excerpt(&prompt),
+            excerpt(&words)
         );
     }
     Ok(())

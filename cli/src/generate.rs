@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use files::text::excerpt;
 use pipeline::{Pipeline, Settings, Text, Use, check_caption, read_image};
 
 use crate::drawing::{ChoiceArgs, DecoderWishes, Pictures, PresetArgs, PriorWishes};
-use crate::messages::repeated;
 use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::names::slug;
@@ -292,14 +292,14 @@ pub fn warn(pipeline: &Pipeline, place: &str, caption: &str, text: &Text) -> Res
     if let Some(words) = &text.cut_off[0] {
         say!(
             "warning: {place}the caption is longer than the model reads, this is cut off: {}",
-            repeated(words)
+            excerpt(words)
         );
     }
     let unknown = pipeline.unknown_words(caption)?;
     if !unknown.is_empty() {
         say!(
             "warning: {place}the model was trained on no caption with: {}",
-            repeated(&unknown.join(", "))
+            excerpt(&unknown.join(", "))
         );
     }
     Ok(())

@@ -3,34 +3,14 @@
 use std::fmt;
 use std::io::{self, Write};
 
-/// What stands for a character that would steer the terminal.
-const UNPRINTABLE: &str = "\u{fffd}";
-
-/// The longest text of a user's that a message repeats, in characters.
-const LONGEST: usize = 200;
-
-/// A user's words as a message repeats them: the first of many, and nothing that steers the terminal.
-pub fn repeated(words: &str) -> String {
-    let mut shown: String = words.chars().take(LONGEST).collect();
-    let left = words.chars().count().saturating_sub(LONGEST);
-    if left > 0 {
-        shown += &format!("... and {left} more characters");
-    }
-    shown.replace(steers, UNPRINTABLE)
-}
-
-/// Control characters, and those that turn the direction of writing.
-fn steers(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
+use files::text::{REPLACEMENT, excerpt, steers};
 
 /// Writes one line, whatever line breaks a message has.
 pub fn complain(message: &str) {
     let words: Vec<&str> = message.split_whitespace().collect();
     write_line(format_args!(
         "{}",
-        words.join(" ").replace(steers, UNPRINTABLE)
+        words.join(" ").replace(steers, REPLACEMENT)
     ));
 }
 
@@ -38,7 +18,7 @@ pub fn complain(message: &str) {
 pub fn write_line(message: fmt::Arguments) {
     let line = format!(
         "unclip: {}\n",
-        message.to_string().replace(steers, UNPRINTABLE)
+        message.to_string().replace(steers, REPLACEMENT)
     );
     // Best effort.
     let _ = io::stderr().write_all(line.as_bytes());
@@ -81,7 +61,7 @@ pub fn complaint(rendered: &str) -> String {
 pub fn not_utf8() -> String {
     let arguments = std::env::args_os().skip(1);
     let unreadable = arguments.filter(|argument| argument.to_str().is_none());
-    let shown: Vec<String> = unreadable.map(|a| repeated(&a.to_string_lossy())).collect();
+    let shown: Vec<String> = unreadable.map(|a| excerpt(&a.to_string_lossy())).collect();
     format!(
         "captions, labels and numbers are UTF-8, and an argument is not: {}",
         shown.join(", ")

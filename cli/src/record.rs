@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
+use files::text::excerpt;
 use image::ImageFormat;
 use images::png_text::find_text;
 use pipeline::{Settings, Solver};
@@ -12,7 +13,6 @@ use serde_json::{Map, Value};
 
 use crate::input::{name_of, read_picture};
 use crate::kernels;
-use crate::messages::repeated;
 use crate::path_json::insert_path;
 use crate::stdout::{print_bytes, print_line};
 
@@ -118,7 +118,7 @@ impl Record {
         let none = Value::Null;
         let field = |(name, here): (&String, &Value)| {
             let there = there.get(name).unwrap_or(&none);
-            let told = |value: &Value| repeated(&value.to_string());
+            let told = |value: &Value| excerpt(&value.to_string());
             (there != here)
                 .then(|| format!("its {name} is {}, here it is {}", told(there), told(here)))
         };

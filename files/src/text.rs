@@ -70,3 +70,28 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, TextError> {
 fn line_of(before: impl Iterator<Item = char>) -> usize {
     1 + before.filter(|&c| c == '\n').count()
 }
+
+/// The longest value that a message repeats, in characters.
+const LONGEST_EXCERPT: usize = 400;
+
+/// A value that a file or a user says, as a message repeats it: the first characters of many, and none that steers a
+/// terminal.
+pub fn excerpt(value: &str) -> String {
+    let end = value.char_indices().nth(LONGEST_EXCERPT);
+    let (shown, left) = value.split_at(end.map_or(value.len(), |(end, _)| end));
+    let shown = shown.replace(steers, REPLACEMENT);
+    match left.chars().count() {
+        0 => shown,
+        left => format!("{shown}... and {left} more characters"),
+    }
+}
+
+/// The character that stands for one that would steer the terminal.
+pub const REPLACEMENT: &str = "\u{fffd}";
+
+/// Whether a character steers a terminal: control characters, line separators, and those that turn the direction of
+/// writing.
+pub fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}

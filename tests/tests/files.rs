@@ -7,7 +7,7 @@ use std::path::Path;
 
 use files::endings::{is_image, is_unread_image};
 use files::names::{composed, locate};
-use files::text::decode;
+use files::text::{decode, excerpt};
 use files::walk::{Walk, walk};
 
 /// `text` in UTF-16 with a byte order mark.
@@ -183,4 +183,16 @@ fn a_walk_passes_over_what_is_hidden_and_names_what_is_not_there() {
     named.sort();
     let wanted = ["folder", "link.png", "pipe.png", "self.png"].map(Path::new);
     assert_eq!(named, wanted);
+}
+
+#[test]
+fn a_value_is_cut_and_steers_no_terminal_where_a_message_repeats_it() {
+    assert_eq!(excerpt("café"), "café");
+    assert_eq!(
+        excerpt("\u{1b}[2J\n\u{202e}gnp\u{2028}"),
+        "\u{fffd}[2J\u{fffd}\u{fffd}gnp\u{fffd}"
+    );
+    assert_eq!(excerpt(&"é".repeat(400)), "é".repeat(400));
+    let cut = excerpt(&"é".repeat(1_000_000));
+    assert_eq!(cut, "é".repeat(400) + "... and 999600 more characters");
 }

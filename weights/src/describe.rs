@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use files::text::excerpt;
 use serde_json::{Map, Value};
 
 use crate::Folder;
 use crate::complete::OURS;
-use crate::error::{listed, shown};
+
+use crate::error::listed;
 use crate::index::{COMPONENTS, INDEX};
 
 /// The beginning of the class names of pipelines whose components are read here.
@@ -112,8 +114,8 @@ impl Folder {
 /// The class that a configuration names: a pipeline's, a component's, a transformers model's, or its type.
 fn class(config: &Map<String, Value>) -> Option<String> {
     let first = |value: &Value| match value {
-        Value::Array(names) => names.first()?.as_str().map(shown),
-        name => name.as_str().map(shown),
+        Value::Array(names) => names.first()?.as_str().map(excerpt),
+        name => name.as_str().map(excerpt),
     };
     ["_class_name", "architectures", "model_type"]
         .iter()

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use files::contents::Contents;
+use files::text::excerpt;
 
 use crate::configs::ConfigError;
 use crate::pickle::PickleError;
@@ -225,17 +226,17 @@ const NAMED: usize = 8;
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let misshapen = |(name, found, wanted): &(String, Vec<i64>, Vec<i64>)| {
-            format!("{} is {found:?} where {wanted:?} is wanted", shown(name))
+            format!("{} is {found:?} where {wanted:?} is wanted", excerpt(name))
         };
         let mistyped = |(name, found): &(String, &str)| {
-            format!("{} is {found} where a float is wanted", shown(name))
+            format!("{} is {found} where a float is wanted", excerpt(name))
         };
         let parts = [
-            list("missing", &self.missing, |name| shown(name)),
-            list("unused", &self.unused, |name| shown(name)),
+            list("missing", &self.missing, |name| excerpt(name)),
+            list("unused", &self.unused, |name| excerpt(name)),
             list("of another shape", &self.misshapen, misshapen),
             list("of another type", &self.mistyped, mistyped),
-            list("duplicate", &self.duplicate, |name| shown(name)),
+            list("duplicate", &self.duplicate, |name| excerpt(name)),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         f.write_str(&parts.join("; "))
@@ -244,7 +245,7 @@ impl fmt::Display for Problems {
 
 /// Names of files as a sentence bears them.
 pub(crate) fn listed(names: &[String]) -> String {
-    let mut named: Vec<String> = names.iter().take(NAMED).map(|name| shown(name)).collect();
+    let mut named: Vec<String> = names.iter().take(NAMED).map(|name| excerpt(name)).collect();
     if names.len() > NAMED {
         named.push(format!("{} more", names.len() - NAMED));
     }
@@ -262,14 +263,4 @@ fn list<T>(what: &str, items: &[T], sentence: impl Fn(&T) -> String) -> Option<S
     }
     let noun = if count == 1 { "tensor" } else { "tensors" };
     (count > 0).then(|| format!("{count} {noun} {what} ({})", named.join(", ")))
-}
-
-/// A file's own words as a sentence bears them: of bearable length, and with no power over a terminal.
-pub(crate) fn shown(text: &str) -> String {
-    const LONGEST: usize = 200;
-    let mut shown: String = text.chars().take(LONGEST).collect();
-    if shown.len() < text.len() {
-        shown.push_str("...");
-    }
-    shown.replace(char::is_control, "?")
 }

@@ -23,9 +23,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use files::contents::Contents;
+use files::text::excerpt;
 
 use crate::Error;
-use crate::error::shown;
 use crate::stored::{Blob, Stored};
 use value::View;
 
@@ -67,7 +67,7 @@ fn read_state_dict(blob: &Rc<Blob>) -> Result<Vec<Stored>, PickleError> {
 /// Where in the file a view of a storage lies, all sizes checked.
 fn place(span: Option<&Span>, name: String, view: &View) -> Result<Stored, PickleError> {
     let damaged = |reason: &str| PickleError::Tensor {
-        tensor: shown(&name),
+        tensor: excerpt(&name),
         reason: reason.to_owned(),
     };
     let storage = &view.storage;

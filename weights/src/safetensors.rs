@@ -6,12 +6,12 @@ use std::fmt;
 use std::path::Path;
 use std::rc::Rc;
 
+use files::text::excerpt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::read_tensors;
-use crate::error::shown;
 use crate::files::write_atomically;
 use crate::stored::{Blob, Dtype, Stored};
 use crate::{Error, Problems};
@@ -170,27 +170,27 @@ fn read_header(blob: &Rc<Blob>) -> Result<Vec<Stored>, HeaderError> {
             Some(dtype) => dtype,
             None => {
                 return Err(HeaderError::Dtype {
-                    tensor: shown(&name),
-                    dtype: shown(&info.dtype),
+                    tensor: excerpt(&name),
+                    dtype: excerpt(&info.dtype),
                 });
             }
         };
         let Some(wanted) = size(&info.shape, dtype) else {
             return Err(HeaderError::Shape {
-                tensor: shown(&name),
+                tensor: excerpt(&name),
                 shape: info.shape,
             });
         };
         if start != next {
             return Err(HeaderError::Offset {
-                tensor: shown(&name),
+                tensor: excerpt(&name),
                 start,
                 wanted: next,
             });
         }
         if end.checked_sub(start) != Some(wanted) {
             return Err(HeaderError::Size {
-                tensor: shown(&name),
+                tensor: excerpt(&name),
                 dtype: dtype.name,
                 shape: info.shape,
                 wanted,

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use files::text::excerpt;
 use serde::Deserialize;
 use tch::{Device, Kind};
 
-use crate::error::{listed, shown};
+use crate::error::listed;
 use crate::{Checkpoint, Error, Folder};
 
 /// How the names of weights begin and end, the best first.
@@ -66,7 +67,10 @@ impl WeightFiles {
         let mut variants = variants(&files);
         match variants.pop_first() {
             Some(only) if variants.is_empty() && variant.is_none() => {
-                tracing::info!(variant = shown(&only), "the only weights are of a variant");
+                tracing::info!(
+                    variant = excerpt(&only),
+                    "the only weights are of a variant"
+                );
                 Self::of(&files, Some(&only)).ok_or(Unfound::None(files))
             }
             Some(first) if variant.is_none() => {

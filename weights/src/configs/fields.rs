@@ -1,8 +1,7 @@
 //! The fields of one JSON configuration, taken one by one.
 
+use files::text::excerpt;
 use serde_json::{Map, Value};
-
-use crate::error::shown;
 
 /// What is wrong with a configuration.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +84,7 @@ impl Fields {
             .find_map(|field| self.0.get(field).and_then(named));
         match found {
             Some(found) if found != wanted => Err(ConfigError::Class {
-                found: shown(&found),
+                found: excerpt(&found),
                 wanted,
             }),
             _ => Ok(()),
@@ -228,8 +227,8 @@ impl Fields {
         let unknown = |(field, value): &(String, Value)| !field.starts_with('_') && !neutral(value);
         match self.0.into_iter().find(unknown) {
             Some((field, value)) => Err(ConfigError::Unknown {
-                field: shown(&field),
-                value: shown(&value.to_string()),
+                field: excerpt(&field),
+                value: excerpt(&value.to_string()),
             }),
             None => Ok(()),
         }
@@ -269,8 +268,8 @@ fn equal(value: &Value, wanted: &Value) -> bool {
 /// A field whose value cannot be used.
 pub(super) fn wrong(field: &str, value: &Value, wanted: String) -> ConfigError {
     ConfigError::Value {
-        field: shown(field),
-        value: shown(&value.to_string()),
+        field: excerpt(field),
+        value: excerpt(&value.to_string()),
         wanted,
     }
 }

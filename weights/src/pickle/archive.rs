@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::rc::Rc;
 
+use files::text::excerpt;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::machine;
 use super::program::Program;
 use super::{PickleError, Span, StateDict};
-use crate::error::shown;
 use crate::stored::Blob;
 
 /// Beside twice the archive's own length, so many bytes may come out of it.
@@ -96,7 +96,7 @@ impl Archive {
         };
         let file = self.zip.by_index_raw(index).map_err(damaged)?;
         let (start, length) = (file.data_start(), file.size());
-        let outside = || PickleError::Archive(format!("its file {} ends beyond it", shown(name)));
+        let outside = || PickleError::Archive(format!("its file {} ends beyond it", excerpt(name)));
         match (file.compression(), file.encrypted()) {
             (CompressionMethod::Stored, false) => {
                 let end = start.checked_add(length);
@@ -113,7 +113,7 @@ impl Archive {
                 drop(file);
                 self.unpack(index, name, length).map(Some)
             }
-            _ => Err(PickleError::Compressed(shown(name))),
+            _ => Err(PickleError::Compressed(excerpt(name))),
         }
     }
 
@@ -121,14 +121,15 @@ impl Archive {
         let most = self.room;
         let room = most.checked_sub(length);
         self.room = room.ok_or_else(|| PickleError::TooLarge {
-            file: shown(name),
+            file: excerpt(name),
             length,
             most,
         })?;
         let mut file = self.zip.by_index(index).map_err(damaged)?;
         let unpacked = Blob::unpacked(self.blob.name.clone(), &mut file, length as usize);
-        let unpacked = unpacked
-            .map_err(|error| PickleError::Archive(format!("its file {}: {error}", shown(name))))?;
+        let unpacked = unpacked.map_err(|error| {
+            PickleError::Archive(format!("its file {}: {error}", excerpt(name)))
+        })?;
         Ok(Span {
             blob: Rc::new(unpacked),
             start: 0,

@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use files::text::excerpt;
+
 use super::machine::{self, Made};
 use super::program::Program;
 use super::value::Value;
 use super::{PickleError, Span, StateDict};
-use crate::error::shown;
 use crate::stored::Blob;
 
 /// The number that the first pickle is, as the protocols from 2 on and those before write it.
@@ -60,14 +61,14 @@ fn spans(
         let Some(storage) = made.storages.get(key) else {
             return Err(PickleError::Archive(format!(
                 "storage {} belongs to no tensor",
-                shown(key)
+                excerpt(key)
             )));
         };
         let short = || {
             PickleError::Archive(format!(
                 "it ends at byte {} before storage {} does",
                 blob.len(),
-                shown(key)
+                excerpt(key)
             ))
         };
         let left = blob.len() - at;

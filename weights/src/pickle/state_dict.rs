@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use files::text::excerpt;
+
 use super::machine::Made;
 use super::value::Value;
 use super::{PickleError, Views};
-use crate::error::shown;
 
 /// As many entries as a sentence names.
 const NAMED: usize = 4;
@@ -28,7 +29,7 @@ impl Made {
                     }
                 }
                 (Value::Text(name), other) => {
-                    tracing::debug!(entry = shown(name), is = other.what(), "passed over");
+                    tracing::debug!(entry = excerpt(name), is = other.what(), "passed over");
                 }
                 (other, Value::Tensor(_)) => {
                     return Err(PickleError::NoDict(match other {
@@ -59,7 +60,7 @@ impl Made {
 
     fn named(&self, entries: &[(u32, u32)]) -> String {
         let entry = |&(key, value): &(u32, u32)| match self.value(key) {
-            Value::Text(name) => format!("{} ({})", shown(name), self.value(value).what()),
+            Value::Text(name) => format!("{} ({})", excerpt(name), self.value(value).what()),
             other => format!("{} ({})", other.what(), self.value(value).what()),
         };
         let mut named: Vec<String> = entries.iter().take(NAMED).map(entry).collect();

@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
+use files::text::excerpt;
+
 use super::PickleError;
-use crate::error::shown;
 use crate::stored::Dtype;
 
 /// A run of numbers of a file.
@@ -97,7 +98,7 @@ impl Global {
             }
             _ => plain(module, name).map(Self::Plain),
         };
-        let unknown = || PickleError::Global(shown(&format!("{module}.{name}")));
+        let unknown = || PickleError::Global(excerpt(&format!("{module}.{name}")));
         known.ok_or_else(unknown)
     }
 }
