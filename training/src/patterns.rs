@@ -10,6 +10,9 @@ pub(crate) const MOST_FILES: usize = 1_000_000;
 /// The longest name that is read as a pattern: no path of a file is longer.
 const LONGEST_NAME: usize = 4096;
 
+/// The most digits of a number: those of the largest.
+const MOST_DIGITS: usize = 20;
+
 /// A name of whose parts some are ranges and lists.
 pub(crate) struct Braces<'a> {
     parts: Vec<Part<'a>>,
@@ -108,7 +111,7 @@ fn part(inside: &str) -> Result<Part<'_>, String> {
         return Ok(Part::List(inside.split(',').collect()));
     };
     let number = |text: &str| {
-        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        let digits = text.len() <= MOST_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
         let number = text.parse::<u64>().ok().filter(|_| digits);
         number.ok_or_else(|| format!("{{{shown}}} is no range such as {{000..123}}"))
     };

@@ -16,7 +16,7 @@ const ROWS: u64 = 6 * 8;
 
 /// The pixels of a PNG. Of a profile or a text nothing is unpacked.
 pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
-    let damaged = |error: DecodingError| DecodeError::damaged(name, error);
+    let damaged = |error: DecodingError| DecodeError::damaged(name, reason(&error));
     let mut options = DecodeOptions::default();
     options.set_ignore_text_chunk(true);
     options.set_ignore_iccp_chunk(true);
@@ -36,6 +36,12 @@ pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
     declared.check(RGB * declared.pixels() + ROWS * u64::from(width))?;
     decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
     let mut reader = decoder.read_info().map_err(damaged)?;
+    if let Some(palette) = reader.info().palette.as_deref()
+        && !palette.len().is_multiple_of(RGB as usize)
+    {
+        let reason = format!("its PLTE has {} bytes, and a colour three", palette.len());
+        return Err(DecodeError::damaged(name, reason));
+    }
     let levels = read_rows(&mut reader).map_err(damaged)?;
     let info = reader.info();
     Ok(Decoded {
@@ -43,6 +49,19 @@ pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
         animated: info.animation_control.is_some(),
         image: rgb(width, height, levels),
     })
+}
+
+/// What the decoder says, with a chunk's name in the place of all that it knows of the chunk.
+fn reason(error: &DecodingError) -> String {
+    let reason = error.to_string();
+    let chunk = reason
+        .split_once("ChunkType { type: ")
+        .and_then(|(before, behind)| {
+            let (name, behind) = behind.split_once(',')?;
+            let (_, behind) = behind.split_once('}')?;
+            Some(format!("{before}{name}{behind}"))
+        });
+    chunk.unwrap_or(reason)
 }
 
 /// All rows in RGB on white.

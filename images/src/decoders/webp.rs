@@ -68,7 +68,8 @@ fn memory(declared: Declared, layout: &Layout, alpha: bool) -> u64 {
         true => 2 * RGBA,
         false => 0,
     };
-    (out + frame + canvas) * declared.pixels() + 2 * declared.bytes.len() as u64
+    let copies = 1 + u64::from(layout.unmet.is_some());
+    (out + frame + canvas) * declared.pixels() + copies * declared.bytes.len() as u64
 }
 
 /// RGBA to RGB, in its place.
