@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use images::decode_image;
 use serde::Deserialize;
 
+use super::bytes_of;
+
 /// What tests/images/record_damaged.py wrote.
 #[derive(Deserialize)]
 struct Table {
@@ -31,12 +33,6 @@ struct Case {
     to: usize,
     hex: String,
     pillow_reads: bool,
-}
-
-fn bytes(hex: &str) -> Vec<u8> {
-    let digits = hex.as_bytes().chunks_exact(2);
-    let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
-    digits.map(byte).collect()
 }
 
 fn table() -> Table {
@@ -100,8 +96,8 @@ fn damaged_images_are_read_where_pillow_reads_them() {
         pillow_reads,
     } in &table.cases
     {
-        let whole = bytes(&table.files[file].hex);
-        let damaged = [&whole[..*from], &bytes(hex), &whole[*to..]].concat();
+        let whole = bytes_of(&table.files[file].hex);
+        let damaged = [&whole[..*from], &bytes_of(hex), &whole[*to..]].concat();
         let name = format!("{file}: {case}");
         let known = |kinds: &[(&str, &str)]| {
             let fits = |(ending, kind): &(&str, &str)| file.ends_with(ending) && case == kind;
@@ -122,8 +118,8 @@ fn pixels_are_pillows() {
     let table = table();
     assert!(table.files.len() > 40);
     for (name, whole) in table.files {
-        let ours = decode_image(&bytes(&whole.hex), &name).unwrap();
-        let pillows = bytes(&whole.levels);
+        let ours = decode_image(&bytes_of(&whole.hex), &name).unwrap();
+        let pillows = bytes_of(&whole.levels);
         assert_eq!(
             (ours.image.width(), ours.animated),
             (whole.width, whole.animated),

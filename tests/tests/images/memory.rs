@@ -8,6 +8,8 @@ use std::process::Command;
 use images::{DecodeError, MAX_MEMORY, decode_image, read_image};
 use png::{BitDepth, ColorType, Compression, Encoder};
 
+use crate::manipulation::crc32;
+
 /// The folder of pictures that [`reader`] reads.
 const FOLDER: &str = "UNCLIP_TEST_PICTURES";
 
@@ -105,14 +107,8 @@ fn chunks(png: &[u8]) -> Vec<(&[u8], &[u8])> {
 fn chunk(name: &[u8], data: &[u8]) -> Vec<u8> {
     let mut bytes = (data.len() as u32).to_be_bytes().to_vec();
     bytes.extend([name, data].concat());
-    let mut crc = !0u32;
-    for byte in &bytes[4..] {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = (crc >> 1) ^ (0xedb8_8320 & 0u32.wrapping_sub(crc & 1));
-        }
-    }
-    bytes.extend((!crc).to_be_bytes());
+    let sum = crc32(&bytes[4..]);
+    bytes.extend(sum.to_be_bytes());
     bytes
 }
 
