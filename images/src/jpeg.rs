@@ -7,8 +7,10 @@ const SOI: u8 = 0xd8;
 const EOI: u8 = 0xd9;
 const SOS: u8 = 0xda;
 const TEM: u8 = 0x01;
+const SOF2: u8 = 0xc2;
 
 const RST: RangeInclusive<u8> = 0xd0..=0xd7;
+const APP: RangeInclusive<u8> = 0xe0..=0xef;
 
 /// Why a JPEG is not decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,29 +29,92 @@ pub enum JpegError {
         /// The name of the coding.
         coding: &'static str,
     },
+    /// Nothing says how large the picture is.
+    #[error("no frame header (SOF) stands before its pixels")]
+    NoFrame,
+}
+
+/// What a JPEG's segments say of its picture.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) width: u16,
+    pub(crate) height: u16,
+    /// The sampling factors of each component, horizontal and vertical.
+    pub(crate) components: Vec<[u8; 2]>,
+    progressive: bool,
+    /// Components in the first scan.
+    first_scan: usize,
+    /// Bytes of segments that applications wrote: profiles, EXIF, thumbnails.
+    pub(crate) segments: u64,
+}
+
+impl Frame {
+    /// The frame header's fields (ITU T.81, B.2.2).
+    fn read(&mut self, marker: u8, segment: &[u8]) {
+        let [_, _, _, high, low, wide, narrow, count, components @ ..] = segment else {
+            return;
+        };
+        self.height = u16::from_be_bytes([*high, *low]);
+        self.width = u16::from_be_bytes([*wide, *narrow]);
+        self.progressive = marker == SOF2;
+        let (components, _) = components.as_chunks::<3>();
+        let factors = |[_, factors, _]: &[u8; 3]| [factors >> 4, factors & 15];
+        self.components = components
+            .iter()
+            .take((*count).into())
+            .map(factors)
+            .collect();
+    }
+
+    /// Whether the blocks of all scans are kept until the last one is read.
+    pub(crate) fn scans_refine(&self) -> bool {
+        self.progressive || self.first_scan != self.components.len()
+    }
+
+    /// Samples of all components, filled up to whole blocks.
+    pub(crate) fn samples(&self) -> u64 {
+        let most = |direction: usize| {
+            let factors = self.components.iter().map(|factors| factors[direction]);
+            u64::from(factors.max().unwrap_or(0).max(1))
+        };
+        let blocks = |side: u16, most: u64| u64::from(side).div_ceil(8 * most);
+        let units = blocks(self.width, most(0)) * blocks(self.height, most(1));
+        let factors = self.components.iter().map(|[h, v]| u64::from(h * v));
+        64 * units * factors.sum::<u64>()
+    }
 }
 
 /// Refuses a JPEG that does not go on to its own end mark (EOI), behind at least one scan. A thumbnail's lies inside a segment
 /// and does not count, another picture's neither, and nothing that follows is looked at.
-pub fn check(bytes: &[u8]) -> Result<(), JpegError> {
+pub(crate) fn check(bytes: &[u8]) -> Result<Frame, JpegError> {
     let cut_short = Err(JpegError::CutShort {
         length: bytes.len(),
     });
     let Some(mut rest) = bytes.strip_prefix(&[0xff, SOI]) else {
         return cut_short;
     };
-    let mut scans = 0;
+    let (mut frame, mut scans) = (Frame::default(), 0);
     while let Some(marker) = next_marker(&mut rest) {
         if let Some(coding) = other_coding(marker) {
             return Err(JpegError::Coding { coding });
         }
         match marker {
-            EOI if scans > 0 => return Ok(()),
+            EOI if scans > 0 && frame.components.is_empty() => return Err(JpegError::NoFrame),
+            EOI if scans > 0 => return Ok(frame),
             EOI | SOI => return cut_short,
-            marker if marker == TEM || RST.contains(&marker) => {}
-            marker if skip_segment(&mut rest) => scans += usize::from(marker == SOS),
-            _ => return cut_short,
+            marker if marker == TEM || RST.contains(&marker) => continue,
+            _ => {}
         }
+        let Some(segment) = segment(&mut rest) else {
+            return cut_short;
+        };
+        match marker {
+            SOS if scans == 0 => frame.first_scan = segment.get(2).copied().unwrap_or(0).into(),
+            0xc0..=SOF2 if frame.components.is_empty() => frame.read(marker, segment),
+            marker if APP.contains(&marker) => frame.segments += segment.len() as u64,
+            _ => {}
+        }
+        scans += usize::from(marker == SOS);
     }
     cut_short
 }
@@ -81,11 +146,11 @@ fn next_marker(rest: &mut &[u8]) -> Option<u8> {
     }
 }
 
-/// Goes behind a segment, which begins with its own length; false where less than that is there.
-fn skip_segment(rest: &mut &[u8]) -> bool {
+/// Goes behind a segment, which begins with its own length; `None` where less than that is there.
+fn segment<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let length = rest.first_chunk().map(|length| u16::from_be_bytes(*length));
-    let behind = length.filter(|&length| length >= 2);
-    let behind = behind.and_then(|length| rest.get(usize::from(length)..));
-    *rest = behind.unwrap_or_default();
-    behind.is_some()
+    let length = length.filter(|&length| length >= 2)?;
+    let (segment, behind) = rest.split_at_checked(length.into())?;
+    *rest = behind;
+    Some(segment)
 }

@@ -6,13 +6,12 @@ use std::path::Path;
 
 use files::contents::ENOUGH;
 
-use crate::MAX_PIXELS;
 use crate::decode::DecodeError;
 use crate::formats::FileKind;
+use crate::memory::MAX_MEMORY;
 
-/// The longest file that is read, in bytes: every pixel unpacked, as 16-bit RGBA, and a quarter more for what lies around
-/// them.
-pub const MAX_FILE_BYTES: u64 = 10 * MAX_PIXELS;
+/// The longest file that is read, in bytes: one of 16-bit RGBA without compression, whose pixels still have room beside it.
+pub const MAX_FILE_BYTES: u64 = MAX_MEMORY / (8 + 2 * 3) * 8;
 
 /// The bytes of a picture's file, which may be a pipe. What does not begin as a picture is refused unread.
 pub fn read_file(path: &Path) -> Result<Vec<u8>, DecodeError> {

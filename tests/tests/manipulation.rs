@@ -312,7 +312,7 @@ fn what_is_no_picture_is_refused_by_name() {
 }
 
 /// The checksum of a PNG's chunk.
-fn crc32(bytes: &[u8]) -> u32 {
+pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     let mut crc = !0u32;
     for byte in bytes {
         crc ^= u32::from(*byte);

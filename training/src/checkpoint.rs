@@ -15,12 +15,16 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tch::Tensor;
 
+use crate::values::check_values;
 use crate::{AdamW, Error};
 
 /// The files of a checkpoint.
 const STATE: &str = "state.json";
 const TENSORS: &str = "tensors.safetensors";
 const MANIFEST: &str = "manifest.json";
+
+/// The longest of the JSON files that is read, in bytes.
+const LONGEST_JSON: u64 = 16 << 20;
 
 /// How many checkpoints of a leg stay.
 const KEPT: usize = 2;
@@ -165,7 +169,7 @@ impl Checkpoints<'_> {
     fn restore(
         &self,
         state: State,
-        tensors: &[u8],
+        tensors: &[(String, Tensor)],
         optimizer: &mut AdamW,
     ) -> Result<Generator, String> {
         if state.leg != self.leg {
@@ -191,17 +195,7 @@ impl Checkpoints<'_> {
                 theirs.0, theirs.1, ours.0, ours.1
             ));
         }
-        let file = SafeTensors::deserialize(tensors).map_err(|error| error.to_string())?;
-        let vector = |bytes: &[u8]| {
-            let number = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-            let values: Vec<f32> = bytes.chunks_exact(4).map(number).collect();
-            Tensor::from_slice(&values)
-        };
-        let tensors: Vec<(String, Tensor)> = file
-            .iter()
-            .map(|(name, view)| (name.to_owned(), vector(view.data())))
-            .collect();
-        optimizer.restore(state.step, &tensors)?;
+        optimizer.restore(state.step, tensors)?;
         Ok(state.generator)
     }
 }
@@ -245,9 +239,16 @@ fn synchronise(folder: &Path) -> Result<(), Error> {
 }
 
 /// The state and the tensors of a whole checkpoint, or what is wrong with it.
-fn read(folder: &Path) -> Result<(State, Vec<u8>), String> {
+fn read(folder: &Path) -> Result<(State, Vec<(String, Tensor)>), String> {
     let file = |name: &str| {
-        fs::read(folder.join(name)).map_err(|error| format!("its {name} cannot be read ({error})"))
+        let path = folder.join(name);
+        let length = fs::metadata(&path).map_or(0, |file| file.len());
+        if name != TENSORS && length > LONGEST_JSON {
+            return Err(format!(
+                "its {name} has {length} bytes, and at most {LONGEST_JSON} are read"
+            ));
+        }
+        fs::read(path).map_err(|error| format!("its {name} cannot be read ({error})"))
     };
     let damaged = |name: &str| format!("its {name} is damaged");
     let manifest: Manifest =
@@ -260,7 +261,20 @@ fn read(folder: &Path) -> Result<(State, Vec<u8>), String> {
         }
     };
     let state = serde_json::from_slice(&verified(STATE)?).map_err(|_| damaged(STATE))?;
-    Ok((state, verified(TENSORS)?))
+    Ok((state, vectors(&verified(TENSORS)?)?))
+}
+
+/// The tensors of a file, as vectors by name. Each of their numbers is one to go on from.
+fn vectors(file: &[u8]) -> Result<Vec<(String, Tensor)>, String> {
+    let damaged = |why: String| format!("its {TENSORS}: {why}");
+    let file = SafeTensors::deserialize(file).map_err(|error| damaged(error.to_string()))?;
+    let vector = |(name, view): (&str, TensorView)| {
+        let numbers = view.data().as_chunks().0.iter();
+        let values: Vec<f32> = numbers.map(|&bytes| f32::from_le_bytes(bytes)).collect();
+        check_values(&values).map_err(|why| damaged(format!("of `{name}`, {why}")))?;
+        Ok((name.to_owned(), Tensor::from_slice(&values)))
+    };
+    file.iter().map(vector).collect()
 }
 
 fn sha256(bytes: &[u8]) -> String {

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use files::text::excerpt;
 use glob::MatchOptions;
 
 use crate::Error;
@@ -13,6 +14,7 @@ use crate::embedding_cache::EmbeddingCache;
 use crate::folder::PictureFolder;
 use crate::layout::{Place, places_in};
 use crate::metadata::METADATA;
+use crate::patterns::{Braces, MOST_FILES};
 use crate::pictures::Pictures;
 use crate::rejects::Rejects;
 use crate::samples::{Samples, Source};
@@ -27,9 +29,6 @@ const AS_SHELLS: MatchOptions = MatchOptions {
     require_literal_separator: false,
     require_literal_leading_dot: true,
 };
-
-/// The most files that one pattern may name.
-const MOST_FILES: usize = 1_000_000;
 
 impl Data {
     /// The data that a user names: `scenes`, or any of folders of pictures, folders of shards, `.tar`s and patterns of
@@ -53,7 +52,7 @@ impl Data {
         let mut places = Vec::new();
         let shown: Vec<String> = given
             .iter()
-            .map(|name| name.display().to_string())
+            .map(|name| excerpt(&name.display().to_string()))
             .collect();
         for (name, shown) in given.iter().zip(&shown) {
             // A name that is no text is no pattern.
@@ -150,16 +149,14 @@ fn places_of(name: &str) -> Result<Vec<Place>, String> {
     if Path::new(name).exists() {
         return places_in(Path::new(name));
     }
-    let mut names = Vec::new();
-    unbrace(name, &mut names)?;
     let mut places = Vec::new();
-    for name in &names {
+    for name in Braces::read(name)?.names() {
         if !name.contains(['*', '?', '[']) {
-            places.extend(places_in(Path::new(name))?);
+            places.extend(places_in(Path::new(&name))?);
             continue;
         }
         let before = places.len();
-        let paths = glob::glob_with(name, AS_SHELLS).map_err(|error| error.to_string())?;
+        let paths = glob::glob_with(&name, AS_SHELLS).map_err(|error| error.to_string())?;
         for path in paths {
             places.extend(places_in(&path.map_err(|error| error.to_string())?)?);
             if places.len() > MOST_FILES {
@@ -171,43 +168,4 @@ fn places_of(name: &str) -> Result<Vec<Place>, String> {
         }
     }
     Ok(places)
-}
-
-/// The names that `{00..09}` and `{a,b}` in a name stand for, as shells read them.
-fn unbrace(name: &str, names: &mut Vec<String>) -> Result<(), String> {
-    let braces = name.find('{').and_then(|open| {
-        let close = open + name[open..].find('}')?;
-        Some((&name[..open], &name[open + 1..close], &name[close + 1..]))
-    });
-    let Some((before, inside, after)) = braces else {
-        names.push(name.to_owned());
-        return match names.len() > MOST_FILES {
-            true => Err(format!("it names more than {MOST_FILES} files")),
-            false => Ok(()),
-        };
-    };
-    let mut each = |part: &str| unbrace(&format!("{before}{part}{after}"), names);
-    if let Some((first, last)) = inside.split_once("..") {
-        let number = |text: &str| {
-            let number = text.parse::<u64>();
-            number.map_err(|_| format!("{{{inside}}} is no range such as {{000..123}}"))
-        };
-        let (from, to) = (number(first)?, number(last)?);
-        // A zero in front gives all numbers one width.
-        let padded = [first, last]
-            .iter()
-            .any(|text| text.starts_with('0') && text.len() > 1);
-        let width = if padded {
-            first.len().max(last.len())
-        } else {
-            0
-        };
-        (from..=to).try_for_each(|number| each(&format!("{number:0width$}")))?;
-        if from > to {
-            return Err(format!("{{{inside}}} is an empty range"));
-        }
-        Ok(())
-    } else {
-        inside.split(',').try_for_each(each)
-    }
 }

@@ -13,7 +13,7 @@ use tch::{Kind, Tensor};
 use crate::Error;
 use crate::ahead::Ahead;
 use crate::data::{Data, SCENES_A_LEG, stack};
-use crate::embedding_cache::{EmbeddingCache, INDEX, Index};
+use crate::embedding_cache::{EmbeddingCache, INDEX, Index, check_embedding};
 use crate::encoders::PictureEncoder;
 use crate::legs::PRIOR_LEG;
 use crate::rejects::Rejects;
@@ -93,8 +93,7 @@ impl Embed<'_> {
                 }
                 let pictures = pictures.next().expect("there are as many as parts");
                 embeddings += pictures.len() as u64;
-                self.add(&mut shard, &pictures)
-                    .map_err(Error::file(self.folder.join(&name)))?;
+                self.add(&mut shard, &pictures, &self.folder.join(&name))?;
                 progress.done += length(&part);
                 told(progress.done);
             }
@@ -192,8 +191,13 @@ impl Embed<'_> {
         index.write(self.folder)
     }
 
-    /// Encodes pictures and adds them to a shard.
-    fn add(&self, shard: &mut Builder<Vec<u8>>, pictures: &Pictures) -> std::io::Result<()> {
+    /// Encodes pictures and adds them to a shard, at `path` later.
+    fn add(
+        &self,
+        shard: &mut Builder<Vec<u8>>,
+        pictures: &Pictures,
+        path: &Path,
+    ) -> Result<(), Error> {
         if pictures.is_empty() {
             return Ok(());
         }
@@ -207,6 +211,11 @@ impl Embed<'_> {
         };
         let rows: Vec<Tensor> = embeddings.to_kind(kept).unbind(0);
         for ((number, _, caption), row) in pictures.iter().zip(rows) {
+            check_embedding(&row).map_err(|why| {
+                Error::Data(format!(
+                    "the image encoder's embedding of picture {number} cannot be learned from: {why}"
+                ))
+            })?;
             let members = [
                 ("txt", caption.clone().into_bytes()),
                 ("npy", weights::npy(&row)),
@@ -216,7 +225,8 @@ impl Embed<'_> {
                 header.set_size(bytes.len() as u64);
                 header.set_mode(0o644);
                 let name = format!("{number:09}.{ending}");
-                shard.append_data(&mut header, name, &bytes[..])?;
+                let added = shard.append_data(&mut header, name, &bytes[..]);
+                added.map_err(Error::file(path))?;
             }
         }
         Ok(())

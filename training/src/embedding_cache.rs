@@ -4,7 +4,6 @@
 //! `embeddings.json`, which says what they were computed with and how far that has come.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -13,10 +12,15 @@ use tch::{Device, Kind, Tensor};
 use crate::Error;
 use crate::data::View;
 use crate::embedded::Embedded;
+use crate::folder::read;
 use crate::samples::Samples;
+use crate::values::check_values;
 
 /// The file that says what a folder's shards are.
 pub(crate) const INDEX: &str = "embeddings.json";
+
+/// The longest index that is read, in bytes.
+const LONGEST_INDEX: u64 = 16 << 20;
 
 /// What `embeddings.json` says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +50,7 @@ impl Index {
     /// What the folder's says.
     pub(crate) fn read(folder: &Path) -> Result<Self, Error> {
         let path = folder.join(INDEX);
-        let bytes = fs::read(&path).map_err(Error::file(&path))?;
+        let bytes = read(&path, LONGEST_INDEX).map_err(Error::Data)?;
         serde_json::from_slice(&bytes)
             .map_err(|error| Error::Data(format!("{}: {error}", path.display())))
     }
@@ -169,18 +173,22 @@ impl EmbeddingCache {
         let vector = weights::read_npy(file, file.len() as u64)
             .map_err(|error| format!("its .npy: {error}"))?;
         let (found, wanted) = (vector.size(), self.width);
-        let vector = vector
-            .view([-1])
-            .to_kind(Kind::Float)
-            .to_device(Device::Cpu);
         if vector.numel() as i64 != wanted {
             return Err(format!(
                 "its .npy is {found:?}, and embeddings are [{wanted}]"
             ));
         }
-        match bool::try_from(vector.isfinite().all()).unwrap_or(false) {
-            true => Ok(vector),
-            false => Err("its .npy holds values that are not finite".to_owned()),
-        }
+        let vector = vector
+            .view([-1])
+            .to_kind(Kind::Float)
+            .to_device(Device::Cpu);
+        check_embedding(&vector).map_err(|why| format!("its .npy: {why}"))?;
+        Ok(vector)
     }
+}
+
+/// Refuses an embedding `[E]` that nothing can be learned from.
+pub(crate) fn check_embedding(embedding: &Tensor) -> Result<(), String> {
+    let values = Vec::<f32>::try_from(embedding.to_kind(Kind::Float)).map_err(|e| e.to_string())?;
+    check_values(&values)
 }

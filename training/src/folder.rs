@@ -86,7 +86,7 @@ impl Source for PictureFolder {
 }
 
 /// The bytes of a file that is no longer than `longest`.
-fn read(path: &Path, longest: u64) -> Result<Vec<u8>, String> {
+pub(crate) fn read(path: &Path, longest: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     // Whoever opens a fifo waits for its writer.
     if fs::metadata(path).is_ok_and(|file| !file.is_file()) {

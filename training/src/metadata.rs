@@ -1,15 +1,17 @@
 //! Tables of captions: `metadata.jsonl` and `metadata.csv`.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
-use csv::{ReaderBuilder, StringRecord};
+use csv::{Reader, ReaderBuilder, StringRecord};
 use files::contents::{Contents, ENOUGH};
-use files::text::{TextError, decode};
+use files::text::excerpt;
 use serde_json::{Map, Value};
 
 use crate::Error;
 use crate::rejects::describe;
+use crate::table_reader::{Allowance, Bounded, Lines, NOT_UTF8, check_zeros, open};
 
 /// The names of tables; the first that is there is read.
 pub(crate) const METADATA: [&str; 2] = ["metadata.jsonl", "metadata.csv"];
@@ -30,123 +32,147 @@ const CAPTIONS: &[&str] = &["text", "caption", "prompt", "title"];
 /// The delimiters of a CSV's cells.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
+/// A line of a `metadata.jsonl`.
+type Object = Map<String, Value>;
+
 /// The name of a picture and its caption.
 type Named = (String, String);
 
 /// Rows by the numbers of their lines, each with what is wrong with it where something is.
 pub(crate) type Rows = Vec<(u64, Result<Named, String>)>;
 
-/// Reads the table at `path`. An error where it names no pictures or captions at all.
+/// Reads the table at `path`, row by row. An error where it names no pictures or captions at all.
 pub(crate) fn read(path: &Path) -> Result<Rows, Error> {
     let wrong = |why: String| Error::Data(format!("{}: {why}", path.display()));
-    let bytes = fs::read(path).map_err(Error::file(path))?;
     let json_lines = path.extension().is_some_and(|ending| ending == "jsonl");
-    match Contents::of(&bytes[..bytes.len().min(ENOUGH)]) {
-        Some(Contents::Json) if json_lines && bytes.trim_ascii_start().starts_with(b"[") => {
-            return Err(wrong(
-                "it is one JSON list, and a .jsonl has one object a line, as `jq -c '.[]'` writes"
-                    .to_owned(),
-            ));
-        }
-        None | Some(Contents::Text | Contents::Json) => {}
-        Some(other) => return Err(wrong(format!("it is {}", describe(other)))),
-    }
-    // Where some lines are no UTF-8, these lines alone are lost.
-    let text = match decode(&bytes) {
-        Ok(text) => text.into_bytes(),
-        Err(TextError::NotUtf8 { .. }) => bytes,
-        Err(error) => return Err(wrong(error.to_string())),
-    };
+    check_contents(path, json_lines).map_err(wrong)?;
     let rows = match json_lines {
-        true => json_rows(&text),
-        false => csv_rows(&text),
+        true => json_rows(path),
+        false => csv_rows(path),
     };
     rows.map_err(wrong)
 }
 
-const NOT_UTF8: &str = "it is not UTF-8: please save the table as UTF-8";
+/// Refuses what is no table, by its first bytes.
+fn check_contents(path: &Path, json_lines: bool) -> Result<(), String> {
+    let mut first = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(ENOUGH as u64).read_to_end(&mut first));
+    read.map_err(|error| error.to_string())?;
+    match Contents::of(&first) {
+        Some(Contents::Json) if json_lines && first.trim_ascii_start().starts_with(b"[") => Err(
+            "it is one JSON list, and a .jsonl has one object a line, as `jq -c '.[]'` writes"
+                .to_owned(),
+        ),
+        None | Some(Contents::Text | Contents::Json) => Ok(()),
+        Some(other) => Err(format!("it is {}", describe(other))),
+    }
+}
 
-fn json_rows(text: &[u8]) -> Result<Rows, String> {
-    let lines = (1..).zip(text.split(|&byte| byte == b'\n'));
-    let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
-    let parse = |line| {
-        let text = std::str::from_utf8(line).map_err(|_| NOT_UTF8.to_owned())?;
-        serde_json::from_str::<Map<String, Value>>(text).map_err(|error| error.to_string())
-    };
-    let objects: Vec<(u64, Result<_, String>)> = lines.map(|(n, line)| (n, parse(line))).collect();
-    // The first object that has both says what they are called.
-    let mut refused = None;
-    let columns = objects.iter().find_map(|(line, object)| {
-        let names: Vec<&str> = object.as_ref().ok()?.keys().map(String::as_str).collect();
-        match Columns::among(&names) {
-            Ok(columns) => Some([names[columns.file], names[columns.caption]].map(str::to_owned)),
-            Err(why) => {
-                refused.get_or_insert(format!("line {line}: {why}"));
-                None
-            }
-        }
-    });
-    let [file, caption] = match (columns, refused) {
-        (Some(columns), _) => columns,
-        (None, Some(why)) => return Err(why),
-        // There is no object, and each line says why.
-        (None, None) => [FILES[0], CAPTIONS[0]].map(str::to_owned),
-    };
-    let text = |object: &Map<String, Value>, name: &str| match object.get(name) {
-        Some(Value::String(text)) => Ok(text.clone()),
+/// The objects of a file, one a line.
+fn objects(path: &Path) -> Result<impl Iterator<Item = (u64, Result<Object, String>)>, String> {
+    let parse = |line: String| serde_json::from_str(&line).map_err(|error| error.to_string());
+    let lines = Lines::new(open(path)?);
+    let written =
+        |line: &Result<String, String>| !matches!(line, Ok(line) if line.trim().is_empty());
+    let lines = lines.filter(move |(_, line)| written(line));
+    Ok(lines.map(move |(number, line)| (number, line.and_then(parse))))
+}
+
+fn json_rows(path: &Path) -> Result<Rows, String> {
+    let [file, caption] = json_columns(path)?;
+    let text = |object: &mut Object, name: &str| match object.remove(name) {
+        Some(Value::String(text)) => Ok(text),
         Some(_) => Err(format!("its `{name}` is no text")),
         None => Err(format!("it has no `{name}`")),
     };
-    let row = |object: Map<String, Value>| Ok((text(&object, &file)?, text(&object, &caption)?));
-    let rows = objects.into_iter();
-    Ok(rows
-        .map(|(line, object)| (line, object.and_then(row)))
-        .collect())
+    let row = |mut object: Object| Ok((text(&mut object, &file)?, text(&mut object, &caption)?));
+    let rows = objects(path)?.map(|(line, object)| (line, object.and_then(row)));
+    Ok(rows.collect())
+}
+
+/// What the pictures' names and captions are called: the first object that has both says it.
+fn json_columns(path: &Path) -> Result<[String; 2], String> {
+    let mut refused = None;
+    for (line, object) in objects(path)? {
+        let Ok(object) = object else { continue };
+        let names: Vec<&str> = object.keys().map(String::as_str).collect();
+        match Columns::among(&names) {
+            Ok(columns) => {
+                return Ok([names[columns.file], names[columns.caption]].map(str::to_owned));
+            }
+            Err(why) => {
+                refused.get_or_insert(format!("line {line}: {why}"));
+            }
+        }
+    }
+    // Where there is no object, each line says why.
+    match refused {
+        Some(why) => Err(why),
+        None => Ok([FILES[0], CAPTIONS[0]].map(str::to_owned)),
+    }
+}
+
+/// A table of cells, and what may be read of it before its next row.
+fn csv_reader(path: &Path, delimiter: u8) -> Result<(Reader<Bounded>, Allowance), String> {
+    let (reader, allowance) = Bounded::new(open(path)?);
+    let mut builder = ReaderBuilder::new();
+    Ok((builder.delimiter(delimiter).from_reader(reader), allowance))
+}
+
+fn csv_rows(path: &Path) -> Result<Rows, String> {
+    let (delimiter, columns) = csv_columns(path)?;
+    let (mut reader, allowance) = csv_reader(path, delimiter)?;
+    let (mut rows, mut record) = (Rows::new(), StringRecord::new());
+    loop {
+        allowance.renew();
+        let line = reader.position().line();
+        let row = match reader.read_record(&mut record) {
+            Ok(false) => return Ok(rows),
+            Ok(true) => {
+                let cell = |column: usize| text_lines(record.get(column).unwrap_or_default());
+                let row = (cell(columns.file), cell(columns.caption));
+                check_zeros(&row.0)
+                    .and_then(|()| check_zeros(&row.1))
+                    .map(|()| row)
+            }
+            Err(error) if error.is_io_error() => {
+                return Err(format!("line {line}: {}", csv_reason(&error)));
+            }
+            Err(error) => Err(csv_reason(&error)),
+        };
+        let line = record.position().map_or(line, csv::Position::line);
+        rows.push((line, row));
+    }
+}
+
+/// The delimiter of a table's cells, and its two columns.
+fn csv_columns(path: &Path) -> Result<(u8, Columns), String> {
+    let mut widest = StringRecord::new();
+    for delimiter in DELIMITERS {
+        let (mut reader, _) = csv_reader(path, delimiter)?;
+        let header = reader.headers().map_err(|error| csv_reason(&error))?;
+        if let Ok(columns) = Columns::among(&header.iter().collect::<Vec<_>>()) {
+            return Ok((delimiter, columns));
+        }
+        if header.len() >= widest.len() {
+            widest = header.clone();
+        }
+    }
+    Columns::among(&widest.iter().collect::<Vec<_>>()).map(|columns| (DELIMITERS[0], columns))
 }
 
 /// The reason in a user's words.
 fn csv_reason(error: &csv::Error) -> String {
     match error.kind() {
         csv::ErrorKind::Utf8 { .. } => NOT_UTF8.to_owned(),
+        csv::ErrorKind::Io(error) => error.to_string(),
         _ => error.to_string(),
     }
 }
 
-fn csv_rows(text: &[u8]) -> Result<Rows, String> {
-    let reader = |delimiter| {
-        let mut builder = ReaderBuilder::new();
-        builder.delimiter(delimiter).from_reader(text)
-    };
-    let mut headers = Vec::new();
-    for delimiter in DELIMITERS {
-        let header = reader(delimiter).headers().cloned();
-        headers.push((delimiter, header.map_err(|error| csv_reason(&error))?));
-    }
-    let fitting = headers.iter().find_map(|(delimiter, header)| {
-        let columns = Columns::among(&header.iter().collect::<Vec<_>>()).ok()?;
-        Some((*delimiter, columns))
-    });
-    let (delimiter, columns) = match fitting {
-        Some(fitting) => fitting,
-        None => {
-            headers.sort_by_key(|(_, header)| header.len());
-            let (delimiter, widest) = headers.pop().expect("there are delimiters");
-            (
-                delimiter,
-                Columns::among(&widest.iter().collect::<Vec<_>>())?,
-            )
-        }
-    };
-    let line = |position: Option<&csv::Position>| position.map_or(0, csv::Position::line);
-    let row = |record: Result<StringRecord, csv::Error>| match record {
-        Ok(record) => {
-            let cell = |column: usize| record.get(column).unwrap_or_default().to_owned();
-            let named = (cell(columns.file), cell(columns.caption));
-            (line(record.position()), Ok(named))
-        }
-        Err(error) => (line(error.position()), Err(csv_reason(&error))),
-    };
-    Ok(reader(delimiter).records().map(row).collect())
+/// A cell's text, whose lines end in `\n`, whatever ended them.
+fn text_lines(cell: &str) -> String {
+    cell.replace("\r\n", "\n").replace('\r', "\n")
 }
 
 /// The places of the two columns of a table that are read.
@@ -180,11 +206,12 @@ fn column(names: &[&str], known: &[&str], what: &str) -> Result<usize, String> {
         [] => Err(format!(
             "no column is called as {what} is ({}), of {}",
             known.join(", "),
-            names.join(", ")
+            excerpt(&names.join(", "))
         )),
         [one, other, ..] => Err(format!(
             "`{}` and `{}` may both be {what}: call the right one `{usual}`",
-            names[one], names[other]
+            excerpt(names[one]),
+            excerpt(names[other])
         )),
     }
 }

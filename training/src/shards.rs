@@ -4,8 +4,8 @@
 //! can be read by itself, so that the order is a true shuffle of all shards, and any step's samples are found at once; what
 //! it costs is memory for the keys, and a seek a sample where webdataset would read a shard from its beginning to its end.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use files::text::decode;
@@ -31,13 +31,23 @@ pub(crate) enum Wanted {
 /// The samples of one tar, in the order of their first members.
 pub(crate) struct Shard {
     path: PathBuf,
+    /// What told the file from others when its headers were walked.
+    stamp: Option<Stamp>,
     samples: Vec<Sample>,
+}
+
+/// A file's number, length and time of its last change, in seconds and billionths.
+type Stamp = (u64, u64, i64, i64);
+
+fn stamp(file: &Metadata) -> Stamp {
+    (file.ino(), file.len(), file.mtime(), file.mtime_nsec())
 }
 
 impl Shard {
     /// Finds the samples of the tar at `path`. What is broken in it is noted and left out.
     pub(crate) fn open(path: &Path, wanted: Wanted, broken: &mut Rejects) -> Self {
         let mut groups = Groups::default();
+        let stamp = path.metadata().ok().as_ref().map(stamp);
         let walked = walk(path, &mut |member| groups.add(member));
         let shown = path.display();
         if let Err(why) = walked {
@@ -58,6 +68,7 @@ impl Shard {
         }
         Self {
             path: path.to_owned(),
+            stamp,
             samples,
         }
     }
@@ -75,10 +86,15 @@ impl Shard {
                 "it has {length} bytes, and at most {longest} are read"
             ));
         }
+        let shown = self.path.display();
+        let failed = |error| format!("cannot read {shown}: {error}");
+        let file = File::open(&self.path).map_err(failed)?;
+        let now = file.metadata().map_err(failed)?;
+        if self.stamp != Some(stamp(&now)) {
+            return Err(format!("{shown} has changed since its members were found"));
+        }
         let mut bytes = vec![0; length as usize];
-        File::open(&self.path)
-            .and_then(|file| file.read_exact_at(&mut bytes, start))
-            .map_err(|error| format!("cannot read {}: {error}", self.path.display()))?;
+        file.read_exact_at(&mut bytes, start).map_err(failed)?;
         Ok(bytes)
     }
 }

@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use files::contents::{Contents, ENOUGH};
+use files::text::excerpt;
 use tar::{EntryType, Header, PaxExtensions};
 
 use crate::rejects::describe;
@@ -162,7 +163,8 @@ impl Walk {
         let Some(end) = end.filter(|&end| end <= self.length) else {
             let (name, all) = (self.name(header), self.length);
             return Err(format!(
-                "it ends at byte {all}, within the {length} bytes of {name}"
+                "it ends at byte {all}, within the {length} bytes of {}",
+                excerpt(&name)
             ));
         };
         self.at = end.next_multiple_of(BLOCK);
@@ -212,7 +214,14 @@ impl Walk {
                     let value = String::from_utf8_lossy(said.value_bytes()).into_owned();
                     match said.key() {
                         Ok("path") if !self.next.sparse => self.next.name = Some(value),
-                        Ok("size") => self.next.length = value.parse().ok(),
+                        Ok("size") => {
+                            let length = value.parse();
+                            let place = span.start;
+                            self.next.length = Some(length.map_err(|_| {
+                                let value = excerpt(&value);
+                                format!("at byte {place} a file's size is {value}, which is no number of bytes")
+                            })?);
+                        }
                         Ok(key) if key.starts_with("GNU.sparse.") => {
                             self.next.sparse = true;
                             if key == "GNU.sparse.name" {

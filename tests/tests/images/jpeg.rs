@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use images::{DecodeError, decode_image};
 use serde::Deserialize;
 
+use super::bytes_of;
+
 /// The decisions that tests/images/record_jpeg.py wrote.
 #[derive(Deserialize)]
 struct Table {
@@ -59,11 +61,7 @@ fn bytes(pieces: &[Piece]) -> Vec<u8> {
             from,
             to,
         } => file(&format!("{name}.jpg"))[*from..*to].to_vec(),
-        Piece::Hex { hex } => {
-            let digits = hex.as_bytes().chunks_exact(2);
-            let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
-            digits.map(byte).collect()
-        }
+        Piece::Hex { hex } => bytes_of(hex),
         Piece::Zeros { zeros } => vec![0; *zeros],
     };
     pieces.iter().flat_map(piece).collect()

@@ -101,3 +101,44 @@ fn a_damaged_checkpoint_is_noticed_and_the_one_before_it_goes_on() {
         "{message}"
     );
 }
+
+#[test]
+fn numbers_that_nothing_goes_on_from_are_noticed_by_tensor() {
+    let weight = Tensor::ones([2, 2], (Kind::Float, Device::Cpu));
+    for (tensor, value, shown) in [
+        ("average", f64::NAN, "NaN"),
+        ("master", 1e38, "1e38"),
+        ("mean", f64::NEG_INFINITY, "-inf"),
+        ("square", f64::INFINITY, "inf"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints {
+            folder: folder.path(),
+            leg: "prior",
+            upstream: "",
+            data: "scenes",
+        };
+        let mut optimizer = AdamW::new(vec![("w".to_owned(), weight.copy())], settings());
+        let mut state: Vec<(String, Tensor)> = optimizer
+            .state()
+            .into_iter()
+            .map(|(name, tensor)| (name.to_owned(), tensor))
+            .collect();
+        let (_, damaged) = state.iter_mut().find(|(name, _)| name == tensor).unwrap();
+        let _ = damaged.get(3).fill_(value);
+        optimizer.restore(1, &state).unwrap();
+        checkpoints.save(&optimizer, &Generator::new(7)).unwrap();
+        let message = checkpoints.resume(&mut one_weight(2)).unwrap_err();
+        let message = message.to_string();
+        let value = format!("of `{tensor}`, value 3 of 64 is {shown}");
+        for word in ["step-000000001", "tensors.safetensors", &value] {
+            assert!(message.contains(word), "{word} is not in: {message}");
+        }
+        // The one before it goes on.
+        checkpoints
+            .save(&one_weight(2), &Generator::new(7))
+            .unwrap();
+        let resumed = checkpoints.resume(&mut one_weight(2)).unwrap();
+        assert!(resumed.is_some());
+    }
+}

@@ -442,3 +442,59 @@ fn plain_data_is_described_as_it_was() {
     let wanted = [("0.tar/a", length, 3), ("0.tar/b", length, 18)];
     assert_eq!(shards.open().unwrap().describe(), fingerprint(&wanted));
 }
+
+#[test]
+fn rows_without_end_are_named_and_cost_no_more_than_themselves() {
+    let set = Set::new(&["a.png", "b.png"]);
+    let long = "x".repeat(2 << 20);
+    let line =
+        |name: &str, text: &str| format!("{{\"file_name\": \"{name}\", \"text\": \"{text}\"}}");
+    let lines = [
+        line("a.png", "a cat"),
+        line("b.png", &long),
+        line("b.png", "a dog"),
+    ];
+    for between in ["\n", "\r\n", "\r"] {
+        set.write("metadata.jsonl", lines.join(between).as_bytes());
+        assert_eq!(
+            set.captions(),
+            (vec!["a cat".to_owned(), "a dog".to_owned()], 1)
+        );
+        let data = set.open().unwrap();
+        let broken = data.samples().unwrap().broken();
+        assert!(broken[0].0.ends_with("metadata.jsonl, line 2"));
+        let why = format!("it has {} bytes, and at most 1048576", lines[1].len());
+        assert!(broken[0].1.contains(&why), "{broken:?}");
+    }
+    let wide = "\u{e9}".repeat(9 << 20);
+    set.write("metadata.jsonl", &utf16(&wide, u16::to_le_bytes));
+    set.refuses(&["metadata.jsonl", "UTF-16", "16777216", "UTF-8"]);
+    fs::remove_file(set.path("metadata.jsonl")).unwrap();
+    // Nobody knows where a quote that is not closed was meant to end.
+    let rows = format!("file_name,text\na.png,\"a cat\"\nb.png,\"a dog\n{long}");
+    set.write("metadata.csv", rows.as_bytes());
+    set.refuses(&["metadata.csv", "line 3", "1048576 bytes", "quote"]);
+    set.write("metadata.csv", format!("file_name,text{long}").as_bytes());
+    set.refuses(&["metadata.csv", "1048576 bytes"]);
+    fs::remove_file(set.path("metadata.csv")).unwrap();
+    set.write("a.txt", b"a cat");
+    set.write("b.txt", long.as_bytes());
+    assert_eq!(set.captions(), (vec!["a cat".to_owned()], 1));
+    let key = set.path("0.tar");
+    tar(
+        &key,
+        &[
+            ("a.png", picture(3)),
+            ("a.json", format!("{{\"text\": \"{long}\"}}").into_bytes()),
+            ("b.png", picture(3)),
+            ("b.txt", b"a dog".to_vec()),
+        ],
+    );
+    let data = open(&key).unwrap();
+    assert_eq!(data.captions(9), ["a dog"]);
+    let why = &data.samples().unwrap().broken()[0].1;
+    assert!(
+        why.contains("2097164 bytes") && why.contains("1048576"),
+        "{why}"
+    );
+}

@@ -292,6 +292,153 @@ fn a_prior_learns_the_same_from_pictures_and_from_their_embeddings() {
     }
 }
 
+/// A shard of embeddings of four numbers, which are these values in turn, and the index beside it.
+fn embeddings(folder: &Path, values: &[f32]) {
+    let mut members = Vec::new();
+    for (n, &value) in values.iter().enumerate() {
+        let row = tch::Tensor::from_slice(&[0.5f32, value, 0.25, -0.5]);
+        members.push((format!("{n:09}.txt"), b"a cat".to_vec()));
+        members.push((format!("{n:09}.npy"), weights::npy(&row)));
+    }
+    let members: Vec<(&str, Vec<u8>)> = members
+        .iter()
+        .map(|(name, bytes)| (name.as_str(), bytes.clone()))
+        .collect();
+    tar(&folder.join("00000.tar"), &members);
+    let index = serde_json::json!({
+        "encoder": "e", "width": 4, "numbers": "f32", "data": "d", "samples": values.len(), "shard_size": 9,
+        "shards": { "00000.tar": values.len() }, "count": values.len(), "complete": true,
+    });
+    fs::write(folder.join("embeddings.json"), index.to_string()).unwrap();
+}
+
+#[test]
+fn embeddings_that_nothing_can_learn_from_are_named_when_they_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let largest = training::LARGEST_VALUE;
+    embeddings(
+        folder.path(),
+        &[
+            1.0,
+            1e38,
+            f32::NAN,
+            -largest,
+            3e38,
+            largest,
+            f32::NEG_INFINITY,
+        ],
+    );
+    let data = open(&[folder.path()]).unwrap();
+    let Data::Embeddings(cache) = &data else {
+        panic!("they are embeddings");
+    };
+    let cache = training::embedded::Embeddings::Cached {
+        cache: cache.clone(),
+        device: Device::Cpu,
+    };
+    let drawn = cache.draw(view(1, 1), 0, 21).unwrap().embedding;
+    let found = drawn.abs().max().double_value(&[]);
+    assert_eq!(found, f64::from(largest));
+    let broken = data.samples().unwrap().broken();
+    let wanted = [
+        ("000000001", "value 1 of 4 is 1e38"),
+        ("000000002", "value 1 of 4 is NaN"),
+        ("000000004", "value 1 of 4 is 3e38"),
+        ("000000006", "value 1 of 4 is -inf"),
+    ];
+    assert_eq!(broken.len(), wanted.len(), "{broken:?}");
+    for ((name, why), (key, words)) in broken.iter().zip(wanted) {
+        assert!(name.ends_with(&format!("00000.tar/{key}")), "{name}");
+        assert!(why.contains(words) && why.contains("65504"), "{why}");
+    }
+    embeddings(folder.path(), &[1e38, f32::NAN]);
+    let message = open(&[folder.path()]).err().unwrap();
+    for word in ["none of the 2", "00000.tar/000000000", "1e38"] {
+        assert!(message.contains(word), "{word}: {message}");
+    }
+}
+
+#[test]
+fn ranges_are_counted_before_they_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |name: &str, words: &[&str]| {
+        let message = open(&[&folder.path().join(name)]).err().unwrap();
+        assert!(message.starts_with("--data ") && !message.contains('\n'));
+        assert!(message.chars().count() < 2000, "{message}");
+        for word in words {
+            assert!(message.contains(word), "{word}: {message}");
+        }
+    };
+    let most = "at most 1000000";
+    refused("{000000..999999999}.tar", &["names 1000000000 files", most]);
+    refused("{0..18446744073709551615}.tar", &["files", most]);
+    refused("{0..9999}{0..9999}{0..9999}.tar", &["1000000000000", most]);
+    refused("{0..9999}{0..9999}{0..9999}*.tar", &["1000000000000", most]);
+    refused("{000...1}.tar", &["{000...1} is no range"]);
+    refused("{1..2..3}.tar", &["{1..2..3} is no range"]);
+    refused("{-1..2}.tar", &["{-1..2} is no range"]);
+    refused("{+1..2}.tar", &["{+1..2} is no range"]);
+    refused("{0..18446744073709551616}.tar", &["is no range"]);
+    refused("{2..1}.tar", &["{2..1} is an empty range"]);
+    refused("{a,{b,c}}.tar", &["braces within braces"]);
+    refused(&format!("{{{}..2}}.tar", "0".repeat(70_000)), &["4096"]);
+    refused(&format!("{{{}..2}}.tar", "0".repeat(3000)), &["more char"]);
+    refused(&"{a}".repeat(40_000), &["4096"]);
+    for name in ["7.tar", "8.tar", "x09.tar", "x10.tar"] {
+        tar(
+            &folder.path().join(name),
+            &[("a.png", picture(3)), ("a.txt", name.as_bytes().to_vec())],
+        );
+    }
+    let range = folder.path().join("{7..8,x}.tar");
+    assert!(open(&[&range]).is_err());
+    let [numbers, padded] = ["{7..8}.tar", "{x,x}{09..10}.{tar,tar}"].map(|name| {
+        let data = open(&[&folder.path().join(name)]);
+        data.map(|data| data.captions(9))
+    });
+    assert_eq!(numbers.unwrap(), ["7.tar", "8.tar"]);
+    assert!(padded.unwrap_err().contains("x09.tar more than once"));
+}
+
+#[test]
+fn a_shard_that_changes_while_it_is_read_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("0.tar");
+    let members = [("a.png", picture(3)), ("a.txt", b"picture 3".to_vec())];
+    tar(&path, &members);
+    let data = open(&[&path]).unwrap();
+    assert_eq!(data.captions(1), ["picture 3"]);
+    let other = folder.path().join("other");
+    tar(&other, &[("a.png", picture(4)), members[1].clone()]);
+    fs::rename(other, &path).unwrap();
+    assert!(data.draw(view(1, 1), 0, 1).is_err());
+    let broken = data.samples().unwrap().broken();
+    assert!(broken[0].1.contains("0.tar has changed"), "{broken:?}");
+}
+
+#[test]
+fn a_tar_that_says_what_is_no_size_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("0.tar");
+    let mut builder = tar::Builder::new(File::create(&path).unwrap());
+    let size = [("size", &b"-1"[..])];
+    builder.append_pax_extensions(size).unwrap();
+    builder.into_inner().unwrap();
+    let whole = fs::read(&path).unwrap();
+    let message = open(&[&path]).err().unwrap();
+    assert!(message.contains("is -1, which is no number"), "{message}");
+    // Neither a name of gigabytes nor the archive's own notes are read for what they claim.
+    for kind in [b'x', b'L', b'K', b'g'] {
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(tar::EntryType::new(kind));
+        header.set_size(4 << 30);
+        header.set_cksum();
+        fs::write(&path, [header.as_bytes(), &whole[..]].concat()).unwrap();
+        let message = open(&[&path]).err().unwrap();
+        assert!(message.contains("4294967296 bytes"), "{message}");
+    }
+}
+
 #[test]
 fn members_that_fit_no_sample_are_counted_and_one_is_named() {
     let folder = tempfile::tempdir().unwrap();

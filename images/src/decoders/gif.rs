@@ -1,0 +1,73 @@
+//! GIFs: the first frame, by its numbers of colours.
+
+use std::io::Cursor;
+
+use gif::{DecodeOptions, Decoder, DecodingError, Frame, MemoryLimit};
+use image::metadata::Orientation;
+
+use super::{Decoded, rgb};
+use crate::decode::DecodeError;
+use crate::memory::{Declared, RGB};
+
+const WHITE: u8 = 255;
+
+/// The first frame of a GIF, on white.
+pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
+    let damaged = |error: DecodingError| DecodeError::damaged(name, error);
+    let mut options = DecodeOptions::new();
+    options.set_memory_limit(MemoryLimit::Unlimited); // what it limits is no longer than the file
+    let mut decoder = options.read_info(Cursor::new(bytes)).map_err(damaged)?;
+    let declared = Declared {
+        name,
+        bytes,
+        width: decoder.width().into(),
+        height: decoder.height().into(),
+    };
+    let frame = match decoder.next_frame_info().map_err(damaged)? {
+        Some(frame) => frame.clone(),
+        None => return Err(DecodeError::damaged(name, "it holds no picture")),
+    };
+    let pixels = u64::from(frame.width) * u64::from(frame.height);
+    declared.check(RGB * declared.pixels() + pixels + bytes.len() as u64)?;
+    let mut colours = vec![0; pixels as usize];
+    decoder.read_into_buffer(&mut colours).map_err(damaged)?;
+    let levels = draw(&decoder, &frame, &colours).map_err(damaged)?;
+    drop(colours);
+    Ok(Decoded {
+        image: rgb(declared.width, declared.height, levels),
+        orientation: Orientation::NoTransforms,
+        animated: matches!(decoder.next_frame_info(), Ok(Some(_))),
+    })
+}
+
+/// A frame at its place on a white canvas, beyond which nothing of it shows.
+fn draw<R: std::io::Read>(
+    decoder: &Decoder<R>,
+    frame: &Frame,
+    colours: &[u8],
+) -> Result<Vec<u8>, DecodingError> {
+    let palette = decoder.palette()?;
+    let (width, height) = (usize::from(decoder.width()), usize::from(decoder.height()));
+    let (left, top) = (usize::from(frame.left), usize::from(frame.top));
+    let mut levels = vec![WHITE; 3 * width * height];
+    let rows = colours.chunks_exact(usize::from(frame.width).max(1));
+    for (row, y) in rows.zip(top..height) {
+        let line = &mut levels[3 * width * y..][..3 * width];
+        let pixels = line.as_chunks_mut::<3>().0.iter_mut().skip(left);
+        for (pixel, &colour) in pixels.zip(row) {
+            if Some(colour) != frame.transparent {
+                *pixel = colour_of(palette, colour);
+            }
+        }
+    }
+    Ok(levels)
+}
+
+/// A colour; white where the palette is shorter.
+fn colour_of(palette: &[u8], colour: u8) -> [u8; 3] {
+    let (colours, _) = palette.as_chunks::<3>();
+    colours
+        .get(usize::from(colour))
+        .copied()
+        .unwrap_or([WHITE; 3])
+}

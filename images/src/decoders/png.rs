@@ -1,0 +1,112 @@
+//! PNGs, row by row: neither a frame of 16 bits nor one with transparency is ever whole in memory.
+
+use std::io::Cursor;
+
+use png::{
+    ColorType, DecodeOptions, Decoder, DecodingError, InterlaceInfo, Reader, Transformations,
+    expand_interlaced_row,
+};
+
+use super::{Decoded, on_white, orientation, rgb};
+use crate::decode::DecodeError;
+use crate::memory::{Declared, RGB};
+
+/// Rows of up to eight bytes a pixel that the decoder keeps: packed, unfiltered, the one before, and unpacked.
+const ROWS: u64 = 6 * 8;
+
+/// The pixels of a PNG. Of a profile or a text nothing is unpacked.
+pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
+    let damaged = |error: DecodingError| DecodeError::damaged(name, reason(&error));
+    let mut options = DecodeOptions::default();
+    options.set_ignore_text_chunk(true);
+    options.set_ignore_iccp_chunk(true);
+    options.set_ignore_adler32(false);
+    options.set_skip_ancillary_crc_failures(false);
+    let mut decoder = Decoder::new_with_options(Cursor::new(bytes), options);
+    decoder.set_limits(png::Limits {
+        bytes: bytes.len().saturating_mul(2), // chunks that are kept are no longer than the file
+    });
+    let (width, height) = decoder.read_header_info().map_err(damaged)?.size();
+    let declared = Declared {
+        name,
+        bytes,
+        width,
+        height,
+    };
+    declared.check(RGB * declared.pixels() + ROWS * u64::from(width))?;
+    decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
+    let mut reader = decoder.read_info().map_err(damaged)?;
+    if let Some(palette) = reader.info().palette.as_deref()
+        && !palette.len().is_multiple_of(RGB as usize)
+    {
+        let reason = format!("its PLTE has {} bytes, and a colour three", palette.len());
+        return Err(DecodeError::damaged(name, reason));
+    }
+    let levels = read_rows(&mut reader).map_err(damaged)?;
+    let info = reader.info();
+    Ok(Decoded {
+        orientation: orientation(info.exif_metadata.as_deref()),
+        animated: info.animation_control.is_some(),
+        image: rgb(width, height, levels),
+    })
+}
+
+/// What the decoder says, with a chunk's name in the place of all that it knows of the chunk.
+fn reason(error: &DecodingError) -> String {
+    let reason = error.to_string();
+    let chunk = reason
+        .split_once("ChunkType { type: ")
+        .and_then(|(before, behind)| {
+            let (name, behind) = behind.split_once(',')?;
+            let (_, behind) = behind.split_once('}')?;
+            Some(format!("{before}{name}{behind}"))
+        });
+    chunk.unwrap_or(reason)
+}
+
+/// All rows in RGB on white.
+fn read_rows(reader: &mut Reader<Cursor<&[u8]>>) -> Result<Vec<u8>, DecodingError> {
+    let (width, height) = reader.info().size();
+    let (color, _) = reader.output_color_type();
+    let stride = RGB as usize * width as usize;
+    let mut levels = vec![0; stride * height as usize];
+    let mut row = Vec::with_capacity(stride);
+    let mut line = 0;
+    while let Some(read) = reader.next_interlaced_row()? {
+        match read.interlace() {
+            InterlaceInfo::Null(_) => {
+                let place = &mut levels[line * stride..][..stride];
+                write_rgb(color, read.data(), place.iter_mut());
+                line += 1;
+            }
+            InterlaceInfo::Adam7(pass) => {
+                row.clear();
+                row.resize(RGB as usize * (read.data().len() / color.samples()), 0);
+                write_rgb(color, read.data(), row.iter_mut());
+                expand_interlaced_row(&mut levels, stride, &row, pass, 8 * RGB as u8);
+            }
+        }
+    }
+    Ok(levels)
+}
+
+/// Writes pixels of 8 bits a sample as RGB.
+fn write_rgb<'a>(color: ColorType, pixels: &[u8], mut levels: impl Iterator<Item = &'a mut u8>) {
+    let mut write = |pixel: [u8; 3]| {
+        for level in pixel {
+            *levels.next().expect("as many pixels as the row has") = level;
+        }
+    };
+    match color {
+        ColorType::Grayscale | ColorType::Indexed => pixels.iter().for_each(|&l| write([l; 3])),
+        ColorType::GrayscaleAlpha => {
+            let pixels = pixels.as_chunks::<2>().0.iter();
+            pixels.for_each(|&[l, alpha]| write(on_white([l, l, l, alpha])));
+        }
+        ColorType::Rgb => pixels.as_chunks::<3>().0.iter().for_each(|&p| write(p)),
+        ColorType::Rgba => {
+            let pixels = pixels.as_chunks::<4>().0.iter();
+            pixels.for_each(|&pixel| write(on_white(pixel)));
+        }
+    }
+}
