@@ -111,7 +111,7 @@ impl Folder {
     pub fn checkpoint(&self, model: &str, device: Device, kind: Kind) -> Result<Checkpoint, Error> {
         let files = WeightFiles::among(self.file_names(), self.variant());
         let files = files.map_err(|problem| problem.of(self, model))?;
-        match files {
+        let checkpoint = match files {
             WeightFiles::Whole(name) => {
                 let blob = self.blob(&name)?;
                 Checkpoint::of_blobs(blob.name.clone(), vec![blob], model, device, kind)
@@ -123,7 +123,8 @@ impl Folder {
                 let blobs = blobs.collect::<Result<_, _>>()?;
                 Checkpoint::of_blobs(self.name_of(&index), blobs, model, device, kind)
             }
-        }
+        };
+        Ok(checkpoint?.checked(self.is_checked()))
     }
 
     /// As [`Folder::checkpoint`], the weights in the one file called `name`.
