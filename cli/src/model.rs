@@ -42,6 +42,9 @@ pub struct ModelArgs {
     /// Hold only one part of the model in memory at a time
     #[arg(long, help_heading = "Model")]
     low_memory: bool,
+    /// Read all weights while opening, and refuse damaged ones
+    #[arg(long, help_heading = "Model")]
+    check: bool,
 }
 
 /// How --prior names the model's own priors.
@@ -209,9 +212,13 @@ impl ModelArgs {
 
     fn locate(&self, flag: &str, path: &Path) -> Result<Folder> {
         let folder = Folder::locate(path).with_context(|| flag.to_owned())?;
-        Ok(match &self.variant {
+        let folder = match &self.variant {
             Some(variant) => folder.with_variant(variant),
             None => folder,
+        };
+        Ok(match self.check {
+            true => folder.checked(),
+            false => folder,
         })
     }
 }

@@ -167,7 +167,7 @@ impl Pipeline {
         })
     }
 
-    /// The small pictures `[B, C, h, w]` that an inversion stands for. With `eta` 0 and a `guidance_scale` of 1 they are
+    /// The small pictures `[B, C, h, w]` that an inversion stands for, by its eta and its guidance scale. With `eta` 0 and a `guidance_scale` of 1 they are
     /// the inverted ones. With `eta` up to 1, more and more of the noise is drawn anew from `streams`, and what the
     /// embedding leaves open varies; guidance makes an embedding that was changed prevail over the noise.
     pub fn decode_inversion(
