@@ -64,15 +64,27 @@ impl std::error::Error for OutOfMemory {}
 
 /// What `work` gives, or the failed allocation that ended it. Other panics go on.
 pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, OutOfMemory> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
-        match message(&*panic).and_then(OutOfMemory::from_message) {
-            Some(failure) => failure,
-            None => resume_unwind(panic),
-        }
-    })
+    let result = catch_unwind(AssertUnwindSafe(work));
+    result.map_err(|panic| failure(&*panic).unwrap_or_else(|| resume_unwind(panic)))
 }
 
-fn message(panic: &(dyn Any + Send)) -> Option<&str> {
+/// Ends the work that [`catch`] watches where there is no room for so many numbers: the standard library would end the process.
+pub fn require<T>(count: usize) {
+    let mut room: Vec<T> = Vec::new();
+    if room.try_reserve_exact(count).is_err() {
+        let bytes = count.saturating_mul(size_of::<T>());
+        resume_unwind(Box::new(OutOfMemory {
+            asked: Some(format!("{bytes} bytes")),
+            gpu: false,
+        }));
+    }
+}
+
+fn failure(panic: &(dyn Any + Send)) -> Option<OutOfMemory> {
+    if let Some(failure) = panic.downcast_ref::<OutOfMemory>() {
+        return Some(failure.clone());
+    }
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.and_then(OutOfMemory::from_message)
 }

@@ -19,6 +19,7 @@ mod interrupts;
 mod messages;
 mod models;
 mod names;
+mod not_finite;
 mod outputs;
 mod pictures;
 mod pipes;

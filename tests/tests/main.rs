@@ -22,6 +22,8 @@ mod manipulation;
 mod misnamed;
 mod models;
 mod noise;
+mod not_finite;
+mod out_of_memory;
 mod pickles;
 mod pipeline;
 mod scenes;

@@ -268,6 +268,21 @@ fn parts_of_different_models_are_refused_with_both_numbers() {
 }
 
 #[test]
+fn parts_that_do_not_fit_are_named_by_their_folders() {
+    let place = tempfile::tempdir().unwrap();
+    copy_folder(&model("deep"), place.path());
+    let from = model("karlo").join("text_encoder");
+    copy_folder(&from, &place.path().join("text_encoder"));
+    let pipeline = open_at(place.path(), None, Kind::Float).unwrap();
+    let refused = pipeline.prepare(&[Use::Prior], &few_steps()).unwrap_err();
+    let refused = refused.to_string();
+    let folder = |part: &str| place.path().join(part).display().to_string();
+    for word in [folder("text_encoder"), "do not fit each other".to_owned()] {
+        assert!(refused.contains(&word), "{word} is not in: {refused}");
+    }
+}
+
+#[test]
 fn pictures_are_encoded_for_the_decoder() {
     let pipeline = open("deep");
     let picture = RgbImage::from_fn(50, 40, |x, y| image::Rgb([x as u8 * 5, y as u8 * 6, 99]));
