@@ -42,7 +42,7 @@ pub struct ModelArgs {
     /// Hold only one part of the model in memory at a time
     #[arg(long, help_heading = "Model")]
     low_memory: bool,
-    /// Read all weights while opening, and refuse damaged ones
+    /// Look for damaged numbers in large files of weights too
     #[arg(long, help_heading = "Model")]
     check: bool,
 }

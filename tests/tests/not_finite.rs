@@ -14,8 +14,8 @@ use crate::pipeline::{copy_folder, few_steps, model};
 
 const CAPTION: &str = "a red house under a blue sky";
 
-/// Writes `value` over the first number of a tensor in a part's weights.
-pub fn damage(model: &Path, part: &str, tensor: &str, value: f32) {
+/// Writes `value` over the first `count` numbers of a tensor in a part's weights.
+fn overwrite(model: &Path, part: &str, tensor: &str, count: usize, value: f32) {
     let names = ["diffusion_pytorch_model.safetensors", "model.safetensors"];
     let paths = names.map(|name| model.join(part).join(name));
     let path = paths.iter().find(|path| path.exists()).unwrap();
@@ -23,29 +23,60 @@ pub fn damage(model: &Path, part: &str, tensor: &str, value: f32) {
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
     assert_eq!(header[tensor]["dtype"], "F32", "{tensor}");
-    let start = header[tensor]["data_offsets"][0].as_u64().unwrap() as usize;
-    let at = 8 + length + start;
-    bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    let [start, end] = [0, 1].map(|n| header[tensor]["data_offsets"][n].as_u64().unwrap() as usize);
+    let numbers = &mut bytes[8 + length + start..8 + length + end];
+    for number in numbers.chunks_exact_mut(4).take(count) {
+        number.copy_from_slice(&value.to_le_bytes());
+    }
     fs::write(path, bytes).unwrap();
 }
 
-/// The parts with a tensor each, the quantity that shows its damage first, and that one's name.
-pub const PARTS: [(&str, &str, Quantity); 7] = [
-    ("text_encoder", "text_projection.weight", Quantity::Text),
+/// Writes `value` over the first number of a tensor in a part's weights.
+pub fn damage(model: &Path, part: &str, tensor: &str, value: f32) {
+    overwrite(model, part, tensor, 1, value);
+}
+
+/// The parts of a model with weights, and a tensor of each.
+const PARTS: [(&str, &str); 7] = [
+    ("text_encoder", "text_projection.weight"),
+    ("image_encoder", "visual_projection.weight"),
+    ("prior", "proj_in.weight"),
+    ("text_proj", "encoder_hidden_states_proj.weight"),
+    ("decoder", "conv_in.weight"),
+    ("super_res_first", "conv_in.weight"),
+    ("super_res_last", "conv_out.bias"),
+];
+
+/// Tensors whose numbers may each be sound, and from which the quantity is not: a part, the tensors with the value of all of
+/// their numbers, and the quantity.
+const OVERFLOWS: [(&str, &[(&str, f32)], Quantity); 5] = [
+    (
+        "text_encoder",
+        &[("text_model.final_layer_norm.weight", 3e18)],
+        Quantity::Text,
+    ),
     (
         "image_encoder",
-        "visual_projection.weight",
+        &[
+            ("vision_model.post_layernorm.weight", 3e18),
+            ("visual_projection.weight", 1e3),
+        ],
         Quantity::ImageEmbedding,
     ),
-    ("prior", "proj_in.weight", Quantity::PriorEmbedding),
     (
-        "text_proj",
-        "encoder_hidden_states_proj.weight",
-        Quantity::Base,
+        "prior",
+        &[
+            ("norm_out.weight", 3e18),
+            ("proj_to_clip_embeddings.weight", 1e3),
+        ],
+        Quantity::PriorEmbedding,
     ),
-    ("decoder", "conv_in.weight", Quantity::Base),
-    ("super_res_first", "conv_in.weight", Quantity::Upsampled),
-    ("super_res_last", "conv_in.weight", Quantity::Upsampled),
+    ("decoder", &[("conv_out.bias", 6e18)], Quantity::Base),
+    (
+        "super_res_first",
+        &[("conv_out.bias", 6e18)],
+        Quantity::Upsampled,
+    ),
 ];
 
 fn open(folder: &Path, kind: Kind) -> Pipeline {
@@ -74,40 +105,15 @@ fn work(pipeline: &Pipeline, part: &str) -> Error {
 }
 
 #[test]
-fn a_damaged_weight_is_named_with_what_it_ruined() {
-    for (part, tensor, quantity) in PARTS {
-        for value in [f32::NAN, f32::INFINITY] {
-            let place = tempfile::tempdir().unwrap();
-            copy_folder(&model("deep"), place.path());
-            damage(place.path(), part, tensor, value);
-            let error = work(&open(place.path(), Kind::Float), part);
-            assert_eq!(error.kind(), ErrorKind::Model, "{part}: {error}");
-            let Error::NotFinite {
-                quantity: found,
-                cause,
-            } = error
-            else {
-                panic!("{part}: {error}");
-            };
-            assert_eq!(found, quantity, "{part}: {cause}");
-            for word in [part, tensor, "1 of its", "NaN or infinite"] {
-                assert!(cause.contains(word), "{word} is not in: {cause}");
-            }
-        }
-    }
-}
-
-#[test]
-fn a_bit_that_flips_at_the_end_of_a_network_is_seen_although_x_0_is_clamped() {
-    for (part, quantity) in [
-        ("decoder", Quantity::Base),
-        ("super_res_first", Quantity::Upsampled),
-        ("super_res_last", Quantity::Upsampled),
-    ] {
+fn what_networks_compute_is_looked_at_and_the_weight_that_ruined_it_is_named() {
+    for (part, tensors, quantity) in OVERFLOWS {
         let place = tempfile::tempdir().unwrap();
         copy_folder(&model("deep"), place.path());
-        damage(place.path(), part, "conv_out.bias", 1e38);
+        for &(tensor, value) in tensors {
+            overwrite(place.path(), part, tensor, usize::MAX, value);
+        }
         let error = work(&open(place.path(), Kind::Float), part);
+        assert_eq!(error.kind(), ErrorKind::Model, "{part}: {error}");
         let Error::NotFinite {
             quantity: found,
             cause,
@@ -115,37 +121,63 @@ fn a_bit_that_flips_at_the_end_of_a_network_is_seen_although_x_0_is_clamped() {
         else {
             panic!("{part}: {error}");
         };
-        assert_eq!(found, quantity);
-        assert!(
-            cause.contains("conv_out.bias") && cause.contains("e37") | cause.contains("e38"),
-            "{cause}"
-        );
+        assert_eq!(found, quantity, "{part}: {cause}");
+        for word in [part, tensors[0].0, "e18"] {
+            assert!(cause.contains(word), "{word} is not in: {cause}");
+        }
     }
 }
 
 #[test]
-fn a_checked_folder_refuses_what_no_network_computes_with() {
-    for (part, tensor, _) in PARTS {
-        for (value, word) in [
-            (f32::NAN, "1 of its"),
-            (f32::NEG_INFINITY, "infinite"),
-            (-1e38, "1e38"),
-        ] {
+fn weights_that_no_network_computes_with_are_refused_when_they_are_opened() {
+    let pattern = [
+        (f32::NAN, "1 of its"),
+        (f32::NEG_INFINITY, "infinite"),
+        (-1e38, "1e38"),
+    ];
+    for (part, tensor) in PARTS {
+        for (value, number) in pattern {
             let place = tempfile::tempdir().unwrap();
             copy_folder(&model("deep"), place.path());
             damage(place.path(), part, tensor, value);
-            let folder = Folder::open(place.path()).unwrap();
-            crate::components::open(part, &folder.component(part)).unwrap();
-            let refused = crate::components::open(part, &folder.checked().component(part));
-            let refused = refused.unwrap_err().to_string();
-            for word in [part, "1 tensor damaged", tensor, word] {
+            let folder = Folder::open(place.path()).unwrap().component(part);
+            let refused = crate::components::open(part, &folder).unwrap_err();
+            let refused = refused.to_string();
+            for word in [part, "1 tensor damaged", tensor, number] {
                 assert!(refused.contains(word), "{word} is not in: {refused}");
             }
         }
     }
-    let folder = Folder::open(model("deep")).unwrap().checked();
-    for (part, ..) in PARTS {
-        crate::components::open(part, &folder.component(part)).unwrap();
+}
+
+#[test]
+fn large_files_are_looked_through_where_that_is_asked_for() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("decoder");
+    fs::create_dir(&path).unwrap();
+    let mut large = Tensor::zeros([1 << 22, 2], (Kind::Float, Device::Cpu));
+    let _ = large.get(7).fill_(1e38);
+    let tensors = [("large".to_owned(), large.shallow_clone())];
+    let file = path.join("model.safetensors");
+    weights::save_safetensors(&file, &tensors, Kind::Float).unwrap();
+    large = large.zero_();
+    let folder = Folder::open(place.path()).unwrap();
+    let take = |folder: &Folder| {
+        let folder = folder.component("decoder");
+        let checkpoint = folder
+            .checkpoint("the decoder", Device::Cpu, Kind::Float)
+            .unwrap();
+        layers::Params::root(&checkpoint).take("large", &large.size(), layers::Init::Zeros);
+        checkpoint.finish()
+    };
+    take(&folder).unwrap();
+    let refused = take(&folder.checked()).unwrap_err().to_string();
+    for word in [
+        "decoder",
+        "1 tensor damaged",
+        "large: one of its 8388608 numbers is 1e38",
+    ] {
+        assert!(refused.contains(word), "{word} is not in: {refused}");
     }
 }
 

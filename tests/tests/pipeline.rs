@@ -271,6 +271,7 @@ fn parts_of_different_models_are_refused_with_both_numbers() {
 fn parts_that_do_not_fit_are_named_by_their_folders() {
     let place = tempfile::tempdir().unwrap();
     copy_folder(&model("deep"), place.path());
+    fs::remove_dir_all(place.path().join("text_encoder")).unwrap();
     let from = model("karlo").join("text_encoder");
     copy_folder(&from, &place.path().join("text_encoder"));
     let pipeline = open_at(place.path(), None, Kind::Float).unwrap();

@@ -35,6 +35,10 @@ pub struct Checkpoint {
     noted: RefCell<Noted>,
 }
 
+/// Files of so many bytes are read in 3 ms: nothing beside the start of a command. Larger ones are mapped in less time than that,
+/// and reading them would be most of the work of opening them.
+const SMALL: usize = 1 << 24;
+
 #[derive(Default)]
 struct Noted {
     problems: Problems,
@@ -78,6 +82,7 @@ impl Checkpoint {
         device: Device,
         kind: Kind,
     ) -> Result<Self, Error> {
+        let checked = blobs.iter().map(Blob::len).sum::<usize>() <= SMALL;
         let mut tensors = HashMap::new();
         let mut problems = Problems::default();
         for blob in blobs {
@@ -96,7 +101,7 @@ impl Checkpoint {
             device,
             kind,
             tensors,
-            checked: false,
+            checked,
             noted: RefCell::new(Noted {
                 problems,
                 ..Noted::default()
@@ -105,8 +110,9 @@ impl Checkpoint {
     }
 
     /// The same, and [`Checkpoint::finish`] also refuses numbers that are not finite, and those beyond [`layers::finite::LARGEST`]:
-    /// every tensor that is taken is read for it.
+    /// every tensor that is taken is read for it. In small files they are refused without being asked for.
     pub fn checked(self, checked: bool) -> Self {
+        let checked = checked || self.checked;
         Self { checked, ..self }
     }
 
