@@ -11,7 +11,7 @@ use pipeline::{LOGIT_FACTOR, Pipeline, Template, check_caption};
 use serde_json::{Map, Value, json};
 use tch::{Device, Tensor};
 
-use crate::input::{STANDARD_INPUT, check_named_once, open_picture, read_text};
+use crate::input::{STANDARD_INPUT, check_named_once, encode_picture, open_picture, read_text};
 use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
@@ -69,8 +69,7 @@ impl Classify {
         self.model.warn_of_idle_processors()?;
         let mut embeddings = Vec::with_capacity(self.images.len());
         for image in &self.images {
-            let embedding = pipeline.encode_pictures(&[open_picture(image)?]);
-            let embedding = embedding.with_context(|| image.display().to_string())?;
+            let embedding = encode_picture(&pipeline, image, open_picture(image)?)?;
             embeddings.push(normalised(&embedding));
         }
         let embeddings = Tensor::cat(&embeddings, 0); // [B, E]

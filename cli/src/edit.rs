@@ -11,7 +11,7 @@ use pipeline::{Preset, Progress, Settings, Use, check_caption};
 
 use crate::drawing::{InversionArgs, Pictures, presets};
 use crate::frames::{AnimationArgs, Way, check_new, prepare};
-use crate::input::{open_picture, stem};
+use crate::input::{of_picture, open_picture, stem};
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
 use crate::progress::Bars;
@@ -92,7 +92,9 @@ impl Edit {
             Some(_) => Some(prepare("--frames", &way, self.pictures.force)?),
             None => None,
         };
-        let inversion = pipeline.invert(&[picture], steps, &mut |_, _, _| ())?;
+        let inversion = pipeline
+            .invert(&[picture], steps, &mut |_, _, _| ())
+            .map_err(|error| of_picture(error, &self.image))?;
         let captions = pipeline.encode_text(&[&self.from, &self.to])?;
         let [from, to] = [0, 1].map(|row| captions.embedding.narrow(0, row, 1));
         let draw = |share: f64, seed: u64, progress: &mut Progress| -> Result<RgbImage> {

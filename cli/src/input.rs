@@ -12,7 +12,8 @@ use files::endings::{is_image, is_unread_image};
 use files::text::decode;
 use image::RgbImage;
 use images::{decode_image, read_file, read_stream};
-use pipeline::{Use, check_caption};
+use pipeline::{Pipeline, Use, check_caption};
+use tch::Tensor;
 
 use crate::messages::say;
 use crate::names::slug;
@@ -59,6 +60,21 @@ pub fn open_picture(path: &Path) -> Result<RgbImage> {
         say!("{name} is animated: its first frame is used");
     }
     Ok(read.image)
+}
+
+/// The embedding `[1, E]` of the picture in a file; where it cannot be prepared for the encoder, the error names the file.
+pub fn encode_picture(pipeline: &Pipeline, path: &Path, picture: RgbImage) -> Result<Tensor> {
+    pipeline
+        .encode_pictures(&[picture])
+        .map_err(|error| of_picture(error, path))
+}
+
+/// An error of the pipeline's, which names the picture where it is about that.
+pub fn of_picture(error: pipeline::Error, path: &Path) -> anyhow::Error {
+    match error.is_about_picture() {
+        true => anyhow::Error::new(error).context(name_of(path).into_owned()),
+        false => error.into(),
+    }
 }
 
 /// The text in a file that `flag` names, or on standard input where it is `-`, and what messages call it.

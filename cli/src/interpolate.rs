@@ -1,6 +1,6 @@
 //! `unclip interpolate`: the way from one picture or caption to another.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -13,7 +13,7 @@ use tch::Tensor;
 
 use crate::drawing::{DecoderWishes, InversionArgs, PresetArgs, PriorWishes, SeedArgs};
 use crate::frames::{AnimationArgs, Way, check_new, prepare};
-use crate::input::{End, check_named_once};
+use crate::input::{End, check_named_once, encode_picture, of_picture};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::numbers;
 use crate::progress::Bars;
@@ -131,7 +131,9 @@ impl Interpolate {
         let mut invert = |index: usize, picture: &RgbImage| {
             let mut told = |stage, done, _| bars.set(index, stage, done);
             let picture = std::slice::from_ref(picture);
-            pipeline.invert(picture, settings.decoder_steps, &mut told)
+            let inverted = pipeline.invert(picture, settings.decoder_steps, &mut told);
+            let path = Path::new([&self.from, &self.to][index]);
+            inverted.map_err(|error| of_picture(error, path))
         };
         let [from, to] = [invert(0, ends[0])?, invert(1, ends[1])?];
         let draw = |share: f64, progress: &mut Progress| {
@@ -153,9 +155,11 @@ impl Interpolate {
         seed: u64,
         settings: &Settings,
     ) -> Result<()> {
-        let embedding = |end: &End| -> Result<Tensor> {
+        let embedding = |end: &End, given: &OsStr| -> Result<Tensor> {
             Ok(match end {
-                End::Picture(picture) => pipeline.encode_pictures(std::slice::from_ref(picture))?,
+                End::Picture(picture) => {
+                    encode_picture(pipeline, Path::new(given), picture.clone())?
+                }
                 End::Caption(caption) => {
                     let text = pipeline.encode_text(&[caption])?;
                     let mut streams = [Generator::new(seed)];
@@ -163,7 +167,10 @@ impl Interpolate {
                 }
             })
         };
-        let [from, to] = [embedding(&ends[0])?, embedding(&ends[1])?];
+        let [from, to] = [
+            embedding(&ends[0], &self.from)?,
+            embedding(&ends[1], &self.to)?,
+        ];
         let settings = settings.without_prior();
         let text = pipeline.encode_text(&[""])?;
         let mut bars = Bars::new(&settings, self.frames as usize);

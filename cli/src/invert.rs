@@ -10,7 +10,7 @@ use pipeline::{Inversion, Preset, Settings};
 
 use crate::destinations::Files;
 use crate::drawing::{InversionArgs, Pictures, presets};
-use crate::input::{open_picture, stem};
+use crate::input::{of_picture, open_picture, stem};
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
 use crate::progress::Bars;
@@ -56,9 +56,10 @@ impl Invert {
         let prepared = pipeline.prepare_inversion(&settings);
         prepared.map_err(origins.explain())?;
         let mut bars = Bars::new(&settings, 1);
-        let inversion = pipeline.invert(&[picture], steps, &mut |stage, done, _| {
-            bars.set(0, stage, done)
-        })?;
+        let told = &mut |stage, done, _| bars.set(0, stage, done);
+        let inversion = pipeline
+            .invert(&[picture], steps, told)
+            .map_err(|error| of_picture(error, &self.image))?;
         inversion.save(&self.out)?;
         print_path(&self.out)
     }

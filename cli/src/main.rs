@@ -67,6 +67,7 @@ use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use files::text::excerpt;
+use layers::OutOfMemory;
 use tracing_subscriber::EnvFilter;
 
 #[cfg(not(feature = "lab"))]
@@ -195,10 +196,20 @@ fn run() -> u8 {
             stopped.map_or(MISTAKE, interrupt::Stopped::exit_code)
         }
         Err(_) => {
-            let message = defect
-                .lock()
-                .map(|message| message.clone())
-                .unwrap_or_default();
+            let message = defect.lock().map(|message| message.clone());
+            explain_panic(&message.unwrap_or_default())
+        }
+    }
+}
+
+/// Says what a panic means: too little memory, which libtorch's bindings panic of, or a mistake of our own.
+fn explain_panic(message: &str) -> u8 {
+    match OutOfMemory::from_message(message) {
+        Some(failure) => {
+            complain(&format!("{failure}; smaller batches or pictures take less"));
+            MISTAKE
+        }
+        None => {
             complain(&format!(
                 "this is a defect of unclip, please report it: {message}"
             ));

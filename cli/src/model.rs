@@ -47,6 +47,9 @@ pub struct ModelArgs {
     /// Hold only one part of the model in memory at a time
     #[arg(long, help_heading = "Model")]
     low_memory: bool,
+    /// Look for damaged numbers in large files of weights too
+    #[arg(long, help_heading = "Model")]
+    check: bool,
 }
 
 /// How --prior names the model's own priors.
@@ -236,9 +239,13 @@ impl ModelArgs {
 
     fn locate(&self, flag: &str, path: &Path) -> Result<Folder> {
         let folder = Folder::locate(path).with_context(|| flag.to_owned())?;
-        Ok(match &self.variant {
+        let folder = match &self.variant {
             Some(variant) => folder.with_variant(variant),
             None => folder,
+        };
+        Ok(match self.check {
+            true => folder.checked(),
+            false => folder,
         })
     }
 }

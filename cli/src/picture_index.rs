@@ -134,10 +134,9 @@ impl PictureIndex {
             count as i64 == found,
             "it lists {count} pictures and holds {found} embeddings"
         );
-        ensure!(
-            bool::try_from(embeddings.isfinite().all())?,
-            "it holds numbers that are not finite"
-        );
+        if let Some(damage) = weights::damaged_row(embeddings) {
+            bail!("of its embeddings {damage}");
+        }
         let entries = told.pictures.into_iter().zip(0..);
         let entries = entries.map(|((name, state), row)| {
             let embedding = embeddings.get(row);

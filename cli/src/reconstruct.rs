@@ -12,7 +12,7 @@ use prior::Pca;
 use crate::drawing::{DecoderWishes, PresetArgs, SeedArgs};
 use crate::embedding::read_all;
 use crate::frames::{check_new, prepare, tell};
-use crate::input::open_picture;
+use crate::input::{encode_picture, open_picture};
 use crate::interrupt;
 use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs};
@@ -89,7 +89,7 @@ impl Reconstruct {
         );
         let _alone = prepare("--out", &self.out, false)?;
         let seed = self.seed.told();
-        let embedding = pipeline.encode_pictures(std::slice::from_ref(&picture))?; // [1, E]
+        let embedding = encode_picture(&pipeline, &self.image, picture.clone())?; // [1, E]
         let text = pipeline.encode_text(&[""])?;
         let record = self.model.record("reconstruct", None, &settings)?;
         let record = record.with_file("image", &self.image);

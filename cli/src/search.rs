@@ -19,7 +19,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::destinations::Files;
 use crate::generate::warn;
-use crate::input::{Given, open_picture};
+use crate::input::{Given, encode_picture, open_picture};
 use crate::interrupt;
 use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs};
@@ -202,7 +202,7 @@ impl Search {
         while !rest.is_empty() && stopped.is_ok() {
             let batch = read_batch(&mut rest, left_out);
             let (pictures, read): (Vec<&Picture>, Vec<RgbImage>) = batch.into_iter().unzip();
-            let embeddings = encode_batch(pipeline, &read);
+            let embeddings = encode_batch(pipeline, &read)?;
             for (picture, embedding) in pictures.into_iter().zip(embeddings) {
                 match embedding.with_context(|| picture.path.display().to_string()) {
                     Ok(embedding) => index.insert(picture.real.clone(), picture.state, embedding),
@@ -287,7 +287,7 @@ fn encode_query(pipeline: &Pipeline, query: &Given) -> Result<Tensor> {
     let embedding = match query {
         Given::File(path) => {
             pipeline.prepare_image_encoder()?;
-            pipeline.encode_pictures(&[open_picture(path)?])?
+            encode_picture(pipeline, path, open_picture(path)?)?
         }
         Given::Caption(caption) => {
             pipeline.prepare_clip()?;
@@ -321,21 +321,29 @@ fn read_batch<'a>(
     batch
 }
 
-/// The pictures' embeddings, each a unit vector `[E]` on the CPU. One that cannot be encoded takes no other with it.
-fn encode_batch(pipeline: &Pipeline, pictures: &[RgbImage]) -> Vec<Result<Tensor>> {
+/// The pictures' embeddings, each a unit vector `[E]` on the CPU. One that cannot be encoded takes no other with it; a model
+/// that encodes none is an error.
+fn encode_batch(pipeline: &Pipeline, pictures: &[RgbImage]) -> Result<Vec<Result<Tensor>>> {
     if pictures.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     match pipeline.encode_pictures(pictures) {
         Ok(embeddings) => {
             let embeddings = normalised(&embeddings).to_device(Device::Cpu);
-            embeddings.unbind(0).into_iter().map(Ok).collect()
+            Ok(embeddings.unbind(0).into_iter().map(Ok).collect())
         }
-        Err(error) if pictures.len() == 1 => vec![Err(error.into())],
-        Err(_) => pictures
-            .chunks(1)
-            .flat_map(|picture| encode_batch(pipeline, picture))
-            .collect(),
+        Err(error) if !error.is_about_picture() => Err(error.into()),
+        Err(error) if pictures.len() == 1 => Ok(vec![Err(error.into())]),
+        Err(_) => {
+            let alone = pictures
+                .chunks(1)
+                .map(|picture| encode_batch(pipeline, picture));
+            Ok(alone
+                .collect::<Result<Vec<_>>>()?
+                .into_iter()
+                .flatten()
+                .collect())
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 use pipeline::Use;
 
 use crate::drawing::{ChoiceArgs, DecoderWishes, Pictures, PresetArgs};
-use crate::input::{open_picture, stem};
+use crate::input::{encode_picture, open_picture, stem};
 use crate::model::{ImageEncoderArgs, ModelArgs};
 
 /// What `unclip variations` is told.
@@ -43,7 +43,7 @@ impl Variations {
         let origins = self.model.origins(makers, preset, settings)?;
         let prepared = pipeline.prepare(&[Use::ImageEncoder], &settings);
         prepared.map_err(origins.explain())?;
-        let embedding = pipeline.encode_pictures(&[picture])?;
+        let embedding = encode_picture(&pipeline, &self.image, picture)?;
         let text = pipeline.encode_text(&[""])?;
         let record = self.model.record("variations", None, &settings)?;
         let record = record.with_file("image", &self.image);

@@ -78,6 +78,7 @@ impl Judge {
     fn from_bytes(file: &str, bytes: &[u8], subject: Subject) -> Result<Self, Error> {
         let checkpoint =
             Checkpoint::from_bytes(file, bytes, "the judge", Device::Cpu, Kind::Float)?;
+        let checkpoint = checkpoint.checked(true);
         let network = Network::new(&Params::root(&checkpoint), subject.logits());
         checkpoint.finish()?;
         let sha256 = Sha256::digest(bytes)

@@ -5,8 +5,10 @@
 
 pub mod attention;
 pub mod embedding;
+pub mod finite;
 pub mod kernels;
 mod lanes;
+pub mod memory;
 pub mod params;
 pub mod primitives;
 mod skinny;
@@ -14,5 +16,7 @@ mod winograd;
 
 pub use attention::attend;
 pub use embedding::{TimestepEmbedding, sinusoidal};
+pub use finite::is_finite;
+pub use memory::OutOfMemory;
 pub use params::{Init, Initialiser, Params, Source};
 pub use primitives::{Activation, Conv2d, Embedding, GroupNorm, LayerNorm, Linear, channels_last};

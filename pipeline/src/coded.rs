@@ -2,8 +2,9 @@
 
 use prior::autoregressive::bits;
 use prior::codes::closeness;
-use tch::{Kind, Tensor, no_grad};
+use tch::{Kind, Tensor};
 
+use crate::memory::within_memory;
 use crate::tasks::PriorKind;
 use crate::{Error, Pipeline, Settings, Text};
 
@@ -24,18 +25,18 @@ impl Pipeline {
     /// prior.
     pub fn code(&self, embeddings: &Tensor, text: &Text) -> Result<Coded, Error> {
         let prior = self.parts.autoregressive_prior()?;
-        Ok(no_grad(|| {
+        within_memory(|| {
             let codes = prior.codes.encode(embeddings); // [B, N]
             let told = closeness(embeddings, &text.embedding);
             let told = prior.codes.encode_closeness(&told); // [B]
             let logits = prior.forward(&text.embedding, &text.states, &text.mask, &told, &codes);
-            Coded {
+            Ok(Coded {
                 bits: bits(&logits.to_kind(Kind::Float), &codes),
                 buckets: prior.codes.buckets(),
                 kept: prior.codes.truncate(embeddings),
                 decoded: prior.codes.decode(&codes),
-            }
-        }))
+            })
+        })
     }
 
     /// Whether the model, completed, has the prior that `settings` draw with.

@@ -4,7 +4,7 @@ use noise::Generator;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, no_grad};
 
-use crate::{Error, Pipeline, Progress, Settings, Stage, Text};
+use crate::{Error, Pipeline, Progress, Quantity, Settings, Stage, Text};
 
 /// How the autoregressive prior draws.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -122,6 +122,9 @@ impl Pipeline {
                 prior.unfold(&read.embedding, &read.states, &read.mask, &told);
             loop {
                 let rows = guided_rows(&logits, guidance);
+                if !rows.iter().flatten().all(|logit| logit.is_finite()) {
+                    return Err(self.not_finite(Quantity::Codes, guidance));
+                }
                 let codes = rows.iter().zip(streams.iter_mut());
                 let codes = codes.map(|(row, stream)| sampling.draw(row, stream.uniform()));
                 let codes = self.codes(codes.collect());
@@ -140,7 +143,7 @@ impl Pipeline {
                 };
             }
             let embedding = prior.codes.decode(&Tensor::stack(&drawn, 1)); // [B, E]
-            Ok(embedding.to_kind(self.kind))
+            self.finite(embedding.to_kind(self.kind), Quantity::Codes, None)
         })
     }
 

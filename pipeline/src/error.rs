@@ -1,6 +1,10 @@
 //! Everything that can go wrong between a caption and a picture.
 
 use diffusion::StepsError;
+use layers::OutOfMemory;
+
+use crate::finite::Quantity;
+use crate::relations::SIDES;
 
 /// One sentence each, which names the file, the setting and the number.
 #[derive(Debug, thiserror::Error)]
@@ -58,10 +62,10 @@ pub enum Error {
         "{first} and {second} do not fit each other: {quantity} is {one} in the first and {other} in the second"
     )]
     Mismatch {
-        /// The component that comes first in the chain.
-        first: &'static str,
+        /// The component that comes first in the chain, and where it lies.
+        first: String,
         /// The other one.
-        second: &'static str,
+        second: String,
         /// What should be equal.
         quantity: &'static str,
         /// Its value in the first.
@@ -105,6 +109,19 @@ pub enum Error {
         /// The logarithm that it says.
         scale: f64,
     },
+    /// Numbers that no picture is made of.
+    #[error("{} has numbers that are NaN, infinite or too large: {cause}", .quantity.name())]
+    NotFinite {
+        /// What was computed.
+        quantity: Quantity,
+        /// What made them.
+        cause: String,
+    },
+    /// Less memory than the networks take.
+    #[error(
+        "{0}; --low-memory holds one network at a time, and --dtype bf16 takes half of what f32 does"
+    )]
+    Memory(#[from] OutOfMemory),
     /// A component's files are wrong.
     #[error(transparent)]
     Weights(#[from] weights::Error),
@@ -135,6 +152,49 @@ impl Error {
             setting,
             value: value.to_string(),
             must: must.to_owned(),
+        }
+    }
+}
+
+/// Whose an error is to mend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Whoever asked for something that cannot be done.
+    User,
+    /// Whoever brought the model.
+    Model,
+    /// Whoever runs the machine: the same request may succeed on another, or later.
+    Machine,
+}
+
+impl Error {
+    /// Whose it is to mend. The pipeline is as it was before, whichever it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Memory(_)
+            | Self::Weights(
+                weights::Error::Memory { .. }
+                | weights::Error::Io { .. }
+                | weights::Error::Place { .. },
+            ) => ErrorKind::Machine,
+            Self::Missing { .. }
+            | Self::NotThePart { .. }
+            | Self::Mismatch { .. }
+            | Self::Index { .. }
+            | Self::LogitScale { .. }
+            | Self::NotFinite { .. }
+            | Self::Weights(_) => ErrorKind::Model,
+            _ => ErrorKind::User,
+        }
+    }
+
+    /// Whether it is about the picture that was brought, whatever the model.
+    pub fn is_about_picture(&self) -> bool {
+        match self {
+            Self::ImageProcessor(_) => true,
+            Self::Mismatch { quantity, .. } => SIDES.contains(quantity),
+            _ => false,
         }
     }
 }

@@ -11,8 +11,9 @@ use noise::Generator;
 use tch::{Kind, Tensor, no_grad};
 
 use crate::manipulation::{slerp, text_diff};
+use crate::memory::within_memory;
 use crate::noise_streams::Streams;
-use crate::{Error, Pipeline, Progress, Settings, Stage, to_pictures};
+use crate::{Error, Pipeline, Progress, Quantity, Settings, Stage, to_pictures};
 
 /// How often an inversion asks the decoder in each step: enough for the step's fixed point.
 pub const CALLS_A_STEP: usize = 2;
@@ -86,9 +87,9 @@ impl Inversion {
                 let (shape, found) = (tensor.size(), tensor.kind());
                 return Err(unfit(format!("its `{name}` is {shape:?} of {found:?}")));
             }
-            if !bool::try_from(tensor.isfinite().all()).expect("one answer") {
+            if tensor.is_floating_point() && !layers::is_finite(&tensor) {
                 return Err(unfit(format!(
-                    "its `{name}` has values that are not finite"
+                    "its `{name}` has numbers that are NaN, infinite or too large"
                 )));
             }
             Ok(tensor)
@@ -139,6 +140,15 @@ impl Pipeline {
         steps: usize,
         progress: &mut Progress,
     ) -> Result<Inversion, Error> {
+        within_memory(|| self.find_noise(pictures, steps, progress))
+    }
+
+    fn find_noise(
+        &self,
+        pictures: &[RgbImage],
+        steps: usize,
+        progress: &mut Progress,
+    ) -> Result<Inversion, Error> {
         let embedding = self.encode_pictures(pictures)?; // [B, E]
         // Held, so that all that asks for it finds it open.
         let _decoder = self.parts.decoder()?;
@@ -149,6 +159,7 @@ impl Pipeline {
         let sampler = self.ddim(0.0)?;
         let noise =
             no_grad(|| ddim_inverse(&sampler, &visited, small, CALLS_A_STEP, denoise, told));
+        let noise = self.finite(noise, Quantity::Noise, None)?;
         Ok(Inversion {
             embedding,
             noise,
@@ -156,10 +167,20 @@ impl Pipeline {
         })
     }
 
-    /// The small pictures `[B, C, h, w]` that an inversion stands for. With `eta` 0 and a `guidance_scale` of 1 they are
+    /// The small pictures `[B, C, h, w]` that an inversion stands for, by its eta and its guidance scale. With `eta` 0 and a `guidance_scale` of 1 they are
     /// the inverted ones. With `eta` up to 1, more and more of the noise is drawn anew from `streams`, and what the
     /// embedding leaves open varies; guidance makes an embedding that was changed prevail over the noise.
     pub fn decode_inversion(
+        &self,
+        inversion: &Inversion,
+        how: (f64, f64),
+        streams: &mut [Generator],
+        progress: &mut Progress,
+    ) -> Result<Tensor, Error> {
+        within_memory(|| self.decode_latent(inversion, how, streams, progress))
+    }
+
+    fn decode_latent(
         &self,
         inversion: &Inversion,
         (eta, guidance_scale): (f64, f64),
@@ -178,27 +199,30 @@ impl Pipeline {
         let sampler = self.ddim(eta)?;
         let guidance = Some(guidance_scale).filter(|&scale| scale != 1.0);
         let denoise = self.captionless(&inversion.embedding, guidance, &steps)?;
-        Ok(no_grad(|| match guidance {
+        let small = no_grad(|| match guidance {
             Some(scale) => {
                 let denoise = guided(scale, denoise);
                 ddim(&sampler, &steps, start, denoise, noise, told)
             }
             None => ddim(&sampler, &steps, start, denoise, noise, told),
-        }))
+        });
+        self.finite(small, Quantity::Base, guidance)
     }
 
     /// The large pictures of an inversion: [`Pipeline::decode_inversion`] and the upsampler in turn.
     pub fn draw_inversion(
         &self,
         inversion: &Inversion,
-        (eta, guidance_scale): (f64, f64),
+        how: (f64, f64),
         streams: &mut [Generator],
         settings: &Settings,
         progress: &mut Progress,
     ) -> Result<Vec<RgbImage>, Error> {
-        let small = self.decode_inversion(inversion, (eta, guidance_scale), streams, progress)?;
-        let large = self.upsample(&small.clamp(-1.0, 1.0), settings, streams, progress)?;
-        Ok(to_pictures(&large))
+        within_memory(|| {
+            let small = self.decode_inversion(inversion, how, streams, progress)?;
+            let large = self.upsample(&small.clamp(-1.0, 1.0), settings, streams, progress)?;
+            Ok(to_pictures(&large))
+        })
     }
 
     /// Refuses an inversion of more steps than this model has.
@@ -224,8 +248,10 @@ impl Pipeline {
     /// Pictures at the decoder's size, `[B, C, h, w]` from -1 to 1: their shorter side resized, their middle cut out.
     pub fn base_pictures(&self, pictures: &[RgbImage]) -> Result<Tensor, Error> {
         let [_, size, _] = self.base_shape()?;
-        let pixels = ImageProcessor::signed(size as u32).process(pictures)?;
-        Ok(pixels.to_device(self.device))
+        within_memory(|| {
+            let pixels = ImageProcessor::signed(size as u32).process(pictures)?;
+            Ok(pixels.to_device(self.device))
+        })
     }
 
     /// The decoder with an empty caption.

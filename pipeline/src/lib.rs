@@ -5,7 +5,8 @@
 //! user wishes, [`codes`] is the autoregressive prior at work and [`coded`] measures it, [`text`] is a caption after the
 //! text encoder, [`zero_shot`] is what CLIP alone can do, `nearest` chooses among candidates by it, `noise_streams` is one
 //! stream of noise a picture, [`picture`] goes between tensors and 8-bit pictures, [`threads`] counts
-//! the processors, [`error`] is everything that can go wrong.
+//! the processors, [`finite`] looks at what the networks compute, `memory` makes an error of an allocation that failed, [`error`] is
+//! everything that can go wrong.
 //!
 //! The arithmetic and the order in which noise is drawn are those of diffusers' `UnCLIPPipeline`, so that a seed means
 //! the same picture in both.
@@ -13,9 +14,11 @@
 pub mod coded;
 pub mod codes;
 pub mod error;
+pub mod finite;
 pub mod folders;
 pub mod inversion;
 pub mod manipulation;
+mod memory;
 mod nearest;
 mod noise_streams;
 pub mod parts;
@@ -31,7 +34,8 @@ pub mod zero_shot;
 
 pub use coded::Coded;
 pub use codes::CodeSampling;
-pub use error::Error;
+pub use error::{Error, ErrorKind};
+pub use finite::Quantity;
 pub use folders::ModelFolders;
 pub use images::{DecodeError, DecodedImage, read_image};
 pub use inversion::Inversion;

@@ -1,5 +1,6 @@
 //! One stream of noise a picture, so that a picture does not depend on those beside it.
 
+use layers::memory::require;
 use noise::Generator;
 use tch::{Device, Kind, Tensor};
 
@@ -23,6 +24,7 @@ impl<'a> Streams<'a> {
     /// The next values of every stream, `[B, shape..]` in f32, rounded to the values that the networks' kind has.
     pub(crate) fn normal(&mut self, shape: &[i64]) -> Tensor {
         let count = shape.iter().product::<i64>() as usize;
+        require::<f32>(count);
         let rows: Vec<Tensor> = self
             .streams
             .iter_mut()

@@ -15,8 +15,9 @@ use weights::Folder;
 
 use crate::codes::CodeSampling;
 use crate::folders::{CLIP, ModelFolders};
+use crate::memory::within_memory;
 use crate::relations::{
-    Decoding, Relations, Upsampling, check_captions, check_clip, check_pictures,
+    Decoding, Relation, Relations, Upsampling, check_captions, check_clip, check_pictures,
 };
 use crate::tasks::{IMAGE_ENCODER, PriorKind, TEXT_ENCODER, Task};
 use crate::{Error, Settings, Solver, Stage};
@@ -127,7 +128,8 @@ impl Parts {
                 false => None,
             },
         }
-        .check()?;
+        .check()
+        .map_err(|relation| self.mismatch(relation))?;
         self.checked.borrow_mut().push(task);
         Ok(())
     }
@@ -154,6 +156,7 @@ impl Parts {
             self.folder(part)?;
         }
         check_captions(self.tokenizer()?, self.text_encoder()?.config())
+            .map_err(|relation| self.mismatch(relation))
     }
 
     /// Opens what tells how close captions and pictures are: CLIP alone, from a model of which there may be no more.
@@ -165,6 +168,7 @@ impl Parts {
             (self.tokenizer()?, self.text_encoder()?.config()),
             (self.image_processor()?, self.image_encoder()?.config()),
         )
+        .map_err(|relation| self.mismatch(relation))
     }
 
     /// Opens what tells how close pictures are to each other.
@@ -173,6 +177,30 @@ impl Parts {
             self.folder(part)?;
         }
         check_pictures(self.image_processor()?, self.image_encoder()?.config())
+            .map_err(|relation| self.mismatch(relation))
+    }
+
+    /// The error for two parts that do not fit each other, which says where they lie.
+    pub(crate) fn mismatch(&self, (first, second, quantity, one, other): Relation) -> Error {
+        Error::Mismatch {
+            first: self.named(first),
+            second: self.named(second),
+            quantity,
+            one,
+            other,
+        }
+    }
+
+    /// A part by its folder, and by its name where the folder is called otherwise.
+    fn named(&self, part: &'static str) -> String {
+        let Ok(folder) = self.folder(part) else {
+            return part.to_owned();
+        };
+        let folder = folder.to_string();
+        match folder.trim_end_matches('/').ends_with(part) {
+            true => folder,
+            false => format!("the {part} in {folder}"),
+        }
     }
 
     /// The model's folder, for messages.
@@ -333,8 +361,9 @@ impl Parts {
         if let Some(network) = held.borrow().upgrade() {
             return Ok(network);
         }
+        let folder = self.folder(part)?;
         let network = Rc::new(Network {
-            network: open(&self.folder(part)?, self.device, self.kind)?,
+            network: within_memory(|| Ok(open(&folder, self.device, self.kind)?))?,
             steps: Repeated::default(),
         });
         *held.borrow_mut() = Rc::downgrade(&network);

@@ -4,16 +4,18 @@ use std::cell::OnceCell;
 
 use graphs::{CudaGraphs, Recorder};
 use image::RgbImage;
+use layers::finite::norm;
 use noise::Generator;
 use prior::Pca;
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor};
 
 use crate::folders::ModelFolders;
+use crate::memory::within_memory;
 use crate::parts::Parts;
 use crate::relations::check_size;
 use crate::settings::{Settings, Stage, check_caption};
 use crate::tasks::{PriorKind, Task, Use};
-use crate::{Error, Text, to_pictures};
+use crate::{Error, Quantity, Text, to_pictures};
 
 /// Told, after each step, the stage, the steps that are done and the steps that there are.
 pub type Progress<'a> = dyn FnMut(Stage, usize, usize) + 'a;
@@ -178,34 +180,43 @@ impl Pipeline {
         settings: &Settings,
         progress: &mut Progress,
     ) -> Result<RgbImage, Error> {
-        let streams = &mut [Generator::new(seed)];
-        let small = self.draw_small(embedding, text, settings, streams, progress)?;
-        let large = self.upsample(&small, settings, streams, progress)?;
-        Ok(to_pictures(&large).remove(0))
+        within_memory(|| {
+            let streams = &mut [Generator::new(seed)];
+            let small = self.draw_small(embedding, text, settings, streams, progress)?;
+            let large = self.upsample(&small, settings, streams, progress)?;
+            Ok(to_pictures(&large).remove(0))
+        })
     }
 
     /// The captions as the networks read them; an empty one is what guidance starts from.
     pub fn encode_text(&self, captions: &[impl AsRef<str>]) -> Result<Text, Error> {
         let tokens = self.parts.tokenizer()?.encode(captions)?;
         let encoder = self.parts.text_encoder()?;
-        let encoding = no_grad(|| encoder.forward(&tokens.ids.to_device(self.device)));
-        Ok(Text {
-            embedding: encoding.embedding,
-            states: encoding.states,
-            mask: tokens.mask.to_device(self.device),
-            cut_off: tokens.cut_off,
+        within_memory(|| {
+            let encoding = encoder.forward(&tokens.ids.to_device(self.device));
+            let norms = [&encoding.embedding, &encoding.states].map(norm);
+            self.finite_norms(&norms, Quantity::Text, None)?;
+            Ok(Text {
+                embedding: encoding.embedding,
+                states: encoding.states,
+                mask: tokens.mask.to_device(self.device),
+                cut_off: tokens.cut_off,
+            })
         })
     }
 
     /// The CLIP embeddings of pictures, `[B, E]`: what the prior learnt to draw.
     pub fn encode_pictures(&self, pictures: &[RgbImage]) -> Result<Tensor, Error> {
-        let pixels = self.parts.image_processor()?.process(pictures)?; // [B, 3, H, W]
+        let processor = self.parts.image_processor()?;
         let encoder = self.parts.image_encoder()?;
-        let (_, _, height, width) = pixels.size4().expect("pixels are [B, 3, H, W]");
-        check_size((width, height), encoder.config())?;
-        Ok(no_grad(|| {
-            encoder.forward(&pixels.to_device(self.device).to_kind(self.kind))
-        }))
+        within_memory(|| {
+            let pixels = processor.process(pictures)?; // [B, 3, H, W]
+            let (_, _, height, width) = pixels.size4().expect("pixels are [B, 3, H, W]");
+            check_size((width, height), encoder.config())
+                .map_err(|relation| self.parts.mismatch(relation))?;
+            let embedding = encoder.forward(&pixels.to_device(self.device).to_kind(self.kind));
+            self.finite(embedding, Quantity::ImageEmbedding, None)
+        })
     }
 
     /// Where the image encoder lies: in the model, or in what completes it.

@@ -5,8 +5,6 @@ use decoder::{ConditioningConfig, UNetConfig};
 use diffusion::{UnclipSampler, Variance};
 use prior::{AutoregressiveConfig, PriorConfig};
 
-use crate::Error;
-
 /// The shapes of the parts that a task runs through.
 pub(crate) struct Relations<'a> {
     pub(crate) tokenizer: &'a Tokenizer,
@@ -33,11 +31,11 @@ pub(crate) struct Upsampling<'a> {
 }
 
 /// Two parts, a quantity, and its value in the first and in the second.
-type Relation = (&'static str, &'static str, &'static str, i64, i64);
+pub(crate) type Relation = (&'static str, &'static str, &'static str, i64, i64);
 
 impl Relations<'_> {
     /// Fails with the first two parts that do not fit each other.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Relation> {
         check_captions(self.tokenizer, &self.text_encoder)?;
         all_equal(self.equalities())
     }
@@ -175,7 +173,7 @@ fn outputs(sampler: &UnclipSampler, values: i64) -> i64 {
 pub(crate) fn check_clip(
     (tokenizer, text_encoder): (&Tokenizer, &TextConfig),
     (processor, image_encoder): (&ImageProcessor, &VisionConfig),
-) -> Result<(), Error> {
+) -> Result<(), Relation> {
     check_captions(tokenizer, text_encoder)?;
     check_pictures(processor, image_encoder)?;
     let widths = (text_encoder.embedding, image_encoder.embedding);
@@ -192,7 +190,7 @@ pub(crate) fn check_clip(
 pub(crate) fn check_pictures(
     processor: &ImageProcessor,
     encoder: &VisionConfig,
-) -> Result<(), Error> {
+) -> Result<(), Relation> {
     match processor.output_size() {
         Some((width, height)) => check_size((width.into(), height.into()), encoder),
         None => Ok(()),
@@ -200,7 +198,7 @@ pub(crate) fn check_pictures(
 }
 
 /// Whether the image encoder takes pictures of this width and height.
-pub(crate) fn check_size(size: (i64, i64), encoder: &VisionConfig) -> Result<(), Error> {
+pub(crate) fn check_size(size: (i64, i64), encoder: &VisionConfig) -> Result<(), Relation> {
     all_equal(sides(size, encoder).to_vec())
 }
 
@@ -208,13 +206,13 @@ fn sides((width, height): (i64, i64), encoder: &VisionConfig) -> [Relation; 2] {
     let side = encoder.image_size;
     let (first, second) = ("feature_extractor", "image_encoder");
     [
-        (first, second, "the width of a picture", width, side),
-        (first, second, "the height of a picture", height, side),
+        (first, second, SIDES[0], width, side),
+        (first, second, SIDES[1], height, side),
     ]
 }
 
 /// Whether the text encoder takes every caption that the tokenizer makes tokens of.
-pub(crate) fn check_captions(tokenizer: &Tokenizer, text: &TextConfig) -> Result<(), Error> {
+pub(crate) fn check_captions(tokenizer: &Tokenizer, text: &TextConfig) -> Result<(), Relation> {
     let length = tokenizer.context_length().unwrap_or_default() as i64;
     let vocabulary = tokenizer.vocab_size() as i64;
     let (first, second) = ("tokenizer", "text_encoder");
@@ -228,11 +226,14 @@ pub(crate) fn check_captions(tokenizer: &Tokenizer, text: &TextConfig) -> Result
     )
 }
 
-fn all_equal(relations: Vec<Relation>) -> Result<(), Error> {
+fn all_equal(relations: Vec<Relation>) -> Result<(), Relation> {
     relations
         .into_iter()
         .try_for_each(|relation| fit(relation.3 == relation.4, relation))
 }
+
+/// The quantities that may depend on the picture.
+pub(crate) const SIDES: [&str; 2] = ["the width of a picture", "the height of a picture"];
 
 const OUTPUTS: &str = "the number of outputs";
 const TOKENS: &str = "the number of tokens";
@@ -240,15 +241,6 @@ const LENGTH: &str = "the length of a caption";
 const EMBEDDING: &str = "the width of an embedding";
 const STATE: &str = "the width of a text state";
 
-fn fit(fits: bool, (first, second, quantity, one, other): Relation) -> Result<(), Error> {
-    if fits {
-        return Ok(());
-    }
-    Err(Error::Mismatch {
-        first,
-        second,
-        quantity,
-        one,
-        other,
-    })
+fn fit(fits: bool, relation: Relation) -> Result<(), Relation> {
+    if fits { Ok(()) } else { Err(relation) }
 }

@@ -10,17 +10,29 @@ use diffusion::sampler::ddpm;
 use diffusion::{DpmSolver, Output, Step, Variance, guided_within};
 use layers::channels_last;
 use layers::embedding::timesteps;
+use layers::finite::norm;
 use noise::Generator;
 use tch::{Device, Kind, Tensor, no_grad};
 
+use crate::memory::within_memory;
 use crate::nearest::Nearest;
 use crate::noise_streams::Streams;
 use crate::parts::{Network, opened};
 use crate::settings::{Settings, Solver, Stage};
-use crate::{Error, Pipeline, Progress, Text, to_pictures};
+use crate::{Error, Pipeline, Progress, Quantity, Text, to_pictures};
 
 /// From x_t at a step to a network's answer.
 type Denoise<'a> = dyn FnMut(&Tensor, Step) -> Output + 'a;
+
+impl Stage {
+    fn quantity(self) -> Quantity {
+        match self {
+            Self::Prior => Quantity::PriorEmbedding,
+            Self::Decoder => Quantity::Base,
+            Self::Upsampler => Quantity::Upsampled,
+        }
+    }
+}
 
 impl Pipeline {
     /// Small pictures `[B, C, H, W]` from -1 to 1 for captions, from these embeddings `[B, E]` or else from the prior's. Of
@@ -34,7 +46,7 @@ impl Pipeline {
         streams: &mut [Generator],
         progress: &mut Progress,
     ) -> Result<Tensor, Error> {
-        let mut candidate = || {
+        let candidate = &mut || {
             let embedding = match given {
                 Some(embedding) => embedding.shallow_clone(),
                 None => self.draw_embedding(text, settings, streams, progress)?,
@@ -45,13 +57,15 @@ impl Pipeline {
             return candidate();
         }
         let asked = given.unwrap_or(&text.embedding);
-        let mut nearest = Nearest::default();
-        for _ in 0..settings.candidates {
-            let small = candidate()?;
-            let seen = self.encode_pictures(&to_pictures(&small))?; // [B, E]
-            nearest.take(small, &seen, asked);
-        }
-        Ok(nearest.kept())
+        within_memory(|| {
+            let mut nearest = Nearest::default();
+            for _ in 0..settings.candidates {
+                let small = candidate()?;
+                let seen = self.encode_pictures(&to_pictures(&small))?; // [B, E]
+                nearest.take(small, &seen, asked);
+            }
+            Ok(nearest.kept())
+        })
     }
 
     /// Image embeddings for captions, `[B, E]`, drawn by the prior (section 2.2): of several candidates the one whose
@@ -68,16 +82,20 @@ impl Pipeline {
             Some(_) => self.parts.autoregressive_prior()?,
             None => self.parts.prior()?,
         };
-        let mut nearest = Nearest::default();
-        for _ in 0..settings.prior_candidates {
-            let embedding = match &settings.prior_codes {
-                Some(sampling) => self.draw_codes(text, sampling, settings, streams, progress)?,
-                None => self.diffuse_embedding(text, settings, streams, progress)?,
-            };
-            let seen = embedding.shallow_clone();
-            nearest.take(embedding, &seen, &text.embedding);
-        }
-        Ok(nearest.kept())
+        within_memory(|| {
+            let mut nearest = Nearest::default();
+            for _ in 0..settings.prior_candidates {
+                let embedding = match &settings.prior_codes {
+                    Some(sampling) => {
+                        self.draw_codes(text, sampling, settings, streams, progress)?
+                    }
+                    None => self.diffuse_embedding(text, settings, streams, progress)?,
+                };
+                let seen = embedding.shallow_clone();
+                nearest.take(embedding, &seen, &text.embedding);
+            }
+            Ok(nearest.kept())
+        })
     }
 
     /// Image embeddings `[B, E]` for captions, drawn by diffusion.
@@ -110,7 +128,8 @@ impl Pipeline {
         let x = streams.normal(&[prior.config().embedding]);
         let (of, all) = ((Stage::Prior, settings), 0..settings.prior_steps);
         let whitened = self.sample(of, all, x, &mut streams, denoise, progress)?;
-        Ok(no_grad(|| prior.restore(&whitened.to_kind(self.kind))))
+        let embedding = no_grad(|| prior.restore(&whitened.to_kind(self.kind)));
+        self.finite(embedding, Quantity::PriorEmbedding, guidance)
     }
 
     /// Small pictures `[B, C, H, W]` from -1 to 1, drawn by the decoder from image embeddings `[B, E]` and captions
@@ -125,12 +144,14 @@ impl Pipeline {
     ) -> Result<Tensor, Error> {
         let guidance = settings.guidance(Stage::Decoder);
         let steps = self.parts.steps(Stage::Decoder, settings)?;
-        let denoise = self.decoder_denoiser(embedding, text, guidance, &steps)?;
-        let mut streams = Streams::new(streams, self.device, self.kind);
-        let x = streams.normal(&self.base_shape()?);
-        let (of, all) = ((Stage::Decoder, settings), 0..steps.len());
-        let small = self.sample(of, all, x, &mut streams, denoise, progress)?;
-        Ok(small.clamp(-1.0, 1.0))
+        within_memory(|| {
+            let denoise = self.decoder_denoiser(embedding, text, guidance, &steps)?;
+            let mut streams = Streams::new(streams, self.device, self.kind);
+            let x = streams.normal(&self.base_shape()?);
+            let (of, all) = ((Stage::Decoder, settings), 0..steps.len());
+            let small = self.sample(of, all, x, &mut streams, denoise, progress)?;
+            Ok(small.clamp(-1.0, 1.0))
+        })
     }
 
     /// The decoder for these `steps`, told image embeddings `[B, E]` and captions. With guidance it takes the batch twice,
@@ -192,6 +213,16 @@ impl Pipeline {
         streams: &mut [Generator],
         progress: &mut Progress,
     ) -> Result<Tensor, Error> {
+        within_memory(|| self.enlarge(small, settings, streams, progress))
+    }
+
+    fn enlarge(
+        &self,
+        small: &Tensor,
+        settings: &Settings,
+        streams: &mut [Generator],
+        progress: &mut Progress,
+    ) -> Result<Tensor, Error> {
         let first = self.parts.upsampler_first()?;
         let size = first.config().sample_size;
         let enlarged = enlarge(small, size); // [B, C, H, W]
@@ -213,7 +244,8 @@ impl Pipeline {
         run(self.parts.upsampler_last()?, last..steps.len(), x)
     }
 
-    /// Runs some of the steps of a stage's diffusion, from `x [B, ..]` on, with one stream of noise a picture.
+    /// Runs some of the steps of a stage's diffusion, from `x [B, ..]` on, with one stream of noise a picture. An error where a
+    /// step's answer or what is drawn is not finite: where x_0 is clamped, infinity looks like white or black.
     fn sample(
         &self,
         (stage, settings): (Stage, &Settings),
@@ -226,21 +258,31 @@ impl Pipeline {
         let sampler = self.parts.sampler(stage)?;
         let steps = self.parts.steps(stage, settings)?;
         let timesteps = settings.guided_timesteps(stage, sampler.config().train_timesteps);
-        let denoise: Box<Denoise> = match settings.guidance(stage) {
+        let guidance = settings.guidance(stage);
+        let mut denoise: Box<Denoise> = match guidance {
             Some(scale) => Box::new(guided_within(scale, timesteps, denoise)),
             None => Box::new(denoise),
+        };
+        let mut norms = Vec::new();
+        let denoise = |x: &Tensor, step: Step| {
+            let output = denoise(x, step);
+            norms.push(norm(&output.prediction));
+            output
         };
         let shape = x.size();
         let noise = || streams.normal(&shape[1..]);
         let told = |done| progress(stage, own.start + done, steps.len());
         let own = &steps[own.clone()];
-        Ok(no_grad(|| match settings.solver(stage) {
+        let x = no_grad(|| match settings.solver(stage) {
             Solver::Ddpm => ddpm(sampler, own, x, denoise, noise, told),
             Solver::DpmSolver => {
                 let solver = DpmSolver::new(sampler.config());
                 dpm_solver(&solver, own, x, denoise, told)
             }
-        }))
+        });
+        norms.push(norm(&x));
+        self.finite_norms(&norms, stage.quantity(), guidance)?;
+        Ok(x)
     }
 
     /// A U-Net for the `steps` of `batch` pictures, or of the last of them: from `x [B, ..]` at one of the steps to the

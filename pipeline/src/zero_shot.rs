@@ -113,7 +113,8 @@ impl Pipeline {
             return Ok(None);
         };
         match scale.exp() {
-            factor if factor.is_finite() => Ok(Some(factor)),
+            // Cosines are f32.
+            factor if (factor as f32).is_finite() => Ok(Some(factor)),
             _ => Err(Error::LogitScale {
                 folder: self.parts.model().to_string(),
                 scale,

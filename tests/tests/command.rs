@@ -22,6 +22,7 @@ mod locks;
 mod messages;
 mod models;
 mod names;
+mod not_finite;
 mod origins;
 mod outputs;
 mod pictures;

@@ -26,6 +26,8 @@ mod memory_bounds;
 mod misnamed;
 mod models;
 mod noise;
+mod not_finite;
+mod out_of_memory;
 mod pickles;
 mod pipeline;
 mod scenes;

@@ -257,16 +257,30 @@ fn a_prior_without_its_scheduler_is_refused() {
 fn parts_of_different_models_are_refused_with_both_numbers() {
     let pipeline = open_at(&model("karlo"), Some(&model("deep")), Kind::Float).unwrap();
     let refused = pipeline.prepare(&[Use::Prior], &few_steps()).unwrap_err();
-    assert!(
-        matches!(
-            refused,
-            Error::Mismatch {
-                second: "prior",
-                ..
-            }
-        ),
-        "{refused}"
+    let Error::Mismatch { second, .. } = refused else {
+        panic!("{refused}");
+    };
+    assert_eq!(
+        Path::new(&second),
+        model("deep").join("prior"),
+        "the folder of the part"
     );
+}
+
+#[test]
+fn parts_that_do_not_fit_are_named_by_their_folders() {
+    let place = tempfile::tempdir().unwrap();
+    copy_folder(&model("deep"), place.path());
+    fs::remove_dir_all(place.path().join("text_encoder")).unwrap();
+    let from = model("karlo").join("text_encoder");
+    copy_folder(&from, &place.path().join("text_encoder"));
+    let pipeline = open_at(place.path(), None, Kind::Float).unwrap();
+    let refused = pipeline.prepare(&[Use::Prior], &few_steps()).unwrap_err();
+    let refused = refused.to_string();
+    let folder = |part: &str| place.path().join(part).display().to_string();
+    for word in [folder("text_encoder"), "do not fit each other".to_owned()] {
+        assert!(refused.contains(&word), "{word} is not in: {refused}");
+    }
 }
 
 #[test]

@@ -6,9 +6,11 @@ use std::path::Path;
 use std::rc::Rc;
 
 use files::contents::Contents;
-use layers::{Init, Source};
+use layers::finite::norm;
+use layers::{Init, OutOfMemory, Source};
 use tch::{Device, Kind, Tensor};
 
+use crate::numbers::Numbers;
 use crate::stored::{Blob, Stored};
 use crate::{Error, Problems, pickle, safetensors};
 
@@ -28,13 +30,21 @@ pub struct Checkpoint {
     device: Device,
     kind: Kind,
     tensors: HashMap<String, Stored>,
+    /// Whether the numbers of tensors are looked at.
+    checked: bool,
     noted: RefCell<Noted>,
 }
+
+/// Files of so many bytes are read in 3 ms: nothing beside the start of a command. Larger ones are mapped in less time than that,
+/// and reading them would be most of the work of opening them.
+const SMALL: usize = 1 << 24;
 
 #[derive(Default)]
 struct Noted {
     problems: Problems,
     taken: Vec<String>,
+    /// The norms of those whose numbers are looked at.
+    norms: Vec<(String, Tensor)>,
     unplaced: Option<Error>,
 }
 
@@ -72,6 +82,7 @@ impl Checkpoint {
         device: Device,
         kind: Kind,
     ) -> Result<Self, Error> {
+        let checked = blobs.iter().map(Blob::len).sum::<usize>() <= SMALL;
         let mut tensors = HashMap::new();
         let mut problems = Problems::default();
         for blob in blobs {
@@ -90,11 +101,19 @@ impl Checkpoint {
             device,
             kind,
             tensors,
+            checked,
             noted: RefCell::new(Noted {
                 problems,
                 ..Noted::default()
             }),
         })
+    }
+
+    /// The same, and [`Checkpoint::finish`] also refuses numbers that are not finite, and those beyond [`layers::finite::LARGEST`]:
+    /// every tensor that is taken is read for it. In small files they are refused without being asked for.
+    pub fn checked(self, checked: bool) -> Self {
+        let checked = checked || self.checked;
+        Self { checked, ..self }
     }
 
     /// The names of all tensors, in no order.
@@ -123,13 +142,31 @@ impl Checkpoint {
         self.tensors.get(name).map(|stored| &stored.shape[..])
     }
 
+    /// The tensor with numbers that are not finite, or else that with the largest number, and its numbers.
+    pub(crate) fn worst(&self) -> Option<(&str, Numbers)> {
+        let numbers = self.tensors.iter();
+        let numbers = numbers.filter_map(|(name, stored)| Some((&**name, Numbers::of(stored)?)));
+        numbers.max_by(|(_, one), (_, other)| one.cmp_damage(other))
+    }
+
+    /// The file, or the folder of several.
+    pub(crate) fn file(&self) -> &str {
+        &self.file
+    }
+
     /// Says whether the model that was made took every tensor of this checkpoint and found all that it wanted.
     pub fn finish(self) -> Result<(), Error> {
         let Noted {
             mut problems,
             taken,
+            norms,
             unplaced,
         } = self.noted.into_inner();
+        for name in not_finite(norms) {
+            let numbers = Numbers::of(&self.tensors[&name]);
+            let found = numbers.map_or_else(String::new, |numbers| numbers.to_string());
+            problems.not_finite.push((name, found));
+        }
         let taken: std::collections::HashSet<String> = taken.into_iter().collect();
         let spare = |name: &&String| !taken.contains(*name) && !HARMLESS.contains(&name.as_str());
         problems.unused = self.tensors.keys().filter(spare).cloned().collect();
@@ -147,13 +184,33 @@ impl Checkpoint {
 
     fn placed(&self, name: &str, tensor: Tensor) -> Result<Tensor, Error> {
         let place = || tensor.f_to_device(self.device)?.f_to_kind(self.kind);
-        place().map_err(|error| Error::Place {
-            file: self.file.clone(),
-            tensor: name.to_owned(),
-            device: format!("{:?}", self.device),
-            message: error.to_string(),
+        place().map_err(|error| {
+            let (file, message) = (self.file.clone(), error.to_string());
+            match OutOfMemory::from_message(&message) {
+                Some(problem) => Error::Memory { file, problem },
+                None => Error::Place {
+                    file,
+                    tensor: name.to_owned(),
+                    device: format!("{:?}", self.device),
+                    message,
+                },
+            }
         })
     }
+}
+
+/// The names of the tensors whose norms are not finite. They are read together: each by itself, a GPU would be waited for.
+fn not_finite(norms: Vec<(String, Tensor)>) -> Vec<String> {
+    if norms.is_empty() {
+        return Vec::new();
+    }
+    let (names, norms): (Vec<String>, Vec<Tensor>) = norms.into_iter().unzip();
+    let norms = Vec::<f32>::try_from(Tensor::stack(&norms, 0)).expect("a vector of norms");
+    let damaged = names
+        .into_iter()
+        .zip(norms)
+        .filter(|(_, norm)| !norm.is_finite());
+    damaged.map(|(name, _)| name).collect()
 }
 
 /// The endings of PyTorch's files, for those whose first bytes say nothing.
@@ -203,9 +260,17 @@ impl Source for Checkpoint {
             return stand_in();
         }
         let tensor = stored.tensor().expect("libtorch has every float");
-        self.placed(name, tensor).unwrap_or_else(|error| {
-            noted.unplaced.get_or_insert(error);
-            stand_in()
-        })
+        match self.placed(name, tensor) {
+            Ok(tensor) => {
+                if self.checked {
+                    noted.norms.push((name.to_owned(), norm(&tensor)));
+                }
+                tensor
+            }
+            Err(error) => {
+                noted.unplaced.get_or_insert(error);
+                stand_in()
+            }
+        }
     }
 }

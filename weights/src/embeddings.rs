@@ -8,7 +8,7 @@ use files::contents::{self, Contents};
 use files::endings;
 use tch::Tensor;
 
-use crate::{Error, load_safetensors, read_npy};
+use crate::{Error, damaged_row, load_safetensors, read_npy};
 
 /// The largest file that is read: ten thousand embeddings of any published width.
 const MOST_BYTES: u64 = 1 << 26;
@@ -43,13 +43,23 @@ pub fn load_embeddings(path: &Path) -> Result<Tensor, Error> {
     let named = found.is_none() && endings::ending(path) == "npy";
     if found == Some(Contents::Npy) || named {
         let array = read_npy(first.chain(file), length);
-        return array.map_err(|problem| refused(problem.to_string()));
+        let array = array.map_err(|problem| refused(problem.to_string()))?;
+        return sound(array).map_err(refused);
     }
     let mut tensors = load_safetensors(path)?;
     match tensors.len() {
-        1 => Ok(tensors.remove(0).1),
+        1 => sound(tensors.remove(0).1).map_err(refused),
         count => Err(refused(format!(
             "it holds {count} tensors, and one of embeddings is wanted"
         ))),
     }
+}
+
+/// The same embeddings `[.., E]`, where all of their numbers are finite.
+fn sound(embeddings: Tensor) -> Result<Tensor, String> {
+    let damage = match embeddings.is_floating_point() {
+        true => damaged_row(&embeddings),
+        false => None,
+    };
+    damage.map_or(Ok(embeddings), Err)
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use files::contents::Contents;
 use files::text::excerpt;
+use layers::OutOfMemory;
 
 use crate::configs::ConfigError;
 use crate::pickle::PickleError;
@@ -163,6 +164,14 @@ pub enum Error {
         /// libtorch's reason.
         message: String,
     },
+    /// Less memory than a tensor takes.
+    #[error("{file} cannot be opened: {problem}")]
+    Memory {
+        /// The file.
+        file: String,
+        /// The allocation that failed.
+        problem: OutOfMemory,
+    },
     /// A tensor cannot be written as asked.
     #[error("tensor {tensor} cannot be written to {file}: {reason}")]
     Save {
@@ -211,6 +220,8 @@ pub struct Problems {
     pub mistyped: Vec<(String, &'static str)>,
     /// In the checkpoint more than once.
     pub duplicate: Vec<String>,
+    /// `(name, its numbers)` where they are not finite, or larger than any network's.
+    pub not_finite: Vec<(String, String)>,
 }
 
 impl Problems {
@@ -231,12 +242,15 @@ impl fmt::Display for Problems {
         let mistyped = |(name, found): &(String, &str)| {
             format!("{} is {found} where a float is wanted", excerpt(name))
         };
+        let not_finite =
+            |(name, numbers): &(String, String)| format!("{}: {numbers}", excerpt(name));
         let parts = [
             list("missing", &self.missing, |name| excerpt(name)),
             list("unused", &self.unused, |name| excerpt(name)),
             list("of another shape", &self.misshapen, misshapen),
             list("of another type", &self.mistyped, mistyped),
             list("duplicate", &self.duplicate, |name| excerpt(name)),
+            list("damaged", &self.not_finite, not_finite),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         f.write_str(&parts.join("; "))

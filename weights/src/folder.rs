@@ -25,6 +25,8 @@ pub struct DiskFolder {
     path: PathBuf,
     /// The variant of the weights that goes before others, as diffusers calls it: "fp16".
     variant: Option<String>,
+    /// Whether the numbers of the weights are looked at.
+    checked: bool,
 }
 
 /// The part of a table of files whose names begin alike.
@@ -47,8 +49,11 @@ impl Folder {
     }
 
     pub(crate) fn on_disk(path: PathBuf) -> Self {
-        let variant = None;
-        Self::Disk(DiskFolder { path, variant })
+        Self::Disk(DiskFolder {
+            path,
+            variant: None,
+            checked: false,
+        })
     }
 
     /// The same, of whose weights those of a variant are read where there are such.
@@ -60,6 +65,22 @@ impl Folder {
             }),
             embedded => embedded,
         }
+    }
+
+    /// The same, and of all weights that are opened the numbers are looked at. Those inside the program are sound.
+    pub fn checked(self) -> Self {
+        match self {
+            Self::Disk(folder) => Self::Disk(DiskFolder {
+                checked: true,
+                ..folder
+            }),
+            embedded => embedded,
+        }
+    }
+
+    /// Whether the numbers of its weights are looked at.
+    pub(crate) fn is_checked(&self) -> bool {
+        matches!(self, Self::Disk(folder) if folder.checked)
     }
 
     /// The variant of the weights that goes before others.

@@ -5,7 +5,7 @@
 //! it reads; [`folder`] finds a component's files (`weight_files` says which are weights, `locate` which folder a user means,
 //! `describe` what another holds); [`configs`] translates its configuration; [`open`] puts these
 //! together, [`shapes`] reads configurations alone, and [`save`] and [`index`] are the way back. `embeddings`
-//! reads those of others, [`npy`] as numpy stores them.
+//! reads those of others, [`npy`] as numpy stores them. `numbers` says which are not finite.
 
 #![forbid(unsafe_code)]
 
@@ -22,6 +22,7 @@ pub mod folder;
 pub mod index;
 mod locate;
 pub mod npy;
+mod numbers;
 pub mod open;
 pub mod pickle;
 pub mod safetensors;
@@ -39,6 +40,7 @@ pub use files::write_atomically;
 pub use folder::Folder;
 pub use index::{read_logit_scale, read_model_defaults, save_model_defaults, save_model_index};
 pub use npy::{NpyError, npy, read_npy};
+pub use numbers::{damaged_row, describe_numbers};
 pub use open::{
     is_autoregressive_prior, open_autoregressive_prior, open_conditioning, open_decoder,
     open_image_encoder, open_image_processor, open_logit_scale, open_pca, open_prior,

@@ -88,6 +88,7 @@ pub fn open_autoregressive_prior(
     let part = "the autoregressive prior";
     let config = translate(folder, CONFIG, part, configs::autoregressive_config)?;
     let file = folder.checkpoint_in(CODES, "its quantiser", device, Kind::Float)?;
+    let file = file.checked(true);
     let (dimensions, buckets) = (config.dimensions, config.buckets);
     let codes = Codes::new(&Params::root(&file), config.embedding, dimensions, buckets);
     file.finish()?;
@@ -106,9 +107,11 @@ pub fn is_autoregressive_prior(folder: &Folder) -> Result<bool, Error> {
 /// publisher's layout.
 pub fn open_pca(folder: &Folder, embedding: i64) -> Result<Pca, Error> {
     let part = "the principal components";
-    make(folder, part, &[], (Device::Cpu, Kind::Float), |p| {
-        Pca::new(p, embedding)
-    })
+    let checkpoint = folder.checkpoint(part, Device::Cpu, Kind::Float)?;
+    let checkpoint = checkpoint.checked(true);
+    let pca = Pca::new(&Params::root(&checkpoint), embedding);
+    checkpoint.finish()?;
+    Ok(pca)
 }
 
 /// The decoder's conditioning in `folder`, usually `text_proj`: diffusers' `UnCLIPTextProjModel`.

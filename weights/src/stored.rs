@@ -6,7 +6,8 @@ use std::path::Path;
 use std::rc::Rc;
 
 use files::contents::{self, Contents};
-use tch::{Device, Kind, Tensor};
+use layers::OutOfMemory;
+use tch::{Device, Kind, TchError, Tensor};
 
 use crate::Error;
 
@@ -101,9 +102,7 @@ impl Blob {
         let bytes = match path.to_str() {
             _ if metadata.len() == 0 => Tensor::empty([0], options),
             Some(path) => Tensor::f_from_file(path, false, metadata.len() as i64, options)
-                .map_err(|error| {
-                    Error::io("map", &name)(std::io::Error::other(error.to_string()))
-                })?,
+                .map_err(|error| unmapped(&name, &error))?,
             None => Tensor::from_slice(&std::fs::read(path).map_err(Error::io("read", &name))?),
         };
         Ok(Self { name, bytes })
@@ -177,6 +176,18 @@ impl Read for Part<'_> {
         }
         self.range.start += length;
         Ok(length)
+    }
+}
+
+/// The error for a file that libtorch cannot map.
+fn unmapped(name: &str, error: &TchError) -> Error {
+    let message = error.to_string();
+    match OutOfMemory::from_message(&message) {
+        Some(problem) => Error::Memory {
+            file: name.to_owned(),
+            problem,
+        },
+        None => Error::io("map", name)(io::Error::other(message)),
     }
 }
 

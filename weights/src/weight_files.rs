@@ -116,7 +116,7 @@ impl Folder {
     pub fn checkpoint(&self, model: &str, device: Device, kind: Kind) -> Result<Checkpoint, Error> {
         let files = WeightFiles::among(self.file_names(), self.variant());
         let files = files.map_err(|problem| problem.of(self, model))?;
-        match files {
+        let checkpoint = match files {
             WeightFiles::Whole(name) => {
                 let blob = self.blob(&name)?;
                 Checkpoint::of_blobs(blob.name.clone(), vec![blob], model, device, kind)
@@ -132,7 +132,8 @@ impl Folder {
                 self.check_shards(&index, shards, &checkpoint)?;
                 Ok(checkpoint)
             }
-        }
+        };
+        Ok(checkpoint?.checked(self.is_checked()))
     }
 
     /// Refuses an index that puts a tensor elsewhere than it is, or leaves one out.
