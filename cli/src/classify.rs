@@ -106,29 +106,18 @@ impl Classify {
     /// The labels of both flags: at least two, and none of them twice.
     fn labels(&self) -> Result<Vec<String>> {
         let mut labels: Vec<String> = self.labels.clone();
+        let mut source = "--labels".to_owned();
         if let Some(file) = &self.labels_file {
-            let (_, text) = read_text("--labels-file", file)?;
+            let (name, text) = read_text("--labels-file", file)?;
             let lines = text.lines().filter(|line| !line.trim().is_empty());
             labels.extend(lines.map(str::to_owned));
+            source = match self.labels.is_empty() {
+                true => name,
+                false => format!("--labels and {name}"),
+            };
         }
-        let mut seen = HashSet::new();
-        for label in &mut labels {
-            *label = label.trim().to_owned();
-            ensure!(!label.is_empty(), "--labels: a label is empty");
-            check_caption(label).with_context(|| format!("the label {label:?}"))?;
-            // Tokenizers read capitals as small letters.
-            ensure!(
-                seen.insert(label.to_lowercase()),
-                "the label {label:?} is given twice"
-            );
-        }
-        match &labels[..] {
-            [] => {
-                bail!("there are no labels: --labels or --labels-file gives some to choose among")
-            }
-            [label] => bail!("{label:?} is the only label, and a choice takes at least two"),
-            _ => Ok(labels),
-        }
+        check_labels(&mut labels).context(source)?;
+        Ok(labels)
     }
 
     fn templates(&self) -> Result<Vec<Template>> {
@@ -187,4 +176,24 @@ fn rows(numbers: &Tensor) -> Result<Vec<Vec<f64>>> {
     Ok(Vec::<Vec<f64>>::try_from(
         numbers.to_device(Device::Cpu).to_kind(tch::Kind::Double),
     )?)
+}
+
+/// Takes what surrounds labels away, and refuses fewer than two, empty ones and one that is there twice.
+fn check_labels(labels: &mut [String]) -> Result<()> {
+    let mut seen = HashSet::new();
+    for label in &mut *labels {
+        *label = label.trim().to_owned();
+        ensure!(!label.is_empty(), "a label is empty");
+        check_caption(label).with_context(|| format!("the label {label:?}"))?;
+        // Tokenizers read capitals as small letters.
+        ensure!(
+            seen.insert(label.to_lowercase()),
+            "the label {label:?} is given twice"
+        );
+    }
+    match labels {
+        [] => bail!("there are no labels: --labels or --labels-file gives some to choose among"),
+        [label] => bail!("{label:?} is the only label, and a choice takes at least two"),
+        _ => Ok(()),
+    }
 }

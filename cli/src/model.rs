@@ -41,7 +41,7 @@ pub struct ModelArgs {
     /// Take the same kernels on every machine
     #[arg(long, env = "UNCLIP_DETERMINISTIC", hide_env = true, value_parser = clap::builder::FalseyValueParser::new(), help_heading = "Model")]
     deterministic: bool,
-    /// Measure which kernels are the fastest here, once a shape; later runs with --tune use them
+    /// Take the kernels that are the fastest here: each is tried once
     #[arg(long, conflicts_with = "deterministic", help_heading = "Model")]
     tune: bool,
     /// Hold only one part of the model in memory at a time

@@ -73,9 +73,17 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], most: usize) -> Result<T, JsonEr
         left: &mut left,
     };
     let scanned = scan.deserialize(&mut text).and_then(|()| text.end());
-    scanned.map_err(|error| Error::new(Track::new().path(), error))?;
     let mut text = serde_json::Deserializer::from_slice(bytes);
-    Ok(serde_path_to_error::deserialize(&mut text)?)
+    match scanned {
+        Ok(()) => Ok(serde_path_to_error::deserialize(&mut text)?),
+        Err(error) => {
+            // A syntax error stands in a field, which reading the type finds.
+            let syntax = error.is_syntax();
+            let named = syntax.then(|| serde_path_to_error::deserialize::<_, T>(&mut text).err());
+            let named = named.flatten();
+            Err(named.unwrap_or_else(|| Error::new(Track::new().path(), error)))?
+        }
+    }
 }
 
 /// Reads what was read as JSON already.

@@ -30,11 +30,37 @@ fn patched(name: &str, old: &[u8], new: &[u8]) -> Vec<u8> {
 
 fn patch(bytes: &mut [u8], old: &[u8], new: &[u8]) {
     assert_eq!(old.len(), new.len());
-    let at = bytes
-        .windows(old.len())
-        .position(|window| window == old)
-        .expect("the place is there");
+    let members = members(bytes);
+    let at = place(bytes, old);
     bytes[at..at + new.len()].copy_from_slice(new);
+    // Checksums are to be right, so that more than them is met: each stands in the headers around its member.
+    for (place, crc) in members {
+        let new = crc32fast::hash(&bytes[place]).to_le_bytes();
+        while crc != new && bytes.windows(4).any(|window| window == crc) {
+            let at = self::place(bytes, &crc);
+            bytes[at..at + 4].copy_from_slice(&new);
+        }
+    }
+}
+
+fn place(bytes: &[u8], part: &[u8]) -> usize {
+    let mut windows = bytes.windows(part.len());
+    windows
+        .position(|window| window == part)
+        .expect("the place is there")
+}
+
+/// Where the members of an archive lie, and their checksums.
+fn members(bytes: &[u8]) -> Vec<(std::ops::Range<usize>, [u8; 4])> {
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).unwrap();
+    let count = archive.len();
+    let member = |at| {
+        let member = archive.by_index(at).unwrap();
+        let start = member.data_start() as usize;
+        let place = start..start + member.compressed_size() as usize;
+        (place, member.crc32().to_le_bytes())
+    };
+    (0..count).map(member).collect()
 }
 
 #[test]

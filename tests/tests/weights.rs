@@ -205,7 +205,7 @@ fn a_hostile_safetensors_header_is_a_typed_error() {
                 r#"{"\u001b[2J":{"dtype":"Q4","shape":[],"data_offsets":[0,0]}}"#,
                 0,
             ),
-            "tensor ?[2J is of",
+            "tensor \u{fffd}[2J is of",
         ),
         (
             file_of(&one("Q4", "[1]", "[0,4]"), 4),

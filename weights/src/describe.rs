@@ -12,7 +12,7 @@ use crate::index::{COMPONENTS, INDEX, UNCLIP};
 use files::text::excerpt;
 
 /// The repository that messages give as an example.
-const EXAMPLE: &str = "kakaobrain/karlo-v1-alpha";
+pub(crate) const EXAMPLE: &str = "kakaobrain/karlo-v1-alpha";
 
 impl Folder {
     /// Describes a folder that lacks a part, and which folder would do; `None` where it is a model of the layout that is read

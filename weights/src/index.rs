@@ -6,12 +6,13 @@
 use std::path::Path;
 
 use files::json;
+use files::text::excerpt;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::describe::EXAMPLE;
 use crate::save::write_text;
 use crate::{Error, Folder};
-use files::text::excerpt;
 
 pub(crate) const INDEX: &str = "model_index.json";
 /// The beginning of the class names of pipelines whose components are read here.
@@ -101,7 +102,7 @@ fn check_classes(index: &Map<String, Value>) -> Result<(), String> {
         && !class.starts_with(UNCLIP)
     {
         return Err(format!(
-            "it is of a {class}, and a {UNCLIP}Pipeline draws here"
+            "it is of a {class}, and an {UNCLIP}Pipeline draws here, as {EXAMPLE} is"
         ));
     }
     for (part, library, class) in COMPONENTS {

@@ -161,7 +161,7 @@ fn the_table_needs_no_more_than_clip() {
     let table = &json["zero-shot"];
     assert_eq!(table["classification"][13]["ensemble"]["asked"], 3);
     assert_eq!(table["retrieval"][0]["own_place"]["count"], 3);
-    evaluate(&["--scenes=0"]).refuses(&["--scenes", "from 1 on"]);
+    evaluate(&["--scenes=0"]).refuses(&["--scenes", "from 1 to 67108864"]);
     evaluate(&["--sheet=sheet.png"]).refuses(&["--sheet", "captions"]);
     fs::remove_dir_all(place.path("model/tokenizer")).unwrap();
     evaluate(&[]).refuses(&["model has no tokenizer/"]);
@@ -184,7 +184,7 @@ fn words_that_the_model_never_saw_are_named() {
     assert!(ran.stderr.contains("cut off: boat"), "{}", ran.stderr);
     let long = format!("--labels=house,boat\u{1b}[31m {}", "cat ".repeat(1000));
     let ran = place.run(&["classify", "one.png", &long]).succeeds();
-    assert!(ran.stderr.len() < 1000 && ran.stderr.contains("more characters"));
+    assert!(ran.stderr.len() < 2000 && ran.stderr.contains("more characters"));
     assert!(!ran.stderr.contains('\u{1b}'), "{}", ran.stderr);
 }
 
@@ -234,11 +234,11 @@ fn a_choice_among_nothing_is_refused() {
         ),
         (
             &["one.png", "--labels=house,tree", "--top=0"],
-            &["--top", "from 1 on"],
+            &["--top", "from 1 to 67108864"],
         ),
         (
             &["one.png", "--labels=house,tree", "--top=-1"],
-            &["--top", "from 1 on"],
+            &["--top", "from 1 to 67108864"],
         ),
         (&["one.png", "--labels=house,tree", "--dtype=f16"], &["f16"]),
     ] {

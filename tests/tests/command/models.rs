@@ -149,7 +149,11 @@ fn another_pipelines_folder_is_named() {
             json!({ "_class_name": class, part: ["diffusers", "X"] }),
         );
         fs::create_dir_all(place.path(class).join(part)).unwrap();
-        let words = [class, "has no", "kakaobrain/karlo-v1-alpha"];
+        let words = [
+            class,
+            "UnCLIPPipeline draws here",
+            "kakaobrain/karlo-v1-alpha",
+        ];
         place
             .run(&["generate", CAPTION, "--model", class])
             .refuses(&words);

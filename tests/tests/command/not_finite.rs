@@ -102,7 +102,10 @@ fn a_scale_beyond_all_numbers_edits_nothing() {
     refuses(
         &place,
         &scaled,
-        &["the decoder's picture", "the decoder guidance scale is 1e30"],
+        &[
+            "the decoder's picture",
+            "the decoder guidance scale is 1e30",
+        ],
     );
 }
 
