@@ -15,8 +15,8 @@ use crate::messages::say;
 use crate::names::Names;
 use crate::numbers;
 use crate::origins::in_flag;
-use crate::record::Record;
 use crate::run::{Job, Run};
+use pipeline::Record;
 
 /// The seed.
 #[derive(Args, Clone, Copy)]

@@ -15,7 +15,8 @@ use crate::input::{of_picture, open_picture, stem};
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
 use crate::progress::Bars;
-use crate::record::Record;
+use crate::record::with_file;
+use pipeline::Record;
 
 /// What `unclip edit` is told.
 #[derive(Args)]
@@ -107,8 +108,7 @@ impl Edit {
             Ok(drawn.into_iter().next().expect("one picture for one"))
         };
         let record = self.model.record("edit", Some(&self.to), &settings)?;
-        let record = record
-            .with_file("image", &self.image)
+        let record = with_file(record, "image", &self.image)
             .with("from", self.from.as_str())
             .with("strength", self.strength);
         plan.draw(&record, |seed, progress| draw(1.0, seed, progress))?;

@@ -17,8 +17,8 @@ use crate::interrupt;
 use crate::numbers;
 use crate::output::{save, write_whole};
 use crate::progress::Bars;
-use crate::record::Record;
 use crate::stdout::print_path;
+use pipeline::Record;
 
 /// Pictures in a row of a contact sheet.
 const COLUMNS: u32 = 8;

@@ -12,9 +12,10 @@ use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::names::slug;
 use crate::prompts::{Planned, Prompt, plan};
-use crate::record::Record;
+use crate::record::{read_record, with_file};
 use crate::run::{Job, Run};
 use crate::{embedding, input::stem};
+use pipeline::Record;
 
 /// What `--prompts` reads, for the help.
 pub const PROMPTS: &str = "\
@@ -134,7 +135,7 @@ impl Generate {
         let command = given.map_or("generate", |_| "generate --image-embedding");
         let mut record = self.model.record(command, caption, &settings)?;
         if let Some(path) = given {
-            record = record.with_file("image_embedding", path);
+            record = with_file(record, "image_embedding", path);
         }
         record.prior = self.other_prior(&record)?;
         if let Some(recorded) = recorded {
@@ -277,7 +278,7 @@ fn warn_of_others(prompts: &[Prompt], planned: &[Planned], records: &[Record]) {
             seed: picture.seed,
             ..records[picture.prompt].clone()
         };
-        let difference = match Record::read(&picture.path) {
+        let difference = match read_record(&picture.path) {
             Ok(record) => record.difference(&wanted)?,
             // A picture without a record is decoded only to learn whether it is one.
             Err(_) => read_image(&picture.path).err()?.to_string(),
@@ -300,7 +301,7 @@ fn warn_of_others(prompts: &[Prompt], planned: &[Planned], records: &[Record]) {
 
 /// What a picture says of itself, where its caption and its seed were all that it needed.
 fn again(path: &Path) -> Result<Record> {
-    let record = Record::read(path)?;
+    let record = read_record(path)?;
     ensure!(
         record.command == "generate" && record.caption.is_some(),
         "--from {}: unclip {} drew this picture, from more than a caption",

@@ -17,7 +17,8 @@ use crate::input::{End, check_named_once, encode_picture, of_picture};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::numbers;
 use crate::progress::Bars;
-use crate::record::Record;
+use crate::record::with_file;
+use pipeline::Record;
 
 /// What `unclip interpolate` is told.
 #[derive(Args)]
@@ -105,7 +106,7 @@ impl Interpolate {
         let mut record = self.model.record("interpolate", None, settings)?;
         for (name, given, end) in [("from", &self.from, &ends[0]), ("to", &self.to, &ends[1])] {
             record = match end {
-                End::Picture(_) => record.with_file(name, Path::new(given)),
+                End::Picture(_) => with_file(record, name, Path::new(given)),
                 End::Caption(caption) => record.with(name, caption.as_str()),
             };
         }

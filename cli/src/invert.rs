@@ -14,6 +14,7 @@ use crate::input::{of_picture, open_picture, stem};
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
 use crate::progress::Bars;
+use crate::record::with_file;
 use crate::stdout::print_path;
 
 /// What `unclip invert` is told.
@@ -115,9 +116,7 @@ impl Decode {
         let prepared = pipeline.prepare(&[], &settings);
         prepared.map_err(origins.explain())?;
         let record = self.model.record("decode", None, &settings)?;
-        let record = record
-            .with_file("latent", &self.latent)
-            .with("eta", self.eta);
+        let record = with_file(record, "latent", &self.latent).with("eta", self.eta);
         plan.draw(&record, |seed, progress| {
             let streams = &mut [Generator::new(seed)];
             let drawn =

@@ -12,9 +12,9 @@ use weights::Folder;
 use crate::device::{self, DeviceChoice, Dtype};
 use crate::memory::give_back_freed_memory;
 use crate::origins::Origins;
-use crate::record::Record;
 use crate::threads::warn_of_idle_processors;
 use crate::{embedded, kernels};
+use pipeline::Record;
 
 /// The flags that say so.
 #[derive(Args)]

@@ -19,7 +19,8 @@ use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::numbers;
 use crate::output::save;
 use crate::progress::Bars;
-use crate::record::Record;
+use crate::record::with_file;
+use pipeline::Record;
 
 /// What `unclip reconstruct` is told.
 #[derive(Args)]
@@ -92,9 +93,9 @@ impl Reconstruct {
         let embedding = encode_picture(&pipeline, &self.image, picture.clone())?; // [1, E]
         let text = pipeline.encode_text(&[""])?;
         let record = self.model.record("reconstruct", None, &settings)?;
-        let record = record.with_file("image", &self.image);
+        let record = with_file(record, "image", &self.image);
         let record = match &self.embeddings {
-            Some(path) => record.with_file("embeddings", path),
+            Some(path) => with_file(record, "embeddings", path),
             None => record,
         };
         let record = Record { seed, ..record };

@@ -1,178 +1,49 @@
-//! How a picture was drawn, kept in its file: `unclip info` tells it, and `generate --from` draws it again.
+//! How a picture was drawn: `unclip info` prints it, and `generate --from` draws it again.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
-use files::json;
-use files::text::{excerpt, steers};
+use files::text::steers;
 use image::ImageFormat;
 use images::png_text::find_text;
-use pipeline::{Settings, Solver};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use pipeline::Record;
+use pipeline::record::KEYWORD;
+use serde_json::Value;
 
 use crate::input::{name_of, read_picture};
 use crate::kernels;
 use crate::path_json::insert_path;
 use crate::stdout::{print_bytes, print_line};
 
-/// The name of our own text in a PNG.
-pub const KEYWORD: &str = "unclip";
-/// The name under which other tools look for theirs.
-const PARAMETERS: &str = "parameters";
-
-/// Everything that decides a picture, but the files that a user brought.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
-    /// The version of unclip.
-    pub version: String,
-    /// The command that drew it.
-    pub command: String,
-    /// The caption, where there is one.
-    pub caption: Option<String>,
-    /// The picture's own seed.
-    pub seed: u64,
-    /// Steps and guidance.
-    pub settings: Settings,
-    /// What the command was told beside them: names of files that the user brought, captions, shares.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub told: Map<String, Value>,
-    /// What the networks computed in.
-    pub dtype: String,
-    /// Where they did.
-    pub device: String,
-    /// [`weights::Folder::fingerprint`] of the model.
-    pub model: String,
-    /// The same of the folder that --prior named, where it is another.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prior: Option<String>,
+/// A record with the name of a file that the user brought; where it lies is nobody's business.
+pub fn with_file(mut record: Record, what: &str, path: &Path) -> Record {
+    insert_path(&mut record.told, what, path.file_name().unwrap_or_default());
+    record
 }
 
-impl Record {
-    /// With one more thing that the command was told.
-    pub fn with(mut self, what: &str, value: impl Into<Value>) -> Self {
-        self.told.insert(what.to_owned(), value.into());
-        self
-    }
+/// A picture as one JSON object: its record, its number and its file.
+pub fn line(record: &Record, index: usize, path: &Path) -> String {
+    let mut line = record.fields();
+    line.insert("index".to_owned(), index.into());
+    insert_path(&mut line, "path", path);
+    Value::Object(line).to_string()
+}
 
-    /// With the name of a file that the user brought; where it lies is nobody's business.
-    pub fn with_file(mut self, what: &str, path: &Path) -> Self {
-        insert_path(&mut self.told, what, path.file_name().unwrap_or_default());
-        self
-    }
-
-    /// The texts for a PNG: ours, and one line that the many readers of A1111's pictures understand.
-    pub fn texts(&self, (width, height): (u32, u32)) -> [(&'static str, String); 2] {
-        let Settings {
-            decoder_steps,
-            decoder_guidance_scale,
-            prior_steps,
-            prior_guidance_scale,
-            upsampler_steps,
-            prior_codes,
-            solver,
-            ..
-        } = self.settings;
-        let prior = match prior_codes {
-            Some(codes) => format!(
-                "Prior temperature: {}, Prior top-p: {}",
-                codes.temperature, codes.top_p
-            ),
-            None => format!("Prior steps: {prior_steps}"),
-        };
-        // As A1111 calls them.
-        let sampler = match solver {
-            Solver::Ddpm => "DDPM",
-            Solver::DpmSolver => "DPM++ 2M",
-        };
-        let caption = self.caption.as_deref().unwrap_or_default();
-        let (seed, hash, version) = (self.seed, &self.model[..10], &self.version);
-        let parameters = format!(
-            "{caption}\nSteps: {decoder_steps}, Sampler: {sampler}, CFG scale: {decoder_guidance_scale}, Seed: {seed}, \
-             Size: {width}x{height}, Model hash: {hash}, {prior}, \
-             Prior CFG scale: {prior_guidance_scale}, Upsampler steps: {upsampler_steps}, RNG: CPU, \
-             Version: unclip {version}"
-        );
-        let json = serde_json::to_string(self).expect("a record is plain data");
-        [(PARAMETERS, parameters), (KEYWORD, json)]
-    }
-
-    /// The picture as one JSON object: the record, its number and its file.
-    pub fn line(&self, index: usize, path: &Path) -> String {
-        let mut line = self.fields();
-        line.insert("index".to_owned(), index.into());
-        insert_path(&mut line, "path", path);
-        Value::Object(line).to_string()
-    }
-
-    /// How this picture differs from what `wanted` would draw, the first thing alone. Where it was drawn and by which version
-    /// is not looked at.
-    pub fn difference(&self, wanted: &Self) -> Option<String> {
-        let [there, here] = [self, wanted].map(Self::flat);
-        if there["model"] != here["model"] {
-            return Some("another model drew it".to_owned());
-        }
-        if self.has_other_prior(wanted) {
-            return Some("another --prior drew it".to_owned());
-        }
-        let none = Value::Null;
-        let field = |(name, here): (&String, &Value)| {
-            let there = there.get(name).unwrap_or(&none);
-            let told = |value: &Value| excerpt(&value.to_string());
-            (there != here)
-                .then(|| format!("its {name} is {}, here it is {}", told(there), told(here)))
-        };
-        let fewer = there.keys().filter(|name| !here.contains_key(*name));
-        let fewer = fewer.map(|name| (name, &none));
-        here.iter().chain(fewer).find_map(field)
-    }
-
-    /// Whether another prior draws than for `other`: the model's other one, or another folder's.
-    pub fn has_other_prior(&self, other: &Self) -> bool {
-        let by_codes = |record: &Self| record.settings.prior_codes.is_some();
-        self.prior != other.prior || by_codes(self) != by_codes(other)
-    }
-
-    /// Everything that decides the picture, each thing by its name.
-    fn flat(&self) -> Map<String, Value> {
-        let mut fields = self.fields();
-        fields.retain(|name, _| !["version", "device"].contains(&&**name));
-        if let Some(Value::Object(settings)) = fields.remove("settings") {
-            fields.extend(settings);
-        }
-        fields
-    }
-
-    fn fields(&self) -> Map<String, Value> {
-        match serde_json::to_value(self) {
-            Ok(Value::Object(fields)) => fields,
-            _ => unreachable!("a record is plain data"),
-        }
-    }
-
-    /// Reads the record in a picture's file, or on standard input where it is `-`.
-    pub fn read(path: &Path) -> Result<Self> {
-        let shown = name_of(path);
-        let bytes = read_picture(path)?;
-        let format = image::guess_format(&bytes)?;
-        ensure!(
-            format == ImageFormat::Png,
-            "{shown} is a {}, and only a PNG keeps how unclip drew it",
-            format_name(format)
-        );
-        let text = find_text(&bytes, KEYWORD).with_context(|| shown.to_string())?;
-        let text = text.with_context(|| format!("{shown} does not say how unclip drew it"))?;
-        let damaged =
-            |reason: String| anyhow!("{shown}: what it says of itself is damaged: {reason}");
-        let record: Self = json::parse(text.as_bytes(), json::CONFIGURATION)
-            .map_err(|error| damaged(error.to_string()))?;
-        ensure!(
-            record.model.len() >= 10 && record.model.is_ascii(),
-            damaged("its model hash is too short".to_owned())
-        );
-        Ok(record)
-    }
+/// Reads the record in a picture's file, or on standard input where it is `-`.
+pub fn read_record(path: &Path) -> Result<Record> {
+    let shown = name_of(path);
+    let bytes = read_picture(path)?;
+    let format = image::guess_format(&bytes)?;
+    ensure!(
+        format == ImageFormat::Png,
+        "{shown} is a {}, and only a PNG keeps how unclip drew it",
+        format_name(format)
+    );
+    let text = find_text(&bytes, KEYWORD).with_context(|| shown.to_string())?;
+    let text = text.with_context(|| format!("{shown} does not say how unclip drew it"))?;
+    let record = Record::parse(&text);
+    record.map_err(|error| anyhow!("{shown}: what it says of itself is damaged: {error}"))
 }
 
 /// JSON in which a picture's words steer no terminal: such characters are written as JSON escapes them.
@@ -211,7 +82,7 @@ impl Info {
     pub fn run(&self) -> Result<()> {
         match &self.image {
             Some(image) => {
-                let record = Record::read(image)?;
+                let record = read_record(image)?;
                 print_line!("{}", inert(&serde_json::to_string_pretty(&record)?))
             }
             None => {

@@ -13,9 +13,10 @@ use crate::messages::say;
 use crate::output::save;
 use crate::preview;
 use crate::progress::Bars;
-use crate::record::Record;
+use crate::record::line;
 use crate::stdout::{print_line, print_path};
 use crate::threads::warn_of_idle_processors;
+use pipeline::Record;
 
 /// A picture of a run.
 pub struct Job {
@@ -104,7 +105,7 @@ impl<'a> Run<'a> {
         self.drawn += 1;
         let printed = self.bars.suspend(|| {
             let printed = match self.wanted.json {
-                true => print_line!("{}", record.line(index, path)),
+                true => print_line!("{}", line(record, index, path)),
                 false => print_path(path),
             };
             if self.wanted.preview {

@@ -9,6 +9,7 @@ use pipeline::Use;
 use crate::drawing::{ChoiceArgs, DecoderWishes, Pictures, PresetArgs};
 use crate::input::{encode_picture, open_picture, stem};
 use crate::model::{ImageEncoderArgs, ModelArgs};
+use crate::record::with_file;
 
 /// What `unclip variations` is told.
 #[derive(Args)]
@@ -46,7 +47,7 @@ impl Variations {
         let embedding = encode_picture(&pipeline, &self.image, picture)?;
         let text = pipeline.encode_text(&[""])?;
         let record = self.model.record("variations", None, &settings)?;
-        let record = record.with_file("image", &self.image);
+        let record = with_file(record, "image", &self.image);
         plan.draw(&record, |seed, progress| {
             Ok(pipeline.draw_from(&embedding, &text, seed, &settings, progress)?)
         })

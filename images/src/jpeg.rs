@@ -29,6 +29,14 @@ pub enum JpegError {
         /// The name of the coding.
         coding: &'static str,
     },
+    /// A scan that refines what no scan has begun.
+    #[error("the scan of coefficients {first} to {last} has impossible parameters")]
+    Scan {
+        /// The first coefficient.
+        first: u8,
+        /// The last one.
+        last: u8,
+    },
     /// Nothing says how large the picture is.
     #[error("no frame header (SOF) stands before its pixels")]
     NoFrame,
@@ -64,6 +72,23 @@ impl Frame {
             .take((*count).into())
             .map(factors)
             .collect();
+    }
+
+    /// Checks the header of a scan of a progressive picture (ITU T.81, G.1.1.1); `[components, .., Ss, Se, Ah and Al]`.
+    fn check_scan(&self, segment: &[u8]) -> Result<(), JpegError> {
+        let [_, _, components, .., first, last, bits] = *segment else {
+            return Ok(());
+        };
+        let (before, now) = (bits >> 4, bits & 15);
+        let spectrum = match first {
+            0 => last == 0,
+            _ => (first..64).contains(&last) && components == 1,
+        };
+        let precision = now <= 13 && (before == 0 || before == now + 1);
+        match !self.progressive || spectrum && precision {
+            true => Ok(()),
+            false => Err(JpegError::Scan { first, last }),
+        }
     }
 
     /// Whether the blocks of all scans are kept until the last one is read.
@@ -108,6 +133,9 @@ pub(crate) fn check(bytes: &[u8]) -> Result<Frame, JpegError> {
         let Some(segment) = segment(&mut rest) else {
             return cut_short;
         };
+        if marker == SOS {
+            frame.check_scan(segment)?;
+        }
         match marker {
             SOS if scans == 0 => frame.first_scan = segment.get(2).copied().unwrap_or(0).into(),
             0xc0..=SOF2 if frame.components.is_empty() => frame.read(marker, segment),

@@ -113,10 +113,7 @@ def jpeg(path):
 
 
 def text(path):
-    image = opened(path)
-    found = image.text.get("unclip")
-    if found is None:
-        return "none"
+    found = opened(path).text["unclip"]
     if type(found) is str:
         try:
             found = found.encode("latin-1").decode()
@@ -269,9 +266,9 @@ def main():
         count["s"] = max(count["s"], outcome["seconds"])
         count["kib"] = max(count["kib"], outcome["kib"])
         if name in READERS and read is not None:
-            if other is None:
+            if other is None and name != "png texts":  # which speak even where pixels are damaged
                 problem = f"is read as {read}, and refused by the other"
-            elif not agree(read, other, TOLERANCES.get(name, 0)):
+            elif other is not None and not agree(read, other, TOLERANCES.get(name, 0)):
                 problem = f"is read as {read}, by the other as {other}"
         if problem:
             faults.append(f"{name}: {outcome['file']} {problem}")

@@ -147,7 +147,29 @@ pub fn npy(tensor: &Tensor) -> Vec<u8> {
         _ => write(&mut bytes, &shape, values.into_iter()),
     };
     written.expect("memory takes what is written");
+    spell_as_numpy(&mut bytes);
     bytes
+}
+
+/// Spells the shape as numpy does, `(24,)` or `(1, 20)`, for readers that know no other way; the header stays as long.
+fn spell_as_numpy(bytes: &mut [u8]) {
+    const SPELT: &[u8] = b", )";
+    let end = bytes.iter().position(|&byte| byte == b'\n').unwrap_or(0);
+    let header = &mut bytes[..end];
+    let spelt = header.windows(SPELT.len()).position(|part| part == SPELT);
+    let Some(comma) = spelt else { return };
+    let mut shape = header[..comma]
+        .iter()
+        .rev()
+        .take_while(|&&byte| byte != b'(');
+    // One side alone is followed by a comma.
+    let left_out = match shape.all(u8::is_ascii_digit) {
+        true => comma + 1..comma + 2,
+        false => comma..comma + 2,
+    };
+    let count = left_out.len();
+    header.copy_within(left_out.end.., left_out.start);
+    header[end - count..].fill(b' ');
 }
 
 fn write<T: npyz::AutoSerialize>(

@@ -265,7 +265,7 @@ fn embeddings_go_to_files_and_come_back() {
         "(-1, 20)",
         "(1, 20,",
     ] {
-        let lie = header.replacen("(1,20,)", shape, 1);
+        let lie = header.replacen("(1, 20)", shape, 1);
         assert!(lie.contains(shape), "{header}");
         fs::write(place.path("lie.npy"), [lie.as_bytes(), &[0; 80]].concat()).unwrap();
         draw("lie.npy", "bad.png").refuses(&["lie.npy"]);

@@ -370,12 +370,16 @@ fn damage_archive(bytes: &mut Vec<u8>, others: &[Vec<u8>], rng: &mut ChaCha8Rng)
         return mutate(bytes, others, rng);
     }
     let mut members = unzipped(bytes);
-    let chosen = match rng.random_range(0..3) {
-        0 => rng.random_range(0..members.len()),
-        _ => members
-            .iter()
-            .position(|(name, _)| name.ends_with("data.pkl"))
-            .unwrap_or_default(),
+    // Nothing of a tensor lies in `version` and its like, which torch reads too.
+    let of_tensors: Vec<usize> = (0..members.len())
+        .filter(|&at| members[at].0.contains("data"))
+        .collect();
+    let program = of_tensors
+        .iter()
+        .position(|&at| members[at].0.ends_with("data.pkl"));
+    let chosen = match (rng.random_range(0..3), program) {
+        (1.., Some(program)) => of_tensors[program],
+        _ => of_tensors[rng.random_range(0..of_tensors.len())],
     };
     match rng.random_range(0..12) {
         0 => members[chosen].0.push('x'),
@@ -503,9 +507,8 @@ fn text(path: &Path) -> Verdict {
     let bytes = fs::read(path).unwrap();
     let found = images::png_text::find_text(&bytes, "unclip");
     let found = found.map_err(|error| format!("{}: {}", path.display(), sentence(error)))?;
-    Ok(found.map_or("none".to_owned(), |text| {
-        format!("{:08x}", crc32fast::hash(text.as_bytes()))
-    }))
+    let text = found.ok_or_else(|| format!("{} says nothing", path.display()))?;
+    Ok(format!("{:08x}", crc32fast::hash(text.as_bytes())))
 }
 
 fn samples(path: &Path) -> Verdict {
