@@ -7,8 +7,8 @@ use tch::{Device, Kind, Tensor};
 
 /// The longest header that is read: numpy's are of 128 bytes.
 const LONGEST_HEADER: usize = 1 << 16;
-/// The most brackets in it: numpy's has two of an array of floats.
-const MOST_BRACKETS: usize = 16;
+/// Brackets of an array of floats: those of the dict, and of the shape.
+const MOST_BRACKETS: usize = 2;
 
 /// Why bytes are no array of floats.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +110,7 @@ fn start(bytes: &mut impl Read) -> Result<Vec<u8>, NpyError> {
     let header = start.len();
     start.resize(header + claimed, 0);
     bytes.read_exact(&mut start[header..])?;
-    // The crate that parses it recurs for each bracket.
+    // The crate that parses it takes twice the time for each further bracket.
     let brackets = start[header..].iter().filter(|byte| b"([{".contains(byte));
     match brackets.count() {
         ..=MOST_BRACKETS => Ok(start),
