@@ -80,7 +80,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], most: usize) -> Result<T, JsonEr
             // A syntax error stands in a field, which reading the type finds.
             let syntax = error.is_syntax();
             let named = syntax.then(|| serde_path_to_error::deserialize::<_, T>(&mut text).err());
-            let named = named.flatten();
+            let named = named.flatten().filter(|error| error.inner().is_syntax());
             Err(named.unwrap_or_else(|| Error::new(Track::new().path(), error)))?
         }
     }

@@ -97,7 +97,7 @@ pub const FORMATS: [Format; 18] = [
     Format {
         name: "png texts",
         ending: "png",
-        sound: pngs,
+        sound: || pngs().split_off(2),
         damage: damage_png,
         read: text,
     },
