@@ -47,9 +47,12 @@ const PARTS: [(&str, &str); 7] = [
     ("super_res_last", "conv_out.bias"),
 ];
 
+/// A part, values of its tensors, and the quantity that they spoil.
+type Overflow = (&'static str, &'static [(&'static str, f32)], Quantity);
+
 /// Tensors whose numbers may each be sound, and from which the quantity is not: a part, the tensors with the value that is written
 /// over their numbers, and the quantity.
-const OVERFLOWS: [(&str, &[(&str, f32)], Quantity); 5] = [
+const OVERFLOWS: [Overflow; 5] = [
     (
         "text_encoder",
         &[("text_model.final_layer_norm.weight", 3e18)],

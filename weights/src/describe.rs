@@ -111,8 +111,8 @@ impl Folder {
 /// The class that a configuration names: a pipeline's, a component's, a transformers model's, or its type.
 fn class(config: &Map<String, Value>) -> Option<String> {
     let first = |value: &Value| match value {
-        Value::Array(names) => names.first()?.as_str().map(|name| excerpt(name)),
-        name => name.as_str().map(|name| excerpt(name)),
+        Value::Array(names) => names.first()?.as_str().map(excerpt),
+        name => name.as_str().map(excerpt),
     };
     ["_class_name", "architectures", "model_type"]
         .iter()
