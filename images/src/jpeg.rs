@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 const SOI: u8 = 0xd8;
 const EOI: u8 = 0xd9;
 const SOS: u8 = 0xda;
+const DHT: u8 = 0xc4;
 const TEM: u8 = 0x01;
 const SOF2: u8 = 0xc2;
 
@@ -37,6 +38,18 @@ pub enum JpegError {
         /// The last one.
         last: u8,
     },
+    /// A second frame, or a scan behind that of all components.
+    #[error("a second {segment} stands behind its pixels")]
+    Twice {
+        /// The segment's name.
+        segment: &'static str,
+    },
+    /// A scan is coded by a table that no segment has.
+    #[error("no Huffman table {table} stands before the scan that is coded by it")]
+    NoTable {
+        /// The table's number.
+        table: u8,
+    },
     /// Nothing says how large the picture is.
     #[error("no frame header (SOF) stands before its pixels")]
     NoFrame,
@@ -52,6 +65,8 @@ pub(crate) struct Frame {
     progressive: bool,
     /// Components in the first scan.
     first_scan: usize,
+    /// The Huffman tables that were defined, by their classes and numbers (ITU T.81, B.2.4.2).
+    tables: [bool; 32],
     /// Bytes of segments that applications wrote: profiles, EXIF, thumbnails.
     pub(crate) segments: u64,
 }
@@ -72,6 +87,43 @@ impl Frame {
             .take((*count).into())
             .map(factors)
             .collect();
+    }
+
+    /// Takes the tables of a segment (DHT): `[class and number, 16 counts, values]` each.
+    fn define_tables(&mut self, segment: &[u8]) {
+        let mut rest = segment.get(2..).unwrap_or_default();
+        while let Some((head, behind)) = rest.split_first_chunk::<17>() {
+            if let Some(table) = self.tables.get_mut(usize::from(head[0])) {
+                *table = true;
+            }
+            let values = head[1..].iter().map(|&count| usize::from(count)).sum();
+            rest = behind.get(values..).unwrap_or_default();
+        }
+    }
+
+    /// Checks that the tables of a scan are there: those of the first coefficient, and those of the others.
+    fn check_tables(&self, segment: &[u8]) -> Result<(), JpegError> {
+        let Some((&[first, _, bits], head)) = segment.split_last_chunk::<3>().map(|(h, t)| (t, h))
+        else {
+            return Ok(());
+        };
+        let (components, _) = head.get(3..).unwrap_or_default().as_chunks::<2>();
+        for [_, tables] in components {
+            let [direct, others] = [tables >> 4, 16 + (tables & 15)];
+            let refines = bits >> 4 > 0;
+            let direct = (first == 0 && !refines).then_some(direct);
+            let others = (first > 0 || !self.progressive).then_some(others);
+            for table in [direct, others].into_iter().flatten() {
+                if !self
+                    .tables
+                    .get(usize::from(table))
+                    .is_some_and(|&there| there)
+                {
+                    return Err(JpegError::NoTable { table: table & 15 });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Checks the header of a scan of a progressive picture (ITU T.81, G.1.1.1); `[components, .., Ss, Se, Ah and Al]`.
@@ -133,8 +185,23 @@ pub(crate) fn check(bytes: &[u8]) -> Result<Frame, JpegError> {
         let Some(segment) = segment(&mut rest) else {
             return cut_short;
         };
-        if marker == SOS {
-            frame.check_scan(segment)?;
+        match marker {
+            SOS if scans > 0 && !frame.scans_refine() => {
+                return Err(JpegError::Twice {
+                    segment: "scan (SOS)",
+                });
+            }
+            SOS => {
+                frame.check_scan(segment)?;
+                frame.check_tables(segment)?;
+            }
+            0xc0..=SOF2 if !frame.components.is_empty() => {
+                return Err(JpegError::Twice {
+                    segment: "frame header (SOF)",
+                });
+            }
+            DHT => frame.define_tables(segment),
+            _ => {}
         }
         match marker {
             SOS if scans == 0 => frame.first_scan = segment.get(2).copied().unwrap_or(0).into(),

@@ -27,6 +27,13 @@ pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
         Some(frame) => frame.clone(),
         None => return Err(DecodeError::damaged(name, "it holds no picture")),
     };
+    if u32::from(frame.left) + u32::from(frame.width) > declared.width
+        || u32::from(frame.top) + u32::from(frame.height) > declared.height
+    {
+        let (width, height) = (declared.width, declared.height);
+        let reason = format!("its first frame leaves its {width} x {height} pixels");
+        return Err(DecodeError::damaged(name, reason));
+    }
     let pixels = u64::from(frame.width) * u64::from(frame.height);
     declared.check(RGB * declared.pixels() + pixels + bytes.len() as u64)?;
     let mut colours = vec![0; pixels as usize];
@@ -40,7 +47,7 @@ pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
     })
 }
 
-/// A frame at its place on a white canvas, beyond which nothing of it shows.
+/// A frame at its place on a canvas: white where one of its colours is transparent, else of its first colour, as Pillow has it.
 fn draw<R: std::io::Read>(
     decoder: &Decoder<R>,
     frame: &Frame,
@@ -49,7 +56,11 @@ fn draw<R: std::io::Read>(
     let palette = decoder.palette()?;
     let (width, height) = (usize::from(decoder.width()), usize::from(decoder.height()));
     let (left, top) = (usize::from(frame.left), usize::from(frame.top));
-    let mut levels = vec![WHITE; 3 * width * height];
+    let around = match frame.transparent {
+        Some(_) => [WHITE; 3],
+        None => colour_of(palette, 0),
+    };
+    let mut levels = around.repeat(width * height);
     let rows = colours.chunks_exact(usize::from(frame.width).max(1));
     for (row, y) in rows.zip(top..height) {
         let line = &mut levels[3 * width * y..][..3 * width];

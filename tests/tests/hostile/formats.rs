@@ -372,7 +372,7 @@ fn damage_archive(bytes: &mut Vec<u8>, others: &[Vec<u8>], rng: &mut ChaCha8Rng)
     let mut members = unzipped(bytes);
     // Nothing of a tensor lies in `version` and its like, which torch reads too.
     let of_tensors: Vec<usize> = (0..members.len())
-        .filter(|&at| members[at].0.contains("data"))
+        .filter(|&at| members[at].0.contains("data") && !members[at].0.contains(".data"))
         .collect();
     let program = of_tensors
         .iter()

@@ -79,6 +79,11 @@ impl Machine<'_, '_> {
         if !items.len().is_multiple_of(2) {
             return Err(self.damaged("a key has no value"));
         }
+        let is_mutable =
+            |key: u32| matches!(self.values[key as usize], Value::Dict(_) | Value::List(_));
+        if items.iter().step_by(2).any(|&key| is_mutable(key)) {
+            return Err(self.damaged("a list or a dict is a key"));
+        }
         let Value::Dict(entries) = &mut self.values[dict as usize] else {
             return Err(self.damaged("an entry is set in what is no dict"));
         };
