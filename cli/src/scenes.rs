@@ -27,7 +27,7 @@ pub struct Scenes {
     /// Show things in colours that no model is trained on
     #[arg(long)]
     held_out: bool,
-    /// The folder to write to, with metadata.jsonl: new, empty, or one that the same command began
+    /// The folder to write to, with metadata.jsonl: new, empty, or one that the same command did not finish
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }

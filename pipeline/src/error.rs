@@ -12,6 +12,12 @@ pub enum Error {
     /// The caption has no words.
     #[error("the caption is empty: please say what the picture should show")]
     EmptyCaption,
+    /// More text than any text encoder reads.
+    #[error("the caption has {length} bytes, and at most {max} are read", max = crate::settings::LONGEST_CAPTION)]
+    LongCaption {
+        /// How many it has.
+        length: usize,
+    },
     /// The caption holds a character that ends strings.
     #[error("the caption has a NUL character at byte {position}")]
     NulInCaption {

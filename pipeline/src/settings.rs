@@ -47,6 +47,12 @@ const LEAST_STEPS: usize = 5;
 /// The most embeddings that the prior draws for one picture, and the most small pictures.
 pub const MOST_CANDIDATES: usize = 1000;
 
+/// The largest guidance scale: 1 to 20 are usual, and far beyond this one pictures are no longer finite.
+const LARGEST_SCALE: f64 = 1000.0;
+
+/// The longest caption, in bytes: a thousand times what a text encoder reads.
+pub const LONGEST_CAPTION: usize = 1 << 16;
+
 /// How many steps each stage takes and how strongly the caption pulls.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -258,10 +264,11 @@ impl Settings {
             ("prior_guidance_scale", self.prior_guidance_scale),
             ("decoder_guidance_scale", self.decoder_guidance_scale),
         ];
-        match scales.into_iter().find(|(_, value)| !value.is_finite()) {
+        let is_usable = |value: f64| value.abs() <= LARGEST_SCALE;
+        match scales.into_iter().find(|(_, value)| !is_usable(*value)) {
             Some((setting, value)) => {
-                let must = "it must be a finite number";
-                Err(Error::number(setting, value, must))
+                let must = format!("it must lie between -{LARGEST_SCALE} and {LARGEST_SCALE}");
+                Err(Error::number(setting, format!("{value:?}"), &must))
             }
             None => Ok(()),
         }
@@ -280,6 +287,11 @@ fn is_one(count: &usize) -> bool {
 pub fn check_caption(caption: &str) -> Result<(), Error> {
     if caption.trim().is_empty() {
         return Err(Error::EmptyCaption);
+    }
+    if caption.len() > LONGEST_CAPTION {
+        return Err(Error::LongCaption {
+            length: caption.len(),
+        });
     }
     match caption.find('\0') {
         Some(position) => Err(Error::NulInCaption { position }),

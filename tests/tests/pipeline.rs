@@ -175,6 +175,11 @@ fn captions_without_words_or_with_nul_are_refused() {
     assert!(check_caption("a house").is_ok());
     assert!(matches!(check_caption(""), Err(Error::EmptyCaption)));
     assert!(matches!(check_caption(" \n"), Err(Error::EmptyCaption)));
+    assert!(check_caption(&"a ".repeat(1 << 15)).is_ok());
+    assert!(matches!(
+        check_caption(&"a ".repeat((1 << 15) + 1)),
+        Err(Error::LongCaption { length: 65538 })
+    ));
     assert!(matches!(
         check_caption("a\0house"),
         Err(Error::NulInCaption { position: 1 })

@@ -99,14 +99,7 @@ fn a_scale_beyond_all_numbers_edits_nothing() {
         "--out=o.png",
     ];
     let scaled = [&edit[..], &["--decoder-guidance-scale=1e30"]].concat();
-    refuses(
-        &place,
-        &scaled,
-        &[
-            "the decoder's picture",
-            "the decoder guidance scale is 1e30",
-        ],
-    );
+    refuses(&["--decoder-guidance-scale is 1e30", "between -1000 and 1000"]);
 }
 
 #[test]

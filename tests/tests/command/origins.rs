@@ -73,6 +73,10 @@ fn what_a_picture_says_is_blamed_on_the_picture() {
             ("8.0", "1e400"),
             "settings.decoder_guidance_scale: number out of range",
         ),
+        (
+            ("8.0", "1e30"),
+            "x.png: decoder_guidance_scale is 1e30: it must lie between -1000 and 1000",
+        ),
     ] {
         place.picture_that_says(&record(replaced));
         blames(place.again(&[]), &["x.png: ", said]);
