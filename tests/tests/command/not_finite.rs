@@ -99,7 +99,8 @@ fn a_scale_beyond_all_numbers_edits_nothing() {
         "--out=o.png",
     ];
     let scaled = [&edit[..], &["--decoder-guidance-scale=1e30"]].concat();
-    refuses(&["--decoder-guidance-scale is 1e30", "between -1000 and 1000"]);
+    let words = ["--decoder-guidance-scale is 1e30", "between -1000 and 1000"];
+    refuses(&place, &scaled, &words);
 }
 
 #[test]
