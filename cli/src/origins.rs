@@ -19,7 +19,7 @@ impl Origins {
         Self { layers: Vec::new() }.then(place, settings)
     }
 
-    /// What they are after `place` had its say.
+    /// The settings after `place` had its say.
     pub fn then(mut self, place: impl Into<String>, settings: Settings) -> Self {
         self.layers.push((Origin::Place(place.into()), settings));
         self

@@ -1,4 +1,4 @@
-//! What a vocabulary and its merges say, and whether both are whole: every number has one token, and every token that is
+//! Checks that a vocabulary and its merges are whole: every number has one token, and every token that is
 //! not a byte a pair that makes it.
 
 use std::collections::{HashMap, HashSet};
@@ -9,7 +9,7 @@ use crate::bytes::alphabet;
 use crate::tokenizer::TokenizerError;
 use crate::tokenizer_files::json;
 
-/// What a word's last token ends in.
+/// The end of a word's last token.
 pub(crate) const SUFFIX: &str = "</w>";
 
 /// A vocabulary with its merges.

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::NamedTempFile;
 
-/// What the name of a partial file begins and ends with.
+/// The beginning and the end of a partial file's name.
 const PREFIX: &str = ".unclip-";
 const SUFFIX: &str = ".partial";
 

@@ -21,7 +21,7 @@ pub const VOCABULARY: usize = 1 << 19;
 pub struct JsonError {
     /// The field, with those that it lies in; `.` where it is all of it.
     pub field: String,
-    /// What is wrong with it.
+    /// The problem.
     pub reason: String,
     /// The line, from 1 on, and 0 where there are none.
     pub line: usize,

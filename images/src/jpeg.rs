@@ -55,7 +55,7 @@ pub enum JpegError {
     NoFrame,
 }
 
-/// What a JPEG's segments say of its picture.
+/// The frame as a JPEG's segments describe it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) width: u16,

@@ -3,7 +3,7 @@
 /// A chunk's name and length.
 const HEADER: usize = 8;
 
-/// What a frame of an animation has before its own chunks, and the header of an extended file.
+/// Bytes of an animation's frame before its own chunks, and the header of an extended file.
 const FRAME_HEADER: usize = 16;
 const EXTENDED_HEADER: usize = 10;
 
@@ -32,13 +32,13 @@ pub enum WebpError {
         name: String,
         /// Its declared length.
         declared: usize,
-        /// What is there.
+        /// The class that is there.
         left: usize,
     },
     /// Less than a chunk's header is left.
     #[error("its declared length ends {left} bytes into a chunk's header of {HEADER}")]
     Rest {
-        /// What is left.
+        /// The rest.
         left: usize,
     },
     /// A chunk stands where it may not.
@@ -55,7 +55,7 @@ pub enum WebpError {
     NoPicture,
 }
 
-/// What a WebP's chunks say of its first frame.
+/// The first frame as a WebP's chunks describe it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Layout {
     pub(crate) lossless: bool,
@@ -143,7 +143,7 @@ fn first_frame(chunks: Chunks) -> Result<Layout, WebpError> {
     Err(WebpError::NoPicture)
 }
 
-/// What an image's chunk and the one before it say.
+/// The sizes that an image's chunk and the one before it say.
 fn frame(image: &Chunk, before: Option<&[u8; 4]>) -> Layout {
     Layout {
         lossless: image.name == b"VP8L",

@@ -115,7 +115,7 @@ impl Trial {
     }
 }
 
-/// What the choice goes by where a shape has no trial.
+/// The way to choose where a shape has no trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
     /// The shape and what the processor can do.

@@ -62,7 +62,7 @@ impl fmt::Display for OutOfMemory {
 
 impl std::error::Error for OutOfMemory {}
 
-/// What `work` gives, or the failed allocation that ended it. Other panics go on.
+/// The result of `work`, or the failed allocation that ended it. Other panics go on.
 pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, OutOfMemory> {
     let result = catch_unwind(AssertUnwindSafe(work));
     result.map_err(|panic| failure(&*panic).unwrap_or_else(|| resume_unwind(panic)))

@@ -31,7 +31,7 @@ pub enum Error {
         setting: &'static str,
         /// Its value.
         value: String,
-        /// What it must be.
+        /// The condition, as the end of a sentence.
         must: String,
     },
     /// Computing in f16 on a CPU.
@@ -92,7 +92,7 @@ pub enum Error {
     Inversion {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// A template for prompts without a place for the label, or with several.
@@ -118,9 +118,9 @@ pub enum Error {
     /// Numbers that no picture is made of.
     #[error("{} has numbers that are NaN, infinite or too large: {cause}", .quantity.name())]
     NotFinite {
-        /// What was computed.
+        /// The quantity.
         quantity: Quantity,
-        /// What made them.
+        /// Their cause.
         cause: String,
     },
     /// Less memory than the networks take.

@@ -6,7 +6,7 @@ use tch::{Kind, Tensor};
 
 use crate::{Error, Pipeline};
 
-/// What networks compute.
+/// A result of the networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quantity {
     /// Captions as the text encoder reads them.

@@ -4,7 +4,7 @@ use tch::no_grad_guard;
 
 use crate::Error;
 
-/// What `work` gives without gradients, or an error where libtorch finds no memory for it.
+/// The result of `work` without gradients, or an error where libtorch finds no memory for it.
 pub(crate) fn within_memory<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     // Unlike `no_grad`, a guard brings gradients back after a panic too.
     let _no_grad = no_grad_guard();

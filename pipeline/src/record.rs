@@ -27,10 +27,10 @@ pub struct Record {
     pub seed: u64,
     /// Steps and guidance.
     pub settings: Settings,
-    /// What the command was told beside them: names of files that the user brought, captions, shares.
+    /// Further arguments of the command: names of files that the user brought, captions, shares.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub told: Map<String, Value>,
-    /// What the networks computed in.
+    /// The networks' dtype.
     pub dtype: String,
     /// Where they did.
     pub device: String,

@@ -83,7 +83,7 @@ pub enum ExportError {
     State {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         source: io::Error,
     },
     /// Another process exports to the folder.

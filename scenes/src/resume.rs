@@ -1,4 +1,4 @@
-//! What goes on with an export that was stopped: a file that says which export a folder belongs to, until all of it is there.
+//! Goes on with an export that was stopped: a file that says which export a folder belongs to, until all of it is there.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};

@@ -29,12 +29,12 @@ const CASES: u64 = 2_000;
 const SECONDS: u64 = 20;
 const MOST_KIB: u64 = 700_000;
 
-/// What became of a case.
+/// The outcome of a case.
 #[derive(Serialize, Deserialize)]
 struct Outcome {
     case: u64,
     format: String,
-    /// What was read.
+    /// The contents.
     read: Option<String>,
     /// Or why nothing was.
     refused: Option<String>,
@@ -45,12 +45,12 @@ struct Outcome {
     seconds: f64,
     /// The peak over the memory before.
     kib: u64,
-    /// What lay in the folder afterwards, beside the file.
+    /// Names in the folder afterwards, beside the file.
     left: Vec<String>,
 }
 
 impl Outcome {
-    /// What is wrong with it, whatever an independent reader says.
+    /// The fault, whatever an independent reader says.
     fn fault(&self) -> Option<String> {
         let sentence = self.refused.as_deref().unwrap_or_default();
         let length = sentence.chars().count();
@@ -151,7 +151,7 @@ fn figure(status: &str, name: &str) -> u64 {
     number.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-/// What becomes of the cases from `first` to `end`, one for each and in their order; or the faults of those that brought a
+/// Outcomes of the cases from `first` to `end`, one for each and in their order; or the faults of those that brought a
 /// process down.
 fn outcomes(first: u64, end: u64) -> Result<Vec<Outcome>, Vec<String>> {
     let processes = std::thread::available_parallelism().map_or(1, |count| count.get()) as u64;

@@ -90,7 +90,7 @@ fn json_rows(path: &Path) -> Result<Rows, String> {
     Ok(rows.collect())
 }
 
-/// What the pictures' names and captions are called: the first object that has both says it.
+/// Columns of the pictures' names and captions: the first object that has both says it.
 fn json_columns(path: &Path) -> Result<[String; 2], String> {
     let mut refused = None;
     for (line, object) in objects(path)? {

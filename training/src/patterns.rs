@@ -19,7 +19,7 @@ pub(crate) struct Braces<'a> {
     count: usize,
 }
 
-/// What stands between braces, or around them.
+/// A text between braces, or around them.
 enum Part<'a> {
     Text(&'a str),
     /// Numbers, filled up with zeros to a width.

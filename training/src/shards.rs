@@ -31,7 +31,7 @@ pub(crate) enum Wanted {
 /// The samples of one tar, in the order of their first members.
 pub(crate) struct Shard {
     path: PathBuf,
-    /// What told the file from others when its headers were walked.
+    /// The file's identity when its headers were walked.
     stamp: Option<Stamp>,
     samples: Vec<Sample>,
 }

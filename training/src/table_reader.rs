@@ -126,7 +126,7 @@ pub(crate) struct Bounded {
     left: Allowance,
 }
 
-/// What may be read of a [`Bounded`] reader yet.
+/// Bytes that may be read of a [`Bounded`] reader yet.
 #[derive(Clone)]
 pub(crate) struct Allowance(Rc<Cell<u64>>);
 

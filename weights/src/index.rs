@@ -79,7 +79,7 @@ pub fn read_logit_scale(folder: &Folder) -> Result<Option<f64>, Error> {
     }
 }
 
-/// What the model in `folder` draws with unless told otherwise, where it says so.
+/// The settings that the model in `folder` draws with unless told otherwise, where it says so.
 pub fn read_model_defaults(folder: &Folder) -> Result<Option<Value>, Error> {
     let Some(mut index) = read(folder)? else {
         return Ok(None);

@@ -28,7 +28,7 @@ pub enum NpyError {
     /// More numbers than the bytes can hold.
     #[error("its shape is {shape:?}, and the file has {length} bytes")]
     Shape {
-        /// What the header says.
+        /// The header's shape.
         shape: Vec<u64>,
         /// All of the file.
         length: u64,
@@ -36,7 +36,7 @@ pub enum NpyError {
     /// Not as many numbers as the shape says.
     #[error("its shape is {shape:?}, which takes {wanted} bytes, and {found} follow its header")]
     Length {
-        /// What the header says.
+        /// The header's shape.
         shape: Vec<u64>,
         /// The bytes of that.
         wanted: u64,

@@ -1,4 +1,4 @@
-//! What is wrong with the numbers of a tensor or of a file.
+//! Describes damaged numbers of a tensor or of a file.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -73,7 +73,7 @@ pub fn describe_numbers(folder: &Folder) -> Result<Option<String>, Error> {
 /// Weights are smaller, by far.
 const SUSPECT: f64 = 1e6;
 
-/// What is wrong with the first row `[.., E]` that has numbers which are not finite or too large, as the end of a sentence
+/// Describes the first row `[.., E]` that has numbers which are not finite or too large, as the end of a sentence
 /// about a file; `None` where all are sound.
 pub fn damaged_row(rows: &Tensor) -> Option<String> {
     if rows.numel() == 0 || norm(rows).double_value(&[]).is_finite() {

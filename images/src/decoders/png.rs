@@ -77,7 +77,7 @@ fn check_names(bytes: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// What the decoder says, with a chunk's name in the place of all that it knows of the chunk.
+/// The decoder's message, with a chunk's name in the place of all that it knows of the chunk.
 fn reason(error: &DecodingError) -> String {
     let reason = error.to_string();
     let chunk = reason

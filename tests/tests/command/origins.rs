@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 
 use super::{CAPTION, Ran, Workplace};
 
-/// What `unclip` says of a picture, with one thing replaced.
+/// The record of a picture, with one thing replaced.
 fn record(replaced: (&str, &str)) -> String {
     let settings = json!({
         "prior_steps": 2, "decoder_steps": 2, "upsampler_steps": 2, "candidates": 1,

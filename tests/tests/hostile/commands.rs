@@ -189,7 +189,7 @@ fn png_with(record: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// What is wrong with what the command made of a case, or nothing.
+/// The fault of a case, or nothing.
 fn fault(case: u64, sound: &Workplace) -> Option<String> {
     let place = Workplace::new();
     crate::pipeline::copy_folder(&sound.path("."), &place.path("."));

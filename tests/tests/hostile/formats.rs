@@ -14,7 +14,7 @@ use zip::write::SimpleFileOptions;
 use super::mutator::{generator, mutate, mutate_text};
 use crate::pickles::data;
 
-/// What a reader made of a file: its contents in the form that independent readers are held to, or a sentence.
+/// A reader's result: the contents in the form that independent readers are held to, or a sentence.
 pub type Verdict = Result<String, String>;
 
 /// A format.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::bytes_of;
 
-/// What tests/images/record_damaged.py wrote.
+/// The decisions that tests/images/record_damaged.py wrote.
 #[derive(Deserialize)]
 struct Table {
     files: BTreeMap<String, Whole>,

@@ -174,7 +174,7 @@ fn check(member: &Member, crc: Hasher) -> Result<(), PickleError> {
     }
 }
 
-/// What comes out of a file, and its CRC-32 so far.
+/// Bytes out of a file, and their CRC-32 so far.
 struct Unpacking<R> {
     decoder: DeflateDecoder<R>,
     crc: Hasher,

@@ -243,7 +243,7 @@ fn damaged(error: &rawzip::Error) -> PickleError {
     PickleError::Archive(lower(error))
 }
 
-/// What another crate says, as the end of a sentence.
+/// Another crate's message, as the end of a sentence.
 fn lower(error: &rawzip::Error) -> String {
     let text = error.to_string();
     let mut letters = text.chars();

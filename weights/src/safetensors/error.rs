@@ -1,6 +1,6 @@
-//! What can be wrong with a safetensors header.
+//! Problems of a safetensors header.
 
-/// What is wrong with a safetensors header.
+/// A problem of a safetensors header.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeaderError {
