@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use files::atomic;
 use layers::kernels::{self, Shape, Trial, new_trials};
 use serde::{Deserialize, Serialize};
 
@@ -101,11 +102,8 @@ fn read(file: &Path) -> Option<Cache> {
 }
 
 fn write(file: &Path, cache: &Cache) -> Result<()> {
-    let folder = file.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let mut partial = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer(&mut partial, cache)?;
-    partial.persist(file)?;
+    std::fs::create_dir_all(atomic::folder_of(file))?;
+    atomic::write(file, &serde_json::to_vec(cache)?, true)?;
     Ok(())
 }
 
