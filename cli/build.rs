@@ -56,18 +56,13 @@ fn table(root: &Path, files: &[PathBuf]) -> io::Result<String> {
     let mut entries = String::new();
     for (number, path) in files.iter().enumerate() {
         let number = *first_with.entry(fs::read(path)?).or_insert_with(|| {
-            writeln!(
-                statics,
-                "static FILE_{number}: &[u8] = include_bytes!({path:?});"
-            )
-            .expect("a string takes everything");
+            writeln!(statics, "static FILE_{number}: &[u8] = include_bytes!({path:?});")
+                .expect("a string takes everything");
             number
         });
         let name = path.strip_prefix(root).expect("found under the root");
         let name = name.to_str().expect("the model's files have plain names");
         writeln!(entries, "    ({name:?}, FILE_{number}),").expect("a string takes everything");
     }
-    Ok(format!(
-        "{statics}\npub(crate) static FILES: &[(&str, &[u8])] = &[\n{entries}];\n"
-    ))
+    Ok(format!("{statics}\npub(crate) static FILES: &[(&str, &[u8])] = &[\n{entries}];\n"))
 }

@@ -12,9 +12,7 @@ fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH_INCLUDE");
     println!("cargo:rerun-if-env-changed=LIBTORCH_CXX11_ABI");
     let lib = env::var("DEP_TCH_LIBTORCH_LIB").expect("torch-sys tells where libtorch lies");
-    let root = Path::new(&lib)
-        .parent()
-        .expect("libtorch's lib/ lies in it");
+    let root = Path::new(&lib).parent().expect("libtorch's lib/ lies in it");
     let include = match env::var("LIBTORCH_INCLUDE") {
         Ok(include) => Path::new(&include).join("include"),
         Err(_) => root.join("include"),

@@ -167,11 +167,7 @@ impl Bench {
 impl StageMeasured {
     fn new(stage: Stage, times: Vec<Vec<f64>>, flops: f64, bytes: f64) -> Self {
         let mut first: Vec<f64> = times.iter().map(|steps| steps[0]).collect();
-        let mut later: Vec<f64> = times
-            .iter()
-            .flat_map(|steps| &steps[1..])
-            .copied()
-            .collect();
+        let mut later: Vec<f64> = times.iter().flat_map(|steps| &steps[1..]).copied().collect();
         if later.is_empty() {
             later = first.clone();
         }
@@ -189,11 +185,7 @@ impl StageMeasured {
 
 impl Measured {
     fn print(&self, out: &mut impl Write) -> Result<()> {
-        writeln!(
-            out,
-            "{}, {}, {} threads",
-            self.device, self.dtype, self.threads
-        )?;
+        writeln!(out, "{}, {}, {} threads", self.device, self.dtype, self.threads)?;
         writeln!(
             out,
             "open after {:.2} s, first picture after {:.2} s, a picture in {:.2} s, {:.2} GiB at most",
@@ -266,9 +258,7 @@ fn peak_convolution(kind: Kind, device: Device) -> f64 {
     let x = random(&[1, CHANNELS, SIDE, SIDE], kind, device);
     let kernel = random(&[CHANNELS, CHANNELS, 3, 3], kind, device);
     let operations = 2.0 * (9 * CHANNELS * CHANNELS * SIDE * SIDE) as f64;
-    peak(operations, device, || {
-        x.conv2d(&kernel, None::<Tensor>, [1, 1], [1, 1], [1, 1], 1)
-    })
+    peak(operations, device, || x.conv2d(&kernel, None::<Tensor>, [1, 1], [1, 1], [1, 1], 1))
 }
 
 /// Operations a second in the fastest of some runs.

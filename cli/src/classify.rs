@@ -60,9 +60,7 @@ impl Classify {
         let templates = self.templates()?;
         let files = self.images.iter();
         for image in files.filter(|image| *image != Path::new(STANDARD_INPUT)) {
-            image
-                .metadata()
-                .with_context(|| format!("cannot read {}", image.display()))?;
+            image.metadata().with_context(|| format!("cannot read {}", image.display()))?;
         }
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
         pipeline.prepare_clip()?;
@@ -145,10 +143,7 @@ fn factor(pipeline: &Pipeline) -> Result<f64> {
 /// Says which words of the prompts the model has never seen, or does not see.
 fn warn(pipeline: &Pipeline, labels: &[String], templates: &[Template]) -> Result<()> {
     let (mut unknown, mut cut_off) = (Vec::new(), None);
-    for prompt in labels
-        .iter()
-        .flat_map(|l| templates.iter().map(|t| t.fill(l)))
-    {
+    for prompt in labels.iter().flat_map(|l| templates.iter().map(|t| t.fill(l))) {
         let words = pipeline.unknown_words(&prompt)?.into_iter();
         unknown.extend(words);
         cut_off = cut_off.or(pipeline.cut_off(&prompt)?.map(|words| (prompt, words)));
@@ -156,10 +151,7 @@ fn warn(pipeline: &Pipeline, labels: &[String], templates: &[Template]) -> Resul
     let mut named = HashSet::new();
     unknown.retain(|word| named.insert(word.clone()));
     if !unknown.is_empty() {
-        say!(
-            "warning: the model was trained on no caption with: {}",
-            excerpt(&unknown.join(", "))
-        );
+        say!("warning: the model was trained on no caption with: {}", excerpt(&unknown.join(", ")));
     }
     if let Some((prompt, words)) = cut_off {
         say!(
@@ -173,9 +165,7 @@ fn warn(pipeline: &Pipeline, labels: &[String], templates: &[Template]) -> Resul
 
 /// The numbers of `[B, L]`, row by row.
 fn rows(numbers: &Tensor) -> Result<Vec<Vec<f64>>> {
-    Ok(Vec::<Vec<f64>>::try_from(
-        numbers.to_device(Device::Cpu).to_kind(tch::Kind::Double),
-    )?)
+    Ok(Vec::<Vec<f64>>::try_from(numbers.to_device(Device::Cpu).to_kind(tch::Kind::Double))?)
 }
 
 /// Takes what surrounds labels away, and refuses fewer than two, empty ones and one that is there twice.
@@ -186,10 +176,7 @@ fn check_labels(labels: &mut [String]) -> Result<()> {
         ensure!(!label.is_empty(), "a label is empty");
         check_caption(label).with_context(|| format!("the label {label:?}"))?;
         // Tokenizers read capitals as small letters.
-        ensure!(
-            seen.insert(label.to_lowercase()),
-            "the label {label:?} is given twice"
-        );
+        ensure!(seen.insert(label.to_lowercase()), "the label {label:?} is given twice");
     }
     match labels {
         [] => bail!("there are no labels: --labels or --labels-file gives some to choose among"),

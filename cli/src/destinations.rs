@@ -83,11 +83,9 @@ impl Files {
     /// The same for a file that no earlier one may be.
     pub fn add_other(&mut self, flag: &str, path: &Path, force: bool) -> Result<()> {
         match self.add(flag, path, force)? {
-            Some(earlier) => bail!(
-                "{flag} {}: {} names the same file",
-                path.display(),
-                self.flags[earlier]
-            ),
+            Some(earlier) => {
+                bail!("{flag} {}: {} names the same file", path.display(), self.flags[earlier])
+            }
             None => Ok(()),
         }
     }
@@ -125,11 +123,7 @@ impl Files {
         let (path, shown) = (&behind_links(path), path.display());
         let folder = folder_of(path);
         if !self.folders.contains_key(folder) {
-            ensure!(
-                folder.is_dir(),
-                "{flag} {shown}: there is no folder {}",
-                folder.display()
-            );
+            ensure!(folder.is_dir(), "{flag} {shown}: there is no folder {}", folder.display());
             probe(folder).with_context(|| format!("{flag} {shown}: cannot write there"))?;
             let real = folder.canonicalize();
             let real = real.with_context(|| format!("{flag} {shown}"))?;
@@ -166,10 +160,7 @@ fn check_file(flag: &str, path: &Path, force: bool) -> Result<()> {
 fn check_link(flag: &str, path: &Path) -> Result<()> {
     let shown = path.display();
     match path.read_link() {
-        Ok(to) => bail!(
-            "{flag} {shown}: this is a link to {}, which is not there",
-            to.display()
-        ),
+        Ok(to) => bail!("{flag} {shown}: this is a link to {}, which is not there", to.display()),
         Err(_) => Ok(()),
     }
 }
@@ -179,10 +170,7 @@ fn check_link(flag: &str, path: &Path) -> Result<()> {
 pub fn check_room(flag: &str, folder: &Path) -> Result<PathBuf> {
     let shown = folder.display();
     let cannot = || format!("{flag} {shown}: cannot write there");
-    ensure!(
-        !folder.as_os_str().is_empty(),
-        "{flag} is empty: please name a folder"
-    );
+    ensure!(!folder.as_os_str().is_empty(), "{flag} is empty: please name a folder");
     // A slash at the end would be followed behind a link.
     let folder = folder.components().as_path();
     let mut there = folder;

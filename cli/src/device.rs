@@ -86,11 +86,7 @@ impl Dtype {
     /// The fastest to train in on this device: bf16 where it computes in that.
     #[cfg(feature = "lab")]
     pub fn for_training(device: Device) -> Self {
-        if has_bf16(device) {
-            Self::Bf16
-        } else {
-            Self::F32
-        }
+        if has_bf16(device) { Self::Bf16 } else { Self::F32 }
     }
 
     /// Says what bf16 costs where the device does not compute in it.
@@ -128,11 +124,7 @@ fn has_driver() -> bool {
 }
 
 fn gpus() -> i64 {
-    if Cuda::is_available() {
-        Cuda::device_count()
-    } else {
-        0
-    }
+    if Cuda::is_available() { Cuda::device_count() } else { 0 }
 }
 
 /// Loads libtorch's CUDA half, which linkers leave out because no symbol of it is named; it makes itself known to the

@@ -30,8 +30,7 @@ impl SeedArgs {
     /// The seed that was given, or a new one.
     fn value(self) -> u64 {
         // torch's generator, which pictures agree with, reads the lower 32 bits only.
-        self.seed
-            .unwrap_or_else(|| RandomState::new().hash_one(std::process::id()) >> 32)
+        self.seed.unwrap_or_else(|| RandomState::new().hash_one(std::process::id()) >> 32)
     }
 
     /// Says the seed that is used where none was given.
@@ -113,15 +112,11 @@ impl Pictures {
         inputs: &[&Path],
         recorded: Option<(&Path, u64)>,
     ) -> Result<Plan<'_>> {
-        let first = SeedArgs {
-            seed: self.seed.seed.or(recorded.map(|(_, seed)| seed)),
-        };
+        let first = SeedArgs { seed: self.seed.seed.or(recorded.map(|(_, seed)| seed)) };
         let seeds = match recorded.filter(|_| self.seed.seed.is_none()) {
-            Some((file, seed)) => seeds(
-                &format!("{}: its seed is", file.display()),
-                seed,
-                self.num_images,
-            ),
+            Some((file, seed)) => {
+                seeds(&format!("{}: its seed is", file.display()), seed, self.num_images)
+            }
             None => seeds("--seed", first.value(), self.num_images),
         }?;
         let names = Names::new(self.out.as_deref())?;
@@ -140,26 +135,15 @@ impl Pictures {
         for path in &paths {
             files.add_other("--out", path, self.force)?;
         }
-        Ok(Plan {
-            wanted: self,
-            first,
-            seeds,
-            paths,
-        })
+        Ok(Plan { wanted: self, first, seeds, paths })
     }
 }
 
 /// The seeds of `count` pictures: one after another from the first, which `place` says.
 pub fn seeds(place: &str, first: u64, count: u64) -> Result<Vec<u64>> {
-    (0..count)
-        .map(|i| first.checked_add(i))
-        .collect::<Option<_>>()
-        .with_context(|| {
-            format!(
-                "{place} {first}: the seeds of {count} pictures go beyond {}",
-                u64::MAX
-            )
-        })
+    (0..count).map(|i| first.checked_add(i)).collect::<Option<_>>().with_context(|| {
+        format!("{place} {first}: the seeds of {count} pictures go beyond {}", u64::MAX)
+    })
 }
 
 /// Pictures that are going to be drawn.
@@ -190,10 +174,7 @@ impl Plan<'_> {
     ) -> Result<()> {
         let jobs = self.seeds.iter().zip(&self.paths).map(|(&seed, path)| Job {
             path: path.clone(),
-            record: Record {
-                seed,
-                ..drawn.clone()
-            },
+            record: Record { seed, ..drawn.clone() },
             there: false,
         });
         let mut run = Run::new(self.wanted, jobs.collect())?;
@@ -226,10 +207,7 @@ impl PresetArgs {
             Some(preset) => preset.over(settings, makers),
             None => settings,
         };
-        Settings {
-            solver: self.solver.unwrap_or(settings.solver),
-            ..settings
-        }
+        Settings { solver: self.solver.unwrap_or(settings.solver), ..settings }
     }
 }
 
@@ -320,10 +298,7 @@ pub struct ChoiceArgs {
 impl ChoiceArgs {
     /// The settings, changed where the user wished so.
     pub fn over(&self, defaults: Settings) -> Settings {
-        Settings {
-            candidates: self.candidates.unwrap_or(defaults.candidates),
-            ..defaults
-        }
+        Settings { candidates: self.candidates.unwrap_or(defaults.candidates), ..defaults }
     }
 }
 

@@ -63,9 +63,7 @@ impl Edit {
         check_caption(&self.from)?;
         check_caption(&self.to)?;
         let picture = open_picture(&self.image)?;
-        let plan = self
-            .pictures
-            .plan(&format!("{}-edited", stem(&self.image)), &[&self.image])?;
+        let plan = self.pictures.plan(&format!("{}-edited", stem(&self.image)), &[&self.image])?;
         let mut way = plan.first_path().with_extension("").into_os_string();
         way.push("-way");
         let way = PathBuf::from(way);
@@ -76,10 +74,7 @@ impl Edit {
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
         let steps = self.inversion.steps(&pipeline)?;
         let defaults = pipeline.defaults()?.without_prior();
-        let preset = self
-            .preset
-            .unwrap_or(Preset::Quality)
-            .over(defaults, &defaults);
+        let preset = self.preset.unwrap_or(Preset::Quality).over(defaults, &defaults);
         let settings = Settings {
             decoder_steps: steps,
             decoder_guidance_scale: self.decoder_guidance_scale,
@@ -124,7 +119,6 @@ impl Edit {
             force: self.pictures.force,
             record: Some(record).filter(|_| !self.pictures.no_metadata),
         };
-        self.animation
-            .draw(&way, &mut bars, 0, |t, progress| draw(t, seed, progress))
+        self.animation.draw(&way, &mut bars, 0, |t, progress| draw(t, seed, progress))
     }
 }

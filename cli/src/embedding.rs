@@ -62,11 +62,8 @@ impl Embed {
         };
         Format::of(out)?;
         check_named_once(&self.inputs)?;
-        let inputs: Vec<Given> = self
-            .inputs
-            .iter()
-            .map(|input| Given::new(input))
-            .collect::<Result<_>>()?;
+        let inputs: Vec<Given> =
+            self.inputs.iter().map(|input| Given::new(input)).collect::<Result<_>>()?;
         let pictures = inputs.iter().filter_map(|input| match input {
             Given::File(path) => Some(path.as_path()),
             Given::Caption(_) => None,
@@ -78,9 +75,7 @@ impl Embed {
             !self.drawn || pictures == 0,
             "--drawn: the prior draws for captions, and {pictures} of the inputs are pictures"
         );
-        let pipeline = self
-            .model
-            .open(Some(&self.prior), Some(&self.image_encoder))?;
+        let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
         let captions = inputs.len() - pictures;
         match (captions > 0, pictures > 0) {
             _ if self.drawn => return self.draw(&pipeline, &inputs, out),
@@ -111,9 +106,7 @@ impl Embed {
         let seeds = seeds("--seed", self.seed.told(), captions.len() as u64)?;
         let mut rows = Vec::new();
         for (caption, seed) in captions.iter().zip(seeds) {
-            let Given::Caption(caption) = caption else {
-                unreachable!("pictures were refused")
-            };
+            let Given::Caption(caption) = caption else { unreachable!("pictures were refused") };
             let text = pipeline.encode_text(&[caption])?;
             let streams = &mut [Generator::new(seed)];
             rows.push(pipeline.draw_embedding(&text, &settings, streams, &mut |_, _, _| ())?);
@@ -135,10 +128,7 @@ impl Format {
         match path.extension().and_then(|ending| ending.to_str()) {
             Some("safetensors") => Ok(Self::Safetensors),
             Some("npy") => Ok(Self::Npy),
-            _ => bail!(
-                "{}: an embedding's file ends in .safetensors or .npy",
-                path.display()
-            ),
+            _ => bail!("{}: an embedding's file ends in .safetensors or .npy", path.display()),
         }
     }
 }
@@ -158,11 +148,7 @@ fn save(embedding: &Tensor, path: &Path) -> Result<()> {
 pub fn read(path: &Path, pipeline: &Pipeline) -> Result<Tensor> {
     let embeddings = read_all(path, pipeline)?;
     let count = embeddings.size()[0];
-    ensure!(
-        count == 1,
-        "{} holds {count} embeddings, and one is wanted",
-        path.display()
-    );
+    ensure!(count == 1, "{} holds {count} embeddings, and one is wanted", path.display());
     Ok(embeddings)
 }
 

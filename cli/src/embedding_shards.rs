@@ -37,9 +37,7 @@ impl ShardArgs {
             }
         );
         let (kind, device) = model.place()?;
-        let encoder = model
-            .open(None, Some(image_encoder))?
-            .image_encoder_folder()?;
+        let encoder = model.open(None, Some(image_encoder))?.image_encoder_folder()?;
         let embed = Embed {
             data: &data,
             scenes: self.count.unwrap_or_default(),
@@ -61,11 +59,7 @@ impl ShardArgs {
         bar.finish();
         tell_broken(&data);
         if reached.done < reached.pictures {
-            interrupt::check(
-                reached.done as usize,
-                reached.pictures as usize,
-                "embeddings",
-            )?;
+            interrupt::check(reached.done as usize, reached.pictures as usize, "embeddings")?;
         }
         print_path(folder)
     }

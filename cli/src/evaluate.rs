@@ -44,11 +44,8 @@ const MANIPULATIONS: [(Table, Manipulation); 4] = [
 ];
 
 /// The tables of captions, and what these ask for.
-const CAPTIONED: [(Table, Asked); 3] = [
-    (Table::Captions, Asked::Seen),
-    (Table::Styles, Asked::Styles),
-    (Table::Pairs, Asked::Pairs),
-];
+const CAPTIONED: [(Table, Asked); 3] =
+    [(Table::Captions, Asked::Seen), (Table::Styles, Asked::Styles), (Table::Pairs, Asked::Pairs)];
 
 /// What says something of the tables alone.
 const OF_TABLES: [&str; 18] = [
@@ -125,12 +122,7 @@ pub struct Evaluate {
     #[arg(long, value_name = "N", default_value = "200", value_parser = numbers::scenes, allow_negative_numbers = true)]
     held_out_captions: u64,
     /// Captions that are each drawn 20 times to see what varies; 0 leaves diversity out
-    #[arg(
-        long,
-        value_name = "N",
-        default_value = "50",
-        allow_negative_numbers = true
-    )]
+    #[arg(long, value_name = "N", default_value = "50", allow_negative_numbers = true)]
     diversity_captions: usize,
     /// Scenes for each of the other tables; its own number by default (50 to 1000)
     #[arg(long, value_name = "N", value_parser = numbers::scenes, allow_negative_numbers = true)]
@@ -184,10 +176,7 @@ pub struct Evaluate {
 impl Evaluate {
     /// Draws, judges, and prints the tables on standard output.
     pub fn run(&self) -> Result<()> {
-        ensure!(
-            self.batch > 0,
-            "--batch 0: at least one picture must be drawn at once"
-        );
+        ensure!(self.batch > 0, "--batch 0: at least one picture must be drawn at once");
         let mut files = Files::new(&[]);
         for (flag, kind, path) in self.outputs() {
             ensure!(
@@ -221,9 +210,7 @@ impl Evaluate {
             bar.finish_and_clear();
             return self.write_json(&found);
         }
-        let pipeline = self
-            .model
-            .open(Some(&self.prior), Some(&self.image_encoder))?;
+        let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
         // What needs no decoder can be measured of CLIP alone.
         let calls = match MANIPULATIONS.iter().any(|(table, _)| self.wants(*table)) {
             true => self.inversion.calls(&pipeline)?,
@@ -261,10 +248,9 @@ impl Evaluate {
                 }
             };
             let (name, evaluation) = match table {
-                Table::Captions => (
-                    "captions",
-                    evaluate(&pipeline, judge, &settings, progress).map_err(explain)?,
-                ),
+                Table::Captions => {
+                    ("captions", evaluate(&pipeline, judge, &settings, progress).map_err(explain)?)
+                }
                 _ => (
                     asked.name(),
                     evaluate_asked(&pipeline, judge, asked, &settings, progress)
@@ -291,10 +277,7 @@ impl Evaluate {
         if self.tables.contains(&Table::Presets) || self.wants(Table::Presets) && enough {
             let mut presets = Vec::new();
             for preset in Preset::ALL {
-                let args = PresetArgs {
-                    preset: Some(preset),
-                    ..self.preset
-                };
+                let args = PresetArgs { preset: Some(preset), ..self.preset };
                 presets.push((preset.name(), wished(args.over(makers, &makers))?));
             }
             let report = evaluate_presets(&pipeline, &judge, &settings, &presets, progress)
@@ -304,10 +287,7 @@ impl Evaluate {
             self.write_json(&found)?;
         }
         // Few models have both priors: of a model without the one, `all` leaves the table out.
-        let by_codes = Settings {
-            prior_codes: Some(CodeSampling::plain()),
-            ..drawing
-        };
+        let by_codes = Settings { prior_codes: Some(CodeSampling::plain()), ..drawing };
         if self.tables.contains(&Table::Prior)
             || self.wants(Table::Prior) && pipeline.has_prior(&by_codes)
         {
@@ -381,36 +361,22 @@ impl Evaluate {
             drawn.iter().take(count).map(|(_, p)| p.clone()).collect()
         };
         if let Some(path) = &self.sheet {
-            let captions: Vec<&str> = drawn
-                .iter()
-                .take(SHEET)
-                .map(|(e, _)| e.caption.text.as_str())
-                .collect();
+            let captions: Vec<&str> =
+                drawn.iter().take(SHEET).map(|(e, _)| e.caption.text.as_str()).collect();
             save_png(&contact_sheet(&pictures(SHEET), COLUMNS as u32), path)?;
-            save(
-                &beside(path, "md"),
-                caption_table(&captions, COLUMNS).as_bytes(),
-            )?;
+            save(&beside(path, "md"), caption_table(&captions, COLUMNS).as_bytes())?;
         }
         if let Some(path) = &self.nearest {
             let pictures = pictures(NEAREST);
-            let nearest = nearest_scenes(
-                &pictures,
-                DECODER_SCENES..DECODER_SCENES + self.nearest_among,
-            );
+            let nearest =
+                nearest_scenes(&pictures, DECODER_SCENES..DECODER_SCENES + self.nearest_among);
             save_png(&nearest_sheet(&pictures, &nearest), path)?;
         }
         if let Some(path) = &self.verdicts {
-            let looked_at: Vec<_> = drawn
-                .iter()
-                .take(VERDICTS)
-                .map(|(e, p)| (Some(e), p.clone()))
-                .collect();
+            let looked_at: Vec<_> =
+                drawn.iter().take(VERDICTS).map(|(e, p)| (Some(e), p.clone())).collect();
             save(path, verdicts(judge, &looked_at).as_bytes())?;
-            save_png(
-                &contact_sheet(&pictures(VERDICTS), 10),
-                &beside(path, "png"),
-            )?;
+            save_png(&contact_sheet(&pictures(VERDICTS), 10), &beside(path, "png"))?;
         }
         Ok(())
     }

@@ -141,10 +141,9 @@ pub fn check_new(flag: &str, folder: &Path, force: bool) -> Result<()> {
     check_room(flag, folder)?;
     let shown = folder.display();
     match fs::read_dir(folder) {
-        Ok(mut entries) => ensure!(
-            force || entries.next().is_none(),
-            "{flag} {shown}: this folder is not empty"
-        ),
+        Ok(mut entries) => {
+            ensure!(force || entries.next().is_none(), "{flag} {shown}: this folder is not empty")
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error).with_context(|| format!("{flag} {shown}")),
     }

@@ -74,9 +74,7 @@ impl Generate {
         }
         let given = self.image_embedding.as_deref();
         let recorded = self.from.as_deref().map(again).transpose()?;
-        let told = recorded
-            .as_ref()
-            .and_then(|record| record.caption.as_deref());
+        let told = recorded.as_ref().and_then(|record| record.caption.as_deref());
         let caption = self.caption.as_deref().or(told);
         match (&self.caption, &self.from) {
             (None, Some(from)) => {
@@ -93,9 +91,7 @@ impl Generate {
         let seed = seeded.map(|(from, record)| (from, record.seed));
         let inputs: Vec<&Path> = given.into_iter().chain(self.from.as_deref()).collect();
         let plan = self.pictures.plan_again(&name, &inputs, seed)?;
-        let pipeline = self
-            .model
-            .open(Some(&self.prior), Some(&self.image_encoder))?;
+        let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
         let makers = pipeline.defaults()?;
         let defaults = match &recorded {
             Some(record) if self.prior.is_given() => {
@@ -126,9 +122,7 @@ impl Generate {
         let prepared =
             pipeline.prepare(if given.is_none() { &[Use::Prior] } else { &[] }, &settings);
         prepared.map_err(origins.explain())?;
-        let embedding = given
-            .map(|path| embedding::read(path, &pipeline))
-            .transpose()?;
+        let embedding = given.map(|path| embedding::read(path, &pipeline)).transpose()?;
         let words = caption.unwrap_or_default();
         let text = pipeline.encode_text(&[words])?;
         warn(&pipeline, "", words, &text)?;
@@ -167,9 +161,7 @@ impl Generate {
             let of = planned.len();
             say!("{there} of {of} pictures are there already and stay as they are");
         }
-        let pipeline = self
-            .model
-            .open(Some(&self.prior), Some(&self.image_encoder))?;
+        let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
         let base = self.base(&pipeline)?;
         let records = self.records(prompts, &pipeline, &base)?;
         warn_of_others(prompts, &planned, &records);
@@ -179,10 +171,7 @@ impl Generate {
         self.prepare(&pipeline, prompts, &base, &records)?;
         let jobs = planned.iter().map(|picture| Job {
             path: picture.path.clone(),
-            record: Record {
-                seed: picture.seed,
-                ..records[picture.prompt].clone()
-            },
+            record: Record { seed: picture.seed, ..records[picture.prompt].clone() },
             there: picture.there,
         });
         let mut run = Run::new(&self.pictures, jobs.collect())?;
@@ -274,20 +263,14 @@ impl Generate {
 /// nothing of itself nothing is known.
 fn warn_of_others(prompts: &[Prompt], planned: &[Planned], records: &[Record]) {
     let differs = |picture: &&Planned| {
-        let wanted = Record {
-            seed: picture.seed,
-            ..records[picture.prompt].clone()
-        };
+        let wanted = Record { seed: picture.seed, ..records[picture.prompt].clone() };
         let difference = match read_record(&picture.path) {
             Ok(record) => record.difference(&wanted)?,
             // A picture without a record is decoded only to learn whether it is one.
             Err(_) => read_image(&picture.path).err()?.to_string(),
         };
         let place = &prompts[picture.prompt].place;
-        Some(format!(
-            "{} ({place}): {difference}",
-            picture.path.display()
-        ))
+        Some(format!("{} ({place}): {difference}", picture.path.display()))
     };
     let there = planned.iter().filter(|picture| picture.there);
     let mut others = there.filter_map(|picture| differs(&picture));

@@ -64,9 +64,7 @@ pub fn open_picture(path: &Path) -> Result<RgbImage> {
 
 /// The embedding `[1, E]` of the picture in a file; where it cannot be prepared for the encoder, the error names the file.
 pub fn encode_picture(pipeline: &Pipeline, path: &Path, picture: RgbImage) -> Result<Tensor> {
-    pipeline
-        .encode_pictures(&[picture])
-        .map_err(|error| of_picture(error, path))
+    pipeline.encode_pictures(&[picture]).map_err(|error| of_picture(error, path))
 }
 
 /// An error of the pipeline's, which names the picture where it is about that.
@@ -81,10 +79,7 @@ pub fn of_picture(error: pipeline::Error, path: &Path) -> anyhow::Error {
 pub fn read_text(flag: &str, file: &Path) -> Result<(String, String)> {
     let (name, text) = match file == Path::new("-") {
         true => ("standard input".to_owned(), read(std::io::stdin())),
-        false => (
-            file.display().to_string(),
-            File::open(file).map_err(Into::into).and_then(read),
-        ),
+        false => (file.display().to_string(), File::open(file).map_err(Into::into).and_then(read)),
     };
     let text = text.with_context(|| format!("{flag}: cannot read {name}"))?;
     Ok((name, text))
@@ -93,10 +88,7 @@ pub fn read_text(flag: &str, file: &Path) -> Result<(String, String)> {
 fn read(from: impl Read) -> Result<String> {
     let mut bytes = Vec::new();
     from.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-    ensure!(
-        bytes.len() as u64 <= MOST_BYTES,
-        "it is larger than {MOST_BYTES} bytes"
-    );
+    ensure!(bytes.len() as u64 <= MOST_BYTES, "it is larger than {MOST_BYTES} bytes");
     match Contents::of(&bytes[..bytes.len().min(ENOUGH)]) {
         Some(other @ (Contents::LfsPointer | Contents::Html)) => {
             bail!("it is {other}: {}", other.advice())

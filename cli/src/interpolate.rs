@@ -65,9 +65,7 @@ impl Interpolate {
         check_named_once([&self.from, &self.to])?;
         check_new("--out", &self.out, false)?;
         let ends = [End::read(&self.from)?, End::read(&self.to)?];
-        let pipeline = self
-            .model
-            .open(Some(&self.prior), Some(&self.image_encoder))?;
+        let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
         let makers = pipeline.defaults()?;
         let preset = self.preset.over(makers, &makers);
         let settings = self.prior_wishes.over(preset)?;
@@ -168,10 +166,7 @@ impl Interpolate {
                 }
             })
         };
-        let [from, to] = [
-            embedding(&ends[0], &self.from)?,
-            embedding(&ends[1], &self.to)?,
-        ];
+        let [from, to] = [embedding(&ends[0], &self.from)?, embedding(&ends[1], &self.to)?];
         let settings = settings.without_prior();
         let text = pipeline.encode_text(&[""])?;
         let mut bars = Bars::new(&settings, self.frames as usize);

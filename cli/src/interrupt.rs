@@ -59,9 +59,7 @@ pub fn install() {
         return;
     };
     let listen = move || signals.forever().for_each(handle);
-    let _ = std::thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(listen);
+    let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(listen);
 }
 
 /// The first signal of a run that finishes what it does is asked for later; any other ends the command at once, as does
@@ -105,13 +103,7 @@ pub fn asked() -> bool {
 pub fn check(done: usize, wanted: usize, things: &'static str) -> Result<()> {
     match ASKED.load(Ordering::SeqCst) {
         0 => Ok(()),
-        signal => Err(Stopped {
-            signal,
-            done,
-            wanted,
-            things,
-        }
-        .into()),
+        signal => Err(Stopped { signal, done, wanted, things }.into()),
     }
 }
 

@@ -49,10 +49,7 @@ impl Invert {
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
         let steps = self.inversion.steps(&pipeline)?;
         let makers = pipeline.defaults()?.without_prior();
-        let settings = Settings {
-            decoder_steps: steps,
-            ..makers
-        };
+        let settings = Settings { decoder_steps: steps, ..makers };
         let origins = self.model.origins(makers, makers, settings)?;
         let prepared = pipeline.prepare_inversion(&settings);
         prepared.map_err(origins.explain())?;
@@ -90,15 +87,11 @@ impl Decode {
     /// Draws the picture again.
     pub fn run(&self) -> Result<()> {
         let inversion = Inversion::open(&self.latent)?;
-        let plan = self
-            .pictures
-            .plan(&format!("{}-decoded", stem(&self.latent)), &[&self.latent])?;
+        let plan =
+            self.pictures.plan(&format!("{}-decoded", stem(&self.latent)), &[&self.latent])?;
         let pipeline = self.model.open(None, None)?;
         let defaults = pipeline.defaults()?.without_prior();
-        let preset = self
-            .preset
-            .unwrap_or(Preset::Quality)
-            .over(defaults, &defaults);
+        let preset = self.preset.unwrap_or(Preset::Quality).over(defaults, &defaults);
         let found = Settings {
             decoder_steps: inversion.steps,
             upsampler_steps: preset.upsampler_steps,
@@ -121,9 +114,7 @@ impl Decode {
             let streams = &mut [Generator::new(seed)];
             let drawn =
                 pipeline.draw_inversion(&inversion, (self.eta, 1.0), streams, &settings, progress);
-            Ok(drawn
-                .with_context(|| self.latent.display().to_string())?
-                .remove(0))
+            Ok(drawn.with_context(|| self.latent.display().to_string())?.remove(0))
         })
     }
 }

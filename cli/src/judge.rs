@@ -52,13 +52,7 @@ impl JudgeCommand {
             Some(out) => {
                 Files::new(&[]).add("--train", out, false)?;
                 check_room("--runs", &self.runs)?;
-                train_judge(
-                    &JudgeRecipe::small(),
-                    subject,
-                    &self.runs,
-                    out,
-                    &leg_progress(),
-                )?;
+                train_judge(&JudgeRecipe::small(), subject, &self.runs, out, &leg_progress())?;
                 Judge::open(out, subject)?
             }
         };

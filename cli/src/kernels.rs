@@ -33,11 +33,7 @@ pub fn save() {
     let Some((trials, file)) = new_trials().zip(file()) else {
         return;
     };
-    let cache = Cache {
-        processor: processor(),
-        threads: tch::get_num_threads(),
-        trials,
-    };
+    let cache = Cache { processor: processor(), threads: tch::get_num_threads(), trials };
     if let Err(error) = write(&file, &cache) {
         tracing::debug!("{}: {error}", file.display());
     }
@@ -52,26 +48,14 @@ pub fn tell(out: &mut impl Write) -> Result<()> {
         writeln!(out, "no convolution was tried here yet: --tune does that")?;
         return Ok(());
     };
-    writeln!(
-        out,
-        "convolutions of 3 x 3 as tried here ({}):",
-        file.display()
-    )?;
+    writeln!(out, "convolutions of 3 x 3 as tried here ({}):", file.display())?;
     writeln!(
         out,
         "| numbers | pictures | channels | pixels | direct, ms | Winograd's of 4 x 4, ms | of 6 x 6, ms |"
     )?;
     writeln!(out, "| --- | --- | --- | --- | --- | --- | --- |")?;
     for Trial { shape, seconds } in cache.trials {
-        let Shape {
-            batch,
-            inputs,
-            outputs,
-            height,
-            width,
-            doubled,
-            halves,
-        } = shape;
+        let Shape { batch, inputs, outputs, height, width, doubled, halves } = shape;
         let numbers = if halves { "bf16" } else { "f32" };
         let [direct, four, six] = seconds.map(|seconds| seconds * 1e3);
         let doubled = if doubled { ", doubled" } else { "" };
@@ -113,19 +97,11 @@ fn file() -> Option<PathBuf> {
         |name| Some(PathBuf::from(std::env::var_os(name)?)).filter(|path| path.is_absolute());
     let caches = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?;
     let name = format!("{}-{}", slug(&processor()), tch::get_num_threads());
-    Some(
-        caches
-            .join("unclip/kernels")
-            .join(name)
-            .with_extension("json"),
-    )
+    Some(caches.join("unclip/kernels").join(name).with_extension("json"))
 }
 
 fn processor() -> String {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = cpuinfo
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    name.map_or(std::env::consts::ARCH, |(_, name)| name)
-        .to_owned()
+    let name = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    name.map_or(std::env::consts::ARCH, |(_, name)| name).to_owned()
 }

@@ -210,9 +210,7 @@ fn explain_panic(message: &str) -> u8 {
             MISTAKE
         }
         None => {
-            complain(&format!(
-                "this is a defect of unclip, please report it: {message}"
-            ));
+            complain(&format!("this is a defect of unclip, please report it: {message}"));
             DEFECT
         }
     }

@@ -38,10 +38,7 @@ fn bounded(message: &str) -> String {
     }
     let end = length - (LONGEST - BEGINNING);
     let beginning = message.chars().take(BEGINNING);
-    beginning
-        .chain(" ... ".chars())
-        .chain(message.chars().skip(end))
-        .collect()
+    beginning.chain(" ... ".chars()).chain(message.chars().skip(end)).collect()
 }
 
 fn bounded_word(word: &str) -> Cow<'_, str> {
@@ -100,10 +97,7 @@ pub fn complaint(error: &clap::Error) -> String {
     }
     let rendered = strip_ansi_codes(&rendered);
     let mut paragraphs = rendered.split("\n\n").map(str::trim);
-    let error = paragraphs
-        .next()
-        .unwrap_or_default()
-        .trim_start_matches("error: ");
+    let error = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
     match paragraphs.find_map(|paragraph| paragraph.strip_prefix("tip: ")) {
         Some(tip) => format!("{error}: {tip}"),
         None => format!("{error} (see unclip --help)"),
@@ -115,10 +109,7 @@ pub fn not_utf8() -> String {
     let arguments = std::env::args_os().skip(1);
     let unreadable = arguments.filter(|argument| argument.to_str().is_none());
     let shown: Vec<String> = unreadable.map(|a| excerpt(&a.to_string_lossy())).collect();
-    format!(
-        "captions, labels and numbers are UTF-8, and an argument is not: {}",
-        shown.join(", ")
-    )
+    format!("captions, labels and numbers are UTF-8, and an argument is not: {}", shown.join(", "))
 }
 
 /// Where a trace of libtorch's begins.
@@ -129,12 +120,7 @@ pub fn sentence(error: &anyhow::Error) -> String {
     let mut told = String::new();
     for cause in error.chain().map(ToString::to_string) {
         // libtorch says where in its own code it stood.
-        let cause = cause
-            .split(TRACE)
-            .next()
-            .unwrap_or_default()
-            .trim_end()
-            .to_owned();
+        let cause = cause.split(TRACE).next().unwrap_or_default().trim_end().to_owned();
         if told.is_empty() {
             told = cause;
         } else if !told.contains(&cause) {

@@ -123,10 +123,7 @@ impl ModelArgs {
     /// The same for those of the makers alone.
     pub fn makers_origin(&self, makers: Settings) -> Result<Origins> {
         let folder = self.folder()?;
-        let karlo = Settings {
-            prior_codes: makers.prior_codes,
-            ..Settings::karlo()
-        };
+        let karlo = Settings { prior_codes: makers.prior_codes, ..Settings::karlo() };
         let place = match makers == karlo {
             true => format!("Karlo's defaults, which are those of {folder}"),
             false => format!("unclip_defaults in model_index.json of {folder}"),
@@ -148,11 +145,7 @@ impl ModelArgs {
     /// The same for the model in another folder.
     #[cfg(feature = "lab")]
     pub fn with_model(&self, path: &Path) -> Self {
-        Self {
-            model: Some(path.to_owned()),
-            variant: self.variant.clone(),
-            ..*self
-        }
+        Self { model: Some(path.to_owned()), variant: self.variant.clone(), ..*self }
     }
 
     /// The model's folder.
@@ -186,10 +179,7 @@ impl ModelArgs {
         } else if self.deterministic {
             set_policy(Policy::Shape);
         }
-        let elsewhere = prior
-            .map(|prior| self.prior_folder(prior))
-            .transpose()?
-            .flatten();
+        let elsewhere = prior.map(|prior| self.prior_folder(prior)).transpose()?.flatten();
         let prior = prior.and_then(|given| given.prior.as_deref());
         let image_encoder = image_encoder.and_then(|given| given.image_encoder.as_deref());
         let model = self.folder()?;

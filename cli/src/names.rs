@@ -36,26 +36,16 @@ enum Part {
 impl Names {
     /// Names by `out`, a pattern or a folder, or by what the pictures show. A folder that is not there ends in a slash.
     pub fn new(out: Option<&OsStr>) -> Result<Self> {
-        let by_content = [
-            Part::Name,
-            Part::Bytes(b"-".to_vec()),
-            Part::Seed,
-            Part::Bytes(ENDING.to_vec()),
-        ];
+        let by_content =
+            [Part::Name, Part::Bytes(b"-".to_vec()), Part::Seed, Part::Bytes(ENDING.to_vec())];
         let Some(out) = out else {
-            return Ok(Self {
-                pattern: by_content.to_vec(),
-                folder: None,
-            });
+            return Ok(Self { pattern: by_content.to_vec(), folder: None });
         };
         ensure!(!out.is_empty(), "--out is empty: please give a file name");
         let is_there = Path::new(out).is_dir();
         if is_there || out.as_bytes().ends_with(b"/") {
             ensure!(
-                is_there
-                    || parse(out)?
-                        .iter()
-                        .all(|part| matches!(part, Part::Bytes(_))),
+                is_there || parse(out)?.iter().all(|part| matches!(part, Part::Bytes(_))),
                 "--out {}: a new folder's name has no placeholders, please put a file's behind it",
                 out.display()
             );
@@ -68,10 +58,7 @@ impl Names {
             });
         }
         format_of(Path::new(out))?;
-        Ok(Self {
-            pattern: parse(out)?,
-            folder: None,
-        })
+        Ok(Self { pattern: parse(out)?, folder: None })
     }
 
     /// The folder that the user named instead of files; it may not be there yet.
@@ -132,11 +119,7 @@ fn numbered(pattern: &[Part]) -> Vec<Part> {
         && let Some(dot) = name.iter().rposition(|&byte| byte == b'.')
     {
         let (stem, ending) = name.split_at(dot);
-        return vec![
-            Part::Bytes([stem, b"-"].concat()),
-            Part::Index,
-            Part::Bytes(ending.to_vec()),
-        ];
+        return vec![Part::Bytes([stem, b"-"].concat()), Part::Index, Part::Bytes(ending.to_vec())];
     }
     pattern.to_vec()
 }

@@ -2,14 +2,12 @@
 
 /// A seed: any number that 64 bits hold.
 pub fn seed(text: &str) -> Result<u64, String> {
-    text.parse()
-        .map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
+    text.parse().map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
 }
 
 /// Steps of a stage; what the model's schedule allows is checked when it is known.
 pub fn steps(text: &str) -> Result<usize, String> {
-    text.parse()
-        .map_err(|_| "steps are a whole number from 1 on".to_owned())
+    text.parse().map_err(|_| "steps are a whole number from 1 on".to_owned())
 }
 
 /// Embeddings among which the prior chooses.
@@ -110,8 +108,7 @@ pub fn milliseconds(text: &str) -> Result<u16, String> {
 /// A width in pixels, which its command limits further.
 #[cfg(feature = "lab")]
 pub fn pixels(text: &str) -> Result<u32, String> {
-    text.parse()
-        .map_err(|_| "a size is a whole number of pixels".to_owned())
+    text.parse().map_err(|_| "a size is a whole number of pixels".to_owned())
 }
 
 /// A number of principal components, which the model's embeddings limit further.

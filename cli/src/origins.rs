@@ -64,11 +64,7 @@ fn value(settings: &Settings, setting: &str) -> serde_json::Value {
 /// An error about a setting that a flag says.
 pub fn in_flag(error: Error) -> anyhow::Error {
     match error {
-        Error::Setting {
-            setting,
-            value,
-            must,
-        } => {
+        Error::Setting { setting, value, must } => {
             let flag = setting.replace("prior_codes.", "prior_").replace('_', "-");
             anyhow::anyhow!("--{flag} is {value}: {must}")
         }

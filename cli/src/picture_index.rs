@@ -75,22 +75,14 @@ impl Name {
 impl State {
     /// What the system says of a file.
     pub fn of(file: &Metadata) -> Self {
-        Self {
-            length: file.len(),
-            seconds: file.mtime(),
-            nanoseconds: file.mtime_nsec(),
-        }
+        Self { length: file.len(), seconds: file.mtime(), nanoseconds: file.mtime_nsec() }
     }
 }
 
 impl PictureIndex {
     /// An index without pictures, for the encoder of this fingerprint.
     pub fn new(encoder: String) -> Self {
-        Self {
-            encoder,
-            pictures: BTreeMap::new(),
-            changed: false,
-        }
+        Self { encoder, pictures: BTreeMap::new(), changed: false }
     }
 
     /// The index in a file, of embeddings of this width; one without pictures where there is no file, or where another
@@ -130,10 +122,7 @@ impl PictureIndex {
         );
         let told: Told = serde_json::from_slice(&Vec::<u8>::try_from(pictures)?)?;
         let (count, found) = (told.pictures.len(), embeddings.size()[0]);
-        ensure!(
-            count as i64 == found,
-            "it lists {count} pictures and holds {found} embeddings"
-        );
+        ensure!(count as i64 == found, "it lists {count} pictures and holds {found} embeddings");
         if let Some(damage) = weights::damaged_row(embeddings) {
             bail!("of its embeddings {damage}");
         }
@@ -142,11 +131,7 @@ impl PictureIndex {
             let embedding = embeddings.get(row);
             (name.into_path(), Entry { state, embedding })
         });
-        Ok(Self {
-            encoder: told.encoder,
-            pictures: entries.collect(),
-            changed: false,
-        })
+        Ok(Self { encoder: told.encoder, pictures: entries.collect(), changed: false })
     }
 
     /// The embedding `[E]` of a file that is as it was.
@@ -164,8 +149,7 @@ impl PictureIndex {
     /// Forgets the pictures under `folder` that are not in `there`; those of other folders stay.
     pub fn forget(&mut self, folder: &Path, there: impl Fn(&Path) -> bool) {
         let before = self.pictures.len();
-        self.pictures
-            .retain(|path, _| !path.starts_with(folder) || there(path));
+        self.pictures.retain(|path, _| !path.starts_with(folder) || there(path));
         self.changed |= self.pictures.len() < before;
     }
 
@@ -177,9 +161,7 @@ impl PictureIndex {
         let pictures = self.pictures.iter();
         let told = Told {
             encoder: self.encoder.clone(),
-            pictures: pictures
-                .map(|(path, e)| (Name::of(path), e.state))
-                .collect(),
+            pictures: pictures.map(|(path, e)| (Name::of(path), e.state)).collect(),
         };
         let told = Tensor::from_slice(serde_json::to_string(&told)?.as_bytes());
         let embeddings = self.pictures.values().map(|entry| &entry.embedding);

@@ -28,9 +28,7 @@ pub fn show(picture: &RgbImage) {
 /// The picture as lines of at most `columns` characters, `rows` of them at most.
 fn blocks(picture: &RgbImage, columns: u32, rows: u32) -> String {
     let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
-    let scale = (f64::from(columns) / width)
-        .min(f64::from(rows) * 2.0 / height)
-        .min(1.0);
+    let scale = (f64::from(columns) / width).min(f64::from(rows) * 2.0 / height).min(1.0);
     let width = ((width * scale) as u32).max(1);
     let rows = ((height * scale / 2.0).round() as u32).max(1);
     let small = imageops::resize(picture, width, 2 * rows, FilterType::Triangle);
@@ -39,11 +37,8 @@ fn blocks(picture: &RgbImage, columns: u32, rows: u32) -> String {
         for x in 0..width {
             let Rgb([r, g, b]) = small[(x, 2 * y)];
             let Rgb([low_r, low_g, low_b]) = small[(x, 2 * y + 1)];
-            write!(
-                lines,
-                "\x1b[38;2;{r};{g};{b};48;2;{low_r};{low_g};{low_b}m▀"
-            )
-            .expect("strings can be written to");
+            write!(lines, "\x1b[38;2;{r};{g};{b};48;2;{low_r};{low_g};{low_b}m▀")
+                .expect("strings can be written to");
         }
         lines.push_str("\x1b[0m\n");
     }

@@ -26,12 +26,7 @@ impl Bars {
 
     /// For a run in which each picture has settings of its own.
     pub fn of(pictures: Vec<Settings>) -> Self {
-        Self {
-            screen: MultiProgress::new(),
-            bars: Vec::new(),
-            pictures,
-            stops: false,
-        }
+        Self { screen: MultiProgress::new(), bars: Vec::new(), pictures, stops: false }
     }
 
     /// `done` steps of a stage of picture `picture` are done.
@@ -48,11 +43,9 @@ impl Bars {
         let bar = match self.bars.iter().find(|(known, _)| *known == stage) {
             Some((_, bar)) => bar,
             None => {
-                let bar = self.screen.add(
-                    ProgressBar::new(total)
-                        .with_style(style())
-                        .with_prefix(stage.name()),
-                );
+                let bar = self
+                    .screen
+                    .add(ProgressBar::new(total).with_style(style()).with_prefix(stage.name()));
                 if !bar.is_hidden() {
                     bar.enable_steady_tick(Duration::from_millis(500));
                 }

@@ -87,10 +87,7 @@ impl Prompt {
                     .context(place)
             })
             .collect::<Result<_>>()?;
-        ensure!(
-            !prompts.is_empty(),
-            "--prompts: there is no caption in {name}"
-        );
+        ensure!(!prompts.is_empty(), "--prompts: there is no caption in {name}");
         Ok(prompts)
     }
 
@@ -119,10 +116,7 @@ impl Prompt {
             seed: checked("seed", line.seed, numbers::seed)?,
             num_images: checked("num_images", line.num_images, numbers::pictures)?,
             out: line.out,
-            preset: PresetArgs {
-                preset: line.preset,
-                solver: line.solver,
-            },
+            preset: PresetArgs { preset: line.preset, solver: line.solver },
             prior_wishes: PriorWishes {
                 prior_steps: checked("prior_steps", line.prior_steps, numbers::steps)?,
                 prior_candidates: checked(
@@ -226,10 +220,7 @@ pub fn plan(prompts: &[Prompt], pictures: &Pictures, file: &Path) -> Result<Vec<
         match own.with_context(place)? {
             Some(own) => {
                 if let Some(folder) = own.folder() {
-                    planner
-                        .files
-                        .add_folder("--out", folder)
-                        .with_context(place)?;
+                    planner.files.add_folder("--out", folder).with_context(place)?;
                 }
                 planner.add(number, &seeds, &own, 0, seeds.len())?;
             }
@@ -242,9 +233,7 @@ pub fn plan(prompts: &[Prompt], pictures: &Pictures, file: &Path) -> Result<Vec<
     if let Some(grid) = &pictures.grid {
         // A run that goes on replaces the sheet of what was there before.
         let goes_on = planner.planned.iter().any(|picture| picture.there);
-        planner
-            .files
-            .add_sheet("--grid", grid, pictures.force || goes_on)?;
+        planner.files.add_sheet("--grid", grid, pictures.force || goes_on)?;
     }
     Ok(planner.planned)
 }
@@ -271,9 +260,7 @@ impl Planner<'_> {
         let Prompt { place, caption, .. } = &self.prompts[number];
         let paths = |name: &str| -> Vec<PathBuf> {
             let seeds = seeds.iter().enumerate();
-            seeds
-                .map(|(i, &seed)| names.path(name, first + i, count, seed))
-                .collect()
+            seeds.map(|(i, &seed)| names.path(name, first + i, count, seed)).collect()
         };
         let name = match names.by_content() {
             true => self.list.next(caption, seeds[0], |name| {
@@ -282,10 +269,7 @@ impl Planner<'_> {
             false => String::new(),
         };
         for (path, &seed) in paths(&name).into_iter().zip(seeds) {
-            let twin = self
-                .files
-                .add("--out", &path, true)
-                .with_context(|| place.clone())?;
+            let twin = self.files.add("--out", &path, true).with_context(|| place.clone())?;
             if let Some(twin) = twin {
                 let earlier = &self.prompts[self.planned[twin].prompt].place;
                 return Err(anyhow!(

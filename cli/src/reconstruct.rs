@@ -84,10 +84,7 @@ impl Reconstruct {
         };
         let (most, there) = (self.pca.iter().copied().max(), pca.rank());
         let most = most.unwrap_or_default();
-        ensure!(
-            most <= there,
-            "--pca {most}: the embeddings have {there} components"
-        );
+        ensure!(most <= there, "--pca {most}: the embeddings have {there} components");
         let _alone = prepare("--out", &self.out, false)?;
         let seed = self.seed.told();
         let embedding = encode_picture(&pipeline, &self.image, picture.clone())?; // [1, E]
@@ -115,12 +112,7 @@ impl Reconstruct {
             let path = self.out.join(format!("pca-{dimensions:03}.png"));
             let record = record.clone().with("pca", dimensions);
             let texts = record.texts(drawn[index].dimensions());
-            save(
-                &path,
-                &drawn[index],
-                if self.no_metadata { &[] } else { &texts },
-                false,
-            )?;
+            save(&path, &drawn[index], if self.no_metadata { &[] } else { &texts }, false)?;
             tell(&path, &bars)?;
         }
         let (wide, high) = drawn[0].dimensions();

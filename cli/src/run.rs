@@ -50,10 +50,7 @@ pub fn columns(pictures: usize) -> u32 {
 fn warn_of_formats(jobs: &[Job]) {
     let mut missing = jobs.iter().filter(|job| !job.there);
     if let Some(job) = missing.find(|job| ending(&job.path) != "png") {
-        say!(
-            "warning: {} will not say how it was drawn, only a PNG does",
-            job.path.display()
-        );
+        say!("warning: {} will not say how it was drawn, only a PNG does", job.path.display());
     }
 }
 
@@ -72,9 +69,7 @@ impl<'a> Run<'a> {
         if !wanted.no_metadata {
             warn_of_formats(&jobs);
         }
-        let on_cpu = jobs
-            .iter()
-            .any(|job| !job.there && job.record.device == "cpu");
+        let on_cpu = jobs.iter().any(|job| !job.there && job.record.device == "cpu");
         interrupt::drawing();
         warn_of_idle_processors(on_cpu);
         Ok(Self {

@@ -35,12 +35,8 @@ pub struct Scenes {
 impl Scenes {
     /// Draws the scenes and writes them.
     pub fn run(&self) -> Result<()> {
-        let options = Export {
-            count: self.count,
-            seed: self.seed,
-            size: self.size,
-            held_out: self.held_out,
-        };
+        let options =
+            Export { count: self.count, seed: self.seed, size: self.size, held_out: self.held_out };
         check_room("--out", &self.out)?;
         interrupt::drawing();
         let style = ProgressStyle::with_template("{bar:32} {pos}/{len} pictures, {eta} to go")?;

@@ -111,11 +111,7 @@ impl Search {
         self.check_grid(&pictures)?;
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
         let query = encode_query(&pipeline, &query)?; // [1, E]
-        let encoder = format!(
-            "{} {}",
-            pipeline.image_encoder_fingerprint()?,
-            self.model.dtype()
-        );
+        let encoder = format!("{} {}", pipeline.image_encoder_fingerprint()?, self.model.dtype());
         let mut index = match &self.index {
             Some(path) => PictureIndex::open(path, encoder, query.size()[1])?,
             None => PictureIndex::new(encoder),
@@ -128,10 +124,7 @@ impl Search {
         let (paths, embeddings): (Vec<PathBuf>, Vec<Tensor>) =
             pictures.iter().filter_map(known).unzip();
         let (found, folder) = (paths.len() + left_out.count, self.folder.display());
-        ensure!(
-            !paths.is_empty(),
-            "none of the {found} pictures in {folder} can be read"
-        );
+        ensure!(!paths.is_empty(), "none of the {found} pictures in {folder} can be read");
         if left_out.count > 0 {
             let count = left_out.count;
             say!("{count} of {found} pictures in {folder} cannot be read and are left out");
@@ -163,10 +156,9 @@ impl Search {
             Some((grid, real))
         });
         match grid.filter(|(_, real)| pictures.iter().any(|picture| picture.real == *real)) {
-            Some((grid, _)) => bail!(
-                "--grid {}: this is one of the pictures that are searched",
-                grid.display()
-            ),
+            Some((grid, _)) => {
+                bail!("--grid {}: this is one of the pictures that are searched", grid.display())
+            }
             None => Ok(()),
         }
     }
@@ -181,9 +173,7 @@ impl Search {
     ) -> Result<()> {
         let there: HashSet<&Path> = pictures.iter().map(|p| p.real.as_path()).collect();
         index.forget(&self.folder.canonicalize()?, |path| there.contains(path));
-        let new = pictures
-            .iter()
-            .filter(|p| index.get(&p.real, p.state).is_none());
+        let new = pictures.iter().filter(|p| index.get(&p.real, p.state).is_none());
         let new: Vec<&Picture> = new.collect();
         if let Some(path) = &self.index {
             // An index is worth finishing, where there is something to put into it.
@@ -275,10 +265,7 @@ fn pictures_in(folder: &Path, left_out: &mut LeftOut) -> Result<Vec<Picture>> {
         }
     }
     let found = pictures.len() + left_out.count;
-    ensure!(
-        found > 0,
-        "{shown} holds no pictures: PNG, JPEG, WebP and GIF are searched"
-    );
+    ensure!(found > 0, "{shown} holds no pictures: PNG, JPEG, WebP and GIF are searched");
     Ok(pictures)
 }
 
@@ -335,14 +322,8 @@ fn encode_batch(pipeline: &Pipeline, pictures: &[RgbImage]) -> Result<Vec<Result
         Err(error) if !error.is_about_picture() => Err(error.into()),
         Err(error) if pictures.len() == 1 => Ok(vec![Err(error.into())]),
         Err(_) => {
-            let alone = pictures
-                .chunks(1)
-                .map(|picture| encode_batch(pipeline, picture));
-            Ok(alone
-                .collect::<Result<Vec<_>>>()?
-                .into_iter()
-                .flatten()
-                .collect())
+            let alone = pictures.chunks(1).map(|picture| encode_batch(pipeline, picture));
+            Ok(alone.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
         }
     }
 }

@@ -20,12 +20,7 @@ pub struct ShardArgs {
     )]
     pub data: Vec<OsString>,
     /// The folder of the shards: new, empty, or one that the same command began
-    #[arg(
-        long,
-        value_name = "DIR",
-        requires = "data",
-        help_heading = "Data sets"
-    )]
+    #[arg(long, value_name = "DIR", requires = "data", help_heading = "Data sets")]
     pub shards: Option<PathBuf>,
     /// How many scenes of --data scenes
     #[arg(long, value_name = "N", requires = "data", value_parser = numbers::scenes, allow_negative_numbers = true,

@@ -37,12 +37,7 @@ pub struct Train {
     #[arg(long, value_name = "FILE", conflicts_with = "preset")]
     config: Option<PathBuf>,
     /// Which prior is meant by `prior`: the one by diffusion, or the one that draws code by code
-    #[arg(
-        long,
-        value_enum,
-        hide_possible_values = true,
-        value_name = "diffusion|autoregressive"
-    )]
+    #[arg(long, value_enum, hide_possible_values = true, value_name = "diffusion|autoregressive")]
     kind: Option<PriorKind>,
     /// Change a field of the recipe, as in `decoder.run.batch=16`; may be repeated
     #[arg(long, value_name = "FIELD=VALUE")]
@@ -86,40 +81,24 @@ pub struct Train {
 /// Prints what the legs asked for would take.
 fn dry_run(recipe: &Recipe, what: &str, kind: Kind, device: Device) -> Result<()> {
     let mut out = Vec::new();
-    let rows = [[
-        "leg",
-        "trained",
-        "frozen",
-        "weights",
-        "activations",
-        "a step",
-        "all steps",
-    ]
-    .map(str::to_owned)]
+    let rows = [["leg", "trained", "frozen", "weights", "activations", "a step", "all steps"]
+        .map(str::to_owned)]
     .into_iter()
-    .chain(
-        estimate(recipe, kind, device)
-            .into_iter()
-            .filter_map(|(name, leg, run)| {
-                let all = what == "all" && name != "prior_autoregressive";
-                let asked = all || what == name;
-                asked.then(|| {
-                    [
-                        name.to_owned(),
-                        scaled(leg.parameters as f64, 1e3, &["", " K", " M", " B"]),
-                        scaled(leg.frozen as f64, 1e3, &["", " K", " M", " B"]),
-                        scaled(leg.weights, 1024.0, &[" B", " KiB", " MiB", " GiB", " TiB"]),
-                        scaled(
-                            leg.activations,
-                            1024.0,
-                            &[" B", " KiB", " MiB", " GiB", " TiB"],
-                        ),
-                        scaled(leg.flops, 1e3, OPERATIONS),
-                        scaled(leg.flops * run.steps as f64, 1e3, OPERATIONS),
-                    ]
-                })
-            }),
-    );
+    .chain(estimate(recipe, kind, device).into_iter().filter_map(|(name, leg, run)| {
+        let all = what == "all" && name != "prior_autoregressive";
+        let asked = all || what == name;
+        asked.then(|| {
+            [
+                name.to_owned(),
+                scaled(leg.parameters as f64, 1e3, &["", " K", " M", " B"]),
+                scaled(leg.frozen as f64, 1e3, &["", " K", " M", " B"]),
+                scaled(leg.weights, 1024.0, &[" B", " KiB", " MiB", " GiB", " TiB"]),
+                scaled(leg.activations, 1024.0, &[" B", " KiB", " MiB", " GiB", " TiB"]),
+                scaled(leg.flops, 1e3, OPERATIONS),
+                scaled(leg.flops * run.steps as f64, 1e3, OPERATIONS),
+            ]
+        })
+    }));
     for row in rows {
         let [leg, cells @ ..] = row;
         write!(out, "{leg:<20}")?;
@@ -131,9 +110,8 @@ fn dry_run(recipe: &Recipe, what: &str, kind: Kind, device: Device) -> Result<()
     print_bytes(&out)
 }
 
-const OPERATIONS: &[&str] = &[
-    " FLOP", " KFLOP", " MFLOP", " GFLOP", " TFLOP", " PFLOP", " EFLOP", " ZFLOP",
-];
+const OPERATIONS: &[&str] =
+    &[" FLOP", " KFLOP", " MFLOP", " GFLOP", " TFLOP", " PFLOP", " EFLOP", " ZFLOP"];
 
 /// Three or four digits and a unit.
 fn scaled(mut value: f64, step: f64, units: &[&str]) -> String {

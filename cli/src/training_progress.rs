@@ -30,21 +30,10 @@ fn leg_lines() -> impl Fn(&Progress) {
             return;
         }
         begun.1 = Instant::now();
-        let Progress {
-            leg,
-            step,
-            steps,
-            loss,
-            pictures_per_second: rate,
-            ..
-        } = *progress;
+        let Progress { leg, step, steps, loss, pictures_per_second: rate, .. } = *progress;
         let left = (steps - step) as f64 * progress.batch as f64 / rate;
         let left = HumanDuration(Duration::from_secs_f64(left.max(0.0)));
-        let left = if done {
-            String::new()
-        } else {
-            format!(", {left} left")
-        };
+        let left = if done { String::new() } else { format!(", {left} left") };
         say!("{leg}: step {step} of {steps}, loss {loss:.4}, {rate:.0} pictures/s{left}");
     }
 }

@@ -34,9 +34,8 @@ impl Variations {
     /// Draws the variations. Everything that can be refused is refused before the first of them.
     pub fn run(&self) -> Result<()> {
         let picture = open_picture(&self.image)?;
-        let plan = self
-            .pictures
-            .plan(&format!("{}-variation", stem(&self.image)), &[&self.image])?;
+        let plan =
+            self.pictures.plan(&format!("{}-variation", stem(&self.image)), &[&self.image])?;
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
         let makers = pipeline.defaults()?;
         let preset = self.preset.over(makers, &makers);

@@ -61,9 +61,8 @@ pub fn train<C: AsRef<str>>(
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for caption in captions {
-        for piece in pieces(caption.as_ref())
-            .into_iter()
-            .filter(|piece| piece != START && piece != END)
+        for piece in
+            pieces(caption.as_ref()).into_iter().filter(|piece| piece != START && piece != END)
         {
             *counts.entry(piece).or_default() += 1;
         }
@@ -106,11 +105,8 @@ fn learn(
     tokens: &mut Vec<String>,
     max_merges: usize,
 ) -> Vec<(usize, usize)> {
-    let numbers: HashMap<u8, usize> = alphabet()
-        .into_iter()
-        .enumerate()
-        .map(|(i, (byte, _))| (byte, i))
-        .collect();
+    let numbers: HashMap<u8, usize> =
+        alphabet().into_iter().enumerate().map(|(i, (byte, _))| (byte, i)).collect();
     let mut spellings: Vec<(Vec<usize>, usize)> = counts
         .iter()
         .map(|(word, &count)| {
@@ -139,9 +135,7 @@ fn learn(
         let Some((pair, _)) = best else { break };
         let merged = tokens.len();
         tokens.push(format!("{}{}", tokens[pair.0], tokens[pair.1]));
-        spellings
-            .iter_mut()
-            .for_each(|(spelling, _)| merge(spelling, pair, merged));
+        spellings.iter_mut().for_each(|(spelling, _)| merge(spelling, pair, merged));
         merges.push(pair);
     }
     merges

@@ -4,11 +4,7 @@
 /// first, so that `!` is token 0; the others follow as the characters from U+0100 on.
 pub(crate) fn alphabet() -> Vec<(u8, char)> {
     let printable = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
-    let visible = (0..=u8::MAX)
-        .filter(printable)
-        .map(|byte| (byte, char::from(byte)));
-    let hidden = (0..=u8::MAX)
-        .filter(|byte| !printable(byte))
-        .zip('\u{100}'..);
+    let visible = (0..=u8::MAX).filter(printable).map(|byte| (byte, char::from(byte)));
+    let hidden = (0..=u8::MAX).filter(|byte| !printable(byte)).zip('\u{100}'..);
     visible.chain(hidden).collect()
 }

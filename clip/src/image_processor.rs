@@ -89,10 +89,7 @@ impl ImageProcessor {
                 (_, Size::Exact { width, height }) => (width, height),
             },
         };
-        let factor = match config
-            .get("rescale_factor")
-            .filter(|value| !value.is_null())
-        {
+        let factor = match config.get("rescale_factor").filter(|value| !value.is_null()) {
             None => 1.0 / 255.0,
             Some(value) => value
                 .as_f64()
@@ -123,10 +120,7 @@ impl ImageProcessor {
 
     /// The middle of a picture as a square of values from -1 to 1, as decoders take it.
     pub fn signed(size: u32) -> Self {
-        Self {
-            normalise: Some(([0.5; 3], [0.5; 3])),
-            ..Self::clip(size)
-        }
+        Self { normalise: Some(([0.5; 3], [0.5; 3])), ..Self::clip(size) }
     }
 
     /// The `preprocessor_config.json` that [`ImageProcessor::from_config`] reads as this.
@@ -177,19 +171,10 @@ impl ImageProcessor {
             let (width, height) = prepared.dimensions();
             let (first_width, first_height) = *first.get_or_insert((width, height));
             if (width, height) != (first_width, first_height) {
-                return Err(ImageProcessorError::Sizes(
-                    first_width,
-                    first_height,
-                    width,
-                    height,
-                ));
+                return Err(ImageProcessorError::Sizes(first_width, first_height, width, height));
             }
             for (channel, levels) in levels.iter().enumerate() {
-                planes.extend(
-                    prepared
-                        .pixels()
-                        .map(|pixel| levels[usize::from(pixel[channel])]),
-                );
+                planes.extend(prepared.pixels().map(|pixel| levels[usize::from(pixel[channel])]));
             }
         }
         let (width, height) = first.or(self.output_size()).unwrap_or_default();
@@ -224,19 +209,17 @@ impl ImageProcessor {
                 resize(picture, new_width as u32, new_height as u32, filter)
             }
         };
-        Ok(self.crop.map_or_else(
-            || resized.clone(),
-            |(width, height)| centre(&resized, width, height),
-        ))
+        Ok(self
+            .crop
+            .map_or_else(|| resized.clone(), |(width, height)| centre(&resized, width, height)))
     }
 
     /// What each level of each channel becomes, in the reference's roundings: f64 for scaling, then f32.
     fn levels(&self) -> [[f32; 256]; 3] {
         std::array::from_fn(|channel| {
             std::array::from_fn(|level| {
-                let value = self
-                    .rescale
-                    .map_or(level as f32, |factor| (level as f64 * factor) as f32);
+                let value =
+                    self.rescale.map_or(level as f32, |factor| (level as f64 * factor) as f32);
                 self.normalise.map_or(value, |(mean, std)| {
                     (value - mean[channel] as f32) / std[channel] as f32
                 })
@@ -259,10 +242,7 @@ fn centre(picture: &RgbImage, width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
         let inside =
             |place: i64, size: u32| u32::try_from(place).ok().filter(|place| *place < size);
-        match (
-            inside(left + i64::from(x), old_width),
-            inside(top + i64::from(y), old_height),
-        ) {
+        match (inside(left + i64::from(x), old_width), inside(top + i64::from(y), old_height)) {
             (Some(x), Some(y)) => *picture.get_pixel(x, y),
             _ => image::Rgb([0; 3]),
         }
@@ -293,18 +273,11 @@ fn check_class(config: &Map<String, Value>) -> Result<(), ImageProcessorError> {
 }
 
 fn wrong(field: &'static str, value: &Value, wanted: &'static str) -> ImageProcessorError {
-    ImageProcessorError::Field {
-        field,
-        value: value.to_string(),
-        wanted,
-    }
+    ImageProcessorError::Field { field, value: value.to_string(), wanted }
 }
 
 fn side(value: &Value) -> Option<u32> {
-    value
-        .as_u64()
-        .filter(|side| (1..=LARGEST_SIDE).contains(side))
-        .map(|side| side as u32)
+    value.as_u64().filter(|side| (1..=LARGEST_SIDE).contains(side)).map(|side| side as u32)
 }
 
 /// The shorter side, or both; nothing else may be said beside them.
@@ -314,14 +287,8 @@ fn sides(field: &'static str, value: &Value) -> Result<Size, ImageProcessorError
         return Ok(Size::ShortestEdge(edge));
     }
     let fields = value.as_object().ok_or_else(problem)?;
-    let named: Vec<_> = fields
-        .iter()
-        .filter(|(_, value)| !value.is_null())
-        .collect();
-    let named: Vec<_> = named
-        .iter()
-        .map(|(name, value)| (name.as_str(), side(value)))
-        .collect();
+    let named: Vec<_> = fields.iter().filter(|(_, value)| !value.is_null()).collect();
+    let named: Vec<_> = named.iter().map(|(name, value)| (name.as_str(), side(value))).collect();
     match named[..] {
         [("shortest_edge", Some(edge))] => Ok(Size::ShortestEdge(edge)),
         [("height", Some(height)), ("width", Some(width))]
@@ -340,10 +307,7 @@ fn triple(
         return Ok(default);
     };
     let number = |value: &Value| value.as_f64().filter(|number| allowed.contains(number));
-    let numbers: Option<Vec<f64>> = value
-        .as_array()
-        .and_then(|list| list.iter().map(number).collect());
-    numbers
-        .and_then(|numbers| numbers.try_into().ok())
-        .ok_or_else(|| wrong(field, value, wanted))
+    let numbers: Option<Vec<f64>> =
+        value.as_array().and_then(|list| list.iter().map(number).collect());
+    numbers.and_then(|numbers| numbers.try_into().ok()).ok_or_else(|| wrong(field, value, wanted))
 }

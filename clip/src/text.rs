@@ -109,10 +109,7 @@ impl TextEncoder {
             .view([-1, 1, 1])
             .expand([-1, 1, x.size()[2]], false);
         let pooled = states.gather(1, &ends, false).squeeze_dim(1); // [B, D]
-        TextEncoding {
-            embedding: self.text_projection.forward(&pooled),
-            states,
-        }
+        TextEncoding { embedding: self.text_projection.forward(&pooled), states }
     }
 
     /// The shape that this encoder was made with.

@@ -97,11 +97,7 @@ impl Tokenizer {
     /// composed characters, single spaces, lower case, runs of letters.
     pub fn from_files(files: &TokenizerFiles) -> Result<Self, TokenizerError> {
         let specials = Specials::read(files)?;
-        let file = if files.tokenizer_json.is_some() {
-            "tokenizer.json"
-        } else {
-            "vocab.json"
-        };
+        let file = if files.tokenizer_json.is_some() { "tokenizer.json" } else { "vocab.json" };
         let built = caught(|| build(files, &specials, file)).unwrap_or_else(|panic| {
             Err(TokenizerError::File {
                 file,
@@ -115,23 +111,10 @@ impl Tokenizer {
             })?;
             Ok(text.lines().map(str::to_owned).collect())
         });
-        let context_length = specials
-            .context_length
-            .filter(|length| (2..=LONGEST_CONTEXT).contains(length));
-        let Built {
-            tokenizer,
-            start,
-            end,
-            pad,
-        } = built;
-        Ok(Self {
-            tokenizer,
-            start,
-            end,
-            pad,
-            context_length,
-            words: words.transpose()?,
-        })
+        let context_length =
+            specials.context_length.filter(|length| (2..=LONGEST_CONTEXT).contains(length));
+        let Built { tokenizer, start, end, pad } = built;
+        Ok(Self { tokenizer, start, end, pad, context_length, words: words.transpose()? })
     }
 
     /// Uses this context length instead of the files'.
@@ -150,11 +133,7 @@ impl Tokenizer {
 
     /// One more than the highest token's number: a text encoder needs an embedding for each.
     pub fn vocab_size(&self) -> usize {
-        self.tokenizer
-            .get_vocab(true)
-            .into_values()
-            .max()
-            .map_or(0, |highest| highest as usize + 1)
+        self.tokenizer.get_vocab(true).into_values().max().map_or(0, |highest| highest as usize + 1)
     }
 
     /// The number of the token that fills up captions.
@@ -207,10 +186,8 @@ impl Tokenizer {
     }
 
     fn split(&self, caption: &str) -> Result<tokenizers::Encoding, TokenizerError> {
-        let failed = |problem: String| TokenizerError::Caption {
-            caption: caption.to_owned(),
-            problem,
-        };
+        let failed =
+            |problem: String| TokenizerError::Caption { caption: caption.to_owned(), problem };
         match caught(|| self.tokenizer.encode(caption, false)) {
             Ok(encoding) => encoding.map_err(|problem| failed(problem.to_string())),
             Err(panic) => Err(failed(panic)),

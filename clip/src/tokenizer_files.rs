@@ -29,14 +29,8 @@ impl Specials {
         let numbered = added_tokens(&config)?;
         let others: Vec<AddedToken> = numbered.iter().map(|(_, token)| token.clone()).collect();
         let token = |key: &str, default: &str| {
-            let newer = if others.is_empty() {
-                map.get(key)
-            } else {
-                None
-            };
-            let named = newer
-                .or_else(|| config.get(key))
-                .filter(|value| !value.is_null());
+            let newer = if others.is_empty() { map.get(key) } else { None };
+            let named = newer.or_else(|| config.get(key)).filter(|value| !value.is_null());
             let problem = || TokenizerError::File {
                 file: if newer.is_some() {
                     "special_tokens_map.json"
@@ -98,10 +92,7 @@ fn check_class(config: &Map<String, Value>) -> Result<(), TokenizerError> {
 /// The tokens outside the merges with their numbers, in order.
 fn added_tokens(config: &Map<String, Value>) -> Result<Vec<(u32, AddedToken)>, TokenizerError> {
     const FIELD: &str = "added_tokens_decoder";
-    let problem = |problem: String| TokenizerError::File {
-        file: "tokenizer_config.json",
-        problem,
-    };
+    let problem = |problem: String| TokenizerError::File { file: "tokenizer_config.json", problem };
     let list = match config.get(FIELD) {
         None | Some(Value::Null) => return Ok(Vec::new()),
         Some(Value::Object(list)) => list,
@@ -109,9 +100,9 @@ fn added_tokens(config: &Map<String, Value>) -> Result<Vec<(u32, AddedToken)>, T
     };
     let token = |(number, token): (&String, &Value)| match (number.parse(), added_token(token)) {
         (Ok(number), Some(token)) => Ok((number, token)),
-        _ => Err(problem(format!(
-            "its {FIELD} has {number:?}: {token}, which is no numbered token"
-        ))),
+        _ => {
+            Err(problem(format!("its {FIELD} has {number:?}: {token}, which is no numbered token")))
+        }
     };
     let mut tokens: Vec<(u32, AddedToken)> = list.iter().map(token).collect::<Result<_, _>>()?;
     tokens.sort_by_key(|(number, _)| *number);
@@ -147,10 +138,8 @@ pub(crate) fn json<T: serde::de::DeserializeOwned>(
     file: &'static str,
     bytes: &[u8],
 ) -> Result<T, TokenizerError> {
-    json::parse(bytes, json::VOCABULARY).map_err(|problem| TokenizerError::File {
-        file,
-        problem: problem.to_string(),
-    })
+    json::parse(bytes, json::VOCABULARY)
+        .map_err(|problem| TokenizerError::File { file, problem: problem.to_string() })
 }
 
 /// A tokenizer with CLIP's rules around the files' vocabulary, and the numbers of three tokens in it.
@@ -185,29 +174,14 @@ pub(crate) fn build(
     tokenizer.add_tokens(&added.collect::<Vec<_>>());
     // Adding a token that is not there would give it a number that no embedding has.
     let number = |role, token: &AddedToken| {
-        let unknown = || TokenizerError::NoSuchToken {
-            file,
-            role,
-            token: token.content.clone(),
-        };
-        tokenizer
-            .token_to_id(&token.content)
-            .map(i64::from)
-            .ok_or_else(unknown)
+        let unknown = || TokenizerError::NoSuchToken { file, role, token: token.content.clone() };
+        tokenizer.token_to_id(&token.content).map(i64::from).ok_or_else(unknown)
     };
-    let (start, end) = (
-        number("start", &specials.start)?,
-        number("end", &specials.end)?,
-    );
+    let (start, end) = (number("start", &specials.start)?, number("end", &specials.end)?);
     let pad = number("padding", &specials.pad)?;
     number("unknown", &specials.unknown)?;
     tokenizer.add_special_tokens(&named);
-    Ok(Built {
-        tokenizer,
-        start,
-        end,
-        pad,
-    })
+    Ok(Built { tokenizer, start, end, pad })
 }
 
 /// The older pair of files.
@@ -224,10 +198,8 @@ fn vocab_and_merges(
         .unk_token(specials.unknown.content.clone())
         .end_of_word_suffix(SUFFIX.to_owned())
         .build();
-    let model = model.map_err(|error| TokenizerError::File {
-        file: "merges.txt",
-        problem: error.to_string(),
-    })?;
+    let model = model
+        .map_err(|error| TokenizerError::File { file: "merges.txt", problem: error.to_string() })?;
     Ok((tokenizers::Tokenizer::new(model), vocabulary))
 }
 
@@ -236,10 +208,7 @@ fn tokenizer_json(
     bytes: &[u8],
     specials: &Specials,
 ) -> Result<(tokenizers::Tokenizer, Vocabulary), TokenizerError> {
-    let problem = |problem: String| TokenizerError::File {
-        file: "tokenizer.json",
-        problem,
-    };
+    let problem = |problem: String| TokenizerError::File { file: "tokenizer.json", problem };
     let vocabulary = Vocabulary::of_tokenizer_json(bytes)?;
     let mut tokenizer =
         tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| problem(error.to_string()))?;
@@ -253,18 +222,12 @@ fn tokenizer_json(
         )));
     }
     model.unk_token = Some(specials.unknown.content.clone());
-    (
-        model.dropout,
-        model.fuse_unk,
-        model.byte_fallback,
-        model.ignore_merges,
-    ) = (None, false, false, false);
+    (model.dropout, model.fuse_unk, model.byte_fallback, model.ignore_merges) =
+        (None, false, false, false);
     model.continuing_subword_prefix = None;
     tokenizer.with_model(model);
     // The caller cuts, marks and pads.
     tokenizer.with_padding(None);
-    tokenizer
-        .with_truncation(None)
-        .map_err(|error| problem(error.to_string()))?;
+    tokenizer.with_truncation(None).map_err(|error| problem(error.to_string()))?;
     Ok((tokenizer, vocabulary))
 }

@@ -29,17 +29,13 @@ impl Transformer {
     /// Takes `layers.0` and so on.
     pub fn new(p: &Params, stack: &Stack) -> Self {
         Self {
-            layers: (0..stack.layers)
-                .map(|i| Layer::new(&(&(p / "layers") / i), stack))
-                .collect(),
+            layers: (0..stack.layers).map(|i| Layer::new(&(&(p / "layers") / i), stack)).collect(),
         }
     }
 
     /// `[B, T, D] -> [B, T, D]`, with a mask `[1, 1, T, T]` that is added to the attention's scores.
     pub fn forward(&self, x: &Tensor, mask: Option<&Tensor>) -> Tensor {
-        self.layers
-            .iter()
-            .fold(x.shallow_clone(), |x, layer| layer.forward(&x, mask))
+        self.layers.iter().fold(x.shallow_clone(), |x, layer| layer.forward(&x, mask))
     }
 }
 
@@ -59,11 +55,7 @@ struct Layer {
 impl Layer {
     /// New layers start as in OpenAI's CLIP: what is added to the residual stream shrinks with the number of layers.
     fn new(p: &Params, stack: &Stack) -> Self {
-        let Stack {
-            width,
-            intermediate,
-            ..
-        } = *stack;
+        let Stack { width, intermediate, .. } = *stack;
         let inward = Init::Normal((width as f64).powf(-0.5));
         let residual =
             Init::Normal((width as f64).powf(-0.5) * (2.0 * stack.layers as f64).powf(-0.5));
@@ -91,12 +83,8 @@ impl Layer {
             self.k_proj.forward(&normed),
             self.v_proj.forward(&normed),
         );
-        let x = x + self
-            .out_proj
-            .forward(&attend(&q, &k, &v, self.head_width, mask));
-        let hidden = self
-            .activation
-            .forward(&self.fc1.forward(&self.layer_norm2.forward(&x)));
+        let x = x + self.out_proj.forward(&attend(&q, &k, &v, self.head_width, mask));
+        let hidden = self.activation.forward(&self.fc1.forward(&self.layer_norm2.forward(&x)));
         &x + self.fc2.forward(&hidden)
     }
 }

@@ -88,17 +88,12 @@ impl VisionEncoder {
     ///
     /// Panics on pictures of another size.
     pub fn forward(&self, pixels: &Tensor) -> Tensor {
-        let patches = self
-            .patch_embedding
-            .forward(pixels)
-            .flatten(2, 3)
-            .transpose(1, 2); // [B, T - 1, D]
+        let patches = self.patch_embedding.forward(pixels).flatten(2, 3).transpose(1, 2); // [B, T - 1, D]
         let (batch, _, width) = patches.size3().expect("patches are [B, T, D]");
         let class = self.class_embedding.expand([batch, 1, width], false);
         let x = Tensor::cat(&[class, patches], 1) + &self.position_embedding; // [B, T, D]
         let states = self.encoder.forward(&self.pre_layer_norm.forward(&x), None);
-        self.visual_projection
-            .forward(&self.post_layer_norm.forward(&states.select(1, 0))) // [B, E]
+        self.visual_projection.forward(&self.post_layer_norm.forward(&states.select(1, 0))) // [B, E]
     }
 
     /// The shape that this encoder was made with.

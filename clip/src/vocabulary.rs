@@ -150,24 +150,16 @@ impl Vocabulary {
             }
         }
         let bytes = alphabet().into_iter().map(|(_, byte)| byte.to_string());
-        let mut made: HashSet<String> = bytes
-            .flat_map(|byte| [byte.clone() + SUFFIX, byte])
-            .collect();
+        let mut made: HashSet<String> =
+            bytes.flat_map(|byte| [byte.clone() + SUFFIX, byte]).collect();
         // Vocabularies that do not begin with every byte are somebody's trials, and not all of CLIP's rules are theirs.
         if !made.iter().all(|byte| self.tokens.contains_key(byte)) {
             return Ok(());
         }
-        made.extend(
-            pairs
-                .into_keys()
-                .map(|(left, right)| format!("{left}{right}")),
-        );
+        made.extend(pairs.into_keys().map(|(left, right)| format!("{left}{right}")));
         let added = self.added.iter().map(|(token, _)| token);
         made.extend(added.chain(specials).cloned());
-        let unmade = self
-            .tokens
-            .iter()
-            .filter(|(token, _)| !made.contains(*token));
+        let unmade = self.tokens.iter().filter(|(token, _)| !made.contains(*token));
         match unmade.map(|(token, number)| (number, token)).min() {
             None => Ok(()),
             Some((number, token)) => Err(problem(

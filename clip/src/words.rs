@@ -28,20 +28,12 @@ pub(crate) fn normalizer() -> NormalizerWrapper {
         " ",
     );
     let spaces = spaces.expect("the pattern for spaces is valid");
-    NormalizerWrapper::Sequence(Normalizers::new(vec![
-        NFC.into(),
-        spaces.into(),
-        Lowercase.into(),
-    ]))
+    NormalizerWrapper::Sequence(Normalizers::new(vec![NFC.into(), spaces.into(), Lowercase.into()]))
 }
 
 fn splitter() -> Split {
-    Split::new(
-        SplitPattern::Regex(PIECES.to_owned()),
-        SplitDelimiterBehavior::Removed,
-        true,
-    )
-    .expect("the pattern for pieces is valid")
+    Split::new(SplitPattern::Regex(PIECES.to_owned()), SplitDelimiterBehavior::Removed, true)
+        .expect("the pattern for pieces is valid")
 }
 
 /// [`PIECES`], spelled in bytes.
@@ -55,15 +47,9 @@ pub(crate) fn pieces(caption: &str) -> Vec<String> {
     static RULES: LazyLock<(NormalizerWrapper, Split)> =
         LazyLock::new(|| (normalizer(), splitter()));
     let mut text = NormalizedString::from(caption);
-    RULES
-        .0
-        .normalize(&mut text)
-        .expect("normalising a string cannot fail");
+    RULES.0.normalize(&mut text).expect("normalising a string cannot fail");
     let mut pieces = PreTokenizedString::from(text);
-    RULES
-        .1
-        .pre_tokenize(&mut pieces)
-        .expect("splitting a string cannot fail");
+    RULES.1.pre_tokenize(&mut pieces).expect("splitting a string cannot fail");
     pieces
         .get_splits(OffsetReferential::Normalized, OffsetType::Byte)
         .into_iter()

@@ -37,31 +37,17 @@ impl Attention {
 
     /// The keys and values of the conditions' `tokens [B, S, X]`, `[B, S, C]` each: all that it takes of them.
     pub fn tell(&self, tokens: &Tensor) -> [Tensor; 2] {
-        [
-            self.k_context.forward(tokens),
-            self.v_context.forward(tokens),
-        ]
+        [self.k_context.forward(tokens), self.v_context.forward(tokens)]
     }
 
     /// `x [B, C, H, W]`, the conditions' `keys` and `values [B, S, C]` and a `bias [B, 1, 1, S + H W]` that is added to the
     /// scores `-> [B, C, H, W]`
     pub fn forward(&self, x: &Tensor, keys: &Tensor, values: &Tensor, bias: &Tensor) -> Tensor {
         // One copy into rows serves the three projections.
-        let pixels = self
-            .norm
-            .forward(x)
-            .flatten(2, 3)
-            .transpose(1, 2)
-            .contiguous(); // [B, H W, C]
+        let pixels = self.norm.forward(x).flatten(2, 3).transpose(1, 2).contiguous(); // [B, H W, C]
         let k = Tensor::cat(&[keys, &self.k.forward(&pixels)], 1); // [B, S + H W, C]
         let v = Tensor::cat(&[values, &self.v.forward(&pixels)], 1);
-        let attended = attend(
-            &self.q.forward(&pixels),
-            &k,
-            &v,
-            self.head_width,
-            Some(bias),
-        );
+        let attended = attend(&self.q.forward(&pixels), &k, &v, self.head_width, Some(bias));
         x + self.out.forward(&attended).transpose(1, 2).view_as(x) // [B, C, H, W]
     }
 }

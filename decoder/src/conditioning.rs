@@ -43,13 +43,8 @@ pub struct Conditioning {
 impl Conditioning {
     /// Takes the whole of a `text_proj` file.
     pub fn new(p: &Params, config: &ConditioningConfig) -> Self {
-        let &ConditioningConfig {
-            embedding,
-            text_width,
-            time_width,
-            context_width,
-            extra_tokens,
-        } = config;
+        let &ConditioningConfig { embedding, text_width, time_width, context_width, extra_tokens } =
+            config;
         let to_added = "clip_image_embeddings_project_to_time_embeddings";
         let to_tokens = p / "clip_extra_context_tokens_proj";
         Self {
@@ -96,9 +91,7 @@ impl Conditioning {
             -1,
             self.config.extra_tokens,
         ]);
-        let text_tokens = self
-            .text_norm
-            .forward(&self.text_to_tokens.forward(text_states)); // [B, T, X]
+        let text_tokens = self.text_norm.forward(&self.text_to_tokens.forward(text_states)); // [B, T, X]
         let context = Tensor::cat(&[image_tokens.transpose(1, 2), text_tokens], 1); // [B, extra + T, X]
         Conditions { added, context }
     }
@@ -108,10 +101,7 @@ impl Conditioning {
         let batch = mask.size()[0];
         Tensor::cat(
             &[
-                mask.new_ones(
-                    [batch, self.config.extra_tokens],
-                    (mask.kind(), mask.device()),
-                ),
+                mask.new_ones([batch, self.config.extra_tokens], (mask.kind(), mask.device())),
                 mask.shallow_clone(),
             ],
             1,

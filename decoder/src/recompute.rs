@@ -54,11 +54,7 @@ impl<'a> Pass<'a> for Recomputed<'a> {
 
     fn run(&mut self, inputs: Vec<Tensor>, block: impl Fn(&[Tensor]) -> Tensor + 'a) -> Tensor {
         let output = no_grad(|| block(&inputs)).detach().set_requires_grad(true);
-        self.blocks.push(Block {
-            inputs,
-            output: output.shallow_clone(),
-            block: Box::new(block),
-        });
+        self.blocks.push(Block { inputs, output: output.shallow_clone(), block: Box::new(block) });
         output
     }
 }
@@ -66,12 +62,7 @@ impl<'a> Pass<'a> for Recomputed<'a> {
 impl Recomputed<'_> {
     /// Adds the gradients of all parameters, after the backward pass of a loss has reached the last block's output.
     pub fn backward(self) {
-        for Block {
-            inputs,
-            output,
-            block,
-        } in self.blocks.into_iter().rev()
-        {
+        for Block { inputs, output, block } in self.blocks.into_iter().rev() {
             if let Some(along) = along(&block(&inputs), &output) {
                 along.backward();
             }
@@ -89,7 +80,5 @@ impl Recomputed<'_> {
 /// does not depend on it.
 fn along(value: &Tensor, border: &Tensor) -> Option<Tensor> {
     let gradient = border.grad();
-    gradient
-        .defined()
-        .then(|| (value * gradient).sum(Kind::Float))
+    gradient.defined().then(|| (value * gradient).sum(Kind::Float))
 }

@@ -51,12 +51,7 @@ impl ResnetBlock {
         config: &UNetConfig,
         resample: Resample,
     ) -> Self {
-        let &UNetConfig {
-            norm_groups,
-            norm_eps,
-            scale_shift,
-            ..
-        } = config;
+        let &UNetConfig { norm_groups, norm_eps, scale_shift, .. } = config;
         let told = if scale_shift { 2 * outputs } else { outputs };
         Self {
             norm_in: GroupNorm::new(&(p / "norm1"), norm_groups, inputs, norm_eps),

@@ -185,9 +185,7 @@ impl UNet {
         let context = |(conditions, mask): (&Conditions, &Tensor)| {
             let blocks = self.levels().flat_map(|level| &level.attentions);
             Context {
-                tokens: blocks
-                    .map(|block| block.tell(&conditions.context))
-                    .collect(),
+                tokens: blocks.map(|block| block.tell(&conditions.context)).collect(),
                 bias: padding_bias(mask, kind),
             }
         };
@@ -255,9 +253,7 @@ impl UNet {
             }
         }
 
-        x = self
-            .middle
-            .layer(0, &[&x], time(), context(&self.middle), pass);
+        x = self.middle.layer(0, &[&x], time(), context(&self.middle), pass);
         x = resnet(&self.middle_last, &x, time(), pass);
 
         for level in &self.up {
@@ -284,8 +280,7 @@ impl UNet {
     fn resnets(&self) -> impl Iterator<Item = &ResnetBlock> {
         let down = self.down.iter().flat_map(Level::resnets);
         let middle = self.middle.resnets().chain([&self.middle_last]);
-        down.chain(middle)
-            .chain(self.up.iter().flat_map(Level::resnets))
+        down.chain(middle).chain(self.up.iter().flat_map(Level::resnets))
     }
 }
 
@@ -311,16 +306,10 @@ impl Told {
         let of_step = |time: &Tensor| time.narrow(0, n as i64 * batch + skipped, count);
         Self {
             times: self.times.iter().map(of_step).collect(),
-            context: self
-                .context
-                .as_ref()
-                .map(|Context { tokens, bias }| Context {
-                    tokens: tokens
-                        .iter()
-                        .map(|pair| pair.each_ref().map(last))
-                        .collect(),
-                    bias: last(bias),
-                }),
+            context: self.context.as_ref().map(|Context { tokens, bias }| Context {
+                tokens: tokens.iter().map(|pair| pair.each_ref().map(last)).collect(),
+                bias: last(bias),
+            }),
         }
     }
 
@@ -346,20 +335,13 @@ impl Told {
                 bias: bias.shallow_clone(),
             }
         });
-        Self {
-            times: tensors[0].split_with_sizes(widths, 1),
-            context,
-        }
+        Self { times: tensors[0].split_with_sizes(widths, 1), context }
     }
 
     /// The same as values that the blocks of a pass share.
     fn entered<'a>(self, pass: &mut impl Pass<'a>) -> Self {
         Self {
-            times: self
-                .times
-                .into_iter()
-                .map(|time| pass.enter(time))
-                .collect(),
+            times: self.times.into_iter().map(|time| pass.enter(time)).collect(),
             context: self.context.map(|Context { tokens, bias }| Context {
                 tokens: tokens
                     .into_iter()
@@ -373,9 +355,7 @@ impl Told {
 
 /// What to add to the scores so that no pixel sees the context's padding: `[B, S] -> [B, 1, 1, S]`.
 fn padding_bias(mask: &Tensor, kind: Kind) -> Tensor {
-    (mask.logical_not().to_kind(kind) * MASKED)
-        .unsqueeze(1)
-        .unsqueeze(1)
+    (mask.logical_not().to_kind(kind) * MASKED).unsqueeze(1).unsqueeze(1)
 }
 
 /// A residual block as one block of a pass.
@@ -417,12 +397,7 @@ impl Level {
                 .collect(),
             attentions: attention.map_or_else(Vec::new, |attention| {
                 let made = |n| {
-                    Attention::new(
-                        &(p / format!("attentions.{n}")),
-                        channels,
-                        config,
-                        attention,
-                    )
+                    Attention::new(&(p / format!("attentions.{n}")), channels, config, attention)
                 };
                 blocks.map(made).collect()
             }),
@@ -455,9 +430,8 @@ impl Level {
         let mut inputs = vec![time.shallow_clone()];
         let Some(attention) = self.attentions.get(n) else {
             inputs.extend(xs.iter().map(|x| x.shallow_clone()));
-            return pass.run(inputs, move |inputs| {
-                resnet.forward(&joined(&inputs[1..]), &inputs[0])
-            });
+            return pass
+                .run(inputs, move |inputs| resnet.forward(&joined(&inputs[1..]), &inputs[0]));
         };
         let (tokens, bias) = context.expect("a network with attention is given conditions");
         inputs.extend(tokens.iter().map(Tensor::shallow_clone));

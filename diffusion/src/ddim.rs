@@ -63,10 +63,9 @@ impl DdimSampler {
         let eps_of = |clean: &Tensor| (x_t - sqrt_alpha_bar * clean) / sqrt_one_minus_alpha_bar;
         let prediction = output.prediction.shallow_clone();
         let (clean, eps) = match self.prediction {
-            Prediction::Epsilon => (
-                (x_t - sqrt_one_minus_alpha_bar * &prediction) / sqrt_alpha_bar,
-                prediction,
-            ),
+            Prediction::Epsilon => {
+                ((x_t - sqrt_one_minus_alpha_bar * &prediction) / sqrt_alpha_bar, prediction)
+            }
             Prediction::Sample => {
                 let eps = eps_of(&prediction);
                 (prediction, eps)

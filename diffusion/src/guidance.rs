@@ -16,20 +16,14 @@ pub struct Output {
 impl Output {
     /// The answer of a network that learned no variance.
     pub fn plain(prediction: Tensor) -> Self {
-        Self {
-            prediction,
-            variance: None,
-        }
+        Self { prediction, variance: None }
     }
 
     /// The answer of a network with learned variance, which comes as one tensor
     /// [B, 2C, ...]: the prediction, then the variance.
     pub fn with_variance(joined: &Tensor) -> Self {
         let [prediction, variance] = halves(joined, 1); // [B, C, ...] each
-        Self {
-            prediction,
-            variance: Some(variance),
-        }
+        Self { prediction, variance: Some(variance) }
     }
 
     /// The answers for the first and for the second half of the batch.
@@ -39,10 +33,8 @@ impl Output {
             Some(variance) => halves(variance, 0).map(Some),
             None => [None, None],
         };
-        [(first, first_variance), (second, second_variance)].map(|(prediction, variance)| Self {
-            prediction,
-            variance,
-        })
+        [(first, first_variance), (second, second_variance)]
+            .map(|(prediction, variance)| Self { prediction, variance })
     }
 }
 

@@ -34,9 +34,7 @@ impl Process {
             |t: usize| beta(t) * (1.0 - alpha_bar_before(t)) / (1.0 - alpha_bar(t));
         let table = |value: &dyn Fn(usize) -> f64| {
             let values: Vec<f64> = (0..schedule.timesteps()).map(value).collect();
-            Tensor::from_slice(&values)
-                .to_kind(Kind::Float)
-                .to_device(device) // [timesteps]
+            Tensor::from_slice(&values).to_kind(Kind::Float).to_device(device) // [timesteps]
         };
         Self {
             sqrt_alpha_bar: table(&|t| alpha_bar(t).sqrt()),

@@ -41,10 +41,7 @@ pub struct UnclipSampler {
 impl UnclipSampler {
     /// The sampler of a checkpoint's scheduler.
     pub fn new(config: &SchedulerConfig) -> Self {
-        Self {
-            config: config.clone(),
-            tables: ReferenceTables::cosine(config.train_timesteps),
-        }
+        Self { config: config.clone(), tables: ReferenceTables::cosine(config.train_timesteps) }
     }
 
     /// What the checkpoint's scheduler fixes.

@@ -38,10 +38,7 @@ impl Schedule {
             product
         };
         let alphas_cumprod = betas.iter().map(multiply).collect();
-        Self {
-            betas,
-            alphas_cumprod,
-        }
+        Self { betas, alphas_cumprod }
     }
 
     /// How many timesteps there are.
@@ -81,11 +78,7 @@ impl ReferenceTables {
             product as f32
         };
         let alphas_cumprod = alphas.iter().map(multiply).collect();
-        Self {
-            betas,
-            alphas,
-            alphas_cumprod,
-        }
+        Self { betas, alphas, alphas_cumprod }
     }
 
     /// The alpha_bar of a timestep, and 1 for `None`: the clean picture.
@@ -157,9 +150,7 @@ pub fn published_steps(steps: usize, timesteps: usize) -> Result<Vec<Step>, Step
         let visit = |i| (i as f64 * stride).round_ties_even() as i64;
         (0..steps).rev().map(visit).collect()
     };
-    let step = |(i, &timestep): (usize, &i64)| Step {
-        timestep,
-        previous: visited.get(i + 1).copied(),
-    };
+    let step =
+        |(i, &timestep): (usize, &i64)| Step { timestep, previous: visited.get(i + 1).copied() };
     Ok(visited.iter().enumerate().map(step).collect())
 }

@@ -52,13 +52,7 @@ pub struct Counts {
 
 impl Counts {
     /// Those of the documentation.
-    pub const STANDARD: Self = Self {
-        each: 1000,
-        best: 5000,
-        open: 40,
-        seeds: 10,
-        scenes: 1000,
-    };
+    pub const STANDARD: Self = Self { each: 1000, best: 5000, open: 40, seeds: 10, scenes: 1000 };
 
     /// No more than `most` of anything, to try something.
     pub fn limited(self, most: u64) -> Self {
@@ -104,10 +98,7 @@ pub fn evaluate_claims(
     let best = measured.best(System::Stack, counts.each);
     let best_of_captions = measured.best(System::Captions, counts.each);
     for prior_scale in PRIOR_SCALES {
-        let setting = Setting {
-            prior_scale,
-            ..best
-        };
+        let setting = Setting { prior_scale, ..best };
         measured.add(setting, counts.each, progress)?;
     }
     let others = [System::TextEmbedding, System::NoEmbedding, System::Codes];
@@ -146,12 +137,7 @@ fn binding(
 ) -> Result<Claim, Error> {
     let judge = Judge::shipped(Subject::Pair)?;
     let examples = Asked::Pairs.examples(0..count as u64);
-    let both = [
-        Question::Thing,
-        Question::Colour,
-        Question::SecondThing,
-        Question::SecondColour,
-    ];
+    let both = [Question::Thing, Question::Colour, Question::SecondThing, Question::SecondColour];
     let mut bound = |setting: Setting| -> Result<Vec<f64>, Error> {
         let pictures = drawn.of_examples(setting, &examples, progress)?;
         let readings = judge.read(&pictures);

@@ -15,23 +15,13 @@ pub struct Picture {
 impl Picture {
     /// From `side * side * 3` bytes.
     pub fn from_bytes(side: usize, bytes: &[u8]) -> Self {
-        assert_eq!(
-            bytes.len(),
-            side * side * 3,
-            "a picture has three bytes a pixel"
-        );
-        Self {
-            side,
-            values: bytes.iter().map(|&b| f32::from(b) / 255.0).collect(),
-        }
+        assert_eq!(bytes.len(), side * side * 3, "a picture has three bytes a pixel");
+        Self { side, values: bytes.iter().map(|&b| f32::from(b) / 255.0).collect() }
     }
 
     /// A picture of one colour.
     pub fn plain(side: usize, colour: [f32; 3]) -> Self {
-        Self {
-            side,
-            values: colour.repeat(side * side),
-        }
+        Self { side, values: colour.repeat(side * side) }
     }
 
     /// Pixels a side.
@@ -46,10 +36,7 @@ impl Picture {
 
     /// The bytes, `[H, W, 3]`.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.values
-            .iter()
-            .map(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8)
-            .collect()
+        self.values.iter().map(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8).collect()
     }
 
     /// Blurs with a Gaussian of this standard deviation in pixels.
@@ -78,27 +65,19 @@ impl Picture {
             to
         };
         let across = pass(&self.values, (1, side));
-        Self {
-            side: self.side,
-            values: pass(&across, (side, 1)),
-        }
+        Self { side: self.side, values: pass(&across, (side, 1)) }
     }
 
     /// Adds normal noise of this standard deviation.
     pub fn noise(&self, deviation: f64, generator: &mut Generator) -> Self {
         let noise = generator.normal(self.values.len());
         let noisy = |(v, n): (&f32, f32)| (v + n * deviation as f32).clamp(0.0, 1.0);
-        Self {
-            side: self.side,
-            values: self.values.iter().zip(noise).map(noisy).collect(),
-        }
+        Self { side: self.side, values: self.values.iter().zip(noise).map(noisy).collect() }
     }
 
     /// As large as before, but with no more detail than a picture of `side` pixels.
     pub fn shrink(&self, side: usize) -> Self {
-        self.blur(0.4 * self.side as f64 / side as f64)
-            .resampled(side)
-            .resampled(self.side)
+        self.blur(0.4 * self.side as f64 / side as f64).resampled(side).resampled(self.side)
     }
 
     /// Halves the side by averaging squares.
@@ -122,10 +101,7 @@ impl Picture {
                 ((grey + (rgb[c] - grey) * saturation) * gain[c] + offset[c]).clamp(0.0, 1.0)
             })
         };
-        Self {
-            side: self.side,
-            values: self.values.chunks_exact(3).flat_map(pixel).collect(),
-        }
+        Self { side: self.side, values: self.values.chunks_exact(3).flat_map(pixel).collect() }
     }
 
     /// Shows `other` through this picture: its share at every point is `weight(x, y)`, with x and y from 0 to 1.
@@ -133,11 +109,8 @@ impl Picture {
         let side = self.side;
         let place = |i: usize| (i as f32 + 0.5) / side as f32;
         let mut values = Vec::with_capacity(self.values.len());
-        for (at, (own, theirs)) in self
-            .values
-            .chunks_exact(3)
-            .zip(other.values.chunks_exact(3))
-            .enumerate()
+        for (at, (own, theirs)) in
+            self.values.chunks_exact(3).zip(other.values.chunks_exact(3)).enumerate()
         {
             let share = weight(place(at % side), place(at / side)).clamp(0.0, 1.0);
             values.extend(own.iter().zip(theirs).map(|(a, b)| a + (b - a) * share));
@@ -163,12 +136,7 @@ impl Picture {
         let scale = self.side as f32 / side as f32;
         let place = |i: usize| (i as f32 + 0.5) * scale - 0.5;
         let points = (0..side).flat_map(|y| (0..side).map(move |x| (x, y)));
-        Self {
-            side,
-            values: points
-                .flat_map(|(x, y)| self.sample(place(x), place(y)))
-                .collect(),
-        }
+        Self { side, values: points.flat_map(|(x, y)| self.sample(place(x), place(y))).collect() }
     }
 
     /// The colour at a point, in pixels, between the four pixels around it.

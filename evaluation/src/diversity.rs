@@ -39,17 +39,12 @@ pub fn open_captions(count: usize) -> Vec<Caption> {
 /// What of [`VARIED`] a caption does not mention.
 fn left_out(caption: &Caption) -> Vec<Question> {
     let asked = asked(caption);
-    VARIED
-        .into_iter()
-        .filter(|question| asked.iter().all(|(said, _)| said != question))
-        .collect()
+    VARIED.into_iter().filter(|question| asked.iter().all(|(said, _)| said != question)).collect()
 }
 
 /// The renderer's scenes of one thing, as labels.
 pub fn pool() -> Vec<Labels> {
-    (0..POOL)
-        .map(|seed| Scene::draw_alone(seed, Split::Training).labels())
-        .collect()
+    (0..POOL).map(|seed| Scene::draw_alone(seed, Split::Training).labels()).collect()
 }
 
 /// The entropy of a question's answers over `draws` scenes of `pool` that `caption` describes, averaged over several
@@ -94,11 +89,7 @@ impl Varied {
             let entropy = |q| Some((q, renderer_entropy(&pool, caption, q, seeds)?));
             questions.filter_map(entropy).collect()
         };
-        Self {
-            left_out: captions.iter().map(of).collect(),
-            captions,
-            seeds,
-        }
+        Self { left_out: captions.iter().map(of).collect(), captions, seeds }
     }
 
     /// The captions' words.
@@ -128,11 +119,7 @@ pub fn measure_diversity(
     progress: &mut EvaluationProgress,
 ) -> Result<Diversity, Error> {
     let seeds = settings.diversity_seeds;
-    let mut found = VARIED.map(|question| Found {
-        question,
-        answers: vec![],
-        references: vec![],
-    });
+    let mut found = VARIED.map(|question| Found { question, answers: vec![], references: vec![] });
     let varied = Varied::new(open_captions(settings.diversity_captions), seeds);
     let captions = varied.texts();
     for (number, caption) in captions.iter().enumerate() {
@@ -155,30 +142,12 @@ pub fn measure_diversity(
             own.answers.push(Answers::of(&readings, question));
             own.references.push(reference);
         }
-        progress(
-            "diversity",
-            ((number + 1) * seeds) as u64,
-            (captions.len() * seeds) as u64,
-        );
+        progress("diversity", ((number + 1) * seeds) as u64, (captions.len() * seeds) as u64);
     }
-    let ratios = found.iter().filter_map(
-        |Found {
-             question,
-             answers,
-             references,
-         }| {
-            Some((
-                *question,
-                answers.len(),
-                entropy_ratio(answers, references)?,
-            ))
-        },
-    );
-    Ok(Diversity {
-        captions: captions.len(),
-        seeds,
-        ratios: ratios.collect(),
-    })
+    let ratios = found.iter().filter_map(|Found { question, answers, references }| {
+        Some((*question, answers.len(), entropy_ratio(answers, references)?))
+    });
+    Ok(Diversity { captions: captions.len(), seeds, ratios: ratios.collect() })
 }
 
 /// What was found about one question, caption by caption.

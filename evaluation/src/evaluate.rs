@@ -66,14 +66,8 @@ pub fn evaluate(
     settings: &EvaluationSettings,
     progress: &mut EvaluationProgress,
 ) -> Result<Evaluation, Error> {
-    let (mut rows, drawn) = fill(
-        pipeline,
-        judge,
-        Asked::Seen,
-        settings.captions,
-        settings,
-        progress,
-    )?;
+    let (mut rows, drawn) =
+        fill(pipeline, judge, Asked::Seen, settings.captions, settings, progress)?;
     let count = settings.held_out_captions;
     let (held_out, _) = fill(pipeline, judge, Asked::HeldOut, count, settings, progress)?;
     rows.extend(held_out);
@@ -81,10 +75,7 @@ pub fn evaluate(
         0 => None,
         _ => Some(measure_diversity(pipeline, judge, settings, progress)?),
     };
-    let report = Report {
-        diversity,
-        ..Report::new(judge, settings, rows)
-    };
+    let report = Report { diversity, ..Report::new(judge, settings, rows) };
     Ok(Evaluation { report, drawn })
 }
 
@@ -96,18 +87,8 @@ pub fn evaluate_asked(
     settings: &EvaluationSettings,
     progress: &mut EvaluationProgress,
 ) -> Result<Evaluation, Error> {
-    let (rows, drawn) = fill(
-        pipeline,
-        judge,
-        asked,
-        settings.captions,
-        settings,
-        progress,
-    )?;
-    Ok(Evaluation {
-        report: Report::new(judge, settings, rows),
-        drawn,
-    })
+    let (rows, drawn) = fill(pipeline, judge, asked, settings.captions, settings, progress)?;
+    Ok(Evaluation { report: Report::new(judge, settings, rows), drawn })
 }
 
 /// A row a source, and what the whole chain drew.
@@ -147,25 +128,14 @@ fn draw(
     batch: &[Example],
     settings: &EvaluationSettings,
 ) -> Result<Vec<RgbImage>, Error> {
-    let captions: Vec<&str> = batch
-        .iter()
-        .map(|example| example.caption.text.as_str())
-        .collect();
-    let seeds: Vec<u64> = batch
-        .iter()
-        .map(|example| settings.seed.wrapping_add(example.number))
-        .collect();
+    let captions: Vec<&str> = batch.iter().map(|example| example.caption.text.as_str()).collect();
+    let seeds: Vec<u64> =
+        batch.iter().map(|example| settings.seed.wrapping_add(example.number)).collect();
     match source {
         Source::True => Ok(true_pictures(batch, pipeline.side()?)),
         Source::Decoder => {
             let embeddings = pipeline.encode_pictures(&true_pictures(batch, pipeline.side()?))?; // [B, E]
-            draw_pictures(
-                pipeline,
-                &captions,
-                Some(&embeddings),
-                &seeds,
-                &settings.drawing,
-            )
+            draw_pictures(pipeline, &captions, Some(&embeddings), &seeds, &settings.drawing)
         }
         Source::Chain => draw_pictures(pipeline, &captions, None, &seeds, &settings.drawing),
     }

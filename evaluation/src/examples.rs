@@ -110,31 +110,19 @@ impl Asked {
         let seen = Split::Evaluation(Pairs::Seen);
         let about = |number: u64, scene: Scene, aspects: &[Aspect]| {
             let caption = scene.caption_about(aspects, &mut Generator::new(number));
-            Example {
-                number,
-                scene,
-                caption: caption.expect("a template is kept for them"),
-            }
+            Example { number, scene, caption: caption.expect("a template is kept for them") }
         };
         let example = |number: u64| match self {
             Self::Seen => Example::draw(number, Pairs::Seen),
             Self::HeldOut => Example::draw(number, Pairs::HeldOut),
             Self::Styles => {
                 let scene = Scene::draw_alone(FIRST_STYLE + number, seen);
-                about(
-                    number,
-                    scene,
-                    &[Aspect::Thing, Aspect::Colour, Aspect::Style],
-                )
+                about(number, scene, &[Aspect::Thing, Aspect::Colour, Aspect::Style])
             }
             Self::Pairs => {
                 let scene = Scene::draw_pair(FIRST_PAIR + number, seen);
                 let second = [Aspect::Second, Aspect::SecondColour];
-                about(
-                    number,
-                    scene,
-                    &[&[Aspect::Thing, Aspect::Colour], &second[..]].concat(),
-                )
+                about(number, scene, &[&[Aspect::Thing, Aspect::Colour], &second[..]].concat())
             }
         };
         numbers.map(example).collect()
@@ -157,11 +145,7 @@ impl Example {
     pub fn draw(number: u64, pairs: Pairs) -> Self {
         let scene = Scene::draw_alone(number, Split::Evaluation(pairs));
         let caption = scene.own_caption();
-        Self {
-            number,
-            scene,
-            caption,
-        }
+        Self { number, scene, caption }
     }
 
     /// The questions that the caption answers, with its answers.
@@ -229,14 +213,8 @@ pub fn asked(caption: &Caption) -> Vec<(Question, usize)> {
         (Question::Ground, said.ground.map(|label| label.index())),
         (Question::Style, said.style.map(|label| label.index())),
         (Question::SecondThing, said.second.map(|s| s.thing.index())),
-        (
-            Question::SecondColour,
-            said.second.and_then(|s| Some(s.colour?.index())),
-        ),
+        (Question::SecondColour, said.second.and_then(|s| Some(s.colour?.index()))),
         (Question::Relation, said.second.map(|s| s.relation.index())),
     ];
-    answers
-        .into_iter()
-        .filter_map(|(question, answer)| Some((question, answer?)))
-        .collect()
+    answers.into_iter().filter_map(|(question, answer)| Some((question, answer?))).collect()
 }

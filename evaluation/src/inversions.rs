@@ -69,11 +69,7 @@ pub fn measure_inversions(
             };
             other.extend(psnr(&decode(pipeline, &exchanged)?, base));
             first += size;
-            progress(
-                &format!("what {calls} calls decode to"),
-                own.len() as u64,
-                count,
-            );
+            progress(&format!("what {calls} calls decode to"), own.len() as u64, count);
         }
         let noise = all(|(_, inversion)| &inversion.noise).to_kind(Kind::Double); // [N, C, h, w]
         rows.push(InversionRow {

@@ -68,10 +68,8 @@ impl Judge {
 
     /// A judge that [`train_judge`](crate::train_judge) wrote.
     pub fn open(path: &Path, subject: Subject) -> Result<Self, Error> {
-        let bytes = std::fs::read(path).map_err(|error| Error::Read {
-            path: path.to_owned(),
-            cause: error.to_string(),
-        })?;
+        let bytes = std::fs::read(path)
+            .map_err(|error| Error::Read { path: path.to_owned(), cause: error.to_string() })?;
         Self::from_bytes(&path.display().to_string(), &bytes, subject)
     }
 
@@ -81,15 +79,8 @@ impl Judge {
         let checkpoint = checkpoint.checked(true);
         let network = Network::new(&Params::root(&checkpoint), subject.logits());
         checkpoint.finish()?;
-        let sha256 = Sha256::digest(bytes)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        Ok(Self {
-            network,
-            subject,
-            sha256,
-        })
+        let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { network, subject, sha256 })
     }
 
     /// What it looks at.
@@ -104,9 +95,7 @@ impl Judge {
 
     /// What it sees in pictures of any size. What it is not asked it answers with 'none of these'.
     pub fn read(&self, pictures: &[RgbImage]) -> Vec<Reading> {
-        batches(pictures)
-            .flat_map(|batch| self.read_tensor(&batch))
-            .collect()
+        batches(pictures).flat_map(|batch| self.read_tensor(&batch)).collect()
     }
 
     /// Its last hidden layer over pictures of any size, `[N, 256]` in f64: what a [`frechet`](crate::frechet) distance
@@ -150,9 +139,8 @@ fn batches(pictures: &[RgbImage]) -> impl Iterator<Item = Tensor> {
 /// A picture at the network's size, `[3, 64, 64]`, u8; smoothed as far as the new size asks for.
 fn resized(picture: &RgbImage) -> Tensor {
     let (width, height) = (i64::from(picture.width()), i64::from(picture.height()));
-    let pixels = Tensor::from_slice(picture.as_raw())
-        .view([1, height, width, 3])
-        .permute([0, 3, 1, 2]);
+    let pixels =
+        Tensor::from_slice(picture.as_raw()).view([1, height, width, 3]).permute([0, 3, 1, 2]);
     let side = i64::from(SIDE);
     if (width, height) == (side, side) {
         return pixels.squeeze_dim(0);
@@ -163,9 +151,5 @@ fn resized(picture: &RgbImage) -> Tensor {
         None,
         None,
     );
-    resized
-        .round()
-        .clamp(0.0, 255.0)
-        .to_kind(Kind::Uint8)
-        .squeeze_dim(0)
+    resized.round().clamp(0.0, 255.0).to_kind(Kind::Uint8).squeeze_dim(0)
 }

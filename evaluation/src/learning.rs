@@ -118,12 +118,7 @@ pub fn train_judge(
     };
     let weights = training::train(&run, optimizer, Samples::NONE, |step| {
         let lessons = lessons_from(step, recipe.run.batch, subject);
-        Ok(JudgeLeg {
-            network,
-            subject,
-            kind,
-            lessons,
-        })
+        Ok(JudgeLeg { network, subject, kind, lessons })
     })?;
     weights::save_safetensors(out, &weights, Kind::Half)?;
     Ok(())
@@ -136,19 +131,13 @@ pub fn examine(judge: &Judge, first: u64, count: u64) -> Examination {
         let questions = judge.subject().questions().iter();
         questions.map(|&q| (q, Tally::default())).collect()
     };
-    let mut examination = Examination {
-        clean: none(),
-        alone: none(),
-        together: none(),
-        damaged: none(),
-    };
+    let mut examination =
+        Examination { clean: none(), alone: none(), together: none(), damaged: none() };
     let first = FIRST_TEST_SEED + first;
     let seeds: Vec<u64> = (first..first + count).collect();
     for seeds in seeds.chunks(50) {
-        let scenes: Vec<Scene> = seeds
-            .iter()
-            .map(|&seed| Scene::draw(seed, Split::Judge))
-            .collect();
+        let scenes: Vec<Scene> =
+            seeds.iter().map(|&seed| Scene::draw(seed, Split::Judge)).collect();
         let bytes: Vec<u8> = scenes.iter().flat_map(|scene| scene.render(SIDE)).collect();
         let clean = bytes_to_tensor(&bytes, seeds.len());
         for (scene, reading) in scenes.iter().zip(judge.read_tensor(&clean)) {
@@ -166,14 +155,9 @@ pub fn examine(judge: &Judge, first: u64, count: u64) -> Examination {
             }
         }
         // Other seeds than the clean ones, so that the two halves are two samples.
-        let lessons: Vec<Lesson> = seeds
-            .iter()
-            .map(|seed| Lesson::draw(seed + count, judge.subject()))
-            .collect();
-        let bytes: Vec<u8> = lessons
-            .iter()
-            .flat_map(|lesson| lesson.picture.to_bytes())
-            .collect();
+        let lessons: Vec<Lesson> =
+            seeds.iter().map(|seed| Lesson::draw(seed + count, judge.subject())).collect();
+        let bytes: Vec<u8> = lessons.iter().flat_map(|lesson| lesson.picture.to_bytes()).collect();
         let pictures = bytes_to_tensor(&bytes, seeds.len());
         for (lesson, reading) in lessons.iter().zip(judge.read_tensor(&pictures)) {
             for (question, tally) in &mut examination.damaged {
@@ -197,14 +181,8 @@ struct JudgeLeg {
 
 impl Leg for JudgeLeg {
     fn backward(&mut self, _: &mut Generator) -> Result<(f64, Figures), training::Error> {
-        let lessons = self
-            .lessons
-            .recv()
-            .expect("the drawing thread lives as long as the leg");
-        let bytes: Vec<u8> = lessons
-            .iter()
-            .flat_map(|lesson| lesson.picture.to_bytes())
-            .collect();
+        let lessons = self.lessons.recv().expect("the drawing thread lives as long as the leg");
+        let bytes: Vec<u8> = lessons.iter().flat_map(|lesson| lesson.picture.to_bytes()).collect();
         let pictures = to_signed(&bytes_to_tensor(&bytes, lessons.len())).to_kind(self.kind);
         let targets: Vec<Targets> = lessons.iter().map(|lesson| lesson.targets).collect();
         let (loss, figures) = loss(&self.network.forward(&pictures), self.subject, &targets);
@@ -223,24 +201,15 @@ fn loss(logits: &Tensor, subject: Subject, targets: &[Targets]) -> (Tensor, Figu
         let width = question.answers() as i64 + 1;
         let own = logits.narrow(1, start, width); // [B, answers + 1]
         start += width;
-        let wanted: Vec<i64> = targets
-            .iter()
-            .map(|targets| class(question, targets.get(question)))
-            .collect();
+        let wanted: Vec<i64> =
+            targets.iter().map(|targets| class(question, targets.get(question))).collect();
         let wanted = Tensor::from_slice(&wanted);
         let summed =
             own.cross_entropy_loss(&wanted, None::<&Tensor>, tch::Reduction::Sum, OPEN, 0.0);
         losses.push(summed / targets.len() as f64);
         let asked = wanted.not_equal(OPEN);
-        let right = own
-            .argmax(1, false)
-            .eq_tensor(&wanted)
-            .sum(Kind::Float)
-            .double_value(&[]);
-        figures.push((
-            question.name(),
-            right / asked.sum(Kind::Float).double_value(&[]).max(1.0),
-        ));
+        let right = own.argmax(1, false).eq_tensor(&wanted).sum(Kind::Float).double_value(&[]);
+        figures.push((question.name(), right / asked.sum(Kind::Float).double_value(&[]).max(1.0)));
     }
     (Tensor::stack(&losses, 0).mean(Kind::Float), figures)
 }
@@ -274,9 +243,7 @@ fn lessons_from(step: u64, batch: usize, subject: Subject) -> Receiver<Vec<Lesso
 /// Pictures of [`SIDE`] pixels after one another to `[B, 3, 64, 64]`, u8.
 fn bytes_to_tensor(bytes: &[u8], count: usize) -> Tensor {
     let side = i64::from(SIDE);
-    Tensor::from_slice(bytes)
-        .view([count as i64, side, side, 3])
-        .permute([0, 3, 1, 2])
+    Tensor::from_slice(bytes).view([count as i64, side, side, 3]).permute([0, 3, 1, 2])
 }
 
 /// From bytes to [-1, 1], in f32.

@@ -115,11 +115,7 @@ impl Lesson {
         };
         let practise =
             matches!(damage, Damage::Clean | Damage::Light) && generator.uniform() < crowds;
-        let seed = if practise {
-            crowded(seed, &mut generator)
-        } else {
-            seed
-        };
+        let seed = if practise { crowded(seed, &mut generator) } else { seed };
         Self::with_damage(seed, damage, &mut generator)
     }
 
@@ -134,18 +130,11 @@ impl Lesson {
         match damage {
             Damage::Clean => {
                 let (scene, targets) = scene();
-                Self {
-                    picture: picture(&scene, generator),
-                    targets,
-                }
+                Self { picture: picture(&scene, generator), targets }
             }
             Damage::Light => {
                 let (scene, targets) = scene();
-                Self {
-                    picture: picture(&scene, generator),
-                    targets,
-                }
-                .lightly_damaged(generator)
+                Self { picture: picture(&scene, generator), targets }.lightly_damaged(generator)
             }
             Damage::Grey => {
                 let (scene, mut targets) = scene();
@@ -163,32 +152,17 @@ impl Lesson {
                 let open = [Colour, SecondColour, Related, Where, Sky, Ground];
                 targets.set(&open, Target::Open);
                 let deviation = between(generator, 7.0, 14.0);
-                Self {
-                    picture: picture(&scene, generator).blur(deviation),
-                    targets,
-                }
+                Self { picture: picture(&scene, generator).blur(deviation), targets }
             }
             Damage::Bent => {
                 let (scene, mut targets) = scene();
                 targets.set(&[Thing, SecondThing], Target::None);
-                let open = [
-                    HowLarge,
-                    Where,
-                    Sky,
-                    Ground,
-                    Colour,
-                    Style,
-                    SecondColour,
-                    Related,
-                ];
+                let open = [HowLarge, Where, Sky, Ground, Colour, Style, SecondColour, Related];
                 targets.set(&open, Target::Open);
                 let phases = [(); 4].map(|()| between(generator, 0.0, TAU) as f32);
                 let reach = between(generator, 0.14, 0.25) as f32;
                 let waves = between(generator, 2.0, 3.5) as f32;
-                Self {
-                    picture: picture(&scene, generator).bend(reach, waves, phases),
-                    targets,
-                }
+                Self { picture: picture(&scene, generator).bend(reach, waves, phases), targets }
             }
             Damage::Double => Self::double(seed, generator),
             Damage::Empty => Self::empty(seed, generator),
@@ -241,11 +215,7 @@ impl Lesson {
         let (left, right) = (lonely(Place::Left), lonely(Place::Right));
         let mirrored = generator.uniform() < 0.5;
         let wanted = |labels: &Labels| {
-            if mirrored {
-                right(labels)
-            } else {
-                left(labels)
-            }
+            if mirrored { right(labels) } else { left(labels) }
         };
         let first = search(seed, generator, wanted);
         let backdrop = same_backdrop(&first.labels(), generator);
@@ -258,13 +228,8 @@ impl Lesson {
         targets.set(&[Style], Target::Open);
         let seam = seam(0.5, generator);
         let (own, other) = (picture(&first, generator), picture(&second, generator));
-        let picture = own.blend(&other, |x, y| {
-            if mirrored {
-                1.0 - seam(x, y)
-            } else {
-                seam(x, y)
-            }
-        });
+        let picture =
+            own.blend(&other, |x, y| if mirrored { 1.0 - seam(x, y) } else { seam(x, y) });
         Self { picture, targets }.sometimes_lightly_damaged(generator)
     }
 
@@ -285,11 +250,7 @@ impl Lesson {
         let seam = seam(middle + between(generator, -0.03, 0.03) as f32, generator);
         let swapped = generator.uniform() < 0.5;
         let (a, b) = (picture(&first, generator), picture(&second, generator));
-        let picture = if swapped {
-            b.blend(&a, seam)
-        } else {
-            a.blend(&b, seam)
-        };
+        let picture = if swapped { b.blend(&a, seam) } else { a.blend(&b, seam) };
         Self { picture, targets }.sometimes_lightly_damaged(generator)
     }
 
@@ -302,20 +263,14 @@ impl Lesson {
             // Blobs instead of grains, as strong as before.
             let deviation = between(generator, 0.7, 6.0);
             let strength = (2.0 * deviation) as f32;
-            noise = noise
-                .blur(deviation)
-                .recolour(1.0, [strength; 3], [0.5 - 0.5 * strength; 3]);
+            noise = noise.blur(deviation).recolour(1.0, [strength; 3], [0.5 - 0.5 * strength; 3]);
         }
         let scene = Scene::draw(seed, Split::Judge);
         let share = between(generator, 0.0, 0.1) as f32;
         let tint = [(); 3].map(|()| between(generator, -0.3, 0.3) as f32);
-        let picture = noise
-            .blend(&picture(&scene, generator), |_, _| share)
-            .recolour(1.0, [1.0; 3], tint);
-        Self {
-            picture,
-            targets: Targets::none(),
-        }
+        let picture =
+            noise.blend(&picture(&scene, generator), |_, _| share).recolour(1.0, [1.0; 3], tint);
+        Self { picture, targets: Targets::none() }
     }
 
     fn smudged(seed: u64, generator: &mut Generator) -> Self {
@@ -358,11 +313,7 @@ impl Lesson {
     }
 
     fn sometimes_lightly_damaged(self, generator: &mut Generator) -> Self {
-        if generator.uniform() < 0.5 {
-            self.lightly_damaged(generator)
-        } else {
-            self
-        }
+        if generator.uniform() < 0.5 { self.lightly_damaged(generator) } else { self }
     }
 
     /// One to three light damages. Lines and edges are the first to go, so the style is not asked for after those.
@@ -381,14 +332,12 @@ impl Lesson {
                 3 => {
                     let gain = [(); 3].map(|()| between(generator, 0.88, 1.12) as f32);
                     let offset = [(); 3].map(|()| between(generator, -0.05, 0.05) as f32);
-                    self.picture
-                        .recolour(between(generator, 0.75, 1.25) as f32, gain, offset)
+                    self.picture.recolour(between(generator, 0.75, 1.25) as f32, gain, offset)
                 }
                 _ => {
                     let phases = [(); 4].map(|()| between(generator, 0.0, TAU) as f32);
                     let reach = between(generator, 0.0, 0.02) as f32;
-                    self.picture
-                        .bend(reach, between(generator, 1.0, 3.0) as f32, phases)
+                    self.picture.bend(reach, between(generator, 1.0, 3.0) as f32, phases)
                 }
             };
         }
@@ -418,11 +367,7 @@ fn crowded(seed: u64, generator: &mut Generator) -> u64 {
 
 /// The first seed of the half, of those for training or those for testing, that `seed` belongs to.
 fn first_of_half(seed: u64) -> u64 {
-    if seed < FIRST_TEST_SEED {
-        0
-    } else {
-        FIRST_TEST_SEED
-    }
+    if seed < FIRST_TEST_SEED { 0 } else { FIRST_TEST_SEED }
 }
 
 /// A scene with one thing that fits, from the same half of the seeds as `seed`.
@@ -439,11 +384,7 @@ fn partner(seed: u64, generator: &mut Generator, fits: impl Fn(&Labels) -> bool)
 /// The scene of `seed` with one thing if it fits, else another.
 fn search(seed: u64, generator: &mut Generator, fits: impl Fn(&Labels) -> bool) -> Scene {
     let scene = Scene::draw_alone(seed, Split::Judge);
-    if fits(&scene.labels()) {
-        scene
-    } else {
-        partner(seed, generator, fits)
-    }
+    if fits(&scene.labels()) { scene } else { partner(seed, generator, fits) }
 }
 
 /// The scene of `seed` if it has two things and fits, else another.
@@ -459,10 +400,7 @@ fn search_pair(seed: u64, generator: &mut Generator, fits: impl Fn(&Labels) -> b
 /// Whether the things of a pair are in different halves of the picture.
 fn beside(labels: &Labels) -> bool {
     let relation = labels.second.map(|second| second.relation);
-    let apart = [
-        (Place::Left, Some(Relation::LeftOf)),
-        (Place::Right, Some(Relation::RightOf)),
-    ];
+    let apart = [(Place::Left, Some(Relation::LeftOf)), (Place::Right, Some(Relation::RightOf))];
     labels.size == Size::Small && apart.contains(&(labels.place, relation))
 }
 

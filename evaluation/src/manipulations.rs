@@ -29,13 +29,8 @@ pub const CHANGED: [Question; 6] = [
     Question::Ground,
 ];
 /// What captions differ in: no template that is kept for evaluation names the size.
-const SAID: [Question; 5] = [
-    Question::Thing,
-    Question::Colour,
-    Question::Place,
-    Question::Sky,
-    Question::Ground,
-];
+const SAID: [Question; 5] =
+    [Question::Thing, Question::Colour, Question::Place, Question::Sky, Question::Ground];
 /// The numbers of the first scenes.
 const FIRST_WAY: u64 = 30_000;
 const FIRST_EDIT: u64 = 40_000;
@@ -102,11 +97,7 @@ pub fn evaluate_manipulations(
     progress: &mut EvaluationProgress,
 ) -> Result<ManipulationReport, Error> {
     pipeline.prepare(&[Use::Prior, Use::ImageEncoder], &settings.drawing)?;
-    let table = Table {
-        pipeline,
-        judge,
-        settings,
-    };
+    let table = Table { pipeline, judge, settings };
     Ok(match wanted {
         Manipulation::Inversion => {
             ManipulationReport::Inversion(measure_inversions(pipeline, settings, progress)?)
@@ -158,16 +149,8 @@ pub struct Changes {
 
 impl Changes {
     fn new() -> Self {
-        let none = || {
-            CHANGED
-                .map(|question| (question, Tally::default()))
-                .to_vec()
-        };
-        Self {
-            changed: none(),
-            kept: none(),
-            everything: Tally::default(),
-        }
+        let none = || CHANGED.map(|question| (question, Tally::default())).to_vec();
+        Self { changed: none(), kept: none(), everything: Tally::default() }
     }
 
     /// Counts a picture in which `question` was to change; `right` says of each question whether it did as it was to.
@@ -198,23 +181,11 @@ impl Changes {
         let header = [title, "changes as it should", "stays where another changes"];
         let rows = self.changed.iter().zip(&self.kept);
         let rows = rows.map(|((question, changed), (_, kept))| {
-            vec![
-                question.name().to_owned(),
-                percent(*changed),
-                percent(*kept),
-            ]
+            vec![question.name().to_owned(), percent(*changed), percent(*kept)]
         });
         let last = [
-            vec![
-                "any of them".to_owned(),
-                percent(self.all_changed()),
-                String::new(),
-            ],
-            vec![
-                "it, and all others stay".to_owned(),
-                percent(self.everything),
-                String::new(),
-            ],
+            vec!["any of them".to_owned(), percent(self.all_changed()), String::new()],
+            vec!["it, and all others stay".to_owned(), percent(self.everything), String::new()],
         ];
         table(&header, rows.chain(last))
     }
@@ -237,12 +208,7 @@ impl Siblings {
         let to = from
             .sibling(question.aspect(), &mut Generator::new(number))
             .expect("every label has another value that the split allows");
-        Self {
-            number,
-            question,
-            from,
-            to,
-        }
+        Self { number, question, from, to }
     }
 
     /// Captions of both, with the same words but for what they differ in.
@@ -271,9 +237,7 @@ fn shortest_about(aspect: Aspect) -> Vec<Aspect> {
             && aspects.contains(&Aspect::Thing)
             && !aspects.contains(&Aspect::Second)
     });
-    fitting
-        .min_by_key(Vec::len)
-        .expect("every aspect has a template")
+    fitting.min_by_key(Vec::len).expect("every aspect has a template")
 }
 
 /// Whether what is read along a way is first `from` and last `to`, never `from` again once it was something else, and
@@ -316,11 +280,7 @@ fn measure_interpolations(
                 }
             });
         }
-        progress(
-            "interpolation",
-            changes.everything.asked,
-            pairs.len() as u64,
-        );
+        progress("interpolation", changes.everything.asked, pairs.len() as u64);
     }
     Ok(changes)
 }

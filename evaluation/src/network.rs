@@ -33,13 +33,8 @@ impl Network {
             .iter()
             .enumerate()
             .map(|(i, &(channels, blocks))| {
-                let stage = Stage::new(
-                    &(p / format!("stages.{i}")),
-                    inputs,
-                    channels,
-                    blocks,
-                    i > 0,
-                );
+                let stage =
+                    Stage::new(&(p / format!("stages.{i}")), inputs, channels, blocks, i > 0);
                 inputs = channels;
                 stage
             })
@@ -57,9 +52,7 @@ impl Network {
 
     /// Pictures `[B, 3, 64, 64]` in [-1, 1], in the kind of the weights, to logits in f32: `-> [B, outputs]`
     pub fn forward(&self, pictures: &Tensor) -> Tensor {
-        self.heads
-            .forward(&self.features(pictures))
-            .to_kind(Kind::Float) // [B, outputs]
+        self.heads.forward(&self.features(pictures)).to_kind(Kind::Float) // [B, outputs]
     }
 
     /// What the heads read of such pictures, the last hidden layer: `-> [B, 256]`
@@ -68,10 +61,8 @@ impl Network {
         for stage in &self.stages {
             x = stage.forward(&x); // [B, C, H, W], down to 4 x 4
         }
-        let x = self
-            .narrow
-            .forward(&Activation::Silu.forward(&self.norm.forward(&x)))
-            .flatten(1, -1); // [B, D]
+        let x =
+            self.narrow.forward(&Activation::Silu.forward(&self.norm.forward(&x))).flatten(1, -1); // [B, D]
         Activation::Silu.forward(&self.hidden.forward(&x)) // [B, 256]
     }
 }
@@ -93,10 +84,7 @@ impl Stage {
     }
 
     fn forward(&self, x: &Tensor) -> Tensor {
-        let mut x = self
-            .halve
-            .as_ref()
-            .map_or_else(|| x.shallow_clone(), |halve| halve.forward(x));
+        let mut x = self.halve.as_ref().map_or_else(|| x.shallow_clone(), |halve| halve.forward(x));
         for block in &self.blocks {
             x = block.forward(&x);
         }
@@ -123,11 +111,7 @@ impl Block {
     }
 
     fn forward(&self, x: &Tensor) -> Tensor {
-        let h = self
-            .conv_1
-            .forward(&Activation::Silu.forward(&self.norm_1.forward(x)));
-        x + self
-            .conv_2
-            .forward(&Activation::Silu.forward(&self.norm_2.forward(&h)))
+        let h = self.conv_1.forward(&Activation::Silu.forward(&self.norm_1.forward(x)));
+        x + self.conv_2.forward(&Activation::Silu.forward(&self.norm_2.forward(&h)))
     }
 }

@@ -57,10 +57,7 @@ pub fn evaluate_presets(
     let side = pipeline.side()?;
     let truth = true_pictures(asked, side);
     let features = judge.features(&truth);
-    let floor = frechet(
-        &judge.features(&true_pictures(&others(asked), side)),
-        &features,
-    )?;
+    let floor = frechet(&judge.features(&true_pictures(&others(asked), side)), &features)?;
     let mut rows = vec![PresetRow {
         name: "true pictures".to_owned(),
         drawn: None,
@@ -148,9 +145,7 @@ impl PresetReport {
             line.extend(match &row.drawn {
                 Some((settings, seconds)) => [
                     settings.solver.name().to_owned(),
-                    Stage::ALL
-                        .map(|stage| settings.steps(stage).to_string())
-                        .join(", "),
+                    Stage::ALL.map(|stage| settings.steps(stage).to_string()).join(", "),
                     match settings.guidance_interval {
                         Some([low, high]) => format!("{low} to {high}"),
                         None => "all".to_owned(),
@@ -160,11 +155,7 @@ impl PresetReport {
                 None => Default::default(),
             });
             let cell = |question: Question| row.row.cell(question.name()).unwrap_or_default();
-            let tallies = [
-                cell(Question::Thing),
-                cell(Question::Colour),
-                row.row.everything,
-            ];
+            let tallies = [cell(Question::Thing), cell(Question::Colour), row.row.everything];
             line.extend(tallies.map(percent));
             line.push(format!("{:.2}", row.fid_j));
             line

@@ -98,19 +98,10 @@ pub fn evaluate_priors(
 /// The ways to come by an embedding: from the true picture, by diffusion where the model can, and by codes that are told
 /// different parts of the closenesses.
 fn ways(pipeline: &Pipeline, by_codes: &Settings) -> Vec<(&'static str, Option<Settings>)> {
-    let by_diffusion = Settings {
-        prior_codes: None,
-        ..*by_codes
-    };
+    let by_diffusion = Settings { prior_codes: None, ..*by_codes };
     let told = |closeness: [f64; 2]| {
         let sampling = by_codes.prior_codes.expect("codes are drawn");
-        Some(Settings {
-            prior_codes: Some(CodeSampling {
-                closeness,
-                ..sampling
-            }),
-            ..*by_codes
-        })
+        Some(Settings { prior_codes: Some(CodeSampling { closeness, ..sampling }), ..*by_codes })
     };
     let mut ways = vec![("true pictures", None)];
     if pipeline.has_prior(&by_diffusion) {
@@ -177,11 +168,7 @@ fn captions(examples: &[Example]) -> Vec<&str> {
 
 impl EmbeddingsRow {
     fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            cosine: 0.0,
-            row: Row::new(Source::Chain, Asked::Seen),
-        }
+        Self { name: name.to_owned(), cosine: 0.0, row: Row::new(Source::Chain, Asked::Seen) }
     }
 
     /// Counts what comes of a batch of captions: by a prior as `drawing` says, or from the true pictures.
@@ -249,14 +236,11 @@ impl PriorReport {
         let codes = table(&header, codes);
         let mut header = vec!["embeddings from", "cosine with the caption"];
         header.extend(Row::header(Asked::Seen));
-        let embeddings = self
-            .embeddings
-            .iter()
-            .map(|EmbeddingsRow { name, cosine, row }| {
-                let mut line = vec![name.clone(), format!("{cosine:.3}")];
-                line.extend(row.percents());
-                line
-            });
+        let embeddings = self.embeddings.iter().map(|EmbeddingsRow { name, cosine, row }| {
+            let mut line = vec![name.clone(), format!("{cosine:.3}")];
+            line.extend(row.percents());
+            line
+        });
         format!("{codes}\n{}", table(&header, embeddings))
     }
 }

@@ -71,24 +71,12 @@ impl Question {
     ];
 
     /// What is asked about the largest thing and what is around it.
-    pub const OF_A_SCENE: [Self; 7] = [
-        Self::Thing,
-        Self::Colour,
-        Self::Size,
-        Self::Place,
-        Self::Sky,
-        Self::Ground,
-        Self::Style,
-    ];
+    pub const OF_A_SCENE: [Self; 7] =
+        [Self::Thing, Self::Colour, Self::Size, Self::Place, Self::Sky, Self::Ground, Self::Style];
 
     /// What is asked about two things.
-    pub const OF_A_PAIR: [Self; 5] = [
-        Self::Thing,
-        Self::Colour,
-        Self::SecondThing,
-        Self::SecondColour,
-        Self::Relation,
-    ];
+    pub const OF_A_PAIR: [Self; 5] =
+        [Self::Thing, Self::Colour, Self::SecondThing, Self::SecondColour, Self::Relation];
 
     /// The question's name in tables.
     pub const fn name(self) -> &'static str {

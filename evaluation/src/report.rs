@@ -52,9 +52,7 @@ impl Row {
         Self {
             source,
             asked,
-            cells: columns
-                .map(|column| (column.name.to_owned(), Tally::default()))
-                .collect(),
+            cells: columns.map(|column| (column.name.to_owned(), Tally::default())).collect(),
             everything: Tally::default(),
         }
     }
@@ -72,9 +70,7 @@ impl Row {
     /// The count of the column of this name.
     pub fn cell(&self, name: &str) -> Option<Tally> {
         let mut cells = self.cells.iter();
-        cells
-            .find(|(column, _)| column == name)
-            .map(|(_, tally)| *tally)
+        cells.find(|(column, _)| column == name).map(|(_, tally)| *tally)
     }
 
     /// The columns' names, and that of the last.
@@ -171,11 +167,7 @@ impl Diversity {
             let name = question.name().to_owned();
             vec![name, captions.to_string(), format!("{ratio:.2}")]
         });
-        let mean = vec![
-            "mean".to_owned(),
-            String::new(),
-            format!("{:.2}", self.mean()),
-        ];
+        let mean = vec!["mean".to_owned(), String::new(), format!("{:.2}", self.mean())];
         let header = [&title, "captions that leave it out", "ratio"];
         table(&header, rows.chain([mean]))
     }
@@ -199,11 +191,5 @@ pub(crate) fn percent(tally: Tally) -> String {
         return "not asked".to_owned();
     };
     let (low, high) = tally.interval();
-    format!(
-        "{:.1}% ({:.1} to {:.1}), n {}",
-        100.0 * share,
-        100.0 * low,
-        100.0 * high,
-        tally.asked
-    )
+    format!("{:.1}% ({:.1} to {:.1}), n {}", 100.0 * share, 100.0 * low, 100.0 * high, tally.asked)
 }

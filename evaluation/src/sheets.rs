@@ -28,41 +28,25 @@ pub fn caption_table(captions: &[&str], columns: usize) -> String {
 /// Writes a picture as PNG, whole or not at all.
 pub fn save_png(picture: &RgbImage, path: &Path) -> Result<(), Error> {
     let mut bytes = Cursor::new(Vec::new());
-    let failed = |cause: String| Error::File {
-        path: path.to_owned(),
-        cause,
-    };
-    picture
-        .write_to(&mut bytes, ImageFormat::Png)
-        .map_err(|error| failed(error.to_string()))?;
+    let failed = |cause: String| Error::File { path: path.to_owned(), cause };
+    picture.write_to(&mut bytes, ImageFormat::Png).map_err(|error| failed(error.to_string()))?;
     save(path, bytes.get_ref())
 }
 
 /// Writes a file, whole or not at all.
 pub fn save(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let failed = |source| weights::Error::Io {
-        action: "write",
-        path: path.display().to_string(),
-        source,
-    };
-    Ok(weights::write_atomically(path, |out| {
-        out.write_all(bytes).map_err(failed)
-    })?)
+    let failed =
+        |source| weights::Error::Io { action: "write", path: path.display().to_string(), source };
+    Ok(weights::write_atomically(path, |out| out.write_all(bytes).map_err(failed))?)
 }
 
 /// The training scene nearest to each picture, in Euclidean distance at 32 pixels, among `seeds`; with its distance,
 /// the root of the mean square over all values from 0 to 1.
 pub fn nearest_scenes(pictures: &[RgbImage], seeds: std::ops::Range<u64>) -> Vec<(u64, f64)> {
     let small = |bytes: &[u8], count: usize| {
-        Tensor::from_slice(bytes)
-            .view([count as i64, -1])
-            .to_kind(Kind::Float)
-            / 255.0 // [B, H * W * 3]
+        Tensor::from_slice(bytes).view([count as i64, -1]).to_kind(Kind::Float) / 255.0 // [B, H * W * 3]
     };
-    let bytes: Vec<u8> = pictures
-        .iter()
-        .flat_map(|picture| shrunk(picture).into_raw())
-        .collect();
+    let bytes: Vec<u8> = pictures.iter().flat_map(|picture| shrunk(picture).into_raw()).collect();
     let pictures = small(&bytes, pictures.len());
     let mut nearest = vec![(seeds.start, f64::INFINITY); pictures.size()[0] as usize];
     for first in seeds.clone().step_by(500) {
@@ -94,21 +78,16 @@ pub fn distances(pictures: &[RgbImage]) -> Vec<f64> {
         (squares.sum::<f64>() / one.len() as f64).sqrt()
     };
     let pairs = (0..values.len()).flat_map(|i| (0..i).map(move |j| (i, j)));
-    pairs
-        .map(|(i, j)| distance(&values[i], &values[j]))
-        .collect()
+    pairs.map(|(i, j)| distance(&values[i], &values[j])).collect()
 }
 
 /// Each picture with the training scene of that seed on its right, four pairs to a row.
 pub fn nearest_sheet(pictures: &[RgbImage], nearest: &[(u64, f64)]) -> RgbImage {
-    let pairs = pictures
-        .iter()
-        .zip(nearest)
-        .flat_map(|(picture, &(seed, _))| {
-            let side = picture.width();
-            let scene = Scene::draw(seed, Split::Training);
-            [picture.clone(), render(&scene, side)]
-        });
+    let pairs = pictures.iter().zip(nearest).flat_map(|(picture, &(seed, _))| {
+        let side = picture.width();
+        let scene = Scene::draw(seed, Split::Training);
+        [picture.clone(), render(&scene, side)]
+    });
     contact_sheet(&pairs.collect::<Vec<_>>(), 8)
 }
 
@@ -122,10 +101,7 @@ pub fn verdicts(judge: &Judge, pictures: &[(Option<&Example>, RgbImage)]) -> Str
     table.push_str(" caption |\n| --- |");
     table.push_str(&" --- |".repeat(judge.subject().questions().len() + 1));
     table.push('\n');
-    let only: Vec<RgbImage> = pictures
-        .iter()
-        .map(|(_, picture)| picture.clone())
-        .collect();
+    let only: Vec<RgbImage> = pictures.iter().map(|(_, picture)| picture.clone()).collect();
     for ((number, reading), (example, _)) in (1..).zip(judge.read(&only)).zip(pictures) {
         write!(table, "| {number} |").expect("strings can be written to");
         for question in judge.subject().questions() {

@@ -100,10 +100,7 @@ impl Estimate {
     /// A share, in percent.
     pub fn percent(self) -> Self {
         let (low, high) = self.interval;
-        Self {
-            value: 100.0 * self.value,
-            interval: (100.0 * low, 100.0 * high),
-        }
+        Self { value: 100.0 * self.value, interval: (100.0 * low, 100.0 * high) }
     }
 }
 
@@ -130,27 +127,19 @@ pub fn resampled(
     let defined = |rows: &Tensor| figure(rows).unwrap_or(f64::NAN);
     let mut found: Vec<f64> = (0..times)
         .map(|_| {
-            let rows: Vec<i64> = (0..count)
-                .map(|_| generator.below(count as u64) as i64)
-                .collect();
+            let rows: Vec<i64> = (0..count).map(|_| generator.below(count as u64) as i64).collect();
             defined(&Tensor::from_slice(&rows))
         })
         .collect();
     found.sort_by(f64::total_cmp);
     let at = |share: f64| found[((times - 1) as f64 * share).round() as usize];
-    Estimate {
-        value: defined(&all),
-        interval: (at(0.025), at(0.975)),
-    }
+    Estimate { value: defined(&all), interval: (at(0.025), at(0.975)) }
 }
 
 /// The entropy, in nats, of the shares that these counts are: 0 where one class holds everything or nothing is counted.
 pub fn entropy(counts: &[u64]) -> f64 {
     let total: u64 = counts.iter().sum();
-    let terms = counts
-        .iter()
-        .filter(|&&c| c > 0)
-        .map(|&c| c as f64 / total as f64);
+    let terms = counts.iter().filter(|&&c| c > 0).map(|&c| c as f64 / total as f64);
     terms.map(|p| -p * p.ln()).sum::<f64>().max(0.0)
 }
 
@@ -166,10 +155,7 @@ pub struct Answers {
 impl Answers {
     /// What some readings answer to a question.
     pub fn of(readings: &[Reading], question: Question) -> Self {
-        let mut answers = Self {
-            named: vec![0; question.answers()],
-            none: 0,
-        };
+        let mut answers = Self { named: vec![0; question.answers()], none: 0 };
         for reading in readings {
             match reading.answer(question) {
                 Some(answer) => answers.named[answer] += 1,

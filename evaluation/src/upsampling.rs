@@ -59,19 +59,11 @@ pub fn evaluate_upsampling(
         let truth = signed(&truth); // [B, C, H, W]
         let size = [i64::from(side); 2];
         let interpolated = small.internal_upsample_bicubic2d_aa(size, false, None, None);
-        let seeds: Vec<u64> = batch
-            .iter()
-            .map(|e| settings.seed.wrapping_add(e.number))
-            .collect();
+        let seeds: Vec<u64> = batch.iter().map(|e| settings.seed.wrapping_add(e.number)).collect();
         let large = upsample(pipeline, &small, &seeds, &settings.drawing)?;
         let [interpolated, large] = [interpolated, large].map(|x| x.to_device(Device::Cpu));
         let ratios = [&interpolated, &large].map(|large| psnr(large, &truth));
-        gain.extend(
-            ratios[1]
-                .iter()
-                .zip(&ratios[0])
-                .map(|(own, other)| own - other),
-        );
+        gain.extend(ratios[1].iter().zip(&ratios[0]).map(|(own, other)| own - other));
         let [of_interpolated, of_upsampled] = ratios;
         bicubic.extend(of_interpolated);
         upsampled.extend(of_upsampled);
@@ -123,9 +115,7 @@ fn upsample(
 fn signed(pictures: &[RgbImage]) -> Tensor {
     let one = |picture: &RgbImage| {
         let (width, height) = (i64::from(picture.width()), i64::from(picture.height()));
-        Tensor::from_slice(picture.as_raw())
-            .view([height, width, 3])
-            .permute([2, 0, 1])
+        Tensor::from_slice(picture.as_raw()).view([height, width, 3]).permute([2, 0, 1])
     };
     let all: Vec<Tensor> = pictures.iter().map(one).collect();
     Tensor::stack(&all, 0).to_kind(Kind::Float) / 127.5 - 1.0
@@ -142,10 +132,7 @@ pub fn laplacian_variance(pictures: &Tensor) -> Vec<f64> {
     let kernel = kernel.view([1, 1, 3, 3]);
     let laplacian = bright.conv2d(&kernel, None::<Tensor>, [1, 1], [0, 0], [1, 1], 1);
     let variances =
-        laplacian
-            .flatten(1, -1)
-            .to_kind(Kind::Double)
-            .var_dim([1i64].as_slice(), true, false);
+        laplacian.flatten(1, -1).to_kind(Kind::Double).var_dim([1i64].as_slice(), true, false);
     Vec::try_from(variances).expect("one variance a picture")
 }
 

@@ -50,16 +50,12 @@ pub fn measure_variations(
 ) -> Result<VariationReport, Error> {
     let drawing = settings.drawing.without_prior();
     let count = settings.limited(500);
-    let examples: Vec<Example> = (FIRST..FIRST + count)
-        .map(|number| Example::draw(number, Pairs::Seen))
-        .collect();
+    let examples: Vec<Example> =
+        (FIRST..FIRST + count).map(|number| Example::draw(number, Pairs::Seen)).collect();
     let mut kept = CHANGED.map(|question| (question, Tally::default()));
     let mut thing_and_colour = Tally::default();
     for batch in examples.chunks(settings.batch) {
-        let seeds: Vec<u64> = batch
-            .iter()
-            .map(|e| settings.seed.wrapping_add(e.number))
-            .collect();
+        let seeds: Vec<u64> = batch.iter().map(|e| settings.seed.wrapping_add(e.number)).collect();
         let drawn = vary(pipeline, batch, &seeds, &drawing)?;
         for (example, reading) in batch.iter().zip(judge.read(&drawn)) {
             let labels = example.scene.labels();
@@ -108,9 +104,7 @@ impl Spread {
         let readings: Vec<Vec<Reading>> = groups.iter().map(|g| judge.read(g)).collect();
         let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len().max(1) as f64;
         let entropies = CHANGED.map(|question| {
-            let varieties = readings
-                .iter()
-                .map(|group| Answers::of(group, question).variety());
+            let varieties = readings.iter().map(|group| Answers::of(group, question).variety());
             (question, mean(varieties.collect()))
         });
         Self {
@@ -127,16 +121,10 @@ impl VariationReport {
             .kept
             .iter()
             .map(|(question, tally)| vec![question.name().to_owned(), percent(*tally)]);
-        let both = vec![
-            "thing and colour".to_owned(),
-            percent(self.thing_and_colour),
-        ];
+        let both = vec!["thing and colour".to_owned(), percent(self.thing_and_colour)];
         let kept = table(&["variations: label", "kept"], kept.chain([both]));
-        let header = [
-            "spread of repeated drawing",
-            "variations of a picture",
-            "pictures from its caption",
-        ];
+        let header =
+            ["spread of repeated drawing", "variations of a picture", "pictures from its caption"];
         let spreads = [&self.variations, &self.drawings];
         let entropies = CHANGED.into_iter().enumerate().map(|(index, question)| {
             let [variations, drawings] = spreads.map(|s| format!("{:.2}", s.entropies[index].1));
@@ -144,11 +132,7 @@ impl VariationReport {
             vec![name, variations, drawings]
         });
         let [variations, drawings] = spreads.map(|s| format!("{:.3}", s.distance));
-        let distance = vec![
-            "distance at 32 pixels, rms".to_owned(),
-            variations,
-            drawings,
-        ];
+        let distance = vec!["distance at 32 pixels, rms".to_owned(), variations, drawings];
         format!("{kept}\n{}", table(&header, entropies.chain([distance])))
     }
 }

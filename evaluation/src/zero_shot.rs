@@ -94,10 +94,7 @@ pub fn evaluate_zero_shot(
     let mut classes = Vec::new();
     for task in &tasks {
         let single = pipeline.class_embeddings(&task.labels, std::slice::from_ref(&task.single))?;
-        classes.push([
-            single,
-            pipeline.class_embeddings(&task.labels, &task.ensemble)?,
-        ]);
+        classes.push([single, pipeline.class_embeddings(&task.labels, &task.ensemble)?]);
     }
     let (mut classification, mut retrieval) = (Vec::new(), Vec::new());
     for (held_out, asked) in [(false, Asked::Seen), (true, Asked::HeldOut)] {
@@ -149,9 +146,8 @@ impl Task {
         let things: Vec<&str> = Thing::ALL.iter().map(|thing| thing.name()).collect();
         let colours: Vec<&str> = Colour::ALL.iter().map(|colour| colour.name()).collect();
         let sizes: Vec<&str> = Size::ALL.iter().map(|size| size.name()).collect();
-        let both = things
-            .iter()
-            .flat_map(|thing| colours.iter().map(move |c| format!("{c} {thing}")));
+        let both =
+            things.iter().flat_map(|thing| colours.iter().map(move |c| format!("{c} {thing}")));
         let noun = |name, labels, truth| Self {
             name,
             labels,
@@ -168,21 +164,13 @@ impl Task {
                 truth,
             };
         let adjective = |name, labels: &[&str], truth| {
-            about_things(
-                name,
-                labels,
-                "a {}",
-                |thing| format!("a {{}} {thing}"),
-                truth,
-            )
+            about_things(name, labels, "a {}", |thing| format!("a {{}} {thing}"), truth)
         };
         let phrase = |name, labels: &[&str], truth| {
             about_things(name, labels, "{}", |thing| format!("a {thing} {{}}"), truth)
         };
         vec![
-            noun("thing", names(&things), |shown| {
-                Question::Thing.truth(shown)
-            }),
+            noun("thing", names(&things), |shown| Question::Thing.truth(shown)),
             adjective("colour", &colours, |shown| Question::Colour.truth(shown)),
             noun("thing and colour", both.collect(), |shown| {
                 Some(shown.thing.index() * Colour::COUNT + shown.colour.index())
@@ -197,8 +185,7 @@ impl Task {
     /// How often the label with the largest of the cosines `[B, L]` is the scene's own.
     pub fn count(&self, examples: &[Example], cosines: &Tensor) -> Tally {
         let mut tally = Tally::default();
-        self.rights(examples, cosines)
-            .for_each(|right| tally.add(right));
+        self.rights(examples, cosines).for_each(|right| tally.add(right));
         tally
     }
 
@@ -239,14 +226,7 @@ impl RetrievalRow {
             let before = order.iter().take_while(|&&found| found != own);
             places.push(1.0 + before.count() as f64);
         }
-        Self {
-            held_out,
-            first,
-            one_of_five,
-            own_first,
-            own_in_five,
-            own_place: Median::of(places),
-        }
+        Self { held_out, first, one_of_five, own_first, own_in_five, own_place: Median::of(places) }
     }
 }
 
@@ -254,13 +234,7 @@ impl ZeroShotReport {
     /// Markdown tables.
     pub fn to_markdown(&self) -> String {
         let pairs = |held_out| if held_out { "held-out" } else { "seen" }.to_owned();
-        let header = [
-            "zero-shot: pairs",
-            "labels",
-            "of",
-            "one prompt",
-            "several prompts",
-        ];
+        let header = ["zero-shot: pairs", "labels", "of", "one prompt", "several prompts"];
         let classification = self.classification.iter().map(|row| {
             vec![
                 pairs(row.held_out),

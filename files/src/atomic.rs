@@ -37,11 +37,7 @@ impl AtomicFile {
             .tempfile_in(folder_of(&path))
             .map_err(without_path)?;
         let entry = Entry::add(&mut partials, partial.path().to_owned());
-        Ok(Self {
-            path,
-            partial,
-            _entry: entry,
-        })
+        Ok(Self { path, partial, _entry: entry })
     }
 
     /// Writes these bytes behind what is there.
@@ -103,10 +99,7 @@ impl AtomicFolder {
             _ => fs::create_dir_all(&partial)?,
         }
         let entry = Entry::add(&mut partials, partial.clone());
-        Ok(Self {
-            partial,
-            _entry: entry,
-        })
+        Ok(Self { partial, _entry: entry })
     }
 
     /// The partial folder.

@@ -129,7 +129,5 @@ fn is_text(bytes: &[u8]) -> bool {
         }
         Err(_) => return false,
     };
-    !valid
-        .chars()
-        .any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r'))
+    !valid.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r'))
 }

@@ -54,12 +54,7 @@ impl From<Error<serde_json::Error>> for JsonError {
             Some((reason, _)) if line > 0 => reason,
             _ => &reason,
         };
-        Self {
-            field,
-            reason: excerpt(reason),
-            line,
-            column,
-        }
+        Self { field, reason: excerpt(reason), line, column }
     }
 }
 
@@ -68,10 +63,7 @@ impl From<Error<serde_json::Error>> for JsonError {
 pub fn parse<T: DeserializeOwned>(bytes: &[u8], most: usize) -> Result<T, JsonError> {
     let mut text = serde_json::Deserializer::from_slice(bytes);
     let mut left = most;
-    let scan = Scan {
-        most,
-        left: &mut left,
-    };
+    let scan = Scan { most, left: &mut left };
     let scanned = scan.deserialize(&mut text).and_then(|()| text.end());
     let mut text = serde_json::Deserializer::from_slice(bytes);
     match scanned {
@@ -100,10 +92,7 @@ struct Scan<'a> {
 impl Scan<'_> {
     /// The same for a value within this one.
     fn within(&mut self) -> Scan<'_> {
-        Scan {
-            most: self.most,
-            left: self.left,
-        }
+        Scan { most: self.most, left: self.left }
     }
 }
 

@@ -22,11 +22,7 @@ pub fn locate(folder: &Path, name: &str) -> PathBuf {
     }
     let mut path = folder.to_owned();
     for part in name.split(['/', '\\']) {
-        let forms = [
-            part.to_owned(),
-            part.nfc().collect(),
-            part.nfd().collect::<String>(),
-        ];
+        let forms = [part.to_owned(), part.nfc().collect(), part.nfd().collect::<String>()];
         let mut paths = forms.iter().map(|form| path.join(form));
         match paths.find(|path| path.exists()) {
             Some(there) => path = there,

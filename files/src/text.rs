@@ -60,9 +60,7 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, TextError> {
     }
     match rest {
         [] => Ok(text),
-        _ => Err(TextError::NotUtf16 {
-            line: line_of(text.chars()),
-        }),
+        _ => Err(TextError::NotUtf16 { line: line_of(text.chars()) }),
     }
 }
 

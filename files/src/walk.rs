@@ -48,10 +48,7 @@ pub fn walk(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Walk {
     let mut known: HashMap<PathBuf, PathBuf> = HashMap::new();
     // Where the folders that lead to an entry really lie.
     let mut parents: Vec<PathBuf> = Vec::new();
-    let mut entries = WalkDir::new(folder)
-        .follow_links(true)
-        .sort_by_file_name()
-        .into_iter();
+    let mut entries = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
     while let Some(entry) = entries.next() {
         let entry = match entry {
             Ok(entry) => entry,
@@ -92,10 +89,7 @@ pub fn walk(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Walk {
         known.insert(real.clone(), path.to_owned());
         match is_folder {
             true => parents.push(real),
-            false => found.files.push(File {
-                path: entry.into_path(),
-                real,
-            }),
+            false => found.files.push(File { path: entry.into_path(), real }),
         }
     }
     found
@@ -125,9 +119,7 @@ impl Walk {
             true if path.extension().is_some() && !wanted(path) => {}
             true => self.unreadable(path, "it is a link to nothing".to_owned()),
             false => {
-                let why = error
-                    .io_error()
-                    .map_or_else(|| error.to_string(), ToString::to_string);
+                let why = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
                 self.unreadable(path, why);
             }
         }

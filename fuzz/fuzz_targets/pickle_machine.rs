@@ -22,11 +22,9 @@ fuzz_target!(|program: &[u8]| {
 fn archive(program: &[u8]) -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
-    for (name, bytes) in [
-        ("a/data.pkl", program),
-        ("a/byteorder", b"little"),
-        ("a/data/0", &[1; 120]),
-    ] {
+    for (name, bytes) in
+        [("a/data.pkl", program), ("a/byteorder", b"little"), ("a/data/0", &[1; 120])]
+    {
         writer.start_file(name, stored).expect("memory takes it");
         writer.write_all(bytes).expect("memory takes it");
     }

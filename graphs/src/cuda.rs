@@ -39,10 +39,8 @@ impl Recorder for CudaGraphs {
         // SAFETY: the graph was made, and nothing is being recorded.
         graph.told(unsafe { unclip_graph_begin(graph.pointer) })?;
         // tch panics where libtorch refuses, as it does what no recording can hold. The graph is freed then.
-        let output = catch_unwind(AssertUnwindSafe(f)).map_err(|panic| Error::Cuda {
-            device: self.device,
-            reason: message(&*panic),
-        })?;
+        let output = catch_unwind(AssertUnwindSafe(f))
+            .map_err(|panic| Error::Cuda { device: self.device, reason: message(&*panic) })?;
         // SAFETY: recording was begun.
         graph.told(unsafe { unclip_graph_end(graph.pointer) })?;
         graph.leave()?;
@@ -59,10 +57,7 @@ struct Graph {
 impl Graph {
     /// From here on the thread works on a stream on which recording is possible.
     fn enter(device: usize) -> Result<Self, Error> {
-        let mut graph = Self {
-            pointer: null_mut(),
-            device,
-        };
+        let mut graph = Self { pointer: null_mut(), device };
         let number = c_int::try_from(device).unwrap_or(c_int::MAX);
         // SAFETY: the pointer is written to where null is returned, and stays null otherwise.
         let refused = unsafe { unclip_graph_new(number, &raw mut graph.pointer) };

@@ -72,10 +72,7 @@ pub enum DecodeError {
 
 impl DecodeError {
     pub(crate) fn damaged(path: &str, reason: impl ToString) -> Self {
-        Self::Damaged {
-            path: path.to_owned(),
-            reason: reason.to_string(),
-        }
+        Self::Damaged { path: path.to_owned(), reason: reason.to_string() }
     }
 }
 
@@ -87,18 +84,12 @@ pub fn read_image(path: &Path) -> Result<DecodedImage, DecodeError> {
 /// Reads the picture that `bytes` are, as [`read_image`] does; `name` says which one in errors.
 pub fn decode_image(bytes: &[u8], name: &str) -> Result<DecodedImage, DecodeError> {
     if let Some(kind) = FileKind::of(bytes, Path::new(name)) {
-        return Err(DecodeError::Unknown {
-            path: name.to_owned(),
-            kind,
-        });
+        return Err(DecodeError::Unknown { path: name.to_owned(), kind });
     }
     // The decoders' authors warn that some input makes them panic.
     let decoded = catch_unwind(|| decode(bytes, name))
         .map_err(|_| DecodeError::damaged(name, "its decoder gave up"))??;
-    Ok(DecodedImage {
-        animated: decoded.animated,
-        image: decoded.upright(),
-    })
+    Ok(DecodedImage { animated: decoded.animated, image: decoded.upright() })
 }
 
 fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {

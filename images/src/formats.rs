@@ -43,10 +43,7 @@ impl FileKind {
             None => by_bytes.or_else(by_ending),
         };
         Some(match (format, contents) {
-            (Some(format), _) => Self::Image {
-                format: format.name,
-                converter: format.converter,
-            },
+            (Some(format), _) => Self::Image { format: format.name, converter: format.converter },
             (None, Some(contents)) => Self::Other(contents),
             (None, None) => Self::Unknown,
         })
@@ -56,10 +53,9 @@ impl FileKind {
 impl fmt::Display for FileKind {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Self::Image { format, converter } => write!(
-                f,
-                "{format}, which is not read: `{converter}` makes a PNG of it"
-            ),
+            Self::Image { format, converter } => {
+                write!(f, "{format}, which is not read: `{converter}` makes a PNG of it")
+            }
             Self::Other(contents) => match contents.advice() {
                 "" => write!(f, "no picture but {contents}"),
                 advice => write!(f, "no picture but {contents}: {advice}"),
@@ -85,12 +81,7 @@ const fn format(
     endings: &'static [&'static str],
     begins: fn(&[u8]) -> bool,
 ) -> Format {
-    Format {
-        name,
-        converter,
-        endings,
-        begins,
-    }
+    Format { name, converter, endings, begins }
 }
 
 /// The endings of cameras' files, of whatever maker.
@@ -109,78 +100,42 @@ static FORMATS: [Format; 24] = [
     format("an AVIF", "heif-convert", &["avif", "avifs"], |b| {
         brands(b).any(|brand| brand == b"avif" || brand == b"avis")
     }),
-    format(
-        "a HEIC picture",
-        "heif-convert",
-        &["heic", "heics", "heif", "hif"],
-        |b| {
-            brands(b).any(|brand| matches!(brand, b"mif1" | b"msf1" | [b'h', b'e', b'i' | b'v', _]))
-        },
-    ),
+    format("a HEIC picture", "heif-convert", &["heic", "heics", "heif", "hif"], |b| {
+        brands(b).any(|brand| matches!(brand, b"mif1" | b"msf1" | [b'h', b'e', b'i' | b'v', _]))
+    }),
     format("a video", "ffmpeg -frames:v 1", &[], |b| {
         brands(b).next().is_some() || b.starts_with(b"\x1a\x45\xdf\xa3")
     }),
     format("a JPEG XL", "djxl", &["jxl"], |b| {
         b.starts_with(b"\xff\x0a") || b.starts_with(b"\0\0\0\x0cJXL \r\n\x87\n")
     }),
-    format(
-        "a JPEG 2000",
-        "opj_decompress",
-        &["jp2", "j2k", "j2c", "jpc", "jpf", "jpx"],
-        |b| b.starts_with(b"\xff\x4f\xff\x51") || b.starts_with(b"\0\0\0\x0cjP  \r\n\x87\n"),
-    ),
-    format("a JPEG XR", "JxrDecApp", &["jxr", "hdp", "wdp"], |b| {
-        b.starts_with(b"II\xbc")
+    format("a JPEG 2000", "opj_decompress", &["jp2", "j2k", "j2c", "jpc", "jpf", "jpx"], |b| {
+        b.starts_with(b"\xff\x4f\xff\x51") || b.starts_with(b"\0\0\0\x0cjP  \r\n\x87\n")
     }),
+    format("a JPEG XR", "JxrDecApp", &["jxr", "hdp", "wdp"], |b| b.starts_with(b"II\xbc")),
     format("a BMP", "magick", &["bmp", "dib"], is_bmp),
     format("an SVG", "rsvg-convert", &["svg", "svgz"], is_svg),
-    format("a PDF", "pdftoppm -png", &["pdf", "ai"], |b| {
-        b.starts_with(b"%PDF-")
+    format("a PDF", "pdftoppm -png", &["pdf", "ai"], |b| b.starts_with(b"%PDF-")),
+    format("a PostScript file", "gs -sDEVICE=png16m", &["eps", "ps"], |b| {
+        b.starts_with(b"%!PS") || b.starts_with(b"\xc5\xd0\xd3\xc6")
     }),
-    format(
-        "a PostScript file",
-        "gs -sDEVICE=png16m",
-        &["eps", "ps"],
-        |b| b.starts_with(b"%!PS") || b.starts_with(b"\xc5\xd0\xd3\xc6"),
-    ),
-    format("a Photoshop file", "magick", &["psd", "psb"], |b| {
-        b.starts_with(b"8BPS")
-    }),
-    format("a GIMP file", "magick", &["xcf"], |b| {
-        b.starts_with(b"gimp xcf")
-    }),
+    format("a Photoshop file", "magick", &["psd", "psb"], |b| b.starts_with(b"8BPS")),
+    format("a GIMP file", "magick", &["xcf"], |b| b.starts_with(b"gimp xcf")),
     format("an icon", "magick", &["ico", "icns", "cur"], |b| {
         b.starts_with(b"\0\0\x01\0") || b.starts_with(b"\0\0\x02\0") || b.starts_with(b"icns")
     }),
-    format("an OpenEXR picture", "magick", &["exr"], |b| {
-        b.starts_with(b"\x76\x2f\x31\x01")
-    }),
+    format("an OpenEXR picture", "magick", &["exr"], |b| b.starts_with(b"\x76\x2f\x31\x01")),
     format("a Radiance HDR picture", "magick", &["hdr"], |b| {
         b.starts_with(b"#?RADIANCE") || b.starts_with(b"#?RGBE")
     }),
-    format("a QOI picture", "magick", &["qoi"], |b| {
-        b.starts_with(b"qoif")
+    format("a QOI picture", "magick", &["qoi"], |b| b.starts_with(b"qoif")),
+    format("a Netpbm picture", "magick", &["pbm", "pgm", "ppm", "pnm", "pam"], |b| {
+        matches!(
+            b,
+            [b'P', b'1'..=b'7', b' ' | b'\n' | b'\r' | b'\t', b'0'..=b'9' | b'#' | b'W', ..]
+        )
     }),
-    format(
-        "a Netpbm picture",
-        "magick",
-        &["pbm", "pgm", "ppm", "pnm", "pam"],
-        |b| {
-            matches!(
-                b,
-                [
-                    b'P',
-                    b'1'..=b'7',
-                    b' ' | b'\n' | b'\r' | b'\t',
-                    b'0'..=b'9' | b'#' | b'W',
-                    ..
-                ]
-            )
-        },
-    ),
-    format("a DDS texture", "magick", &["dds"], |b| {
-        b.starts_with(b"DDS ")
-    }),
+    format("a DDS texture", "magick", &["dds"], |b| b.starts_with(b"DDS ")),
     // No first bytes tell the rest.
     format("a TGA", "magick", &["tga", "icb"], |_| false),
     format("a PCX", "magick", &["pcx"], |_| false),

@@ -82,11 +82,7 @@ impl Frame {
         self.progressive = marker == SOF2;
         let (components, _) = components.as_chunks::<3>();
         let factors = |[_, factors, _]: &[u8; 3]| [factors >> 4, factors & 15];
-        self.components = components
-            .iter()
-            .take((*count).into())
-            .map(factors)
-            .collect();
+        self.components = components.iter().take((*count).into()).map(factors).collect();
     }
 
     /// Takes the tables of a segment (DHT): `[class and number, 16 counts, values]` each.
@@ -114,11 +110,7 @@ impl Frame {
             let direct = (first == 0 && !refines).then_some(direct);
             let others = (first > 0 || !self.progressive).then_some(others);
             for table in [direct, others].into_iter().flatten() {
-                if !self
-                    .tables
-                    .get(usize::from(table))
-                    .is_some_and(|&there| there)
-                {
+                if !self.tables.get(usize::from(table)).is_some_and(|&there| there) {
                     return Err(JpegError::NoTable { table: table & 15 });
                 }
             }
@@ -164,9 +156,7 @@ impl Frame {
 /// Refuses a JPEG that does not go on to its own end mark (EOI), behind at least one scan. A thumbnail's lies inside a segment
 /// and does not count, another picture's neither, and nothing that follows is looked at.
 pub(crate) fn check(bytes: &[u8]) -> Result<Frame, JpegError> {
-    let cut_short = Err(JpegError::CutShort {
-        length: bytes.len(),
-    });
+    let cut_short = Err(JpegError::CutShort { length: bytes.len() });
     let Some(mut rest) = bytes.strip_prefix(&[0xff, SOI]) else {
         return cut_short;
     };
@@ -187,18 +177,14 @@ pub(crate) fn check(bytes: &[u8]) -> Result<Frame, JpegError> {
         };
         match marker {
             SOS if scans > 0 && !frame.scans_refine() => {
-                return Err(JpegError::Twice {
-                    segment: "scan (SOS)",
-                });
+                return Err(JpegError::Twice { segment: "scan (SOS)" });
             }
             SOS => {
                 frame.check_scan(segment)?;
                 frame.check_tables(segment)?;
             }
             0xc0..=SOF2 if !frame.components.is_empty() => {
-                return Err(JpegError::Twice {
-                    segment: "frame header (SOF)",
-                });
+                return Err(JpegError::Twice { segment: "frame header (SOF)" });
             }
             DHT => frame.define_tables(segment),
             _ => {}

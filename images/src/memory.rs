@@ -33,9 +33,7 @@ impl Declared<'_> {
         }
         let longer = u64::from(self.width.max(self.height));
         let resizing = (2 * RGB * self.pixels()).saturating_add(WEIGHTS * longer);
-        let needed = decoding
-            .max(resizing)
-            .saturating_add(self.bytes.len() as u64);
+        let needed = decoding.max(resizing).saturating_add(self.bytes.len() as u64);
         match needed > MAX_MEMORY {
             true => Err(DecodeError::TooLarge {
                 path: self.name.to_owned(),

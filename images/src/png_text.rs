@@ -20,9 +20,7 @@ pub enum PngTextError {
 
 /// The first text under this keyword. The file is read to its end only where none stands before the pixels.
 pub fn find_text(png: &[u8], keyword: &str) -> Result<Option<String>, PngTextError> {
-    let limits = Limits {
-        bytes: 16 * MAX_TEXT,
-    };
+    let limits = Limits { bytes: 16 * MAX_TEXT };
     let decoder = Decoder::new_with_limits(Cursor::new(png), limits);
     let mut reader = decoder.read_info().map_err(PngTextError::File)?;
     if let Some(text) = text_in(reader.info(), keyword)? {
@@ -50,8 +48,7 @@ fn text_in(info: &Info, keyword: &str) -> Result<Option<String>, PngTextError> {
     let mut text = text.clone();
     let unpacked = text.decompress_text_with_limit(MAX_TEXT);
     let text = unpacked.and_then(|()| text.get_text());
-    text.map(|text| Some(utf8(&text)))
-        .map_err(PngTextError::Text)
+    text.map(|text| Some(utf8(&text))).map_err(PngTextError::Text)
 }
 
 /// A text that was read as Latin-1, as the format has it; or as UTF-8, which many write there all the same.

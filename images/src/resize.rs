@@ -77,9 +77,7 @@ fn resize_columns(picture: &RgbImage, height: u32, filter: Filter) -> RgbImage {
     let mut sums = vec![0; row];
     for Tap { first, weights } in taps(old_height, height, filter) {
         sums.fill(HALF);
-        for (weight, line) in weights
-            .iter()
-            .zip(picture.as_raw()[row * first..].chunks_exact(row))
+        for (weight, line) in weights.iter().zip(picture.as_raw()[row * first..].chunks_exact(row))
         {
             for (sum, &level) in sums.iter_mut().zip(line) {
                 *sum += weight * i32::from(level);
@@ -126,10 +124,7 @@ fn taps(old: u32, new: u32, filter: Filter) -> Vec<Tap> {
                 .collect();
             let total: f64 = weights.iter().sum();
             let fixed = |weight: f64| (weight / total * f64::from(1 << PRECISION)).round() as i32;
-            Tap {
-                first,
-                weights: weights.into_iter().map(fixed).collect(),
-            }
+            Tap { first, weights: weights.into_iter().map(fixed).collect() }
         })
         .collect()
 }

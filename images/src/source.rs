@@ -34,10 +34,7 @@ pub fn read_stream(stream: impl Read, name: &str) -> Result<Vec<u8>, DecodeError
 /// Reads a stream of so many bytes or more.
 fn read(mut stream: impl Read, length: u64, name: &str) -> Result<Vec<u8>, DecodeError> {
     let path = || name.to_owned();
-    let file_error = |error| DecodeError::File {
-        path: path(),
-        error,
-    };
+    let file_error = |error| DecodeError::File { path: path(), error };
     let mut bytes = Vec::new();
     let mut first = stream.by_ref().take(ENOUGH as u64);
     first.read_to_end(&mut bytes).map_err(file_error)?;

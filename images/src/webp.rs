@@ -74,10 +74,7 @@ pub(crate) fn check(bytes: &[u8]) -> Result<Layout, WebpError> {
         .map_or(0, |length| u64::from(u32::from_le_bytes(*length)));
     let end = declared + HEADER as u64;
     if end > bytes.len() as u64 {
-        return Err(WebpError::CutShort {
-            declared: end,
-            length: bytes.len(),
-        });
+        return Err(WebpError::CutShort { declared: end, length: bytes.len() });
     }
     let body = bytes.get(HEADER + 4..end as usize).unwrap_or_default();
     let mut chunks = Chunks(body);
@@ -145,11 +142,7 @@ fn first_frame(chunks: Chunks) -> Result<Layout, WebpError> {
 
 /// The sizes that an image's chunk and the one before it say.
 fn frame(image: &Chunk, before: Option<&[u8; 4]>) -> Layout {
-    Layout {
-        lossless: image.name == b"VP8L",
-        alpha: before == Some(b"ALPH"),
-        ..Layout::default()
-    }
+    Layout { lossless: image.name == b"VP8L", alpha: before == Some(b"ALPH"), ..Layout::default() }
 }
 
 struct Chunk<'a> {
@@ -172,9 +165,7 @@ impl Chunk<'_> {
     }
 
     fn misplaced(&self) -> WebpError {
-        WebpError::Order {
-            name: shown(self.name),
-        }
+        WebpError::Order { name: shown(self.name) }
     }
 }
 
@@ -202,11 +193,7 @@ impl<'a> Iterator for Chunks<'a> {
         };
         let declared = u32::from_le_bytes(*length) as usize;
         let Some((data, behind)) = behind.split_at_checked(declared.next_multiple_of(2)) else {
-            return Some(Err(WebpError::Chunk {
-                name: shown(name),
-                declared,
-                left: behind.len(),
-            }));
+            return Some(Err(WebpError::Chunk { name: shown(name), declared, left: behind.len() }));
         };
         self.0 = behind;
         let data = &data[..declared];

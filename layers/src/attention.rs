@@ -12,20 +12,14 @@ pub fn attend(
     mask: Option<&Tensor>,
 ) -> Tensor {
     let (batch, _, width) = q.size3().expect("queries are [B, T, D]");
-    let heads = |x: &Tensor| {
-        x.view([batch, -1, width / head_width, head_width])
-            .transpose(1, 2)
-    }; // [B, N, T, K]
+    let heads = |x: &Tensor| x.view([batch, -1, width / head_width, head_width]).transpose(1, 2); // [B, N, T, K]
     let (queries, keys, values) = (heads(q), heads(k), heads(v));
     // On the CPU the fused kernel's backward pass takes up to seven times this one's time in bf16.
     let in_steps = q.requires_grad() && q.kind() == Kind::BFloat16 && q.device() == Device::Cpu;
     let attended = if in_steps {
         let scores = (queries * (head_width as f64).powf(-0.5)).matmul(&keys.transpose(2, 3)); // [B, N, Tq, Tk]
         let scores = mask.map_or_else(|| scores.shallow_clone(), |mask| &scores + mask);
-        scores
-            .softmax(-1, Kind::Float)
-            .to_kind(q.kind())
-            .matmul(&values)
+        scores.softmax(-1, Kind::Float).to_kind(q.kind()).matmul(&values)
     } else {
         Tensor::scaled_dot_product_attention(
             &queries, &keys, &values, mask, 0.0, false, None, false,

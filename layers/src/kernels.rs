@@ -134,11 +134,8 @@ struct Table {
     cached: usize,
 }
 
-static TABLE: Mutex<Table> = Mutex::new(Table {
-    policy: Policy::Processor,
-    trials: BTreeMap::new(),
-    cached: 0,
-});
+static TABLE: Mutex<Table> =
+    Mutex::new(Table { policy: Policy::Processor, trials: BTreeMap::new(), cached: 0 });
 
 fn table() -> MutexGuard<'static, Table> {
     TABLE.lock().expect("nobody panics with it")
@@ -243,10 +240,7 @@ pub fn has_bf16() -> bool {
 fn compare(shape: Shape, by: impl Fn(Kernel) -> Tensor) -> Tensor {
     /// A slow one is run once only.
     const SLOW: f64 = 0.2;
-    let mut trial = Trial {
-        shape,
-        seconds: [f64::INFINITY; 3],
-    };
+    let mut trial = Trial { shape, seconds: [f64::INFINITY; 3] };
     for _ in 0..3 {
         for (kernel, seconds) in Kernel::ALL.into_iter().zip(&mut trial.seconds) {
             let begun = Instant::now();

@@ -164,11 +164,7 @@ mod team {
     pub fn run(numbers: usize, work: &(dyn Fn(usize) + Sync)) {
         match &*GOMP {
             Some(gomp) if numbers > 1 => {
-                let mut shared = Shared {
-                    work,
-                    numbers,
-                    gomp,
-                };
+                let mut shared = Shared { work, numbers, gomp };
                 // SAFETY: as told at `body`; a panic there ends the process.
                 unsafe { (gomp.parallel)(body, (&raw mut shared).cast(), numbers as c_uint, 0) };
             }

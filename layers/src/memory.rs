@@ -31,10 +31,7 @@ impl OutOfMemory {
     pub fn from_message(message: &str) -> Option<Self> {
         let small = message.to_lowercase();
         let failed = FAILURES.iter().any(|failure| small.contains(failure));
-        failed.then(|| Self {
-            asked: asked(message),
-            gpu: small.contains("cuda"),
-        })
+        failed.then(|| Self { asked: asked(message), gpu: small.contains("cuda") })
     }
 }
 
@@ -51,10 +48,9 @@ impl fmt::Display for OutOfMemory {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let place = if self.gpu { "on the GPU" } else { "here" };
         match &self.asked {
-            Some(asked) => write!(
-                f,
-                "there is too little memory {place}: {asked} more were asked for"
-            ),
+            Some(asked) => {
+                write!(f, "there is too little memory {place}: {asked} more were asked for")
+            }
             None => write!(f, "there is too little memory {place}"),
         }
     }
@@ -73,10 +69,7 @@ pub fn require<T>(count: usize) {
     let mut room: Vec<T> = Vec::new();
     if room.try_reserve_exact(count).is_err() {
         let bytes = count.saturating_mul(size_of::<T>());
-        resume_unwind(Box::new(OutOfMemory {
-            asked: Some(format!("{bytes} bytes")),
-            gpu: false,
-        }));
+        resume_unwind(Box::new(OutOfMemory { asked: Some(format!("{bytes} bytes")), gpu: false }));
     }
 }
 

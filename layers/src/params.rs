@@ -42,10 +42,7 @@ pub struct Params<'a> {
 impl<'a> Params<'a> {
     /// The whole of a source.
     pub fn root(source: &'a dyn Source) -> Self {
-        Self {
-            source,
-            prefix: String::new(),
-        }
+        Self { source, prefix: String::new() }
     }
 
     /// The tensor `leaf` of this part.
@@ -63,10 +60,7 @@ impl<'a, S: Display> Div<S> for &Params<'a> {
         } else {
             format!("{}.{part}", self.prefix)
         };
-        Params {
-            source: self.source,
-            prefix,
-        }
+        Params { source: self.source, prefix }
     }
 }
 
@@ -103,22 +97,16 @@ impl Source for Initialiser {
             Init::Zeros => vec![0.0; count],
             Init::Ones => vec![1.0; count],
             Init::Constant(value) => vec![value as f32; count],
-            Init::Normal(deviation) => generator
-                .normal(count)
-                .into_iter()
-                .map(|v| v * deviation as f32)
-                .collect(),
-            Init::Uniform(bound) => (0..count)
-                .map(|_| ((2.0 * generator.uniform() - 1.0) * bound) as f32)
-                .collect(),
+            Init::Normal(deviation) => {
+                generator.normal(count).into_iter().map(|v| v * deviation as f32).collect()
+            }
+            Init::Uniform(bound) => {
+                (0..count).map(|_| ((2.0 * generator.uniform() - 1.0) * bound) as f32).collect()
+            }
         };
-        let tensor = Tensor::from_slice(&values)
-            .reshape(shape)
-            .to_kind(self.kind)
-            .to_device(self.device);
-        self.made
-            .borrow_mut()
-            .push((name.to_owned(), tensor.shallow_clone()));
+        let tensor =
+            Tensor::from_slice(&values).reshape(shape).to_kind(self.kind).to_device(self.device);
+        self.made.borrow_mut().push((name.to_owned(), tensor.shallow_clone()));
         tensor
     }
 }

@@ -28,10 +28,7 @@ impl Linear {
 
     /// Takes `weight [outputs, inputs]` only.
     pub fn without_bias(p: &Params, inputs: i64, outputs: i64, init: Init) -> Self {
-        Self {
-            weight: p.take("weight", &[outputs, inputs], init),
-            bias: None,
-        }
+        Self { weight: p.take("weight", &[outputs, inputs], init), bias: None }
     }
 
     /// `[.., inputs] -> [.., outputs]`
@@ -69,17 +66,8 @@ impl Conv2d {
     /// Cuts a picture into patches: `weight [outputs, inputs, size, size]`, stride `size`, no bias, no padding.
     pub fn patches(p: &Params, inputs: i64, outputs: i64, size: i64) -> Self {
         let deviation = ((inputs * size * size) as f64).powf(-0.5);
-        let weight = p.take(
-            "weight",
-            &[outputs, inputs, size, size],
-            Init::Normal(deviation),
-        );
-        Self {
-            weight,
-            bias: None,
-            stride: size,
-            padding: 0,
-        }
+        let weight = p.take("weight", &[outputs, inputs, size, size], Init::Normal(deviation));
+        Self { weight, bias: None, stride: size, padding: 0 }
     }
 
     /// `[B, inputs, H, W] -> [B, outputs, H / stride, W / stride]`
@@ -154,9 +142,7 @@ pub struct Embedding {
 impl Embedding {
     /// Takes `weight [count, width]`.
     pub fn new(p: &Params, count: i64, width: i64) -> Self {
-        Self {
-            weight: p.take("weight", &[count, width], Init::Normal(0.02)),
-        }
+        Self { weight: p.take("weight", &[count, width], Init::Normal(0.02)) }
     }
 
     /// `[..] (i64) -> [.., D]`

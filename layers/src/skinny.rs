@@ -90,11 +90,7 @@ impl Product {
     fn compute<W: Weight>(&self, weight: Pointer<W>) {
         let mut threads = vec![(); tch::get_num_threads().max(1) as usize];
         in_threads(&mut threads, self.outputs, OUTPUTS, |(), outputs| {
-            in_widest(Part {
-                product: self,
-                weight,
-                outputs,
-            });
+            in_widest(Part { product: self, weight, outputs });
         });
     }
 }
@@ -124,19 +120,11 @@ impl<W: Weight> Part<'_, W> {
     /// Outputs from `first` on, of `N` rows from `row` on; those that there are not repeat the last.
     #[inline(always)]
     fn sum<const N: usize, const WIDTH: usize>(&self, first: usize, row: usize) {
-        let Product {
-            x,
-            output,
-            rows,
-            inputs,
-            outputs,
-        } = *self.product;
+        let Product { x, output, rows, inputs, outputs } = *self.product;
         let count = inputs / LANES;
         // SAFETY: nobody writes the input and the weights.
         let xs: [&[[f32; LANES]]; N] = std::array::from_fn(|n| unsafe {
-            &x.part((row + n).min(rows - 1) * inputs, inputs)
-                .as_chunks()
-                .0[..count]
+            &x.part((row + n).min(rows - 1) * inputs, inputs).as_chunks().0[..count]
         });
         let weights: [&[[W; LANES]]; OUTPUTS] = std::array::from_fn(|n| unsafe {
             let row = (first + n).min(outputs - 1);

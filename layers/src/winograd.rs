@@ -47,10 +47,7 @@ struct Own {
     products: Vec<Lanes>,
 }
 
-static SCRATCH: Mutex<Scratch> = Mutex::new(Scratch {
-    tiles: Vec::new(),
-    threads: Vec::new(),
-});
+static SCRATCH: Mutex<Scratch> = Mutex::new(Scratch { tiles: Vec::new(), threads: Vec::new() });
 
 /// The first `count` lanes, of which there may not yet be as many.
 fn room(scratch: &mut Vec<Lanes>, count: usize) -> &mut [Lanes] {
@@ -104,10 +101,7 @@ fn convolve_by<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize>(
     let outputs = weight.size()[0];
     let options = (Kind::Float, Device::Cpu);
     let output = Tensor::empty([batch, outputs, height, width], options);
-    let (down, across) = (
-        (height as usize).div_ceil(OUT),
-        (width as usize).div_ceil(OUT),
-    );
+    let (down, across) = ((height as usize).div_ceil(OUT), (width as usize).div_ceil(OUT));
     let convolution = Convolution::<T, TILE, OUT> {
         picture: Pointer::of(&x),
         weight: Pointer::of(&weight),
@@ -178,23 +172,11 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<
             let tiles = room(tiles, strip.len().div_ceil(COLUMNS) * group);
             let to = Pointer(tiles.as_mut_ptr());
             in_threads(threads, self.inputs, 1, |own, channels| {
-                in_widest(TransformTiles {
-                    convolution: self,
-                    strip: &strip,
-                    to,
-                    channels,
-                    own,
-                });
+                in_widest(TransformTiles { convolution: self, strip: &strip, to, channels, own });
             });
             let tiles = &*tiles;
             in_threads(threads, self.outputs, ROWS, |own, channels| {
-                in_widest(Draw {
-                    convolution: self,
-                    strip: &strip,
-                    tiles,
-                    channels,
-                    own,
-                });
+                in_widest(Draw { convolution: self, strip: &strip, tiles, channels, own });
             });
         }
     }
@@ -297,9 +279,7 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<
             for first in (0..self.inputs).step_by(DEPTH) {
                 let depth = DEPTH.min(self.inputs - first);
                 let tiles = &tiles[first * COLUMNS..][..depth * COLUMNS];
-                let rows = kernels
-                    .chunks_exact(wide)
-                    .zip(products.chunks_mut(ROWS * COLUMNS));
+                let rows = kernels.chunks_exact(wide).zip(products.chunks_mut(ROWS * COLUMNS));
                 for (kernels, products) in rows {
                     let products = products.try_into().expect("a row of outputs");
                     let kernels = &numbers(kernels).as_chunks().0[first..][..depth];
@@ -329,9 +309,7 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<
         let outputs = channels.len().next_multiple_of(ROWS);
         for (output, channel) in channels.clone().enumerate() {
             // SAFETY: nobody writes the bias.
-            let bias = self
-                .bias
-                .map_or(0.0, |bias| unsafe { bias.part(channel, 1) }[0]);
+            let bias = self.bias.map_or(0.0, |bias| unsafe { bias.part(channel, 1) }[0]);
             for lane in 0..lanes.len() {
                 let columns: [[Lanes; OUT]; TILE] = std::array::from_fn(|column| {
                     T::gather(&std::array::from_fn(|row| {
@@ -368,13 +346,7 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Task
     /// Writes `[group, value, I, lanes]`.
     #[inline(always)]
     fn run<const WIDTH: usize>(self) {
-        let Self {
-            convolution: all,
-            strip,
-            to,
-            channels,
-            own,
-        } = self;
+        let Self { convolution: all, strip, to, channels, own } = self;
         let pixels = all.height * all.width;
         let line = (all.across * OUT + TILE - OUT).div_ceil(LANES); // lanes of a line of pixels
         for (group, first) in strip.clone().step_by(COLUMNS).enumerate() {
@@ -428,13 +400,7 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Task
 {
     #[inline(always)]
     fn run<const WIDTH: usize>(self) {
-        let Self {
-            convolution: all,
-            strip,
-            tiles,
-            channels,
-            own,
-        } = self;
+        let Self { convolution: all, strip, tiles, channels, own } = self;
         let values = Convolution::<T, TILE, OUT>::VALUES;
         let most = (BLOCK / (values * all.inputs)).clamp(ROWS, MOST_OUTPUTS);
         let block = channels.len().div_ceil(channels.len().div_ceil(most));

@@ -26,10 +26,7 @@ impl Generator {
     ///
     /// As there, only the lower 32 bits of the seed count.
     pub fn new(seed: u64) -> Self {
-        Self {
-            engine: Mersenne::new(seed as u32),
-            spare: None,
-        }
+        Self { engine: Mersenne::new(seed as u32), spare: None }
     }
 
     /// `count` values of the standard normal distribution: `torch.randn(count)` in f32.

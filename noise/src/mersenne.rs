@@ -20,10 +20,7 @@ impl Mersenne {
             let mixed = words[i - 1] ^ (words[i - 1] >> 30);
             words[i] = mixed.wrapping_mul(1_812_433_253).wrapping_add(i as u32);
         }
-        Self {
-            words,
-            next: LENGTH,
-        }
+        Self { words, next: LENGTH }
     }
 
     pub(crate) fn next_u32(&mut self) -> u32 {

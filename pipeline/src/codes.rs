@@ -22,11 +22,7 @@ pub struct CodeSampling {
 impl CodeSampling {
     /// Plain sampling, as close as the upper half.
     pub fn plain() -> Self {
-        Self {
-            temperature: 1.0,
-            top_p: 1.0,
-            closeness: [0.5, 1.0],
-        }
+        Self { temperature: 1.0, top_p: 1.0, closeness: [0.5, 1.0] }
     }
 
     /// Refuses what no probabilities can be drawn with.
@@ -34,11 +30,7 @@ impl CodeSampling {
         let [from, to] = self.closeness;
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
             let must = "it must be a finite number above 0";
-            return Err(Error::number(
-                "prior_codes.temperature",
-                self.temperature,
-                must,
-            ));
+            return Err(Error::number("prior_codes.temperature", self.temperature, must));
         }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             let must = "it must lie above 0 and be 1 at most";
@@ -101,14 +93,11 @@ impl Pipeline {
     ) -> Result<Tensor, Error> {
         let prior = self.parts.autoregressive_prior()?;
         // At 1 the caption's own logits come out, for half the work.
-        let guidance = settings
-            .guidance(Stage::Prior)
-            .filter(|scale| *scale != 1.0);
+        let guidance = settings.guidance(Stage::Prior).filter(|scale| *scale != 1.0);
         let read = self.with_unconditional(text, guidance)?;
         let (dimensions, buckets) = (prior.codes.dimensions(), prior.codes.buckets());
-        let told = streams
-            .iter_mut()
-            .map(|stream| sampling.draw_closeness(buckets, stream.uniform()));
+        let told =
+            streams.iter_mut().map(|stream| sampling.draw_closeness(buckets, stream.uniform()));
         let told = self.codes(told.collect()); // [B]
         // Without a caption there is nothing to be close to.
         let told = match guidance {
@@ -129,11 +118,7 @@ impl Pipeline {
                 let codes = codes.map(|(row, stream)| sampling.draw(row, stream.uniform()));
                 let codes = self.codes(codes.collect());
                 drawn.push(codes.shallow_clone());
-                progress(
-                    Stage::Prior,
-                    drawn.len() * steps / dimensions as usize,
-                    steps,
-                );
+                progress(Stage::Prior, drawn.len() * steps / dimensions as usize, steps);
                 if drawn.len() as i64 == dimensions {
                     break;
                 }

@@ -154,11 +154,7 @@ impl Error {
 
     /// A number that is not `must`.
     pub(crate) fn number(setting: &'static str, value: impl ToString, must: &str) -> Self {
-        Self::Setting {
-            setting,
-            value: value.to_string(),
-            must: must.to_owned(),
-        }
+        Self::Setting { setting, value: value.to_string(), must: must.to_owned() }
     }
 }
 

@@ -21,12 +21,8 @@ const PRIOR_FLAG: &str = "--prior";
 const IMAGE_ENCODER_FLAG: &str = "--image-encoder";
 
 /// The folders of CLIP. transformers' whole CLIP has all of them in one.
-pub(crate) const CLIP: [&str; 4] = [
-    "tokenizer",
-    "text_encoder",
-    "image_encoder",
-    "feature_extractor",
-];
+pub(crate) const CLIP: [&str; 4] =
+    ["tokenizer", "text_encoder", "image_encoder", "feature_extractor"];
 
 impl ModelFolders {
     /// Where a part lies: in the model, or in what was given to complete it.
@@ -77,11 +73,7 @@ impl ModelFolders {
             "" => completed.to_owned(),
             other => other.to_owned(),
         };
-        Err(Error::Missing {
-            folder: model.to_string(),
-            part,
-            advice,
-        })
+        Err(Error::Missing { folder: model.to_string(), part, advice })
     }
 
     /// Whether a part is that of the prior that does not draw unless told so.

@@ -73,16 +73,12 @@ impl Inversion {
 
     /// Reads what [`Inversion::save`] wrote. Whether a model can decode it is seen when it does.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let unfit = |reason: String| Error::Inversion {
-            file: path.display().to_string(),
-            reason,
-        };
+        let unfit = |reason: String| Error::Inversion { file: path.display().to_string(), reason };
         let mut tensors: HashMap<String, Tensor> =
             weights::load_safetensors(path)?.into_iter().collect();
         let mut take = |name: &str, dimensions: usize, kind: Kind| {
-            let tensor = tensors
-                .remove(name)
-                .ok_or_else(|| unfit(format!("it has no tensor `{name}`")))?;
+            let tensor =
+                tensors.remove(name).ok_or_else(|| unfit(format!("it has no tensor `{name}`")))?;
             if tensor.dim() != dimensions || tensor.kind() != kind {
                 let (shape, found) = (tensor.size(), tensor.kind());
                 return Err(unfit(format!("its `{name}` is {shape:?} of {found:?}")));
@@ -96,14 +92,8 @@ impl Inversion {
         };
         let embedding = take("image_embedding", 2, Kind::Float)?;
         let noise = take("noise", 4, Kind::Float)?;
-        if let Some(count) = [&embedding, &noise]
-            .map(|t| t.size()[0])
-            .iter()
-            .find(|&&n| n != 1)
-        {
-            return Err(unfit(format!(
-                "it holds {count} pictures, and one is wanted"
-            )));
+        if let Some(count) = [&embedding, &noise].map(|t| t.size()[0]).iter().find(|&&n| n != 1) {
+            return Err(unfit(format!("it holds {count} pictures, and one is wanted")));
         }
         let steps = take("steps", 0, Kind::Int64)?.int64_value(&[]);
         let steps = usize::try_from(steps)
@@ -113,11 +103,7 @@ impl Inversion {
         if let Some(name) = tensors.keys().next() {
             return Err(unfit(format!("it also has a tensor `{name}`")));
         }
-        Ok(Self {
-            embedding,
-            noise,
-            steps,
-        })
+        Ok(Self { embedding, noise, steps })
     }
 }
 
@@ -160,11 +146,7 @@ impl Pipeline {
         let noise =
             no_grad(|| ddim_inverse(&sampler, &visited, small, CALLS_A_STEP, denoise, told));
         let noise = self.finite(noise, Quantity::Noise, None)?;
-        Ok(Inversion {
-            embedding,
-            noise,
-            steps,
-        })
+        Ok(Inversion { embedding, noise, steps })
     }
 
     /// The small pictures `[B, C, h, w]` that an inversion stands for, by its eta and its guidance scale. With `eta` 0 and a `guidance_scale` of 1 they are

@@ -14,11 +14,7 @@ pub(crate) struct Streams<'a> {
 impl<'a> Streams<'a> {
     /// Noise for computing in `kind` on `device`.
     pub(crate) fn new(streams: &'a mut [Generator], device: Device, kind: Kind) -> Self {
-        Self {
-            streams,
-            device,
-            kind,
-        }
+        Self { streams, device, kind }
     }
 
     /// The next values of every stream, `[B, shape..]` in f32, rounded to the values that the networks' kind has.
@@ -30,9 +26,6 @@ impl<'a> Streams<'a> {
             .iter_mut()
             .map(|stream| Tensor::from_slice(&stream.normal(count)).view(shape))
             .collect();
-        Tensor::stack(&rows, 0)
-            .to_kind(self.kind)
-            .to_device(self.device)
-            .to_kind(Kind::Float)
+        Tensor::stack(&rows, 0).to_kind(self.kind).to_device(self.device).to_kind(Kind::Float)
     }
 }

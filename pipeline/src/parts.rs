@@ -115,10 +115,7 @@ impl Parts {
             tokenizer: self.tokenizer()?,
             text_encoder: self.text_encoder()?.config().clone(),
             image_encoder: match task.image_encoder {
-                true => Some((
-                    self.image_processor()?,
-                    self.image_encoder()?.config().clone(),
-                )),
+                true => Some((self.image_processor()?, self.image_encoder()?.config().clone())),
                 false => None,
             },
             prior,
@@ -237,10 +234,8 @@ impl Parts {
     }
 
     fn published_defaults(&self) -> Result<Settings, Error> {
-        let index = |reason: String| Error::Index {
-            folder: self.folders.model.to_string(),
-            reason,
-        };
+        let index =
+            |reason: String| Error::Index { folder: self.folders.model.to_string(), reason };
         let Some(defaults) = weights::read_model_defaults(&self.folders.model)? else {
             return Ok(Settings::karlo());
         };
@@ -269,9 +264,7 @@ impl Parts {
             Stage::Upsampler => "super_res_scheduler",
         };
         opened(&self.samplers[stage as usize], || {
-            Ok(UnclipSampler::new(&weights::open_scheduler(
-                &self.folder(part)?,
-            )?))
+            Ok(UnclipSampler::new(&weights::open_scheduler(&self.folder(part)?)?))
         })
     }
 
@@ -289,26 +282,16 @@ impl Parts {
     }
 
     pub(crate) fn text_encoder(&self) -> Result<Rc<Network<TextEncoder>>, Error> {
-        self.network(
-            &self.text_encoder,
-            "text_encoder",
-            weights::open_text_encoder,
-        )
+        self.network(&self.text_encoder, "text_encoder", weights::open_text_encoder)
     }
 
     pub(crate) fn image_encoder(&self) -> Result<Rc<Network<VisionEncoder>>, Error> {
-        self.network(
-            &self.image_encoder,
-            "image_encoder",
-            weights::open_image_encoder,
-        )
+        self.network(&self.image_encoder, "image_encoder", weights::open_image_encoder)
     }
 
     pub(crate) fn image_processor(&self) -> Result<&ImageProcessor, Error> {
         opened(&self.image_processor, || {
-            Ok(weights::open_image_processor(
-                &self.folder("feature_extractor")?,
-            )?)
+            Ok(weights::open_image_processor(&self.folder("feature_extractor")?)?)
         })
     }
 
@@ -336,19 +319,11 @@ impl Parts {
     }
 
     pub(crate) fn upsampler_first(&self) -> Result<Rc<Network<UNet>>, Error> {
-        self.network(
-            &self.upsampler_first,
-            "super_res_first",
-            weights::open_upsampler,
-        )
+        self.network(&self.upsampler_first, "super_res_first", weights::open_upsampler)
     }
 
     pub(crate) fn upsampler_last(&self) -> Result<Rc<Network<UNet>>, Error> {
-        self.network(
-            &self.upsampler_last,
-            "super_res_last",
-            weights::open_upsampler,
-        )
+        self.network(&self.upsampler_last, "super_res_last", weights::open_upsampler)
     }
 
     /// The network that somebody holds, opened first from the part's folder where nobody does.

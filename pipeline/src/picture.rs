@@ -7,11 +7,7 @@ use tch::{Kind, Tensor};
 pub fn to_pictures(pixels: &Tensor) -> Vec<RgbImage> {
     let (batch, _, height, width) = pixels.size4().expect("pictures are [B, 3, H, W]");
     let levels = (pixels.to_kind(Kind::Float) * 0.5 + 0.5).clamp(0.0, 1.0) * 255.0;
-    let bytes = levels
-        .round()
-        .to_kind(Kind::Uint8)
-        .permute([0, 2, 3, 1])
-        .contiguous(); // [B, H, W, 3]
+    let bytes = levels.round().to_kind(Kind::Uint8).permute([0, 2, 3, 1]).contiguous(); // [B, H, W, 3]
     let bytes = bytes.to_device(tch::Device::Cpu);
     (0..batch)
         .map(|i| {

@@ -99,12 +99,7 @@ impl Pipeline {
     /// As [`Pipeline::prepare`] for [`Pipeline::invert`] alone: nothing is enlarged.
     pub fn prepare_inversion(&self, settings: &Settings) -> Result<(), Error> {
         settings.check()?;
-        let task = Task {
-            prior: None,
-            image_encoder: true,
-            decoder: true,
-            upsampler: false,
-        };
+        let task = Task { prior: None, image_encoder: true, decoder: true, upsampler: false };
         self.parts.prepare(task, settings)
     }
 
@@ -124,10 +119,7 @@ impl Pipeline {
         check_caption(caption)?;
         self.prepare(&[Use::Prior], settings)?;
         let text = self.encode_text(&[caption])?;
-        seeds
-            .iter()
-            .map(|&seed| self.draw(&text, seed, settings, progress))
-            .collect()
+        seeds.iter().map(|&seed| self.draw(&text, seed, settings, progress)).collect()
     }
 
     /// Variations of a picture, one a seed, as diffusers' image-variation pipeline draws them (section 3.1): its CLIP

@@ -61,10 +61,9 @@ impl Record {
             ..
         } = self.settings;
         let prior = match prior_codes {
-            Some(codes) => format!(
-                "Prior temperature: {}, Prior top-p: {}",
-                codes.temperature, codes.top_p
-            ),
+            Some(codes) => {
+                format!("Prior temperature: {}, Prior top-p: {}", codes.temperature, codes.top_p)
+            }
             None => format!("Prior steps: {prior_steps}"),
         };
         // As A1111 calls them.

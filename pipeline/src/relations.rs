@@ -50,14 +50,10 @@ impl Relations<'_> {
         let by_diffusion = self.prior.as_ref().map(|(_, prior)| prior);
         let by_diffusion =
             by_diffusion.map(|p| ("prior", p.context_length, p.embedding, p.text_width));
-        let by_codes = self.autoregressive_prior.as_ref().map(|p| {
-            (
-                "prior_autoregressive",
-                p.context_length,
-                p.embedding,
-                p.text_width,
-            )
-        });
+        let by_codes = self
+            .autoregressive_prior
+            .as_ref()
+            .map(|p| ("prior_autoregressive", p.context_length, p.embedding, p.text_width));
         for (part, context, embedding, states) in by_diffusion.into_iter().chain(by_codes) {
             equal.extend([
                 ("tokenizer", part, LENGTH, length, context),
@@ -80,11 +76,7 @@ impl Relations<'_> {
         if let Some(decoding) = &self.decoding {
             equal.extend(decoding.equalities(text));
             let enlarged = decoding.upsampling.as_ref();
-            equal.extend(
-                enlarged
-                    .into_iter()
-                    .flat_map(|u| u.equalities(&decoding.decoder)),
-            );
+            equal.extend(enlarged.into_iter().flat_map(|u| u.equalities(&decoding.decoder)));
         }
         equal
     }
@@ -100,29 +92,11 @@ impl Decoding<'_> {
         let context = "the width of the context";
         let widths = (conditioning.time_width, conditioning.context_width);
         [
-            (
-                "text_encoder",
-                "text_proj",
-                EMBEDDING,
-                text.embedding,
-                conditioning.embedding,
-            ),
-            (
-                "text_encoder",
-                "text_proj",
-                STATE,
-                text.width,
-                conditioning.text_width,
-            ),
+            ("text_encoder", "text_proj", EMBEDDING, text.embedding, conditioning.embedding),
+            ("text_encoder", "text_proj", STATE, text.width, conditioning.text_width),
             ("text_proj", "decoder", time, widths.0, decoder.time_width()),
             ("text_proj", "decoder", context, widths.1, attended),
-            (
-                "decoder_scheduler",
-                "decoder",
-                OUTPUTS,
-                drawn,
-                decoder.out_channels,
-            ),
+            ("decoder_scheduler", "decoder", OUTPUTS, drawn, decoder.out_channels),
             ("a picture", "decoder", channels, 3, decoder.in_channels),
         ]
     }
@@ -144,18 +118,8 @@ impl Upsampling<'_> {
         [
             outputs("super_res_first", first),
             outputs("super_res_last", last),
-            (
-                "decoder",
-                "super_res_first",
-                pictures,
-                2 * decoder.in_channels,
-                first.in_channels,
-            ),
-            both(
-                "the number of channels",
-                first.in_channels,
-                last.in_channels,
-            ),
+            ("decoder", "super_res_first", pictures, 2 * decoder.in_channels, first.in_channels),
+            both("the number of channels", first.in_channels, last.in_channels),
             both("the size of a picture", first.sample_size, last.sample_size),
         ]
     }
@@ -177,13 +141,7 @@ pub(crate) fn check_clip(
     check_captions(tokenizer, text_encoder)?;
     check_pictures(processor, image_encoder)?;
     let widths = (text_encoder.embedding, image_encoder.embedding);
-    all_equal(vec![(
-        "text_encoder",
-        "image_encoder",
-        EMBEDDING,
-        widths.0,
-        widths.1,
-    )])
+    all_equal(vec![("text_encoder", "image_encoder", EMBEDDING, widths.0, widths.1)])
 }
 
 /// Whether the image encoder takes what the pictures are prepared as, as far as that does not depend on the pictures.
@@ -205,10 +163,7 @@ pub(crate) fn check_size(size: (i64, i64), encoder: &VisionConfig) -> Result<(),
 fn sides((width, height): (i64, i64), encoder: &VisionConfig) -> [Relation; 2] {
     let side = encoder.image_size;
     let (first, second) = ("feature_extractor", "image_encoder");
-    [
-        (first, second, SIDES[0], width, side),
-        (first, second, SIDES[1], height, side),
-    ]
+    [(first, second, SIDES[0], width, side), (first, second, SIDES[1], height, side)]
 }
 
 /// Whether the text encoder takes every caption that the tokenizer makes tokens of.
@@ -216,20 +171,12 @@ pub(crate) fn check_captions(tokenizer: &Tokenizer, text: &TextConfig) -> Result
     let length = tokenizer.context_length().unwrap_or_default() as i64;
     let vocabulary = tokenizer.vocab_size() as i64;
     let (first, second) = ("tokenizer", "text_encoder");
-    fit(
-        vocabulary <= text.vocab_size,
-        (first, second, TOKENS, vocabulary, text.vocab_size),
-    )?;
-    fit(
-        length <= text.context_length,
-        (first, second, LENGTH, length, text.context_length),
-    )
+    fit(vocabulary <= text.vocab_size, (first, second, TOKENS, vocabulary, text.vocab_size))?;
+    fit(length <= text.context_length, (first, second, LENGTH, length, text.context_length))
 }
 
 fn all_equal(relations: Vec<Relation>) -> Result<(), Relation> {
-    relations
-        .into_iter()
-        .try_for_each(|relation| fit(relation.3 == relation.4, relation))
+    relations.into_iter().try_for_each(|relation| fit(relation.3 == relation.4, relation))
 }
 
 /// The quantities that may depend on the picture.

@@ -189,11 +189,7 @@ impl Settings {
 
     /// The same for a task in which the prior takes no part, and the decoder alone says whether it is guided.
     pub fn without_prior(&self) -> Self {
-        Self {
-            prior_guidance_scale: 1.0,
-            prior_codes: None,
-            ..*self
-        }
+        Self { prior_guidance_scale: 1.0, prior_codes: None, ..*self }
     }
 
     /// The steps of one stage.
@@ -240,10 +236,9 @@ impl Settings {
 
     /// Refuses scales that are no finite numbers, an interval without ends, and a choice among no candidates.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        for (setting, count) in [
-            ("prior_candidates", self.prior_candidates),
-            ("candidates", self.candidates),
-        ] {
+        for (setting, count) in
+            [("prior_candidates", self.prior_candidates), ("candidates", self.candidates)]
+        {
             if !(1..=MOST_CANDIDATES).contains(&count) {
                 let must = format!("one is chosen among 1 to {MOST_CANDIDATES}");
                 return Err(Error::number(setting, count, &must));
@@ -289,9 +284,7 @@ pub fn check_caption(caption: &str) -> Result<(), Error> {
         return Err(Error::EmptyCaption);
     }
     if caption.len() > LONGEST_CAPTION {
-        return Err(Error::LongCaption {
-            length: caption.len(),
-        });
+        return Err(Error::LongCaption { length: caption.len() });
     }
     match caption.find('\0') {
         Some(position) => Err(Error::NulInCaption { position }),

@@ -170,10 +170,7 @@ impl Pipeline {
         let denoise = no_grad(|| {
             let embedding = match guidance {
                 Some(_) => {
-                    let nothing = conditioning
-                        .unconditional()
-                        .unsqueeze(0)
-                        .expand_as(embedding);
+                    let nothing = conditioning.unconditional().unsqueeze(0).expand_as(embedding);
                     Tensor::cat(&[&nothing, embedding], 0) // [2B, E]
                 }
                 None => embedding.shallow_clone(),
@@ -185,11 +182,7 @@ impl Pipeline {
         });
         Ok(move |x: &Tensor, step: Step| {
             let output = denoise(x, step);
-            if learned {
-                Output::with_variance(&output)
-            } else {
-                Output::plain(output)
-            }
+            if learned { Output::with_variance(&output) } else { Output::plain(output) }
         })
     }
 
@@ -197,11 +190,7 @@ impl Pipeline {
     pub(crate) fn base_shape(&self) -> Result<[i64; 3], Error> {
         let decoder = self.parts.decoder()?;
         let decoder = decoder.config();
-        Ok([
-            decoder.in_channels,
-            decoder.sample_size,
-            decoder.sample_size,
-        ])
+        Ok([decoder.in_channels, decoder.sample_size, decoder.sample_size])
     }
 
     /// Large pictures of small ones, `[B, C, h, w] -> [B, C, H, W]`, values around -1 to 1 (section 2.1); the last step
@@ -324,10 +313,7 @@ impl Pipeline {
 
     /// What a network takes of `x [B, ..]` at a step: `x` in the network's kind, and the timestep `[B]`.
     fn network_input(&self, x: &Tensor, step: Step) -> (Tensor, Tensor) {
-        (
-            x.to_kind(self.kind),
-            timesteps(step.timestep, x.size()[0], self.device),
-        )
+        (x.to_kind(self.kind), timesteps(step.timestep, x.size()[0], self.device))
     }
 
     /// The captions `[B]`; with guidance `[2B]`, as many empty ones before them.

@@ -53,11 +53,7 @@ impl Task {
         let decoder: &[_] = if self.decoder { &DECODER } else { &[] };
         let upsampler: &[_] = if self.upsampler { &UPSAMPLER } else { &[] };
         let prior = self.prior.map_or(&[][..], PriorKind::folders);
-        let pictures: &[_] = if self.image_encoder {
-            &IMAGE_ENCODER
-        } else {
-            &[]
-        };
+        let pictures: &[_] = if self.image_encoder { &IMAGE_ENCODER } else { &[] };
         let parts = TEXT_ENCODER.iter().chain(decoder).chain(upsampler);
         parts.chain(prior).chain(pictures).copied()
     }

@@ -21,13 +21,7 @@ impl Text {
             embedding: self.embedding.expand([count, -1], false),
             states: self.states.expand([count, -1, -1], false),
             mask: self.mask.expand([count, -1], false),
-            cut_off: self
-                .cut_off
-                .iter()
-                .cloned()
-                .cycle()
-                .take(count as usize)
-                .collect(),
+            cut_off: self.cut_off.iter().cloned().cycle().take(count as usize).collect(),
         }
     }
 

@@ -21,9 +21,7 @@ pub fn available(root: &Path) -> usize {
 /// The processors of this process's affinity, as `0-3,8` lists them.
 fn affinity(root: &Path) -> Option<usize> {
     let status = fs::read_to_string(root.join("proc/self/status")).ok()?;
-    let list = status
-        .lines()
-        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
     let count = |range: &str| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last) = (first.parse::<usize>().ok()?, last.parse::<usize>().ok()?);
@@ -69,11 +67,7 @@ fn folder(mounts: &str, second: bool, path: &str) -> (PathBuf, PathBuf) {
         };
         fits.then_some((*fields.get(3)?, *fields.get(4)?))
     });
-    let usual = if second {
-        "/sys/fs/cgroup"
-    } else {
-        "/sys/fs/cgroup/cpu"
-    };
+    let usual = if second { "/sys/fs/cgroup" } else { "/sys/fs/cgroup/cpu" };
     let (root, place) = mounted.unwrap_or(("/", usual));
     let below = Path::new(path);
     let below = below.strip_prefix(root).unwrap_or(below);
@@ -82,9 +76,7 @@ fn folder(mounts: &str, second: bool, path: &str) -> (PathBuf, PathBuf) {
 
 /// A path without its root and without steps that lead out of it.
 fn plain(path: &Path) -> PathBuf {
-    path.components()
-        .filter(|part| matches!(part, Component::Normal(_)))
-        .collect()
+    path.components().filter(|part| matches!(part, Component::Normal(_))).collect()
 }
 
 /// The quota of one cgroup.

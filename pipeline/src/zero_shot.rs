@@ -27,14 +27,10 @@ impl Template {
     /// Reads a template such as "a picture of a {}". An error where it has `{}` not once.
     pub fn new(template: &str) -> Result<Self, Error> {
         match template.split("{}").collect::<Vec<_>>()[..] {
-            [before, after] => Ok(Self {
-                before: before.to_owned(),
-                after: after.to_owned(),
-            }),
-            ref parts => Err(Error::Template {
-                template: template.to_owned(),
-                found: parts.len() - 1,
-            }),
+            [before, after] => Ok(Self { before: before.to_owned(), after: after.to_owned() }),
+            ref parts => {
+                Err(Error::Template { template: template.to_owned(), found: parts.len() - 1 })
+            }
         }
     }
 
@@ -75,9 +71,8 @@ fn has_article(label: &str) -> bool {
 
 /// Whether a label takes "an": by its first letter, but for beginnings that are written otherwise than they sound.
 fn takes_an(label: &str) -> bool {
-    const CONSONANTS: [&str; 11] = [
-        "eu", "ewe", "one", "ufo", "uku", "unic", "unif", "unio", "unit", "univ", "use",
-    ];
+    const CONSONANTS: [&str; 11] =
+        ["eu", "ewe", "one", "ufo", "uku", "unic", "unif", "unio", "unit", "univ", "use"];
     const VOWELS: [&str; 4] = ["heir", "honest", "honour", "hour"];
     let label = label.trim_start().to_lowercase();
     let begins = |beginnings: &[&str]| beginnings.iter().any(|&b| label.starts_with(b));
@@ -115,21 +110,13 @@ impl Pipeline {
         match scale.exp() {
             // Cosines are f32.
             factor if (factor as f32).is_finite() => Ok(Some(factor)),
-            _ => Err(Error::LogitScale {
-                folder: self.parts.model().to_string(),
-                scale,
-            }),
+            _ => Err(Error::LogitScale { folder: self.parts.model().to_string(), scale }),
         }
     }
 
     /// The words of a caption that do not fit into the text encoder's context, if there are any.
     pub fn cut_off(&self, caption: &str) -> Result<Option<String>, Error> {
-        Ok(self
-            .parts
-            .tokenizer()?
-            .encode(&[caption])?
-            .cut_off
-            .remove(0))
+        Ok(self.parts.tokenizer()?.encode(&[caption])?.cut_off.remove(0))
     }
 
     /// A unit vector for each label, `[L, E]`: the mean of the unit vectors of its prompts, one a template (CLIP, section
@@ -151,10 +138,7 @@ impl Pipeline {
     pub fn caption_embeddings(&self, captions: &[impl AsRef<str>]) -> Result<Tensor, Error> {
         let batches = captions.chunks(BATCH);
         let embedded = batches.map(|batch| Ok(normalised(&self.encode_text(batch)?.embedding)));
-        Ok(Tensor::cat(
-            &embedded.collect::<Result<Vec<_>, Error>>()?,
-            0,
-        ))
+        Ok(Tensor::cat(&embedded.collect::<Result<Vec<_>, Error>>()?, 0))
     }
 }
 

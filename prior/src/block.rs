@@ -37,12 +37,7 @@ impl Block {
             ),
             norm_feed_forward: LayerNorm::new(&(p / "norm3"), width, 1e-5),
             up: Linear::new(&(&feed_forward / "0.proj"), width, 4 * width),
-            down: Linear::with_init(
-                &(&feed_forward / 2),
-                4 * width,
-                width,
-                into_stream(4 * width),
-            ),
+            down: Linear::with_init(&(&feed_forward / 2), 4 * width, width, into_stream(4 * width)),
             head_width,
         }
     }
@@ -91,10 +86,7 @@ impl Block {
     /// What attention and the feed-forward part add to the stream: `[B, T, D] -> [B, T, D]`.
     fn added(&self, x: &Tensor, attended: &Tensor) -> Tensor {
         let x = x + self.attention_out.forward(attended); // [B, T, D]
-        let inner = self
-            .up
-            .forward(&self.norm_feed_forward.forward(&x))
-            .gelu("none"); // [B, T, 4 D]
+        let inner = self.up.forward(&self.norm_feed_forward.forward(&x)).gelu("none"); // [B, T, 4 D]
         &x + self.down.forward(&inner)
     }
 }
@@ -119,10 +111,9 @@ impl Kept {
     fn followed_by(&self, keys: Tensor, values: Tensor) -> (Tensor, Tensor) {
         match &self.0 {
             None => (keys, values),
-            Some((before, seen)) => (
-                Tensor::cat(&[before, &keys], 1),
-                Tensor::cat(&[seen, &values], 1),
-            ),
+            Some((before, seen)) => {
+                (Tensor::cat(&[before, &keys], 1), Tensor::cat(&[seen, &values], 1))
+            }
         }
     }
 }

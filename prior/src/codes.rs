@@ -48,10 +48,7 @@ impl Codes {
         buckets: i64,
     ) -> Self {
         let count = embeddings.size()[0];
-        assert!(
-            count >= buckets,
-            "{count} embeddings fill {buckets} buckets"
-        );
+        assert!(count >= buckets, "{count} embeddings fill {buckets} buckets");
         let components = pca.components.narrow(0, 0, dimensions);
         let embeddings = embeddings.to_kind(Kind::Float).to_device(Device::Cpu);
         let along = (embeddings - &pca.mean).matmul(&components.tr()); // [S, N]

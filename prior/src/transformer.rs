@@ -74,21 +74,12 @@ impl Prior {
             timestep_in: TimestepEmbedding::new(&(p / "time_embedding"), width, width),
             noised_in: Linear::new(&(p / "proj_in"), config.embedding, width),
             query: p.take("prd_embedding", &[1, 1, width], Init::Normal(0.1)),
-            position: p.take(
-                "positional_embedding",
-                &[1, tokens, width],
-                Init::Normal(0.1),
-            ),
+            position: p.take("positional_embedding", &[1, tokens, width], Init::Normal(0.1)),
             blocks: (0..config.layers)
                 .map(|n| Block::new(&(&blocks / n), width, config.head_width, config.layers))
                 .collect(),
             norm: LayerNorm::new(&(p / "norm_out"), width, 1e-5),
-            out: Linear::with_init(
-                &(p / "proj_to_clip_embeddings"),
-                width,
-                config.embedding,
-                out,
-            ),
+            out: Linear::with_init(&(p / "proj_to_clip_embeddings"), width, config.embedding, out),
             config: config.clone(),
             mean: p.take("clip_mean", &[1, config.embedding], Init::Zeros),
             std: p.take("clip_std", &[1, config.embedding], Init::Ones),
@@ -123,11 +114,7 @@ impl Prior {
         let bias = attention_bias(mask, EXTRA_TOKENS, kind);
         for (n, block) in self.blocks.iter().enumerate() {
             // Only the last token is read, so the last block computes no other.
-            let rows = if n + 1 == self.blocks.len() {
-                1
-            } else {
-                x.size()[1]
-            };
+            let rows = if n + 1 == self.blocks.len() { 1 } else { x.size()[1] };
             x = block.forward(&x, rows, &bias);
         }
         self.out.forward(&self.norm.forward(&x.select(1, -1))) // [B, E]
@@ -213,14 +200,9 @@ impl<'a> Captions<'a> {
     pub fn predict(&self, noised: &Tensor, timesteps: &Tensor) -> Tensor {
         let prior = self.prior;
         let tokens = [
-            prior
-                .timestep_in
-                .forward(timesteps, noised.kind())
-                .unsqueeze(1),
+            prior.timestep_in.forward(timesteps, noised.kind()).unsqueeze(1),
             prior.noised_in.forward(noised).unsqueeze(1),
-            prior
-                .query
-                .expand([noised.size()[0], 1, prior.config.width()], false),
+            prior.query.expand([noised.size()[0], 1, prior.config.width()], false),
         ];
         let place = prior.config.context_length + 1;
         let mut x = Tensor::cat(&tokens, 1) + prior.position.narrow(1, place, 3); // [B, 3, D]

@@ -36,29 +36,17 @@ impl Backdrop {
         let (sky_top, sky_bottom) = sky_colours(sky, g);
         let ground_colour = ground_colour(sky, ground, g);
         let horizon = g.between(0.56, 0.74);
-        let bow = if ground == Ground::Sea {
-            0.0
-        } else {
-            g.between(-0.03, 0.05)
-        };
+        let bow = if ground == Ground::Sea { 0.0 } else { g.between(-0.03, 0.05) };
         let light = match sky {
-            Sky::Clear => g.chance(0.75).then(|| {
-                (
-                    g.between(0.05, 0.95),
-                    g.between(0.06, 0.22),
-                    g.between(0.06, 0.1),
-                )
-            }),
-            Sky::Sunset => Some((
-                g.between(0.12, 0.88),
-                horizon - g.between(0.0, 0.12),
-                g.between(0.1, 0.15),
-            )),
-            Sky::Night => Some((
-                g.between(0.08, 0.92),
-                g.between(0.09, 0.26),
-                g.between(0.055, 0.085),
-            )),
+            Sky::Clear => g
+                .chance(0.75)
+                .then(|| (g.between(0.05, 0.95), g.between(0.06, 0.22), g.between(0.06, 0.1))),
+            Sky::Sunset => {
+                Some((g.between(0.12, 0.88), horizon - g.between(0.0, 0.12), g.between(0.1, 0.15)))
+            }
+            Sky::Night => {
+                Some((g.between(0.08, 0.92), g.between(0.09, 0.26), g.between(0.055, 0.085)))
+            }
             Sky::Rain => None,
         };
         let clouds = match sky {
@@ -78,42 +66,16 @@ impl Backdrop {
                 (x, g.between(0.03, highest), g.between(0.1, 0.19))
             })
             .collect();
-        let stars = if sky == Sky::Night {
-            16 + g.below(14) as usize
-        } else {
-            0
-        };
+        let stars = if sky == Sky::Night { 16 + g.below(14) as usize } else { 0 };
         let stars = (0..stars)
-            .map(|_| {
-                (
-                    g.between(0.0, 1.0),
-                    g.between(0.0, horizon),
-                    g.between(0.005, 0.012),
-                )
-            })
+            .map(|_| (g.between(0.0, 1.0), g.between(0.0, horizon), g.between(0.005, 0.012)))
             .collect();
-        let hills = if ground == Ground::Sea {
-            g.below(2)
-        } else {
-            g.below(4)
-        };
+        let hills = if ground == Ground::Sea { g.below(2) } else { g.below(4) };
         let hills = (0..hills)
-            .map(|_| {
-                (
-                    g.between(0.0, 1.0),
-                    g.between(0.18, 0.45),
-                    g.between(0.05, 0.13),
-                )
-            })
+            .map(|_| (g.between(0.0, 1.0), g.between(0.18, 0.45), g.between(0.05, 0.13)))
             .collect();
         let marks = (0..10 + g.below(10))
-            .map(|_| {
-                (
-                    g.between(0.0, 1.0),
-                    g.between(horizon + 0.05, 1.0),
-                    g.between(0.6, 1.2),
-                )
-            })
+            .map(|_| (g.between(0.0, 1.0), g.between(horizon + 0.05, 1.0), g.between(0.6, 1.2)))
             .collect();
         Self {
             sky,
@@ -143,16 +105,7 @@ impl Backdrop {
         } else {
             (other.bow, other.hills, other.marks)
         };
-        Self {
-            light,
-            clouds,
-            stars,
-            bow,
-            hills,
-            marks,
-            horizon: self.horizon,
-            ..other
-        }
+        Self { light, clouds, stars, bow, hills, marks, horizon: self.horizon, ..other }
     }
 
     /// The colours that lie behind something from height `top` to height `bottom`.
@@ -161,8 +114,7 @@ impl Backdrop {
             if y > self.horizon {
                 self.ground_colour
             } else {
-                self.sky_top
-                    .mix(self.sky_bottom, (y / self.horizon).clamp(0.0, 1.0))
+                self.sky_top.mix(self.sky_bottom, (y / self.horizon).clamp(0.0, 1.0))
             }
         };
         vec![at(top), at((top + bottom) / 2.0), at(bottom)]
@@ -222,9 +174,7 @@ impl Backdrop {
     fn paint_lights(&self, painter: &mut Painter) {
         if !self.stars.is_empty() {
             let stars = path(|p| {
-                self.stars
-                    .iter()
-                    .for_each(|&(x, y, radius)| push_oval(p, x, y, radius, radius));
+                self.stars.iter().for_each(|&(x, y, radius)| push_oval(p, x, y, radius, radius));
             });
             painter.wash(&stars, Rgb(1.0, 0.98, 0.85), 0.95);
         }
@@ -273,10 +223,7 @@ impl Backdrop {
                 for column in 0..7 {
                     let stagger = (row as f32 * 0.43 + phase).fract() / 7.0;
                     let wobble = ((row * 5 + column * 3) % 7) as f32 * 0.008;
-                    let (x, y) = (
-                        column as f32 / 7.0 + stagger,
-                        0.2 + row as f32 * 0.125 + wobble,
-                    );
+                    let (x, y) = (column as f32 / 7.0 + stagger, 0.2 + row as f32 * 0.125 + wobble);
                     if y + 0.08 < self.horizon {
                         p.move_to(x + lean, y);
                         p.line_to(x, y + 0.075);
@@ -298,11 +245,7 @@ impl Backdrop {
                     push_oval(p, x, y, wide * size, high * size);
                 }
             });
-            let shade = if self.ground == Ground::Snow {
-                -0.09
-            } else {
-                -0.28
-            };
+            let shade = if self.ground == Ground::Snow { -0.09 } else { -0.28 };
             painter.wash(&marks, self.ground_colour.shade(shade), 1.0);
             return;
         }
@@ -332,29 +275,21 @@ impl Backdrop {
 /// Top and bottom of the sky: pale or dark, so that the things' strong colours stand out.
 fn sky_colours(sky: Sky, g: &mut Generator) -> (Rgb, Rgb) {
     let mut tone = |hue: (f32, f32), saturation: f32, lightness: (f32, f32)| {
-        Rgb::from_hsl(
-            g.between(hue.0, hue.1),
-            saturation,
-            g.between(lightness.0, lightness.1),
-        )
+        Rgb::from_hsl(g.between(hue.0, hue.1), saturation, g.between(lightness.0, lightness.1))
     };
     match sky {
-        Sky::Clear => (
-            tone((198.0, 208.0), 0.78, (0.70, 0.76)),
-            tone((194.0, 206.0), 0.72, (0.81, 0.86)),
-        ),
-        Sky::Sunset => (
-            tone((2.0, 18.0), 0.68, (0.64, 0.70)),
-            tone((36.0, 46.0), 0.92, (0.78, 0.84)),
-        ),
-        Sky::Night => (
-            tone((230.0, 242.0), 0.46, (0.13, 0.18)),
-            tone((228.0, 244.0), 0.38, (0.27, 0.33)),
-        ),
-        Sky::Rain => (
-            tone((205.0, 220.0), 0.10, (0.56, 0.62)),
-            tone((205.0, 220.0), 0.10, (0.68, 0.73)),
-        ),
+        Sky::Clear => {
+            (tone((198.0, 208.0), 0.78, (0.70, 0.76)), tone((194.0, 206.0), 0.72, (0.81, 0.86)))
+        }
+        Sky::Sunset => {
+            (tone((2.0, 18.0), 0.68, (0.64, 0.70)), tone((36.0, 46.0), 0.92, (0.78, 0.84)))
+        }
+        Sky::Night => {
+            (tone((230.0, 242.0), 0.46, (0.13, 0.18)), tone((228.0, 244.0), 0.38, (0.27, 0.33)))
+        }
+        Sky::Rain => {
+            (tone((205.0, 220.0), 0.10, (0.56, 0.62)), tone((205.0, 220.0), 0.10, (0.68, 0.73)))
+        }
     }
 }
 

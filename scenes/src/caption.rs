@@ -130,9 +130,7 @@ impl Caption {
             false => &[],
         };
         let fitting = templates(told.reserved, pair).iter().chain(styles).copied();
-        let fitting: Vec<_> = fitting
-            .filter(|template| aspects(template) == asked)
-            .collect();
+        let fitting: Vec<_> = fitting.filter(|template| aspects(template) == asked).collect();
         (!fitting.is_empty()).then(|| fill(generator.pick(&fitting), told, generator))
     }
 }
@@ -150,9 +148,8 @@ impl Mentioned {
     }
 
     fn describes_first(&self, labels: &Labels) -> bool {
-        let told = self
-            .second
-            .is_none_or(|told| labels.second.is_some_and(|second| told.fits(second)));
+        let told =
+            self.second.is_none_or(|told| labels.second.is_some_and(|second| told.fits(second)));
         told && fits(self.thing, labels.thing)
             && fits(self.colour, labels.colour)
             && fits(self.size, labels.size)
@@ -206,9 +203,7 @@ fn parts(template: &'static str) -> impl Iterator<Item = (bool, &'static str)> {
 
 /// What a template mentions, sorted.
 fn aspects(template: &'static str) -> Vec<Aspect> {
-    let slots = parts(template)
-        .filter(|&(slot, _)| slot)
-        .map(|(_, slot)| slot);
+    let slots = parts(template).filter(|&(slot, _)| slot).map(|(_, slot)| slot);
     let mut found: Vec<_> = slots.flat_map(slot_aspects).collect();
     found.sort();
     found.dedup();
@@ -292,11 +287,7 @@ fn noun_phrase(slot: &str, labels: &Labels, g: &mut Generator) -> String {
             }
             "size" => phrase.push(g.pick(words::size(labels.size))),
             "colour" => {
-                let colour = if of_second {
-                    second(labels).colour
-                } else {
-                    labels.colour
-                };
+                let colour = if of_second { second(labels).colour } else { labels.colour };
                 phrase.push(usual(words::colour(colour), g));
             }
             "thing" => phrase.push(usual(words::thing(labels.thing), g)),
@@ -316,15 +307,9 @@ fn noun_phrase(slot: &str, labels: &Labels, g: &mut Generator) -> String {
 
 /// The usual word three times in four, else a synonym.
 fn usual(synonyms: &[&'static str], g: &mut Generator) -> &'static str {
-    if g.chance(0.75) {
-        synonyms[0]
-    } else {
-        g.pick(synonyms)
-    }
+    if g.chance(0.75) { synonyms[0] } else { g.pick(synonyms) }
 }
 
 fn second(labels: &Labels) -> Second {
-    labels
-        .second
-        .expect("templates of two things are for scenes of two things")
+    labels.second.expect("templates of two things are for scenes of two things")
 }

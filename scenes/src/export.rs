@@ -30,12 +30,7 @@ pub struct Export {
 
 impl fmt::Display for Export {
     fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
-        let Self {
-            count,
-            seed,
-            size,
-            held_out,
-        } = self;
+        let Self { count, seed, size, held_out } = self;
         let held_out = if *held_out { " --held-out" } else { "" };
         write!(to, "--count {count} --seed {seed} --size {size}{held_out}")
     }
@@ -159,10 +154,8 @@ impl Exporter {
         options.check()?;
         let made = !out.exists();
         fs::create_dir_all(out).map_err(write_error(out))?;
-        let alone = FolderLock::take(out).map_err(|source| ExportError::Lock {
-            folder: out.to_owned(),
-            source,
-        })?;
+        let alone = FolderLock::take(out)
+            .map_err(|source| ExportError::Lock { folder: out.to_owned(), source })?;
         let mut exporter = Self {
             options,
             out: out.to_owned(),
@@ -232,12 +225,7 @@ impl Exporter {
     }
 
     fn write_next(&mut self) -> Result<(), ExportError> {
-        let Export {
-            count,
-            seed,
-            size,
-            held_out,
-        } = self.options;
+        let Export { count, seed, size, held_out } = self.options;
         let split = match held_out {
             true => Split::Evaluation(Pairs::HeldOut),
             false => Split::Training,
@@ -282,12 +270,7 @@ impl Exporter {
         let path = self.metadata_path();
         let file = match &mut self.metadata {
             Some(file) => file,
-            none => none.insert(
-                OpenOptions::new()
-                    .append(true)
-                    .create_new(true)
-                    .open(&path)?,
-            ),
+            none => none.insert(OpenOptions::new().append(true).create_new(true).open(&path)?),
         };
         let written = file.write_all(line).and_then(|()| match last {
             true => file.sync_all(),
@@ -304,9 +287,7 @@ impl Exporter {
 
 impl Export {
     fn check(&self) -> Result<(), ExportError> {
-        let Self {
-            count, seed, size, ..
-        } = *self;
+        let Self { count, seed, size, .. } = *self;
         if count == 0 || count > Split::SEEDS {
             return Err(ExportError::Count(count));
         }
@@ -335,9 +316,6 @@ fn png(pixels: &[u8], size: u32, path: &Path) -> Result<Vec<u8>, ExportError> {
     let mut picture = Vec::new();
     let encoder = PngEncoder::new(&mut picture);
     let encoded = encoder.write_image(pixels, size, size, ExtendedColorType::Rgb8);
-    encoded.map_err(|source| ExportError::Encode {
-        path: path.to_owned(),
-        source,
-    })?;
+    encoded.map_err(|source| ExportError::Encode { path: path.to_owned(), source })?;
     Ok(picture)
 }

@@ -74,13 +74,7 @@ impl Placed {
     }
 
     pub fn pose(&self) -> Pose {
-        Pose {
-            x: self.x,
-            y: self.y,
-            scale: self.scale,
-            tilt: self.tilt,
-            mirrored: self.mirrored,
-        }
+        Pose { x: self.x, y: self.y, scale: self.scale, tilt: self.tilt, mirrored: self.mirrored }
     }
 
     /// Puts the thing at a height that suits it.

@@ -32,20 +32,12 @@ impl Rgb {
     /// The part `amount` of the way to `other`.
     pub fn mix(self, other: Self, amount: f32) -> Self {
         let between = |from: f32, to: f32| from + (to - from) * amount;
-        Self(
-            between(self.0, other.0),
-            between(self.1, other.1),
-            between(self.2, other.2),
-        )
+        Self(between(self.0, other.0), between(self.1, other.1), between(self.2, other.2))
     }
 
     /// Lighter for a positive amount, darker for a negative one, the hue kept.
     pub fn shade(self, amount: f32) -> Self {
-        let goal = if amount < 0.0 {
-            Self(0.0, 0.0, 0.0)
-        } else {
-            WHITE
-        };
+        let goal = if amount < 0.0 { Self(0.0, 0.0, 0.0) } else { WHITE };
         self.mix(goal, amount.abs())
     }
 

@@ -43,11 +43,7 @@ pub(crate) fn is_begun(folder: &Path, options: &Export) -> Result<bool, ExportEr
         .map_err(|source| ExportError::State { path, source })?;
     match begun == *options {
         true => Ok(true),
-        false => Err(ExportError::Another {
-            folder: folder.to_owned(),
-            begun,
-            asked: *options,
-        }),
+        false => Err(ExportError::Another { folder: folder.to_owned(), begun, asked: *options }),
     }
 }
 
@@ -81,10 +77,7 @@ pub(crate) fn recover(
     let mut line = Vec::new();
     loop {
         line.clear();
-        lines
-            .by_ref()
-            .take(LONGEST_LINE)
-            .read_until(b'\n', &mut line)?;
+        lines.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)?;
         let (name, picture) = expected(done);
         let is_ours =
             serde_json::from_slice::<Line>(&line).is_ok_and(|found| found.file_name == name);

@@ -131,11 +131,7 @@ impl Scene {
             let others = Thing::ALL.iter().copied().filter(|&other| other != thing);
             let other = g.pick(&others.collect::<Vec<_>>());
             let colour = pick_colour(other, split, g);
-            Second {
-                thing: other,
-                colour,
-                relation: g.pick(relations(size, place)),
-            }
+            Second { thing: other, colour, relation: g.pick(relations(size, place)) }
         });
         let labels = Labels {
             thing,
@@ -203,10 +199,7 @@ impl Scene {
         let second = self.labels.second?;
         let labels = Labels {
             colour: second.colour,
-            second: Some(Second {
-                colour: self.labels.colour,
-                ..second
-            }),
+            second: Some(Second { colour: self.labels.colour, ..second }),
             ..self.labels
         };
         (labels != self.labels && self.allows(&labels)).then(|| self.relabelled(labels))
@@ -242,12 +235,7 @@ impl Scene {
         for placed in self.things.iter().rev() {
             self.paint_support(placed, &mut painter);
             let rim = self.rim(placed);
-            painter.thing(
-                &things::draw(placed.thing),
-                placed.colour,
-                &placed.pose(),
-                rim,
-            );
+            painter.thing(&things::draw(placed.thing), placed.colour, &placed.pose(), rim);
         }
         painter.finish()
     }
@@ -281,22 +269,13 @@ impl Scene {
     /// A rim in a tone of the thing's own colour, where it would else melt into what is behind.
     fn rim(&self, placed: &Placed) -> Option<Rgb> {
         let behind = self.backdrop.behind(placed.top(), placed.base());
-        let near = behind
-            .iter()
-            .any(|other| placed.colour.distance(*other) < 0.26);
+        let near = behind.iter().any(|other| placed.colour.distance(*other) < 0.26);
         near.then(|| {
             let contrast = |tone: Rgb| {
-                behind
-                    .iter()
-                    .map(|other| tone.distance(*other))
-                    .fold(f32::INFINITY, f32::min)
+                behind.iter().map(|other| tone.distance(*other)).fold(f32::INFINITY, f32::min)
             };
             let (dark, light) = (placed.colour.shade(-0.5), placed.colour.shade(0.75));
-            if contrast(dark) >= contrast(light) {
-                dark
-            } else {
-                light
-            }
+            if contrast(dark) >= contrast(light) { dark } else { light }
         })
     }
 
@@ -326,10 +305,7 @@ impl Scene {
 }
 
 fn pick_colour(thing: Thing, split: Split, generator: &mut Generator) -> Colour {
-    let allowed = Colour::ALL
-        .iter()
-        .copied()
-        .filter(|&colour| split.allows(thing, colour));
+    let allowed = Colour::ALL.iter().copied().filter(|&colour| split.allows(thing, colour));
     generator.pick(&allowed.collect::<Vec<_>>())
 }
 
@@ -357,10 +333,7 @@ fn alternatives(labels: &Labels, label: Aspect) -> Vec<Labels> {
                     [relations.repeat(6), things].concat()
                 }
             });
-            let labelled = |second| Labels {
-                second: Some(second),
-                ..labels
-            };
+            let labelled = |second| Labels { second: Some(second), ..labels };
             seconds.map(labelled).collect()
         }
     }

@@ -35,30 +35,18 @@ impl Drawing {
     /// An area in a lighter (or, below 0, darker) tone of the thing's colour.
     pub fn shade(&mut self, path: Path, by: f32) {
         let ink = Ink::Body(by);
-        self.shapes.push(Shape {
-            path,
-            ink,
-            line: None,
-        });
+        self.shapes.push(Shape { path, ink, line: None });
     }
 
     /// An area in a colour of its own.
     pub fn detail(&mut self, path: Path, colour: Rgb) {
         let ink = Ink::Fixed(colour);
-        self.shapes.push(Shape {
-            path,
-            ink,
-            line: None,
-        });
+        self.shapes.push(Shape { path, ink, line: None });
     }
 
     /// A line.
     pub fn line(&mut self, path: Path, width: f32, ink: Ink) {
-        self.shapes.push(Shape {
-            path,
-            ink,
-            line: Some(width),
-        });
+        self.shapes.push(Shape { path, ink, line: Some(width) });
     }
 }
 
@@ -73,9 +61,7 @@ pub(crate) fn path(write: impl FnOnce(&mut PathBuilder)) -> Path {
 pub(crate) fn polygon(points: &[(f32, f32)]) -> Path {
     path(|p| {
         p.move_to(points[0].0, points[0].1);
-        points[1..]
-            .iter()
-            .for_each(|point| p.line_to(point.0, point.1));
+        points[1..].iter().for_each(|point| p.line_to(point.0, point.1));
         p.close();
     })
 }
@@ -84,9 +70,7 @@ pub(crate) fn polygon(points: &[(f32, f32)]) -> Path {
 pub(crate) fn polyline(points: &[(f32, f32)]) -> Path {
     path(|p| {
         p.move_to(points[0].0, points[0].1);
-        points[1..]
-            .iter()
-            .for_each(|point| p.line_to(point.0, point.1));
+        points[1..].iter().for_each(|point| p.line_to(point.0, point.1));
     })
 }
 
@@ -109,12 +93,7 @@ pub(crate) fn circle(x: f32, y: f32, radius: f32) -> Path {
 
 /// A rectangle by its left top corner.
 pub(crate) fn rect(x: f32, y: f32, width: f32, height: f32) -> Path {
-    polygon(&[
-        (x, y),
-        (x + width, y),
-        (x + width, y + height),
-        (x, y + height),
-    ])
+    polygon(&[(x, y), (x + width, y), (x + width, y + height), (x, y + height)])
 }
 
 /// A rectangle with round corners.

@@ -29,13 +29,7 @@ pub(crate) struct Pose {
 
 impl Pose {
     /// The picture's own coordinates.
-    pub const PICTURE: Self = Self {
-        x: 0.0,
-        y: 0.0,
-        scale: 1.0,
-        tilt: 0.0,
-        mirrored: false,
-    };
+    pub const PICTURE: Self = Self { x: 0.0, y: 0.0, scale: 1.0, tilt: 0.0, mirrored: false };
 
     fn transform(&self, side: f32) -> Transform {
         let mirror = if self.mirrored { -1.0 } else { 1.0 };
@@ -50,12 +44,7 @@ impl Painter {
     /// A picture `size` pixels wide, with lines `weight` times as thick as usual.
     pub fn new(size: u32, style: Style, weight: f32) -> Self {
         let pixmap = Pixmap::new(size, size).expect("a picture has at least one pixel");
-        Self {
-            pixmap,
-            side: size as f32,
-            style,
-            weight,
-        }
+        Self { pixmap, side: size as f32, style, weight }
     }
 
     /// Fills the picture with a gradient from its top to the height `end`.
@@ -77,13 +66,7 @@ impl Painter {
 
     /// Draws lines, whatever the style.
     pub fn lines(&mut self, path: &Path, width: f32, colour: Rgb, alpha: f32) {
-        self.stroke(
-            path,
-            width,
-            Pose::PICTURE.transform(self.side),
-            colour,
-            alpha,
-        );
+        self.stroke(path, width, Pose::PICTURE.transform(self.side), colour, alpha);
     }
 
     /// Draws one area of the scenery in the picture's style.
@@ -174,8 +157,7 @@ impl Painter {
 
     fn fill(&mut self, path: &Path, transform: Transform, colour: Rgb, alpha: f32) {
         let paint = paint(colour, alpha);
-        self.pixmap
-            .fill_path(path, &paint, FillRule::Winding, transform, None);
+        self.pixmap.fill_path(path, &paint, FillRule::Winding, transform, None);
     }
 
     fn stroke(&mut self, path: &Path, width: f32, at: Transform, colour: Rgb, alpha: f32) {
@@ -185,8 +167,7 @@ impl Painter {
             line_join: LineJoin::Round,
             ..Stroke::default()
         };
-        self.pixmap
-            .stroke_path(path, &paint(colour, alpha), &stroke, at, None);
+        self.pixmap.stroke_path(path, &paint(colour, alpha), &stroke, at, None);
     }
 }
 

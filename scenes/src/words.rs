@@ -51,30 +51,12 @@ pub(crate) fn place(place: Place) -> &'static [&'static str] {
 
 pub(crate) fn sky(sky: Sky) -> &'static [&'static str] {
     match sky {
-        Sky::Clear => &[
-            "on a clear day",
-            "under a clear sky",
-            "on a sunny day",
-            "under a blue sky",
-        ],
-        Sky::Sunset => &[
-            "at sunset",
-            "at dusk",
-            "in the evening",
-            "under a sunset sky",
-        ],
-        Sky::Night => &[
-            "at night",
-            "under the stars",
-            "in the dark",
-            "under a starry sky",
-        ],
-        Sky::Rain => &[
-            "in the rain",
-            "on a rainy day",
-            "under rain clouds",
-            "under a grey sky",
-        ],
+        Sky::Clear => {
+            &["on a clear day", "under a clear sky", "on a sunny day", "under a blue sky"]
+        }
+        Sky::Sunset => &["at sunset", "at dusk", "in the evening", "under a sunset sky"],
+        Sky::Night => &["at night", "under the stars", "in the dark", "under a starry sky"],
+        Sky::Rain => &["in the rain", "on a rainy day", "under rain clouds", "under a grey sky"],
     }
 }
 
@@ -225,10 +207,8 @@ pub(crate) const RESERVED: &[&str] = &[
 ];
 
 /// Templates of a style that only evaluation uses, where it asks for one.
-pub(crate) const RESERVED_STYLES: &[&str] = &[
-    "look, {colour thing} {style in}",
-    "here is {style of} {colour thing}",
-];
+pub(crate) const RESERVED_STYLES: &[&str] =
+    &["look, {colour thing} {style in}", "here is {style of} {colour thing}"];
 
 /// Templates of two things that only evaluation uses.
 pub(crate) const RESERVED_PAIRS: &[&str] = &["there is {colour thing} {relation} {colour second}"];

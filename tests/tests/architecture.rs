@@ -15,10 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("decoder", &["layers"]),
     ("graphs", &[]),
     ("scenes", &["files", "noise"]),
-    (
-        "weights",
-        &["files", "layers", "clip", "prior", "decoder", "diffusion"],
-    ),
+    ("weights", &["files", "layers", "clip", "prior", "decoder", "diffusion"]),
     (
         "pipeline",
         &[
@@ -50,12 +47,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "scenes",
         ],
     ),
-    (
-        "evaluation",
-        &[
-            "layers", "noise", "clip", "weights", "pipeline", "scenes", "training",
-        ],
-    ),
+    ("evaluation", &["layers", "noise", "clip", "weights", "pipeline", "scenes", "training"]),
 ];
 
 /// What must not reach crates that hold neither tensors nor files.
@@ -85,14 +77,8 @@ fn crates_depend_only_on_what_the_architecture_allows() {
         .expect("a list of packages")
         .iter()
         .map(|package| {
-            let names = package["dependencies"]
-                .as_array()
-                .expect("a list of dependencies")
-                .iter();
-            (
-                plain(&package["name"]),
-                names.map(|d| plain(&d["name"])).collect(),
-            )
+            let names = package["dependencies"].as_array().expect("a list of dependencies").iter();
+            (plain(&package["name"]), names.map(|d| plain(&d["name"])).collect())
         })
         .collect();
     let ours: BTreeSet<&String> = dependencies.keys().collect();
@@ -106,29 +92,16 @@ fn crates_depend_only_on_what_the_architecture_allows() {
         }
     }
     for name in WITHOUT_TENSORS {
-        assert!(
-            !dependencies[*name].contains("tch"),
-            "{name} must not know tensors"
-        );
+        assert!(!dependencies[*name].contains("tch"), "{name} must not know tensors");
     }
     for name in WITHOUT_FILES {
         for format in FILE_FORMATS {
-            assert!(
-                !dependencies[*name].contains(*format),
-                "{name} must not know {format}"
-            );
+            assert!(!dependencies[*name].contains(*format), "{name} must not know {format}");
         }
     }
-    let covered: BTreeSet<&str> = ALLOWED
-        .iter()
-        .map(|(name, _)| *name)
-        .chain(["unclip", "tests"])
-        .collect();
-    assert_eq!(
-        covered,
-        ours.iter().map(|name| name.as_str()).collect(),
-        "every crate has its row"
-    );
+    let covered: BTreeSet<&str> =
+        ALLOWED.iter().map(|(name, _)| *name).chain(["unclip", "tests"]).collect();
+    assert_eq!(covered, ours.iter().map(|name| name.as_str()).collect(), "every crate has its row");
 }
 
 fn plain(name: &serde_json::Value) -> String {
@@ -146,9 +119,7 @@ fn features(arguments: &str) -> BTreeMap<String, BTreeSet<String>> {
         .output()
         .expect("cargo answers");
     let text = String::from_utf8(output.stdout).expect("cargo writes UTF-8");
-    let rows = text
-        .lines()
-        .filter_map(|line| line.trim_end_matches(" (*)").split_once('|'));
+    let rows = text.lines().filter_map(|line| line.trim_end_matches(" (*)").split_once('|'));
     let mut packages: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (package, features) in rows.filter(|(package, _)| !package.starts_with("unclip v")) {
         let package = packages.entry(package.to_owned()).or_default();

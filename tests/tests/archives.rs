@@ -104,9 +104,7 @@ fn sound() -> Vec<Member> {
         ("a/data/0", &numbers()),
         ("a/version", b"3\n"),
     ];
-    members
-        .map(|(name, bytes)| Member::new(name, bytes))
-        .to_vec()
+    members.map(|(name, bytes)| Member::new(name, bytes)).to_vec()
 }
 
 fn open(bytes: &[u8]) -> Result<Checkpoint, Error> {
@@ -114,14 +112,9 @@ fn open(bytes: &[u8]) -> Result<Checkpoint, Error> {
 }
 
 fn refuses(bytes: &[u8], sentence: &str) {
-    let Err(error) = open(bytes) else {
-        panic!("accepted: {sentence}")
-    };
+    let Err(error) = open(bytes) else { panic!("accepted: {sentence}") };
     let message = error.to_string();
-    assert!(
-        message.starts_with("a.bin cannot be read as a PyTorch state dict: "),
-        "{message}"
-    );
+    assert!(message.starts_with("a.bin cannot be read as a PyTorch state dict: "), "{message}");
     assert!(message.contains(sentence), "{message} / {sentence}");
 }
 
@@ -149,10 +142,7 @@ fn members_of_several_folders_or_of_one_name_are_refused() {
     let with =
         |name: &str, bytes: &[u8]| archive(&[sound(), vec![Member::new(name, bytes)]].concat());
     for (name, sentence) in [
-        (
-            "b/data/0",
-            "b/data/0 lies outside a/, the folder of its data.pkl",
-        ),
+        ("b/data/0", "b/data/0 lies outside a/, the folder of its data.pkl"),
         ("data/0", "data/0 lies outside a/"),
         ("a/data/0", "a/data/0 is in it twice"),
         ("a/Data/0", "a/Data/0 is in it twice"),
@@ -165,10 +155,7 @@ fn members_of_several_folders_or_of_one_name_are_refused() {
     ] {
         refuses(&with(name, &zeros), sentence);
     }
-    refuses(
-        &with("b/data.pkl", PROGRAM),
-        "data.pkl is in it twice, as a/data.pkl and b/data.pkl",
-    );
+    refuses(&with("b/data.pkl", PROGRAM), "data.pkl is in it twice, as a/data.pkl and b/data.pkl");
     refuses(&with("a/b/data.pkl", PROGRAM), "data.pkl is in it twice");
 }
 
@@ -183,83 +170,40 @@ fn a_member_that_is_not_what_the_directory_says_is_refused() {
         &changed(&|m| m.local.name = "a/data/1".to_owned()),
         "a/data/0 has another name where it lies",
     );
-    refuses(
-        &changed(&|m| m.local.crc ^= 1),
-        "a/data/0 has another CRC-32 where it lies",
-    );
-    refuses(
-        &changed(&|m| m.local.size = 4),
-        "a/data/0 has another size where it lies",
-    );
-    refuses(
-        &changed(&|m| m.local.method = 8),
-        "a/data/0 has another way of packing where it lies",
-    );
-    refuses(
-        &changed(&|m| m.central.size = 4),
-        "a/data/0 has another size where it lies",
-    );
+    refuses(&changed(&|m| m.local.crc ^= 1), "a/data/0 has another CRC-32 where it lies");
+    refuses(&changed(&|m| m.local.size = 4), "a/data/0 has another size where it lies");
+    refuses(&changed(&|m| m.local.method = 8), "a/data/0 has another way of packing where it lies");
+    refuses(&changed(&|m| m.central.size = 4), "a/data/0 has another size where it lies");
     let both = |m: &mut Member, size| (m.local.size, m.central.size) = (size, size);
-    refuses(
-        &changed(&|m| both(m, 4)),
-        "4 bytes before a/version belong to nothing",
-    );
-    refuses(
-        &changed(&|m| both(m, 9)),
-        "a/version overlaps with what lies before it",
-    );
-    refuses(
-        &changed(&|m| m.place = Some(0)),
-        "overlaps with what lies before it",
-    );
-    refuses(
-        &changed(&|m| m.listed = false),
-        "bytes before a/version belong to nothing",
-    );
-    refuses(
-        &archive_of(&sound(), 3, b""),
-        "it says that it has 3 members, and lists 4",
-    );
+    refuses(&changed(&|m| both(m, 4)), "4 bytes before a/version belong to nothing");
+    refuses(&changed(&|m| both(m, 9)), "a/version overlaps with what lies before it");
+    refuses(&changed(&|m| m.place = Some(0)), "overlaps with what lies before it");
+    refuses(&changed(&|m| m.listed = false), "bytes before a/version belong to nothing");
+    refuses(&archive_of(&sound(), 3, b""), "it says that it has 3 members, and lists 4");
 
     let mut hidden = sound();
     let mut first = Member::new("a/data.pkl", b"another program");
     first.listed = false;
     hidden.insert(0, first);
-    refuses(
-        &archive(&hidden),
-        "bytes before a/data.pkl belong to nothing",
-    );
+    refuses(&archive(&hidden), "bytes before a/data.pkl belong to nothing");
     refuses(
         &[archive(&sound()), b"more".to_vec()].concat(),
         "4 bytes before its end belong to nothing",
     );
     // An archive in the comment of another, whose directory is not where it says.
     let inner = archive(&sound());
-    refuses(
-        &archive_of(&sound(), 4, &inner),
-        "it is damaged or cut short",
-    );
+    refuses(&archive_of(&sound(), 4, &inner), "it is damaged or cut short");
 }
 
 #[test]
 fn a_flipped_bit_in_an_archive_is_found() {
     let whole = archive(&sound());
-    let place = |bytes: &[u8]| {
-        whole
-            .windows(bytes.len())
-            .position(|window| window == bytes)
-            .unwrap()
-    };
-    for (at, name) in [
-        (place(&numbers()) + 1, "a/data/0"),
-        (place(PROGRAM) + 8, "a/data.pkl"),
-    ] {
+    let place =
+        |bytes: &[u8]| whole.windows(bytes.len()).position(|window| window == bytes).unwrap();
+    for (at, name) in [(place(&numbers()) + 1, "a/data/0"), (place(PROGRAM) + 8, "a/data.pkl")] {
         let mut bytes = whole.clone();
         bytes[at] ^= 1;
-        refuses(
-            &bytes,
-            &format!("its file {name} is damaged: its CRC-32 is "),
-        );
+        refuses(&bytes, &format!("its file {name} is damaged: its CRC-32 is "));
     }
     // In files of PyTorch's and of others', packed and not, every bit of what is read.
     for name in ["nested.bin", "deflated.bin", "zip64.bin"] {
@@ -285,8 +229,5 @@ fn a_flipped_bit_in_an_archive_is_found() {
 #[test]
 fn what_follows_a_legacy_file_or_is_in_it_twice_is_refused() {
     let whole = data("legacy.bin");
-    refuses(
-        &[&whole[..], b"\0"].concat(),
-        "1 bytes follow its last storage",
-    );
+    refuses(&[&whole[..], b"\0"].concat(), "1 bytes follow its last storage");
 }

@@ -8,9 +8,8 @@ use ::files::lock::{FolderLock, LockError};
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -69,10 +68,7 @@ fn a_folder_is_one_writers_alone_and_the_other_is_named() {
     let own = std::process::id();
     assert!(matches!(refused, LockError::Held { process: Some(process) } if process == own));
     let message = refused.to_string();
-    assert!(
-        message.starts_with(&format!("process {own} writes")),
-        "{message}"
-    );
+    assert!(message.starts_with(&format!("process {own} writes")), "{message}");
     drop(alone);
     FolderLock::take(folder.path()).unwrap();
     assert!(names(folder.path()).is_empty());

@@ -22,13 +22,7 @@ fn embeddings() -> Tensor {
 fn codes(dimensions: i64, buckets: i64) -> Codes {
     let embeddings = embeddings();
     let closeness = Tensor::linspace(-0.5, 0.5, 1000, (Kind::Float, Device::Cpu));
-    Codes::fit(
-        &Pca::fit(&embeddings),
-        &embeddings,
-        &closeness,
-        dimensions,
-        buckets,
-    )
+    Codes::fit(&Pca::fit(&embeddings), &embeddings, &closeness, dimensions, buckets)
 }
 
 #[test]
@@ -47,21 +41,14 @@ fn codes_are_equally_frequent_and_stand_for_the_means_of_their_buckets() {
 
     // Codes say more with more buckets; the components that are left out are all that stays wrong.
     let error = |decoded: &Tensor| {
-        (decoded - &embeddings)
-            .square()
-            .sum(Kind::Float)
-            .double_value(&[])
-            / 1000.0
+        (decoded - &embeddings).square().sum(Kind::Float).double_value(&[]) / 1000.0
     };
     let [coarse, fine] = [8, 100].map(|buckets| {
         let codes = self::codes(3, buckets);
         error(&codes.decode(&codes.encode(&embeddings)))
     });
     let left_out = error(&codes.truncate(&embeddings));
-    assert!(
-        (left_out - (0.25 + 0.01 + 0.0025)).abs() < 0.04,
-        "{left_out}"
-    );
+    assert!((left_out - (0.25 + 0.01 + 0.0025)).abs() < 0.04, "{left_out}");
     assert!(
         coarse > fine && fine > left_out && fine < left_out + 0.05,
         "{coarse}, {fine}, {left_out}"
@@ -78,10 +65,7 @@ fn codes_are_equally_frequent_and_stand_for_the_means_of_their_buckets() {
     assert_eq!(codes.encode(&codes.decode(&coded)), coded);
     let far = codes.mean()
         + 1e6 * (codes.decode(&Tensor::from_slice(&[7i64, 7, 7]).view([1, 3])) - codes.mean());
-    assert_eq!(
-        codes.encode(&far),
-        Tensor::from_slice(&[7i64, 7, 7]).view([1, 3])
-    );
+    assert_eq!(codes.encode(&far), Tensor::from_slice(&[7i64, 7, 7]).view([1, 3]));
     let told = codes.encode_closeness(&Tensor::from_slice(&[-1f32, -0.49, 0.01, 0.49, 1.0]));
     assert_eq!(told, Tensor::from_slice(&[0i64, 0, 4, 7, 7]));
     let cosines = closeness(
@@ -120,9 +104,8 @@ fn prior() -> (AutoregressivePrior, Told) {
             no_grad(|| tensor.shallow_clone().copy_(&normal(generator, &shape)));
         }
     }
-    let mask = [
-        true, true, true, true, false, false, false, true, true, true, true, true, true, false,
-    ];
+    let mask =
+        [true, true, true, true, false, false, false, true, true, true, true, true, true, false];
     let told = Told {
         embedding: normal(generator, &[2, 6]),
         states: normal(generator, &[2, 7, 5]),
@@ -133,13 +116,7 @@ fn prior() -> (AutoregressivePrior, Told) {
 }
 
 fn forward(prior: &AutoregressivePrior, told: &Told, codes: &Tensor) -> Tensor {
-    prior.forward(
-        &told.embedding,
-        &told.states,
-        &told.mask,
-        &told.closeness,
-        codes,
-    )
+    prior.forward(&told.embedding, &told.states, &told.mask, &told.closeness, codes)
 }
 
 fn apart(a: &Tensor, b: &Tensor) -> f64 {
@@ -158,11 +135,7 @@ fn a_code_depends_on_the_caption_and_the_codes_before_it_alone() {
         let others = forward(&prior, &told, &other);
         for n in 0..4 {
             let apart = apart(&logits.select(1, n), &others.select(1, n));
-            assert_eq!(
-                apart > 1e-4,
-                n > changed,
-                "code {n} after {changed} changed: {apart}"
-            );
+            assert_eq!(apart > 1e-4, n > changed, "code {n} after {changed} changed: {apart}");
         }
     }
     // Padding is not seen; words, the embedding and the closeness are.
@@ -179,10 +152,7 @@ fn a_code_depends_on_the_caption_and_the_codes_before_it_alone() {
         }
     };
     assert!(apart(&forward(&prior, &same, &codes), &logits) < 1e-5);
-    let closer = Told {
-        closeness: Tensor::from_slice(&[4i64, 8]),
-        ..same
-    };
+    let closer = Told { closeness: Tensor::from_slice(&[4i64, 8]), ..same };
     let closer = forward(&prior, &closer, &codes);
     assert!(apart(&closer.get(0), &logits.get(0)) > 1e-4);
     assert!(apart(&closer.get(1), &logits.get(1)) < 1e-5);
@@ -222,34 +192,19 @@ fn codes_are_drawn_with_their_probabilities() {
     };
     let plain = CodeSampling::plain();
     for temperature in [1.0, 0.5, 2.0] {
-        let drawn = counts(&CodeSampling {
-            temperature,
-            ..plain
-        });
+        let drawn = counts(&CodeSampling { temperature, ..plain });
         for (drawn, probability) in drawn.into_iter().zip(softmax(temperature)) {
             // Four standard deviations of a share of 20,000.
             let allowed = 4.0 * (probability * (1.0 - probability) / 20_000.0).sqrt();
-            assert!(
-                (drawn - probability).abs() < allowed,
-                "{drawn} of {probability}"
-            );
+            assert!((drawn - probability).abs() < allowed, "{drawn} of {probability}");
         }
     }
     // 0.535 and 0.240 are the first to reach 0.6 together, and are drawn as before beside each other.
-    let top = counts(&CodeSampling {
-        top_p: 0.6,
-        ..plain
-    });
+    let top = counts(&CodeSampling { top_p: 0.6, ..plain });
     assert_eq!((top[0], top[1], top[3]), (0.0, 0.0, 0.0));
     let [_, _, first, _, second] = softmax(1.0);
     assert!((top[2] - first / (first + second)).abs() < 0.015);
-    assert_eq!(
-        counts(&CodeSampling {
-            top_p: 1e-9,
-            ..plain
-        })[2],
-        1.0
-    );
+    assert_eq!(counts(&CodeSampling { top_p: 1e-9, ..plain })[2], 1.0);
     assert_eq!(plain.draw(&logits, 1.0 - f64::EPSILON), 4);
     assert_eq!(plain.draw(&logits, 0.0), 0);
 }

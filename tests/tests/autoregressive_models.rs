@@ -43,15 +43,7 @@ fn write(folder: &Path, config: &AutoregressiveConfig) -> Codes {
     let deviations = Tensor::linspace(3.0, 0.5, config.embedding, (Kind::Float, Device::Cpu));
     let embeddings = normal(1, &[400, config.embedding]) * deviations;
     let (pca, closeness) = (Pca::fit(&embeddings), normal(2, &[400]));
-    let fit = || {
-        Codes::fit(
-            &pca,
-            &embeddings,
-            &closeness,
-            config.dimensions,
-            config.buckets,
-        )
-    };
+    let fit = || Codes::fit(&pca, &embeddings, &closeness, config.dimensions, config.buckets);
     let initialiser = Initialiser::new(3, HERE.0, HERE.1);
     AutoregressivePrior::new(&Params::root(&initialiser), config, fit());
     // Larger than a new network's, so that what it is told shows in what it draws.
@@ -114,11 +106,7 @@ fn a_saved_prior_opens_as_it_was_and_nothing_else_does() {
         ("num_text_tokens", json!(0), ["num_text_tokens", "0"]),
         ("num_layers", json!(1e9), ["num_layers", "1024"]),
         ("dropout", json!(0.5), ["dropout", "0.5"]),
-        (
-            "_class_name",
-            json!("PriorTransformer"),
-            ["PriorTransformer", "UnCLIP"],
-        ),
+        ("_class_name", json!("PriorTransformer"), ["PriorTransformer", "UnCLIP"]),
     ] {
         let mut changed = config.clone();
         changed[field] = value;
@@ -148,28 +136,17 @@ fn a_saved_prior_opens_as_it_was_and_nothing_else_does() {
 fn each_picture_of_a_batch_has_the_embedding_that_it_has_alone() {
     let place = tempfile::tempdir().unwrap();
     let pipeline = pipeline(place.path());
-    let captions = [
-        "a red house under a blue sky",
-        "a rocket",
-        "a mushroom on the left",
-    ];
+    let captions = ["a red house under a blue sky", "a rocket", "a mushroom on the left"];
     let streams = || [21, 22, 23].map(Generator::new);
     let quiet = &mut |_, _, _| ();
-    let sampling = CodeSampling {
-        temperature: 0.9,
-        top_p: 0.8,
-        ..CodeSampling::plain()
-    };
+    let sampling = CodeSampling { temperature: 0.9, top_p: 0.8, ..CodeSampling::plain() };
     let guided = |scale: f64, prior_codes: CodeSampling, candidates: usize| Settings {
         prior_guidance_scale: scale,
         prior_candidates: candidates,
         prior_codes: Some(prior_codes),
         ..few_steps()
     };
-    for settings in [
-        guided(1.0, CodeSampling::plain(), 1),
-        guided(3.0, sampling, 2),
-    ] {
+    for settings in [guided(1.0, CodeSampling::plain(), 1), guided(3.0, sampling, 2)] {
         pipeline.prepare(&[Use::Prior], &settings).unwrap();
         let text = pipeline.encode_text(&captions).unwrap();
         let mut together = streams();
@@ -181,45 +158,22 @@ fn each_picture_of_a_batch_has_the_embedding_that_it_has_alone() {
             let drawn = pipeline.draw_embedding(&text, &settings, &mut alone, quiet);
             let apart = (drawn.unwrap() - all.narrow(0, i as i64, 1)).abs().max();
             assert!(apart.double_value(&[]) < 1e-5, "{caption}");
-            assert_eq!(
-                alone[0], together[i],
-                "{caption}: the streams went on differently"
-            );
+            assert_eq!(alone[0], together[i], "{caption}: the streams went on differently");
         }
     }
     // Other quantiles of the closeness, other codes of it.
     let mut told = |closeness: [f64; 2]| {
-        let sampling = CodeSampling {
-            closeness,
-            ..CodeSampling::plain()
-        };
+        let sampling = CodeSampling { closeness, ..CodeSampling::plain() };
         let text = pipeline.encode_text(&captions).unwrap();
         let settings = guided(1.0, sampling, 1);
-        pipeline
-            .draw_embedding(&text, &settings, &mut streams(), quiet)
-            .unwrap()
+        pipeline.draw_embedding(&text, &settings, &mut streams(), quiet).unwrap()
     };
     assert!(told([0.0, 0.5]) != told([0.5, 1.0]));
-    for (from, to) in [
-        (0.5, 0.5),
-        (0.9, 0.1),
-        (-0.1, 1.0),
-        (0.0, 1.1),
-        (f64::NAN, 1.0),
-    ] {
-        let sampling = CodeSampling {
-            closeness: [from, to],
-            ..CodeSampling::plain()
-        };
+    for (from, to) in [(0.5, 0.5), (0.9, 0.1), (-0.1, 1.0), (0.0, 1.1), (f64::NAN, 1.0)] {
+        let sampling = CodeSampling { closeness: [from, to], ..CodeSampling::plain() };
         let refused = pipeline.prepare(&[Use::Prior], &guided(1.0, sampling, 1));
         assert!(
-            matches!(
-                refused,
-                Err(Error::Setting {
-                    setting: "prior_codes.closeness",
-                    ..
-                })
-            ),
+            matches!(refused, Err(Error::Setting { setting: "prior_codes.closeness", .. })),
             "{from} to {to}"
         );
     }
@@ -230,10 +184,7 @@ fn a_prior_of_another_model_is_refused_with_the_numbers() {
     let place = tempfile::tempdir().unwrap();
     pipeline(place.path());
     let fitting = config(place.path());
-    let settings = Settings {
-        prior_codes: Some(CodeSampling::plain()),
-        ..few_steps()
-    };
+    let settings = Settings { prior_codes: Some(CodeSampling::plain()), ..few_steps() };
     let refused = |config: AutoregressiveConfig, words: &[String]| {
         write(&place.path().join("prior_autoregressive"), &config);
         let message = open(place.path()).prepare(&[Use::Prior], &settings);
@@ -244,18 +195,9 @@ fn a_prior_of_another_model_is_refused_with_the_numbers() {
     };
     let name = || "prior_autoregressive".to_owned();
     let (wider, longer) = (fitting.embedding + 2, fitting.context_length + 1);
-    let embedding = AutoregressiveConfig {
-        embedding: wider,
-        ..fitting.clone()
-    };
-    refused(
-        embedding,
-        &[name(), wider.to_string(), fitting.embedding.to_string()],
-    );
-    let context_length = AutoregressiveConfig {
-        context_length: longer,
-        ..fitting.clone()
-    };
+    let embedding = AutoregressiveConfig { embedding: wider, ..fitting.clone() };
+    refused(embedding, &[name(), wider.to_string(), fitting.embedding.to_string()]);
+    let context_length = AutoregressiveConfig { context_length: longer, ..fitting.clone() };
     refused(context_length, &[name(), longer.to_string()]);
     fs::remove_dir_all(place.path().join("prior_autoregressive")).unwrap();
     let pipeline = open(place.path());
@@ -266,9 +208,7 @@ fn a_prior_of_another_model_is_refused_with_the_numbers() {
 fn coding_measures_what_codes_take_and_lose() {
     let place = tempfile::tempdir().unwrap();
     let pipeline = pipeline(place.path());
-    let text = pipeline
-        .encode_text(&["a boat", "a tree", "a red house"])
-        .unwrap();
+    let text = pipeline.encode_text(&["a boat", "a tree", "a red house"]).unwrap();
     let width = config(place.path()).embedding;
     let embeddings = normal(9, &[3, width]);
     let coded = pipeline.code(&embeddings, &text).unwrap();
@@ -276,10 +216,8 @@ fn coding_measures_what_codes_take_and_lose() {
     // One that knows nothing takes 4 bits for 16 equally likely codes, and one that is wrong takes more.
     let bits = coded.bits.mean(Kind::Double).double_value(&[]);
     assert!(bits > 4.0, "{bits}");
-    let (kept, decoded) = (
-        explained(&embeddings, &coded.kept),
-        explained(&embeddings, &coded.decoded),
-    );
+    let (kept, decoded) =
+        (explained(&embeddings, &coded.kept), explained(&embeddings, &coded.decoded));
     assert!(decoded < kept && kept < 1.0, "{decoded} and {kept}");
 
     // Squares around the mean (2, 3): 4 + 4 + 1 + 1; what is lost: 1 + 1 along the second axis.

@@ -18,27 +18,16 @@ fn the_bound_agrees_with_its_definition_in_f64() {
     let column = |name: &str| {
         let values = |row: &Value| serde_json::from_value::<Vec<f64>>(row[name].clone()).unwrap();
         let values: Vec<f64> = rows.iter().flat_map(values).collect();
-        Tensor::from_slice(&values)
-            .to_kind(Kind::Float)
-            .reshape([-1, 3])
+        Tensor::from_slice(&values).to_kind(Kind::Float).reshape([-1, 3])
     };
-    let timesteps: Vec<i64> = rows
-        .iter()
-        .map(|row| row["timestep"].as_i64().unwrap())
-        .collect();
+    let timesteps: Vec<i64> = rows.iter().map(|row| row["timestep"].as_i64().unwrap()).collect();
     let timesteps = Tensor::from_slice(&timesteps);
     let x_0 = column("x_0");
     let x_t = process.q_sample(&x_0, &timesteps, &column("eps"));
-    let output = Output {
-        prediction: column("predicted"),
-        variance: Some(column("v")),
-    };
+    let output = Output { prediction: column("predicted"), variance: Some(column("v")) };
     let ours = variational_bound(&process, &x_0, &x_t, &timesteps, &output);
     for (i, row) in rows.iter().enumerate() {
-        let (ours, expected) = (
-            ours.double_value(&[i as i64]),
-            row["bits"].as_f64().unwrap(),
-        );
+        let (ours, expected) = (ours.double_value(&[i as i64]), row["bits"].as_f64().unwrap());
         let off = (ours - expected).abs();
         assert!(off < 2e-4 * expected + 1e-6, "{row}: {ours}");
     }
@@ -76,28 +65,13 @@ impl KnownData {
         let spread: Tensor = &alpha_bar * (DEVIATION * DEVIATION) + (1.0 - &alpha_bar);
         let noise_share: Tensor = 1.0 - alpha_bar;
         let eps = noise_share.sqrt() / spread * &x_t;
-        Self {
-            process,
-            timesteps,
-            x_0,
-            x_t,
-            eps,
-        }
+        Self { process, timesteps, x_0, x_t, eps }
     }
 
     fn bound(&self, v: &Tensor) -> Tensor {
         let variance = Some(v.unsqueeze(1).expand_as(&self.x_t));
-        let output = Output {
-            prediction: self.eps.shallow_clone(),
-            variance,
-        };
-        variational_bound(
-            &self.process,
-            &self.x_0,
-            &self.x_t,
-            &self.timesteps,
-            &output,
-        )
+        let output = Output { prediction: self.eps.shallow_clone(), variance };
+        variational_bound(&self.process, &self.x_0, &self.x_t, &self.timesteps, &output)
     }
 }
 
@@ -122,10 +96,7 @@ fn a_variance_learned_by_the_bound_beats_both_fixed_ones() {
         let fixed = data.bound(&v.full_like(fixed).detach());
         for i in 0..6 {
             let (learned, fixed) = (learned.double_value(&[i]), fixed.double_value(&[i]));
-            assert!(
-                learned < fixed * 0.999,
-                "row {i}: learned {learned}, {name} {fixed}"
-            );
+            assert!(learned < fixed * 0.999, "row {i}: learned {learned}, {name} {fixed}");
         }
     }
 }

@@ -56,18 +56,12 @@ fn a_token_sees_only_those_before_it() {
     let one = encoder.forward(&Tensor::from_slice(&[48i64, 1, 2, 49, 0, 0, 0]).view([1, 7]));
     let two = encoder.forward(&Tensor::from_slice(&[48i64, 1, 2, 49, 9, 8, 7]).view([1, 7]));
     let short = encoder.forward(&Tensor::from_slice(&[48i64, 1, 2, 49]).view([1, 4]));
-    assert_eq!(
-        (one.states.size(), one.embedding.size()),
-        (vec![1, 7, 24], vec![1, 10])
-    );
+    assert_eq!((one.states.size(), one.embedding.size()), (vec![1, 7, 24], vec![1, 10]));
     let differ = |a: &Tensor, b: &Tensor| f64::try_from((a - b).abs().max()).unwrap();
     assert!(differ(&one.states.narrow(1, 0, 4), &two.states.narrow(1, 0, 4)) < 1e-6);
     assert!(differ(&one.states.narrow(1, 0, 4), &short.states) < 1e-5);
     assert!(differ(&one.states.narrow(1, 4, 3), &two.states.narrow(1, 4, 3)) > 1e-3);
-    assert!(
-        differ(&one.embedding, &two.embedding) < 1e-6,
-        "the first end is pooled"
-    );
+    assert!(differ(&one.embedding, &two.embedding) < 1e-6, "the first end is pooled");
 }
 
 #[test]
@@ -77,8 +71,7 @@ fn every_tensor_of_both_encoders_learns_in_both_precisions() {
         let text = TextEncoder::new(&Params::root(&source), &text_config());
         let vision = VisionEncoder::new(&Params::root(&source), &vision_config());
         let made = source.into_made();
-        made.iter()
-            .for_each(|(_, tensor)| drop(tensor.set_requires_grad(true)));
+        made.iter().for_each(|(_, tensor)| drop(tensor.set_requires_grad(true)));
         let ids =
             Tensor::from_slice(&[48i64, 1, 2, 49, 0, 0, 0, 48, 3, 4, 5, 6, 7, 49]).view([2, 7]);
         let pixels = Tensor::arange(2 * 3 * 144, (Kind::Float, Device::Cpu))
@@ -87,11 +80,7 @@ fn every_tensor_of_both_encoders_learns_in_both_precisions() {
             .to_kind(kind);
         let product = text.forward(&ids).embedding * vision.forward(&pixels);
         assert_eq!(product.kind(), kind);
-        product
-            .to_kind(Kind::Float)
-            .square()
-            .sum(Kind::Float)
-            .backward();
+        product.to_kind(Kind::Float).square().sum(Kind::Float).backward();
         for (name, tensor) in &made {
             let gradient = tensor.grad();
             assert!(gradient.defined(), "{name} has no gradient in {kind:?}");

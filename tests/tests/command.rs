@@ -40,11 +40,7 @@ pub const CAPTION: &str = "a red house under a blue sky";
 /// The binary beside this test's: `target/release/unclip` for `target/release/deps/unclip-...`.
 pub fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");
-    let binary = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("tests lie in deps/")
-        .join("unclip");
+    let binary = test.parent().and_then(Path::parent).expect("tests lie in deps/").join("unclip");
     assert!(
         binary.is_file(),
         "{} is not built: run bin/test, or cargo build --release --package unclip",
@@ -148,26 +144,12 @@ impl Ran {
 
     /// Exit code 2, one line on standard error that has all of `words`, and nothing on standard output.
     pub fn refuses(self, words: &[&str]) {
-        assert_eq!(
-            self.code,
-            Some(2),
-            "the exit code; standard error: {}",
-            self.stderr
-        );
-        assert_eq!(
-            self.stderr.lines().count(),
-            1,
-            "one line, not: {}",
-            self.stderr
-        );
+        assert_eq!(self.code, Some(2), "the exit code; standard error: {}", self.stderr);
+        assert_eq!(self.stderr.lines().count(), 1, "one line, not: {}", self.stderr);
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
         assert!(!self.stderr.contains("defect"), "{}", self.stderr);
         for word in words {
-            assert!(
-                self.stderr.contains(word),
-                "{word:?} is not in: {}",
-                self.stderr
-            );
+            assert!(self.stderr.contains(word), "{word:?} is not in: {}", self.stderr);
         }
         assert_eq!(self.stdout, "");
     }
@@ -186,45 +168,24 @@ fn a_picture_is_drawn_and_its_path_printed() {
 #[test]
 fn the_binary_draws_what_the_library_draws() {
     let place = Workplace::new();
-    place
-        .generate(&["--seed", "7", "--out", "one.png", CAPTION])
-        .succeeds();
+    place.generate(&["--seed", "7", "--out", "one.png", CAPTION]).succeeds();
     let drawn = image::open(place.path("one.png")).unwrap().to_rgb8();
     let pipeline = crate::pipeline::open("deep");
     let settings = crate::pipeline::few_steps();
     let text = pipeline.encode_text(&[CAPTION]).unwrap();
-    let expected = pipeline
-        .draw(&text, 7, &settings, &mut |_, _, _| ())
-        .unwrap();
-    let far = drawn
-        .iter()
-        .zip(expected.iter())
-        .filter(|(one, other)| one.abs_diff(**other) > 4)
-        .count();
-    assert!(
-        far * 100 < drawn.len(),
-        "{far} of {} values differ",
-        drawn.len()
-    );
+    let expected = pipeline.draw(&text, 7, &settings, &mut |_, _, _| ()).unwrap();
+    let far =
+        drawn.iter().zip(expected.iter()).filter(|(one, other)| one.abs_diff(**other) > 4).count();
+    assert!(far * 100 < drawn.len(), "{far} of {} values differ", drawn.len());
 }
 
 #[test]
 fn a_picture_does_not_depend_on_those_beside_it() {
     let place = Workplace::new();
     place
-        .generate(&[
-            "--seed",
-            "5",
-            "-n",
-            "2",
-            "--out",
-            "both-{index}-{seed}.png",
-            CAPTION,
-        ])
+        .generate(&["--seed", "5", "-n", "2", "--out", "both-{index}-{seed}.png", CAPTION])
         .succeeds();
-    place
-        .generate(&["--seed", "6", "--out", "alone.png", CAPTION])
-        .succeeds();
+    place.generate(&["--seed", "6", "--out", "alone.png", CAPTION]).succeeds();
     assert_eq!(place.files(), ["alone.png", "both-0-5.png", "both-1-6.png"]);
     assert!(
         fs::read(place.path("alone.png")).unwrap() == fs::read(place.path("both-1-6.png")).unwrap()
@@ -234,9 +195,7 @@ fn a_picture_does_not_depend_on_those_beside_it() {
 #[test]
 fn several_pictures_of_a_plain_name_are_numbered() {
     let place = Workplace::new();
-    let ran = place
-        .generate(&["--seed=1", "-n2", "--out=house.webp", CAPTION])
-        .succeeds();
+    let ran = place.generate(&["--seed=1", "-n2", "--out=house.webp", CAPTION]).succeeds();
     assert_eq!(ran.stdout, "house-0.webp\nhouse-1.webp\n");
     assert_eq!(place.files(), ["house-0.webp", "house-1.webp"]);
 }
@@ -246,9 +205,7 @@ fn a_random_seed_is_told_and_draws_the_same_picture_again() {
     let place = Workplace::new();
     let ran = place.generate(&["--out", "first.png", CAPTION]).succeeds();
     let seed = ran.stderr.trim().rsplit(' ').next().unwrap().to_owned();
-    place
-        .generate(&["--seed", &seed, "--out", "second.png", CAPTION])
-        .succeeds();
+    place.generate(&["--seed", &seed, "--out", "second.png", CAPTION]).succeeds();
     assert!(
         fs::read(place.path("first.png")).unwrap() == fs::read(place.path("second.png")).unwrap()
     );
@@ -258,13 +215,9 @@ fn a_random_seed_is_told_and_draws_the_same_picture_again() {
 fn an_existing_picture_is_overwritten_only_by_force() {
     let place = Workplace::new();
     fs::write(place.path("mine.png"), "mine").unwrap();
-    place
-        .generate(&["--out", "mine.png", CAPTION])
-        .refuses(&["mine.png exists", "--force"]);
+    place.generate(&["--out", "mine.png", CAPTION]).refuses(&["mine.png exists", "--force"]);
     assert_eq!(fs::read(place.path("mine.png")).unwrap(), b"mine");
-    place
-        .generate(&["--seed=1", "--out", "mine.png", "--force", CAPTION])
-        .succeeds();
+    place.generate(&["--seed=1", "--out", "mine.png", "--force", CAPTION]).succeeds();
     assert!(image::open(place.path("mine.png")).is_ok());
     assert_eq!(place.files(), ["mine.png"]);
 }
@@ -273,9 +226,7 @@ fn an_existing_picture_is_overwritten_only_by_force() {
 fn pictures_go_into_a_folder() {
     let place = Workplace::new();
     fs::create_dir(place.path("pictures")).unwrap();
-    let ran = place
-        .generate(&["--seed=1", "--out", "pictures", "A fish!"])
-        .succeeds();
+    let ran = place.generate(&["--seed=1", "--out", "pictures", "A fish!"]).succeeds();
     assert_eq!(ran.stdout, "pictures/a-fish-1.png\n");
 }
 
@@ -290,9 +241,7 @@ fn one_step_a_stage_is_enough() {
         "--out=one.png",
         CAPTION,
     ];
-    place
-        .run(&[&["generate", "--model", "model"], &one[..]].concat())
-        .succeeds();
+    place.run(&[&["generate", "--model", "model"], &one[..]].concat()).succeeds();
     assert_eq!(place.files(), ["one.png"]);
 }
 
@@ -300,14 +249,8 @@ fn one_step_a_stage_is_enough() {
 fn words_beyond_the_context_are_named_in_a_warning() {
     let place = Workplace::new();
     let long = format!("{} and a zeppelin", "a red house ".repeat(10));
-    let ran = place
-        .generate(&["--seed=1", "--out=long.png", &long])
-        .succeeds();
-    assert!(
-        ran.stderr.contains("warning") && ran.stderr.contains("zeppelin"),
-        "{}",
-        ran.stderr
-    );
+    let ran = place.generate(&["--seed=1", "--out=long.png", &long]).succeeds();
+    assert!(ran.stderr.contains("warning") && ran.stderr.contains("zeppelin"), "{}", ran.stderr);
 }
 
 #[test]
@@ -323,16 +266,9 @@ fn help_shows_every_flag_on_one_line_and_examples() {
         "Examples:",
         "[default: f32]",
     ] {
-        assert!(
-            ran.stdout.contains(flag),
-            "{flag} is not in: {}",
-            ran.stdout
-        );
+        assert!(ran.stdout.contains(flag), "{flag} is not in: {}", ran.stdout);
     }
-    let wrapped = ran
-        .stdout
-        .lines()
-        .find(|line| line.starts_with("            "));
+    let wrapped = ran.stdout.lines().find(|line| line.starts_with("            "));
     assert_eq!(wrapped, None, "a flag takes two lines");
     assert_eq!(ran.stderr, "");
 }
@@ -340,28 +276,18 @@ fn help_shows_every_flag_on_one_line_and_examples() {
 #[test]
 fn scenes_are_exported_with_their_captions() {
     let place = Workplace::new();
-    place
-        .run(&["scenes", "--count=2", "--size=32", "--out=scenes"])
-        .succeeds();
+    place.run(&["scenes", "--count=2", "--size=32", "--out=scenes"]).succeeds();
     let metadata = fs::read_to_string(place.path("scenes/metadata.jsonl")).unwrap();
     assert_eq!(metadata.lines().count(), 2);
     for line in metadata.lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         assert!(line["text"].as_str().is_some_and(|text| !text.is_empty()));
-        let picture = image::open(
-            place
-                .path("scenes")
-                .join(line["file_name"].as_str().unwrap()),
-        )
-        .unwrap();
+        let picture =
+            image::open(place.path("scenes").join(line["file_name"].as_str().unwrap())).unwrap();
         assert_eq!((picture.width(), picture.height()), (32, 32));
     }
-    place
-        .run(&["scenes", "--count=2", "--size=32", "--out=scenes"])
-        .refuses(&["--out", "scenes"]);
-    place
-        .run(&["scenes", "--count=0", "--out=none"])
-        .refuses(&["--count", "0"]);
+    place.run(&["scenes", "--count=2", "--size=32", "--out=scenes"]).refuses(&["--out", "scenes"]);
+    place.run(&["scenes", "--count=0", "--out=none"]).refuses(&["--count", "0"]);
 }
 
 #[test]
@@ -372,16 +298,8 @@ fn a_model_is_trained_drawn_with_and_evaluated() {
         place.run(&[&tiny, arguments].concat())
     };
     train(&[]).succeeds();
-    let drawn = [
-        "generate",
-        "--model",
-        "new",
-        "--decoder-steps=2",
-        "--seed=1",
-    ];
-    let ran = place
-        .run(&[&drawn[..], &["--out=one.png", "a red zeppelin"]].concat())
-        .succeeds();
+    let drawn = ["generate", "--model", "new", "--decoder-steps=2", "--seed=1"];
+    let ran = place.run(&[&drawn[..], &["--out=one.png", "a red zeppelin"]].concat()).succeeds();
     assert!(ran.stderr.contains("zeppelin"), "{}", ran.stderr);
 
     let before = fs::read(place.path("new/decoder/diffusion_pytorch_model.safetensors")).unwrap();
@@ -397,36 +315,14 @@ fn a_model_is_trained_drawn_with_and_evaluated() {
     let refused = train(&["prior"]);
     refused.refuses(&["runs/prior", "encoders"]);
 
-    let few = [
-        "--captions=3",
-        "--held-out-captions=2",
-        "--diversity-captions=1",
-    ];
-    let written = [
-        "--json",
-        "table.json",
-        "--sheet",
-        "sheet.png",
-        "--nearest-among=50",
-    ];
+    let few = ["--captions=3", "--held-out-captions=2", "--diversity-captions=1"];
+    let written = ["--json", "table.json", "--sheet", "sheet.png", "--nearest-among=50"];
     let nearest = ["--nearest", "nearest.png", "--verdicts", "verdicts.md"];
-    let steps = [
-        "--prior-steps=2",
-        "--decoder-steps=2",
-        "--upsampler-steps=1",
-    ];
+    let steps = ["--prior-steps=2", "--decoder-steps=2", "--upsampler-steps=1"];
     let evaluate = ["evaluate", "--model", "new"];
-    let ran = place
-        .run(&[&evaluate[..], &few, &written, &nearest, &steps].concat())
-        .succeeds();
+    let ran = place.run(&[&evaluate[..], &few, &written, &nearest, &steps].concat()).succeeds();
     assert!(ran.stdout.contains("whole chain"), "{}", ran.stdout);
-    for file in [
-        "table.json",
-        "sheet.png",
-        "sheet.md",
-        "nearest.png",
-        "verdicts.md",
-    ] {
+    for file in ["table.json", "sheet.png", "sheet.md", "nearest.png", "verdicts.md"] {
         assert!(place.path(file).is_file(), "{file}");
     }
 }
@@ -441,9 +337,7 @@ fn the_model_inside_draws_what_its_folder_draws() {
         let arguments = [&["generate", "a yellow fish at sea"], &few[..], arguments].concat();
         let ran = place.run(&arguments).succeeds();
         assert!(!ran.stderr.contains("warning"), "{}", ran.stderr);
-        image::open(place.path(ran.stdout.trim()))
-            .unwrap()
-            .to_rgb8()
+        image::open(place.path(ran.stdout.trim())).unwrap().to_rgb8()
     };
     let inside = drawn(&["--out=inside.png"]);
     assert!(inside == drawn(&["--out=folder.png", "--model", folder]));

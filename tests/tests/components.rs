@@ -15,10 +15,7 @@ use tch::{Device, Kind};
 const HERE: (Device, Kind) = (Device::Cpu, Kind::Float);
 
 pub(crate) fn golden(model: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("golden/data")
-        .join(model)
-        .join("model")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/data").join(model).join("model")
 }
 
 /// Opens a component as what it should be, for its error only.
@@ -114,10 +111,7 @@ pub(crate) fn write_tiny_model(folder: &Path) {
         out_channels: 6,
         block_out_channels: vec![8, 12, 16],
         layers_per_block: 1,
-        attention: Some(AttentionConfig {
-            head_width: 4,
-            context_width: 20,
-        }),
+        attention: Some(AttentionConfig { head_width: 4, context_width: 20 }),
         scale_shift: true,
         norm_groups: 4,
         norm_eps: 1e-5,
@@ -218,11 +212,7 @@ fn the_index_keeps_what_it_says() {
 fn a_component_in_anothers_place_is_named() {
     let folder = Folder::open(golden("karlo")).unwrap();
     let cases = [
-        (
-            "prior",
-            "decoder",
-            "describes a UNet2DConditionModel where a PriorTransformer is wanted",
-        ),
+        ("prior", "decoder", "describes a UNet2DConditionModel where a PriorTransformer is wanted"),
         (
             "decoder",
             "super_res_first",
@@ -248,21 +238,9 @@ fn a_component_in_anothers_place_is_named() {
             "text_encoder",
             "describes a CLIPTextModelWithProjection where a CLIPVisionModelWithProjection",
         ),
-        (
-            "prior",
-            "prior_scheduler",
-            "prior_scheduler/config.json is missing",
-        ),
-        (
-            "prior_scheduler",
-            "prior",
-            "prior/scheduler_config.json is missing",
-        ),
-        (
-            "feature_extractor",
-            "tokenizer",
-            "tokenizer/preprocessor_config.json is missing",
-        ),
+        ("prior", "prior_scheduler", "prior_scheduler/config.json is missing"),
+        ("prior_scheduler", "prior", "prior/scheduler_config.json is missing"),
+        ("feature_extractor", "tokenizer", "tokenizer/preprocessor_config.json is missing"),
         ("tokenizer", "prior", "the tokenizer has neither"),
         ("prior", "nowhere", "nowhere/config.json is missing"),
     ];
@@ -284,51 +262,29 @@ fn shards_are_one_checkpoint() {
     let mut map = serde_json::Map::new();
     for (name, tensors) in [("one.safetensors", first), ("two.safetensors", second)] {
         ::weights::save_safetensors(place.path().join(name), tensors, Kind::Float).unwrap();
-        map.extend(
-            tensors
-                .iter()
-                .map(|(tensor, _)| (tensor.clone(), json!(name))),
-        );
+        map.extend(tensors.iter().map(|(tensor, _)| (tensor.clone(), json!(name))));
     }
-    let index = place
-        .path()
-        .join("diffusion_pytorch_model.safetensors.index.json");
+    let index = place.path().join("diffusion_pytorch_model.safetensors.index.json");
     fs::write(&index, json!({ "weight_map": map }).to_string()).unwrap();
     let folder = Folder::open(place.path()).unwrap();
     open("prior", &folder).unwrap();
 
     // A tensor in two shards is one too many.
-    ::weights::save_safetensors(
-        place.path().join("two.safetensors"),
-        &tensors[6..],
-        Kind::Float,
-    )
-    .unwrap();
+    ::weights::save_safetensors(place.path().join("two.safetensors"), &tensors[6..], Kind::Float)
+        .unwrap();
     let error = open("prior", &folder).unwrap_err().to_string();
-    assert!(
-        error.contains(&format!("1 tensor duplicate ({})", tensors[6].0)),
-        "{error}"
-    );
+    assert!(error.contains(&format!("1 tensor duplicate ({})", tensors[6].0)), "{error}");
     // An index must not lead elsewhere.
-    fs::write(
-        &index,
-        json!({ "weight_map": { "w": "../../secret.safetensors" } }).to_string(),
-    )
-    .unwrap();
+    fs::write(&index, json!({ "weight_map": { "w": "../../secret.safetensors" } }).to_string())
+        .unwrap();
     let error = open("prior", &folder).unwrap_err().to_string();
-    assert!(
-        error.contains("is not the name of a file beside it"),
-        "{error}"
-    );
+    assert!(error.contains("is not the name of a file beside it"), "{error}");
 }
 
 #[test]
 fn files_inside_the_program_are_a_folder() {
     static FILES: &[(&str, &[u8])] = &[
-        (
-            "text_proj/config.json",
-            include_bytes!("../golden/data/odd/model/text_proj/config.json"),
-        ),
+        ("text_proj/config.json", include_bytes!("../golden/data/odd/model/text_proj/config.json")),
         (
             "text_proj/diffusion_pytorch_model.safetensors",
             include_bytes!(
@@ -340,39 +296,26 @@ fn files_inside_the_program_are_a_folder() {
     open("text_proj", &folder.component("text_proj")).unwrap();
     assert!(folder.component("text_proj").exists() && !folder.component("prior").exists());
     assert!(!folder.has("config.json"));
-    let error = open("prior", &folder.component("prior"))
-        .unwrap_err()
-        .to_string();
+    let error = open("prior", &folder.component("prior")).unwrap_err().to_string();
     assert_eq!(error, "the built-in model's prior/config.json is missing");
 }
 
 #[test]
 fn a_folder_that_is_not_there_is_named() {
     let error = Folder::open("/nowhere/at/all").err().unwrap().to_string();
-    assert!(
-        error.starts_with("cannot open the folder /nowhere/at/all: "),
-        "{error}"
-    );
+    assert!(error.starts_with("cannot open the folder /nowhere/at/all: "), "{error}");
     let file = golden("karlo").join("model_index.json");
     let error = Folder::open(file).err().unwrap().to_string();
     assert!(error.ends_with("model_index.json: it is a file"), "{error}");
     let place = tempfile::tempdir().unwrap();
     fs::write(place.path().join("config.json"), "{\"num_layers\": ").unwrap();
-    let error = open("prior", &Folder::open(place.path()).unwrap())
-        .unwrap_err()
-        .to_string();
+    let error = open("prior", &Folder::open(place.path()).unwrap()).unwrap_err().to_string();
     assert!(
         error.contains("config.json cannot be used for the prior: it is not a JSON object"),
         "{error}"
     );
-    fs::copy(
-        golden("karlo").join("prior/config.json"),
-        place.path().join("config.json"),
-    )
-    .unwrap();
-    let error = open("prior", &Folder::open(place.path()).unwrap())
-        .unwrap_err()
-        .to_string();
+    fs::copy(golden("karlo").join("prior/config.json"), place.path().join("config.json")).unwrap();
+    let error = open("prior", &Folder::open(place.path()).unwrap()).unwrap_err().to_string();
     assert!(
         error.contains("has no weights for the prior: none of diffusion_pytorch_model.safetensors"),
         "{error}"

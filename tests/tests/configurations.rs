@@ -23,11 +23,7 @@ fn copied(model: &Path, part: &str) -> (tempfile::TempDir, Folder) {
 /// A copy of one component whose configuration is edited.
 fn edited(model: &Path, part: &str, edit: impl FnOnce(&mut Value)) -> (tempfile::TempDir, Folder) {
     let (folder, opened) = copied(model, part);
-    let name = if part.ends_with("scheduler") {
-        "scheduler_config.json"
-    } else {
-        "config.json"
-    };
+    let name = if part.ends_with("scheduler") { "scheduler_config.json" } else { "config.json" };
     let path = folder.path().join(name);
     let mut config = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     edit(&mut config);
@@ -50,30 +46,15 @@ fn a_configuration_that_must_be_guessed_is_refused() {
             json!(null),
             r#"encoder_hid_proj_type is null where "linear" is wanted"#,
         ),
-        (
-            "prior",
-            "added_emb_type",
-            json!(null),
-            r#"added_emb_type is null where "prd" is wanted"#,
-        ),
-        (
-            "prior",
-            "time_embed_act_fn",
-            json!("gelu"),
-            "time_embed_act_fn is \"gelu\"",
-        ),
+        ("prior", "added_emb_type", json!(null), r#"added_emb_type is null where "prd" is wanted"#),
+        ("prior", "time_embed_act_fn", json!("gelu"), "time_embed_act_fn is \"gelu\""),
         (
             "prior",
             "additional_embeddings",
             json!(5),
             "additional_embeddings is 5 where 4 is wanted",
         ),
-        (
-            "prior",
-            "time_embed_dim",
-            json!(99),
-            "time_embed_dim is 99 where null or 16 is wanted",
-        ),
+        ("prior", "time_embed_dim", json!(99), "time_embed_dim is 99 where null or 16 is wanted"),
         (
             "prior",
             "num_layers",
@@ -81,43 +62,18 @@ fn a_configuration_that_must_be_guessed_is_refused() {
             "num_layers is 100000 where a whole number from 1 to 1024 is wanted",
         ),
         ("prior", "num_layers", json!(0), "num_layers is 0 where"),
-        (
-            "prior",
-            "embedding_dim",
-            json!(-768),
-            "embedding_dim is -768",
-        ),
-        (
-            "prior",
-            "embedding_dim",
-            json!("wide"),
-            "embedding_dim is \"wide\"",
-        ),
-        (
-            "prior",
-            "flavour",
-            json!("new"),
-            r#"its field flavour = "new" is unknown"#,
-        ),
+        ("prior", "embedding_dim", json!(-768), "embedding_dim is -768"),
+        ("prior", "embedding_dim", json!("wide"), "embedding_dim is \"wide\""),
+        ("prior", "flavour", json!("new"), r#"its field flavour = "new" is unknown"#),
         ("decoder", "act_fn", json!("gelu"), "act_fn is \"gelu\""),
-        (
-            "decoder",
-            "class_embed_type",
-            json!("timestep"),
-            "class_embed_type is \"timestep\"",
-        ),
+        ("decoder", "class_embed_type", json!("timestep"), "class_embed_type is \"timestep\""),
         (
             "decoder",
             "resnet_time_scale_shift",
             json!("ada_group"),
             "resnet_time_scale_shift is \"ada_group\"",
         ),
-        (
-            "decoder",
-            "time_embedding_type",
-            json!("fourier"),
-            "time_embedding_type is \"fourier\"",
-        ),
+        ("decoder", "time_embedding_type", json!("fourier"), "time_embedding_type is \"fourier\""),
         (
             "decoder",
             "encoder_hid_dim_type",
@@ -148,18 +104,8 @@ fn a_configuration_that_must_be_guessed_is_refused() {
             json!(5),
             "its block_out_channels 12 is not a multiple of its attention_head_dim 5",
         ),
-        (
-            "decoder",
-            "sample_size",
-            json!(15),
-            "its sample_size 15 is not a multiple",
-        ),
-        (
-            "decoder",
-            "block_out_channels",
-            json!([]),
-            "block_out_channels is [] where",
-        ),
+        ("decoder", "sample_size", json!(15), "its sample_size 15 is not a multiple"),
+        ("decoder", "block_out_channels", json!([]), "block_out_channels is [] where"),
         (
             "super_res_first",
             "add_attention",
@@ -172,12 +118,7 @@ fn a_configuration_that_must_be_guessed_is_refused() {
             json!(false),
             "flip_sin_to_cos is false where true is wanted",
         ),
-        (
-            "text_encoder",
-            "hidden_act",
-            json!("relu"),
-            "hidden_act is \"relu\"",
-        ),
+        ("text_encoder", "hidden_act", json!("relu"), "hidden_act is \"relu\""),
         (
             "text_encoder",
             "num_attention_heads",
@@ -190,12 +131,7 @@ fn a_configuration_that_must_be_guessed_is_refused() {
             json!(604),
             "its eos_token_id 604 is not below its vocab_size 604",
         ),
-        (
-            "image_encoder",
-            "num_channels",
-            json!(1),
-            "num_channels is 1 where 3 is wanted",
-        ),
+        ("image_encoder", "num_channels", json!(1), "num_channels is 1 where 3 is wanted"),
         (
             "image_encoder",
             "layer_norm_eps",
@@ -208,18 +144,8 @@ fn a_configuration_that_must_be_guessed_is_refused() {
             json!("v_prediction"),
             "prediction_type is \"v_prediction\"",
         ),
-        (
-            "prior_scheduler",
-            "beta_schedule",
-            json!("linear"),
-            "beta_schedule is \"linear\"",
-        ),
-        (
-            "prior_scheduler",
-            "clip_sample",
-            json!("yes"),
-            "clip_sample is \"yes\"",
-        ),
+        ("prior_scheduler", "beta_schedule", json!("linear"), "beta_schedule is \"linear\""),
+        ("prior_scheduler", "clip_sample", json!("yes"), "clip_sample is \"yes\""),
     ];
     for (part, field, value, sentence) in cases {
         let (_place, folder) = edited(&golden("karlo"), part, |config| config[field] = value);
@@ -232,18 +158,8 @@ fn a_configuration_that_must_be_guessed_is_refused() {
 #[test]
 fn a_configuration_that_contradicts_its_weights_is_told_by_shapes() {
     let cases = [
-        (
-            "prior",
-            "num_layers",
-            json!(3),
-            "tensors missing (transformer_blocks.2.norm1.weight",
-        ),
-        (
-            "prior",
-            "num_layers",
-            json!(1),
-            "tensors unused (transformer_blocks.1.",
-        ),
+        ("prior", "num_layers", json!(3), "tensors missing (transformer_blocks.2.norm1.weight"),
+        ("prior", "num_layers", json!(1), "tensors unused (transformer_blocks.1."),
         (
             "text_encoder",
             "vocab_size",
@@ -262,12 +178,7 @@ fn a_configuration_that_contradicts_its_weights_is_told_by_shapes() {
             json!(4),
             "patch_embedding.weight is [16, 3, 8, 8] where [16, 3, 4, 4] is wanted",
         ),
-        (
-            "text_encoder",
-            "hidden_size",
-            json!(1 << 20),
-            "tensors of another shape",
-        ),
+        ("text_encoder", "hidden_size", json!(1 << 20), "tensors of another shape"),
     ];
     for (part, field, value, sentence) in cases {
         let (_place, folder) = edited(&golden("karlo"), part, |config| config[field] = value);
@@ -308,12 +219,8 @@ fn half_of_a_whole_clip_opens() {
             ::weights::load_safetensors(model.join(part).join("model.safetensors")).unwrap(),
         );
     }
-    ::weights::save_safetensors(
-        place.path().join("model.safetensors"),
-        &tensors,
-        Kind::Float,
-    )
-    .unwrap();
+    ::weights::save_safetensors(place.path().join("model.safetensors"), &tensors, Kind::Float)
+        .unwrap();
     let folder = Folder::open(place.path()).unwrap();
     open("text_encoder", &folder).unwrap();
     open("image_encoder", &folder).unwrap();
@@ -345,28 +252,16 @@ fn the_class_of_another_network_is_refused() {
         ("prior", "_class_name", json!(["UNet2DModel"])),
         ("prior", "architectures", json!(["UNet2DModel"])),
         ("decoder", "_class_name", json!("UNet2DModel")),
-        (
-            "super_res_last",
-            "_class_name",
-            json!("UNet2DConditionModel"),
-        ),
+        ("super_res_last", "_class_name", json!("UNet2DConditionModel")),
         ("decoder_scheduler", "_class_name", json!("DDPMScheduler")),
         ("text_proj", "_class_name", json!("UnCLIPScheduler")),
-        (
-            "text_encoder",
-            "architectures",
-            json!("CLIPVisionModelWithProjection"),
-        ),
+        ("text_encoder", "architectures", json!("CLIPVisionModelWithProjection")),
         ("text_encoder", "architectures", json!([])),
         ("text_encoder", "_class_name", json!("PriorTransformer")),
         ("text_encoder", "model_type", json!("clip_vision_model")),
         ("image_encoder", "architectures", json!(["ViTModel"])),
         ("image_encoder", "model_type", json!("bert")),
-        (
-            "feature_extractor",
-            "image_processor_type",
-            json!("ViTImageProcessor"),
-        ),
+        ("feature_extractor", "image_processor_type", json!("ViTImageProcessor")),
         ("feature_extractor", "feature_extractor_type", json!(3)),
         ("tokenizer", "tokenizer_class", json!("BertTokenizer")),
         ("tokenizer", "tokenizer_class", json!(["CLIPTokenizer"])),
@@ -414,24 +309,15 @@ fn a_configuration_longer_than_any_is_refused_by_its_length() {
         let (_place, folder) = rewritten(part, |text| text + &" ".repeat(16 << 20));
         let message = open(part, &folder).unwrap_err().to_string();
         let sentence = "bytes, and at most 16777216 are read";
-        assert!(
-            message.contains(configuration(part)) && message.contains(sentence),
-            "{message}"
-        );
+        assert!(message.contains(configuration(part)) && message.contains(sentence), "{message}");
         // As many values as fit into it.
         let (_place, folder) =
             rewritten(part, |_| format!("{{\"a\": [{}0]}}", "0,".repeat(1 << 20)));
         let message = open(part, &folder).unwrap_err().to_string();
-        assert!(
-            message.contains(part) && message.contains("it has more than"),
-            "{message}"
-        );
+        assert!(message.contains(part) && message.contains("it has more than"), "{message}");
         let (_place, folder) = rewritten(part, |_| "[".repeat(1 << 20));
         let message = open(part, &folder).unwrap_err().to_string();
-        assert!(
-            message.contains(part) && message.contains("recursion limit"),
-            "{message}"
-        );
+        assert!(message.contains(part) && message.contains("recursion limit"), "{message}");
     }
 }
 
@@ -512,11 +398,8 @@ fn every_field_that_changes_is_understood_or_named() {
     ];
     let understood = |entry: &String| {
         let mut words = entry.split(' ');
-        let (part, field, value) = (
-            words.next().unwrap(),
-            words.next().unwrap(),
-            words.next().unwrap(),
-        );
+        let (part, field, value) =
+            (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
         value == "null"
             || harmless.contains(&field)
                 && !(part.ends_with("scheduler") && field == "num_train_timesteps")
@@ -540,10 +423,7 @@ fn an_index_of_another_pipeline_or_network_is_refused() {
         ::weights::read_model_defaults(&folder).map_err(|error| error.to_string())
     };
     for (field, value) in [
-        (
-            "feature_extractor",
-            json!(["transformers", "CLIPFeatureExtractor"]),
-        ),
+        ("feature_extractor", json!(["transformers", "CLIPFeatureExtractor"])),
         ("prior", json!([null, null])),
         ("prior", json!(null)),
         ("_class_name", json!("UnCLIPImageVariationPipeline")),
@@ -562,12 +442,7 @@ fn an_index_of_another_pipeline_or_network_is_refused() {
     ] {
         let message = read(field, value.clone()).expect_err(&format!("{field} {value}"));
         let found = value.get(1).unwrap_or(&value);
-        let found = found
-            .as_str()
-            .map_or_else(|| found.to_string(), str::to_owned);
-        assert!(
-            message.contains("model_index.json") && message.contains(&found),
-            "{message}"
-        );
+        let found = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
+        assert!(message.contains("model_index.json") && message.contains(&found), "{message}");
     }
 }

@@ -19,14 +19,8 @@ fn record() -> Value {
 }
 
 fn recorded_tensors() -> HashMap<String, Tensor> {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/golden/scheduler/steps.safetensors"
-    );
-    Tensor::read_safetensors(path)
-        .unwrap()
-        .into_iter()
-        .collect()
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/scheduler/steps.safetensors");
+    Tensor::read_safetensors(path).unwrap().into_iter().collect()
 }
 
 fn sampler(prediction: Prediction, variance: Variance, clip_range: Option<f64>) -> UnclipSampler {
@@ -52,35 +46,18 @@ fn largest_difference(a: &Tensor, b: &Tensor) -> f64 {
 fn reference_tables_are_the_published_ones_to_the_bit() {
     let tables = ReferenceTables::cosine(TIMESTEPS);
     let recorded = recorded_tensors();
-    for (name, ours) in [
-        ("betas", &tables.betas),
-        ("alphas_cumprod", &tables.alphas_cumprod),
-    ] {
-        assert!(
-            Tensor::from_slice(ours).equal(&recorded[name]),
-            "{name} differ"
-        );
+    for (name, ours) in [("betas", &tables.betas), ("alphas_cumprod", &tables.alphas_cumprod)] {
+        assert!(Tensor::from_slice(ours).equal(&recorded[name]), "{name} differ");
     }
     let first = f64::from(1.0 - tables.alphas_cumprod[0]);
-    assert!(
-        (first - 4.1306e-5).abs() < 5e-10,
-        "1 - alpha_bar_0 is {first}"
-    );
+    assert!((first - 4.1306e-5).abs() < 5e-10, "1 - alpha_bar_0 is {first}");
 }
 
 #[test]
 fn schedules_start_and_end_where_the_papers_say() {
     let cosine = Schedule::cosine(TIMESTEPS);
-    assert!(
-        (cosine.betas[0] - 4.12842e-5).abs() < 1e-9,
-        "{}",
-        cosine.betas[0]
-    );
-    assert!(
-        (cosine.betas[500] - 3.155691e-3).abs() < 1e-9,
-        "{}",
-        cosine.betas[500]
-    );
+    assert!((cosine.betas[0] - 4.12842e-5).abs() < 1e-9, "{}", cosine.betas[0]);
+    assert!((cosine.betas[500] - 3.155691e-3).abs() < 1e-9, "{}", cosine.betas[500]);
     assert_eq!(cosine.betas[999], 0.999);
     assert!(cosine.betas.windows(2).all(|pair| pair[0] < pair[1]));
 
@@ -106,20 +83,12 @@ fn published_spacing_rounds_halves_to_even() {
 
 #[test]
 fn one_step_goes_from_the_last_timestep_to_the_clean_picture() {
-    let only = Step {
-        timestep: 999,
-        previous: None,
-    };
+    let only = Step { timestep: 999, previous: None };
     assert_eq!(published_steps(1, TIMESTEPS).unwrap(), [only]);
     let sampler = sampler(Prediction::Sample, Variance::FixedSmallLog, Some(1.0));
     let clean = Tensor::from_slice(&[0.5f32, -0.25, 2.0]);
     let output = Output::plain(clean.shallow_clone());
-    let arrived = sampler.step(
-        &output,
-        only,
-        &Tensor::from_slice(&[1.0f32, 2.0, 3.0]),
-        None,
-    );
+    let arrived = sampler.step(&output, only, &Tensor::from_slice(&[1.0f32, 2.0, 3.0]), None);
     assert!(largest_difference(&arrived, &clean.clamp(-1.0, 1.0)) < 1e-6);
 }
 
@@ -127,11 +96,7 @@ fn one_step_goes_from_the_last_timestep_to_the_clean_picture() {
 fn no_steps_and_too_many_are_refused() {
     let refused = |steps| published_steps(steps, TIMESTEPS).unwrap_err().to_string();
     assert!(refused(0).starts_with("0 sampling steps"), "{}", refused(0));
-    assert!(
-        refused(1001).contains("can take 1 to 1000"),
-        "{}",
-        refused(1001)
-    );
+    assert!(refused(1001).contains("can take 1 to 1000"), "{}", refused(1001));
     assert_eq!(published_steps(1000, TIMESTEPS).unwrap().len(), 1000);
 }
 
@@ -149,9 +114,7 @@ fn every_scheduler_step_agrees_with_the_published_one() {
             clip_range: case["clip_range"].as_f64(),
         };
         let sampler = UnclipSampler::new(&config);
-        let steps = sampler
-            .steps(case["steps"].as_u64().unwrap() as usize)
-            .unwrap();
+        let steps = sampler.steps(case["steps"].as_u64().unwrap() as usize).unwrap();
         let step = steps[case["index"].as_u64().unwrap() as usize];
         assert_eq!(step.timestep, case["timestep"].as_i64().unwrap(), "{case}");
         let output = match config.variance {
@@ -174,14 +137,9 @@ fn fixed_and_learned_deviations_have_the_reference_values() {
             prediction: zero.shallow_clone(),
             variance: learned.map(|value| zero.full_like(value)),
         };
-        let step = Step {
-            timestep,
-            previous: Some(timestep - 1),
-        };
+        let step = Step { timestep, previous: Some(timestep - 1) };
         let sampler = sampler(Prediction::Sample, variance, None);
-        sampler
-            .step(&output, step, &zero, Some(&one))
-            .double_value(&[0, 0])
+        sampler.step(&output, step, &zero, Some(&one)).double_value(&[0, 0])
     };
     for (t, expected) in [(487, 0.0549625), (999, 0.9994987)] {
         let ours = deviation(Variance::FixedSmallLog, None, t);
@@ -189,10 +147,7 @@ fn fixed_and_learned_deviations_have_the_reference_values() {
     }
     for (t, log_variance) in [(1, -10.1712790f64), (487, -5.7998052), (999, -0.0010011)] {
         let ours = deviation(Variance::LearnedRange, Some(0.5), t);
-        assert!(
-            (ours.ln() * 2.0 - log_variance).abs() < 2e-5,
-            "timestep {t}: {ours}"
-        );
+        assert!((ours.ln() * 2.0 - log_variance).abs() < 2e-5, "timestep {t}: {ours}");
     }
 }
 
@@ -210,19 +165,11 @@ fn published_loop(steps: usize) -> (f64, f64) {
     let mut generator = Generator::new(0);
     let noise = || normal(&mut generator, &shape);
     let mut reported = Vec::new();
-    let x_0 = ddpm(
-        &sampler,
-        &sampler.steps(steps).unwrap(),
-        x_t,
-        denoise,
-        noise,
-        |done| reported.push(done),
-    );
+    let x_0 = ddpm(&sampler, &sampler.steps(steps).unwrap(), x_t, denoise, noise, |done| {
+        reported.push(done)
+    });
     assert!(reported.into_iter().eq(1..=steps));
-    (
-        x_0.abs().sum(Kind::Double).double_value(&[]),
-        x_0.abs().mean(Kind::Double).double_value(&[]),
-    )
+    (x_0.abs().sum(Kind::Double).double_value(&[]), x_0.abs().mean(Kind::Double).double_value(&[]))
 }
 
 #[test]
@@ -230,11 +177,7 @@ fn full_loops_give_the_published_sums() {
     for (steps, sum, mean) in [(1000, 252.2682495, 0.3284743), (25, 258.2044983, 0.3362038)] {
         let ours = published_loop(steps);
         assert!((ours.0 - sum).abs() < 1e-3, "{steps} steps: sum {}", ours.0);
-        assert!(
-            (ours.1 - mean).abs() < 2e-6,
-            "{steps} steps: mean {}",
-            ours.1
-        );
+        assert!((ours.1 - mean).abs() < 2e-6, "{steps} steps: mean {}", ours.1);
     }
 }
 
@@ -250,14 +193,7 @@ fn noise_is_drawn_once_for_every_step_but_the_last() {
         };
         let denoise = |x_t: &Tensor, _: Step| Output::plain(x_t.shallow_clone());
         let visited = sampler.steps(steps).unwrap();
-        let _x_0 = ddpm(
-            &sampler,
-            &visited,
-            x_t.shallow_clone(),
-            denoise,
-            noise,
-            |_| (),
-        );
+        let _x_0 = ddpm(&sampler, &visited, x_t.shallow_clone(), denoise, noise, |_| ());
         assert_eq!(draws, steps - 1);
     }
 }
@@ -282,33 +218,19 @@ fn a_guided_denoiser_asks_for_the_unconditional_half_first() {
         let prediction = Tensor::cat(&[conditional.ones_like(), &conditional + 3.0], 0);
         Output::with_variance(&Tensor::cat(&[&prediction, twice], 1))
     });
-    let output = denoise(
-        &x_t,
-        Step {
-            timestep: 7,
-            previous: None,
-        },
-    );
+    let output = denoise(&x_t, Step { timestep: 7, previous: None });
     assert!(largest_difference(&output.prediction, &(2.0 * &x_t + 5.0)) < 1e-6);
     assert!(largest_difference(&output.variance.unwrap(), &x_t) < 1e-6);
 }
 
 fn ddim_sampler(prediction: Prediction, clip_range: Option<f64>, eta: f64) -> DdimSampler {
-    DdimSampler {
-        schedule: Schedule::cosine(TIMESTEPS),
-        prediction,
-        clip_range,
-        eta,
-    }
+    DdimSampler { schedule: Schedule::cosine(TIMESTEPS), prediction, clip_range, eta }
 }
 
 #[test]
 fn ddim_with_the_true_noise_stays_on_its_line_to_the_clean_picture() {
     let mut generator = Generator::new(1);
-    let (x_0, eps) = (
-        normal(&mut generator, &[2, 9]),
-        normal(&mut generator, &[2, 9]),
-    );
+    let (x_0, eps) = (normal(&mut generator, &[2, 9]), normal(&mut generator, &[2, 9]));
     let process = Process::new(&Schedule::cosine(TIMESTEPS), Device::Cpu);
     let noised = |t: i64| process.q_sample(&x_0, &Tensor::from_slice(&[t, t]), &eps);
     let sampler = ddim_sampler(Prediction::Sample, None, 0.0);
@@ -327,15 +249,9 @@ fn ddim_with_the_true_noise_stays_on_its_line_to_the_clean_picture() {
 #[test]
 fn ddim_inversion_undoes_a_step() {
     let mut generator = Generator::new(2);
-    let (x, eps) = (
-        normal(&mut generator, &[1, 20]),
-        normal(&mut generator, &[1, 20]),
-    );
+    let (x, eps) = (normal(&mut generator, &[1, 20]), normal(&mut generator, &[1, 20]));
     let sampler = ddim_sampler(Prediction::Epsilon, None, 0.0);
-    let step = Step {
-        timestep: 600,
-        previous: Some(400),
-    };
+    let step = Step { timestep: 600, previous: Some(400) };
     let output = Output::plain(eps);
     let noisier = sampler.invert(&output, step, &x);
     assert!(largest_difference(&noisier, &x) > 0.1);
@@ -378,23 +294,13 @@ fn ddim_inverse_finds_the_noise_that_ddim_draws_from() {
             asked += 1;
             denoise(x, step)
         };
-        let x_t = ddim_inverse(
-            &sampler,
-            &steps,
-            x_0.shallow_clone(),
-            calls,
-            counted,
-            |_| (),
-        );
+        let x_t = ddim_inverse(&sampler, &steps, x_0.shallow_clone(), calls, counted, |_| ());
         let no_noise = || -> Tensor { unreachable!("eta is 0") };
         let back = ddim(&sampler, &steps, x_t, denoise, no_noise, |_| ());
         largest_difference(&back, &x_0)
     };
     let errors = [1, 2, 4, 8].map(&mut error);
     assert_eq!(asked, 20 * 15);
-    assert!(
-        errors[0] > 2.0 * errors[1] && errors[1] > 2.0 * errors[2],
-        "{errors:?}"
-    );
+    assert!(errors[0] > 2.0 * errors[1] && errors[1] > 2.0 * errors[2], "{errors:?}");
     assert!(errors[3] < 1e-3, "{errors:?}");
 }

@@ -41,15 +41,10 @@ fn entropies_and_their_ratio_are_right_on_constructed_counts() {
     near(entropy(&[5, 5, 5, 5]), 4f64.ln());
     near(entropy(&[3, 0, 0, 0]), 0.0);
     near(entropy(&[]), 0.0);
-    near(
-        entropy(&[1, 3]),
-        0.25 * 4f64.ln() + 0.75 * (4.0 / 3.0f64).ln(),
-    );
+    near(entropy(&[1, 3]), 0.25 * 4f64.ln() + 0.75 * (4.0 / 3.0f64).ln());
     let ratio = |all: &[(Vec<u64>, u64)]| {
-        let answers = |(named, none): &(Vec<u64>, u64)| Answers {
-            named: named.clone(),
-            none: *none,
-        };
+        let answers =
+            |(named, none): &(Vec<u64>, u64)| Answers { named: named.clone(), none: *none };
         let answers: Vec<Answers> = all.iter().map(answers).collect();
         entropy_ratio(&answers, &vec![4f64.ln(); all.len()]).unwrap()
     };
@@ -60,16 +55,7 @@ fn entropies_and_their_ratio_are_right_on_constructed_counts() {
     // Pictures that show none of the answers are not variety.
     near(ratio(&[(vec![5, 5, 5, 5], 20)]), 0.5);
     near(ratio(&[(vec![0, 0, 0, 0], 20)]), 0.0);
-    assert_eq!(
-        entropy_ratio(
-            &[Answers {
-                named: vec![1, 1],
-                none: 0
-            }],
-            &[0.0]
-        ),
-        None
-    );
+    assert_eq!(entropy_ratio(&[Answers { named: vec![1, 1], none: 0 }], &[0.0]), None);
 }
 
 #[test]
@@ -86,17 +72,10 @@ fn captions_ask_for_styles_and_for_pairs_from_either_end() {
         let said = example.caption.mentioned.second.expect("both are named");
         assert_eq!((said.thing, said.colour), (own.thing, Some(own.colour)));
         // Told from its second thing, it is the same picture; with the relation turned or the colours exchanged it is not.
-        let second = Second {
-            thing: labels.thing,
-            colour: labels.colour,
-            relation: own.relation.inverse(),
-        };
-        let from_the_second = Labels {
-            thing: own.thing,
-            colour: own.colour,
-            second: Some(second),
-            ..labels
-        };
+        let second =
+            Second { thing: labels.thing, colour: labels.colour, relation: own.relation.inverse() };
+        let from_the_second =
+            Labels { thing: own.thing, colour: own.colour, second: Some(second), ..labels };
         let rights = |labels: &Labels| -> Vec<bool> {
             let columns = Asked::Pairs.columns().iter();
             let reading = Reading::of(labels);
@@ -105,25 +84,14 @@ fn captions_ask_for_styles_and_for_pairs_from_either_end() {
         };
         assert_eq!(rights(&labels), [true; 5]);
         assert_eq!(rights(&from_the_second), [true; 5]);
-        let turned = Labels {
-            second: Some(Second {
-                relation: own.relation.inverse(),
-                ..own
-            }),
-            ..labels
-        };
+        let turned =
+            Labels { second: Some(Second { relation: own.relation.inverse(), ..own }), ..labels };
         assert_eq!(rights(&turned), [true, true, true, true, false]);
-        let alone = Labels {
-            second: None,
-            ..labels
-        };
+        let alone = Labels { second: None, ..labels };
         assert_eq!(rights(&alone), [false, true, false, false, false]);
         let exchanged = Labels {
             colour: own.colour,
-            second: Some(Second {
-                colour: labels.colour,
-                ..own
-            }),
+            second: Some(Second { colour: labels.colour, ..own }),
             ..labels
         };
         let same = own.colour == labels.colour;
@@ -140,17 +108,11 @@ fn differences_hold_where_their_interval_says_so() {
     near(found.value, 0.4);
     let (low, high) = found.interval;
     let half = 1.96 * (0.8f64 - 0.16).sqrt() / 10.0;
-    assert!(
-        (low - (0.4 - half)).abs() < 0.02 && (high - (0.4 + half)).abs() < 0.02,
-        "{found}"
-    );
+    assert!((low - (0.4 - half)).abs() < 0.02 && (high - (0.4 + half)).abs() < 0.02, "{found}");
     assert_eq!(found.verdict(0.0), Verdict::Holds);
     assert_eq!(found.verdict(0.4), Verdict::CannotBeTold);
     assert_eq!(found.verdict(0.6), Verdict::DoesNotHold);
-    let undefined = Estimate {
-        value: f64::NAN,
-        interval: (f64::NAN, f64::NAN),
-    };
+    let undefined = Estimate { value: f64::NAN, interval: (f64::NAN, f64::NAN) };
     assert_eq!(undefined.verdict(0.0), Verdict::CannotBeTold);
     // A pair that is always the same leaves nothing open.
     assert_eq!(paired(&one, &one).interval, (0.0, 0.0));
@@ -159,19 +121,13 @@ fn differences_hold_where_their_interval_says_so() {
 #[test]
 fn a_ratio_of_sums_weighs_large_values_most() {
     let others: Vec<f64> = (1..=400).map(f64::from).collect();
-    let values: Vec<f64> = others
-        .iter()
-        .map(|&x| if x > 200.0 { 1.5 * x } else { x })
-        .collect();
+    let values: Vec<f64> = others.iter().map(|&x| if x > 200.0 { 1.5 * x } else { x }).collect();
     let found = ratio_of_sums(&values, &others);
     // The numbers from 201 on are 60,100 of 80,200.
     near(found.value, 1.0 + 0.5 * 60_100.0 / 80_200.0);
     let (low, high) = found.interval;
     // Each number's residual, by the delta method: their root mean square over the mean's root of n.
-    let residuals = values
-        .iter()
-        .zip(&others)
-        .map(|(v, o)| (v - found.value * o).powi(2));
+    let residuals = values.iter().zip(&others).map(|(v, o)| (v - found.value * o).powi(2));
     let deviation = (residuals.sum::<f64>() / 400.0).sqrt() / 200.5 / 20.0;
     let half = 1.96 * deviation;
     assert!((low - (found.value - half)).abs() < 0.1 * half, "{found}");
@@ -190,10 +146,7 @@ fn sharpness_is_the_laplacians_variance() {
     let plain = Tensor::full([1, 1, 8, 8], 0.3, (Kind::Float, Device::Cpu));
     let both = Tensor::cat(&[board, plain], 0).expand([2, 3, 8, 8], false);
     let found = laplacian_variance(&both);
-    assert!(
-        (found[0] / 1020f64.powi(2) - 36.0 / 35.0).abs() < 1e-3,
-        "{found:?}"
-    );
+    assert!((found[0] / 1020f64.powi(2) - 36.0 / 35.0).abs() < 1e-3, "{found:?}");
     assert!(found[1] < 1e-3, "{found:?}");
 }
 
@@ -201,51 +154,31 @@ fn sharpness_is_the_laplacians_variance() {
 fn rows_count_only_what_captions_mention() {
     let judge = Judge::shipped(Subject::Scene).unwrap();
     let examples = Asked::HeldOut.examples(0..12);
-    let pictures: Vec<RgbImage> = examples
-        .iter()
-        .map(|example| render(&example.scene, 96))
-        .collect();
+    let pictures: Vec<RgbImage> =
+        examples.iter().map(|example| render(&example.scene, 96)).collect();
     let mut row = Row::new(Source::True, Asked::HeldOut);
     for (example, reading) in examples.iter().zip(judge.read(&pictures)) {
-        assert!(scenes::held_out(
-            example.scene.labels().thing,
-            example.scene.labels().colour
-        ));
+        assert!(scenes::held_out(example.scene.labels().thing, example.scene.labels().colour));
         row.add(example, &reading);
     }
     let mentions = |question| {
-        examples
-            .iter()
-            .filter(|e| e.asked().iter().any(|(q, _)| *q == question))
-            .count() as u64
+        examples.iter().filter(|e| e.asked().iter().any(|(q, _)| *q == question)).count() as u64
     };
-    for question in [
-        Question::Thing,
-        Question::Colour,
-        Question::Place,
-        Question::Sky,
-        Question::Ground,
-    ] {
+    for question in
+        [Question::Thing, Question::Colour, Question::Place, Question::Sky, Question::Ground]
+    {
         let tally = row.cell(question.name()).unwrap();
         assert_eq!(tally.asked, mentions(question), "{}", question.name());
-        assert!(
-            tally.right + 1 >= tally.asked,
-            "{}: {tally:?}",
-            question.name()
-        );
+        assert!(tally.right + 1 >= tally.asked, "{}: {tally:?}", question.name());
     }
     assert_eq!(row.everything.asked, 12);
-    assert!(
-        mentions(Question::Sky) < 12,
-        "captions that mention everything leave nothing out"
-    );
+    assert!(mentions(Question::Sky) < 12, "captions that mention everything leave nothing out");
 }
 
 #[test]
 fn captions_for_diversity_leave_something_out_that_the_renderer_varies() {
-    let pool: Vec<_> = (0..4000)
-        .map(|seed| Scene::draw_alone(seed, Split::Training).labels())
-        .collect();
+    let pool: Vec<_> =
+        (0..4000).map(|seed| Scene::draw_alone(seed, Split::Training).labels()).collect();
     let captions = open_captions(10);
     let mut compared = 0;
     for caption in &captions {
@@ -262,11 +195,7 @@ fn captions_for_diversity_leave_something_out_that_the_renderer_varies() {
                 assert_eq!(found, 0.0, "{}: {}", caption.text, question.name());
             } else {
                 let all = (question.answers() as f64).ln();
-                assert!(
-                    found > 0.6 * all && found <= all,
-                    "{}: {found} of {all}",
-                    caption.text
-                );
+                assert!(found > 0.6 * all && found <= all, "{}: {found} of {all}", caption.text);
                 compared += 1;
             }
         }
@@ -289,12 +218,7 @@ fn a_contact_sheet_shows_pictures_row_by_row() {
     let sheet = contact_sheet(&[plain(10), plain(20), plain(30)], 2);
     assert_eq!(sheet.dimensions(), (28, 28));
     assert_eq!(
-        (
-            sheet[(4, 4)][0],
-            sheet[(16, 4)][0],
-            sheet[(4, 16)][0],
-            sheet[(16, 16)][0]
-        ),
+        (sheet[(4, 4)][0], sheet[(16, 4)][0], sheet[(4, 16)][0], sheet[(16, 16)][0]),
         (10, 20, 30, 255)
     );
     for count in [1, 2, 3, 5] {
@@ -322,21 +246,14 @@ fn a_way_turns_once_or_not_at_all() {
     for way in ["aabb", "ab", "aa-cbb", "a--b"] {
         assert!(turns_once(&read(way), 0, 1), "{way}");
     }
-    for way in [
-        "aaaa", "bbbb", "abab", "aabc", "ab-b", "-aab", "caab", "aab-", "a-ab", "",
-    ] {
+    for way in ["aaaa", "bbbb", "abab", "aabc", "ab-b", "-aab", "caab", "aab-", "a-ab", ""] {
         assert!(!turns_once(&read(way), 0, 1), "{way}");
     }
 }
 
 #[test]
 fn captions_of_siblings_differ_in_one_label() {
-    let said = [
-        Question::Thing,
-        Question::Colour,
-        Question::Place,
-        Question::Sky,
-    ];
+    let said = [Question::Thing, Question::Colour, Question::Place, Question::Sky];
     for number in 0..40 {
         let siblings = Siblings::draw(number, &said);
         let [from, to] = siblings.captions();
@@ -344,17 +261,9 @@ fn captions_of_siblings_differ_in_one_label() {
         let (one, other) = (words(&from), words(&to));
         assert_ne!(one, other);
         let same_start = one.iter().zip(&other).take_while(|(a, b)| a == b).count();
-        let same_end = one
-            .iter()
-            .rev()
-            .zip(other.iter().rev())
-            .take_while(|(a, b)| a == b)
-            .count();
+        let same_end = one.iter().rev().zip(other.iter().rev()).take_while(|(a, b)| a == b).count();
         // One run of words differs, but for an article.
-        assert!(
-            same_start + same_end + 6 >= one.len().min(other.len()),
-            "{from} / {to}"
-        );
+        assert!(same_start + same_end + 6 >= one.len().min(other.len()), "{from} / {to}");
     }
     assert_eq!(CHANGED.len(), 6);
 }

@@ -75,14 +75,12 @@ fn names_are_the_same_composed_and_decomposed() {
 
 #[test]
 fn endings_say_which_images_are_read() {
-    for name in [
-        "a.png", "a.JPG", "a.jpeg", "a.jpe", "a.JFIF", "a.webp", "a.Gif",
-    ] {
+    for name in ["a.png", "a.JPG", "a.jpeg", "a.jpe", "a.JFIF", "a.webp", "a.Gif"] {
         assert!(is_image(name) && !is_unread_image(name), "{name}");
     }
-    for name in [
-        "a.heic", "a.HEIC", "a.avif", "a.jxl", "a.tiff", "a.bmp", "a.svg", "a.pdf", "a.cr2",
-    ] {
+    for name in
+        ["a.heic", "a.HEIC", "a.avif", "a.jxl", "a.tiff", "a.bmp", "a.svg", "a.pdf", "a.cr2"]
+    {
         assert!(is_unread_image(name) && !is_image(name), "{name}");
     }
     for name in ["a.txt", "png", ".png", "a.png.txt"] {
@@ -94,10 +92,7 @@ fn endings_say_which_images_are_read() {
 fn pictures(folder: &Path) -> (Vec<String>, Walk) {
     let found = walk(folder, |path| is_image(path));
     let below = |path: &Path| path.strip_prefix(folder).unwrap().display().to_string();
-    (
-        found.files.iter().map(|file| below(&file.path)).collect(),
-        found,
-    )
+    (found.files.iter().map(|file| below(&file.path)).collect(), found)
 }
 
 #[test]
@@ -170,16 +165,12 @@ fn a_walk_passes_over_what_is_hidden_and_names_what_is_not_there() {
     symlink("gone", path.join("folder")).unwrap();
     symlink("gone.txt", path.join("a.txt")).unwrap();
     symlink("self.png", path.join("self.png")).unwrap();
-    let fifo = std::process::Command::new("mkfifo")
-        .arg(path.join("pipe.png"))
-        .status();
+    let fifo = std::process::Command::new("mkfifo").arg(path.join("pipe.png")).status();
     assert!(fifo.unwrap().success());
     let (found, walked) = pictures(&path);
     assert_eq!(found, ["a.png", "seen/b.png"]);
     let named = walked.unreadable.iter();
-    let mut named: Vec<_> = named
-        .map(|note| note.path.strip_prefix(&path).unwrap())
-        .collect();
+    let mut named: Vec<_> = named.map(|note| note.path.strip_prefix(&path).unwrap()).collect();
     named.sort();
     let wanted = ["folder", "link.png", "pipe.png", "self.png"].map(Path::new);
     assert_eq!(named, wanted);
@@ -188,10 +179,7 @@ fn a_walk_passes_over_what_is_hidden_and_names_what_is_not_there() {
 #[test]
 fn a_value_is_cut_and_steers_no_terminal_where_a_message_repeats_it() {
     assert_eq!(excerpt("café"), "café");
-    assert_eq!(
-        excerpt("\u{1b}[2J\n\u{202e}gnp\u{2028}"),
-        "\u{fffd}[2J\u{fffd}\u{fffd}gnp\u{fffd}"
-    );
+    assert_eq!(excerpt("\u{1b}[2J\n\u{202e}gnp\u{2028}"), "\u{fffd}[2J\u{fffd}\u{fffd}gnp\u{fffd}");
     assert_eq!(excerpt(&"é".repeat(400)), "é".repeat(400));
     let cut = excerpt(&"é".repeat(1_000_000));
     assert_eq!(cut, "é".repeat(400) + "... and 999600 more characters");

@@ -11,27 +11,15 @@ use scenes::Pairs;
 use tch::{Kind, Tensor};
 
 fn matrix(rows: &[&[f64]]) -> Tensor {
-    Tensor::stack(
-        &rows
-            .iter()
-            .map(|row| Tensor::from_slice(row))
-            .collect::<Vec<_>>(),
-        0,
-    )
+    Tensor::stack(&rows.iter().map(|row| Tensor::from_slice(row)).collect::<Vec<_>>(), 0)
 }
 
 fn gaussian(mean: &[f64], covariance: Tensor) -> Gaussian {
-    Gaussian {
-        mean: Tensor::from_slice(mean),
-        covariance,
-    }
+    Gaussian { mean: Tensor::from_slice(mean), covariance }
 }
 
 fn near(found: f64, expected: f64) {
-    assert!(
-        (found - expected).abs() < 1e-10 * expected.max(1.0),
-        "{found}, not {expected}"
-    );
+    assert!((found - expected).abs() < 1e-10 * expected.max(1.0), "{found}, not {expected}");
 }
 
 /// A rotation of three dimensions about two axes.
@@ -59,10 +47,7 @@ fn gaussians_with_covariances_that_commute_have_the_distance_of_their_axes() {
     };
     near(distance(&|covariance| covariance.shallow_clone()), expected);
     let turn = rotation();
-    near(
-        distance(&|covariance| turn.matmul(covariance).matmul(&turn.tr())),
-        expected,
-    );
+    near(distance(&|covariance| turn.matmul(covariance).matmul(&turn.tr())), expected);
 }
 
 #[test]
@@ -71,10 +56,7 @@ fn two_dimensional_gaussians_have_the_closed_form_where_nothing_commutes() {
     let one = gaussian(&[0.0, 0.0], matrix(&[&[2.0, 1.0], &[1.0, 3.0]]));
     let other = gaussian(&[1.0, -2.0], matrix(&[&[5.0, -2.0], &[-2.0, 1.0]]));
     let product = one.covariance.matmul(&other.covariance);
-    assert!(
-        !product.allclose(&product.tr(), 1e-3, 1e-3, false),
-        "they commute"
-    );
+    assert!(!product.allclose(&product.tr(), 1e-3, 1e-3, false), "they commute");
     // tr P = 10 - 2 - 2 + 3 and det P = 5 * 1.
     let root = (9.0 + 2.0 * 5.0f64.sqrt()).sqrt();
     near(one.distance(&other), 5.0 + (5.0 + 6.0) - 2.0 * root);
@@ -91,10 +73,7 @@ fn the_distance_of_features_is_that_of_scipys_root() {
     });
     let expected = recorded["distance"].as_f64().unwrap();
     let found = frechet(&one, &other).unwrap();
-    assert!(
-        (found - expected).abs() < 1e-9 * expected,
-        "{found}, not {expected}"
-    );
+    assert!((found - expected).abs() < 1e-9 * expected, "{found}, not {expected}");
     assert!(frechet(&one, &one).unwrap().abs() < 1e-9);
 }
 
@@ -106,9 +85,7 @@ fn no_more_pictures_than_features_are_refused_with_their_number() {
     };
     assert!(frechet(&features(6), &features(6)).is_ok());
     for (one, other) in [(5, 6), (6, 5)] {
-        let error = frechet(&features(one), &features(other))
-            .unwrap_err()
-            .to_string();
+        let error = frechet(&features(one), &features(other)).unwrap_err().to_string();
         assert!(
             error.starts_with("5 pictures are too few") && error.contains("5 features: it takes 6"),
             "{error}"
@@ -120,24 +97,15 @@ fn no_more_pictures_than_features_are_refused_with_their_number() {
 fn pictures_without_colour_lie_further_from_true_ones_than_other_true_ones_do() {
     let judge = Judge::shipped(Subject::Scene).unwrap();
     let scenes = |numbers: Range<u64>| -> Vec<RgbImage> {
-        numbers
-            .map(|n| render(&Example::draw(n, Pairs::Seen).scene, 64))
-            .collect()
+        numbers.map(|n| render(&Example::draw(n, Pairs::Seen).scene, 64)).collect()
     };
     let pictures = scenes(0..300);
     let features = judge.features(&pictures);
-    assert_eq!(
-        (features.size(), features.kind()),
-        (vec![300, 256], Kind::Double)
-    );
+    assert_eq!((features.size(), features.kind()), (vec![300, 256], Kind::Double));
     // Pictures that lose their colour move away from themselves, further than they lie from other true pictures.
     let grey: Vec<_> = pictures
         .iter()
-        .map(|picture| {
-            DynamicImage::ImageRgb8(picture.clone())
-                .grayscale()
-                .into_rgb8()
-        })
+        .map(|picture| DynamicImage::ImageRgb8(picture.clone()).grayscale().into_rgb8())
         .collect();
     let far = frechet(&judge.features(&grey), &features).unwrap();
     let floor = frechet(&judge.features(&scenes(300..600)), &features).unwrap();

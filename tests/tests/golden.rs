@@ -29,9 +29,7 @@ fn data() -> PathBuf {
 }
 
 fn part(model: &str, name: &str) -> Folder {
-    Folder::open(data().join(model).join("model"))
-        .unwrap()
-        .component(name)
+    Folder::open(data().join(model).join("model")).unwrap().component(name)
 }
 
 /// What was recorded of one model.
@@ -40,18 +38,11 @@ struct Record(HashMap<String, Tensor>);
 impl Record {
     fn read(model: &str, file: &str) -> Self {
         let path = data().join(model).join(file);
-        Self(
-            weights::load_safetensors(path)
-                .unwrap()
-                .into_iter()
-                .collect(),
-        )
+        Self(weights::load_safetensors(path).unwrap().into_iter().collect())
     }
 
     fn get(&self, name: &str) -> &Tensor {
-        self.0
-            .get(name)
-            .unwrap_or_else(|| panic!("{name} was not recorded"))
+        self.0.get(name).unwrap_or_else(|| panic!("{name} was not recorded"))
     }
 }
 
@@ -99,10 +90,7 @@ fn agree(what: &str, ours: &Tensor, recorded: &Tensor, bound: f64) {
     let largest = recorded.abs().max().double_value(&[]);
     let off = (ours - recorded).abs().max().double_value(&[]) / largest;
     println!("{what}: {off:.1e} of the largest value");
-    assert!(
-        off <= bound,
-        "{what} is off by {off:e} of its largest value, {largest}"
-    );
+    assert!(off <= bound, "{what} is off by {off:e} of its largest value, {largest}");
 }
 
 #[derive(Deserialize)]
@@ -135,12 +123,7 @@ fn text_encoder_agrees_with_the_reference() {
             weights::open_text_encoder(&part(model, "text_encoder"), Device::Cpu, Kind::Float)
                 .unwrap();
         let text = no_grad(|| encoder.forward(record.get("text.ids")));
-        agree(
-            &format!("{model}: text states"),
-            &text.states,
-            record.get("text.states"),
-            NETWORK,
-        );
+        agree(&format!("{model}: text states"), &text.states, record.get("text.states"), NETWORK);
         agree(
             &format!("{model}: text embedding"),
             &text.embedding,
@@ -153,11 +136,7 @@ fn text_encoder_agrees_with_the_reference() {
 #[test]
 fn pictures_are_prepared_as_by_the_reference() {
     let pictures: Vec<RgbImage> = (0..5)
-        .map(|i| {
-            image::open(data().join(format!("images/{i}.png")))
-                .unwrap()
-                .to_rgb8()
-        })
+        .map(|i| image::open(data().join(format!("images/{i}.png"))).unwrap().to_rgb8())
         .collect();
     for model in MODELS {
         let record = Record::read(model, "images.safetensors");
@@ -179,12 +158,7 @@ fn image_encoder_agrees_with_the_reference() {
             weights::open_image_encoder(&part(model, "image_encoder"), Device::Cpu, Kind::Float)
                 .unwrap();
         let embedding = no_grad(|| encoder.forward(record.get("pixels")));
-        agree(
-            &format!("{model}: image embedding"),
-            &embedding,
-            record.get("embedding"),
-            NETWORK,
-        );
+        agree(&format!("{model}: image embedding"), &embedding, record.get("embedding"), NETWORK);
     }
 }
 
@@ -346,10 +320,7 @@ fn networks_in_bf16_are_no_further_off_than_the_references() {
             let ours = (off / size).sqrt();
             println!("{model}: {network} is off by {ours:.5}, the reference's by {theirs:.5}");
             assert!(ours > 1e-4, "{model}: {network} does not compute in bf16");
-            assert!(
-                ours < BF16 && ours < 1.1 * theirs,
-                "{model}: {network} is off by {ours}"
-            );
+            assert!(ours < BF16 && ours < 1.1 * theirs, "{model}: {network} is off by {ours}");
         }
     }
 }
@@ -368,10 +339,7 @@ fn scheduler_steps_of_a_run_agree_with_the_reference() {
                 Variance::LearnedRange => Output::with_variance(output),
                 Variance::FixedSmallLog => Output::plain(output.shallow_clone()),
             };
-            let step = Step {
-                timestep: call.timestep,
-                previous: call.previous,
-            };
+            let step = Step { timestep: call.timestep, previous: call.previous };
             let x_t = record.get(&call.name("sample"));
             let result = sampler.step(&output, step, x_t, record.0.get(&call.name("noise")));
             agree(

@@ -90,10 +90,7 @@ fn a_function_is_recorded_when_it_comes_again_at_the_same_shapes() {
 
 #[test]
 fn what_cannot_be_recorded_is_run_as_it_is() {
-    let recorder = Counting {
-        refuses: true,
-        ..Counting::default()
-    };
+    let recorder = Counting { refuses: true, ..Counting::default() };
     let repeated = Repeated::default();
     for n in 0..4 {
         let inputs = [numbers(&[n as f32]), numbers(&[1.])];
@@ -105,22 +102,13 @@ fn what_cannot_be_recorded_is_run_as_it_is() {
 
 #[test]
 fn recorded_steps_draw_the_same_pictures() {
-    let settings = Settings {
-        prior_steps: 4,
-        decoder_steps: 3,
-        upsampler_steps: 4,
-        ..few_steps()
-    };
+    let settings = Settings { prior_steps: 4, decoder_steps: 3, upsampler_steps: 4, ..few_steps() };
     for name in ["deep", "odd"] {
         let recorder = Counting::default();
         let recorded = open(name).with_recorder(Some(Box::new(recorder.clone())));
         let plain = open(name);
         // Captions of two lengths, of which the second comes with other words too.
-        let captions = [
-            "a house",
-            "a red house under a blue sky",
-            "a blue house under a red sky",
-        ];
+        let captions = ["a house", "a red house under a blue sky", "a blue house under a red sky"];
         for (seed, caption) in captions.into_iter().enumerate() {
             let [one, other] = [&plain, &recorded].map(|pipeline| {
                 let seeds = [seed as u64];
@@ -153,10 +141,7 @@ fn cuda_graphs_work_where_there_is_a_gpu_and_say_what_is_missing_elsewhere() {
     if library.is_null() {
         eprintln!("skipped: this libtorch has no CUDA half");
         for refused in refusals() {
-            assert_eq!(
-                refused,
-                "a CUDA graph on cuda:0: libtorch's CUDA half is not loaded"
-            );
+            assert_eq!(refused, "a CUDA graph on cuda:0: libtorch's CUDA half is not loaded");
         }
         return;
     }
@@ -167,10 +152,7 @@ fn cuda_graphs_work_where_there_is_a_gpu_and_say_what_is_missing_elsewhere() {
     if !Cuda::is_available() {
         eprintln!("skipped: there is no GPU");
         for refused in refusals() {
-            assert_eq!(
-                refused,
-                "a CUDA graph on cuda:0: libtorch finds 0 GPUs on this machine"
-            );
+            assert_eq!(refused, "a CUDA graph on cuda:0: libtorch finds 0 GPUs on this machine");
         }
         return;
     }

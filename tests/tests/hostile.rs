@@ -110,9 +110,7 @@ fn outcome(case: u64, folder: &Path) -> Outcome {
     let kib = memory("VmHWM").saturating_sub(before);
     fs::remove_file(&path).unwrap();
     let left = fs::read_dir(folder).unwrap();
-    let left = left
-        .map(|entry| entry.unwrap().file_name().display().to_string())
-        .collect();
+    let left = left.map(|entry| entry.unwrap().file_name().display().to_string()).collect();
     let (read, refused, panicked) = match read {
         Ok(Ok(read)) => (Some(read), None, None),
         Ok(Err(refused)) => (None, Some(refused), None),
@@ -123,25 +121,12 @@ fn outcome(case: u64, folder: &Path) -> Outcome {
         }
     };
     let format = format.name.to_owned();
-    Outcome {
-        case,
-        format,
-        read,
-        refused,
-        panicked,
-        file,
-        seconds,
-        kib,
-        left,
-    }
+    Outcome { case, format, read, refused, panicked, file, seconds, kib, left }
 }
 
 /// A figure of this process in KiB.
 fn memory(name: &str) -> u64 {
-    figure(
-        &fs::read_to_string("/proc/self/status").unwrap_or_default(),
-        name,
-    )
+    figure(&fs::read_to_string("/proc/self/status").unwrap_or_default(), name)
 }
 
 /// A figure of what Linux says of a process.
@@ -305,20 +290,12 @@ fn damaged_files_are_read_as_others_read_them_or_refused_by_name() {
         faults.extend(fault.map(|fault| format!("{} {}: {fault}", outcome.format, outcome.file)));
     }
     println!("{counts:#?}");
-    assert!(
-        faults.is_empty(),
-        "{} faults:\n{}",
-        faults.len(),
-        faults.join("\n")
-    );
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
     // Whoever refuses everything has no faults.
     for (format, _) in COMPARED {
         let count = &counts[format];
         assert!(count.read_by_both > 1, "{format}: {count:?}");
-        assert!(
-            50 * count.decoded_otherwise <= count.read,
-            "{format}: {count:?}"
-        );
+        assert!(50 * count.decoded_otherwise <= count.read, "{format}: {count:?}");
     }
 }
 
@@ -327,9 +304,7 @@ fn sound_files_are_read() {
     let folder = tempfile::tempdir().unwrap();
     for format in &FORMATS {
         for (number, bytes) in format.sound().into_iter().enumerate() {
-            let path = folder
-                .path()
-                .join(format!("sound-{number}.{}", format.ending));
+            let path = folder.path().join(format!("sound-{number}.{}", format.ending));
             fs::write(&path, bytes).unwrap();
             if let Err(sentence) = (format.read)(&path) {
                 panic!("{} {number}: {sentence}", format.name);

@@ -17,13 +17,8 @@ struct Case {
 impl Case {
     fn new(batch: i64, inputs: i64, outputs: i64, side: i64, size: i64) -> Self {
         let source = Initialiser::new(1, Device::Cpu, Kind::Float);
-        let layer = Conv2d::with_init(
-            &Params::root(&source),
-            inputs,
-            outputs,
-            size,
-            Init::Normal(0.1),
-        );
+        let layer =
+            Conv2d::with_init(&Params::root(&source), inputs, outputs, size, Init::Normal(0.1));
         let [(_, weight), (_, mut bias)] = <[_; 2]>::try_from(source.into_made()).unwrap();
         let mut generator = Generator::new(2);
         let mut normal = |shape: &[i64]| {
@@ -32,12 +27,7 @@ impl Case {
         };
         bias.copy_(&normal(&[outputs]));
         let x = normal(&[batch, inputs, side, side]);
-        Self {
-            layer,
-            weight,
-            bias,
-            x,
-        }
+        Self { layer, weight, bias, x }
     }
 
     /// The root of the mean square of what a layer's `output` is off, relative to the output's.
@@ -164,19 +154,12 @@ fn a_linear_map_of_few_rows_sums_in_f32() {
         let mut generator = Generator::new(6);
         let mut normal = |shape: &[i64]| {
             let count = shape.iter().product::<i64>() as usize;
-            Tensor::from_slice(&generator.normal(count))
-                .view(shape)
-                .to_kind(kind)
+            Tensor::from_slice(&generator.normal(count)).view(shape).to_kind(kind)
         };
         bias.copy_(&normal(&[outputs]));
         let double = |x: &Tensor| x.to_kind(Kind::Double);
-        for shape in [
-            &[1, inputs][..],
-            &[2, 3, inputs],
-            &[7, inputs],
-            &[12, inputs],
-            &[13, inputs],
-        ] {
+        for shape in [&[1, inputs][..], &[2, 3, inputs], &[7, inputs], &[12, inputs], &[13, inputs]]
+        {
             let x = normal(shape);
             let output = layer.forward(&x);
             let exact = double(&x).linear(&double(&weight), Some(double(&bias)));
@@ -250,14 +233,8 @@ fn square(side: i64, channels: i64) -> Shape {
 
 #[test]
 fn the_kernel_goes_by_the_shape() {
-    let few_outputs = Shape {
-        outputs: 32,
-        ..square(256, 320)
-    };
-    let doubled = Shape {
-        doubled: true,
-        ..square(32, 640)
-    };
+    let few_outputs = Shape { outputs: 32, ..square(256, 320) };
+    let doubled = Shape { doubled: true, ..square(32, 640) };
     for (shape, kernel) in [
         (square(16, 1280), Kernel::Direct),
         (square(32, 640), Kernel::WinogradFour),
@@ -268,10 +245,7 @@ fn the_kernel_goes_by_the_shape() {
         assert_eq!(shape.kernel(true), kernel, "{shape:?}");
         assert_eq!(shape.kernel(false), kernel, "{shape:?}");
     }
-    let halves = Shape {
-        halves: true,
-        ..few_outputs
-    };
+    let halves = Shape { halves: true, ..few_outputs };
     assert_eq!(halves.kernel(true), Kernel::WinogradSix);
     assert_eq!(halves.kernel(false), Kernel::Direct);
 }
@@ -307,11 +281,7 @@ fn kernels_by_shape() {
             }
             let [direct, four, six] = fastest;
             let (four, six) = (four / direct, six / direct);
-            let shape = Shape {
-                inputs,
-                outputs,
-                ..square(side, inputs)
-            };
+            let shape = Shape { inputs, outputs, ..square(side, inputs) };
             let chosen = shape.kernel(true);
             println!(
                 "| {side} | {inputs}, {outputs} | {direct:.2} | {four:.2} | {six:.2} | {chosen:?} |"

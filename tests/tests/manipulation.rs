@@ -34,13 +34,7 @@ fn slerp_follows_the_great_circle_and_keeps_the_length() {
     close(&slerp(&from, &to, 1.0 / 3.0), &expected, 1e-6);
     // The angle is that of the whole vectors: a picture's noise is one vector.
     let picture = |seed| {
-        vector(
-            &Generator::new(seed)
-                .normal(48)
-                .iter()
-                .map(|v| f64::from(*v))
-                .collect::<Vec<_>>(),
-        )
+        vector(&Generator::new(seed).normal(48).iter().map(|v| f64::from(*v)).collect::<Vec<_>>())
     };
     let (one, other) = (picture(1).view([1, 3, 4, 4]), picture(2).view([1, 3, 4, 4]));
     let flat = slerp(&one.view([48]), &other.view([48]), 0.4);
@@ -99,11 +93,8 @@ fn pictures_of_a_batch_move_each_on_its_own() {
 fn principal_components_are_those_that_the_data_were_made_of() {
     // Three directions at right angles, of deviations 3, 2 and 0.5, around a mean.
     let normal = |seed| Tensor::from_slice(&Generator::new(seed).normal(4000)).unsqueeze(1);
-    let directions = [
-        vector(&[0.6, 0.8, 0.0]),
-        vector(&[-0.8, 0.6, 0.0]),
-        vector(&[0.0, 0.0, 1.0]),
-    ];
+    let directions =
+        [vector(&[0.6, 0.8, 0.0]), vector(&[-0.8, 0.6, 0.0]), vector(&[0.0, 0.0, 1.0])];
     let mean = vector(&[5.0, -1.0, 2.0]);
     let data = &mean
         + normal(1) * 3.0 * &directions[0]
@@ -116,10 +107,7 @@ fn principal_components_are_those_that_the_data_were_made_of() {
         let cosine = (component * direction).sum(Kind::Double).double_value(&[]);
         assert!(cosine.abs() > 0.999, "component {index}: {cosine}");
         let variance = pca.variances.double_value(&[index as i64]);
-        assert!(
-            (variance / deviation.powi(2) - 1.0).abs() < 0.07,
-            "{variance}"
-        );
+        assert!((variance / deviation.powi(2) - 1.0).abs() < 0.07, "{variance}");
     }
     assert!((pca.explained(1) - 9.0 / 13.25).abs() < 0.02);
     assert!((pca.explained(3) - 1.0).abs() < 1e-6);
@@ -137,31 +125,20 @@ fn quiet(_: pipeline::Stage, _: usize, _: usize) {}
 #[test]
 fn an_inversion_decodes_to_its_picture_and_only_with_its_own_embedding() {
     let pipeline = open("deep");
-    let picture = RgbImage::from_fn(40, 40, |x, y| {
-        Rgb([(x * 6) as u8, (y * 6) as u8, ((x + y) * 3) as u8])
-    });
+    let picture =
+        RgbImage::from_fn(40, 40, |x, y| Rgb([(x * 6) as u8, (y * 6) as u8, ((x + y) * 3) as u8]));
     let pictures = [picture];
     let inversion = pipeline.invert(&pictures, 50, &mut quiet).unwrap();
     let back = |inversion: &Inversion, eta: f64, seed: u64| {
         let streams = &mut [Generator::new(seed)];
-        pipeline
-            .decode_inversion(inversion, (eta, 1.0), streams, &mut quiet)
-            .unwrap()
+        pipeline.decode_inversion(inversion, (eta, 1.0), streams, &mut quiet).unwrap()
     };
     let base = clip::ImageProcessor::signed(8).process(&pictures).unwrap();
     let error = |drawn: &Tensor| (drawn - &base).square().mean(Kind::Float).double_value(&[]);
     let own = back(&inversion, 0.0, 1);
     // 36 dB on the scale from -1 to 1, by a network that was hardly trained.
-    assert!(
-        error(&own) < 1e-3,
-        "the mean square error is {}",
-        error(&own)
-    );
-    assert_eq!(
-        own,
-        back(&inversion, 0.0, 2),
-        "without eta there is no chance in it"
-    );
+    assert!(error(&own) < 1e-3, "the mean square error is {}", error(&own));
+    assert_eq!(own, back(&inversion, 0.0, 2), "without eta there is no chance in it");
     assert!(error(&back(&inversion, 1.0, 1)) > 10.0 * error(&own));
     let other = Inversion {
         embedding: &inversion.embedding * -1.0,
@@ -180,10 +157,7 @@ fn an_inversion_decodes_to_its_picture_and_only_with_its_own_embedding() {
         .decode_inversion(&read, (0.0, 1.0), &mut [Generator::new(1)], &mut quiet)
         .unwrap_err()
         .to_string();
-    assert!(
-        refused.contains("[1, 20]") && refused.contains("[1, 16]"),
-        "{refused}"
-    );
+    assert!(refused.contains("[1, 20]") && refused.contains("[1, 16]"), "{refused}");
     let nan = Inversion {
         noise: &inversion.noise * f64::NAN,
         embedding: inversion.embedding.shallow_clone(),
@@ -191,10 +165,7 @@ fn an_inversion_decodes_to_its_picture_and_only_with_its_own_embedding() {
     };
     nan.save(&path).unwrap();
     let refused = Inversion::open(&path).unwrap_err().to_string();
-    assert!(
-        refused.contains("noise") && refused.contains("finite"),
-        "{refused}"
-    );
+    assert!(refused.contains("noise") && refused.contains("finite"), "{refused}");
 }
 
 #[test]
@@ -210,36 +181,26 @@ fn pictures_of_every_kind_become_upright_rgb_on_white() {
     assert_eq!(read.image.get_pixel(0, 0).0, [132, 137, 142]);
     assert!(!read.animated);
     let clear = RgbaImage::from_pixel(1, 1, Rgba([0, 0, 0, 0]));
-    assert_eq!(
-        write("clear.png", clear.into()).image.get_pixel(0, 0).0,
-        [255; 3]
-    );
+    assert_eq!(write("clear.png", clear.into()).image.get_pixel(0, 0).0, [255; 3]);
     let grey = image::ImageBuffer::from_pixel(1, 1, Luma([0x8080u16]));
     let read = write("grey16.png", DynamicImage::ImageLuma16(grey));
     assert_eq!(read.image.get_pixel(0, 0).0, [0x80; 3]);
 
     let mut bytes = Vec::new();
     let frame = |level| Frame::new(RgbaImage::from_pixel(4, 3, Rgba([level, 0, 0, 255])));
-    GifEncoder::new(&mut bytes)
-        .encode_frames([frame(250), frame(10)])
-        .unwrap();
+    GifEncoder::new(&mut bytes).encode_frames([frame(250), frame(10)]).unwrap();
     let path = folder.path().join("two.gif");
     fs::write(&path, bytes).unwrap();
     let read = read_image(&path).unwrap();
     assert!(read.animated);
-    assert!(
-        read.image.get_pixel(0, 0)[0] > 200,
-        "the first frame is red"
-    );
+    assert!(read.image.get_pixel(0, 0)[0] > 200, "the first frame is red");
 }
 
 /// A picture of 2 by 1 pixels, black then white, whose EXIF says that it lies on its side.
 fn turned() -> Vec<u8> {
     let mut jpeg = Vec::new();
     let picture = RgbImage::from_fn(16, 8, |x, _| Rgb([if x < 8 { 0 } else { 255 }; 3]));
-    picture
-        .write_to(&mut Cursor::new(&mut jpeg), ImageFormat::Jpeg)
-        .unwrap();
+    picture.write_to(&mut Cursor::new(&mut jpeg), ImageFormat::Jpeg).unwrap();
     // Big-endian TIFF with one entry: orientation (0x0112), a short, 6: turn right by a quarter.
     let tiff = b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
     let length = (2 + 6 + tiff.len()) as u16;
@@ -271,25 +232,14 @@ fn what_is_no_picture_is_refused_by_name() {
         assert!(error.to_string().contains(name), "{error}");
         error
     };
-    assert!(matches!(
-        refused("text.png", b"no picture"),
-        DecodeError::Unknown { .. }
-    ));
-    assert!(matches!(
-        refused("empty.png", b""),
-        DecodeError::Unknown { .. }
-    ));
+    assert!(matches!(refused("text.png", b"no picture"), DecodeError::Unknown { .. }));
+    assert!(matches!(refused("empty.png", b""), DecodeError::Unknown { .. }));
     let mut whole = Vec::new();
     let picture = RgbImage::from_fn(64, 64, |x, y| Rgb([(x * y) as u8, x as u8, y as u8]));
-    picture
-        .write_to(&mut Cursor::new(&mut whole), ImageFormat::Png)
-        .unwrap();
+    picture.write_to(&mut Cursor::new(&mut whole), ImageFormat::Png).unwrap();
     for length in [20, 40, whole.len() / 2, whole.len() - 20] {
         let error = refused("short.png", &whole[..length]);
-        assert!(
-            matches!(error, DecodeError::Damaged { .. }),
-            "{length}: {error}"
-        );
+        assert!(matches!(error, DecodeError::Damaged { .. }), "{length}: {error}");
     }
     // The size is read from the header: nothing of these 16384 x 16384 pixels is there.
     let mut huge = whole[..33].to_vec();
@@ -298,16 +248,8 @@ fn what_is_no_picture_is_refused_by_name() {
     huge[29..33].copy_from_slice(&crc.to_be_bytes());
     huge.extend(&whole[33..]);
     let error = refused("huge.png", &huge);
-    assert!(
-        matches!(error, DecodeError::TooLarge { width: 16384, .. }),
-        "{error}"
-    );
-    assert!(
-        read_image(Path::new("no-such.png"))
-            .unwrap_err()
-            .to_string()
-            .contains("no-such.png")
-    );
+    assert!(matches!(error, DecodeError::TooLarge { width: 16384, .. }), "{error}");
+    assert!(read_image(Path::new("no-such.png")).unwrap_err().to_string().contains("no-such.png"));
     assert!(read_image(folder.path()).is_err());
 }
 

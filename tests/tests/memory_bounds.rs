@@ -57,11 +57,7 @@ const PROGRAMS: [Program; 28] = [
     ("entries", b"}q\x01K\x01q\x020", b"h\x02h\x02s"),
     ("batches", b"K\x01q\x01]", b"(h\x01h\x01h\x01h\x01e"),
     ("globals", b"", b"ctorch\nSize\n"),
-    (
-        "dicts called",
-        b"ccollections\nOrderedDict\nq\x01)q\x02",
-        b"h\x01h\x02R",
-    ),
+    ("dicts called", b"ccollections\nOrderedDict\nq\x01)q\x02", b"h\x01h\x02R"),
     ("dicts of pairs", PAIRS, b"h\x01h\x02\x85R"),
     ("none", b"", b"N"),
     ("popped", b"", b"K\x010"),
@@ -106,11 +102,7 @@ fn program((name, before, repeated): Program, length: usize) -> Vec<u8> {
 
 /// The start of a safetensors file, whose header has this text.
 fn safetensors(header: String) -> Vec<u8> {
-    [
-        (header.len() as u64).to_le_bytes().to_vec(),
-        header.into_bytes(),
-    ]
-    .concat()
+    [(header.len() as u64).to_le_bytes().to_vec(), header.into_bytes()].concat()
 }
 
 fn headers(length: usize) -> Vec<(&'static str, Vec<u8>)> {
@@ -122,10 +114,7 @@ fn headers(length: usize) -> Vec<(&'static str, Vec<u8>)> {
     let empty = |n: usize| format!(r#""{n}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#);
     vec![
         ("header of tensors", many("{", &empty, "}")),
-        (
-            "header of metadata",
-            many(r#"{"__metadata__":{"#, &|n| format!(r#""{n}":"""#), "}}"),
-        ),
+        ("header of metadata", many(r#"{"__metadata__":{"#, &|n| format!(r#""{n}":"""#), "}}")),
         (
             "header of sides",
             many(
@@ -134,14 +123,8 @@ fn headers(length: usize) -> Vec<(&'static str, Vec<u8>)> {
                 r#"],"data_offsets":[0,0]}}"#,
             ),
         ),
-        (
-            "header of a name",
-            safetensors(format!(r#"{{"{}":0}}"#, "w".repeat(length))),
-        ),
-        (
-            "header of lists",
-            safetensors(format!(r#"{{"w":{}"#, "[".repeat(length))),
-        ),
+        ("header of a name", safetensors(format!(r#"{{"{}":0}}"#, "w".repeat(length)))),
+        ("header of lists", safetensors(format!(r#"{{"w":{}"#, "[".repeat(length)))),
     ]
 }
 
@@ -152,10 +135,7 @@ fn opening_a_file_takes_memory_by_its_length() {
     let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
     for shape in PROGRAMS {
         let program = program(shape, programs_length);
-        write(
-            &format!("{}.bin", shape.0),
-            &archive(&[Member::new("a/data.pkl", &program)]),
-        );
+        write(&format!("{}.bin", shape.0), &archive(&[Member::new("a/data.pkl", &program)]));
     }
     let members: Vec<Member> = (0..programs_length / 120)
         .map(|n| Member::new(&format!("a/data/{n}"), b""))
@@ -176,11 +156,7 @@ fn opening_a_file_takes_memory_by_its_length() {
         String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
     println!("{output}");
     assert!(ran.status.success(), "{output}");
-    assert_eq!(
-        output.matches(" bytes takes ").count(),
-        PROGRAMS.len() + 6,
-        "{output}"
-    );
+    assert_eq!(output.matches(" bytes takes ").count(), PROGRAMS.len() + 6, "{output}");
 }
 
 /// Opens the files of a folder in a process of their own, where the test above asks for it.
@@ -203,18 +179,9 @@ fn files_of_a_folder_are_opened() {
         };
         let took = kilobytes("VmHWM:").saturating_sub(base) << 10;
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let said: String = said
-            .chars()
-            .rev()
-            .take(100)
-            .collect::<Vec<_>>()
-            .into_iter()
-            .rev()
-            .collect();
-        println!(
-            "{name} of {length} bytes takes {took} in {:?}: {said}",
-            start.elapsed()
-        );
+        let said: String =
+            said.chars().rev().take(100).collect::<Vec<_>>().into_iter().rev().collect();
+        println!("{name} of {length} bytes takes {took} in {:?}: {said}", start.elapsed());
         if took > 2 * length + (64 << 20) {
             wrong.push(name);
         }
@@ -224,9 +191,6 @@ fn files_of_a_folder_are_opened() {
 
 fn kilobytes(field: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix(field))
-        .unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }

@@ -19,16 +19,10 @@ const PAGE: &str = "<!DOCTYPE html>\n<html><head><title>401</title></head></html
 /// Contents that lie where another file should, with the words of what is said of them.
 fn others() -> [(Vec<u8>, &'static [&'static str]); 5] {
     [
-        (
-            POINTER.into(),
-            &["a Git LFS pointer", "`git lfs pull` fetches"],
-        ),
+        (POINTER.into(), &["a Git LFS pointer", "`git lfs pull` fetches"]),
         (PAGE.into(), &["an HTML page", "download it again"]),
         (Vec::new(), &["an empty file", "download it again"]),
-        (
-            b"\x1f\x8b\x08\x00aaaaaaaa".to_vec(),
-            &["packed by gzip", "gunzip"],
-        ),
+        (b"\x1f\x8b\x08\x00aaaaaaaa".to_vec(), &["packed by gzip", "gunzip"]),
         (b"GGUF\x03\x00\x00\x00aaaa".to_vec(), &["a GGUF file"]),
     ]
 }
@@ -90,11 +84,7 @@ fn weights_are_read_by_what_they_are() {
     let names = ["a.safetensors", "a.bin", "a.ckpt", "a"];
     for name in names {
         let path = place.path().join(name);
-        for bytes in [
-            fs::read(&good).unwrap(),
-            data("epoch.bin"),
-            data("legacy.bin"),
-        ] {
+        for bytes in [fs::read(&good).unwrap(), data("epoch.bin"), data("legacy.bin")] {
             fs::write(&path, bytes).unwrap();
             let checkpoint = Checkpoint::open(&path, "the prior", Device::Cpu, Kind::Float);
             let checkpoint = checkpoint.unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -112,11 +102,7 @@ fn embeddings_are_read_by_what_they_are() {
     fs::write(&array, ::weights::npy(&numbers(&[3]))).unwrap();
     save_safetensors(&tensor, &[named("embedding", numbers(&[3]))], Kind::Float).unwrap();
     for path in [array, tensor] {
-        assert!(
-            load_embeddings(&path).unwrap().equal(&numbers(&[3])),
-            "{}",
-            path.display()
-        );
+        assert!(load_embeddings(&path).unwrap().equal(&numbers(&[3])), "{}", path.display());
     }
 }
 

@@ -18,10 +18,7 @@ struct Recorder {
 
 impl Source for Recorder {
     fn take(&self, name: &str, shape: &[i64], _: Init) -> Tensor {
-        let before = self
-            .asked
-            .borrow_mut()
-            .insert(name.to_owned(), shape.to_vec());
+        let before = self.asked.borrow_mut().insert(name.to_owned(), shape.to_vec());
         assert!(before.is_none(), "{name} is taken twice");
         Tensor::zeros([1], CPU).expand(shape, false)
     }
@@ -29,11 +26,7 @@ impl Source for Recorder {
 
 impl Recorder {
     fn parameters(&self) -> i64 {
-        self.asked
-            .borrow()
-            .values()
-            .map(|shape| shape.iter().product::<i64>())
-            .sum()
+        self.asked.borrow().values().map(|shape| shape.iter().product::<i64>()).sum()
     }
 
     fn assert_shapes(&self, expected: &[(&str, &[i64])]) {
@@ -45,17 +38,9 @@ impl Recorder {
 
     fn assert_absent(&self, parts: &[&str]) {
         for part in parts {
-            let found: Vec<_> = self
-                .asked
-                .borrow()
-                .keys()
-                .filter(|name| name.contains(part))
-                .cloned()
-                .collect();
-            assert!(
-                found.is_empty(),
-                "{part} should not be there, but {found:?} are"
-            );
+            let found: Vec<_> =
+                self.asked.borrow().keys().filter(|name| name.contains(part)).cloned().collect();
+            assert!(found.is_empty(), "{part} should not be there, but {found:?} are");
         }
     }
 }
@@ -67,10 +52,7 @@ fn karlo_unet(decoder: bool) -> UNetConfig {
         out_channels: if decoder { 6 } else { 3 },
         block_out_channels: vec![320, 640, 960, 1280],
         layers_per_block: 3,
-        attention: decoder.then_some(AttentionConfig {
-            head_width: 64,
-            context_width: 1536,
-        }),
+        attention: decoder.then_some(AttentionConfig { head_width: 64, context_width: 1536 }),
         scale_shift: decoder,
         norm_groups: 32,
         norm_eps: 1e-5,
@@ -127,10 +109,7 @@ fn the_conditioning_takes_karlos_names_and_shapes() {
     recorder.assert_shapes(&[
         ("learned_classifier_free_guidance_embeddings", &[768]),
         ("embedding_proj.weight", &[1280, 768]),
-        (
-            "clip_image_embeddings_project_to_time_embeddings.weight",
-            &[1280, 768],
-        ),
+        ("clip_image_embeddings_project_to_time_embeddings.weight", &[1280, 768]),
         ("clip_extra_context_tokens_proj.weight", &[6144, 768]),
         ("encoder_hidden_states_proj.weight", &[1536, 768]),
         ("text_encoder_hidden_states_norm.bias", &[1536]),
@@ -145,30 +124,15 @@ fn the_decoder_takes_karlos_names_and_shapes() {
     recorder.assert_shapes(&[
         ("conv_in.weight", &[320, 3, 3, 3]),
         ("time_embedding.linear_1.weight", &[1280, 320]),
-        (
-            "down_blocks.0.downsamplers.0.conv1.weight",
-            &[320, 320, 3, 3],
-        ),
-        (
-            "down_blocks.1.resnets.0.conv_shortcut.weight",
-            &[640, 320, 1, 1],
-        ),
-        (
-            "down_blocks.1.resnets.0.time_emb_proj.weight",
-            &[1280, 1280],
-        ),
-        (
-            "down_blocks.3.attentions.2.add_k_proj.weight",
-            &[1280, 1536],
-        ),
+        ("down_blocks.0.downsamplers.0.conv1.weight", &[320, 320, 3, 3]),
+        ("down_blocks.1.resnets.0.conv_shortcut.weight", &[640, 320, 1, 1]),
+        ("down_blocks.1.resnets.0.time_emb_proj.weight", &[1280, 1280]),
+        ("down_blocks.3.attentions.2.add_k_proj.weight", &[1280, 1536]),
         ("mid_block.attentions.0.to_out.0.weight", &[1280, 1280]),
         ("mid_block.resnets.1.norm2.bias", &[1280]),
         ("up_blocks.0.resnets.0.norm1.weight", &[2560]),
         ("up_blocks.0.resnets.3.conv1.weight", &[1280, 2240, 3, 3]),
-        (
-            "up_blocks.0.upsamplers.0.time_emb_proj.weight",
-            &[2560, 1280],
-        ),
+        ("up_blocks.0.upsamplers.0.time_emb_proj.weight", &[2560, 1280]),
         ("up_blocks.1.resnets.0.conv1.weight", &[960, 2240, 3, 3]),
         ("up_blocks.3.resnets.3.conv1.weight", &[320, 640, 3, 3]),
         ("conv_norm_out.weight", &[320]),
@@ -206,15 +170,7 @@ struct Lively(Initialiser);
 
 impl Source for Lively {
     fn take(&self, name: &str, shape: &[i64], init: Init) -> Tensor {
-        self.0.take(
-            name,
-            shape,
-            if init == Init::Zeros {
-                Init::Normal(0.1)
-            } else {
-                init
-            },
-        )
+        self.0.take(name, shape, if init == Init::Zeros { Init::Normal(0.1) } else { init })
     }
 }
 
@@ -224,9 +180,7 @@ fn lively(seed: u64) -> Lively {
 
 /// True at the first `real` of `tokens`, one row.
 fn mask(real: i64, tokens: i64) -> Tensor {
-    Tensor::arange(tokens, (Kind::Int64, Device::Cpu))
-        .lt(real)
-        .unsqueeze(0)
+    Tensor::arange(tokens, (Kind::Int64, Device::Cpu)).lt(real).unsqueeze(0)
 }
 
 /// `x [1, T, D]` with other values from token `first` on.
@@ -253,11 +207,8 @@ fn the_prior_ignores_padding_and_nothing_else() {
     };
     let source = lively(1);
     let prior = Prior::new(&Params::root(&source), &config);
-    let (noised, embedding, states) = (
-        values(2, &[1, 12]),
-        values(3, &[1, 12]),
-        values(4, &[1, 6, 10]),
-    );
+    let (noised, embedding, states) =
+        (values(2, &[1, 12]), values(3, &[1, 12]), values(4, &[1, 6, 10]));
     let timesteps = Tensor::from_slice(&[700i64]);
     let predict =
         |states: &Tensor| prior.forward(&noised, &timesteps, &embedding, states, &mask(4, 6));
@@ -271,12 +222,7 @@ fn the_prior_ignores_padding_and_nothing_else() {
         let (states, mask) = (states.narrow(1, 0, words), mask(4, 6).narrow(1, 0, words));
         let read = prior.read(&embedding, &states, &mask);
         assert!(distance(&whole, &read.predict(&noised, &timesteps)) < 1e-6);
-        assert!(
-            distance(
-                &whole,
-                &read.predict(&noised, &Tensor::from_slice(&[20i64]))
-            ) > 1e-4
-        );
+        assert!(distance(&whole, &read.predict(&noised, &Tensor::from_slice(&[20i64]))) > 1e-4);
     }
 }
 
@@ -288,10 +234,7 @@ fn the_decoder_ignores_padding_and_nothing_else() {
         out_channels: 6,
         block_out_channels: vec![8, 16],
         layers_per_block: 1,
-        attention: Some(AttentionConfig {
-            head_width: 8,
-            context_width: 12,
-        }),
+        attention: Some(AttentionConfig { head_width: 8, context_width: 12 }),
         scale_shift: true,
         norm_groups: 4,
         norm_eps: 1e-5,
@@ -306,11 +249,7 @@ fn the_decoder_ignores_padding_and_nothing_else() {
     let (unet_source, conditioning_source) = (lively(5), lively(6));
     let unet = UNet::new(&Params::root(&unet_source), &config);
     let conditioning = Conditioning::new(&Params::root(&conditioning_source), &conditioning);
-    let (x, image, text) = (
-        values(7, &[1, 3, 8, 8]),
-        values(8, &[1, 12]),
-        values(9, &[1, 12]),
-    );
+    let (x, image, text) = (values(7, &[1, 3, 8, 8]), values(8, &[1, 12]), values(9, &[1, 12]));
     let states = values(10, &[1, 6, 10]);
     let timesteps = Tensor::from_slice(&[300i64]);
     let denoise = |states: &Tensor| {
@@ -363,13 +302,7 @@ fn a_new_unet_predicts_nothing_and_learns() {
         &Tensor::from_slice(&[3i64, 900]),
         None,
     );
-    assert_eq!(
-        (out.size(), out.abs().max().double_value(&[])),
-        (vec![2, 3, 8, 8], 0.0)
-    );
-    (out.to_kind(Kind::Float) - 1.0)
-        .square()
-        .mean(Kind::Float)
-        .backward();
+    assert_eq!((out.size(), out.abs().max().double_value(&[])), (vec![2, 3, 8, 8], 0.0));
+    (out.to_kind(Kind::Float) - 1.0).square().mean(Kind::Float).backward();
     assert!(made["conv_out.weight"].grad().abs().max().double_value(&[]) > 0.0);
 }

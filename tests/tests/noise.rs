@@ -27,17 +27,10 @@ fn normals_are_those_of_torch() {
                     let half = recorded.len() / 2;
                     ours.drain(half..count - half);
                 }
-                close(
-                    &ours,
-                    recorded,
-                    &format!("{name}, seed {seed}, {count} values"),
-                );
+                close(&ours, recorded, &format!("{name}, seed {seed}, {count} values"));
             }
             let off = generator.uniform() - stream["uniform"].as_f64().unwrap();
-            assert!(
-                off.abs() < 1e-15,
-                "{name}, seed {seed}, uniform: off by {off}"
-            );
+            assert!(off.abs() < 1e-15, "{name}, seed {seed}, uniform: off by {off}");
         }
     }
 }
@@ -78,10 +71,7 @@ fn integers_and_orders_are_evenly_spread() {
     let mut generator = Generator::new(3);
     let mut counts = [0; 7];
     (0..70_000).for_each(|_| counts[generator.below(7) as usize] += 1);
-    assert!(
-        counts.iter().all(|count| (9_500..10_500).contains(count)),
-        "{counts:?}"
-    );
+    assert!(counts.iter().all(|count| (9_500..10_500).contains(count)), "{counts:?}");
 
     let mut orders = std::collections::BTreeMap::new();
     for _ in 0..6_000 {
@@ -90,8 +80,5 @@ fn integers_and_orders_are_evenly_spread() {
         *orders.entry(items).or_insert(0) += 1;
     }
     assert_eq!(orders.len(), 6);
-    assert!(
-        orders.values().all(|count| (850..1_150).contains(count)),
-        "{orders:?}"
-    );
+    assert!(orders.values().all(|count| (850..1_150).contains(count)), "{orders:?}");
 }

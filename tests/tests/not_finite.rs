@@ -53,33 +53,19 @@ type Overflow = (&'static str, &'static [(&'static str, f32)], Quantity);
 /// Tensors whose numbers may each be sound, and from which the quantity is not: a part, the tensors with the value that is written
 /// over their numbers, and the quantity.
 const OVERFLOWS: [Overflow; 5] = [
-    (
-        "text_encoder",
-        &[("text_model.final_layer_norm.weight", 3e18)],
-        Quantity::Text,
-    ),
+    ("text_encoder", &[("text_model.final_layer_norm.weight", 3e18)], Quantity::Text),
     (
         "image_encoder",
-        &[
-            ("vision_model.post_layernorm.weight", 3e18),
-            ("visual_projection.weight", 1e3),
-        ],
+        &[("vision_model.post_layernorm.weight", 3e18), ("visual_projection.weight", 1e3)],
         Quantity::ImageEmbedding,
     ),
     (
         "prior",
-        &[
-            ("norm_out.weight", 3e18),
-            ("proj_to_clip_embeddings.weight", 1e3),
-        ],
+        &[("norm_out.weight", 3e18), ("proj_to_clip_embeddings.weight", 1e3)],
         Quantity::PriorEmbedding,
     ),
     ("decoder", &[("conv_out.bias", 6e18)], Quantity::Base),
-    (
-        "super_res_first",
-        &[("conv_out.bias", 6e18)],
-        Quantity::Upsampled,
-    ),
+    ("super_res_first", &[("conv_out.bias", 6e18)], Quantity::Upsampled),
 ];
 
 fn open(folder: &Path, kind: Kind) -> Pipeline {
@@ -119,11 +105,7 @@ fn what_networks_compute_is_looked_at_and_the_weight_that_ruined_it_is_named() {
         }
         let error = work(&open(place.path(), Kind::Float), part);
         assert_eq!(error.kind(), ErrorKind::Model, "{part}: {error}");
-        let Error::NotFinite {
-            quantity: found,
-            cause,
-        } = error
-        else {
+        let Error::NotFinite { quantity: found, cause } = error else {
             panic!("{part}: {error}");
         };
         assert_eq!(found, quantity, "{part}: {cause}");
@@ -135,11 +117,7 @@ fn what_networks_compute_is_looked_at_and_the_weight_that_ruined_it_is_named() {
 
 #[test]
 fn weights_that_no_network_computes_with_are_refused_when_they_are_opened() {
-    let pattern = [
-        (f32::NAN, "1 of its"),
-        (f32::NEG_INFINITY, "infinite"),
-        (-1e38, "1e38"),
-    ];
+    let pattern = [(f32::NAN, "1 of its"), (f32::NEG_INFINITY, "infinite"), (-1e38, "1e38")];
     for (part, tensor) in PARTS {
         for (value, number) in pattern {
             let place = tempfile::tempdir().unwrap();
@@ -168,19 +146,13 @@ fn large_files_are_looked_through_where_that_is_asked_for() {
     let folder = Folder::open(place.path()).unwrap();
     let take = |folder: &Folder| {
         let folder = folder.component("decoder");
-        let checkpoint = folder
-            .checkpoint("the decoder", Device::Cpu, Kind::Float)
-            .unwrap();
+        let checkpoint = folder.checkpoint("the decoder", Device::Cpu, Kind::Float).unwrap();
         let _ = layers::Params::root(&checkpoint).take("large", &large.size(), layers::Init::Zeros);
         checkpoint.finish()
     };
     take(&folder).unwrap();
     let refused = take(&folder.checked()).unwrap_err().to_string();
-    for word in [
-        "decoder",
-        "1 tensor damaged",
-        "large: one of its 8388608 numbers is 1e38",
-    ] {
+    for word in ["decoder", "1 tensor damaged", "large: one of its 8388608 numbers is 1e38"] {
         assert!(refused.contains(word), "{word} is not in: {refused}");
     }
 }
@@ -202,12 +174,8 @@ fn settings_beyond_all_numbers_are_named_where_the_model_is_sound() {
         let error = error.unwrap_err().to_string();
         assert!(error.contains(flag), "{error}");
     }
-    pipeline
-        .prepare(&[Use::ImageEncoder], &few_steps())
-        .unwrap();
-    let inversion = pipeline
-        .invert(&[RgbImage::new(30, 30)], 2, &mut quiet())
-        .unwrap();
+    pipeline.prepare(&[Use::ImageEncoder], &few_steps()).unwrap();
+    let inversion = pipeline.invert(&[RgbImage::new(30, 30)], 2, &mut quiet()).unwrap();
     let error = pipeline.draw_inversion(
         &inversion,
         (0.0, 1e30),
@@ -216,14 +184,9 @@ fn settings_beyond_all_numbers_are_named_where_the_model_is_sound() {
         &mut quiet(),
     );
     let error = error.unwrap_err().to_string();
-    assert!(
-        error.contains("the decoder guidance scale is 1e30"),
-        "{error}"
-    );
+    assert!(error.contains("the decoder guidance scale is 1e30"), "{error}");
     // The same pipeline goes on.
-    pipeline
-        .generate(CAPTION, &[1], &few_steps(), &mut quiet())
-        .unwrap();
+    pipeline.generate(CAPTION, &[1], &few_steps(), &mut quiet()).unwrap();
 }
 
 #[test]
@@ -256,17 +219,11 @@ fn embeddings_name_the_row_that_is_damaged() {
         let path = place.path().join("e.npy");
         rows.write_npy(&path).unwrap();
         let refused = weights::load_embeddings(&path).unwrap_err().to_string();
-        assert!(
-            refused.contains("e.npy") && refused.contains(words),
-            "{refused}"
-        );
+        assert!(refused.contains("e.npy") && refused.contains(words), "{refused}");
         let path = place.path().join("e.safetensors");
         weights::save_safetensors(&path, &[("embedding".to_owned(), rows)], Kind::Float).unwrap();
         let refused = weights::load_embeddings(&path).unwrap_err().to_string();
-        assert!(
-            refused.contains("e.safetensors") && refused.contains(words),
-            "{refused}"
-        );
+        assert!(refused.contains("e.safetensors") && refused.contains(words), "{refused}");
     }
 }
 
@@ -275,17 +232,11 @@ fn an_inversion_with_numbers_beyond_all_is_refused() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("i.safetensors");
     let ones = |shape: &[i64]| Tensor::ones(shape, (Kind::Float, Device::Cpu));
-    let inversion = Inversion {
-        embedding: ones(&[1, 20]),
-        noise: ones(&[1, 3, 8, 8]) * 1e38,
-        steps: 2,
-    };
+    let inversion =
+        Inversion { embedding: ones(&[1, 20]), noise: ones(&[1, 3, 8, 8]) * 1e38, steps: 2 };
     inversion.save(&path).unwrap();
     let refused = Inversion::open(&path).unwrap_err().to_string();
-    assert!(
-        refused.contains("i.safetensors") && refused.contains("`noise`"),
-        "{refused}"
-    );
+    assert!(refused.contains("i.safetensors") && refused.contains("`noise`"), "{refused}");
 }
 
 #[test]

@@ -9,12 +9,7 @@ use tch::{Device, Kind, Tensor};
 use crate::weights::{named, numbers};
 
 pub(crate) fn data(name: &str) -> Vec<u8> {
-    std::fs::read(
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("data/weights")
-            .join(name),
-    )
-    .unwrap()
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("data/weights").join(name)).unwrap()
 }
 
 fn open_pickle(bytes: &[u8]) -> Result<Checkpoint, Error> {
@@ -45,9 +40,7 @@ fn patch(bytes: &mut [u8], old: &[u8], new: &[u8]) {
 
 fn place(bytes: &[u8], part: &[u8]) -> usize {
     let mut windows = bytes.windows(part.len());
-    windows
-        .position(|window| window == part)
-        .expect("the place is there")
+    windows.position(|window| window == part).expect("the place is there")
 }
 
 /// Where the members of an archive lie, and their checksums.
@@ -87,10 +80,7 @@ fn state_dicts_of_pytorch_are_read() {
         let counted: Vec<f32> = (0..24).map(|n| n as f32).collect();
         assert_eq!(floats(take("whole", &[4, 6])), counted);
         assert_eq!(floats(take("part", &[6])), counted[6..12]);
-        assert_eq!(
-            floats(take("turned", &[3, 2])),
-            [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]
-        );
+        assert_eq!(floats(take("turned", &[3, 2])), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
         assert_eq!(floats(take("half", &[3])), [1.5, -2.0, 0.25]);
         assert_eq!(floats(take("bf16", &[2])), [1.5, -2.0]);
         assert_eq!(floats(take("double", &[1])), [0.125]);
@@ -117,31 +107,16 @@ fn a_pickle_that_is_more_than_tensors_is_refused_by_name() {
     let mut repeated = patched("nested.bin", b"K\x04K\x06\x86", b"K\xffK\x06\x86");
     patch(&mut repeated, b"K\x06K\x01\x86", b"K\x00K\x00\x86");
     let cases = [
-        (
-            data("hostile.bin"),
-            "it asks for posix.system, and only tensors are read",
-        ),
+        (data("hostile.bin"), "it asks for posix.system, and only tensors are read"),
         (
             data("module.bin"),
             "it asks for torch.nn.modules.linear.Linear, and only tensors are read",
         ),
         (data("script.pt"), "it is a TorchScript archive"),
-        (
-            data("no_tensor.bin"),
-            "it holds no tensor, only epoch (an integer), model (a dict)",
-        ),
-        (
-            data("bzip2.bin"),
-            "is encrypted, or packed otherwise than by deflate",
-        ),
-        (
-            large_when_unpacked(),
-            "data.pkl unpacks to 268435456 bytes, and 50",
-        ),
-        (
-            data("legacy.bin")[..1000].to_vec(),
-            "its pickle is damaged at byte",
-        ),
+        (data("no_tensor.bin"), "it holds no tensor, only epoch (an integer), model (a dict)"),
+        (data("bzip2.bin"), "is encrypted, or packed otherwise than by deflate"),
+        (large_when_unpacked(), "data.pkl unpacks to 268435456 bytes, and 50"),
+        (data("legacy.bin")[..1000].to_vec(), "its pickle is damaged at byte"),
         (
             data("legacy.bin")[..1900].to_vec(),
             "it is damaged or cut short: it ends at byte 1900 before storage",
@@ -150,22 +125,13 @@ fn a_pickle_that_is_more_than_tensors_is_refused_by_name() {
             legacy(&[b"]".repeat(1 << 21), b".".to_vec()].concat()),
             "bytes of memory, and no state dict of its length does",
         ),
-        (
-            b"\x80\x02K\x01.".to_vec(),
-            "it is not what torch.save writes",
-        ),
-        (
-            data("list.bin"),
-            "it holds a list where a dict of tensors is wanted",
-        ),
+        (b"\x80\x02K\x01.".to_vec(), "it is not what torch.save writes"),
+        (data("list.bin"), "it holds a list where a dict of tensors is wanted"),
         (
             patched("nested.bin", b"\x80\x02}", b"\x80\x02\x8f"),
             "an entry is set in what is no dict",
         ),
-        (
-            patched("nested.bin", b"\x80\x02}", b"\x80\x02i"),
-            "it has the pickle instruction INST",
-        ),
+        (patched("nested.bin", b"\x80\x02}", b"\x80\x02i"), "it has the pickle instruction INST"),
         (
             patched("nested.bin", b"\x80\x02}", b"\x80\x02\xfe"),
             "it has the pickle instruction number 254",
@@ -174,35 +140,21 @@ fn a_pickle_that_is_more_than_tensors_is_refused_by_name() {
             patched("nested.bin", b"K\x04K\x06\x86", b"K\x05K\x06\x86"),
             "tensor whole is damaged: [5, 6] with strides [6, 1]",
         ),
-        (
-            repeated,
-            "tensor whole is damaged: it has more numbers than its storage",
-        ),
+        (repeated, "tensor whole is damaged: it has more numbers than its storage"),
         (
             patched("nested.bin", b"K\x06K\x01\x86", b"K\xffK\x01\x86"),
             "leaves its storage of 24 numbers",
         ),
-        (
-            patched("nested.bin", b"K\x18t", b"K\xfft"),
-            "storage 0 is described in two ways",
-        ),
+        (patched("nested.bin", b"K\x18t", b"K\xfft"), "storage 0 is described in two ways"),
         (
             patched("nested.bin", b"K\x03t", b"K\xfft"),
             "its storage of 255 numbers of 2 bytes has 6 bytes",
         ),
-        (
-            patched("nested.bin", b"little", b"bigger"),
-            "its numbers are not in little-endian order",
-        ),
-        (
-            data("nested.bin")[..3000].to_vec(),
-            "it is damaged or cut short",
-        ),
+        (patched("nested.bin", b"little", b"bigger"), "its numbers are not in little-endian order"),
+        (data("nested.bin")[..3000].to_vec(), "it is damaged or cut short"),
     ];
     for (bytes, sentence) in cases {
-        let error = open_pickle(&bytes)
-            .err()
-            .unwrap_or_else(|| panic!("accepted: {sentence}"));
+        let error = open_pickle(&bytes).err().unwrap_or_else(|| panic!("accepted: {sentence}"));
         assert!(matches!(error, Error::Pickle { .. }), "{error}");
         let message = error.to_string();
         assert!(
@@ -252,11 +204,7 @@ fn storages_of_the_first_versions_may_share_their_numbers() {
     // strings as bytes.
     let tensor = b"ctorch._utils\n_rebuild_tensor\n((U\x07storagectorch.cuda\nFloatStorage\nU\x011U\x06cuda:0K\x03\
                    (U\x01vK\x01K\x02ttQK\x00K\x02\x85K\x01\x85tR";
-    let dict = [
-        &b"ccollections\nOrderedDict\n]]U\x01wa"[..],
-        tensor,
-        b"aa\x85R.",
-    ];
+    let dict = [&b"ccollections\nOrderedDict\n]]U\x01wa"[..], tensor, b"aa\x85R."];
     let mut file = legacy(&dict.concat());
     file.extend(b"\x80\x02]U\x011a.");
     file.extend(3u64.to_le_bytes());
@@ -273,10 +221,7 @@ fn storages_of_the_first_versions_may_share_their_numbers() {
 fn no_damage_to_a_file_panics() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
-    let tensors = [
-        named("w", numbers(&[2, 3])),
-        named("steps", Tensor::from_slice(&[1i64])),
-    ];
+    let tensors = [named("w", numbers(&[2, 3])), named("steps", Tensor::from_slice(&[1i64]))];
     save_safetensors(&path, &tensors, Kind::Half).unwrap();
     let files = [
         ("a.safetensors", std::fs::read(&path).unwrap()),
@@ -323,8 +268,5 @@ fn no_damage_to_a_file_panics() {
             }
         }
     }
-    assert!(
-        refused > 2000,
-        "only {refused} of 15000 damaged files were refused"
-    );
+    assert!(refused > 2000, "only {refused} of 15000 damaged files were refused");
 }

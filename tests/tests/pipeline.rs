@@ -18,10 +18,7 @@ const CAPTION: &str = "a red house under a blue sky";
 
 /// The folder of a tiny model.
 pub fn model(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("golden/data")
-        .join(name)
-        .join("model")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/data").join(name).join("model")
 }
 
 /// Copies a folder with all that is in it.
@@ -45,12 +42,7 @@ pub fn open(name: &str) -> Pipeline {
 
 /// Two steps a stage, else as Karlo's authors draw.
 pub fn few_steps() -> Settings {
-    Settings {
-        prior_steps: 2,
-        decoder_steps: 2,
-        upsampler_steps: 2,
-        ..Settings::karlo()
-    }
+    Settings { prior_steps: 2, decoder_steps: 2, upsampler_steps: 2, ..Settings::karlo() }
 }
 
 fn open_at(path: &Path, prior: Option<&Path>, kind: Kind) -> Result<Pipeline, Error> {
@@ -68,9 +60,7 @@ fn open_at(path: &Path, prior: Option<&Path>, kind: Kind) -> Result<Pipeline, Er
 
 fn draw(pipeline: &Pipeline, settings: &Settings, seed: u64) -> RgbImage {
     let text = pipeline.encode_text(&[CAPTION]).unwrap();
-    pipeline
-        .draw(&text, seed, settings, &mut |_, _, _| ())
-        .unwrap()
+    pipeline.draw(&text, seed, settings, &mut |_, _, _| ()).unwrap()
 }
 
 fn largest_difference(one: &Tensor, other: &Tensor) -> f64 {
@@ -82,48 +72,33 @@ fn every_stage_gives_each_picture_of_a_batch_what_it_gives_it_alone() {
     let pipeline = open("odd");
     // The last steps divide by next to nothing, so rounding shows: the bounds are loose, and another picture's noise or
     // caption would be off by more than 1.
-    let settings = Settings {
-        prior_steps: 3,
-        decoder_steps: 3,
-        upsampler_steps: 3,
-        ..Settings::karlo()
-    };
+    let settings =
+        Settings { prior_steps: 3, decoder_steps: 3, upsampler_steps: 3, ..Settings::karlo() };
     let captions = [CAPTION, "a rocket above the hills", "a mushroom"];
     let streams = || [11, 12, 13].map(Generator::new);
     let quiet = &mut |_: Stage, _: usize, _: usize| ();
     let text = pipeline.encode_text(&captions).unwrap();
     let mut together = streams();
-    let embedding = pipeline
-        .draw_embedding(&text, &settings, &mut together, quiet)
-        .unwrap();
-    let small = pipeline
-        .decode(&embedding, &text, &settings, &mut together, quiet)
-        .unwrap();
-    let large = pipeline
-        .upsample(&small, &settings, &mut together, quiet)
-        .unwrap();
+    let embedding = pipeline.draw_embedding(&text, &settings, &mut together, quiet).unwrap();
+    let small = pipeline.decode(&embedding, &text, &settings, &mut together, quiet).unwrap();
+    let large = pipeline.upsample(&small, &settings, &mut together, quiet).unwrap();
     assert_eq!(large.size(), [3, 3, 40, 40]);
     for (i, caption) in captions.iter().enumerate() {
         let row = |batch: &Tensor| batch.narrow(0, i as i64, 1);
         let text = pipeline.encode_text(&[caption]).unwrap();
         let mut alone = [streams()[i].clone()];
-        let embedding_alone = pipeline
-            .draw_embedding(&text, &settings, &mut alone, quiet)
-            .unwrap();
+        let embedding_alone = pipeline.draw_embedding(&text, &settings, &mut alone, quiet).unwrap();
         assert!(
             largest_difference(&embedding_alone, &row(&embedding)) < 1e-3,
             "the embedding of {caption}"
         );
-        let small_alone = pipeline
-            .decode(&row(&embedding), &text, &settings, &mut alone, quiet)
-            .unwrap();
+        let small_alone =
+            pipeline.decode(&row(&embedding), &text, &settings, &mut alone, quiet).unwrap();
         assert!(
             largest_difference(&small_alone, &row(&small)) < 2e-2,
             "the small picture of {caption}"
         );
-        let large_alone = pipeline
-            .upsample(&row(&small), &settings, &mut alone, quiet)
-            .unwrap();
+        let large_alone = pipeline.upsample(&row(&small), &settings, &mut alone, quiet).unwrap();
         assert!(
             largest_difference(&large_alone, &row(&large)) < 2e-2,
             "the large picture of {caption}"
@@ -135,21 +110,15 @@ fn every_stage_gives_each_picture_of_a_batch_what_it_gives_it_alone() {
 #[test]
 fn a_seed_draws_the_same_picture_again_and_another_seed_another() {
     let pipeline = open("karlo");
-    let pictures = pipeline
-        .generate(CAPTION, &[4, 5, 4], &few_steps(), &mut |_, _, _| ())
-        .unwrap();
+    let pictures = pipeline.generate(CAPTION, &[4, 5, 4], &few_steps(), &mut |_, _, _| ()).unwrap();
     assert!(pictures[0] == pictures[2]);
     assert!(pictures[0] != pictures[1]);
 }
 
 #[test]
 fn progress_is_told_stage_by_stage() {
-    let settings = Settings {
-        prior_steps: 2,
-        decoder_steps: 3,
-        upsampler_steps: 1,
-        ..Settings::karlo()
-    };
+    let settings =
+        Settings { prior_steps: 2, decoder_steps: 3, upsampler_steps: 1, ..Settings::karlo() };
     let mut told = Vec::new();
     open("karlo")
         .generate(CAPTION, &[1], &settings, &mut |stage, done, steps| {
@@ -180,18 +149,12 @@ fn captions_without_words_or_with_nul_are_refused() {
         check_caption(&"a ".repeat((1 << 15) + 1)),
         Err(Error::LongCaption { length: 65538 })
     ));
-    assert!(matches!(
-        check_caption("a\0house"),
-        Err(Error::NulInCaption { position: 1 })
-    ));
+    assert!(matches!(check_caption("a\0house"), Err(Error::NulInCaption { position: 1 })));
 }
 
 #[test]
 fn f16_on_the_cpu_is_refused() {
-    assert!(matches!(
-        open_at(&model("karlo"), None, Kind::Half),
-        Err(Error::HalfOnCpu)
-    ));
+    assert!(matches!(open_at(&model("karlo"), None, Kind::Half), Err(Error::HalfOnCpu)));
 }
 
 #[test]
@@ -228,19 +191,12 @@ fn a_missing_prior_is_named_with_its_flag_and_completed() {
         .prepare(&[Use::Prior], &few_steps())
         .unwrap_err()
         .to_string();
-    assert!(
-        missing.contains("lacking") && missing.contains("--prior"),
-        "{missing}"
-    );
+    assert!(missing.contains("lacking") && missing.contains("--prior"), "{missing}");
     let expected = draw(&open("karlo"), &few_steps(), 1);
     for prior in [whole.clone(), whole.join("prior")] {
         let pipeline = open_at(&lacking, Some(&prior), Kind::Float).unwrap();
         pipeline.prepare(&[Use::Prior], &few_steps()).unwrap();
-        assert!(
-            draw(&pipeline, &few_steps(), 1) == expected,
-            "completed with {}",
-            prior.display()
-        );
+        assert!(draw(&pipeline, &few_steps(), 1) == expected, "completed with {}", prior.display());
     }
 }
 
@@ -265,11 +221,7 @@ fn parts_of_different_models_are_refused_with_both_numbers() {
     let Error::Mismatch { second, .. } = refused else {
         panic!("{refused}");
     };
-    assert_eq!(
-        Path::new(&second),
-        model("deep").join("prior"),
-        "the folder of the part"
-    );
+    assert_eq!(Path::new(&second), model("deep").join("prior"), "the folder of the part");
 }
 
 #[test]
@@ -292,9 +244,7 @@ fn parts_that_do_not_fit_are_named_by_their_folders() {
 fn pictures_are_encoded_for_the_decoder() {
     let pipeline = open("deep");
     let picture = RgbImage::from_fn(50, 40, |x, y| image::Rgb([x as u8 * 5, y as u8 * 6, 99]));
-    let embedding = pipeline
-        .encode_pictures(&[picture.clone(), picture])
-        .unwrap();
+    let embedding = pipeline.encode_pictures(&[picture.clone(), picture]).unwrap();
     assert_eq!(embedding.size(), [2, 20]);
     assert!(largest_difference(&embedding.get(0), &embedding.get(1)) < 1e-5);
 }
@@ -306,25 +256,15 @@ fn a_missing_image_encoder_is_named_with_its_flag() {
     fs::remove_dir_all(place.path().join("image_encoder")).unwrap();
     let pipeline = open_at(place.path(), None, Kind::Float).unwrap();
     pipeline.prepare(&[Use::Prior], &few_steps()).unwrap();
-    let missing = pipeline
-        .prepare(&[Use::ImageEncoder], &few_steps())
-        .unwrap_err()
-        .to_string();
-    assert!(
-        missing.contains("image_encoder") && missing.contains("--image-encoder"),
-        "{missing}"
-    );
+    let missing = pipeline.prepare(&[Use::ImageEncoder], &few_steps()).unwrap_err().to_string();
+    assert!(missing.contains("image_encoder") && missing.contains("--image-encoder"), "{missing}");
 }
 
 #[test]
 fn defaults_come_from_the_model_and_are_karlos_where_it_has_none() {
     assert_eq!(open("karlo").defaults().unwrap(), Settings::karlo());
     let place = tempfile::tempdir().unwrap();
-    let ours = Settings {
-        prior_steps: 9,
-        decoder_guidance_scale: 2.5,
-        ..Settings::karlo()
-    };
+    let ours = Settings { prior_steps: 9, decoder_guidance_scale: 2.5, ..Settings::karlo() };
     let index = |defaults: serde_json::Value| {
         let index =
             serde_json::json!({"_class_name": "UnCLIPPipeline", "unclip_defaults": defaults});
@@ -332,9 +272,7 @@ fn defaults_come_from_the_model_and_are_karlos_where_it_has_none() {
         open_at(place.path(), None, Kind::Float).unwrap().defaults()
     };
     assert_eq!(index(serde_json::to_value(ours).unwrap()).unwrap(), ours);
-    let refused = index(serde_json::json!({"prior_steps": "nine"}))
-        .unwrap_err()
-        .to_string();
+    let refused = index(serde_json::json!({"prior_steps": "nine"})).unwrap_err().to_string();
     assert!(
         refused.contains("model_index.json") && refused.contains("unclip_defaults"),
         "{refused}"
@@ -357,29 +295,20 @@ fn the_small_picture_that_clip_finds_closest_is_kept() {
     let pipeline = open("deep");
     let text = pipeline.encode_text(&[CAPTION, "a mushroom"]).unwrap();
     let quiet = &mut |_: Stage, _: usize, _: usize| ();
-    let three = Settings {
-        candidates: 3,
-        ..few_steps()
-    };
+    let three = Settings { candidates: 3, ..few_steps() };
     pipeline.prepare(&[Use::Prior], &three).unwrap();
     let width = pipeline.embedding_width().unwrap();
     let given = Tensor::from_slice(&Generator::new(5).normal(2 * width as usize)).view([2, width]);
     let mut chosen = BTreeSet::new();
     for given in [None, Some(&given)] {
         let mut streams = [31, 32].map(Generator::new);
-        let kept = pipeline
-            .draw_small(given, &text, &three, &mut streams, quiet)
-            .unwrap();
+        let kept = pipeline.draw_small(given, &text, &three, &mut streams, quiet).unwrap();
         let mut alone = [31, 32].map(Generator::new);
-        let drawn = [0; 3].map(|_| {
-            pipeline
-                .draw_small(given, &text, &few_steps(), &mut alone, quiet)
-                .unwrap()
-        });
+        let drawn = [0; 3]
+            .map(|_| pipeline.draw_small(given, &text, &few_steps(), &mut alone, quiet).unwrap());
         assert!(alone == streams, "three candidates draw the noise of three");
-        let seen = drawn
-            .each_ref()
-            .map(|small| pipeline.encode_pictures(&to_pictures(small)).unwrap());
+        let seen =
+            drawn.each_ref().map(|small| pipeline.encode_pictures(&to_pictures(small)).unwrap());
         for row in 0..2 {
             let asked = given.unwrap_or(&text.embedding).get(row);
             let cosine = |seen: &Tensor| {
@@ -388,18 +317,13 @@ fn the_small_picture_that_clip_finds_closest_is_kept() {
                 dot.double_value(&[])
             };
             let cosines = seen.each_ref().map(cosine);
-            let best = (0..3)
-                .max_by(|&a, &b| cosines[a].total_cmp(&cosines[b]))
-                .unwrap();
+            let best = (0..3).max_by(|&a, &b| cosines[a].total_cmp(&cosines[b])).unwrap();
             assert_eq!(kept.get(row), drawn[best].get(row), "{cosines:?}");
             chosen.insert(best);
         }
     }
     assert!(chosen.len() > 1, "always candidate {chosen:?}");
-    let none = Settings {
-        candidates: 0,
-        ..few_steps()
-    };
+    let none = Settings { candidates: 0, ..few_steps() };
     let refusal = pipeline.prepare(&[Use::Prior], &none).unwrap_err();
     assert!(refusal.to_string().contains("candidates is 0"), "{refusal}");
 }
@@ -409,20 +333,12 @@ fn the_candidate_closest_to_the_caption_is_kept() {
     let pipeline = open("deep");
     let text = pipeline.encode_text(&[CAPTION, "a mushroom"]).unwrap();
     let quiet = &mut |_: Stage, _: usize, _: usize| ();
-    let settings = Settings {
-        prior_candidates: 3,
-        ..few_steps()
-    };
+    let settings = Settings { prior_candidates: 3, ..few_steps() };
     let mut streams = [21, 22].map(Generator::new);
-    let kept = pipeline
-        .draw_embedding(&text, &settings, &mut streams, quiet)
-        .unwrap();
+    let kept = pipeline.draw_embedding(&text, &settings, &mut streams, quiet).unwrap();
     let mut alone = [21, 22].map(Generator::new);
-    let drawn = [0; 3].map(|_| {
-        pipeline
-            .draw_embedding(&text, &few_steps(), &mut alone, quiet)
-            .unwrap()
-    });
+    let drawn =
+        [0; 3].map(|_| pipeline.draw_embedding(&text, &few_steps(), &mut alone, quiet).unwrap());
     assert!(alone == streams, "three candidates draw the noise of three");
     for row in 0..2 {
         let cosine = |embedding: &Tensor| {
@@ -430,9 +346,7 @@ fn the_candidate_closest_to_the_caption_is_kept() {
             (&one * &other).sum(Kind::Float) / (one.norm() * other.norm())
         };
         let cosines = drawn.each_ref().map(|one| cosine(one).double_value(&[]));
-        let best = (0..3)
-            .max_by(|&a, &b| cosines[a].total_cmp(&cosines[b]))
-            .unwrap();
+        let best = (0..3).max_by(|&a, &b| cosines[a].total_cmp(&cosines[b])).unwrap();
         assert_eq!(kept.get(row), drawn[best].get(row), "{cosines:?}");
     }
 }

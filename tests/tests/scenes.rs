@@ -15,10 +15,7 @@ const SPLITS: [Split; 3] = [Split::Training, Split::Judge, Split::Evaluation(Pai
 
 fn pairs(labels: &Labels) -> Vec<(Thing, Colour)> {
     let second = labels.second.map(|second| (second.thing, second.colour));
-    [(labels.thing, labels.colour)]
-        .into_iter()
-        .chain(second)
-        .collect()
+    [(labels.thing, labels.colour)].into_iter().chain(second).collect()
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
@@ -30,16 +27,9 @@ fn a_tenth_of_the_pairs_is_held_out_and_every_thing_keeps_six_colours() {
     let all = Thing::COUNT * Colour::COUNT;
     let distinct: HashSet<_> = HELD_OUT.iter().collect();
     assert_eq!(distinct.len(), HELD_OUT.len());
-    assert!(
-        (all / 12..=all / 8).contains(&HELD_OUT.len()),
-        "{} of {all}",
-        HELD_OUT.len()
-    );
+    assert!((all / 12..=all / 8).contains(&HELD_OUT.len()), "{} of {all}", HELD_OUT.len());
     for &thing in Thing::ALL {
-        let kept = Colour::ALL
-            .iter()
-            .filter(|&&colour| !held_out(thing, colour))
-            .count();
+        let kept = Colour::ALL.iter().filter(|&&colour| !held_out(thing, colour)).count();
         assert!(kept >= 6, "{thing} keeps {kept} colours");
     }
 }
@@ -50,10 +40,7 @@ fn training_and_seen_scenes_show_every_seen_pair_and_no_held_out_one() {
         let mut seen = HashSet::new();
         for seed in 0..6000 {
             for (thing, colour) in pairs(&Scene::draw(seed, split).labels()) {
-                assert!(
-                    !held_out(thing, colour),
-                    "{split:?} {seed}: a {colour} {thing}"
-                );
+                assert!(!held_out(thing, colour), "{split:?} {seed}: a {colour} {thing}");
                 seen.insert((thing, colour));
             }
         }
@@ -63,11 +50,7 @@ fn training_and_seen_scenes_show_every_seen_pair_and_no_held_out_one() {
 
 #[test]
 fn held_out_and_judge_scenes_show_every_held_out_pair() {
-    for split in [
-        Split::Judge,
-        Split::Evaluation(Pairs::HeldOut),
-        Split::Evaluation(Pairs::All),
-    ] {
+    for split in [Split::Judge, Split::Evaluation(Pairs::HeldOut), Split::Evaluation(Pairs::All)] {
         let mut seen = HashSet::new();
         for seed in 0..4000 {
             let labels = Scene::draw(seed, split).labels();
@@ -104,9 +87,7 @@ fn labels_are_uniform_and_a_fifth_of_the_pictures_has_a_second_thing() {
     let mut found: HashMap<(&str, &str), usize> = HashMap::new();
     for seed in 0..count {
         let labels = Scene::draw(seed, Split::Judge).labels();
-        let relation = labels
-            .second
-            .map_or("none", |second| second.relation.name());
+        let relation = labels.second.map_or("none", |second| second.relation.name());
         for label in [
             ("thing", labels.thing.name()),
             ("colour", labels.colour.name()),
@@ -134,10 +115,7 @@ fn labels_are_uniform_and_a_fifth_of_the_pictures_has_a_second_thing() {
         };
         let expected = share * count as f64;
         let tolerance = 5.0 * (expected * (1.0 - share)).sqrt();
-        assert!(
-            (times as f64 - expected).abs() < tolerance,
-            "{kind} {name}: {times}"
-        );
+        assert!((times as f64 - expected).abs() < tolerance, "{kind} {name}: {times}");
     }
     assert_eq!(found.len(), 14 + 8 + 2 + 3 + 4 + 4 + 3 + 5);
 }
@@ -158,10 +136,7 @@ fn a_scene_looks_the_same_at_each_size() {
             difference += (block.sum::<f64>() / 16.0 - f64::from(value)).abs();
         }
         let mean = difference / small.len() as f64;
-        assert!(
-            mean < 4.0,
-            "scene {seed} differs by {mean:.2} of 255 on average"
-        );
+        assert!(mean < 4.0, "scene {seed} differs by {mean:.2} of 255 on average");
     }
 }
 
@@ -171,16 +146,9 @@ fn the_thing_shows_the_colour_of_its_label() {
         let scene = Scene::draw_alone(seed, Split::Judge);
         let labels = scene.labels();
         let picture = scene.render(48);
-        let body = picture
-            .chunks(3)
-            .filter(|pixel| named(pixel) == Some(labels.colour))
-            .count();
+        let body = picture.chunks(3).filter(|pixel| named(pixel) == Some(labels.colour)).count();
         let least = if labels.size == Size::Small { 15 } else { 60 };
-        assert!(
-            body >= least,
-            "{seed}: {body} pixels of {} in {labels:?}",
-            labels.colour
-        );
+        assert!(body >= least, "{seed}: {body} pixels of {} in {labels:?}", labels.colour);
     }
 }
 
@@ -252,16 +220,9 @@ fn captions_are_short_true_of_their_picture_and_leave_things_out() {
         ("second", 1100, 1300),
     ] {
         let times = said[aspect];
-        assert!(
-            (low..=high).contains(&times),
-            "{aspect} is said {times} times of 3000"
-        );
+        assert!((low..=high).contains(&times), "{aspect} is said {times} times of 3000");
     }
-    assert!(
-        texts.len() > 2000,
-        "{} captions of 3000 differ",
-        texts.len()
-    );
+    assert!(texts.len() > 2000, "{} captions of 3000 differ", texts.len());
 }
 
 #[test]
@@ -269,9 +230,7 @@ fn reserved_templates_make_no_training_caption_and_use_only_its_words() {
     let (mut known, mut trained) = (HashSet::new(), HashSet::new());
     let mut generator = Generator::new(2);
     for seed in 0..20_000 {
-        let text = Scene::draw(seed, Split::Training)
-            .caption(&mut generator)
-            .text;
+        let text = Scene::draw(seed, Split::Training).caption(&mut generator).text;
         known.extend(words(&text).map(str::to_owned));
         trained.insert(text);
     }
@@ -280,10 +239,7 @@ fn reserved_templates_make_no_training_caption_and_use_only_its_words() {
         let scene = Scene::draw(seed, Split::Evaluation(Pairs::All));
         let text = scene.caption(&mut generator).text;
         for word in words(&text) {
-            assert!(
-                known.contains(word),
-                "no training caption says {word:?}, as in {text:?}"
-            );
+            assert!(known.contains(word), "no training caption says {word:?}, as in {text:?}");
         }
         met += usize::from(trained.contains(&text));
     }
@@ -294,28 +250,16 @@ fn reserved_templates_make_no_training_caption_and_use_only_its_words() {
 fn evaluation_can_ask_for_what_a_caption_mentions() {
     let mut generator = Generator::new(3);
     for reserved in [false, true] {
-        let split = if reserved {
-            Split::Evaluation(Pairs::Seen)
-        } else {
-            Split::Training
-        };
+        let split = if reserved { Split::Evaluation(Pairs::Seen) } else { Split::Training };
         for aspects in Aspect::offered(reserved) {
             let scene = Scene::draw_alone(9, split);
-            let caption = scene
-                .caption_about(&aspects, &mut generator)
-                .expect("it is offered");
+            let caption = scene.caption_about(&aspects, &mut generator).expect("it is offered");
             let mentioned = caption.mentioned;
             assert_eq!(mentioned.thing.is_some(), aspects.contains(&Aspect::Thing));
-            assert_eq!(
-                mentioned.colour.is_some(),
-                aspects.contains(&Aspect::Colour)
-            );
+            assert_eq!(mentioned.colour.is_some(), aspects.contains(&Aspect::Colour));
             assert_eq!(mentioned.place.is_some(), aspects.contains(&Aspect::Place));
             assert_eq!(mentioned.sky.is_some(), aspects.contains(&Aspect::Sky));
-            assert_eq!(
-                mentioned.ground.is_some(),
-                aspects.contains(&Aspect::Ground)
-            );
+            assert_eq!(mentioned.ground.is_some(), aspects.contains(&Aspect::Ground));
         }
     }
     use Aspect::{Colour, Ground, Place, Second, Size, Sky, Thing};
@@ -352,27 +296,16 @@ fn a_caption_describes_the_pictures_it_is_true_of_and_no_other() {
             relation: Relation::LeftOf,
         }),
     };
-    let says = |thing, colour| Mentioned {
-        thing,
-        colour,
-        ..Mentioned::default()
-    };
+    let says = |thing, colour| Mentioned { thing, colour, ..Mentioned::default() };
     assert!(Mentioned::default().describes(&labels));
     assert!(says(Some(Thing::House), Some(Colour::Red)).describes(&labels));
     assert!(says(Some(Thing::Tree), Some(Colour::Blue)).describes(&labels));
     assert!(!says(Some(Thing::Tree), Some(Colour::Red)).describes(&labels));
     assert!(!says(Some(Thing::Cat), None).describes(&labels));
-    let night_tree = Mentioned {
-        sky: Some(Sky::Rain),
-        ..says(Some(Thing::Tree), None)
-    };
+    let night_tree = Mentioned { sky: Some(Sky::Rain), ..says(Some(Thing::Tree), None) };
     assert!(!night_tree.describes(&labels));
     let told_from_the_tree = |relation| Mentioned {
-        second: Some(MentionedSecond {
-            thing: Thing::House,
-            colour: None,
-            relation,
-        }),
+        second: Some(MentionedSecond { thing: Thing::House, colour: None, relation }),
         ..says(Some(Thing::Tree), None)
     };
     assert!(told_from_the_tree(Relation::RightOf).describes(&labels));
@@ -383,12 +316,7 @@ fn a_caption_describes_the_pictures_it_is_true_of_and_no_other() {
 fn an_export_is_pictures_and_metadata_and_never_overwrites() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("pictures");
-    let options = Export {
-        count: 5,
-        seed: 7,
-        size: 40,
-        held_out: true,
-    };
+    let options = Export { count: 5, seed: 7, size: 40, held_out: true };
     let mut heard = Vec::new();
     scenes::export(&options, &out, &mut |done, of| heard.push((done, of))).unwrap();
     assert_eq!(heard.last(), Some(&(5, 5)));
@@ -406,22 +334,14 @@ fn an_export_is_pictures_and_metadata_and_never_overwrites() {
     assert_eq!(fs::read_dir(&out).unwrap().count(), 6);
     let again = scenes::export(&options, &out, &mut |_, _| {}).unwrap_err();
     assert!(matches!(again, ExportError::NotEmpty(_)));
-    assert!(
-        again.to_string().contains(&out.display().to_string()),
-        "{again}"
-    );
+    assert!(again.to_string().contains(&out.display().to_string()), "{again}");
 }
 
 #[test]
 fn an_export_refuses_what_it_cannot_do() {
     let folder = tempfile::tempdir().unwrap();
     let refusal = |count, size| {
-        let options = Export {
-            count,
-            seed: 0,
-            size,
-            held_out: false,
-        };
+        let options = Export { count, seed: 0, size, held_out: false };
         scenes::export(&options, &folder.path().join("out"), &mut |_, _| {})
             .unwrap_err()
             .to_string()
@@ -431,17 +351,9 @@ fn an_export_refuses_what_it_cannot_do() {
     assert!(refusal(1, 100_000).contains("--size is 100000"));
     let file = folder.path().join("file");
     fs::write(&file, "taken").unwrap();
-    let options = Export {
-        count: 1,
-        seed: 0,
-        size: 32,
-        held_out: false,
-    };
+    let options = Export { count: 1, seed: 0, size: 32, held_out: false };
     let error = scenes::export(&options, &file, &mut |_, _| {}).unwrap_err();
-    assert!(
-        error.to_string().contains(&file.display().to_string()),
-        "{error}"
-    );
+    assert!(error.to_string().contains(&file.display().to_string()), "{error}");
 }
 
 #[test]
@@ -470,12 +382,7 @@ fn contents(folder: &std::path::Path) -> std::collections::BTreeMap<String, Vec<
 fn an_export_that_was_stopped_goes_on_and_no_other_does() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, stopped) = (folder.path().join("whole"), folder.path().join("stopped"));
-    let options = Export {
-        count: 7,
-        seed: 5,
-        size: 24,
-        held_out: false,
-    };
+    let options = Export { count: 7, seed: 5, size: 24, held_out: false };
     scenes::export(&options, &whole, &mut |_, _| {}).unwrap();
     let begin = |pictures: usize| {
         let mut exporter = scenes::Exporter::new(options, &stopped).unwrap();
@@ -492,18 +399,9 @@ fn an_export_that_was_stopped_goes_on_and_no_other_does() {
     fs::remove_file(stopped.join("00004.png")).unwrap();
     for other in [
         Export { seed: 6, ..options },
-        Export {
-            count: 8,
-            ..options
-        },
-        Export {
-            size: 25,
-            ..options
-        },
-        Export {
-            held_out: true,
-            ..options
-        },
+        Export { count: 8, ..options },
+        Export { size: 25, ..options },
+        Export { held_out: true, ..options },
     ] {
         let refused = scenes::Exporter::new(other, &stopped).err().unwrap();
         assert!(matches!(refused, ExportError::Another { .. }));
@@ -521,12 +419,7 @@ fn an_export_that_was_stopped_goes_on_and_no_other_does() {
 fn an_export_has_no_seeds_beyond_those_that_there_are() {
     let folder = tempfile::tempdir().unwrap();
     let refused = |count, seed| {
-        let options = Export {
-            count,
-            seed,
-            size: 24,
-            held_out: false,
-        };
+        let options = Export { count, seed, size: 24, held_out: false };
         let exporter = scenes::Exporter::new(options, &folder.path().join("out"));
         exporter.err().map(|error| error.to_string())
     };
@@ -540,12 +433,7 @@ fn an_export_has_no_seeds_beyond_those_that_there_are() {
 #[test]
 fn a_file_that_says_nothing_of_its_export_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let options = Export {
-        count: 1,
-        seed: 0,
-        size: 24,
-        held_out: false,
-    };
+    let options = Export { count: 1, seed: 0, size: 24, held_out: false };
     let state = folder.path().join(".unclip-scenes.json");
     for text in ["", "{}", &"a".repeat(10_000)] {
         fs::write(&state, text).unwrap();

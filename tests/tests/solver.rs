@@ -19,19 +19,11 @@ fn golden() -> (Value, HashMap<String, Tensor>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/solver");
     let text = std::fs::read_to_string(folder.join("runs.json")).unwrap();
     let tensors = Tensor::read_safetensors(folder.join("runs.safetensors")).unwrap();
-    (
-        serde_json::from_str(&text).unwrap(),
-        tensors.into_iter().collect(),
-    )
+    (serde_json::from_str(&text).unwrap(), tensors.into_iter().collect())
 }
 
 fn solver(timesteps: usize, prediction: Prediction, clip_range: Option<f64>) -> DpmSolver {
-    DpmSolver {
-        schedule: Schedule::cosine(timesteps),
-        prediction,
-        clip_range,
-        least_lambda: -5.1,
-    }
+    DpmSolver { schedule: Schedule::cosine(timesteps), prediction, clip_range, least_lambda: -5.1 }
 }
 
 fn largest_difference(a: &Tensor, b: &Tensor) -> f64 {
@@ -48,9 +40,7 @@ fn every_step_of_the_solver_agrees_with_the_reference() {
         let tensor = |key: &str| &tensors[&format!("{}.{key}", case["name"].as_str().unwrap())];
         let prediction = serde_json::from_value(case["prediction"].clone()).unwrap();
         let solver = solver(TIMESTEPS, prediction, case["clip_range"].as_f64());
-        let steps = solver
-            .steps(case["steps"].as_u64().unwrap() as usize)
-            .unwrap();
+        let steps = solver.steps(case["steps"].as_u64().unwrap() as usize).unwrap();
         let timesteps: Vec<i64> = steps.iter().map(|step| step.timestep).collect();
         assert_eq!(Value::from(timesteps), case["timesteps"]);
         let (x_t, answers) = (tensor("x_t"), tensor("answer"));
@@ -114,12 +104,8 @@ fn error_of(
     // From 95% to 10% of the time, so that no end is special.
     let (first, last) = (EVEN_TIMESTEPS as i64 * 19 / 20, EVEN_TIMESTEPS as i64 / 10);
     let visit = |i: usize| first - (first - last) * i as i64 / steps as i64;
-    let visited: Vec<Step> = (0..steps)
-        .map(|i| Step {
-            timestep: visit(i),
-            previous: Some(visit(i + 1)),
-        })
-        .collect();
+    let visited: Vec<Step> =
+        (0..steps).map(|i| Step { timestep: visit(i), previous: Some(visit(i + 1)) }).collect();
     let mut answer = |x: &Tensor, step: Step| {
         let (alpha, sigma, deviation) = at(step.timestep);
         let offset = x - alpha * MEAN;
@@ -166,10 +152,7 @@ fn the_error_falls_with_the_square_of_the_steps() {
             let no_noise = || unreachable!("with eta 0 nothing is drawn");
             diffusion::ddim::ddim(&ddim, steps, x_t, denoise, no_noise, |_| ())
         });
-        assert!(
-            errors[0] < first_order / 4.0,
-            "{errors:?} and {first_order} by DDIM"
-        );
+        assert!(errors[0] < first_order / 4.0, "{errors:?} and {first_order} by DDIM");
     }
 }
 
@@ -186,17 +169,11 @@ fn the_first_step_is_ddims_and_the_last_ends_at_the_clipped_clean_picture() {
     };
     let clean = solver.clean(&output, 700, &x_t);
     for previous in [Some(300), None] {
-        let step = Step {
-            timestep: 700,
-            previous,
-        };
+        let step = Step { timestep: 700, previous };
         let ours = solver.step(&clean, None, step, &x_t);
         assert!(largest_difference(&ours, &ddim.step(&output, step, &x_t, None)) < 1e-12);
     }
-    let last = Step {
-        timestep: 10,
-        previous: None,
-    };
+    let last = Step { timestep: 10, previous: None };
     let before = (700, Tensor::from_slice(&[9.0f64, 9.0, 9.0]));
     let arrived = solver.step(&clean, Some(&before), last, &x_t);
     assert!(arrived.equal(&Tensor::from_slice(&[0.1f64, -0.4, 1.0])));

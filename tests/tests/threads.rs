@@ -20,10 +20,8 @@ fn root(files: &[(&str, &str)]) -> TempDir {
     root
 }
 
-const STATUS: (&str, &str) = (
-    "proc/self/status",
-    "Name:\tunclip\nCpus_allowed:\tff\nCpus_allowed_list:\t0-5,8,10-11\n",
-);
+const STATUS: (&str, &str) =
+    ("proc/self/status", "Name:\tunclip\nCpus_allowed:\tff\nCpus_allowed_list:\t0-5,8,10-11\n");
 
 #[test]
 fn affinity_is_a_list_of_ranges() {
@@ -64,10 +62,7 @@ fn an_ancestors_quota_counts_where_it_is_less() {
 fn a_quota_of_the_first_version_is_read_where_its_controller_is_mounted() {
     let root = root(&[
         STATUS,
-        (
-            "proc/self/cgroup",
-            "5:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n0::/\n",
-        ),
+        ("proc/self/cgroup", "5:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n0::/\n"),
         // A container sees its own cgroup as the mount's root.
         (
             "proc/self/mountinfo",
@@ -79,12 +74,7 @@ fn a_quota_of_the_first_version_is_read_where_its_controller_is_mounted() {
     ]);
     assert_eq!(quota(root.path()), Some(1.5));
     assert_eq!(available(root.path()), 2);
-    fs::write(
-        root.path()
-            .join("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us"),
-        "-1\n",
-    )
-    .unwrap();
+    fs::write(root.path().join("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us"), "-1\n").unwrap();
     assert_eq!(quota(root.path()), None);
 }
 
@@ -119,9 +109,7 @@ fn threads_of_info(arguments: &[&str], variables: &[(&str, &str)], taskset: Opti
         .expect("the command starts");
     let text = String::from_utf8(output.stdout).unwrap();
     let first = text.lines().next().unwrap_or_default();
-    let threads = first
-        .strip_suffix(" threads")
-        .and_then(|line| line.rsplit(' ').next());
+    let threads = first.strip_suffix(" threads").and_then(|line| line.rsplit(' ').next());
     threads.and_then(|count| count.parse().ok()).expect(first)
 }
 
@@ -142,9 +130,7 @@ fn flags_win_over_variables_and_these_over_the_machine() {
 fn numbers_of_threads_that_make_no_sense_are_refused() {
     let place = Workplace::new();
     for threads in ["0", "-1", "1025", "two", ""] {
-        place
-            .generate(&["--threads", threads, CAPTION])
-            .refuses(&["--threads", "1 to 1024"]);
+        place.generate(&["--threads", threads, CAPTION]).refuses(&["--threads", "1 to 1024"]);
     }
 }
 
@@ -156,11 +142,7 @@ fn a_variable_that_is_no_number_is_named_and_an_empty_one_is_none() {
         let output = command.env("UNCLIP_THREADS", threads).output().unwrap();
         String::from_utf8(output.stderr).unwrap()
     };
-    assert!(
-        draw("many").contains("UNCLIP_THREADS is many"),
-        "{}",
-        draw("many")
-    );
+    assert!(draw("many").contains("UNCLIP_THREADS is many"), "{}", draw("many"));
     assert!(draw("").contains("gone.png"), "{}", draw(""));
 }
 
@@ -200,28 +182,15 @@ fn a_variable_that_leaves_processors_idle_is_said_before_drawing() {
         return;
     }
     let place = Workplace::new();
-    let few = [
-        "--prior-steps=2",
-        "--decoder-steps=2",
-        "--upsampler-steps=2",
-    ];
+    let few = ["--prior-steps=2", "--decoder-steps=2", "--upsampler-steps=2"];
     let run = |more: &[&str], variable: &str| {
-        let arguments = [
-            &["generate", "--model", "model", "--force", "--seed=1"],
-            &few[..],
-            more,
-        ];
+        let arguments = [&["generate", "--model", "model", "--force", "--seed=1"], &few[..], more];
         let mut command = place.command(&[arguments.concat(), vec![CAPTION]].concat());
-        command
-            .env_remove("UNCLIP_THREADS")
-            .env("OMP_NUM_THREADS", variable);
+        command.env_remove("UNCLIP_THREADS").env("OMP_NUM_THREADS", variable);
         String::from_utf8(command.output().unwrap().stderr).unwrap()
     };
     let said = run(&[], "1");
-    assert!(
-        said.contains("OMP_NUM_THREADS is 1") && said.contains("--threads"),
-        "{said}"
-    );
+    assert!(said.contains("OMP_NUM_THREADS is 1") && said.contains("--threads"), "{said}");
     assert_eq!(run(&["--threads=1"], "1"), "");
     assert_eq!(run(&[], "2"), "");
 }

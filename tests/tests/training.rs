@@ -44,10 +44,7 @@ fn adamw_takes_the_steps_of_its_definition() {
         (matrix.square() * weights).sum(Kind::Float).backward();
         optimizer.step(0.01);
         let gradient = [w[0], 3.0 * w[1]];
-        assert!(
-            gradient[0].hypot(gradient[1]) < 1.0,
-            "this case is meant not to be clipped"
-        );
+        assert!(gradient[0].hypot(gradient[1]) < 1.0, "this case is meant not to be clipped");
         for i in 0..2 {
             mean[i] = 0.9 * mean[i] + 0.1 * gradient[i];
             square[i] = 0.99 * square[i] + 0.01 * gradient[i] * gradient[i];
@@ -82,10 +79,7 @@ fn small_updates_reach_bf16_weights_through_their_f32_masters() {
     let weight = Tensor::ones([1, 1], (Kind::BFloat16, Device::Cpu));
     let mut optimizer = AdamW::new(
         vec![("w".into(), weight.shallow_clone())],
-        AdamWSettings {
-            weight_decay: 0.0,
-            ..settings()
-        },
+        AdamWSettings { weight_decay: 0.0, ..settings() },
     );
     for _ in 0..8 {
         weight.sum(Kind::Float).backward();
@@ -127,9 +121,7 @@ fn two_half_runs_equal_one_whole_run_bit_for_bit() {
     ];
     for kind in [Kind::Float, Kind::BFloat16] {
         let folder = tempfile::tempdir().unwrap();
-        trainer(folder.path(), "whole", kind, None)
-            .train_tokenizer()
-            .unwrap();
+        trainer(folder.path(), "whole", kind, None).train_tokenizer().unwrap();
         for (name, train) in legs {
             train(&trainer(folder.path(), "halves", kind, Some(2))).unwrap();
             let half = checkpoint(folder.path(), "halves", name);
@@ -143,10 +135,7 @@ fn two_half_runs_equal_one_whole_run_bit_for_bit() {
                 checkpoint(folder.path(), "whole", name),
             );
             assert!(halves == whole, "{name} in {kind:?} differs after a resume");
-            assert!(
-                half != whole,
-                "{name} in {kind:?} did not train in its second half"
-            );
+            assert!(half != whole, "{name} in {kind:?} did not train in its second half");
         }
     }
 }
@@ -160,38 +149,24 @@ fn a_leg_begins_with_the_weights_of_a_model_folder() {
     first.train_clip().unwrap();
     first.train_prior().unwrap();
     let saved = |file: &str| std::fs::read(folder.path().join("model").join(file)).unwrap();
-    let files = [
-        "text_encoder/model.safetensors",
-        "prior/diffusion_pytorch_model.safetensors",
-    ];
+    let files = ["text_encoder/model.safetensors", "prior/diffusion_pytorch_model.safetensors"];
     let before = files.map(saved);
     let mut second = trainer(folder.path(), "second", Kind::Float, Some(0));
     second.init = Some(folder.path().join("model"));
     second.train_clip().unwrap();
     second.train_prior().unwrap();
-    assert!(
-        files.map(saved) == before,
-        "no step was taken, so the weights are the first's"
-    );
+    assert!(files.map(saved) == before, "no step was taken, so the weights are the first's");
 
     second.recipe.prior.model.layers = 2;
     second.runs = folder.path().join("third");
     let refused = second.train_prior().unwrap_err().to_string();
-    assert!(
-        refused.contains("model") && refused.contains("transformer_blocks.1"),
-        "{refused}"
-    );
+    assert!(refused.contains("model") && refused.contains("transformer_blocks.1"), "{refused}");
 }
 
 /// The tensors of a leg's newest checkpoint, as bytes, and its state, whose generator must agree too.
 fn checkpoint(folder: &Path, runs: &str, leg: &str) -> (Vec<u8>, serde_json::Value) {
     let folder = folder.join(runs).join(leg);
-    let checkpoints = Checkpoints {
-        folder: &folder,
-        leg,
-        upstream: "",
-        data: "scenes",
-    };
+    let checkpoints = Checkpoints { folder: &folder, leg, upstream: "", data: "scenes" };
     let newest = checkpoints.found().remove(0);
     let state = std::fs::read(newest.join("state.json")).unwrap();
     (
@@ -210,17 +185,9 @@ fn recipes_whose_parts_do_not_fit_are_refused_with_the_numbers() {
             .to_string()
     };
     let message = refused("embedding = 16", "embedding = 24");
-    assert!(
-        message.contains("24") && message.contains("16"),
-        "{message}"
-    );
+    assert!(message.contains("24") && message.contains("16"), "{message}");
     assert!(refused("drop_caption", "drop_captions").contains("drop_captions"));
-    assert!(
-        Recipe::preset("large")
-            .unwrap_err()
-            .to_string()
-            .contains("large")
-    );
+    assert!(Recipe::preset("large").unwrap_err().to_string().contains("large"));
 }
 
 #[test]
@@ -239,11 +206,8 @@ fn a_recipe_is_changed_field_by_field() {
     assert!(recipe.decoder.gradient_checkpointing);
     assert_eq!(recipe.clip.run.batch, 4, "what is not named stays");
 
-    let refused = |change: &str| {
-        Recipe::read(tiny, &Shapes::default(), &[change])
-            .unwrap_err()
-            .to_string()
-    };
+    let refused =
+        |change: &str| Recipe::read(tiny, &Shapes::default(), &[change]).unwrap_err().to_string();
     for (change, named) in [
         ("decoder.run.bach=12", "bach"),
         ("decorder.run.batch=12", "decorder"),
@@ -254,34 +218,22 @@ fn a_recipe_is_changed_field_by_field() {
         ("decoder.drop_caption=1.5", "decoder.drop_caption is 1.5"),
         ("decoder.drop_embedding=-0.1", "drop_embedding is -0.1"),
         ("prior.drop_caption=nan", "prior.drop_caption is NaN"),
-        (
-            "decoder.unet.block_out_channels=[]",
-            "block_out_channels is []",
-        ),
+        ("decoder.unet.block_out_channels=[]", "block_out_channels is []"),
         ("upsampler.unet.block_out_channels=[]", "upsampler.unet"),
         ("decoder.unet.norm_groups=0", "norm_num_groups is 0"),
         ("decoder.unet.attention.head_width=0", "head_dim is 0"),
         ("drawing.decoder_guidance_scale=nan", "scale is NaN"),
         ("drawing.decoder_steps=0", "between 1 and 1000"),
         ("drawing.upsampler_steps=1001", "upsampler_steps is 1001"),
-        (
-            "clip.run.learning_rate=-1.0",
-            "clip.run.learning_rate is -1",
-        ),
-        (
-            "clip.run.learning_rate=inf",
-            "clip.run.learning_rate is inf",
-        ),
+        ("clip.run.learning_rate=-1.0", "clip.run.learning_rate is -1"),
+        ("clip.run.learning_rate=inf", "clip.run.learning_rate is inf"),
         ("clip.run.optimizer.beta1=1.0", "beta1 is 1,"),
         ("prior.run.optimizer.eps=0.0", "eps is 0,"),
         ("decoder.run.optimizer.ema_decay=7.0", "ema_decay is 7"),
         ("upsampler.blur=-1.0", "upsampler.blur is -1"),
         ("upsampler.weight_limit=0.0", "weight_limit is 0"),
         ("decoder.run.batch=1048577", "1 and 1048576"),
-        (
-            "tokenizer.merges=99999999999",
-            "tokenizer.merges is 99999999999",
-        ),
+        ("tokenizer.merges=99999999999", "tokenizer.merges is 99999999999"),
     ] {
         let message = refused(change);
         assert!(message.contains(named), "{change}: {message}");
@@ -313,11 +265,7 @@ fn a_caption_that_describes_another_picture_is_no_negative_of_it() {
     for (i, caption) in captions.iter().enumerate() {
         for (j, labels) in labels.iter().enumerate() {
             let clash = i != j && caption.mentioned.describes(labels);
-            assert_eq!(
-                clashes.int64_value(&[i as i64, j as i64]) == 1,
-                clash,
-                "{i} and {j}"
-            );
+            assert_eq!(clashes.int64_value(&[i as i64, j as i64]) == 1, clash, "{i} and {j}");
             found += u32::from(clash);
         }
     }
@@ -330,17 +278,11 @@ fn a_caption_that_describes_another_picture_is_no_negative_of_it() {
     marks[1] = true;
     let marks = Tensor::from_slice(&marks).view([3, 3]);
     let (loss, accuracy) = contrastive(&text, &image, &Tensor::from(2.0f32), &marks);
-    let logits: [[f64; 3]; 3] = [
-        [1.6, f64::NEG_INFINITY, -2.0],
-        [1.2, 2.0, 0.0],
-        [1.92, 1.6, -1.2],
-    ];
+    let logits: [[f64; 3]; 3] =
+        [[1.6, f64::NEG_INFINITY, -2.0], [1.2, 2.0, 0.0], [1.92, 1.6, -1.2]];
     let entropy = |row: [f64; 3], own: usize| row.map(f64::exp).iter().sum::<f64>().ln() - row[own];
     let column = |j: usize| [logits[0][j], logits[1][j], logits[2][j]];
-    let expected = (0..3)
-        .map(|i| entropy(logits[i], i) + entropy(column(i), i))
-        .sum::<f64>()
-        / 6.0;
+    let expected = (0..3).map(|i| entropy(logits[i], i) + entropy(column(i), i)).sum::<f64>() / 6.0;
     assert!((loss.double_value(&[]) - expected).abs() < 1e-5);
     assert!((accuracy.double_value(&[]) - 2.0 / 3.0).abs() < 1e-6);
 }
@@ -363,10 +305,7 @@ fn siblings_stand_side_by_side_and_their_captions_tell_them_apart() {
         let caption = &batch.captions[one as usize];
         assert!(!masked || second, "`{caption}` also describes its sibling");
     }
-    let labels: Vec<_> = siblings(1000, 800)
-        .iter()
-        .map(|(_, s)| s.labels())
-        .collect();
+    let labels: Vec<_> = siblings(1000, 800).iter().map(|(_, s)| s.labels()).collect();
     let share = |differs: fn(&[scenes::Labels]) -> bool| {
         labels.chunks(2).filter(|pair| differs(pair)).count() as f64 / 400.0
     };

@@ -36,21 +36,9 @@ const PLAIN: &str = "diffusion_pytorch_model.safetensors";
 fn a_variant_is_read_where_nothing_else_is_there() {
     for (part, plain, variant) in [
         ("prior", PLAIN, "diffusion_pytorch_model.fp16.safetensors"),
-        (
-            "text_encoder",
-            "model.safetensors",
-            "model.fp16.safetensors",
-        ),
-        (
-            "text_encoder",
-            "model.safetensors",
-            "model.non_ema.safetensors",
-        ),
-        (
-            "text_encoder",
-            "model.safetensors",
-            "pytorch_model.fp16.bin",
-        ),
+        ("text_encoder", "model.safetensors", "model.fp16.safetensors"),
+        ("text_encoder", "model.safetensors", "model.non_ema.safetensors"),
+        ("text_encoder", "model.safetensors", "pytorch_model.fp16.bin"),
     ] {
         let place = tempfile::tempdir().unwrap();
         copy_folder(&golden("deep").join(part), place.path());
@@ -99,13 +87,8 @@ fn the_variant_that_is_named_goes_before() {
     open("prior", &folder.clone().with_variant("bf16")).unwrap();
     // And a variant is never taken for another.
     fs::remove_file(place.path().join(variant("bf16"))).unwrap();
-    let error = open("prior", &folder.with_variant("bf16"))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains(&format!("only {}", "config.json")),
-        "{error}"
-    );
+    let error = open("prior", &folder.with_variant("bf16")).unwrap_err().to_string();
+    assert!(error.contains(&format!("only {}", "config.json")), "{error}");
     assert!(error.contains(&variant("fp16")), "{error}");
 }
 
@@ -116,9 +99,7 @@ fn files_of_other_programs_are_named_where_there_are_no_weights() {
     for name in ["flax_model.msgpack", "model.onnx", "openvino_model.xml"] {
         fs::write(place.path().join(name), "x").unwrap();
     }
-    let error = open("prior", &Folder::open(place.path()).unwrap())
-        .unwrap_err()
-        .to_string();
+    let error = open("prior", &Folder::open(place.path()).unwrap()).unwrap_err().to_string();
     let files = "only config.json, flax_model.msgpack, model.onnx, openvino_model.xml";
     assert!(error.contains(files), "{error}");
 }

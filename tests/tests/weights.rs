@@ -25,13 +25,7 @@ fn file_of(header: &str, data: usize) -> Vec<u8> {
 }
 
 fn open(bytes: &[u8]) -> Result<Checkpoint, Error> {
-    Checkpoint::from_bytes(
-        "a.safetensors",
-        bytes,
-        "the prior",
-        Device::Cpu,
-        Kind::Float,
-    )
+    Checkpoint::from_bytes("a.safetensors", bytes, "the prior", Device::Cpu, Kind::Float)
 }
 
 fn entries(folder: &Path) -> usize {
@@ -56,11 +50,7 @@ fn what_is_saved_is_loaded_in_every_kind() {
         assert_eq!(loaded.len(), tensors.len());
         for (name, tensor) in &tensors {
             let (_, found) = loaded.iter().find(|(other, _)| other == name).unwrap();
-            let wanted = if tensor.is_floating_point() {
-                kind
-            } else {
-                tensor.kind()
-            };
+            let wanted = if tensor.is_floating_point() { kind } else { tensor.kind() };
             assert_eq!(found.kind(), wanted, "{name}");
             assert_eq!(found.size(), tensor.size(), "{name}");
             assert!(found.equal(&tensor.to_kind(wanted)), "{name}");
@@ -72,11 +62,8 @@ fn what_is_saved_is_loaded_in_every_kind() {
 fn another_reader_opens_what_is_saved() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
-    let tensors = [
-        named("a", numbers(&[3])),
-        named("c", numbers(&[2, 4])),
-        named("b", numbers(&[])),
-    ];
+    let tensors =
+        [named("a", numbers(&[3])), named("c", numbers(&[2, 4])), named("b", numbers(&[]))];
     save_safetensors(&path, &tensors, Kind::Float).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
@@ -84,13 +71,7 @@ fn another_reader_opens_what_is_saved() {
     let file = SafeTensors::deserialize(&bytes).unwrap();
     for (name, tensor) in &tensors {
         let view = file.tensor(name).unwrap();
-        assert_eq!(
-            view.shape()
-                .iter()
-                .map(|&side| side as i64)
-                .collect::<Vec<_>>(),
-            tensor.size()
-        );
+        assert_eq!(view.shape().iter().map(|&side| side as i64).collect::<Vec<_>>(), tensor.size());
         let values: Vec<u8> = Vec::try_from(tensor.reshape([-1]).view_dtype(Kind::Uint8)).unwrap();
         assert_eq!(view.data(), values);
     }
@@ -152,14 +133,9 @@ fn all_five_problems_are_in_one_error() {
     let _ = checkpoint.take("here", &[2], Init::Zeros);
     let _ = checkpoint.take("twice", &[1], Init::Zeros);
     assert_eq!(checkpoint.take("wide", &[2, 1], Init::Zeros).size(), [2, 1]);
+    assert_eq!(checkpoint.take("whole", &[1], Init::Zeros).kind(), Kind::Float);
     assert_eq!(
-        checkpoint.take("whole", &[1], Init::Zeros).kind(),
-        Kind::Float
-    );
-    assert_eq!(
-        checkpoint
-            .take("absent", &[1 << 20, 1 << 20], Init::Zeros)
-            .size(),
+        checkpoint.take("absent", &[1 << 20, 1 << 20], Init::Zeros).size(),
         [1 << 20, 1 << 20]
     );
     let error = checkpoint.finish().unwrap_err();
@@ -169,9 +145,7 @@ fn all_five_problems_are_in_one_error() {
          1 tensor of another shape (wide is [1, 2] where [2, 1] is wanted); \
          1 tensor of another type (whole is I64 where a float is wanted); 1 tensor duplicate (twice)"
     );
-    let Error::Tensors { problems, .. } = error else {
-        panic!("{error}")
-    };
+    let Error::Tensors { problems, .. } = error else { panic!("{error}") };
     assert_eq!(problems.missing, ["absent"]);
 }
 
@@ -182,82 +156,37 @@ fn a_hostile_safetensors_header_is_a_typed_error() {
     };
     let one = |dtype, shape, offsets| format!("{{{}}}", tensor("w", dtype, shape, offsets));
     let two = |first, second| {
-        format!(
-            "{{{},{}}}",
-            tensor("v", "U8", "[4]", first),
-            tensor("w", "U8", "[4]", second)
-        )
+        format!("{{{},{}}}", tensor("v", "U8", "[4]", first), tensor("w", "U8", "[4]", second))
     };
     let cases = [
         (file_of("{", 0), "its header is damaged"),
         (file_of("[]", 0), "its header is damaged"),
         (file_of(r#"{"w":3}"#, 0), "its header is damaged"),
+        (file_of(r#"{"__metadata__":{},"__metadata__":{}}"#, 0), "two __metadata__"),
+        (file_of(&one("F32", "[-1]", "[0,4]"), 4), "its header is damaged"),
         (
-            file_of(r#"{"__metadata__":{},"__metadata__":{}}"#, 0),
-            "two __metadata__",
-        ),
-        (
-            file_of(&one("F32", "[-1]", "[0,4]"), 4),
-            "its header is damaged",
-        ),
-        (
-            file_of(
-                r#"{"\u001b[2J":{"dtype":"Q4","shape":[],"data_offsets":[0,0]}}"#,
-                0,
-            ),
+            file_of(r#"{"\u001b[2J":{"dtype":"Q4","shape":[],"data_offsets":[0,0]}}"#, 0),
             "tensor \u{fffd}[2J is of",
         ),
-        (
-            file_of(&one("Q4", "[1]", "[0,4]"), 4),
-            "tensor w is of the unknown type Q4",
-        ),
-        (
-            file_of(&one("F32", "[4294967296,4294967296]", "[0,4]"), 4),
-            "impossible shape",
-        ),
-        (
-            file_of(&one("F32", "[18446744073709551615]", "[0,4]"), 4),
-            "impossible shape",
-        ),
+        (file_of(&one("Q4", "[1]", "[0,4]"), 4), "tensor w is of the unknown type Q4"),
+        (file_of(&one("F32", "[4294967296,4294967296]", "[0,4]"), 4), "impossible shape"),
+        (file_of(&one("F32", "[18446744073709551615]", "[0,4]"), 4), "impossible shape"),
         (file_of(&one("F4", "[3]", "[0,1]"), 1), "impossible shape"),
-        (
-            file_of(&one("F32", "[2]", "[0,4]"), 4),
-            "which takes 8 bytes, and lies at 0..4",
-        ),
-        (
-            file_of(&one("F32", "[1]", "[4,0]"), 4),
-            "tensor w begins at byte 4 where 0 is next",
-        ),
+        (file_of(&one("F32", "[2]", "[0,4]"), 4), "which takes 8 bytes, and lies at 0..4"),
+        (file_of(&one("F32", "[1]", "[4,0]"), 4), "tensor w begins at byte 4 where 0 is next"),
         (
             file_of(&one("F32", "[1000]", "[0,4000]"), 4),
             "end at byte 4000 of its data, which has 4 bytes",
         ),
-        (
-            file_of(&one("F32", "[1]", "[0,4]"), 5),
-            "end at byte 4 of its data, which has 5 bytes",
-        ),
-        (
-            file_of(&two("[0,4]", "[2,6]"), 6),
-            "tensor w begins at byte 2 where 4 is next",
-        ),
-        (
-            file_of(&two("[0,4]", "[5,9]"), 9),
-            "tensor w begins at byte 5 where 4 is next",
-        ),
+        (file_of(&one("F32", "[1]", "[0,4]"), 5), "end at byte 4 of its data, which has 5 bytes"),
+        (file_of(&two("[0,4]", "[2,6]"), 6), "tensor w begins at byte 2 where 4 is next"),
+        (file_of(&two("[0,4]", "[5,9]"), 9), "tensor w begins at byte 5 where 4 is next"),
         (vec![1, 2, 3], "it has 3 bytes"),
-        (
-            u64::MAX.to_le_bytes().to_vec(),
-            "claims 18446744073709551615 bytes",
-        ),
-        (
-            99u64.to_le_bytes().to_vec(),
-            "claims 99 bytes and the file has 8",
-        ),
+        (u64::MAX.to_le_bytes().to_vec(), "claims 18446744073709551615 bytes"),
+        (99u64.to_le_bytes().to_vec(), "claims 99 bytes and the file has 8"),
     ];
     for (bytes, sentence) in cases {
-        let error = open(&bytes)
-            .err()
-            .unwrap_or_else(|| panic!("accepted: {sentence}"));
+        let error = open(&bytes).err().unwrap_or_else(|| panic!("accepted: {sentence}"));
         assert!(matches!(error, Error::Safetensors { .. }), "{error}");
         let message = error.to_string();
         assert!(
@@ -278,38 +207,22 @@ fn a_failed_save_leaves_the_old_file_and_nothing_else() {
 
     let cut = write_atomically(&path, |file| {
         file.write_all(b"half of it").unwrap();
-        Err(Error::Save {
-            file: String::new(),
-            tensor: String::new(),
-            reason: String::new(),
-        })
+        Err(Error::Save { file: String::new(), tensor: String::new(), reason: String::new() })
     });
     assert!(cut.is_err());
     // The second tensor fails when the first is written already.
     let large = [named("v", numbers(&[4])), named("w", numbers(&[2]) * 1e6)];
-    let error = save_safetensors(&path, &large, Kind::Half)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("tensor w") && error.contains("65504"),
-        "{error}"
-    );
+    let error = save_safetensors(&path, &large, Kind::Half).unwrap_err().to_string();
+    assert!(error.contains("tensor w") && error.contains("65504"), "{error}");
     let twice = [named("w", numbers(&[4])), named("w", numbers(&[4]))];
-    let error = save_safetensors(&path, &twice, Kind::Float)
-        .unwrap_err()
-        .to_string();
+    let error = save_safetensors(&path, &twice, Kind::Float).unwrap_err().to_string();
     assert!(error.contains("the name is taken already"), "{error}");
 
     assert_eq!(std::fs::read(&path).unwrap(), before);
     assert_eq!(entries(folder.path()), 1);
     let nowhere = folder.path().join("absent/model.safetensors");
-    let error = save_safetensors(&nowhere, &good, Kind::Float)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.starts_with(&format!("cannot write {}", nowhere.display())),
-        "{error}"
-    );
+    let error = save_safetensors(&nowhere, &good, Kind::Float).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("cannot write {}", nowhere.display())), "{error}");
 }
 
 #[test]
@@ -318,10 +231,7 @@ fn an_index_that_puts_a_tensor_elsewhere_is_refused() {
     let write = |name: &str, tensors: &[(String, Tensor)]| {
         save_safetensors(place.path().join(name), tensors, Kind::Float).unwrap();
     };
-    write(
-        "one.safetensors",
-        &[named("a", numbers(&[2])), named("b", numbers(&[2]))],
-    );
+    write("one.safetensors", &[named("a", numbers(&[2])), named("b", numbers(&[2]))]);
     write("two.safetensors", &[named("c", numbers(&[2]))]);
     let folder = Folder::open(place.path()).unwrap();
     let open = |map: &str| {
@@ -331,21 +241,12 @@ fn an_index_that_puts_a_tensor_elsewhere_is_refused() {
     };
     let (one, two) = ("one.safetensors", "two.safetensors");
     assert_eq!(
-        open(&format!(r#""a": "{one}", "b": "{one}", "c": "{two}""#))
-            .unwrap()
-            .names()
-            .count(),
+        open(&format!(r#""a": "{one}", "b": "{one}", "c": "{two}""#)).unwrap().names().count(),
         3
     );
     for (map, sentence) in [
-        (
-            format!(r#""a": "{one}", "b": "{two}", "c": "{two}""#),
-            "tensor b is in ",
-        ),
-        (
-            format!(r#""a": "{one}", "c": "{two}""#),
-            "tensor b is in no file, and it is in ",
-        ),
+        (format!(r#""a": "{one}", "b": "{two}", "c": "{two}""#), "tensor b is in "),
+        (format!(r#""a": "{one}", "c": "{two}""#), "tensor b is in no file, and it is in "),
         (
             format!(r#""a": "{one}", "b": "{one}", "c": "{two}", "d": "{one}""#),
             "tensor d is in one.safetensors, and it is not",
@@ -354,24 +255,12 @@ fn an_index_that_puts_a_tensor_elsewhere_is_refused() {
             format!(r#""a": "{one}", "b": "{one}", "c": "{two}", "a": "{one}""#),
             "\"a\" is there twice",
         ),
-        (
-            r#""a": "../one.safetensors""#.to_owned(),
-            "is not the name of a file beside it",
-        ),
-        (
-            r#""a": "/etc/passwd""#.to_owned(),
-            "is not the name of a file beside it",
-        ),
-        (
-            r#""a": "..""#.to_owned(),
-            "is not the name of a file beside it",
-        ),
+        (r#""a": "../one.safetensors""#.to_owned(), "is not the name of a file beside it"),
+        (r#""a": "/etc/passwd""#.to_owned(), "is not the name of a file beside it"),
+        (r#""a": "..""#.to_owned(), "is not the name of a file beside it"),
         (r#""a": 3"#.to_owned(), "cannot be read"),
     ] {
-        let message = open(&map)
-            .err()
-            .unwrap_or_else(|| panic!("accepted: {map}"))
-            .to_string();
+        let message = open(&map).err().unwrap_or_else(|| panic!("accepted: {map}")).to_string();
         assert!(
             message.contains("model.safetensors.index.json") && message.contains(sentence),
             "{message} / {sentence}"
@@ -401,9 +290,6 @@ fn an_array_whose_header_nests_or_whose_length_is_another_is_refused() {
     // Each bracket would be a call within a call.
     for bracket in ["(", "[", "{"] {
         let error = array(&bracket.repeat(60000), 0).unwrap_err();
-        assert_eq!(
-            error,
-            "its header has 60000 brackets, and an array of floats has two"
-        );
+        assert_eq!(error, "its header has 60000 brackets, and an array of floats has two");
     }
 }

@@ -111,9 +111,8 @@ fn a_class_is_the_mean_direction_of_its_prompts() {
             let text = pipeline.encode_text(&[prompt]).unwrap();
             unit(&rows(&text.embedding)[0])
         });
-        let mean: Vec<f64> = (0..class.len())
-            .map(|i| (embedded[0][i] + embedded[1][i]) / 2.0)
-            .collect();
+        let mean: Vec<f64> =
+            (0..class.len()).map(|i| (embedded[0][i] + embedded[1][i]) / 2.0).collect();
         for (ours, wanted) in class.iter().zip(unit(&mean)) {
             assert!((ours - wanted).abs() < 1e-5, "{ours} instead of {wanted}");
         }
@@ -202,10 +201,7 @@ fn a_logit_scale_is_read_where_the_model_says_it() {
     copy_folder(&golden().join("zero_shot/model"), &clip);
     let file = clip.join("model.safetensors");
     let mut tensors = ::weights::load_safetensors(&file).unwrap();
-    let scale = tensors
-        .iter()
-        .position(|(name, _)| name == "logit_scale")
-        .unwrap();
+    let scale = tensors.iter().position(|(name, _)| name == "logit_scale").unwrap();
     tensors[scale].1 = Tensor::from_slice(&[1.0f32, 2.0]);
     ::weights::save_safetensors(&file, &tensors, Kind::Float).unwrap();
     let error = open_at(&clip).logit_factor().unwrap_err();
@@ -217,12 +213,7 @@ fn a_logit_scale_is_read_where_the_model_says_it() {
 
 #[test]
 fn clip_alone_is_opened_and_checked() {
-    let parts = [
-        "tokenizer",
-        "text_encoder",
-        "image_encoder",
-        "feature_extractor",
-    ];
+    let parts = ["tokenizer", "text_encoder", "image_encoder", "feature_extractor"];
     let place = tempfile::tempdir().unwrap();
     let part = |name: &str| place.path().join(name);
     for name in parts {
@@ -232,10 +223,7 @@ fn clip_alone_is_opened_and_checked() {
     for name in parts {
         fs::rename(part(name), part("away")).unwrap();
         let error = open_at(place.path()).prepare_clip().unwrap_err();
-        assert!(
-            matches!(error, Error::Missing { part, .. } if part == name),
-            "{error}"
-        );
+        assert!(matches!(error, Error::Missing { part, .. } if part == name), "{error}");
         fs::rename(part("away"), part(name)).unwrap();
     }
     fs::remove_dir_all(part("tokenizer")).unwrap();
@@ -256,19 +244,14 @@ fn pictures_that_are_prepared_for_another_encoder_are_refused() {
     let place = tempfile::tempdir().unwrap();
     copy_folder(&model("deep"), place.path());
     let config = r#"{"do_resize": false, "do_center_crop": false}"#;
-    let file = place
-        .path()
-        .join("feature_extractor/preprocessor_config.json");
+    let file = place.path().join("feature_extractor/preprocessor_config.json");
     fs::write(file, config).unwrap();
     let pipeline = open_at(place.path());
     pipeline.prepare_clip().unwrap();
     let square = |side| image::RgbImage::new(side, side);
     let _ = pipeline.encode_pictures(&[square(28)]).unwrap();
     let error = pipeline.encode_pictures(&[square(30)]).unwrap_err();
-    assert!(
-        error.to_string().contains("is 30 in the first and 28"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("is 30 in the first and 28"), "{error}");
 }
 
 #[test]
@@ -276,11 +259,7 @@ fn tasks_name_what_scenes_show_in_words_that_the_model_knows() {
     let shipped = open_at(&golden().join("../../model"));
     let tasks = Task::all();
     assert_eq!(tasks.len(), 7);
-    for example in Asked::Seen
-        .examples(0..60)
-        .iter()
-        .chain(&Asked::HeldOut.examples(0..20))
-    {
+    for example in Asked::Seen.examples(0..60).iter().chain(&Asked::HeldOut.examples(0..20)) {
         let shown = example.scene.labels();
         for task in &tasks {
             let label = &task.labels[(task.truth)(&shown).unwrap()];
@@ -422,32 +401,21 @@ fn the_table_holds_what_the_encoders_say() {
     let progress = &mut |_: &str, done, of| told.push((done, of));
     let report = evaluate_zero_shot(&pipeline, Some(12), 5, progress).unwrap();
     assert_eq!(told, [(5, 12), (10, 12), (12, 12)].repeat(3));
-    assert_eq!(
-        (report.classification.len(), report.retrieval.len()),
-        (14, 2)
-    );
+    assert_eq!((report.classification.len(), report.retrieval.len()), (14, 2));
     for (row, task) in report.classification.iter().zip(Task::all()) {
         assert!(!row.held_out);
         let [single, ensemble] = [std::slice::from_ref(&task.single), &task.ensemble].map(|t| {
             let classes = pipeline.class_embeddings(&task.labels, t).unwrap();
-            let right = Asked::Seen
-                .examples(50_000..50_012)
-                .into_iter()
-                .filter(|example| {
-                    let picture = render(&example.scene, 128);
-                    let picture = normalised(&pipeline.encode_pictures(&[picture]).unwrap());
-                    let cosines = &rows(&cosines(&picture, &classes))[0];
-                    let best = cosines.iter().copied().fold(f64::MIN, f64::max);
-                    cosines[(task.truth)(&example.scene.labels()).unwrap()] == best
-                });
+            let right = Asked::Seen.examples(50_000..50_012).into_iter().filter(|example| {
+                let picture = render(&example.scene, 128);
+                let picture = normalised(&pipeline.encode_pictures(&[picture]).unwrap());
+                let cosines = &rows(&cosines(&picture, &classes))[0];
+                let best = cosines.iter().copied().fold(f64::MIN, f64::max);
+                cosines[(task.truth)(&example.scene.labels()).unwrap()] == best
+            });
             right.count() as u64
         });
-        assert_eq!(
-            (row.single.right, row.ensemble.right),
-            (single, ensemble),
-            "{}",
-            task.name
-        );
+        assert_eq!((row.single.right, row.ensemble.right), (single, ensemble), "{}", task.name);
         assert_eq!(row.single.asked, 12);
     }
     for (row, difference) in report.bindings.iter().zip(Difference::all()) {
@@ -469,10 +437,7 @@ fn the_table_holds_what_the_encoders_say() {
         assert_eq!(found, (right, asked, captions), "{}", row.difference);
     }
     let table = report.to_markdown();
-    assert!(
-        table.contains("| held-out | thing and colour | 112 | "),
-        "{table}"
-    );
+    assert!(table.contains("| held-out | thing and colour | 112 | "), "{table}");
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["retrieval"][1]["one_of_five"]["asked"], 12);
 }

@@ -38,10 +38,7 @@ impl<T: Send + 'static> Ahead<T> {
             });
             made
         };
-        Self {
-            workers: (0..count).map(worker).collect(),
-            next: Cell::new(0),
-        }
+        Self { workers: (0..count).map(worker).collect(), next: Cell::new(0) }
     }
 
     /// The next of them; `None` after the last.

@@ -31,10 +31,7 @@ pub fn measure(
 ) -> Result<Measured, Error> {
     let (mut embeddings, mut closenesses) = (Vec::new(), Vec::new());
     for batch in images.first(view, recipe.statistics_scenes) {
-        let Embedded {
-            embedding,
-            captions,
-        } = batch?;
+        let Embedded { embedding, captions } = batch?;
         let all = Tensor::from_slice(&vec![false; captions.len()]);
         let captions = encoder.encode(&captions, &all)?;
         closenesses.push(closeness(&embedding, &captions.embedding).to_device(Device::Cpu));
@@ -50,10 +47,7 @@ pub fn measure(
     };
     let codes = learned.unwrap_or_else(fit).to_device(Device::Cpu);
     let unigram_bits = unigram_bits(&codes.encode(&embeddings), codes.buckets());
-    Ok(Measured {
-        codes,
-        unigram_bits,
-    })
+    Ok(Measured { codes, unigram_bits })
 }
 
 /// Predicts each code from the caption, the closeness and the codes before it, under the cross-entropy.
@@ -74,21 +68,12 @@ impl AutoregressiveLeg {
         recipe: &AutoregressiveRecipe,
         unigram_bits: f64,
     ) -> Self {
-        Self {
-            model,
-            encoder,
-            stream,
-            recipe: recipe.clone(),
-            unigram_bits,
-        }
+        Self { model, encoder, stream, recipe: recipe.clone(), unigram_bits }
     }
 
     /// The mean of the bits that the codes of the next embeddings take.
     fn bits(&self, generator: &mut Generator) -> Result<Tensor, Error> {
-        let Embedded {
-            embedding,
-            captions,
-        } = self.stream.next_batch()?;
+        let Embedded { embedding, captions } = self.stream.next_batch()?;
         let dropped = drops(generator, self.recipe.drop_caption, captions.len());
         let captions = self.encoder.encode(&captions, &dropped)?;
         let codes = self.model.codes.encode(&embedding); // [B, N]

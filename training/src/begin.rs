@@ -23,10 +23,7 @@ impl Beginning {
     pub(crate) fn open(model: &Folder, components: Components) -> Result<Self, Error> {
         let open = |&(prefix, component): &(&'static str, &'static str)| {
             let folder = model.component(component);
-            Ok((
-                prefix,
-                folder.checkpoint(component, Device::Cpu, Kind::Float)?,
-            ))
+            Ok((prefix, folder.checkpoint(component, Device::Cpu, Kind::Float)?))
         };
         Ok(Self {
             components: components.iter().map(open).collect::<Result<_, Error>>()?,

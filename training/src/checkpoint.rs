@@ -140,10 +140,7 @@ impl Checkpoints<'_> {
         for path in &found {
             match read(path) {
                 Ok((state, tensors)) => {
-                    let unfit = |why| Error::Checkpoint {
-                        path: path.clone(),
-                        why,
-                    };
+                    let unfit = |why| Error::Checkpoint { path: path.clone(), why };
                     if !damage.is_empty() {
                         let (damage, path) = (damage.join("; "), path.display());
                         tracing::warn!("{damage}: going on from {path}");
@@ -220,10 +217,8 @@ fn tensors(optimizer: &AdamW) -> Vec<u8> {
 /// Writes the files and then their manifest into a new folder, which is called `shown` in errors, all of it flushed to the
 /// disk.
 fn write(folder: &Path, shown: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), Error> {
-    let manifest: Manifest = files
-        .iter()
-        .map(|(name, bytes)| ((*name).to_owned(), sha256(bytes)))
-        .collect();
+    let manifest: Manifest =
+        files.iter().map(|(name, bytes)| ((*name).to_owned(), sha256(bytes))).collect();
     let manifest = serde_json::to_vec_pretty(&manifest).expect("names and hashes");
     for (name, bytes) in files.iter().chain([&(MANIFEST, manifest)]) {
         let written = atomic::write(&folder.join(name), bytes, true);
@@ -233,9 +228,7 @@ fn write(folder: &Path, shown: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), E
 }
 
 fn synchronise(folder: &Path) -> Result<(), Error> {
-    fs::File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(Error::file(folder))
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::file(folder))
 }
 
 /// The state and the tensors of a whole checkpoint, or what is wrong with it.
@@ -278,8 +271,5 @@ fn vectors(file: &[u8]) -> Result<Vec<(String, Tensor)>, String> {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -54,14 +54,7 @@ impl ClipLeg {
         parts: usize,
         (kind, device): (Kind, Device),
     ) -> Self {
-        Self {
-            model,
-            tokenizer,
-            stream,
-            parts: parts as i64,
-            kind,
-            device,
-        }
+        Self { model, tokenizer, stream, parts: parts as i64, kind, device }
     }
 
     /// Embeddings `[B, E]` of captions and of pictures.
@@ -77,23 +70,10 @@ impl Leg for ClipLeg {
     /// In parts, every caption still meets every picture of the batch: all are embedded first, and each part once more
     /// when the gradients of its embeddings are known (2101.06983, section 3.2).
     fn backward(&mut self, _: &mut Generator) -> Result<(f64, Figures), Error> {
-        let Batch {
-            pictures,
-            captions,
-            clashes,
-        } = self.stream.next_batch()?;
+        let Batch { pictures, captions, clashes } = self.stream.next_batch()?;
         let texts: Vec<&str> = captions.iter().map(String::as_str).collect();
-        let ids = self
-            .tokenizer
-            .encode(&texts)
-            .map_err(|e| Error::Tokenizer(e.to_string()))?
-            .ids;
-        let scale = self
-            .model
-            .logit_scale
-            .to_kind(Kind::Float)
-            .clamp_max(MAX_LOGIT_SCALE)
-            .exp();
+        let ids = self.tokenizer.encode(&texts).map_err(|e| Error::Tokenizer(e.to_string()))?.ids;
+        let scale = self.model.logit_scale.to_kind(Kind::Float).clamp_max(MAX_LOGIT_SCALE).exp();
         let clashes = clashes.to_device(self.device);
         let backward = |[text, image]: &[Tensor; 2]| {
             let (loss, accuracy) = contrastive(text, image, &scale, &clashes);
@@ -139,20 +119,13 @@ pub fn contrastive(
 ) -> (Tensor, Tensor) {
     let unit = |x: &Tensor| {
         let x = x.to_kind(Kind::Float);
-        &x / x
-            .square()
-            .sum_dim_intlist([-1i64].as_slice(), true, Kind::Float)
-            .sqrt()
+        &x / x.square().sum_dim_intlist([-1i64].as_slice(), true, Kind::Float).sqrt()
     };
     let logits = unit(text).matmul(&unit(image).tr()) * scale; // [B captions, B pictures]
     let logits = logits.masked_fill(clashes, f64::NEG_INFINITY);
     let own = Tensor::arange(logits.size()[0], (Kind::Int64, logits.device()));
     let loss =
         (logits.cross_entropy_for_logits(&own) + logits.tr().cross_entropy_for_logits(&own)) / 2.0;
-    let accuracy = logits
-        .argmax(1, false)
-        .eq_tensor(&own)
-        .to_kind(Kind::Float)
-        .mean(Kind::Float);
+    let accuracy = logits.argmax(1, false).eq_tensor(&own).to_kind(Kind::Float).mean(Kind::Float);
     (loss, accuracy.detach())
 }

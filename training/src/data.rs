@@ -119,9 +119,7 @@ impl Stream {
             let first = n * batch as u64;
             Ok((data.draw(view, first, batch)?, noise(view, first, batch)))
         };
-        Self {
-            batches: Ahead::new(first_batch..u64::MAX, draw),
-        }
+        Self { batches: Ahead::new(first_batch..u64::MAX, draw) }
     }
 
     /// The next batch.
@@ -167,9 +165,7 @@ pub fn resized(pictures: &Tensor, size: i64, (least, most): (f64, f64)) -> Tenso
     if pictures.size()[2] == size {
         return pictures.shallow_clone();
     }
-    pictures
-        .internal_upsample_bicubic2d_aa([size, size], false, None, None)
-        .clamp(least, most)
+    pictures.internal_upsample_bicubic2d_aa([size, size], false, None, None).clamp(least, most)
 }
 
 /// From bytes to what the image encoder takes: CLIP's own mean and deviation.
@@ -195,9 +191,7 @@ fn noise(view: View, first: u64, count: usize) -> Tensor {
 /// A generator of its own for each use and each three numbers: seeds that follow each other share no stream.
 pub(crate) fn stream(what: &str, numbers: [u64; 3]) -> Generator {
     let mut hash = Sha256::new_with_prefix(what);
-    numbers
-        .iter()
-        .for_each(|number| hash.update(number.to_le_bytes()));
+    numbers.iter().for_each(|number| hash.update(number.to_le_bytes()));
     let hash = hash.finalize();
     Generator::new(u64::from_le_bytes(std::array::from_fn(|byte| hash[byte])))
 }

@@ -50,10 +50,8 @@ impl Data {
             ));
         }
         let mut places = Vec::new();
-        let shown: Vec<String> = given
-            .iter()
-            .map(|name| excerpt(&name.display().to_string()))
-            .collect();
+        let shown: Vec<String> =
+            given.iter().map(|name| excerpt(&name.display().to_string())).collect();
         for (name, shown) in given.iter().zip(&shown) {
             // A name that is no text is no pattern.
             let found = match name.to_str() {

@@ -69,34 +69,27 @@ impl DecoderLeg {
 
 impl Leg for DecoderLeg {
     fn backward(&mut self, generator: &mut Generator) -> Result<(f64, Figures), Error> {
-        in_parts(self.recipe.run.accumulate, |share| {
-            self.part(share, generator)
-        })
+        in_parts(self.recipe.run.accumulate, |share| self.part(share, generator))
     }
 }
 
 impl DecoderLeg {
     fn part(&self, share: f64, generator: &mut Generator) -> Result<(f64, Figures), Error> {
         let (batch, eps) = self.stream.next_with_noise()?;
-        let Batch {
-            pictures, captions, ..
-        } = batch;
+        let Batch { pictures, captions, .. } = batch;
         let count = captions.len();
         let (device, kind) = (self.captions.device, self.captions.kind);
         let dropped = drops(generator, self.recipe.drop_caption, count);
         let captions = self.captions.encode(&captions, &dropped)?;
         let learned = self.model.conditioning.unconditional().unsqueeze(0);
-        let without = drops(generator, self.recipe.drop_embedding, count)
-            .to_device(device)
-            .unsqueeze(1); // [B, 1]
+        let without =
+            drops(generator, self.recipe.drop_embedding, count).to_device(device).unsqueeze(1); // [B, 1]
         let embedding = learned.where_self(&without, &self.pictures.encode(&pictures)); // [B, E]
 
         let clean = to_signed(&pictures.to_device(device), self.recipe.unet.sample_size);
         let noised = self.noising.noise(&clean, &eps.view_as(&clean), generator);
         let conditions =
-            self.model
-                .conditioning
-                .forward(&embedding, &captions.embedding, &captions.states);
+            self.model.conditioning.forward(&embedding, &captions.embedding, &captions.states);
         let mask = self.model.conditioning.context_mask(&captions.mask); // [B, extra + T]
         let input = noised.values.to_kind(kind);
         let (output, recomputed) = self.model.unet.forward_training(
@@ -105,28 +98,16 @@ impl DecoderLeg {
             Some((&conditions, &mask)),
             self.recipe.gradient_checkpointing,
         );
-        let Output {
-            prediction,
-            variance,
-        } = Output::with_variance(&output.to_kind(Kind::Float));
+        let Output { prediction, variance } = Output::with_variance(&output.to_kind(Kind::Float));
 
-        let (simple, error) = self
-            .noising
-            .loss(&prediction, &noised, self.recipe.weight_limit);
+        let (simple, error) = self.noising.loss(&prediction, &noised, self.recipe.weight_limit);
         // The weight that 2102.09672 gives the bound beside the noise's error is 1 at 1,000 timesteps.
-        let detached = Output {
-            prediction: prediction.detach(),
-            variance,
-        };
-        let Noised {
-            timesteps, values, ..
-        } = &noised;
+        let detached = Output { prediction: prediction.detach(), variance };
+        let Noised { timesteps, values, .. } = &noised;
         let bound = variational_bound(&self.noising.process, &clean, values, timesteps, &detached);
         let bound = bound.mean(Kind::Float);
-        let figures = vec![
-            ("noise_error", error.double_value(&[])),
-            ("bound", bound.double_value(&[])),
-        ];
+        let figures =
+            vec![("noise_error", error.double_value(&[])), ("bound", bound.double_value(&[]))];
         let loss = simple + bound;
         (&loss * share).backward();
         recomputed.backward();

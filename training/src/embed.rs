@@ -75,15 +75,11 @@ impl Embed<'_> {
             embeddings: index.shards.values().sum(),
         };
         told(progress.done);
-        let chunks: Vec<Range<u64>> = missing
-            .iter()
-            .flat_map(|(_, range)| parts(range.clone(), AT_ONCE))
-            .collect();
+        let chunks: Vec<Range<u64>> =
+            missing.iter().flat_map(|(_, range)| parts(range.clone(), AT_ONCE)).collect();
         let (data, size) = (self.data.clone(), self.encoder.size() as u32);
         let count = chunks.len() as u64;
-        let pictures = Ahead::new(0..count, move |n| {
-            read(&data, chunks[n as usize].clone(), size)
-        });
+        let pictures = Ahead::new(0..count, move |n| read(&data, chunks[n as usize].clone(), size));
         for (name, range) in missing {
             let mut shard = Builder::new(Vec::new());
             let mut embeddings = 0;
@@ -100,8 +96,7 @@ impl Embed<'_> {
             let path = self.folder.join(&name);
             let bytes = shard.into_inner().map_err(Error::file(&path))?;
             weights::write_atomically(&path, |out| {
-                out.write_all(&bytes)
-                    .map_err(weights::Error::io("write", path.display()))
+                out.write_all(&bytes).map_err(weights::Error::io("write", path.display()))
             })?;
             index.shards.insert(name, embeddings);
             self.save(&mut index)?;
@@ -202,9 +197,7 @@ impl Embed<'_> {
             return Ok(());
         }
         let squares: Vec<&[u8]> = pictures.iter().map(|(_, square, _)| &square[..]).collect();
-        let embeddings = self
-            .encoder
-            .encode(&stack(&squares, self.encoder.size() as u32)); // [B, E]
+        let embeddings = self.encoder.encode(&stack(&squares, self.encoder.size() as u32)); // [B, E]
         let kept = match self.encoder.kind {
             Kind::Half => Kind::Half,
             _ => Kind::Float,
@@ -216,10 +209,7 @@ impl Embed<'_> {
                     "the image encoder's embedding of picture {number} cannot be learned from: {why}"
                 ))
             })?;
-            let members = [
-                ("txt", caption.clone().into_bytes()),
-                ("npy", weights::npy(&row)),
-            ];
+            let members = [("txt", caption.clone().into_bytes()), ("npy", weights::npy(&row))];
             for (ending, bytes) in members {
                 let mut header = Header::new_ustar();
                 header.set_size(bytes.len() as u64);
@@ -266,18 +256,13 @@ fn difference(old: &Index, new: &Index) -> Option<(&'static str, String, String)
         ]
     };
     let pairs = fields(old).into_iter().zip(fields(new));
-    pairs
-        .filter(|(old, new)| old.1 != new.1)
-        .map(|((what, old), (_, new))| (what, old, new))
-        .next()
+    pairs.filter(|(old, new)| old.1 != new.1).map(|((what, old), (_, new))| (what, old, new)).next()
 }
 
 /// A range in parts of this length, the last of which may be shorter.
 fn parts(range: Range<u64>, of: u64) -> impl Iterator<Item = Range<u64>> {
     let end = range.end;
-    range
-        .step_by(of as usize)
-        .map(move |start| start..end.min(start.saturating_add(of)))
+    range.step_by(of as usize).map(move |start| start..end.min(start.saturating_add(of)))
 }
 
 fn length(range: &Range<u64>) -> u64 {

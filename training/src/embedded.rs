@@ -102,13 +102,8 @@ impl EmbeddedStream {
     pub fn next_batch(&self) -> Result<Embedded, Error> {
         match self {
             Self::Encoded { pictures, encoder } => {
-                let Batch {
-                    pictures, captions, ..
-                } = pictures.next_batch()?;
-                Ok(Embedded {
-                    embedding: encoder.encode(&pictures).to_kind(Kind::Float),
-                    captions,
-                })
+                let Batch { pictures, captions, .. } = pictures.next_batch()?;
+                Ok(Embedded { embedding: encoder.encode(&pictures).to_kind(Kind::Float), captions })
             }
             Self::Cached(CachedStream { batches, device }) => {
                 let mut batch = batches.next().expect("there is no end to them")?;

@@ -60,8 +60,7 @@ impl Index {
         let path = folder.join(INDEX);
         let bytes = serde_json::to_vec_pretty(self).expect("plain data");
         Ok(weights::write_atomically(&path, |out| {
-            out.write_all(&bytes)
-                .map_err(weights::Error::io("write", path.display()))
+            out.write_all(&bytes).map_err(weights::Error::io("write", path.display()))
         })?)
     }
 }
@@ -110,11 +109,7 @@ impl EmbeddingCache {
             }
         }
         let (_, index) = of.expect("there is a sample, so there is a folder");
-        let cache = Self {
-            samples,
-            encoder: index.encoder,
-            width: index.width,
-        };
+        let cache = Self { samples, encoder: index.encoder, width: index.width };
         cache.samples.check(|file, _| cache.vector(file))?;
         Ok(cache)
     }
@@ -132,9 +127,8 @@ impl EmbeddingCache {
     /// An error where another image encoder made them than the one of this fingerprint, or they have another width than a
     /// model takes.
     pub(crate) fn check(&self, encoder: &str, width: i64) -> Result<(), Error> {
-        let (given, short) = (self.samples.given(), |hash: &str| {
-            hash[..hash.len().min(12)].to_owned()
-        });
+        let (given, short) =
+            (self.samples.given(), |hash: &str| hash[..hash.len().min(12)].to_owned());
         if self.encoder != encoder {
             return Err(Error::Data(format!(
                 "--data {given}: its embeddings are of the image encoder {}, and the model's is {}",
@@ -156,16 +150,11 @@ impl EmbeddingCache {
     pub(crate) fn draw(&self, view: View, first: u64, count: usize) -> Result<Embedded, Error> {
         let (mut rows, mut captions) = (Vec::new(), Vec::new());
         for position in first..first + count as u64 {
-            let (row, caption) = self
-                .samples
-                .at(view, position, |file, _, _| self.vector(file))?;
+            let (row, caption) = self.samples.at(view, position, |file, _, _| self.vector(file))?;
             rows.push(row);
             captions.push(caption);
         }
-        Ok(Embedded {
-            embedding: Tensor::stack(&rows, 0),
-            captions,
-        })
+        Ok(Embedded { embedding: Tensor::stack(&rows, 0), captions })
     }
 
     /// The embedding `[E]` in the bytes of a `.npy`, in f32.
@@ -174,14 +163,9 @@ impl EmbeddingCache {
             .map_err(|error| format!("its .npy: {error}"))?;
         let (found, wanted) = (vector.size(), self.width);
         if vector.numel() as i64 != wanted {
-            return Err(format!(
-                "its .npy is {found:?}, and embeddings are [{wanted}]"
-            ));
+            return Err(format!("its .npy is {found:?}, and embeddings are [{wanted}]"));
         }
-        let vector = vector
-            .view([-1])
-            .to_kind(Kind::Float)
-            .to_device(Device::Cpu);
+        let vector = vector.view([-1]).to_kind(Kind::Float).to_device(Device::Cpu);
         check_embedding(&vector).map_err(|why| format!("its .npy: {why}"))?;
         Ok(vector)
     }

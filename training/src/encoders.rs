@@ -38,17 +38,10 @@ impl CaptionEncoder {
             .zip(dropped)
             .map(|(caption, dropped)| if dropped { "" } else { caption.as_str() })
             .collect();
-        let tokens = self
-            .tokenizer
-            .encode(&kept)
-            .map_err(|e| Error::Tokenizer(e.to_string()))?;
+        let tokens = self.tokenizer.encode(&kept).map_err(|e| Error::Tokenizer(e.to_string()))?;
         let encoding = no_grad(|| self.text.forward(&tokens.ids.to_device(self.device)));
         let mask = tokens.mask.to_device(self.device);
-        Ok(EncodedCaptions {
-            embedding: encoding.embedding,
-            states: encoding.states,
-            mask,
-        })
+        Ok(EncodedCaptions { embedding: encoding.embedding, states: encoding.states, mask })
     }
 }
 

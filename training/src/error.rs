@@ -78,18 +78,12 @@ impl Error {
     /// For `map_err`: the folder, and who else writes to it.
     pub fn lock(path: impl Into<PathBuf>) -> impl FnOnce(LockError) -> Self {
         let path = path.into();
-        move |cause| Self::File {
-            path,
-            cause: cause.to_string(),
-        }
+        move |cause| Self::File { path, cause: cause.to_string() }
     }
 
     /// For `map_err`: the path and what happened to it.
     pub fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |cause| Self::File {
-            path,
-            cause: cause.to_string(),
-        }
+        move |cause| Self::File { path, cause: cause.to_string() }
     }
 }

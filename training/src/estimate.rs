@@ -46,10 +46,7 @@ impl Add for Pass {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self {
-            flops: self.flops + other.flops,
-            kept: self.kept + other.kept,
-        }
+        Self { flops: self.flops + other.flops, kept: self.kept + other.kept }
     }
 }
 
@@ -57,10 +54,7 @@ impl Mul<f64> for Pass {
     type Output = Self;
 
     fn mul(self, times: f64) -> Self {
-        Self {
-            flops: self.flops * times,
-            kept: self.kept * times,
-        }
+        Self { flops: self.flops * times, kept: self.kept * times }
     }
 }
 
@@ -84,14 +78,7 @@ pub fn estimate(
         parameters: count(|p| (TextEncoder::new(p, text), VisionEncoder::new(p, vision))),
         flops: (numbers.text(text) + numbers.vision(vision)).flops,
     };
-    let Recipe {
-        clip,
-        prior,
-        autoregressive,
-        decoder,
-        upsampler,
-        ..
-    } = recipe;
+    let Recipe { clip, prior, autoregressive, decoder, upsampler, .. } = recipe;
     [
         ("clip", numbers.clip_leg(clip, text), &clip.run),
         ("prior", numbers.prior_leg(prior, encoders), &prior.run),
@@ -100,16 +87,8 @@ pub fn estimate(
             numbers.autoregressive_leg(autoregressive, encoders),
             &autoregressive.run,
         ),
-        (
-            "decoder",
-            numbers.decoder_leg(decoder, text, encoders),
-            &decoder.run,
-        ),
-        (
-            "upsampler",
-            numbers.upsampler_leg(upsampler),
-            &upsampler.run,
-        ),
+        ("decoder", numbers.decoder_leg(decoder, text, encoders), &decoder.run),
+        ("upsampler", numbers.upsampler_leg(upsampler), &upsampler.run),
     ]
 }
 
@@ -124,26 +103,16 @@ pub struct StepCost {
 
 /// What a step of the prior, of the decoder and of the upsampler takes.
 pub fn step_costs(recipe: &Recipe) -> [StepCost; 3] {
-    let numbers = Numbers {
-        width: 0.0,
-        keeps_attention: false,
-    };
-    let (prior, decoder, upsampler) = (
-        &recipe.prior.model,
-        &recipe.decoder.unet,
-        &recipe.upsampler.unet,
-    );
+    let numbers = Numbers { width: 0.0, keeps_attention: false };
+    let (prior, decoder, upsampler) =
+        (&recipe.prior.model, &recipe.decoder.unet, &recipe.upsampler.unet);
     let tokens = recipe.decoder.conditioning.extra_tokens + recipe.clip.text.context_length;
     let unet = |config: &UNetConfig, tokens| StepCost {
         parameters: count(|p| UNet::new(p, config)),
-        flops: numbers
-            .unet(config, config.sample_size, tokens, false)
-            .flops,
+        flops: numbers.unet(config, config.sample_size, tokens, false).flops,
     };
-    let prior = StepCost {
-        parameters: count(|p| Prior::new(p, prior)),
-        flops: numbers.prior(prior).flops,
-    };
+    let prior =
+        StepCost { parameters: count(|p| Prior::new(p, prior)), flops: numbers.prior(prior).flops };
     [prior, unet(decoder, tokens), unet(upsampler, 0)]
 }
 
@@ -180,13 +149,7 @@ impl Numbers {
     fn prior_leg(self, recipe: &PriorRecipe, encoders: Frozen) -> Estimate {
         // The mean and the deviation that whiten are measured.
         let parameters = count(|p| Prior::new(p, &recipe.model)) - 2 * recipe.model.embedding;
-        self.leg(
-            &recipe.run,
-            parameters,
-            self.prior(&recipe.model),
-            3.0,
-            encoders,
-        )
+        self.leg(&recipe.run, parameters, self.prior(&recipe.model), 3.0, encoders)
     }
 
     fn autoregressive_leg(self, recipe: &AutoregressiveRecipe, encoders: Frozen) -> Estimate {
@@ -200,13 +163,8 @@ impl Numbers {
     }
 
     fn decoder_leg(self, recipe: &DecoderRecipe, text: &TextConfig, encoders: Frozen) -> Estimate {
-        let &ConditioningConfig {
-            embedding,
-            text_width,
-            time_width,
-            context_width,
-            extra_tokens,
-        } = &recipe.conditioning;
+        let &ConditioningConfig { embedding, text_width, time_width, context_width, extra_tokens } =
+            &recipe.conditioning;
         let parameters = count(|p| Decoder::new(p, &recipe.conditioning, &recipe.unet));
         let conditions = product(2, embedding, time_width)
             + product(1, embedding, extra_tokens * context_width)
@@ -247,12 +205,8 @@ impl Numbers {
     }
 
     fn text(self, config: &TextConfig) -> Pass {
-        let blocks = self.block(
-            config.context_length,
-            config.width,
-            config.intermediate,
-            config.heads,
-        );
+        let blocks =
+            self.block(config.context_length, config.width, config.intermediate, config.heads);
         blocks * config.layers as f64 + product(1, config.width, config.embedding)
     }
 
@@ -308,39 +262,26 @@ impl Numbers {
         let weights = (queries * keys * heads) as f64;
         Pass {
             flops: 4.0 * (queries * keys * width) as f64,
-            kept: if self.keeps_attention {
-                weights * (4.0 + self.width)
-            } else {
-                0.0
-            },
+            kept: if self.keeps_attention { weights * (4.0 + self.width) } else { 0.0 },
         }
     }
 
     fn kept(self, values: i64) -> Pass {
-        Pass {
-            flops: 0.0,
-            kept: values as f64 * self.width,
-        }
+        Pass { flops: 0.0, kept: values as f64 * self.width }
     }
 
     /// A U-Net on pictures of `side` pixels that attends to `tokens` besides. With `checkpointing`, the outputs of all
     /// blocks are kept, and the inside of the largest one.
     fn unet(self, config: &UNetConfig, side: i64, tokens: i64, checkpointing: bool) -> Pass {
         let levels = config.block_out_channels.len();
-        let (finest, coarsest) = (
-            config.block_out_channels[0],
-            config.block_out_channels[levels - 1],
-        );
+        let (finest, coarsest) =
+            (config.block_out_channels[0], config.block_out_channels[levels - 1]);
         let pixels = |level: usize| (side >> level).pow(2);
         // Input and output channels, input and output pixels, and whether attention follows.
         let mut blocks = Vec::new();
         for level in 0..levels {
             let (own, here) = (config.block_out_channels[level], pixels(level));
-            for inputs in config
-                .down_inputs(level)
-                .into_iter()
-                .chain(config.up_inputs(level))
-            {
+            for inputs in config.down_inputs(level).into_iter().chain(config.up_inputs(level)) {
                 blocks.push((inputs, own, here, here, level > 0));
             }
             if level + 1 < levels {
@@ -350,20 +291,8 @@ impl Numbers {
                 blocks.push((own, own, here, pixels(level - 1), false));
             }
         }
-        blocks.push((
-            coarsest,
-            coarsest,
-            pixels(levels - 1),
-            pixels(levels - 1),
-            true,
-        ));
-        blocks.push((
-            coarsest,
-            coarsest,
-            pixels(levels - 1),
-            pixels(levels - 1),
-            false,
-        ));
+        blocks.push((coarsest, coarsest, pixels(levels - 1), pixels(levels - 1), true));
+        blocks.push((coarsest, coarsest, pixels(levels - 1), pixels(levels - 1), false));
 
         let time_width = config.time_width();
         let told = if config.scale_shift { 2 } else { 1 };
@@ -388,9 +317,7 @@ impl Numbers {
             .collect();
         let borders = self.kept(passes.iter().map(|(_, output)| output).sum());
         let largest = passes.iter().map(|(pass, _)| pass.kept).fold(0.0, f64::max);
-        let mut all = passes
-            .into_iter()
-            .fold(Pass::default(), |sum, (pass, _)| sum + pass);
+        let mut all = passes.into_iter().fold(Pass::default(), |sum, (pass, _)| sum + pass);
         if checkpointing {
             all.kept = borders.kept + largest;
         }
@@ -408,10 +335,7 @@ fn unet_passes(checkpointing: bool) -> f64 {
 
 /// A matrix product of `rows` rows; what it keeps is counted by its caller.
 fn product(rows: i64, inputs: i64, outputs: i64) -> Pass {
-    Pass {
-        flops: 2.0 * rows as f64 * inputs as f64 * outputs as f64,
-        kept: 0.0,
-    }
+    Pass { flops: 2.0 * rows as f64 * inputs as f64 * outputs as f64, kept: 0.0 }
 }
 
 /// The numbers that a model takes.

@@ -109,38 +109,22 @@ impl Events {
         (width, height): (u32, u32),
         png: Vec<u8>,
     ) -> Result<(), Error> {
-        let image = Image {
-            height: height as i32,
-            width: width as i32,
-            colorspace: 3,
-            encoded: png,
-        };
-        let values = vec![SummaryValue {
-            tag: name.to_owned(),
-            shown: Some(Shown::Image(image)),
-        }];
+        let image =
+            Image { height: height as i32, width: width as i32, colorspace: 3, encoded: png };
+        let values = vec![SummaryValue { tag: name.to_owned(), shown: Some(Shown::Image(image)) }];
         self.write(step, time, What::Summary(Summary { values }))
     }
 
     fn write(&mut self, step: u64, wall_time: f64, what: What) -> Result<(), Error> {
-        let event = Event {
-            wall_time,
-            step: step as i64,
-            what: Some(what),
-        };
+        let event = Event { wall_time, step: step as i64, what: Some(what) };
         let bytes = event.encode_to_vec();
         let length = (bytes.len() as u64).to_le_bytes();
         let record = [length.as_slice(), &masked(&length), &bytes, &masked(&bytes)].concat();
-        self.file
-            .write_all(&record)
-            .map_err(Error::file(&self.path))
+        self.file.write_all(&record).map_err(Error::file(&self.path))
     }
 }
 
 /// A checksum that may itself be summed.
 fn masked(bytes: &[u8]) -> [u8; 4] {
-    crc32c::crc32c(bytes)
-        .rotate_right(15)
-        .wrapping_add(0xa282_ead8)
-        .to_le_bytes()
+    crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }

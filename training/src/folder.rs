@@ -50,10 +50,7 @@ impl PictureFolder {
             None => beside(folder, broken)?,
         };
         samples.sort();
-        Ok(Self {
-            folder: folder.to_owned(),
-            samples,
-        })
+        Ok(Self { folder: folder.to_owned(), samples })
     }
 }
 
@@ -108,11 +105,7 @@ fn sample(picture: PathBuf, caption: String, length: u64, broken: &mut Rejects) 
         Ok(metadata) if !metadata.is_file() => NO_PLAIN_FILE.to_owned(),
         Ok(_) if caption.trim().is_empty() => "its caption is empty".to_owned(),
         Ok(metadata) => {
-            return Some(Sample {
-                picture,
-                caption,
-                lengths: [metadata.len(), length],
-            });
+            return Some(Sample { picture, caption, lengths: [metadata.len(), length] });
         }
         Err(error) => error.to_string(),
     };
@@ -154,9 +147,7 @@ fn beside(folder: &Path, broken: &mut Rejects) -> Result<Vec<Sample>, Error> {
         && let Some(why) = other_formats::captions(folder)
     {
         let folder = folder.display();
-        return Err(Error::Data(format!(
-            "{folder} has no picture with a caption: {why}"
-        )));
+        return Err(Error::Data(format!("{folder} has no picture with a caption: {why}")));
     }
     Ok(samples)
 }
@@ -186,9 +177,7 @@ impl Captions {
         let exact = picture.with_extension("txt");
         let path = match exact.exists() {
             true => Some(&exact),
-            false => self
-                .folder(picture.parent().unwrap_or(Path::new("")))
-                .get(&stem(picture)),
+            false => self.folder(picture.parent().unwrap_or(Path::new(""))).get(&stem(picture)),
         };
         let Some(path) = path else {
             let name = exact.file_name().unwrap_or_default();
@@ -203,10 +192,7 @@ impl Captions {
             let entries = fs::read_dir(folder).into_iter().flatten().flatten();
             let shown = entries.filter(|entry| !is_hidden(&entry.file_name()));
             let paths = shown.map(|entry| entry.path());
-            paths
-                .filter(|path| ending(path) == "txt")
-                .map(|path| (stem(&path), path))
-                .collect()
+            paths.filter(|path| ending(path) == "txt").map(|path| (stem(&path), path)).collect()
         })
     }
 }

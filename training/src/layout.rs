@@ -56,17 +56,12 @@ pub(crate) fn places_in(path: &Path) -> Result<Vec<Place>, String> {
         };
     }
     if path.exists() && !path.is_dir() {
-        return Err(format!(
-            "{shown} is no plain file, and a shard is read again and again"
-        ));
+        return Err(format!("{shown} is no plain file, and a shard is read again and again"));
     }
     let contents = Contents::of(path)?;
     if !contents.shards.is_empty() {
         return match contents.pictures || contents.metadata || !contents.folders.is_empty() {
-            false => one_split(
-                path,
-                contents.shards.into_iter().map(Place::Shard).collect(),
-            ),
+            false => one_split(path, contents.shards.into_iter().map(Place::Shard).collect()),
             true => Err(format!(
                 "{shown} holds both .tar shards and pictures or folders: name {shown}/*.tar for the shards alone"
             )),
@@ -228,18 +223,13 @@ fn is_shard(path: &Path) -> bool {
 fn is_packed_shard(path: &Path) -> bool {
     let packed = matches!(&*ending(path), "gz" | "bz2" | "xz" | "zst");
     ending(path) == "tgz"
-        || packed
-            && path
-                .file_stem()
-                .is_some_and(|stem| is_shard(Path::new(stem)))
+        || packed && path.file_stem().is_some_and(|stem| is_shard(Path::new(stem)))
 }
 
 /// Why a file is no data.
 fn unread_file(path: &Path) -> String {
     let shown = path.display();
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new(".")).display();
     if METADATA.iter().any(|name| path.ends_with(name)) || is_image(path) {
         return format!("{shown} lies in a folder of pictures: name the folder, {folder}");

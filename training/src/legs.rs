@@ -46,17 +46,11 @@ const UPSAMPLER: Components = &[("", "super_res_first")];
 /// The folders that each leg writes.
 const WRITTEN: &[(&str, &[&str])] = &[
     ("tokenizer", &["tokenizer"]),
-    (
-        "clip",
-        &["text_encoder", "image_encoder", "feature_extractor"],
-    ),
+    ("clip", &["text_encoder", "image_encoder", "feature_extractor"]),
     ("prior", &["prior", "prior_scheduler", "image_pca"]),
     ("prior_autoregressive", &["prior_autoregressive"]),
     ("decoder", &["text_proj", "decoder", "decoder_scheduler"]),
-    (
-        "upsampler",
-        &["super_res_first", "super_res_last", "super_res_scheduler"],
-    ),
+    ("upsampler", &["super_res_first", "super_res_last", "super_res_scheduler"]),
 ];
 
 /// The folders that one leg writes.
@@ -122,11 +116,7 @@ impl Trainer {
 
     /// Learns the byte pairs: `tokenizer/`.
     pub fn train_tokenizer(&self) -> Result<(), Error> {
-        tokenizer::train(
-            &self.recipe.tokenizer,
-            &self.data,
-            &self.model.join("tokenizer"),
-        )
+        tokenizer::train(&self.recipe.tokenizer, &self.data, &self.model.join("tokenizer"))
     }
 
     /// Trains both encoders: `text_encoder/`, `image_encoder/`, `feature_extractor/` and the logit scale.
@@ -142,12 +132,8 @@ impl Trainer {
         let size = recipe.vision.image_size;
         weights::write_image_processor(&self.model.join("feature_extractor"), size)?;
         let run = self.run("clip", &recipe.run, &["tokenizer"])?;
-        let (model, optimizer) = self.make(
-            &run,
-            CLIP,
-            |p| Clip::new(p, &text, &recipe.vision),
-            |_| true,
-        )?;
+        let (model, optimizer) =
+            self.make(&run, CLIP, |p| Clip::new(p, &text, &recipe.vision), |_| true)?;
         let save = |folder: &Path, averaged: &Weights| {
             let text_encoder = folder.join("text_encoder");
             weights::save_text_encoder(&text_encoder, &under(averaged, "text."), &text)?;
@@ -157,17 +143,12 @@ impl Trainer {
                 &under(averaged, "image."),
                 &recipe.vision,
             )?;
-            let (_, logit_scale) = averaged
-                .iter()
-                .find(|(n, _)| n == "logit_scale")
-                .expect("CLIP has a temperature");
+            let (_, logit_scale) =
+                averaged.iter().find(|(n, _)| n == "logit_scale").expect("CLIP has a temperature");
             self.save_index(folder, Some(logit_scale.double_value(&[])))
         };
         self.train(&run, optimizer, save, |step| {
-            let view = View {
-                siblings: true,
-                ..view(CLIP_LEG, size, &recipe.run)
-            };
+            let view = View { siblings: true, ..view(CLIP_LEG, size, &recipe.run) };
             let stream = Stream::new(&self.data, view, recipe.run.batch, step);
             let place = (self.kind, self.device);
             let parts = recipe.run.accumulate;
@@ -263,10 +244,8 @@ impl Trainer {
             self.save_index(folder, None)
         };
         self.train(&run, optimizer, save, |step| {
-            let view = View {
-                noise: DecoderLeg::noise(recipe),
-                ..view(DECODER_LEG, size, &recipe.run)
-            };
+            let view =
+                View { noise: DecoderLeg::noise(recipe), ..view(DECODER_LEG, size, &recipe.run) };
             let stream = self.stream(view, &recipe.run, step);
             Ok(DecoderLeg::new(model, encoders, stream, recipe))
         })
@@ -377,19 +356,14 @@ impl Trainer {
         let initialiser = Initialiser::new(run.settings.seed, self.device, self.kind);
         let model = build(&Params::root(&initialiser));
         let select = |tensors: Vec<(String, Tensor)>| -> Vec<(String, Tensor)> {
-            tensors
-                .into_iter()
-                .filter(|(name, _)| trained(name))
-                .collect()
+            tensors.into_iter().filter(|(name, _)| trained(name)).collect()
         };
         let parameters = select(initialiser.into_made());
         let mut optimizer = AdamW::new(parameters, run.settings.optimizer.clone());
         if let Some(init) = self.beginning(components)? {
             let beginning = Beginning::open(&init, components)?;
             build(&Params::root(&beginning));
-            let weights = select(beginning.finish()?)
-                .into_iter()
-                .map(|(_, tensor)| tensor);
+            let weights = select(beginning.finish()?).into_iter().map(|(_, tensor)| tensor);
             optimizer.begin_from(&weights.collect::<Vec<_>>());
         }
         Ok((model, optimizer))
@@ -417,11 +391,7 @@ impl Trainer {
                 hash.update(std::fs::read(&file).map_err(Error::file(&file))?);
             }
         }
-        Ok(hash
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect())
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     fn part(&self, name: &str) -> Result<Folder, Error> {
@@ -453,10 +423,7 @@ impl Trainer {
             Data::Embeddings(cache) => {
                 let encoder = self.part("image_encoder")?.fingerprint()?;
                 cache.check(&encoder, self.recipe.prior.model.embedding)?;
-                Embeddings::Cached {
-                    cache: cache.clone(),
-                    device: self.device,
-                }
+                Embeddings::Cached { cache: cache.clone(), device: self.device }
             }
             data => Embeddings::Encoded {
                 data: data.clone(),
@@ -468,22 +435,13 @@ impl Trainer {
 
 /// A leg's pictures of this side.
 fn view(leg: u64, size: i64, run: &RunSettings) -> View {
-    View {
-        leg,
-        seed: run.seed,
-        size: size as u32,
-        siblings: false,
-        noise: 0,
-    }
+    View { leg, seed: run.seed, size: size as u32, siblings: false, noise: 0 }
 }
 
 /// The tensors whose names begin with `prefix`, without it.
 fn under(tensors: &[(String, Tensor)], prefix: &str) -> Vec<(String, Tensor)> {
     let strip = |(name, tensor): &(String, Tensor)| {
-        Some((
-            name.strip_prefix(prefix)?.to_owned(),
-            tensor.shallow_clone(),
-        ))
+        Some((name.strip_prefix(prefix)?.to_owned(), tensor.shallow_clone()))
     };
     tensors.iter().filter_map(strip).collect()
 }

@@ -17,14 +17,7 @@ use crate::table_reader::{Allowance, Bounded, Lines, NOT_UTF8, check_zeros, open
 pub(crate) const METADATA: [&str; 2] = ["metadata.jsonl", "metadata.csv"];
 
 /// The names of columns that name pictures: Hugging Face's, and others.
-const FILES: &[&str] = &[
-    "file_name",
-    "filename",
-    "file",
-    "image",
-    "image_path",
-    "path",
-];
+const FILES: &[&str] = &["file_name", "filename", "file", "image", "image_path", "path"];
 
 /// The names of columns of captions.
 const CAPTIONS: &[&str] = &["text", "caption", "prompt", "title"];
@@ -59,10 +52,10 @@ fn check_contents(path: &Path, json_lines: bool) -> Result<(), String> {
     let read = File::open(path).and_then(|file| file.take(ENOUGH as u64).read_to_end(&mut first));
     read.map_err(|error| error.to_string())?;
     match Contents::of(&first) {
-        Some(Contents::Json) if json_lines && first.trim_ascii_start().starts_with(b"[") => Err(
-            "it is one JSON list, and a .jsonl has one object a line, as `jq -c '.[]'` writes"
-                .to_owned(),
-        ),
+        Some(Contents::Json) if json_lines && first.trim_ascii_start().starts_with(b"[") => {
+            Err("it is one JSON list, and a .jsonl has one object a line, as `jq -c '.[]'` writes"
+                .to_owned())
+        }
         None | Some(Contents::Text | Contents::Json) => Ok(()),
         Some(other) => Err(format!("it is {}", describe(other))),
     }
@@ -131,9 +124,7 @@ fn csv_rows(path: &Path) -> Result<Rows, String> {
             Ok(true) => {
                 let cell = |column: usize| text_lines(record.get(column).unwrap_or_default());
                 let row = (cell(columns.file), cell(columns.caption));
-                check_zeros(&row.0)
-                    .and_then(|()| check_zeros(&row.1))
-                    .map(|()| row)
+                check_zeros(&row.0).and_then(|()| check_zeros(&row.1)).map(|()| row)
             }
             Err(error) if error.is_io_error() => {
                 return Err(format!("line {line}: {}", csv_reason(&error)));

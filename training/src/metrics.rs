@@ -49,11 +49,7 @@ impl Metrics {
     pub fn tell(&mut self, step: u64, figures: &[(&str, f64)]) -> Result<(), Error> {
         let time = now();
         let mut line = Map::from_iter([("step".into(), step.into()), ("time".into(), time.into())]);
-        line.extend(
-            figures
-                .iter()
-                .map(|&(name, value)| (name.to_owned(), value.into())),
-        );
+        line.extend(figures.iter().map(|&(name, value)| (name.to_owned(), value.into())));
         let path = || self.folder.join(METRICS);
         writeln!(self.file, "{}", Value::Object(line)).map_err(Error::file(path()))?;
         self.events.scalars(step, time, figures)
@@ -65,16 +61,12 @@ impl Metrics {
         fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
         let path = folder.join(format!("step-{steps:09}.png"));
         let mut png = Cursor::new(Vec::new());
-        sheet
-            .write_to(&mut png, ImageFormat::Png)
-            .expect("pictures fit in memory");
+        sheet.write_to(&mut png, ImageFormat::Png).expect("pictures fit in memory");
         let png = png.into_inner();
         write_atomically(&path, |file| {
-            file.write_all(&png)
-                .map_err(weights::Error::io("write", path.display()))
+            file.write_all(&png).map_err(weights::Error::io("write", path.display()))
         })?;
-        self.events
-            .picture((steps, now()), "samples", sheet.dimensions(), png)
+        self.events.picture((steps, now()), "samples", sheet.dimensions(), png)
     }
 }
 

@@ -29,29 +29,19 @@ impl Noising {
     /// On `device`.
     pub fn new(device: Device) -> Self {
         let schedule = Schedule::cosine(TIMESTEPS);
-        let alpha_bar = Tensor::from_slice(&schedule.alphas_cumprod)
-            .to_kind(Kind::Float)
-            .to_device(device);
-        Self {
-            process: Process::new(&schedule, device),
-            alpha_bar,
-            device,
-        }
+        let alpha_bar =
+            Tensor::from_slice(&schedule.alphas_cumprod).to_kind(Kind::Float).to_device(device);
+        Self { process: Process::new(&schedule, device), alpha_bar, device }
     }
 
     /// Noises `clean [B, ..]` with the normal noise `eps`, shaped like it, at timesteps that `generator` draws.
     pub fn noise(&self, clean: &Tensor, eps: &Tensor, generator: &mut Generator) -> Noised {
-        let drawn: Vec<i64> = (0..clean.size()[0])
-            .map(|_| generator.below(TIMESTEPS as u64) as i64)
-            .collect();
+        let drawn: Vec<i64> =
+            (0..clean.size()[0]).map(|_| generator.below(TIMESTEPS as u64) as i64).collect();
         let timesteps = Tensor::from_slice(&drawn).to_device(self.device);
         let eps = eps.to_device(self.device);
         let values = self.process.q_sample(clean, &timesteps, &eps);
-        Noised {
-            timesteps,
-            eps,
-            values,
-        }
+        Noised { timesteps, eps, values }
     }
 
     /// The squared error of a predicted noise `[B, C, H, W]`: weighted by min(1 / alpha_bar, `weight_limit`), and plain.

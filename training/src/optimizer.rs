@@ -63,10 +63,7 @@ impl AdamW {
             square: master.zeros_like(),
             average: master.copy(),
             decays: decays.to_kind(Kind::Float),
-            parameters: parameters
-                .into_iter()
-                .map(|p| p.set_requires_grad(true))
-                .collect(),
+            parameters: parameters.into_iter().map(|p| p.set_requires_grad(true)).collect(),
             working,
             master,
             step: 0,
@@ -99,14 +96,7 @@ impl AdamW {
     /// Uses up the gradients that a backward pass left; returns their norm before clipping. Nothing changes when that
     /// norm is not finite.
     pub fn step(&mut self, learning_rate: f64) -> f64 {
-        let AdamWSettings {
-            beta1,
-            beta2,
-            eps,
-            weight_decay,
-            clip_norm,
-            ema_decay,
-        } = self.settings;
+        let AdamWSettings { beta1, beta2, eps, weight_decay, clip_norm, ema_decay } = self.settings;
         no_grad(|| {
             self.gather_gradients();
             let mut gradient = self.gradient.to_kind(Kind::Float);
@@ -136,11 +126,7 @@ impl AdamW {
     /// The averaged weights, by name, in f32.
     pub fn averaged(&self) -> Vec<(String, Tensor)> {
         let parts = parts(&self.average, &self.parameters);
-        self.names
-            .iter()
-            .cloned()
-            .zip(parts.into_iter().map(|part| part.copy()))
-            .collect()
+        self.names.iter().cloned().zip(parts.into_iter().map(|part| part.copy())).collect()
     }
 
     /// Every tensor that a checkpoint must hold, by name.
@@ -156,11 +142,7 @@ impl AdamW {
 
     /// The parameters' names and shapes: what makes a checkpoint fit.
     pub fn layout(&self) -> Vec<(String, Vec<i64>)> {
-        self.names
-            .iter()
-            .cloned()
-            .zip(self.parameters.iter().map(Tensor::size))
-            .collect()
+        self.names.iter().cloned().zip(self.parameters.iter().map(Tensor::size)).collect()
     }
 
     /// Goes on from `state` of another optimiser with the same layout.

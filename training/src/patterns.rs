@@ -65,14 +65,10 @@ impl<'a> Braces<'a> {
             rest = behind;
         }
         parts.push(Part::Text(rest));
-        let count = parts
-            .iter()
-            .fold(1, |count: u64, part| count.saturating_mul(part.len()));
+        let count = parts.iter().fold(1, |count: u64, part| count.saturating_mul(part.len()));
         match usize::try_from(count) {
             Ok(count) if count <= MOST_FILES => Ok(Self { parts, count }),
-            _ => Err(format!(
-                "it names {count} files, and at most {MOST_FILES} are read"
-            )),
+            _ => Err(format!("it names {count} files, and at most {MOST_FILES} are read")),
         }
     }
 
@@ -103,9 +99,7 @@ fn split_braces(name: &str) -> Option<(&str, &str, &str)> {
 fn part(inside: &str) -> Result<Part<'_>, String> {
     let shown = excerpt(inside);
     if inside.contains('{') {
-        return Err(format!(
-            "{{{shown}}} has braces within braces, which are not read"
-        ));
+        return Err(format!("{{{shown}}} has braces within braces, which are not read"));
     }
     let Some((first, last)) = inside.split_once("..") else {
         return Ok(Part::List(inside.split(',').collect()));
@@ -120,9 +114,7 @@ fn part(inside: &str) -> Result<Part<'_>, String> {
         return Err(format!("{{{shown}}} is an empty range"));
     }
     // A zero in front gives all numbers one width.
-    let padded = [first, last]
-        .iter()
-        .any(|text| text.starts_with('0') && text.len() > 1);
+    let padded = [first, last].iter().any(|text| text.starts_with('0') && text.len() > 1);
     let width = match padded {
         true => first.len().max(last.len()),
         false => 0,

@@ -65,9 +65,7 @@ impl Pictures {
     /// The middles of the pictures in a range of the data's own order, with their numbers and captions; what is broken
     /// is left out.
     pub(crate) fn middles(&self, range: Range<usize>, size: u32) -> Vec<(usize, RgbImage, String)> {
-        self.samples.in_order(range, |file, path| {
-            Ok(square(&decode(file, path)?, size, 0.5))
-        })
+        self.samples.in_order(range, |file, path| Ok(square(&decode(file, path)?, size, 0.5)))
     }
 
     /// A random part (2103.00020, section 2.4), mirrored in half of all cases where that is wanted.

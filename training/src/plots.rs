@@ -47,25 +47,18 @@ pub fn draw(runs: &Path, legs: &[&str]) -> Result<Option<PathBuf>, Error> {
     let path = runs.join("plots.svg");
     let size = (PLOT.0 * columns as u32, (PLOT.1 + NAME) * rows.len() as u32);
     let mut page = String::new();
-    page_of(&rows, &mut page, size).map_err(|error| Error::Plots {
-        path: path.clone(),
-        cause: error.to_string(),
-    })?;
+    page_of(&rows, &mut page, size)
+        .map_err(|error| Error::Plots { path: path.clone(), cause: error.to_string() })?;
     write_atomically(&path, |file| {
-        file.write_all(page.as_bytes())
-            .map_err(weights::Error::io("write", path.display()))
+        file.write_all(page.as_bytes()).map_err(weights::Error::io("write", path.display()))
     })?;
     Ok(Some(path))
 }
 
 /// The figures of a leg, those that every leg has first.
 fn series(lines: &[Map<String, Value>]) -> Vec<Series> {
-    let mut names: Vec<&str> = vec![
-        "loss",
-        "gradient_norm",
-        "learning_rate",
-        "pictures_per_second",
-    ];
+    let mut names: Vec<&str> =
+        vec!["loss", "gradient_norm", "learning_rate", "pictures_per_second"];
     for name in lines.iter().flat_map(Map::keys) {
         if !names.contains(&name.as_str()) && !PLACES.contains(&name.as_str()) {
             names.push(name);
@@ -96,9 +89,7 @@ fn thinned(lines: &[Map<String, Value>], name: &str) -> Vec<(f64, f64)> {
         |line: &Map<String, Value>| Some((line.get("step")?.as_f64()?, line.get(name)?.as_f64()?));
     let points: Vec<(f64, f64)> = lines.iter().filter_map(point).collect();
     let mean = |some: &[(f64, f64)]| {
-        let total = some
-            .iter()
-            .fold((0.0, 0.0), |sum, p| (sum.0 + p.0, sum.1 + p.1));
+        let total = some.iter().fold((0.0, 0.0), |sum, p| (sum.0 + p.0, sum.1 + p.1));
         (total.0 / some.len() as f64, total.1 / some.len() as f64)
     };
     let together = points.len().div_ceil(POINTS).max(1);
@@ -113,11 +104,7 @@ fn page_of(rows: &[(&str, Vec<Series>)], page: &mut String, size: (u32, u32)) ->
     for ((leg, series), row) in rows.iter().zip(area.split_evenly((rows.len(), 1))) {
         let (name, plots) = row.split_vertically(NAME);
         let style = ("sans-serif", 16).into_font().style(FontStyle::Bold);
-        name.draw(&Text::new(
-            leg.replace('_', " "),
-            (10, 8),
-            style.color(&BLACK),
-        ))?;
+        name.draw(&Text::new(leg.replace('_', " "), (10, 8), style.color(&BLACK)))?;
         let columns = (size.0 / PLOT.0) as usize;
         for (series, area) in series.iter().zip(plots.split_evenly((1, columns))) {
             plot(series, &area)?;
@@ -130,10 +117,8 @@ fn page_of(rows: &[(&str, Vec<Series>)], page: &mut String, size: (u32, u32)) ->
 fn plot(series: &Series, area: &DrawingArea<SVGBackend, Shift>) -> Drawn {
     let both = || series.points.iter().chain(&series.beside);
     let values = || both().map(|&(_, value)| value);
-    let (least, most) = (
-        values().fold(f64::INFINITY, f64::min),
-        values().fold(f64::NEG_INFINITY, f64::max),
-    );
+    let (least, most) =
+        (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
     // A logarithmic axis is a linear one of logarithms.
     let logarithmic = !series.is_rate && least > 0.0 && most / least > LARGE_SPAN;
     let placed = |value: f64| if logarithmic { value.log10() } else { value };
@@ -147,13 +132,7 @@ fn plot(series: &Series, area: &DrawingArea<SVGBackend, Shift>) -> Drawn {
         .x_label_area_size(20)
         .y_label_area_size(48)
         .build_cartesian_2d(0.0..last, bottom - margin..top + margin)?;
-    let shown = |value: &f64| {
-        number(if logarithmic {
-            10f64.powf(*value)
-        } else {
-            *value
-        })
-    };
+    let shown = |value: &f64| number(if logarithmic { 10f64.powf(*value) } else { *value });
     chart
         .configure_mesh()
         .x_labels(4)

@@ -47,10 +47,7 @@ impl PriorLeg {
     }
 
     fn loss(&self, generator: &mut Generator) -> Result<Tensor, Error> {
-        let Embedded {
-            embedding,
-            captions,
-        } = self.stream.next_batch()?;
+        let Embedded { embedding, captions } = self.stream.next_batch()?;
         let dropped = drops(generator, self.recipe.drop_caption, captions.len());
         let captions = self.encoder.encode(&captions, &dropped)?;
 

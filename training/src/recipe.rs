@@ -176,9 +176,7 @@ impl Recipe {
     /// ("decoder.run.batch=16", the value as in the recipe), and checks that its parts fit each other.
     pub fn read(text: &str, shapes: &Shapes, changes: &[impl AsRef<str>]) -> Result<Self, Error> {
         let mut recipe: Self = toml::from_str(text).map_err(|error| {
-            let line = error
-                .span()
-                .map(|span| 1 + text[..span.start].matches('\n').count());
+            let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
             let place = line.map_or_else(String::new, |line| format!("line {line}: "));
             Error::Recipe(format!("{place}{}", excerpt(error.message().trim())))
         })?;
@@ -230,9 +228,7 @@ fn take<T>(ours: &mut T, theirs: Option<T>) {
 
 /// Changes a field that is there already.
 fn set(table: &mut toml::Table, change: &str) -> Result<(), String> {
-    let (path, value) = change
-        .split_once('=')
-        .ok_or("a change reads `decoder.run.batch=16`")?;
+    let (path, value) = change.split_once('=').ok_or("a change reads `decoder.run.batch=16`")?;
     let (path, value) = (path.trim(), value.trim());
     // What is no number, truth value or table is a string.
     let value = toml::from_str::<toml::Table>(&format!("value = {value}"))

@@ -113,10 +113,8 @@ pub struct Samples<'a> {
 
 impl Samples<'_> {
     /// For a leg that shows nothing.
-    pub const NONE: Samples<'static> = Samples {
-        every: 0,
-        sheet: &|_| unreachable!("no step is a multiple of 0"),
-    };
+    pub const NONE: Samples<'static> =
+        Samples { every: 0, sheet: &|_| unreachable!("no step is a multiple of 0") };
 
     fn are_due(&self, steps: u64, last: u64) -> bool {
         self.every > 0 && (steps.is_multiple_of(self.every) || steps == last)
@@ -161,12 +159,8 @@ pub fn train<L: Leg>(
     let Run { name, settings, .. } = *run;
     std::fs::create_dir_all(&run.folder).map_err(Error::file(&run.folder))?;
     let _alone = FolderLock::take(&run.folder).map_err(Error::lock(&run.folder))?;
-    let checkpoints = Checkpoints {
-        folder: &run.folder,
-        leg: name,
-        upstream: &run.upstream,
-        data: &run.data,
-    };
+    let checkpoints =
+        Checkpoints { folder: &run.folder, leg: name, upstream: &run.upstream, data: &run.data };
     let resumed = checkpoints.resume(&mut optimizer)?;
     let mut generator = resumed.unwrap_or_else(|| Generator::new(settings.seed));
     let end = settings.steps.min(run.stop_at.unwrap_or(u64::MAX));
@@ -217,10 +211,7 @@ pub fn train<L: Leg>(
                 ("loss", loss),
                 ("gradient_norm", norm),
                 ("learning_rate", learning_rate),
-                (
-                    "pictures_per_second",
-                    pictures as f64 / told_at.elapsed().as_secs_f64(),
-                ),
+                ("pictures_per_second", pictures as f64 / told_at.elapsed().as_secs_f64()),
             ]
             .into_iter()
             .chain(figures)

@@ -91,10 +91,7 @@ impl Samples {
             ends,
             given,
             found: count + broken.len(),
-            broken: Mutex::new(State {
-                samples: BTreeSet::new(),
-                named: broken,
-            }),
+            broken: Mutex::new(State { samples: BTreeSet::new(), named: broken }),
             orders: Mutex::default(),
         })
     }
@@ -253,15 +250,9 @@ fn fingerprint(sources: &[Box<dyn Source>]) -> String {
         for n in 0..source.len() {
             hash.update(source.name(n));
             hash.update([0]); // which no name has
-            source
-                .lengths(n)
-                .iter()
-                .for_each(|length| hash.update(length.to_le_bytes()));
+            source.lengths(n).iter().for_each(|length| hash.update(length.to_le_bytes()));
         }
     }
     let hash = hash.finalize();
-    hash[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hash[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -45,9 +45,7 @@ pub fn siblings(first: u64, count: usize) -> Vec<(Caption, Scene)> {
             Some(found) => (found, &of_two),
             None => (differing_in_first(&scene, &mut generator), &of_one),
         };
-        let naming = offered
-            .iter()
-            .filter(|said| labels.iter().all(|label| said.contains(label)));
+        let naming = offered.iter().filter(|said| labels.iter().all(|label| said.contains(label)));
         let aspects = pick(&naming.collect::<Vec<_>>(), &mut generator);
         [scene, sibling].map(|scene| {
             let caption = scene.caption_about(aspects, &mut generator);
@@ -91,14 +89,8 @@ fn pick<T: Copy>(items: &[T], generator: &mut Generator) -> T {
 }
 
 /// What a sibling may differ in, beside its place.
-const OTHERS: &[Aspect] = &[
-    Aspect::Thing,
-    Aspect::Colour,
-    Aspect::Size,
-    Aspect::Sky,
-    Aspect::Ground,
-    Aspect::Style,
-];
+const OTHERS: &[Aspect] =
+    &[Aspect::Thing, Aspect::Colour, Aspect::Size, Aspect::Sky, Aspect::Ground, Aspect::Style];
 
 fn render(scenes: impl Iterator<Item = (Caption, Scene)>, size: u32) -> Batch {
     let (mut pictures, mut captions, mut labels) = (Vec::new(), Vec::new(), Vec::new());
@@ -121,10 +113,7 @@ pub fn clashes(captions: &[Caption], labels: &[scenes::Labels]) -> Tensor {
         .iter()
         .enumerate()
         .flat_map(|(i, caption)| {
-            labels
-                .iter()
-                .enumerate()
-                .map(move |(j, l)| i != j && caption.mentioned.describes(l))
+            labels.iter().enumerate().map(move |(j, l)| i != j && caption.mentioned.describes(l))
         })
         .collect();
     Tensor::from_slice(&marks).view([count, count])

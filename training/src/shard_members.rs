@@ -101,12 +101,7 @@ impl Groups {
         if let Some(part) = parts.named(&ending) {
             *part = Some(member.span);
         }
-        let mut group = Group {
-            key: key.to_owned(),
-            again,
-            parts,
-            picture: None,
-        };
+        let mut group = Group { key: key.to_owned(), again, parts, picture: None };
         group.note_picture(&ending);
         self.groups.push(group);
     }
@@ -119,17 +114,10 @@ impl Groups {
         broken: &mut dyn FnMut(String, String),
     ) -> Vec<Sample> {
         let mut samples = Vec::new();
-        for Group {
-            key, again, parts, ..
-        } in std::mem::take(&mut self.groups)
-        {
+        for Group { key, again, parts, .. } in std::mem::take(&mut self.groups) {
             let others = self.others.get(&key).map_or(&[][..], Vec::as_slice);
             match parts.sample(wanted, again, others) {
-                Ok((content, caption)) => samples.push(Sample {
-                    key,
-                    content,
-                    caption,
-                }),
+                Ok((content, caption)) => samples.push(Sample { key, content, caption }),
                 Err(why) if again => broken(format!("{key}, again"), why),
                 Err(why) => broken(key, why),
             }
@@ -212,10 +200,9 @@ fn without(what: &str, others: &[Unused]) -> String {
             format!("its picture: {}", unread_image(&member.ending))
         }
         (_, []) => format!("it has no {what}"),
-        (_, [member, ..]) => format!(
-            "it has no {what}, but a member that ends in .{}",
-            member.ending
-        ),
+        (_, [member, ..]) => {
+            format!("it has no {what}, but a member that ends in .{}", member.ending)
+        }
     }
 }
 
@@ -249,11 +236,7 @@ pub(crate) fn describe_unused(unused: &[Unused]) -> Option<String> {
     const SHOWN: usize = 4;
     let first = unused.first()?;
     let endings: BTreeSet<&str> = unused.iter().map(|member| &*member.ending).collect();
-    let shown: Vec<String> = endings
-        .iter()
-        .take(SHOWN)
-        .map(|e| format!(".{e}"))
-        .collect();
+    let shown: Vec<String> = endings.iter().take(SHOWN).map(|e| format!(".{e}")).collect();
     let (count, shown) = (unused.len(), shown.join(", "));
     Some(format!(
         "{count} members fit no sample, with the endings {shown}; of {}, {}",

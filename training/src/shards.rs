@@ -51,10 +51,7 @@ impl Shard {
         let walked = walk(path, &mut |member| groups.add(member));
         let shown = path.display();
         if let Err(why) = walked {
-            broken.note(
-                shown.to_string(),
-                other_formats::advice(path).unwrap_or(why),
-            );
+            broken.note(shown.to_string(), other_formats::advice(path).unwrap_or(why));
         }
         let samples = groups.samples(wanted, &mut |name, why| {
             broken.note(format!("{shown}/{name}"), why);
@@ -66,11 +63,7 @@ impl Shard {
         for member in unused {
             broken.add(format!("{shown}/{}", member.name), member.why());
         }
-        Self {
-            path: path.to_owned(),
-            stamp,
-            samples,
-        }
+        Self { path: path.to_owned(), stamp, samples }
     }
 
     /// The keys of its samples.
@@ -82,9 +75,7 @@ impl Shard {
     fn read(&self, span: Span, longest: u64) -> Result<Vec<u8>, String> {
         let Span { start, length } = span;
         if length > longest {
-            return Err(format!(
-                "it has {length} bytes, and at most {longest} are read"
-            ));
+            return Err(format!("it has {length} bytes, and at most {longest} are read"));
         }
         let shown = self.path.display();
         let failed = |error| format!("cannot read {shown}: {error}");
@@ -114,9 +105,7 @@ impl Source for Shard {
     }
 
     fn lengths(&self, n: usize) -> [u64; 2] {
-        let Sample {
-            content, caption, ..
-        } = self.samples[n];
+        let Sample { content, caption, .. } = self.samples[n];
         let (Caption::Text(said) | Caption::Json(said)) = caption;
         [content.length, said.length]
     }

@@ -50,11 +50,7 @@ pub(crate) struct Lines {
 
 impl Lines {
     pub(crate) fn new(reader: Box<dyn BufRead>) -> Self {
-        Self {
-            reader,
-            number: 0,
-            returned: false,
-        }
+        Self { reader, number: 0, returned: false }
     }
 
     /// The next line, of which no more is kept than may be read, and how long it is; `None` at the end.

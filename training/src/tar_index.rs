@@ -43,12 +43,7 @@ pub(crate) struct Span {
 pub(crate) fn walk(path: &Path, found: &mut dyn FnMut(Member)) -> Result<(), String> {
     let file = File::open(path).map_err(|error| format!("it cannot be read: {error}"))?;
     let length = file.metadata().map_err(|error| error.to_string())?.len();
-    let mut walk = Walk {
-        file,
-        length,
-        at: 0,
-        next: Extensions::default(),
-    };
+    let mut walk = Walk { file, length, at: 0, next: Extensions::default() };
     let mut step = walk.first_step()?;
     while let Some(member) = step {
         member.into_iter().for_each(&mut *found);
@@ -155,10 +150,7 @@ impl Walk {
         if sparse {
             self.pass_sparse_map(&block)?;
         }
-        let span = Span {
-            start: self.at,
-            length,
-        };
+        let span = Span { start: self.at, length };
         let end = span.start.checked_add(length);
         let Some(end) = end.filter(|&end| end <= self.length) else {
             let (name, all) = (self.name(header), self.length);

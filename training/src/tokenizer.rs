@@ -14,8 +14,7 @@ pub fn train(recipe: &TokenizerRecipe, data: &Data, out: &Path) -> Result<(), Er
     for (name, content) in bpe.named_files() {
         let path = out.join(name);
         weights::write_atomically(&path, |file| {
-            file.write_all(content.as_bytes())
-                .map_err(weights::Error::io("write", path.display()))
+            file.write_all(content.as_bytes()).map_err(weights::Error::io("write", path.display()))
         })?;
     }
     Ok(())

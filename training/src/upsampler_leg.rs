@@ -51,9 +51,7 @@ impl UpsamplerLeg {
 
 impl Leg for UpsamplerLeg {
     fn backward(&mut self, generator: &mut Generator) -> Result<(f64, Figures), Error> {
-        in_parts(self.recipe.run.accumulate, |share| {
-            self.part(share, generator)
-        })
+        in_parts(self.recipe.run.accumulate, |share| self.part(share, generator))
     }
 }
 
@@ -69,15 +67,10 @@ impl UpsamplerLeg {
         let base = to_signed(&pictures, self.base);
         let base = damage(&base, &of_base.view_as(&base), &self.recipe, generator);
         let low = enlarge(&base, full);
-        let (top, left) = (
-            generator.below((full - crop + 1) as u64),
-            generator.below((full - crop + 1) as u64),
-        );
-        let cut = |x: &Tensor| {
-            x.narrow(2, top as i64, crop)
-                .narrow(3, left as i64, crop)
-                .contiguous()
-        };
+        let (top, left) =
+            (generator.below((full - crop + 1) as u64), generator.below((full - crop + 1) as u64));
+        let cut =
+            |x: &Tensor| x.narrow(2, top as i64, crop).narrow(3, left as i64, crop).contiguous();
         let (clean, low) = (cut(&to_signed(&pictures, full)), cut(&low));
 
         let noised = self.noising.noise(&clean, &own.view_as(&clean), generator);
@@ -92,11 +85,9 @@ impl UpsamplerLeg {
         let limit = self.recipe.weight_limit;
         let (name, (loss, error)) = match self.recipe.predicts {
             Prediction::Epsilon => ("noise_error", self.noising.loss(&predicted, &noised, limit)),
-            Prediction::Sample => (
-                "sample_error",
-                self.noising
-                    .loss_of_sample(&predicted, (&clean, &noised), limit),
-            ),
+            Prediction::Sample => {
+                ("sample_error", self.noising.loss_of_sample(&predicted, (&clean, &noised), limit))
+            }
         };
         (&loss * share).backward();
         recomputed.backward();
@@ -129,8 +120,7 @@ fn blur(x: &Tensor, deviation: f64) -> Tensor {
     let channels = x.size()[1];
     let along = |x: &Tensor, shape: [i64; 4], pad: [i64; 4]| {
         let kernel = kernel.view(shape).repeat([channels, 1, 1, 1]);
-        x.replication_pad2d(pad)
-            .conv2d(&kernel, None::<Tensor>, [1, 1], [0, 0], [1, 1], channels)
+        x.replication_pad2d(pad).conv2d(&kernel, None::<Tensor>, [1, 1], [0, 0], [1, 1], channels)
     };
     let rows = along(x, [1, 1, 1, 3], [1, 1, 0, 0]);
     along(&rows, [1, 1, 3, 1], [0, 0, 1, 1])

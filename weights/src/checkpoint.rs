@@ -15,10 +15,8 @@ use crate::stored::{Blob, Stored};
 use crate::{Error, Problems, pickle, safetensors};
 
 /// Buffers that older publishers' files hold and no model needs: the numbers 0, 1, 2, ... of a sequence's places.
-const HARMLESS: [&str; 2] = [
-    "text_model.embeddings.position_ids",
-    "vision_model.embeddings.position_ids",
-];
+const HARMLESS: [&str; 2] =
+    ["text_model.embeddings.position_ids", "vision_model.embeddings.position_ids"];
 
 /// The tensors of a checkpoint's files, given out by name.
 ///
@@ -102,10 +100,7 @@ impl Checkpoint {
             kind,
             tensors,
             checked,
-            noted: RefCell::new(Noted {
-                problems,
-                ..Noted::default()
-            }),
+            noted: RefCell::new(Noted { problems, ..Noted::default() }),
         })
     }
 
@@ -124,9 +119,8 @@ impl Checkpoint {
     /// The name of each tensor and of its file, in order.
     pub(crate) fn locations(&self) -> Vec<(&str, &str)> {
         let tensors = self.tensors.iter();
-        let mut locations: Vec<_> = tensors
-            .map(|(name, stored)| (name.as_str(), stored.blob.name.as_str()))
-            .collect();
+        let mut locations: Vec<_> =
+            tensors.map(|(name, stored)| (name.as_str(), stored.blob.name.as_str())).collect();
         locations.sort_unstable();
         locations
     }
@@ -156,12 +150,7 @@ impl Checkpoint {
 
     /// Says whether the model that was made took every tensor of this checkpoint and found all that it wanted.
     pub fn finish(self) -> Result<(), Error> {
-        let Noted {
-            mut problems,
-            taken,
-            norms,
-            unplaced,
-        } = self.noted.into_inner();
+        let Noted { mut problems, taken, norms, unplaced } = self.noted.into_inner();
         for name in not_finite(norms) {
             let numbers = Numbers::of(&self.tensors[&name]);
             let found = numbers.map_or_else(String::new, |numbers| numbers.to_string());
@@ -206,10 +195,7 @@ fn not_finite(norms: Vec<(String, Tensor)>) -> Vec<String> {
     }
     let (names, norms): (Vec<String>, Vec<Tensor>) = norms.into_iter().unzip();
     let norms = Vec::<f32>::try_from(Tensor::stack(&norms, 0)).expect("a vector of norms");
-    let damaged = names
-        .into_iter()
-        .zip(norms)
-        .filter(|(_, norm)| !norm.is_finite());
+    let damaged = names.into_iter().zip(norms).filter(|(_, norm)| !norm.is_finite());
     damaged.map(|(name, _)| name).collect()
 }
 
@@ -221,11 +207,7 @@ pub(crate) fn read_tensors(blob: &Rc<Blob>) -> Result<Vec<Stored>, Error> {
     match blob.contents() {
         Some(Contents::Zip | Contents::Pickle) => pickle::read(blob),
         Some(Contents::Safetensors) => safetensors::read(blob),
-        Some(found) => Err(Error::Contents {
-            file: blob.name.clone(),
-            found,
-            wanted: "weights",
-        }),
+        Some(found) => Err(Error::Contents { file: blob.name.clone(), found, wanted: "weights" }),
         None if PYTORCH.iter().any(|ending| blob.name.ends_with(ending)) => pickle::read(blob),
         None => safetensors::read(blob),
     }
@@ -236,22 +218,15 @@ impl Source for Checkpoint {
         let noted = &mut *self.noted.borrow_mut();
         noted.taken.push(name.to_owned());
         // One number, seen as many: a stand-in takes no memory, however large the shape.
-        let stand_in = || {
-            Tensor::from(0.0f32)
-                .to_device(self.device)
-                .to_kind(self.kind)
-                .expand(shape, false)
-        };
+        let stand_in =
+            || Tensor::from(0.0f32).to_device(self.device).to_kind(self.kind).expand(shape, false);
         let Some(stored) = self.tensors.get(name) else {
             noted.problems.missing.push(name.to_owned());
             return stand_in();
         };
         if stored.shape != shape {
             let (found, wanted) = (stored.shape.clone(), shape.to_vec());
-            noted
-                .problems
-                .misshapen
-                .push((name.to_owned(), found, wanted));
+            noted.problems.misshapen.push((name.to_owned(), found, wanted));
             return stand_in();
         }
         if stored.dtype.float().is_none() {

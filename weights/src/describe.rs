@@ -39,9 +39,7 @@ impl Folder {
             [] => {}
             [only] => return Some(format!("the model is in {}", path.join(only).display())),
             several => {
-                let paths = several
-                    .iter()
-                    .map(|name| path.join(name).display().to_string());
+                let paths = several.iter().map(|name| path.join(name).display().to_string());
                 let paths: Vec<String> = paths.collect();
                 return Some(format!("models are in {}", listed(&paths)));
             }
@@ -71,11 +69,7 @@ impl Folder {
                     model.safetensors"
                 .to_owned();
         }
-        let folders: Vec<String> = self
-            .folder_names()
-            .iter()
-            .map(|f| format!("{f}/"))
-            .collect();
+        let folders: Vec<String> = self.folder_names().iter().map(|f| format!("{f}/")).collect();
         let held = listed(&[files, folders].concat());
         format!("it holds {held}, and a model has a folder for each part, as {EXAMPLE} does")
     }
@@ -101,10 +95,7 @@ impl Folder {
         let clip = |class: String| class.to_ascii_lowercase().starts_with("clip");
         self.has("config.json")
             && !self.has(INDEX)
-            && self
-                .json("config.json")
-                .and_then(|config| class(&config))
-                .is_none_or(clip)
+            && self.json("config.json").and_then(|config| class(&config)).is_none_or(clip)
     }
 }
 

@@ -15,10 +15,7 @@ const MOST_BYTES: u64 = 1 << 26;
 
 /// The array in a file of numpy's, or the one tensor in another: its first bytes say which, whatever its name does.
 pub fn load_embeddings(path: &Path) -> Result<Tensor, Error> {
-    let refused = |reason: String| Error::Embeddings {
-        file: path.display().to_string(),
-        reason,
-    };
+    let refused = |reason: String| Error::Embeddings { file: path.display().to_string(), reason };
     let io = |source| Error::io("read", path.display())(source);
     let metadata = fs::metadata(path).map_err(io)?;
     // Whoever opens a fifo waits for its writer.
@@ -28,16 +25,11 @@ pub fn load_embeddings(path: &Path) -> Result<Tensor, Error> {
     let file = File::open(path).map_err(io)?;
     let length = metadata.len();
     if length > MOST_BYTES {
-        return Err(refused(format!(
-            "it has {length} bytes, and embeddings at most {MOST_BYTES}"
-        )));
+        return Err(refused(format!("it has {length} bytes, and embeddings at most {MOST_BYTES}")));
     }
     let mut file = BufReader::new(file);
     let mut first = Vec::new();
-    let begins = file
-        .by_ref()
-        .take(contents::ENOUGH as u64)
-        .read_to_end(&mut first);
+    let begins = file.by_ref().take(contents::ENOUGH as u64).read_to_end(&mut first);
     begins.map_err(io)?;
     let found = Contents::of(&first);
     let named = found.is_none() && endings::ending(path) == "npy";
@@ -49,9 +41,7 @@ pub fn load_embeddings(path: &Path) -> Result<Tensor, Error> {
     let mut tensors = load_safetensors(path)?;
     match tensors.len() {
         1 => sound(tensors.remove(0).1).map_err(refused),
-        count => Err(refused(format!(
-            "it holds {count} tensors, and one of embeddings is wanted"
-        ))),
+        count => Err(refused(format!("it holds {count} tensors, and one of embeddings is wanted"))),
     }
 }
 

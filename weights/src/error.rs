@@ -191,11 +191,7 @@ impl Error {
         path: impl fmt::Display,
     ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_string();
-        move |source| Self::Io {
-            action,
-            path,
-            source,
-        }
+        move |source| Self::Io { action, path, source }
     }
 }
 

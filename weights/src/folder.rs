@@ -49,20 +49,15 @@ impl Folder {
     }
 
     pub(crate) fn on_disk(path: PathBuf) -> Self {
-        Self::Disk(DiskFolder {
-            path,
-            variant: None,
-            checked: false,
-        })
+        Self::Disk(DiskFolder { path, variant: None, checked: false })
     }
 
     /// The same, of whose weights those of a variant are read where there are such.
     pub fn with_variant(self, variant: &str) -> Self {
         match self {
-            Self::Disk(folder) => Self::Disk(DiskFolder {
-                variant: Some(variant.to_owned()),
-                ..folder
-            }),
+            Self::Disk(folder) => {
+                Self::Disk(DiskFolder { variant: Some(variant.to_owned()), ..folder })
+            }
             embedded => embedded,
         }
     }
@@ -70,10 +65,7 @@ impl Folder {
     /// The same, and of all weights that are opened the numbers are looked at. Those inside the program are sound.
     pub fn checked(self) -> Self {
         match self {
-            Self::Disk(folder) => Self::Disk(DiskFolder {
-                checked: true,
-                ..folder
-            }),
+            Self::Disk(folder) => Self::Disk(DiskFolder { checked: true, ..folder }),
             embedded => embedded,
         }
     }
@@ -108,14 +100,12 @@ impl Folder {
     /// The folder `name` in this one, whether it is there or not.
     pub fn component(&self, name: &str) -> Self {
         match self {
-            Self::Disk(folder) => Self::Disk(DiskFolder {
-                path: folder.path.join(name),
-                ..folder.clone()
-            }),
-            Self::Embedded(EmbeddedFolder { files, prefix }) => Self::Embedded(EmbeddedFolder {
-                files,
-                prefix: format!("{prefix}{name}/"),
-            }),
+            Self::Disk(folder) => {
+                Self::Disk(DiskFolder { path: folder.path.join(name), ..folder.clone() })
+            }
+            Self::Embedded(EmbeddedFolder { files, prefix }) => {
+                Self::Embedded(EmbeddedFolder { files, prefix: format!("{prefix}{name}/") })
+            }
         }
     }
 
@@ -212,9 +202,7 @@ impl Folder {
             Self::Disk(folder) => Blob::map(&folder.path.join(name)),
             Self::Embedded(folder) => match folder.get(name) {
                 Some(bytes) => Ok(Blob::copied(self.name_of(name), bytes)),
-                None => Err(Error::NoFile {
-                    file: self.name_of(name),
-                }),
+                None => Err(Error::NoFile { file: self.name_of(name) }),
             },
         }
     }
@@ -244,11 +232,7 @@ fn as_text(bytes: Vec<u8>, path: &Path) -> Result<Vec<u8>, Error> {
         None | Some(Contents::Json | Contents::Text) => {}
         Some(Contents::Empty) if wanted == "a text" => {}
         Some(found) => {
-            return Err(Error::Contents {
-                file: path.display().to_string(),
-                found,
-                wanted,
-            });
+            return Err(Error::Contents { file: path.display().to_string(), found, wanted });
         }
     }
     match bytes[..] {

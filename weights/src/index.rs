@@ -25,21 +25,13 @@ pub(crate) const COMPONENTS: [(&str, &str, &str); 12] = [
     ("decoder", "diffusers", "UNet2DConditionModel"),
     ("decoder_scheduler", "diffusers", "UnCLIPScheduler"),
     ("feature_extractor", "transformers", "CLIPImageProcessor"),
-    (
-        "image_encoder",
-        "transformers",
-        "CLIPVisionModelWithProjection",
-    ),
+    ("image_encoder", "transformers", "CLIPVisionModelWithProjection"),
     ("prior", "diffusers", "PriorTransformer"),
     ("prior_scheduler", "diffusers", "UnCLIPScheduler"),
     ("super_res_first", "diffusers", "UNet2DModel"),
     ("super_res_last", "diffusers", "UNet2DModel"),
     ("super_res_scheduler", "diffusers", "UnCLIPScheduler"),
-    (
-        "text_encoder",
-        "transformers",
-        "CLIPTextModelWithProjection",
-    ),
+    ("text_encoder", "transformers", "CLIPTextModelWithProjection"),
     ("text_proj", "unclip", "UnCLIPTextProjModel"),
     ("tokenizer", "transformers", "CLIPTokenizer"),
 ];
@@ -84,20 +76,13 @@ pub fn read_model_defaults(folder: &Folder) -> Result<Option<Value>, Error> {
     let Some(mut index) = read(folder)? else {
         return Ok(None);
     };
-    check_classes(&index).map_err(|reason| Error::Index {
-        file: folder.name_of(INDEX),
-        reason,
-    })?;
+    check_classes(&index).map_err(|reason| Error::Index { file: folder.name_of(INDEX), reason })?;
     Ok(index.remove(DEFAULTS))
 }
 
 /// Refuses an index of another pipeline, or of other networks in the folders of this one's.
 fn check_classes(index: &Map<String, Value>) -> Result<(), String> {
-    let named = |value: &Value| {
-        value
-            .as_str()
-            .map_or_else(|| excerpt(&value.to_string()), excerpt)
-    };
+    let named = |value: &Value| value.as_str().map_or_else(|| excerpt(&value.to_string()), excerpt);
     if let Some(class) = index.get("_class_name").map(named)
         && !class.starts_with(UNCLIP)
     {
@@ -117,9 +102,7 @@ fn check_classes(index: &Map<String, Value>) -> Result<(), String> {
         };
         if !fits && !found.is_null() {
             let found = named(found);
-            return Err(format!(
-                "it says that {part} is a {found}, and a {class} is read"
-            ));
+            return Err(format!("it says that {part} is a {found}, and a {class} is read"));
         }
     }
     Ok(())

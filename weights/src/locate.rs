@@ -79,17 +79,14 @@ fn snapshot(path: &Path) -> Result<PathBuf, Error> {
 
 /// Describes a file that was named in the place of a folder.
 fn file(path: &Path) -> Error {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
     // Whoever opens a fifo waits for its writer.
     let bytes = path.is_file().then(|| first_bytes(path).ok()).flatten();
     let found = bytes.and_then(|bytes| Contents::of(&bytes));
-    let archive = matches!(
-        found,
-        Some(Contents::Gzip | Contents::Zstd | Contents::SevenZip | Contents::Tar)
-    ) || found == Some(Contents::Zip) && files::endings::ending(path) == "zip";
+    let archive =
+        matches!(found, Some(Contents::Gzip | Contents::Zstd | Contents::SevenZip | Contents::Tar))
+            || found == Some(Contents::Zip) && files::endings::ending(path) == "zip";
     let advice = match found {
         _ if archive => "please unpack it, and name the folder".to_owned(),
         Some(Contents::Json) => {
@@ -114,10 +111,7 @@ fn file(path: &Path) -> Error {
 fn first_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = fs::File::open(path)?;
-    io::Read::read_to_end(
-        &mut io::Read::take(file, contents::ENOUGH as u64),
-        &mut bytes,
-    )?;
+    io::Read::read_to_end(&mut io::Read::take(file, contents::ENOUGH as u64), &mut bytes)?;
     Ok(bytes)
 }
 
@@ -149,11 +143,7 @@ fn repository(path: &Path) -> Option<(&str, &str)> {
 
 /// Where the Hub's own tools keep what they downloaded.
 fn cache() -> Option<PathBuf> {
-    let variable = |name: &str| {
-        env::var_os(name)
-            .filter(|v| !v.is_empty())
-            .map(PathBuf::from)
-    };
+    let variable = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let hub = variable("HF_HUB_CACHE").or_else(|| variable("HUGGINGFACE_HUB_CACHE"));
     hub.or_else(|| variable("HF_HOME").map(|home| home.join("hub")))
         .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("huggingface/hub")))

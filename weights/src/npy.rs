@@ -68,9 +68,7 @@ pub fn read_npy(mut bytes: impl Read, length: u64) -> Result<Tensor, NpyError> {
         DType::Plain(plain) if plain.type_char() == TypeChar::Float => plain.size_field(),
         other => return Err(NpyError::Values(other.descr())),
     };
-    let wanted = shape
-        .iter()
-        .try_fold(width, |product, &side| product.checked_mul(side.max(1)));
+    let wanted = shape.iter().try_fold(width, |product, &side| product.checked_mul(side.max(1)));
     if !matches!(wanted, Some(wanted) if wanted <= length) {
         return Err(NpyError::Shape { shape, length });
     }
@@ -80,11 +78,7 @@ pub fn read_npy(mut bytes: impl Read, length: u64) -> Result<Tensor, NpyError> {
     let count: u64 = shape.iter().product();
     let (wanted, found) = (count * width, length.saturating_sub(header));
     if wanted != found {
-        return Err(NpyError::Length {
-            shape,
-            wanted,
-            found,
-        });
+        return Err(NpyError::Length { shape, wanted, found });
     }
     let values = floats(file, width).map_err(|error| NpyError::Short { count, error })?;
     let shape: Vec<i64> = shape.into_iter().map(|side| side as i64).collect();
@@ -100,10 +94,7 @@ fn start(bytes: &mut impl Read) -> Result<Vec<u8>, NpyError> {
         bytes.read_exact(&mut start[10..])?;
     }
     let claimed = &start[8..];
-    let claimed = claimed
-        .iter()
-        .rev()
-        .fold(0, |n, byte| n << 8 | usize::from(*byte));
+    let claimed = claimed.iter().rev().fold(0, |n, byte| n << 8 | usize::from(*byte));
     if claimed > LONGEST_HEADER {
         return Err(NpyError::Header(claimed));
     }
@@ -139,11 +130,7 @@ pub fn npy(tensor: &Tensor) -> Vec<u8> {
     let values = tensor.to_device(Device::Cpu).to_kind(Kind::Float);
     let values = Vec::<f32>::try_from(values.flatten(0, -1)).expect("floats");
     let written = match tensor.kind() {
-        Kind::Half => write(
-            &mut bytes,
-            &shape,
-            values.into_iter().map(half::f16::from_f32),
-        ),
+        Kind::Half => write(&mut bytes, &shape, values.into_iter().map(half::f16::from_f32)),
         _ => write(&mut bytes, &shape, values.into_iter()),
     };
     written.expect("memory takes what is written");
@@ -158,10 +145,7 @@ fn spell_as_numpy(bytes: &mut [u8]) {
     let header = &mut bytes[..end];
     let spelt = header.windows(SPELT.len()).position(|part| part == SPELT);
     let Some(comma) = spelt else { return };
-    let mut shape = header[..comma]
-        .iter()
-        .rev()
-        .take_while(|&&byte| byte != b'(');
+    let mut shape = header[..comma].iter().rev().take_while(|&&byte| byte != b'(');
     // One side alone is followed by a comma.
     let left_out = match shape.all(u8::is_ascii_digit) {
         true => comma + 1..comma + 2,

@@ -45,11 +45,7 @@ impl Numbers {
 impl fmt::Display for Numbers {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self.not_finite {
-            0 => write!(
-                f,
-                "one of its {} numbers is {:e}",
-                self.count, self.largest as f32
-            ),
+            0 => write!(f, "one of its {} numbers is {:e}", self.count, self.largest as f32),
             bad => write!(f, "{bad} of its {} numbers are NaN or infinite", self.count),
         }
     }
@@ -62,11 +58,7 @@ pub fn describe_numbers(folder: &Folder) -> Result<Option<String>, Error> {
     let worst = checkpoint.worst();
     let worst = worst.filter(|(_, numbers)| numbers.not_finite > 0 || numbers.largest > SUSPECT);
     Ok(worst.map(|(name, numbers)| {
-        format!(
-            "tensor {} of {}: {numbers}",
-            files::text::excerpt(name),
-            checkpoint.file()
-        )
+        format!("tensor {} of {}: {numbers}", files::text::excerpt(name), checkpoint.file())
     }))
 }
 

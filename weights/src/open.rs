@@ -32,9 +32,7 @@ pub fn open_text_encoder(
     let Half { config, of_both } = translate(folder, CONFIG, part, configs::text_config)?;
     let other_half = [IMAGE_HALF, &[LOGIT_SCALE]].concat();
     let beside = if of_both { &other_half[..] } else { &[] };
-    make(folder, part, beside, (device, kind), |p| {
-        TextEncoder::new(p, &config)
-    })
+    make(folder, part, beside, (device, kind), |p| TextEncoder::new(p, &config))
 }
 
 /// The image encoder in `folder`: transformers' `CLIPVisionModelWithProjection`, or the image half of its `CLIPModel`.
@@ -47,9 +45,7 @@ pub fn open_image_encoder(
     let Half { config, of_both } = translate(folder, CONFIG, part, configs::vision_config)?;
     let other_half = [TEXT_HALF, &[LOGIT_SCALE]].concat();
     let beside = if of_both { &other_half[..] } else { &[] };
-    make(folder, part, beside, (device, kind), |p| {
-        VisionEncoder::new(p, &config)
-    })
+    make(folder, part, beside, (device, kind), |p| VisionEncoder::new(p, &config))
 }
 
 /// The logarithm of the factor that cosines are multiplied with, where `folder` holds transformers' whole `CLIPModel`: its
@@ -73,9 +69,7 @@ pub fn open_logit_scale(folder: &Folder) -> Result<Option<f64>, Error> {
 pub fn open_prior(folder: &Folder, device: Device, kind: Kind) -> Result<Prior, Error> {
     let part = "the prior";
     let config = translate(folder, CONFIG, part, configs::prior_config)?;
-    make(folder, part, &[], (device, kind), |p| {
-        Prior::new(p, &config)
-    })
+    make(folder, part, &[], (device, kind), |p| Prior::new(p, &config))
 }
 
 /// The autoregressive prior in `folder`, usually `prior_autoregressive`: ours, in no publisher's layout. Its quantiser is in
@@ -92,9 +86,7 @@ pub fn open_autoregressive_prior(
     let (dimensions, buckets) = (config.dimensions, config.buckets);
     let codes = Codes::new(&Params::root(&file), config.embedding, dimensions, buckets);
     file.finish()?;
-    make(folder, part, &[], (device, kind), |p| {
-        AutoregressivePrior::new(p, &config, codes)
-    })
+    make(folder, part, &[], (device, kind), |p| AutoregressivePrior::new(p, &config, codes))
 }
 
 /// Whether the `config.json` in `folder` is an autoregressive prior's.
@@ -122,9 +114,7 @@ pub fn open_conditioning(
 ) -> Result<Conditioning, Error> {
     let part = "the decoder's conditioning";
     let config = translate(folder, CONFIG, part, configs::conditioning_config)?;
-    make(folder, part, &[], (device, kind), |p| {
-        Conditioning::new(p, &config)
-    })
+    make(folder, part, &[], (device, kind), |p| Conditioning::new(p, &config))
 }
 
 /// The decoder in `folder`: diffusers' `UNet2DConditionModel` with Karlo's blocks.
@@ -170,25 +160,19 @@ pub fn open_tokenizer(folder: &Folder) -> Result<Tokenizer, Error> {
         special_tokens_map: bytes[4],
         words_txt: bytes[5],
     };
-    Tokenizer::from_files(&files).map_err(|problem| Error::Tokenizer {
-        folder: folder.to_string(),
-        problem,
-    })
+    Tokenizer::from_files(&files)
+        .map_err(|problem| Error::Tokenizer { folder: folder.to_string(), problem })
 }
 
 /// How the pictures for the image encoder are prepared, from the `preprocessor_config.json` in `folder`.
 pub fn open_image_processor(folder: &Folder) -> Result<ImageProcessor, Error> {
     let bytes = read(folder, "preprocessor_config.json")?;
-    ImageProcessor::from_config(&bytes).map_err(|problem| Error::ImageProcessor {
-        folder: folder.to_string(),
-        problem,
-    })
+    ImageProcessor::from_config(&bytes)
+        .map_err(|problem| Error::ImageProcessor { folder: folder.to_string(), problem })
 }
 
 fn read(folder: &Folder, name: &str) -> Result<Cow<'static, [u8]>, Error> {
-    folder.read(name)?.ok_or_else(|| Error::NoFile {
-        file: folder.name_of(name),
-    })
+    folder.read(name)?.ok_or_else(|| Error::NoFile { file: folder.name_of(name) })
 }
 
 pub(crate) fn translate<C>(

@@ -48,10 +48,7 @@ struct StateDict {
 
 /// The tensors of a state dict, duplicates included.
 pub(crate) fn read(blob: &Rc<Blob>) -> Result<Vec<Stored>, Error> {
-    read_state_dict(blob).map_err(|problem| Error::Pickle {
-        file: blob.name.clone(),
-        problem,
-    })
+    read_state_dict(blob).map_err(|problem| Error::Pickle { file: blob.name.clone(), problem })
 }
 
 fn read_state_dict(blob: &Rc<Blob>) -> Result<Vec<Stored>, PickleError> {
@@ -67,28 +64,19 @@ fn read_state_dict(blob: &Rc<Blob>) -> Result<Vec<Stored>, PickleError> {
 
 /// Where in the file a view of a storage lies, all sizes checked.
 fn place(span: Option<&Span>, name: String, view: &View) -> Result<Stored, PickleError> {
-    let damaged = |reason: &str| PickleError::Tensor {
-        tensor: excerpt(&name),
-        reason: reason.to_owned(),
-    };
+    let damaged =
+        |reason: &str| PickleError::Tensor { tensor: excerpt(&name), reason: reason.to_owned() };
     let storage = &view.storage;
-    let Span {
-        blob,
-        start,
-        length,
-    } = span.ok_or_else(|| damaged("its storage is not in the file"))?;
+    let Span { blob, start, length } =
+        span.ok_or_else(|| damaged("its storage is not in the file"))?;
     let bytes = storage.dtype.bits / 8;
-    let claimed = usize::try_from(storage.count)
-        .ok()
-        .and_then(|count| count.checked_mul(bytes));
+    let claimed = usize::try_from(storage.count).ok().and_then(|count| count.checked_mul(bytes));
     if claimed != Some(*length) {
         let count = storage.count;
         let reason = format!("its storage of {count} numbers of {bytes} bytes has {length} bytes");
         return Err(damaged(&reason));
     }
-    let span = view
-        .span()
-        .ok_or_else(|| damaged("its sizes are impossible"))?;
+    let span = view.span().ok_or_else(|| damaged("its sizes are impossible"))?;
     let end = view.offset.checked_add(span);
     if view.offset < 0 || end.is_none_or(|end| end > storage.count) {
         let (shape, strides, offset) = (&view.shape, &view.strides, view.offset);

@@ -70,11 +70,7 @@ pub fn save_safetensors(
         if !names.insert(name) || name == METADATA {
             return Err(problem(name, "the name is taken already".to_owned()));
         }
-        let kind = if tensor.is_floating_point() {
-            kind
-        } else {
-            tensor.kind()
-        };
+        let kind = if tensor.is_floating_point() { kind } else { tensor.kind() };
         let unknown = || problem(name, format!("the format has no {kind:?}"));
         entries.push((name, tensor, Dtype::of(kind).ok_or_else(unknown)?));
     }
@@ -97,17 +93,12 @@ pub fn save_safetensors(
 
     write_atomically(path, |file| {
         let io = |source| Error::io("write", path.display())(source);
-        file.write_all(&(header.len() as u64).to_le_bytes())
-            .map_err(io)?;
+        file.write_all(&(header.len() as u64).to_le_bytes()).map_err(io)?;
         file.write_all(&header).map_err(io)?;
         let mut bytes = Vec::new();
         for (name, tensor, dtype) in &entries {
             let kind = dtype.kind.expect("every type came from a kind");
-            let cast = tensor
-                .detach()
-                .to_device(Device::Cpu)
-                .to_kind(kind)
-                .contiguous();
+            let cast = tensor.detach().to_device(Device::Cpu).to_kind(kind).contiguous();
             if kind == Kind::Half && tensor.kind() != Kind::Half && overflows(tensor, &cast) {
                 let reason = "it holds numbers beyond 65504, the largest of f16".to_owned();
                 return Err(problem(name, reason));

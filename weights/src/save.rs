@@ -65,17 +65,9 @@ pub fn save_autoregressive_prior(
 
 /// Writes principal components (`image_pca/`) in f32.
 pub fn save_pca(folder: &Path, pca: &Pca) -> Result<(), Error> {
-    let Pca {
-        mean,
-        components,
-        variances,
-    } = pca;
-    let tensors = [
-        ("mean", mean),
-        ("components", components),
-        ("variances", variances),
-    ]
-    .map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
+    let Pca { mean, components, variances } = pca;
+    let tensors = [("mean", mean), ("components", components), ("variances", variances)]
+        .map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
     make_folder(folder)?;
     save_safetensors(folder.join(TRANSFORMERS_WEIGHTS), &tensors, Kind::Float)
 }
@@ -167,12 +159,7 @@ const CONFIG: &str = "config.json";
 
 /// Karlo's schedulers differ in these three.
 fn scheduler(prediction: Prediction, variance: Variance, clip_range: f64) -> SchedulerConfig {
-    SchedulerConfig {
-        train_timesteps: 1000,
-        prediction,
-        variance,
-        clip_range: Some(clip_range),
-    }
+    SchedulerConfig { train_timesteps: 1000, prediction, variance, clip_range: Some(clip_range) }
 }
 
 fn checked<T>(
@@ -199,7 +186,6 @@ fn write_json(folder: &Path, name: &str, json: &Value) -> Result<(), Error> {
 
 pub(crate) fn write_text(path: &Path, text: &str) -> Result<(), Error> {
     write_atomically(path, |file| {
-        file.write_all(text.as_bytes())
-            .map_err(Error::io("write", path.display()))
+        file.write_all(text.as_bytes()).map_err(Error::io("write", path.display()))
     })
 }

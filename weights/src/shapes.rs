@@ -41,12 +41,7 @@ impl Shapes {
             translate(&component, CONFIG, "the text encoder", configs::text_config)
         };
         let vision = |component: Folder| {
-            translate(
-                &component,
-                CONFIG,
-                "the image encoder",
-                configs::vision_config,
-            )
+            translate(&component, CONFIG, "the image encoder", configs::vision_config)
         };
         let prior =
             |component: Folder| translate(&component, CONFIG, "the prior", configs::prior_config);
@@ -62,26 +57,13 @@ impl Shapes {
             translate(&component, CONFIG, "the decoder", configs::decoder_config)
         };
         let upsampler = |component: Folder| {
-            translate(
-                &component,
-                CONFIG,
-                "the upsampler",
-                configs::upsampler_config,
-            )
+            translate(&component, CONFIG, "the upsampler", configs::upsampler_config)
         };
         Ok(Self {
-            text: part("text_encoder")
-                .map(text)
-                .transpose()?
-                .map(|half| half.config),
-            vision: part("image_encoder")
-                .map(vision)
-                .transpose()?
-                .map(|half| half.config),
+            text: part("text_encoder").map(text).transpose()?.map(|half| half.config),
+            vision: part("image_encoder").map(vision).transpose()?.map(|half| half.config),
             prior: part("prior").map(prior).transpose()?,
-            autoregressive: part("prior_autoregressive")
-                .map(autoregressive)
-                .transpose()?,
+            autoregressive: part("prior_autoregressive").map(autoregressive).transpose()?,
             conditioning: part("text_proj").map(conditioning).transpose()?,
             decoder: part("decoder").map(decoder).transpose()?,
             upsampler: part("super_res_first").map(upsampler).transpose()?,

@@ -65,12 +65,8 @@ impl Dtype {
 
     /// The kind of a floating-point type that computes.
     pub fn float(self) -> Option<Kind> {
-        let float = |kind: &Kind| {
-            matches!(
-                kind,
-                Kind::Float | Kind::Half | Kind::BFloat16 | Kind::Double
-            )
-        };
+        let float =
+            |kind: &Kind| matches!(kind, Kind::Float | Kind::Half | Kind::BFloat16 | Kind::Double);
         self.kind.filter(float)
     }
 }
@@ -122,9 +118,7 @@ impl Blob {
         for start in (0..length).step_by(PART) {
             let part = &mut part[..PART.min(length - start)];
             reader.read_exact(part)?;
-            bytes
-                .narrow(0, start as i64, part.len() as i64)
-                .copy_(&Tensor::from_slice(part));
+            bytes.narrow(0, start as i64, part.len() as i64).copy_(&Tensor::from_slice(part));
         }
         // At the end the reader checks what it read.
         match reader.read(&mut [0])? {
@@ -183,10 +177,7 @@ impl Read for Part<'_> {
 fn unmapped(name: &str, error: &TchError) -> Error {
     let message = error.to_string();
     match OutOfMemory::from_message(&message) {
-        Some(problem) => Error::Memory {
-            file: name.to_owned(),
-            problem,
-        },
+        Some(problem) => Error::Memory { file: name.to_owned(), problem },
         None => Error::io("map", name)(io::Error::other(message)),
     }
 }
@@ -214,10 +205,7 @@ impl Stored {
     /// libtorch has no such kind.
     pub fn tensor(&self) -> Option<Tensor> {
         let kind = self.dtype.kind?;
-        let bytes = self
-            .blob
-            .bytes
-            .narrow(0, self.start as i64, self.length as i64);
+        let bytes = self.blob.bytes.narrow(0, self.start as i64, self.length as i64);
         let aligned = self.start.is_multiple_of(kind.elt_size_in_bytes());
         let bytes = if aligned { bytes } else { bytes.copy() };
         let flat = match kind {

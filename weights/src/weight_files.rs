@@ -43,9 +43,7 @@ impl Unfound {
             Self::None(files) => Error::NoWeights {
                 folder,
                 model,
-                names: NAMES
-                    .map(|(stem, ending)| format!("{stem}.{ending}"))
-                    .join(", "),
+                names: NAMES.map(|(stem, ending)| format!("{stem}.{ending}")).join(", "),
                 files: listed(&files),
             },
             Self::Several(variants) => Error::Variants {
@@ -68,10 +66,7 @@ impl WeightFiles {
         let mut variants = variants(&files);
         match variants.pop_first() {
             Some(only) if variants.is_empty() && variant.is_none() => {
-                tracing::info!(
-                    variant = excerpt(&only),
-                    "the only weights are of a variant"
-                );
+                tracing::info!(variant = excerpt(&only), "the only weights are of a variant");
                 Self::of(&files, Some(&only)).ok_or(Unfound::None(files))
             }
             Some(first) if variant.is_none() => {
@@ -99,13 +94,7 @@ impl WeightFiles {
                     ],
                 ),
             };
-            let index = || {
-                indices
-                    .into_iter()
-                    .flatten()
-                    .find_map(has)
-                    .map(Self::Sharded)
-            };
+            let index = || indices.into_iter().flatten().find_map(has).map(Self::Sharded);
             has(whole).map(Self::Whole).or_else(index)
         })
     }
@@ -143,18 +132,14 @@ impl Folder {
         mut shards: HashMap<String, String>,
         checkpoint: &Checkpoint,
     ) -> Result<(), Error> {
-        let problem = |reason: String| Error::Index {
-            file: self.name_of(index),
-            reason,
-        };
+        let problem = |reason: String| Error::Index { file: self.name_of(index), reason };
         for (tensor, file) in checkpoint.locations() {
             let said = shards.remove(tensor).map(|shard| self.name_of(&shard));
             if said.as_deref() == Some(file) {
                 continue;
             }
-            let said = said.map_or("in no file".to_owned(), |said| {
-                format!("in {}", excerpt(&said))
-            });
+            let said =
+                said.map_or("in no file".to_owned(), |said| format!("in {}", excerpt(&said)));
             let tensor = excerpt(tensor);
             return Err(problem(format!(
                 "it says that tensor {tensor} is {said}, and it is in {file}"
@@ -179,9 +164,7 @@ impl Folder {
         kind: Kind,
     ) -> Result<Checkpoint, Error> {
         if !self.has(name) {
-            return Err(Error::NoFile {
-                file: self.name_of(name),
-            });
+            return Err(Error::NoFile { file: self.name_of(name) });
         }
         let blob = self.blob(name)?;
         Checkpoint::of_blobs(blob.name.clone(), vec![blob], model, device, kind)
@@ -193,19 +176,15 @@ impl Folder {
         struct Index {
             weight_map: HashMap<String, String>,
         }
-        let problem = |reason: String| Error::Index {
-            file: self.name_of(index),
-            reason,
-        };
+        let problem = |reason: String| Error::Index { file: self.name_of(index), reason };
         let Index { weight_map } = json::parse(bytes, json::VOCABULARY)
             .map_err(|error| problem(excerpt(&error.to_string())))?;
         // An index must not lead out of its folder.
         let plain = |name: &str| Path::new(name).file_name() == Some(name.as_ref());
         match weight_map.values().find(|name| !plain(name)) {
-            Some(other) => Err(problem(format!(
-                "{:?} is not the name of a file beside it",
-                excerpt(other)
-            ))),
+            Some(other) => {
+                Err(problem(format!("{:?} is not the name of a file beside it", excerpt(other))))
+            }
             None => Ok(weight_map),
         }
     }

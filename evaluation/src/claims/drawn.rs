@@ -32,11 +32,7 @@ struct Orders<'a> {
 impl<'a> Drawn<'a> {
     /// In `folder`, `batch` at once.
     pub fn new(systems: &'a Systems<'a>, folder: &Path, batch: usize) -> Self {
-        Self {
-            systems,
-            folder: folder.to_owned(),
-            batch: batch.max(1),
-        }
+        Self { systems, folder: folder.to_owned(), batch: batch.max(1) }
     }
 
     /// A picture for each example. What asks for pairs has sheets of its own.
@@ -46,15 +42,9 @@ impl<'a> Drawn<'a> {
         examples: &[Example],
         progress: &mut EvaluationProgress,
     ) -> Result<Vec<RgbImage>, Error> {
-        let pairs = examples
-            .first()
-            .is_some_and(|e| e.caption.mentioned.second.is_some());
+        let pairs = examples.first().is_some_and(|e| e.caption.mentioned.second.is_some());
         let orders = Orders {
-            name: if pairs {
-                format!("{}-pairs", setting.slug())
-            } else {
-                setting.slug()
-            },
+            name: if pairs { format!("{}-pairs", setting.slug()) } else { setting.slug() },
             captions: examples.iter().map(|e| &*e.caption.text).collect(),
             seeds: examples.iter().map(|e| e.number).collect(),
         };
@@ -72,10 +62,7 @@ impl<'a> Drawn<'a> {
         let all = captions.len() * each;
         let orders = Orders {
             name: format!("{}-open", setting.slug()),
-            captions: captions
-                .iter()
-                .flat_map(|&text| std::iter::repeat_n(text, each))
-                .collect(),
+            captions: captions.iter().flat_map(|&text| std::iter::repeat_n(text, each)).collect(),
             seeds: (0..all as u64).collect(),
         };
         self.draw(setting, &orders, progress)
@@ -88,10 +75,8 @@ impl<'a> Drawn<'a> {
         progress: &mut EvaluationProgress,
     ) -> Result<Vec<RgbImage>, Error> {
         let folder = self.folder.join(&orders.name);
-        std::fs::create_dir_all(&folder).map_err(|error| Error::File {
-            path: folder.clone(),
-            cause: error.to_string(),
-        })?;
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| Error::File { path: folder.clone(), cause: error.to_string() })?;
         let all = orders.captions.len();
         let side = self.systems.stack.base_side()?;
         let mut pictures = Vec::with_capacity(all);

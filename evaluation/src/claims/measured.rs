@@ -49,10 +49,7 @@ impl Seen {
 
     pub(super) fn right(&self, count: usize) -> Tally {
         let mut tally = Tally::default();
-        self.right
-            .iter()
-            .take(count)
-            .for_each(|&right| tally.add(right));
+        self.right.iter().take(count).for_each(|&right| tally.add(right));
         tally
     }
 
@@ -96,10 +93,7 @@ impl Measured<'_> {
         let settings = SCALES.map(|scale| Setting::new(system, scale));
         let right = |setting: &Setting| self.get(*setting).right(count).right;
         let most = settings.iter().map(right).max().expect("there are scales");
-        *settings
-            .iter()
-            .find(|s| right(s) == most)
-            .expect("one has the most")
+        *settings.iter().find(|s| right(s) == most).expect("one has the most")
     }
 
     pub(super) fn points(&self, diversity: &Diversities, counts: Counts) -> Vec<Point> {
@@ -120,13 +114,8 @@ impl Measured<'_> {
             });
         }
         points.sort_by(|a, b| {
-            let order = |p: &Point| {
-                (
-                    p.system,
-                    (p.prior_scale * 100.0) as u64,
-                    (p.scale * 100.0) as u64,
-                )
-            };
+            let order =
+                |p: &Point| (p.system, (p.prior_scale * 100.0) as u64, (p.scale * 100.0) as u64);
             order(a).cmp(&order(b))
         });
         points
@@ -210,16 +199,10 @@ impl Measured<'_> {
     pub(super) fn guidance(&self, best: Setting, captions: Setting, count: usize) -> Vec<Claim> {
         let right = "everything asked at the best scale less without, in points";
         let helps = |setting: Setting| {
-            let without = Setting {
-                scale: 1.0,
-                ..setting
-            };
+            let without = Setting { scale: 1.0, ..setting };
             self.accuracy([setting, without], count).percent()
         };
-        let strongest = Setting {
-            prior_scale: PRIOR_SCALES[1],
-            ..best
-        };
+        let strongest = Setting { prior_scale: PRIOR_SCALES[1], ..best };
         vec![
             Claim::tested("guidance of the decoder helps", right, helps(best), 0.0),
             Claim::tested(
@@ -228,12 +211,7 @@ impl Measured<'_> {
                 self.distance([best, strongest], count),
                 0.0,
             ),
-            Claim::tested(
-                "classifier-free guidance beats none",
-                right,
-                helps(captions),
-                0.0,
-            ),
+            Claim::tested("classifier-free guidance beats none", right, helps(captions), 0.0),
         ]
     }
 }

@@ -17,28 +17,22 @@ const PLOT: (u32, u32) = (340, 250);
 type Figure = (&'static str, fn(&Point) -> Option<f64>);
 
 const FIGURES: [Figure; 3] = [
-    ("everything asked, in percent", |p| {
-        Some(100.0 * p.everything.share()?)
-    }),
+    ("everything asked, in percent", |p| Some(100.0 * p.everything.share()?)),
     ("FID-J", |p| p.fid_j),
     ("diversity over the renderer's", |p| p.diversity),
 ];
 
 /// The two curves.
-const CURVES: [(System, RGBColor); 2] = [
-    (System::Stack, RGBColor(31, 100, 170)),
-    (System::Captions, RGBColor(200, 90, 30)),
-];
+const CURVES: [(System, RGBColor); 2] =
+    [(System::Stack, RGBColor(31, 100, 170)), (System::Captions, RGBColor(200, 90, 30))];
 
 type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 /// Writes the plots of a report's points to `path`.
 pub fn draw(report: &ClaimsReport, path: &Path) -> Result<(), Error> {
     let mut page = String::new();
-    page_of(report, &mut page).map_err(|error| Error::File {
-        path: path.to_owned(),
-        cause: error.to_string(),
-    })?;
+    page_of(report, &mut page)
+        .map_err(|error| Error::File { path: path.to_owned(), cause: error.to_string() })?;
     save(path, page.as_bytes())
 }
 
@@ -59,10 +53,7 @@ fn plot(
     area: &DrawingArea<SVGBackend, Shift>,
 ) -> Drawn {
     let curve = |system: System| -> Vec<(f64, f64)> {
-        let own = report
-            .points
-            .iter()
-            .filter(|p| p.system == system && p.prior_scale == 1.0);
+        let own = report.points.iter().filter(|p| p.system == system && p.prior_scale == 1.0);
         own.filter_map(|p| Some((p.scale, figure(p)?))).collect()
     };
     let curves = CURVES.map(|(system, colour)| (system, colour, curve(system)));
@@ -70,14 +61,10 @@ fn plot(
     let fold = |start: f64, with: fn(f64, f64) -> f64, of: fn(&(f64, f64)) -> f64| {
         all().map(of).fold(start, with)
     };
-    let (left, right) = (
-        fold(f64::INFINITY, f64::min, |p| p.0),
-        fold(f64::NEG_INFINITY, f64::max, |p| p.0),
-    );
-    let (bottom, top) = (
-        fold(f64::INFINITY, f64::min, |p| p.1),
-        fold(f64::NEG_INFINITY, f64::max, |p| p.1),
-    );
+    let (left, right) =
+        (fold(f64::INFINITY, f64::min, |p| p.0), fold(f64::NEG_INFINITY, f64::max, |p| p.0));
+    let (bottom, top) =
+        (fold(f64::INFINITY, f64::min, |p| p.1), fold(f64::NEG_INFINITY, f64::max, |p| p.1));
     if left >= right {
         return Ok(()); // there are too few pictures for the figure
     }

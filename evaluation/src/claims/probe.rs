@@ -36,9 +36,7 @@ pub fn claims(
         let scenes = asked.examples(first..first + count);
         let mut embeddings = Vec::new();
         for (done, some) in (1..).zip(scenes.chunks(batch.max(1))) {
-            embeddings.push(normalised(
-                &pipeline.encode_pictures(&true_pictures(some, SIDE))?,
-            ));
+            embeddings.push(normalised(&pipeline.encode_pictures(&true_pictures(some, SIDE))?));
             progress("CLIP", (done * batch as u64).min(count), count);
         }
         Ok((scenes, Tensor::cat(&embeddings, 0))) // [N, E]
@@ -74,10 +72,7 @@ pub fn claims(
         }
     }
     let (low, high) = transfer.interval();
-    let transfer = Estimate {
-        value: transfer.share().unwrap_or_default(),
-        interval: (low, high),
-    };
+    let transfer = Estimate { value: transfer.share().unwrap_or_default(), interval: (low, high) };
     let claim = |name: &str, what: &str, found| Claim::tested(name, what, found, 0.0);
     Ok(vec![
         Claim::tested(
@@ -122,19 +117,15 @@ impl Probe {
         let (width, classes) = (embeddings.size()[1], task.labels.len() as i64);
         let zeros =
             |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, device)).set_requires_grad(true);
-        let mut probe = Self {
-            weight: zeros(&[width, classes]),
-            bias: zeros(&[classes]),
-        };
+        let mut probe = Self { weight: zeros(&[width, classes]), bias: zeros(&[classes]) };
         let moments = |x: &Tensor| [x.zeros_like().detach(), x.zeros_like().detach()];
         let mut moments = [moments(&probe.weight), moments(&probe.bias)];
         for step in 1..=STEPS as i32 {
             let logits = embeddings.matmul(&probe.weight) + &probe.bias;
             let decay = probe.weight.square().sum(Kind::Float) * DECAY;
             (logits.cross_entropy_for_logits(&labels) + decay).backward();
-            for (x, [mean, square]) in [&mut probe.weight, &mut probe.bias]
-                .into_iter()
-                .zip(&mut moments)
+            for (x, [mean, square]) in
+                [&mut probe.weight, &mut probe.bias].into_iter().zip(&mut moments)
             {
                 no_grad(|| {
                     let gradient = x.grad();

@@ -66,16 +66,8 @@ impl ClaimsReport {
     /// Markdown tables.
     pub fn to_markdown(&self) -> String {
         let claims = self.claims.iter().map(|claim| {
-            let found = claim
-                .found
-                .map(|found| format!("{found:+}"))
-                .unwrap_or_default();
-            vec![
-                claim.name.clone(),
-                claim.compared.clone(),
-                found,
-                claim.verdict.name().to_owned(),
-            ]
+            let found = claim.found.map(|found| format!("{found:+}")).unwrap_or_default();
+            vec![claim.name.clone(), claim.compared.clone(), found, claim.verdict.name().to_owned()]
         });
         let claims = table(&["claim", "compared", "found (95%)", "verdict"], claims);
         let header = [

@@ -64,11 +64,7 @@ pub struct Setting {
 impl Setting {
     /// Without guidance of the prior.
     pub fn new(system: System, scale: f64) -> Self {
-        Self {
-            system,
-            scale,
-            prior_scale: 1.0,
-        }
+        Self { system, scale, prior_scale: 1.0 }
     }
 
     /// Such as `stack-2` or `stack-2-prior-4`.
@@ -93,8 +89,7 @@ impl Systems<'_> {
     /// Opens what draws.
     pub fn prepare(&self) -> Result<(), Error> {
         let settings = self.settings(Setting::new(System::Stack, 1.0))?;
-        self.stack
-            .prepare(&[Use::Prior, Use::ImageEncoder], &settings)?;
+        self.stack.prepare(&[Use::Prior, Use::ImageEncoder], &settings)?;
         let settings = self.settings(Setting::new(System::Codes, 1.0))?;
         self.stack.prepare(&[Use::Prior], &settings)?;
         Ok(self.captions.prepare(&[], &settings)?)

@@ -41,17 +41,10 @@ impl Estimate {
 
 /// The mean of the differences of paired values.
 pub fn paired(one: &[f64], other: &[f64]) -> Estimate {
-    let differences: Vec<f64> = one
-        .iter()
-        .zip(other)
-        .map(|(one, other)| one - other)
-        .collect();
+    let differences: Vec<f64> = one.iter().zip(other).map(|(one, other)| one - other).collect();
     let differences = Tensor::from_slice(&differences);
     let mean = |rows: &Tensor| {
-        Ok(differences
-            .index_select(0, rows)
-            .mean(tch::Kind::Double)
-            .double_value(&[]))
+        Ok(differences.index_select(0, rows).mean(tch::Kind::Double).double_value(&[]))
     };
     resampled(one.len(), 2000, mean)
 }

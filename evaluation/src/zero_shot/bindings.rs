@@ -96,29 +96,18 @@ impl BindingRow {
                 // A rival that a model reads as the same caption, cut short, is no worse.
                 closest.add(near.double_value(&[0, 0]) > nearest_rival.double_value(&[]));
             }
-            Ok(Self {
-                difference: difference.name().to_owned(),
-                captions,
-                closest,
-            })
+            Ok(Self { difference: difference.name().to_owned(), captions, closest })
         };
         Difference::all().into_iter().map(row).collect()
     }
 
     /// A Markdown table of some.
     pub(super) fn table(rows: &[Self]) -> String {
-        let header = [
-            "zero-shot: two things, captions that differ in",
-            "of, in the mean",
-            "the right one",
-        ];
+        let header =
+            ["zero-shot: two things, captions that differ in", "of, in the mean", "the right one"];
         let lines = rows.iter().map(|row| {
             let mean = row.captions as f64 / row.closest.asked.max(1) as f64;
-            vec![
-                row.difference.clone(),
-                format!("{mean:.1}"),
-                percent(row.closest),
-            ]
+            vec![row.difference.clone(), format!("{mean:.1}"), percent(row.closest)]
         });
         table(&header, lines)
     }

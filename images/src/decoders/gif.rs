@@ -17,12 +17,8 @@ pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
     let mut options = DecodeOptions::new();
     options.set_memory_limit(MemoryLimit::Unlimited); // what it limits is no longer than the file
     let mut decoder = options.read_info(Cursor::new(bytes)).map_err(damaged)?;
-    let declared = Declared {
-        name,
-        bytes,
-        width: decoder.width().into(),
-        height: decoder.height().into(),
-    };
+    let declared =
+        Declared { name, bytes, width: decoder.width().into(), height: decoder.height().into() };
     let frame = match decoder.next_frame_info().map_err(damaged)? {
         Some(frame) => frame.clone(),
         None => return Err(DecodeError::damaged(name, "it holds no picture")),
@@ -77,8 +73,5 @@ fn draw<R: std::io::Read>(
 /// A colour; white where the palette is shorter.
 fn colour_of(palette: &[u8], colour: u8) -> [u8; 3] {
     let (colours, _) = palette.as_chunks::<3>();
-    colours
-        .get(usize::from(colour))
-        .copied()
-        .unwrap_or([WHITE; 3])
+    colours.get(usize::from(colour)).copied().unwrap_or([WHITE; 3])
 }

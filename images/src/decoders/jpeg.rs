@@ -24,12 +24,7 @@ pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
         .set_max_width(usize::MAX)
         .set_max_height(usize::MAX);
     let (width, height) = (u32::from(frame.width), u32::from(frame.height));
-    let declared = Declared {
-        name,
-        bytes,
-        width,
-        height,
-    };
+    let declared = Declared { name, bytes, width, height };
     declared.check(memory(&frame))?;
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(damaged)?;
@@ -52,11 +47,7 @@ pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
         }
         _ => rgb(width, height, levels),
     };
-    Ok(Decoded {
-        image,
-        orientation,
-        animated: false,
-    })
+    Ok(Decoded { image, orientation, animated: false })
 }
 
 /// Bytes that decoding takes: pixels, the coefficients of all blocks where several scans refine them, and copies of

@@ -29,8 +29,7 @@ impl Decoded {
 
 /// The orientation that a file's EXIF declares.
 pub(crate) fn orientation(exif: Option<&[u8]>) -> Orientation {
-    exif.and_then(Orientation::from_exif_chunk)
-        .unwrap_or(Orientation::NoTransforms)
+    exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
 }
 
 /// A pixel of `RGBA` on white, as the reference lays it.

@@ -28,12 +28,7 @@ pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
         bytes: bytes.len().saturating_mul(2), // chunks that are kept are no longer than the file
     });
     let (width, height) = decoder.read_header_info().map_err(damaged)?.size();
-    let declared = Declared {
-        name,
-        bytes,
-        width,
-        height,
-    };
+    let declared = Declared { name, bytes, width, height };
     declared.check(RGB * declared.pixels() + ROWS * u64::from(width))?;
     decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
     let mut reader = decoder.read_info().map_err(damaged)?;
@@ -57,15 +52,11 @@ pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
 fn check_names(bytes: &[u8]) -> Result<(), String> {
     let mut rest = bytes.get(8..).unwrap_or_default();
     while let Some((head, behind)) = rest.split_first_chunk::<8>() {
-        let [length, name] = [
-            [head[0], head[1], head[2], head[3]],
-            [head[4], head[5], head[6], head[7]],
-        ];
+        let [length, name] =
+            [[head[0], head[1], head[2], head[3]], [head[4], head[5], head[6], head[7]]];
         if !name.iter().all(u8::is_ascii_alphabetic) {
             let place = bytes.len() - rest.len();
-            return Err(format!(
-                "the chunk at byte {place} has no name of four letters"
-            ));
+            return Err(format!("the chunk at byte {place} has no name of four letters"));
         }
         if &name == b"IEND" {
             break;
@@ -80,13 +71,11 @@ fn check_names(bytes: &[u8]) -> Result<(), String> {
 /// The decoder's message, with a chunk's name in the place of all that it knows of the chunk.
 fn reason(error: &DecodingError) -> String {
     let reason = error.to_string();
-    let chunk = reason
-        .split_once("ChunkType { type: ")
-        .and_then(|(before, behind)| {
-            let (name, behind) = behind.split_once(',')?;
-            let (_, behind) = behind.split_once('}')?;
-            Some(format!("{before}{name}{behind}"))
-        });
+    let chunk = reason.split_once("ChunkType { type: ").and_then(|(before, behind)| {
+        let (name, behind) = behind.split_once(',')?;
+        let (_, behind) = behind.split_once('}')?;
+        Some(format!("{before}{name}{behind}"))
+    });
     chunk.unwrap_or(reason)
 }
 

@@ -22,12 +22,7 @@ pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
     let sound = announce_what_is_there(bytes, &layout);
     let mut decoder = WebPDecoder::new(Cursor::new(&*sound)).map_err(damaged)?;
     let (width, height) = decoder.dimensions();
-    let declared = Declared {
-        name,
-        bytes,
-        width,
-        height,
-    };
+    let declared = Declared { name, bytes, width, height };
     let alpha = decoder.has_alpha();
     declared.check(memory(declared, &layout, alpha))?;
     decoder.set_memory_limit(MAX_EXIF);

@@ -32,22 +32,10 @@ pub(super) fn balloon(d: &mut Drawing) {
 }
 
 pub(super) fn rocket(d: &mut Drawing) {
-    d.detail(
-        polygon(&[(-0.13, 0.28), (0.13, 0.28), (0.0, 0.5)]),
-        Rgb(1.0, 0.62, 0.1),
-    );
-    d.detail(
-        polygon(&[(-0.07, 0.28), (0.07, 0.28), (0.0, 0.4)]),
-        Rgb(1.0, 0.93, 0.5),
-    );
-    d.shade(
-        polygon(&[(-0.12, 0.02), (-0.31, 0.2), (-0.31, 0.38), (-0.1, 0.28)]),
-        -0.3,
-    );
-    d.shade(
-        polygon(&[(0.12, 0.02), (0.31, 0.2), (0.31, 0.38), (0.1, 0.28)]),
-        -0.3,
-    );
+    d.detail(polygon(&[(-0.13, 0.28), (0.13, 0.28), (0.0, 0.5)]), Rgb(1.0, 0.62, 0.1));
+    d.detail(polygon(&[(-0.07, 0.28), (0.07, 0.28), (0.0, 0.4)]), Rgb(1.0, 0.93, 0.5));
+    d.shade(polygon(&[(-0.12, 0.02), (-0.31, 0.2), (-0.31, 0.38), (-0.1, 0.28)]), -0.3);
+    d.shade(polygon(&[(0.12, 0.02), (0.31, 0.2), (0.31, 0.38), (0.1, 0.28)]), -0.3);
     d.body(path(|p| {
         p.move_to(0.0, -0.5);
         p.cubic_to(0.2, -0.34, 0.26, 0.04, 0.14, 0.3);
@@ -60,10 +48,7 @@ pub(super) fn rocket(d: &mut Drawing) {
 }
 
 pub(super) fn fish(d: &mut Drawing) {
-    d.shade(
-        polygon(&[(-0.2, 0.0), (-0.5, -0.28), (-0.43, 0.0), (-0.5, 0.28)]),
-        -0.2,
-    );
+    d.shade(polygon(&[(-0.2, 0.0), (-0.5, -0.28), (-0.43, 0.0), (-0.5, 0.28)]), -0.2);
     d.shade(
         path(|p| {
             p.move_to(-0.12, -0.16);
@@ -102,12 +87,7 @@ pub(super) fn umbrella(d: &mut Drawing) {
         path(|p| {
             p.move_to(0.0, -0.42);
             p.cubic_to(left * 0.6, -0.42, left, -0.2, left, 0.06);
-            p.quad_to(
-                (left * 2.0 + right) / 3.0,
-                -0.05,
-                (left + right) / 2.0,
-                0.06,
-            );
+            p.quad_to((left * 2.0 + right) / 3.0, -0.05, (left + right) / 2.0, 0.06);
             p.quad_to((left + right * 2.0) / 3.0, -0.05, right, 0.06);
             p.cubic_to(right, -0.2, right * 0.6, -0.42, 0.0, -0.42);
             p.close();
@@ -143,12 +123,7 @@ pub(super) fn kite(d: &mut Drawing) {
             -0.15,
         );
     }
-    d.body(polygon(&[
-        (0.0, -0.5),
-        (0.37, -0.18),
-        (0.0, 0.2),
-        (-0.37, -0.18),
-    ]));
+    d.body(polygon(&[(0.0, -0.5), (0.37, -0.18), (0.0, 0.2), (-0.37, -0.18)]));
     d.shade(polygon(&[(0.0, -0.5), (0.37, -0.18), (0.0, -0.18)]), 0.4);
     d.shade(polygon(&[(0.0, 0.2), (-0.37, -0.18), (0.0, -0.18)]), 0.4);
 }

@@ -8,10 +8,7 @@ use crate::shapes::{
 pub(super) fn house(d: &mut Drawing) {
     d.shade(rect(0.2, -0.47, 0.13, 0.3), -0.35);
     d.body(rect(-0.37, -0.12, 0.74, 0.62));
-    d.shade(
-        polygon(&[(-0.48, -0.06), (0.0, -0.5), (0.48, -0.06)]),
-        -0.25,
-    );
+    d.shade(polygon(&[(-0.48, -0.06), (0.0, -0.5), (0.48, -0.06)]), -0.25);
     d.detail(rounded(-0.09, 0.14, 0.2, 0.36, 0.03), WOOD);
     d.detail(rect(-0.3, 0.06, 0.15, 0.16), CREAM);
     d.detail(rect(0.17, 0.06, 0.15, 0.16), CREAM);
@@ -25,11 +22,7 @@ pub(super) fn tree(d: &mut Drawing) {
 }
 
 pub(super) fn boat(d: &mut Drawing) {
-    d.line(
-        polyline(&[(-0.02, -0.48), (-0.02, 0.24)]),
-        0.05,
-        Ink::Fixed(WOOD),
-    );
+    d.line(polyline(&[(-0.02, -0.48), (-0.02, 0.24)]), 0.05, Ink::Fixed(WOOD));
     d.shade(
         path(|p| {
             p.move_to(0.03, -0.46);
@@ -39,10 +32,7 @@ pub(super) fn boat(d: &mut Drawing) {
         }),
         0.16,
     );
-    d.detail(
-        polygon(&[(-0.07, -0.36), (-0.07, 0.13), (-0.4, 0.13)]),
-        CREAM,
-    );
+    d.detail(polygon(&[(-0.07, -0.36), (-0.07, 0.13), (-0.4, 0.13)]), CREAM);
     d.body(path(|p| {
         p.move_to(-0.47, 0.2);
         p.line_to(0.47, 0.2);
@@ -91,19 +81,8 @@ pub(super) fn car(d: &mut Drawing) {
         p.close();
     }));
     d.body(rounded(-0.5, -0.09, 1.0, 0.28, 0.09));
-    d.detail(
-        polygon(&[
-            (-0.22, -0.07),
-            (-0.15, -0.22),
-            (-0.03, -0.22),
-            (-0.03, -0.07),
-        ]),
-        GLASS,
-    );
-    d.detail(
-        polygon(&[(0.03, -0.07), (0.03, -0.22), (0.09, -0.22), (0.19, -0.07)]),
-        GLASS,
-    );
+    d.detail(polygon(&[(-0.22, -0.07), (-0.15, -0.22), (-0.03, -0.22), (-0.03, -0.07)]), GLASS);
+    d.detail(polygon(&[(0.03, -0.07), (0.03, -0.22), (0.09, -0.22), (0.19, -0.07)]), GLASS);
     d.detail(circle(0.45, 0.01, 0.045), CREAM);
     for x in [-0.26, 0.27] {
         d.detail(circle(x, 0.17, 0.135), RUBBER);
@@ -160,10 +139,7 @@ pub(super) fn cat(d: &mut Drawing) {
         d.detail(oval(x, -0.22, 0.055, 0.06), WHITE);
         d.detail(circle(x, -0.22, 0.034), INK);
     }
-    d.detail(
-        polygon(&[(-0.06, -0.13), (0.02, -0.13), (-0.02, -0.08)]),
-        INK,
-    );
+    d.detail(polygon(&[(-0.06, -0.13), (0.02, -0.13), (-0.02, -0.08)]), INK);
 }
 
 pub(super) fn cup(d: &mut Drawing) {

@@ -6,9 +6,7 @@ use images::resize::{Filter, resize};
 
 fn pattern(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
-        Rgb(std::array::from_fn(|c| {
-            ((31 * x + 57 * y + 83 * c as u32 + 13 * x * y) % 256) as u8
-        }))
+        Rgb(std::array::from_fn(|c| ((31 * x + 57 * y + 83 * c as u32 + 13 * x * y) % 256) as u8))
     })
 }
 
@@ -18,18 +16,8 @@ fn resizing_is_pillows() {
     use Filter::{Bicubic, Bilinear};
     type Recorded<'a> = ((u32, u32), (u32, u32), Filter, &'a [u8]);
     let recorded: [Recorded; 7] = [
-        (
-            (4, 3),
-            (2, 2),
-            Bicubic,
-            &[38, 126, 167, 107, 149, 98, 134, 200, 72, 148, 109, 125],
-        ),
-        (
-            (4, 3),
-            (2, 2),
-            Bilinear,
-            &[47, 130, 158, 104, 145, 105, 130, 190, 81, 144, 117, 122],
-        ),
+        ((4, 3), (2, 2), Bicubic, &[38, 126, 167, 107, 149, 98, 134, 200, 72, 148, 109, 125]),
+        ((4, 3), (2, 2), Bilinear, &[47, 130, 158, 104, 145, 105, 130, 190, 81, 144, 117, 122]),
         (
             (3, 2),
             (5, 3),
@@ -41,18 +29,8 @@ fn resizing_is_pillows() {
             ],
         ),
         // So tall that the columns come first.
-        (
-            (3, 9),
-            (2, 2),
-            Bicubic,
-            &[111, 157, 122, 135, 152, 130, 123, 129, 148, 128, 123, 132],
-        ),
-        (
-            (3, 9),
-            (2, 2),
-            Bilinear,
-            &[113, 156, 122, 136, 150, 129, 123, 131, 147, 127, 124, 134],
-        ),
+        ((3, 9), (2, 2), Bicubic, &[111, 157, 122, 135, 152, 130, 123, 129, 148, 128, 123, 132]),
+        ((3, 9), (2, 2), Bilinear, &[113, 156, 122, 136, 150, 129, 123, 131, 147, 127, 124, 134]),
         (
             (5, 5),
             (3, 7),
@@ -92,20 +70,14 @@ fn a_picture_is_resized_by_its_shorter_side_and_cropped_in_the_middle() {
     let picture = |width, height| RgbImage::from_pixel(width, height, Rgb([255, 0, 51]));
     let clip = ImageProcessor::from_config(b"{}").unwrap();
     assert_eq!(clip, ImageProcessor::clip(224));
-    assert_eq!(
-        ImageProcessor::from_config(clip.to_config().as_bytes()).unwrap(),
-        clip
-    );
+    assert_eq!(ImageProcessor::from_config(clip.to_config().as_bytes()).unwrap(), clip);
     assert_eq!(clip.output_size(), Some((224, 224)));
     let pixels = clip.process(&[picture(40, 90), picture(30, 20)]).unwrap();
     assert_eq!(pixels.size(), [2, 3, 224, 224]);
-    for (channel, wanted) in [
-        (1.0 - 0.48145466) / 0.26862954,
-        -0.4578275 / 0.26130258,
-        (0.2 - 0.40821073) / 0.27577711,
-    ]
-    .into_iter()
-    .enumerate()
+    for (channel, wanted) in
+        [(1.0 - 0.48145466) / 0.26862954, -0.4578275 / 0.26130258, (0.2 - 0.40821073) / 0.27577711]
+            .into_iter()
+            .enumerate()
     {
         let off = (pixels.select(1, channel as i64) - wanted).abs().max();
         assert!(f64::try_from(off).unwrap() < 1e-6);
@@ -114,15 +86,9 @@ fn a_picture_is_resized_by_its_shorter_side_and_cropped_in_the_middle() {
     // A crop that is larger than the picture is filled with black, the odd row above.
     let raw =
         br#"{"do_resize": false, "crop_size": 4, "do_rescale": false, "do_normalize": false}"#;
-    let pixels = ImageProcessor::from_config(raw)
-        .unwrap()
-        .process(&[picture(6, 1)])
-        .unwrap();
+    let pixels = ImageProcessor::from_config(raw).unwrap().process(&[picture(6, 1)]).unwrap();
     let red: Vec<f32> = Vec::try_from(pixels.get(0).get(0).flatten(0, 1)).unwrap();
-    let rows: Vec<f32> = red
-        .chunks(4)
-        .map(|row| row.iter().sum::<f32>() / 4.0)
-        .collect();
+    let rows: Vec<f32> = red.chunks(4).map(|row| row.iter().sum::<f32>() / 4.0).collect();
     assert_eq!(rows, [0.0, 0.0, 255.0, 0.0]);
 }
 
@@ -141,46 +107,27 @@ fn a_senseless_preprocessor_config_or_picture_is_an_error() {
         (r#"{"rescale_factor": -1}"#, "rescale_factor is -1"),
         (r#"{"rescale_factor": 1e300}"#, "rescale_factor is 1e+300"),
         (r#"{"image_mean": [0.5, 0.5, 0.5, 0.5]}"#, "image_mean"),
-        (
-            r#"{"image_mean": [0.5, 0.5, 0.5, null]}"#,
-            "image_mean is [0.5,0.5,0.5,null]",
-        ),
+        (r#"{"image_mean": [0.5, 0.5, 0.5, null]}"#, "image_mean is [0.5,0.5,0.5,null]"),
         (r#"{"image_mean": [0.5, "x", 0.5, 0.5]}"#, "image_mean"),
         (r#"{"image_mean": [1e300, 0, 0]}"#, "image_mean"),
         (r#"{"image_std": [1, 1, 1, true]}"#, "image_std"),
         (r#"{"image_std": [1e-300, 1, 1]}"#, "image_std"),
         (r#"{"image_std": [-1, 1, 1]}"#, "image_std"),
-        (
-            r#"{"size": {"shortest_edge": 224, "longest_edge": 300}}"#,
-            "size is",
-        ),
-        (
-            r#"{"size": {"shortest_edge": 224, "height": 3, "width": 3}}"#,
-            "size is",
-        ),
-        (
-            r#"{"size": {"height": 3, "width": 3, "depth": 3}}"#,
-            "size is",
-        ),
+        (r#"{"size": {"shortest_edge": 224, "longest_edge": 300}}"#, "size is"),
+        (r#"{"size": {"shortest_edge": 224, "height": 3, "width": 3}}"#, "size is"),
+        (r#"{"size": {"height": 3, "width": 3, "depth": 3}}"#, "size is"),
         (r#"{"crop_size": {"shortest_edge": 224}}"#, "crop_size is"),
         (r#"{"size": 224, "size": 225}"#, "\"size\" is there twice"),
     ] {
-        let error = ImageProcessor::from_config(config.as_bytes())
-            .unwrap_err()
-            .to_string();
+        let error = ImageProcessor::from_config(config.as_bytes()).unwrap_err().to_string();
         assert!(error.contains(wanted), "{config}: {error}");
     }
     let clip = ImageProcessor::clip(224);
-    let error = clip
-        .process(&[RgbImage::new(1, 60000)])
-        .unwrap_err()
-        .to_string();
+    let error = clip.process(&[RgbImage::new(1, 60000)]).unwrap_err().to_string();
     assert!(error.contains("1x60000"), "{error}");
     assert!(clip.process(&[RgbImage::new(0, 5)]).is_err());
     let uncut = ImageProcessor::from_config(br#"{"size": 8, "do_center_crop": false}"#).unwrap();
-    let error = uncut
-        .process(&[RgbImage::new(8, 8), RgbImage::new(16, 8)])
-        .unwrap_err()
-        .to_string();
+    let error =
+        uncut.process(&[RgbImage::new(8, 8), RgbImage::new(16, 8)]).unwrap_err().to_string();
     assert!(error.contains("8x8 and 16x8"), "{error}");
 }

@@ -33,25 +33,15 @@ fn ids(tokenizer: &Tokenizer, caption: &str) -> Vec<i64> {
 fn spelled(bpe: &TrainedBpe, ids: &[i64]) -> String {
     let vocab: HashMap<String, i64> = serde_json::from_str(&bpe.vocab_json).unwrap();
     let names: HashMap<i64, &String> = vocab.iter().map(|(name, id)| (*id, name)).collect();
-    let text: String = ids
-        .iter()
-        .map(|id| names[id].as_str())
-        .filter(|name| !name.starts_with("<|"))
-        .collect();
+    let text: String =
+        ids.iter().map(|id| names[id].as_str()).filter(|name| !name.starts_with("<|")).collect();
     let printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
     let hidden: Vec<u8> = (0..=255).filter(|byte| !printable(*byte)).collect();
     let bytes = text.replace("</w>", "\u{120}"); // the character that spells a space
     let byte = |c: char| {
-        if c < '\u{100}' {
-            c as u8
-        } else {
-            hidden[c as usize - 0x100]
-        }
+        if c < '\u{100}' { c as u8 } else { hidden[c as usize - 0x100] }
     };
-    String::from_utf8(bytes.chars().map(byte).collect())
-        .unwrap()
-        .trim()
-        .to_owned()
+    String::from_utf8(bytes.chars().map(byte).collect()).unwrap().trim().to_owned()
 }
 
 #[test]
@@ -68,10 +58,7 @@ fn a_caption_is_marked_padded_and_masked() {
         "every word of the training captions is one token"
     );
     assert_eq!(rows[1][..2], [start, end]);
-    assert_eq!(
-        (tokenizer.pad_token_id(), tokenizer.end_token_id()),
-        (0, end)
-    );
+    assert_eq!((tokenizer.pad_token_id(), tokenizer.end_token_id()), (0, end));
     for (row, mask, real) in [(&rows[0], &masks[0], 5), (&rows[1], &masks[1], 2)] {
         assert!(row[real..].iter().all(|id| *id == 0), "{row:?}");
         assert_eq!(*mask, (0..12).map(|place| place < real).collect::<Vec<_>>());
@@ -83,17 +70,10 @@ fn a_caption_is_marked_padded_and_masked() {
 #[test]
 fn a_long_caption_keeps_its_end_and_the_lost_words_are_named() {
     let tokenizer = tokenizer().with_context_length(5).unwrap();
-    let captions = [
-        "a red house",
-        "a red house under a  STORMY sky",
-        "a red zeppelin, 🎈",
-    ];
+    let captions = ["a red house", "a red house under a  STORMY sky", "a red zeppelin, 🎈"];
     let tokens = tokenizer.encode(&captions).unwrap();
     let rows: Vec<Vec<i64>> = Vec::try_from(&tokens.ids).unwrap();
-    assert!(
-        rows.iter().all(|row| row[4] == tokenizer.end_token_id()),
-        "{rows:?}"
-    );
+    assert!(rows.iter().all(|row| row[4] == tokenizer.end_token_id()), "{rows:?}");
     assert_eq!(tokens.cut_off[0], None);
     assert_eq!(tokens.cut_off[1].as_deref(), Some("under a  STORMY sky"));
     assert_eq!(
@@ -108,10 +88,7 @@ fn a_long_caption_keeps_its_end_and_the_lost_words_are_named() {
 #[test]
 fn any_text_is_spelled_by_bytes() {
     let bpe = trained();
-    let tokenizer = Tokenizer::from_files(&bpe.files())
-        .unwrap()
-        .with_context_length(99)
-        .unwrap();
+    let tokenizer = Tokenizer::from_files(&bpe.files()).unwrap().with_context_length(99).unwrap();
     for (caption, normalised) in [
         ("A Red  HOUSE", "a red house"),
         ("e\u{301}te\u{301} naïve ÀÉ", "été naïve àé"),
@@ -121,18 +98,10 @@ fn any_text_is_spelled_by_bytes() {
         let row = ids(&tokenizer, caption);
         let mask: Vec<bool> =
             Vec::try_from(tokenizer.encode(&[caption]).unwrap().mask.flatten(0, 1)).unwrap();
-        let real: Vec<i64> = row
-            .into_iter()
-            .zip(mask)
-            .filter(|(_, real)| *real)
-            .map(|(id, _)| id)
-            .collect();
+        let real: Vec<i64> =
+            row.into_iter().zip(mask).filter(|(_, real)| *real).map(|(id, _)| id).collect();
         let without_spaces = |text: &str| text.replace(' ', "");
-        assert_eq!(
-            without_spaces(&spelled(&bpe, &real)),
-            without_spaces(normalised),
-            "{caption}"
-        );
+        assert_eq!(without_spaces(&spelled(&bpe, &real)), without_spaces(normalised), "{caption}");
     }
 }
 
@@ -143,21 +112,10 @@ fn words_that_no_training_caption_had_are_named_once() {
         tokenizer.unknown_words("A RED zebra's house, zebra! 7 cafés 🎈"),
         ["zebra", "7", "cafés", "🎈"]
     );
-    assert!(
-        tokenizer
-            .unknown_words("the big red house (above)!")
-            .is_empty()
-    );
+    assert!(tokenizer.unknown_words("the big red house (above)!").is_empty());
     let bpe = trained();
-    let silent = Tokenizer::from_files(&TokenizerFiles {
-        words_txt: None,
-        ..bpe.files()
-    })
-    .unwrap();
-    assert!(
-        silent.unknown_words("zebra").is_empty(),
-        "a model without the list names nothing"
-    );
+    let silent = Tokenizer::from_files(&TokenizerFiles { words_txt: None, ..bpe.files() }).unwrap();
+    assert!(silent.unknown_words("zebra").is_empty(), "a model without the list names nothing");
 }
 
 #[test]
@@ -167,17 +125,11 @@ fn a_vocabulary_is_the_same_whatever_the_order_of_the_captions() {
     assert_eq!(trained(), train(reversed, 100, 12));
     let merges = trained().merges_txt.lines().count() - 1;
     assert_eq!(trained().vocab_size, 512 + merges + 2);
-    assert!(
-        (10..100).contains(&merges),
-        "{merges}: it stops where no pair occurs twice"
-    );
+    assert!((10..100).contains(&merges), "{merges}: it stops where no pair occurs twice");
     assert_eq!(train(CAPTIONS, 7, 12).vocab_size, 512 + 7 + 2);
     assert_eq!(train([""; 0], 7, 12).vocab_size, 514);
     let first = trained().merges_txt.lines().nth(1).unwrap().to_owned();
-    assert_eq!(
-        first, "b i",
-        "of the most frequent pairs, the one with the lowest numbers"
-    );
+    assert_eq!(first, "b i", "of the most frequent pairs, the one with the lowest numbers");
 }
 
 /// The newer file with the same vocabulary.
@@ -208,12 +160,7 @@ fn both_generations_of_files_give_the_same_tokens() {
         ..bpe.files()
     };
     let (newer, older) = (Tokenizer::from_files(&files).unwrap(), tokenizer());
-    for caption in [
-        "",
-        "a red house!",
-        "<|endoftext|>x <|ENDOFTEXT|>",
-        "été 🏠 don't",
-    ] {
+    for caption in ["", "a red house!", "<|endoftext|>x <|ENDOFTEXT|>", "été 🏠 don't"] {
         assert_eq!(ids(&newer, caption), ids(&older, caption), "{caption}");
     }
 }
@@ -233,21 +180,12 @@ fn padding_and_context_are_the_checkpoints() {
     assert_eq!(open(r#"{"pad_token": "!"}"#, "{}").pad_token_id(), 0);
     assert_eq!(open("{}", "{}").pad_token_id(), end);
     assert_eq!(
-        open(
-            r#"{"pad_token": "!"}"#,
-            r#"{"pad_token": {"content": "<|endoftext|>"}}"#
-        )
-        .pad_token_id(),
+        open(r#"{"pad_token": "!"}"#, r#"{"pad_token": {"content": "<|endoftext|>"}}"#)
+            .pad_token_id(),
         end
     );
-    assert_eq!(
-        open(r#"{"model_max_length": 77}"#, "{}").context_length(),
-        Some(77)
-    );
-    let huge = open(
-        r#"{"model_max_length": 1000000000000000019884624838656}"#,
-        "{}",
-    );
+    assert_eq!(open(r#"{"model_max_length": 77}"#, "{}").context_length(), Some(77));
+    let huge = open(r#"{"model_max_length": 1000000000000000019884624838656}"#, "{}");
     assert_eq!(huge.context_length(), None);
     let error = huge.encode(&["a"]).unwrap_err().to_string();
     assert!(error.contains("model_max_length"), "{error}");
@@ -271,10 +209,7 @@ fn a_broken_tokenizer_is_an_error_that_names_its_file() {
         ("deep", "[".repeat(100_000)),
         ("cut", tokenizer_json(&bpe).to_string()[..2000].to_owned()),
         // This and the next panic inside the tokenizers crate.
-        (
-            "prefix",
-            change(&|file| file["model"]["continuing_subword_prefix"] = json!(long)),
-        ),
+        ("prefix", change(&|file| file["model"]["continuing_subword_prefix"] = json!(long))),
         (
             "half a character",
             change(&|file| {
@@ -283,28 +218,16 @@ fn a_broken_tokenizer_is_an_error_that_names_its_file() {
                 file["model"]["merges"] = json!(["a é"]);
             }),
         ),
-        (
-            "merge of nothing",
-            change(&|file| file["model"]["merges"] = json!(["q zzz"])),
-        ),
-        (
-            "merge of one",
-            change(&|file| file["model"]["merges"] = json!(["q"])),
-        ),
-        (
-            "dropout",
-            change(&|file| file["model"]["dropout"] = json!(7.0)),
-        ),
+        ("merge of nothing", change(&|file| file["model"]["merges"] = json!(["q zzz"]))),
+        ("merge of one", change(&|file| file["model"]["merges"] = json!(["q"]))),
+        ("dropout", change(&|file| file["model"]["dropout"] = json!(7.0))),
         (
             "another model",
             change(&|file| {
                 file["model"] = json!({ "type": "WordLevel", "vocab": { "<|endoftext|>": 0 }, "unk_token": "<|endoftext|>" });
             }),
         ),
-        (
-            "no suffix",
-            change(&|file| file["model"]["end_of_word_suffix"] = json!(null)),
-        ),
+        ("no suffix", change(&|file| file["model"]["end_of_word_suffix"] = json!(null))),
         (
             "no end",
             change(&|file| {
@@ -329,72 +252,29 @@ fn a_broken_tokenizer_is_an_error_that_names_its_file() {
     ];
     let mut panics = 0;
     for (name, file) in &hostile {
-        let files = TokenizerFiles {
-            tokenizer_json: Some(file.as_bytes()),
-            ..bpe.files()
-        };
+        let files = TokenizerFiles { tokenizer_json: Some(file.as_bytes()), ..bpe.files() };
         let error = Tokenizer::from_files(&files)
             .err()
             .unwrap_or_else(|| panic!("{name} was accepted"))
             .to_string();
-        assert!(
-            error.contains("tokenizer.json") || *name == "no end",
-            "{name}: {error}"
-        );
+        assert!(error.contains("tokenizer.json") || *name == "no end", "{name}: {error}");
         panics += usize::from(error.contains("failed inside the tokenizer"));
     }
-    assert!(
-        panics >= 2,
-        "only {panics} of the files panicked inside the crate"
-    );
+    assert!(panics >= 2, "only {panics} of the files panicked inside the crate");
 
     let part = |files: TokenizerFiles, wanted: &str| {
         let error = Tokenizer::from_files(&files).err().unwrap().to_string();
         assert!(error.contains(wanted), "{error}");
     };
+    part(TokenizerFiles { vocab_json: None, ..bpe.files() }, "neither tokenizer.json nor both");
+    part(TokenizerFiles { vocab_json: Some(b"{\"a\": -1}"), ..bpe.files() }, "vocab.json");
     part(
-        TokenizerFiles {
-            vocab_json: None,
-            ..bpe.files()
-        },
-        "neither tokenizer.json nor both",
-    );
-    part(
-        TokenizerFiles {
-            vocab_json: Some(b"{\"a\": -1}"),
-            ..bpe.files()
-        },
-        "vocab.json",
-    );
-    part(
-        TokenizerFiles {
-            vocab_json: Some(b"{\"a\": 0}"),
-            merges_txt: Some(b""),
-            ..bpe.files()
-        },
+        TokenizerFiles { vocab_json: Some(b"{\"a\": 0}"), merges_txt: Some(b""), ..bpe.files() },
         "start token \"<|startoftext|>\"",
     );
-    part(
-        TokenizerFiles {
-            merges_txt: Some(b"#version: 0.2\na b c\n"),
-            ..bpe.files()
-        },
-        "line 2",
-    );
-    part(
-        TokenizerFiles {
-            merges_txt: Some(b"q zzz\n"),
-            ..bpe.files()
-        },
-        "merges.txt",
-    );
-    part(
-        TokenizerFiles {
-            tokenizer_config: Some(b"7"),
-            ..bpe.files()
-        },
-        "tokenizer_config.json",
-    );
+    part(TokenizerFiles { merges_txt: Some(b"#version: 0.2\na b c\n"), ..bpe.files() }, "line 2");
+    part(TokenizerFiles { merges_txt: Some(b"q zzz\n"), ..bpe.files() }, "merges.txt");
+    part(TokenizerFiles { tokenizer_config: Some(b"7"), ..bpe.files() }, "tokenizer_config.json");
     part(
         TokenizerFiles {
             tokenizer_config: Some(br#"{"pad_token": 7}"#),
@@ -403,13 +283,7 @@ fn a_broken_tokenizer_is_an_error_that_names_its_file() {
         },
         "pad_token",
     );
-    part(
-        TokenizerFiles {
-            words_txt: Some(b"\xff"),
-            ..bpe.files()
-        },
-        "words.txt",
-    );
+    part(TokenizerFiles { words_txt: Some(b"\xff"), ..bpe.files() }, "words.txt");
 }
 
 #[test]
@@ -428,17 +302,12 @@ fn a_vocabulary_or_merges_with_a_hole_are_refused() {
             merges_txt: Some(merges.as_bytes()),
             ..bpe.files()
         };
-        let error = Tokenizer::from_files(&files)
-            .err()
-            .unwrap_or_else(|| panic!("accepted: {wanted}"));
+        let error =
+            Tokenizer::from_files(&files).err().unwrap_or_else(|| panic!("accepted: {wanted}"));
         assert!(error.to_string().contains(wanted), "{error} / {wanted}");
     };
     let twice = |vocab: &mut HashMap<String, i64>| *vocab.get_mut(&by_number(5)).unwrap() = 4;
-    refused(
-        &twice,
-        &lines,
-        "vocab.json is not what a CLIP tokenizer needs: tokens ",
-    );
+    refused(&twice, &lines, "vocab.json is not what a CLIP tokenizer needs: tokens ");
     refused(&twice, &lines, "both have the number 4");
     let lost = |vocab: &mut HashMap<String, i64>| assert!(vocab.remove(&by_number(513)).is_some());
     refused(&lost, &[lines[0]], "no token has the number 513");
@@ -457,34 +326,20 @@ fn a_vocabulary_or_merges_with_a_hole_are_refused() {
         "merges.txt is not what a CLIP tokenizer needs: no pair in it makes the token",
     );
     let doubled = [&lines[..], &lines[1..2]].concat();
-    refused(
-        &same,
-        &doubled,
-        &format!("lines 2 and {} are both", doubled.len()),
-    );
+    refused(&same, &doubled, &format!("lines 2 and {} are both", doubled.len()));
     refused(&same, &lines.repeat(9), "lines 2 and ");
 
     let changed = |edit: &dyn Fn(&mut Value), wanted: &str| {
         let mut file = tokenizer_json(&bpe);
         edit(&mut file);
         let file = file.to_string();
-        let files = TokenizerFiles {
-            tokenizer_json: Some(file.as_bytes()),
-            ..bpe.files()
-        };
-        let error = Tokenizer::from_files(&files)
-            .err()
-            .unwrap_or_else(|| panic!("accepted: {wanted}"));
+        let files = TokenizerFiles { tokenizer_json: Some(file.as_bytes()), ..bpe.files() };
+        let error =
+            Tokenizer::from_files(&files).err().unwrap_or_else(|| panic!("accepted: {wanted}"));
         assert!(error.to_string().contains(wanted), "{error} / {wanted}");
     };
-    changed(
-        &|file| file["model"]["vocab"]["\""] = json!(0),
-        "both have the number 0",
-    );
-    changed(
-        &|file| file["added_tokens"][0]["id"] = json!(3),
-        "and among the added ones 3",
-    );
+    changed(&|file| file["model"]["vocab"]["\""] = json!(0), "both have the number 0");
+    changed(&|file| file["added_tokens"][0]["id"] = json!(3), "and among the added ones 3");
     changed(
         &|file| drop(file["model"]["merges"].as_array_mut().unwrap().pop()),
         "no pair in it makes the token",
@@ -492,54 +347,33 @@ fn a_vocabulary_or_merges_with_a_hole_are_refused() {
     let sound = tokenizer_json(&bpe).to_string();
     let twice = sound.replacen("\"vocab\":{", "\"vocab\":{\"!\":7,", 1);
     assert!(twice != sound);
-    let files = TokenizerFiles {
-        tokenizer_json: Some(twice.as_bytes()),
-        ..bpe.files()
-    };
+    let files = TokenizerFiles { tokenizer_json: Some(twice.as_bytes()), ..bpe.files() };
     let error = Tokenizer::from_files(&files).err().unwrap().to_string();
-    assert!(
-        error.contains("tokenizer.json") && error.contains("\"!\" is there twice"),
-        "{error}"
-    );
+    assert!(error.contains("tokenizer.json") && error.contains("\"!\" is there twice"), "{error}");
 
     let config = |text: &str, wanted: &str| {
-        let files = TokenizerFiles {
-            tokenizer_config: Some(text.as_bytes()),
-            ..bpe.files()
-        };
-        let error = Tokenizer::from_files(&files)
-            .err()
-            .unwrap_or_else(|| panic!("accepted: {wanted}"));
+        let files = TokenizerFiles { tokenizer_config: Some(text.as_bytes()), ..bpe.files() };
+        let error =
+            Tokenizer::from_files(&files).err().unwrap_or_else(|| panic!("accepted: {wanted}"));
         assert!(error.to_string().contains(wanted), "{error} / {wanted}");
     };
     config(
         r#"{"added_tokens_decoder": {"3": {"content": "<|endoftext|>"}}}"#,
         "and among the added ones 3",
     );
-    config(
-        r#"{"added_tokens_decoder": {"x": {"content": "new"}}}"#,
-        "added_tokens_decoder has",
-    );
-    config(
-        r#"{"added_tokens_decoder": []}"#,
-        "added_tokens_decoder is []",
-    );
+    config(r#"{"added_tokens_decoder": {"x": {"content": "new"}}}"#, "added_tokens_decoder has");
+    config(r#"{"added_tokens_decoder": []}"#, "added_tokens_decoder is []");
 }
 
 /// The published merges give transformers' tokens. They are too large to be committed.
 #[test]
 fn the_published_vocabulary_gives_the_published_tokens() {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../shared/data/bpe_simple_vocab_16e6.txt.gz"
-    );
+    let path =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/bpe_simple_vocab_16e6.txt.gz");
     let mut text = String::new();
     let unpacked = std::path::Path::new(path).exists().then(|| {
-        let mut gzip = Command::new("gzip")
-            .args(["-dc", path])
-            .stdout(Stdio::piped())
-            .spawn()
-            .ok()?;
+        let mut gzip =
+            Command::new("gzip").args(["-dc", path]).stdout(Stdio::piped()).spawn().ok()?;
         gzip.stdout.take()?.read_to_string(&mut text).ok()?;
         gzip.wait().ok()
     });
@@ -556,11 +390,7 @@ fn the_published_vocabulary_gives_the_published_tokens() {
         .map(|(name, id)| (name, id as usize))
         .collect();
     let marks = ["<|startoftext|>".to_owned(), "<|endoftext|>".to_owned()];
-    for token in merges
-        .iter()
-        .map(|merge| merge.replace(' ', ""))
-        .chain(marks)
-    {
+    for token in merges.iter().map(|merge| merge.replace(' ', "")).chain(marks) {
         vocab.insert(token, vocab.len());
     }
     let (vocab, merges) = (json!(vocab).to_string(), merges.join("\n"));
@@ -572,28 +402,14 @@ fn the_published_vocabulary_gives_the_published_tokens() {
     let tokenizer = Tokenizer::from_files(&files).unwrap();
     let recorded: [(&str, &[i64]); 6] = [
         ("", &[49406, 49407]),
-        (
-            "A photo of a cat!",
-            &[49406, 320, 1125, 539, 320, 2368, 0, 49407],
-        ),
+        ("A photo of a cat!", &[49406, 320, 1125, 539, 320, 2368, 0, 49407]),
         (
             "Ünïcödé e\u{301}tude  don't",
-            &[
-                49406, 6522, 77, 35689, 66, 7255, 67, 4166, 3459, 764, 654, 847, 713, 49407,
-            ],
+            &[49406, 6522, 77, 35689, 66, 7255, 67, 4166, 3459, 764, 654, 847, 713, 49407],
         ),
-        (
-            "🏠 12 <|endoftext|>x",
-            &[49406, 33727, 272, 273, 49407, 343, 49407],
-        ),
-        (
-            "naïve\tÉTÉ??",
-            &[49406, 1097, 35689, 563, 3459, 39694, 2197, 49407],
-        ),
-        (
-            "中文 \u{200b}!!",
-            &[49406, 19759, 255, 29032, 485, 9844, 0, 0, 49407],
-        ),
+        ("🏠 12 <|endoftext|>x", &[49406, 33727, 272, 273, 49407, 343, 49407]),
+        ("naïve\tÉTÉ??", &[49406, 1097, 35689, 563, 3459, 39694, 2197, 49407]),
+        ("中文 \u{200b}!!", &[49406, 19759, 255, 29032, 485, 9844, 0, 0, 49407]),
     ];
     for (caption, recorded) in recorded {
         let row = ids(&tokenizer, caption);

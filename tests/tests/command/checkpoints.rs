@@ -67,10 +67,8 @@ fn whole_checkpoints(folder: &Path) -> Vec<u64> {
             assert_eq!(manifest.len(), 2);
             for (file, hash) in manifest {
                 let bytes = fs::read(folder.join(&file)).unwrap();
-                let found: String = Sha256::digest(&bytes)
-                    .iter()
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect();
+                let found: String =
+                    Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
                 assert_eq!(found, hash, "{name}/{file}");
             }
             Some(step)
@@ -89,9 +87,7 @@ pub fn wait_for(what: &str, mut come: impl FnMut() -> bool) {
 }
 
 fn signal(child: &Child, name: &str) {
-    let sent = Command::new("kill")
-        .args([name, &child.id().to_string()])
-        .status();
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status();
     assert!(sent.unwrap().success());
 }
 
@@ -101,9 +97,7 @@ fn a_training_is_stopped_and_goes_on() {
     let mut last = 0;
     for name in ["-TERM", "-INT"] {
         let child = place.train().spawn().unwrap();
-        wait_for("checkpoint", || {
-            checkpoint_steps(&place.leg()).last().copied() > Some(last)
-        });
+        wait_for("checkpoint", || checkpoint_steps(&place.leg()).last().copied() > Some(last));
         signal(&child, name);
         let ran = Ran::new(child.wait_with_output().unwrap()).succeeds();
         assert!(ran.stderr.contains("stopped"), "{}", ran.stderr);
@@ -171,9 +165,7 @@ fn no_kill_takes_more_than_the_steps_since_the_last_checkpoint() {
     // What is left of a torn save is in nobody's way, of a checkpoint or of the log.
     fs::write(place.leg().join(".metrics.jsonl.1-0.partial"), "{").unwrap();
     let child = place.train().spawn().unwrap();
-    wait_for("checkpoint", || {
-        checkpoint_steps(&place.leg()).last().copied() > Some(last)
-    });
+    wait_for("checkpoint", || checkpoint_steps(&place.leg()).last().copied() > Some(last));
     signal(&child, "-TERM");
     Ran::new(child.wait_with_output().unwrap()).succeeds();
     assert!(whole_checkpoints(&place.leg()).len() <= 2);
@@ -186,9 +178,8 @@ fn no_kill_takes_more_than_the_steps_since_the_last_checkpoint() {
 fn checkpoint_steps(folder: &Path) -> Vec<u64> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().into_string().unwrap());
-    let mut steps: Vec<u64> = names
-        .filter_map(|name| name.strip_prefix("step-")?.parse().ok())
-        .collect();
+    let mut steps: Vec<u64> =
+        names.filter_map(|name| name.strip_prefix("step-")?.parse().ok()).collect();
     steps.sort();
     steps
 }
@@ -209,9 +200,7 @@ fn a_disk_without_room_leaves_the_checkpoint_before() {
     let kept = whole_checkpoints(&place.leg());
     assert!(kept.last() > before.last(), "{kept:?} after {before:?}");
     let child = place.train().spawn().unwrap();
-    wait_for("checkpoint", || {
-        checkpoint_steps(&place.leg()).last() > kept.last()
-    });
+    wait_for("checkpoint", || checkpoint_steps(&place.leg()).last() > kept.last());
     signal(&child, "-TERM");
     Ran::new(child.wait_with_output().unwrap()).succeeds();
 }

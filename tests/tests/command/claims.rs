@@ -15,9 +15,7 @@ use crate::pipeline::{copy_folder, few_steps};
 /// With two copies of `mine`, a model that has both priors.
 pub(super) fn are_tested_and_a_cut_off_run_goes_on(place: &Workplace) {
     let claims = ["evaluate", "--claims=claims", "--scenes=2"];
-    place
-        .run(&claims)
-        .refuses(&["--claims", "claims/stack", "docs/claims.md"]);
+    place.run(&claims).refuses(&["--claims", "claims/stack", "docs/claims.md"]);
     for model in ["stack", "captions"] {
         let folder = place.path(&format!("claims/{model}"));
         copy_folder(&place.path("mine"), &folder);
@@ -39,20 +37,15 @@ pub(super) fn are_tested_and_a_cut_off_run_goes_on(place: &Workplace) {
     let page = include_str!("../../../docs/claims.md");
     for name in names.map(|claim| claim["name"].as_str().unwrap()) {
         let name = name.split(": ").next().unwrap();
-        assert!(
-            page.contains(&format!("| {name} |")),
-            "docs/claims.md does not tell of `{name}`"
-        );
+        assert!(page.contains(&format!("| {name} |")), "docs/claims.md does not tell of `{name}`");
     }
     // Kept pictures are read as they were drawn.
     assert_eq!(place.run(&claims).succeeds().stdout, ran.stdout);
     // What is there is not drawn again, and what is not is drawn as before.
     let drawn = fs::read_dir(place.path("claims")).unwrap();
     let drawn = drawn.map(|entry| entry.unwrap().path());
-    let drawn = drawn
-        .into_iter()
-        .find(|path| path.to_string_lossy().contains("pictures-"))
-        .unwrap();
+    let drawn =
+        drawn.into_iter().find(|path| path.to_string_lossy().contains("pictures-")).unwrap();
     assert!(drawn.join("claims.svg").exists());
     let sheet = |setting: &str| drawn.join(setting).join("00000-00002.png");
     let [lost, kept] = ["stack-1", "stack-2"].map(sheet);
@@ -76,10 +69,7 @@ pub(super) fn are_tested_and_a_cut_off_run_goes_on(place: &Workplace) {
     more[2] = "--scenes=3";
     let ran = place.run(&more).succeeds();
     assert!(ran.stdout.contains(", n 3 |"), "{}", ran.stdout);
-    let row = ran
-        .stdout
-        .lines()
-        .find(|l| l.starts_with("| stack | 2 | 1 |"));
+    let row = ran.stdout.lines().find(|l| l.starts_with("| stack | 2 | 1 |"));
     assert!(row.is_some_and(|row| row.contains("| 0.0%")), "{row:?}");
     // Those of another data type have a folder of their own, from the first sheet on.
     let in_halves = [&claims[..], &["--dtype=bf16"]].concat();
@@ -92,14 +82,7 @@ pub(super) fn are_tested_and_a_cut_off_run_goes_on(place: &Workplace) {
     wait_for("a folder of pictures", || folders() == 2);
     child.kill().unwrap();
     child.wait().unwrap();
-    for beside in [
-        "captions",
-        "--model=mine",
-        "--captions=3",
-        "--decoder-steps=2",
-    ] {
-        place
-            .run(&["evaluate", "--claims=claims", beside])
-            .refuses(&["--claims"]);
+    for beside in ["captions", "--model=mine", "--captions=3", "--decoder-steps=2"] {
+        place.run(&["evaluate", "--claims=claims", beside]).refuses(&["--claims"]);
     }
 }

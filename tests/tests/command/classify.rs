@@ -34,9 +34,7 @@ fn labels_are_told_with_their_shares() {
     let place = Workplace::with_pictures();
     let labels = ["house", "orange boat", "tree"];
     let one = wanted(&place, "one.png", &labels, &Template::defaults());
-    let ran = place
-        .classify(&["one.png", "--labels=house, orange boat,tree"])
-        .succeeds();
+    let ran = place.classify(&["one.png", "--labels=house, orange boat,tree"]).succeeds();
     assert_eq!(ran.stdout, one);
     assert_eq!(
         ran.stderr,
@@ -44,43 +42,21 @@ fn labels_are_told_with_their_shares() {
     );
 
     // Flags that repeat, a file, several pictures, and the first label alone.
-    fs::write(
-        place.path("labels.txt"),
-        "\u{feff}orange boat\r\n\n tree \n",
-    )
-    .unwrap();
+    fs::write(place.path("labels.txt"), "\u{feff}orange boat\r\n\n tree \n").unwrap();
     let two = wanted(&place, "two.png", &labels, &Template::defaults());
-    let both = [
-        "one.png",
-        "two.png",
-        "--labels",
-        "house",
-        "--labels-file=labels.txt",
-    ];
+    let both = ["one.png", "two.png", "--labels", "house", "--labels-file=labels.txt"];
     let ran = place.classify(&both).succeeds();
     assert_eq!(ran.stdout, format!("one.png\n{one}two.png\n{two}"));
-    let ran = place
-        .classify(&[&both[..], &["--top=1"]].concat())
-        .succeeds();
+    let ran = place.classify(&[&both[..], &["--top=1"]].concat()).succeeds();
     let firsts = [&one, &two].map(|lines| lines.split_inclusive('\n').next().unwrap());
-    assert_eq!(
-        ran.stdout,
-        format!("one.png\n{}two.png\n{}", firsts[0], firsts[1])
-    );
+    assert_eq!(ran.stdout, format!("one.png\n{}two.png\n{}", firsts[0], firsts[1]));
 
     let templates = ["a {} at sea", "{}!"];
     let given = ["--template", templates[0], "--template", templates[1]];
-    let other = wanted(
-        &place,
-        "one.png",
-        &labels,
-        &templates.map(|t| Template::new(t).unwrap()),
-    );
+    let other = wanted(&place, "one.png", &labels, &templates.map(|t| Template::new(t).unwrap()));
     assert_ne!(other, one);
     let arguments = ["one.png", "--labels=house,orange boat,tree"];
-    let ran = place
-        .classify(&[&arguments[..], &given].concat())
-        .succeeds();
+    let ran = place.classify(&[&arguments[..], &given].concat()).succeeds();
     assert_eq!(ran.stdout, other);
 }
 
@@ -95,15 +71,9 @@ fn labels_are_told_in_json() {
     for line in &lines {
         let labels = line["labels"].as_array().unwrap();
         let shares = labels.iter().map(|l| l["probability"].as_f64().unwrap());
-        let cosines: Vec<f64> = labels
-            .iter()
-            .map(|l| l["cosine"].as_f64().unwrap())
-            .collect();
+        let cosines: Vec<f64> = labels.iter().map(|l| l["cosine"].as_f64().unwrap()).collect();
         assert!((shares.sum::<f64>() - 1.0).abs() < 1e-6);
-        assert!(
-            cosines.is_sorted_by(|one, other| one >= other),
-            "{cosines:?}"
-        );
+        assert!(cosines.is_sorted_by(|one, other| one >= other), "{cosines:?}");
         // A share's logarithm rises by the factor as its cosine does.
         let share = |i: usize| labels[i]["probability"].as_f64().unwrap().ln();
         let rise = (share(0) - share(1)) / (cosines[0] - cosines[1]);
@@ -120,21 +90,15 @@ fn a_folder_of_clip_alone_is_enough() {
     let labels = "--labels=house,tree";
     place.classify(&["one.png", labels]).succeeds();
     fs::rename(place.path("model/image_encoder"), place.path("encoder")).unwrap();
-    place
-        .classify(&["one.png", labels])
-        .refuses(&["image_encoder", "--image-encoder"]);
-    place
-        .classify(&["one.png", labels, "--image-encoder=encoder"])
-        .succeeds();
+    place.classify(&["one.png", labels]).refuses(&["image_encoder", "--image-encoder"]);
+    place.classify(&["one.png", labels, "--image-encoder=encoder"]).succeeds();
     // transformers' whole CLIP, which says its logit scale.
     let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/zero_shot/model");
     copy_folder(&whole, &place.path("clip"));
     let whole = ["classify", "one.png", labels, "--model=clip"];
     let ran = place.run(&whole).succeeds();
     assert_eq!((ran.stdout.lines().count(), ran.stderr.as_str()), (2, ""));
-    place
-        .run(&["generate", "a house", "--model=clip"])
-        .refuses(&["clip has no text_proj/"]);
+    place.run(&["generate", "a house", "--model=clip"]).refuses(&["clip has no text_proj/"]);
 }
 
 #[test]
@@ -170,13 +134,8 @@ fn the_table_needs_no_more_than_clip() {
 #[test]
 fn words_that_the_model_never_saw_are_named() {
     let place = Workplace::with_pictures();
-    let ran = place
-        .run(&[
-            "classify",
-            "one.png",
-            "--labels=zeppelin,house,zeppelin at sea",
-        ])
-        .succeeds();
+    let ran =
+        place.run(&["classify", "one.png", "--labels=zeppelin,house,zeppelin at sea"]).succeeds();
     let warning = "unclip: warning: the model was trained on no caption with: zeppelin\n";
     assert_eq!(ran.stderr, warning);
     let long = format!("--labels=house,{}", "boat ".repeat(40));
@@ -198,48 +157,21 @@ fn a_choice_among_nothing_is_refused() {
     for (arguments, words) in [
         (&["one.png"][..], &["--labels", "--labels-file"][..]),
         (&["one.png", "--labels-file=empty.txt"], &["no labels"]),
-        (
-            &["one.png", "--labels-file=gone.txt"],
-            &["--labels-file", "gone.txt"],
-        ),
-        (
-            &["one.png", "--labels-file=latin.txt"],
-            &["latin.txt", "line 2"],
-        ),
+        (&["one.png", "--labels-file=gone.txt"], &["--labels-file", "gone.txt"]),
+        (&["one.png", "--labels-file=latin.txt"], &["latin.txt", "line 2"]),
         (&["one.png", "--labels=house"], &["house", "at least two"]),
-        (
-            &["one.png", "--labels=house,tree,House"],
-            &["House", "twice"],
-        ),
+        (&["one.png", "--labels=house,tree,House"], &["House", "twice"]),
         (&["one.png", "--labels=house,,tree"], &["empty"]),
         (&["one.png", "--labels=", "--labels=tree"], &["empty"]),
         (&["--labels=house,tree"], &["IMAGE"]),
         (&["gone.png", "--labels=house,tree"], &["gone.png"]),
-        (
-            &["one.png", "note.txt", "--labels=house,tree"],
-            &["note.txt is no picture"],
-        ),
+        (&["one.png", "note.txt", "--labels=house,tree"], &["note.txt is no picture"]),
         (&["folder.png", "--labels=house,tree"], &["folder.png"]),
-        (
-            &["one.png", "--labels=house,tree", "--template=house"],
-            &["--template", "0 times"],
-        ),
-        (
-            &["one.png", "--labels=house,tree", "--template={} {}"],
-            &["--template", "2 times"],
-        ),
-        (
-            &["one.png", "--labels=house,tree", "--template="],
-            &["--template", "empty"],
-        ),
-        (
-            &["one.png", "--labels=house,tree", "--top=0"],
-            &["--top", "from 1 on"],
-        ),
-        (
-            &["one.png", "--labels=house,tree", "--top=-1"],
-            &["--top", "from 1 on"],
-        ),
+        (&["one.png", "--labels=house,tree", "--template=house"], &["--template", "0 times"]),
+        (&["one.png", "--labels=house,tree", "--template={} {}"], &["--template", "2 times"]),
+        (&["one.png", "--labels=house,tree", "--template="], &["--template", "empty"]),
+        (&["one.png", "--labels=house,tree", "--top=0"], &["--top", "from 1 on"]),
+        (&["one.png", "--labels=house,tree", "--top=-1"], &["--top", "from 1 on"]),
         (&["one.png", "--labels=house,tree", "--dtype=f16"], &["f16"]),
     ] {
         place.classify(arguments).refuses(words);

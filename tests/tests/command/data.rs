@@ -30,9 +30,7 @@ impl Workplace {
         fs::create_dir(place.path("whole")).unwrap();
         for name in ["a", "b"] {
             let picture = image::RgbImage::new(20, 20);
-            picture
-                .save(place.path(&format!("whole/{name}.png")))
-                .unwrap();
+            picture.save(place.path(&format!("whole/{name}.png"))).unwrap();
             fs::write(place.path(&format!("whole/{name}.txt")), "a caption").unwrap();
         }
         place
@@ -54,21 +52,12 @@ impl Ran {
 fn data_of_which_nothing_can_be_read_leaves_nothing_behind() {
     let place = Workplace::with_broken_pictures();
     let nothing = ["none of the 2 pictures in broken can be read", "a.png"];
-    let embed = [
-        "embed",
-        "--data=broken",
-        "--model=model",
-        "--shards=new/shards",
-    ];
+    let embed = ["embed", "--data=broken", "--model=model", "--shards=new/shards"];
     place.run(&embed).fails(&nothing);
     let init = format!("--init={KARLO}");
     let train = ["train", "decoder", &init, "--data=broken"];
-    place
-        .run(&[&train[..], &["--out=mine"]].concat())
-        .fails(&nothing);
-    place
-        .run(&[&train[..], &["--dry-run"]].concat())
-        .fails(&nothing);
+    place.run(&[&train[..], &["--out=mine"]].concat()).fails(&nothing);
+    place.run(&[&train[..], &["--dry-run"]].concat()).fails(&nothing);
     assert_eq!(place.files(), ["broken"]);
 
     // A folder of the user's stays, as it was.
@@ -82,9 +71,7 @@ fn data_of_which_nothing_can_be_read_leaves_nothing_behind() {
 fn what_is_no_plain_file_is_left_out_and_hangs_nothing() {
     let place = Workplace::with_captioned();
     let fifo = |name: &str| {
-        let made = std::process::Command::new("mkfifo")
-            .arg(place.path(name))
-            .status();
+        let made = std::process::Command::new("mkfifo").arg(place.path(name)).status();
         assert!(made.unwrap().success());
     };
     // A caption, a picture that a table names, and a shard.
@@ -108,10 +95,7 @@ fn what_is_no_plain_file_is_left_out_and_hangs_nothing() {
     assert!(whole.contains("x.txt: it is no plain file"), "{whole}");
     let table = dry_run("table").succeeds().stderr;
     assert!(table.contains("f.png: it is no plain file"), "{table}");
-    assert!(
-        table.contains("1 samples are found in --data, and 2 more"),
-        "{table}"
-    );
+    assert!(table.contains("1 samples are found in --data, and 2 more"), "{table}");
     dry_run("pipe.tar").fails(&["pipe.tar is no plain file"]);
 }
 
@@ -133,10 +117,7 @@ fn a_leg_refuses_embeddings_before_anything_is_copied() {
     let embed = ["embed", "--data=whole", "--model=model", "--shards=shards"];
     place.run(&embed).succeeds();
     let init = format!("--init={KARLO}");
-    for (leg, word) in [
-        ("decoder", "`decoder` learns from pictures"),
-        ("prior", "image encoder"),
-    ] {
+    for (leg, word) in [("decoder", "`decoder` learns from pictures"), ("prior", "image encoder")] {
         let train = ["train", leg, &init, "--data=shards", "--out=mine"];
         place.run(&train).refuses(&["--data shards", word]);
         assert_eq!(place.files(), ["shards", "whole"]);
@@ -154,10 +135,7 @@ fn a_dry_run_counts_the_data_and_refuses_what_a_training_would() {
     let ran = dry("whole").succeeds();
     assert_eq!(ran.stdout.lines().count(), 2);
     let last = ran.stderr.lines().last().unwrap();
-    assert!(
-        last.contains("2 samples") && last.contains("1 more"),
-        "{last}"
-    );
+    assert!(last.contains("2 samples") && last.contains("1 more"), "{last}");
     dry("gone").refuses(&["--data gone"]);
     fs::create_dir(place.path("empty")).unwrap();
     dry("empty").refuses(&["empty has no picture with a caption"]);
@@ -172,9 +150,7 @@ fn recipes_and_lists_are_read_in_every_encoding() {
     fs::write(place.path("b.toml"), utf16(&recipe, u16::to_le_bytes)).unwrap();
     for name in ["a.toml", "b.toml"] {
         let config = format!("--config={name}");
-        place
-            .run(&["train", "clip", "--dry-run", &config])
-            .succeeds();
+        place.run(&["train", "clip", "--dry-run", &config]).succeeds();
     }
     fs::write(place.path("c.toml"), b"# caf\xe9\n").unwrap();
     place
@@ -183,21 +159,13 @@ fn recipes_and_lists_are_read_in_every_encoding() {
 
     let list = utf16("a red boat\r\na caf\u{e9}\r\n", u16::to_le_bytes);
     fs::write(place.path("list.txt"), list).unwrap();
-    let ran = place
-        .generate(&["--prompts=list.txt", "--seed=1"])
-        .succeeds();
+    let ran = place.generate(&["--prompts=list.txt", "--seed=1"]).succeeds();
     assert_eq!(ran.stdout, "a-red-boat-1.png\na-caf\u{e9}-1.png\n");
-    for (text, word) in [
-        (
-            "version https://git-lfs.github.com/spec/v1\n",
-            "git lfs pull",
-        ),
-        ("<html>", "HTML"),
-    ] {
+    for (text, word) in
+        [("version https://git-lfs.github.com/spec/v1\n", "git lfs pull"), ("<html>", "HTML")]
+    {
         fs::write(place.path("list.txt"), text).unwrap();
-        place
-            .generate(&["--prompts=list.txt"])
-            .refuses(&["list.txt", word]);
+        place.generate(&["--prompts=list.txt"]).refuses(&["list.txt", word]);
     }
 }
 
@@ -217,11 +185,7 @@ fn a_search_takes_each_picture_once_and_names_what_is_not_read() {
     fs::write(place.path("whole/c.heic"), heic).unwrap();
     let ran = place.run(&search).succeeds();
     assert_eq!(ran.stdout.lines().count(), 2);
-    assert!(
-        ran.stderr.contains("c.heic is a HEIC picture"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("c.heic is a HEIC picture"), "{}", ran.stderr);
     assert!(ran.stderr.contains("1 of 3 pictures"), "{}", ran.stderr);
 }
 
@@ -245,11 +209,7 @@ fn exported(place: &Workplace) -> [BTreeSet<String>; 2] {
 
 #[test]
 fn an_export_that_is_ended_has_its_metadata() {
-    for (signals, code) in [
-        (&["-INT"][..], 130),
-        (&["-TERM"], 143),
-        (&["-INT", "-INT"], 130),
-    ] {
+    for (signals, code) in [(&["-INT"][..], 130), (&["-TERM"], 143), (&["-INT", "-INT"], 130)] {
         let place = Workplace::new();
         let mut child = place.start(&["scenes", "--count=100000", "--size=32", "--out=out"]);
         wait_for("picture", || place.path("out/00003.png").exists());
@@ -259,10 +219,7 @@ fn an_export_that_is_ended_has_its_metadata() {
         assert_eq!(child.wait().unwrap().code(), Some(code));
         let ran = Ran::new(child.wait_with_output().unwrap());
         let [pictures, named] = exported(&place);
-        assert!(
-            pictures == named && named.len() > 3,
-            "{pictures:?} and {named:?}"
-        );
+        assert!(pictures == named && named.len() > 3, "{pictures:?} and {named:?}");
         if signals.len() == 1 {
             let told = format!("stopped: {} of 100000 pictures are drawn", named.len());
             assert!(ran.stderr.contains(&told), "{}", ran.stderr);
@@ -279,8 +236,5 @@ fn an_export_without_room_is_refused_and_what_is_there_stays_whole() {
     let ran = Ran::new(child.wait_with_output().unwrap());
     ran.refuses(&["cannot write out/", "too large"]);
     let [pictures, named] = exported(&place);
-    assert!(
-        pictures == named && named.len() > 3,
-        "{pictures:?} and {named:?}"
-    );
+    assert!(pictures == named && named.len() > 3, "{pictures:?} and {named:?}");
 }

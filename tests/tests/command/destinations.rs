@@ -46,20 +46,9 @@ impl Workplace {
         fs::copy(place.path("one.png"), place.path("pictures/a.png")).unwrap();
         fs::write(place.path("list.txt"), "a boat\n").unwrap();
         let latent = ["invert", "one.png", "--model=model", "--calls=2"];
-        place
-            .run(&[&latent[..], &["--out=latent.safetensors"]].concat())
-            .succeeds();
+        place.run(&[&latent[..], &["--out=latent.safetensors"]].concat()).succeeds();
         fs::write(place.path("file"), "mine").unwrap();
-        for ending in [
-            "",
-            ".png",
-            ".webp",
-            ".jpg",
-            ".safetensors",
-            ".npy",
-            ".json",
-            ".md",
-        ] {
+        for ending in ["", ".png", ".webp", ".jpg", ".safetensors", ".npy", ".json", ".md"] {
             fs::create_dir(place.path(&format!("folder{ending}"))).unwrap();
             symlink("/dev/full", place.path(&format!("device{ending}"))).unwrap();
             symlink("nothing", place.path(&format!("link{ending}"))).unwrap();
@@ -69,10 +58,7 @@ impl Workplace {
 
     /// Runs a command whose standard output goes to a file.
     fn run_into(&self, file: &str, arguments: &[&str]) -> Ran {
-        let options = File::options()
-            .append(true)
-            .create(true)
-            .open(self.path(file));
+        let options = File::options().append(true).create(true).open(self.path(file));
         let mut command = self.command(arguments);
         command.stdout(options.unwrap()).stderr(Stdio::piped());
         Ran::new(command.output().unwrap())
@@ -115,13 +101,9 @@ fn a_file_that_cannot_be_written_is_refused_before_a_model_is_opened() {
         }
     }
     let grid = ["generate", CAPTION, NO_MODEL, "--grid=folder.png"];
-    place
-        .run(&grid)
-        .refuses(&["--grid folder.png: this is a folder"]);
+    place.run(&grid).refuses(&["--grid folder.png: this is a folder"]);
     let judge = ["judge", "--train=/proc/new"];
-    place
-        .run(&judge)
-        .refuses(&["--train /proc/new", "cannot write there"]);
+    place.run(&judge).refuses(&["--train /proc/new", "cannot write there"]);
     assert_eq!(place.files(), before);
     assert_eq!(fs::read(place.path("file")).unwrap(), b"mine");
 }
@@ -153,24 +135,13 @@ fn a_folder_that_cannot_be_made_is_refused_before_a_model_is_opened() {
             ran.refuses(&[flag, words]);
         }
     }
-    let edit = [
-        "edit",
-        "one.png",
-        "--from=a",
-        "--to=b",
-        "--frames=2",
-        NO_MODEL,
-    ];
+    let edit = ["edit", "one.png", "--from=a", "--to=b", "--frames=2", NO_MODEL];
     fs::write(place.path("b-way"), "mine").unwrap();
-    place
-        .run(&[&edit[..], &["--out=b.png"]].concat())
-        .refuses(&["--frames b-way"]);
+    place.run(&[&edit[..], &["--out=b.png"]].concat()).refuses(&["--frames b-way"]);
     fs::remove_file(place.path("b-way")).unwrap();
     for out in ["/proc/new/", "file/", "link/"] {
         let draw = ["generate", CAPTION, NO_MODEL, "--out", out];
-        place
-            .run(&draw)
-            .refuses(&["--out", out.trim_end_matches('/')]);
+        place.run(&draw).refuses(&["--out", out.trim_end_matches('/')]);
     }
     place
         .run(&["generate", CAPTION, NO_MODEL, "--out=new-{seed}/"])
@@ -182,33 +153,18 @@ fn a_folder_that_cannot_be_made_is_refused_before_a_model_is_opened() {
 fn a_new_folder_is_made_when_there_is_something_to_put_into_it() {
     let place = Workplace::new();
     let draw = |model: &str| {
-        let few = [
-            "--prior-steps=2",
-            "--decoder-steps=2",
-            "--upsampler-steps=1",
-        ];
-        let files = [
-            "--out=new/deep/",
-            "--grid=new/deep/grid.png",
-            "--seed=1",
-            "-n2",
-        ];
+        let few = ["--prior-steps=2", "--decoder-steps=2", "--upsampler-steps=1"];
+        let files = ["--out=new/deep/", "--grid=new/deep/grid.png", "--seed=1", "-n2"];
         place.run(&[&["generate", "a fish", model], &few[..], &files].concat())
     };
     draw(NO_MODEL).refuses(&["gone"]);
     assert!(place.files().is_empty());
     let ran = draw("--model=model").succeeds();
-    assert_eq!(
-        ran.stdout,
-        "new/deep/a-fish-1.png\nnew/deep/a-fish-2.png\nnew/deep/grid.png\n"
-    );
+    assert_eq!(ran.stdout, "new/deep/a-fish-1.png\nnew/deep/a-fish-2.png\nnew/deep/grid.png\n");
     let text = "{\"caption\": \"a fish\", \"out\": \"other/\"}\n{\"caption\": \"a cat\"}\n";
     fs::write(place.path("list.jsonl"), text).unwrap();
     let ran = place.generate(&["--prompts=list.jsonl", "--out=third/"]);
-    assert_eq!(
-        ran.succeeds().stdout,
-        "other/a-fish-0.png\nthird/a-cat-0.png\n"
-    );
+    assert_eq!(ran.succeeds().stdout, "other/a-fish-0.png\nthird/a-cat-0.png\n");
 }
 
 #[test]
@@ -217,9 +173,7 @@ fn a_full_disk_is_told_before_a_model_is_opened() {
     // A file system without the rights to make one: no file may be longer than 4 KiB.
     let limited = |arguments: &[&str]| {
         let mut command = Command::new("sh");
-        command
-            .args(["-c", "ulimit -f 8; exec \"$@\"", "sh"])
-            .arg(binary());
+        command.args(["-c", "ulimit -f 8; exec \"$@\"", "sh"]).arg(binary());
         command.args(arguments).current_dir(place.path(""));
         Ran::new(command.output().unwrap())
     };
@@ -248,10 +202,9 @@ fn a_full_disk_is_told_before_a_model_is_opened() {
         return;
     }
     let binary = binary();
-    for (options, words) in [
-        ("size=32k", "No space left on device"),
-        ("ro", "Read-only file system"),
-    ] {
+    for (options, words) in
+        [("size=32k", "No space left on device"), ("ro", "Read-only file system")]
+    {
         for out in ["--out=full/new.png", "--out=full/new/"] {
             let draw = [binary.to_str().unwrap(), "generate", CAPTION, NO_MODEL, out];
             let ran = Ran::new(mounted(options, &draw).unwrap());
@@ -267,10 +220,7 @@ fn a_searched_picture_is_no_contact_sheet() {
     let search = ["search", CAPTION, "pictures", NO_MODEL, "--force"];
     let grid = ["--grid=pictures/../pictures/a.png"];
     let ran = place.run(&[&search[..], &grid].concat());
-    ran.refuses(&[
-        "--grid",
-        "a.png: this is one of the pictures that are searched",
-    ]);
+    ran.refuses(&["--grid", "a.png: this is one of the pictures that are searched"]);
     assert_eq!(fs::read(place.path("pictures/a.png")).unwrap(), before);
 }
 
@@ -284,11 +234,7 @@ fn errors_name_no_file_that_nobody_knows() {
         .current_dir(place.path(""))
         .output();
     let ran = Ran::new(limited.unwrap());
-    assert!(
-        !ran.stderr.contains("partial") && !ran.stderr.contains("at path"),
-        "{}",
-        ran.stderr
-    );
+    assert!(!ran.stderr.contains("partial") && !ran.stderr.contains("at path"), "{}", ran.stderr);
     ran.refuses(&["--out a.png: cannot write there", "too large"]);
 }
 
@@ -313,22 +259,10 @@ fn files_in_use_are_not_written() {
     let place = Workplace::with_pictures();
     let log = "what was printed before\n";
     for (file, arguments) in [
-        (
-            "sheet.md",
-            &["evaluate", "--sheet=sheet.png", "--force"][..],
-        ),
-        (
-            "table.json",
-            &["evaluate", "--json=./table.json", "--force"],
-        ),
-        (
-            "new.png",
-            &["generate", CAPTION, "--out=new.png", "--force"],
-        ),
-        (
-            "grid.png",
-            &["generate", CAPTION, "--grid=grid.png", "--force"],
-        ),
+        ("sheet.md", &["evaluate", "--sheet=sheet.png", "--force"][..]),
+        ("table.json", &["evaluate", "--json=./table.json", "--force"]),
+        ("new.png", &["generate", CAPTION, "--out=new.png", "--force"]),
+        ("grid.png", &["generate", CAPTION, "--grid=grid.png", "--force"]),
         ("index", &["search", CAPTION, "model", "--index=index"]),
         ("new.npy", &["embed", CAPTION, "--out=new.npy", "--force"]),
         ("other.png", &["generate", CAPTION, "--out=other.png"]),
@@ -342,10 +276,8 @@ fn files_in_use_are_not_written() {
     symlink("one.png", place.path("link.png")).unwrap();
     let whole = fs::read(place.path("one.png")).unwrap();
     for out in ["one.png", "same.png", "link.png", "model/../one.png"] {
-        for command in [
-            &["variations", "one.png"][..],
-            &["edit", "one.png", "--from=a", "--to=b"],
-        ] {
+        for command in [&["variations", "one.png"][..], &["edit", "one.png", "--from=a", "--to=b"]]
+        {
             let out = ["--out", out, "--force", NO_MODEL];
             let ran = place.run(&[command, &out[..]].concat());
             ran.refuses(&["--out", "this is the file one.png that is read"]);
@@ -378,9 +310,7 @@ fn the_longest_names_are_written() {
     let place = Workplace::with_pictures();
     let [picture, embedding] = [".png", ".safetensors"]
         .map(|ending| format!("{}{ending}", "n".repeat(255 - ending.len())));
-    place
-        .generate(&["--seed=1", "--out", &picture, CAPTION])
-        .succeeds();
+    place.generate(&["--seed=1", "--out", &picture, CAPTION]).succeeds();
     let embed = ["embed", CAPTION, "--model=model", "--out", &embedding];
     place.run(&embed).succeeds();
     assert!(place.path(&picture).is_file() && place.path(&embedding).is_file());
@@ -391,16 +321,8 @@ fn a_full_disk_behind_standard_output_is_named() {
     let place = Workplace::with_obstacles();
     let record = ["--seed=1", "--out=drawn.png", CAPTION];
     place.generate(&record).succeeds();
-    let few = [
-        "--prior-steps=2",
-        "--decoder-steps=2",
-        "--upsampler-steps=1",
-    ];
-    let draw = [
-        &["generate", CAPTION, "--out=new.png", "--model=model"],
-        &few[..],
-    ]
-    .concat();
+    let few = ["--prior-steps=2", "--decoder-steps=2", "--upsampler-steps=1"];
+    let draw = [&["generate", CAPTION, "--out=new.png", "--model=model"], &few[..]].concat();
     for arguments in [
         &draw[..],
         &["classify", "one.png", "--labels=boat,fish", "--model=model"],

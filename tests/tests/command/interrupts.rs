@@ -7,13 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::{CAPTION, Ran, Workplace};
 
-const DRAW: [&str; 5] = [
-    "generate",
-    "--model=model",
-    "--prior-steps=2",
-    "--decoder-steps=2",
-    "--upsampler-steps=2",
-];
+const DRAW: [&str; 5] =
+    ["generate", "--model=model", "--prior-steps=2", "--decoder-steps=2", "--upsampler-steps=2"];
 
 /// From now on no file of a running command may be larger than so many bytes: writing fails as on a full disk.
 pub fn limit_files(child: &Child, bytes: u64) {
@@ -63,10 +58,7 @@ impl Workplace {
             let path = self.path(folder).join(name);
             assert!(image::open(&path).is_ok(), "{name} is no whole picture");
         }
-        names
-            .into_iter()
-            .map(|name| format!("{folder}/{name}"))
-            .collect()
+        names.into_iter().map(|name| format!("{folder}/{name}")).collect()
     }
 }
 
@@ -86,10 +78,7 @@ fn an_interrupted_run_keeps_what_it_has_drawn_and_goes_on() {
     assert!((1..300).contains(&printed.len()), "{}", printed.len());
     assert_eq!(
         ran.stderr,
-        format!(
-            "unclip: stopped: {} of 300 pictures are drawn\n",
-            printed.len()
-        )
+        format!("unclip: stopped: {} of 300 pictures are drawn\n", printed.len())
     );
     assert_eq!(place.files(), ["captions.txt", "out"]);
 
@@ -105,15 +94,8 @@ fn an_interrupted_run_keeps_what_it_has_drawn_and_goes_on() {
 fn variations_stop_between_two_of_them() {
     let place = Workplace::new();
     fs::create_dir(place.path("out")).unwrap();
-    image::RgbImage::new(20, 20)
-        .save(place.path("one.png"))
-        .unwrap();
-    let vary = [
-        "variations",
-        "one.png",
-        "--model=model",
-        "--decoder-steps=2",
-    ];
+    image::RgbImage::new(20, 20).save(place.path("one.png")).unwrap();
+    let vary = ["variations", "one.png", "--model=model", "--decoder-steps=2"];
     let many = ["--upsampler-steps=2", "--seed=1", "-n500", "--out=out/"];
     let ran = place.interrupt(&[vary, many].concat(), "-INT");
     assert_eq!(ran.code, Some(130), "{}", ran.stderr);
@@ -125,39 +107,22 @@ fn variations_stop_between_two_of_them() {
 #[test]
 fn a_way_stops_between_two_frames() {
     let place = Workplace::new();
-    let way = [
-        "interpolate",
-        "a red house",
-        "a boat",
-        "--model=model",
-        "--out=way",
-    ];
-    let steps = [
-        "--prior-steps=2",
-        "--decoder-steps=2",
-        "--upsampler-steps=2",
-    ];
+    let way = ["interpolate", "a red house", "a boat", "--model=model", "--out=way"];
+    let steps = ["--prior-steps=2", "--decoder-steps=2", "--upsampler-steps=2"];
     let many = ["--seed=1", "--frames=500"];
     let ran = place.interrupt(&[&way[..], &steps, &many].concat(), "-INT");
     assert_eq!(ran.code, Some(130), "{}", ran.stderr);
     let drawn = place.whole_pictures("way");
     assert_eq!(ran.stdout.lines().collect::<Vec<_>>(), drawn);
     assert!(drawn.len() < 500);
-    assert_eq!(
-        ran.stderr,
-        format!("unclip: stopped: {} of 500 frames are drawn\n", drawn.len())
-    );
+    assert_eq!(ran.stderr, format!("unclip: stopped: {} of 500 frames are drawn\n", drawn.len()));
 }
 
 #[test]
 fn a_way_replaces_nothing_that_came_into_its_folder() {
     let place = Workplace::new();
     let way = ["interpolate", "a house", "a boat", "--model=model"];
-    let steps = [
-        "--prior-steps=2",
-        "--decoder-steps=2",
-        "--upsampler-steps=2",
-    ];
+    let steps = ["--prior-steps=2", "--decoder-steps=2", "--upsampler-steps=2"];
     let more = ["--seed=1", "--frames=60", "--out=way"];
     let child = place.start(&[&way[..], &steps, &more].concat());
     let begun = Instant::now();
@@ -205,9 +170,7 @@ fn no_part_of_a_file_stays_behind_whenever_the_command_is_ended() {
         let out = format!("--out=out/{round}-{{index}}.png");
         let mut child = place.start(&[&DRAW[..], &["-n500", "--seed=1", &out, CAPTION]].concat());
         let mut first = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap())
-            .read_line(&mut first)
-            .unwrap();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
         std::thread::sleep(Duration::from_millis(7 * round));
         send("-INT", &child);
         send("-INT", &child);

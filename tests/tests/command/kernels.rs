@@ -44,9 +44,7 @@ fn only_tune_measures_and_what_it_measured_is_used_again() {
             "--out=one.png",
             super::CAPTION,
         ];
-        place
-            .run_with_caches(&caches, &[&usual, more].concat())
-            .succeeds();
+        place.run_with_caches(&caches, &[&usual, more].concat()).succeeds();
     };
     draw(&[]);
     assert!(!place.path("caches").exists());
@@ -61,10 +59,7 @@ fn only_tune_measures_and_what_it_measured_is_used_again() {
     draw(&["--tune"]);
     assert!(fs::read(place.cache("caches")).unwrap().starts_with(b"{"));
     place
-        .run_with_caches(
-            &caches,
-            &["generate", "--tune", "--deterministic", super::CAPTION],
-        )
+        .run_with_caches(&caches, &["generate", "--tune", "--deterministic", super::CAPTION])
         .refuses(&["--tune", "--deterministic"]);
 }
 
@@ -82,9 +77,7 @@ fn a_cache_that_is_no_plain_file_is_not_there() {
         .filter(|word| !word.is_empty())
         .map(str::to_lowercase)
         .collect();
-    let file = place
-        .path("caches/unclip/kernels")
-        .join(format!("{}-1.json", slug.join("-")));
+    let file = place.path("caches/unclip/kernels").join(format!("{}-1.json", slug.join("-")));
     fs::create_dir_all(file.parent().unwrap()).unwrap();
 
     let table = r#"{"processor":"P","threads":1,"trials":[{"shape":{"batch":1,"inputs":7,"outputs":7,"height":7,"width":7,"doubled":false,"halves":false},"seconds":[1.0,1.0,1.0]}]}"#;

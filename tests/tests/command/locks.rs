@@ -13,18 +13,13 @@ fn a_folder_that_another_command_writes_to_is_refused_and_the_other_is_named() {
     let interpolate = ["interpolate", CAPTION, "a boat", "--model=model"];
     let reconstruct = ["reconstruct", "one.png", "--pca=1", "--model=model"];
     let embeddings = [CAPTION, "a boat", "--out=two.npy", "--model=model"];
-    place
-        .run(&[&["embed"], &embeddings[..]].concat())
-        .succeeds();
+    place.run(&[&["embed"], &embeddings[..]].concat()).succeeds();
     let embed = ["embed", "--data=scenes", "--count=3", "--model=model"];
     for (command, folder) in [
         (&["scenes", "--count=3", "--size=16"][..], "--out"),
         (&embed, "--shards"),
         (&interpolate, "--out"),
-        (
-            &[&reconstruct[..], &["--embeddings=two.npy"]].concat(),
-            "--out",
-        ),
+        (&[&reconstruct[..], &["--embeddings=two.npy"]].concat(), "--out"),
     ] {
         fs::create_dir(place.path("folder")).unwrap();
         let alone = FolderLock::take(&place.path("folder")).unwrap();
@@ -45,9 +40,7 @@ fn the_lock_of_a_process_that_is_gone_hinders_nobody() {
     while !place.path("folder/00002.png").exists() {
         std::thread::yield_now();
     }
-    place
-        .run(&scenes)
-        .refuses(&["--out folder", &format!("process {}", child.id())]);
+    place.run(&scenes).refuses(&["--out folder", &format!("process {}", child.id())]);
     child.kill().unwrap();
     child.wait().unwrap();
     let mut child = place.start(&scenes);

@@ -5,12 +5,8 @@ use std::process::{Command, Output, Stdio};
 
 use super::{CAPTION, Workplace, binary};
 
-const FEW: [&str; 4] = [
-    "--model=model",
-    "--prior-steps=2",
-    "--decoder-steps=2",
-    "--upsampler-steps=2",
-];
+const FEW: [&str; 4] =
+    ["--model=model", "--prior-steps=2", "--decoder-steps=2", "--upsampler-steps=2"];
 
 /// Runs a command whose standard error is a full disk.
 fn into_full(place: &Workplace, arguments: &[&str]) -> Output {
@@ -103,10 +99,7 @@ fn a_reader_of_paths_who_has_enough_leaves_the_pictures_to_be_drawn() {
             assert!(image::open(&path).is_ok(), "{}", path.display());
         }
     }
-    let code = shell(
-        &place,
-        "{ \"$unclip\" completions bash; echo $? > code; } | true",
-    );
+    let code = shell(&place, "{ \"$unclip\" completions bash; echo $? > code; } | true");
     assert_eq!(code, "0\n");
     let code = shell(
         &place,

@@ -32,19 +32,9 @@ impl Workplace {
 fn embeddings_take_no_more_than_what_computes_them() {
     let place = Workplace::new();
     copy_folder(&clip(), &place.path("clip"));
-    image::RgbImage::new(40, 30)
-        .save(place.path("one.png"))
-        .unwrap();
+    image::RgbImage::new(40, 30).save(place.path("one.png")).unwrap();
     let embed = |model: &str, inputs: &[&str], out: &str| {
-        let arguments = [
-            "embed",
-            "--seed=1",
-            "--prior-steps=2",
-            "--model",
-            model,
-            "--out",
-            out,
-        ];
+        let arguments = ["embed", "--seed=1", "--prior-steps=2", "--model", model, "--out", out];
         place.run(&[&arguments[..], inputs].concat())
     };
     let bytes = |name: &str| fs::read(place.path(name)).unwrap();
@@ -53,12 +43,7 @@ fn embeddings_take_no_more_than_what_computes_them() {
     embed("clip", &["one.png", "a house"], "both.npy").succeeds();
     embed("clip", &["a house", "--drawn"], "drawn.npy")
         .refuses(&["clip has no prior/", "CLIP alone"]);
-    let shards = [
-        "embed",
-        "--model=clip",
-        "--data=pictures",
-        "--shards=shards",
-    ];
+    let shards = ["embed", "--model=clip", "--data=pictures", "--shards=shards"];
     fs::create_dir(place.path("pictures")).unwrap();
     fs::copy(place.path("one.png"), place.path("pictures/one.png")).unwrap();
     fs::write(place.path("pictures/one.txt"), "a house").unwrap();
@@ -71,11 +56,7 @@ fn embeddings_take_no_more_than_what_computes_them() {
     assert!(bytes("whole.npy") == bytes("prior.npy"));
     place.remove(&["prior", "prior_scheduler", "decoder_scheduler"]);
     // Nor are settings asked for that nothing is drawn with.
-    fs::write(
-        place.path("model/model_index.json"),
-        "{\"unclip_defaults\": 3}",
-    )
-    .unwrap();
+    fs::write(place.path("model/model_index.json"), "{\"unclip_defaults\": 3}").unwrap();
     embed("model", &["a house"], "again.npy").succeeds();
     assert!(bytes("text.npy") == bytes("again.npy"));
 }
@@ -83,22 +64,9 @@ fn embeddings_take_no_more_than_what_computes_them() {
 #[test]
 fn an_inversion_takes_no_upsampler() {
     let place = Workplace::new();
-    image::RgbImage::new(40, 30)
-        .save(place.path("one.png"))
-        .unwrap();
-    place.remove(&[
-        "super_res_first",
-        "super_res_last",
-        "super_res_scheduler",
-        "prior",
-    ]);
-    let invert = [
-        "invert",
-        "one.png",
-        "--model=model",
-        "--calls=8",
-        "--out=one.safetensors",
-    ];
+    image::RgbImage::new(40, 30).save(place.path("one.png")).unwrap();
+    place.remove(&["super_res_first", "super_res_last", "super_res_scheduler", "prior"]);
+    let invert = ["invert", "one.png", "--model=model", "--calls=8", "--out=one.safetensors"];
     place.run(&invert).succeeds();
     place
         .run(&["decode", "one.safetensors", "--model=model"])
@@ -144,26 +112,13 @@ fn another_pipelines_folder_is_named() {
         ("FluxPipeline", "transformer"),
     ] {
         let index = format!("{class}/model_index.json");
-        place.write_json(
-            &index,
-            json!({ "_class_name": class, part: ["diffusers", "X"] }),
-        );
+        place.write_json(&index, json!({ "_class_name": class, part: ["diffusers", "X"] }));
         fs::create_dir_all(place.path(class).join(part)).unwrap();
-        let words = [
-            class,
-            "UnCLIPPipeline draws here",
-            "kakaobrain/karlo-v1-alpha",
-        ];
-        place
-            .run(&["generate", CAPTION, "--model", class])
-            .refuses(&words);
-        place
-            .run(&["embed", CAPTION, "--out=a.npy", "--model", class])
-            .refuses(&words);
+        let words = [class, "UnCLIPPipeline draws here", "kakaobrain/karlo-v1-alpha"];
+        place.run(&["generate", CAPTION, "--model", class]).refuses(&words);
+        place.run(&["embed", CAPTION, "--out=a.npy", "--model", class]).refuses(&words);
         let train = ["train", "decoder", "--out=new", "--init", class];
-        place
-            .run(&train)
-            .refuses(&["--init", class, "UnCLIPPipeline"]);
+        place.run(&train).refuses(&["--init", class, "UnCLIPPipeline"]);
     }
     assert!(!place.path("new").exists());
 }
@@ -173,15 +128,9 @@ fn other_folders_are_named_by_what_they_hold() {
     let place = Workplace::new();
     place.write_json("open/open_clip_config.json", json!({ "model_cfg": {} }));
     fs::write(place.path("open/open_clip_pytorch_model.bin"), "x").unwrap();
-    place.write_json(
-        "bert/config.json",
-        json!({ "architectures": ["BertModel"] }),
-    );
+    place.write_json("bert/config.json", json!({ "architectures": ["BertModel"] }));
     place.write_json("lora/adapter_config.json", json!({}));
-    place.write_json(
-        "up/one/model_index.json",
-        json!({ "_class_name": "UnCLIPPipeline" }),
-    );
+    place.write_json("up/one/model_index.json", json!({ "_class_name": "UnCLIPPipeline" }));
     fs::create_dir_all(place.path("empty")).unwrap();
     fs::create_dir_all(place.path("single")).unwrap();
     fs::write(place.path("single/v1-5-pruned.ckpt"), "x").unwrap();
@@ -190,18 +139,13 @@ fn other_folders_are_named_by_what_they_hold() {
         ("bert", "it holds a BertModel"),
         ("lora", "a LoRA adapter"),
         ("up", "the model is in up/one"),
-        (
-            "empty",
-            "it holds no file, and a model has a folder for each part",
-        ),
+        ("empty", "it holds no file, and a model has a folder for each part"),
         ("single", "v1-5-pruned.ckpt"),
         ("model/decoder", "one part of the model in"),
         ("model/tokenizer", "one part of the model in"),
     ] {
         let refused = |arguments: &[&str]| {
-            place
-                .run(&[&["generate", CAPTION], arguments].concat())
-                .refuses(&[folder, words]);
+            place.run(&[&["generate", CAPTION], arguments].concat()).refuses(&[folder, words]);
         };
         refused(&["--model", folder]);
         if !folder.contains('/') && folder != "bert" {
@@ -210,19 +154,9 @@ fn other_folders_are_named_by_what_they_hold() {
             place.run(&train).refuses(&["--init", folder, words]);
         }
     }
-    let classify = [
-        "classify",
-        "--labels=a,b",
-        "--model=model",
-        "--image-encoder=open",
-        "one.png",
-    ];
-    image::RgbImage::new(9, 9)
-        .save(place.path("one.png"))
-        .unwrap();
-    place
-        .run(&classify)
-        .refuses(&["--image-encoder open", "open_clip's layout"]);
+    let classify = ["classify", "--labels=a,b", "--model=model", "--image-encoder=open", "one.png"];
+    image::RgbImage::new(9, 9).save(place.path("one.png")).unwrap();
+    place.run(&classify).refuses(&["--image-encoder open", "open_clip's layout"]);
     assert!(!place.path("new").exists());
 }
 
@@ -238,15 +172,10 @@ fn files_are_no_models() {
     for (file, words) in [
         ("karlo.zip", "a zip archive: please unpack it"),
         ("sd.safetensors", "a safetensors file: a model is a folder"),
-        (
-            "model/model_index.json",
-            "a JSON text: the model is in model",
-        ),
+        ("model/model_index.json", "a JSON text: the model is in model"),
     ] {
         let words = ["--model", file, words];
-        place
-            .run(&["generate", CAPTION, "--model", file])
-            .refuses(&words);
+        place.run(&["generate", CAPTION, "--model", file]).refuses(&words);
     }
 }
 
@@ -272,10 +201,7 @@ fn the_hubs_cache_is_gone_into() {
     fs::create_dir(place.path(repository).join("refs")).unwrap();
     fs::write(place.path(repository).join("refs/main"), "aaa").unwrap();
     draw(repository).succeeds();
-    draw("hub").refuses(&[
-        "hub has no tokenizer/",
-        "the model is in hub/models--owner--name",
-    ]);
+    draw("hub").refuses(&["hub has no tokenizer/", "the model is in hub/models--owner--name"]);
     draw("owner/other").refuses(&["owner/other", "`hf download owner/other --local-dir other`"]);
     draw("nowhere/at/all").refuses(&["cannot open the folder nowhere/at/all"]);
 }

@@ -36,11 +36,7 @@ impl Workplace {
 /// The digits of a caption's hash.
 fn hash(caption: &str) -> String {
     let digits = Sha256::digest(caption.as_bytes());
-    digits
-        .iter()
-        .take(4)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    digits.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]
@@ -50,9 +46,8 @@ fn captions_of_a_list_have_names_of_their_own() {
     let longer = format!("{long} at night");
     let word = "Donaudampfschifffahrtsgesellschaft".repeat(3);
     let japanese = "赤い船が静かな海に浮かんでいる絵を描いてください。とても綺麗に";
-    let japanese: Vec<String> = ["朝", "夜"]
-        .map(|end| format!("{}{end}", japanese.replace('。', "")))
-        .into();
+    let japanese: Vec<String> =
+        ["朝", "夜"].map(|end| format!("{}{end}", japanese.replace('。', ""))).into();
     let captions = [
         "a red boat!",
         "a red boat?",
@@ -94,14 +89,9 @@ fn captions_of_a_list_have_names_of_their_own() {
     // The same at every run, so that the list goes on; what is added is drawn.
     let ran = place.draw_list(&text, &[]).succeeds();
     assert_eq!(ran.stdout, "");
-    assert_eq!(
-        ran.stderr,
-        "unclip: 12 of 12 pictures are there already and stay as they are\n"
-    );
+    assert_eq!(ran.stderr, "unclip: 12 of 12 pictures are there already and stay as they are\n");
     fs::remove_file(place.path(second)).unwrap();
-    let ran = place
-        .draw_list(&format!("{text}\na red boat!\n"), &[])
-        .succeeds();
+    let ran = place.draw_list(&format!("{text}\na red boat!\n"), &[]).succeeds();
     let added = format!("a-red-boat-{}-3-0.png", hash("a red boat!"));
     assert_eq!(ran.stdout, format!("{second}\n{added}\n"));
 
@@ -112,10 +102,7 @@ fn captions_of_a_list_have_names_of_their_own() {
     };
     assert_eq!(alone("a red boat?"), "a-red-boat-5.png");
     assert_eq!(alone(&long), format!("{cut}-{}-5.png", hash(&long)));
-    assert_eq!(
-        alone(&japanese[0]),
-        format!("{signs}-{}-5.png", hash(&japanese[0]))
-    );
+    assert_eq!(alone(&japanese[0]), format!("{signs}-{}-5.png", hash(&japanese[0])));
 }
 
 #[test]
@@ -145,9 +132,7 @@ fn lines_with_seeds_and_numbers_share_no_file() {
     // A name that a line asks for is its own or nobody's.
     let text = format!("{}{}", line(""), line(", \"out\": \"a-boat-0.png\""));
     fs::write(place.path("list.jsonl"), &text).unwrap();
-    place
-        .generate(&["--prompts=list.jsonl"])
-        .refuses(&["line 2", "line 1", "a-boat-0.png"]);
+    place.generate(&["--prompts=list.jsonl"]).refuses(&["line 2", "line 1", "a-boat-0.png"]);
 }
 
 #[test]
@@ -168,36 +153,20 @@ fn pictures_of_a_list_that_were_drawn_otherwise_are_told() {
         assert_eq!(ran.stdout, "");
     };
     let first = ["a-red-house-0.png (list.txt, line 1)"];
-    let words = [
-        &first[..],
-        &["its decoder_guidance_scale is ", "here it is 3.0"],
-    ]
-    .concat();
+    let words = [&first[..], &["its decoder_guidance_scale is ", "here it is 3.0"]].concat();
     told(draw(text, &["--decoder-guidance-scale=3"]), 3, &words);
-    told(
-        draw(text, &["--dtype=bf16"]),
-        3,
-        &["its dtype is \"f32\", here it is \"bf16\""],
-    );
+    told(draw(text, &["--dtype=bf16"]), 3, &["its dtype is \"f32\", here it is \"bf16\""]);
     let kept = fs::read(place.path("a-fish-0.png")).unwrap();
     fs::write(place.path("a-fish-0.png"), "").unwrap();
     told(draw(text, &[]), 1, &["a-fish-0.png", "empty"]);
     fs::write(place.path("a-fish-0.png"), kept).unwrap();
     // Another caption has come to the same name.
     let other = text.replace("a fish", "A fish!");
-    let words = [
-        "a-fish-0.png (list.txt, line 2)",
-        "\"a fish\"",
-        "\"A fish!\"",
-    ];
+    let words = ["a-fish-0.png (list.txt, line 2)", "\"a fish\"", "\"A fish!\""];
     told(draw(&other, &[]), 1, &words);
     crate::pipeline::copy_folder(&place.path("model/prior"), &place.path("other"));
     fs::write(place.path("other/note.txt"), "another").unwrap();
-    told(
-        draw(text, &["--prior=other"]),
-        3,
-        &["another --prior drew it"],
-    );
+    told(draw(text, &["--prior=other"]), 3, &["another --prior drew it"]);
     fs::write(place.path("model/note.txt"), "another").unwrap();
     told(draw(text, &[]), 3, &["another model drew it"]);
     // What says nothing of itself is not told, and nothing is drawn anew but by force.
@@ -222,9 +191,7 @@ fn a_picture_that_another_prior_drew_is_told() {
     draw("theirs.png", &["--seed=1", "--prior=other", CAPTION]);
     let again = |from: &str, out: &str, more: &[&str]| {
         let from = format!("--from={from}");
-        draw(out, &[&[&*from], more].concat())
-            .stderr
-            .contains(warning)
+        draw(out, &[&[&*from], more].concat()).stderr.contains(warning)
     };
     assert!(!again("own.png", "1.png", &[]));
     assert!(!again("own.png", "2.png", &["--prior=diffusion"]));
@@ -245,35 +212,19 @@ fn names_that_are_no_text_are_read_and_written() {
     let picture = place.latin_path("", ".png");
     fs::rename(place.path("one.png"), &picture).unwrap();
     let name = latin("", ".png");
-    let few = [
-        "--model=model",
-        "--prior-steps=2",
-        "--decoder-steps=2",
-        "--upsampler-steps=1",
-    ];
+    let few = ["--model=model", "--prior-steps=2", "--decoder-steps=2", "--upsampler-steps=1"];
     let drawing = [&["generate", CAPTION, "--seed=1", "-n2"], &few[..]].concat();
 
     // A pattern, whose placeholders are replaced, a folder, and a contact sheet.
     let ran = place.run_raw(
         &drawing,
-        &[
-            "--out".as_ref(),
-            &latin("", "-{seed}.png"),
-            "--grid".as_ref(),
-            &latin("grid-", ".png"),
-        ],
+        &["--out".as_ref(), &latin("", "-{seed}.png"), "--grid".as_ref(), &latin("grid-", ".png")],
     );
-    assert_eq!(
-        ran.stdout,
-        b"caf\xe9-1.png\ncaf\xe9-2.png\ngrid-caf\xe9.png\n"
-    );
+    assert_eq!(ran.stdout, b"caf\xe9-1.png\ncaf\xe9-2.png\ngrid-caf\xe9.png\n");
     assert!(
         place.latin_path("", "-2.png").is_file() && place.latin_path("grid-", ".png").is_file()
     );
-    let ran = place.run_raw(
-        &drawing,
-        &["--json".as_ref(), "--out".as_ref(), &latin("in-", "/")],
-    );
+    let ran = place.run_raw(&drawing, &["--json".as_ref(), "--out".as_ref(), &latin("in-", "/")]);
     let first: serde_json::Value =
         serde_json::from_slice(ran.stdout.split(|&byte| byte == b'\n').next().unwrap()).unwrap();
     let file = "a-red-house-under-a-blue-sky-1.png";
@@ -297,50 +248,23 @@ fn names_that_are_no_text_are_read_and_written() {
     assert_eq!(read.size(), [2, 20]);
     let ran = place.run_raw(&embed, &["--out".as_ref(), &latin("", ".safetensors")]);
     assert_eq!(ran.stdout, b"caf\xe9.safetensors\n");
-    let embedding = [
-        &["generate", "--seed=1", "--out=from.png"],
-        &few[..1],
-        &few[2..],
-    ]
-    .concat();
-    place.run_raw(
-        &embedding,
-        &["--image-embedding".as_ref(), &latin("", ".safetensors")],
-    );
+    let embedding = [&["generate", "--seed=1", "--out=from.png"], &few[..1], &few[2..]].concat();
+    place.run_raw(&embedding, &["--image-embedding".as_ref(), &latin("", ".safetensors")]);
     let interpolate = ["interpolate", "--shared-noise", "--frames=2", "--seed=1"];
     place.run_raw(
         &[&interpolate[..], &few].concat(),
-        &[
-            &name,
-            CAPTION.as_ref(),
-            "--out".as_ref(),
-            &latin("way-", ""),
-        ],
+        &[&name, CAPTION.as_ref(), "--out".as_ref(), &latin("way-", "")],
     );
     assert!(place.latin_path("way-", "").join("sheet.png").is_file());
-    let edit = [
-        "edit",
-        "--from=a",
-        "--to=b",
-        "--calls=4",
-        "--frames=2",
-        "--seed=1",
-    ];
+    let edit = ["edit", "--from=a", "--to=b", "--calls=4", "--frames=2", "--seed=1"];
     let ran = place.run_raw(
         &[&edit[..], &few[..1], &few[3..]].concat(),
         &[&name, "--out".as_ref(), &latin("b-", ".png")],
     );
-    assert!(
-        ran.stdout
-            .starts_with(b"b-caf\xe9.png\nb-caf\xe9-way/frame-00.png\n")
-    );
+    assert!(ran.stdout.starts_with(b"b-caf\xe9.png\nb-caf\xe9-way/frame-00.png\n"));
     let classify = ["classify", "--labels=boat,fish", "--model=model"];
     let ran = place.run_raw(&classify, &["two.png".as_ref(), &name]);
-    assert!(
-        ran.stdout
-            .split(|&byte| byte == b'\n')
-            .any(|line| line == name.as_bytes())
-    );
+    assert!(ran.stdout.split(|&byte| byte == b'\n').any(|line| line == name.as_bytes()));
     let ran = place.run_raw(&classify, &["--json".as_ref(), &name]);
     let told: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
     assert_eq!(told["path"], "caf\u{fffd}.png");
@@ -362,13 +286,9 @@ fn pictures_whose_names_are_no_text_are_searched_and_stay_in_the_index() {
     assert_eq!(again.stderr, b"unclip: 2 of 2 pictures are in index\n");
     assert_eq!(again.stdout, ran.stdout);
     let ran = place.run_raw(&search, &[&name, "in".as_ref(), "--json".as_ref()]);
-    let lines = ran
-        .stdout
-        .split(|&byte| byte == b'\n')
-        .filter(|line| !line.is_empty());
-    let told: Vec<serde_json::Value> = lines
-        .map(|line| serde_json::from_slice(line).unwrap())
-        .collect();
+    let lines = ran.stdout.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    let told: Vec<serde_json::Value> =
+        lines.map(|line| serde_json::from_slice(line).unwrap()).collect();
     assert_eq!(told[0]["path"], "in/caf\u{fffd}.png");
     assert_eq!(told[0]["path_bytes"], "in/caf%E9.png");
     assert!(told[1].get("path_bytes").is_none());
@@ -376,12 +296,7 @@ fn pictures_whose_names_are_no_text_are_searched_and_stay_in_the_index() {
     fs::remove_file(place.latin_path("in/", ".png")).unwrap();
     let ran = place.run_raw(&search, &["in/two.png".as_ref(), "in".as_ref()]);
     assert_eq!(ran.stderr, b"unclip: 1 of 1 pictures are in index\n");
-    assert!(
-        !fs::read(place.path("index"))
-            .unwrap()
-            .windows(4)
-            .any(|bytes| bytes == b"[47,")
-    );
+    assert!(!fs::read(place.path("index")).unwrap().windows(4).any(|bytes| bytes == b"[47,"));
     // Names that are text are listed as ever.
     let index = fs::read(place.path("index")).unwrap();
     assert!(index.windows(9).any(|bytes| bytes == b"/two.png\""));
@@ -404,10 +319,7 @@ fn captions_that_are_no_text_are_refused() {
         let output = place.command(command).arg(&words).args(folder).output();
         Ran::new(output.unwrap()).refuses(&["a caf\u{fffd}", "UTF-8"]);
     }
-    let gone = place
-        .command(&["embed", "--out=a.npy"])
-        .arg(latin("", ".png"))
-        .output();
+    let gone = place.command(&["embed", "--out=a.npy"]).arg(latin("", ".png")).output();
     Ran::new(gone.unwrap()).refuses(&["caf\u{fffd}.png: there is no such file"]);
     assert_eq!(place.files(), ["one.png", "two.png"]);
 }

@@ -18,9 +18,7 @@ fn damaged(part: &str, tensor: &str, value: f32) -> Workplace {
 /// Runs a command, which must end with one sentence that has these words, and leave nothing behind.
 fn refuses(place: &Workplace, arguments: &[&str], words: &[&str]) {
     let before = place.files();
-    place
-        .run(&[arguments, &["--model=model"]].concat())
-        .refuses(words);
+    place.run(&[arguments, &["--model=model"]].concat()).refuses(words);
     assert_eq!(place.files(), before, "{arguments:?}");
 }
 
@@ -45,40 +43,17 @@ fn a_damaged_image_encoder_finds_and_inverts_nothing() {
     fs::create_dir(place.path("pictures")).unwrap();
     fs::copy(place.path("one.png"), place.path("pictures/two.png")).unwrap();
     let words = words("model/image_encoder", tensor);
-    refuses(
-        &place,
-        &["search", CAPTION, "pictures", "--index=i"],
-        &words,
-    );
-    refuses(
-        &place,
-        &["invert", "one.png", "--calls=2", "--out=i.safetensors"],
-        &words,
-    );
+    refuses(&place, &["search", CAPTION, "pictures", "--index=i"], &words);
+    refuses(&place, &["invert", "one.png", "--calls=2", "--out=i.safetensors"], &words);
 }
 
 #[test]
 fn a_damaged_decoder_draws_nothing() {
     let tensor = "conv_out.bias";
-    let few = [
-        "generate",
-        CAPTION,
-        "--seed=1",
-        "--prior-steps=2",
-        "--decoder-steps=2",
-        "--out=o.png",
-    ];
+    let few =
+        ["generate", CAPTION, "--seed=1", "--prior-steps=2", "--decoder-steps=2", "--out=o.png"];
     let place = damaged("decoder", tensor, 1e38);
-    refuses(
-        &place,
-        &few,
-        &[
-            "does not fit the decoder",
-            "1 tensor damaged",
-            tensor,
-            "1e38",
-        ],
-    );
+    refuses(&place, &few, &["does not fit the decoder", "1 tensor damaged", tensor, "1e38"]);
     // Sound by itself, and too large for what is computed with it.
     damage(&place.path("model"), "decoder", tensor, 1.7e19);
     let words = ["the decoder's picture", "model/decoder", tensor, "1.7e19"];
@@ -117,10 +92,6 @@ fn a_picture_that_cannot_be_resized_is_named() {
         &["variations", "thin.png", "--seed=1", "--out=o.png"],
         &["classify", "thin.png", "--labels=a,b"],
     ] {
-        refuses(
-            &place,
-            arguments,
-            &["thin.png", "2x300", "cannot be resized"],
-        );
+        refuses(&place, arguments, &["thin.png", "2x300", "cannot be resized"]);
     }
 }

@@ -28,14 +28,8 @@ impl Workplace {
         let file = fs::File::create(self.path("x.png")).unwrap();
         let mut encoder = png::Encoder::new(file, 1, 1);
         encoder.set_color(png::ColorType::Rgb);
-        encoder
-            .add_itxt_chunk("unclip".to_owned(), text.to_owned())
-            .unwrap();
-        encoder
-            .write_header()
-            .unwrap()
-            .write_image_data(&[0; 3])
-            .unwrap();
+        encoder.add_itxt_chunk("unclip".to_owned(), text.to_owned()).unwrap();
+        encoder.write_header().unwrap().write_image_data(&[0; 3]).unwrap();
     }
 
     fn again(&self, arguments: &[&str]) -> Ran {
@@ -55,24 +49,12 @@ fn what_a_picture_says_is_blamed_on_the_picture() {
     let place = Workplace::new();
     let steps = ("\"decoder_steps\":2", "\"decoder_steps\":2000");
     for (replaced, said) in [
-        (
-            steps,
-            "x.png: decoder_steps is 2000: it must lie between 1 and",
-        ),
-        (
-            ("\"candidates\":1", "\"candidates\":1000000000"),
-            "x.png: candidates is 1000000000",
-        ),
+        (steps, "x.png: decoder_steps is 2000: it must lie between 1 and"),
+        (("\"candidates\":1", "\"candidates\":1000000000"), "x.png: candidates is 1000000000"),
         (("a red house", " "), "x.png: the caption is empty"),
         (("\"seed\":3", "\"seed\":18446744073709551616"), "seed: "),
-        (
-            ("\"ddpm\"", "\"euler\""),
-            "settings.solver: unknown variant `euler`",
-        ),
-        (
-            ("8.0", "1e400"),
-            "settings.decoder_guidance_scale: number out of range",
-        ),
+        (("\"ddpm\"", "\"euler\""), "settings.solver: unknown variant `euler`"),
+        (("8.0", "1e400"), "settings.decoder_guidance_scale: number out of range"),
         (
             ("8.0", "1e30"),
             "x.png: decoder_guidance_scale is 1e30: it must lie between -1000 and 1000",
@@ -83,30 +65,19 @@ fn what_a_picture_says_is_blamed_on_the_picture() {
     }
     // Flags win, and are blamed for what they say.
     place.picture_that_says(&record(steps));
-    place
-        .again(&["--decoder-steps=3000"])
-        .refuses(&["unclip: --decoder-steps is 3000"]);
+    place.again(&["--decoder-steps=3000"]).refuses(&["unclip: --decoder-steps is 3000"]);
     place.again(&["--decoder-steps=2"]).succeeds();
     let last = format!("\"seed\":{}", u64::MAX);
     place.picture_that_says(&record(("\"seed\":3", &last)));
-    blames(
-        place.again(&["-n2"]),
-        &["x.png: its seed is 18446744073709551615", "2 pictures"],
-    );
+    blames(place.again(&["-n2"]), &["x.png: its seed is 18446744073709551615", "2 pictures"]);
 }
 
 #[test]
 fn steps_of_an_inversion_are_blamed_on_its_file() {
     let place = Workplace::new();
     let tensors = [
-        (
-            "image_embedding",
-            Tensor::zeros([1, 24], (Kind::Float, tch::Device::Cpu)),
-        ),
-        (
-            "noise",
-            Tensor::zeros([1, 3, 12, 12], (Kind::Float, tch::Device::Cpu)),
-        ),
+        ("image_embedding", Tensor::zeros([1, 24], (Kind::Float, tch::Device::Cpu))),
+        ("noise", Tensor::zeros([1, 3, 12, 12], (Kind::Float, tch::Device::Cpu))),
         ("steps", Tensor::from(2000i64)),
     ];
     let tensors = tensors.map(|(name, tensor)| (name.to_owned(), tensor));
@@ -140,10 +111,7 @@ fn a_models_own_settings_are_blamed_on_its_index() {
         .run(&[&draw[..], &["--preset=fast"]].concat())
         .refuses(&["unclip: --preset: decoder_steps is 1280"]);
     own("candidates", 0.into());
-    blames(
-        place.run(&draw),
-        &["model_index.json of model: unclip_defaults: candidates is 0"],
-    );
+    blames(place.run(&draw), &["model_index.json of model: unclip_defaults: candidates is 0"]);
     own("prior_steps", "many".into());
     blames(
         place.run(&draw),
@@ -155,10 +123,7 @@ fn a_models_own_settings_are_blamed_on_its_index() {
 fn what_a_line_of_prompts_says_is_blamed_on_the_line() {
     let place = Workplace::new();
     for (line, said) in [
-        (
-            r#"{"caption": "a", "decoder_steps": 2000}"#,
-            "p.jsonl, line 2: decoder_steps is 2000",
-        ),
+        (r#"{"caption": "a", "decoder_steps": 2000}"#, "p.jsonl, line 2: decoder_steps is 2000"),
         (
             r#"{"caption": "a", "solver": "euler"}"#,
             "p.jsonl, line 2: column 34: solver: unknown variant",
@@ -168,14 +133,7 @@ fn what_a_line_of_prompts_says_is_blamed_on_the_line() {
             "p.jsonl, line 2: seed 18446744073709551615",
         ),
     ] {
-        fs::write(
-            place.path("p.jsonl"),
-            format!("{{\"caption\": \"b\"}}\n{line}\n"),
-        )
-        .unwrap();
-        blames(
-            place.run(&["generate", "--model=model", "--prompts=p.jsonl"]),
-            &[said],
-        );
+        fs::write(place.path("p.jsonl"), format!("{{\"caption\": \"b\"}}\n{line}\n")).unwrap();
+        blames(place.run(&["generate", "--model=model", "--prompts=p.jsonl"]), &[said]);
     }
 }

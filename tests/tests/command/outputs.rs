@@ -5,9 +5,7 @@ use super::{CAPTION, Workplace};
 #[test]
 fn pictures_are_shown_on_request() {
     let place = Workplace::new();
-    let ran = place
-        .generate(&["--seed=1", "-n2", "--preview", CAPTION])
-        .succeeds();
+    let ran = place.generate(&["--seed=1", "-n2", "--preview", CAPTION]).succeeds();
     let paths: Vec<&str> = ran.stdout.lines().collect();
     assert_eq!(paths.len(), 2);
     // Pictures of 24 by 24 pixels, two to a character.
@@ -30,9 +28,8 @@ fn pictures_are_shown_on_request() {
 fn large_pictures_are_shown_at_a_fixed_width_where_there_is_no_terminal() {
     let place = Workplace::new();
     let few = ["--decoder-steps=1", "--upsampler-steps=1", "--seed=1"];
-    let ran = place
-        .run(&[&["generate", "--preview", "a yellow fish"], &few[..]].concat())
-        .succeeds();
+    let ran =
+        place.run(&[&["generate", "--preview", "a yellow fish"], &few[..]].concat()).succeeds();
     let rows: Vec<&str> = ran.stderr.lines().collect();
     assert_eq!(rows.len(), 32);
     assert!(rows.iter().all(|row| row.matches('▀').count() == 64));
@@ -48,8 +45,6 @@ fn completions_are_printed_for_each_shell() {
         }
         assert_eq!(ran.stderr, "");
     }
-    place
-        .run(&["completions", "tcsh"])
-        .refuses(&["tcsh", "SHELL"]);
+    place.run(&["completions", "tcsh"]).refuses(&["tcsh", "SHELL"]);
     assert!(place.files().is_empty());
 }

@@ -33,9 +33,7 @@ fn variations_of_a_picture_are_drawn() {
     draw(&[]).refuses(&["one-variation-1.png exists"]);
     draw(&["--prior-steps=3"]).refuses(&["--prior-steps"]);
     fs::write(place.path("note.txt"), "words").unwrap();
-    place
-        .run(&["variations", "note.txt"])
-        .refuses(&["note.txt is no picture"]);
+    place.run(&["variations", "note.txt"]).refuses(&["note.txt is no picture"]);
     fs::remove_dir_all(place.path("model/image_encoder")).unwrap();
     draw(&["--force"]).refuses(&["image_encoder", "--image-encoder"]);
 }
@@ -52,14 +50,11 @@ fn with_low_memory_every_command_draws_the_same() {
     let edit = [&edit[..], &["--calls=4"]].concat();
     let commands: [&[&str]; 2] = [&["variations", "one.png", "--decoder-steps=2"], &edit];
     for command in commands {
-        let [kept, dropped] = [
-            &["--out=kept.png"][..],
-            &["--out=dropped.png", "--low-memory"],
-        ]
-        .map(|out| {
-            place.run(&[command, &FEW, out].concat()).succeeds();
-            fs::read(place.path(out[0].trim_start_matches("--out="))).unwrap()
-        });
+        let [kept, dropped] = [&["--out=kept.png"][..], &["--out=dropped.png", "--low-memory"]]
+            .map(|out| {
+                place.run(&[command, &FEW, out].concat()).succeeds();
+                fs::read(place.path(out[0].trim_start_matches("--out="))).unwrap()
+            });
         assert!(kept == dropped, "{command:?}");
         for name in place.files() {
             if name != "one.png" && name != "two.png" {
@@ -73,13 +68,7 @@ fn with_low_memory_every_command_draws_the_same() {
 fn a_picture_is_inverted_and_decoded() {
     let place = Workplace::with_pictures();
     let invert = |arguments: &[&str]| {
-        let invert = [
-            "invert",
-            "one.png",
-            "--model",
-            "model",
-            "--out=one.safetensors",
-        ];
+        let invert = ["invert", "one.png", "--model", "model", "--out=one.safetensors"];
         place.run(&[&invert[..], arguments].concat())
     };
     invert(&["--calls=1"]).refuses(&["--calls is 1", "2 to 1960"]);
@@ -112,13 +101,7 @@ fn the_way_from_one_end_to_the_other_is_drawn() {
     assert_eq!(ran.stdout, expected);
     let animation = fs::File::open(place.path("way/animation.png")).unwrap();
     let decoder = png::Decoder::new(std::io::BufReader::new(animation));
-    let frames = decoder
-        .read_info()
-        .unwrap()
-        .info()
-        .animation_control()
-        .unwrap()
-        .num_frames;
+    let frames = decoder.read_info().unwrap().info().animation_control().unwrap().num_frames;
     assert_eq!(frames, 4, "there and back again");
     interpolate(["one.png", "two.png"], "way", &[]).refuses(&["--out way", "not empty"]);
     interpolate(["one.png", "a red boat"], "mixed", &["--animation=gif"]).succeeds();
@@ -129,34 +112,20 @@ fn the_way_from_one_end_to_the_other_is_drawn() {
     // The ends of a way with noise of their own are what their inversions decode to.
     for (end, frame) in [("one.png", "frame-00"), ("two.png", "frame-02")] {
         let invert = ["invert", end, "--model=model", "--calls=8", "--force"];
-        place
-            .run(&[&invert[..], &["--out=end.safetensors"]].concat())
-            .succeeds();
+        place.run(&[&invert[..], &["--out=end.safetensors"]].concat()).succeeds();
         let decode = ["decode", "end.safetensors", "--out=end.png", "--force"];
         place.run(&[&decode[..], &FEW].concat()).succeeds();
         let read = |name: &str| image::open(place.path(name)).unwrap().to_rgb8();
-        assert!(
-            read("end.png") == read(&format!("way/{frame}.png")),
-            "{end}"
-        );
+        assert!(read("end.png") == read(&format!("way/{frame}.png")), "{end}");
     }
 
     // The ends of a way with shared noise are the ends' variations.
     interpolate(["one.png", "two.png"], "shared", &["--shared-noise"]).succeeds();
     for (end, frame) in [("one.png", "frame-00"), ("two.png", "frame-02")] {
-        let variation = [
-            "variations",
-            end,
-            "--decoder-steps=2",
-            "--out=end.png",
-            "--force",
-        ];
+        let variation = ["variations", end, "--decoder-steps=2", "--out=end.png", "--force"];
         place.run(&[&variation[..], &FEW].concat()).succeeds();
         let read = |name: &str| image::open(place.path(name)).unwrap().to_rgb8();
-        assert!(
-            read("end.png") == read(&format!("shared/{frame}.png")),
-            "{end}"
-        );
+        assert!(read("end.png") == read(&format!("shared/{frame}.png")), "{end}");
     }
 }
 
@@ -164,13 +133,7 @@ fn the_way_from_one_end_to_the_other_is_drawn() {
 fn a_picture_is_edited_along_the_difference_of_two_captions() {
     let place = Workplace::with_pictures();
     let edit = |arguments: &[&str]| {
-        let captions = [
-            "--from",
-            "a red house",
-            "--to",
-            "a green house",
-            "--calls=8",
-        ];
+        let captions = ["--from", "a red house", "--to", "a green house", "--calls=8"];
         let edit = ["edit", "one.png"];
         place.run(&[&edit[..], &captions, &FEW, arguments].concat())
     };
@@ -201,14 +164,7 @@ fn embeddings_go_to_files_and_come_back() {
         place.run(&[&["embed", "--model", "model", "--seed=1"], arguments].concat())
     };
     let draw = |file: &str, out: &str| {
-        let generate = [
-            "generate",
-            "--decoder-steps=2",
-            "--image-embedding",
-            file,
-            "--out",
-            out,
-        ];
+        let generate = ["generate", "--decoder-steps=2", "--image-embedding", file, "--out", out];
         place.run(&[&generate[..], &FEW].concat())
     };
     let read = |name: &str| image::open(place.path(name)).unwrap().to_rgb8();
@@ -217,12 +173,7 @@ fn embeddings_go_to_files_and_come_back() {
         embed(&["one.png", "--out", file]).succeeds();
         draw(file, &format!("{file}.png")).succeeds();
     }
-    let variation = [
-        "variations",
-        "one.png",
-        "--decoder-steps=2",
-        "--out=same.png",
-    ];
+    let variation = ["variations", "one.png", "--decoder-steps=2", "--out=same.png"];
     place.run(&[&variation[..], &FEW].concat()).succeeds();
     assert!(read("one.safetensors.png") == read("same.png"));
     assert!(read("one.npy.png") == read("same.png"));
@@ -234,16 +185,8 @@ fn embeddings_go_to_files_and_come_back() {
     embed(&[caption, "--out=text.npy"]).succeeds();
     embed(&[caption, "--drawn", "--prior-steps=2", "--out=drawn.npy"]).succeeds();
     // Row i is what seed + i draws, whatever stands before it.
-    let two = [
-        "a cat",
-        caption,
-        "--drawn",
-        "--prior-steps=2",
-        "--out=both.npy",
-    ];
-    place
-        .run(&[&["embed", "--model=model", "--seed=0"], &two[..]].concat())
-        .succeeds();
+    let two = ["a cat", caption, "--drawn", "--prior-steps=2", "--out=both.npy"];
+    place.run(&[&["embed", "--model=model", "--seed=0"], &two[..]].concat()).succeeds();
     let values = |name: &str| ::weights::load_embeddings(&place.path(name)).unwrap();
     let difference = values("both.npy").narrow(0, 1, 1) - values("drawn.npy");
     assert!(difference.abs().max().double_value(&[]) < 1e-5);
@@ -259,12 +202,7 @@ fn embeddings_go_to_files_and_come_back() {
     fs::write(place.path("short.npy"), &whole[..whole.len() - 8]).unwrap();
     draw("short.npy", "bad.png").refuses(&["short.npy", "takes 80 bytes, and 72 follow"]);
     let header = String::from_utf8_lossy(&whole[..whole.len() - 80]).into_owned();
-    for shape in [
-        "(50000000, 20)",
-        "(18446744073709551615,)",
-        "(-1, 20)",
-        "(1, 20,",
-    ] {
+    for shape in ["(50000000, 20)", "(18446744073709551615,)", "(-1, 20)", "(1, 20,"] {
         let lie = header.replacen("(1, 20)", shape, 1);
         assert!(lie.contains(shape), "{header}");
         fs::write(place.path("lie.npy"), [lie.as_bytes(), &[0; 80]].concat()).unwrap();
@@ -284,36 +222,19 @@ fn a_picture_is_reconstructed_from_a_few_components() {
         place.run(&[&reconstruct[..], &FEW, arguments].concat())
     };
     reconstruct(&["--pca=1", "--out=none"]).refuses(&["image_pca", "--embeddings"]);
-    let embed = [
-        "embed",
-        "--model=model",
-        "one.png",
-        "two.png",
-        "a red house",
-    ];
-    place
-        .run(&[&embed[..], &["--out=three.npy"]].concat())
-        .succeeds();
+    let embed = ["embed", "--model=model", "one.png", "two.png", "a red house"];
+    place.run(&[&embed[..], &["--out=three.npy"]].concat()).succeeds();
     let three = ["--embeddings=three.npy"];
     let with = |arguments: &[&str]| reconstruct(&[&three, arguments].concat());
     let ran = with(&["--pca", "1,2", "--out=way"]).succeeds();
     let files = ["pca-001", "pca-002", "sheet"];
     let expected: String = files.map(|name| format!("way/{name}.png\n")).concat();
     assert_eq!(ran.stdout, expected);
-    assert!(
-        ran.stderr.contains("2 of 2 components hold 100.0%"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("2 of 2 components hold 100.0%"), "{}", ran.stderr);
     // Three embeddings lie in a plane: two components say all of the picture's, and draw its variation.
     let read = |name: &str| image::open(place.path(name)).unwrap().to_rgb8();
     assert!(read("way/pca-001.png") != read("way/pca-002.png"));
-    let variation = [
-        "variations",
-        "one.png",
-        "--decoder-steps=2",
-        "--out=same.png",
-    ];
+    let variation = ["variations", "one.png", "--decoder-steps=2", "--out=same.png"];
     place.run(&[&variation[..], &FEW].concat()).succeeds();
     let (drawn, same) = (read("way/pca-002.png"), read("same.png"));
     let far = drawn.iter().zip(same.iter());
@@ -354,7 +275,5 @@ fn the_tables_on_pictures_are_filled() {
     assert_eq!(json["inversion"][2]["calls"], 100);
     evaluate(&["edits", "--sheet=sheet.png"]).refuses(&["--sheet", "captions"]);
     evaluate(&["edits", "--strength=-1"]).refuses(&["--strength"]);
-    place
-        .run(&["evaluate", "edits", "--calls=1"])
-        .refuses(&["--calls is 1", "2 to 1960"]);
+    place.run(&["evaluate", "edits", "--calls=1"]).refuses(&["--calls is 1", "2 to 1960"]);
 }

@@ -22,9 +22,7 @@ fn every_command_reads_a_picture_from_a_pipe() {
     let place = Workplace::with_pictures();
     let picture = fs::read(place.path("one.png")).unwrap();
     let embed = ["embed", "--model=model", "one.png", "two.png", CAPTION];
-    place
-        .run(&[&embed[..], &["--out=three.npy"]].concat())
-        .succeeds();
+    place.run(&[&embed[..], &["--out=three.npy"]].concat()).succeeds();
     fs::create_dir(place.path("pictures")).unwrap();
     fs::copy(place.path("two.png"), place.path("pictures/two.png")).unwrap();
     let few = "--seed=1 --decoder-steps=2 --upsampler-steps=2";
@@ -63,9 +61,7 @@ fn a_fifo_is_a_picture_and_no_caption() {
     let made = Command::new("mkfifo").arg(place.path("fifo")).status();
     assert!(made.unwrap().success());
     let embed = |from: &str, out: &str| {
-        place
-            .run(&["embed", "--model=model", from, "--out", out])
-            .succeeds()
+        place.run(&["embed", "--model=model", from, "--out", out]).succeeds()
     };
     std::thread::scope(|scope| {
         scope.spawn(|| fs::copy(place.path("one.png"), place.path("fifo")).unwrap());
@@ -88,9 +84,7 @@ fn standard_input_is_named_once() {
     ];
     for arguments in twice {
         let arguments = [arguments, &["--model=model"]].concat();
-        place
-            .run_with_input(&arguments, &picture)
-            .refuses(&["standard input", "2 times"]);
+        place.run_with_input(&arguments, &picture).refuses(&["standard input", "2 times"]);
     }
     assert_eq!(place.files(), ["one.png", "two.png"]);
 }
@@ -109,9 +103,7 @@ fn what_a_pipe_holds_is_refused_by_name() {
     let drawn = ["generate", "--image-embedding=fifo.npy", "--out=a.png"];
     let made = Command::new("mkfifo").arg(place.path("fifo.npy")).status();
     assert!(made.unwrap().success());
-    place
-        .run(&[&drawn[..], &MODEL].concat())
-        .refuses(&["fifo.npy", "plain file"]);
+    place.run(&[&drawn[..], &MODEL].concat()).refuses(&["fifo.npy", "plain file"]);
     assert_eq!(place.files(), ["fifo.npy", "one.png", "two.png"]);
 }
 
@@ -122,16 +114,10 @@ fn a_cut_jpeg_and_a_heic_are_refused_before_anything_is_drawn() {
     picture.save(place.path("whole.jpg")).unwrap();
     let whole = fs::read(place.path("whole.jpg")).unwrap();
     fs::write(place.path("cut.jpg"), &whole[..whole.len() - 40]).unwrap();
-    fs::write(
-        place.path("phone.jpg"),
-        b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
-    )
-    .unwrap();
+    fs::write(place.path("phone.jpg"), b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").unwrap();
     for (name, words) in [("cut.jpg", "cut short"), ("phone.jpg", "heif-convert")] {
         let variations = ["variations", name, "--out=a.png"];
-        place
-            .run(&[&variations[..], &MODEL].concat())
-            .refuses(&[name, words]);
+        place.run(&[&variations[..], &MODEL].concat()).refuses(&[name, words]);
         let embed = ["embed", "--model=model", name, "--out=a.npy"];
         place.run(&embed).refuses(&[name, words]);
     }

@@ -7,12 +7,8 @@ use crate::pipeline::{copy_folder, model};
 
 #[test]
 fn empty_caption_is_refused() {
-    Workplace::new()
-        .generate(&[""])
-        .refuses(&["the caption is empty"]);
-    Workplace::new()
-        .generate(&[" \t\n"])
-        .refuses(&["the caption is empty"]);
+    Workplace::new().generate(&[""]).refuses(&["the caption is empty"]);
+    Workplace::new().generate(&[" \t\n"]).refuses(&["the caption is empty"]);
 }
 
 #[test]
@@ -22,9 +18,7 @@ fn missing_caption_is_refused() {
 
 #[test]
 fn unknown_flag_is_refused() {
-    Workplace::new()
-        .generate(&["--sede=3", CAPTION])
-        .refuses(&["--sede"]);
+    Workplace::new().generate(&["--sede=3", CAPTION]).refuses(&["--sede"]);
 }
 
 #[test]
@@ -37,14 +31,9 @@ fn missing_model_folder_is_refused() {
 #[test]
 fn each_missing_component_is_named() {
     let place = Workplace::new();
-    for part in [
-        "tokenizer",
-        "text_encoder",
-        "text_proj",
-        "decoder",
-        "decoder_scheduler",
-        "super_res_last",
-    ] {
+    for part in
+        ["tokenizer", "text_encoder", "text_proj", "decoder", "decoder_scheduler", "super_res_last"]
+    {
         fs::rename(place.path("model").join(part), place.path("away")).unwrap();
         place.generate(&[CAPTION]).refuses(&["model", part]);
         fs::rename(place.path("away"), place.path("model").join(part)).unwrap();
@@ -56,16 +45,10 @@ fn missing_prior_is_named_with_the_flag_that_completes_it() {
     let place = Workplace::new();
     fs::rename(place.path("model/prior"), place.path("prior")).unwrap();
     place.generate(&[CAPTION]).refuses(&["prior", "--prior"]);
-    place
-        .generate(&["--prior", "prior", "--seed=1", "--out=one.png", CAPTION])
-        .succeeds();
-    place
-        .generate(&["--prior", "nowhere", CAPTION])
-        .refuses(&["--prior", "nowhere"]);
+    place.generate(&["--prior", "prior", "--seed=1", "--out=one.png", CAPTION]).succeeds();
+    place.generate(&["--prior", "nowhere", CAPTION]).refuses(&["--prior", "nowhere"]);
     fs::create_dir(place.path("empty")).unwrap();
-    place
-        .generate(&["--prior", "empty", CAPTION])
-        .refuses(&["--prior", "empty"]);
+    place.generate(&["--prior", "empty", CAPTION]).refuses(&["--prior", "empty"]);
 }
 
 #[test]
@@ -75,32 +58,21 @@ fn truncated_weights_are_refused() {
     let bytes = fs::read(&file).unwrap();
     for length in [0, 5, 100, bytes.len() / 2, bytes.len() - 1] {
         fs::write(&file, &bytes[..length]).unwrap();
-        place
-            .generate(&[CAPTION])
-            .refuses(&["decoder/diffusion_pytorch_model.safetensors"]);
+        place.generate(&[CAPTION]).refuses(&["decoder/diffusion_pytorch_model.safetensors"]);
     }
 }
 
 #[test]
 fn garbage_weights_are_refused() {
     let place = Workplace::new();
-    fs::write(
-        place.path("model/prior/diffusion_pytorch_model.safetensors"),
-        [0xA5; 4096],
-    )
-    .unwrap();
-    place
-        .generate(&[CAPTION])
-        .refuses(&["prior/diffusion_pytorch_model.safetensors"]);
+    fs::write(place.path("model/prior/diffusion_pytorch_model.safetensors"), [0xA5; 4096]).unwrap();
+    place.generate(&[CAPTION]).refuses(&["prior/diffusion_pytorch_model.safetensors"]);
 }
 
 #[test]
 fn a_component_in_anothers_place_is_refused() {
     let place = Workplace::new();
-    let (decoder, upsampler) = (
-        place.path("model/decoder"),
-        place.path("model/super_res_first"),
-    );
+    let (decoder, upsampler) = (place.path("model/decoder"), place.path("model/super_res_first"));
     fs::remove_dir_all(&decoder).unwrap();
     copy_folder(&upsampler, &decoder);
     place.generate(&[CAPTION]).refuses(&["decoder"]);
@@ -110,13 +82,8 @@ fn a_component_in_anothers_place_is_refused() {
 fn a_component_of_another_model_is_refused() {
     let place = Workplace::new();
     fs::remove_dir_all(place.path("model/text_encoder")).unwrap();
-    copy_folder(
-        &model("odd").join("text_encoder"),
-        &place.path("model/text_encoder"),
-    );
-    place
-        .generate(&[CAPTION])
-        .refuses(&["text_encoder", "24", "20"]);
+    copy_folder(&model("odd").join("text_encoder"), &place.path("model/text_encoder"));
+    place.generate(&[CAPTION]).refuses(&["text_encoder", "24", "20"]);
 }
 
 #[test]
@@ -138,22 +105,14 @@ fn a_config_that_contradicts_its_weights_is_refused() {
     let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
     config["num_layers"] = 7.into();
     fs::write(&file, config.to_string()).unwrap();
-    place
-        .generate(&[CAPTION])
-        .refuses(&["prior", "transformer_blocks"]);
+    place.generate(&[CAPTION]).refuses(&["prior", "transformer_blocks"]);
 }
 
 #[test]
 fn a_broken_config_is_refused() {
     let place = Workplace::new();
-    fs::write(
-        place.path("model/decoder/config.json"),
-        "{\"sample_size\": ",
-    )
-    .unwrap();
-    place
-        .generate(&[CAPTION])
-        .refuses(&["decoder", "config.json"]);
+    fs::write(place.path("model/decoder/config.json"), "{\"sample_size\": ").unwrap();
+    place.generate(&[CAPTION]).refuses(&["decoder", "config.json"]);
 }
 
 #[test]
@@ -185,9 +144,7 @@ fn guidance_that_is_not_finite_is_refused() {
     let place = Workplace::new();
     for flag in ["--prior-guidance-scale", "--decoder-guidance-scale"] {
         for scale in ["nan", "inf", "-inf", "1e999", "strong"] {
-            place
-                .generate(&[flag, scale, CAPTION])
-                .refuses(&[flag, scale]);
+            place.generate(&[flag, scale, CAPTION]).refuses(&[flag, scale]);
         }
     }
 }
@@ -203,9 +160,7 @@ fn presets_solvers_and_intervals_that_there_are_not_are_refused() {
         ("--guidance-interval", "0,nan", "from 0 to 1"),
         ("--guidance-interval", "0.5", "from 0 to 1"),
     ] {
-        place
-            .generate(&[flag, value, CAPTION])
-            .refuses(&[flag, value, there]);
+        place.generate(&[flag, value, CAPTION]).refuses(&[flag, value, there]);
     }
     place
         .run(&[
@@ -225,14 +180,10 @@ fn presets_solvers_and_intervals_that_there_are_not_are_refused() {
 fn a_seed_that_is_no_number_is_refused() {
     let place = Workplace::new();
     for seed in ["lucky", "-1", "1.5", "18446744073709551616"] {
-        place
-            .generate(&["--seed", seed, CAPTION])
-            .refuses(&["--seed", seed]);
+        place.generate(&["--seed", seed, CAPTION]).refuses(&["--seed", seed]);
     }
     let last = u64::MAX.to_string();
-    place
-        .generate(&["--seed", &last, "-n", "2", CAPTION])
-        .refuses(&["--seed", &last]);
+    place.generate(&["--seed", &last, "-n", "2", CAPTION]).refuses(&["--seed", &last]);
 }
 
 #[test]
@@ -249,49 +200,31 @@ fn an_output_that_cannot_be_written_is_refused() {
         ("one", ".png"),
         ("{number}.png", "{number}"),
     ] {
-        place
-            .generate(&["--out", out, CAPTION])
-            .refuses(&["--out", word]);
+        place.generate(&["--out", out, CAPTION]).refuses(&["--out", word]);
     }
     assert_eq!(place.files(), ["file", "folder.png"]);
 }
 
 #[test]
 fn a_gpu_that_is_not_there_is_refused() {
-    Workplace::new()
-        .generate(&["--device", "cuda:7", CAPTION])
-        .refuses(&["--device cuda:7"]);
-    Workplace::new()
-        .generate(&["--device", "tpu", CAPTION])
-        .refuses(&["--device", "tpu"]);
+    Workplace::new().generate(&["--device", "cuda:7", CAPTION]).refuses(&["--device cuda:7"]);
+    Workplace::new().generate(&["--device", "tpu", CAPTION]).refuses(&["--device", "tpu"]);
 }
 
 #[test]
 fn half_precision_on_the_cpu_is_refused_with_advice() {
-    Workplace::new()
-        .generate(&["--dtype=f16", "--device=cpu", CAPTION])
-        .refuses(&["f16", "f32"]);
+    Workplace::new().generate(&["--dtype=f16", "--device=cpu", CAPTION]).refuses(&["f16", "f32"]);
 }
 
 #[test]
 fn schedulers_in_each_others_place_are_refused() {
     let place = Workplace::new();
     let scheduler = |name: &str| place.path("model").join(name).join("scheduler_config.json");
-    let names = [
-        "prior_scheduler",
-        "decoder_scheduler",
-        "super_res_scheduler",
-    ];
-    for (right, wrong) in [
-        (names[0], names[1]),
-        (names[1], names[0]),
-        (names[2], names[1]),
-    ] {
+    let names = ["prior_scheduler", "decoder_scheduler", "super_res_scheduler"];
+    for (right, wrong) in [(names[0], names[1]), (names[1], names[0]), (names[2], names[1])] {
         let kept = fs::read(scheduler(right)).unwrap();
         fs::copy(scheduler(wrong), scheduler(right)).unwrap();
-        place
-            .generate(&[CAPTION])
-            .refuses(&[right, "the number of outputs"]);
+        place.generate(&[CAPTION]).refuses(&[right, "the number of outputs"]);
         fs::write(scheduler(right), kept).unwrap();
     }
 }

@@ -93,26 +93,19 @@ fn the_closest_pictures_are_told_first() {
     fs::remove_dir_all(place.path("model/text_encoder")).unwrap();
     let ran = place.search(&[PICTURES[3], "pictures"]).succeeds();
     assert_eq!(ran.stdout.lines().collect::<Vec<_>>(), expected);
-    place
-        .search(&[CAPTION, "pictures"])
-        .refuses(&["text_encoder"]);
+    place.search(&[CAPTION, "pictures"]).refuses(&["text_encoder"]);
 }
 
 #[test]
 fn what_is_found_is_told_in_json_and_on_a_contact_sheet() {
     let place = Workplace::with_folder();
-    RgbImage::new(900, 300)
-        .save(place.path("pictures/large.png"))
-        .unwrap();
+    RgbImage::new(900, 300).save(place.path("pictures/large.png")).unwrap();
     let query = ["pictures/large.png", "pictures", "--top=3", "--json"];
     let search = |more: &[&str]| place.search(&[&query[..], more].concat());
     let ran = search(&["--grid=grid.png"]).succeeds();
     let lines = ran.stdout.lines();
     let lines: Vec<serde_json::Value> = lines.map(|l| serde_json::from_str(l).unwrap()).collect();
-    assert_eq!(
-        (lines.len(), &lines[0]["path"]),
-        (3, &"pictures/large.png".into())
-    );
+    assert_eq!((lines.len(), &lines[0]["path"]), (3, &"pictures/large.png".into()));
     assert!((lines[0]["score"].as_f64().unwrap() - 1.0).abs() < 1e-6);
     // Two columns, each as wide as a large picture's small version.
     let sheet = image::open(place.path("grid.png")).unwrap();
@@ -132,9 +125,7 @@ fn what_cannot_be_read_is_named_counted_and_left_out() {
     let whole = fs::read(place.path(PICTURES[0])).unwrap();
     fs::write(place.path("pictures/cut.png"), &whole[..whole.len() / 2]).unwrap();
     fs::write(place.path("pictures/fake.jpg"), "words").unwrap();
-    RgbImage::new(1, 60_000)
-        .save(place.path("pictures/thin.png"))
-        .unwrap();
+    RgbImage::new(1, 60_000).save(place.path("pictures/thin.png")).unwrap();
     symlink("gone.png", place.path("pictures/link.png")).unwrap();
     let ran = place.search(&[CAPTION, "pictures", "--top=20"]).succeeds();
     assert_eq!(ran.stdout.lines().count(), 5);
@@ -143,10 +134,7 @@ fn what_cannot_be_read_is_named_counted_and_left_out() {
         let told = lines.iter().filter(|line| line.contains(name)).count();
         assert_eq!(told, 1, "{name}: {lines:?}");
     }
-    assert_eq!(
-        lines[4..],
-        ["unclip: 4 of 9 pictures in pictures cannot be read and are left out"]
-    );
+    assert_eq!(lines[4..], ["unclip: 4 of 9 pictures in pictures cannot be read and are left out"]);
     // A folder in itself.
     symlink(".", place.path("pictures/deep/again")).unwrap();
     let ran = place.search(&[CAPTION, "pictures/deep"]).succeeds();
@@ -167,16 +155,11 @@ fn a_folder_without_pictures_is_refused() {
     search("", "pictures").refuses(&["the caption is empty"]);
     search("gone.png", "pictures").refuses(&["gone.png"]);
     search("pictures/note.txt", "pictures").refuses(&["note.txt is no picture"]);
-    place
-        .search(&[CAPTION, "pictures", "--top=0"])
-        .refuses(&["--top"]);
+    place.search(&[CAPTION, "pictures", "--top=0"]).refuses(&["--top"]);
     let ran = search(CAPTION, "bad");
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
     let last = ran.stderr.lines().last();
-    assert_eq!(
-        last,
-        Some("unclip: none of the 1 pictures in bad can be read")
-    );
+    assert_eq!(last, Some("unclip: none of the 1 pictures in bad can be read"));
 }
 
 #[test]
@@ -247,9 +230,7 @@ fn embeddings_come_from_the_index() {
     let (turned, counted) = place.indexed(&[]);
     assert_eq!(counted, "5 of 5");
     let paths = |text: &str| -> Vec<String> {
-        text.lines()
-            .map(|line| line.split("  ").nth(1).unwrap().to_owned())
-            .collect()
+        text.lines().map(|line| line.split("  ").nth(1).unwrap().to_owned()).collect()
     };
     let mut backwards = paths(&turned);
     backwards.reverse();
@@ -263,9 +244,7 @@ fn what_is_no_index_is_refused_and_stays() {
     let whole = fs::read(place.path("i")).unwrap();
     let refused = |bytes: &[u8]| {
         fs::write(place.path("i"), bytes).unwrap();
-        place
-            .search(&[CAPTION, "pictures", "--index=i"])
-            .refuses(&["--index i", "no sound index"]);
+        place.search(&[CAPTION, "pictures", "--index=i"]).refuses(&["--index i", "no sound index"]);
         assert!(fs::read(place.path("i")).unwrap() == bytes);
     };
     for length in [0, 7, 100, whole.len() / 2, whole.len() - 1] {
@@ -289,10 +268,7 @@ fn what_is_no_index_is_refused_and_stays() {
     with("embeddings", &|tensor| tensor * f64::NAN);
     with("pictures", &|tensor| tensor.narrow(0, 0, 50));
     with("pictures", &|tensor| tensor.to_kind(Kind::Float));
-    let other = [(
-        "embedding".to_owned(),
-        Tensor::zeros([1, 20], (Kind::Float, tch::Device::Cpu)),
-    )];
+    let other = [("embedding".to_owned(), Tensor::zeros([1, 20], (Kind::Float, tch::Device::Cpu)))];
     ::weights::save_safetensors(place.path("i"), &other, Kind::Float).unwrap();
     refused(&fs::read(place.path("i")).unwrap());
 
@@ -311,9 +287,7 @@ fn an_interrupted_search_keeps_what_it_has_encoded() {
     let place = Workplace::new();
     fs::create_dir(place.path("pictures")).unwrap();
     let mut bytes = std::io::Cursor::new(Vec::new());
-    picture(3)
-        .write_to(&mut bytes, image::ImageFormat::Png)
-        .unwrap();
+    picture(3).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
     for number in 0..4000 {
         let path = place.path(&format!("pictures/{number}.png"));
         fs::write(path, bytes.get_ref()).unwrap();
@@ -330,19 +304,14 @@ fn an_interrupted_search_keeps_what_it_has_encoded() {
     let ran = Ran::new(child.wait_with_output().unwrap());
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(130), ""), "{told}");
     let encoded = told.strip_prefix("unclip: stopped: ").unwrap();
-    let encoded = encoded
-        .strip_suffix(" of 4000 pictures are encoded\n")
-        .unwrap();
+    let encoded = encoded.strip_suffix(" of 4000 pictures are encoded\n").unwrap();
     let encoded: usize = encoded.parse().unwrap();
     assert!((1..4000).contains(&encoded), "{encoded}");
     assert_eq!(place.files(), ["i", "pictures"]);
     let mut child = place.start(&search);
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     stderr.read_line(&mut told).unwrap();
-    assert!(
-        told.ends_with(&format!("unclip: {encoded} of 4000 pictures are in i\n")),
-        "{told}"
-    );
+    assert!(told.ends_with(&format!("unclip: {encoded} of 4000 pictures are in i\n")), "{told}");
     send("-TERM", &child);
     assert_eq!(child.wait().unwrap().code(), Some(143));
 }

@@ -25,10 +25,7 @@ impl Workplace {
     fn wait_for_partial(&self, folder: &str, child: &mut Child) {
         let begun = Instant::now();
         while !self.names(folder).iter().any(|name| is_partial(name)) {
-            assert!(
-                begun.elapsed() < Duration::from_secs(60),
-                "no file was begun"
-            );
+            assert!(begun.elapsed() < Duration::from_secs(60), "no file was begun");
             assert_eq!(child.try_wait().unwrap(), None, "it still runs");
         }
     }
@@ -38,31 +35,19 @@ const SCENES: [&str; 4] = ["scenes", "--count=100000", "--size=400", "--out=out"
 
 #[test]
 fn a_signal_in_the_middle_of_a_file_ends_a_run_behind_it() {
-    for (signal, number) in [
-        ("-XCPU", 24),
-        ("-ALRM", 14),
-        ("-USR1", 10),
-        ("-USR2", 12),
-        ("-VTALRM", 26),
-        ("-HUP", 1),
-    ] {
+    for (signal, number) in
+        [("-XCPU", 24), ("-ALRM", 14), ("-USR1", 10), ("-USR2", 12), ("-VTALRM", 26), ("-HUP", 1)]
+    {
         let place = Workplace::new();
         let mut child = place.start(&SCENES);
         place.wait_for_partial("out", &mut child);
         send(signal, &child);
         let output = child.wait_with_output().unwrap();
         let names = place.names("out");
-        assert!(
-            !names.iter().any(|name| is_partial(name)),
-            "{signal}: {names:?}"
-        );
+        assert!(!names.iter().any(|name| is_partial(name)), "{signal}: {names:?}");
         let ran = Ran::new(output);
         assert_eq!(ran.code, Some(128 + number), "{signal}: {}", ran.stderr);
-        assert!(
-            ran.stderr.contains("of 100000 pictures are drawn"),
-            "{}",
-            ran.stderr
-        );
+        assert!(ran.stderr.contains("of 100000 pictures are drawn"), "{}", ran.stderr);
     }
 }
 
@@ -75,10 +60,7 @@ fn a_run_that_is_ended_at_once_leaves_no_part_of_a_file() {
         signals.iter().for_each(|signal| send(signal, &child));
         child.wait_with_output().unwrap();
         let names = place.names("out");
-        assert!(
-            !names.iter().any(|name| is_partial(name)),
-            "{signals:?}: {names:?}"
-        );
+        assert!(!names.iter().any(|name| is_partial(name)), "{signals:?}: {names:?}");
     }
 }
 
@@ -105,23 +87,11 @@ fn what_finishes_nothing_dies_of_a_signal_as_anything_does() {
 #[test]
 fn a_limit_of_files_is_refused_by_every_command_that_writes_one() {
     let place = Workplace::with_pictures();
-    let search = [
-        "search",
-        CAPTION,
-        "pictures",
-        "--index=found.index",
-        "--model=model",
-    ];
+    let search = ["search", CAPTION, "pictures", "--index=found.index", "--model=model"];
     fs::create_dir(place.path("pictures")).unwrap();
     fs::copy(place.path("one.png"), place.path("pictures/a.png")).unwrap();
     let embed = ["embed", CAPTION, "--model=model"];
-    let shards = [
-        "embed",
-        "--data=scenes",
-        "--count=9",
-        "--shards=shards",
-        "--model=model",
-    ];
+    let shards = ["embed", "--data=scenes", "--count=9", "--shards=shards", "--model=model"];
     let train = ["train", "tokenizer", "--preset=tiny", "--out=new"];
     for command in [
         &["generate", CAPTION, "--model=model", "--out=a.png"][..],
@@ -138,11 +108,7 @@ fn a_limit_of_files_is_refused_by_every_command_that_writes_one() {
         limit_files(&child, 10);
         let ran = Ran::new(child.wait_with_output().unwrap());
         assert_eq!(ran.code, Some(2), "{command:?}: {}", ran.stderr);
-        assert!(
-            ran.stderr.contains("too large"),
-            "{command:?}: {}",
-            ran.stderr
-        );
+        assert!(ran.stderr.contains("too large"), "{command:?}: {}", ran.stderr);
         assert!(!ran.stderr.contains("partial"), "{}", ran.stderr);
         assert_eq!(place.files(), before, "{command:?}");
     }

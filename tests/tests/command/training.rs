@@ -13,47 +13,22 @@ use crate::pipeline::copy_folder;
 #[test]
 fn a_folder_of_pictures_becomes_a_model_that_draws() {
     let place = Workplace::new();
-    let scenes = [
-        "scenes",
-        "--count=12",
-        "--seed=3",
-        "--size=32",
-        "--out=mine",
-    ];
+    let scenes = ["scenes", "--count=12", "--seed=3", "--size=32", "--out=mine"];
     place.run(&scenes).succeeds();
     fs::write(place.path("mine/00007.png"), "no picture").unwrap();
     let train = ["train", "all", "--preset=tiny", "--out=trained"];
-    let ran = place
-        .run(&[&train[..], &["--data=mine"]].concat())
-        .succeeds();
+    let ran = place.run(&[&train[..], &["--data=mine"]].concat()).succeeds();
     assert!(ran.stderr.contains("00007.png"), "{}", ran.stderr);
-    assert!(
-        ran.stderr.contains("1 of 12 pictures and captions"),
-        "{}",
-        ran.stderr
-    );
-    let few = [
-        "--prior-steps=2",
-        "--decoder-steps=2",
-        "--upsampler-steps=2",
-    ];
+    assert!(ran.stderr.contains("1 of 12 pictures and captions"), "{}", ran.stderr);
+    let few = ["--prior-steps=2", "--decoder-steps=2", "--upsampler-steps=2"];
     let draw = ["generate", "--model=trained", "--out=new.png", "a red cat"];
     place.run(&[&draw[..], &few].concat()).succeeds();
     assert!(place.path("new.png").is_file());
-    let parts = [
-        "reconstruct",
-        "mine/00001.png",
-        "--model=trained",
-        "--pca=1,3",
-    ];
+    let parts = ["reconstruct", "mine/00001.png", "--model=trained", "--pca=1,3"];
     let few = ["--out=parts", "--decoder-steps=2", "--upsampler-steps=2"];
     place.run(&[&parts[..], &few].concat()).succeeds();
-    place
-        .run(&[&train[..], &["--data=gone"]].concat())
-        .refuses(&["gone"]);
-    place
-        .run(&[&train[..], &["--flip"]].concat())
-        .refuses(&["--data"]);
+    place.run(&[&train[..], &["--data=gone"]].concat()).refuses(&["gone"]);
+    place.run(&[&train[..], &["--flip"]].concat()).refuses(&["--data"]);
 }
 
 /// The folder of a model in Karlo's layout, with Karlo's kinds of files: tiny, random.
@@ -80,13 +55,7 @@ fn a_published_model_is_trained_on_and_draws_at_once() {
             assert_eq!(fs::read(ours).unwrap(), fs::read(theirs.path()).unwrap());
         }
     }
-    let generate = [
-        "generate",
-        "a red boat",
-        "--model=mine",
-        "--seed=1",
-        "--out=boat.png",
-    ];
+    let generate = ["generate", "a red boat", "--model=mine", "--seed=1", "--out=boat.png"];
     place.run(&generate).succeeds();
     assert!(place.path("boat.png").is_file());
 
@@ -95,15 +64,7 @@ fn a_published_model_is_trained_on_and_draws_at_once() {
         let steps = format!("--set=decoder.run.steps={steps}");
         let (out, runs) = (format!("--out={out}"), format!("--runs={out}-runs"));
         place
-            .run(&[
-                "train",
-                "decoder",
-                &init,
-                &out,
-                &runs,
-                &steps,
-                "--set=decoder.run.batch=2",
-            ])
+            .run(&["train", "decoder", &init, &out, &runs, &steps, "--set=decoder.run.batch=2"])
             .succeeds();
     };
     again("0", "same");
@@ -121,10 +82,7 @@ fn a_published_model_is_trained_on_and_draws_at_once() {
     };
     let apart = |model: &str| {
         let theirs = decoder(PathBuf::from(KARLO));
-        (decoder(place.path(model)) - theirs)
-            .abs()
-            .max()
-            .double_value(&[])
+        (decoder(place.path(model)) - theirs).abs().max().double_value(&[])
     };
     // What is saved is rounded to f16.
     let (same, trained) = (apart("same"), apart("mine"));
@@ -136,30 +94,18 @@ fn a_dry_run_tells_what_a_training_takes_and_writes_nothing() {
     let place = Workplace::new();
     let files = || fs::read_dir(place.folder.path()).unwrap().count();
     let before = files();
-    let ran = place
-        .run(&["train", "decoder", "--preset=karlo", "--dry-run"])
-        .succeeds();
+    let ran = place.run(&["train", "decoder", "--preset=karlo", "--dry-run"]).succeeds();
     let lines: Vec<&str> = ran.stdout.lines().collect();
     assert_eq!(lines.len(), 2, "{}", ran.stdout);
-    assert!(
-        lines[1].starts_with("decoder") && lines[1].contains("893 M"),
-        "{}",
-        lines[1]
-    );
+    assert!(lines[1].starts_with("decoder") && lines[1].contains("893 M"), "{}", lines[1]);
     assert_eq!(files(), before);
 
     let shaped = format!("--init={KARLO}");
-    let ran = place
-        .run(&["train", "all", &shaped, "--dry-run"])
-        .succeeds();
+    let ran = place.run(&["train", "all", &shaped, "--dry-run"]).succeeds();
     assert_eq!(ran.stdout.lines().count(), 5);
 
-    place
-        .run(&["train", "clip", "--dry-run", "--set=clip.run.bach=2"])
-        .refuses(&["bach", "batch"]);
-    place
-        .run(&["train", "clip", "--dry-run", "--init=nowhere"])
-        .refuses(&["nowhere"]);
+    place.run(&["train", "clip", "--dry-run", "--set=clip.run.bach=2"]).refuses(&["bach", "batch"]);
+    place.run(&["train", "clip", "--dry-run", "--init=nowhere"]).refuses(&["nowhere"]);
 }
 
 #[test]
@@ -192,62 +138,29 @@ fn the_other_prior_is_trained_and_draws() {
     draw("codes.png", &[codes]).succeeds();
     draw("diffusion.png", &["--prior=diffusion"]).succeeds();
     draw("default.png", &[]).succeeds();
-    draw(
-        "hot.png",
-        &[codes, "--prior-temperature=3", "--prior-candidates=2"],
-    )
-    .succeeds();
+    draw("hot.png", &[codes, "--prior-temperature=3", "--prior-candidates=2"]).succeeds();
     assert!(same("diffusion.png", "default.png") && !same("codes.png", "default.png"));
     assert!(!same("codes.png", "hot.png"));
 
     // The picture says how it was drawn, and is drawn again from that; in a batch it is the same.
     let told = place.run(&["info", "hot.png"]).succeeds().stdout;
     assert!(told.contains("\"temperature\": 3.0"), "{told}");
-    place
-        .run(&[
-            "generate",
-            "--from=hot.png",
-            "--model=mine",
-            "--out=again.png",
-        ])
-        .succeeds();
+    place.run(&["generate", "--from=hot.png", "--model=mine", "--out=again.png"]).succeeds();
     assert!(same("hot.png", "again.png"));
     draw("batch-{index}.png", &[codes, "-n3"]).succeeds();
     place
-        .run(&[
-            "generate",
-            "a red boat",
-            "--model=mine",
-            "--seed=3",
-            "--out=third.png",
-            codes,
-        ])
+        .run(&["generate", "a red boat", "--model=mine", "--seed=3", "--out=third.png", codes])
         .succeeds();
     assert!(same("batch-0.png", "codes.png") && same("batch-2.png", "third.png"));
     // Another prior than the recorded one may be wished.
-    let other = [
-        "generate",
-        "--from=codes.png",
-        "--model=mine",
-        "--out=other.png",
-    ];
-    place
-        .run(&[&other[..], &["--prior=diffusion"]].concat())
-        .succeeds();
+    let other = ["generate", "--from=codes.png", "--model=mine", "--out=other.png"];
+    place.run(&[&other[..], &["--prior=diffusion"]].concat()).succeeds();
     assert!(same("other.png", "diffusion.png"));
-    let own = format!(
-        "--prior={}",
-        place.path("mine/prior_autoregressive").display()
-    );
+    let own = format!("--prior={}", place.path("mine/prior_autoregressive").display());
     draw("own.png", &[&own]).succeeds();
     assert!(same("own.png", "codes.png"));
 
-    let few = [
-        "--scenes=2",
-        "--decoder-steps=1",
-        "--upsampler-steps=1",
-        "--prior-steps=1",
-    ];
+    let few = ["--scenes=2", "--decoder-steps=1", "--upsampler-steps=1", "--prior-steps=1"];
     let evaluate = ["evaluate", "prior", "--model=mine", "--json=table.json"];
     let ran = place.run(&[&evaluate[..], &few].concat()).succeeds();
     for row in ["| seen | 2 | ", "| 4.00 |", "diffusion prior", "upper half"] {
@@ -272,11 +185,8 @@ fn the_other_prior_is_trained_and_draws() {
 
     // A prior's folder, or a model that has this prior alone, is named as well.
     fs::create_dir(place.path("alone")).unwrap();
-    fs::rename(
-        place.path("mine/prior_autoregressive"),
-        place.path("alone/prior_autoregressive"),
-    )
-    .unwrap();
+    fs::rename(place.path("mine/prior_autoregressive"), place.path("alone/prior_autoregressive"))
+        .unwrap();
     draw("elsewhere.png", &["--prior=alone"]).succeeds();
     assert!(same("elsewhere.png", "codes.png"));
 
@@ -291,9 +201,7 @@ fn the_other_prior_is_trained_and_draws() {
     fs::rename(place.path("alone/other"), place.path("mine/prior")).unwrap();
 
     draw("no.png", &[codes]).refuses(&["prior_autoregressive"]);
-    place
-        .run(&["evaluate", "prior", "--model=mine"])
-        .refuses(&["prior_autoregressive"]);
+    place.run(&["evaluate", "prior", "--model=mine"]).refuses(&["prior_autoregressive"]);
     draw("no.png", &["--prior-temperature=2"]).refuses(&["--prior-temperature", "diffusion"]);
     draw("no.png", &["--prior=alone", "--prior-steps=2"])
         .refuses(&["--prior-steps", "autoregressive"]);

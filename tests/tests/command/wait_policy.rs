@@ -61,11 +61,9 @@ impl Drop for Waiting {
 #[test]
 fn threads_wait_passively_unless_the_user_says_otherwise() {
     assert_eq!(Waiting::new(&[]).policy(), ["OMP_WAIT_POLICY=PASSIVE"]);
-    for said in [
-        ("OMP_WAIT_POLICY", "ACTIVE"),
-        ("OMP_WAIT_POLICY", "PASSIVE"),
-        ("GOMP_SPINCOUNT", "1000"),
-    ] {
+    for said in
+        [("OMP_WAIT_POLICY", "ACTIVE"), ("OMP_WAIT_POLICY", "PASSIVE"), ("GOMP_SPINCOUNT", "1000")]
+    {
         let policy = Waiting::new(&[said]).policy();
         assert_eq!(policy, [format!("{}={}", said.0, said.1)]);
     }

@@ -21,10 +21,9 @@ fn lesson(seed: u64, damage: Damage) -> Lesson {
 #[test]
 fn the_committed_judges_are_those_that_were_written_down() {
     let page = include_str!("../../../docs/evaluation.md");
-    for (subject, sha256) in [
-        (Subject::Scene, SHIPPED_SHA256),
-        (Subject::Pair, SHIPPED_PAIRS_SHA256),
-    ] {
+    for (subject, sha256) in
+        [(Subject::Scene, SHIPPED_SHA256), (Subject::Pair, SHIPPED_PAIRS_SHA256)]
+    {
         assert_eq!(Judge::shipped(subject).unwrap().sha256(), sha256);
         assert!(
             page.contains(sha256),
@@ -75,18 +74,13 @@ fn the_committed_judge_sees_nothing_in_noise() {
             RgbImage::from_raw(
                 64,
                 64,
-                lesson(FIRST_TEST_SEED + seed, Damage::Noise)
-                    .picture
-                    .to_bytes(),
+                lesson(FIRST_TEST_SEED + seed, Damage::Noise).picture.to_bytes(),
             )
             .unwrap()
         })
         .collect();
     let readings = judge.read(&pictures);
-    let seen = readings
-        .iter()
-        .filter(|reading| reading.answer(Question::Thing).is_some())
-        .count();
+    let seen = readings.iter().filter(|reading| reading.answer(Question::Thing).is_some()).count();
     assert!(seen <= 1, "things in {seen} of 16 pictures of noise");
 }
 
@@ -96,42 +90,22 @@ fn light_damage_keeps_labels_and_heavy_damage_blanks_them() {
         let scene = truths(&Scene::draw(seed, Split::Judge));
         assert_eq!(lesson(seed, Damage::Clean).targets, scene);
         let light = lesson(seed, Damage::Light).targets;
-        for question in Question::OF_A_SCENE
-            .into_iter()
-            .filter(|&question| question != Question::Style)
+        for question in
+            Question::OF_A_SCENE.into_iter().filter(|&question| question != Question::Style)
         {
-            assert_eq!(
-                light.get(question),
-                scene.get(question),
-                "{}",
-                question.name()
-            );
+            assert_eq!(light.get(question), scene.get(question), "{}", question.name());
         }
         assert_eq!(lesson(seed, Damage::Noise).targets, Targets::none());
         let grey = lesson(seed, Damage::Grey).targets;
         assert_eq!(grey.get(Question::Colour), Target::None);
         assert_eq!(grey.get(Question::Thing), scene.get(Question::Thing));
-        assert_eq!(
-            lesson(seed, Damage::Blurred).targets.get(Question::Thing),
-            Target::None
-        );
-        assert_eq!(
-            lesson(seed, Damage::Bent).targets.get(Question::Thing),
-            Target::None
-        );
+        assert_eq!(lesson(seed, Damage::Blurred).targets.get(Question::Thing), Target::None);
+        assert_eq!(lesson(seed, Damage::Bent).targets.get(Question::Thing), Target::None);
         let empty = lesson(seed, Damage::Empty).targets;
-        for question in [
-            Question::Thing,
-            Question::Colour,
-            Question::Size,
-            Question::Place,
-        ] {
+        for question in [Question::Thing, Question::Colour, Question::Size, Question::Place] {
             assert_eq!(empty.get(question), Target::None, "{}", question.name());
         }
-        assert_eq!(
-            lesson(seed, Damage::Halves).targets.get(Question::Thing),
-            Target::None
-        );
+        assert_eq!(lesson(seed, Damage::Halves).targets.get(Question::Thing), Target::None);
         assert!(matches!(
             lesson(seed, Damage::Joined).targets.get(Question::Thing),
             Target::Answer(_)
@@ -152,11 +126,7 @@ fn lessons_of_pairs_blank_a_spoiled_second_thing_and_keep_the_first() {
         }
         let alone = truths(&Scene::draw_alone(seed, Split::Judge));
         let pair = truths(&Scene::draw_pair(seed, Split::Judge));
-        for question in [
-            Question::SecondThing,
-            Question::SecondColour,
-            Question::Relation,
-        ] {
+        for question in [Question::SecondThing, Question::SecondColour, Question::Relation] {
             assert_eq!(alone.get(question), Target::None);
             assert!(matches!(pair.get(question), Target::Answer(_)));
         }
@@ -172,10 +142,7 @@ fn two_scenes_in_one_picture_keep_only_what_they_agree_on() {
     let merged = one.merge(&other, Target::None);
     assert_eq!(merged.get(Question::Thing), Target::None);
     assert_eq!(merged.get(Question::Sky), Target::Answer(1));
-    assert_eq!(
-        one.merge(&other, Target::Open).get(Question::Thing),
-        Target::Open
-    );
+    assert_eq!(one.merge(&other, Target::Open).get(Question::Thing), Target::Open);
 }
 
 #[test]
@@ -198,11 +165,8 @@ fn damage_does_to_pixels_what_it_says() {
     assert!((grey.values()[0] - grey.values()[2]).abs() < 1e-6);
     let noisy = plain.noise(0.05, &mut Generator::new(1));
     let spread = |picture: &Picture| {
-        let squares = picture
-            .values()
-            .iter()
-            .zip(plain.values())
-            .map(|(a, b)| f64::from((a - b).powi(2)));
+        let squares =
+            picture.values().iter().zip(plain.values()).map(|(a, b)| f64::from((a - b).powi(2)));
         (squares.sum::<f64>() / plain.values().len() as f64).sqrt()
     };
     assert!((spread(&noisy) - 0.05).abs() < 0.005, "{}", spread(&noisy));
@@ -220,9 +184,6 @@ fn a_lesson_is_fixed_by_its_seed() {
         Lesson::draw(FIRST_TEST_SEED + 3, Subject::Scene),
         Lesson::draw(FIRST_TEST_SEED + 3, Subject::Scene),
     );
-    assert_eq!(
-        (one.picture.values(), one.targets),
-        (again.picture.values(), again.targets)
-    );
+    assert_eq!((one.picture.values(), one.targets), (again.picture.values(), again.targets));
     assert_ne!(one.picture, Lesson::draw(3, Subject::Scene).picture);
 }

@@ -79,9 +79,7 @@ fn variations_are_the_references(model: &str) {
         };
         let read = read_image(&data().join("images").join(&case.image)).unwrap();
         let seeds: Vec<u64> = (case.seed..case.seed + case.pictures).collect();
-        let ours = pipeline
-            .vary(&read.image, &seeds, &settings, &mut |_, _, _| ())
-            .unwrap();
+        let ours = pipeline.vary(&read.image, &seeds, &settings, &mut |_, _, _| ()).unwrap();
         for (index, ours) in ours.iter().enumerate() {
             let name = format!("variation-{}-{index}", case.name);
             same_picture(&format!("{model}/{name}"), ours, &recorded(model, &name));
@@ -100,9 +98,8 @@ fn pictures_are_the_references(model: &str) {
         let together = draw_together(&pipeline, &captions, &seeds, &settings);
         for (index, together) in (0..case.pictures).zip(together) {
             let name = format!("{}-{index}", case.name);
-            let ours = pipeline
-                .draw(&text, case.seed + index, &settings, &mut |_, _, _| ())
-                .unwrap();
+            let ours =
+                pipeline.draw(&text, case.seed + index, &settings, &mut |_, _, _| ()).unwrap();
             let recorded = recorded(model, &name);
             same_picture(&format!("{model}/{name}"), &ours, &recorded);
             same_picture(&format!("{model}/{name} in a batch"), &together, &recorded);
@@ -120,12 +117,8 @@ fn draw_together(
     let quiet = &mut |_, _, _| ();
     let mut streams: Vec<Generator> = seeds.iter().map(|&seed| Generator::new(seed)).collect();
     let text = pipeline.encode_text(captions).unwrap();
-    let embeddings = pipeline
-        .draw_embedding(&text, settings, &mut streams, quiet)
-        .unwrap();
-    let small = pipeline
-        .decode(&embeddings, &text, settings, &mut streams, quiet)
-        .unwrap();
+    let embeddings = pipeline.draw_embedding(&text, settings, &mut streams, quiet).unwrap();
+    let small = pipeline.decode(&embeddings, &text, settings, &mut streams, quiet).unwrap();
     let large = pipeline.upsample(&small, settings, &mut streams, quiet);
     to_pictures(&large.unwrap())
 }
@@ -133,28 +126,18 @@ fn draw_together(
 /// At most a thousandth of the values may differ by more than 4 of 255, and the others by 0.05 on average.
 fn same_picture(what: &str, ours: &RgbImage, recorded: &RgbImage) {
     assert_eq!(ours.dimensions(), recorded.dimensions(), "{what}: sizes");
-    let off: Vec<u8> = ours
-        .iter()
-        .zip(recorded.iter())
-        .map(|(one, other)| one.abs_diff(*other))
-        .collect();
+    let off: Vec<u8> =
+        ours.iter().zip(recorded.iter()).map(|(one, other)| one.abs_diff(*other)).collect();
     let (near, far): (Vec<u8>, Vec<u8>) = off.iter().partition(|off| **off <= 4);
     let mean = near.iter().map(|off| f64::from(*off)).sum::<f64>() / near.len() as f64;
-    println!(
-        "{what}: {} of {} values far off, the rest by {mean:.5}",
-        far.len(),
-        off.len()
-    );
+    println!("{what}: {} of {} values far off, the rest by {mean:.5}", far.len(), off.len());
     assert!(
         far.len() * 1000 <= off.len(),
         "{what}: {} of {} values are off by more than 4",
         far.len(),
         off.len()
     );
-    assert!(
-        mean <= 0.05,
-        "{what}: the values are off by {mean} on average"
-    );
+    assert!(mean <= 0.05, "{what}: the values are off by {mean} on average");
 }
 
 #[test]

@@ -23,25 +23,17 @@ fn same(one: &Value, other: &Value) -> bool {
 
 /// Each field of ours but for `free` is in the reference's file with the same value.
 fn compare(ours: &Path, name: &str, file: &str, free: &[&str]) {
-    let (written, reference) = (
-        read(&ours.join(file)),
-        read(&data().join("deep/model").join(name).join(file)),
-    );
+    let (written, reference) =
+        (read(&ours.join(file)), read(&data().join("deep/model").join(name).join(file)));
     for (field, value) in &written {
         if !free.contains(&field.as_str()) {
             let wanted = reference
                 .get(field)
                 .unwrap_or_else(|| panic!("{name}: the reference has no field {field}"));
-            assert!(
-                same(value, wanted),
-                "{name}: {field} is {value}, the reference's {wanted}"
-            );
+            assert!(same(value, wanted), "{name}: {field} is {value}, the reference's {wanted}");
         }
     }
-    assert!(
-        written.len() > 4,
-        "{name}: ours says too little to compare: {written:?}"
-    );
+    assert!(written.len() > 4, "{name}: ours says too little to compare: {written:?}");
 }
 
 #[test]
@@ -54,21 +46,11 @@ fn configs_say_what_the_references_say() {
     weights::write_text_encoder_config(&folder("text_encoder"), text.config()).unwrap();
     // Which tokens start and pad a caption is for the tokenizer to say.
     let free = ["bos_token_id", "pad_token_id"];
-    compare(
-        &folder("text_encoder"),
-        "text_encoder",
-        "config.json",
-        &free,
-    );
+    compare(&folder("text_encoder"), "text_encoder", "config.json", &free);
 
     let image = weights::open_image_encoder(&part("deep", "image_encoder"), device, kind).unwrap();
     weights::write_image_encoder_config(&folder("image_encoder"), image.config()).unwrap();
-    compare(
-        &folder("image_encoder"),
-        "image_encoder",
-        "config.json",
-        &[],
-    );
+    compare(&folder("image_encoder"), "image_encoder", "config.json", &[]);
 
     let prior = PriorConfig {
         embedding: 20,
@@ -97,10 +79,7 @@ fn configs_say_what_the_references_say() {
         out_channels: 6,
         block_out_channels: vec![8, 12, 16],
         layers_per_block: 1,
-        attention: Some(AttentionConfig {
-            head_width: 4,
-            context_width: 20,
-        }),
+        attention: Some(AttentionConfig { head_width: 4, context_width: 20 }),
         scale_shift: true,
         norm_groups: 4,
         norm_eps: 1e-5,
@@ -118,18 +97,9 @@ fn configs_say_what_the_references_say() {
         ..decoder
     };
     weights::write_unet_config(&folder("super_res_first"), &upsampler).unwrap();
-    compare(
-        &folder("super_res_first"),
-        "super_res_first",
-        "config.json",
-        &[],
-    );
+    compare(&folder("super_res_first"), "super_res_first", "config.json", &[]);
 
-    for name in [
-        "prior_scheduler",
-        "decoder_scheduler",
-        "super_res_scheduler",
-    ] {
+    for name in ["prior_scheduler", "decoder_scheduler", "super_res_scheduler"] {
         let scheduler = weights::open_scheduler(&part("deep", name)).unwrap();
         weights::write_scheduler_config(&folder(name), &scheduler).unwrap();
         compare(&folder(name), name, "scheduler_config.json", &[]);

@@ -40,11 +40,7 @@ const FEW: [&str; 7] = [
 ];
 
 const READERS: [Reader; 12] = [
-    Reader {
-        file: "record.json",
-        damage: mutate_text,
-        arguments: &["info", "picture.png"],
-    },
+    Reader { file: "record.json", damage: mutate_text, arguments: &["info", "picture.png"] },
     Reader {
         file: "record.json",
         damage: mutate_text,
@@ -58,43 +54,22 @@ const READERS: [Reader; 12] = [
     Reader {
         file: "vector.npy",
         damage: mutate,
-        arguments: &[
-            "generate",
-            "--seed=1",
-            "--image-embedding=vector.npy",
-            CAPTION,
-        ],
+        arguments: &["generate", "--seed=1", "--image-embedding=vector.npy", CAPTION],
     },
     Reader {
         file: "latent.safetensors",
         damage: mutate,
-        arguments: &[
-            "decode",
-            "--model=model",
-            "--out=out-{index}.png",
-            "latent.safetensors",
-        ],
+        arguments: &["decode", "--model=model", "--out=out-{index}.png", "latent.safetensors"],
     },
     Reader {
         file: "pictures.index",
         damage: mutate,
-        arguments: &[
-            "search",
-            "--model=model",
-            "--index=pictures.index",
-            CAPTION,
-            "pictures",
-        ],
+        arguments: &["search", "--model=model", "--index=pictures.index", CAPTION, "pictures"],
     },
     Reader {
         file: "labels.txt",
         damage: mutate_text,
-        arguments: &[
-            "classify",
-            "--model=model",
-            "--labels-file=labels.txt",
-            "pictures/one.png",
-        ],
+        arguments: &["classify", "--model=model", "--labels-file=labels.txt", "pictures/one.png"],
     },
     Reader {
         file: "recipe.toml",
@@ -104,12 +79,7 @@ const READERS: [Reader; 12] = [
     Reader {
         file: "pictures/one.png",
         damage: mutate,
-        arguments: &[
-            "embed",
-            "--model=model",
-            "--out=out.npy",
-            "pictures/one.png",
-        ],
+        arguments: &["embed", "--model=model", "--out=out.npy", "pictures/one.png"],
     },
     Reader {
         file: "model/text_encoder/model.safetensors",
@@ -148,19 +118,8 @@ impl Workplace {
 "#;
         fs::write(place.path("lines.jsonl"), lines).unwrap();
         fs::write(place.path("labels.txt"), "house\nship\na red tree\n").unwrap();
-        run(&[
-            "embed",
-            "--model=model",
-            "--out=vector.npy",
-            "pictures/one.png",
-        ]);
-        run(&[
-            "search",
-            "--model=model",
-            "--index=pictures.index",
-            CAPTION,
-            "pictures",
-        ]);
+        run(&["embed", "--model=model", "--out=vector.npy", "pictures/one.png"]);
+        run(&["search", "--model=model", "--index=pictures.index", CAPTION, "pictures"]);
         run(&[
             "invert",
             "--model=model",
@@ -193,11 +152,7 @@ fn png_with(record: &[u8]) -> Vec<u8> {
 fn fault(case: u64, sound: &Workplace) -> Option<String> {
     let place = Workplace::new();
     crate::pipeline::copy_folder(&sound.path("."), &place.path("."));
-    let Reader {
-        file,
-        damage,
-        arguments,
-    } = &READERS[(case % READERS.len() as u64) as usize];
+    let Reader { file, damage, arguments } = &READERS[(case % READERS.len() as u64) as usize];
     let mut bytes = fs::read(place.path(file)).unwrap();
     damage(&mut bytes, &[], &mut generator(case));
     let mut named = Path::new(file).file_name().unwrap().to_str().unwrap();
@@ -208,18 +163,11 @@ fn fault(case: u64, sound: &Workplace) -> Option<String> {
     } else {
         fs::write(place.path(file), &bytes).unwrap();
     }
-    let few = if arguments[0] == "generate" {
-        &FEW[..]
-    } else {
-        &[]
-    };
+    let few = if arguments[0] == "generate" { &FEW[..] } else { &[] };
     let before = place.files();
 
     let mut command = place.command(&[arguments, few].concat());
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let begin = Instant::now();
     let child = command.spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
@@ -240,11 +188,8 @@ fn fault(case: u64, sound: &Workplace) -> Option<String> {
     let peak = peak.into_inner();
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     let last = error.lines().last().unwrap_or_default();
-    let left: Vec<String> = place
-        .files()
-        .into_iter()
-        .filter(|name| !before.contains(name))
-        .collect();
+    let left: Vec<String> =
+        place.files().into_iter().filter(|name| !before.contains(name)).collect();
     let fault = match output.status.code() {
         _ if seconds > SECONDS => format!("takes {seconds} s"),
         _ if peak > MOST_KIB + BASE_KIB => format!("takes {peak} KiB"),
@@ -279,10 +224,5 @@ fn commands_read_damaged_files_or_refuse_them_by_name() {
         }
     });
     let faults = faults.into_inner().unwrap();
-    assert!(
-        faults.is_empty(),
-        "{} faults:\n{}",
-        faults.len(),
-        faults.join("\n")
-    );
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }

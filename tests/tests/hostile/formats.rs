@@ -38,13 +38,7 @@ pub const FORMATS: [Format; 18] = [
         damage: mutate,
         read: tensors,
     },
-    Format {
-        name: "torch",
-        ending: "bin",
-        sound: archives,
-        damage: damage_archive,
-        read: tensors,
-    },
+    Format { name: "torch", ending: "bin", sound: archives, damage: damage_archive, read: tensors },
     Format {
         name: "torch before 1.6",
         ending: "bin",
@@ -59,27 +53,9 @@ pub const FORMATS: [Format; 18] = [
         damage: damage_archive,
         read: tensors,
     },
-    Format {
-        name: "npy",
-        ending: "npy",
-        sound: arrays,
-        damage: mutate,
-        read: array,
-    },
-    Format {
-        name: "png",
-        ending: "png",
-        sound: pngs,
-        damage: damage_png,
-        read: image,
-    },
-    Format {
-        name: "jpeg",
-        ending: "jpg",
-        sound: jpegs,
-        damage: mutate,
-        read: image,
-    },
+    Format { name: "npy", ending: "npy", sound: arrays, damage: mutate, read: array },
+    Format { name: "png", ending: "png", sound: pngs, damage: damage_png, read: image },
+    Format { name: "jpeg", ending: "jpg", sound: jpegs, damage: mutate, read: image },
     Format {
         name: "webp",
         ending: "webp",
@@ -101,13 +77,7 @@ pub const FORMATS: [Format; 18] = [
         damage: damage_png,
         read: text,
     },
-    Format {
-        name: "tar",
-        ending: "tar",
-        sound: shards,
-        damage: mutate,
-        read: samples,
-    },
+    Format { name: "tar", ending: "tar", sound: shards, damage: mutate, read: samples },
     configuration(
         "decoder",
         || vec![config("decoder/config.json")],
@@ -215,16 +185,11 @@ fn pickles() -> Vec<Vec<u8>> {
 
 fn arrays() -> Vec<Vec<u8>> {
     let vector = normal(&[24], 3);
-    vec![
-        ::weights::npy(&vector),
-        ::weights::npy(&vector.to_kind(Kind::Half)),
-    ]
+    vec![::weights::npy(&vector), ::weights::npy(&vector.to_kind(Kind::Half))]
 }
 
 fn picture() -> RgbImage {
-    RgbImage::from_fn(21, 17, |x, y| {
-        image::Rgb([(x * 12) as u8, (y * 15) as u8, (x * y) as u8])
-    })
+    RgbImage::from_fn(21, 17, |x, y| image::Rgb([(x * 12) as u8, (y * 15) as u8, (x * y) as u8]))
 }
 
 fn transparent() -> RgbaImage {
@@ -235,10 +200,7 @@ fn transparent() -> RgbaImage {
 
 /// Pictures without and with transparency.
 pub fn pictures() -> [DynamicImage; 2] {
-    [
-        DynamicImage::ImageRgb8(picture()),
-        DynamicImage::ImageRgba8(transparent()),
-    ]
+    [DynamicImage::ImageRgb8(picture()), DynamicImage::ImageRgba8(transparent())]
 }
 
 fn encoded(format: ImageFormat) -> Vec<Vec<u8>> {
@@ -258,19 +220,11 @@ fn pngs() -> Vec<Vec<u8>> {
         encoder.set_color(png::ColorType::Grayscale);
         encoder.set_depth(depth);
         let texts = "a caption of some words, again and again. ".repeat(9);
-        encoder
-            .add_ztxt_chunk("unclip".to_owned(), texts.clone())
-            .unwrap();
-        encoder
-            .add_text_chunk("parameters".to_owned(), texts.clone())
-            .unwrap();
+        encoder.add_ztxt_chunk("unclip".to_owned(), texts.clone()).unwrap();
+        encoder.add_text_chunk("parameters".to_owned(), texts.clone()).unwrap();
         encoder.add_itxt_chunk("Title".to_owned(), texts).unwrap();
         let mut writer = encoder.write_header().unwrap();
-        let width = if depth == png::BitDepth::Sixteen {
-            26
-        } else {
-            13
-        };
+        let width = if depth == png::BitDepth::Sixteen { 26 } else { 13 };
         let pixels: Vec<u8> = (0..11 * width).map(|at| (at * 7) as u8).collect();
         writer.write_image_data(&pixels).unwrap();
         writer.finish().unwrap();
@@ -302,10 +256,7 @@ fn shards() -> Vec<Vec<u8>> {
     for key in ["0001", "0002"] {
         add(&format!("{key}.png"), &picture);
         add(&format!("{key}.txt"), b"a red house");
-        add(
-            &format!("{key}.json"),
-            br#"{"caption": "a red house", "width": 21}"#,
-        );
+        add(&format!("{key}.json"), br#"{"caption": "a red house", "width": 21}"#);
     }
     add(&format!("{}.png", "long".repeat(50)), &picture);
     add(&format!("{}.txt", "long".repeat(50)), b"a long name");
@@ -318,13 +269,7 @@ const fn configuration(
     sound: fn() -> Vec<Vec<u8>>,
     read: fn(&Path) -> Verdict,
 ) -> Format {
-    Format {
-        name: component,
-        ending: "json",
-        sound,
-        damage: mutate_text,
-        read,
-    }
+    Format { name: component, ending: "json", sound, damage: mutate_text, read }
 }
 
 fn config(name: &str) -> Vec<u8> {
@@ -374,9 +319,7 @@ fn damage_archive(bytes: &mut Vec<u8>, others: &[Vec<u8>], rng: &mut ChaCha8Rng)
     let of_tensors: Vec<usize> = (0..members.len())
         .filter(|&at| members[at].0.contains("data") && !members[at].0.contains(".data"))
         .collect();
-    let program = of_tensors
-        .iter()
-        .position(|&at| members[at].0.ends_with("data.pkl"));
+    let program = of_tensors.iter().position(|&at| members[at].0.ends_with("data.pkl"));
     let chosen = match (rng.random_range(0..3), program) {
         (1.., Some(program)) => of_tensors[program],
         _ => of_tensors[rng.random_range(0..of_tensors.len())],
@@ -491,9 +434,7 @@ fn image(path: &Path) -> Verdict {
             for y in part(height, row) {
                 for x in part(width, column) {
                     let pixel = image.get_pixel(x, y).0;
-                    sums.iter_mut()
-                        .zip(pixel)
-                        .for_each(|(sum, value)| *sum += u64::from(value));
+                    sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += u64::from(value));
                     count += 1;
                 }
             }
@@ -548,11 +489,7 @@ fn captions(path: &Path) -> Verdict {
         picture().save(folder.join(name)).unwrap();
     }
     let bytes = fs::read(path).unwrap();
-    let ending = if bytes.first() == Some(&b'{') {
-        "jsonl"
-    } else {
-        "csv"
-    };
+    let ending = if bytes.first() == Some(&b'{') { "jsonl" } else { "csv" };
     fs::write(folder.join("metadata").with_extension(ending), bytes).unwrap();
     let opened = ::training::Data::open(&[&folder], false).map_err(sentence);
     fs::remove_dir_all(&folder).unwrap();

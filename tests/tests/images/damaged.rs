@@ -87,15 +87,7 @@ fn damaged_images_are_read_where_pillow_reads_them() {
     let table = table();
     assert!(table.cases.len() > 500);
     let mut wrong = Vec::new();
-    for Case {
-        file,
-        case,
-        from,
-        to,
-        hex,
-        pillow_reads,
-    } in &table.cases
-    {
+    for Case { file, case, from, to, hex, pillow_reads } in &table.cases {
         let whole = bytes_of(&table.files[file].hex);
         let damaged = [&whole[..*from], &bytes_of(hex), &whole[*to..]].concat();
         let name = format!("{file}: {case}");
@@ -120,11 +112,7 @@ fn pixels_are_pillows() {
     for (name, whole) in table.files {
         let ours = decode_image(&bytes_of(&whole.hex), &name).unwrap();
         let pillows = bytes_of(&whole.levels);
-        assert_eq!(
-            (ours.image.width(), ours.animated),
-            (whole.width, whole.animated),
-            "{name}"
-        );
+        assert_eq!((ours.image.width(), ours.animated), (whole.width, whole.animated), "{name}");
         assert_eq!(ours.image.len(), pillows.len(), "{name}");
         let tolerance = match name.ends_with("webp") && !name.contains("lossless") {
             true => 4,

@@ -11,65 +11,25 @@ use images::{DecodeError, MAX_FILE_BYTES, decode_image, read_image, read_stream}
 
 fn ftyp(brands: &str) -> Vec<u8> {
     let length = 8 + brands.len() as u32;
-    [
-        &length.to_be_bytes()[..],
-        b"ftyp",
-        brands.as_bytes(),
-        b"\0\0\0\x08free",
-    ]
-    .concat()
+    [&length.to_be_bytes()[..], b"ftyp", brands.as_bytes(), b"\0\0\0\x08free"].concat()
 }
 
 #[test]
 fn other_formats_are_named_with_a_converter() {
-    let bmp = [
-        b"BM\x36\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".as_slice(),
-        &[0; 40],
-    ]
-    .concat();
+    let bmp = [b"BM\x36\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".as_slice(), &[0; 40]].concat();
     let svg =
         b"<?xml version=\"1.0\"?>\n<!-- drawn -->\n<svg xmlns=\"http://www.w3.org/2000/svg\"/>";
     let tiff = b"II*\0\x08\0\0\0\0\0\0\0";
     let cases: [(&str, &[u8], &str, &str); 26] = [
-        (
-            "a.png",
-            &ftyp("heic\0\0\0\0mif1heic"),
-            "HEIC",
-            "heif-convert",
-        ),
-        (
-            "a.jpg",
-            &ftyp("mif1\0\0\0\0mif1heic"),
-            "HEIC",
-            "heif-convert",
-        ),
-        (
-            "a.heic",
-            &ftyp("avif\0\0\0\0mif1avif"),
-            "AVIF",
-            "heif-convert",
-        ),
+        ("a.png", &ftyp("heic\0\0\0\0mif1heic"), "HEIC", "heif-convert"),
+        ("a.jpg", &ftyp("mif1\0\0\0\0mif1heic"), "HEIC", "heif-convert"),
+        ("a.heic", &ftyp("avif\0\0\0\0mif1avif"), "AVIF", "heif-convert"),
         ("a", &ftyp("mif1\0\0\0\0avifmiaf"), "AVIF", "heif-convert"),
-        (
-            "a.jpg",
-            &ftyp("crx \0\0\0\x01crx isom"),
-            "raw",
-            "darktable-cli",
-        ),
-        (
-            "a.jpg",
-            &ftyp("isom\0\0\x02\0isomiso2mp41"),
-            "video",
-            "ffmpeg",
-        ),
+        ("a.jpg", &ftyp("crx \0\0\0\x01crx isom"), "raw", "darktable-cli"),
+        ("a.jpg", &ftyp("isom\0\0\x02\0isomiso2mp41"), "video", "ffmpeg"),
         ("a.jpg", b"\xff\x0a\xfa\x7f\x01", "JPEG XL", "djxl"),
         ("a.jpg", b"\0\0\0\x0cJXL \r\n\x87\n\0", "JPEG XL", "djxl"),
-        (
-            "a.jpg",
-            b"\0\0\0\x0cjP  \r\n\x87\n\0",
-            "JPEG 2000",
-            "opj_decompress",
-        ),
+        ("a.jpg", b"\0\0\0\x0cjP  \r\n\x87\n\0", "JPEG 2000", "opj_decompress"),
         ("a.png", tiff, "TIFF", "magick"),
         ("a.png", b"MM\0+\0\x08\0\0", "TIFF", "magick"),
         ("a.NEF", tiff, "raw", "darktable-cli"),
@@ -86,20 +46,12 @@ fn other_formats_are_named_with_a_converter() {
         ("a.png", b"qoif\0\0\0\x01", "QOI", "magick"),
         ("a.png", b"P6 2 2 255\n\0\0", "Netpbm", "magick"),
         // Its first bytes say nothing.
-        (
-            "a.TGA",
-            b"\0\0\x02\0\0\0\0\0\0\0\0\0\x02\0\x02\0\x18\0",
-            "TGA",
-            "magick",
-        ),
+        ("a.TGA", b"\0\0\x02\0\0\0\0\0\0\0\0\0\x02\0\x02\0\x18\0", "TGA", "magick"),
         ("a.webp", b"gimp xcf v011\0", "GIMP", "magick"),
     ];
     for (name, bytes, format, converter) in cases {
         let error = decode_image(bytes, name).unwrap_err();
-        assert!(
-            matches!(error, DecodeError::Unknown { .. }),
-            "{name}: {error}"
-        );
+        assert!(matches!(error, DecodeError::Unknown { .. }), "{name}: {error}");
         let error = error.to_string();
         for word in [name, format, "not read", converter] {
             assert!(error.contains(word), "{word} is not in: {error}");

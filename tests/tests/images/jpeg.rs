@@ -24,17 +24,9 @@ struct Case {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Piece {
-    File {
-        file: String,
-        from: usize,
-        to: usize,
-    },
-    Hex {
-        hex: String,
-    },
-    Zeros {
-        zeros: usize,
-    },
+    File { file: String, from: usize, to: usize },
+    Hex { hex: String },
+    Zeros { zeros: usize },
 }
 
 /// Cases that are refused whatever Pillow does. It notices a missing end mark only where its decoder still looks for bits,
@@ -56,11 +48,7 @@ fn file(name: &str) -> Vec<u8> {
 
 fn bytes(pieces: &[Piece]) -> Vec<u8> {
     let piece = |piece: &Piece| match piece {
-        Piece::File {
-            file: name,
-            from,
-            to,
-        } => file(&format!("{name}.jpg"))[*from..*to].to_vec(),
+        Piece::File { file: name, from, to } => file(&format!("{name}.jpg"))[*from..*to].to_vec(),
         Piece::Hex { hex } => bytes_of(hex),
         Piece::Zeros { zeros } => vec![0; *zeros],
     };
@@ -73,12 +61,7 @@ fn jpegs_are_read_where_pillow_reads_them() {
     let table: Table = serde_json::from_str(&table).unwrap();
     assert!(table.cases.len() > 100);
     let mut wrong = Vec::new();
-    for Case {
-        case,
-        pieces,
-        pillow_reads,
-    } in &table.cases
-    {
+    for Case { case, pieces, pillow_reads } in &table.cases {
         let expected = *pillow_reads && !REFUSED.iter().any(|kind| case.ends_with(kind));
         let read = decode_image(&bytes(pieces), "case.jpg");
         if read.is_ok() != expected {
@@ -119,15 +102,9 @@ fn a_jpeg_that_is_cut_short_is_refused_in_words() {
     for word in ["cut.jpg", "cut short", &length, "EOI"] {
         assert!(error.contains(word), "{word} is not in: {error}");
     }
-    let frame = whole
-        .windows(2)
-        .position(|pair| pair == [0xff, 0xc0])
-        .unwrap();
+    let frame = whole.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
     let mut arithmetic = whole.clone();
     arithmetic[frame + 1] = 0xc9;
     let error = decode_image(&arithmetic, "a.jpg").unwrap_err().to_string();
-    assert!(
-        error.contains("arithmetic") && error.contains("magick"),
-        "{error}"
-    );
+    assert!(error.contains("arithmetic") && error.contains("magick"), "{error}");
 }

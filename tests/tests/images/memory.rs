@@ -24,21 +24,14 @@ struct Reading {
 fn read_apart(folder: &Path) -> Vec<Reading> {
     let tests = std::env::current_exe().unwrap();
     let child = Command::new(tests)
-        .args([
-            "--exact",
-            "images::memory::reader",
-            "--ignored",
-            "--nocapture",
-        ])
+        .args(["--exact", "images::memory::reader", "--ignored", "--nocapture"])
         .env(FOLDER, folder)
         .output()
         .unwrap();
     let said = String::from_utf8(child.stdout).unwrap();
     let reading = |line: &str| {
-        let [name, read, memory] = line
-            .strip_prefix("picture\t")?
-            .split('\t')
-            .collect::<Vec<_>>()[..]
+        let [name, read, memory] =
+            line.strip_prefix("picture\t")?.split('\t').collect::<Vec<_>>()[..]
         else {
             return None;
         };
@@ -118,16 +111,9 @@ fn what_is_packed_beside_the_pixels_stays_packed() {
     let folder = tempfile::tempdir().unwrap();
     let (small, large) = (folder.path().join("a.png"), folder.path().join("large"));
     write_zeros(&small, 16, 16, (ColorType::Rgb, BitDepth::Eight));
-    write_zeros(
-        &large,
-        50_000,
-        4000,
-        (ColorType::Grayscale, BitDepth::Eight),
-    );
+    write_zeros(&large, 50_000, 4000, (ColorType::Grayscale, BitDepth::Eight));
     let (small, large) = (fs::read(small).unwrap(), fs::read(large).unwrap());
-    let packed = chunks(&large)
-        .into_iter()
-        .filter(|(name, _)| *name == b"IDAT");
+    let packed = chunks(&large).into_iter().filter(|(name, _)| *name == b"IDAT");
     let zeros: Vec<u8> = packed.flat_map(|(_, data)| data).copied().collect();
     fs::remove_file(folder.path().join("large")).unwrap();
     let text = [b"a\0\x01\0\0\0", &zeros[..]].concat();
@@ -181,12 +167,7 @@ fn pixels_take_no_more_than_they_are_promised_to() {
     };
     assert!(*needed > MAX_MEMORY);
     let message = error.to_string();
-    for word in [
-        "wide.png",
-        "16384 x 16384",
-        "would take 1612 MB",
-        "at most 700",
-    ] {
+    for word in ["wide.png", "16384 x 16384", "would take 1612 MB", "at most 700"] {
         assert!(message.contains(word), "{word} is not in: {message}");
     }
 }

@@ -31,12 +31,8 @@ fn texts_of_every_kind_are_found_before_and_behind_the_pixels() {
         let files = [
             png(before, |w| w.write_text_chunk(&text).unwrap()),
             png(before, |w| w.write_text_chunk(&packed).unwrap()),
-            png(before, |w| {
-                w.write_text_chunk(&TEXtChunk::new("words", WORDS)).unwrap()
-            }),
-            png(before, |w| {
-                w.write_text_chunk(&ZTXtChunk::new("words", WORDS)).unwrap()
-            }),
+            png(before, |w| w.write_text_chunk(&TEXtChunk::new("words", WORDS)).unwrap()),
+            png(before, |w| w.write_text_chunk(&ZTXtChunk::new("words", WORDS)).unwrap()),
             // UTF-8 where Latin-1 is meant to be, as some write it.
             png(before, |w| {
                 let bytes = [b"words\0", WORDS.as_bytes()].concat();
@@ -59,10 +55,7 @@ fn texts_that_unpack_without_end_are_refused() {
     for before in [true, false] {
         let files = [
             png(before, |w| w.write_text_chunk(&international).unwrap()),
-            png(before, |w| {
-                w.write_text_chunk(&ZTXtChunk::new("words", long.as_str()))
-                    .unwrap()
-            }),
+            png(before, |w| w.write_text_chunk(&ZTXtChunk::new("words", long.as_str())).unwrap()),
         ];
         for file in files {
             assert!(file.len() < 1 << 20, "the file itself is small");
@@ -77,11 +70,7 @@ fn a_text_before_damaged_pixels_is_found_and_one_behind_them_is_not() {
     let text = ITXtChunk::new("words", WORDS);
     let write = |before| png(before, |w| w.write_text_chunk(&text).unwrap());
     let file = write(true);
-    assert!(
-        find_text(&file[..file.len() - 20], "words")
-            .unwrap()
-            .is_some()
-    );
+    assert!(find_text(&file[..file.len() - 20], "words").unwrap().is_some());
     let file = write(false);
     let error = find_text(&file[..file.len() - 40], "words").unwrap_err();
     assert!(error.to_string().contains("PNG"), "{error}");

@@ -31,11 +31,7 @@ fn drawn(low_memory: bool) -> (RgbImage, Vec<Seen>) {
         true => pipeline.low_memory(),
         false => pipeline,
     };
-    let settings = Settings {
-        upsampler_steps: 3,
-        prior_candidates: 2,
-        ..few_steps()
-    };
+    let settings = Settings { upsampler_steps: 3, prior_candidates: 2, ..few_steps() };
     pipeline.prepare(&[Use::Prior], &settings).unwrap();
     let mut seen = vec![(None, mapped(&folder))];
     let told = &mut |stage, _, _| seen.push((Some(stage), mapped(&folder)));
@@ -47,14 +43,8 @@ fn drawn(low_memory: bool) -> (RgbImage, Vec<Seen>) {
 #[test]
 fn with_low_memory_each_network_is_dropped_after_its_stage_and_the_picture_is_the_same() {
     let (picture, kept) = drawn(false);
-    let all = [
-        "decoder",
-        "prior",
-        "super_res_first",
-        "super_res_last",
-        "text_encoder",
-        "text_proj",
-    ];
+    let all =
+        ["decoder", "prior", "super_res_first", "super_res_last", "text_encoder", "text_proj"];
     for (stage, parts) in kept {
         assert!(parts.iter().eq(all.iter()), "{stage:?}: {parts:?}");
     }
@@ -62,9 +52,7 @@ fn with_low_memory_each_network_is_dropped_after_its_stage_and_the_picture_is_th
     assert!(alone == picture);
     let (stages, parts): (Vec<_>, Vec<_>) = seen.into_iter().unzip();
     use Stage::{Decoder, Prior, Upsampler};
-    let steps = [
-        Prior, Prior, Prior, Prior, Decoder, Decoder, Upsampler, Upsampler, Upsampler,
-    ];
+    let steps = [Prior, Prior, Prior, Prior, Decoder, Decoder, Upsampler, Upsampler, Upsampler];
     assert_eq!(stages[1..stages.len() - 1], steps.map(Some));
     let none = BTreeSet::new();
     let only = |part: &str| BTreeSet::from([part.to_owned()]);

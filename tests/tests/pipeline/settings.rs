@@ -30,73 +30,26 @@ fn settings_that_the_model_cannot_run_with_are_refused() {
     let refused = |settings| check(settings).unwrap_err().to_string();
     let karlo = Settings::karlo();
     assert!(check(karlo).is_ok());
+    assert!(check(Settings { prior_steps: 1, decoder_steps: 1000, ..karlo }).is_ok());
+    assert!(refused(Settings { prior_steps: 0, ..karlo }).contains("prior_steps is 0"));
+    assert!(refused(Settings { decoder_steps: 1001, ..karlo }).contains("decoder_steps is 1001"));
+    assert!(refused(Settings { upsampler_steps: 0, ..karlo }).contains("upsampler_steps is 0"));
     assert!(
-        check(Settings {
-            prior_steps: 1,
-            decoder_steps: 1000,
-            ..karlo
-        })
-        .is_ok()
+        refused(Settings { prior_guidance_scale: f64::NAN, ..karlo })
+            .contains("prior_guidance_scale is NaN")
     );
-    assert!(
-        refused(Settings {
-            prior_steps: 0,
-            ..karlo
-        })
-        .contains("prior_steps is 0")
-    );
-    assert!(
-        refused(Settings {
-            decoder_steps: 1001,
-            ..karlo
-        })
-        .contains("decoder_steps is 1001")
-    );
-    assert!(
-        refused(Settings {
-            upsampler_steps: 0,
-            ..karlo
-        })
-        .contains("upsampler_steps is 0")
-    );
-    assert!(
-        refused(Settings {
-            prior_guidance_scale: f64::NAN,
-            ..karlo
-        })
-        .contains("prior_guidance_scale is NaN")
-    );
-    let infinite = Settings {
-        decoder_guidance_scale: f64::INFINITY,
-        ..karlo
-    };
+    let infinite = Settings { decoder_guidance_scale: f64::INFINITY, ..karlo };
     assert!(refused(infinite).contains("decoder_guidance_scale is inf"));
-    for [low, high] in [
-        [0.8, 0.2],
-        [-0.1, 0.5],
-        [0.5, 1.5],
-        [0.3, 0.3],
-        [f64::NAN, 1.0],
-    ] {
-        let interval = Settings {
-            guidance_interval: Some([low, high]),
-            ..karlo
-        };
+    for [low, high] in [[0.8, 0.2], [-0.1, 0.5], [0.5, 1.5], [0.3, 0.3], [f64::NAN, 1.0]] {
+        let interval = Settings { guidance_interval: Some([low, high]), ..karlo };
         let named = format!("guidance_interval is {low},{high}");
         assert!(refused(interval).contains(&named), "{named}");
     }
     // Of the 1,000 timesteps the last ones are noise to the other solver.
-    let most = |decoder_steps| Settings {
-        decoder_steps,
-        solver: Solver::DpmSolver,
-        ..karlo
-    };
+    let most = |decoder_steps| Settings { decoder_steps, solver: Solver::DpmSolver, ..karlo };
     assert!(check(most(979)).is_ok());
     let refusal = refused(most(980));
-    assert!(
-        refusal.contains("decoder_steps is 980") && refusal.contains("1 and 979"),
-        "{refusal}"
-    );
+    assert!(refusal.contains("decoder_steps is 980") && refusal.contains("1 and 979"), "{refusal}");
 }
 
 #[test]
@@ -113,10 +66,7 @@ fn settings_of_old_are_read_and_new_fields_are_told_only_where_they_are_used() {
     ];
     of_old.sort_unstable();
     assert_eq!(fields, of_old);
-    assert_eq!(
-        serde_json::from_value::<Settings>(told).unwrap(),
-        Settings::karlo()
-    );
+    assert_eq!(serde_json::from_value::<Settings>(told).unwrap(), Settings::karlo());
     let new = Settings {
         solver: Solver::DpmSolver,
         guidance_interval: Some([0.2, 0.9]),
@@ -135,12 +85,7 @@ fn a_step_outside_of_the_guidance_interval_is_the_conditional_half_alone() {
     let text = pipeline.encode_text(&captions).unwrap();
     let quiet = &mut |_: Stage, _: usize, _: usize| ();
     let embedding = pipeline
-        .draw_embedding(
-            &text,
-            &few_steps(),
-            &mut [1, 2, 3].map(Generator::new),
-            quiet,
-        )
+        .draw_embedding(&text, &few_steps(), &mut [1, 2, 3].map(Generator::new), quiet)
         .unwrap();
     for solver in Solver::ALL {
         let decode = |decoder_guidance_scale, guidance_interval| {
@@ -152,15 +97,7 @@ fn a_step_outside_of_the_guidance_interval_is_the_conditional_half_alone() {
                 ..Settings::karlo()
             };
             let mut streams = [11, 12, 13].map(Generator::new);
-            pipeline
-                .decode(
-                    &embedding,
-                    &text,
-                    &settings,
-                    &mut streams,
-                    &mut |_, _, _| (),
-                )
-                .unwrap()
+            pipeline.decode(&embedding, &text, &settings, &mut streams, &mut |_, _, _| ()).unwrap()
         };
         let guided = decode(3.0, None);
         assert!(decode(3.0, Some([0.0, 1.0])).equal(&guided));
@@ -185,10 +122,7 @@ fn presets_are_shares_of_the_makers_steps() {
             Stage::ALL.map(|stage| settings.steps(stage))
         })
     };
-    assert_eq!(
-        steps(Settings::karlo()),
-        [[8, 8, 5], [13, 13, 7], [25, 25, 7]]
-    );
+    assert_eq!(steps(Settings::karlo()), [[8, 8, 5], [13, 13, 7], [25, 25, 7]]);
     // What has few steps already keeps them.
     assert_eq!(steps(few_steps()), [[2, 2, 2]; 3]);
     let wished = Settings {
@@ -198,10 +132,7 @@ fn presets_are_shares_of_the_makers_steps() {
         ..few_steps()
     };
     let quality = Preset::Quality.over(wished, &Settings::karlo());
-    let expected = Settings {
-        prior_candidates: 2,
-        decoder_guidance_scale: 3.0,
-        ..Settings::karlo()
-    };
+    let expected =
+        Settings { prior_candidates: 2, decoder_guidance_scale: 3.0, ..Settings::karlo() };
     assert_eq!(quality, expected);
 }

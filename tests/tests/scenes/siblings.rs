@@ -69,16 +69,11 @@ fn siblings_differ_in_one_label_and_nowhere_else() {
     assert!(siblings > 1450 && none > 0, "{siblings} and {none}");
     // What the label does not touch stays: where only the colour differs, everything around the thing.
     let scene = Scene::draw_alone(3, Split::Training);
-    let sibling = scene
-        .sibling(Aspect::Colour, &mut Generator::new(1))
-        .unwrap();
+    let sibling = scene.sibling(Aspect::Colour, &mut Generator::new(1)).unwrap();
     let (one, other) = (scene.render(64), sibling.render(64));
     let changed = one.chunks(3).zip(other.chunks(3)).filter(|(a, b)| a != b);
     let share = changed.count() as f64 / (64.0 * 64.0);
-    assert!(
-        (0.02..0.4).contains(&share),
-        "{share} of the picture changed"
-    );
+    assert!((0.02..0.4).contains(&share), "{share} of the picture changed");
 }
 
 #[test]

@@ -34,17 +34,11 @@ fn a_checkpoint_of_another_leg_is_refused_by_name() {
         error.to_string()
     };
     let message = refused(checkpoints("clip", "encoders"), 2);
-    assert!(
-        message.contains("step-000000000") && message.contains("`prior`"),
-        "{message}"
-    );
+    assert!(message.contains("step-000000000") && message.contains("`prior`"), "{message}");
     let message = refused(checkpoints("prior", "other encoders"), 2);
     assert!(message.contains("encoders"), "{message}");
     let message = refused(checkpoints("prior", "encoders"), 3);
-    assert!(
-        message.contains("[2, 2]") && message.contains("[3, 2]"),
-        "{message}"
-    );
+    assert!(message.contains("[2, 2]") && message.contains("[3, 2]"), "{message}");
     let resumed = own.resume(&mut one_weight(2)).unwrap();
     assert_eq!(resumed, Some(Generator::new(1)));
 }
@@ -52,12 +46,8 @@ fn a_checkpoint_of_another_leg_is_refused_by_name() {
 #[test]
 fn a_damaged_checkpoint_is_noticed_and_the_one_before_it_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let checkpoints = Checkpoints {
-        folder: folder.path(),
-        leg: "prior",
-        upstream: "",
-        data: "scenes",
-    };
+    let checkpoints =
+        Checkpoints { folder: folder.path(), leg: "prior", upstream: "", data: "scenes" };
     let weight = Tensor::ones([2, 2], (Kind::Float, Device::Cpu));
     let mut optimizer = AdamW::new(vec![("w".to_owned(), weight.shallow_clone())], settings());
     for _ in 0..4 {
@@ -96,10 +86,7 @@ fn a_damaged_checkpoint_is_noticed_and_the_one_before_it_goes_on() {
         std::fs::remove_file(path.join("manifest.json")).unwrap();
     }
     let message = resumed().unwrap_err().to_string();
-    assert!(
-        message.contains("step-000000004") && message.contains("--runs"),
-        "{message}"
-    );
+    assert!(message.contains("step-000000004") && message.contains("--runs"), "{message}");
 }
 
 #[test]
@@ -112,18 +99,11 @@ fn numbers_that_nothing_goes_on_from_are_noticed_by_tensor() {
         ("square", f64::INFINITY, "inf"),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints {
-            folder: folder.path(),
-            leg: "prior",
-            upstream: "",
-            data: "scenes",
-        };
+        let checkpoints =
+            Checkpoints { folder: folder.path(), leg: "prior", upstream: "", data: "scenes" };
         let mut optimizer = AdamW::new(vec![("w".to_owned(), weight.copy())], settings());
-        let mut state: Vec<(String, Tensor)> = optimizer
-            .state()
-            .into_iter()
-            .map(|(name, tensor)| (name.to_owned(), tensor))
-            .collect();
+        let mut state: Vec<(String, Tensor)> =
+            optimizer.state().into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
         let (_, damaged) = state.iter_mut().find(|(name, _)| name == tensor).unwrap();
         let _ = damaged.get(3).fill_(value);
         optimizer.restore(1, &state).unwrap();
@@ -135,9 +115,7 @@ fn numbers_that_nothing_goes_on_from_are_noticed_by_tensor() {
             assert!(message.contains(word), "{word} is not in: {message}");
         }
         // The one before it goes on.
-        checkpoints
-            .save(&one_weight(2), &Generator::new(7))
-            .unwrap();
+        checkpoints.save(&one_weight(2), &Generator::new(7)).unwrap();
         let resumed = checkpoints.resume(&mut one_weight(2)).unwrap();
         assert!(resumed.is_some());
     }

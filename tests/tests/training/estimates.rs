@@ -7,21 +7,12 @@ use weights::Shapes;
 /// As `torch.utils.flop_counter` counts one forward pass of transformers' and diffusers' classes made with a preset's
 /// shapes: the text encoder, the image encoder, the prior, the decoder, the upsampler on a crop.
 const TINY: [f64; 5] = [197_120.0, 47_168.0, 323_072.0, 2_768_384.0, 4_484_608.0];
-const KARLO: [f64; 5] = [
-    13_299_683_328.0,
-    162_025_537_536.0,
-    164_417_929_216.0,
-    608_293_519_360.0,
-    531_160_432_640.0,
-];
+const KARLO: [f64; 5] =
+    [13_299_683_328.0, 162_025_537_536.0, 164_417_929_216.0, 608_293_519_360.0, 531_160_432_640.0];
 
 fn estimated(preset: &str, changes: &[&str]) -> [Estimate; 4] {
-    let recipe = Recipe::read(
-        Recipe::preset_text(preset).unwrap(),
-        &Shapes::default(),
-        changes,
-    )
-    .unwrap();
+    let recipe =
+        Recipe::read(Recipe::preset_text(preset).unwrap(), &Shapes::default(), changes).unwrap();
     let [clip, prior, _, decoder, upsampler] =
         estimate(&recipe, Kind::Float, Device::Cpu).map(|(_, leg, _)| leg);
     [clip, prior, decoder, upsampler]
@@ -33,10 +24,7 @@ fn parameters_are_those_of_the_published_classes() {
     // As counted in the same classes, without the prior's mean and deviation; CLIP has a temperature beside.
     // The tokenizers hold 514 tokens and their merges: 614 and 49,408.
     assert_eq!(parameters("tiny"), [18_561, 5_536, 58_166, 19_571]);
-    assert_eq!(
-        parameters("karlo"),
-        [427_616_513, 1_022_028_544, 893_318_086, 691_579_523]
-    );
+    assert_eq!(parameters("karlo"), [427_616_513, 1_022_028_544, 893_318_086, 691_579_523]);
     // Table 3 of 2204.06125: 1B, 3.5B of which 1.2B are a text encoder that this layout does without, 700M.
     let [_, prior, decoder, upsampler] = parameters("paper").map(|count| count as f64 / 1e9);
     assert!((1.0..1.4).contains(&prior), "{prior}");
@@ -66,23 +54,15 @@ fn operations_are_those_that_pytorch_counts() {
             + 8.0 * embedding * context
             + 2.0 * tokens * text_width * context;
         // Karlo's preset computes the U-Nets' blocks a second time.
-        let passes = if recipe.decoder.gradient_checkpointing {
-            4.0
-        } else {
-            3.0
-        };
+        let passes = if recipe.decoder.gradient_checkpointing { 4.0 } else { 3.0 };
         let expected = [
             3.0 * (text + image),
             3.0 * (prior - unread) + text + image,
             passes * (decoder + conditions) + text + image,
             passes * upsampler,
         ];
-        let runs = [
-            &recipe.clip.run,
-            &recipe.prior.run,
-            &recipe.decoder.run,
-            &recipe.upsampler.run,
-        ];
+        let runs =
+            [&recipe.clip.run, &recipe.prior.run, &recipe.decoder.run, &recipe.upsampler.run];
         let legs = estimated(preset, &[]);
         for ((leg, expected), run) in legs.iter().zip(expected).zip(runs) {
             let expected = expected * run.batch as f64;

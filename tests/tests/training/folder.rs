@@ -10,12 +10,7 @@ use super::{Leg, checkpoint, trainer};
 /// A folder of 40 scenes with captions in `metadata.jsonl`, of which two pictures are damaged and one line is no JSON.
 fn pictures_with_damage(folder: &Path) -> PathBuf {
     let path = folder.join("pictures");
-    let export = scenes::Export {
-        count: 40,
-        seed: 5,
-        size: 24,
-        held_out: false,
-    };
+    let export = scenes::Export { count: 40, seed: 5, size: 24, held_out: false };
     scenes::export(&export, &path, &mut |_, _| ()).unwrap();
     let whole = std::fs::read(path.join("00003.png")).unwrap();
     std::fs::write(path.join("00003.png"), &whole[..whole.len() / 2]).unwrap();
@@ -42,10 +37,7 @@ fn a_folder_of_pictures_is_learned_from_and_what_is_broken_is_named() {
         let data = open(&pictures, true).unwrap();
         trainer.data = data.clone();
         // Enough batches for more than an epoch.
-        for run in [
-            &mut trainer.recipe.clip.run,
-            &mut trainer.recipe.decoder.run,
-        ] {
+        for run in [&mut trainer.recipe.clip.run, &mut trainer.recipe.decoder.run] {
             (run.steps, run.batch) = (14, 6);
         }
         (trainer, data)
@@ -55,17 +47,13 @@ fn a_folder_of_pictures_is_learned_from_and_what_is_broken_is_named() {
     first.train_clip().unwrap();
     let samples = data.samples().unwrap();
     let names = samples.broken().into_iter().map(|(path, _)| path);
-    let names: Vec<String> = names
-        .map(|path| path.rsplit('/').next().unwrap().to_owned())
-        .collect();
+    let names: Vec<String> =
+        names.map(|path| path.rsplit('/').next().unwrap().to_owned()).collect();
     assert_eq!(names, ["00003.png", "00017.png", "metadata.jsonl, line 41"]);
     assert_eq!(samples.found(), 41);
 
     // Two half runs see what one whole run sees, broken pictures and a second epoch included.
-    let legs: [Leg; 2] = [
-        ("clip", Trainer::train_clip),
-        ("decoder", Trainer::train_decoder),
-    ];
+    let legs: [Leg; 2] = [("clip", Trainer::train_clip), ("decoder", Trainer::train_decoder)];
     for (name, train) in legs {
         train(&trainer("halves", Some(5)).0).unwrap();
         train(&trainer("halves", None).0).unwrap();
@@ -78,11 +66,7 @@ fn a_folder_of_pictures_is_learned_from_and_what_is_broken_is_named() {
     let beside = folder.path().join("beside");
     std::fs::create_dir_all(beside.join("more")).unwrap();
     for (name, caption) in [("a", "a red cat"), ("more/b", " a blue cat\n"), ("c", "  ")] {
-        std::fs::copy(
-            pictures.join("00001.png"),
-            beside.join(format!("{name}.PNG")),
-        )
-        .unwrap();
+        std::fs::copy(pictures.join("00001.png"), beside.join(format!("{name}.PNG"))).unwrap();
         std::fs::write(beside.join(format!("{name}.txt")), caption).unwrap();
     }
     std::fs::copy(pictures.join("00001.png"), beside.join("d.png")).unwrap();

@@ -36,29 +36,18 @@ fn gradients(parameters: &Named) -> Named {
 /// Each tensor's gradients agree to a small part of their norm; those of the biases of keys are 0 but for rounding.
 fn assert_same(ours: &Named, theirs: &Named) {
     assert_eq!(ours.len(), theirs.len());
-    let norms = theirs
-        .iter()
-        .map(|(_, tensor)| tensor.norm().double_value(&[]));
+    let norms = theirs.iter().map(|(_, tensor)| tensor.norm().double_value(&[]));
     let rounding = 1e-6 * norms.fold(0.0, f64::max);
     for ((name, ours), (_, theirs)) in ours.iter().zip(theirs) {
         let norm = theirs.norm().double_value(&[]);
         let apart = (ours - theirs).norm().double_value(&[]);
         assert!(norm > 0.0, "{name} has no gradient");
-        assert!(
-            apart < 1e-4 * norm + rounding,
-            "{name}: {apart:e} of {norm:e}"
-        );
+        assert!(apart < 1e-4 * norm + rounding, "{name}: {apart:e} of {norm:e}");
     }
 }
 
 fn view(size: u32, noise: usize) -> View {
-    View {
-        leg: 1,
-        seed: 1,
-        size,
-        siblings: false,
-        noise,
-    }
+    View { leg: 1, seed: 1, size, siblings: false, noise }
 }
 
 #[test]
@@ -87,10 +76,7 @@ fn clip_in_parts_has_the_gradient_of_its_whole_batch() {
     }
     // Fewer negatives are another loss: what the parts alone would have.
     let (small_loss, _) = run(1, 4);
-    assert!(
-        (small_loss - whole_loss).abs() > 0.1,
-        "{small_loss} and {whole_loss}"
-    );
+    assert!((small_loss - whole_loss).abs() > 0.1, "{small_loss} and {whole_loss}");
 }
 
 /// The upsampler's gradients after `steps` steps of `batch` pictures in `parts`.
@@ -115,10 +101,7 @@ fn a_step_in_parts_is_the_mean_of_its_parts() {
     tch::set_num_threads(1);
     let (loss, parts) = upsampler(1, 4, 2, false);
     let (mean_loss, sums) = upsampler(2, 2, 1, false);
-    let means = sums
-        .into_iter()
-        .map(|(name, sum)| (name, sum / 2.0))
-        .collect();
+    let means = sums.into_iter().map(|(name, sum)| (name, sum / 2.0)).collect();
     assert!((loss - mean_loss).abs() < 1e-6);
     assert_same(&parts, &means);
 
@@ -151,17 +134,12 @@ fn checkpointing_leaves_the_gradients_as_they_are() {
         // As in training, both conditions come from one embedding.
         let embedding = conditioning.unconditional().unsqueeze(0) * normal(&[2, 16]);
         let conditions = conditioning.forward(&embedding, &normal(&[2, 16]), &normal(&[2, 5, 16]));
-        let mask = Tensor::from_slice(&[
-            true, true, true, true, true, true, true, false, false, false,
-        ]);
+        let mask =
+            Tensor::from_slice(&[true, true, true, true, true, true, true, false, false, false]);
         let mask = conditioning.context_mask(&mask.view([2, 5]));
         let timesteps = Tensor::from_slice(&[20i64, 700]);
-        let (output, recomputed) = unet.forward_training(
-            &picture,
-            &timesteps,
-            Some((&conditions, &mask)),
-            checkpointing,
-        );
+        let (output, recomputed) =
+            unet.forward_training(&picture, &timesteps, Some((&conditions, &mask)), checkpointing);
         output.square().mean(Kind::Float).backward();
         recomputed.backward();
         gradients(&parameters)

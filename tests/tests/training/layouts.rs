@@ -17,9 +17,7 @@ struct Set {
 
 impl Set {
     fn new(names: &[&str]) -> Self {
-        let set = Self {
-            folder: tempfile::tempdir().unwrap(),
-        };
+        let set = Self { folder: tempfile::tempdir().unwrap() };
         for name in names {
             set.write(name, &picture(7));
         }
@@ -79,14 +77,7 @@ fn captions_beside_pictures_are_read_in_every_encoding() {
     set.write("d.Txt", b"a boat\r");
     set.write("\u{e9}.txt", b"an accent");
     set.write("f.txt", b"a fish");
-    let captions = all([
-        "a red cat",
-        "a caf\u{e9}",
-        "a dog",
-        "a boat",
-        "an accent",
-        "a fish",
-    ]);
+    let captions = all(["a red cat", "a caf\u{e9}", "a dog", "a boat", "an accent", "a fish"]);
     assert_eq!(set.captions(), captions);
 
     // What is no caption is named.
@@ -115,11 +106,8 @@ fn tables_are_read_in_every_encoding() {
     ];
     let captions = all(["a cat", "a café", "a dog"]);
     let mark = "\u{feff}";
-    for text in [
-        lines.join("\n"),
-        lines.join("\r\n") + "\r\n",
-        mark.to_owned() + &lines.join("\n"),
-    ] {
+    for text in [lines.join("\n"), lines.join("\r\n") + "\r\n", mark.to_owned() + &lines.join("\n")]
+    {
         set.write("metadata.jsonl", text.as_bytes());
         assert_eq!(set.captions(), captions, "{text}");
         let text = text.trim_start_matches(mark);
@@ -130,11 +118,7 @@ fn tables_are_read_in_every_encoding() {
     }
     fs::remove_file(set.path("metadata.jsonl")).unwrap();
     let rows = "file_name,text\na.png,a cat\nb.png,\"a café\"\ncafé\\c.png,a dog";
-    for text in [
-        rows.to_owned(),
-        rows.replace('\n', "\r\n"),
-        format!("{mark}{rows}"),
-    ] {
+    for text in [rows.to_owned(), rows.replace('\n', "\r\n"), format!("{mark}{rows}")] {
         set.write("metadata.csv", text.as_bytes());
         assert_eq!(set.captions(), captions, "{text}");
         let text = text.trim_start_matches(mark);
@@ -142,10 +126,7 @@ fn tables_are_read_in_every_encoding() {
         assert_eq!(set.captions(), captions, "{text} in UTF-16");
     }
     // A line that is no UTF-8 is lost alone, and named.
-    set.write(
-        "metadata.csv",
-        b"file_name,text\na.png,a cat\nb.png,caf\xe9\n",
-    );
+    set.write("metadata.csv", b"file_name,text\na.png,a cat\nb.png,caf\xe9\n");
     let data = set.open().unwrap();
     assert_eq!(data.captions(9), ["a cat"]);
     let broken = data.samples().unwrap().broken();
@@ -212,19 +193,13 @@ fn tables_are_read_with_other_columns_and_delimiters() {
     set.write("metadata.csv", b"file;words\na.png;a\n");
     set.refuses(&["metadata.csv", "caption", "of file, words"]);
     // Files that are no tables.
-    set.write(
-        "metadata.csv",
-        b"version https://git-lfs.github.com/spec/v1\n",
-    );
+    set.write("metadata.csv", b"version https://git-lfs.github.com/spec/v1\n");
     set.refuses(&["metadata.csv", "git lfs pull"]);
     set.write("metadata.csv", b"PK\x03\x04");
     set.refuses(&["metadata.csv", "zip"]);
     set.write("metadata.csv", b"");
     set.refuses(&["metadata.csv", "empty"]);
-    set.write(
-        "metadata.jsonl",
-        b"[{\"file_name\": \"a.png\", \"text\": \"a\"}]",
-    );
+    set.write("metadata.jsonl", b"[{\"file_name\": \"a.png\", \"text\": \"a\"}]");
     set.refuses(&["metadata.jsonl", "one JSON list", "jq"]);
 }
 
@@ -240,11 +215,7 @@ fn links_hidden_files_and_unread_formats_in_a_folder() {
     symlink(".", set.path("again")).unwrap();
     symlink("a.png", set.path("twin.png")).unwrap();
     symlink("a.txt", set.path("twin.txt")).unwrap();
-    for name in [
-        "._a.png",
-        ".ipynb_checkpoints/a-checkpoint.png",
-        ".thumbnails/a.png",
-    ] {
+    for name in ["._a.png", ".ipynb_checkpoints/a-checkpoint.png", ".thumbnails/a.png"] {
         set.write(name, &picture(1));
         set.write(&name.replace("png", "txt"), b"hidden");
     }
@@ -261,17 +232,10 @@ fn links_hidden_files_and_unread_formats_in_a_folder() {
     let data = set.open().unwrap();
     assert_eq!(data.captions(9).len(), 4);
     let broken = data.samples().unwrap().broken();
-    let words = [
-        ("d.HEIC", "heif-convert"),
-        ("e.tiff", "magick"),
-        ("f.png", "link"),
-    ];
+    let words = [("d.HEIC", "heif-convert"), ("e.tiff", "magick"), ("f.png", "link")];
     assert_eq!(broken.len(), words.len());
     for ((name, why), (ending, word)) in broken.iter().zip(words) {
-        assert!(
-            name.ends_with(ending) && why.to_lowercase().contains(word),
-            "{name}: {why}"
-        );
+        assert!(name.ends_with(ending) && why.to_lowercase().contains(word), "{name}: {why}");
     }
 }
 
@@ -300,11 +264,9 @@ fn usual_layouts_are_read_or_the_sentence_says_which_data_would_do() {
     let shards = Set::new(&[]);
     fs::create_dir_all(shards.path("data")).unwrap();
     tar(&shards.path("data/00000.tar"), &members);
-    for (name, bytes) in [
-        ("00000.parquet", &b"PAR1"[..]),
-        ("00000_stats.json", b"{}"),
-        ("._00000.tar", b"x"),
-    ] {
+    for (name, bytes) in
+        [("00000.parquet", &b"PAR1"[..]), ("00000_stats.json", b"{}"), ("._00000.tar", b"x")]
+    {
         shards.write(&format!("data/{name}"), bytes);
     }
     shards.write("data/.cache/a.png", &picture(1));
@@ -318,11 +280,7 @@ fn usual_layouts_are_read_or_the_sentence_says_which_data_would_do() {
     let (captions, left_out) = shards.captions();
     assert_eq!((captions.len(), left_out), (1, 1));
     fs::remove_file(shards.path("data/again.tar")).unwrap();
-    fs::rename(
-        shards.path("data/00000.tar"),
-        shards.path("data/train-0.tar"),
-    )
-    .unwrap();
+    fs::rename(shards.path("data/00000.tar"), shards.path("data/train-0.tar")).unwrap();
     tar(&shards.path("data/validation-0.tar"), &members);
     shards.refuses(&["train and validation", "set/data/*train*.tar"]);
     assert!(open(&shards.path("data/*train*.tar")).is_ok());
@@ -334,11 +292,7 @@ fn usual_layouts_are_read_or_the_sentence_says_which_data_would_do() {
         set.refuses(&[&[name], words].concat());
         refuses(&set.path(name), &[&[name], words].concat());
     };
-    unread(
-        "captions.txt",
-        b"image,caption\na.png,a cat\n",
-        &["metadata.csv"],
-    );
+    unread("captions.txt", b"image,caption\na.png,a cat\n", &["metadata.csv"]);
     unread("train.parquet", b"PAR1", &["Parquet", "metadata.jsonl"]);
     unread("labels.csv", b"a,b\n", &["metadata.csv", "file_name"]);
     unread("pictures.zip", b"PK\x03\x04", &["unpack"]);
@@ -362,9 +316,7 @@ fn a_folder_within_another_one_is_not_counted_twice() {
     std::fs::create_dir(&inner).unwrap();
     for name in ["a", "inner/b"] {
         let path = folder.path().join(name);
-        image::RgbImage::new(9, 9)
-            .save(path.with_extension("png"))
-            .unwrap();
+        image::RgbImage::new(9, 9).save(path.with_extension("png")).unwrap();
         std::fs::write(path.with_extension("txt"), "a boat").unwrap();
     }
     let outer = folder.path().to_owned();
@@ -380,15 +332,9 @@ fn a_folder_within_another_one_is_not_counted_twice() {
 fn tables_that_are_not_utf8_are_named_in_plain_words() {
     let folder = tempfile::tempdir().unwrap();
     let table = folder.path().join("metadata.csv");
-    for text in [
-        &b"file_name,te\xe9xt\na.png,b\n"[..],
-        b"file_name,text\na.png,caf\xe9\n",
-    ] {
+    for text in [&b"file_name,te\xe9xt\na.png,b\n"[..], b"file_name,text\na.png,caf\xe9\n"] {
         std::fs::write(&table, text).unwrap();
-        let message = Data::open(&[folder.path()], false)
-            .err()
-            .unwrap()
-            .to_string();
+        let message = Data::open(&[folder.path()], false).err().unwrap().to_string();
         assert!(message.contains("not UTF-8: please save"), "{message}");
     }
 }
@@ -403,10 +349,7 @@ fn plain_data_is_described_as_it_was() {
             hash.update((*picture as u64).to_le_bytes());
             hash.update((*caption as u64).to_le_bytes());
         }
-        let hash: String = hash.finalize()[..16]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hash: String = hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
         format!("{} samples, {hash}", samples.len())
     };
     let length = picture(7).len();
@@ -414,19 +357,11 @@ fn plain_data_is_described_as_it_was() {
     set.write("b.txt", b"a cat\r\n");
     set.write("a.txt", "\u{feff}a café".as_bytes());
     set.write("deep/c.txt", b" a dog");
-    let wanted = [
-        ("a.jpg", length, 10),
-        ("b.png", length, 7),
-        ("deep/c.PNG", length, 6),
-    ];
+    let wanted = [("a.jpg", length, 10), ("b.png", length, 7), ("deep/c.PNG", length, 6)];
     assert_eq!(set.open().unwrap().describe(), fingerprint(&wanted));
     let rows = "file_name,text\nb.png,a cat\r\ndeep/c.PNG,a café\nb.png,a\n";
     set.write("metadata.csv", rows.as_bytes());
-    let wanted = [
-        ("b.png", length, 1),
-        ("b.png", length, 5),
-        ("deep/c.PNG", length, 7),
-    ];
+    let wanted = [("b.png", length, 1), ("b.png", length, 5), ("deep/c.PNG", length, 7)];
     assert_eq!(set.open().unwrap().describe(), fingerprint(&wanted));
 
     let shards = Set::new(&[]);
@@ -449,17 +384,10 @@ fn rows_without_end_are_named_and_cost_no_more_than_themselves() {
     let long = "x".repeat(2 << 20);
     let line =
         |name: &str, text: &str| format!("{{\"file_name\": \"{name}\", \"text\": \"{text}\"}}");
-    let lines = [
-        line("a.png", "a cat"),
-        line("b.png", &long),
-        line("b.png", "a dog"),
-    ];
+    let lines = [line("a.png", "a cat"), line("b.png", &long), line("b.png", "a dog")];
     for between in ["\n", "\r\n", "\r"] {
         set.write("metadata.jsonl", lines.join(between).as_bytes());
-        assert_eq!(
-            set.captions(),
-            (vec!["a cat".to_owned(), "a dog".to_owned()], 1)
-        );
+        assert_eq!(set.captions(), (vec!["a cat".to_owned(), "a dog".to_owned()], 1));
         let data = set.open().unwrap();
         let broken = data.samples().unwrap().broken();
         assert!(broken[0].0.ends_with("metadata.jsonl, line 2"));
@@ -493,8 +421,5 @@ fn rows_without_end_are_named_and_cost_no_more_than_themselves() {
     let data = open(&key).unwrap();
     assert_eq!(data.captions(9), ["a dog"]);
     let why = &data.samples().unwrap().broken()[0].1;
-    assert!(
-        why.contains("2097164 bytes") && why.contains("1048576"),
-        "{why}"
-    );
+    assert!(why.contains("2097164 bytes") && why.contains("1048576"), "{why}");
 }

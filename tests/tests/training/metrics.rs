@@ -26,14 +26,8 @@ fn events_are_what_tensorboard_writes() {
     let figures = [("loss", 0.5), ("gradient_norm", 2.0)];
     events.scalars(10, 1001.25, &figures).unwrap();
     let png = b"not looked at".to_vec();
-    events
-        .picture((20, 1002.0), "samples", (3, 2), png)
-        .unwrap();
-    let file = fs::read_dir(folder.path())
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap();
+    events.picture((20, 1002.0), "samples", (3, 2), png).unwrap();
+    let file = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap();
     let name = file.file_name().into_string().unwrap();
     assert!(name.starts_with("events.out.tfevents."), "{name}");
     let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/events/events.bin");
@@ -62,22 +56,14 @@ fn a_leg_that_goes_on_tells_every_step_once() {
 
     trainer(None).train_clip().unwrap();
     let after = lines(&leg);
-    let steps: Vec<u64> = after
-        .iter()
-        .map(|line| line["step"].as_u64().unwrap())
-        .collect();
+    let steps: Vec<u64> = after.iter().map(|line| line["step"].as_u64().unwrap()).collect();
     assert_eq!(steps, [0, 10, 20, 30, 40, 44]);
     assert_eq!(after[..2], before[..2], "what was told stays as it was");
     for (line, again) in before[2..4].iter().zip(&after[2..4]) {
         assert_eq!(line["loss"], again["loss"]);
         assert!(line["time"].as_f64() < again["time"].as_f64());
     }
-    for figure in [
-        "gradient_norm",
-        "learning_rate",
-        "pictures_per_second",
-        "accuracy",
-    ] {
+    for figure in ["gradient_norm", "learning_rate", "pictures_per_second", "accuracy"] {
         assert!(after.iter().all(|line| line[figure].is_f64()), "{figure}");
     }
     let events = fs::read_dir(&leg).unwrap().flatten();
@@ -117,12 +103,7 @@ fn samples_are_what_the_model_draws_and_the_page_has_a_plot_a_figure() {
 
     // The last sheet is of the weights that became the model.
     let sheet = |leg: &str, side: u32, n: u32| -> RgbImage {
-        let path = folder
-            .path()
-            .join("runs")
-            .join(leg)
-            .join("samples")
-            .join(both[1]);
+        let path = folder.path().join("runs").join(leg).join("samples").join(both[1]);
         let sheet = image::open(path).unwrap().into_rgb8();
         assert_eq!(sheet.dimensions(), (4 + 4 * (side + 4), 4 + 3 * (side + 4)));
         let at = |n: u32| 4 + n * (side + 4);
@@ -138,9 +119,8 @@ fn samples_are_what_the_model_draws_and_the_page_has_a_plot_a_figure() {
     let settings = pipeline.defaults().unwrap();
     let captions = trainer.data.captions(12);
     for n in [0, 7] {
-        let drawn = pipeline
-            .generate(&captions[n], &[n as u64], &settings, &mut |_, _, _| {})
-            .unwrap();
+        let drawn =
+            pipeline.generate(&captions[n], &[n as u64], &settings, &mut |_, _, _| {}).unwrap();
         assert!(drawn[0] == sheet("upsampler", 32, n as u32), "picture {n}");
     }
     assert!(sheet("decoder", 8, 0) != sheet("decoder", 8, 1));
@@ -149,12 +129,7 @@ fn samples_are_what_the_model_draws_and_the_page_has_a_plot_a_figure() {
     let page = fs::read_to_string(page).unwrap();
     // Each leg has the four figures that all have, CLIP two more, the decoder two, the upsampler one.
     assert_eq!(page.matches("stroke=\"#1F64AA\"").count(), 21);
-    for word in [
-        "upsampler",
-        "pictures per second",
-        "noise error",
-        "logit scale",
-    ] {
+    for word in ["upsampler", "pictures per second", "noise error", "logit scale"] {
         assert!(page.contains(word), "{word}");
     }
 }

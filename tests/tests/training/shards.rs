@@ -16,9 +16,7 @@ use crate::files::utf16;
 pub(super) fn picture(red: u8) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     let picture = image::RgbImage::from_pixel(20, 24, image::Rgb([red, 40, 90]));
-    picture
-        .write_to(&mut bytes, image::ImageFormat::Png)
-        .unwrap();
+    picture.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
     bytes.into_inner()
 }
 
@@ -35,21 +33,12 @@ pub(super) fn tar(path: &Path, members: &[(&str, Vec<u8>)]) {
 }
 
 fn open(given: &[&Path]) -> Result<Data, String> {
-    let given: Vec<String> = given
-        .iter()
-        .map(|p| p.to_str().unwrap().to_owned())
-        .collect();
+    let given: Vec<String> = given.iter().map(|p| p.to_str().unwrap().to_owned()).collect();
     Data::open(&given, false).map_err(|error| error.to_string())
 }
 
 fn view(leg: u64, seed: u64) -> View {
-    View {
-        leg,
-        seed,
-        size: 8,
-        siblings: false,
-        noise: 0,
-    }
+    View { leg, seed, size: 8, siblings: false, noise: 0 }
 }
 
 /// Two shards of 30 good samples each with every kind of caption, and 4 broken ones.
@@ -68,10 +57,7 @@ fn shards(folder: &Path) -> PathBuf {
                     format!("{key}.json"),
                     format!(r#"{{"caption": "{caption}", "width": 20}}"#).into(),
                 ),
-                _ => (
-                    format!("{key}.json"),
-                    format!(r#"{{"text": "{caption}"}}"#).into(),
-                ),
+                _ => (format!("{key}.json"), format!(r#"{{"text": "{caption}"}}"#).into()),
             });
         }
         if shard == 0 {
@@ -87,10 +73,8 @@ fn shards(folder: &Path) -> PathBuf {
             members.push(("empty.txt".into(), b"of an empty one".to_vec()));
             members.push(("notes.pdf".into(), vec![0; 9]));
         }
-        let members: Vec<(&str, Vec<u8>)> = members
-            .iter()
-            .map(|(n, b)| (n.as_str(), b.clone()))
-            .collect();
+        let members: Vec<(&str, Vec<u8>)> =
+            members.iter().map(|(n, b)| (n.as_str(), b.clone())).collect();
         tar(&path.join(format!("{shard:02}.tar")), &members);
     }
     path
@@ -116,11 +100,7 @@ fn shards_are_shuffled_as_the_seed_says_and_what_is_broken_is_named() {
     let mut sorted = epoch.clone();
     sorted.sort();
     sorted.dedup();
-    assert!(
-        sorted.len() >= 58,
-        "nearly all of 61 and no broken one: {}",
-        sorted.len()
-    );
+    assert!(sorted.len() >= 58, "nearly all of 61 and no broken one: {}", sorted.len());
     let samples = data.samples().unwrap();
     let broken: Vec<String> = samples.broken().into_iter().map(|(name, _)| name).collect();
     let named = |key: &str| broken.iter().any(|name| name.ends_with(key));
@@ -134,25 +114,15 @@ fn shards_are_shuffled_as_the_seed_says_and_what_is_broken_is_named() {
     assert_eq!(drawn(&again, view(1, 1), 40, 9), epoch[40..49]);
     assert_ne!(drawn(&again, view(1, 2), 0, 61), epoch);
     assert_ne!(drawn(&again, view(2, 1), 0, 61), epoch);
-    assert_ne!(
-        drawn(&again, view(1, 1), 63, 61),
-        epoch,
-        "the second epoch has its own order"
-    );
-    assert!(
-        epoch.windows(2).any(|pair| pair[0] > pair[1]),
-        "it is shuffled"
-    );
+    assert_ne!(drawn(&again, view(1, 1), 63, 61), epoch, "the second epoch has its own order");
+    assert!(epoch.windows(2).any(|pair| pair[0] > pair[1]), "it is shuffled");
 
     // Patterns and lists name the same; other data is other data.
     let pattern = open(&[&path.join("*.tar")]).unwrap();
     let range = open(&[&path.join("{00..01}.tar")]).unwrap();
     assert_eq!(pattern.describe(), data.describe());
     assert_eq!(range.describe(), data.describe());
-    assert_ne!(
-        open(&[&path.join("00.tar")]).unwrap().describe(),
-        data.describe()
-    );
+    assert_ne!(open(&[&path.join("00.tar")]).unwrap().describe(), data.describe());
     assert_eq!(drawn(&pattern, view(1, 1), 0, 61), epoch);
 }
 
@@ -165,11 +135,7 @@ fn damaged_tars_cost_what_is_behind_the_damage_and_refusals_say_why() {
         fs::write(path.join("00.tar"), &whole[..length]).unwrap();
         let data = open(&[&path]).unwrap();
         let samples = data.samples().unwrap();
-        assert!(
-            kept.contains(&(samples.count() - 32)),
-            "{length}: {}",
-            samples.count()
-        );
+        assert!(kept.contains(&(samples.count() - 32)), "{length}: {}", samples.count());
         drawn(&data, view(1, 1), 0, 20);
     }
     // A header that claims more than there is, and one whose sum is wrong.
@@ -199,19 +165,13 @@ fn legs_go_on_in_shards_and_refuse_other_data() {
     let trainer = |runs: &str, stop_at: Option<u64>, given: &[&Path]| {
         let mut trainer = trainer(folder.path(), runs, Kind::Float, stop_at);
         trainer.data = open(given).unwrap();
-        for run in [
-            &mut trainer.recipe.clip.run,
-            &mut trainer.recipe.upsampler.run,
-        ] {
+        for run in [&mut trainer.recipe.clip.run, &mut trainer.recipe.upsampler.run] {
             (run.steps, run.batch) = (14, 6);
         }
         trainer
     };
     trainer("whole", None, &[&path]).train_tokenizer().unwrap();
-    let legs: [Leg; 2] = [
-        ("clip", Trainer::train_clip),
-        ("upsampler", Trainer::train_upsampler),
-    ];
+    let legs: [Leg; 2] = [("clip", Trainer::train_clip), ("upsampler", Trainer::train_upsampler)];
     for (name, train) in legs {
         train(&trainer("halves", Some(5), &[&path])).unwrap();
         train(&trainer("halves", None, &[&path])).unwrap();
@@ -219,9 +179,7 @@ fn legs_go_on_in_shards_and_refuse_other_data() {
         let [halves, whole] = ["halves", "whole"].map(|runs| checkpoint(folder.path(), runs, name));
         assert!(halves == whole, "{name} differs after a resume");
     }
-    let other = trainer("halves", None, &[&path.join("01.tar")])
-        .train_clip()
-        .unwrap_err();
+    let other = trainer("halves", None, &[&path.join("01.tar")]).train_clip().unwrap_err();
     assert!(other.to_string().contains("data"), "{other}");
 }
 
@@ -230,21 +188,13 @@ fn a_prior_learns_the_same_from_pictures_and_from_their_embeddings() {
     tch::set_num_threads(1);
     let folder = tempfile::tempdir().unwrap();
     let pictures = folder.path().join("pictures");
-    let export = scenes::Export {
-        count: 30,
-        seed: 9,
-        size: 24,
-        held_out: false,
-    };
+    let export = scenes::Export { count: 30, seed: 9, size: 24, held_out: false };
     scenes::export(&export, &pictures, &mut |_, _| ()).unwrap();
     let shards = folder.path().join("shards");
     let trainer = |runs: &str, data: &Path| {
         let mut trainer = trainer(folder.path(), runs, Kind::Float, None);
         trainer.data = open(&[data]).unwrap();
-        for run in [
-            &mut trainer.recipe.prior.run,
-            &mut trainer.recipe.autoregressive.run,
-        ] {
+        for run in [&mut trainer.recipe.prior.run, &mut trainer.recipe.autoregressive.run] {
             // Into the second epoch.
             (run.steps, run.batch) = (8, 6);
         }
@@ -284,10 +234,7 @@ fn a_prior_learns_the_same_from_pictures_and_from_their_embeddings() {
             // Rows of another batch size are rounded otherwise.
             let apart = (one - other).abs().max().double_value(&[]);
             let size = one.abs().max().double_value(&[]);
-            assert!(
-                apart <= 1e-4 * size,
-                "{name}: {tensor} is off by {apart} of {size}"
-            );
+            assert!(apart <= 1e-4 * size, "{name}: {tensor} is off by {apart} of {size}");
         }
     }
 }
@@ -300,10 +247,8 @@ fn embeddings(folder: &Path, values: &[f32]) {
         members.push((format!("{n:09}.txt"), b"a cat".to_vec()));
         members.push((format!("{n:09}.npy"), weights::npy(&row)));
     }
-    let members: Vec<(&str, Vec<u8>)> = members
-        .iter()
-        .map(|(name, bytes)| (name.as_str(), bytes.clone()))
-        .collect();
+    let members: Vec<(&str, Vec<u8>)> =
+        members.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
     tar(&folder.join("00000.tar"), &members);
     let index = serde_json::json!({
         "encoder": "e", "width": 4, "numbers": "f32", "data": "d", "samples": values.len(), "shard_size": 9,
@@ -316,26 +261,13 @@ fn embeddings(folder: &Path, values: &[f32]) {
 fn embeddings_that_nothing_can_learn_from_are_named_when_they_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let largest = training::LARGEST_VALUE;
-    embeddings(
-        folder.path(),
-        &[
-            1.0,
-            1e38,
-            f32::NAN,
-            -largest,
-            3e38,
-            largest,
-            f32::NEG_INFINITY,
-        ],
-    );
+    embeddings(folder.path(), &[1.0, 1e38, f32::NAN, -largest, 3e38, largest, f32::NEG_INFINITY]);
     let data = open(&[folder.path()]).unwrap();
     let Data::Embeddings(cache) = &data else {
         panic!("they are embeddings");
     };
-    let cache = training::embedded::Embeddings::Cached {
-        cache: cache.clone(),
-        device: Device::Cpu,
-    };
+    let cache =
+        training::embedded::Embeddings::Cached { cache: cache.clone(), device: Device::Cpu };
     let drawn = cache.draw(view(1, 1), 0, 21).unwrap().embedding;
     let found = drawn.abs().max().double_value(&[]);
     assert_eq!(found, f64::from(largest));
@@ -444,22 +376,14 @@ fn members_that_fit_no_sample_are_counted_and_one_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("0.tar");
     let broken = |members: &[(&str, &[u8])]| {
-        let members: Vec<_> = members
-            .iter()
-            .map(|(name, bytes)| (*name, bytes.to_vec()))
-            .collect();
+        let members: Vec<_> = members.iter().map(|(name, bytes)| (*name, bytes.to_vec())).collect();
         tar(&path, &members);
         let data = open(&[&path])?;
         let samples = data.samples().unwrap();
         Ok::<_, String>((samples.count(), samples.broken()))
     };
     let png = &picture(3)[..];
-    let whole = [
-        ("a.png", png),
-        ("a.txt", b"a"),
-        ("a.cls", b"7"),
-        ("a.seg.png", png),
-    ];
+    let whole = [("a.png", png), ("a.txt", b"a"), ("a.cls", b"7"), ("a.seg.png", png)];
     // What a whole sample has beside is not lost, nor is what nobody put there.
     let notes: [(&str, &[u8]); 4] = [
         ("__about__", b"x"),
@@ -467,10 +391,7 @@ fn members_that_fit_no_sample_are_counted_and_one_is_named() {
         ("./.DS_Store", b"x"),
         (".ipynb_checkpoints/b.png", png),
     ];
-    assert_eq!(
-        broken(&[&whole[..], &notes].concat()).unwrap(),
-        (1, Vec::new())
-    );
+    assert_eq!(broken(&[&whole[..], &notes].concat()).unwrap(), (1, Vec::new()));
 
     // Of two pictures of one key the first is learned from, wherever the caption stands.
     let mask: [(&str, &[u8]); 3] = [("1.jpg", &picture(4)), ("1.png", png), ("1.txt", b"c")];
@@ -511,19 +432,11 @@ fn members_that_fit_no_sample_are_counted_and_one_is_named() {
     ];
     let (count, named) = broken(&[&whole[..], &others].concat()).unwrap();
     assert_eq!(count, 1);
-    let words = [
-        "README: no ending",
-        "b: heic",
-        "c: .caption",
-        "d: embeddings.json",
-    ];
+    let words = ["README: no ending", "b: heic", "c: .caption", "d: embeddings.json"];
     assert_eq!(named.len(), words.len(), "{named:?}");
     for ((name, why), words) in named.iter().zip(words) {
         let (key, word) = words.split_once(": ").unwrap();
-        assert!(
-            name.ends_with(&format!("0.tar/{key}")) && why.contains(word),
-            "{name}: {why}"
-        );
+        assert!(name.ends_with(&format!("0.tar/{key}")) && why.contains(word), "{name}: {why}");
     }
 }
 
@@ -537,10 +450,7 @@ fn shards_that_are_no_tars_are_named_by_what_they_are() {
         (&b""[..], ["empty file", "download"]),
         (pointer, ["Git LFS pointer", "git lfs pull"]),
         (b"<!doctype html><html><body>", ["HTML", "download"]),
-        (
-            b"{\"error\": \"Repository not found\"}",
-            ["JSON", "download"],
-        ),
+        (b"{\"error\": \"Repository not found\"}", ["JSON", "download"]),
         (b"\x1f\x8b\x08\0\0\0\0\0", ["gzip", "gunzip"]),
         (b"\x28\xb5\x2f\xfd\0\0", ["Zstandard", "unzstd"]),
         (b"PK\x03\x04\0\0", ["zip archive", "0.tar"]),
@@ -575,10 +485,7 @@ fn captions_in_shards_are_read_in_every_encoding() {
         ("c.json", utf16(json, u16::to_le_bytes)),
         ("d.txt", utf16("a dog", u16::to_be_bytes)),
         ("e.txt", b"caf\xe9".to_vec()),
-        (
-            "f.txt",
-            b"version https://git-lfs.github.com/spec/v1\n".to_vec(),
-        ),
+        ("f.txt", b"version https://git-lfs.github.com/spec/v1\n".to_vec()),
     ];
     let mut members = Vec::new();
     let pictures = ["a.PNG", "b.jpe", "c.JFIF", "d.jpg", "e.png", "f.png"];

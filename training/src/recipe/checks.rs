@@ -14,37 +14,18 @@ impl Recipe {
             .map_err(|(part, problem)| Error::Recipe(format!("{part}: {problem}")))?;
         let (text, vision, prior) = (&self.clip.text, &self.clip.vision, &self.prior.model);
         let codes = &self.autoregressive.model;
-        let (conditioning, base, full) = (
-            &self.decoder.conditioning,
-            &self.decoder.unet,
-            &self.upsampler.unet,
-        );
+        let (conditioning, base, full) =
+            (&self.decoder.conditioning, &self.decoder.unet, &self.upsampler.unet);
         let equal = [
-            (
-                "the two encoders' embeddings",
-                text.embedding,
-                vision.embedding,
-            ),
-            (
-                "the prior's embedding and CLIP's",
-                prior.embedding,
-                text.embedding,
-            ),
-            (
-                "the prior's text width and the text encoder's",
-                prior.text_width,
-                text.width,
-            ),
+            ("the two encoders' embeddings", text.embedding, vision.embedding),
+            ("the prior's embedding and CLIP's", prior.embedding, text.embedding),
+            ("the prior's text width and the text encoder's", prior.text_width, text.width),
             (
                 "the prior's context and the tokenizer's",
                 prior.context_length,
                 self.tokenizer.context_length,
             ),
-            (
-                "the autoregressive prior's embedding and CLIP's",
-                codes.embedding,
-                text.embedding,
-            ),
+            ("the autoregressive prior's embedding and CLIP's", codes.embedding, text.embedding),
             (
                 "the autoregressive prior's text width and the text encoder's",
                 codes.text_width,
@@ -60,11 +41,7 @@ impl Recipe {
                 text.context_length,
                 self.tokenizer.context_length,
             ),
-            (
-                "the decoder's embedding and CLIP's",
-                conditioning.embedding,
-                text.embedding,
-            ),
+            ("the decoder's embedding and CLIP's", conditioning.embedding, text.embedding),
             (
                 "the decoder's text width and the text encoder's",
                 conditioning.text_width,
@@ -80,22 +57,12 @@ impl Recipe {
                 conditioning.context_width,
                 base.attention.as_ref().map_or(0, |a| a.context_width),
             ),
-            (
-                "the decoder's input and output channels",
-                2 * base.in_channels,
-                base.out_channels,
-            ),
-            (
-                "the upsampler's input and output channels",
-                full.in_channels,
-                2 * full.out_channels,
-            ),
+            ("the decoder's input and output channels", 2 * base.in_channels, base.out_channels),
+            ("the upsampler's input and output channels", full.in_channels, 2 * full.out_channels),
         ];
         for (what, a, b) in equal {
             if a != b {
-                return Err(Error::Recipe(format!(
-                    "{what} must agree, but are {a} and {b}"
-                )));
+                return Err(Error::Recipe(format!("{what} must agree, but are {a} and {b}")));
             }
         }
         for (what, whole, part) in [
@@ -141,19 +108,15 @@ impl Recipe {
         for (field, limit) in weight_limits {
             check_number(field, limit, POSITIVE)?;
         }
-        for (field, deviation) in [
-            ("upsampler.blur", self.upsampler.blur),
-            ("upsampler.noise", self.upsampler.noise),
-        ] {
+        for (field, deviation) in
+            [("upsampler.blur", self.upsampler.blur), ("upsampler.noise", self.upsampler.noise)]
+        {
             check_number(field, deviation, NOT_NEGATIVE)?;
         }
         self.drawing.check()?;
         for (field, share) in [
             ("prior.drop_caption", self.prior.drop_caption),
-            (
-                "autoregressive.drop_caption",
-                self.autoregressive.drop_caption,
-            ),
+            ("autoregressive.drop_caption", self.autoregressive.drop_caption),
             ("decoder.drop_caption", self.decoder.drop_caption),
             ("decoder.drop_embedding", self.decoder.drop_embedding),
         ] {
@@ -191,11 +154,7 @@ impl Recipe {
     /// Every model must be one that its folder's configuration can describe; the part that is not, and why.
     fn check_shapes(&self) -> Result<(), (&'static str, ConfigError)> {
         // The vocabulary follows from the tokenizer.
-        let text = TextConfig {
-            vocab_size: 2,
-            eos_token_id: 1,
-            ..self.clip.text.clone()
-        };
+        let text = TextConfig { vocab_size: 2, eos_token_id: 1, ..self.clip.text.clone() };
         let named = |part: &'static str| move |problem: ConfigError| (part, problem);
         configs::check_text(&text).map_err(named("clip.text"))?;
         configs::check_vision(&self.clip.vision).map_err(named("clip.vision"))?;
@@ -239,10 +198,7 @@ impl DrawingDefaults {
         }
         for (field, scale) in [
             ("drawing.prior_guidance_scale", self.prior_guidance_scale),
-            (
-                "drawing.decoder_guidance_scale",
-                self.decoder_guidance_scale,
-            ),
+            ("drawing.decoder_guidance_scale", self.decoder_guidance_scale),
         ] {
             check_number(field, scale, FINITE)?;
         }
@@ -266,9 +222,7 @@ const DECAY: Wanted = (|x| (0.0..1.0).contains(&x), "between 0 and 1, and not 1"
 fn check_number(what: &str, number: f64, (fits, wanted): Wanted) -> Result<(), Error> {
     match fits(number) {
         true => Ok(()),
-        false => Err(Error::Recipe(format!(
-            "{what} is {number}, and must be {wanted}"
-        ))),
+        false => Err(Error::Recipe(format!("{what} is {number}, and must be {wanted}"))),
     }
 }
 
@@ -287,8 +241,6 @@ fn at_least_one(what: &str, count: usize) -> Result<(), Error> {
     if count > 0 {
         Ok(())
     } else {
-        Err(Error::Recipe(format!(
-            "{what} is 0, and must be at least 1"
-        )))
+        Err(Error::Recipe(format!("{what} is 0, and must be at least 1")))
     }
 }

@@ -9,11 +9,8 @@ use super::fields::{ConfigError, Fields, divides};
 const TEXT: &str = "CLIPTextModelWithProjection";
 const VISION: &str = "CLIPVisionModelWithProjection";
 const PROJECTION: &str = "projection_dim";
-const ACTIVATIONS: [(&str, Activation); 3] = [
-    ("quick_gelu", Activation::QuickGelu),
-    ("gelu", Activation::Gelu),
-    ("silu", Activation::Silu),
-];
+const ACTIVATIONS: [(&str, Activation); 3] =
+    [("quick_gelu", Activation::QuickGelu), ("gelu", Activation::Gelu), ("silu", Activation::Silu)];
 
 /// A half of CLIP and whether its file may hold the other half too.
 pub(crate) struct Half<C> {
@@ -39,10 +36,7 @@ pub(crate) fn text_config(bytes: &[u8]) -> Result<Half<TextConfig>, ConfigError>
         layer_norm_eps: fields.number("layer_norm_eps", 1e-5, 1.0)?,
         eos_token_id: fields.size("eos_token_id", Some(49407))?,
     };
-    divides(
-        ("num_attention_heads", config.heads),
-        ("hidden_size", config.width),
-    )?;
+    divides(("num_attention_heads", config.heads), ("hidden_size", config.width))?;
     if config.eos_token_id >= config.vocab_size {
         return Err(ConfigError::Relation(format!(
             "its eos_token_id {} is not below its vocab_size {}",
@@ -68,14 +62,8 @@ pub(crate) fn vision_config(bytes: &[u8]) -> Result<Half<VisionConfig>, ConfigEr
         layer_norm_eps: fields.number("layer_norm_eps", 1e-5, 1.0)?,
     };
     fields.only("num_channels", &[json!(3)])?;
-    divides(
-        ("num_attention_heads", config.heads),
-        ("hidden_size", config.width),
-    )?;
-    divides(
-        ("patch_size", config.patch_size),
-        ("image_size", config.image_size),
-    )?;
+    divides(("num_attention_heads", config.heads), ("hidden_size", config.width))?;
+    divides(("patch_size", config.patch_size), ("image_size", config.image_size))?;
     Ok(Half { config, of_both })
 }
 
@@ -94,11 +82,9 @@ fn half(bytes: &[u8], class: &'static str, name: &str) -> Result<(Fields, bool),
             inner.extend(projection.map(|width| (PROJECTION.to_owned(), width)));
             Ok((Fields::of(inner), true))
         }
-        other => Err(super::fields::wrong(
-            name,
-            &other.unwrap_or_default(),
-            "an object".to_owned(),
-        )),
+        other => {
+            Err(super::fields::wrong(name, &other.unwrap_or_default(), "an object".to_owned()))
+        }
     }
 }
 

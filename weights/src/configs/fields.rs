@@ -162,9 +162,8 @@ impl Fields {
     pub fn sizes(&mut self, field: &'static str, default: &[i64]) -> Result<Vec<i64>, ConfigError> {
         let value = self.0.remove(field).unwrap_or_else(|| default.into());
         let size = |size: &Value| size.as_i64().filter(|size| (1..=LARGEST).contains(size));
-        let sizes: Option<Vec<i64>> = value
-            .as_array()
-            .and_then(|all| all.iter().map(size).collect());
+        let sizes: Option<Vec<i64>> =
+            value.as_array().and_then(|all| all.iter().map(size).collect());
         let sizes = sizes.filter(|sizes| (1..=16).contains(&sizes.len()));
         sizes.ok_or_else(|| wrong(field, &value, "a list of 1 to 16 whole numbers".to_owned()))
     }
@@ -209,9 +208,7 @@ impl Fields {
 
     /// Fields that may be absent or null.
     pub fn nulls(&mut self, fields: &[&'static str]) -> Result<(), ConfigError> {
-        fields
-            .iter()
-            .try_for_each(|field| self.only(field, &[Value::Null]))
+        fields.iter().try_for_each(|field| self.only(field, &[Value::Null]))
     }
 
     /// A field that must be there and have this value.
@@ -276,9 +273,5 @@ fn equal(value: &Value, wanted: &Value) -> bool {
 
 /// A field whose value cannot be used.
 pub(super) fn wrong(field: &str, value: &Value, wanted: String) -> ConfigError {
-    ConfigError::Value {
-        field: excerpt(field),
-        value: excerpt(&value.to_string()),
-        wanted,
-    }
+    ConfigError::Value { field: excerpt(field), value: excerpt(&value.to_string()), wanted }
 }

@@ -5,14 +5,10 @@ use serde_json::{Value, json};
 
 use super::fields::{ConfigError, Fields};
 
-const PREDICTIONS: [(&str, Prediction); 2] = [
-    ("epsilon", Prediction::Epsilon),
-    ("sample", Prediction::Sample),
-];
-const VARIANCES: [(&str, Variance); 2] = [
-    ("fixed_small_log", Variance::FixedSmallLog),
-    ("learned_range", Variance::LearnedRange),
-];
+const PREDICTIONS: [(&str, Prediction); 2] =
+    [("epsilon", Prediction::Epsilon), ("sample", Prediction::Sample)];
+const VARIANCES: [(&str, Variance); 2] =
+    [("fixed_small_log", Variance::FixedSmallLog), ("learned_range", Variance::LearnedRange)];
 
 /// Translates a `scheduler_config.json`.
 pub(crate) fn scheduler_config(bytes: &[u8]) -> Result<SchedulerConfig, ConfigError> {
@@ -23,11 +19,7 @@ pub(crate) fn scheduler_config(bytes: &[u8]) -> Result<SchedulerConfig, ConfigEr
         None | Some(Value::Bool(true)) => true,
         Some(Value::Bool(false)) => false,
         Some(other) => {
-            return Err(super::fields::wrong(
-                "clip_sample",
-                &other,
-                "true or false".to_owned(),
-            ));
+            return Err(super::fields::wrong("clip_sample", &other, "true or false".to_owned()));
         }
     };
     let config = SchedulerConfig {

@@ -52,10 +52,7 @@ pub(crate) fn decoder_config(bytes: &[u8]) -> Result<UNetConfig, ConfigError> {
         fields.only(field, &[json!(false), Value::Null])?;
     }
     // These concern additions and blocks that are refused above.
-    fields.ignore(&[
-        "addition_embed_type_num_heads",
-        "transformer_layers_per_block",
-    ]);
+    fields.ignore(&["addition_embed_type_num_heads", "transformer_layers_per_block"]);
     unet_config(fields, channels, (4, 4), Some(attention))
 }
 
@@ -109,10 +106,7 @@ fn unet_config(
     fields.only("mid_block_scale_factor", &[json!(1)])?;
     fields.nulls(&["num_class_embeds"])?;
     fields.only("time_embedding_type", &[json!("positional")])?;
-    fields.only(
-        "time_embedding_dim",
-        &[Value::Null, json!(config.time_width())],
-    )?;
+    fields.only("time_embedding_dim", &[Value::Null, json!(config.time_width())])?;
     // The padding is that of convolutions that these blocks do not have.
     fields.ignore(&["downsample_padding", "dropout"]);
     fields.finish()?;
@@ -124,28 +118,17 @@ fn unet_config(
 fn blocks(levels: usize, attends: bool) -> (Value, Value) {
     let (mut down, mut up) = (vec![PLAIN_DOWN; levels], vec![PLAIN_UP; levels]);
     if attends {
-        down.iter_mut()
-            .skip(1)
-            .for_each(|block| *block = ATTENDING_DOWN);
-        up.iter_mut()
-            .rev()
-            .skip(1)
-            .for_each(|block| *block = ATTENDING_UP);
+        down.iter_mut().skip(1).for_each(|block| *block = ATTENDING_DOWN);
+        up.iter_mut().rev().skip(1).for_each(|block| *block = ATTENDING_UP);
     }
     (json!(down), json!(up))
 }
 
 fn check(config: &UNetConfig) -> Result<(), ConfigError> {
     let channels = &config.block_out_channels;
-    divides(
-        ("timestep wave pair", 2),
-        ("block_out_channels", channels[0]),
-    )?;
+    divides(("timestep wave pair", 2), ("block_out_channels", channels[0]))?;
     for &channels in channels {
-        divides(
-            ("norm_num_groups", config.norm_groups),
-            ("block_out_channels", channels),
-        )?;
+        divides(("norm_num_groups", config.norm_groups), ("block_out_channels", channels))?;
     }
     if let Some(attention) = &config.attention {
         // The middle attends too, at the coarsest level, be it the only one.

@@ -74,11 +74,7 @@ impl Archive {
         if files.contains_key("constants.pkl") {
             return Err(PickleError::TorchScript);
         }
-        Ok(Self {
-            files,
-            budget,
-            blob: blob.clone(),
-        })
+        Ok(Self { files, budget, blob: blob.clone() })
     }
 
     /// The bytes of a file, where there is one of this name.
@@ -97,11 +93,7 @@ impl Archive {
                     crc.update(part);
                 }
                 check(member, crc)?;
-                Span {
-                    blob: self.blob.clone(),
-                    start: place.start,
-                    length: place.len(),
-                }
+                Span { blob: self.blob.clone(), start: place.start, length: place.len() }
             }
             Packing::Deflated => unpack(&self.blob, member, &mut self.budget)?,
             Packing::Other => return Err(PickleError::Compressed(excerpt(name))),
@@ -117,9 +109,7 @@ fn folder(members: &[Member]) -> Result<&str, PickleError> {
         let folder = member.name.strip_suffix(PROGRAM)?;
         (folder.is_empty() || folder.ends_with('/')).then_some(folder.len())
     };
-    let mut folders = members
-        .iter()
-        .filter_map(|member| Some(&member.name[..folder(member)?]));
+    let mut folders = members.iter().filter_map(|member| Some(&member.name[..folder(member)?]));
     match (folders.next(), folders.next()) {
         (None, _) => Err(PickleError::NoProgram),
         (Some(folder), None) => Ok(folder),
@@ -150,27 +140,18 @@ fn unpack(blob: &Rc<Blob>, member: &Member, budget: &mut Budget) -> Result<Span,
     let unpacked = Blob::unpacked(blob.name.clone(), &mut unpacking, length).map_err(problem)?;
     let rest = member.place.end - member.place.start - unpacking.decoder.total_in();
     if rest > 0 {
-        return Err(ambiguous(format!(
-            "{rest} bytes follow the packed {}",
-            excerpt(&member.name)
-        )));
+        return Err(ambiguous(format!("{rest} bytes follow the packed {}", excerpt(&member.name))));
     }
     check(member, unpacking.crc)?;
-    Ok(Span {
-        blob: Rc::new(unpacked),
-        start: 0,
-        length,
-    })
+    Ok(Span { blob: Rc::new(unpacked), start: 0, length })
 }
 
 fn check(member: &Member, crc: Hasher) -> Result<(), PickleError> {
     match (crc.finalize(), member.crc) {
         (found, wanted) if found == wanted => Ok(()),
-        (found, wanted) => Err(PickleError::Checksum {
-            file: excerpt(&member.name),
-            found,
-            wanted,
-        }),
+        (found, wanted) => {
+            Err(PickleError::Checksum { file: excerpt(&member.name), found, wanted })
+        }
     }
 }
 

@@ -47,12 +47,7 @@ impl Machine<'_, '_> {
         let Some(first) = first else {
             return Err(self.damaged("a storage is described wrongly"));
         };
-        let storage = Rc::new(Storage {
-            key: key.clone(),
-            dtype: *dtype,
-            count: *count,
-            first,
-        });
+        let storage = Rc::new(Storage { key: key.clone(), dtype: *dtype, count: *count, first });
         let known = self.storages.insert(storage.key.clone(), storage.clone());
         if known.is_some_and(|known| !known.agrees(&storage)) {
             let key = excerpt(&storage.key);
@@ -113,12 +108,7 @@ impl Machine<'_, '_> {
             return Err(self.damaged("a tensor's shape is no short tuple of integers"));
         };
         Ok(offset.checked_add(storage.first).map(|offset| {
-            Value::Tensor(Rc::new(View {
-                storage: storage.clone(),
-                offset,
-                shape,
-                strides,
-            }))
+            Value::Tensor(Rc::new(View { storage: storage.clone(), offset, shape, strides }))
         }))
     }
 
@@ -127,9 +117,7 @@ impl Machine<'_, '_> {
             Value::Int(side) => Some(side),
             _ => None,
         };
-        (items.len() <= MOST_SIDES)
-            .then(|| items.iter().map(side).collect())
-            .flatten()
+        (items.len() <= MOST_SIDES).then(|| items.iter().map(side).collect()).flatten()
     }
 
     /// The entries of a dict that are written as a list of lists.

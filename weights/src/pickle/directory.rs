@@ -165,10 +165,7 @@ fn check_header(
 ) -> Result<(), PickleError> {
     let name = excerpt(&entry.member.name);
     let problem = |error: rawzip::Error| {
-        PickleError::Archive(format!(
-            "its file {name} is not where it says: {}",
-            lower(&error)
-        ))
+        PickleError::Archive(format!("its file {name} is not where it says: {}", lower(&error)))
     };
     let found = archive.get_entry(entry.wayfinder).map_err(problem)?;
     let header = found.local_header(buffer).map_err(problem)?;
@@ -176,11 +173,7 @@ fn check_header(
     entry.member.place = start..end;
     // Where a descriptor follows the file, its header may leave out what that says.
     let same = |here: u64, there: u64| here == there || (entry.descriptor && here == 0);
-    let differs = |what: &str| {
-        Err(ambiguous(format!(
-            "{name} has another {what} where it lies"
-        )))
-    };
+    let differs = |what: &str| Err(ambiguous(format!("{name} has another {what} where it lies")));
     let member = &entry.member;
     if String::from_utf8_lossy(header.file_path().as_bytes()) != member.name {
         differs("name")
@@ -204,9 +197,7 @@ fn check_header(
 /// Compares an entry with the descriptor between its file and what begins at `following`; where that ends.
 fn check_descriptor(blob: &Blob, entry: &Entry, following: u64) -> Result<u64, PickleError> {
     let end = entry.member.place.end;
-    let gap = following
-        .checked_sub(end)
-        .filter(|_| following <= blob.len() as u64);
+    let gap = following.checked_sub(end).filter(|_| following <= blob.len() as u64);
     let (Some(gap @ (12 | 16 | 20 | 24)), true) = (gap, entry.descriptor) else {
         return Ok(end);
     };
@@ -215,16 +206,9 @@ fn check_descriptor(blob: &Blob, entry: &Entry, following: u64) -> Result<u64, P
         16 | 24 => bytes.strip_prefix(&DESCRIPTOR),
         _ => Some(&bytes[..]),
     };
-    let (crc, sizes) = fields
-        .unwrap_or_default()
-        .split_at(4.min(fields.map_or(0, <[u8]>::len)));
+    let (crc, sizes) = fields.unwrap_or_default().split_at(4.min(fields.map_or(0, <[u8]>::len)));
     let (packed, size) = sizes.split_at(sizes.len() / 2);
-    let number = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .rev()
-            .fold(0, |n, byte| n << 8 | u64::from(*byte))
-    };
+    let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte));
     let found = [crc, packed, size].map(number);
     match found == [entry.member.crc.into(), entry.packed, entry.member.size] {
         true => Ok(following),

@@ -13,10 +13,8 @@ use crate::stored::Blob;
 use files::text::excerpt;
 
 /// The number that the first pickle is, as the protocols from 2 on and those before write it.
-const MAGIC: [&[u8]; 2] = [
-    b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19",
-    b"119547037146038801333356",
-];
+const MAGIC: [&[u8]; 2] =
+    [b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", b"119547037146038801333356"];
 /// The second: the format's version.
 const VERSION: i64 = 1001;
 
@@ -82,23 +80,15 @@ fn spans(
         let length = length.and_then(|count| count.checked_mul(storage.dtype.bits / 8));
         let length = length.filter(|length| *length <= left - 8);
         let length = length.ok_or_else(short)?;
-        let span = Span {
-            blob: blob.clone(),
-            start: at + 8,
-            length,
-        };
+        let span = Span { blob: blob.clone(), start: at + 8, length };
         at += 8 + length;
         if spans.insert(key.clone(), span).is_some() {
             let key = excerpt(key);
-            return Err(PickleError::Archive(format!(
-                "storage {key} is there twice"
-            )));
+            return Err(PickleError::Archive(format!("storage {key} is there twice")));
         }
     }
     match blob.len() - at {
         0 => Ok(spans),
-        more => Err(PickleError::Archive(format!(
-            "{more} bytes follow its last storage"
-        ))),
+        more => Err(PickleError::Archive(format!("{more} bytes follow its last storage"))),
     }
 }

@@ -33,11 +33,7 @@ pub(super) fn run(program: &mut Program, budget: &mut Budget) -> Result<Made, Pi
             break result;
         }
     };
-    Ok(Made {
-        values: machine.values,
-        result,
-        storages: machine.storages,
-    })
+    Ok(Made { values: machine.values, result, storages: machine.storages })
 }
 
 /// The result of a pickle.
@@ -71,10 +67,7 @@ pub(super) struct Machine<'a, 'b> {
 
 impl Machine<'_, '_> {
     pub(super) fn damaged(&self, reason: impl Into<String>) -> PickleError {
-        PickleError::Program {
-            at: self.program.at() - self.start,
-            reason: reason.into(),
-        }
+        PickleError::Program { at: self.program.at() - self.start, reason: reason.into() }
     }
 
     /// Pays for memory of so many bytes, which is asked for next.

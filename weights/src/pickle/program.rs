@@ -18,13 +18,7 @@ pub(super) struct Program<'a> {
 impl<'a> Program<'a> {
     /// The bytes from `start` to `end`, which must be within the file.
     pub fn new(blob: &'a Blob, start: usize, end: usize) -> Self {
-        Self {
-            blob,
-            at: start,
-            end,
-            window: Vec::new(),
-            from: start,
-        }
+        Self { blob, at: start, end, window: Vec::new(), from: start }
     }
 
     /// The place of the next byte in the file.

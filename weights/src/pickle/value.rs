@@ -108,9 +108,7 @@ impl Global {
                 Some(Self::RebuildParameter)
             }
             ("torch" | "torch.cuda", storage) if storage.ends_with("Storage") => {
-                storage_dtype(storage)
-                    .and_then(Dtype::named)
-                    .map(Self::Storage)
+                storage_dtype(storage).and_then(Dtype::named).map(Self::Storage)
             }
             _ => plain(module, name).map(Self::Plain),
         };

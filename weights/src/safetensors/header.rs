@@ -163,10 +163,7 @@ impl<'de> DeserializeSeed<'de> for Strings {
 
 /// The tensors of a safetensors file in the order of their bytes, duplicates included.
 pub(crate) fn read(blob: &Rc<Blob>) -> Result<Vec<Stored>, Error> {
-    read_header(blob).map_err(|problem| Error::Safetensors {
-        file: blob.name.clone(),
-        problem,
-    })
+    read_header(blob).map_err(|problem| Error::Safetensors { file: blob.name.clone(), problem })
 }
 
 fn read_header(blob: &Rc<Blob>) -> Result<Vec<Stored>, HeaderError> {
@@ -191,24 +188,14 @@ fn read_header(blob: &Rc<Blob>) -> Result<Vec<Stored>, HeaderError> {
         let dtype = match info.dtype {
             Name::Known(dtype) => dtype,
             Name::Unknown(dtype) => {
-                return Err(HeaderError::Dtype {
-                    tensor: excerpt(&name),
-                    dtype,
-                });
+                return Err(HeaderError::Dtype { tensor: excerpt(&name), dtype });
             }
         };
         let Some(wanted) = size(&shape, dtype) else {
-            return Err(HeaderError::Shape {
-                tensor: excerpt(&name),
-                shape,
-            });
+            return Err(HeaderError::Shape { tensor: excerpt(&name), shape });
         };
         if start != next {
-            return Err(HeaderError::Offset {
-                tensor: excerpt(&name),
-                start,
-                wanted: next,
-            });
+            return Err(HeaderError::Offset { tensor: excerpt(&name), start, wanted: next });
         }
         if end.checked_sub(start) != Some(wanted) {
             return Err(HeaderError::Size {
@@ -236,10 +223,7 @@ fn read_header(blob: &Rc<Blob>) -> Result<Vec<Stored>, HeaderError> {
     }
     let found = (length - data) as u64;
     if next != found {
-        return Err(HeaderError::Length {
-            wanted: next,
-            found,
-        });
+        return Err(HeaderError::Length { wanted: next, found });
     }
     Ok(tensors)
 }
@@ -250,10 +234,7 @@ fn entries(blob: &Blob, data: usize) -> Result<Vec<(String, Info)>, HeaderError>
     let over = RefCell::new(None);
     let text = BufReader::with_capacity(1 << 16, blob.part(8..data));
     let mut text = serde_json::Deserializer::from_reader(text);
-    let visitor = Entries {
-        budget: &mut budget,
-        over: &over,
-    };
+    let visitor = Entries { budget: &mut budget, over: &over };
     let entries = text.deserialize_map(visitor);
     let entries = entries.and_then(|entries| text.end().map(|()| entries));
     entries.map_err(|error| match over.take() {
