@@ -5,7 +5,6 @@ use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
-use layers::kernels;
 use tch::{Cuda, Device, Kind};
 
 use crate::messages::say;

@@ -27,7 +27,7 @@ mod interrupt;
 mod invert;
 #[cfg(feature = "lab")]
 mod judge;
-mod kernels;
+mod kernel_cache;
 #[cfg(not(feature = "lab"))]
 mod lab;
 mod memory;
@@ -67,7 +67,7 @@ use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use files::text::excerpt;
-use layers::OutOfMemory;
+use kernels::OutOfMemory;
 use tracing_subscriber::EnvFilter;
 
 #[cfg(not(feature = "lab"))]
@@ -187,7 +187,7 @@ fn run() -> u8 {
     }
     let defect = keep_panic_messages();
     let ended = panic::catch_unwind(AssertUnwindSafe(|| cli.command.run()));
-    kernels::save();
+    kernel_cache::save();
     match ended {
         Ok(Ok(())) => SUCCESS,
         Ok(Err(error)) => {

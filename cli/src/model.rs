@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use layers::kernels::{Policy, set_policy};
+use kernels::{Policy, set_policy};
 use pipeline::{ModelFolders, Pipeline, Settings};
 use tch::Device;
 use weights::Folder;
@@ -13,7 +13,7 @@ use crate::device::{self, DeviceChoice, Dtype};
 use crate::memory::give_back_freed_memory;
 use crate::origins::Origins;
 use crate::threads::warn_of_idle_processors;
-use crate::{embedded, kernels};
+use crate::{embedded, kernel_cache};
 use pipeline::Record;
 
 /// The flags that say so.
@@ -175,7 +175,7 @@ impl ModelArgs {
     ) -> Result<Pipeline> {
         let device = self.device.find()?;
         if self.tune {
-            kernels::tune();
+            kernel_cache::tune();
         } else if self.deterministic {
             set_policy(Policy::Shape);
         }

@@ -12,7 +12,7 @@ use pipeline::record::KEYWORD;
 use serde_json::Value;
 
 use crate::input::{name_of, read_picture};
-use crate::kernels;
+use crate::kernel_cache;
 use crate::path_json::insert_path;
 use crate::stdout::{print_bytes, print_line};
 
@@ -87,7 +87,7 @@ impl Info {
             }
             None => {
                 let mut text = Vec::new();
-                kernels::tell(&mut text)?;
+                kernel_cache::tell(&mut text)?;
                 print_bytes(&text)
             }
         }

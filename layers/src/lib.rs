@@ -6,17 +6,11 @@
 pub mod attention;
 pub mod embedding;
 pub mod finite;
-pub mod kernels;
-mod lanes;
-pub mod memory;
 pub mod params;
 pub mod primitives;
-mod skinny;
-mod winograd;
 
 pub use attention::attend;
 pub use embedding::{TimestepEmbedding, sinusoidal};
 pub use finite::is_finite;
-pub use memory::OutOfMemory;
 pub use params::{Init, Initialiser, Params, Source};
-pub use primitives::{Activation, Conv2d, Embedding, GroupNorm, LayerNorm, Linear, channels_last};
+pub use primitives::{Activation, Conv2d, Embedding, GroupNorm, LayerNorm, Linear};

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use crate::{Init, Params, kernels, skinny};
+use kernels::{convolve, gemv, is_channels_last};
+
+use crate::{Init, Params};
 
 /// `y = x W^T + b`.
 pub struct Linear {
@@ -33,7 +35,7 @@ impl Linear {
 
     /// `[.., inputs] -> [.., outputs]`
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        skinny::linear(x, &self.weight, self.bias.as_ref())
+        gemv::linear(x, &self.weight, self.bias.as_ref())
             .unwrap_or_else(|| x.linear(&self.weight, self.bias.as_ref()))
     }
 }
@@ -92,7 +94,7 @@ impl Conv2d {
                 let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
                 let direct = || x.conv2d(&self.weight, bias, stride, padding, [1, 1], 1);
                 match (size, self.stride) {
-                    (3, 1) => kernels::convolve(x, &self.weight, bias, false, direct),
+                    (3, 1) => convolve(x, &self.weight, bias, false, direct),
                     _ => direct(),
                 }
             }
@@ -120,18 +122,8 @@ impl Conv2d {
             let kernel = along(&along(&self.weight)).transpose(0, 1); // [inputs, outputs, 4, 4]
             x.conv_transpose2d(&kernel, bias, [2, 2], [1, 1], [0, 0], 1, [1, 1])
         };
-        kernels::convolve(x, &self.weight, bias, true, direct)
+        convolve(x, &self.weight, bias, true, direct)
     }
-}
-
-/// `[B, C, H, W]` with a pixel's channels side by side in memory.
-pub fn channels_last(x: &Tensor) -> Tensor {
-    x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
-}
-
-/// Whether a pixel's channels lie side by side in memory, and not each channel's pixels.
-pub(crate) fn is_channels_last(x: &Tensor) -> bool {
-    !x.is_contiguous() && x.permute([0, 2, 3, 1]).is_contiguous()
 }
 
 /// A table of vectors.

@@ -1,7 +1,7 @@
 //! Everything that can go wrong between a caption and a picture.
 
 use diffusion::StepsError;
-use layers::OutOfMemory;
+use kernels::OutOfMemory;
 
 use crate::finite::Quantity;
 use crate::relations::SIDES;

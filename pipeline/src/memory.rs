@@ -8,5 +8,5 @@ use crate::Error;
 pub(crate) fn within_memory<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     // Unlike `no_grad`, a guard brings gradients back after a panic too.
     let _no_grad = no_grad_guard();
-    layers::memory::catch(work)?
+    kernels::memory::catch(work)?
 }

@@ -1,6 +1,6 @@
 //! One stream of noise a picture, so that a picture does not depend on those beside it.
 
-use layers::memory::require;
+use kernels::memory::require;
 use noise::Generator;
 use tch::{Device, Kind, Tensor};
 

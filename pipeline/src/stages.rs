@@ -8,7 +8,7 @@ use decoder::{Conditions, UNet, enlarge};
 use diffusion::dpm_solver::dpm_solver;
 use diffusion::sampler::ddpm;
 use diffusion::{DpmSolver, Output, Step, Variance, guided_within};
-use layers::channels_last;
+use kernels::channels_last;
 use layers::embedding::timesteps;
 use layers::finite::norm;
 use noise::Generator;

@@ -194,7 +194,7 @@ def fault(outcome):
 
 
 def test_binary():
-    command = "cargo test --release --package unclip --package unclip-tests --test unclip --no-run --message-format=json"
+    command = "cargo test --release --package unclip-cli --package tests --test unclip --no-run --message-format=json"
     lines = subprocess.run(command.split(), cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     found = [json.loads(line).get("executable") for line in lines if '"name":"unclip","src_path"' in line]
     return [path for path in found if path and "/deps/" in path][-1]

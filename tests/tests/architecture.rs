@@ -9,18 +9,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("images", &["files"]),
     ("noise", &[]),
     ("diffusion", &[]),
-    ("layers", &["noise"]),
+    ("kernels", &[]),
+    ("layers", &["kernels", "noise"]),
     ("clip", &["files", "layers", "images"]),
     ("prior", &["layers"]),
     ("decoder", &["layers"]),
     ("graphs", &[]),
     ("scenes", &["files", "noise"]),
-    ("weights", &["files", "layers", "clip", "prior", "decoder", "diffusion"]),
+    ("weights", &["files", "kernels", "layers", "clip", "prior", "decoder", "diffusion"]),
     (
         "pipeline",
         &[
             "files",
             "images",
+            "kernels",
             "layers",
             "noise",
             "diffusion",
@@ -52,7 +54,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 /// What must not reach crates that hold neither tensors nor files.
 const WITHOUT_TENSORS: &[&str] = &["files", "images", "noise", "scenes"];
-const WITHOUT_FILES: &[&str] = &["diffusion", "layers", "prior", "decoder", "graphs"];
+const WITHOUT_FILES: &[&str] = &["diffusion", "kernels", "layers", "prior", "decoder", "graphs"];
 const FILE_FORMATS: &[&str] = &["safetensors", "memmap2", "serde_json", "zip", "image"];
 
 #[test]
@@ -78,7 +80,7 @@ fn crates_depend_only_on_what_the_architecture_allows() {
         .iter()
         .map(|package| {
             let names = package["dependencies"].as_array().expect("a list of dependencies").iter();
-            (plain(&package["name"]), names.map(|d| plain(&d["name"])).collect())
+            (text(&package["name"]), names.map(|d| text(&d["name"])).collect())
         })
         .collect();
     let ours: BTreeSet<&String> = dependencies.keys().collect();
@@ -100,13 +102,12 @@ fn crates_depend_only_on_what_the_architecture_allows() {
         }
     }
     let covered: BTreeSet<&str> =
-        ALLOWED.iter().map(|(name, _)| *name).chain(["unclip", "tests"]).collect();
+        ALLOWED.iter().map(|(name, _)| *name).chain(["unclip-cli", "tests"]).collect();
     assert_eq!(covered, ours.iter().map(|name| name.as_str()).collect(), "every crate has its row");
 }
 
-fn plain(name: &serde_json::Value) -> String {
-    let name = name.as_str().expect("a name");
-    name.strip_prefix("unclip-").unwrap_or(name).to_owned()
+fn text(name: &serde_json::Value) -> String {
+    name.as_str().expect("a name").to_owned()
 }
 
 /// The packages below the command, each with the sets of features that cargo builds it with for these arguments: one for
@@ -121,7 +122,7 @@ fn features(arguments: &str) -> BTreeMap<String, BTreeSet<String>> {
     let text = String::from_utf8(output.stdout).expect("cargo writes UTF-8");
     let rows = text.lines().filter_map(|line| line.trim_end_matches(" (*)").split_once('|'));
     let mut packages: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (package, features) in rows.filter(|(package, _)| !package.starts_with("unclip v")) {
+    for (package, features) in rows.filter(|(package, _)| !package.starts_with("unclip-cli v")) {
         let package = packages.entry(package.to_owned()).or_default();
         package.insert(features.to_owned());
     }
@@ -130,11 +131,11 @@ fn features(arguments: &str) -> BTreeMap<String, BTreeSet<String>> {
 
 #[test]
 fn nothing_below_the_command_is_built_twice() {
-    let whole = features("--package unclip");
+    let whole = features("--package unclip-cli");
     assert!(whole.len() > 100, "{}", whole.len());
     for arguments in [
-        "--package unclip --no-default-features --features embedded-model",
-        "--package unclip --package unclip-tests",
+        "--package unclip-cli --no-default-features --features embedded-model",
+        "--package unclip-cli --package tests",
     ] {
         for (package, features) in features(arguments) {
             if let Some(usual) = whole.get(&package) {

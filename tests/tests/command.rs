@@ -43,7 +43,7 @@ pub fn binary() -> PathBuf {
     let binary = test.parent().and_then(Path::parent).expect("tests lie in deps/").join("unclip");
     assert!(
         binary.is_file(),
-        "{} is not built: run bin/test, or cargo build --release --package unclip",
+        "{} is not built: run bin/test, or cargo build --release --package unclip-cli",
         binary.display()
     );
     binary

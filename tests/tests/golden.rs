@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use decoder::Conditions;
 use diffusion::{Output, Step, UnclipSampler, Variance};
 use image::RgbImage;
-use layers::channels_last;
+use kernels::channels_last;
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor, no_grad};
 use weights::Folder;

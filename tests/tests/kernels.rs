@@ -1,8 +1,9 @@
 //! Convolutions by other ways than libtorch's usual one.
 
 use decoder::{UNet, UNetConfig};
-use layers::kernels::{Kernel, Shape, Trial, know};
-use layers::{Conv2d, Init, Initialiser, Linear, Params, channels_last};
+use kernels::channels_last;
+use kernels::{Kernel, Shape, Trial, know};
+use layers::{Conv2d, Init, Initialiser, Linear, Params};
 use noise::Generator;
 use tch::{Device, Kind, Tensor};
 

@@ -1,7 +1,7 @@
 //! Too little memory: an error that says so, after which the same pipeline goes on.
 
-use layers::OutOfMemory;
-use layers::memory::{catch, require};
+use kernels::OutOfMemory;
+use kernels::memory::{catch, require};
 use pipeline::ErrorKind;
 use tch::{Device, Kind, Tensor};
 

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::rc::Rc;
 
 use files::contents::Contents;
+use kernels::OutOfMemory;
 use layers::finite::norm;
-use layers::{Init, OutOfMemory, Source};
+use layers::{Init, Source};
 use tch::{Device, Kind, Tensor};
 
 use crate::numbers::Numbers;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use files::contents::Contents;
 use files::text::excerpt;
-use layers::OutOfMemory;
+use kernels::OutOfMemory;
 
 use crate::configs::ConfigError;
 use crate::pickle::PickleError;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use files::contents::{self, Contents};
-use layers::OutOfMemory;
+use kernels::OutOfMemory;
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::Error;

@@ -19,7 +19,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tch::{Device, Kind, Tensor};
 
-use crate::lanes::{LANES, Lanes, Pointer, Task, ZERO, in_threads, in_widest};
+use crate::simd::{LANES, Lanes, Pointer, Task, ZERO, in_threads, in_widest};
 use transforms::{Four, Six, Transforms};
 
 /// Output channels, and lanes of tiles, of a product that is summed up in registers.

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::lanes::{LANES, Lanes, Pointer, Task, ZERO, in_threads, in_widest, lanes_are_registers};
+use crate::simd::{LANES, Lanes, Pointer, Task, ZERO, in_threads, in_widest, lanes_are_registers};
 
 /// The most rows.
 const MOST_ROWS: i64 = 12;
@@ -19,7 +19,7 @@ const LEAST_WEIGHTS: i64 = 1 << 20;
 
 /// `x [.., I]` with `weight [O, I]` and `bias [O]` `-> [.., O]`, where this is the faster way to compute it: for a few rows
 /// of f32 or bf16 on the CPU. Nothing is kept for a gradient.
-pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Option<Tensor> {
+pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Option<Tensor> {
     let (outputs, inputs) = weight.size2().expect("a matrix");
     let rows = x.numel() as i64 / inputs;
     let fits = x.device() == Device::Cpu

@@ -12,8 +12,8 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use crate::primitives::{channels_last, is_channels_last};
 use crate::winograd::{self, Tiling};
+use crate::{channels_last, is_channels_last};
 
 /// What computes a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,7 +169,7 @@ pub fn new_trials() -> Option<Vec<Trial>> {
 
 /// A convolution of `x [B, inputs, H, W]` with `weight [outputs, inputs, 3, 3]`, a stride and a padding of 1, of `x` with
 /// each pixel `doubled` in both directions where that is said. `direct` does what [`Kernel::Direct`] does.
-pub(crate) fn convolve(
+pub fn convolve(
     x: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,

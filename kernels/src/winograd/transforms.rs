@@ -1,6 +1,6 @@
 //! The transforms of Winograd's convolutions, on lanes.
 
-use crate::lanes::{LANES, Lanes, ZERO};
+use crate::simd::{LANES, Lanes, ZERO};
 
 /// How a row of a kernel and of a tile is transformed before the products, and a row of those after them (1509.09308,
 /// section 4; the points as in wincnn).

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use files::atomic;
-use layers::kernels::{self, Shape, Trial, new_trials};
+use kernels::{Shape, Trial, new_trials};
 use serde::{Deserialize, Serialize};
 
 use crate::names::slug;
