@@ -1,4 +1,4 @@
-//! Compiles what stands between Rust and libtorch's CUDA graphs, against the headers of the libtorch that tch links.
+//! Compiles the C interface to libtorch's CUDA graphs, against the headers of the libtorch that tch links.
 
 #![allow(clippy::print_stdout)] // how a build script talks to cargo
 

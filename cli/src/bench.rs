@@ -87,7 +87,7 @@ impl Bench {
         let (kind, device) = self.model.place()?;
         let pipeline = self.model.open(Some(&self.prior), None)?;
         let pipeline = match self.eager {
-            true => pipeline.with_recorder(None),
+            true => pipeline.with_graph_capture(None),
             false => pipeline,
         };
         let makers = pipeline.defaults()?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use files::atomic;
-use kernels::{Shape, Trial, new_trials};
+use kernels::{ConvShape, KernelTimings, new_timings};
 use serde::{Deserialize, Serialize};
 
 use crate::names::slug;
@@ -14,26 +14,27 @@ use crate::names::slug;
 /// The longest cache that is read, in bytes: some thousand shapes.
 const LONGEST: u64 = 1 << 20;
 
-/// The trials of one processor with one number of threads.
+/// The timings of one processor with one number of threads.
 #[derive(Serialize, Deserialize)]
 struct Cache {
     processor: String,
     threads: i32,
-    trials: Vec<Trial>,
+    #[serde(rename = "trials")]
+    timings: Vec<KernelTimings>,
 }
 
 /// Has each shape tried once, but for those that an earlier run tried.
 pub fn tune() {
     let cache = file().and_then(|file| read(&file));
-    kernels::tune(cache.map_or_else(Vec::new, |cache| cache.trials));
+    kernels::autotune(cache.map_or_else(Vec::new, |cache| cache.timings));
 }
 
 /// Writes what this run tried, for later ones. Where it cannot be written, they try again.
 pub fn save() {
-    let Some((trials, file)) = new_trials().zip(file()) else {
+    let Some((timings, file)) = new_timings().zip(file()) else {
         return;
     };
-    let cache = Cache { processor: processor(), threads: tch::get_num_threads(), trials };
+    let cache = Cache { processor: processor(), threads: tch::get_num_threads(), timings };
     if let Err(error) = write(&file, &cache) {
         tracing::debug!("{}: {error}", file.display());
     }
@@ -54,8 +55,8 @@ pub fn tell(out: &mut impl Write) -> Result<()> {
         "| numbers | pictures | channels | pixels | direct, ms | Winograd's of 4 x 4, ms | of 6 x 6, ms |"
     )?;
     writeln!(out, "| --- | --- | --- | --- | --- | --- | --- |")?;
-    for Trial { shape, seconds } in cache.trials {
-        let Shape { batch, inputs, outputs, height, width, doubled, halves } = shape;
+    for KernelTimings { shape, seconds } in cache.timings {
+        let ConvShape { batch, inputs, outputs, height, width, doubled, halves } = shape;
         let numbers = if halves { "bf16" } else { "f32" };
         let [direct, four, six] = seconds.map(|seconds| seconds * 1e3);
         let doubled = if doubled { ", doubled" } else { "" };
@@ -79,7 +80,7 @@ fn read(file: &Path) -> Option<Cache> {
         return None;
     }
     let cache: Cache = serde_json::from_slice(&bytes).ok()?;
-    let seconds = cache.trials.iter().flat_map(|trial| trial.seconds);
+    let seconds = cache.timings.iter().flat_map(|timings| timings.seconds);
     let sound = seconds.clone().all(|seconds| seconds > 0.0);
     let mine = cache.processor == processor() && cache.threads == tch::get_num_threads();
     (sound && mine).then_some(cache)

@@ -1,12 +1,12 @@
-//! Attention of a picture to itself and to its conditions at once.
+//! Attention of pixels to each other and to the context at once.
 
 use layers::{GroupNorm, Init, Linear, Params, attend};
 use tch::Tensor;
 
-use crate::unet::{AttentionConfig, UNetConfig};
+use crate::config::{AttentionConfig, UNetConfig};
 
-/// Queries are the picture's pixels, keys and values the conditions' tokens followed by the pixels
-/// (guided-diffusion's attention with the text keys of GLIDE, section 4.2).
+/// Self-attention whose keys and values begin with the context's tokens: guided-diffusion's attention with the text keys
+/// of GLIDE (2112.10741).
 pub struct Attention {
     norm: GroupNorm,
     q: Linear,
@@ -35,19 +35,20 @@ impl Attention {
         }
     }
 
-    /// The keys and values of the conditions' `tokens [B, S, X]`, `[B, S, C]` each: all that it takes of them.
-    pub fn tell(&self, tokens: &Tensor) -> [Tensor; 2] {
-        [self.k_context.forward(tokens), self.v_context.forward(tokens)]
+    /// The keys and values of `context [B, S, X]`, `[B, S, C]` each.
+    pub fn project_context(&self, context: &Tensor) -> [Tensor; 2] {
+        [self.k_context.forward(context), self.v_context.forward(context)]
     }
 
-    /// `x [B, C, H, W]`, the conditions' `keys` and `values [B, S, C]` and a `bias [B, 1, 1, S + H W]` that is added to the
+    /// `x [B, C, H, W]`, the context's `keys` and `values [B, S, C]` and a `bias [B, 1, 1, S]` that is added to their
     /// scores `-> [B, C, H, W]`
-    pub fn forward(&self, x: &Tensor, keys: &Tensor, values: &Tensor, bias: &Tensor) -> Tensor {
+    pub fn forward(&self, x: &Tensor, [keys, values]: &[Tensor; 2], bias: &Tensor) -> Tensor {
         // One copy into rows serves the three projections.
         let pixels = self.norm.forward(x).flatten(2, 3).transpose(1, 2).contiguous(); // [B, H W, C]
         let k = Tensor::cat(&[keys, &self.k.forward(&pixels)], 1); // [B, S + H W, C]
         let v = Tensor::cat(&[values, &self.v.forward(&pixels)], 1);
-        let attended = attend(&self.q.forward(&pixels), &k, &v, self.head_width, Some(bias));
+        let bias = bias.constant_pad_nd([0, pixels.size()[1]]); // [B, 1, 1, S + H W]
+        let attended = attend(&self.q.forward(&pixels), &k, &v, self.head_width, Some(&bias));
         x + self.out.forward(&attended).transpose(1, 2).view_as(x) // [B, C, H, W]
     }
 }

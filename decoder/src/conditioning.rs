@@ -1,4 +1,4 @@
-//! How embeddings and a caption reach the decoder.
+//! Conditioning of the decoder on a CLIP image embedding and a caption.
 
 use layers::{Init, LayerNorm, Linear, Params};
 use serde::{Deserialize, Serialize};
@@ -20,12 +20,14 @@ pub struct ConditioningConfig {
     pub extra_tokens: i64,
 }
 
-/// What a U-Net is told about the picture, beyond the timestep.
+/// The conditions of a U-Net, beyond the timestep.
 pub struct Conditions {
     /// Added to the time embedding, `[B, time width]`.
     pub added: Tensor,
-    /// Attended to, `[B, extra tokens + T, X]`: first the image embedding's tokens, then the caption's.
+    /// Attended to, `[B, S, X]` with `S = extra tokens + T`: first the image embedding's tokens, then the caption's.
     pub context: Tensor,
+    /// The context's real tokens, `[B, S]` (bool): all but the caption's padding.
+    pub mask: Tensor,
 }
 
 /// From a CLIP image embedding and a caption to [`Conditions`] (unCLIP, section 2.1; tensors named as in
@@ -75,12 +77,14 @@ impl Conditioning {
         &self.config
     }
 
-    /// From `image_embedding [B, E]` and a caption's `text_embedding [B, E]` and `text_states [B, T, text width]`.
+    /// The conditions of `image_embedding [B, E]` and a caption's `text_embedding [B, E]`, `text_states [B, T, text width]`
+    /// and `mask [B, T]` (bool, true at real tokens).
     pub fn forward(
         &self,
         image_embedding: &Tensor,
         text_embedding: &Tensor,
         text_states: &Tensor,
+        mask: &Tensor,
     ) -> Conditions {
         let added = self.text_to_added.forward(text_embedding)
             + self.image_to_added.forward(image_embedding);
@@ -93,22 +97,11 @@ impl Conditioning {
         ]);
         let text_tokens = self.text_norm.forward(&self.text_to_tokens.forward(text_states)); // [B, T, X]
         let context = Tensor::cat(&[image_tokens.transpose(1, 2), text_tokens], 1); // [B, extra + T, X]
-        Conditions { added, context }
+        let front = mask.new_ones([batch, self.config.extra_tokens], (mask.kind(), mask.device()));
+        Conditions { added, context, mask: Tensor::cat(&[&front, mask], 1) } // mask [B, extra + T]
     }
 
-    /// The mask of [`Conditions::context`] from the caption's: `[B, T] -> [B, extra tokens + T]` (bool), true in front.
-    pub fn context_mask(&self, mask: &Tensor) -> Tensor {
-        let batch = mask.size()[0];
-        Tensor::cat(
-            &[
-                mask.new_ones([batch, self.config.extra_tokens], (mask.kind(), mask.device())),
-                mask.shallow_clone(),
-            ],
-            1,
-        )
-    }
-
-    /// The embedding `[E]` that stands for no picture in particular, learned for classifier-free guidance.
+    /// The image embedding `[E]` of the unconditional half, learned for classifier-free guidance.
     pub fn unconditional(&self) -> &Tensor {
         &self.unconditional
     }

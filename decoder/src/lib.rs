@@ -1,23 +1,25 @@
-//! The decoder and the upsamplers: from a CLIP image embedding to a picture.
+//! The decoder and the upsamplers: U-Nets that generate an image from a CLIP image embedding, and enlarge it.
 //!
-//! In reading order: [`conditioning`] turns embeddings into what the U-Net understands, [`unet`] is the network,
-//! [`resnet`] and [`attention`] are its blocks, and [`recompute`] runs them in less memory while it is trained. The
-//! upsamplers are U-Nets without conditions.
+//! In reading order: [`conditioning`] turns embeddings and a caption into the U-Net's conditions, [`unet`] is the network
+//! of the shape in [`config`], [`resnet`] and [`attention`] are its layers, and [`gradient_checkpointing`] trains it in
+//! less memory. The upsamplers are U-Nets without conditions.
 
 pub mod conditioning;
+pub mod config;
 pub mod unet;
 
 pub mod attention;
-pub mod recompute;
+pub mod gradient_checkpointing;
 pub mod resnet;
 
 pub use conditioning::{Conditioning, ConditioningConfig, Conditions};
-pub use recompute::Recomputed;
-pub use unet::{AttentionConfig, Told, UNet, UNetConfig};
+pub use config::{AttentionConfig, UNetConfig};
+pub use gradient_checkpointing::GradientCheckpointing;
+pub use unet::{StepConditions, UNet};
 
 use tch::Tensor;
 
-/// Small pictures at the size of an upsampler's, `[B, C, h, w] -> [B, C, size, size]`: bicubic, as published.
-pub fn enlarge(small: &Tensor, size: i64) -> Tensor {
-    small.internal_upsample_bicubic2d_aa([size, size], false, None, None)
+/// Base images at the size of an upsampler's, `[B, C, h, w] -> [B, C, size, size]`: bicubic, as published.
+pub fn enlarge(base: &Tensor, size: i64) -> Tensor {
+    base.internal_upsample_bicubic2d_aa([size, size], false, None, None)
 }

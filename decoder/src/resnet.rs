@@ -3,16 +3,16 @@
 use layers::{Conv2d, GroupNorm, Init, Linear, Params};
 use tch::Tensor;
 
-use crate::unet::UNetConfig;
+use crate::config::UNetConfig;
 
-/// What a residual block does to the resolution.
+/// The change of resolution of a residual block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resample {
-    /// Keeps it.
+    /// The same.
     Keep,
-    /// Halves it: the mean of each 2 x 2 pixels.
+    /// Half: the mean of each 2 x 2 pixels.
     Halve,
-    /// Doubles it: each pixel four times.
+    /// Double: each pixel four times.
     Double,
 }
 
@@ -23,14 +23,14 @@ impl Resample {
             Self::Keep => x,
             Self::Halve => x.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>),
             Self::Double => {
-                let (_, _, height, width) = x.size4().expect("pictures are [B, C, H, W]");
+                let (_, _, height, width) = x.size4().expect("images are [B, C, H, W]");
                 x.upsample_nearest2d([2 * height, 2 * width], None, None)
             }
         }
     }
 }
 
-/// A residual block told the time (guided-diffusion's `ResBlock`).
+/// A residual block with the time embedding (guided-diffusion's `ResBlock`).
 pub struct ResnetBlock {
     norm_in: GroupNorm,
     conv_in: Conv2d,
@@ -52,11 +52,11 @@ impl ResnetBlock {
         resample: Resample,
     ) -> Self {
         let &UNetConfig { norm_groups, norm_eps, scale_shift, .. } = config;
-        let told = if scale_shift { 2 * outputs } else { outputs };
+        let projection = if scale_shift { 2 * outputs } else { outputs };
         Self {
             norm_in: GroupNorm::new(&(p / "norm1"), norm_groups, inputs, norm_eps),
             conv_in: Conv2d::new(&(p / "conv1"), inputs, outputs, 3),
-            time: Linear::new(&(p / "time_emb_proj"), config.time_width(), told),
+            time: Linear::new(&(p / "time_emb_proj"), config.time_width(), projection),
             norm_out: GroupNorm::new(&(p / "norm2"), norm_groups, outputs, norm_eps),
             // A new block starts as its skip.
             conv_out: Conv2d::with_init(&(p / "conv2"), outputs, outputs, 3, Init::Zeros),
@@ -67,12 +67,12 @@ impl ResnetBlock {
         }
     }
 
-    /// What it takes of the activated time embedding `time [B, time width]`: `[B, outputs or twice as many]`.
-    pub fn tell(&self, time: &Tensor) -> Tensor {
+    /// The projection of the activated time embedding, `[B, time width] -> [B, outputs or twice as many]`.
+    pub fn project_time(&self, time: &Tensor) -> Tensor {
         self.time.forward(time)
     }
 
-    /// `x [B, inputs, H, W]` and what it was told of the time `-> [B, outputs, H', W']`
+    /// `x [B, inputs, H, W]` and the projected `time -> [B, outputs, H', W']`
     pub fn forward(&self, x: &Tensor, time: &Tensor) -> Tensor {
         let h = silu(self.norm_in.forward(x));
         let mut h = match self.resample {
@@ -97,7 +97,7 @@ impl ResnetBlock {
     }
 }
 
-/// The activation of a tensor that nobody else has: in its place, but where a gradient will want it as it was.
+/// The activation, in place where no gradient needs the input.
 fn silu(mut x: Tensor) -> Tensor {
     match x.requires_grad() {
         true => x.silu(),

@@ -1,77 +1,16 @@
-//! The U-Net that denoises a picture, with conditions (the decoder) or without (an upsampler).
+//! The U-Net that denoises an image, with conditions (the decoder) or without (an upsampler).
 
 use layers::{Conv2d, GroupNorm, Init, Params, TimestepEmbedding};
-use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use crate::attention::Attention;
 use crate::conditioning::Conditions;
-use crate::recompute::{Pass, Recomputed, Straight};
+use crate::config::{AttentionConfig, UNetConfig};
+use crate::gradient_checkpointing::GradientCheckpointing;
 use crate::resnet::{Resample, ResnetBlock};
 
-/// What a score gains where a token of the context is padding; a finite number, as published.
+/// The score of a masked token of the context, added to the others; a finite number, as published.
 const MASKED: f64 = -10000.0;
-
-/// The shape of a U-Net.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UNetConfig {
-    /// Pixels on a side of the pictures it was trained on.
-    pub sample_size: i64,
-    /// Channels of the input: the noised picture's, and an upsampler's small picture's.
-    pub in_channels: i64,
-    /// Channels of the output: the noise's, and where variance is learned its share's.
-    pub out_channels: i64,
-    /// Channels of each level, the finest first; every level has half the resolution of the one before.
-    pub block_out_channels: Vec<i64>,
-    /// Residual blocks a level on the way down; the way up has one more.
-    pub layers_per_block: i64,
-    /// Attention on every level but the finest; none in an upsampler.
-    pub attention: Option<AttentionConfig>,
-    /// Whether the time embedding scales and shifts the normalised features, or is added before the norm.
-    pub scale_shift: bool,
-    /// Groups of every group norm.
-    pub norm_groups: i64,
-    /// Epsilon of the group norms outside attention.
-    pub norm_eps: f64,
-}
-
-/// The shape of a U-Net's attention.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AttentionConfig {
-    /// Channels of each head.
-    pub head_width: i64,
-    /// Width X of the context's tokens.
-    pub context_width: i64,
-}
-
-impl UNetConfig {
-    /// Width of the time embedding.
-    pub fn time_width(&self) -> i64 {
-        4 * self.block_out_channels[0]
-    }
-
-    /// Input channels of each residual block of a level on the way down.
-    pub fn down_inputs(&self, level: usize) -> Vec<i64> {
-        let channels = &self.block_out_channels;
-        let mut inputs = vec![channels[level]; self.layers_per_block as usize];
-        inputs[0] = channels[level.saturating_sub(1)];
-        inputs
-    }
-
-    /// Input channels of each residual block of a level on the way up: the stream's and the skip's. The stream comes
-    /// from the coarser level at first; the last skip is what the finer level handed down.
-    pub fn up_inputs(&self, level: usize) -> Vec<i64> {
-        let channels = &self.block_out_channels;
-        let own = channels[level];
-        let blocks = self.layers_per_block as usize;
-        let mut inputs = vec![2 * own; blocks + 1];
-        inputs[0] += channels[(level + 1).min(channels.len() - 1)] - own;
-        inputs[blocks] += channels[level.saturating_sub(1)] - own;
-        inputs
-    }
-}
 
 /// The U-Net of guided-diffusion (tensors named as in `UNet2DConditionModel` and `UNet2DModel` of the published Karlo).
 pub struct UNet {
@@ -79,7 +18,6 @@ pub struct UNet {
     time: TimestepEmbedding,
     down: Vec<Level>,
     middle: Level,
-    middle_last: ResnetBlock,
     up: Vec<Level>,
     norm_out: GroupNorm,
     conv_out: Conv2d,
@@ -90,56 +28,30 @@ impl UNet {
     /// Takes the whole of a U-Net's file.
     pub fn new(p: &Params, config: &UNetConfig) -> Self {
         let channels = &config.block_out_channels;
-        let (finest, coarsest) = (channels[0], channels[channels.len() - 1]);
-        let coarsest_level = channels.len() - 1;
+        let (finest, last) = (channels[0], channels.len() - 1);
         let attends = |level: usize| config.attention.as_ref().filter(|_| level > 0);
-
         let down = (0..channels.len()).map(|level| {
-            let sampler = (level < coarsest_level).then_some(("downsamplers", Resample::Halve));
-            let name = p / format!("down_blocks.{level}");
-            Level::new(
-                &name,
-                &config.down_inputs(level),
-                channels[level],
-                config,
-                attends(level),
-                sampler,
-            )
+            let p = p / format!("down_blocks.{level}");
+            let sampler = (level < last).then_some(("downsamplers.0", Resample::Halve));
+            let inputs = config.down_inputs(level);
+            Level::new(&p, &inputs, channels[level], config, attends(level), sampler)
         });
-
         let up = (0..channels.len()).rev().map(|level| {
-            let sampler = (level > 0).then_some(("upsamplers", Resample::Double));
-            let name = p / format!("up_blocks.{}", coarsest_level - level);
-            Level::new(
-                &name,
-                &config.up_inputs(level),
-                channels[level],
-                config,
-                attends(level),
-                sampler,
-            )
+            let p = p / format!("up_blocks.{}", last - level);
+            let sampler = (level > 0).then_some(("upsamplers.0", Resample::Double));
+            let inputs = config.up_inputs(level);
+            Level::new(&p, &inputs, channels[level], config, attends(level), sampler)
         });
-
-        let middle = p / "mid_block";
+        let middle = || {
+            let (p, sampler) = (p / "mid_block", Some(("resnets.1", Resample::Keep)));
+            let inputs = &channels[last..];
+            Level::new(&p, inputs, channels[last], config, config.attention.as_ref(), sampler)
+        };
         Self {
             conv_in: Conv2d::new(&(p / "conv_in"), config.in_channels, finest, 3),
             time: TimestepEmbedding::new(&(p / "time_embedding"), finest, config.time_width()),
             down: down.collect(),
-            middle: Level::new(
-                &middle,
-                &[coarsest],
-                coarsest,
-                config,
-                config.attention.as_ref(),
-                None,
-            ),
-            middle_last: ResnetBlock::new(
-                &(&middle / "resnets.1"),
-                coarsest,
-                coarsest,
-                config,
-                Resample::Keep,
-            ),
+            middle: middle(),
             up: up.collect(),
             norm_out: GroupNorm::new(
                 &(p / "conv_norm_out"),
@@ -164,216 +76,121 @@ impl UNet {
         &self.config
     }
 
-    /// What the network takes of `timesteps [N]`, and of `conditions` with the mask `[B, S]` of their context (bool, true at
-    /// real tokens), without which no network with attention can do; in `kind`. `N` is a multiple of `B`: several
-    /// timesteps of a batch, one after the other, are taken apart by [`Told::step`].
-    pub fn tell(
+    /// Precomputes what does not depend on x, in `kind`: each block's projection of `timesteps [N]`, and each attention's
+    /// keys and values of the context. `N` is a multiple of the conditions' batch `B`: several timesteps of a batch, one
+    /// after the other, are taken apart by [`StepConditions::at_step`]. A network with attention needs conditions.
+    pub fn precompute(
         &self,
         timesteps: &Tensor,
-        conditions: Option<(&Conditions, &Tensor)>,
+        conditions: Option<&Conditions>,
         kind: Kind,
-    ) -> Told {
+    ) -> StepConditions {
         let time = self.time.forward(timesteps, kind);
         let time = match conditions {
-            Some((conditions, _)) => {
+            Some(conditions) => {
                 let steps = time.size()[0] / conditions.added.size()[0];
                 time + conditions.added.repeat([steps, 1])
             }
             None => time,
         };
         let time = time.silu(); // [N, time width]; every residual block begins with the activation
-        let context = |(conditions, mask): (&Conditions, &Tensor)| {
-            let blocks = self.levels().flat_map(|level| &level.attentions);
-            Context {
-                tokens: blocks.map(|block| block.tell(&conditions.context)).collect(),
-                bias: padding_bias(mask, kind),
-            }
+        let bias = conditions.map(|conditions| padding_bias(&conditions.mask, kind));
+        let of_block = |block: &Block| BlockConditions {
+            time: block.resnet.project_time(&time),
+            context: block.attention.as_ref().map(|attention| {
+                let conditions = conditions.expect("a network with attention has conditions");
+                Context {
+                    keys_values: attention.project_context(&conditions.context),
+                    bias: bias.as_ref().expect("conditions have a mask").shallow_clone(),
+                }
+            }),
         };
-        Told {
-            times: self.resnets().map(|block| block.tell(&time)).collect(),
-            context: conditions.map(context),
-        }
+        let levels = self.down.iter().chain([&self.middle]).chain(&self.up);
+        StepConditions { blocks: levels.flat_map(Level::blocks).map(of_block).collect() }
     }
 
-    /// `x [B, in, H, W]` and what was told of its timesteps and conditions `-> [B, out, H, W]`, with `H` and `W` multiples
-    /// of `2^(levels - 1)`.
-    pub fn denoise(&self, x: &Tensor, told: &Told) -> Tensor {
-        self.pass(x, told, &mut Straight)
+    /// The prediction for the noised `x` at the timesteps of `conditions`: `[B, in, H, W] -> [B, out, H, W]`, with `H` and
+    /// `W` multiples of `2^(levels - 1)`.
+    pub fn denoise(&self, x: &Tensor, conditions: &StepConditions) -> Tensor {
+        let x = self.conv_in.forward(x); // [B, C, H, W]
+        self.read_out(&self.run_blocks(x, conditions, Block::forward))
     }
 
-    /// [`UNet::tell`] and [`UNet::denoise`] together: `x [B, in, H, W]` at `timesteps [B]` `-> [B, out, H, W]`.
+    /// [`UNet::precompute`] and [`UNet::denoise`] together: `x [B, in, H, W]` at `timesteps [B]` `-> [B, out, H, W]`.
     pub fn forward(
         &self,
         x: &Tensor,
         timesteps: &Tensor,
-        conditions: Option<(&Conditions, &Tensor)>,
+        conditions: Option<&Conditions>,
     ) -> Tensor {
-        self.denoise(x, &self.tell(timesteps, conditions, x.kind()))
+        self.denoise(x, &self.precompute(timesteps, conditions, x.kind()))
     }
 
-    /// As [`UNet::forward`], to train. With `checkpointing`, only the outputs of its blocks are kept: a loss's own backward pass then ends at the network's
-    /// output, and [`Recomputed::backward`] goes on from there; without, that does nothing.
+    /// As [`UNet::forward`], to train. With `checkpointing`, the loss's own backward pass ends at the last block's output,
+    /// and [`GradientCheckpointing::backward`] goes on from there; without, that does nothing.
     pub fn forward_training(
         &self,
         x: &Tensor,
         timesteps: &Tensor,
-        conditions: Option<(&Conditions, &Tensor)>,
+        conditions: Option<&Conditions>,
         checkpointing: bool,
-    ) -> (Tensor, Recomputed<'_>) {
-        let mut recomputed = Recomputed::default();
-        let told = self.tell(timesteps, conditions, x.kind());
-        let output = match checkpointing {
-            true => self.pass(x, &told.entered(&mut recomputed), &mut recomputed),
-            false => self.denoise(x, &told),
-        };
-        (output, recomputed)
+    ) -> (Tensor, GradientCheckpointing<'_>) {
+        let mut checkpoints = GradientCheckpointing::default();
+        if !checkpointing {
+            return (self.forward(x, timesteps, conditions), checkpoints);
+        }
+        let mut leaf = |value: &Tensor| checkpoints.leaf(value);
+        let StepConditions { blocks } = self.precompute(timesteps, conditions, x.kind());
+        let blocks = blocks.iter().map(|block| block.map(&mut leaf)).collect();
+        let x = leaf(&self.conv_in.forward(x)); // [B, C, H, W]
+        let run = |block, xs: &[&Tensor], conditions: &_| checkpoints.run(block, xs, conditions);
+        let x = self.run_blocks(x, &StepConditions { blocks }, run);
+        (self.read_out(&x), checkpoints)
     }
 
-    fn pass<'a>(&'a self, x: &Tensor, told: &Told, pass: &mut impl Pass<'a>) -> Tensor {
-        let mut times = told.times.iter();
-        let mut time = || times.next().expect("one time for each residual block");
-        let mut tokens = told.context.iter().flat_map(|context| &context.tokens);
-        let bias = told.context.as_ref().map(|context| &context.bias);
-        let mut context = |level: &Level| {
-            let tokens = (!level.attentions.is_empty()).then(|| tokens.next())?;
-            Some((tokens.expect("tokens for each attention"), bias?))
+    /// The blocks on the way down, in the middle and on the way up, each by `run`: `[B, C, H, W] -> [B, C, H, W]`. Each
+    /// output on the way down is a skip, which a block on the way up takes beside its input.
+    fn run_blocks<'a>(
+        &'a self,
+        mut x: Tensor,
+        conditions: &StepConditions,
+        mut run: impl FnMut(&'a Block, &[&Tensor], &BlockConditions) -> Tensor,
+    ) -> Tensor {
+        let mut conditions = conditions.blocks.iter();
+        let mut run = |block: &'a Block, xs: &[&Tensor]| {
+            run(block, xs, conditions.next().expect("each block has its conditions"))
         };
-
-        let conv_in = |inputs: &[Tensor]| self.conv_in.forward(&inputs[0]);
-        let mut x = pass.run(vec![x.shallow_clone()], conv_in);
         let mut skips = vec![x.shallow_clone()];
-        for level in &self.down {
-            for n in 0..level.resnets.len() {
-                x = level.layer(n, &[&x], time(), context(level), pass);
-                skips.push(x.shallow_clone());
-            }
-            if let Some(sampler) = &level.sampler {
-                x = resnet(sampler, &x, time(), pass);
-                skips.push(x.shallow_clone());
-            }
+        for block in self.down.iter().flat_map(Level::blocks) {
+            x = run(block, &[&x]); // [B, C_l, H / 2^l, W / 2^l]
+            skips.push(x.shallow_clone());
         }
-
-        x = self.middle.layer(0, &[&x], time(), context(&self.middle), pass);
-        x = resnet(&self.middle_last, &x, time(), pass);
-
+        for block in self.middle.blocks() {
+            x = run(block, &[&x]);
+        }
         for level in &self.up {
-            for n in 0..level.resnets.len() {
-                let skip = skips.pop().expect("one skip for each block on the way up");
-                x = level.layer(n, &[&x, &skip], time(), context(level), pass);
+            for block in &level.layers {
+                let skip = skips.pop().expect("each block on the way up has a skip");
+                x = run(block, &[&x, &skip]); // [B, C_l, H / 2^l, W / 2^l]
             }
             if let Some(sampler) = &level.sampler {
-                x = resnet(sampler, &x, time(), pass);
+                x = run(sampler, &[&x]); // [B, C_l, 2 H / 2^l, 2 W / 2^l]
             }
         }
-        pass.run(vec![x], |inputs| {
-            let x = self.norm_out.forward(&inputs[0]).silu();
-            self.conv_out.forward(&x) // [B, out, H, W]
-        })
+        x
     }
 
-    /// The levels in the order of their blocks.
-    fn levels(&self) -> impl Iterator<Item = &Level> {
-        self.down.iter().chain([&self.middle]).chain(&self.up)
+    /// The prediction of the last features, `[B, C, H, W] -> [B, out, H, W]`.
+    fn read_out(&self, x: &Tensor) -> Tensor {
+        self.conv_out.forward(&self.norm_out.forward(x).silu())
     }
-
-    /// The residual blocks in their order.
-    fn resnets(&self) -> impl Iterator<Item = &ResnetBlock> {
-        let down = self.down.iter().flat_map(Level::resnets);
-        let middle = self.middle.resnets().chain([&self.middle_last]);
-        down.chain(middle).chain(self.up.iter().flat_map(Level::resnets))
-    }
-}
-
-/// What a network takes of timesteps and conditions: all that it computes without a picture.
-pub struct Told {
-    /// Each residual block's, `[N, channels or twice as many]`.
-    times: Vec<Tensor>,
-    context: Option<Context>,
-}
-
-/// The conditions' tokens.
-struct Context {
-    /// Each attention's keys and values of them, `[B, S, C]`.
-    tokens: Vec<[Tensor; 2]>,
-    bias: Tensor, // [B, 1, 1, S]
-}
-
-impl Told {
-    /// What was told of the `n`-th timestep of a batch of `batch` pictures, for the last `count` of these.
-    pub fn step(&self, n: usize, batch: i64, count: i64) -> Self {
-        let skipped = batch - count;
-        let last = |tensor: &Tensor| tensor.narrow(0, skipped, count);
-        let of_step = |time: &Tensor| time.narrow(0, n as i64 * batch + skipped, count);
-        Self {
-            times: self.times.iter().map(of_step).collect(),
-            context: self.context.as_ref().map(|Context { tokens, bias }| Context {
-                tokens: tokens.iter().map(|pair| pair.each_ref().map(last)).collect(),
-                bias: last(bias),
-            }),
-        }
-    }
-
-    /// All of it: what was told of the timesteps, `[B, ..]`, and with conditions the keys and values of each attention, and
-    /// the bias of their padding.
-    pub fn tensors(&self) -> Vec<Tensor> {
-        let mut tensors = vec![Tensor::cat(&self.times, 1)];
-        if let Some(Context { tokens, bias }) = &self.context {
-            tensors.extend(tokens.iter().flatten().map(Tensor::shallow_clone));
-            tensors.push(bias.shallow_clone());
-        }
-        tensors
-    }
-
-    /// The same, told of others: `tensors` in the order and the shapes of [`Told::tensors`].
-    pub fn over(&self, tensors: &[Tensor]) -> Self {
-        let widths: Vec<i64> = self.times.iter().map(|time| time.size()[1]).collect();
-        let context = self.context.as_ref().map(|_| {
-            let (bias, tokens) = tensors[1..].split_last().expect("a bias comes last");
-            let pair = |pair: &[Tensor]| [pair[0].shallow_clone(), pair[1].shallow_clone()];
-            Context {
-                tokens: tokens.chunks_exact(2).map(pair).collect(),
-                bias: bias.shallow_clone(),
-            }
-        });
-        Self { times: tensors[0].split_with_sizes(widths, 1), context }
-    }
-
-    /// The same as values that the blocks of a pass share.
-    fn entered<'a>(self, pass: &mut impl Pass<'a>) -> Self {
-        Self {
-            times: self.times.into_iter().map(|time| pass.enter(time)).collect(),
-            context: self.context.map(|Context { tokens, bias }| Context {
-                tokens: tokens
-                    .into_iter()
-                    .map(|pair| pair.map(|tensor| pass.enter(tensor)))
-                    .collect(),
-                bias,
-            }),
-        }
-    }
-}
-
-/// What to add to the scores so that no pixel sees the context's padding: `[B, S] -> [B, 1, 1, S]`.
-fn padding_bias(mask: &Tensor, kind: Kind) -> Tensor {
-    (mask.logical_not().to_kind(kind) * MASKED).unsqueeze(1).unsqueeze(1)
-}
-
-/// A residual block as one block of a pass.
-fn resnet<'a>(
-    block: &'a ResnetBlock,
-    x: &Tensor,
-    time: &Tensor,
-    pass: &mut impl Pass<'a>,
-) -> Tensor {
-    let inputs = vec![x.shallow_clone(), time.shallow_clone()];
-    pass.run(inputs, |inputs| block.forward(&inputs[0], &inputs[1]))
 }
 
 /// The blocks of one resolution, on the way down or up.
 struct Level {
-    resnets: Vec<ResnetBlock>,
-    attentions: Vec<Attention>,
-    sampler: Option<ResnetBlock>,
+    layers: Vec<Block>,
+    /// The block that changes the resolution; in the middle the last one, which does not.
+    sampler: Option<Block>,
 }
 
 impl Level {
@@ -386,62 +203,135 @@ impl Level {
         attention: Option<&AttentionConfig>,
         sampler: Option<(&str, Resample)>,
     ) -> Self {
-        let resnet = |name: String, inputs, resample| {
+        let resnet = |name: &str, inputs, resample| {
             ResnetBlock::new(&(p / name), inputs, channels, config, resample)
         };
-        let blocks = 0..inputs.len();
-        Self {
-            resnets: blocks
-                .clone()
-                .map(|n| resnet(format!("resnets.{n}"), inputs[n], Resample::Keep))
-                .collect(),
-            attentions: attention.map_or_else(Vec::new, |attention| {
-                let made = |n| {
-                    Attention::new(&(p / format!("attentions.{n}")), channels, config, attention)
-                };
-                blocks.map(made).collect()
+        let resnets = inputs.iter().enumerate();
+        let resnets: Vec<ResnetBlock> = resnets
+            .map(|(n, &inputs)| resnet(&format!("resnets.{n}"), inputs, Resample::Keep))
+            .collect();
+        let blocks = resnets.into_iter().enumerate().map(|(n, resnet)| Block {
+            resnet,
+            attention: attention.map(|attention| {
+                Attention::new(&(p / format!("attentions.{n}")), channels, config, attention)
             }),
-            sampler: sampler
-                .map(|(name, resample)| resnet(format!("{name}.0"), channels, resample)),
+        });
+        Self {
+            layers: blocks.collect(),
+            sampler: sampler.map(|(name, resample)| Block {
+                resnet: resnet(name, channels, resample),
+                attention: None,
+            }),
         }
     }
 
-    /// The residual blocks in their order.
-    fn resnets(&self) -> impl Iterator<Item = &ResnetBlock> {
-        self.resnets.iter().chain(&self.sampler)
+    /// All blocks in their order.
+    fn blocks(&self) -> impl Iterator<Item = &Block> {
+        self.layers.iter().chain(&self.sampler)
     }
+}
 
-    /// Residual block `n` and the attention behind it, if there is one, on the stream and the skips in `xs`, which are
-    /// joined: `[B, C, H, W] -> [B, C', H, W]`. Attention looks at the context's keys and values, with a bias for their
-    /// padding.
-    fn layer<'a>(
-        &'a self,
-        n: usize,
-        xs: &[&Tensor],
-        time: &Tensor,
-        context: Option<(&[Tensor; 2], &Tensor)>,
-        pass: &mut impl Pass<'a>,
-    ) -> Tensor {
-        let resnet = &self.resnets[n];
-        let joined = |xs: &[Tensor]| match xs {
+/// A residual block and the attention behind it, if there is one.
+pub(crate) struct Block {
+    resnet: ResnetBlock,
+    attention: Option<Attention>,
+}
+
+impl Block {
+    /// `xs`, the input and perhaps a skip, are joined along their channels: `[B, C, H, W] -> [B, C', H', W']`.
+    pub fn forward(&self, xs: &[&Tensor], conditions: &BlockConditions) -> Tensor {
+        let x = match xs {
             [x] => x.shallow_clone(),
             xs => Tensor::cat(xs, 1),
         };
-        let mut inputs = vec![time.shallow_clone()];
-        let Some(attention) = self.attentions.get(n) else {
-            inputs.extend(xs.iter().map(|x| x.shallow_clone()));
-            return pass
-                .run(inputs, move |inputs| resnet.forward(&joined(&inputs[1..]), &inputs[0]));
-        };
-        let (tokens, bias) = context.expect("a network with attention is given conditions");
-        inputs.extend(tokens.iter().map(Tensor::shallow_clone));
-        inputs.extend(xs.iter().map(|x| x.shallow_clone()));
-        let (_, _, height, width) = xs[0].size4().expect("pictures are [B, C, H, W]");
-        // The mask of the pixels is as long as they are many.
-        let bias = bias.constant_pad_nd([0, height * width]); // [B, 1, 1, S + H W]
-        pass.run(inputs, move |inputs| {
-            let x = resnet.forward(&joined(&inputs[3..]), &inputs[0]);
-            attention.forward(&x, &inputs[1], &inputs[2], &bias)
-        })
+        let x = self.resnet.forward(&x, &conditions.time);
+        match (&self.attention, &conditions.context) {
+            (Some(attention), Some(context)) => {
+                attention.forward(&x, &context.keys_values, &context.bias)
+            }
+            _ => x,
+        }
     }
+}
+
+/// The conditions of every block at one timestep or at several, computed by [`UNet::precompute`].
+pub struct StepConditions {
+    blocks: Vec<BlockConditions>,
+}
+
+impl StepConditions {
+    /// The conditions at the `n`-th timestep of a batch of `batch` images, for the last `count` of these.
+    pub fn at_step(&self, n: usize, batch: i64, count: i64) -> Self {
+        let first = batch - count;
+        let at_step = |block: &BlockConditions| BlockConditions {
+            time: block.time.narrow(0, n as i64 * batch + first, count),
+            context: block
+                .context
+                .as_ref()
+                .map(|context| context.map(|tensor| tensor.narrow(0, first, count))),
+        };
+        Self { blocks: self.blocks.iter().map(at_step).collect() }
+    }
+
+    /// All tensors: the projections of the timesteps, `[B, ..]` in one, then with conditions the keys and values of each
+    /// attention and the bias that hides padding. All have the batch as their first axis.
+    pub fn tensors(&self) -> Vec<Tensor> {
+        let times: Vec<&Tensor> = self.blocks.iter().map(|block| &block.time).collect();
+        let mut tensors = vec![Tensor::cat(&times, 1)];
+        let contexts = self.blocks.iter().filter_map(|block| block.context.as_ref());
+        let keys_values = contexts.clone().flat_map(|context| &context.keys_values);
+        let bias = contexts.take(1).map(|context| &context.bias);
+        tensors.extend(keys_values.chain(bias).map(Tensor::shallow_clone));
+        tensors
+    }
+
+    /// These conditions over other `tensors`, in the order and the shapes of [`StepConditions::tensors`].
+    pub fn with_tensors(&self, tensors: &[Tensor]) -> Self {
+        let widths: Vec<i64> = self.blocks.iter().map(|block| block.time.size()[1]).collect();
+        let times = tensors[0].split_with_sizes(widths, 1);
+        let bias = &tensors[tensors.len() - 1];
+        let mut pairs = tensors[1..].chunks_exact(2);
+        let block = |(block, time): (&BlockConditions, Tensor)| BlockConditions {
+            time,
+            context: block.context.as_ref().map(|_| {
+                let pair = pairs.next().expect("keys and values of each attention");
+                Context {
+                    keys_values: [pair[0].shallow_clone(), pair[1].shallow_clone()],
+                    bias: bias.shallow_clone(),
+                }
+            }),
+        };
+        Self { blocks: self.blocks.iter().zip(times).map(block).collect() }
+    }
+}
+
+/// The conditions of one block.
+pub(crate) struct BlockConditions {
+    time: Tensor, // [N, channels or twice as many]
+    context: Option<Context>,
+}
+
+impl BlockConditions {
+    /// The same with `f` of each tensor.
+    pub fn map(&self, mut f: impl FnMut(&Tensor) -> Tensor) -> Self {
+        let time = f(&self.time);
+        Self { time, context: self.context.as_ref().map(|context| context.map(f)) }
+    }
+}
+
+/// The context as an attention takes it.
+struct Context {
+    keys_values: [Tensor; 2], // [B, S, C] each
+    bias: Tensor,             // [B, 1, 1, S]
+}
+
+impl Context {
+    fn map(&self, mut f: impl FnMut(&Tensor) -> Tensor) -> Self {
+        Self { keys_values: self.keys_values.each_ref().map(&mut f), bias: f(&self.bias) }
+    }
+}
+
+/// The bias of the scores that hides the context's padding: `[B, S] -> [B, 1, 1, S]`.
+fn padding_bias(mask: &Tensor, kind: Kind) -> Tensor {
+    (mask.logical_not().to_kind(kind) * MASKED).unsqueeze(1).unsqueeze(1)
 }

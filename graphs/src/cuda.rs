@@ -7,10 +7,10 @@ use std::ptr::null_mut;
 
 use tch::Tensor;
 
-use crate::{Error, Recorder, Recording};
+use crate::{Error, Graph, GraphCapture};
 
 unsafe extern "C" {
-    // Each returns null, or what went wrong: a text that stands until this thread's next such call.
+    // Each returns null, or a message that stands until this thread's next such call.
     fn unclip_graph_new(device: c_int, graph: *mut *mut c_void) -> *const c_char;
     fn unclip_graph_begin(graph: *mut c_void) -> *const c_char;
     fn unclip_graph_end(graph: *mut c_void) -> *const c_char;
@@ -20,58 +20,63 @@ unsafe extern "C" {
     static unclip_graph_symbols: [*const c_char; SYMBOLS];
 }
 
-/// Records on one GPU.
+/// Captures CUDA graphs on one GPU.
 pub struct CudaGraphs {
     /// The GPU's number.
     pub device: usize,
 }
 
-impl Recorder for CudaGraphs {
+impl GraphCapture for CudaGraphs {
     fn warm_up(&self, f: &dyn Fn() -> Tensor) -> Result<Tensor, Error> {
-        let graph = Graph::enter(self.device)?;
+        let graph = CudaGraph::enter(self.device)?;
         let output = f();
         graph.leave()?;
         Ok(output)
     }
 
-    fn record(&self, f: &dyn Fn() -> Tensor) -> Result<(Tensor, Box<dyn Recording>), Error> {
-        let graph = Graph::enter(self.device)?;
-        // SAFETY: the graph was made, and nothing is being recorded.
-        graph.told(unsafe { unclip_graph_begin(graph.pointer) })?;
-        // tch panics where libtorch refuses, as it does what no recording can hold. The graph is freed then.
+    fn capture(&self, f: &dyn Fn() -> Tensor) -> Result<(Tensor, Box<dyn Graph>), Error> {
+        let graph = CudaGraph::enter(self.device)?;
+        // SAFETY: the graph was made, and nothing is being captured.
+        graph.check(unsafe { unclip_graph_begin(graph.pointer) })?;
+        // tch panics where libtorch refuses, as it does what no graph can hold. The graph is freed then.
         let output = catch_unwind(AssertUnwindSafe(f))
             .map_err(|panic| Error::Cuda { device: self.device, reason: message(&*panic) })?;
-        // SAFETY: recording was begun.
-        graph.told(unsafe { unclip_graph_end(graph.pointer) })?;
+        // SAFETY: the capture was begun.
+        graph.check(unsafe { unclip_graph_end(graph.pointer) })?;
         graph.leave()?;
         Ok((output, Box::new(graph)))
     }
 }
 
-/// A graph that is recorded or was, on a stream of its own.
-struct Graph {
+/// libtorch's CUDA graph, during its capture on a stream of its own and after it.
+struct CudaGraph {
     pointer: *mut c_void,
     device: usize,
 }
 
-impl Graph {
-    /// From here on the thread works on a stream on which recording is possible.
+// SAFETY: of the functions behind the pointer only those of a capture depend on the thread, and a capture begins and ends
+// within `CudaGraphs::capture`, before the graph is given away; afterwards one thread at a time has it.
+unsafe impl Send for CudaGraph {}
+
+impl CudaGraph {
+    /// Switches the thread to a stream on which a capture is possible.
     fn enter(device: usize) -> Result<Self, Error> {
         let mut graph = Self { pointer: null_mut(), device };
         let number = c_int::try_from(device).unwrap_or(c_int::MAX);
         // SAFETY: the pointer is written to where null is returned, and stays null otherwise.
         let refused = unsafe { unclip_graph_new(number, &raw mut graph.pointer) };
-        graph.told(refused)?;
+        graph.check(refused)?;
         Ok(graph)
     }
 
-    /// And here it goes back to the stream that it came from, after all that was given to this one.
+    /// Switches back to the stream before, after all that this one was given.
     fn leave(&self) -> Result<(), Error> {
         // SAFETY: the graph was made.
-        self.told(unsafe { unclip_graph_leave(self.pointer) })
+        self.check(unsafe { unclip_graph_leave(self.pointer) })
     }
 
-    fn told(&self, reason: *const c_char) -> Result<(), Error> {
+    /// An error where `reason`, a function's answer, is a message.
+    fn check(&self, reason: *const c_char) -> Result<(), Error> {
         if reason.is_null() {
             return Ok(());
         }
@@ -84,21 +89,21 @@ impl Graph {
     }
 }
 
-impl Recording for Graph {
+impl Graph for CudaGraph {
     fn replay(&mut self, _: &dyn Fn() -> Tensor) -> Result<(), Error> {
-        // SAFETY: the graph was recorded.
-        self.told(unsafe { unclip_graph_replay(self.pointer) })
+        // SAFETY: the graph was captured.
+        self.check(unsafe { unclip_graph_replay(self.pointer) })
     }
 }
 
-impl Drop for Graph {
+impl Drop for CudaGraph {
     fn drop(&mut self) {
-        // SAFETY: nobody else has the graph; null is freed too, and what is being recorded is ended first.
+        // SAFETY: nobody else has the graph; null is freed too, and a capture in progress is ended first.
         unsafe { unclip_graph_free(self.pointer) }
     }
 }
 
-/// How many symbols of libtorch_cuda.so are used.
+/// The number of symbols of libtorch_cuda.so that are used.
 const SYMBOLS: usize = 5;
 
 /// The symbols of libtorch_cuda.so that are used, which the linker does not see.
@@ -110,6 +115,6 @@ pub fn symbols() -> [&'static CStr; SYMBOLS] {
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    let text = text.unwrap_or("it cannot be recorded").replace("\\n", "\n");
+    let text = text.unwrap_or("it cannot be captured").replace("\\n", "\n");
     text.lines().next().unwrap_or_default().to_owned()
 }

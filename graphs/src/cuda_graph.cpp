@@ -32,7 +32,7 @@ namespace {
 
 constexpr auto kCuda = c10::DeviceType::CUDA;
 
-// cudaStreamCaptureModeThreadLocal: other threads may do what no recording can hold.
+// cudaStreamCaptureModeThreadLocal: other threads may do what no graph can hold.
 constexpr int kThreadLocal = 1;
 
 // The class's functions, with the object as their first argument.
@@ -64,8 +64,8 @@ struct Class {
   }
 };
 
-// The stream that graphs are recorded on: one, for libraries keep memory for each that they have met.
-c10::Stream recording_stream(c10::Device device) {
+// The stream that graphs are captured on: one, for libraries keep memory for each that they have met.
+c10::Stream capture_stream(c10::Device device) {
   static thread_local std::map<c10::DeviceIndex, c10::Stream> streams;
   auto found = streams.find(device.index());
   if (found == streams.end()) {
@@ -79,7 +79,7 @@ struct Graph {
   // Of libtorch 2.11's class, which takes 104 bytes.
   alignas(16) unsigned char object[1024] = {};
   bool made = false;
-  bool recording = false;
+  bool capturing = false;
   const c10::impl::DeviceGuardImplInterface* guard;
   c10::Device device;
   c10::Device device_before;
@@ -89,7 +89,7 @@ struct Graph {
   explicit Graph(int number)
       : guard(loaded()), device(kCuda, found(number)), device_before(guard->exchangeDevice(device)) {
     guard->synchronizeDevice(device.index());
-    before = guard->exchangeStream(recording_stream(device));
+    before = guard->exchangeStream(capture_stream(device));
   }
 
   static const c10::impl::DeviceGuardImplInterface* loaded() {
@@ -106,16 +106,16 @@ struct Graph {
 
   void begin() {
     guard->synchronizeDevice(device.index());
-    // What the first run asked for on this stream would lie beside what the graph keeps.
+    // What the first run allocated on this stream would lie beside what the graph keeps.
     c10::getDeviceAllocator(kCuda)->emptyCache();
     Class::get().construct(object, false);
-    made = recording = true;
+    made = capturing = true;
     Class::get().capture_begin(object, {0, 0}, kThreadLocal);
   }
 
   void end() {
     Class::get().capture_end(object);
-    recording = false;
+    capturing = false;
   }
 
   void leave() {
@@ -137,7 +137,7 @@ struct Graph {
 };
 
 template <typename Work>
-const char* told(Work&& work) {
+const char* refusal(Work&& work) {
   static thread_local std::string reason;
   try {
     work();
@@ -161,23 +161,23 @@ Graph& of(void* graph) {
 extern "C" {
 
 const char* unclip_graph_new(int device, void** graph) {
-  return told([&] { *graph = new Graph(device); });
+  return refusal([&] { *graph = new Graph(device); });
 }
 
 const char* unclip_graph_begin(void* graph) {
-  return told([&] { of(graph).begin(); });
+  return refusal([&] { of(graph).begin(); });
 }
 
 const char* unclip_graph_end(void* graph) {
-  return told([&] { of(graph).end(); });
+  return refusal([&] { of(graph).end(); });
 }
 
 const char* unclip_graph_leave(void* graph) {
-  return told([&] { of(graph).leave(); });
+  return refusal([&] { of(graph).leave(); });
 }
 
 const char* unclip_graph_replay(void* graph) {
-  return told([&] { Class::get().replay(of(graph).object); });
+  return refusal([&] { Class::get().replay(of(graph).object); });
 }
 
 void unclip_graph_free(void* graph) {
@@ -185,13 +185,13 @@ void unclip_graph_free(void* graph) {
   if (!last) {
     return;
   }
-  if (last->recording) {
-    told([&] { last->end(); });
+  if (last->capturing) {
+    refusal([&] { last->end(); });
   }
-  told([&] { last->leave(); });
-  // Where recording failed, libtorch's allocator goes on to ask the graph about streams: it stays in memory.
-  if (!last->recording) {
-    told([&] { last->destroy(); });
+  refusal([&] { last->leave(); });
+  // Where capturing failed, libtorch's allocator goes on to ask the graph about streams: it stays in memory.
+  if (!last->capturing) {
+    refusal([&] { last->destroy(); });
     delete last;
   }
 }

@@ -1,17 +1,17 @@
-//! The same function of tensors again and again: on a GPU as a CUDA graph.
+//! CUDA graphs: a function of tensors that is captured once and replayed at each later call of the same shapes.
 //!
 //! A step of diffusion launches a thousand small kernels, and the GPU waits for each launch. A CUDA graph holds the
-//! launches of a whole step, over the memory that they were recorded with, and is launched at once. [`Repeated`] is a
-//! function that is recorded when it turns out to be run again, [`Step`] what was recorded, [`CudaGraphs`] records on a
-//! GPU.
+//! launches of a whole step, over the memory that they were captured with, and is launched at once. [`GraphCache`]
+//! captures a function when it runs a second time at the same shapes, [`CapturedGraph`] is what it replays then, and
+//! [`CudaGraphs`] captures on a GPU.
 
+mod capture;
 mod cuda;
-mod step;
 
+pub use capture::{CapturedGraph, Graph, GraphCache, GraphCapture};
 pub use cuda::{CudaGraphs, symbols};
-pub use step::{Recorder, Recording, Repeated, Step};
 
-/// What can go wrong with a recording.
+/// Failures of a capture or a replay.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -20,7 +20,7 @@ pub enum Error {
     Cuda {
         /// The GPU's number.
         device: usize,
-        /// What was said.
+        /// The message of CUDA or libtorch.
         reason: String,
     },
 }

@@ -1,8 +1,8 @@
-//! Which kernel computes a convolution of 3 x 3 on the CPU.
+//! The choice of the kernel that computes a convolution of 3 x 3 on the CPU, by rule or by autotuning.
 //!
 //! Winograd's multiply a fraction as often as a direct one and round a little more: the outputs are 3e-6 apart, relative
-//! to their size. So that a seed draws the same picture in every process, the choice goes by the shape and the processor;
-//! [`tune`] measures instead, and what it chooses may differ between two processes. Halves are computed in f32 by
+//! to their size. So that a seed draws the same image in every process, the choice goes by the shape and the processor;
+//! [`autotune`] measures instead, and what it chooses may differ between two processes. Halves are computed in f32 by
 //! Winograd's.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use tch::{Device, Kind, Tensor};
 use crate::winograd::{self, Tiling};
 use crate::{channels_last, is_channels_last};
 
-/// What computes a convolution.
+/// A way to compute a convolution of 3 x 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kernel {
@@ -51,16 +51,16 @@ impl Kernel {
 
 /// The shape of a convolution of 3 x 3, with a stride and a padding of 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Shape {
-    /// Pictures.
+pub struct ConvShape {
+    /// Images of the batch.
     pub batch: i64,
     /// Channels that go in.
     pub inputs: i64,
     /// Channels that come out.
     pub outputs: i64,
-    /// The pictures' height.
+    /// The images' height.
     pub height: i64,
-    /// The pictures' width.
+    /// The images' width.
     pub width: i64,
     /// Whether each pixel is doubled in both directions first; height and width are those before.
     pub doubled: bool,
@@ -68,7 +68,7 @@ pub struct Shape {
     pub halves: bool,
 }
 
-impl Shape {
+impl ConvShape {
     /// Pixels that come out.
     fn pixels(&self) -> i64 {
         self.height * self.width * if self.doubled { 4 } else { 1 }
@@ -93,16 +93,16 @@ impl Shape {
     }
 }
 
-/// What trying a shape showed.
+/// The measured times of all kernels at one shape.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Trial {
+pub struct KernelTimings {
     /// The shape.
-    pub shape: Shape,
+    pub shape: ConvShape,
     /// Seconds of each kernel, in the order of [`Kernel::ALL`].
     pub seconds: [f64; 3],
 }
 
-impl Trial {
+impl KernelTimings {
     /// The fastest kernel; another than the direct one where it is faster than that by a tenth.
     pub fn kernel(&self) -> Kernel {
         let [direct, ..] = self.seconds;
@@ -115,60 +115,60 @@ impl Trial {
     }
 }
 
-/// The way to choose where a shape has no trial.
+/// The way to choose where a shape was never measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
     /// The shape and what the processor can do.
     Processor,
     /// The shape alone: the same kernels on every machine.
     Shape,
-    /// A measurement, made where a shape is met first.
-    Tune,
+    /// A measurement, made when a shape first occurs.
+    Autotune,
 }
 
-/// The choices of this process.
-struct Table {
+/// The policy and the measurements of this process.
+struct Choices {
     policy: Policy,
-    trials: BTreeMap<Shape, Trial>,
+    timings: BTreeMap<ConvShape, KernelTimings>,
     /// How many of them were read from a cache.
-    cached: usize,
+    loaded: usize,
 }
 
-static TABLE: Mutex<Table> =
-    Mutex::new(Table { policy: Policy::Processor, trials: BTreeMap::new(), cached: 0 });
+static CHOICES: Mutex<Choices> =
+    Mutex::new(Choices { policy: Policy::Processor, timings: BTreeMap::new(), loaded: 0 });
 
-fn table() -> MutexGuard<'static, Table> {
-    TABLE.lock().expect("nobody panics with it")
+fn choices() -> MutexGuard<'static, Choices> {
+    CHOICES.lock().expect("nobody panics with it")
 }
 
 /// Sets what the choice goes by from now on; [`Policy::Processor`] until then.
 pub fn set_policy(policy: Policy) {
-    table().policy = policy;
+    choices().policy = policy;
 }
 
-/// Measures each shape where it is met first, but for those that an earlier process measured.
-pub fn tune(cached: Vec<Trial>) {
-    know(cached);
-    let mut table = table();
-    table.policy = Policy::Tune;
-    table.cached = table.trials.len();
+/// Measures each shape when it first occurs, except those in `loaded`, which an earlier process measured.
+pub fn autotune(loaded: Vec<KernelTimings>) {
+    load_timings(loaded);
+    let mut choices = choices();
+    choices.policy = Policy::Autotune;
+    choices.loaded = choices.timings.len();
 }
 
-/// From now on shapes that were tried before are computed by the kernel that was the fastest.
-pub fn know(trials: Vec<Trial>) {
-    let trials = trials.into_iter().map(|trial| (trial.shape, trial));
-    table().trials.extend(trials);
+/// Adds measurements of an earlier process: shapes among them are computed by their fastest kernel from now on.
+pub fn load_timings(timings: Vec<KernelTimings>) {
+    let timings = timings.into_iter().map(|timings| (timings.shape, timings));
+    choices().timings.extend(timings);
 }
 
-/// All trials, if there is one that was not cached.
-pub fn new_trials() -> Option<Vec<Trial>> {
-    let table = table();
-    let all: Vec<Trial> = table.trials.values().copied().collect();
-    (all.len() > table.cached).then_some(all)
+/// All timings, where there are any that were not loaded.
+pub fn new_timings() -> Option<Vec<KernelTimings>> {
+    let choices = choices();
+    let all: Vec<KernelTimings> = choices.timings.values().copied().collect();
+    (all.len() > choices.loaded).then_some(all)
 }
 
 /// A convolution of `x [B, inputs, H, W]` with `weight [outputs, inputs, 3, 3]`, a stride and a padding of 1, of `x` with
-/// each pixel `doubled` in both directions where that is said. `direct` does what [`Kernel::Direct`] does.
+/// each pixel first `doubled` in both directions if so; `direct` computes what [`Kernel::Direct`] does.
 pub fn convolve(
     x: &Tensor,
     weight: &Tensor,
@@ -176,8 +176,8 @@ pub fn convolve(
     doubled: bool,
     direct: impl Fn() -> Tensor,
 ) -> Tensor {
-    let (batch, inputs, height, width) = x.size4().expect("pictures are [B, C, H, W]");
-    let shape = Shape {
+    let (batch, inputs, height, width) = x.size4().expect("images are [B, C, H, W]");
+    let shape = ConvShape {
         batch,
         inputs,
         outputs: weight.size()[0],
@@ -186,7 +186,7 @@ pub fn convolve(
         doubled,
         halves: x.kind() == Kind::BFloat16,
     };
-    if !can_be_winograd(shape, x, weight) {
+    if !supports_winograd(shape, x, weight) {
         return direct();
     }
     let by = |kernel| match (kernel, doubled) {
@@ -198,20 +198,20 @@ pub fn convolve(
         }
     };
     let (policy, known) = {
-        let table = table();
-        (table.policy, table.trials.get(&shape).map(Trial::kernel))
+        let choices = choices();
+        (choices.policy, choices.timings.get(&shape).map(KernelTimings::kernel))
     };
     match (known, policy) {
         (Some(kernel), _) => by(kernel),
-        (None, Policy::Tune) => compare(shape, by),
+        (None, Policy::Autotune) => measure(shape, by),
         (None, policy) => by(shape.kernel(policy == Policy::Processor && !has_bf16())),
     }
 }
 
-/// Whether Winograd's kernels are worth a trial: they compute this, are given enough to do, and it is no training, for
+/// Whether Winograd's kernels are worth measuring: they support the dtype, the work is enough to pay for the transforms, and no gradient is wanted, for
 /// they have no gradient.
-fn can_be_winograd(shape: Shape, x: &Tensor, weight: &Tensor) -> bool {
-    /// Multiplications a picture, below which its transforms cost more than they save.
+fn supports_winograd(shape: ConvShape, x: &Tensor, weight: &Tensor) -> bool {
+    /// Multiplications an image, below which its transforms cost more than they save.
     const LEAST_WORK: i64 = 300_000_000;
     x.device() == Device::Cpu
         && (x.kind() == Kind::Float || shape.halves)
@@ -236,21 +236,21 @@ pub fn has_bf16() -> bool {
     false
 }
 
-/// Runs each kernel in turn, remembers which was the fastest and returns its output.
-fn compare(shape: Shape, by: impl Fn(Kernel) -> Tensor) -> Tensor {
+/// Measures each kernel in turn, records the times and returns the output of the fastest.
+fn measure(shape: ConvShape, by: impl Fn(Kernel) -> Tensor) -> Tensor {
     /// A slow one is run once only.
     const SLOW: f64 = 0.2;
-    let mut trial = Trial { shape, seconds: [f64::INFINITY; 3] };
+    let mut timings = KernelTimings { shape, seconds: [f64::INFINITY; 3] };
     for _ in 0..3 {
-        for (kernel, seconds) in Kernel::ALL.into_iter().zip(&mut trial.seconds) {
+        for (kernel, seconds) in Kernel::ALL.into_iter().zip(&mut timings.seconds) {
             let begun = Instant::now();
             let _output = by(kernel);
             *seconds = seconds.min(begun.elapsed().as_secs_f64());
         }
-        if trial.seconds.iter().any(|&seconds| seconds > SLOW) {
+        if timings.seconds.iter().any(|&seconds| seconds > SLOW) {
             break;
         }
     }
-    table().trials.insert(shape, trial);
-    by(trial.kernel())
+    choices().timings.insert(shape, timings);
+    by(timings.kernel())
 }

@@ -1,4 +1,4 @@
-//! Linear maps of a few rows on the CPU, at the speed at which the weights are read.
+//! GEMV, and GEMM of up to twelve rows, on the CPU: linear maps at the speed at which the weights are read.
 //!
 //! With few rows a matrix product is as fast as its weights come from memory. libtorch's products reach half of that; here
 //! each weight is read once, in its place, and multiplied with the rows in registers. Sums are f32, of bf16 weights too.
@@ -7,7 +7,9 @@ use std::ops::Range;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::simd::{LANES, Lanes, Pointer, Task, ZERO, in_threads, in_widest, lanes_are_registers};
+use crate::simd::{
+    F32x16, LANES, SharedPtr, SimdKernel, ZERO, dispatch_simd, has_avx512, parallel_for,
+};
 
 /// The most rows.
 const MOST_ROWS: i64 = 12;
@@ -19,7 +21,7 @@ const LEAST_WEIGHTS: i64 = 1 << 20;
 
 /// `x [.., I]` with `weight [O, I]` and `bias [O]` `-> [.., O]`, where this is the faster way to compute it: for a few rows
 /// of f32 or bf16 on the CPU. Nothing is kept for a gradient.
-pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Option<Tensor> {
+pub fn gemv(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Option<Tensor> {
     let (outputs, inputs) = weight.size2().expect("a matrix");
     let rows = x.numel() as i64 / inputs;
     let fits = x.device() == Device::Cpu
@@ -29,7 +31,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Option<Tens
         && outputs * inputs >= LEAST_WEIGHTS
         && inputs % LANES as i64 == 0
         && weight.is_contiguous()
-        && lanes_are_registers() // of narrower ones there are too few for the sums
+        && has_avx512() // of narrower ones there are too few for the sums
         && !x.requires_grad()
         && !weight.requires_grad();
     if !fits {
@@ -40,15 +42,15 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Option<Tens
     let floats = x.to_kind(Kind::Float).contiguous();
     let output = Tensor::empty([rows, outputs], (Kind::Float, Device::Cpu));
     let product = Product {
-        x: Pointer::of(&floats),
-        output: Pointer::of(&output),
+        x: SharedPtr::of(&floats),
+        output: SharedPtr::of(&output),
         rows: rows as usize,
         inputs: inputs as usize,
         outputs: outputs as usize,
     };
     match weight.kind() {
-        Kind::Float => product.compute(Pointer::<f32>(weight.data_ptr().cast())),
-        _ => product.compute(Pointer::<u16>(weight.data_ptr().cast())),
+        Kind::Float => product.compute(SharedPtr::<f32>(weight.data_ptr().cast())),
+        _ => product.compute(SharedPtr::<u16>(weight.data_ptr().cast())),
     }
     let output = match bias {
         Some(bias) => output + bias,
@@ -59,8 +61,8 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Option<Tens
 
 /// A product that is being computed.
 struct Product {
-    x: Pointer<f32>,      // [rows, inputs]
-    output: Pointer<f32>, // [rows, outputs]
+    x: SharedPtr<f32>,      // [rows, inputs]
+    output: SharedPtr<f32>, // [rows, outputs]
     rows: usize,
     inputs: usize,
     outputs: usize,
@@ -68,29 +70,29 @@ struct Product {
 
 /// A weight as it lies in memory.
 trait Weight: Copy {
-    fn widened(weights: &[Self; LANES]) -> Lanes;
+    fn to_f32x16(weights: &[Self; LANES]) -> F32x16;
 }
 
 impl Weight for f32 {
     #[inline(always)]
-    fn widened(weights: &[Self; LANES]) -> Lanes {
-        Lanes(*weights)
+    fn to_f32x16(weights: &[Self; LANES]) -> F32x16 {
+        F32x16(*weights)
     }
 }
 
 /// The bits of a bf16.
 impl Weight for u16 {
     #[inline(always)]
-    fn widened(weights: &[Self; LANES]) -> Lanes {
-        Lanes(weights.map(|bits| f32::from_bits(u32::from(bits) << 16)))
+    fn to_f32x16(weights: &[Self; LANES]) -> F32x16 {
+        F32x16(weights.map(|bits| f32::from_bits(u32::from(bits) << 16)))
     }
 }
 
 impl Product {
-    fn compute<W: Weight>(&self, weight: Pointer<W>) {
+    fn compute<W: Weight>(&self, weight: SharedPtr<W>) {
         let mut threads = vec![(); tch::get_num_threads().max(1) as usize];
-        in_threads(&mut threads, self.outputs, OUTPUTS, |(), outputs| {
-            in_widest(Part { product: self, weight, outputs });
+        parallel_for(&mut threads, self.outputs, OUTPUTS, |(), outputs| {
+            dispatch_simd(Part { product: self, weight, outputs });
         });
     }
 }
@@ -98,11 +100,11 @@ impl Product {
 /// A thread's outputs.
 struct Part<'a, W> {
     product: &'a Product,
-    weight: Pointer<W>,
+    weight: SharedPtr<W>,
     outputs: Range<usize>,
 }
 
-impl<W: Weight> Task for Part<'_, W> {
+impl<W: Weight> SimdKernel for Part<'_, W> {
     #[inline(always)]
     fn run<const WIDTH: usize>(self) {
         for first in self.outputs.clone().step_by(OUTPUTS) {
@@ -124,20 +126,20 @@ impl<W: Weight> Part<'_, W> {
         let count = inputs / LANES;
         // SAFETY: nobody writes the input and the weights.
         let xs: [&[[f32; LANES]]; N] = std::array::from_fn(|n| unsafe {
-            &x.part((row + n).min(rows - 1) * inputs, inputs).as_chunks().0[..count]
+            &x.slice_mut((row + n).min(rows - 1) * inputs, inputs).as_chunks().0[..count]
         });
         let weights: [&[[W; LANES]]; OUTPUTS] = std::array::from_fn(|n| unsafe {
             let row = (first + n).min(outputs - 1);
-            &self.weight.part(row * inputs, inputs).as_chunks().0[..count]
+            &self.weight.slice_mut(row * inputs, inputs).as_chunks().0[..count]
         });
         let mut sums = [[ZERO; N]; OUTPUTS];
         for place in 0..count {
-            let xs: [Lanes; N] = std::array::from_fn(|n| Lanes(xs[n][place]));
+            let xs: [F32x16; N] = std::array::from_fn(|n| F32x16(xs[n][place]));
             for output in 0..OUTPUTS {
                 prefetch(&raw const weights[output][place], OUTPUTS * count);
-                let weight = W::widened(&weights[output][place]);
+                let weight = W::to_f32x16(&weights[output][place]);
                 for row in 0..N {
-                    sums[output][row] = sums[output][row].plus::<WIDTH>(&weight, &xs[row]);
+                    sums[output][row] = sums[output][row].fma::<WIDTH>(&weight, &xs[row]);
                 }
             }
         }
@@ -145,7 +147,7 @@ impl<W: Weight> Part<'_, W> {
         for (n, sums) in sums.iter().enumerate().take(outputs - first) {
             for (r, sum) in sums.iter().enumerate().take(rows - row) {
                 // SAFETY: this thread's outputs.
-                let written = unsafe { output.part((row + r) * outputs + first + n, 1) };
+                let written = unsafe { output.slice_mut((row + r) * outputs + first + n, 1) };
                 written[0] = *sum;
             }
         }

@@ -1,25 +1,25 @@
-//! What the CPU's own kernels are made of: numbers side by side, and threads.
+//! SIMD vectors of 16 f32 and a fork-join team of threads, which our CPU kernels share.
 
 use std::ops::Range;
 
-/// Numbers that are computed side by side.
+/// Lanes of a vector.
 pub(crate) const LANES: usize = 16;
 
-/// Numbers side by side, as many as the widest registers hold.
+/// A SIMD vector: as many f32 as an AVX-512 register holds.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-pub(crate) struct Lanes(pub [f32; LANES]);
+pub(crate) struct F32x16(pub [f32; LANES]);
 
-pub(crate) const ZERO: Lanes = Lanes([0.0; LANES]);
+pub(crate) const ZERO: F32x16 = F32x16([0.0; LANES]);
 
-impl Lanes {
-    /// A number, as often as there are lanes.
+impl F32x16 {
+    /// The number in every lane.
     #[inline(always)]
-    pub fn all(number: f32) -> Self {
+    pub fn splat(number: f32) -> Self {
         Self([number; LANES])
     }
 
-    /// The sum of the numbers.
+    /// The horizontal sum of the lanes.
     #[inline(always)]
     pub fn sum(mut self) -> f32 {
         for half in [8, 4, 2, 1] {
@@ -30,9 +30,9 @@ impl Lanes {
         self.0[0]
     }
 
-    /// With `a` times `b` added, in registers of `WIDTH` bits.
+    /// The fused `a * b + self`, in registers of `WIDTH` bits.
     #[inline(always)]
-    pub fn plus<const WIDTH: usize>(mut self, a: &Self, b: &Self) -> Self {
+    pub fn fma<const WIDTH: usize>(mut self, a: &Self, b: &Self) -> Self {
         #[cfg(target_arch = "x86_64")]
         if WIDTH == 512 {
             use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_load_ps, _mm512_store_ps};
@@ -53,47 +53,48 @@ impl Lanes {
     }
 }
 
-/// Work that is compiled for wide registers too.
-pub(crate) trait Task {
-    /// Does it in registers of `WIDTH` bits, or of any where that is 0; to be inlined always.
+/// Code that is compiled once for each width of registers.
+pub(crate) trait SimdKernel {
+    /// Runs it in registers of `WIDTH` bits, or of any width where that is 0. Implementations are `#[inline(always)]`, so that
+    /// the caller's target features apply.
     fn run<const WIDTH: usize>(self);
 }
 
-/// Whether lanes fill a register here.
-pub(crate) fn lanes_are_registers() -> bool {
+/// Whether a vector fits one register of this processor.
+pub(crate) fn has_avx512() -> bool {
     #[cfg(target_arch = "x86_64")]
     return is_x86_feature_detected!("avx512f");
     #[cfg(not(target_arch = "x86_64"))]
     false
 }
 
-/// Does `task` with the widest registers that this processor has.
-pub(crate) fn in_widest(task: impl Task) {
+/// Runs `kernel` with the widest registers of this processor.
+pub(crate) fn dispatch_simd(kernel: impl SimdKernel) {
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx512f")]
-        fn in_512(task: impl Task) {
-            task.run::<512>();
+        fn with_avx512(kernel: impl SimdKernel) {
+            kernel.run::<512>();
         }
         #[target_feature(enable = "avx2,fma")]
-        fn in_256(task: impl Task) {
-            task.run::<256>();
+        fn with_avx2(kernel: impl SimdKernel) {
+            kernel.run::<256>();
         }
         if is_x86_feature_detected!("avx512f") {
             // SAFETY: the processor has them.
-            return unsafe { in_512(task) };
+            return unsafe { with_avx512(kernel) };
         }
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             // SAFETY: the processor has them.
-            return unsafe { in_256(task) };
+            return unsafe { with_avx2(kernel) };
         }
     }
-    task.run::<0>();
+    kernel.run::<0>();
 }
 
-/// Runs `work` on parts of `0..count`, one a thread with what is its own, whose lengths but for the last are multiples of
-/// `step`.
-pub(crate) fn in_threads<T: Send>(
+/// Splits `0..count` into one range a thread and runs `work` on them in parallel, each with its element of `threads`. All
+/// lengths but the last are multiples of `step`.
+pub(crate) fn parallel_for<T: Send>(
     threads: &mut [T],
     count: usize,
     step: usize,
@@ -101,23 +102,23 @@ pub(crate) fn in_threads<T: Send>(
 ) {
     let part = count.div_ceil(step).div_ceil(threads.len()) * step;
     let parts = count.div_ceil(part.max(1));
-    let own = Pointer(threads.as_mut_ptr());
+    let first = SharedPtr(threads.as_mut_ptr());
     team::run(parts, &|n| {
         // SAFETY: no two threads have the same number.
-        let own = unsafe { own.part(n, 1) };
+        let own = unsafe { first.slice_mut(n, 1) };
         work(&mut own[0], n * part..((n + 1) * part).min(count));
     });
 }
 
-/// Threads that compute together.
+/// A fork-join team of threads.
 #[cfg(target_os = "linux")]
 mod team {
     use std::ffi::{CStr, c_int, c_uint, c_void};
     use std::mem::transmute;
     use std::sync::LazyLock;
 
-    /// What libtorch's own threads are started by (libgomp's interface to compilers). They wait for their next work in a loop
-    /// of some milliseconds, so that other threads would have to share the processors with them.
+    /// Functions of libgomp's interface to compilers, which starts libtorch's own threads. Those spin for some milliseconds
+    /// before they sleep, so that threads of our own would have to share the processors with them.
     struct Gomp {
         parallel: Parallel,
         number: Count,
@@ -143,7 +144,7 @@ mod team {
         }
     });
 
-    /// Work, and how many numbers there are.
+    /// The work that a team shares, and how many numbers it is for.
     struct Shared<'a> {
         work: &'a (dyn Fn(usize) + Sync),
         numbers: usize,
@@ -165,7 +166,7 @@ mod team {
         match &*GOMP {
             Some(gomp) if numbers > 1 => {
                 let mut shared = Shared { work, numbers, gomp };
-                // SAFETY: as told at `body`; a panic there ends the process.
+                // SAFETY: as said at `body`; a panic there ends the process.
                 unsafe { (gomp.parallel)(body, (&raw mut shared).cast(), numbers as c_uint, 0) };
             }
             _ => (0..numbers).for_each(work),
@@ -173,7 +174,7 @@ mod team {
     }
 }
 
-/// Threads that compute together.
+/// A fork-join team of threads.
 #[cfg(not(target_os = "linux"))]
 mod team {
     /// Runs `work` with each of `0..numbers`, one a thread.
@@ -187,33 +188,37 @@ mod team {
     }
 }
 
-/// The numbers of a contiguous tensor, or of lanes, of which each thread reads or writes its own.
-pub(crate) struct Pointer<T>(pub *mut T);
+/// A pointer into a contiguous tensor or a buffer that threads share, each reading or writing its own part.
+pub(crate) struct SharedPtr<T>(pub *mut T);
 
-impl<T> Clone for Pointer<T> {
+impl<T> Clone for SharedPtr<T> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T> Copy for Pointer<T> {}
+impl<T> Copy for SharedPtr<T> {}
 
 // SAFETY: the tensors outlive the threads, and no two threads write the same numbers.
-unsafe impl<T> Send for Pointer<T> {}
-unsafe impl<T> Sync for Pointer<T> {}
+unsafe impl<T> Send for SharedPtr<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for SharedPtr<T> {}
 
-impl<T: tch::kind::Element> Pointer<T> {
-    /// Of a tensor with elements of this kind.
+impl<T: tch::kind::Element> SharedPtr<T> {
+    /// A pointer to the first element of a contiguous tensor of this kind.
     pub fn of(tensor: &tch::Tensor) -> Self {
         assert!(tensor.is_contiguous() && tensor.kind() == T::KIND);
         Self(tensor.data_ptr().cast())
     }
 }
 
-impl<T> Pointer<T> {
+impl<T> SharedPtr<T> {
+    /// The elements `start..start + length`.
+    ///
     /// # Safety
-    /// The numbers must be the tensor's, and nobody else's at this time.
-    pub unsafe fn part<'a>(self, start: usize, length: usize) -> &'a mut [T] {
+    /// They lie in the tensor or the buffer, and no other thread writes them at this time.
+    pub unsafe fn slice_mut<'a>(self, start: usize, length: usize) -> &'a mut [T] {
+        // SAFETY: the caller keeps to the above.
         unsafe { std::slice::from_raw_parts_mut(self.0.add(start), length) }
     }
 }

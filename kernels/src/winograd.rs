@@ -1,13 +1,13 @@
 //! Winograd's convolution of 3 x 3 (1509.09308) on the CPU, in f32.
 //!
-//! The picture is cut into tiles that overlap by two pixels. Tiles and kernels are transformed, so that matrix products
+//! The image is cut into tiles that overlap by two pixels. Tiles and filters are transformed, so that matrix products
 //! over channels, one for each value of a transformed tile, take the place of the sums over 3 x 3 pixels; transformed
 //! back they are pixels again. Tiles of 8 x 8 pixels give 6 x 6, with 64 multiplications where a direct convolution has
-//! 324; tiles of 6 x 6 give 4 x 4, with 36 instead of 144 and less to do for the kernels. The outputs are rounded a little
+//! 324; tiles of 6 x 6 give 4 x 4, with 36 instead of 144 and less to do for the filters. The outputs are rounded a little
 //! more: they are 1e-6 off, relative to their size.
 //!
 //! A strip of tiles is transformed at a time, by threads that share the input channels; then they share the output
-//! channels, and each transforms the kernels of a block of them, multiplies and transforms back while that is at hand.
+//! channels, and each transforms the filters of a block of them, multiplies and transforms back while that is at hand.
 
 #![allow(clippy::needless_range_loop)] // rows and columns of tiles read best by their numbers
 
@@ -19,52 +19,52 @@ use std::sync::{Mutex, PoisonError};
 
 use tch::{Device, Kind, Tensor};
 
-use crate::simd::{LANES, Lanes, Pointer, Task, ZERO, in_threads, in_widest};
+use crate::simd::{F32x16, LANES, SharedPtr, SimdKernel, ZERO, dispatch_simd, parallel_for};
 use transforms::{Four, Six, Transforms};
 
 /// Output channels, and lanes of tiles, of a product that is summed up in registers.
 const ROWS: usize = 8;
 const COLUMNS: usize = 3;
-/// Numbers of the transformed tiles that lie in memory at once, and of a thread's transformed kernels.
+/// Numbers of the transformed tiles that lie in memory at once, and of a thread's transformed filters.
 const STRIP: usize = 16 << 20;
 const BLOCK: usize = 6 << 20;
-/// The most output channels of a block of kernels.
+/// The most output channels of a block of filters.
 const MOST_OUTPUTS: usize = 128;
 /// Input channels that are summed up at once.
 const DEPTH: usize = 160;
 
 /// What a convolution writes on the way, kept for the next: new memory costs as much as the transforms.
 struct Scratch {
-    tiles: Vec<Lanes>,
-    threads: Vec<Own>,
+    tiles: Vec<F32x16>,
+    threads: Vec<ThreadScratch>,
 }
 
 /// A thread's part of it.
 #[derive(Default)]
-struct Own {
-    lines: Vec<Lanes>,
-    kernels: Vec<Lanes>,
-    products: Vec<Lanes>,
+struct ThreadScratch {
+    lines: Vec<F32x16>,
+    filters: Vec<F32x16>,
+    products: Vec<F32x16>,
 }
 
 static SCRATCH: Mutex<Scratch> = Mutex::new(Scratch { tiles: Vec::new(), threads: Vec::new() });
 
 /// The first `count` lanes, of which there may not yet be as many.
-fn room(scratch: &mut Vec<Lanes>, count: usize) -> &mut [Lanes] {
-    if scratch.len() < count {
-        scratch.resize(count, ZERO);
+fn scratch(buffers: &mut Vec<F32x16>, count: usize) -> &mut [F32x16] {
+    if buffers.len() < count {
+        buffers.resize(count, ZERO);
     }
-    &mut scratch[..count]
+    &mut buffers[..count]
 }
 
 /// The lanes, number by number.
-fn numbers(lanes: &[Lanes]) -> &[f32] {
+fn as_floats(lanes: &[F32x16]) -> &[f32] {
     // SAFETY: lanes hold nothing but numbers, without gaps.
     unsafe { std::slice::from_raw_parts(lanes.as_ptr().cast(), lanes.len() * LANES) }
 }
 
-/// As [`numbers`], to write.
-fn numbers_mut(lanes: &mut [Lanes]) -> &mut [f32] {
+/// As [`as_floats`], to write.
+fn as_floats_mut(lanes: &mut [F32x16]) -> &mut [f32] {
     // SAFETY: lanes hold nothing but numbers, without gaps.
     unsafe { std::slice::from_raw_parts_mut(lanes.as_mut_ptr().cast(), lanes.len() * LANES) }
 }
@@ -97,16 +97,16 @@ fn convolve_by<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize>(
 ) -> Tensor {
     let (x, weight) = (x.contiguous(), weight.contiguous());
     let bias = bias.map(Tensor::contiguous);
-    let (batch, inputs, height, width) = x.size4().expect("pictures are [B, C, H, W]");
+    let (batch, inputs, height, width) = x.size4().expect("images are [B, C, H, W]");
     let outputs = weight.size()[0];
     let options = (Kind::Float, Device::Cpu);
     let output = Tensor::empty([batch, outputs, height, width], options);
     let (down, across) = ((height as usize).div_ceil(OUT), (width as usize).div_ceil(OUT));
     let convolution = Convolution::<T, TILE, OUT> {
-        picture: Pointer::of(&x),
-        weight: Pointer::of(&weight),
-        bias: bias.as_ref().map(Pointer::of),
-        output: Pointer::of(&output),
+        image: SharedPtr::of(&x),
+        weight: SharedPtr::of(&weight),
+        bias: bias.as_ref().map(SharedPtr::of),
+        output: SharedPtr::of(&output),
         inputs: inputs as usize,
         outputs: outputs as usize,
         height: height as usize,
@@ -120,17 +120,17 @@ fn convolve_by<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize>(
     output
 }
 
-/// A convolution that is being computed. Tiles are counted through all pictures, row by row.
+/// A convolution that is being computed. Tiles are counted through all images, row by row.
 struct Convolution<T, const TILE: usize, const OUT: usize> {
-    picture: Pointer<f32>,
-    weight: Pointer<f32>,
-    bias: Option<Pointer<f32>>,
-    output: Pointer<f32>,
+    image: SharedPtr<f32>,
+    weight: SharedPtr<f32>,
+    bias: Option<SharedPtr<f32>>,
+    output: SharedPtr<f32>,
     inputs: usize,
     outputs: usize,
     height: usize,
     width: usize,
-    /// Rows and columns of a picture's tiles, and the tiles of all pictures.
+    /// Rows and columns of a image's tiles, and the tiles of all images.
     down: usize,
     across: usize,
     tiles: usize,
@@ -138,21 +138,21 @@ struct Convolution<T, const TILE: usize, const OUT: usize> {
 }
 
 /// The transform of a strip's tiles, of a thread's input channels.
-struct TransformTiles<'a, T, const TILE: usize, const OUT: usize> {
+struct TransformInput<'a, T, const TILE: usize, const OUT: usize> {
     convolution: &'a Convolution<T, TILE, OUT>,
     strip: &'a Range<usize>,
-    to: Pointer<Lanes>,
+    to: SharedPtr<F32x16>,
     channels: Range<usize>,
-    own: &'a mut Own,
+    buffers: &'a mut ThreadScratch,
 }
 
 /// The output of a strip's transformed tiles, of a thread's output channels.
-struct Draw<'a, T, const TILE: usize, const OUT: usize> {
+struct ComputeOutput<'a, T, const TILE: usize, const OUT: usize> {
     convolution: &'a Convolution<T, TILE, OUT>,
     strip: &'a Range<usize>,
-    tiles: &'a [Lanes],
+    tiles: &'a [F32x16],
     channels: Range<usize>,
-    own: &'a mut Own,
+    buffers: &'a mut ThreadScratch,
 }
 
 impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<T, TILE, OUT> {
@@ -161,34 +161,46 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<
 
     /// Writes the output.
     fn run(&self) {
-        let mut scratch = SCRATCH.lock().unwrap_or_else(PoisonError::into_inner);
-        let Scratch { tiles, threads } = &mut *scratch;
-        threads.resize_with(tch::get_num_threads().max(1) as usize, Own::default);
+        let mut buffers = SCRATCH.lock().unwrap_or_else(PoisonError::into_inner);
+        let Scratch { tiles, threads } = &mut *buffers;
+        threads.resize_with(tch::get_num_threads().max(1) as usize, ThreadScratch::default);
         let all = self.tiles.div_ceil(LANES);
-        let group = Self::VALUES * self.of_value();
+        let group = Self::VALUES * self.value_stride();
         let strip = COLUMNS * (STRIP / (group * LANES)).max(1);
         for first in (0..all).step_by(strip) {
             let strip = first..(first + strip).min(all);
-            let tiles = room(tiles, strip.len().div_ceil(COLUMNS) * group);
-            let to = Pointer(tiles.as_mut_ptr());
-            in_threads(threads, self.inputs, 1, |own, channels| {
-                in_widest(TransformTiles { convolution: self, strip: &strip, to, channels, own });
+            let tiles = scratch(tiles, strip.len().div_ceil(COLUMNS) * group);
+            let to = SharedPtr(tiles.as_mut_ptr());
+            parallel_for(threads, self.inputs, 1, |buffers, channels| {
+                dispatch_simd(TransformInput {
+                    convolution: self,
+                    strip: &strip,
+                    to,
+                    channels,
+                    buffers,
+                });
             });
             let tiles = &*tiles;
-            in_threads(threads, self.outputs, ROWS, |own, channels| {
-                in_widest(Draw { convolution: self, strip: &strip, tiles, channels, own });
+            parallel_for(threads, self.outputs, ROWS, |buffers, channels| {
+                dispatch_simd(ComputeOutput {
+                    convolution: self,
+                    strip: &strip,
+                    tiles,
+                    channels,
+                    buffers,
+                });
             });
         }
     }
 
-    /// Lanes from one value of a group's tiles to the next: a channel's after another's, and one more, so that values do
+    /// F32x16 from one value of a group's tiles to the next: a channel's after another's, and one more, so that values do
     /// not share their places in the caches.
-    fn of_value(&self) -> usize {
+    fn value_stride(&self) -> usize {
         self.inputs * COLUMNS + 1
     }
 
-    /// Lanes from one value of a row of kernels to the next.
-    fn of_kernel_value(&self, rows: usize) -> usize {
+    /// F32x16 from one value of a row of filters to the next.
+    fn filter_stride(&self, rows: usize) -> usize {
         rows * self.inputs.div_ceil(LANES / ROWS) + 1
     }
 
@@ -200,9 +212,9 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<
     /// The `lines` of a row of tiles, of `line` lanes each, transformed along the tiles' columns. Tiles begin one pixel
     /// before what comes out of them; beyond the border there is 0.
     #[inline(always)]
-    fn spread_lines(&self, plane: &[f32], top: usize, line: usize, lines: &mut [Lanes]) {
+    fn transform_lines(&self, plane: &[f32], top: usize, line: usize, lines: &mut [F32x16]) {
         for (row, lanes) in lines.chunks_mut(line).enumerate() {
-            let (y, line) = (top + row, numbers_mut(lanes));
+            let (y, line) = (top + row, as_floats_mut(lanes));
             if y == 0 || y > self.height {
                 line.fill(0.0);
                 continue;
@@ -214,84 +226,84 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<
         }
         for place in 0..line {
             let column = std::array::from_fn(|row| lines[row * line + place]);
-            for (row, lanes) in T::spread(&column).into_iter().enumerate() {
+            for (row, lanes) in T::transform_input(&column).into_iter().enumerate() {
                 lines[row * line + place] = lanes;
             }
         }
     }
 
-    /// The transformed kernels of the output channels `channels`: `[value, rows of channels, I, 8]`. Rows that are not full
+    /// The transformed filters of the output channels `channels`: `[value, rows of channels, I, 8]`. Rows that are not full
     /// repeat their last channel.
     #[inline(always)]
-    fn transform_kernels(&self, channels: &Range<usize>, own: &mut Own) {
-        /// Inputs whose kernels fill the lanes of a row.
+    fn transform_filters(&self, channels: &Range<usize>, buffers: &mut ThreadScratch) {
+        /// Inputs whose filters fill the lanes of a row.
         const INPUTS: usize = LANES / ROWS;
         let rows = channels.len().div_ceil(ROWS);
-        let of_value = self.of_kernel_value(rows);
-        let kernels = room(&mut own.kernels, Self::VALUES * of_value);
+        let value_stride = self.filter_stride(rows);
+        let filters = scratch(&mut buffers.filters, Self::VALUES * value_stride);
         let wide = self.inputs.div_ceil(INPUTS);
         // SAFETY: nobody writes the weights.
-        let weights = unsafe { self.weight.part(0, self.outputs * self.inputs * 9) };
+        let weights = unsafe { self.weight.slice_mut(0, self.outputs * self.inputs * 9) };
         for row in 0..rows {
             for place in 0..wide {
                 let weights: [&[f32; 9]; LANES] = std::array::from_fn(|n| {
                     let output = (channels.start + row * ROWS + n % ROWS).min(channels.end - 1);
                     let input = (place * INPUTS + n / ROWS).min(self.inputs - 1);
                     let start = (output * self.inputs + input) * 9;
-                    weights[start..][..9].try_into().expect("a kernel")
+                    weights[start..][..9].try_into().expect("a filter")
                 });
-                let kernel: [Lanes; 9] =
-                    std::array::from_fn(|place| Lanes(std::array::from_fn(|n| weights[n][place])));
-                let columns: [[Lanes; TILE]; 3] = std::array::from_fn(|column| {
-                    let [a, b, c] = [0, 1, 2].map(|row| &kernel[row * 3 + column]);
-                    T::widen(a, b, c)
+                let filter: [F32x16; 9] =
+                    std::array::from_fn(|place| F32x16(std::array::from_fn(|n| weights[n][place])));
+                let columns: [[F32x16; TILE]; 3] = std::array::from_fn(|column| {
+                    let [a, b, c] = [0, 1, 2].map(|row| &filter[row * 3 + column]);
+                    T::transform_filter(a, b, c)
                 });
                 for n in 0..TILE {
                     let [a, b, c] = columns.each_ref().map(|column| &column[n]);
-                    for (column, lanes) in T::widen(a, b, c).into_iter().enumerate() {
+                    for (column, lanes) in T::transform_filter(a, b, c).into_iter().enumerate() {
                         let value = n * TILE + column;
-                        kernels[value * of_value + row * wide + place] = lanes;
+                        filters[value * value_stride + row * wide + place] = lanes;
                     }
                 }
             }
         }
     }
 
-    /// The products of the transformed kernels of `outputs` channels and a group's `tiles`, in `lanes` of them:
+    /// The products of the transformed filters of `outputs` channels and a group's `tiles`, in `lanes` of them:
     /// `[value, outputs, lanes]`.
     #[inline(always)]
     fn multiply<const WIDTH: usize>(
         &self,
-        tiles: &[Lanes],
+        tiles: &[F32x16],
         outputs: usize,
         lanes: usize,
-        own: &mut Own,
+        buffers: &mut ThreadScratch,
     ) {
         let rows = outputs.div_ceil(ROWS);
         let wide = self.inputs.div_ceil(LANES / ROWS);
-        let products = room(&mut own.products, Self::VALUES * rows * ROWS * COLUMNS);
+        let products = scratch(&mut buffers.products, Self::VALUES * rows * ROWS * COLUMNS);
         let values = tiles
-            .chunks(self.of_value())
-            .zip(own.kernels.chunks(self.of_kernel_value(rows)))
+            .chunks(self.value_stride())
+            .zip(buffers.filters.chunks(self.filter_stride(rows)))
             .zip(products.chunks_mut(rows * ROWS * COLUMNS));
-        for ((tiles, kernels), products) in values {
+        for ((tiles, filters), products) in values {
             // Of as many inputs at once as the fastest cache holds the tiles of.
             for first in (0..self.inputs).step_by(DEPTH) {
                 let depth = DEPTH.min(self.inputs - first);
                 let tiles = &tiles[first * COLUMNS..][..depth * COLUMNS];
-                let rows = kernels.chunks_exact(wide).zip(products.chunks_mut(ROWS * COLUMNS));
-                for (kernels, products) in rows {
+                let rows = filters.chunks_exact(wide).zip(products.chunks_mut(ROWS * COLUMNS));
+                for (filters, products) in rows {
                     let products = products.try_into().expect("a row of outputs");
-                    let kernels = &numbers(kernels).as_chunks().0[first..][..depth];
+                    let filters = &as_floats(filters).as_chunks().0[first..][..depth];
                     let begin = first == 0;
                     match (WIDTH, lanes) {
-                        (512, 1) => sum::<ROWS, 1, WIDTH>(kernels, tiles, products, begin, 0, 0),
-                        (512, 2) => sum::<ROWS, 2, WIDTH>(kernels, tiles, products, begin, 0, 0),
-                        (512, _) => sum::<ROWS, 3, WIDTH>(kernels, tiles, products, begin, 0, 0),
+                        (512, 1) => sum::<ROWS, 1, WIDTH>(filters, tiles, products, begin, 0, 0),
+                        (512, 2) => sum::<ROWS, 2, WIDTH>(filters, tiles, products, begin, 0, 0),
+                        (512, _) => sum::<ROWS, 3, WIDTH>(filters, tiles, products, begin, 0, 0),
                         _ => {
                             for lane in 0..lanes {
                                 for row in (0..ROWS).step_by(4) {
-                                    sum::<4, 1, WIDTH>(kernels, tiles, products, begin, row, lane);
+                                    sum::<4, 1, WIDTH>(filters, tiles, products, begin, row, lane);
                                 }
                             }
                         }
@@ -303,30 +315,35 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<
 
     /// A group's products as pixels.
     #[inline(always)]
-    fn transform_back(&self, lanes: &Range<usize>, channels: &Range<usize>, own: &Own) {
+    fn transform_products(
+        &self,
+        lanes: &Range<usize>,
+        channels: &Range<usize>,
+        buffers: &ThreadScratch,
+    ) {
         let pixels = self.height * self.width;
         let tiles = self.tiles_in(lanes);
         let outputs = channels.len().next_multiple_of(ROWS);
         for (output, channel) in channels.clone().enumerate() {
             // SAFETY: nobody writes the bias.
-            let bias = self.bias.map_or(0.0, |bias| unsafe { bias.part(channel, 1) }[0]);
+            let bias = self.bias.map_or(0.0, |bias| unsafe { bias.slice_mut(channel, 1) }[0]);
             for lane in 0..lanes.len() {
-                let columns: [[Lanes; OUT]; TILE] = std::array::from_fn(|column| {
-                    T::gather(&std::array::from_fn(|row| {
+                let columns: [[F32x16; OUT]; TILE] = std::array::from_fn(|column| {
+                    T::transform_output(&std::array::from_fn(|row| {
                         let value = row * TILE + column;
-                        own.products[(value * outputs + output) * COLUMNS + lane]
+                        buffers.products[(value * outputs + output) * COLUMNS + lane]
                     }))
                 });
-                let rows: [[Lanes; OUT]; OUT] = std::array::from_fn(|row| {
-                    T::gather(&std::array::from_fn(|column| columns[column][row]))
+                let rows: [[F32x16; OUT]; OUT] = std::array::from_fn(|row| {
+                    T::transform_output(&std::array::from_fn(|column| columns[column][row]))
                 });
                 let first = tiles.start + lane * LANES;
                 for tile in first..(first + LANES).min(tiles.end) {
                     let (row, left) = (tile / self.across, tile % self.across * OUT);
-                    let (picture, top) = (row / self.down, row % self.down * OUT);
-                    let start = (picture * self.outputs + channel) * pixels;
+                    let (image, top) = (row / self.down, row % self.down * OUT);
+                    let start = (image * self.outputs + channel) * pixels;
                     // SAFETY: this thread's output channel.
-                    let plane = unsafe { self.output.part(start, pixels) };
+                    let plane = unsafe { self.output.slice_mut(start, pixels) };
                     let across = OUT.min(self.width - left);
                     for (row, columns) in rows.iter().enumerate().take(self.height - top) {
                         let line = &mut plane[(top + row) * self.width + left..][..across];
@@ -340,21 +357,21 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<
     }
 }
 
-impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Task
-    for TransformTiles<'_, T, TILE, OUT>
+impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> SimdKernel
+    for TransformInput<'_, T, TILE, OUT>
 {
     /// Writes `[group, value, I, lanes]`.
     #[inline(always)]
     fn run<const WIDTH: usize>(self) {
-        let Self { convolution: all, strip, to, channels, own } = self;
+        let Self { convolution: all, strip, to, channels, buffers } = self;
         let pixels = all.height * all.width;
         let line = (all.across * OUT + TILE - OUT).div_ceil(LANES); // lanes of a line of pixels
         for (group, first) in strip.clone().step_by(COLUMNS).enumerate() {
             let lanes = first..(first + COLUMNS).min(strip.end);
             let tiles = all.tiles_in(&lanes);
-            // Rows of tiles, counted through all pictures.
+            // Rows of tiles, counted through all images.
             let rows = tiles.start / all.across..(tiles.end - 1) / all.across + 1;
-            let lines = room(&mut own.lines, rows.len() * TILE * line);
+            let lines = scratch(&mut buffers.lines, rows.len() * TILE * line);
             // Where in the lines each tile begins; lanes without one repeat the last.
             let starts: [[usize; LANES]; COLUMNS] = std::array::from_fn(|lane| {
                 std::array::from_fn(|n| {
@@ -365,13 +382,13 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Task
             });
             for channel in channels.clone() {
                 for (row, lines) in rows.clone().zip(lines.chunks_mut(TILE * line)) {
-                    let (picture, top) = (row / all.down, row % all.down * OUT);
-                    let start = (picture * all.inputs + channel) * pixels;
-                    // SAFETY: nobody writes the picture.
-                    let plane = unsafe { all.picture.part(start, pixels) };
-                    all.spread_lines(plane, top, line, lines);
+                    let (image, top) = (row / all.down, row % all.down * OUT);
+                    let start = (image * all.inputs + channel) * pixels;
+                    // SAFETY: nobody writes the image.
+                    let plane = unsafe { all.image.slice_mut(start, pixels) };
+                    all.transform_lines(plane, top, line, lines);
                 }
-                let lines = numbers(lines);
+                let lines = as_floats(lines);
                 for (lane, starts) in starts.iter().enumerate().take(lanes.len()) {
                     for row in 0..TILE {
                         let line = &lines[row * line * LANES..];
@@ -379,12 +396,13 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Task
                             line[starts[n]..][..TILE].try_into().expect("a row")
                         });
                         let columns = std::array::from_fn(|column| {
-                            Lanes(std::array::from_fn(|n| tiles[n][column]))
+                            F32x16(std::array::from_fn(|n| tiles[n][column]))
                         });
-                        for (column, lanes) in T::spread(&columns).into_iter().enumerate() {
+                        for (column, lanes) in T::transform_input(&columns).into_iter().enumerate()
+                        {
                             let value =
                                 group * Convolution::<T, TILE, OUT>::VALUES + row * TILE + column;
-                            let place = value * all.of_value() + channel * COLUMNS + lane;
+                            let place = value * all.value_stride() + channel * COLUMNS + lane;
                             // SAFETY: this thread's input channel.
                             unsafe { to.0.add(place).write(lanes) };
                         }
@@ -395,49 +413,49 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Task
     }
 }
 
-impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Task
-    for Draw<'_, T, TILE, OUT>
+impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> SimdKernel
+    for ComputeOutput<'_, T, TILE, OUT>
 {
     #[inline(always)]
     fn run<const WIDTH: usize>(self) {
-        let Self { convolution: all, strip, tiles, channels, own } = self;
+        let Self { convolution: all, strip, tiles, channels, buffers } = self;
         let values = Convolution::<T, TILE, OUT>::VALUES;
         let most = (BLOCK / (values * all.inputs)).clamp(ROWS, MOST_OUTPUTS);
         let block = channels.len().div_ceil(channels.len().div_ceil(most));
         let block = block.next_multiple_of(ROWS);
         for first in channels.clone().step_by(block) {
             let channels = first..(first + block).min(channels.end);
-            all.transform_kernels(&channels, own);
-            let groups = tiles.chunks(values * all.of_value());
+            all.transform_filters(&channels, buffers);
+            let groups = tiles.chunks(values * all.value_stride());
             for (first, tiles) in strip.clone().step_by(COLUMNS).zip(groups) {
                 let lanes = first..(first + COLUMNS).min(strip.end);
-                all.multiply::<WIDTH>(tiles, channels.len(), lanes.len(), own);
-                all.transform_back(&lanes, &channels, own);
+                all.multiply::<WIDTH>(tiles, channels.len(), lanes.len(), buffers);
+                all.transform_products(&lanes, &channels, buffers);
             }
         }
     }
 }
 
-/// The product of a row of kernels `[I, 8]` and `tiles [I, 3 lanes]`: of `R` outputs from `row` on and `N` lanes from `lane`
+/// The product of a row of filters `[I, 8]` and `tiles [I, 3 lanes]`: of `R` outputs from `row` on and `N` lanes from `lane`
 /// on, whose sums lie in registers. It is added to `products`, or is what they `begin` with.
 #[inline(always)]
 fn sum<const R: usize, const N: usize, const WIDTH: usize>(
-    kernels: &[[f32; ROWS]],
-    tiles: &[Lanes],
-    products: &mut [Lanes; ROWS * COLUMNS],
+    filters: &[[f32; ROWS]],
+    tiles: &[F32x16],
+    products: &mut [F32x16; ROWS * COLUMNS],
     begin: bool,
     row: usize,
     lane: usize,
 ) {
     let place = |r: usize, n: usize| (row + r) * COLUMNS + lane + n;
-    let mut sums: [[Lanes; N]; R] = std::array::from_fn(|r| {
+    let mut sums: [[F32x16; N]; R] = std::array::from_fn(|r| {
         std::array::from_fn(|n| if begin { ZERO } else { products[place(r, n)] })
     });
-    for (kernel, tiles) in kernels.iter().zip(tiles.as_chunks::<COLUMNS>().0) {
+    for (filter, tiles) in filters.iter().zip(tiles.as_chunks::<COLUMNS>().0) {
         for r in 0..R {
-            let weight = Lanes::all(kernel[row + r]);
+            let weight = F32x16::splat(filter[row + r]);
             for n in 0..N {
-                sums[r][n] = sums[r][n].plus::<WIDTH>(&weight, &tiles[lane + n]);
+                sums[r][n] = sums[r][n].fma::<WIDTH>(&weight, &tiles[lane + n]);
             }
         }
     }

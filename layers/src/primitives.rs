@@ -35,7 +35,7 @@ impl Linear {
 
     /// `[.., inputs] -> [.., outputs]`
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        gemv::linear(x, &self.weight, self.bias.as_ref())
+        gemv(x, &self.weight, self.bias.as_ref())
             .unwrap_or_else(|| x.linear(&self.weight, self.bias.as_ref()))
     }
 }

@@ -1,7 +1,7 @@
 //! What the autoregressive prior's codes say of embeddings, and what they take to say.
 
 use prior::autoregressive::bits;
-use prior::codes::closeness;
+use prior::image_text_similarity;
 use tch::{Kind, Tensor};
 
 use crate::memory::within_memory;
@@ -26,15 +26,16 @@ impl Pipeline {
     pub fn code(&self, embeddings: &Tensor, text: &Text) -> Result<Coded, Error> {
         let prior = self.parts.autoregressive_prior()?;
         within_memory(|| {
-            let codes = prior.codes.encode(embeddings); // [B, N]
-            let told = closeness(embeddings, &text.embedding);
-            let told = prior.codes.encode_closeness(&told); // [B]
-            let logits = prior.forward(&text.embedding, &text.states, &text.mask, &told, &codes);
+            let codes = prior.quantizer.encode(embeddings); // [B, N]
+            let similarity = image_text_similarity(embeddings, &text.embedding);
+            let similarity = prior.quantizer.encode_similarity(&similarity); // [B]
+            let logits =
+                prior.forward(&text.embedding, &text.states, &text.mask, &similarity, &codes);
             Ok(Coded {
                 bits: bits(&logits.to_kind(Kind::Float), &codes),
-                buckets: prior.codes.buckets(),
-                kept: prior.codes.truncate(embeddings),
-                decoded: prior.codes.decode(&codes),
+                buckets: prior.quantizer.buckets(),
+                kept: prior.quantizer.truncate(embeddings),
+                decoded: prior.quantizer.decode(&codes),
             })
         })
     }

@@ -95,20 +95,23 @@ impl Pipeline {
         // At 1 the caption's own logits come out, for half the work.
         let guidance = settings.guidance(Stage::Prior).filter(|scale| *scale != 1.0);
         let read = self.with_unconditional(text, guidance)?;
-        let (dimensions, buckets) = (prior.codes.dimensions(), prior.codes.buckets());
-        let told =
+        let (dimensions, buckets) = (prior.quantizer.dimensions(), prior.quantizer.buckets());
+        let similarity =
             streams.iter_mut().map(|stream| sampling.draw_closeness(buckets, stream.uniform()));
-        let told = self.codes(told.collect()); // [B]
+        let similarity = self.codes(similarity.collect()); // [B]
         // Without a caption there is nothing to be close to.
-        let told = match guidance {
-            Some(_) => Tensor::cat(&[told.full_like(prior.unknown_closeness()), told], 0),
-            None => told,
+        let similarity = match guidance {
+            Some(_) => {
+                let unknown = similarity.full_like(prior.unknown_similarity());
+                Tensor::cat(&[unknown, similarity], 0)
+            }
+            None => similarity,
         };
         let steps = settings.steps(Stage::Prior);
         let mut drawn: Vec<Tensor> = Vec::new();
         no_grad(|| {
-            let (mut unfolding, mut logits) =
-                prior.unfold(&read.embedding, &read.states, &read.mask, &told);
+            let (mut state, mut logits) =
+                prior.start_decoding(&read.embedding, &read.states, &read.mask, &similarity);
             loop {
                 let rows = guided_rows(&logits, guidance);
                 if !rows.iter().flatten().all(|logit| logit.is_finite()) {
@@ -123,11 +126,11 @@ impl Pipeline {
                     break;
                 }
                 logits = match guidance {
-                    Some(_) => unfolding.next(&Tensor::cat(&[&codes, &codes], 0)),
-                    None => unfolding.next(&codes),
+                    Some(_) => prior.decode_next(&mut state, &Tensor::cat(&[&codes, &codes], 0)),
+                    None => prior.decode_next(&mut state, &codes),
                 };
             }
-            let embedding = prior.codes.decode(&Tensor::stack(&drawn, 1)); // [B, E]
+            let embedding = prior.quantizer.decode(&Tensor::stack(&drawn, 1)); // [B, E]
             self.finite(embedding.to_kind(self.kind), Quantity::Codes, None)
         })
     }

@@ -8,7 +8,7 @@ use std::rc::{Rc, Weak};
 use clip::{ImageProcessor, TextEncoder, Tokenizer, VisionEncoder};
 use decoder::{Conditioning, UNet};
 use diffusion::{DpmSolver, Step, UnclipSampler};
-use graphs::Repeated;
+use graphs::GraphCache;
 use prior::{AutoregressivePrior, Pca, Prior};
 use tch::{Device, Kind};
 use weights::Folder;
@@ -22,10 +22,10 @@ use crate::relations::{
 use crate::tasks::{IMAGE_ENCODER, PriorKind, TEXT_ENCODER, Task};
 use crate::{Error, Settings, Solver, Stage};
 
-/// A network, and what was recorded of its steps, which is over its memory.
+/// A network, and the CUDA graph of its steps, which is over its memory.
 pub(crate) struct Network<M> {
     network: M,
-    pub(crate) steps: Repeated,
+    pub(crate) graph: GraphCache,
 }
 
 impl<M> Deref for Network<M> {
@@ -339,7 +339,7 @@ impl Parts {
         let folder = self.folder(part)?;
         let network = Rc::new(Network {
             network: within_memory(|| Ok(open(&folder, self.device, self.kind)?))?,
-            steps: Repeated::default(),
+            graph: GraphCache::default(),
         });
         *held.borrow_mut() = Rc::downgrade(&network);
         if let Some(kept) = &mut *self.kept.borrow_mut() {

@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use graphs::{CudaGraphs, Recorder};
+use graphs::{CudaGraphs, GraphCapture};
 use image::RgbImage;
 use layers::finite::norm;
 use noise::Generator;
@@ -31,8 +31,8 @@ pub struct Pipeline {
     pub(crate) kind: Kind,
     /// The empty caption, which guidance starts from.
     pub(crate) empty: OnceCell<Text>,
-    /// What records the steps of diffusion, which are run again and again.
-    pub(crate) recorder: Option<Box<dyn Recorder>>,
+    /// The backend that captures the steps of diffusion as graphs.
+    pub(crate) graph_capture: Option<Box<dyn GraphCapture>>,
 }
 
 impl Pipeline {
@@ -46,7 +46,7 @@ impl Pipeline {
             device,
             kind,
             empty: OnceCell::new(),
-            recorder: match device {
+            graph_capture: match device {
                 Device::Cuda(device) => Some(Box::new(CudaGraphs { device })),
                 _ => None,
             },
@@ -60,9 +60,9 @@ impl Pipeline {
         self
     }
 
-    /// The same with steps recorded by `recorder`, or by none: on a GPU they become CUDA graphs without being asked for.
-    pub fn with_recorder(self, recorder: Option<Box<dyn Recorder>>) -> Self {
-        Self { recorder, ..self }
+    /// The same with steps captured by `graph_capture`, or by none: on a GPU they become CUDA graphs by default.
+    pub fn with_graph_capture(self, graph_capture: Option<Box<dyn GraphCapture>>) -> Self {
+        Self { graph_capture, ..self }
     }
 
     /// What the model's makers draw with.

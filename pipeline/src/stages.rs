@@ -12,6 +12,7 @@ use kernels::channels_last;
 use layers::embedding::timesteps;
 use layers::finite::norm;
 use noise::Generator;
+use prior::PrefixCache;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::memory::within_memory;
@@ -109,16 +110,17 @@ impl Pipeline {
         let prior = self.parts.prior()?;
         let guidance = settings.guidance(Stage::Prior);
         let read = self.with_unconditional(text, guidance)?.without_padding();
-        let captions = no_grad(|| prior.read(&read.embedding, &read.states, &read.mask));
+        let cache = no_grad(|| prior.prefill(&read.embedding, &read.states, &read.mask));
         let denoise = |x: &Tensor, step: Step| {
             let (x, t) = self.network_input(x, step);
-            let predicted = match &self.recorder {
-                None => captions.predict(&x, &t),
-                Some(recorder) => {
-                    let inputs = [vec![x, t], captions.tensors()].into_iter().flatten();
+            let predicted = match &self.graph_capture {
+                None => prior.predict(&cache, &x, &t),
+                Some(backend) => {
+                    let inputs = [vec![x, t], cache.tensors()].into_iter().flatten();
                     let inputs: Vec<Tensor> = inputs.collect();
-                    prior.steps.run(&**recorder, &inputs, &|inputs| {
-                        captions.over(&inputs[2..]).predict(&inputs[0], &inputs[1])
+                    prior.graph.run(&**backend, &inputs, &|inputs| {
+                        let cache = PrefixCache::from_tensors(&inputs[2..]);
+                        prior.predict(&cache, &inputs[0], &inputs[1])
                     })
                 }
             };
@@ -176,9 +178,9 @@ impl Pipeline {
                 None => embedding.shallow_clone(),
             };
             let embedding = embedding.to_device(self.device).to_kind(self.kind);
-            let conditions = conditioning.forward(&embedding, &read.embedding, &read.states);
-            let mask = conditioning.context_mask(&read.mask);
-            self.unet(decoder, steps, read.batch(), Some((&conditions, &mask)))
+            let conditions =
+                conditioning.forward(&embedding, &read.embedding, &read.states, &read.mask);
+            self.unet(decoder, steps, read.batch(), Some(&conditions))
         });
         Ok(move |x: &Tensor, step: Step| {
             let output = denoise(x, step);
@@ -275,35 +277,35 @@ impl Pipeline {
     }
 
     /// A U-Net for the `steps` of `batch` pictures, or of the last of them: from `x [B, ..]` at one of the steps to the
-    /// answer, in f32. What it takes of the steps and of its conditions is computed once.
+    /// answer, in f32. What does not depend on x is computed once.
     fn unet<'a>(
         &'a self,
         network: Rc<Network<UNet>>,
         steps: &[Step],
         batch: i64,
-        conditions: Option<(&Conditions, &Tensor)>,
+        conditions: Option<&Conditions>,
     ) -> impl Fn(&Tensor, Step) -> Tensor + use<'a> {
         let asked: Vec<i64> = steps.iter().map(|step| step.timestep).collect();
         let timesteps = Tensor::from_slice(&asked)
             .to_device(self.device)
             .repeat_interleave_self_int(batch, 0, None);
-        let told = network.tell(&timesteps, conditions, self.kind);
+        let precomputed = network.precompute(&timesteps, conditions, self.kind);
         move |x, step| {
             let n = asked.iter().position(|&timestep| timestep == step.timestep);
-            let told = told.step(n.expect("one of the steps"), batch, x.size()[0]);
+            let conditions = precomputed.at_step(n.expect("one of the steps"), batch, x.size()[0]);
             let x = x.to_kind(self.kind);
             // The CPU's convolutions of halves sum over a pixel's channels.
             let x = match (self.device, self.kind) {
                 (Device::Cpu, Kind::BFloat16) => channels_last(&x),
                 _ => x,
             };
-            let answer = match &self.recorder {
-                None => network.denoise(&x, &told),
-                Some(recorder) => {
-                    let inputs = [vec![x], told.tensors()].into_iter().flatten();
+            let answer = match &self.graph_capture {
+                None => network.denoise(&x, &conditions),
+                Some(backend) => {
+                    let inputs = [vec![x], conditions.tensors()].into_iter().flatten();
                     let inputs: Vec<Tensor> = inputs.collect();
-                    network.steps.run(&**recorder, &inputs, &|inputs| {
-                        network.denoise(&inputs[0], &told.over(&inputs[1..]))
+                    network.graph.run(&**backend, &inputs, &|inputs| {
+                        network.denoise(&inputs[0], &conditions.with_tensors(&inputs[1..]))
                     })
                 }
             };

@@ -1,20 +1,20 @@
-//! The priors: from a caption to a CLIP image embedding, by diffusion or code by code.
+//! The priors (2204.06125, section 2.2): models of the CLIP image embedding given a caption, by diffusion or autoregressive.
 //!
-//! Read [`transformer`] first, the diffusion prior: the sequence it builds is the whole idea; [`block`] is a plain
-//! transformer block. [`pca`] is what few numbers say of the embeddings, [`codes`] makes whole numbers of these, and
-//! [`autoregressive`] is the prior that predicts them one after the other.
+//! Read [`diffusion`] first, the diffusion prior: the sequence that it builds is the whole idea; [`transformer`] are the
+//! causal blocks of both, with their KV caches. [`pca`] finds the principal components of embeddings, [`quantizer`] turns
+//! them into discrete codes, and [`autoregressive`] is the prior that predicts these one after the other.
+
+pub mod diffusion;
 
 pub mod transformer;
 
-pub mod block;
-
 pub mod pca;
 
-pub mod codes;
+pub mod quantizer;
 
 pub mod autoregressive;
 
-pub use autoregressive::{AutoregressiveConfig, AutoregressivePrior, Unfolding};
-pub use codes::Codes;
+pub use autoregressive::{AutoregressiveConfig, AutoregressivePrior, DecodingState};
+pub use diffusion::{PrefixCache, Prior, PriorConfig};
 pub use pca::Pca;
-pub use transformer::{Prior, PriorConfig};
+pub use quantizer::{EmbeddingQuantizer, image_text_similarity};

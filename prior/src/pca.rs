@@ -1,4 +1,4 @@
-//! The principal components of image embeddings (2204.06125, sections 2.2 and 3.4): the few directions in which CLIP's
+//! Principal component analysis of image embeddings (2204.06125, sections 2.2 and 3.4): the few directions in which CLIP's
 //! embeddings differ most.
 
 use layers::{Init, Params};
@@ -45,20 +45,20 @@ impl Pca {
         }
     }
 
-    /// Embeddings `[B, E]` with nothing left but the mean and their first `dimensions` components (figure 7).
+    /// The projection of embeddings `[B, E]` onto the mean and their first `dimensions` components (figure 7): `[B, E]`.
     pub fn truncate(&self, embeddings: &Tensor, dimensions: i64) -> Tensor {
-        let kept = self.components.narrow(0, 0, dimensions); // [K, E]
+        let first = self.components.narrow(0, 0, dimensions); // [K, E]
         let centred = embeddings.to_kind(Kind::Float).to_device(Device::Cpu) - &self.mean;
-        &self.mean + centred.matmul(&kept.tr()).matmul(&kept) // [B, E]
+        &self.mean + centred.matmul(&first.tr()).matmul(&first) // [B, E]
     }
 
-    /// How many components there are in which the embeddings differ at all, to the precision of f32: fewer than their
+    /// The number of components in which the embeddings differ at all, to the precision of f32: fewer than their
     /// width where there were few embeddings.
     pub fn rank(&self) -> i64 {
         let largest = self.variances.double_value(&[0]);
-        let seen = self.variances.gt(largest * 1e-9);
+        let positive = self.variances.gt(largest * 1e-9);
         match largest.is_finite() {
-            true => seen.sum(Kind::Int64).int64_value(&[]),
+            true => positive.sum(Kind::Int64).int64_value(&[]),
             false => 0,
         }
     }

@@ -1,228 +1,158 @@
-//! The causal transformer that predicts a clean CLIP image embedding from a noised one and a caption.
+//! The causal transformer of both priors, with norms before attention and feed-forward, and its KV cache.
 
-use layers::{Init, LayerNorm, Linear, Params, TimestepEmbedding};
-use serde::{Deserialize, Serialize};
+use layers::{Init, LayerNorm, Linear, Params, attend};
 use tch::{Kind, Tensor};
 
-use crate::block::{Block, Kept};
-
-/// Tokens after the caption's: its embedding, the timestep, the noised embedding and the query for the clean one.
-const EXTRA_TOKENS: i64 = 4;
-
-/// What a score gains where the query must not see the key. A finite number, as published: a caption of padding alone
-/// must give the same as there.
+/// The score of a masked key, added to the others. A finite number, as published: a caption of padding alone must give
+/// the same as there.
 const MASKED: f64 = -10000.0;
 
-/// The shape of a prior.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PriorConfig {
-    /// Width E of the CLIP embeddings.
-    pub embedding: i64,
-    /// Width of the text encoder's token states.
-    pub text_width: i64,
-    /// Tokens of a caption, padding included.
-    pub context_length: i64,
-    /// Attention heads; with `head_width` they give the transformer's width.
-    pub heads: i64,
-    /// Channels of each head.
-    pub head_width: i64,
-    /// Transformer blocks.
-    pub layers: i64,
-}
+/// The blocks of a transformer.
+pub(crate) struct Transformer(Vec<Block>);
 
-impl PriorConfig {
-    /// The transformer's width D.
-    pub fn width(&self) -> i64 {
-        self.heads * self.head_width
+impl Transformer {
+    /// Takes `0`, `1`, ... of `layers` blocks.
+    pub fn new(p: &Params, width: i64, head_width: i64, layers: i64) -> Self {
+        Self((0..layers).map(|n| Block::new(&(p / n), width, head_width, layers)).collect())
     }
-}
 
-/// The diffusion prior (unCLIP, section 2.2; tensors named as in `PriorTransformer` of the published Karlo).
-pub struct Prior {
-    text_states_in: Linear,
-    text_embedding_in: Linear,
-    timestep_in: TimestepEmbedding,
-    noised_in: Linear,
-    query: Tensor,    // [1, 1, D]
-    position: Tensor, // [1, T + 4, D]
-    blocks: Vec<Block>,
-    norm: LayerNorm,
-    out: Linear,
-    config: PriorConfig,
-    /// Mean of the training set's image embeddings, `[1, E]`: a statistic, not trained.
-    pub mean: Tensor,
-    /// Standard deviation of the training set's image embeddings, `[1, E]`: a statistic, not trained.
-    pub std: Tensor,
-}
-
-impl Prior {
-    /// Takes the whole of a prior's file.
-    pub fn new(p: &Params, config: &PriorConfig) -> Self {
-        let width = config.width();
-        let tokens = config.context_length + EXTRA_TOKENS;
-        // Small outputs predict the mean embedding, the best guess of a network that knows nothing.
-        let out = Init::Normal(0.1 * (width as f64).powf(-0.5));
-        let blocks = p / "transformer_blocks";
-        Self {
-            text_states_in: Linear::new(
-                &(p / "encoder_hidden_states_proj"),
-                config.text_width,
-                width,
-            ),
-            text_embedding_in: Linear::new(&(p / "embedding_proj"), config.embedding, width),
-            timestep_in: TimestepEmbedding::new(&(p / "time_embedding"), width, width),
-            noised_in: Linear::new(&(p / "proj_in"), config.embedding, width),
-            query: p.take("prd_embedding", &[1, 1, width], Init::Normal(0.1)),
-            position: p.take("positional_embedding", &[1, tokens, width], Init::Normal(0.1)),
-            blocks: (0..config.layers)
-                .map(|n| Block::new(&(&blocks / n), width, config.head_width, config.layers))
-                .collect(),
-            norm: LayerNorm::new(&(p / "norm_out"), width, 1e-5),
-            out: Linear::with_init(&(p / "proj_to_clip_embeddings"), width, config.embedding, out),
-            config: config.clone(),
-            mean: p.take("clip_mean", &[1, config.embedding], Init::Zeros),
-            std: p.take("clip_std", &[1, config.embedding], Init::Ones),
+    /// The outputs of the last `rows` tokens, which are all that the last block computes: `x [B, T, D] -> [B, rows, D]`.
+    /// The tokens attend to those in `cache` too, where there is one (else it is empty); `bias [B, 1, T, S]` is added to
+    /// the scores, where `S` counts the cached tokens and the new ones.
+    pub fn forward(&self, x: &Tensor, rows: i64, cache: &[KvCache], bias: &Tensor) -> Tensor {
+        let mut x = x.shallow_clone();
+        for (n, block) in self.0.iter().enumerate() {
+            let rows = if n + 1 == self.0.len() { rows } else { x.size()[1] };
+            (x, _) = block.forward(&x, rows, cache.get(n), bias);
         }
+        x
     }
 
-    /// The shape.
-    pub fn config(&self) -> &PriorConfig {
-        &self.config
-    }
-
-    /// The clean whitened embedding `[B, E]`, guessed from `noised [B, E]` at `timesteps [B]` and a caption: its
-    /// `text_embedding [B, E]`, `text_states [B, T, text width]` and `mask [B, T]` (bool, true at real tokens).
-    pub fn forward(
+    /// The outputs of all tokens, as [`Transformer::forward`], and the caches with those tokens appended.
+    pub fn forward_cached(
         &self,
-        noised: &Tensor,
-        timesteps: &Tensor,
-        text_embedding: &Tensor,
-        text_states: &Tensor,
-        mask: &Tensor,
-    ) -> Tensor {
-        let kind = noised.kind();
-        let batch = noised.size()[0];
-        let tokens = [
-            self.text_states_in.forward(text_states),
-            self.text_embedding_in.forward(text_embedding).unsqueeze(1),
-            self.timestep_in.forward(timesteps, kind).unsqueeze(1),
-            self.noised_in.forward(noised).unsqueeze(1),
-            self.query.expand([batch, 1, self.config.width()], false),
-        ];
-        let mut x = Tensor::cat(&tokens, 1) + &self.position; // [B, T + 4, D]
-        let bias = attention_bias(mask, EXTRA_TOKENS, kind);
-        for (n, block) in self.blocks.iter().enumerate() {
-            // Only the last token is read, so the last block computes no other.
-            let rows = if n + 1 == self.blocks.len() { 1 } else { x.size()[1] };
-            x = block.forward(&x, rows, &bias);
-        }
-        self.out.forward(&self.norm.forward(&x.select(1, -1))) // [B, E]
+        x: &Tensor,
+        cache: &[KvCache],
+        bias: &Tensor,
+    ) -> (Tensor, Vec<KvCache>) {
+        let (mut x, tokens) = (x.shallow_clone(), x.size()[1]);
+        let extend = |(n, block): (usize, &Block)| {
+            let (output, extended) = block.forward(&x, tokens, cache.get(n), bias);
+            x = output;
+            extended
+        };
+        let cache = self.0.iter().enumerate().map(extend).collect();
+        (x, cache)
     }
 
-    /// Reads captions, as [`Prior::forward`] takes them, for many steps of diffusion: as the prior is causal, their tokens
-    /// know nothing of a step, and what a step needs of them are their keys and values. Padding that all have in common,
-    /// which nothing sees, may be left out of `text_states` and `mask`.
-    pub fn read(
-        &self,
-        text_embedding: &Tensor,
-        text_states: &Tensor,
-        mask: &Tensor,
-    ) -> Captions<'_> {
-        let kind = text_states.kind();
-        let words = mask.size()[1];
-        let states = self.text_states_in.forward(text_states);
-        let embedding = self.text_embedding_in.forward(text_embedding).unsqueeze(1);
-        let place = self.config.context_length;
-        let mut x = Tensor::cat(
-            &[
-                states + self.position.narrow(1, 0, words),
-                embedding + self.position.narrow(1, place, 1),
-            ],
-            1,
-        ); // [B, words + 1, D]
-        let bias = attention_bias(mask, EXTRA_TOKENS, kind); // [B, 1, words + 4, words + 4]
-        let own = bias.narrow(2, 0, words + 1).narrow(3, 0, words + 1);
-        let (last, blocks) = self.blocks.split_last().expect("a prior has blocks");
-        let mut kept: Vec<Kept> = Vec::with_capacity(self.blocks.len());
+    /// The keys and values of the tokens `x [B, T, D]`, whose outputs are not wanted.
+    pub fn prefill(&self, x: &Tensor, bias: &Tensor) -> Vec<KvCache> {
+        let (mut x, tokens) = (x.shallow_clone(), x.size()[1]);
+        let (last, blocks) = self.0.split_last().expect("a transformer has blocks");
+        let mut cache = Vec::with_capacity(self.0.len());
         for block in blocks {
-            let (output, seen) = block.follow(&x, words + 1, &Kept::default(), &own);
-            kept.push(seen);
+            let (output, own) = block.forward(&x, tokens, None, bias);
+            cache.push(own);
             x = output;
         }
-        kept.push(last.keep(&x));
-        Captions {
-            prior: self,
-            kept,
-            bias: bias.narrow(2, words + 1, EXTRA_TOKENS - 1).contiguous(),
-        }
-    }
-
-    /// From CLIP's space to the one that is diffused, in which every channel has mean 0 and deviation 1: `[B, E]`.
-    pub fn whiten(&self, embedding: &Tensor) -> Tensor {
-        (embedding - &self.mean) / &self.std
-    }
-
-    /// The inverse of [`Prior::whiten`]: `[B, E]`.
-    pub fn restore(&self, whitened: &Tensor) -> Tensor {
-        whitened * &self.std + &self.mean
+        cache.push(last.keys_values(&last.norm_attention.forward(&x)));
+        cache
     }
 }
 
-/// A batch of captions that a prior has read.
-pub struct Captions<'a> {
-    prior: &'a Prior,
-    /// A block's keys and values of the captions' tokens.
-    kept: Vec<Kept>,
-    bias: Tensor, // [B, 1, 3, words + 4]
+/// `x + attention(norm(x))`, then `x + feed_forward(norm(x))` with the exact GELU and four times the width.
+struct Block {
+    norm_attention: LayerNorm,
+    q: Linear,
+    k: Linear,
+    v: Linear,
+    attention_out: Linear,
+    norm_feed_forward: LayerNorm,
+    up: Linear,
+    down: Linear,
+    head_width: i64,
 }
 
-impl<'a> Captions<'a> {
-    /// All that was read: each block's keys and values, and what keeps padding from being seen.
-    pub fn tensors(&self) -> Vec<Tensor> {
-        let mut tensors: Vec<Tensor> = self.kept.iter().flat_map(Kept::tensors).collect();
-        tensors.push(self.bias.shallow_clone());
-        tensors
-    }
-
-    /// Other captions of the same shapes, of which [`Captions::tensors`] gave these.
-    pub fn over(&self, tensors: &[Tensor]) -> Captions<'a> {
-        let (bias, kept) = tensors.split_last().expect("a bias comes last");
-        let kept = kept.chunks_exact(2);
-        Captions {
-            prior: self.prior,
-            kept: kept.map(|pair| Kept::of(&pair[0], &pair[1])).collect(),
-            bias: bias.shallow_clone(),
+impl Block {
+    /// Takes `norm1`, `attn1`, `norm3` and `ff` (the layout has no `norm2`); `depth` is the number of blocks.
+    fn new(p: &Params, width: i64, head_width: i64, depth: i64) -> Self {
+        // Each block adds to the stream twice: so scaled, the sum over all blocks starts no larger than the stream.
+        let into_stream =
+            |inputs: i64| Init::Normal((2.0 * depth as f64 * inputs as f64).powf(-0.5));
+        let attention = p / "attn1";
+        let feed_forward = p / "ff.net";
+        Self {
+            norm_attention: LayerNorm::new(&(p / "norm1"), width, 1e-5),
+            q: Linear::new(&(&attention / "to_q"), width, width),
+            k: Linear::new(&(&attention / "to_k"), width, width),
+            v: Linear::new(&(&attention / "to_v"), width, width),
+            attention_out: Linear::with_init(
+                &(&attention / "to_out.0"),
+                width,
+                width,
+                into_stream(width),
+            ),
+            norm_feed_forward: LayerNorm::new(&(p / "norm3"), width, 1e-5),
+            up: Linear::new(&(&feed_forward / "0.proj"), width, 4 * width),
+            down: Linear::with_init(&(&feed_forward / 2), 4 * width, width, into_stream(4 * width)),
+            head_width,
         }
     }
 
-    /// What [`Prior::forward`] computes for these captions, of `noised [B, E]` at `timesteps [B]`: `[B, E]`.
-    pub fn predict(&self, noised: &Tensor, timesteps: &Tensor) -> Tensor {
-        let prior = self.prior;
-        let tokens = [
-            prior.timestep_in.forward(timesteps, noised.kind()).unsqueeze(1),
-            prior.noised_in.forward(noised).unsqueeze(1),
-            prior.query.expand([noised.size()[0], 1, prior.config.width()], false),
-        ];
-        let place = prior.config.context_length + 1;
-        let mut x = Tensor::cat(&tokens, 1) + prior.position.narrow(1, place, 3); // [B, 3, D]
-        for (n, (block, kept)) in prior.blocks.iter().zip(&self.kept).enumerate() {
-            let rows = if n + 1 == prior.blocks.len() { 1 } else { 3 };
-            (x, _) = block.follow(&x, rows, kept, &self.bias);
-        }
-        prior.out.forward(&prior.norm.forward(&x.select(1, -1))) // [B, E]
+    /// The outputs of the last `rows` tokens, `x [B, T, D] -> [B, rows, D]`, and the cache with all `T` appended.
+    fn forward(
+        &self,
+        x: &Tensor,
+        rows: i64,
+        cache: Option<&KvCache>,
+        bias: &Tensor,
+    ) -> (Tensor, KvCache) {
+        let first = x.size()[1] - rows;
+        let normed = self.norm_attention.forward(x);
+        let queries = self.q.forward(&normed.narrow(1, first, rows)); // [B, rows, D]
+        let own = self.keys_values(&normed);
+        let cache = match cache {
+            Some(cache) => cache.append(&own),
+            None => own,
+        };
+        let bias = bias.narrow(2, first, rows);
+        let attended = attend(&queries, &cache.keys, &cache.values, self.head_width, Some(&bias));
+        let x = x.narrow(1, first, rows) + self.attention_out.forward(&attended); // [B, rows, D]
+        let inner = self.up.forward(&self.norm_feed_forward.forward(&x)).gelu("none"); // [B, rows, 4 D]
+        (&x + self.down.forward(&inner), cache)
+    }
+
+    /// The keys and values of `normed [B, T, D]`.
+    fn keys_values(&self, normed: &Tensor) -> KvCache {
+        KvCache { keys: self.k.forward(normed), values: self.v.forward(normed) }
     }
 }
 
-/// What to add to the scores so that no token sees a later one or the caption's padding: `[B, T] -> [B, 1, S, S]` with
+/// The keys and values of the tokens before, of one block, each `[B, S, D]`: later tokens need no more of them.
+pub(crate) struct KvCache {
+    pub keys: Tensor,
+    pub values: Tensor,
+}
+
+impl KvCache {
+    /// These tokens and then those of `other`.
+    fn append(&self, other: &Self) -> Self {
+        Self {
+            keys: Tensor::cat(&[&self.keys, &other.keys], 1),
+            values: Tensor::cat(&[&self.values, &other.values], 1),
+        }
+    }
+}
+
+/// The bias of the scores that hides later tokens and the caption's padding: `mask [B, T] -> [B, 1, S, S]` with
 /// `S = T + extra`.
-pub(crate) fn attention_bias(mask: &Tensor, extra: i64, kind: Kind) -> Tensor {
+pub(crate) fn causal_bias(mask: &Tensor, extra: i64, kind: Kind) -> Tensor {
     let tokens = mask.size()[1] + extra;
     let later = Tensor::ones([tokens, tokens], (kind, mask.device())).triu(1); // [S, S]
     later * MASKED + padding_bias(mask, extra, kind)
 }
 
-/// What to add to the scores so that the caption's padding is not seen: `[B, T] -> [B, 1, 1, S]` with `S = T + extra`.
+/// The bias of the scores that hides the caption's padding: `mask [B, T] -> [B, 1, 1, S]` with `S = T + extra`.
 pub(crate) fn padding_bias(mask: &Tensor, extra: i64, kind: Kind) -> Tensor {
     let (batch, caption) = mask.size2().expect("a caption's mask is [B, T]");
     let padding = mask.logical_not().to_kind(kind).constant_pad_nd([0, extra]); // [B, S]

@@ -4,8 +4,10 @@ use layers::{Initialiser, Params};
 use noise::Generator;
 use pipeline::CodeSampling;
 use prior::autoregressive::bits;
-use prior::codes::{closeness, unigram_bits};
-use prior::{AutoregressiveConfig, AutoregressivePrior, Codes, Pca};
+use prior::quantizer::unigram_bits;
+use prior::{
+    AutoregressiveConfig, AutoregressivePrior, EmbeddingQuantizer, Pca, image_text_similarity,
+};
 use tch::{Device, Kind, Tensor, no_grad};
 
 fn normal(generator: &mut Generator, shape: &[i64]) -> Tensor {
@@ -19,16 +21,16 @@ fn embeddings() -> Tensor {
     normal(&mut Generator::new(4), &[1000, 6]) * deviations + 2.0
 }
 
-fn codes(dimensions: i64, buckets: i64) -> Codes {
+fn quantizer(dimensions: i64, buckets: i64) -> EmbeddingQuantizer {
     let embeddings = embeddings();
-    let closeness = Tensor::linspace(-0.5, 0.5, 1000, (Kind::Float, Device::Cpu));
-    Codes::fit(&Pca::fit(&embeddings), &embeddings, &closeness, dimensions, buckets)
+    let similarity = Tensor::linspace(-0.5, 0.5, 1000, (Kind::Float, Device::Cpu));
+    EmbeddingQuantizer::fit(&Pca::fit(&embeddings), &embeddings, &similarity, dimensions, buckets)
 }
 
 #[test]
 fn codes_are_equally_frequent_and_stand_for_the_means_of_their_buckets() {
-    let (embeddings, codes) = (embeddings(), codes(3, 8));
-    let coded = codes.encode(&embeddings); // [1000, 3]
+    let (embeddings, quantizer) = (embeddings(), quantizer(3, 8));
+    let coded = quantizer.encode(&embeddings); // [1000, 3]
     for dimension in 0..3 {
         let column = Vec::<i64>::try_from(coded.select(1, dimension)).unwrap();
         let mut counts = [0; 8];
@@ -44,17 +46,17 @@ fn codes_are_equally_frequent_and_stand_for_the_means_of_their_buckets() {
         (decoded - &embeddings).square().sum(Kind::Float).double_value(&[]) / 1000.0
     };
     let [coarse, fine] = [8, 100].map(|buckets| {
-        let codes = self::codes(3, buckets);
-        error(&codes.decode(&codes.encode(&embeddings)))
+        let quantizer = self::quantizer(3, buckets);
+        error(&quantizer.decode(&quantizer.encode(&embeddings)))
     });
-    let left_out = error(&codes.truncate(&embeddings));
+    let left_out = error(&quantizer.truncate(&embeddings));
     assert!((left_out - (0.25 + 0.01 + 0.0025)).abs() < 0.04, "{left_out}");
     assert!(
         coarse > fine && fine > left_out && fine < left_out + 0.05,
         "{coarse}, {fine}, {left_out}"
     );
     // Means of buckets: no shift is left along any component.
-    let shift = (codes.decode(&coded) - codes.truncate(&embeddings)).mean_dim(
+    let shift = (quantizer.decode(&coded) - quantizer.truncate(&embeddings)).mean_dim(
         [0i64].as_slice(),
         false,
         Kind::Float,
@@ -62,13 +64,13 @@ fn codes_are_equally_frequent_and_stand_for_the_means_of_their_buckets() {
     assert!(shift.abs().max().double_value(&[]) < 1e-4);
 
     // A code's value is in its own bucket, and what lies beyond the ends has the outermost codes.
-    assert_eq!(codes.encode(&codes.decode(&coded)), coded);
-    let far = codes.mean()
-        + 1e6 * (codes.decode(&Tensor::from_slice(&[7i64, 7, 7]).view([1, 3])) - codes.mean());
-    assert_eq!(codes.encode(&far), Tensor::from_slice(&[7i64, 7, 7]).view([1, 3]));
-    let told = codes.encode_closeness(&Tensor::from_slice(&[-1f32, -0.49, 0.01, 0.49, 1.0]));
-    assert_eq!(told, Tensor::from_slice(&[0i64, 0, 4, 7, 7]));
-    let cosines = closeness(
+    assert_eq!(quantizer.encode(&quantizer.decode(&coded)), coded);
+    let outermost = quantizer.decode(&Tensor::from_slice(&[7i64, 7, 7]).view([1, 3]));
+    let far = quantizer.mean() + 1e6 * (outermost - quantizer.mean());
+    assert_eq!(quantizer.encode(&far), Tensor::from_slice(&[7i64, 7, 7]).view([1, 3]));
+    let similarity = Tensor::from_slice(&[-1f32, -0.49, 0.01, 0.49, 1.0]);
+    assert_eq!(quantizer.encode_similarity(&similarity), Tensor::from_slice(&[0i64, 0, 4, 7, 7]));
+    let cosines = image_text_similarity(
         &Tensor::from_slice(&[3f32, 4.0]).view([1, 2]),
         &Tensor::from_slice(&[2f32, 0.0]).view([1, 2]),
     );
@@ -86,16 +88,16 @@ const CONFIG: AutoregressiveConfig = AutoregressiveConfig {
     buckets: 8,
 };
 
-struct Told {
+struct Inputs {
     embedding: Tensor,
     states: Tensor,
     mask: Tensor,
-    closeness: Tensor,
+    similarity: Tensor,
 }
 
-fn prior() -> (AutoregressivePrior, Told) {
+fn prior() -> (AutoregressivePrior, Inputs) {
     let initialiser = Initialiser::new(1, Device::Cpu, Kind::Float);
-    let prior = AutoregressivePrior::new(&Params::root(&initialiser), &CONFIG, codes(4, 8));
+    let prior = AutoregressivePrior::new(&Params::root(&initialiser), &CONFIG, quantizer(4, 8));
     let generator = &mut Generator::new(2);
     // Larger outputs than a new network's, so that a difference shows.
     for (name, tensor) in initialiser.into_made() {
@@ -106,17 +108,17 @@ fn prior() -> (AutoregressivePrior, Told) {
     }
     let mask =
         [true, true, true, true, false, false, false, true, true, true, true, true, true, false];
-    let told = Told {
+    let inputs = Inputs {
         embedding: normal(generator, &[2, 6]),
         states: normal(generator, &[2, 7, 5]),
         mask: Tensor::from_slice(&mask).view([2, 7]),
-        closeness: Tensor::from_slice(&[3i64, 8]),
+        similarity: Tensor::from_slice(&[3i64, 8]),
     };
-    (prior, told)
+    (prior, inputs)
 }
 
-fn forward(prior: &AutoregressivePrior, told: &Told, codes: &Tensor) -> Tensor {
-    prior.forward(&told.embedding, &told.states, &told.mask, &told.closeness, codes)
+fn forward(prior: &AutoregressivePrior, inputs: &Inputs, codes: &Tensor) -> Tensor {
+    prior.forward(&inputs.embedding, &inputs.states, &inputs.mask, &inputs.similarity, codes)
 }
 
 fn apart(a: &Tensor, b: &Tensor) -> f64 {
@@ -125,34 +127,34 @@ fn apart(a: &Tensor, b: &Tensor) -> f64 {
 
 #[test]
 fn a_code_depends_on_the_caption_and_the_codes_before_it_alone() {
-    let (prior, told) = prior();
+    let (prior, inputs) = prior();
     let codes = Tensor::from_slice(&[1i64, 5, 0, 7, 2, 2, 6, 3]).view([2, 4]);
-    let logits = forward(&prior, &told, &codes);
+    let logits = forward(&prior, &inputs, &codes);
     assert_eq!(logits.size(), [2, 4, 8]);
     for changed in 0..4 {
         let other = codes.copy();
         let _ = other.select(1, changed).fill_(4);
-        let others = forward(&prior, &told, &other);
+        let others = forward(&prior, &inputs, &other);
         for n in 0..4 {
             let apart = apart(&logits.select(1, n), &others.select(1, n));
             assert_eq!(apart > 1e-4, n > changed, "code {n} after {changed} changed: {apart}");
         }
     }
-    // Padding is not seen; words, the embedding and the closeness are.
+    // Padding is not seen; words, the embedding and the similarity are.
     let mut padded = normal(&mut Generator::new(5), &[2, 7, 5]);
-    let words = told.mask.unsqueeze(-1).expand([2, 7, 5], false);
-    padded = told.states.where_self(&words, &padded);
-    let same = Told {
+    let words = inputs.mask.unsqueeze(-1).expand([2, 7, 5], false);
+    padded = inputs.states.where_self(&words, &padded);
+    let same = Inputs {
         states: padded,
-        ..Told {
-            states: told.states.copy(),
-            embedding: told.embedding.copy(),
-            mask: told.mask.copy(),
-            closeness: told.closeness.copy(),
+        ..Inputs {
+            states: inputs.states.copy(),
+            embedding: inputs.embedding.copy(),
+            mask: inputs.mask.copy(),
+            similarity: inputs.similarity.copy(),
         }
     };
     assert!(apart(&forward(&prior, &same, &codes), &logits) < 1e-5);
-    let closer = Told { closeness: Tensor::from_slice(&[4i64, 8]), ..same };
+    let closer = Inputs { similarity: Tensor::from_slice(&[4i64, 8]), ..same };
     let closer = forward(&prior, &closer, &codes);
     assert!(apart(&closer.get(0), &logits.get(0)) > 1e-4);
     assert!(apart(&closer.get(1), &logits.get(1)) < 1e-5);
@@ -160,14 +162,14 @@ fn a_code_depends_on_the_caption_and_the_codes_before_it_alone() {
 
 #[test]
 fn codes_one_by_one_are_codes_at_once() {
-    let (prior, told) = prior();
+    let (prior, inputs) = prior();
     let codes = Tensor::from_slice(&[1i64, 5, 0, 7, 2, 2, 6, 3]).view([2, 4]);
-    let all = forward(&prior, &told, &codes);
-    let (mut unfolding, first) =
-        prior.unfold(&told.embedding, &told.states, &told.mask, &told.closeness);
+    let all = forward(&prior, &inputs, &codes);
+    let (mut state, first) =
+        prior.start_decoding(&inputs.embedding, &inputs.states, &inputs.mask, &inputs.similarity);
     assert!(apart(&first, &all.select(1, 0)) < 1e-5);
     for n in 0..3 {
-        let next = unfolding.next(&codes.select(1, n));
+        let next = prior.decode_next(&mut state, &codes.select(1, n));
         assert!(apart(&next, &all.select(1, n + 1)) < 1e-5, "code {}", n + 1);
     }
 

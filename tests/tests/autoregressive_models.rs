@@ -7,7 +7,7 @@ use evaluation::priors::explained;
 use layers::{Initialiser, Params};
 use noise::Generator;
 use pipeline::{CodeSampling, Error, ModelFolders, Pipeline, Settings, Use};
-use prior::{AutoregressiveConfig, AutoregressivePrior, Codes, Pca};
+use prior::{AutoregressiveConfig, AutoregressivePrior, EmbeddingQuantizer, Pca};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 use weights::Folder;
@@ -39,11 +39,13 @@ fn normal(seed: u64, shape: &[i64]) -> Tensor {
 }
 
 /// Writes a new prior of this shape; its embeddings lie along the axes with falling deviations.
-fn write(folder: &Path, config: &AutoregressiveConfig) -> Codes {
+fn write(folder: &Path, config: &AutoregressiveConfig) -> EmbeddingQuantizer {
     let deviations = Tensor::linspace(3.0, 0.5, config.embedding, (Kind::Float, Device::Cpu));
     let embeddings = normal(1, &[400, config.embedding]) * deviations;
-    let (pca, closeness) = (Pca::fit(&embeddings), normal(2, &[400]));
-    let fit = || Codes::fit(&pca, &embeddings, &closeness, config.dimensions, config.buckets);
+    let (pca, similarity) = (Pca::fit(&embeddings), normal(2, &[400]));
+    let fit = || {
+        EmbeddingQuantizer::fit(&pca, &embeddings, &similarity, config.dimensions, config.buckets)
+    };
     let initialiser = Initialiser::new(3, HERE.0, HERE.1);
     AutoregressivePrior::new(&Params::root(&initialiser), config, fit());
     // Larger than a new network's, so that what it is told shows in what it draws.
@@ -79,12 +81,12 @@ fn open(folder: &Path) -> Pipeline {
 fn a_saved_prior_opens_as_it_was_and_nothing_else_does() {
     let place = tempfile::tempdir().unwrap();
     let shape = config(&model("deep"));
-    let codes = write(place.path(), &shape);
+    let quantizer = write(place.path(), &shape);
     let folder = Folder::open(place.path()).unwrap();
     let open = || weights::open_autoregressive_prior(&folder, HERE.0, HERE.1);
     let opened = open().unwrap();
     assert_eq!(opened.config(), &shape);
-    for ((name, saved), (_, found)) in codes.tensors().iter().zip(opened.codes.tensors()) {
+    for ((name, saved), (_, found)) in quantizer.tensors().iter().zip(opened.quantizer.tensors()) {
         assert!(*saved == found, "{name} is not in f32");
     }
     assert!(weights::is_autoregressive_prior(&folder).unwrap());

@@ -207,7 +207,9 @@ fn conditioning_agrees_with_the_reference() {
                 image = Tensor::cat(&[nothing, image], 0); // [2B, E]
             }
             let conditions = no_grad(|| {
-                conditioning.forward(&image, get("prior.embedding"), get("prior.states"))
+                let caption = ["embedding", "states", "mask"];
+                let [embedding, states, mask] = caption.map(|of| get(&format!("prior.{of}")));
+                conditioning.forward(&image, embedding, states, mask)
             });
             agree(
                 &format!("{model}: {run} added"),
@@ -221,8 +223,7 @@ fn conditioning_agrees_with_the_reference() {
                 get("text_proj.context"),
                 NETWORK,
             );
-            let mask = conditioning.context_mask(get("prior.mask"));
-            assert_eq!(&mask, get("decoder.mask"), "{model}: {run} mask");
+            assert_eq!(&conditions.mask, get("decoder.mask"), "{model}: {run} mask");
         }
     }
 }
@@ -245,13 +246,12 @@ fn each_decoder_call(model: &str, kind: Kind, mut look: impl FnMut(&str, &Tensor
         let conditions = Conditions {
             added: get("text_proj.added").to_kind(kind),
             context: get("text_proj.context").to_kind(kind),
+            mask: get("decoder.mask").shallow_clone(),
         };
         let noised = record.get(&call.name("noised"));
         let timesteps = call.timesteps(noised.size()[0]);
-        let output = no_grad(|| {
-            let told = Some((&conditions, get("decoder.mask")));
-            decoder.forward(&as_drawn(noised, kind), &timesteps, told)
-        });
+        let output =
+            no_grad(|| decoder.forward(&as_drawn(noised, kind), &timesteps, Some(&conditions)));
         let name = call.name("output");
         look(&format!("{model}: {name}"), &output, record.get(&name));
     }

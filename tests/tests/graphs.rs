@@ -1,19 +1,19 @@
-//! Functions that are recorded: what a replay gives is what the function gives.
+//! CUDA graphs: a replay gives what the captured function gives.
 
-use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use graphs::{CudaGraphs, Error, Recorder, Recording, Repeated, Step};
+use graphs::{CapturedGraph, CudaGraphs, Error, Graph, GraphCache, GraphCapture};
 use pipeline::Settings;
 use tch::{Cuda, Device, Kind, Tensor, no_grad};
 
 use crate::pipeline::{few_steps, open};
 
-/// A recording that runs the function itself again, over the same memory.
+/// A graph that runs the function itself again, over the same memory.
 struct Again(Tensor);
 
-impl Recording for Again {
+impl Graph for Again {
     fn replay(&mut self, f: &dyn Fn() -> Tensor) -> Result<(), Error> {
         self.0.copy_(&f());
         Ok(())
@@ -23,24 +23,31 @@ impl Recording for Again {
 /// Makes those, and counts.
 #[derive(Clone, Default)]
 struct Counting {
-    warmed: Rc<Cell<usize>>,
-    recorded: Rc<Cell<usize>>,
+    warmed: Arc<AtomicUsize>,
+    captured: Arc<AtomicUsize>,
     refuses: bool,
 }
 
-impl Recorder for Counting {
+impl Counting {
+    /// How often it warmed up and captured.
+    fn counts(&self) -> (usize, usize) {
+        (self.warmed.load(Ordering::Relaxed), self.captured.load(Ordering::Relaxed))
+    }
+}
+
+impl GraphCapture for Counting {
     fn warm_up(&self, f: &dyn Fn() -> Tensor) -> Result<Tensor, Error> {
-        self.warmed.set(self.warmed.get() + 1);
+        self.warmed.fetch_add(1, Ordering::Relaxed);
         Ok(f())
     }
 
-    fn record(&self, f: &dyn Fn() -> Tensor) -> Result<(Tensor, Box<dyn Recording>), Error> {
-        self.recorded.set(self.recorded.get() + 1);
+    fn capture(&self, f: &dyn Fn() -> Tensor) -> Result<(Tensor, Box<dyn Graph>), Error> {
+        self.captured.fetch_add(1, Ordering::Relaxed);
         if self.refuses {
             let reason = "out of paper".to_owned();
             return Err(Error::Cuda { device: 0, reason });
         }
-        // Recording computes nothing: the output's numbers are anything.
+        // A capture computes nothing: the output's numbers are anything.
         let output = f().full_like(f64::NAN);
         Ok((output.shallow_clone(), Box::new(Again(output))))
     }
@@ -58,12 +65,12 @@ fn difference(inputs: &[Tensor]) -> Tensor {
 fn a_step_is_replayed_with_what_it_is_given() {
     let [x, kept] = [numbers(&[1., 2.]), numbers(&[0.5, 0.25])];
     let inputs = [x.shallow_clone(), kept.shallow_clone()];
-    let mut step = Step::capture(&Counting::default(), &inputs, &difference).unwrap();
-    let first = step.replay(&inputs, &difference).unwrap();
+    let mut graph = CapturedGraph::capture(&Counting::default(), &inputs, &difference).unwrap();
+    let first = graph.replay(&inputs, &difference).unwrap();
     let others = [numbers(&[3., 4.]), kept.shallow_clone()];
-    let second = step.replay(&others, &difference).unwrap();
+    let second = graph.replay(&others, &difference).unwrap();
     let third = [x, numbers(&[1., 1.])];
-    let third = step.replay(&third, &difference).unwrap();
+    let third = graph.replay(&third, &difference).unwrap();
     // The earlier answers are not written over.
     assert_eq!(first, numbers(&[9.5, 19.75]));
     assert_eq!(second, numbers(&[29.5, 39.75]));
@@ -71,14 +78,13 @@ fn a_step_is_replayed_with_what_it_is_given() {
 }
 
 #[test]
-fn a_function_is_recorded_when_it_comes_again_at_the_same_shapes() {
-    let (repeated, recorder) = (Repeated::default(), Counting::default());
-    let counts = || (recorder.warmed.get(), recorder.recorded.get());
+fn a_function_is_captured_when_it_comes_again_at_the_same_shapes() {
+    let (cache, backend) = (GraphCache::default(), Counting::default());
     let run = |values: &[f32]| {
         let inputs = [numbers(values), numbers(&vec![1.; values.len()])];
-        let answer = repeated.run(&recorder, &inputs, &difference);
+        let answer = cache.run(&backend, &inputs, &difference);
         assert_eq!(answer, difference(&inputs), "{values:?}");
-        counts()
+        backend.counts()
     };
     assert_eq!(run(&[1., 2.]), (1, 0));
     assert_eq!(run(&[3., 4.]), (1, 1));
@@ -89,28 +95,28 @@ fn a_function_is_recorded_when_it_comes_again_at_the_same_shapes() {
 }
 
 #[test]
-fn what_cannot_be_recorded_is_run_as_it_is() {
-    let recorder = Counting { refuses: true, ..Counting::default() };
-    let repeated = Repeated::default();
+fn what_cannot_be_captured_is_run_as_it_is() {
+    let backend = Counting { refuses: true, ..Counting::default() };
+    let cache = GraphCache::default();
     for n in 0..4 {
         let inputs = [numbers(&[n as f32]), numbers(&[1.])];
-        let answer = repeated.run(&recorder, &inputs, &difference);
+        let answer = cache.run(&backend, &inputs, &difference);
         assert_eq!(answer, difference(&inputs));
     }
-    assert_eq!((recorder.warmed.get(), recorder.recorded.get()), (1, 1));
+    assert_eq!(backend.counts(), (1, 1));
 }
 
 #[test]
-fn recorded_steps_draw_the_same_pictures() {
+fn captured_steps_draw_the_same_pictures() {
     let settings = Settings { prior_steps: 4, decoder_steps: 3, upsampler_steps: 4, ..few_steps() };
     for name in ["deep", "odd"] {
-        let recorder = Counting::default();
-        let recorded = open(name).with_recorder(Some(Box::new(recorder.clone())));
+        let backend = Counting::default();
+        let captured = open(name).with_graph_capture(Some(Box::new(backend.clone())));
         let plain = open(name);
         // Captions of two lengths, of which the second comes with other words too.
         let captions = ["a house", "a red house under a blue sky", "a blue house under a red sky"];
         for (seed, caption) in captions.into_iter().enumerate() {
-            let [one, other] = [&plain, &recorded].map(|pipeline| {
+            let [one, other] = [&plain, &captured].map(|pipeline| {
                 let seeds = [seed as u64];
                 let drawn = pipeline.generate(caption, &seeds, &settings, &mut |_, _, _| ());
                 drawn.unwrap().remove(0)
@@ -118,8 +124,7 @@ fn recorded_steps_draw_the_same_pictures() {
             assert!(one == other, "{name}: {caption}");
         }
         // The prior and the decoder at each length, the upsampler's two networks once.
-        let counts = (recorder.warmed.get(), recorder.recorded.get());
-        assert_eq!(counts, (6, 6), "{name}");
+        assert_eq!(backend.counts(), (6, 6), "{name}");
     }
 }
 
@@ -135,7 +140,7 @@ fn cuda_graphs_work_where_there_is_a_gpu_and_say_what_is_missing_elsewhere() {
     // RTLD_NOW | RTLD_GLOBAL
     let library = unsafe { dlopen(c"libtorch_cuda.so".as_ptr(), 0x2 | 0x100) };
     let refusals = || {
-        let refused = [graphs.warm_up(&f).err(), graphs.record(&f).err()];
+        let refused = [graphs.warm_up(&f).err(), graphs.capture(&f).err()];
         refused.map(|error| error.expect("there is no GPU").to_string())
     };
     if library.is_null() {
@@ -157,14 +162,14 @@ fn cuda_graphs_work_where_there_is_a_gpu_and_say_what_is_missing_elsewhere() {
         return;
     }
     let gpu = Device::Cuda(0);
-    let repeated = Repeated::default();
+    let cache = GraphCache::default();
     let weight = Tensor::arange(16, (Kind::Float, gpu)).view([4, 4]) / 16.0;
     let f = |inputs: &[Tensor]| (inputs[0].matmul(&weight) + &inputs[1]).silu();
     let kept = Tensor::ones([4], (Kind::Float, gpu));
     for n in 0..4 {
         let x = Tensor::full([3, 4], f64::from(n), (Kind::Float, gpu));
         let inputs = [x, kept.shallow_clone()];
-        let answer = no_grad(|| repeated.run(&graphs, &inputs, &f));
+        let answer = no_grad(|| cache.run(&graphs, &inputs, &f));
         assert_eq!(answer, f(&inputs), "run {n}");
     }
 }

@@ -2,7 +2,7 @@
 
 use decoder::{UNet, UNetConfig};
 use kernels::channels_last;
-use kernels::{Kernel, Shape, Trial, know};
+use kernels::{ConvShape, Kernel, KernelTimings, load_timings};
 use layers::{Conv2d, Init, Initialiser, Linear, Params};
 use noise::Generator;
 use tch::{Device, Kind, Tensor};
@@ -119,7 +119,7 @@ fn a_network_by_winograd_agrees_with_one_by_direct_convolutions() {
     for inputs in [6, 64, 128, 192, 256] {
         for outputs in [3, 64, 128] {
             for (side, doubled) in [(96, false), (48, false), (48, true)] {
-                shapes.push(Shape {
+                shapes.push(ConvShape {
                     batch: 5,
                     inputs,
                     outputs,
@@ -133,8 +133,8 @@ fn a_network_by_winograd_agrees_with_one_by_direct_convolutions() {
     }
     let by = |kernel| {
         let seconds = Kernel::ALL.map(|other| if other == kernel { 0.1 } else { 1.0 });
-        let trial = |&shape: &Shape| Trial { shape, seconds };
-        know(shapes.iter().map(trial).collect());
+        let trial = |&shape: &ConvShape| KernelTimings { shape, seconds };
+        load_timings(shapes.iter().map(trial).collect());
         network.forward(&x, &timesteps, None)
     };
     let direct = by(Kernel::Direct);
@@ -200,7 +200,7 @@ fn a_convolution_of_a_doubled_picture_is_a_transposed_one() {
 
 #[test]
 fn the_fastest_kernel_beats_the_direct_one_by_a_tenth() {
-    let shape = Shape {
+    let shape = ConvShape {
         batch: 1,
         inputs: 320,
         outputs: 320,
@@ -211,7 +211,7 @@ fn the_fastest_kernel_beats_the_direct_one_by_a_tenth() {
     };
     let kernel = |four, six| {
         let seconds = [1.0, four, six];
-        Trial { shape, seconds }.kernel()
+        KernelTimings { shape, seconds }.kernel()
     };
     assert_eq!(kernel(0.5, 0.4), Kernel::WinogradSix);
     assert_eq!(kernel(0.5, 2.0), Kernel::WinogradFour);
@@ -220,8 +220,8 @@ fn the_fastest_kernel_beats_the_direct_one_by_a_tenth() {
 }
 
 /// An f32 shape of as many channels on both sides.
-fn square(side: i64, channels: i64) -> Shape {
-    Shape {
+fn square(side: i64, channels: i64) -> ConvShape {
+    ConvShape {
         batch: 1,
         inputs: channels,
         outputs: channels,
@@ -234,8 +234,8 @@ fn square(side: i64, channels: i64) -> Shape {
 
 #[test]
 fn the_kernel_goes_by_the_shape() {
-    let few_outputs = Shape { outputs: 32, ..square(256, 320) };
-    let doubled = Shape { doubled: true, ..square(32, 640) };
+    let few_outputs = ConvShape { outputs: 32, ..square(256, 320) };
+    let doubled = ConvShape { doubled: true, ..square(32, 640) };
     for (shape, kernel) in [
         (square(16, 1280), Kernel::Direct),
         (square(32, 640), Kernel::WinogradFour),
@@ -246,7 +246,7 @@ fn the_kernel_goes_by_the_shape() {
         assert_eq!(shape.kernel(true), kernel, "{shape:?}");
         assert_eq!(shape.kernel(false), kernel, "{shape:?}");
     }
-    let halves = Shape { halves: true, ..few_outputs };
+    let halves = ConvShape { halves: true, ..few_outputs };
     assert_eq!(halves.kernel(true), Kernel::WinogradSix);
     assert_eq!(halves.kernel(false), Kernel::Direct);
 }
@@ -282,7 +282,7 @@ fn kernels_by_shape() {
             }
             let [direct, four, six] = fastest;
             let (four, six) = (four / direct, six / direct);
-            let shape = Shape { inputs, outputs, ..square(side, inputs) };
+            let shape = ConvShape { inputs, outputs, ..square(side, inputs) };
             let chosen = shape.kernel(true);
             println!(
                 "| {side} | {inputs}, {outputs} | {direct:.2} | {four:.2} | {six:.2} | {chosen:?} |"

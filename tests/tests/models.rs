@@ -217,12 +217,19 @@ fn the_prior_ignores_padding_and_nothing_else() {
     assert_eq!(distance(&whole, &predict(&changed_from(&states, 4))), 0.0);
     assert!(distance(&whole, &predict(&changed_from(&states, 3))) > 1e-4);
 
-    // Captions that are read once for all steps, with and without their padding.
+    // Captions prefilled once for all steps, with and without their padding.
     for words in [6, 4] {
         let (states, mask) = (states.narrow(1, 0, words), mask(4, 6).narrow(1, 0, words));
-        let read = prior.read(&embedding, &states, &mask);
-        assert!(distance(&whole, &read.predict(&noised, &timesteps)) < 1e-6);
-        assert!(distance(&whole, &read.predict(&noised, &Tensor::from_slice(&[20i64]))) > 1e-4);
+        let cache = prior.prefill(&embedding, &states, &mask);
+        assert!(distance(&whole, &prior.predict(&cache, &noised, &timesteps)) < 1e-6);
+        let other = Tensor::from_slice(&[20i64]);
+        assert!(distance(&whole, &prior.predict(&cache, &noised, &other)) > 1e-4);
+        // One caption for several images.
+        let of_three = cache.index_select(&Tensor::from_slice(&[0i64, 0, 0]));
+        let [noised, timesteps] = [noised.repeat([3, 1]), timesteps.repeat([3])];
+        let three = prior.predict(&of_three, &noised, &timesteps);
+        assert_eq!(three.size(), [3, 12]);
+        assert!(distance(&whole, &three) < 1e-6);
     }
 }
 
@@ -253,27 +260,24 @@ fn the_decoder_ignores_padding_and_nothing_else() {
     let states = values(10, &[1, 6, 10]);
     let timesteps = Tensor::from_slice(&[300i64]);
     let denoise = |states: &Tensor| {
-        let conditions: Conditions = conditioning.forward(&image, &text, states);
-        let mask = conditioning.context_mask(&mask(4, 6));
-        assert_eq!(mask.size(), [1, 10]);
-        unet.forward(&x, &timesteps, Some((&conditions, &mask)))
+        let conditions: Conditions = conditioning.forward(&image, &text, states, &mask(4, 6));
+        assert_eq!(conditions.mask.size(), [1, 10]);
+        unet.forward(&x, &timesteps, Some(&conditions))
     };
     let whole = denoise(&states);
     assert_eq!(whole.size(), [1, 6, 8, 8]);
 
-    // Two pictures, told of three timesteps at once.
+    // Two images, at three timesteps precomputed at once.
     let twice = |x: &Tensor| Tensor::cat(&[x, &(x * 0.5)], 0);
-    let conditions = conditioning.forward(&twice(&image), &twice(&text), &twice(&states));
-    let mask_of_both = conditioning.context_mask(&mask(4, 6)).repeat([2, 1]);
-    let told = unet.tell(
-        &Tensor::from_slice(&[20i64, 20, 300, 300, 999, 999]),
-        Some((&conditions, &mask_of_both)),
-        Kind::Float,
-    );
-    let both = unet.denoise(&twice(&x), &told.step(1, 2, 2));
+    let both_masks = mask(4, 6).repeat([2, 1]);
+    let conditions =
+        conditioning.forward(&twice(&image), &twice(&text), &twice(&states), &both_masks);
+    let timesteps = Tensor::from_slice(&[20i64, 20, 300, 300, 999, 999]);
+    let steps = unet.precompute(&timesteps, Some(&conditions), Kind::Float);
+    let both = unet.denoise(&twice(&x), &steps.at_step(1, 2, 2));
     let off = distance(&whole, &both.narrow(0, 0, 1));
     assert!(off < 1e-5, "{off:e}");
-    assert!(distance(&both, &unet.denoise(&twice(&x), &told.step(0, 2, 2))) > 1e-4);
+    assert!(distance(&both, &unet.denoise(&twice(&x), &steps.at_step(0, 2, 2))) > 1e-4);
     assert_eq!(distance(&whole, &denoise(&changed_from(&states, 4))), 0.0);
     assert!(distance(&whole, &denoise(&changed_from(&states, 3))) > 1e-4);
 }

@@ -2,8 +2,8 @@
 
 use noise::Generator;
 use prior::autoregressive::bits;
-use prior::codes::{closeness, unigram_bits};
-use prior::{AutoregressivePrior, Codes, Pca};
+use prior::quantizer::unigram_bits;
+use prior::{AutoregressivePrior, EmbeddingQuantizer, Pca, image_text_similarity};
 use tch::{Device, Kind, Tensor};
 
 use crate::data::{View, drops};
@@ -16,7 +16,7 @@ use crate::{Error, Leg};
 /// What is measured before the network learns anything.
 pub struct Measured {
     /// Embeddings to codes and back.
-    pub codes: Codes,
+    pub quantizer: EmbeddingQuantizer,
     /// Bits a code that a model of each code's own frequencies takes: what the network must stay below.
     pub unigram_bits: f64,
 }
@@ -27,30 +27,32 @@ pub fn measure(
     images: &Embeddings,
     view: View,
     recipe: &AutoregressiveRecipe,
-    learned: Option<Codes>,
+    learned: Option<EmbeddingQuantizer>,
 ) -> Result<Measured, Error> {
-    let (mut embeddings, mut closenesses) = (Vec::new(), Vec::new());
+    let (mut embeddings, mut similarities) = (Vec::new(), Vec::new());
     for batch in images.first(view, recipe.statistics_scenes) {
         let Embedded { embedding, captions } = batch?;
         let all = Tensor::from_slice(&vec![false; captions.len()]);
         let captions = encoder.encode(&captions, &all)?;
-        closenesses.push(closeness(&embedding, &captions.embedding).to_device(Device::Cpu));
+        let similarity = image_text_similarity(&embedding, &captions.embedding);
+        similarities.push(similarity.to_device(Device::Cpu));
         embeddings.push(embedding.to_device(Device::Cpu));
     }
-    let (embeddings, closeness) = (Tensor::cat(&embeddings, 0), Tensor::cat(&closenesses, 0)); // [S, E], [S]
+    let embeddings = Tensor::cat(&embeddings, 0); // [S, E]
+    let similarities = Tensor::cat(&similarities, 0); // [S]
     let (dimensions, buckets) = (recipe.model.dimensions, recipe.model.buckets);
     let fit = || {
         let pca = Pca::fit(&embeddings);
         let explained = pca.explained(dimensions);
         tracing::info!(explained, dimensions, buckets, "quantising embeddings");
-        Codes::fit(&pca, &embeddings, &closeness, dimensions, buckets)
+        EmbeddingQuantizer::fit(&pca, &embeddings, &similarities, dimensions, buckets)
     };
-    let codes = learned.unwrap_or_else(fit).to_device(Device::Cpu);
-    let unigram_bits = unigram_bits(&codes.encode(&embeddings), codes.buckets());
-    Ok(Measured { codes, unigram_bits })
+    let quantizer = learned.unwrap_or_else(fit).to_device(Device::Cpu);
+    let unigram_bits = unigram_bits(&quantizer.encode(&embeddings), quantizer.buckets());
+    Ok(Measured { quantizer, unigram_bits })
 }
 
-/// Predicts each code from the caption, the closeness and the codes before it, under the cross-entropy.
+/// Predicts each code from the caption, the similarity and the codes before it, under the cross-entropy.
 pub struct AutoregressiveLeg {
     model: AutoregressivePrior,
     encoder: CaptionEncoder,
@@ -76,16 +78,16 @@ impl AutoregressiveLeg {
         let Embedded { embedding, captions } = self.stream.next_batch()?;
         let dropped = drops(generator, self.recipe.drop_caption, captions.len());
         let captions = self.encoder.encode(&captions, &dropped)?;
-        let codes = self.model.codes.encode(&embedding); // [B, N]
-        let told = closeness(&embedding, &captions.embedding); // [B]
-        let told = self.model.codes.encode_closeness(&told);
-        let unknown = Tensor::full_like(&told, self.model.unknown_closeness());
+        let codes = self.model.quantizer.encode(&embedding); // [B, N]
+        let similarity = image_text_similarity(&embedding, &captions.embedding); // [B]
+        let similarity = self.model.quantizer.encode_similarity(&similarity);
+        let unknown = similarity.full_like(self.model.unknown_similarity());
         let dropped = dropped.to_device(self.encoder.device);
         let logits = self.model.forward(
             &captions.embedding,
             &captions.states,
             &captions.mask,
-            &unknown.where_self(&dropped, &told),
+            &unknown.where_self(&dropped, &similarity),
             &codes,
         );
         Ok(bits(&logits, &codes).mean(Kind::Float))

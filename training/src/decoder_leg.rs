@@ -88,14 +88,16 @@ impl DecoderLeg {
 
         let clean = to_signed(&pictures.to_device(device), self.recipe.unet.sample_size);
         let noised = self.noising.noise(&clean, &eps.view_as(&clean), generator);
-        let conditions =
-            self.model.conditioning.forward(&embedding, &captions.embedding, &captions.states);
-        let mask = self.model.conditioning.context_mask(&captions.mask); // [B, extra + T]
-        let input = noised.values.to_kind(kind);
-        let (output, recomputed) = self.model.unet.forward_training(
-            &input,
+        let conditions = self.model.conditioning.forward(
+            &embedding,
+            &captions.embedding,
+            &captions.states,
+            &captions.mask,
+        );
+        let (output, checkpoints) = self.model.unet.forward_training(
+            &noised.values.to_kind(kind),
             &noised.timesteps,
-            Some((&conditions, &mask)),
+            Some(&conditions),
             self.recipe.gradient_checkpointing,
         );
         let Output { prediction, variance } = Output::with_variance(&output.to_kind(Kind::Float));
@@ -110,7 +112,7 @@ impl DecoderLeg {
             vec![("noise_error", error.double_value(&[])), ("bound", bound.double_value(&[]))];
         let loss = simple + bound;
         (&loss * share).backward();
-        recomputed.backward();
+        checkpoints.backward();
         Ok((loss.double_value(&[]), figures))
     }
 }

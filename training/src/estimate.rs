@@ -10,7 +10,7 @@ use std::ops::{Add, Mul};
 use clip::{TextConfig, TextEncoder, VisionConfig, VisionEncoder};
 use decoder::{ConditioningConfig, UNet, UNetConfig};
 use layers::{Init, Params, Source};
-use prior::{AutoregressiveConfig, AutoregressivePrior, Codes, Prior, PriorConfig};
+use prior::{AutoregressiveConfig, AutoregressivePrior, EmbeddingQuantizer, Prior, PriorConfig};
 use tch::{Device, Kind, Tensor};
 
 use crate::clip_leg::Clip;
@@ -154,10 +154,12 @@ impl Numbers {
 
     fn autoregressive_leg(self, recipe: &AutoregressiveRecipe, encoders: Frozen) -> Estimate {
         let model = &recipe.model;
-        let codes = |p: &Params| Codes::new(p, model.embedding, model.dimensions, model.buckets);
-        // The quantiser is measured.
+        let quantizer = |p: &Params| {
+            EmbeddingQuantizer::new(p, model.embedding, model.dimensions, model.buckets)
+        };
+        // The quantizer is measured.
         let parameters =
-            count(|p| AutoregressivePrior::new(p, model, codes(p))) - count(|p| codes(p));
+            count(|p| AutoregressivePrior::new(p, model, quantizer(p))) - count(|p| quantizer(p));
         let network = self.autoregressive(model);
         self.leg(&recipe.run, parameters, network, 3.0, encoders)
     }

@@ -203,19 +203,19 @@ impl Trainer {
             Some(init) => {
                 let folder = init.component("prior_autoregressive");
                 let opened = weights::open_autoregressive_prior(&folder, self.device, Kind::Float)?;
-                Some(opened.codes)
+                Some(opened.quantizer)
             }
             None => None,
         };
         let seen = view(CODES, size, &recipe.run);
         let measured = measure(&encoder, &images, seen, recipe, learned)?;
-        let codes = || measured.codes.to_device(self.device);
-        let build = |p: &Params| AutoregressivePrior::new(p, &recipe.model, codes());
+        let quantizer = || measured.quantizer.to_device(self.device);
+        let build = |p: &Params| AutoregressivePrior::new(p, &recipe.model, quantizer());
         let (model, optimizer) = self.make(&run, AUTOREGRESSIVE, build, |_| true)?;
         let save = |folder: &Path, averaged: &Weights| {
             let part = folder.join("prior_autoregressive");
-            let (codes, config) = (&measured.codes, &recipe.model);
-            weights::save_autoregressive_prior(&part, averaged, codes, config)?;
+            let (quantizer, config) = (&measured.quantizer, &recipe.model);
+            weights::save_autoregressive_prior(&part, averaged, quantizer, config)?;
             self.save_index(folder, None)
         };
         self.train(&run, optimizer, save, |step| {

@@ -75,12 +75,9 @@ impl UpsamplerLeg {
 
         let noised = self.noising.noise(&clean, &own.view_as(&clean), generator);
         let input = Tensor::cat(&[&noised.values, &low], 1).to_kind(self.kind); // [B, 6, crop, crop]
-        let (predicted, recomputed) = self.model.forward_training(
-            &input,
-            &noised.timesteps,
-            None,
-            self.recipe.gradient_checkpointing,
-        );
+        let checkpointing = self.recipe.gradient_checkpointing;
+        let (predicted, checkpoints) =
+            self.model.forward_training(&input, &noised.timesteps, None, checkpointing);
         let predicted = predicted.to_kind(Kind::Float);
         let limit = self.recipe.weight_limit;
         let (name, (loss, error)) = match self.recipe.predicts {
@@ -90,7 +87,7 @@ impl UpsamplerLeg {
             }
         };
         (&loss * share).backward();
-        recomputed.backward();
+        checkpoints.backward();
         let figures = vec![(name, error.double_value(&[]))];
         Ok((loss.double_value(&[]), figures))
     }

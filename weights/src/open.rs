@@ -6,7 +6,7 @@ use clip::{ImageProcessor, TextEncoder, Tokenizer, TokenizerFiles, VisionEncoder
 use decoder::{Conditioning, UNet};
 use diffusion::SchedulerConfig;
 use layers::{Init, Params};
-use prior::{AutoregressivePrior, Codes, Pca, Prior};
+use prior::{AutoregressivePrior, EmbeddingQuantizer, Pca, Prior};
 use tch::{Device, Kind};
 
 use crate::configs::{self, ConfigError, Half};
@@ -84,9 +84,10 @@ pub fn open_autoregressive_prior(
     let file = folder.checkpoint_in(CODES, "its quantiser", device, Kind::Float)?;
     let file = file.checked(true);
     let (dimensions, buckets) = (config.dimensions, config.buckets);
-    let codes = Codes::new(&Params::root(&file), config.embedding, dimensions, buckets);
+    let quantizer =
+        EmbeddingQuantizer::new(&Params::root(&file), config.embedding, dimensions, buckets);
     file.finish()?;
-    make(folder, part, &[], (device, kind), |p| AutoregressivePrior::new(p, &config, codes))
+    make(folder, part, &[], (device, kind), |p| AutoregressivePrior::new(p, &config, quantizer))
 }
 
 /// Whether the `config.json` in `folder` is an autoregressive prior's.

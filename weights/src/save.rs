@@ -6,7 +6,7 @@ use std::path::Path;
 use clip::{ImageProcessor, TextConfig, VisionConfig};
 use decoder::{ConditioningConfig, UNetConfig};
 use diffusion::{Prediction, SchedulerConfig, Variance};
-use prior::{AutoregressiveConfig, Codes, Pca, PriorConfig};
+use prior::{AutoregressiveConfig, EmbeddingQuantizer, Pca, PriorConfig};
 use serde_json::Value;
 use tch::{Kind, Tensor};
 
@@ -55,11 +55,11 @@ pub fn save_prior(
 pub fn save_autoregressive_prior(
     folder: &Path,
     tensors: &[(String, Tensor)],
-    codes: &Codes,
+    quantizer: &EmbeddingQuantizer,
     config: &AutoregressiveConfig,
 ) -> Result<(), Error> {
     write_json(folder, CONFIG, &configs::autoregressive_json(config))?;
-    save_safetensors(folder.join(CODES), &codes.tensors(), Kind::Float)?;
+    save_safetensors(folder.join(CODES), &quantizer.tensors(), Kind::Float)?;
     save_safetensors(folder.join(TRANSFORMERS_WEIGHTS), tensors, Kind::Half)
 }
 

@@ -1,16 +1,16 @@
 //! The transforms of Winograd's convolutions, on lanes.
 
-use crate::simd::{LANES, Lanes, ZERO};
+use crate::simd::{F32x16, LANES, ZERO};
 
 /// How a row of a kernel and of a tile is transformed before the products, and a row of those after them (1509.09308,
 /// section 4; the points as in wincnn).
 pub(super) trait Transforms<const TILE: usize, const OUT: usize> {
     /// A row of a kernel.
-    fn widen(a: &Lanes, b: &Lanes, c: &Lanes) -> [Lanes; TILE];
+    fn transform_filter(a: &F32x16, b: &F32x16, c: &F32x16) -> [F32x16; TILE];
     /// A row of a tile.
-    fn spread(row: &[Lanes; TILE]) -> [Lanes; TILE];
+    fn transform_input(row: &[F32x16; TILE]) -> [F32x16; TILE];
     /// A row of the products, which becomes pixels.
-    fn gather(row: &[Lanes; TILE]) -> [Lanes; OUT];
+    fn transform_output(row: &[F32x16; TILE]) -> [F32x16; OUT];
 }
 
 /// F(4 x 4, 3 x 3), at the points 0, 1, -1, 2, -2 and infinity.
@@ -18,7 +18,7 @@ pub(super) struct Four;
 
 impl Transforms<6, 4> for Four {
     #[inline(always)]
-    fn widen(a: &Lanes, b: &Lanes, c: &Lanes) -> [Lanes; 6] {
+    fn transform_filter(a: &F32x16, b: &F32x16, c: &F32x16) -> [F32x16; 6] {
         let mut out = [ZERO; 6];
         for n in 0..LANES {
             let (a, b, c) = (a.0[n], b.0[n], c.0[n]);
@@ -33,7 +33,7 @@ impl Transforms<6, 4> for Four {
     }
 
     #[inline(always)]
-    fn spread(row: &[Lanes; 6]) -> [Lanes; 6] {
+    fn transform_input(row: &[F32x16; 6]) -> [F32x16; 6] {
         let mut out = [ZERO; 6];
         for n in 0..LANES {
             let r = |place: usize| row[place].0[n];
@@ -50,7 +50,7 @@ impl Transforms<6, 4> for Four {
     }
 
     #[inline(always)]
-    fn gather(row: &[Lanes; 6]) -> [Lanes; 4] {
+    fn transform_output(row: &[F32x16; 6]) -> [F32x16; 4] {
         let mut out = [ZERO; 4];
         for n in 0..LANES {
             let m = |place: usize| row[place].0[n];
@@ -70,7 +70,7 @@ pub(super) struct Six;
 
 impl Transforms<8, 6> for Six {
     #[inline(always)]
-    fn widen(a: &Lanes, b: &Lanes, c: &Lanes) -> [Lanes; 8] {
+    fn transform_filter(a: &F32x16, b: &F32x16, c: &F32x16) -> [F32x16; 8] {
         let mut out = [ZERO; 8];
         for n in 0..LANES {
             let (a, b, c) = (a.0[n], b.0[n], c.0[n]);
@@ -87,7 +87,7 @@ impl Transforms<8, 6> for Six {
     }
 
     #[inline(always)]
-    fn spread(row: &[Lanes; 8]) -> [Lanes; 8] {
+    fn transform_input(row: &[F32x16; 8]) -> [F32x16; 8] {
         let mut out = [ZERO; 8];
         for n in 0..LANES {
             let r = |place: usize| row[place].0[n];
@@ -109,7 +109,7 @@ impl Transforms<8, 6> for Six {
     }
 
     #[inline(always)]
-    fn gather(row: &[Lanes; 8]) -> [Lanes; 6] {
+    fn transform_output(row: &[F32x16; 8]) -> [F32x16; 6] {
         let mut out = [ZERO; 6];
         for n in 0..LANES {
             let m = |place: usize| row[place].0[n];

@@ -133,15 +133,19 @@ fn checkpointing_leaves_the_gradients_as_they_are() {
         let picture = normal(&[2, 3, 8, 8]);
         // As in training, both conditions come from one embedding.
         let embedding = conditioning.unconditional().unsqueeze(0) * normal(&[2, 16]);
-        let conditions = conditioning.forward(&embedding, &normal(&[2, 16]), &normal(&[2, 5, 16]));
         let mask =
             Tensor::from_slice(&[true, true, true, true, true, true, true, false, false, false]);
-        let mask = conditioning.context_mask(&mask.view([2, 5]));
+        let conditions = conditioning.forward(
+            &embedding,
+            &normal(&[2, 16]),
+            &normal(&[2, 5, 16]),
+            &mask.view([2, 5]),
+        );
         let timesteps = Tensor::from_slice(&[20i64, 700]);
-        let (output, recomputed) =
-            unet.forward_training(&picture, &timesteps, Some((&conditions, &mask)), checkpointing);
+        let (output, checkpoints) =
+            unet.forward_training(&picture, &timesteps, Some(&conditions), checkpointing);
         output.square().mean(Kind::Float).backward();
-        recomputed.backward();
+        checkpoints.backward();
         gradients(&parameters)
     };
     assert_same(&decoder(true), &decoder(false));

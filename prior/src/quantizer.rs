@@ -1,9 +1,8 @@
-//! Image embeddings as sequences of whole numbers (2204.06125, section 2.2): their first principal components, each cut
-//! into buckets.
+//! The quantizer of image embeddings (2204.06125, section 2.2): their first principal components, each cut into buckets.
 //!
 //! The buckets of a component hold equally many of the embeddings that they were measured on. So each code is used
-//! equally often, none of them is wasted on values that hardly occur, and a network that knows nothing needs all of
-//! log2 K bits a code: whatever it needs less, it has learned. A code stands for the mean of its bucket, which of all
+//! equally often, none of them is wasted on values that hardly occur, and an untrained network needs all of log2 K bits a
+//! code: whatever it needs less, it has learned. A code stands for the mean of its bucket, which of all
 //! values has the smallest squared error.
 
 use layers::{Init, Params};
@@ -11,22 +10,22 @@ use tch::{Device, Kind, Tensor};
 
 use crate::Pca;
 
-/// The quantiser, in f32: N of the E components, K buckets each.
-pub struct Codes {
+/// Codes of embeddings and back, in f32: N of the E components, K buckets each.
+pub struct EmbeddingQuantizer {
     /// `[E]`
     mean: Tensor,
-    /// The components that are kept, by falling variance, `[N, E]`.
+    /// The components that become codes, by falling variance, `[N, E]`.
     components: Tensor,
-    /// Between the buckets of each component, rising, `[N, K - 1]`.
+    /// The edges between the buckets of each component, rising, `[N, K - 1]`.
     edges: Tensor,
-    /// What each code stands for, `[N, K]`.
+    /// The value of each code, `[N, K]`.
     values: Tensor,
-    /// Between the buckets of the closeness of picture and caption, rising, `[K - 1]`.
-    closeness_edges: Tensor,
+    /// The edges between the buckets of [`image_text_similarity`], rising, `[K - 1]`.
+    similarity_edges: Tensor,
 }
 
-impl Codes {
-    /// Takes the quantiser of embeddings of width `embedding` with `dimensions` components and `buckets` each.
+impl EmbeddingQuantizer {
+    /// Takes the quantizer of embeddings of width `embedding` with `dimensions` components and `buckets` each.
     pub fn new(p: &Params, embedding: i64, dimensions: i64, buckets: i64) -> Self {
         let edges = buckets - 1;
         Self {
@@ -34,16 +33,16 @@ impl Codes {
             components: p.take("components", &[dimensions, embedding], Init::Zeros),
             edges: p.take("edges", &[dimensions, edges], Init::Zeros),
             values: p.take("values", &[dimensions, buckets], Init::Zeros),
-            closeness_edges: p.take("closeness_edges", &[edges], Init::Zeros),
+            similarity_edges: p.take("closeness_edges", &[edges], Init::Zeros),
         }
     }
 
-    /// Measures the buckets on `embeddings [S, E]`, whose components are `pca`'s and whose closeness to their captions is
-    /// `closeness [S]`. There are at least as many embeddings as `buckets`.
+    /// Measures the buckets on `embeddings [S, E]`, whose components are `pca`'s and whose similarity to their captions is
+    /// `similarity [S]`. There are at least as many embeddings as `buckets`.
     pub fn fit(
         pca: &Pca,
         embeddings: &Tensor,
-        closeness: &Tensor,
+        similarity: &Tensor,
         dimensions: i64,
         buckets: i64,
     ) -> Self {
@@ -60,14 +59,14 @@ impl Codes {
                 bucket.mean_dim([1i64].as_slice(), false, Kind::Double) // [N]
             })
             .collect();
-        let closeness = closeness.to_kind(Kind::Float).to_device(Device::Cpu);
-        let closeness = closeness.sort(0, false).0.unsqueeze(0); // [1, S]
+        let similarity = similarity.to_kind(Kind::Float).to_device(Device::Cpu);
+        let similarity = similarity.sort(0, false).0.unsqueeze(0); // [1, S]
         Self {
             mean: pca.mean.copy(),
             components: components.copy(),
             edges: edges(&sorted, buckets),
             values: Tensor::stack(&parts, 1).to_kind(Kind::Float),
-            closeness_edges: edges(&closeness, buckets).squeeze_dim(0),
+            similarity_edges: edges(&similarity, buckets).squeeze_dim(0),
         }
     }
 
@@ -79,28 +78,28 @@ impl Codes {
             components: moved(&self.components),
             edges: moved(&self.edges),
             values: moved(&self.values),
-            closeness_edges: moved(&self.closeness_edges),
+            similarity_edges: moved(&self.similarity_edges),
         }
     }
 
-    /// N, how many codes an embedding has.
+    /// N, the number of codes of an embedding.
     pub fn dimensions(&self) -> i64 {
         self.values.size()[0]
     }
 
-    /// K, how many values a code has.
+    /// K, the number of values of a code.
     pub fn buckets(&self) -> i64 {
         self.values.size()[1]
     }
 
-    /// Its tensors with the names that [`Codes::new`] takes.
+    /// All tensors with the names that [`EmbeddingQuantizer::new`] takes.
     pub fn tensors(&self) -> [(String, Tensor); 5] {
         [
             ("mean", &self.mean),
             ("components", &self.components),
             ("edges", &self.edges),
             ("values", &self.values),
-            ("closeness_edges", &self.closeness_edges),
+            ("closeness_edges", &self.similarity_edges),
         ]
         .map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()))
     }
@@ -118,20 +117,20 @@ impl Codes {
         &self.mean + values.matmul(&self.components)
     }
 
-    /// Embeddings `[B, E]` with nothing left but the components that are kept, not quantised.
+    /// The projection of embeddings `[B, E]` onto the components that become codes, not quantised: `[B, E]`.
     pub fn truncate(&self, embeddings: &Tensor) -> Tensor {
         &self.mean + self.along(embeddings).matmul(&self.components)
     }
 
-    /// The mean of all embeddings that it was measured on, `[E]`.
+    /// The mean of all embeddings that the buckets were measured on, `[E]`.
     pub fn mean(&self) -> &Tensor {
         &self.mean
     }
 
-    /// The codes of closenesses, `[B] -> [B]` from 0 to K - 1.
-    pub fn encode_closeness(&self, closeness: &Tensor) -> Tensor {
-        let closeness = closeness.to_kind(Kind::Float);
-        bucket_of(&self.closeness_edges, &closeness.contiguous())
+    /// The codes of similarities, `[B] -> [B]` from 0 to K - 1.
+    pub fn encode_similarity(&self, similarity: &Tensor) -> Tensor {
+        let similarity = similarity.to_kind(Kind::Float);
+        bucket_of(&self.similarity_edges, &similarity.contiguous())
     }
 
     /// Values along the components, `[B, E] -> [B, N]`.
@@ -140,8 +139,8 @@ impl Codes {
     }
 }
 
-/// How many bits a code takes of a model that knows how often each value of it occurs and nothing else: the mean entropy of
-/// the columns of `codes [S, N]` from 0 to `buckets` - 1.
+/// The bits a code of a unigram model, which knows each code's own frequencies and nothing else: the mean entropy of the
+/// columns of `codes [S, N]` from 0 to `buckets` - 1.
 pub fn unigram_bits(codes: &Tensor, buckets: i64) -> f64 {
     let shares = codes.one_hot(buckets).to_kind(Kind::Double); // [S, N, K]
     let shares = shares.mean_dim([0i64].as_slice(), false, Kind::Double); // [N, K]
@@ -149,9 +148,9 @@ pub fn unigram_bits(codes: &Tensor, buckets: i64) -> f64 {
     -terms.sum(Kind::Double).double_value(&[]) / codes.size()[1] as f64
 }
 
-/// How close pictures are to captions: the cosines of their embeddings, `[B, E] -> [B]` in f32. The paper's dot product is
-/// that of unit vectors.
-pub fn closeness(images: &Tensor, texts: &Tensor) -> Tensor {
+/// The dot product `z_i . z_t` of the normalised embeddings of images and captions, on which the prior is conditioned
+/// (2204.06125, section 2.2): `[B, E] -> [B]` in f32.
+pub fn image_text_similarity(images: &Tensor, texts: &Tensor) -> Tensor {
     let float = |x: &Tensor| x.to_kind(Kind::Float);
     Tensor::cosine_similarity(&float(images), &float(texts), 1, 1e-8)
 }
@@ -166,7 +165,7 @@ fn edges(sorted: &Tensor, buckets: i64) -> Tensor {
     (above + below) / 2.0
 }
 
-/// How many edges a value has reached: `edges [.., K - 1]`, `[.., B] -> [.., B]`.
+/// The number of edges that a value has reached: `edges [.., K - 1]`, `[.., B] -> [.., B]`.
 fn bucket_of(edges: &Tensor, values: &Tensor) -> Tensor {
     values.searchsorted(edges, false, true, "right", None::<&Tensor>)
 }
