@@ -115,17 +115,17 @@ pub fn not_utf8() -> String {
 /// Where a trace of libtorch's begins.
 const TRACE: &str = "Exception raised from ";
 
-/// An error and its causes, but for those that it tells already.
+/// An error and its causes, but for those that it repeats.
 pub fn sentence(error: &anyhow::Error) -> String {
-    let mut told = String::new();
+    let mut sentence = String::new();
     for cause in error.chain().map(ToString::to_string) {
         // libtorch says where in its own code it stood.
         let cause = cause.split(TRACE).next().unwrap_or_default().trim_end().to_owned();
-        if told.is_empty() {
-            told = cause;
-        } else if !told.contains(&cause) {
-            told = format!("{told}: {cause}");
+        if sentence.is_empty() {
+            sentence = cause;
+        } else if !sentence.contains(&cause) {
+            sentence = format!("{sentence}: {cause}");
         }
     }
-    told
+    sentence
 }

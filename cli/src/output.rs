@@ -6,16 +6,16 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use files::atomic::{self, behind_links, folder_of};
-use files::endings::ending;
+use files::extensions::extension;
 use image::{ImageFormat, RgbImage};
 
 /// Writes a picture, in the place of another only by `force`. A PNG also holds `texts`, by their keywords.
-pub fn save(path: &Path, picture: &RgbImage, texts: &[(&str, String)], force: bool) -> Result<()> {
+pub fn save(path: &Path, image: &RgbImage, texts: &[(&str, String)], force: bool) -> Result<()> {
     let bytes = match format_of(path)? {
-        ImageFormat::Png => png_with(picture, texts)?,
+        ImageFormat::Png => png_with(image, texts)?,
         format => {
             let mut bytes = Cursor::new(Vec::new());
-            picture.write_to(&mut bytes, format)?;
+            image.write_to(&mut bytes, format)?;
             bytes.into_inner()
         }
     };
@@ -23,15 +23,15 @@ pub fn save(path: &Path, picture: &RgbImage, texts: &[(&str, String)], force: bo
 }
 
 /// A PNG with texts in UTF-8.
-fn png_with(picture: &RgbImage, texts: &[(&str, String)]) -> Result<Vec<u8>> {
+fn png_with(image: &RgbImage, texts: &[(&str, String)]) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, picture.width(), picture.height());
+    let mut encoder = png::Encoder::new(&mut bytes, image.width(), image.height());
     encoder.set_color(png::ColorType::Rgb);
     for (keyword, text) in texts {
         encoder.add_itxt_chunk((*keyword).to_owned(), text.clone())?;
     }
     let mut writer = encoder.write_header()?;
-    writer.write_image_data(picture.as_raw())?;
+    writer.write_image_data(image.as_raw())?;
     writer.finish()?;
     Ok(bytes)
 }
@@ -47,7 +47,7 @@ pub fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
 
 /// The format that a picture's name ends in.
 pub fn format_of(path: &Path) -> Result<ImageFormat> {
-    match &*ending(path) {
+    match &*extension(path) {
         "png" => Ok(ImageFormat::Png),
         "jpg" | "jpeg" | "jpe" | "jfif" => Ok(ImageFormat::Jpeg),
         "webp" => Ok(ImageFormat::WebP),

@@ -11,7 +11,7 @@ use pipeline::Record;
 use pipeline::record::KEYWORD;
 use serde_json::Value;
 
-use crate::input::{name_of, read_picture};
+use crate::input::{name_of, read_image_bytes};
 use crate::kernel_cache;
 use crate::path_json::insert_path;
 use crate::stdout::{print_bytes, print_line};
@@ -33,7 +33,7 @@ pub fn line(record: &Record, index: usize, path: &Path) -> String {
 /// Reads the record in a picture's file, or on standard input where it is `-`.
 pub fn read_record(path: &Path) -> Result<Record> {
     let shown = name_of(path);
-    let bytes = read_picture(path)?;
+    let bytes = read_image_bytes(path)?;
     let format = image::guess_format(&bytes)?;
     ensure!(
         format == ImageFormat::Png,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use files::contents::{Contents, ENOUGH};
-use files::endings::ending;
+use files::extensions::extension;
 
 /// A kind of file that is not read as an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,12 +31,12 @@ impl FileKind {
         if contents == Some(Contents::Image) {
             return None;
         }
-        let ending = ending(name);
-        let by_ending = || FORMATS.iter().find(|f| f.endings.contains(&&*ending));
+        let extension = extension(name);
+        let by_ending = || FORMATS.iter().find(|f| f.endings.contains(&&*extension));
         let by_bytes = FORMATS.iter().find(|format| (format.begins)(first));
         let format = match contents {
             Some(Contents::Empty | Contents::LfsPointer | Contents::Html) => None,
-            Some(Contents::Gzip) => by_ending().filter(|_| ending == "svgz"),
+            Some(Contents::Gzip) => by_ending().filter(|_| extension == "svgz"),
             Some(_) => by_bytes,
             // Most cameras' files are TIFFs.
             None if is_tiff(first) => by_ending().filter(|f| f.name == RAW).or(by_bytes),

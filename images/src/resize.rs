@@ -1,4 +1,4 @@
-//! Resizing exactly as Pillow does it: the encoders were trained on its pictures.
+//! Pillow's bilinear and bicubic resampling, to the bit: the encoders were trained on images that it resized.
 
 use image::RgbImage;
 
@@ -88,7 +88,7 @@ fn resize_columns(picture: &RgbImage, height: u32, filter: Filter) -> RgbImage {
     RgbImage::from_raw(width, height, levels).expect("every column was resized")
 }
 
-/// What one new pixel is made of.
+/// The filter's coefficients for one output pixel.
 struct Tap {
     /// The first old pixel that it reads.
     first: usize,

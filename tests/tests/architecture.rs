@@ -49,7 +49,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "scenes",
         ],
     ),
-    ("evaluation", &["layers", "noise", "clip", "weights", "pipeline", "scenes", "training"]),
+    (
+        "evaluation",
+        &["files", "layers", "noise", "clip", "weights", "pipeline", "scenes", "training"],
+    ),
 ];
 
 /// What must not reach crates that hold neither tensors nor files.

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-use files::bounded;
 use files::contents::{self, Contents};
+use files::whole_file;
 
 use crate::describe::whole;
 use crate::error::listed;
@@ -55,7 +55,7 @@ fn snapshot(path: &Path) -> Result<PathBuf, Error> {
         return Ok(path.to_owned());
     }
     // A commit's 40 digits, and a line feed.
-    if let Ok(main) = bounded::read(&path.join("refs/main"), 256) {
+    if let Ok(main) = whole_file::read(&path.join("refs/main"), 256) {
         let main = snapshots.join(String::from_utf8_lossy(&main).trim());
         if main.is_dir() {
             return Ok(main);
@@ -86,7 +86,7 @@ fn file(path: &Path) -> Error {
     let found = bytes.and_then(|bytes| Contents::of(&bytes));
     let archive =
         matches!(found, Some(Contents::Gzip | Contents::Zstd | Contents::SevenZip | Contents::Tar))
-            || found == Some(Contents::Zip) && files::endings::ending(path) == "zip";
+            || found == Some(Contents::Zip) && files::extensions::extension(path) == "zip";
     let advice = match found {
         _ if archive => "please unpack it, and name the folder".to_owned(),
         Some(Contents::Json) => {
