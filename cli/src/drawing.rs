@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use image::RgbImage;
+use images::RgbImage;
 use pipeline::{CodeSampling, Pipeline, Preset, Progress, Settings, Solver};
 
 use crate::destinations::Files;

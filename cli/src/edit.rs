@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use image::RgbImage;
+use images::RgbImage;
 use noise::Generator;
 use pipeline::manipulation::{EDIT_GUIDANCE_SCALE, STRENGTH};
 use pipeline::{Preset, Progress, Settings, Use, check_caption};

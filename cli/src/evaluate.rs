@@ -12,10 +12,10 @@ use evaluation::{
     Subject, evaluate, evaluate_asked, evaluate_manipulations, evaluate_presets, evaluate_priors,
     evaluate_upsampling, evaluate_zero_shot,
 };
-use image::RgbImage;
+use images::{RgbImage, contact_sheet};
 use indicatif::{ProgressBar, ProgressStyle};
 use pipeline::manipulation::{EDIT_GUIDANCE_SCALE, STRENGTH};
-use pipeline::{CodeSampling, Preset, Settings, contact_sheet};
+use pipeline::{CodeSampling, Preset, Settings};
 use training::legs::DECODER_SCENES;
 
 use crate::claims;

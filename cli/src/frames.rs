@@ -3,14 +3,12 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use files::lock::FolderLock;
-use image::codecs::gif::{GifEncoder, Repeat};
-use image::{Delay, DynamicImage, Frame, RgbImage};
-use pipeline::{Progress, contact_sheet};
+use images::{RgbImage, contact_sheet, encode_apng, encode_gif};
+use pipeline::{Progress, Record};
 
 use crate::destinations::check_room;
 use crate::interrupt;
@@ -18,7 +16,6 @@ use crate::output::{save, write_whole};
 use crate::progress::Bars;
 use crate::stdout::print_path;
 use crate::value_parsers;
-use pipeline::Record;
 
 /// Pictures in a row of a contact sheet.
 const COLUMNS: u32 = 8;
@@ -128,11 +125,11 @@ impl AnimationArgs {
     }
 
     fn encode(&self, frames: &[&RgbImage], path: &Path) -> Result<Vec<u8>> {
-        let cannot = || format!("cannot write {}", path.display());
-        match self.animation {
-            Animation::Apng => apng(frames, self.frame_time).with_context(cannot),
-            Animation::Gif => gif(frames, self.frame_time).with_context(cannot),
-        }
+        let bytes = match self.animation {
+            Animation::Apng => encode_apng(frames, self.frame_time),
+            Animation::Gif => encode_gif(frames, self.frame_time),
+        };
+        bytes.with_context(|| format!("cannot write {}", path.display()))
     }
 }
 
@@ -163,32 +160,4 @@ pub fn prepare(flag: &str, folder: &Path, force: bool) -> Result<FolderLock> {
 /// Prints the path of a file that was written.
 pub fn print_written(path: &Path, bars: &Bars) -> Result<()> {
     bars.suspend(|| print_path(path))
-}
-
-fn apng(frames: &[&RgbImage], milliseconds: u16) -> Result<Vec<u8>, png::EncodingError> {
-    let mut bytes = Vec::new();
-    let (width, height) = frames[0].dimensions();
-    let mut encoder = png::Encoder::new(&mut bytes, width, height);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_animated(frames.len() as u32, 0)?;
-    encoder.set_frame_delay(milliseconds, 1000)?;
-    let mut writer = encoder.write_header()?;
-    for frame in frames {
-        writer.write_image_data(frame.as_raw())?;
-    }
-    writer.finish()?;
-    Ok(bytes)
-}
-
-fn gif(frames: &[&RgbImage], milliseconds: u16) -> Result<Vec<u8>, image::ImageError> {
-    let mut bytes = Vec::new();
-    let mut encoder = GifEncoder::new(&mut bytes);
-    encoder.set_repeat(Repeat::Infinite)?;
-    let delay = Delay::from_saturating_duration(Duration::from_millis(milliseconds.into()));
-    for frame in frames {
-        let image = DynamicImage::ImageRgb8((*frame).clone()).into_rgba8();
-        encoder.encode_frame(Frame::from_parts(image, 0, 0, delay))?;
-    }
-    drop(encoder);
-    Ok(bytes)
 }

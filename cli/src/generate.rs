@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use files::text::excerpt;
-use pipeline::{Pipeline, Settings, Text, Use, check_caption, read_image};
+use images::read_image;
+use pipeline::{Pipeline, Settings, Text, Use, check_caption};
 
 use crate::drawing::{ChoiceArgs, DecoderWishes, Pictures, PresetArgs, PriorWishes};
 use crate::messages::say;

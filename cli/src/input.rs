@@ -10,8 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use files::contents::{Contents, ENOUGH};
 use files::extensions::{is_image, is_unsupported_image};
 use files::text::decode;
-use image::RgbImage;
-use images::{decode_image, read_file, read_stream};
+use images::{RgbImage, decode_image, read_file, read_stream};
 use pipeline::{Pipeline, Use, check_caption};
 use tch::Tensor;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use image::RgbImage;
+use images::RgbImage;
 use noise::Generator;
 use pipeline::manipulation::slerp;
 use pipeline::{Pipeline, Progress, Settings, Use};

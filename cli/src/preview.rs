@@ -1,10 +1,10 @@
-//! Pictures in a terminal: half blocks in 24-bit colour, two pixels to a character.
+//! Images in a terminal: half blocks in 24-bit colour, two pixels to a character.
 
 use std::fmt::Write;
 
 use console::Term;
-use image::imageops::{self, FilterType};
-use image::{Rgb, RgbImage};
+use images::RgbImage;
+use images::view::scale;
 
 use crate::messages::StandardError;
 
@@ -28,15 +28,15 @@ pub fn show(image: &RgbImage) {
 /// The picture as lines of at most `columns` characters, `rows` of them at most.
 fn blocks(image: &RgbImage, columns: u32, rows: u32) -> String {
     let (width, height) = (f64::from(image.width()), f64::from(image.height()));
-    let scale = (f64::from(columns) / width).min(f64::from(rows) * 2.0 / height).min(1.0);
-    let width = ((width * scale) as u32).max(1);
-    let rows = ((height * scale / 2.0).round() as u32).max(1);
-    let small = imageops::resize(image, width, 2 * rows, FilterType::Triangle);
+    let ratio = (f64::from(columns) / width).min(f64::from(rows) * 2.0 / height).min(1.0);
+    let width = ((width * ratio) as u32).max(1);
+    let rows = ((height * ratio / 2.0).round() as u32).max(1);
+    let small = scale(image, width, 2 * rows);
     let mut lines = String::new();
     for y in 0..rows {
         for x in 0..width {
-            let Rgb([r, g, b]) = small[(x, 2 * y)];
-            let Rgb([low_r, low_g, low_b]) = small[(x, 2 * y + 1)];
+            let [r, g, b] = small[(x, 2 * y)].0;
+            let [low_r, low_g, low_b] = small[(x, 2 * y + 1)].0;
             write!(lines, "\x1b[38;2;{r};{g};{b};48;2;{low_r};{low_g};{low_b}m▀")
                 .expect("strings can be written to");
         }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use image::DynamicImage;
-use image::imageops::FilterType;
-use pipeline::{Use, contact_sheet};
+use images::contact_sheet;
+use images::view::fill;
+use pipeline::Use;
 use prior::Pca;
 
 use crate::drawing::{DecoderWishes, PresetArgs, SeedArgs};
@@ -116,9 +116,7 @@ impl Reconstruct {
             print_written(&path, &bars)?;
         }
         let (wide, high) = drawn[0].dimensions();
-        let source = DynamicImage::ImageRgb8(picture);
-        let source = source.resize_to_fill(wide, high, FilterType::CatmullRom);
-        drawn.push(source.into_rgb8());
+        drawn.push(fill(picture, wide, high));
         let sheet = contact_sheet(&drawn, drawn.len() as u32);
         let path = self.out.join("sheet.png");
         save(&path, &sheet, &[], false)?;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use files::extensions::extension;
-use image::RgbImage;
-use pipeline::{Progress, Settings, contact_sheet, read_image};
+use images::{RgbImage, contact_sheet, read_image};
+use pipeline::{Progress, Settings};
 
 use crate::drawing::Pictures;
 use crate::interrupt;

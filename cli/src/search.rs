@@ -9,11 +9,11 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use files::extensions::{is_image, is_unsupported_image};
 use files::walk::{File, walk};
-use image::RgbImage;
-use image::imageops::thumbnail;
+use images::view::thumbnail;
+use images::{DecodedImage, RgbImage, contact_sheet, read_image};
 use indicatif::{ProgressBar, ProgressStyle};
+use pipeline::Pipeline;
 use pipeline::zero_shot::{cosines, normalised};
-use pipeline::{DecodedImage, Pipeline, contact_sheet, read_image};
 use serde_json::{Map, Value};
 use tch::{Device, Kind, Tensor};
 
@@ -228,7 +228,7 @@ impl Search {
         let Some(grid) = &self.grid else {
             return Ok(());
         };
-        let small = |(_, path): &(f64, PathBuf)| Ok(shrunk(read_image(path)?.image));
+        let small = |(_, path): &(f64, PathBuf)| Ok(thumbnail(read_image(path)?.image, THUMBNAIL));
         let images: Vec<RgbImage> = best.iter().map(small).collect::<Result<_>>()?;
         let sheet = contact_sheet(&images, columns(images.len()));
         save(grid, &sheet, &[], true)?;
@@ -326,15 +326,4 @@ fn encode_batch(pipeline: &Pipeline, images: &[RgbImage]) -> Result<Vec<Result<T
             Ok(alone.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
         }
     }
-}
-
-/// A picture as the contact sheet shows it.
-fn shrunk(image: RgbImage) -> RgbImage {
-    let (width, height) = image.dimensions();
-    let longest = width.max(height);
-    if longest <= THUMBNAIL {
-        return image;
-    }
-    let side = |length: u32| (length * THUMBNAIL / longest).max(1);
-    thumbnail(&image, side(width), side(height))
 }

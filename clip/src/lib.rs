@@ -7,7 +7,6 @@
 
 pub mod bpe_training;
 mod byte_level;
-pub mod image_processor;
 mod pre_tokenizer;
 pub mod text;
 pub mod tokenizer;
@@ -16,7 +15,6 @@ pub mod transformer;
 pub mod vision;
 mod vocabulary;
 
-pub use image_processor::{CLIP_MEAN, CLIP_STD, ImageProcessor, ImageProcessorError};
 pub use pre_tokenizer::words;
 pub use text::{TextConfig, TextEncoder, TextEncoding};
 pub use tokenizer::{Tokenizer, TokenizerError, TokenizerFiles, Tokens};

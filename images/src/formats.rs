@@ -5,6 +5,7 @@ use std::path::Path;
 
 use files::contents::{Contents, ENOUGH};
 use files::extensions::extension;
+use image::ImageFormat;
 
 /// A kind of file that is not read as an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +63,17 @@ impl fmt::Display for FileKind {
             },
             Self::Unknown => f.write_str("no picture: PNG, JPEG, WebP and GIF are read"),
         }
+    }
+}
+
+/// The name of the format that an image's bytes begin as, of those that are read.
+pub fn format_name(bytes: &[u8]) -> &'static str {
+    match image::guess_format(bytes) {
+        Ok(ImageFormat::Png) => "PNG",
+        Ok(ImageFormat::Jpeg) => "JPEG",
+        Ok(ImageFormat::WebP) => "WebP",
+        Ok(ImageFormat::Gif) => "GIF",
+        _ => "picture of another format",
     }
 }
 

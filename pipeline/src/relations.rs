@@ -1,8 +1,9 @@
 //! What the parts of one model must agree in.
 
-use clip::{ImageProcessor, TextConfig, Tokenizer, VisionConfig};
+use clip::{TextConfig, Tokenizer, VisionConfig};
 use decoder::{ConditioningConfig, UNetConfig};
 use diffusion::{UnclipSampler, Variance};
+use images::ImageProcessor;
 use prior::{AutoregressiveConfig, PriorConfig};
 
 /// The shapes of the parts that a task runs through.

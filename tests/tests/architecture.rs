@@ -11,12 +11,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("diffusion", &[]),
     ("kernels", &[]),
     ("layers", &["kernels", "noise"]),
-    ("clip", &["files", "layers", "images"]),
+    ("clip", &["files", "layers"]),
     ("prior", &["layers"]),
     ("decoder", &["layers"]),
     ("graphs", &[]),
     ("scenes", &["files", "noise"]),
-    ("weights", &["files", "kernels", "layers", "clip", "prior", "decoder", "diffusion"]),
+    ("weights", &["files", "images", "kernels", "layers", "clip", "prior", "decoder", "diffusion"]),
     (
         "pipeline",
         &[
@@ -51,7 +51,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "evaluation",
-        &["files", "layers", "noise", "clip", "weights", "pipeline", "scenes", "training"],
+        &[
+            "files", "images", "layers", "noise", "clip", "weights", "pipeline", "scenes",
+            "training",
+        ],
     ),
 ];
 

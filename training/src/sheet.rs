@@ -5,9 +5,9 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use files::atomic::AtomicFolder;
-use image::RgbImage;
+use images::{RgbImage, contact_sheet};
 use noise::Generator;
-use pipeline::{ModelFolders, Pipeline, contact_sheet, to_pictures};
+use pipeline::{ModelFolders, Pipeline, to_pictures};
 use tch::{Device, Kind};
 use weights::Folder;
 

@@ -1,8 +1,9 @@
 //! Finished pictures against the reference's.
 
 use image::RgbImage;
+use images::read_image;
 use noise::Generator;
-use pipeline::{ModelFolders, Pipeline, Settings, read_image, to_pictures};
+use pipeline::{ModelFolders, Pipeline, Settings, to_pictures};
 use serde::Deserialize;
 use tch::{Device, Kind};
 use weights::Folder;
