@@ -14,14 +14,14 @@ use training::estimate::step_costs;
 
 use crate::drawing::{DecoderWishes, PresetArgs, PriorWishes};
 use crate::model::{ModelArgs, PriorArgs};
-use crate::numbers;
 use crate::stdout::print_bytes;
+use crate::value_parsers;
 
 /// What `unclip bench` is told.
 #[derive(Args)]
 pub struct Bench {
     /// Pictures to draw, after the first
-    #[arg(long, value_name = "N", default_value = "3", value_parser = numbers::pictures, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "3", value_parser = value_parsers::images, allow_negative_numbers = true)]
     rounds: u64,
     /// What they show
     #[arg(long, default_value = "a red boat")]

@@ -50,12 +50,12 @@ impl ShardArgs {
             folder,
             shard_size: self.shard_size,
         };
-        interrupt::drawing();
+        interrupt::defer();
         model.warn_of_idle_processors()?;
         let style =
             ProgressStyle::with_template("{bar:32} {pos}/{len} pictures, {per_sec}, {eta} to go")?;
         let bar = ProgressBar::new(embed.pictures()).with_style(style);
-        let reached = embed.run(&mut |done| bar.set_position(done), &interrupt::asked)?;
+        let reached = embed.run(&mut |done| bar.set_position(done), &interrupt::requested)?;
         bar.finish();
         tell_broken(&data);
         if reached.done < reached.pictures {

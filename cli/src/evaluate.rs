@@ -12,18 +12,18 @@ use evaluation::{
     Subject, evaluate, evaluate_asked, evaluate_manipulations, evaluate_presets, evaluate_priors,
     evaluate_upsampling, evaluate_zero_shot,
 };
-use image::RgbImage;
+use images::{RgbImage, contact_sheet};
 use indicatif::{ProgressBar, ProgressStyle};
 use pipeline::manipulation::{EDIT_GUIDANCE_SCALE, STRENGTH};
-use pipeline::{CodeSampling, Preset, Settings, contact_sheet};
+use pipeline::{CodeSampling, Preset, Settings};
 use training::legs::DECODER_SCENES;
 
 use crate::claims;
 use crate::destinations::Files;
 use crate::drawing::{ChoiceArgs, DecoderWishes, InversionArgs, PresetArgs, PriorWishes};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
-use crate::numbers;
 use crate::stdout::print_line;
+use crate::value_parsers;
 
 /// Pictures in a contact sheet, and its columns.
 const SHEET: usize = 48;
@@ -116,27 +116,27 @@ pub struct Evaluate {
     claims: Option<PathBuf>,
     /// Captions of each table that draws from captions: those of one thing in a colour that training showed, of styles, of
     /// pairs and of presets; `all` leaves presets out below 257
-    #[arg(long, value_name = "N", default_value = "500", value_parser = numbers::scenes, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "500", value_parser = value_parsers::scenes, allow_negative_numbers = true)]
     captions: u64,
     /// Captions with one thing in a colour that training never showed it in
-    #[arg(long, value_name = "N", default_value = "200", value_parser = numbers::scenes, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "200", value_parser = value_parsers::scenes, allow_negative_numbers = true)]
     held_out_captions: u64,
     /// Captions that are each drawn 20 times to see what varies; 0 leaves diversity out
     #[arg(long, value_name = "N", default_value = "50", allow_negative_numbers = true)]
     diversity_captions: usize,
     /// Scenes for each of the other tables; its own number by default (50 to 1000)
-    #[arg(long, value_name = "N", value_parser = numbers::scenes, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = value_parsers::scenes, allow_negative_numbers = true)]
     scenes: Option<u64>,
     /// How far edits turn an embedding
-    #[arg(long, value_name = "X", default_value_t = STRENGTH, value_parser = numbers::strength, allow_hyphen_values = true)]
+    #[arg(long, value_name = "X", default_value_t = STRENGTH, value_parser = value_parsers::strength, allow_hyphen_values = true)]
     strength: f64,
     #[command(flatten)]
     inversion: InversionArgs,
     /// Pictures drawn at once
-    #[arg(long, value_name = "N", default_value = "10", value_parser = numbers::steps, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "10", value_parser = value_parsers::steps, allow_negative_numbers = true)]
     batch: usize,
     /// The first picture's seed
-    #[arg(long, value_name = "S", default_value = "0", value_parser = numbers::seed, allow_negative_numbers = true)]
+    #[arg(long, value_name = "S", default_value = "0", value_parser = value_parsers::seed, allow_negative_numbers = true)]
     seed: u64,
     /// Write the numbers as JSON
     #[arg(long, value_name = "FILE")]
@@ -149,7 +149,7 @@ pub struct Evaluate {
     #[arg(long, value_name = "FILE")]
     nearest: Option<PathBuf>,
     /// How many of the pictures that the decoder learned from are searched for the nearest
-    #[arg(long, value_name = "N", default_value = "1689600", value_parser = numbers::scenes, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "1689600", value_parser = value_parsers::scenes, allow_negative_numbers = true)]
     nearest_among: u64,
     /// Write the judge's verdicts on the first 100 of them as a table, and the pictures beside it
     #[arg(long, value_name = "FILE")]

@@ -7,9 +7,9 @@ use clap::{Args, ValueEnum};
 use evaluation::{Judge, JudgeRecipe, Subject, examine, train_judge};
 
 use crate::destinations::{Files, check_room};
-use crate::numbers;
 use crate::stdout::print_line;
 use crate::training_progress::leg_progress;
+use crate::value_parsers;
 
 /// Test scenes that no decision about the shipped judge was taken on begin here.
 const FIRST_SCENE: u64 = 200_000;
@@ -36,7 +36,7 @@ pub struct JudgeCommand {
     #[arg(long, value_name = "DIR", default_value = "runs/judge")]
     runs: PathBuf,
     /// Scenes to test it on, undamaged, and as many damaged ones
-    #[arg(long, value_name = "N", default_value = "2000", value_parser = numbers::scenes, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "2000", value_parser = value_parsers::scenes, allow_negative_numbers = true)]
     count: u64,
 }
 

@@ -11,7 +11,7 @@ use tch::Device;
 use weights::Folder;
 
 use crate::device::{self, DeviceChoice, Dtype};
-use crate::memory::give_back_freed_memory;
+use crate::malloc::release_freed_pages;
 use crate::origins::Origins;
 use crate::threads::warn_of_idle_processors;
 use crate::{embedded, kernel_cache};
@@ -205,7 +205,7 @@ impl ModelArgs {
         self.dtype.warn_of_cost(device);
         Ok(match self.low_memory {
             true => {
-                give_back_freed_memory();
+                release_freed_pages();
                 pipeline.low_memory()
             }
             false => pipeline,

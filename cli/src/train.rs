@@ -218,7 +218,7 @@ impl Train {
             stop_at: self.stop_at,
             samples_every: self.samples_every,
             told: leg_progress(),
-            stopped: Box::new(interrupt::asked),
+            stopped: Box::new(interrupt::requested),
         };
         type Leg = (What, fn(&Trainer) -> Result<(), training::Error>);
         let legs: [Leg; 5] = [
@@ -239,12 +239,12 @@ impl Train {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         trainer.complete_from_init(&names)?;
         // The first signal waits for the step that is being taken, and for its checkpoint.
-        interrupt::drawing();
+        interrupt::defer();
         warn_of_idle_processors(device == Device::Cpu);
         dtype.warn_of_cost(device);
         for (_, train) in legs {
             train(&trainer)?;
-            if interrupt::asked() {
+            if interrupt::requested() {
                 let runs = trainer.runs.display();
                 say!("stopped: the same command goes on from the checkpoint in {runs}");
                 break;

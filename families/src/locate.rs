@@ -31,7 +31,7 @@ fn file(path: &Path) -> Error {
     let found = bytes.and_then(|bytes| Contents::of(&bytes));
     let archive =
         matches!(found, Some(Contents::Gzip | Contents::Zstd | Contents::SevenZip | Contents::Tar))
-            || found == Some(Contents::Zip) && files::endings::ending(path) == "zip";
+            || found == Some(Contents::Zip) && files::extensions::extension(path) == "zip";
     let advice = match found {
         _ if archive => "please unpack it, and name the folder".to_owned(),
         Some(Contents::Json) => {

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use clip::{ImageProcessor, TextEncoder, Tokenizer, TokenizerFiles, VisionEncoder};
+use clip::{TextEncoder, Tokenizer, TokenizerFiles, VisionEncoder};
 use decoder::{Conditioning, UNet};
 use diffusion::SchedulerConfig;
+use images::ImageProcessor;
 use layers::{Init, Params};
 use prior::{AutoregressivePrior, EmbeddingQuantizer, Pca, Prior};
 use tch::{Device, Kind};

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use clip::{ImageProcessor, TextConfig, VisionConfig};
+use clip::{TextConfig, VisionConfig};
 use decoder::{ConditioningConfig, UNetConfig};
 use diffusion::{Prediction, SchedulerConfig};
+use images::ImageProcessor;
 use prior::{AutoregressiveConfig, EmbeddingQuantizer, Pca, PriorConfig};
 use serde_json::Value;
 use tch::{Kind, Tensor};

@@ -115,7 +115,7 @@ pub enum Error {
     Tokenizer(#[from] clip::TokenizerError),
     /// A picture cannot be prepared for the image encoder.
     #[error(transparent)]
-    ImageProcessor(#[from] clip::ImageProcessorError),
+    ImageProcessor(#[from] images::ImageProcessorError),
 }
 
 impl Error {

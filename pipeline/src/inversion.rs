@@ -1,18 +1,18 @@
 //! A picture as what decodes to it: its CLIP embedding z and the noise x_T (2204.06125, section 3).
 
-use clip::ImageProcessor;
 use std::collections::HashMap;
 use std::path::Path;
 
 use diffusion::ddim::{ddim, ddim_inverse};
 use diffusion::{DdimSampler, Output, Schedule, Step, guided, published_steps};
-use image::RgbImage;
+use images::{ImageProcessor, RgbImage};
 use noise::Generator;
 use tch::{Kind, Tensor, no_grad};
 
 use crate::manipulation::{slerp, text_diff};
 use crate::memory::within_memory;
 use crate::noise_streams::Streams;
+use crate::picture::PLANES;
 use crate::{Error, Pipeline, Progress, Quantity, Settings, Stage, to_pictures};
 
 /// How often an inversion asks the decoder in each step: enough for the step's fixed point.
@@ -231,7 +231,8 @@ impl Pipeline {
     pub fn base_pictures(&self, pictures: &[RgbImage]) -> Result<Tensor, Error> {
         let [_, size, _] = self.base_shape()?;
         within_memory(|| {
-            let pixels = ImageProcessor::signed(size as u32).process(pictures)?;
+            let pixels = ImageProcessor::signed(size as u32).preprocess(pictures)?;
+            let pixels = Tensor::try_from(pixels).expect(PLANES); // [B, 3, h, w]
             Ok(pixels.to_device(self.device))
         })
     }

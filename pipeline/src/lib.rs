@@ -4,7 +4,7 @@
 //! it is first needed ([`tasks`] say what that is), [`settings`] is what a
 //! user wishes, [`codes`] is the autoregressive prior at work and [`coded`] measures it, [`text`] is a caption after the
 //! text encoder, [`zero_shot`] is what CLIP alone can do, `nearest` chooses among candidates by it, `noise_streams` is one
-//! stream of noise a picture, [`picture`] goes between tensors and 8-bit pictures, [`threads`] counts
+//! stream of noise a picture, [`picture`] makes 8-bit images of tensors, [`threads`] counts
 //! the processors, [`finite`] looks at what the networks compute, `memory` makes an error of an allocation that failed, [`error`] is
 //! everything that can go wrong.
 //!
@@ -35,9 +35,8 @@ pub use coded::Coded;
 pub use codes::CodeSampling;
 pub use error::{Error, ErrorKind};
 pub use finite::Quantity;
-pub use images::{DecodeError, DecodedImage, read_image};
 pub use inversion::Inversion;
-pub use picture::{contact_sheet, cut_sheet, to_pictures};
+pub use picture::to_pictures;
 pub use pipeline::{Pipeline, Progress};
 pub use record::Record;
 pub use settings::{Preset, Settings, Solver, Stage, check_caption};

@@ -5,13 +5,14 @@ use std::cell::{OnceCell, RefCell};
 use std::ops::Deref;
 use std::rc::{Rc, Weak};
 
-use clip::{ImageProcessor, TextEncoder, Tokenizer, VisionEncoder};
+use clip::{TextEncoder, Tokenizer, VisionEncoder};
 use decoder::{Conditioning, UNet};
 use diffusion::{DpmSolver, Step, UnclipSampler};
 use families::{
     Mismatch, ModelFolders, PriorKind, Requirement, Shapes, StageShapes, compatibility,
 };
 use graphs::GraphCache;
+use images::ImageProcessor;
 use prior::{AutoregressivePrior, Pca, Prior};
 use tch::{Device, Kind};
 use weights::Folder;

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 
 use families::{ImageSize, ModelFolders, Requirement, Shapes};
 use graphs::{CudaGraphs, GraphCapture};
-use image::RgbImage;
+use images::RgbImage;
 use layers::finite::norm;
 use noise::Generator;
 use prior::Pca;
@@ -12,6 +12,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::memory::within_memory;
 use crate::parts::Parts;
+use crate::picture::PLANES;
 use crate::settings::{Settings, Stage, check_caption};
 use crate::tasks::Use;
 use crate::{Error, Quantity, Text, to_pictures};
@@ -200,7 +201,8 @@ impl Pipeline {
         let processor = self.parts.image_processor()?;
         let encoder = self.parts.image_encoder()?;
         within_memory(|| {
-            let pixels = processor.process(pictures)?; // [B, 3, H, W]
+            let pixels = processor.preprocess(pictures)?;
+            let pixels = Tensor::try_from(pixels).expect(PLANES); // [B, 3, H, W]
             let (_, _, height, width) = pixels.size4().expect("pixels are [B, 3, H, W]");
             self.parts.check(&Shapes {
                 image_processor: Some(ImageSize { width, height }),

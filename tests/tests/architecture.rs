@@ -11,13 +11,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("diffusion", &[]),
     ("kernels", &[]),
     ("layers", &["kernels", "noise"]),
-    ("clip", &["files", "layers", "images"]),
+    ("clip", &["files", "layers"]),
     ("prior", &["layers"]),
     ("decoder", &["layers"]),
     ("graphs", &[]),
     ("scenes", &["files", "noise"]),
     ("weights", &["files", "kernels", "layers"]),
-    ("families", &["files", "layers", "clip", "prior", "decoder", "diffusion", "weights"]),
+    (
+        "families",
+        &["files", "images", "layers", "clip", "prior", "decoder", "diffusion", "weights"],
+    ),
     (
         "pipeline",
         &[
@@ -52,7 +55,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "scenes",
         ],
     ),
-    ("evaluation", &["layers", "noise", "clip", "weights", "pipeline", "scenes", "training"]),
+    (
+        "evaluation",
+        &[
+            "files", "images", "layers", "noise", "clip", "weights", "pipeline", "scenes",
+            "training",
+        ],
+    ),
 ];
 
 /// What must not reach crates that hold neither tensors nor files.

@@ -9,7 +9,7 @@ use evaluation::statistics::{Answers, Estimate, Median, Tally, entropy, entropy_
 use evaluation::upsampling::{laplacian_variance, ratio_of_sums};
 use evaluation::{Asked, Judge, Question, Reading, Row, Source, Subject};
 use image::{Rgb, RgbImage};
-use pipeline::{contact_sheet, cut_sheet};
+use images::{contact_sheet, cut_sheet};
 use scenes::{Labels, Scene, Second, Split};
 use tch::{Device, Kind, Tensor};
 

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ::images::read_image;
 use ::pipeline::zero_shot::{TEMPLATES, cosines, normalised, probabilities};
-use ::pipeline::{Error, Pipeline, Template, read_image};
+use ::pipeline::{Error, Pipeline, Template};
 use ::weights::Folder;
 use evaluation::examples::render;
 use evaluation::zero_shot::{Difference, RetrievalRow, Task, evaluate_zero_shot};

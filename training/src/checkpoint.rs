@@ -9,10 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use files::atomic::{self, AtomicFolder, remove_partials};
+use files::digest::sha256;
 use noise::Generator;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tch::Tensor;
 
 use crate::values::check_values;
@@ -268,8 +268,4 @@ fn vectors(file: &[u8]) -> Result<Vec<(String, Tensor)>, String> {
         Ok((name.to_owned(), Tensor::from_slice(&values)))
     };
     file.iter().map(vector).collect()
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -176,7 +176,7 @@ pub fn to_pixels(pictures: &Tensor) -> Tensor {
             .to_device(pictures.device())
             .view([1, 3, 1, 1])
     };
-    (pictures.to_kind(Kind::Float) / 255.0 - channel(clip::CLIP_MEAN)) / channel(clip::CLIP_STD)
+    (pictures.to_kind(Kind::Float) / 255.0 - channel(images::CLIP_MEAN)) / channel(images::CLIP_STD)
 }
 
 /// The normal numbers of the pictures `first .. first + count`, each picture's from a stream of its own.

@@ -9,7 +9,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use files::contents::ENOUGH;
-use files::endings::{ending, is_image, is_unread_image};
+use files::extensions::{extension, is_image, is_unsupported_image};
 use files::names::{composed, locate};
 use files::walk::{is_hidden, walk};
 use images::MAX_FILE_BYTES;
@@ -130,11 +130,11 @@ fn from_table(folder: &Path, table: &Path, broken: &mut Rejects) -> Result<Vec<S
 
 /// The pictures in a folder and the folders in it that have a `.txt` beside them.
 fn beside(folder: &Path, broken: &mut Rejects) -> Result<Vec<Sample>, Error> {
-    let found = walk(folder, |path| is_image(path) || is_unread_image(path));
+    let found = walk(folder, |path| is_image(path) || is_unsupported_image(path));
     broken.note_walk(&found);
     let (mut samples, mut captions) = (Vec::new(), Captions::default());
     for picture in found.files.into_iter().map(|file| file.path) {
-        let readable = match is_unread_image(&picture) {
+        let readable = match is_unsupported_image(&picture) {
             true => check_kind(&picture),
             false => Ok(()),
         };
@@ -192,7 +192,7 @@ impl Captions {
             let entries = fs::read_dir(folder).into_iter().flatten().flatten();
             let shown = entries.filter(|entry| !is_hidden(&entry.file_name()));
             let paths = shown.map(|entry| entry.path());
-            paths.filter(|path| ending(path) == "txt").map(|path| (stem(&path), path)).collect()
+            paths.filter(|path| extension(path) == "txt").map(|path| (stem(&path), path)).collect()
         })
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use files::endings::{ending, is_image};
+use files::extensions::{extension, is_image};
 use files::walk::is_hidden;
 
 use crate::metadata::METADATA;
@@ -216,13 +216,13 @@ fn take_once(paths: &mut Vec<PathBuf>) {
 }
 
 fn is_shard(path: &Path) -> bool {
-    ending(path) == "tar"
+    extension(path) == "tar"
 }
 
 /// Whether a name is a tar's that is packed, which cannot be read at any place.
 fn is_packed_shard(path: &Path) -> bool {
-    let packed = matches!(&*ending(path), "gz" | "bz2" | "xz" | "zst");
-    ending(path) == "tgz"
+    let packed = matches!(&*extension(path), "gz" | "bz2" | "xz" | "zst");
+    extension(path) == "tgz"
         || packed && path.file_stem().is_some_and(|stem| is_shard(Path::new(stem)))
 }
 

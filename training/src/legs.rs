@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clip::TextConfig;
 use decoder::UNet;
+use files::digest::hex;
 use layers::{Initialiser, Params};
 use prior::{AutoregressivePrior, Pca, Prior};
 use sha2::{Digest, Sha256};
@@ -392,7 +393,7 @@ impl Trainer {
                 hash.update(std::fs::read(&file).map_err(Error::file(&file))?);
             }
         }
-        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex(&hash.finalize()))
     }
 
     fn part(&self, name: &str) -> Result<Folder, Error> {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use files::digest::hex;
 use noise::Generator;
 use sha2::{Digest, Sha256};
 
@@ -253,6 +254,5 @@ fn fingerprint(sources: &[Box<dyn Source>]) -> String {
             source.lengths(n).iter().for_each(|length| hash.update(length.to_le_bytes()));
         }
     }
-    let hash = hash.finalize();
-    hash[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize()[..16])
 }

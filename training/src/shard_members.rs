@@ -6,7 +6,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use files::endings::{is_image, is_unread_image};
+use files::extensions::{is_image, is_unsupported_image};
 
 use crate::shards::Wanted;
 use crate::tar_index::{Member, Span};
@@ -194,7 +194,7 @@ impl Parts {
 
 /// A sample lacks something, in the place of which it may have one of `others`.
 fn without(what: &str, others: &[Unused]) -> String {
-    let unread = others.iter().find(|member| is_unread_image(&member.name));
+    let unread = others.iter().find(|member| is_unsupported_image(&member.name));
     match (unread, others) {
         (Some(member), _) if what == "picture" => {
             format!("its picture: {}", unread_image(&member.ending))
@@ -218,7 +218,7 @@ impl Unused {
         if ending.is_empty() {
             return "its name has no ending".to_owned();
         }
-        if is_unread_image(name) {
+        if is_unsupported_image(name) {
             return unread_image(ending);
         }
         let (key, _) = split(name);

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use families::ModelFolders;
 use files::atomic::AtomicFolder;
-use image::RgbImage;
+use images::{RgbImage, contact_sheet};
 use noise::Generator;
-use pipeline::{Pipeline, contact_sheet, to_pictures};
+use pipeline::{Pipeline, to_pictures};
 use tch::{Device, Kind};
 use weights::Folder;
 

@@ -3,7 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use files::bounded;
+use files::whole_file;
 
 use crate::error::listed;
 use crate::{Error, Folder};
@@ -16,7 +16,7 @@ pub fn snapshot(path: &Path) -> Result<PathBuf, Error> {
         return Ok(path.to_owned());
     }
     // A commit's 40 digits, and a line feed.
-    if let Ok(main) = bounded::read(&path.join("refs/main"), 256) {
+    if let Ok(main) = whole_file::read(&path.join("refs/main"), 256) {
         let main = snapshots.join(String::from_utf8_lossy(&main).trim());
         if main.is_dir() {
             return Ok(main);

@@ -5,11 +5,11 @@
 
 use std::path::Path;
 
+use files::digest::sha256;
 use image::RgbImage;
 use layers::Params;
 use scenes::Labels;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor, no_grad};
 use weights::Checkpoint;
 
@@ -79,8 +79,7 @@ impl Judge {
         let checkpoint = checkpoint.checked(true);
         let network = Network::new(&Params::root(&checkpoint), subject.logits());
         checkpoint.finish()?;
-        let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { network, subject, sha256 })
+        Ok(Self { network, subject, sha256: sha256(bytes) })
     }
 
     /// What it looks at.

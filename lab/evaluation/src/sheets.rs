@@ -5,7 +5,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use image::{ImageFormat, RgbImage, imageops};
-use pipeline::contact_sheet;
+use images::contact_sheet;
 use scenes::{Scene, Split};
 use tch::{Kind, Tensor};
 

@@ -6,7 +6,7 @@ use evaluation::Asked;
 use evaluation::examples::{Example, render};
 use image::RgbImage;
 use image::imageops::{self, FilterType};
-use pipeline::contact_sheet;
+use images::contact_sheet;
 
 use super::Workplace;
 use super::checkpoints::wait_for;

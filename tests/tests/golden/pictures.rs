@@ -2,8 +2,9 @@
 
 use families::ModelFolders;
 use image::RgbImage;
+use images::read_image;
 use noise::Generator;
-use pipeline::{Pipeline, Settings, read_image, to_pictures};
+use pipeline::{Pipeline, Settings, to_pictures};
 use serde::Deserialize;
 use tch::{Device, Kind};
 use weights::Folder;

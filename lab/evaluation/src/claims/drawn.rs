@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
-use pipeline::{Pipeline, contact_sheet, cut_sheet, to_pictures};
+use images::{contact_sheet, cut_sheet};
+use pipeline::{Pipeline, to_pictures};
 
 use super::systems::{Setting, Systems};
 use crate::Error;

@@ -1,16 +1,16 @@
-//! What a tokenizer's files say.
+//! Special tokens, vocabulary and merges from a tokenizer's files, and the tokenizer that they make.
 
 use files::json;
 use serde_json::{Map, Value};
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::{AddedToken, ModelWrapper};
 
+use crate::pre_tokenizer::{END, START, normalizer, pre_tokenizer};
 use crate::tokenizer::{TokenizerError, TokenizerFiles};
 use crate::vocabulary::{SUFFIX, Vocabulary};
-use crate::words::{END, START, normalizer, pre_tokenizer};
 
 /// The special tokens and the context length.
-pub(crate) struct Specials {
+pub(crate) struct SpecialTokens {
     pub(crate) start: AddedToken,
     pub(crate) end: AddedToken,
     pub(crate) pad: AddedToken,
@@ -20,7 +20,7 @@ pub(crate) struct Specials {
     numbered: Vec<(u32, AddedToken)>,
 }
 
-impl Specials {
+impl SpecialTokens {
     /// `special_tokens_map.json` wins over `tokenizer_config.json`, unless the latter lists all added tokens itself.
     pub(crate) fn read(files: &TokenizerFiles) -> Result<Self, TokenizerError> {
         let config = object("tokenizer_config.json", files.tokenizer_config)?;
@@ -143,7 +143,7 @@ pub(crate) fn json<T: serde::de::DeserializeOwned>(
 }
 
 /// A tokenizer with CLIP's rules around the files' vocabulary, and the numbers of three tokens in it.
-pub(crate) struct Built {
+pub(crate) struct ClipTokenizer {
     pub(crate) tokenizer: tokenizers::Tokenizer,
     pub(crate) start: i64,
     pub(crate) end: i64,
@@ -153,9 +153,9 @@ pub(crate) struct Built {
 /// `file` is the one that holds the vocabulary.
 pub(crate) fn build(
     files: &TokenizerFiles,
-    specials: &Specials,
+    specials: &SpecialTokens,
     file: &'static str,
-) -> Result<Built, TokenizerError> {
+) -> Result<ClipTokenizer, TokenizerError> {
     let (mut tokenizer, mut vocabulary) =
         match (files.tokenizer_json, files.vocab_json, files.merges_txt) {
             (Some(bytes), _, _) => tokenizer_json(bytes, specials)?,
@@ -181,14 +181,14 @@ pub(crate) fn build(
     let pad = number("padding", &specials.pad)?;
     number("unknown", &specials.unknown)?;
     tokenizer.add_special_tokens(&named);
-    Ok(Built { tokenizer, start, end, pad })
+    Ok(ClipTokenizer { tokenizer, start, end, pad })
 }
 
 /// The older pair of files.
 fn vocab_and_merges(
     vocab: &[u8],
     merges: &[u8],
-    specials: &Specials,
+    specials: &SpecialTokens,
 ) -> Result<(tokenizers::Tokenizer, Vocabulary), TokenizerError> {
     let vocabulary = Vocabulary::of_pair(vocab, merges)?;
     let tokens: Vocab = vocabulary.tokens.clone().into_iter().collect();
@@ -206,7 +206,7 @@ fn vocab_and_merges(
 /// The newer single file, of which the vocabulary, the merges and the added tokens count.
 fn tokenizer_json(
     bytes: &[u8],
-    specials: &Specials,
+    specials: &SpecialTokens,
 ) -> Result<(tokenizers::Tokenizer, Vocabulary), TokenizerError> {
     let problem = |problem: String| TokenizerError::File { file: "tokenizer.json", problem };
     let vocabulary = Vocabulary::of_tokenizer_json(bytes)?;

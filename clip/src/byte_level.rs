@@ -1,4 +1,4 @@
-//! How a byte-level vocabulary spells: every byte as one printable character, as in GPT-2's and CLIP's files.
+//! The byte-level alphabet: every byte as one printable character, as in GPT-2's and CLIP's files (`bytes_to_unicode`).
 
 /// The character of every byte in the order of CLIP's vocabulary: the printable bytes stand for themselves and come
 /// first, so that `!` is token 0; the others follow as the characters from U+0100 on.

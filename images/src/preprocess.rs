@@ -1,14 +1,15 @@
-//! Pictures as the image encoder wants them: resized, cropped and normalised.
+//! Image preprocessing for CLIP's image encoder: resize, centre crop, rescale, normalise.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use files::json;
-use image::RgbImage;
+use image::{Rgb, RgbImage};
+use ndarray::Array4;
 use serde_json::{Map, Value, json};
-use tch::Tensor;
 use thiserror::Error;
 
-use images::resize::{Filter, resize};
+use crate::resize::{Filter, resize};
 
 /// The mean of CLIP's training pictures: red, green, blue.
 pub const CLIP_MEAN: [f64; 3] = [0.48145466, 0.4578275, 0.40821073];
@@ -17,10 +18,10 @@ pub const CLIP_STD: [f64; 3] = [0.26862954, 0.26130258, 0.27577711];
 
 /// The largest side that a config may ask for.
 const LARGEST_SIDE: u64 = 8192;
-/// The most pixels that a picture may have after resizing, before cropping.
+/// The most pixels that an image may have after resizing, before cropping.
 const MOST_PIXELS: u64 = 1 << 26;
 
-/// Why pictures were not prepared.
+/// Why images were not preprocessed.
 #[derive(Debug, Error)]
 pub enum ImageProcessorError {
     /// The config is not JSON, or not an object.
@@ -33,17 +34,17 @@ pub enum ImageProcessorError {
         field: &'static str,
         /// Its value.
         value: String,
-        /// What it may be.
+        /// The values that it may have.
         wanted: &'static str,
     },
-    /// A picture without pixels, or one so long that resizing it would fill the memory.
+    /// An image without pixels, or one so long that resizing it would fill the memory.
     #[error("a picture of {0}x{1} pixels cannot be resized for the image encoder")]
-    Picture(u32, u32),
-    /// Pictures that do not fit into one batch.
+    Unresizable(u32, u32),
+    /// Images of two sizes, which do not fit into one batch.
     #[error(
         "pictures of {0}x{1} and {2}x{3} pixels do not fit into one batch, and preprocessor_config.json crops none"
     )]
-    Sizes(u32, u32, u32, u32),
+    MixedSizes(u32, u32, u32, u32),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,7 +53,8 @@ enum Size {
     Exact { width: u32, height: u32 },
 }
 
-/// What `preprocessor_config.json` says (transformers' `CLIPImageProcessor`, with its defaults).
+/// CLIP's image preprocessing, as `preprocessor_config.json` describes it (names and defaults of transformers'
+/// `CLIPImageProcessor`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImageProcessor {
     resize: Option<(Size, Filter)>,
@@ -108,7 +110,7 @@ impl ImageProcessor {
         })
     }
 
-    /// CLIP's own preparation for an encoder of square pictures.
+    /// CLIP's own preprocessing for an encoder of square images.
     pub fn clip(size: u32) -> Self {
         Self {
             resize: Some((Size::ShortestEdge(size), Filter::Bicubic)),
@@ -118,7 +120,7 @@ impl ImageProcessor {
         }
     }
 
-    /// The middle of a picture as a square of values from -1 to 1, as decoders take it.
+    /// The centre of an image as a square of values from -1 to 1, as decoders take it.
     pub fn signed(size: u32) -> Self {
         Self { normalise: Some(([0.5; 3], [0.5; 3])), ..Self::clip(size) }
     }
@@ -153,7 +155,7 @@ impl ImageProcessor {
         format!("{config:#}\n")
     }
 
-    /// Width and height of every prepared picture, where they do not depend on the picture.
+    /// Width and height of every preprocessed image, where they do not depend on the image.
     pub fn output_size(&self) -> Option<(u32, u32)> {
         self.crop.or(match self.resize {
             Some((Size::Exact { width, height }, _)) => Some((width, height)),
@@ -161,40 +163,44 @@ impl ImageProcessor {
         })
     }
 
-    /// Pictures `[B] ->` pixels `[B, 3, H, W]` in f32.
-    pub fn process(&self, pictures: &[RgbImage]) -> Result<Tensor, ImageProcessorError> {
-        let levels = self.levels();
-        let mut planes: Vec<f32> = Vec::new();
+    /// Images `[B] ->` pixels `[B, 3, H, W]`. Refuses images that cannot be resized, and sizes that do not fit into one
+    /// batch.
+    pub fn preprocess(&self, images: &[RgbImage]) -> Result<Array4<f32>, ImageProcessorError> {
+        let tables = self.lookup_tables();
+        let mut pixels: Vec<f32> = Vec::new();
         let mut first = None;
-        for picture in pictures {
-            let prepared = self.prepare(picture)?;
-            let (width, height) = prepared.dimensions();
+        for image in images {
+            let image = self.resize_and_crop(image)?;
+            let (width, height) = image.dimensions();
             let (first_width, first_height) = *first.get_or_insert((width, height));
             if (width, height) != (first_width, first_height) {
-                return Err(ImageProcessorError::Sizes(first_width, first_height, width, height));
+                return Err(ImageProcessorError::MixedSizes(
+                    first_width,
+                    first_height,
+                    width,
+                    height,
+                ));
             }
-            for (channel, levels) in levels.iter().enumerate() {
-                planes.extend(prepared.pixels().map(|pixel| levels[usize::from(pixel[channel])]));
+            for (channel, table) in tables.iter().enumerate() {
+                pixels.extend(image.pixels().map(|pixel| table[usize::from(pixel[channel])]));
             }
         }
         let (width, height) = first.or(self.output_size()).unwrap_or_default();
-        Ok(Tensor::from_slice(&planes).view([
-            pictures.len() as i64,
-            3,
-            i64::from(height),
-            i64::from(width),
-        ]))
+        let shape = (images.len(), 3, height as usize, width as usize);
+        Ok(Array4::from_shape_vec(shape, pixels).expect("three planes an image"))
     }
 
-    /// Resized and cropped.
-    fn prepare(&self, picture: &RgbImage) -> Result<RgbImage, ImageProcessorError> {
-        let (width, height) = picture.dimensions();
-        let hopeless = || ImageProcessorError::Picture(width, height);
+    fn resize_and_crop<'a>(
+        &self,
+        image: &'a RgbImage,
+    ) -> Result<Cow<'a, RgbImage>, ImageProcessorError> {
+        let (width, height) = image.dimensions();
+        let unresizable = || ImageProcessorError::Unresizable(width, height);
         if width == 0 || height == 0 {
-            return Err(hopeless());
+            return Err(unresizable());
         }
         let resized = match self.resize {
-            None => picture.clone(),
+            None => Cow::Borrowed(image),
             Some((size, filter)) => {
                 let (new_width, new_height) = match size {
                     Size::Exact { width, height } => (u64::from(width), u64::from(height)),
@@ -204,18 +210,19 @@ impl ImageProcessor {
                     Size::ShortestEdge(edge) => (longer(edge, height, width), u64::from(edge)),
                 };
                 if new_width * new_height.max(u64::from(height)) > MOST_PIXELS {
-                    return Err(hopeless());
+                    return Err(unresizable());
                 }
-                resize(picture, new_width as u32, new_height as u32, filter)
+                Cow::Owned(resize(image, new_width as u32, new_height as u32, filter))
             }
         };
-        Ok(self
-            .crop
-            .map_or_else(|| resized.clone(), |(width, height)| centre(&resized, width, height)))
+        Ok(match self.crop {
+            None => resized,
+            Some((width, height)) => Cow::Owned(center_crop(&resized, width, height)),
+        })
     }
 
-    /// What each level of each channel becomes, in the reference's roundings: f64 for scaling, then f32.
-    fn levels(&self) -> [[f32; 256]; 3] {
+    /// The value of each level of each channel, rescaled in f64 and normalised in f32 as the reference does.
+    fn lookup_tables(&self) -> [[f32; 256]; 3] {
         std::array::from_fn(|channel| {
             std::array::from_fn(|level| {
                 let value =
@@ -233,9 +240,9 @@ fn longer(edge: u32, short: u32, long: u32) -> u64 {
     u64::from(edge) * u64::from(long) / u64::from(short)
 }
 
-/// The middle of a picture, black where it is too small.
-fn centre(picture: &RgbImage, width: u32, height: u32) -> RgbImage {
-    let (old_width, old_height) = picture.dimensions();
+/// The centre of an image, black where it is too small.
+fn center_crop(image: &RgbImage, width: u32, height: u32) -> RgbImage {
+    let (old_width, old_height) = image.dimensions();
     // Cutting rounds down what is left off before the middle; filling rounds up what is put there.
     let offset = |old: u32, new: u32| (i64::from(old) - i64::from(new)).div_euclid(2);
     let (left, top) = (offset(old_width, width), offset(old_height, height));
@@ -243,17 +250,17 @@ fn centre(picture: &RgbImage, width: u32, height: u32) -> RgbImage {
         let inside =
             |place: i64, size: u32| u32::try_from(place).ok().filter(|place| *place < size);
         match (inside(left + i64::from(x), old_width), inside(top + i64::from(y), old_height)) {
-            (Some(x), Some(y)) => *picture.get_pixel(x, y),
-            _ => image::Rgb([0; 3]),
+            (Some(x), Some(y)) => *image.get_pixel(x, y),
+            _ => Rgb([0; 3]),
         }
     })
 }
 
-/// Numbers that a field may have, and how a sentence says it.
-type Allowed = (RangeInclusive<f64>, &'static str);
+/// The numbers that a field may have, and how a sentence says it.
+type Bounds = (RangeInclusive<f64>, &'static str);
 
-const MEANS: Allowed = (-1e3..=1e3, "three numbers from -1000 to 1000");
-const DEVIATIONS: Allowed = (1e-3..=1e3, "three numbers from 0.001 to 1000");
+const MEANS: Bounds = (-1e3..=1e3, "three numbers from -1000 to 1000");
+const DEVIATIONS: Bounds = (1e-3..=1e3, "three numbers from 0.001 to 1000");
 
 const SIZE: &str = "a number of pixels from 1 to 8192, {\"shortest_edge\": ..} of such, or {\"height\": .., \"width\": ..}";
 const CROP: &str = "a number of pixels from 1 to 8192, or {\"height\": .., \"width\": ..} of such";
@@ -301,12 +308,12 @@ fn triple(
     config: &Map<String, Value>,
     field: &'static str,
     default: [f64; 3],
-    (allowed, wanted): Allowed,
+    (range, wanted): Bounds,
 ) -> Result<[f64; 3], ImageProcessorError> {
     let Some(value) = config.get(field).filter(|value| !value.is_null()) else {
         return Ok(default);
     };
-    let number = |value: &Value| value.as_f64().filter(|number| allowed.contains(number));
+    let number = |value: &Value| value.as_f64().filter(|number| range.contains(number));
     let numbers: Option<Vec<f64>> =
         value.as_array().and_then(|list| list.iter().map(number).collect());
     numbers.and_then(|numbers| numbers.try_into().ok()).ok_or_else(|| wrong(field, value, wanted))

@@ -1,8 +1,9 @@
-//! Pictures to pixels.
+//! Images to the arrays that the image encoder takes.
 
-use clip::ImageProcessor;
 use image::{Rgb, RgbImage};
+use images::ImageProcessor;
 use images::resize::{Filter, resize};
+use ndarray::{Axis, s};
 
 fn pattern(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
@@ -72,23 +73,24 @@ fn a_picture_is_resized_by_its_shorter_side_and_cropped_in_the_middle() {
     assert_eq!(clip, ImageProcessor::clip(224));
     assert_eq!(ImageProcessor::from_config(clip.to_config().as_bytes()).unwrap(), clip);
     assert_eq!(clip.output_size(), Some((224, 224)));
-    let pixels = clip.process(&[picture(40, 90), picture(30, 20)]).unwrap();
-    assert_eq!(pixels.size(), [2, 3, 224, 224]);
+    let pixels = clip.preprocess(&[picture(40, 90), picture(30, 20)]).unwrap();
+    assert_eq!(pixels.shape(), [2, 3, 224, 224]);
     for (channel, wanted) in
         [(1.0 - 0.48145466) / 0.26862954, -0.4578275 / 0.26130258, (0.2 - 0.40821073) / 0.27577711]
             .into_iter()
             .enumerate()
     {
-        let off = (pixels.select(1, channel as i64) - wanted).abs().max();
-        assert!(f64::try_from(off).unwrap() < 1e-6);
+        for pixel in pixels.index_axis(Axis(1), channel) {
+            assert!((f64::from(*pixel) - wanted).abs() < 1e-6);
+        }
     }
 
     // A crop that is larger than the picture is filled with black, the odd row above.
     let raw =
         br#"{"do_resize": false, "crop_size": 4, "do_rescale": false, "do_normalize": false}"#;
-    let pixels = ImageProcessor::from_config(raw).unwrap().process(&[picture(6, 1)]).unwrap();
-    let red: Vec<f32> = Vec::try_from(pixels.get(0).get(0).flatten(0, 1)).unwrap();
-    let rows: Vec<f32> = red.chunks(4).map(|row| row.iter().sum::<f32>() / 4.0).collect();
+    let pixels = ImageProcessor::from_config(raw).unwrap().preprocess(&[picture(6, 1)]).unwrap();
+    let rows: Vec<f32> =
+        pixels.slice(s![0, 0, .., ..]).rows().into_iter().map(|r| r.sum() / 4.0).collect();
     assert_eq!(rows, [0.0, 0.0, 255.0, 0.0]);
 }
 
@@ -123,11 +125,11 @@ fn a_senseless_preprocessor_config_or_picture_is_an_error() {
         assert!(error.contains(wanted), "{config}: {error}");
     }
     let clip = ImageProcessor::clip(224);
-    let error = clip.process(&[RgbImage::new(1, 60000)]).unwrap_err().to_string();
+    let error = clip.preprocess(&[RgbImage::new(1, 60000)]).unwrap_err().to_string();
     assert!(error.contains("1x60000"), "{error}");
-    assert!(clip.process(&[RgbImage::new(0, 5)]).is_err());
+    assert!(clip.preprocess(&[RgbImage::new(0, 5)]).is_err());
     let uncut = ImageProcessor::from_config(br#"{"size": 8, "do_center_crop": false}"#).unwrap();
     let error =
-        uncut.process(&[RgbImage::new(8, 8), RgbImage::new(16, 8)]).unwrap_err().to_string();
+        uncut.preprocess(&[RgbImage::new(8, 8), RgbImage::new(16, 8)]).unwrap_err().to_string();
     assert!(error.contains("8x8 and 16x8"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! CLIP's rules for what a caption's pieces are, before any merging.
+//! CLIP's normalizer and pre-tokenizer: the pieces of a caption that BPE merges within.
 
 use std::sync::LazyLock;
 
@@ -12,9 +12,9 @@ use tokenizers::tokenizer::{
 };
 use tokenizers::{NormalizerWrapper, OffsetReferential, OffsetType};
 
-/// What marks the beginning of a caption.
+/// The start-of-text token.
 pub const START: &str = "<|startoftext|>";
-/// What marks the end of a caption.
+/// The end-of-text token.
 pub const END: &str = "<|endoftext|>";
 
 /// CLIP's pieces: the two marks, English contractions, runs of letters, single digits, runs of anything else.
@@ -42,8 +42,8 @@ pub(crate) fn pre_tokenizer() -> PreTokenizerWrapper {
     PreTokenizerWrapper::Sequence(PreTokenizers::new(vec![splitter().into(), bytes.into()]))
 }
 
-/// The caption's pieces in order, normalised.
-pub(crate) fn pieces(caption: &str) -> Vec<String> {
+/// Splits a caption into its normalised pieces, in order.
+pub(crate) fn pre_tokenize(caption: &str) -> Vec<String> {
     static RULES: LazyLock<(NormalizerWrapper, Split)> =
         LazyLock::new(|| (normalizer(), splitter()));
     let mut text = NormalizedString::from(caption);
@@ -65,5 +65,5 @@ pub fn words(caption: &str) -> Vec<String> {
             && !piece.starts_with('\'')
             && !piece.chars().all(|c| c.is_ascii_punctuation())
     };
-    pieces(caption).into_iter().filter(is_word).collect()
+    pre_tokenize(caption).into_iter().filter(is_word).collect()
 }

@@ -1,4 +1,4 @@
-//! Numbers on the command line, with messages that say what would be right.
+//! clap value parsers for numbers, with messages that say what would be right.
 
 /// A seed: any number that 64 bits hold.
 pub fn seed(text: &str) -> Result<u64, String> {
@@ -10,7 +10,7 @@ pub fn steps(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| "steps are a whole number from 1 on".to_owned())
 }
 
-/// Embeddings among which the prior chooses.
+/// How many candidates the prior chooses among.
 pub fn candidates(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count) if (1..=1000).contains(&count) => Ok(count),
@@ -35,7 +35,7 @@ pub fn interval(text: &str) -> Result<[f64; 2], String> {
     ends.ok_or_else(|| "two numbers from 0 to 1 are wanted, the smaller one first".to_owned())
 }
 
-/// What logits are divided by.
+/// A softmax temperature.
 pub fn temperature(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
@@ -43,7 +43,7 @@ pub fn temperature(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A share of the probability.
+/// The probability mass of nucleus sampling (top-p).
 pub fn top_p(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value > 0.0 && value <= 1.0 => Ok(value),
@@ -51,15 +51,15 @@ pub fn top_p(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A part of a whole.
-pub fn share(text: &str) -> Result<f64, String> {
+/// A fraction of 1.
+pub fn fraction(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
         _ => Err("a number from 0 to 1 is wanted".to_owned()),
     }
 }
 
-/// How much of a difference is added.
+/// The scale of a text diff.
 pub fn strength(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if (0.0..=10.0).contains(&value) => Ok(value),
@@ -68,17 +68,17 @@ pub fn strength(text: &str) -> Result<f64, String> {
 }
 
 /// How many pictures are drawn at most in one run.
-pub const MOST_PICTURES: u64 = 10_000;
+pub const MOST_IMAGES: u64 = 10_000;
 
 /// A number of pictures.
-pub fn pictures(text: &str) -> Result<u64, String> {
+pub fn images(text: &str) -> Result<u64, String> {
     match text.parse() {
-        Ok(count) if (1..=MOST_PICTURES).contains(&count) => Ok(count),
-        _ => Err(format!("a run draws 1 to {MOST_PICTURES} pictures")),
+        Ok(count) if (1..=MOST_IMAGES).contains(&count) => Ok(count),
+        _ => Err(format!("a run draws 1 to {MOST_IMAGES} pictures")),
     }
 }
 
-/// The most scenes that anything counts: a leg of a training learns from no more.
+/// The most scenes that anything counts: the training of a model takes no more.
 pub const MOST_SCENES: u64 = 1 << 26;
 
 /// A number of scenes.

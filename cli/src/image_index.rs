@@ -1,6 +1,6 @@
-//! The embeddings of pictures that were searched before, in a file.
+//! The search index: a file of the embeddings of images that were searched before.
 //!
-//! It is a safetensors file of two tensors: `embeddings`, `[N, E]` in f32, and `pictures`, the bytes of a JSON text that
+//! It is a safetensors file of two tensors: `embeddings`, `[N, E]` in f32, and `images`, the bytes of a JSON text that
 //! says which encoder they are of, and of each picture its file, length and time of change.
 
 use std::collections::BTreeMap;
@@ -16,36 +16,37 @@ use tch::{Kind, Tensor};
 
 /// The names of the tensors.
 const EMBEDDINGS: &str = "embeddings";
-const PICTURES: &str = "pictures";
+const IMAGES: &str = "pictures";
 
-/// Embeddings of pictures by one encoder, each a unit vector.
-pub struct PictureIndex {
+/// Embeddings of images by one encoder, each a unit vector.
+pub struct ImageIndex {
     encoder: String,
-    pictures: BTreeMap<PathBuf, Entry>,
+    images: BTreeMap<PathBuf, Entry>,
     changed: bool,
 }
 
 struct Entry {
-    state: State,
+    stamp: FileStamp,
     /// `[E]` in f32 on the CPU.
     embedding: Tensor,
 }
 
-/// What tells a picture's file from what it was before.
+/// The length and the time of change of an image's file: another stamp means another embedding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
+pub struct FileStamp {
     length: u64,
     /// Seconds and nanoseconds of the last change.
     seconds: i64,
     nanoseconds: i64,
 }
 
-/// What the JSON text says.
+/// The JSON text beside the embeddings.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Told {
+struct IndexHeader {
     encoder: String,
-    pictures: Vec<(Name, State)>,
+    #[serde(rename = "pictures")]
+    images: Vec<(Name, FileStamp)>,
 }
 
 /// A file's name: text, or bytes where it is no UTF-8.
@@ -72,17 +73,17 @@ impl Name {
     }
 }
 
-impl State {
-    /// What the system says of a file.
+impl FileStamp {
+    /// The stamp of the file of these metadata.
     pub fn of(file: &Metadata) -> Self {
         Self { length: file.len(), seconds: file.mtime(), nanoseconds: file.mtime_nsec() }
     }
 }
 
-impl PictureIndex {
+impl ImageIndex {
     /// An index without pictures, for the encoder of this fingerprint.
     pub fn new(encoder: String) -> Self {
-        Self { encoder, pictures: BTreeMap::new(), changed: false }
+        Self { encoder, images: BTreeMap::new(), changed: false }
     }
 
     /// The index in a file, of embeddings of this width; one without pictures where there is no file, or where another
@@ -97,7 +98,7 @@ impl PictureIndex {
             format!("--index {path}: this is no sound index of unclip search, please remove it or name another file")
         })?;
         let fits = |entry: &Entry| entry.embedding.size() == [width];
-        match index.encoder == encoder && index.pictures.values().all(fits) {
+        match index.encoder == encoder && index.images.values().all(fits) {
             true => Ok(index),
             false => Ok(Self::new(encoder)),
         }
@@ -106,9 +107,9 @@ impl PictureIndex {
     fn read(path: &Path) -> Result<Self> {
         let tensors: BTreeMap<String, Tensor> =
             weights::load_safetensors(path)?.into_iter().collect();
-        let both = (tensors.get(EMBEDDINGS), tensors.get(PICTURES));
-        let (Some(embeddings), Some(pictures)) = both else {
-            bail!("it has no tensors called {EMBEDDINGS} and {PICTURES}");
+        let both = (tensors.get(EMBEDDINGS), tensors.get(IMAGES));
+        let (Some(embeddings), Some(images)) = both else {
+            bail!("it has no tensors called {EMBEDDINGS} and {IMAGES}");
         };
         ensure!(
             embeddings.dim() == 2 && embeddings.kind() == Kind::Float,
@@ -117,58 +118,58 @@ impl PictureIndex {
             embeddings.kind()
         );
         ensure!(
-            pictures.dim() == 1 && pictures.kind() == Kind::Uint8,
+            images.dim() == 1 && images.kind() == Kind::Uint8,
             "its list of pictures is no text"
         );
-        let told: Told = serde_json::from_slice(&Vec::<u8>::try_from(pictures)?)?;
-        let (count, found) = (told.pictures.len(), embeddings.size()[0]);
+        let header: IndexHeader = serde_json::from_slice(&Vec::<u8>::try_from(images)?)?;
+        let (count, found) = (header.images.len(), embeddings.size()[0]);
         ensure!(count as i64 == found, "it lists {count} pictures and holds {found} embeddings");
         if let Some(damage) = weights::damaged_row(embeddings) {
             bail!("of its embeddings {damage}");
         }
-        let entries = told.pictures.into_iter().zip(0..);
-        let entries = entries.map(|((name, state), row)| {
+        let entries = header.images.into_iter().zip(0..);
+        let entries = entries.map(|((name, stamp), row)| {
             let embedding = embeddings.get(row);
-            (name.into_path(), Entry { state, embedding })
+            (name.into_path(), Entry { stamp, embedding })
         });
-        Ok(Self { encoder: told.encoder, pictures: entries.collect(), changed: false })
+        Ok(Self { encoder: header.encoder, images: entries.collect(), changed: false })
     }
 
     /// The embedding `[E]` of a file that is as it was.
-    pub fn get(&self, path: &Path, state: State) -> Option<&Tensor> {
-        let entry = self.pictures.get(path)?;
-        (entry.state == state).then_some(&entry.embedding)
+    pub fn get(&self, path: &Path, stamp: FileStamp) -> Option<&Tensor> {
+        let entry = self.images.get(path)?;
+        (entry.stamp == stamp).then_some(&entry.embedding)
     }
 
     /// Keeps the embedding `[E]` of a file.
-    pub fn insert(&mut self, path: PathBuf, state: State, embedding: Tensor) {
+    pub fn insert(&mut self, path: PathBuf, stamp: FileStamp, embedding: Tensor) {
         self.changed = true;
-        self.pictures.insert(path, Entry { state, embedding });
+        self.images.insert(path, Entry { stamp, embedding });
     }
 
     /// Forgets the pictures under `folder` that are not in `there`; those of other folders stay.
     pub fn forget(&mut self, folder: &Path, there: impl Fn(&Path) -> bool) {
-        let before = self.pictures.len();
-        self.pictures.retain(|path, _| !path.starts_with(folder) || there(path));
-        self.changed |= self.pictures.len() < before;
+        let before = self.images.len();
+        self.images.retain(|path, _| !path.starts_with(folder) || there(path));
+        self.changed |= self.images.len() < before;
     }
 
     /// Writes the index where it is not what the file holds already.
     pub fn save(&self, path: &Path) -> Result<()> {
-        if !self.changed || self.pictures.is_empty() {
+        if !self.changed || self.images.is_empty() {
             return Ok(());
         }
-        let pictures = self.pictures.iter();
-        let told = Told {
+        let images = self.images.iter();
+        let header = IndexHeader {
             encoder: self.encoder.clone(),
-            pictures: pictures.map(|(path, e)| (Name::of(path), e.state)).collect(),
+            images: images.map(|(path, e)| (Name::of(path), e.stamp)).collect(),
         };
-        let told = Tensor::from_slice(serde_json::to_string(&told)?.as_bytes());
-        let embeddings = self.pictures.values().map(|entry| &entry.embedding);
+        let header = Tensor::from_slice(serde_json::to_string(&header)?.as_bytes());
+        let embeddings = self.images.values().map(|entry| &entry.embedding);
         let embeddings: Vec<&Tensor> = embeddings.collect();
         let tensors = [
             (EMBEDDINGS.to_owned(), Tensor::stack(&embeddings, 0)), // [N, E]
-            (PICTURES.to_owned(), told),
+            (IMAGES.to_owned(), header),
         ];
         Ok(weights::save_safetensors(path, &tensors, Kind::Float)?)
     }

@@ -1,8 +1,8 @@
-//! How the C library's allocator treats libtorch's tensors.
+//! Thresholds of the C library's allocator (`mallopt`), for libtorch's tensors.
 
 /// Keeps freed memory for the next tensors instead of giving it back to the system. Each step of a diffusion or of training
 /// frees and asks for the same hundreds of megabytes again, and each page that comes back from the system is cleared first.
-pub fn keep_freed_memory() {
+pub fn keep_freed_pages() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
         // SAFETY: mallopt only sets thresholds of the allocator, at any time; a value that it refuses changes nothing.
@@ -15,7 +15,7 @@ pub fn keep_freed_memory() {
 
 /// Gives freed memory back to the system again, as the C library does unless told otherwise: what one stage has freed is
 /// not there beside the next one's network.
-pub fn give_back_freed_memory() {
+pub fn release_freed_pages() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
         // SAFETY: as above. The values are the C library's own, the threshold the one that it comes to by itself.
