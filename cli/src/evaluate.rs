@@ -16,7 +16,7 @@ use images::{RgbImage, contact_sheet};
 use indicatif::{ProgressBar, ProgressStyle};
 use pipeline::manipulation::{EDIT_GUIDANCE_SCALE, STRENGTH};
 use pipeline::{CodeSampling, Preset, Settings};
-use training::legs::DECODER_SCENES;
+use training::trainer::FIRST_DECODER_IMAGE;
 
 use crate::claims;
 use crate::destinations::Files;
@@ -368,8 +368,10 @@ impl Evaluate {
         }
         if let Some(path) = &self.nearest {
             let pictures = pictures(NEAREST);
-            let nearest =
-                nearest_scenes(&pictures, DECODER_SCENES..DECODER_SCENES + self.nearest_among);
+            let nearest = nearest_scenes(
+                &pictures,
+                FIRST_DECODER_IMAGE..FIRST_DECODER_IMAGE + self.nearest_among,
+            );
             save_png(&nearest_sheet(&pictures, &nearest), path)?;
         }
         if let Some(path) = &self.verdicts {

@@ -8,7 +8,7 @@ use evaluation::{Judge, JudgeRecipe, Subject, examine, train_judge};
 
 use crate::destinations::{Files, check_room};
 use crate::stdout::print_line;
-use crate::training_progress::leg_progress;
+use crate::training_progress::TrainingProgress;
 use crate::value_parsers;
 
 /// Test scenes that no decision about the shipped judge was taken on begin here.
@@ -52,7 +52,8 @@ impl JudgeCommand {
             Some(out) => {
                 Files::new(&[]).add("--train", out, false)?;
                 check_room("--runs", &self.runs)?;
-                train_judge(&JudgeRecipe::small(), subject, &self.runs, out, &leg_progress())?;
+                let progress = &mut TrainingProgress::default();
+                train_judge(&JudgeRecipe::small(), subject, &self.runs, out, progress)?;
                 Judge::open(out, subject)?
             }
         };

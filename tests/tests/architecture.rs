@@ -15,7 +15,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("prior", &["layers"]),
     ("decoder", &["layers"]),
     ("graphs", &[]),
-    ("scenes", &["files", "noise"]),
     ("weights", &["files", "kernels", "layers"]),
     (
         "families",
@@ -52,9 +51,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "weights",
             "families",
             "pipeline",
-            "scenes",
         ],
     ),
+    ("scenes", &["files", "noise", "training"]),
     (
         "evaluation",
         &[

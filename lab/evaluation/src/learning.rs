@@ -9,7 +9,8 @@ use noise::Generator;
 use scenes::{Scene, Split};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
-use training::{AdamW, AdamWSettings, Figures, Leg, Run, RunSettings, Samples, Told};
+use training::run::Metrics;
+use training::{AdamW, AdamWSettings, Loss, Objective, Observer, RunSettings, TrainingRun};
 
 use crate::Error;
 use crate::judge::Judge;
@@ -25,7 +26,7 @@ const OPEN: i64 = -100;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JudgeRecipe {
-    /// Its leg.
+    /// Its run.
     pub run: RunSettings,
 }
 
@@ -100,25 +101,24 @@ pub fn train_judge(
     subject: Subject,
     run: &Path,
     out: &Path,
-    told: &Told,
+    observer: &mut dyn Observer,
 ) -> Result<(), Error> {
     let kind = Kind::BFloat16;
     let initialiser = Initialiser::new(recipe.run.seed, Device::Cpu, kind);
     let network = Network::new(&Params::root(&initialiser), subject.logits());
     let optimizer = AdamW::new(initialiser.into_made(), recipe.run.optimizer.clone());
-    let run = Run {
-        name: "judge",
+    let run = TrainingRun {
+        model: "judge",
         settings: &recipe.run,
         folder: run.to_owned(),
         stop_at: None,
         upstream: String::new(),
         data: String::new(),
-        told,
-        stopped: &|| false,
+        samples: None,
     };
-    let weights = training::train(&run, optimizer, Samples::NONE, |step| {
+    let weights = run.train(optimizer, observer, |step| {
         let lessons = lessons_from(step, recipe.run.batch, subject);
-        Ok(JudgeLeg { network, subject, kind, lessons })
+        Ok(JudgeObjective { network, subject, kind, lessons })
     })?;
     weights::save_safetensors(out, &weights, Kind::Half)?;
     Ok(())
@@ -172,30 +172,31 @@ pub fn examine(judge: &Judge, first: u64, count: u64) -> Examination {
     examination
 }
 
-struct JudgeLeg {
+struct JudgeObjective {
     network: Network,
     subject: Subject,
     kind: Kind,
     lessons: Receiver<Vec<Lesson>>,
 }
 
-impl Leg for JudgeLeg {
-    fn backward(&mut self, _: &mut Generator) -> Result<(f64, Figures), training::Error> {
-        let lessons = self.lessons.recv().expect("the drawing thread lives as long as the leg");
+impl Objective for JudgeObjective {
+    fn backward(&mut self, _: &mut Generator) -> Result<Loss, training::Error> {
+        let lessons =
+            self.lessons.recv().expect("the drawing thread lives as long as the objective");
         let bytes: Vec<u8> = lessons.iter().flat_map(|lesson| lesson.picture.to_bytes()).collect();
         let pictures = to_signed(&bytes_to_tensor(&bytes, lessons.len())).to_kind(self.kind);
         let targets: Vec<Targets> = lessons.iter().map(|lesson| lesson.targets).collect();
-        let (loss, figures) = loss(&self.network.forward(&pictures), self.subject, &targets);
+        let (loss, metrics) = loss(&self.network.forward(&pictures), self.subject, &targets);
         loss.backward();
-        Ok((loss.double_value(&[]), figures))
+        Ok(Loss { value: loss.double_value(&[]), metrics })
     }
 }
 
 /// The mean over the questions of each one's cross-entropy from `logits [B, L]`; beside it the share of right answers
 /// to every question that is asked of a picture, and to the thing alone.
-fn loss(logits: &Tensor, subject: Subject, targets: &[Targets]) -> (Tensor, Figures) {
+fn loss(logits: &Tensor, subject: Subject, targets: &[Targets]) -> (Tensor, Metrics) {
     let mut losses = Vec::new();
-    let mut figures = Vec::new();
+    let mut metrics = Vec::new();
     let mut start = 0;
     for &question in subject.questions() {
         let width = question.answers() as i64 + 1;
@@ -209,9 +210,9 @@ fn loss(logits: &Tensor, subject: Subject, targets: &[Targets]) -> (Tensor, Figu
         losses.push(summed / targets.len() as f64);
         let asked = wanted.not_equal(OPEN);
         let right = own.argmax(1, false).eq_tensor(&wanted).sum(Kind::Float).double_value(&[]);
-        figures.push((question.name(), right / asked.sum(Kind::Float).double_value(&[]).max(1.0)));
+        metrics.push((question.name(), right / asked.sum(Kind::Float).double_value(&[]).max(1.0)));
     }
-    (Tensor::stack(&losses, 0).mean(Kind::Float), figures)
+    (Tensor::stack(&losses, 0).mean(Kind::Float), metrics)
 }
 
 /// The logit of a target within its question; 'none of these' is the last.
@@ -233,7 +234,7 @@ fn lessons_from(step: u64, batch: usize, subject: Subject) -> Receiver<Vec<Lesso
                 .map(|seed| Lesson::draw(seed % FIRST_TEST_SEED, subject))
                 .collect();
             if sender.send(drawn).is_err() {
-                return; // the leg has ended
+                return; // the objective was dropped
             }
         }
     });

@@ -3,7 +3,7 @@
 //! Reading order: [`labels`] (what can be in a picture), [`scene`] (a picture drawn from a seed),
 //! `layout` (where things go), `things` and `backdrop` (what they look like), `style`
 //! (how ink meets paper), [`caption`] (what is said of them), [`export`] (a folder of them), `resume` (one
-//! that was stopped).
+//! that was stopped), [`dataset`] (a dataset to train on).
 //! Lengths are fractions of the picture's side, so a scene looks the same at each size.
 
 pub mod labels;
@@ -24,7 +24,10 @@ mod words;
 pub mod export;
 mod resume;
 
+pub mod dataset;
+
 pub use caption::{Aspect, Caption, Mentioned, MentionedSecond};
+pub use dataset::SceneDataset;
 pub use export::{Export, ExportError, Exporter, export};
 pub use labels::{
     Colour, Ground, HELD_OUT, Labels, Place, Relation, Second, Size, Sky, Style, Thing, held_out,
