@@ -49,7 +49,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "scenes",
         ],
     ),
-    ("evaluation", &["layers", "noise", "clip", "weights", "pipeline", "scenes", "training"]),
+    ("judge", &["layers", "noise", "weights", "scenes", "training"]),
+    ("evaluation", &["noise", "pipeline", "scenes", "judge"]),
+    ("claims", &["images", "pipeline", "judge", "evaluation"]),
 ];
 
 /// What must not reach crates that hold neither tensors nor files.
