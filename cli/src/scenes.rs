@@ -1,4 +1,4 @@
-//! `unclip scenes`: the pictures and captions that the project's own model learns from.
+//! `unclip scenes`: an export of the synthetic images and captions that the project's own model learns from.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::interrupt;
 use crate::stdout::print_path;
 use crate::value_parsers;
 
-/// What `unclip scenes` is told.
+/// Arguments of `unclip scenes`.
 #[derive(Args)]
 pub struct Scenes {
     /// How many pictures
@@ -33,7 +33,7 @@ pub struct Scenes {
 }
 
 impl Scenes {
-    /// Draws the scenes and writes them.
+    /// Renders the scenes and writes them.
     pub fn run(&self) -> Result<()> {
         let options =
             Export { count: self.count, seed: self.seed, size: self.size, held_out: self.held_out };

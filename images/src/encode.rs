@@ -59,6 +59,12 @@ pub fn encode(
     Ok(bytes.into_inner())
 }
 
+/// Writes an image as a PNG, whole or not at all, in the place of another.
+pub fn write_png(path: &Path, image: &RgbImage) -> std::io::Result<()> {
+    let bytes = encode(image, EncoderFormat::Png, &[]).map_err(std::io::Error::other)?;
+    files::atomic::write(path, &bytes, true)
+}
+
 /// A PNG with texts in UTF-8 (iTXt).
 fn encode_png(image: &RgbImage, texts: &[(&str, String)]) -> Result<Vec<u8>, EncodeError> {
     let mut bytes = Vec::new();

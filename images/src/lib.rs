@@ -22,7 +22,7 @@ pub mod view;
 pub mod webp;
 
 pub use decode::{DecodeError, DecodedImage, decode_image, read_image};
-pub use encode::{EncodeError, EncoderFormat, encode, encode_apng, encode_gif};
+pub use encode::{EncodeError, EncoderFormat, encode, encode_apng, encode_gif, write_png};
 pub use image::RgbImage;
 pub use memory::MAX_MEMORY;
 pub use preprocess::{CLIP_MEAN, CLIP_STD, ImageProcessor, ImageProcessorError};

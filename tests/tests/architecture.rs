@@ -54,13 +54,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("scenes", &["files", "noise", "training"]),
-    (
-        "evaluation",
-        &[
-            "files", "images", "layers", "noise", "clip", "weights", "pipeline", "scenes",
-            "training",
-        ],
-    ),
+    ("judge", &["files", "layers", "noise", "weights", "scenes", "training"]),
+    ("evaluation", &["files", "images", "noise", "pipeline", "scenes", "judge"]),
+    ("claims", &["images", "pipeline", "judge", "evaluation"]),
 ];
 
 /// What must not reach crates that hold neither tensors nor files.

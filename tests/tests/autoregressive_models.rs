@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use evaluation::priors::explained;
+use evaluation::priors::explained_variance;
 use families::{ModelFolders, PriorKind};
 use layers::{Initialiser, Params};
 use noise::Generator;
@@ -216,13 +216,15 @@ fn coding_measures_what_codes_take_and_lose() {
     // One that knows nothing takes 4 bits for 16 equally likely codes, and one that is wrong takes more.
     let bits = coded.bits.mean(Kind::Double).double_value(&[]);
     assert!(bits > 4.0, "{bits}");
-    let (kept, decoded) =
-        (explained(&embeddings, &coded.kept), explained(&embeddings, &coded.decoded));
+    let (kept, decoded) = (
+        explained_variance(&embeddings, &coded.kept),
+        explained_variance(&embeddings, &coded.decoded),
+    );
     assert!(decoded < kept && kept < 1.0, "{decoded} and {kept}");
 
     // Squares around the mean (2, 3): 4 + 4 + 1 + 1; what is lost: 1 + 1 along the second axis.
     let all = Tensor::from_slice(&[0f32, 2.0, 4.0, 4.0]).view([2, 2]);
     let flat = Tensor::from_slice(&[0f32, 3.0, 4.0, 3.0]).view([2, 2]);
-    assert!((explained(&all, &flat) - 0.8).abs() < 1e-6);
-    assert_eq!(explained(&all, &all), 1.0);
+    assert!((explained_variance(&all, &flat) - 0.8).abs() < 1e-6);
+    assert_eq!(explained_variance(&all, &all), 1.0);
 }

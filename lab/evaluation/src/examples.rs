@@ -1,19 +1,17 @@
-//! What the evaluation asks for: fresh scenes, with captions from the templates that training never saw.
+//! Examples: fresh scenes with captions from templates that no model trains on.
 
 use std::ops::Range;
 
 use image::RgbImage;
+use judge::{Prediction, Question, Subject};
 use noise::Generator;
 use scenes::{Aspect, Caption, Pairs, Relation, Scene, Split};
 use serde::{Deserialize, Serialize};
 
-use crate::Reading;
-use crate::questions::{Question, Subject};
-
-/// What captions ask for.
+/// A kind of captions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Asked {
+pub enum CaptionSet {
     /// One thing in a colour that training showed it in, and mostly something around it.
     Seen,
     /// One thing in a colour that training never showed it in.
@@ -28,7 +26,7 @@ pub enum Asked {
 const FIRST_STYLE: u64 = 200_000;
 const FIRST_PAIR: u64 = 300_000;
 
-/// What a table counts: the pictures that are right about all of some questions.
+/// A column of a table of accuracy: the images that are right about all of some questions.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
     /// The column's name.
@@ -43,8 +41,8 @@ impl Column {
     }
 }
 
-impl Asked {
-    /// How tables call it.
+impl CaptionSet {
+    /// The name in tables.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Seen => "seen",
@@ -54,7 +52,7 @@ impl Asked {
         }
     }
 
-    /// What the judge of their pictures looks at.
+    /// The subject of the judge of their images.
     pub const fn subject(self) -> Subject {
         match self {
             Self::Pairs => Subject::Pair,
@@ -62,7 +60,7 @@ impl Asked {
         }
     }
 
-    /// What is counted.
+    /// The columns of their table of accuracy.
     pub const fn columns(self) -> &'static [Column] {
         use Question::{
             Colour, Ground, Place, Relation, SecondColour, SecondThing, Sky, Style, Thing,
@@ -110,7 +108,7 @@ impl Asked {
         let seen = Split::Evaluation(Pairs::Seen);
         let about = |number: u64, scene: Scene, aspects: &[Aspect]| {
             let caption = scene.caption_about(aspects, &mut Generator::new(number));
-            Example { number, scene, caption: caption.expect("a template is kept for them") }
+            Example { number, scene, caption: caption.expect("they have a template") }
         };
         let example = |number: u64| match self {
             Self::Seen => Example::draw(number, Pairs::Seen),
@@ -149,60 +147,66 @@ impl Example {
     }
 
     /// The questions that the caption answers, with its answers.
-    pub fn asked(&self) -> Vec<(Question, usize)> {
-        asked(&self.caption)
+    pub fn answers(&self) -> Vec<(Question, usize)> {
+        answers(&self.caption)
     }
 
-    /// Whether what was read is what the caption says on all of some questions; `None` unless it mentions all of them.
-    /// A pair is told from whichever end it was drawn.
-    pub fn right(&self, questions: &[Question], reading: &Reading) -> Option<bool> {
-        let asked = self.asked();
-        let wanted = |question: &Question| {
-            let answer = asked.iter().find(|(own, _)| own == question);
+    /// Whether a prediction is what the caption says on all of some questions; `None` unless it mentions all of them. A pair
+    /// may be drawn from either end.
+    pub fn is_right(&self, questions: &[Question], prediction: &Prediction) -> Option<bool> {
+        let answers = self.answers();
+        let answer = |question: &Question| {
+            let answer = answers.iter().find(|(own, _)| own == question);
             answer.map(|(_, answer)| Some(*answer))
         };
-        let wanted: Vec<Option<usize>> = questions.iter().map(wanted).collect::<Option<_>>()?;
+        let answers: Vec<Option<usize>> = questions.iter().map(answer).collect::<Option<_>>()?;
         let swapped = self.caption.mentioned.second.is_some_and(|second| {
             let first = self.caption.mentioned.thing.map(|thing| thing.index());
-            reading.answer(Question::Thing) == Some(second.thing.index())
-                && reading.answer(Question::SecondThing) == first
+            prediction.answer(Question::Thing) == Some(second.thing.index())
+                && prediction.answer(Question::SecondThing) == first
         });
-        let read = |&question: &Question| match swapped {
-            true => from_the_second(reading, question),
-            false => reading.answer(question),
+        let predicted = |&question: &Question| match swapped {
+            true => from_the_second(prediction, question),
+            false => prediction.answer(question),
         };
-        Some(questions.iter().map(read).eq(wanted))
+        Some(questions.iter().map(predicted).eq(answers))
     }
 
-    /// Whether every label that the caption mentions is what was read.
-    pub fn all_right(&self, reading: &Reading) -> bool {
-        let questions: Vec<Question> = self.asked().iter().map(|(question, _)| *question).collect();
-        self.right(&questions, reading) == Some(true)
+    /// Whether a prediction is what the caption says in every label that it mentions.
+    pub fn is_all_right(&self, prediction: &Prediction) -> bool {
+        let questions: Vec<Question> =
+            self.answers().iter().map(|(question, _)| *question).collect();
+        self.is_right(&questions, prediction) == Some(true)
     }
 }
 
-/// The answer to a question about a pair that is told from its second thing.
-fn from_the_second(reading: &Reading, question: Question) -> Option<usize> {
+/// The answer to a question about a pair whose first thing is the judge's second.
+fn from_the_second(prediction: &Prediction, question: Question) -> Option<usize> {
     match question {
-        Question::Thing => reading.answer(Question::SecondThing),
-        Question::Colour => reading.answer(Question::SecondColour),
-        Question::SecondThing => reading.answer(Question::Thing),
-        Question::SecondColour => reading.answer(Question::Colour),
+        Question::Thing => prediction.answer(Question::SecondThing),
+        Question::Colour => prediction.answer(Question::SecondColour),
+        Question::SecondThing => prediction.answer(Question::Thing),
+        Question::SecondColour => prediction.answer(Question::Colour),
         Question::Relation => {
-            let relation = reading.answer(question)?;
+            let relation = prediction.answer(question)?;
             Some(Relation::ALL[relation].inverse().index())
         }
-        _ => reading.answer(question),
+        _ => prediction.answer(question),
     }
 }
 
-/// A scene as a picture of `side` pixels.
-pub fn render(scene: &Scene, side: u32) -> RgbImage {
-    RgbImage::from_raw(side, side, scene.render(side)).expect("a scene has three bytes a pixel")
+/// The captions of examples.
+pub fn captions(examples: &[Example]) -> Vec<&str> {
+    examples.iter().map(|example| &*example.caption.text).collect()
+}
+
+/// The scenes of examples as images of `side` pixels.
+pub fn true_images(examples: &[Example], side: u32) -> Vec<RgbImage> {
+    examples.iter().map(|example| example.scene.to_image(side)).collect()
 }
 
 /// The questions that a caption answers, with its answers.
-pub fn asked(caption: &Caption) -> Vec<(Question, usize)> {
+pub fn answers(caption: &Caption) -> Vec<(Question, usize)> {
     let said = &caption.mentioned;
     let answers = [
         (Question::Thing, said.thing.map(|label| label.index())),

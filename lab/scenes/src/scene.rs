@@ -1,5 +1,6 @@
 //! A picture drawn from a seed.
 
+use image::RgbImage;
 use noise::Generator;
 
 use crate::backdrop::Backdrop;
@@ -238,6 +239,11 @@ impl Scene {
             painter.thing(&things::draw(placed.thing), placed.colour, &placed.pose(), rim);
         }
         painter.finish()
+    }
+
+    /// The same as an image.
+    pub fn to_image(&self, size: u32) -> RgbImage {
+        RgbImage::from_raw(size, size, self.render(size)).expect("a scene has three bytes a pixel")
     }
 
     /// The caption that goes with the scene wherever one is enough: in training, evaluation and exports.

@@ -1,26 +1,23 @@
-//! What generators do to pictures: blur, noise, lost detail, wrong colours, two pictures in one.
-//!
-//! Each kind of damage says what may still be asked of the picture: a little of it keeps every label, much of it makes
-//! the right answer 'none of these', and in between nothing is asked.
+//! Corruptions of images as generators make them: blur, noise, low resolution, colour jitter, warps, blends of two.
 
 use noise::Generator;
 
-/// A square picture as numbers from 0 to 1, `[H, W, 3]`.
+/// A square image as f32 from 0 to 1, `[H, W, 3]`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Picture {
+pub struct FloatImage {
     side: usize,
     values: Vec<f32>,
 }
 
-impl Picture {
+impl FloatImage {
     /// From `side * side * 3` bytes.
     pub fn from_bytes(side: usize, bytes: &[u8]) -> Self {
-        assert_eq!(bytes.len(), side * side * 3, "a picture has three bytes a pixel");
+        assert_eq!(bytes.len(), side * side * 3, "an image has three bytes a pixel");
         Self { side, values: bytes.iter().map(|&b| f32::from(b) / 255.0).collect() }
     }
 
-    /// A picture of one colour.
-    pub fn plain(side: usize, colour: [f32; 3]) -> Self {
+    /// An image of one colour.
+    pub fn solid(side: usize, colour: [f32; 3]) -> Self {
         Self { side, values: colour.repeat(side * side) }
     }
 
@@ -29,7 +26,7 @@ impl Picture {
         self.side
     }
 
-    /// The numbers, `[H, W, 3]`.
+    /// The values, `[H, W, 3]`.
     pub fn values(&self) -> &[f32] {
         &self.values
     }
@@ -39,7 +36,7 @@ impl Picture {
         self.values.iter().map(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8).collect()
     }
 
-    /// Blurs with a Gaussian of this standard deviation in pixels.
+    /// Gaussian blur of this standard deviation in pixels; the edges are replicated.
     pub fn blur(&self, deviation: f64) -> Self {
         let reach = (3.0 * deviation).ceil().max(1.0) as i64;
         let weights: Vec<f32> = (-reach..=reach)
@@ -48,7 +45,6 @@ impl Picture {
         let total: f32 = weights.iter().sum();
         let weights: Vec<f32> = weights.iter().map(|w| w / total).collect();
         let (side, last) = (self.side as i64, self.side as i64 - 1);
-        // The edge pixels go on for ever outside.
         let pass = |from: &[f32], (step, other): (i64, i64)| {
             let mut to = vec![0.0; from.len()];
             for line in 0..side {
@@ -68,19 +64,19 @@ impl Picture {
         Self { side: self.side, values: pass(&across, (side, 1)) }
     }
 
-    /// Adds normal noise of this standard deviation.
+    /// Additive Gaussian noise of this standard deviation.
     pub fn noise(&self, deviation: f64, generator: &mut Generator) -> Self {
         let noise = generator.normal(self.values.len());
         let noisy = |(v, n): (&f32, f32)| (v + n * deviation as f32).clamp(0.0, 1.0);
         Self { side: self.side, values: self.values.iter().zip(noise).map(noisy).collect() }
     }
 
-    /// As large as before, but with no more detail than a picture of `side` pixels.
-    pub fn shrink(&self, side: usize) -> Self {
-        self.blur(0.4 * self.side as f64 / side as f64).resampled(side).resampled(self.side)
+    /// The same size with the detail of `side` pixels: antialiased downsampling, then upsampling.
+    pub fn lower_resolution(&self, side: usize) -> Self {
+        self.blur(0.4 * self.side as f64 / side as f64).resize(side).resize(self.side)
     }
 
-    /// Halves the side by averaging squares.
+    /// Average pooling of 2 by 2 pixels.
     pub fn halve(&self) -> Self {
         let half = self.side / 2;
         let at = |y: usize, x: usize, c: usize| self.values[(y * self.side + x) * 3 + c];
@@ -93,8 +89,8 @@ impl Picture {
         Self { side: half, values }
     }
 
-    /// Moves every pixel's saturation by a factor and its channels by a gain and an offset.
-    pub fn recolour(&self, saturation: f32, gain: [f32; 3], offset: [f32; 3]) -> Self {
+    /// Colour jitter: multiplies the saturation, then applies a gain and an offset a channel.
+    pub fn jitter_colour(&self, saturation: f32, gain: [f32; 3], offset: [f32; 3]) -> Self {
         let pixel = |rgb: &[f32]| {
             let grey = 0.3 * rgb[0] + 0.59 * rgb[1] + 0.11 * rgb[2];
             [0, 1, 2].map(|c| {
@@ -104,22 +100,22 @@ impl Picture {
         Self { side: self.side, values: self.values.chunks_exact(3).flat_map(pixel).collect() }
     }
 
-    /// Shows `other` through this picture: its share at every point is `weight(x, y)`, with x and y from 0 to 1.
-    pub fn blend(&self, other: &Self, weight: impl Fn(f32, f32) -> f32) -> Self {
+    /// Alpha blending: `other`'s alpha at every point is `alpha(x, y)`, with x and y from 0 to 1.
+    pub fn blend(&self, other: &Self, alpha: impl Fn(f32, f32) -> f32) -> Self {
         let side = self.side;
         let place = |i: usize| (i as f32 + 0.5) / side as f32;
         let mut values = Vec::with_capacity(self.values.len());
         for (at, (own, theirs)) in
             self.values.chunks_exact(3).zip(other.values.chunks_exact(3)).enumerate()
         {
-            let share = weight(place(at % side), place(at / side)).clamp(0.0, 1.0);
-            values.extend(own.iter().zip(theirs).map(|(a, b)| a + (b - a) * share));
+            let alpha = alpha(place(at % side), place(at / side)).clamp(0.0, 1.0);
+            values.extend(own.iter().zip(theirs).map(|(a, b)| a + (b - a) * alpha));
         }
         Self { side, values }
     }
 
-    /// Bends the picture: each point comes from up to `reach` of the side away, in waves `waves` to a side.
-    pub fn bend(&self, reach: f32, waves: f32, phases: [f32; 4]) -> Self {
+    /// Warps the image: each point comes from up to `reach` of the side away, in waves `waves` to a side.
+    pub fn warp(&self, reach: f32, waves: f32, phases: [f32; 4]) -> Self {
         let (side, turn) = (self.side, std::f32::consts::TAU * waves / self.side as f32);
         let mut values = Vec::with_capacity(self.values.len());
         for (y, x) in (0..side).flat_map(|y| (0..side).map(move |x| (y as f32, x as f32))) {
@@ -131,15 +127,15 @@ impl Picture {
         Self { side, values }
     }
 
-    /// Bilinear, without care for detail that the new size cannot hold.
-    fn resampled(&self, side: usize) -> Self {
+    /// Bilinear interpolation, without antialiasing.
+    fn resize(&self, side: usize) -> Self {
         let scale = self.side as f32 / side as f32;
         let place = |i: usize| (i as f32 + 0.5) * scale - 0.5;
         let points = (0..side).flat_map(|y| (0..side).map(move |x| (x, y)));
         Self { side, values: points.flat_map(|(x, y)| self.sample(place(x), place(y))).collect() }
     }
 
-    /// The colour at a point, in pixels, between the four pixels around it.
+    /// The bilinearly interpolated colour at a point, in pixels.
     fn sample(&self, x: f32, y: f32) -> [f32; 3] {
         let last = (self.side - 1) as f32;
         let (x, y) = (x.clamp(0.0, last), y.clamp(0.0, last));

@@ -1,7 +1,7 @@
-//! The judge: says what it sees in a picture.
+//! Inference: a judge's weights, its predictions and its features.
 //!
-//! It is a classifier of its own. It shares no weights with any model here, no generated picture was ever shown to it
-//! in training, and no model is trained or chosen and no picture re-ranked by it.
+//! It shares no weights with any model here, it was trained on no generated image, and no model is trained or chosen and no
+//! image reranked by it.
 
 use std::path::Path;
 
@@ -13,26 +13,25 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 use weights::Checkpoint;
 
-use crate::Error;
-use crate::learning::to_signed;
-use crate::network::{Network, SIDE};
+use crate::error::Error;
+use crate::network::{Network, SIDE, to_signed};
 use crate::questions::{Question, Subject};
 
 const SHIPPED: &[u8] = include_bytes!("../judge.safetensors");
 const SHIPPED_OF_PAIRS: &[u8] = include_bytes!("../judge_of_pairs.safetensors");
 
-/// The SHA-256 of the shipped judge's file, set down before it first looked at a generated picture.
+/// The SHA-256 of the shipped judge's file, set down before it first looked at a generated image.
 pub const SHIPPED_SHA256: &str = "1a564619508bd9ffcf31864daf88fdccac44d568af6051b454069334a82519bd";
 /// The same of the judge of pairs.
 pub const SHIPPED_PAIRS_SHA256: &str =
     "6c170e0c4aa33303cfa42f261c819d599930aa6e48f92f2928ada95068b5fd09";
 
-/// Answers to every question about one picture.
+/// A class for every question about one image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reading([Option<usize>; Question::ALL.len()]);
+pub struct Prediction([Option<usize>; Question::ALL.len()]);
 
-impl Reading {
-    /// What a judge that is never wrong sees in a scene with these labels.
+impl Prediction {
+    /// The prediction of a judge that is never wrong about a scene with these labels.
     pub fn of(labels: &Labels) -> Self {
         Self(Question::ALL.map(|question| question.truth(labels)))
     }
@@ -48,7 +47,7 @@ impl Reading {
     }
 }
 
-/// Reads pictures.
+/// A classifier of images.
 pub struct Judge {
     network: Network,
     subject: Subject,
@@ -66,10 +65,10 @@ impl Judge {
         }
     }
 
-    /// A judge that [`train_judge`](crate::train_judge) wrote.
+    /// A judge whose weights [`train`](crate::train()) wrote.
     pub fn open(path: &Path, subject: Subject) -> Result<Self, Error> {
-        let bytes = std::fs::read(path)
-            .map_err(|error| Error::Read { path: path.to_owned(), cause: error.to_string() })?;
+        let bytes =
+            std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         Self::from_bytes(&path.display().to_string(), &bytes, subject)
     }
 
@@ -82,7 +81,7 @@ impl Judge {
         Ok(Self { network, subject, sha256: sha256(bytes) })
     }
 
-    /// What it looks at.
+    /// The kind of images that it classifies.
     pub fn subject(&self) -> Subject {
         self.subject
     }
@@ -92,23 +91,24 @@ impl Judge {
         &self.sha256
     }
 
-    /// What it sees in pictures of any size. What it is not asked it answers with 'none of these'.
-    pub fn read(&self, pictures: &[RgbImage]) -> Vec<Reading> {
-        batches(pictures).flat_map(|batch| self.read_tensor(&batch)).collect()
+    /// Classifies images of any size, each resized to [`SIDE`]. The answer to what is no question about its subject is 'none
+    /// of these'.
+    pub fn predict(&self, images: &[RgbImage]) -> Vec<Prediction> {
+        batches(images).flat_map(|batch| self.predict_batch(&batch)).collect()
     }
 
-    /// Its last hidden layer over pictures of any size, `[N, 256]` in f64: what a [`frechet`](crate::frechet) distance
-    /// compares. At least one picture.
-    pub fn features(&self, pictures: &[RgbImage]) -> Tensor {
+    /// Features of images of any size, the last hidden layer: `[N, 256]` in f64. At least one image.
+    pub fn features(&self, images: &[RgbImage]) -> Tensor {
         let features = |batch: Tensor| self.network.features(&to_signed(&batch));
-        let features: Vec<Tensor> = no_grad(|| batches(pictures).map(features).collect());
+        let features: Vec<Tensor> = no_grad(|| batches(images).map(features).collect());
         Tensor::cat(&features, 0).to_kind(Kind::Double)
     }
 
-    /// As [`Judge::read`] for pictures of the network's own size, `[B, 3, 64, 64]`, u8.
-    pub(crate) fn read_tensor(&self, pictures: &Tensor) -> Vec<Reading> {
-        let logits = no_grad(|| self.network.forward(&to_signed(pictures))); // [B, L]
-        let mut readings = vec![Reading([None; Question::ALL.len()]); pictures.size()[0] as usize];
+    /// As [`Judge::predict`] for images of the network's own size, `[B, 3, 64, 64]`, u8.
+    pub(crate) fn predict_batch(&self, images: &Tensor) -> Vec<Prediction> {
+        let logits = no_grad(|| self.network.forward(&to_signed(images))); // [B, L]
+        let mut predictions =
+            vec![Prediction([None; Question::ALL.len()]); images.size()[0] as usize];
         let mut start = 0;
         for &question in self.subject.questions() {
             let width = question.answers() as i64 + 1;
@@ -118,28 +118,28 @@ impl Judge {
                 .try_into()
                 .expect("a vector of classes");
             start += width;
-            for (reading, class) in readings.iter_mut().zip(best) {
-                reading.0[question as usize] =
+            for (prediction, class) in predictions.iter_mut().zip(best) {
+                prediction.0[question as usize] =
                     Some(class as usize).filter(|&class| class < question.answers());
             }
         }
-        readings
+        predictions
     }
 }
 
-/// Pictures at the network's size, some at a time: `[B, 3, 64, 64]`, u8.
-fn batches(pictures: &[RgbImage]) -> impl Iterator<Item = Tensor> {
-    pictures.chunks(50).map(|chunk| {
-        let resized: Vec<Tensor> = chunk.iter().map(resized).collect();
+/// Images at the network's size, some at a time: `[B, 3, 64, 64]`, u8.
+fn batches(images: &[RgbImage]) -> impl Iterator<Item = Tensor> {
+    images.chunks(50).map(|chunk| {
+        let resized: Vec<Tensor> = chunk.iter().map(resize).collect();
         Tensor::stack(&resized, 0)
     })
 }
 
-/// A picture at the network's size, `[3, 64, 64]`, u8; smoothed as far as the new size asks for.
-fn resized(picture: &RgbImage) -> Tensor {
-    let (width, height) = (i64::from(picture.width()), i64::from(picture.height()));
+/// Resizes an image to the network's size, `[3, 64, 64]`, u8, bilinearly with antialiasing.
+fn resize(image: &RgbImage) -> Tensor {
+    let (width, height) = (i64::from(image.width()), i64::from(image.height()));
     let pixels =
-        Tensor::from_slice(picture.as_raw()).view([1, height, width, 3]).permute([0, 3, 1, 2]);
+        Tensor::from_slice(image.as_raw()).view([1, height, width, 3]).permute([0, 3, 1, 2]);
     let side = i64::from(SIDE);
     if (width, height) == (side, side) {
         return pixels.squeeze_dim(0);

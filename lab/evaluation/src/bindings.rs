@@ -1,5 +1,7 @@
-//! Whether CLIP tells which thing is which: captions of two things, each beside those that differ from it in one respect.
+//! Attribute binding: whether CLIP prefers the caption of two things to captions that differ from it in one respect.
 
+use judge::markdown::table;
+use judge::{Proportion, Question};
 use noise::Generator;
 use pipeline::Pipeline;
 use pipeline::zero_shot::cosines;
@@ -7,13 +9,10 @@ use scenes::Scene;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::Error;
+use crate::error::Error;
 use crate::examples::Example;
-use crate::questions::Question;
-use crate::report::{percent, table};
-use crate::statistics::Tally;
 
-/// What a caption of two things and its rivals differ in.
+/// The difference of a caption of two things and its rivals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Difference {
     /// The answer to a question.
@@ -22,15 +21,15 @@ pub enum Difference {
     Exchange,
 }
 
-/// How often the caption of two things is closer to its picture than all rivals.
+/// How often the caption of two things is closer to its image than all rivals.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BindingRow {
-    /// What the captions differ in.
+    /// The difference.
     pub difference: String,
-    /// How many captions there are to choose among, all scenes together.
+    /// Captions to choose among, all scenes together.
     pub captions: usize,
-    /// How often the picture's own is the closest, of the scenes that have rivals.
-    pub closest: Tally,
+    /// How often the image's own is the closest, of the scenes that have rivals.
+    pub closest: Proportion,
 }
 
 impl Difference {
@@ -40,7 +39,7 @@ impl Difference {
         labels.chain([Self::Exchange]).collect()
     }
 
-    /// How tables call it.
+    /// The name in tables.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Label(question) => question.name(),
@@ -48,7 +47,7 @@ impl Difference {
         }
     }
 
-    /// All scenes that differ in it and in nothing else, as far as the scene's split and its picture allow.
+    /// All scenes that differ in it and in nothing else, as far as the scene's split and its image allow.
     fn others(self, scene: &Scene) -> Vec<Scene> {
         match self {
             Self::Label(question) => {
@@ -63,11 +62,11 @@ impl Difference {
 
     /// The captions, in the same template, of all scenes that differ from the example in it.
     pub fn rivals(self, example: &Example) -> Vec<String> {
-        let aspects: Vec<_> = example.asked().iter().map(|(q, _)| q.aspect()).collect();
+        let aspects: Vec<_> = example.answers().iter().map(|(q, _)| q.aspect()).collect();
         let caption = |scene: Scene| {
             let words = &mut Generator::new(example.number);
             let caption = scene.caption_about(&aspects, words);
-            caption.expect("a template is kept for them").text
+            caption.expect("they have a template").text
         };
         let others = self.others(&example.scene).into_iter();
         others.map(caption).collect()
@@ -75,14 +74,14 @@ impl Difference {
 }
 
 impl BindingRow {
-    /// A row for each difference; `pictures [B, E]` are the normalised embeddings of the examples'.
-    pub(super) fn all(
+    /// A row for each difference; `images [B, E]` are the normalised embeddings of the examples'.
+    pub(crate) fn all(
         pipeline: &Pipeline,
         examples: &[Example],
-        pictures: &Tensor,
+        images: &Tensor,
     ) -> Result<Vec<Self>, Error> {
         let row = |difference: Difference| {
-            let (mut captions, mut closest) = (0, Tally::default());
+            let (mut captions, mut closest) = (0, Proportion::default());
             for (i, example) in (0..).zip(examples) {
                 let rivals = difference.rivals(example);
                 if rivals.is_empty() {
@@ -90,7 +89,7 @@ impl BindingRow {
                 }
                 let texts = [vec![example.caption.text.clone()], rivals].concat();
                 let embedded = pipeline.caption_embeddings(&texts)?; // [1 + rivals, E]
-                let near = cosines(&pictures.narrow(0, i, 1), &embedded); // [1, 1 + rivals]
+                let near = cosines(&images.narrow(0, i, 1), &embedded); // [1, 1 + rivals]
                 let nearest_rival = near.slice(1, 1, None, 1).max();
                 captions += texts.len();
                 // A rival that a model reads as the same caption, cut short, is no worse.
@@ -101,13 +100,13 @@ impl BindingRow {
         Difference::all().into_iter().map(row).collect()
     }
 
-    /// A Markdown table of some.
-    pub(super) fn table(rows: &[Self]) -> String {
+    /// A markdown table of some.
+    pub(crate) fn table(rows: &[Self]) -> String {
         let header =
             ["zero-shot: two things, captions that differ in", "of, in the mean", "the right one"];
         let lines = rows.iter().map(|row| {
-            let mean = row.captions as f64 / row.closest.asked.max(1) as f64;
-            vec![row.difference.clone(), format!("{mean:.1}"), percent(row.closest)]
+            let mean = row.captions as f64 / row.closest.total.max(1) as f64;
+            vec![row.difference.clone(), format!("{mean:.1}"), row.closest.to_string()]
         });
         table(&header, lines)
     }

@@ -1,14 +1,10 @@
 //! The curves over the guidance scale, an SVG: accuracy, distance and diversity of the stack and of a decoder of captions.
 
-use std::path::Path;
-
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::report::{ClaimsReport, Point};
-use super::systems::System;
-use crate::Error;
-use crate::sheets::save;
+use crate::report::{ClaimsReport, Point};
+use crate::systems::System;
 
 /// A plot's width and height.
 const PLOT: (u32, u32) = (340, 250);
@@ -17,7 +13,7 @@ const PLOT: (u32, u32) = (340, 250);
 type Figure = (&'static str, fn(&Point) -> Option<f64>);
 
 const FIGURES: [Figure; 3] = [
-    ("everything asked, in percent", |p| Some(100.0 * p.everything.share()?)),
+    ("everything asked, in percent", |p| Some(100.0 * p.everything.value()?)),
     ("FID-J", |p| p.fid_j),
     ("diversity over the renderer's", |p| p.diversity),
 ];
@@ -26,32 +22,29 @@ const FIGURES: [Figure; 3] = [
 const CURVES: [(System, RGBColor); 2] =
     [(System::Stack, RGBColor(31, 100, 170)), (System::Captions, RGBColor(200, 90, 30))];
 
-type Drawn = Result<(), Box<dyn std::error::Error>>;
+/// The error of a plot.
+pub type PlotError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Writes the plots of a report's points to `path`.
-pub fn draw(report: &ClaimsReport, path: &Path) -> Result<(), Error> {
+/// The plots of a report's points, an SVG.
+pub fn svg(report: &ClaimsReport) -> Result<String, PlotError> {
     let mut page = String::new();
-    page_of(report, &mut page)
-        .map_err(|error| Error::File { path: path.to_owned(), cause: error.to_string() })?;
-    save(path, page.as_bytes())
-}
-
-fn page_of(report: &ClaimsReport, page: &mut String) -> Drawn {
-    let size = (PLOT.0 * FIGURES.len() as u32, PLOT.1);
-    let area = SVGBackend::with_string(page, size).into_drawing_area();
-    area.fill(&WHITE)?;
-    for (figure, area) in FIGURES.iter().zip(area.split_evenly((1, FIGURES.len()))) {
-        plot(report, figure, &area)?;
+    {
+        let size = (PLOT.0 * FIGURES.len() as u32, PLOT.1);
+        let area = SVGBackend::with_string(&mut page, size).into_drawing_area();
+        area.fill(&WHITE)?;
+        for (figure, area) in FIGURES.iter().zip(area.split_evenly((1, FIGURES.len()))) {
+            plot(report, figure, &area)?;
+        }
+        area.present()?;
     }
-    area.present()?;
-    Ok(())
+    Ok(page)
 }
 
 fn plot(
     report: &ClaimsReport,
     (name, figure): &Figure,
     area: &DrawingArea<SVGBackend, Shift>,
-) -> Drawn {
+) -> Result<(), PlotError> {
     let curve = |system: System| -> Vec<(f64, f64)> {
         let own = report.points.iter().filter(|p| p.system == system && p.prior_scale == 1.0);
         own.filter_map(|p| Some((p.scale, figure(p)?))).collect()

@@ -1,16 +1,21 @@
-//! What draws: one decoder of captions and image embeddings, told different things, and one of captions alone.
+//! Systems that are compared: one decoder of captions and image embeddings, conditioned in different ways, and one of captions
+//! alone.
 
-use noise::Generator;
+use evaluation::Error;
+use evaluation::evaluator::streams;
 use pipeline::{CodeSampling, Pipeline, Settings, Use};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::Error;
+/// Guidance scales of the curves; 1 is no guidance.
+pub const SCALES: [f64; 6] = [1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
+/// Guidance scales of the prior that are compared with none.
+pub const PRIOR_SCALES: [f64; 2] = [2.0, 4.0];
 
 /// Steps of the prior and of the decoder.
 const STEPS: usize = 15;
 
-/// How a caption becomes a picture.
+/// A way from a caption to an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum System {
@@ -18,7 +23,7 @@ pub enum System {
     Stack,
     /// The autoregressive prior's embedding and the caption.
     Codes,
-    /// The caption's own embedding where a picture's belongs, and the caption.
+    /// The caption's own embedding where an image's belongs, and the caption.
     TextEmbedding,
     /// No embedding, and the caption, in the same decoder.
     NoEmbedding,
@@ -27,7 +32,7 @@ pub enum System {
 }
 
 impl System {
-    /// In words.
+    /// The name in tables.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Stack => "stack",
@@ -38,7 +43,7 @@ impl System {
         }
     }
 
-    /// Within a file's name.
+    /// The name within a file's name.
     pub const fn slug(self) -> &'static str {
         match self {
             Self::Stack => "stack",
@@ -50,10 +55,10 @@ impl System {
     }
 }
 
-/// A system and how strongly it is guided.
+/// A system and its guidance.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Setting {
-    /// What draws.
+    /// The system.
     pub system: System,
     /// The decoder's guidance scale.
     pub scale: f64,
@@ -86,7 +91,7 @@ pub struct Systems<'a> {
 }
 
 impl Systems<'_> {
-    /// Opens what draws.
+    /// Opens the models.
     pub fn prepare(&self) -> Result<(), Error> {
         let settings = self.settings(Setting::new(System::Stack, 1.0))?;
         self.stack.prepare(&[Use::Prior, Use::ImageEncoder], &settings)?;
@@ -107,15 +112,15 @@ impl Systems<'_> {
         })
     }
 
-    /// Small pictures `[B, C, h, w]` of captions, each with the noise of its seed.
-    pub fn draw(
+    /// Base images `[B, C, h, w]` of captions, each with the noise of its seed.
+    pub fn sample(
         &self,
         setting: Setting,
         captions: &[&str],
         seeds: &[u64],
     ) -> Result<Tensor, Error> {
         let quiet = &mut |_, _, _| {};
-        let mut streams: Vec<Generator> = seeds.iter().map(|&seed| Generator::new(seed)).collect();
+        let streams = &mut streams(seeds);
         let settings = self.settings(setting)?;
         let pipeline = match setting.system {
             System::Captions => self.captions,
@@ -124,11 +129,11 @@ impl Systems<'_> {
         let text = pipeline.encode_text(captions)?;
         let embedding = match setting.system {
             System::Stack | System::Codes => {
-                pipeline.draw_embedding(&text, &settings, &mut streams, quiet)?
+                pipeline.draw_embedding(&text, &settings, streams, quiet)?
             }
             System::TextEmbedding => text.embedding.shallow_clone(),
             System::NoEmbedding | System::Captions => pipeline.no_embedding(captions.len())?,
         };
-        Ok(pipeline.decode(&embedding, &text, &settings, &mut streams, quiet)?)
+        Ok(pipeline.decode(&embedding, &text, &settings, streams, quiet)?)
     }
 }

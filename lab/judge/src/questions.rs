@@ -1,35 +1,35 @@
-//! What is asked about a picture, and the answers there are.
+//! The questions that a judge classifies images by, their classes, and targets.
 
 use scenes::{Aspect, Colour, Ground, Labels, Place, Relation, Size, Sky, Style, Thing};
 use serde::{Deserialize, Serialize};
 
-/// One question about a picture. Each has the answers of its label and 'none of these'.
+/// A question about an image. Its classes are the values of a label, and 'none of these'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Question {
-    /// What is the picture of?
+    /// The largest thing.
     Thing,
-    /// Which colour has the thing?
+    /// Its colour.
     Colour,
-    /// How large is the thing?
+    /// Its size.
     Size,
-    /// Where is the thing?
+    /// Its place.
     Place,
-    /// What is the sky like?
+    /// The sky.
     Sky,
-    /// What is the ground?
+    /// The ground.
     Ground,
-    /// How is it drawn?
+    /// The drawing style.
     Style,
-    /// What is the smaller of two things?
+    /// The smaller of two things.
     SecondThing,
-    /// Which colour has the smaller thing?
+    /// The smaller thing's colour.
     SecondColour,
-    /// Where is the larger thing, seen from the smaller?
+    /// The place of the larger thing, seen from the smaller.
     Relation,
 }
 
-/// What a judge looks at.
+/// The kind of images that a judge classifies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Subject {
@@ -40,7 +40,7 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// What is asked about it, in the order of the network's logits.
+    /// Its questions, in the order of the network's logits.
     pub const fn questions(self) -> &'static [Question] {
         match self {
             Self::Scene => &Question::OF_A_SCENE,
@@ -48,7 +48,7 @@ impl Subject {
         }
     }
 
-    /// How many logits its questions have together: their answers and a 'none of these' each.
+    /// The number of logits of its questions together: their answers and a 'none of these' each.
     pub fn logits(self) -> i64 {
         let logits = |question: &Question| question.answers() as i64 + 1;
         self.questions().iter().map(logits).sum()
@@ -70,11 +70,11 @@ impl Question {
         Self::Relation,
     ];
 
-    /// What is asked about the largest thing and what is around it.
+    /// Questions about the largest thing and what is around it.
     pub const OF_A_SCENE: [Self; 7] =
         [Self::Thing, Self::Colour, Self::Size, Self::Place, Self::Sky, Self::Ground, Self::Style];
 
-    /// What is asked about two things.
+    /// Questions about two things.
     pub const OF_A_PAIR: [Self; 5] =
         [Self::Thing, Self::Colour, Self::SecondThing, Self::SecondColour, Self::Relation];
 
@@ -94,7 +94,7 @@ impl Question {
         }
     }
 
-    /// What a caption mentions that answers the question.
+    /// The aspect of a scene by whose mention a caption answers the question.
     pub const fn aspect(self) -> Aspect {
         match self {
             Self::Thing => Aspect::Thing,
@@ -109,7 +109,7 @@ impl Question {
         }
     }
 
-    /// How many answers there are besides 'none of these'.
+    /// The number of answers besides 'none of these'.
     pub const fn answers(self) -> usize {
         match self {
             Self::Thing | Self::SecondThing => Thing::COUNT,
@@ -158,23 +158,23 @@ impl Question {
     }
 }
 
-/// What a picture should be taken for, one for each question.
+/// The class that an image should be given for a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// This answer.
     Answer(usize),
-    /// 'None of these': the picture shows no answer, or two that conflict.
+    /// 'None of these': the image shows no answer, or two that conflict.
     None,
-    /// The damage leaves it open, so nobody is asked.
+    /// Ignored in the loss: a corruption leaves the answer open.
     Open,
 }
 
-/// The targets of one picture.
+/// The targets of one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Targets([Target; Question::ALL.len()]);
 
 impl Targets {
-    /// An undamaged scene: every label.
+    /// A clean scene's: every label.
     pub fn of(labels: &Labels) -> Self {
         let mut targets = Self::none();
         for question in Question::ALL {
@@ -185,7 +185,7 @@ impl Targets {
         targets
     }
 
-    /// A picture in which nothing can be seen.
+    /// Those of an image in which nothing can be seen.
     pub fn none() -> Self {
         Self([Target::None; Question::ALL.len()])
     }
@@ -202,7 +202,7 @@ impl Targets {
         }
     }
 
-    /// What two pictures in one show: where both agree their answer, elsewhere `conflict`.
+    /// The targets of two images in one: where both agree their answer, elsewhere `conflict`.
     pub fn merge(&self, other: &Self, conflict: Target) -> Self {
         let mut merged = *self;
         for (own, theirs) in merged.0.iter_mut().zip(other.0) {

@@ -1,24 +1,27 @@
-//! What was found, as numbers and as tables.
+//! The report of all tests, as numbers and as tables.
 
+use evaluation::Report;
+use judge::Proportion;
+use judge::markdown::table;
 use serde::{Deserialize, Serialize};
 
-use super::systems::System;
-use super::verdicts::Verdict;
-use crate::report::{percent, table};
-use crate::statistics::{Estimate, Tally};
+use crate::diversity::Diversity;
+use crate::features::Features;
+use crate::hypothesis_tests::Claim;
+use crate::systems::System;
 
-/// What one setting's pictures show.
+/// The measurements of one setting's images.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Point {
-    /// What drew them.
+    /// The system.
     pub system: System,
     /// The decoder's guidance scale.
     pub scale: f64,
     /// The prior's.
     pub prior_scale: f64,
-    /// Pictures that show everything that their captions say.
-    pub everything: Tally,
-    /// The Frechet distance from as many true pictures over the judge's features; none of fewer pictures than features.
+    /// The images that show everything that their captions say.
+    pub everything: Proportion,
+    /// The Frechet distance from as many true images over the judge's features; none of fewer images than features.
     pub fid_j: Option<f64>,
     /// The same over the embeddings of the CLIP that conditions the decoder, which is therefore no fair judge of it.
     pub fid_clip: Option<f64>,
@@ -26,45 +29,41 @@ pub struct Point {
     pub diversity: Option<f64>,
 }
 
-/// A claim and what became of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Claim {
-    /// Its name in `docs/claims.md`.
-    pub name: String,
-    /// What was compared.
-    pub compared: String,
-    /// What was found; none where it cannot be tested here.
-    pub found: Option<Estimate>,
-    /// What follows.
-    pub verdict: Verdict,
-}
-
-/// All that was found.
+/// The claims, and the points of the curves.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ClaimsReport {
     /// The claims.
     pub claims: Vec<Claim>,
-    /// The settings' pictures.
+    /// The settings.
     pub points: Vec<Point>,
-    /// The judge on as many true pictures of the base's size: what the settings can reach.
-    pub truth: Tally,
+    /// The accuracy of as many true images of the base size: the ceiling of the settings.
+    pub truth: Proportion,
 }
 
-impl Claim {
-    /// A claim that a difference is larger than a margin.
-    pub(crate) fn tested(name: &str, compared: &str, found: Estimate, margin: f64) -> Self {
-        Self {
-            name: name.to_owned(),
-            compared: compared.to_owned(),
-            found: Some(found).filter(|found| !found.value.is_nan()),
-            verdict: found.verdict(margin),
-        }
-    }
+/// The points of all settings, by their first `count` images; the scales of a system in order.
+pub(crate) fn points(features: &Features, diversity: &Diversity, count: usize) -> Vec<Point> {
+    let mut points: Vec<Point> = features
+        .by_setting
+        .iter()
+        .map(|(setting, own)| {
+            let [fid_j, fid_clip] = own.distances(&features.truth, count);
+            Point {
+                system: setting.system,
+                scale: setting.scale,
+                prior_scale: setting.prior_scale,
+                everything: own.accuracy(count),
+                fid_j,
+                fid_clip,
+                diversity: diversity.ratio(*setting),
+            }
+        })
+        .collect();
+    points.sort_by_key(|p| (p.system, (p.prior_scale * 100.0) as u64, (p.scale * 100.0) as u64));
+    points
 }
 
-impl ClaimsReport {
-    /// Markdown tables.
-    pub fn to_markdown(&self) -> String {
+impl Report for ClaimsReport {
+    fn to_markdown(&self) -> String {
         let claims = self.claims.iter().map(|claim| {
             let found = claim.found.map(|found| format!("{found:+}")).unwrap_or_default();
             vec![claim.name.clone(), claim.compared.clone(), found, claim.verdict.name().to_owned()]
@@ -85,21 +84,14 @@ impl ClaimsReport {
                 point.system.name().to_owned(),
                 point.scale.to_string(),
                 point.prior_scale.to_string(),
-                percent(point.everything),
+                point.everything.to_string(),
                 number(point.fid_j),
                 number(point.fid_clip.map(|distance| distance * 1000.0)),
                 number(point.diversity),
             ]
         });
-        let truth = vec![
-            "true pictures".to_owned(),
-            String::new(),
-            String::new(),
-            percent(self.truth),
-            String::new(),
-            String::new(),
-            String::new(),
-        ];
+        let truth = self.truth.to_string();
+        let truth = ["true pictures", "", "", &truth, "", "", ""].map(str::to_owned).to_vec();
         let points = table(&header, [truth].into_iter().chain(points));
         format!("{claims}\n{points}")
     }
