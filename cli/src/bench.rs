@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
+use families::{Shapes, karlo};
 use pipeline::{Stage, Use};
 use serde::Serialize;
 use tch::{Cuda, Device, Kind, Tensor, no_grad};
 use training::Recipe;
 use training::estimate::step_costs;
-use weights::Shapes;
 
 use crate::drawing::{DecoderWishes, PresetArgs, PriorWishes};
 use crate::model::{ModelArgs, PriorArgs};
@@ -129,7 +129,7 @@ impl Bench {
         }
 
         let recipe = Recipe::preset_text("karlo")?;
-        let shapes = Shapes::read(&self.model.folder()?)?;
+        let shapes = Shapes::read(&self.model.folder()?, &karlo())?;
         let costs = step_costs(&Recipe::read(recipe, &shapes, &[] as &[&str])?);
         let stages = Stage::ALL.into_iter().zip(times).zip(costs);
         let measured = Measured {

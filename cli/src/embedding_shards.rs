@@ -42,7 +42,7 @@ impl ShardArgs {
             data: &data,
             scenes: self.count.unwrap_or_default(),
             encoder: &PictureEncoder {
-                image: weights::open_image_encoder(&encoder, device, kind)?,
+                image: families::open_image_encoder(&encoder, device, kind)?,
                 kind,
                 device,
             },

@@ -8,6 +8,7 @@ mod bench;
 #[cfg(feature = "lab")]
 mod claims;
 mod classify;
+mod completion;
 mod completions;
 mod destinations;
 mod device;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
 
+use crate::completion::with_flags;
 use clap::error::ContextValue;
 use console::strip_ansi_codes;
 use files::text::{LONGEST_EXCERPT, REPLACEMENT, excerpt, steers};
@@ -118,12 +119,17 @@ const TRACE: &str = "Exception raised from ";
 /// An error and its causes, but for those that it tells already.
 pub fn sentence(error: &anyhow::Error) -> String {
     let mut told = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        // libtorch says where in its own code it stood.
-        let cause = cause.split(TRACE).next().unwrap_or_default().trim_end().to_owned();
+    // libtorch says where in its own code it stood.
+    let without_trace =
+        |text: String| text.split(TRACE).next().unwrap_or_default().trim_end().to_owned();
+    for cause in error.chain() {
+        let plain = without_trace(cause.to_string());
+        let cause = without_trace(with_flags(cause));
         if told.is_empty() {
             told = cause;
-        } else if !told.contains(&cause) {
+        } else if told.contains(&plain) {
+            told = told.replacen(&plain, &cause, 1);
+        } else {
             told = format!("{told}: {cause}");
         }
     }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
+use families::{Shapes, karlo};
 use tch::{Device, Kind};
 use training::{Data, Recipe, Trainer, estimate};
-use weights::{Folder, Shapes};
+use weights::Folder;
 
 use crate::destinations::check_room;
 use crate::device::{self, DeviceChoice, Dtype};
@@ -152,8 +153,8 @@ impl What {
 
 /// The model to begin with.
 fn beginning(init: &Path) -> Result<Folder> {
-    let folder = Folder::locate(init).context("--init")?;
-    match folder.describe() {
+    let folder = families::locate(init).context("--init")?;
+    match families::describe(&folder) {
         Some(held) => bail!("--init {}: this is no model: {held}", init.display()),
         None => Ok(folder),
     }
@@ -163,7 +164,7 @@ impl Train {
     /// The preset or the user's own recipe, with the shapes of the model to begin with, changed as asked.
     fn recipe(&self) -> Result<Recipe> {
         let shapes = match &self.init {
-            Some(init) => Shapes::read(&beginning(init)?)?,
+            Some(init) => Shapes::read(&beginning(init)?, &karlo())?,
             None => Shapes::default(),
         };
         let Some(path) = &self.config else {

@@ -5,7 +5,6 @@ use prior::codes::closeness;
 use tch::{Kind, Tensor};
 
 use crate::memory::within_memory;
-use crate::tasks::PriorKind;
 use crate::{Error, Pipeline, Settings, Text};
 
 /// Image embeddings as codes.
@@ -41,7 +40,7 @@ impl Pipeline {
 
     /// Whether the model, completed, has the prior that `settings` draw with.
     pub fn has_prior(&self, settings: &Settings) -> bool {
-        let folders = PriorKind::of(settings).folders();
-        folders.iter().all(|part| self.parts.folder(part).is_ok())
+        let mut components = self.parts.prior_components(settings.prior_kind()).into_iter();
+        components.all(|component| self.parts.folder(component).is_ok())
     }
 }

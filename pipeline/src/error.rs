@@ -1,10 +1,10 @@
 //! Everything that can go wrong between a caption and a picture.
 
 use diffusion::StepsError;
+use families::compatibility::SIDES;
 use kernels::OutOfMemory;
 
 use crate::finite::Quantity;
-use crate::relations::SIDES;
 
 /// One sentence each, which names the file, the setting and the number.
 #[derive(Debug, thiserror::Error)]
@@ -39,30 +39,6 @@ pub enum Error {
         "f16 computes on a GPU only, a CPU takes 80 times as long as in f32: please use f32 here"
     )]
     HalfOnCpu,
-    /// A component that a stage needs is not there.
-    #[error("{folder} has no {part}/, which this needs{advice}")]
-    Missing {
-        /// The model's folder.
-        folder: String,
-        /// The component's folder in it.
-        part: &'static str,
-        /// How it can be completed, or what the folder holds instead; or empty.
-        advice: String,
-    },
-    /// A folder that was given to complete a model, and does not.
-    #[error(
-        "{flag} {folder}: this is neither a {part} (it has no config.json) nor a model with one in {part}/{advice}"
-    )]
-    NotThePart {
-        /// The flag it was given with.
-        flag: &'static str,
-        /// The folder.
-        folder: String,
-        /// The component's name.
-        part: &'static str,
-        /// The folder's contents instead, or empty.
-        advice: String,
-    },
     /// Two components that do not fit each other.
     #[error(
         "{first} and {second} do not fit each other: {quantity} is {one} in the first and {other} in the second"
@@ -128,7 +104,10 @@ pub enum Error {
         "{0}; --low-memory holds one network at a time, and --dtype bf16 takes half of what f32 does"
     )]
     Memory(#[from] OutOfMemory),
-    /// A component's files are wrong.
+    /// A component is missing, or its files are wrong.
+    #[error("{0}")]
+    Families(#[from] families::Error),
+    /// A file of tensors is wrong.
     #[error(transparent)]
     Weights(#[from] weights::Error),
     /// The caption cannot be tokenised.
@@ -179,9 +158,13 @@ impl Error {
                 weights::Error::Memory { .. }
                 | weights::Error::Io { .. }
                 | weights::Error::Place { .. },
-            ) => ErrorKind::Machine,
-            Self::Missing { .. }
-            | Self::NotThePart { .. }
+            )
+            | Self::Families(families::Error::Weights(
+                weights::Error::Memory { .. }
+                | weights::Error::Io { .. }
+                | weights::Error::Place { .. },
+            )) => ErrorKind::Machine,
+            Self::Families(_)
             | Self::Mismatch { .. }
             | Self::Index { .. }
             | Self::LogitScale { .. }

@@ -8,18 +8,16 @@ use std::rc::{Rc, Weak};
 use clip::{ImageProcessor, TextEncoder, Tokenizer, VisionEncoder};
 use decoder::{Conditioning, UNet};
 use diffusion::{DpmSolver, Step, UnclipSampler};
+use families::{
+    Mismatch, ModelFolders, PriorKind, Requirement, Shapes, StageShapes, compatibility,
+};
 use graphs::Repeated;
 use prior::{AutoregressivePrior, Pca, Prior};
 use tch::{Device, Kind};
 use weights::Folder;
 
 use crate::codes::CodeSampling;
-use crate::folders::{CLIP, ModelFolders};
 use crate::memory::within_memory;
-use crate::relations::{
-    Decoding, Relation, Relations, Upsampling, check_captions, check_clip, check_pictures,
-};
-use crate::tasks::{IMAGE_ENCODER, PriorKind, TEXT_ENCODER, Task};
 use crate::{Error, Settings, Solver, Stage};
 
 /// A network, and what was recorded of its steps, which is over its memory.
@@ -58,7 +56,7 @@ pub(crate) struct Parts {
     /// Holds every network that was opened; `None` where memory is short.
     kept: RefCell<Option<Vec<Rc<dyn Any>>>>,
     /// The tasks whose parts were found to fit each other.
-    checked: RefCell<Vec<Task>>,
+    checked: RefCell<Vec<Requirement>>,
 }
 
 impl Parts {
@@ -91,101 +89,103 @@ impl Parts {
 
     /// Opens all that a task needs. What is missing is told before anything is opened, and what does not fit together
     /// before anything is computed.
-    pub(crate) fn prepare(&self, task: Task, settings: &Settings) -> Result<(), Error> {
-        for part in task.folders() {
-            self.folder(part)?;
+    pub(crate) fn prepare(
+        &self,
+        requirement: Requirement,
+        settings: &Settings,
+    ) -> Result<(), Error> {
+        for component in self.folders.family.components(requirement) {
+            self.folder(component)?;
         }
-        for stage in task.stages() {
+        let diffused = requirement.prior == Some(PriorKind::Diffusion);
+        let stages = [Stage::Decoder, Stage::Upsampler].into_iter().take(requirement.stages);
+        for stage in diffused.then_some(Stage::Prior).into_iter().chain(stages) {
             self.steps(stage, settings)?;
         }
-        if self.checked.borrow().contains(&task) {
+        if self.checked.borrow().contains(&requirement) {
             return Ok(());
         }
-        let prior = match task.prior {
-            Some(PriorKind::Diffusion) => {
-                Some((self.sampler(Stage::Prior)?, self.prior()?.config().clone()))
-            }
-            _ => None,
-        };
-        let autoregressive_prior = match task.prior {
-            Some(PriorKind::Autoregressive) => Some(self.autoregressive_prior()?.config().clone()),
-            _ => None,
-        };
-        Relations {
-            tokenizer: self.tokenizer()?,
-            text_encoder: self.text_encoder()?.config().clone(),
-            image_encoder: match task.image_encoder {
-                true => Some((self.image_processor()?, self.image_encoder()?.config().clone())),
-                false => None,
-            },
-            prior,
-            autoregressive_prior,
-            decoding: match task.decoder {
-                true => Some(self.decoding(task.upsampler)?),
-                false => None,
-            },
-        }
-        .check()
-        .map_err(|relation| self.mismatch(relation))?;
-        self.checked.borrow_mut().push(task);
+        self.check(&self.shapes(requirement)?)?;
+        self.checked.borrow_mut().push(requirement);
         Ok(())
-    }
-
-    fn decoding(&self, upsampler: bool) -> Result<Decoding<'_>, Error> {
-        Ok(Decoding {
-            conditioning: self.conditioning()?.config().clone(),
-            sampler: self.sampler(Stage::Decoder)?,
-            decoder: self.decoder()?.config().clone(),
-            upsampling: match upsampler {
-                true => Some(Upsampling {
-                    sampler: self.sampler(Stage::Upsampler)?,
-                    first: self.upsampler_first()?.config().clone(),
-                    last: self.upsampler_last()?.config().clone(),
-                }),
-                false => None,
-            },
-        })
     }
 
     /// Opens what encodes captions.
     pub(crate) fn prepare_text_encoder(&self) -> Result<(), Error> {
-        for part in TEXT_ENCODER {
-            self.folder(part)?;
-        }
-        check_captions(self.tokenizer()?, self.text_encoder()?.config())
-            .map_err(|relation| self.mismatch(relation))
+        self.prepare_encoders(Requirement { text: true, ..Requirement::default() })
     }
 
     /// Opens what tells how close captions and pictures are: CLIP alone, from a model of which there may be no more.
     pub(crate) fn prepare_clip(&self) -> Result<(), Error> {
-        for part in CLIP {
-            self.folder(part)?;
-        }
-        check_clip(
-            (self.tokenizer()?, self.text_encoder()?.config()),
-            (self.image_processor()?, self.image_encoder()?.config()),
-        )
-        .map_err(|relation| self.mismatch(relation))
+        self.prepare_encoders(Requirement {
+            text: true,
+            image_encoder: true,
+            ..Requirement::default()
+        })
     }
 
     /// Opens what tells how close pictures are to each other.
     pub(crate) fn prepare_image_encoder(&self) -> Result<(), Error> {
-        for part in IMAGE_ENCODER {
-            self.folder(part)?;
-        }
-        check_pictures(self.image_processor()?, self.image_encoder()?.config())
-            .map_err(|relation| self.mismatch(relation))
+        self.prepare_encoders(Requirement { image_encoder: true, ..Requirement::default() })
     }
 
-    /// The error for two parts that do not fit each other, which says where they lie.
-    pub(crate) fn mismatch(&self, (first, second, quantity, one, other): Relation) -> Error {
-        Error::Mismatch {
+    fn prepare_encoders(&self, requirement: Requirement) -> Result<(), Error> {
+        for component in self.folders.family.components(requirement) {
+            self.folder(component)?;
+        }
+        self.check(&self.shapes(requirement)?)
+    }
+
+    /// The shapes of the components that a task needs, which it opens.
+    fn shapes(&self, requirement: Requirement) -> Result<Shapes, Error> {
+        let mut shapes = Shapes::default();
+        if requirement.text {
+            shapes.tokenizer = Some(self.tokenizer()?.into());
+            shapes.text_encoder = Some(self.text_encoder()?.config().clone());
+        }
+        if requirement.image_encoder {
+            shapes.image_processor = self.image_processor()?.output_size().map(Into::into);
+            shapes.image_encoder = Some(self.image_encoder()?.config().clone());
+        }
+        match requirement.prior {
+            Some(PriorKind::Diffusion) => {
+                shapes.prior_scheduler = Some(self.sampler(Stage::Prior)?.config().clone());
+                shapes.prior = Some(self.prior()?.config().clone());
+            }
+            Some(PriorKind::Autoregressive) => {
+                shapes.autoregressive_prior = Some(self.autoregressive_prior()?.config().clone());
+            }
+            None => {}
+        }
+        if requirement.stages > 0 {
+            shapes.stages.push(StageShapes {
+                conditioning: Some(self.conditioning()?.config().clone()),
+                network: Some(self.decoder()?.config().clone()),
+                last_network: None,
+                scheduler: Some(self.sampler(Stage::Decoder)?.config().clone()),
+            });
+        }
+        if requirement.stages > 1 {
+            shapes.stages.push(StageShapes {
+                conditioning: None,
+                network: Some(self.upsampler_first()?.config().clone()),
+                last_network: Some(self.upsampler_last()?.config().clone()),
+                scheduler: Some(self.sampler(Stage::Upsampler)?.config().clone()),
+            });
+        }
+        Ok(shapes)
+    }
+
+    /// Refuses two parts that do not fit each other, and says where they lie.
+    pub(crate) fn check(&self, shapes: &Shapes) -> Result<(), Error> {
+        let check = compatibility::check(shapes, &self.folders.family);
+        check.map_err(|Mismatch { first, second, quantity, one, other }| Error::Mismatch {
             first: self.named(first),
             second: self.named(second),
             quantity,
             one,
             other,
-        }
+        })
     }
 
     /// A part by its folder, and by its name where the folder is called otherwise.
@@ -209,19 +209,17 @@ impl Parts {
     pub(crate) fn logit_scale(&self) -> Result<Option<f64>, Error> {
         let model = &self.folders.model;
         Ok(match self.folders.is_whole_clip() {
-            true => weights::open_logit_scale(model)?,
-            false => weights::read_logit_scale(model)?,
+            true => families::open_logit_scale(model)?,
+            false => families::read_logit_scale(model)?,
         })
     }
 
     /// A hash of the files that embeddings of pictures depend on.
     pub(crate) fn image_encoder_fingerprint(&self) -> Result<String, Error> {
-        let prints = IMAGE_ENCODER.map(|part| {
-            let folder = self.folder(part)?;
-            Ok::<_, Error>(folder.fingerprint()?)
-        });
-        let [encoder, processor] = prints;
-        Ok(format!("{}-{}", encoder?, processor?))
+        let family = &self.folders.family;
+        let encoder = self.folder(family.image_encoder)?.fingerprint()?;
+        let processor = self.folder(family.image_processor)?.fingerprint()?;
+        Ok(format!("{encoder}-{processor}"))
     }
 
     /// What the model's makers draw with: `unclip_defaults` of our own models, else Karlo's.
@@ -236,7 +234,7 @@ impl Parts {
     fn published_defaults(&self) -> Result<Settings, Error> {
         let index =
             |reason: String| Error::Index { folder: self.folders.model.to_string(), reason };
-        let Some(defaults) = weights::read_model_defaults(&self.folders.model)? else {
+        let Some(defaults) = families::read_model_defaults(&self.folders.model)? else {
             return Ok(Settings::karlo());
         };
         let wrong = |reason: String| index(format!("unclip_defaults: {reason}"));
@@ -264,13 +262,13 @@ impl Parts {
             Stage::Upsampler => "super_res_scheduler",
         };
         opened(&self.samplers[stage as usize], || {
-            Ok(UnclipSampler::new(&weights::open_scheduler(&self.folder(part)?)?))
+            Ok(UnclipSampler::new(&families::open_scheduler(&self.folder(part)?)?))
         })
     }
 
     pub(crate) fn tokenizer(&self) -> Result<&Tokenizer, Error> {
         opened(&self.tokenizer, || {
-            let tokenizer = weights::open_tokenizer(&self.folder("tokenizer")?)?;
+            let tokenizer = families::open_tokenizer(&self.folder("tokenizer")?)?;
             match tokenizer.context_length() {
                 Some(_) => Ok(tokenizer),
                 None => {
@@ -282,48 +280,48 @@ impl Parts {
     }
 
     pub(crate) fn text_encoder(&self) -> Result<Rc<Network<TextEncoder>>, Error> {
-        self.network(&self.text_encoder, "text_encoder", weights::open_text_encoder)
+        self.network(&self.text_encoder, "text_encoder", families::open_text_encoder)
     }
 
     pub(crate) fn image_encoder(&self) -> Result<Rc<Network<VisionEncoder>>, Error> {
-        self.network(&self.image_encoder, "image_encoder", weights::open_image_encoder)
+        self.network(&self.image_encoder, "image_encoder", families::open_image_encoder)
     }
 
     pub(crate) fn image_processor(&self) -> Result<&ImageProcessor, Error> {
         opened(&self.image_processor, || {
-            Ok(weights::open_image_processor(&self.folder("feature_extractor")?)?)
+            Ok(families::open_image_processor(&self.folder("feature_extractor")?)?)
         })
     }
 
     pub(crate) fn prior(&self) -> Result<Rc<Network<Prior>>, Error> {
-        self.network(&self.prior, "prior", weights::open_prior)
+        self.network(&self.prior, "prior", families::open_prior)
     }
 
     pub(crate) fn autoregressive_prior(&self) -> Result<Rc<Network<AutoregressivePrior>>, Error> {
-        let open = weights::open_autoregressive_prior;
+        let open = families::open_autoregressive_prior;
         self.network(&self.autoregressive_prior, "prior_autoregressive", open)
     }
 
     /// Opened anew each time: nobody needs it twice.
     pub(crate) fn principal_components(&self) -> Result<Pca, Error> {
         let width = self.conditioning()?.config().embedding;
-        Ok(weights::open_pca(&self.folder("image_pca")?, width)?)
+        Ok(families::open_pca(&self.folder("image_pca")?, width)?)
     }
 
     pub(crate) fn conditioning(&self) -> Result<Rc<Network<Conditioning>>, Error> {
-        self.network(&self.conditioning, "text_proj", weights::open_conditioning)
+        self.network(&self.conditioning, "text_proj", families::open_conditioning)
     }
 
     pub(crate) fn decoder(&self) -> Result<Rc<Network<UNet>>, Error> {
-        self.network(&self.decoder, "decoder", weights::open_decoder)
+        self.network(&self.decoder, "decoder", families::open_decoder)
     }
 
     pub(crate) fn upsampler_first(&self) -> Result<Rc<Network<UNet>>, Error> {
-        self.network(&self.upsampler_first, "super_res_first", weights::open_upsampler)
+        self.network(&self.upsampler_first, "super_res_first", families::open_upsampler)
     }
 
     pub(crate) fn upsampler_last(&self) -> Result<Rc<Network<UNet>>, Error> {
-        self.network(&self.upsampler_last, "super_res_last", weights::open_upsampler)
+        self.network(&self.upsampler_last, "super_res_last", families::open_upsampler)
     }
 
     /// The network that somebody holds, opened first from the part's folder where nobody does.
@@ -331,7 +329,7 @@ impl Parts {
         &self,
         held: &Held<M>,
         part: &'static str,
-        open: impl FnOnce(&Folder, Device, Kind) -> Result<M, weights::Error>,
+        open: impl FnOnce(&Folder, Device, Kind) -> Result<M, families::Error>,
     ) -> Result<Rc<Network<M>>, Error> {
         if let Some(network) = held.borrow().upgrade() {
             return Ok(network);
@@ -348,8 +346,12 @@ impl Parts {
         Ok(network)
     }
 
+    pub(crate) fn prior_components(&self, kind: PriorKind) -> Vec<&'static str> {
+        self.folders.family.prior_components(kind)
+    }
+
     pub(crate) fn folder(&self, part: &'static str) -> Result<Folder, Error> {
-        self.folders.part(part)
+        Ok(self.folders.component(part)?)
     }
 }
 

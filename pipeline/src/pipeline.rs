@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 
+use families::{ImageSize, ModelFolders, Requirement, Shapes};
 use graphs::{CudaGraphs, Recorder};
 use image::RgbImage;
 use layers::finite::norm;
@@ -9,12 +10,10 @@ use noise::Generator;
 use prior::Pca;
 use tch::{Device, Kind, Tensor};
 
-use crate::folders::ModelFolders;
 use crate::memory::within_memory;
 use crate::parts::Parts;
-use crate::relations::check_size;
 use crate::settings::{Settings, Stage, check_caption};
-use crate::tasks::{PriorKind, Task, Use};
+use crate::tasks::Use;
 use crate::{Error, Quantity, Text, to_pictures};
 
 /// Told, after each step, the stage, the steps that are done and the steps that there are.
@@ -75,32 +74,31 @@ impl Pipeline {
     pub fn prepare(&self, uses: &[Use], settings: &Settings) -> Result<(), Error> {
         settings.check()?;
         let prior = uses.contains(&Use::Prior);
-        let task = Task {
-            prior: prior.then(|| PriorKind::of(settings)),
+        let requirement = Requirement {
+            text: true,
+            prior: prior.then(|| settings.prior_kind()),
             image_encoder: uses.contains(&Use::ImageEncoder) || settings.candidates > 1,
-            decoder: true,
-            upsampler: true,
+            stages: 2,
         };
-        self.parts.prepare(task, settings)
+        self.parts.prepare(requirement, settings)
     }
 
     /// As [`Pipeline::prepare`] for [`Pipeline::draw_embedding`] alone: nothing is decoded.
     pub fn prepare_prior(&self, settings: &Settings) -> Result<(), Error> {
         settings.check()?;
-        let task = Task {
-            prior: Some(PriorKind::of(settings)),
-            image_encoder: false,
-            decoder: false,
-            upsampler: false,
+        let requirement = Requirement {
+            text: true,
+            prior: Some(settings.prior_kind()),
+            ..Requirement::default()
         };
-        self.parts.prepare(task, settings)
+        self.parts.prepare(requirement, settings)
     }
 
     /// As [`Pipeline::prepare`] for [`Pipeline::invert`] alone: nothing is enlarged.
     pub fn prepare_inversion(&self, settings: &Settings) -> Result<(), Error> {
         settings.check()?;
-        let task = Task { prior: None, image_encoder: true, decoder: true, upsampler: false };
-        self.parts.prepare(task, settings)
+        let requirement = Requirement { text: true, prior: None, image_encoder: true, stages: 1 };
+        self.parts.prepare(requirement, settings)
     }
 
     /// The words of a caption that no training caption had, for models that tell them.
@@ -204,8 +202,11 @@ impl Pipeline {
         within_memory(|| {
             let pixels = processor.process(pictures)?; // [B, 3, H, W]
             let (_, _, height, width) = pixels.size4().expect("pixels are [B, 3, H, W]");
-            check_size((width, height), encoder.config())
-                .map_err(|relation| self.parts.mismatch(relation))?;
+            self.parts.check(&Shapes {
+                image_processor: Some(ImageSize { width, height }),
+                image_encoder: Some(encoder.config().clone()),
+                ..Shapes::default()
+            })?;
             let embedding = encoder.forward(&pixels.to_device(self.device).to_kind(self.kind));
             self.finite(embedding, Quantity::ImageEmbedding, None)
         })

@@ -16,7 +16,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("decoder", &["layers"]),
     ("graphs", &[]),
     ("scenes", &["files", "noise"]),
-    ("weights", &["files", "kernels", "layers", "clip", "prior", "decoder", "diffusion"]),
+    ("weights", &["files", "kernels", "layers"]),
+    ("families", &["files", "layers", "clip", "prior", "decoder", "diffusion", "weights"]),
     (
         "pipeline",
         &[
@@ -30,6 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "prior",
             "decoder",
             "weights",
+            "families",
             "graphs",
         ],
     ),
@@ -45,6 +47,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "prior",
             "decoder",
             "weights",
+            "families",
             "pipeline",
             "scenes",
         ],

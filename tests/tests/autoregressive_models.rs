@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use evaluation::priors::explained;
+use families::{ModelFolders, PriorKind};
 use layers::{Initialiser, Params};
 use noise::Generator;
-use pipeline::{CodeSampling, Error, ModelFolders, Pipeline, Settings, Use};
+use pipeline::{CodeSampling, Error, Pipeline, Settings, Use};
 use prior::{AutoregressiveConfig, AutoregressivePrior, Codes, Pca};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
@@ -19,7 +20,7 @@ const HERE: (Device, Kind) = (Device::Cpu, Kind::Float);
 /// A prior for the tiny model whose diffusion prior has this shape.
 fn config(of: &Path) -> AutoregressiveConfig {
     let folder = Folder::open(of.join("prior")).unwrap();
-    let prior = weights::open_prior(&folder, HERE.0, HERE.1).unwrap();
+    let prior = families::open_prior(&folder, HERE.0, HERE.1).unwrap();
     let shape = prior.config();
     AutoregressiveConfig {
         embedding: shape.embedding,
@@ -52,7 +53,7 @@ fn write(folder: &Path, config: &AutoregressiveConfig) -> Codes {
         _ => (name, tensor),
     };
     let tensors: Vec<_> = initialiser.into_made().into_iter().map(louder).collect();
-    weights::save_autoregressive_prior(folder, &tensors, &fit(), config).unwrap();
+    families::save_autoregressive_prior(folder, &tensors, &fit(), config).unwrap();
     fit()
 }
 
@@ -66,12 +67,8 @@ fn pipeline(folder: &Path) -> Pipeline {
 }
 
 fn open(folder: &Path) -> Pipeline {
-    let folders = ModelFolders {
-        model: Folder::open(folder).unwrap(),
-        prior: None,
-        autoregressive: true,
-        image_encoder: None,
-    };
+    let folders =
+        ModelFolders { autoregressive: true, ..ModelFolders::new(Folder::open(folder).unwrap()) };
     Pipeline::open(folders, HERE.0, HERE.1).unwrap()
 }
 
@@ -81,13 +78,14 @@ fn a_saved_prior_opens_as_it_was_and_nothing_else_does() {
     let shape = config(&model("deep"));
     let codes = write(place.path(), &shape);
     let folder = Folder::open(place.path()).unwrap();
-    let open = || weights::open_autoregressive_prior(&folder, HERE.0, HERE.1);
+    let open = || families::open_autoregressive_prior(&folder, HERE.0, HERE.1);
     let opened = open().unwrap();
     assert_eq!(opened.config(), &shape);
     for ((name, saved), (_, found)) in codes.tensors().iter().zip(opened.codes.tensors()) {
         assert!(*saved == found, "{name} is not in f32");
     }
-    assert!(weights::is_autoregressive_prior(&folder).unwrap());
+    let kind = families::karlo().prior_kind(&folder).unwrap();
+    assert_eq!(kind, PriorKind::Autoregressive);
 
     let refused = |words: &[&str]| {
         let message = open().err().expect("it is wrong").to_string();

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use families::Shapes;
 use layers::Activation;
 use noise::Generator;
 use scenes::{Scene, Split};
@@ -11,7 +12,7 @@ use training::data::normal;
 use training::noising::Noising;
 use training::scene_data::{clashes, draw_siblings, siblings};
 use training::{AdamW, AdamWSettings, Checkpoints, Data, Recipe, Trainer};
-use weights::{Folder, Shapes};
+use weights::Folder;
 
 mod checkpoints;
 mod estimates;
@@ -246,12 +247,12 @@ fn the_small_preset_is_the_model_that_ships() {
     let recipe = Recipe::preset("small").unwrap();
     let folder = Folder::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("../model")).unwrap();
     let (device, kind) = (Device::Cpu, Kind::Float);
-    let prior = weights::open_prior(&folder.component("prior"), device, kind).unwrap();
+    let prior = families::open_prior(&folder.component("prior"), device, kind).unwrap();
     assert_eq!(prior.config(), &recipe.prior.model);
-    let decoder = weights::open_decoder(&folder.component("decoder"), device, kind).unwrap();
+    let decoder = families::open_decoder(&folder.component("decoder"), device, kind).unwrap();
     assert_eq!(decoder.config(), &recipe.decoder.unet);
     let part = folder.component("super_res_first");
-    let upsampler = weights::open_upsampler(&part, device, kind).unwrap();
+    let upsampler = families::open_upsampler(&part, device, kind).unwrap();
     assert_eq!(upsampler.config(), &recipe.upsampler.unet);
 }
 

@@ -27,7 +27,7 @@ impl Beginning {
         };
         Ok(Self {
             components: components.iter().map(open).collect::<Result<_, Error>>()?,
-            logit_scale: weights::read_logit_scale(model)?,
+            logit_scale: families::read_logit_scale(model)?,
             taken: RefCell::default(),
         })
     }

@@ -50,6 +50,9 @@ pub enum Error {
     #[error("the recipe is wrong: {0}")]
     Recipe(String),
     /// A part that an earlier leg makes is not there or does not open.
+    #[error("{0}")]
+    Families(#[from] families::Error),
+    /// A file of tensors cannot be read or written.
     #[error(transparent)]
     Weights(#[from] weights::Error),
     /// What was trained so far cannot draw.

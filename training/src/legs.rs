@@ -105,7 +105,7 @@ impl Trainer {
             }
         }
         let written: Vec<&str> = legs.iter().flat_map(|leg| written(leg)).collect();
-        Ok(weights::complete_model(init, &self.model, &written)?)
+        Ok(families::complete_model(init, &self.model, &written)?)
     }
 
     /// Plots what the legs told of themselves, on one page: `plots.svg` beside them. None where they told nothing.
@@ -122,7 +122,7 @@ impl Trainer {
     /// Trains both encoders: `text_encoder/`, `image_encoder/`, `feature_extractor/` and the logit scale.
     pub fn train_clip(&self) -> Result<(), Error> {
         self.data.check_pictures("clip")?;
-        let tokenizer = weights::open_tokenizer(&self.part("tokenizer")?)?;
+        let tokenizer = families::open_tokenizer(&self.part("tokenizer")?)?;
         let recipe = &self.recipe.clip;
         let text = TextConfig {
             vocab_size: tokenizer.vocab_size() as i64,
@@ -130,15 +130,15 @@ impl Trainer {
             ..recipe.text.clone()
         };
         let size = recipe.vision.image_size;
-        weights::write_image_processor(&self.model.join("feature_extractor"), size)?;
+        families::write_image_processor(&self.model.join("feature_extractor"), size)?;
         let run = self.run("clip", &recipe.run, &["tokenizer"])?;
         let (model, optimizer) =
             self.make(&run, CLIP, |p| Clip::new(p, &text, &recipe.vision), |_| true)?;
         let save = |folder: &Path, averaged: &Weights| {
             let text_encoder = folder.join("text_encoder");
-            weights::save_text_encoder(&text_encoder, &under(averaged, "text."), &text)?;
+            families::save_text_encoder(&text_encoder, &under(averaged, "text."), &text)?;
             let image_encoder = folder.join("image_encoder");
-            weights::save_image_encoder(
+            families::save_image_encoder(
                 &image_encoder,
                 &under(averaged, "image."),
                 &recipe.vision,
@@ -173,7 +173,7 @@ impl Trainer {
         let first = first.map(|batch| Ok(batch?.embedding));
         let embeddings = Tensor::cat(&first.collect::<Result<Vec<_>, Error>>()?, 0); // [N, E]
         set_statistics(&mut model, &embeddings);
-        weights::save_pca(&self.model.join("image_pca"), &Pca::fit(&embeddings))?;
+        families::save_pca(&self.model.join("image_pca"), &Pca::fit(&embeddings))?;
         let statistics = [
             ("clip_mean".to_owned(), model.mean.copy()),
             ("clip_std".to_owned(), model.std.copy()),
@@ -181,7 +181,7 @@ impl Trainer {
         let save = |folder: &Path, averaged: &Weights| {
             let all = averaged.iter().chain(&statistics);
             let all: Vec<_> = all.map(|(n, t)| (n.clone(), t.shallow_clone())).collect();
-            weights::save_prior(&folder.join("prior"), &all, &recipe.model)?;
+            families::save_prior(&folder.join("prior"), &all, &recipe.model)?;
             self.save_index(folder, None)
         };
         self.train(&run, optimizer, save, |step| {
@@ -202,7 +202,8 @@ impl Trainer {
         let learned = match self.beginning(AUTOREGRESSIVE)? {
             Some(init) => {
                 let folder = init.component("prior_autoregressive");
-                let opened = weights::open_autoregressive_prior(&folder, self.device, Kind::Float)?;
+                let opened =
+                    families::open_autoregressive_prior(&folder, self.device, Kind::Float)?;
                 Some(opened.codes)
             }
             None => None,
@@ -215,7 +216,7 @@ impl Trainer {
         let save = |folder: &Path, averaged: &Weights| {
             let part = folder.join("prior_autoregressive");
             let (codes, config) = (&measured.codes, &recipe.model);
-            weights::save_autoregressive_prior(&part, averaged, codes, config)?;
+            families::save_autoregressive_prior(&part, averaged, codes, config)?;
             self.save_index(folder, None)
         };
         self.train(&run, optimizer, save, |step| {
@@ -239,8 +240,8 @@ impl Trainer {
         let save = |folder: &Path, averaged: &Weights| {
             let (conditioning, unet) = (under(averaged, "text_proj."), under(averaged, "decoder."));
             let text_proj = folder.join("text_proj");
-            weights::save_conditioning(&text_proj, &conditioning, &recipe.conditioning)?;
-            weights::save_decoder(&folder.join("decoder"), &unet, &recipe.unet)?;
+            families::save_conditioning(&text_proj, &conditioning, &recipe.conditioning)?;
+            families::save_decoder(&folder.join("decoder"), &unet, &recipe.unet)?;
             self.save_index(folder, None)
         };
         self.train(&run, optimizer, save, |step| {
@@ -262,7 +263,7 @@ impl Trainer {
         let save = |folder: &Path, averaged: &Weights| {
             for part in ["super_res_first", "super_res_last"] {
                 let predicts = recipe.predicts;
-                weights::save_upsampler(&folder.join(part), averaged, &recipe.unet, predicts)?;
+                families::save_upsampler(&folder.join(part), averaged, &recipe.unet, predicts)?;
             }
             self.save_index(folder, None)
         };
@@ -316,8 +317,8 @@ impl Trainer {
 
     /// Names the parts that are there, and what the model draws with unless told otherwise.
     fn save_index(&self, folder: &Path, logit_scale: Option<f64>) -> Result<(), Error> {
-        weights::save_model_index(folder, logit_scale)?;
-        Ok(weights::save_model_defaults(folder, &self.recipe.drawing)?)
+        families::save_model_index(folder, logit_scale)?;
+        Ok(families::save_model_defaults(folder, &self.recipe.drawing)?)
     }
 
     /// A leg of this trainer's, which learns from the components `upstream` of the model.
@@ -401,8 +402,8 @@ impl Trainer {
     fn caption_encoder(&self) -> Result<CaptionEncoder, Error> {
         let (device, kind) = (self.device, self.kind);
         Ok(CaptionEncoder {
-            text: weights::open_text_encoder(&self.part("text_encoder")?, device, kind)?,
-            tokenizer: weights::open_tokenizer(&self.part("tokenizer")?)?,
+            text: families::open_text_encoder(&self.part("text_encoder")?, device, kind)?,
+            tokenizer: families::open_tokenizer(&self.part("tokenizer")?)?,
             kind,
             device,
         })
@@ -411,7 +412,7 @@ impl Trainer {
     fn picture_encoder(&self) -> Result<PictureEncoder, Error> {
         let (device, kind) = (self.device, self.kind);
         Ok(PictureEncoder {
-            image: weights::open_image_encoder(&self.part("image_encoder")?, device, kind)?,
+            image: families::open_image_encoder(&self.part("image_encoder")?, device, kind)?,
             kind,
             device,
         })

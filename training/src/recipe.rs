@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use clip::{TextConfig, VisionConfig};
 use decoder::{ConditioningConfig, UNetConfig};
 use diffusion::Prediction;
+use families::Shapes;
 use files::text::excerpt;
 use prior::{AutoregressiveConfig, PriorConfig};
-use weights::Shapes;
 
 use crate::{Error, RunSettings};
 
@@ -198,7 +198,7 @@ impl Recipe {
 
     fn take_shapes(&mut self, shapes: &Shapes) {
         let shapes = shapes.clone();
-        if let Some(text) = shapes.text {
+        if let Some(text) = shapes.text_encoder {
             self.tokenizer.context_length = text.context_length;
             // Where the model has no such prior yet, a new one must fit its encoders.
             let codes = &mut self.autoregressive.model;
@@ -207,13 +207,16 @@ impl Recipe {
             codes.dimensions = codes.dimensions.min(text.embedding);
             self.clip.text = text;
         }
-        take(&mut self.clip.vision, shapes.vision);
+        take(&mut self.clip.vision, shapes.image_encoder);
         take(&mut self.prior.model, shapes.prior);
-        take(&mut self.autoregressive.model, shapes.autoregressive);
-        take(&mut self.decoder.conditioning, shapes.conditioning);
-        take(&mut self.decoder.unet, shapes.decoder);
-        take(&mut self.upsampler.predicts, shapes.upsampler_predicts);
-        if let Some(unet) = shapes.upsampler {
+        take(&mut self.autoregressive.model, shapes.autoregressive_prior);
+        let mut stages = shapes.stages.into_iter();
+        let (decoder, upsampler) = (stages.next(), stages.next());
+        let (decoder, upsampler) = (decoder.unwrap_or_default(), upsampler.unwrap_or_default());
+        take(&mut self.decoder.conditioning, decoder.conditioning);
+        take(&mut self.decoder.unet, decoder.network);
+        take(&mut self.upsampler.predicts, upsampler.scheduler.map(|s| s.prediction));
+        if let Some(unet) = upsampler.network {
             self.upsampler.crop = self.upsampler.crop.min(unet.sample_size);
             self.upsampler.unet = unet;
         }

@@ -4,10 +4,11 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use families::ModelFolders;
 use files::atomic::AtomicFolder;
 use image::RgbImage;
 use noise::Generator;
-use pipeline::{ModelFolders, Pipeline, contact_sheet, to_pictures};
+use pipeline::{Pipeline, contact_sheet, to_pictures};
 use tch::{Device, Kind};
 use weights::Folder;
 
@@ -70,10 +71,8 @@ fn draw_whole(
 ) -> Result<RgbImage, Error> {
     let [prior, autoregressive] = PRIORS;
     let folders = ModelFolders {
-        model: Folder::open(whole)?,
-        prior: None,
         autoregressive: written.contains(&autoregressive) || !whole.join(prior).exists(),
-        image_encoder: None,
+        ..ModelFolders::new(Folder::open(whole)?)
     };
     let pipeline = Pipeline::open(folders, device, kind)?;
     let settings = pipeline.defaults()?;

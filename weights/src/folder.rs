@@ -154,7 +154,7 @@ impl Folder {
     }
 
     /// The names of its files, in order.
-    pub(crate) fn file_names(&self) -> Vec<String> {
+    pub fn file_names(&self) -> Vec<String> {
         let mut names: Vec<String> = match self {
             Self::Disk(folder) => fs::read_dir(&folder.path)
                 .into_iter()
@@ -175,7 +175,7 @@ impl Folder {
     }
 
     /// The names of the folders in it, in order, hidden ones left out.
-    pub(crate) fn folder_names(&self) -> Vec<String> {
+    pub fn folder_names(&self) -> Vec<String> {
         let entries = self.path().and_then(|path| fs::read_dir(path).ok());
         let mut names: Vec<String> = entries
             .into_iter()

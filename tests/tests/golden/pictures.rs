@@ -1,8 +1,9 @@
 //! Finished pictures against the reference's.
 
+use families::ModelFolders;
 use image::RgbImage;
 use noise::Generator;
-use pipeline::{ModelFolders, Pipeline, Settings, read_image, to_pictures};
+use pipeline::{Pipeline, Settings, read_image, to_pictures};
 use serde::Deserialize;
 use tch::{Device, Kind};
 use weights::Folder;
@@ -53,12 +54,7 @@ struct Variation {
 }
 
 fn open(model: &str) -> Pipeline {
-    let folders = ModelFolders {
-        autoregressive: false,
-        model: Folder::open(data().join(model).join("model")).unwrap(),
-        prior: None,
-        image_encoder: None,
-    };
+    let folders = ModelFolders::new(Folder::open(data().join(model).join("model")).unwrap());
     Pipeline::open(folders, Device::Cpu, Kind::Float).unwrap()
 }
 

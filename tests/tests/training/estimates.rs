@@ -1,8 +1,8 @@
 //! What a dry run tells, against PyTorch's own counts.
 
+use families::Shapes;
 use tch::{Device, Kind};
 use training::{Estimate, Recipe, estimate};
-use weights::Shapes;
 
 /// As `torch.utils.flop_counter` counts one forward pass of transformers' and diffusers' classes made with a preset's
 /// shapes: the text encoder, the image encoder, the prior, the decoder, the upsampler on a crop.

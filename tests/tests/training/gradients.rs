@@ -56,7 +56,8 @@ fn clip_in_parts_has_the_gradient_of_its_whole_batch() {
     let folder = Folder::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../model")).unwrap();
     let run = |parts: usize, batch: usize| {
         let mut recipe = Recipe::preset("tiny").unwrap().clip;
-        let tokenizer: Tokenizer = weights::open_tokenizer(&folder.component("tokenizer")).unwrap();
+        let tokenizer: Tokenizer =
+            families::open_tokenizer(&folder.component("tokenizer")).unwrap();
         recipe.text.vocab_size = tokenizer.vocab_size() as i64;
         recipe.text.eos_token_id = tokenizer.end_token_id();
         let initialiser = Initialiser::new(1, Device::Cpu, Kind::Float);

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use families::ModelFolders;
 use image::RgbImage;
-use pipeline::{ModelFolders, Pipeline};
+use pipeline::Pipeline;
 use serde_json::Value;
 use tch::{Device, Kind};
 use training::events::Events;
@@ -109,12 +110,7 @@ fn samples_are_what_the_model_draws_and_the_page_has_a_plot_a_figure() {
         let at = |n: u32| 4 + n * (side + 4);
         image::imageops::crop_imm(&sheet, at(n % 4), at(n / 4), side, side).to_image()
     };
-    let folders = ModelFolders {
-        model: Folder::open(folder.path().join("model")).unwrap(),
-        prior: None,
-        autoregressive: false,
-        image_encoder: None,
-    };
+    let folders = ModelFolders::new(Folder::open(folder.path().join("model")).unwrap());
     let pipeline = Pipeline::open(folders, Device::Cpu, Kind::Float).unwrap();
     let settings = pipeline.defaults().unwrap();
     let captions = trainer.data.captions(12);

@@ -208,7 +208,7 @@ fn a_prior_learns_the_same_from_pictures_and_from_their_embeddings() {
         data: &first.data,
         scenes: 0,
         encoder: &PictureEncoder {
-            image: weights::open_image_encoder(&encoder, Device::Cpu, Kind::Float).unwrap(),
+            image: families::open_image_encoder(&encoder, Device::Cpu, Kind::Float).unwrap(),
             kind: Kind::Float,
             device: Device::Cpu,
         },

@@ -1,18 +1,19 @@
-//! Writes a model's components in Karlo's layout, so that each folder opens in the publisher's class too.
+//! Writes a model's components in Karlo's layout: each folder opens in the publisher's class too.
 
 use std::fs;
 use std::path::Path;
 
 use clip::{ImageProcessor, TextConfig, VisionConfig};
 use decoder::{ConditioningConfig, UNetConfig};
-use diffusion::{Prediction, SchedulerConfig, Variance};
+use diffusion::{Prediction, SchedulerConfig};
 use prior::{AutoregressiveConfig, Codes, Pca, PriorConfig};
 use serde_json::Value;
 use tch::{Kind, Tensor};
+use weights::{save_safetensors, write_atomically};
 
 use crate::configs::{self, ConfigError};
-use crate::open::CODES;
-use crate::{Error, save_safetensors, write_atomically};
+use crate::open::{CODES, CONFIG, PROCESSOR_CONFIG, SCHEDULER_CONFIG};
+use crate::{Error, karlo};
 
 /// The file names that diffusers and transformers look for.
 const DIFFUSERS_WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
@@ -25,7 +26,7 @@ pub fn save_text_encoder(
     config: &TextConfig,
 ) -> Result<(), Error> {
     write_text_encoder_config(folder, config)?;
-    save_safetensors(folder.join(TRANSFORMERS_WEIGHTS), tensors, Kind::Half)
+    Ok(save_safetensors(folder.join(TRANSFORMERS_WEIGHTS), tensors, Kind::Half)?)
 }
 
 /// Writes an image encoder (`image_encoder/`): `config.json` and `model.safetensors` in f16.
@@ -35,7 +36,7 @@ pub fn save_image_encoder(
     config: &VisionConfig,
 ) -> Result<(), Error> {
     write_image_encoder_config(folder, config)?;
-    save_safetensors(folder.join(TRANSFORMERS_WEIGHTS), tensors, Kind::Half)
+    Ok(save_safetensors(folder.join(TRANSFORMERS_WEIGHTS), tensors, Kind::Half)?)
 }
 
 /// Writes a prior (`prior/`) in f16, and Karlo's scheduler for it beside it (`prior_scheduler/`).
@@ -45,9 +46,9 @@ pub fn save_prior(
     config: &PriorConfig,
 ) -> Result<(), Error> {
     write_prior_config(folder, config)?;
-    let scheduler = scheduler(Prediction::Sample, Variance::FixedSmallLog, 5.0);
-    write_scheduler_config(&folder.with_file_name("prior_scheduler"), &scheduler)?;
-    save_safetensors(folder.join(DIFFUSERS_WEIGHTS), tensors, Kind::Half)
+    let scheduler = karlo::prior_scheduler();
+    write_scheduler_config(&folder.with_file_name(karlo::PRIOR_SCHEDULER), &scheduler)?;
+    Ok(save_safetensors(folder.join(DIFFUSERS_WEIGHTS), tensors, Kind::Half)?)
 }
 
 /// Writes an autoregressive prior (`prior_autoregressive/`): its network in f16, and its quantiser in f32 beside it, whose
@@ -60,7 +61,7 @@ pub fn save_autoregressive_prior(
 ) -> Result<(), Error> {
     write_json(folder, CONFIG, &configs::autoregressive_json(config))?;
     save_safetensors(folder.join(CODES), &codes.tensors(), Kind::Float)?;
-    save_safetensors(folder.join(TRANSFORMERS_WEIGHTS), tensors, Kind::Half)
+    Ok(save_safetensors(folder.join(TRANSFORMERS_WEIGHTS), tensors, Kind::Half)?)
 }
 
 /// Writes principal components (`image_pca/`) in f32.
@@ -69,7 +70,7 @@ pub fn save_pca(folder: &Path, pca: &Pca) -> Result<(), Error> {
     let tensors = [("mean", mean), ("components", components), ("variances", variances)]
         .map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
     make_folder(folder)?;
-    save_safetensors(folder.join(TRANSFORMERS_WEIGHTS), &tensors, Kind::Float)
+    Ok(save_safetensors(folder.join(TRANSFORMERS_WEIGHTS), &tensors, Kind::Float)?)
 }
 
 /// Writes a decoder's conditioning (`text_proj/`) in f16.
@@ -79,7 +80,7 @@ pub fn save_conditioning(
     config: &ConditioningConfig,
 ) -> Result<(), Error> {
     write_conditioning_config(folder, config)?;
-    save_safetensors(folder.join(DIFFUSERS_WEIGHTS), tensors, Kind::Half)
+    Ok(save_safetensors(folder.join(DIFFUSERS_WEIGHTS), tensors, Kind::Half)?)
 }
 
 /// Writes a decoder (`decoder/`) in f16, and Karlo's scheduler for it beside it (`decoder_scheduler/`).
@@ -89,9 +90,9 @@ pub fn save_decoder(
     config: &UNetConfig,
 ) -> Result<(), Error> {
     write_unet_config(folder, config)?;
-    let scheduler = scheduler(Prediction::Epsilon, Variance::LearnedRange, 1.0);
-    write_scheduler_config(&folder.with_file_name("decoder_scheduler"), &scheduler)?;
-    save_safetensors(folder.join(DIFFUSERS_WEIGHTS), tensors, Kind::Half)
+    let scheduler = karlo::decoder_scheduler();
+    write_scheduler_config(&folder.with_file_name(karlo::DECODER_SCHEDULER), &scheduler)?;
+    Ok(save_safetensors(folder.join(DIFFUSERS_WEIGHTS), tensors, Kind::Half)?)
 }
 
 /// Writes a super-resolution network (`super_res_first/` or `super_res_last/`) in f16, and its scheduler beside it
@@ -103,9 +104,9 @@ pub fn save_upsampler(
     predicts: Prediction,
 ) -> Result<(), Error> {
     write_unet_config(folder, config)?;
-    let scheduler = scheduler(predicts, Variance::FixedSmallLog, 1.0);
-    write_scheduler_config(&folder.with_file_name("super_res_scheduler"), &scheduler)?;
-    save_safetensors(folder.join(DIFFUSERS_WEIGHTS), tensors, Kind::Half)
+    let scheduler = karlo::upsampler_scheduler(predicts);
+    write_scheduler_config(&folder.with_file_name(karlo::UPSAMPLER_SCHEDULER), &scheduler)?;
+    Ok(save_safetensors(folder.join(DIFFUSERS_WEIGHTS), tensors, Kind::Half)?)
 }
 
 /// Writes the `config.json` of a `CLIPTextModelWithProjection`.
@@ -140,43 +141,36 @@ pub fn write_unet_config(folder: &Path, config: &UNetConfig) -> Result<(), Error
 /// Writes the `scheduler_config.json` of an `UnCLIPScheduler`.
 pub fn write_scheduler_config(folder: &Path, config: &SchedulerConfig) -> Result<(), Error> {
     let json = configs::scheduler_json(config);
-    write_json(folder, "scheduler_config.json", &json)
+    write_json(folder, SCHEDULER_CONFIG, &json)
 }
 
 /// Writes the `preprocessor_config.json` of CLIP's own preparation for pictures of `size` pixels a side.
 pub fn write_image_processor(folder: &Path, size: i64) -> Result<(), Error> {
     let side = u32::try_from(size).ok().filter(|side| *side > 0);
     let problem = || ConfigError::Relation(format!("no picture has {size} pixels a side"));
-    let name = "preprocessor_config.json";
     let side = side.ok_or_else(problem);
-    let side = checked(folder, name, "the image encoder", side)?;
+    let side = checked(folder, PROCESSOR_CONFIG, "the image encoder", side)?;
     make_folder(folder)?;
     let json = ImageProcessor::clip(side).to_config();
-    write_text(&folder.join(name), &json)
-}
-
-const CONFIG: &str = "config.json";
-
-/// Karlo's schedulers differ in these three.
-fn scheduler(prediction: Prediction, variance: Variance, clip_range: f64) -> SchedulerConfig {
-    SchedulerConfig { train_timesteps: 1000, prediction, variance, clip_range: Some(clip_range) }
+    write_text(&folder.join(PROCESSOR_CONFIG), &json)
 }
 
 fn checked<T>(
     folder: &Path,
     name: &str,
-    part: &'static str,
+    component: &'static str,
     translated: Result<T, ConfigError>,
 ) -> Result<T, Error> {
     translated.map_err(|problem| Error::Config {
         file: folder.join(name).display().to_string(),
-        part,
+        component,
         problem,
     })
 }
 
 fn make_folder(folder: &Path) -> Result<(), Error> {
-    fs::create_dir_all(folder).map_err(Error::io("make the folder", folder.display()))
+    let failed = weights::Error::io("make the folder", folder.display());
+    Ok(fs::create_dir_all(folder).map_err(failed)?)
 }
 
 fn write_json(folder: &Path, name: &str, json: &Value) -> Result<(), Error> {
@@ -185,7 +179,6 @@ fn write_json(folder: &Path, name: &str, json: &Value) -> Result<(), Error> {
 }
 
 pub(crate) fn write_text(path: &Path, text: &str) -> Result<(), Error> {
-    write_atomically(path, |file| {
-        file.write_all(text.as_bytes()).map_err(Error::io("write", path.display()))
-    })
+    let failed = weights::Error::io("write", path.display());
+    Ok(write_atomically(path, |file| file.write_all(text.as_bytes()).map_err(failed))?)
 }

@@ -1,4 +1,4 @@
-//! transformers' `CLIPTextModelWithProjection` and `CLIPVisionModelWithProjection`, and the two halves of `CLIPModel`.
+//! Configurations of transformers' `CLIPTextModelWithProjection`, `CLIPVisionModelWithProjection` and `CLIPModel`.
 
 use clip::{TextConfig, VisionConfig};
 use layers::Activation;
@@ -12,17 +12,22 @@ const PROJECTION: &str = "projection_dim";
 const ACTIVATIONS: [(&str, Activation); 3] =
     [("quick_gelu", Activation::QuickGelu), ("gelu", Activation::Gelu), ("silu", Activation::Silu)];
 
-/// A half of CLIP and whether its file may hold the other half too.
-pub(crate) struct Half<C> {
-    /// The half's shape.
+/// The prefixes of the names of CLIP's tensors: those of each tower, and what belongs to neither.
+pub(crate) const TEXT_TOWER: &[&str] = &["text_model.", "text_projection."];
+pub(crate) const IMAGE_TOWER: &[&str] = &["vision_model.", "visual_projection."];
+pub(crate) const LOGIT_SCALE: &str = "logit_scale";
+
+/// A tower of CLIP, in a file of its own or in that of the whole.
+pub(crate) struct ClipTower<C> {
+    /// The tower's shape.
     pub config: C,
-    /// Whether the configuration is that of the whole of CLIP.
-    pub of_both: bool,
+    /// The prefixes of tensors in its file that belong to the whole, and not to the tower.
+    pub ignored_prefixes: Vec<&'static str>,
 }
 
 /// Translates the text encoder's `config.json`.
-pub(crate) fn text_config(bytes: &[u8]) -> Result<Half<TextConfig>, ConfigError> {
-    let (mut fields, of_both) = half(bytes, TEXT, "text_config")?;
+pub(crate) fn text_config(bytes: &[u8]) -> Result<ClipTower<TextConfig>, ConfigError> {
+    let (mut fields, ignored_prefixes) = tower(bytes, TEXT, "text_config", IMAGE_TOWER)?;
     fields.only("model_type", &[json!("clip_text_model"), json!("clip")])?;
     let config = TextConfig {
         vocab_size: fields.size("vocab_size", Some(49408))?,
@@ -43,12 +48,12 @@ pub(crate) fn text_config(bytes: &[u8]) -> Result<Half<TextConfig>, ConfigError>
             config.eos_token_id, config.vocab_size
         )));
     }
-    Ok(Half { config, of_both })
+    Ok(ClipTower { config, ignored_prefixes })
 }
 
 /// Translates the image encoder's `config.json`.
-pub(crate) fn vision_config(bytes: &[u8]) -> Result<Half<VisionConfig>, ConfigError> {
-    let (mut fields, of_both) = half(bytes, VISION, "vision_config")?;
+pub(crate) fn vision_config(bytes: &[u8]) -> Result<ClipTower<VisionConfig>, ConfigError> {
+    let (mut fields, ignored_prefixes) = tower(bytes, VISION, "vision_config", TEXT_TOWER)?;
     fields.only("model_type", &[json!("clip_vision_model"), json!("clip")])?;
     let config = VisionConfig {
         image_size: fields.side("image_size", Some(224))?,
@@ -64,26 +69,30 @@ pub(crate) fn vision_config(bytes: &[u8]) -> Result<Half<VisionConfig>, ConfigEr
     fields.only("num_channels", &[json!(3)])?;
     divides(("num_attention_heads", config.heads), ("hidden_size", config.width))?;
     divides(("patch_size", config.patch_size), ("image_size", config.image_size))?;
-    Ok(Half { config, of_both })
+    Ok(ClipTower { config, ignored_prefixes })
 }
 
-/// The fields of one half, which the whole of CLIP keeps under a name of their own.
-fn half(bytes: &[u8], class: &'static str, name: &str) -> Result<(Fields, bool), ConfigError> {
+/// The fields of one tower, which the whole of CLIP has under `name`, and the prefixes that the tower ignores.
+fn tower(
+    bytes: &[u8],
+    class: &'static str,
+    name: &str,
+    other_tower: &[&'static str],
+) -> Result<(Fields, Vec<&'static str>), ConfigError> {
     let mut fields = Fields::parse(bytes)?;
-    let of_both = fields.class("CLIPModel").is_ok() && fields.has(name);
-    if !of_both {
+    if fields.class("CLIPModel").is_err() || !fields.has(name) {
         fields.class(class)?;
-        return Ok((fields, false));
+        return Ok((fields, Vec::new()));
     }
-    // The whole's projections have one width, whatever its halves say.
+    // The whole's projections have one width, whatever its towers say.
     let projection = fields.take(PROJECTION);
     match fields.take(name) {
         Some(Value::Object(mut inner)) => {
             inner.extend(projection.map(|width| (PROJECTION.to_owned(), width)));
-            Ok((Fields::of(inner), true))
+            Ok((Fields::of(inner), [other_tower, &[LOGIT_SCALE]].concat()))
         }
-        other => {
-            Err(super::fields::wrong(name, &other.unwrap_or_default(), "an object".to_owned()))
+        value => {
+            Err(super::fields::wrong(name, &value.unwrap_or_default(), "an object".to_owned()))
         }
     }
 }

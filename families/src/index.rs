@@ -9,32 +9,14 @@ use files::json;
 use files::text::excerpt;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use weights::Folder;
 
-use crate::describe::EXAMPLE;
+use crate::Error;
+use crate::karlo::{CLASSES, Class, EXAMPLE, INDEX, PIPELINE};
 use crate::save::write_text;
-use crate::{Error, Folder};
 
-pub(crate) const INDEX: &str = "model_index.json";
-/// The beginning of the class names of pipelines whose components are read here.
-pub(crate) const UNCLIP: &str = "UnCLIP";
 const LOGIT_SCALE: &str = "unclip_logit_scale";
 const DEFAULTS: &str = "unclip_defaults";
-
-/// The components with the library and class that each opens in.
-pub(crate) const COMPONENTS: [(&str, &str, &str); 12] = [
-    ("decoder", "diffusers", "UNet2DConditionModel"),
-    ("decoder_scheduler", "diffusers", "UnCLIPScheduler"),
-    ("feature_extractor", "transformers", "CLIPImageProcessor"),
-    ("image_encoder", "transformers", "CLIPVisionModelWithProjection"),
-    ("prior", "diffusers", "PriorTransformer"),
-    ("prior_scheduler", "diffusers", "UnCLIPScheduler"),
-    ("super_res_first", "diffusers", "UNet2DModel"),
-    ("super_res_last", "diffusers", "UNet2DModel"),
-    ("super_res_scheduler", "diffusers", "UnCLIPScheduler"),
-    ("text_encoder", "transformers", "CLIPTextModelWithProjection"),
-    ("text_proj", "unclip", "UnCLIPTextProjModel"),
-    ("tokenizer", "transformers", "CLIPTokenizer"),
-];
 
 /// Writes the index of the components that are in `folder` by now, with the logit scale if there is a new one. What
 /// an index that is there already says beyond that stays.
@@ -84,14 +66,14 @@ pub fn read_model_defaults(folder: &Folder) -> Result<Option<Value>, Error> {
 fn check_classes(index: &Map<String, Value>) -> Result<(), String> {
     let named = |value: &Value| value.as_str().map_or_else(|| excerpt(&value.to_string()), excerpt);
     if let Some(class) = index.get("_class_name").map(named)
-        && !class.starts_with(UNCLIP)
+        && !class.starts_with(PIPELINE)
     {
         return Err(format!(
-            "it is of a {class}, and an {UNCLIP}Pipeline draws here, as {EXAMPLE} is"
+            "it is of a {class}, and an {PIPELINE}Pipeline draws here, as {EXAMPLE} is"
         ));
     }
-    for (part, library, class) in COMPONENTS {
-        let found = match index.get(part) {
+    for Class { component, library, class } in CLASSES {
+        let found = match index.get(component) {
             None | Some(Value::Null) => continue,
             Some(found) => found.get(1).unwrap_or(found),
         };
@@ -102,7 +84,7 @@ fn check_classes(index: &Map<String, Value>) -> Result<(), String> {
         };
         if !fits && !found.is_null() {
             let found = named(found);
-            return Err(format!("it says that {part} is a {found}, and a {class} is read"));
+            return Err(format!("it says that {component} is a {found}, and a {class} is read"));
         }
     }
     Ok(())
@@ -124,10 +106,10 @@ fn update(folder: &Path, entry: Option<(&str, Value)>) -> Result<(), Error> {
     let mut index = read(&place)?.unwrap_or_default();
     index.insert("_class_name".to_owned(), json!("UnCLIPPipeline"));
     index.insert("_diffusers_version".to_owned(), json!("0.42.1"));
-    for (name, library, class) in COMPONENTS {
-        index.remove(name);
-        if place.component(name).exists() {
-            index.insert(name.to_owned(), json!([library, class]));
+    for Class { component, library, class } in CLASSES {
+        index.remove(component);
+        if place.component(component).exists() {
+            index.insert(component.to_owned(), json!([library, class]));
         }
     }
     if let Some((name, value)) = entry {

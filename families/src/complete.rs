@@ -1,4 +1,4 @@
-//! Completes a model with the parts of another.
+//! Completes a model with the components of another.
 
 use std::fs;
 use std::io::{self, Write};
@@ -6,19 +6,15 @@ use std::path::Path;
 
 use files::atomic::{AtomicFile, AtomicFolder, folder_of};
 
-use crate::Error;
-use crate::index::{COMPONENTS, INDEX};
-
-/// Folders of ours that no publisher's class opens.
-pub(crate) const OURS: &[&str] = &["image_pca", "prior_autoregressive"];
+use crate::karlo::{INDEX, karlo};
+use weights::Error;
 
 /// Copies into the model at `to` each component that it lacks and the model at `from` has, but for those in `except`,
-/// and the index where it has none. What is there already stays as it is, and a part has its name once all of its files
-/// are there.
+/// and the index where it has none. Existing components stay as they are, and a new one has its name once all of its
+/// files are there.
 pub fn complete_model(from: &Path, to: &Path, except: &[&str]) -> Result<(), Error> {
-    let published = COMPONENTS.iter().map(|(name, ..)| *name);
-    let all = published.chain(OURS.iter().copied());
-    for name in all.filter(|name| !except.contains(name)) {
+    let components = karlo().all_components();
+    for name in components.into_iter().filter(|name| !except.contains(name)) {
         let (from, to) = (from.join(name), to.join(name));
         if from.is_dir() && !to.exists() {
             copy_folder(&from, &to)?;

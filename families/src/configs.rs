@@ -19,7 +19,10 @@ use ::prior::{AutoregressiveConfig, PriorConfig};
 use serde_json::Value;
 
 pub(crate) use autoregressive::{autoregressive_config, autoregressive_json, is_autoregressive};
-pub(crate) use clip::{Half, text_config, text_json, vision_config, vision_json};
+pub(crate) use clip::{
+    ClipTower, IMAGE_TOWER, LOGIT_SCALE, TEXT_TOWER, text_config, text_json, vision_config,
+    vision_json,
+};
 pub use fields::ConfigError;
 pub(crate) use prior::{prior_config, prior_json};
 pub(crate) use scheduler::{scheduler_config, scheduler_json};
