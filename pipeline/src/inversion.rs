@@ -2,10 +2,13 @@
 
 use clip::ImageProcessor;
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use diffusion::ddim::{ddim, ddim_inverse};
-use diffusion::{DdimSampler, Output, Schedule, Step, guided, published_steps};
+use diffusion::{
+    Ddim, Hooks, Output, Sampler, SchedulerConfig, Step, ddim_inverse, guided, published_steps,
+    sample,
+};
 use image::RgbImage;
 use noise::Generator;
 use tch::{Kind, Tensor, no_grad};
@@ -141,10 +144,14 @@ impl Pipeline {
         let small = self.base_pictures(pictures)?; // [B, C, h, w]
         let visited = self.inversion_steps(steps)?;
         let denoise = self.captionless(&embedding, None, &visited)?;
-        let told = |done| progress(Stage::Decoder, done, steps);
-        let sampler = self.ddim(0.0)?;
+        let observe = |done, _x: &Tensor| {
+            progress(Stage::Decoder, done, steps);
+            ControlFlow::Continue(())
+        };
+        let ddim = self.ddim(0.0)?;
         let noise =
-            no_grad(|| ddim_inverse(&sampler, &visited, small, CALLS_A_STEP, denoise, told));
+            no_grad(|| ddim_inverse(&ddim, &visited, small, CALLS_A_STEP, denoise, observe))
+                .expect("nothing stops it");
         let noise = self.finite(noise, Quantity::Noise, None)?;
         Ok(Inversion { embedding, noise, steps })
     }
@@ -176,18 +183,23 @@ impl Pipeline {
         let mut streams = Streams::new(streams, self.device, self.kind);
         let shape = &inversion.noise.size()[1..];
         let noise = || streams.normal(shape);
-        let told = |done| progress(Stage::Decoder, done, steps.len());
+        let observe = |done, _x_0: &Tensor| {
+            progress(Stage::Decoder, done, steps.len());
+            ControlFlow::Continue(())
+        };
         let start = inversion.noise.to_device(self.device);
-        let sampler = self.ddim(eta)?;
+        let sampler = Sampler::Ddim(self.ddim(eta)?);
         let guidance = Some(guidance_scale).filter(|&scale| scale != 1.0);
         let denoise = self.captionless(&inversion.embedding, guidance, &steps)?;
+        let hooks = Hooks::default();
         let small = no_grad(|| match guidance {
             Some(scale) => {
-                let denoise = guided(scale, denoise);
-                ddim(&sampler, &steps, start, denoise, noise, told)
+                let denoise = guided(vec![scale], 0..=i64::MAX, denoise);
+                sample(&sampler, &steps, start, denoise, noise, hooks, observe)
             }
-            None => ddim(&sampler, &steps, start, denoise, noise, told),
-        });
+            None => sample(&sampler, &steps, start, denoise, noise, hooks, observe),
+        })
+        .expect("nothing stops it");
         self.finite(small, Quantity::Base, guidance)
     }
 
@@ -247,14 +259,9 @@ impl Pipeline {
         self.decoder_denoiser(embedding, &empty, guidance, steps)
     }
 
-    fn ddim(&self, eta: f64) -> Result<DdimSampler, Error> {
-        let config = self.parts.sampler(Stage::Decoder)?.config();
-        Ok(DdimSampler {
-            schedule: Schedule::cosine(config.train_timesteps),
-            prediction: config.prediction,
-            clip_range: None,
-            eta,
-        })
+    fn ddim(&self, eta: f64) -> Result<Ddim, Error> {
+        let config = self.parts.scheduler(Stage::Decoder)?.clone();
+        Ok(Ddim::new(&SchedulerConfig { clip_range: None, ..config }, eta))
     }
 
     /// The steps of an inversion that asks the decoder `calls` times; refuses what this model cannot do.
@@ -275,7 +282,7 @@ impl Pipeline {
 
     /// The timesteps that an inversion goes through at most.
     fn deepest(&self) -> Result<usize, Error> {
-        let timesteps = self.parts.sampler(Stage::Decoder)?.config().train_timesteps;
+        let timesteps = self.parts.scheduler(Stage::Decoder)?.train_timesteps;
         Ok(((timesteps as f64 * DEPTH) as usize).max(1))
     }
 

@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 
 use clip::{ImageProcessor, TextEncoder, Tokenizer, VisionEncoder};
 use decoder::{Conditioning, UNet};
-use diffusion::{DpmSolver, Step, UnclipSampler};
+use diffusion::{Sampler, SchedulerConfig, Step};
 use graphs::Repeated;
 use prior::{AutoregressivePrior, Pca, Prior};
 use tch::{Device, Kind};
@@ -54,7 +54,7 @@ pub(crate) struct Parts {
     decoder: Held<UNet>,
     upsampler_first: Held<UNet>,
     upsampler_last: Held<UNet>,
-    samplers: [OnceCell<UnclipSampler>; 3],
+    schedulers: [OnceCell<SchedulerConfig>; 3],
     /// Holds every network that was opened; `None` where memory is short.
     kept: RefCell<Option<Vec<Rc<dyn Any>>>>,
     /// The tasks whose parts were found to fit each other.
@@ -78,7 +78,7 @@ impl Parts {
             decoder: Held::default(),
             upsampler_first: Held::default(),
             upsampler_last: Held::default(),
-            samplers: Default::default(),
+            schedulers: Default::default(),
             kept: RefCell::new(Some(Vec::new())),
             checked: RefCell::default(),
         }
@@ -103,7 +103,7 @@ impl Parts {
         }
         let prior = match task.prior {
             Some(PriorKind::Diffusion) => {
-                Some((self.sampler(Stage::Prior)?, self.prior()?.config().clone()))
+                Some((self.scheduler(Stage::Prior)?, self.prior()?.config().clone()))
             }
             _ => None,
         };
@@ -134,11 +134,11 @@ impl Parts {
     fn decoding(&self, upsampler: bool) -> Result<Decoding<'_>, Error> {
         Ok(Decoding {
             conditioning: self.conditioning()?.config().clone(),
-            sampler: self.sampler(Stage::Decoder)?,
+            scheduler: self.scheduler(Stage::Decoder)?,
             decoder: self.decoder()?.config().clone(),
             upsampling: match upsampler {
                 true => Some(Upsampling {
-                    sampler: self.sampler(Stage::Upsampler)?,
+                    scheduler: self.scheduler(Stage::Upsampler)?,
                     first: self.upsampler_first()?.config().clone(),
                     last: self.upsampler_last()?.config().clone(),
                 }),
@@ -248,23 +248,27 @@ impl Parts {
 
     /// The steps that `settings` have a stage take.
     pub(crate) fn steps(&self, stage: Stage, settings: &Settings) -> Result<Vec<Step>, Error> {
-        let sampler = self.sampler(stage)?;
-        let wanted = settings.steps(stage);
-        let steps = match settings.solver(stage) {
-            Solver::Ddpm => sampler.steps(wanted),
-            Solver::DpmSolver => DpmSolver::new(sampler.config()).steps(wanted),
-        };
+        let steps = self.sampler(stage, settings)?.steps(settings.steps(stage));
         steps.map_err(|error| Error::steps(stage.steps_setting(), &error))
     }
 
-    pub(crate) fn sampler(&self, stage: Stage) -> Result<&UnclipSampler, Error> {
+    /// The sampler that `settings` name for a stage.
+    pub(crate) fn sampler(&self, stage: Stage, settings: &Settings) -> Result<Sampler, Error> {
+        let config = self.scheduler(stage)?;
+        Ok(match settings.solver(stage) {
+            Solver::Ddpm => Sampler::unclip(config),
+            Solver::DpmSolver => Sampler::dpm_solver(config),
+        })
+    }
+
+    pub(crate) fn scheduler(&self, stage: Stage) -> Result<&SchedulerConfig, Error> {
         let part = match stage {
             Stage::Prior => "prior_scheduler",
             Stage::Decoder => "decoder_scheduler",
             Stage::Upsampler => "super_res_scheduler",
         };
-        opened(&self.samplers[stage as usize], || {
-            Ok(UnclipSampler::new(&weights::open_scheduler(&self.folder(part)?)?))
+        opened(&self.schedulers[stage as usize], || {
+            Ok(weights::open_scheduler(&self.folder(part)?)?)
         })
     }
 

@@ -2,7 +2,7 @@
 
 use clip::{ImageProcessor, TextConfig, Tokenizer, VisionConfig};
 use decoder::{ConditioningConfig, UNetConfig};
-use diffusion::{UnclipSampler, Variance};
+use diffusion::{SchedulerConfig, Variance};
 use prior::{AutoregressiveConfig, PriorConfig};
 
 /// The shapes of the parts that a task runs through.
@@ -10,7 +10,7 @@ pub(crate) struct Relations<'a> {
     pub(crate) tokenizer: &'a Tokenizer,
     pub(crate) text_encoder: TextConfig,
     pub(crate) image_encoder: Option<(&'a ImageProcessor, VisionConfig)>,
-    pub(crate) prior: Option<(&'a UnclipSampler, PriorConfig)>,
+    pub(crate) prior: Option<(&'a SchedulerConfig, PriorConfig)>,
     pub(crate) autoregressive_prior: Option<AutoregressiveConfig>,
     pub(crate) decoding: Option<Decoding<'a>>,
 }
@@ -18,14 +18,14 @@ pub(crate) struct Relations<'a> {
 /// The shapes of the parts that draw a small picture from an embedding.
 pub(crate) struct Decoding<'a> {
     pub(crate) conditioning: ConditioningConfig,
-    pub(crate) sampler: &'a UnclipSampler,
+    pub(crate) scheduler: &'a SchedulerConfig,
     pub(crate) decoder: UNetConfig,
     pub(crate) upsampling: Option<Upsampling<'a>>,
 }
 
 /// The shapes of the parts that enlarge it.
 pub(crate) struct Upsampling<'a> {
-    pub(crate) sampler: &'a UnclipSampler,
+    pub(crate) scheduler: &'a SchedulerConfig,
     pub(crate) first: UNetConfig,
     pub(crate) last: UNetConfig,
 }
@@ -69,8 +69,8 @@ impl Relations<'_> {
             let width = encoder.embedding;
             equal.extend(decoded.map(|d| ("image_encoder", "text_proj", EMBEDDING, width, d)));
         }
-        if let Some((sampler, prior)) = &self.prior {
-            let width = outputs(sampler, prior.embedding);
+        if let Some((scheduler, prior)) = &self.prior {
+            let width = outputs(scheduler, prior.embedding);
             equal.push(("prior_scheduler", "prior", OUTPUTS, width, prior.embedding));
         }
         if let Some(decoding) = &self.decoding {
@@ -86,7 +86,7 @@ impl Decoding<'_> {
     fn equalities(&self, text: &TextConfig) -> [Relation; 6] {
         let (conditioning, decoder) = (&self.conditioning, &self.decoder);
         let attended = decoder.attention.as_ref().map_or(0, |a| a.context_width);
-        let drawn = outputs(self.sampler, decoder.in_channels);
+        let drawn = outputs(self.scheduler, decoder.in_channels);
         let channels = "the number of channels";
         let time = "the width of the time embedding";
         let context = "the width of the context";
@@ -105,7 +105,7 @@ impl Decoding<'_> {
 impl Upsampling<'_> {
     fn equalities(&self, decoder: &UNetConfig) -> [Relation; 5] {
         let (first, last) = (&self.first, &self.last);
-        let enlarged = outputs(self.sampler, first.in_channels / 2);
+        let enlarged = outputs(self.scheduler, first.in_channels / 2);
         let pictures = "the number of channels of two pictures";
         let outputs = |part, network: &UNetConfig| {
             let given = network.out_channels;
@@ -126,8 +126,8 @@ impl Upsampling<'_> {
 }
 
 /// How many numbers a scheduler reads for so many values: a learned variance comes beside the prediction.
-fn outputs(sampler: &UnclipSampler, values: i64) -> i64 {
-    match sampler.config().variance {
+fn outputs(scheduler: &SchedulerConfig, values: i64) -> i64 {
+    match scheduler.variance {
         Variance::LearnedRange => 2 * values,
         Variance::FixedSmallLog => values,
     }

@@ -1,13 +1,12 @@
 //! The stages of a picture: an image embedding, a small picture, a large one, each drawn by diffusion, and what they share.
 
 use std::any::Any;
+use std::ops::ControlFlow;
 use std::ops::Range;
 use std::rc::Rc;
 
 use decoder::{Conditions, UNet, enlarge};
-use diffusion::dpm_solver::dpm_solver;
-use diffusion::sampler::ddpm;
-use diffusion::{DpmSolver, Output, Step, Variance, guided_within};
+use diffusion::{Hooks, Output, Step, Variance, guided, sample};
 use kernels::channels_last;
 use layers::embedding::timesteps;
 use layers::finite::norm;
@@ -18,7 +17,7 @@ use crate::memory::within_memory;
 use crate::nearest::Nearest;
 use crate::noise_streams::Streams;
 use crate::parts::{Network, opened};
-use crate::settings::{Settings, Solver, Stage};
+use crate::settings::{Settings, Stage};
 use crate::{Error, Pipeline, Progress, Quantity, Text, to_pictures};
 
 /// From x_t at a step to a network's answer.
@@ -164,8 +163,7 @@ impl Pipeline {
         steps: &[Step],
     ) -> Result<impl FnMut(&Tensor, Step) -> Output + use<'a>, Error> {
         let (conditioning, decoder) = (self.parts.conditioning()?, self.parts.decoder()?);
-        let learned =
-            self.parts.sampler(Stage::Decoder)?.config().variance == Variance::LearnedRange;
+        let learned = self.parts.scheduler(Stage::Decoder)?.variance == Variance::LearnedRange;
         let read = self.with_unconditional(text, guidance)?.without_padding();
         let denoise = no_grad(|| {
             let embedding = match guidance {
@@ -244,12 +242,12 @@ impl Pipeline {
         denoise: impl FnMut(&Tensor, Step) -> Output,
         progress: &mut Progress,
     ) -> Result<Tensor, Error> {
-        let sampler = self.parts.sampler(stage)?;
+        let sampler = self.parts.sampler(stage, settings)?;
         let steps = self.parts.steps(stage, settings)?;
         let timesteps = settings.guided_timesteps(stage, sampler.config().train_timesteps);
         let guidance = settings.guidance(stage);
         let mut denoise: Box<Denoise> = match guidance {
-            Some(scale) => Box::new(guided_within(scale, timesteps, denoise)),
+            Some(scale) => Box::new(guided(vec![scale], timesteps, denoise)),
             None => Box::new(denoise),
         };
         let mut norms = Vec::new();
@@ -260,15 +258,13 @@ impl Pipeline {
         };
         let shape = x.size();
         let noise = || streams.normal(&shape[1..]);
-        let told = |done| progress(stage, own.start + done, steps.len());
+        let observe = |done, _x_0: &Tensor| {
+            progress(stage, own.start + done, steps.len());
+            ControlFlow::Continue(())
+        };
         let own = &steps[own.clone()];
-        let x = no_grad(|| match settings.solver(stage) {
-            Solver::Ddpm => ddpm(sampler, own, x, denoise, noise, told),
-            Solver::DpmSolver => {
-                let solver = DpmSolver::new(sampler.config());
-                dpm_solver(&solver, own, x, denoise, told)
-            }
-        });
+        let x = no_grad(|| sample(&sampler, own, x, denoise, noise, Hooks::default(), observe))
+            .expect("nothing stops it");
         norms.push(norm(&x));
         self.finite_norms(&norms, stage.quantity(), guidance)?;
         Ok(x)

@@ -1,8 +1,8 @@
 //! The decoder: from an image embedding and a caption to the base picture (2204.06125, section 2.1).
 
 use decoder::{Conditioning, ConditioningConfig, UNet, UNetConfig};
-use diffusion::Output;
 use diffusion::loss::variational_bound;
+use diffusion::{Output, Prediction};
 use layers::Params;
 use noise::Generator;
 use tch::Kind;
@@ -100,11 +100,13 @@ impl DecoderLeg {
         );
         let Output { prediction, variance } = Output::with_variance(&output.to_kind(Kind::Float));
 
-        let (simple, error) = self.noising.loss(&prediction, &noised, self.recipe.weight_limit);
+        let (limit, predicts) = (self.recipe.weight_limit, Prediction::Epsilon);
+        let (simple, error) = self.noising.loss(predicts, &prediction, &clean, &noised, limit);
         // The weight that 2102.09672 gives the bound beside the noise's error is 1 at 1,000 timesteps.
         let detached = Output { prediction: prediction.detach(), variance };
         let Noised { timesteps, values, .. } = &noised;
-        let bound = variational_bound(&self.noising.process, &clean, values, timesteps, &detached);
+        let process = &self.noising.process;
+        let bound = variational_bound(process, predicts, &clean, values, timesteps, &detached);
         let bound = bound.mean(Kind::Float);
         let figures =
             vec![("noise_error", error.double_value(&[])), ("bound", bound.double_value(&[]))];

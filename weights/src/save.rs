@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clip::{ImageProcessor, TextConfig, VisionConfig};
 use decoder::{ConditioningConfig, UNetConfig};
-use diffusion::{Prediction, SchedulerConfig, Variance};
+use diffusion::{BetaSchedule, Prediction, SchedulerConfig, Variance};
 use prior::{AutoregressiveConfig, Codes, Pca, PriorConfig};
 use serde_json::Value;
 use tch::{Kind, Tensor};
@@ -159,7 +159,13 @@ const CONFIG: &str = "config.json";
 
 /// Karlo's schedulers differ in these three.
 fn scheduler(prediction: Prediction, variance: Variance, clip_range: f64) -> SchedulerConfig {
-    SchedulerConfig { train_timesteps: 1000, prediction, variance, clip_range: Some(clip_range) }
+    SchedulerConfig {
+        train_timesteps: 1000,
+        beta_schedule: BetaSchedule::Cosine,
+        prediction,
+        variance,
+        clip_range: Some(clip_range),
+    }
 }
 
 fn checked<T>(
