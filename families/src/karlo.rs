@@ -1,6 +1,6 @@
 //! Karlo, Kakao Brain's unCLIP, as diffusers lays it out, and the two components that our own models add to it.
 
-use diffusion::{Prediction, SchedulerConfig, Variance};
+use diffusion::{BetaSchedule, Prediction, SchedulerConfig, Variance};
 
 use crate::family::{
     Defaults, DiffusionPrior, Family, PriorDefaults, Stage, StageDefaults, StageKind,
@@ -125,5 +125,11 @@ pub fn upsampler_scheduler(prediction: Prediction) -> SchedulerConfig {
 }
 
 fn scheduler(prediction: Prediction, variance: Variance, clip_range: f64) -> SchedulerConfig {
-    SchedulerConfig { train_timesteps: 1000, prediction, variance, clip_range: Some(clip_range) }
+    SchedulerConfig {
+        train_timesteps: 1000,
+        beta_schedule: BetaSchedule::Cosine,
+        prediction,
+        variance,
+        clip_range: Some(clip_range),
+    }
 }

@@ -142,8 +142,8 @@ fn a_configuration_that_must_be_guessed_is_refused() {
         (
             "prior_scheduler",
             "prediction_type",
-            json!("v_prediction"),
-            "prediction_type is \"v_prediction\"",
+            json!("velocity"),
+            "prediction_type is \"velocity\"",
         ),
         ("prior_scheduler", "beta_schedule", json!("linear"), "beta_schedule is \"linear\""),
         ("prior_scheduler", "clip_sample", json!("yes"), "clip_sample is \"yes\""),

@@ -4,13 +4,15 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use ::diffusion::{Output, Sampler, Step, Variance};
 use decoder::Conditions;
-use diffusion::{Output, Step, UnclipSampler, Variance};
 use image::RgbImage;
 use kernels::channels_last;
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor, no_grad};
 use weights::Folder;
+
+use crate::diffusion::take_step;
 
 mod pictures;
 mod writers;
@@ -334,8 +336,7 @@ fn scheduler_steps_of_a_run_agree_with_the_reference() {
             let Some(name) = &call.scheduler else {
                 continue;
             };
-            let sampler =
-                UnclipSampler::new(&families::open_scheduler(&part(model, name)).unwrap());
+            let sampler = Sampler::unclip(&families::open_scheduler(&part(model, name)).unwrap());
             let output = record.get(&call.name("output"));
             let output = match sampler.config().variance {
                 Variance::LearnedRange => Output::with_variance(output),
@@ -343,7 +344,7 @@ fn scheduler_steps_of_a_run_agree_with_the_reference() {
             };
             let step = Step { timestep: call.timestep, previous: call.previous };
             let x_t = record.get(&call.name("sample"));
-            let result = sampler.step(&output, step, x_t, record.0.get(&call.name("noise")));
+            let result = take_step(&sampler, output, step, x_t, record.0.get(&call.name("noise")));
             agree(
                 &format!("{model}: {}", call.name("result")),
                 &result,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ::diffusion::Prediction;
 use families::Shapes;
 use layers::Activation;
 use noise::Generator;
@@ -334,23 +335,29 @@ fn hard_negatives_stand_side_by_side_and_their_captions_tell_them_apart() {
 }
 
 #[test]
-fn a_predicted_picture_is_weighted_as_the_noise_that_it_implies() {
+fn a_predicted_image_is_weighted_as_the_noise_and_the_v_that_it_implies() {
     let noising = Noising::new(Device::Cpu);
     let generator = &mut Generator::new(1);
     let shape = [64, 3, 4, 4];
     let [clean, eps, error] = [(); 3].map(|()| normal(generator, &shape));
     let noised = noising.noise(&clean, &eps, generator);
-    let picture = &clean + 0.1 * &error;
-    // x_t = a x_0 + b eps, so a picture that is off by e implies a noise that is off by -a / b e.
+    let image = &clean + 0.1 * &error;
+    // x_t = a x_0 + b eps, so an image that is off by e implies a noise that is off by -a / b e.
     let whole = |value: f64| Tensor::full(shape, value, (Kind::Float, Device::Cpu));
     let process = &noising.process;
     let a = process.q_sample(&whole(1.0), &noised.timesteps, &whole(0.0));
     let b = process.q_sample(&whole(0.0), &noised.timesteps, &whole(1.0));
-    let implied = &noised.eps - &a / &b * 0.1 * &error;
-    let (of_noise, _) = noising.loss(&implied, &noised, f64::INFINITY);
-    let (of_picture, plain) = noising.loss_of_sample(&picture, (&clean, &noised), f64::INFINITY);
-    let value = |x: &Tensor| x.double_value(&[]);
-    assert!((value(&of_picture) / value(&of_noise) - 1.0).abs() < 1e-3);
-    let (limited, _) = noising.loss_of_sample(&picture, (&clean, &noised), 1.0);
-    assert!((value(&limited) / value(&plain) - 1.0).abs() < 1e-5);
+    let eps = &noised.eps - &a / &b * 0.1 * &error;
+    let v = &a * &eps - &b * &image;
+    let loss = |prediction, output: &Tensor, limit| {
+        let (weighted, plain) = noising.loss(prediction, output, &clean, &noised, limit);
+        (weighted.double_value(&[]), plain.double_value(&[]))
+    };
+    let (of_image, plain) = loss(Prediction::Sample, &image, f64::INFINITY);
+    for (prediction, output) in [(Prediction::Epsilon, &eps), (Prediction::V, &v)] {
+        let (weighted, _) = loss(prediction, output, f64::INFINITY);
+        assert!((of_image / weighted - 1.0).abs() < 1e-3, "{prediction:?}");
+    }
+    let (limited, _) = loss(Prediction::Sample, &image, 1.0);
+    assert!((limited / plain - 1.0).abs() < 1e-5);
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use decoder::{Conditioning, ConditioningConfig, UNet, UNetConfig};
-use diffusion::Output;
 use diffusion::loss::variational_bound;
+use diffusion::{Output, Prediction};
 use layers::Params;
 use noise::Generator;
 use tch::Kind;
@@ -88,11 +88,13 @@ impl DecoderObjective<'_> {
         );
         let Output { prediction, variance } = Output::with_variance(&output.to_kind(Kind::Float));
 
-        let (simple, error) = self.noising.loss(&prediction, &noised, self.recipe.weight_limit);
+        let (limit, predicts) = (self.recipe.weight_limit, Prediction::Epsilon);
+        let (simple, error) = self.noising.loss(predicts, &prediction, &clean, &noised, limit);
         // The weight that 2102.09672 gives the bound beside the noise's error is 1 at 1,000 timesteps.
         let detached = Output { prediction: prediction.detach(), variance };
         let NoisedBatch { timesteps, values, .. } = &noised;
-        let bound = variational_bound(&self.noising.process, &clean, values, timesteps, &detached);
+        let process = &self.noising.process;
+        let bound = variational_bound(process, predicts, &clean, values, timesteps, &detached);
         let bound = bound.mean(Kind::Float);
         let metrics =
             vec![("noise_error", error.double_value(&[])), ("bound", bound.double_value(&[]))];

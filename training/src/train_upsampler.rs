@@ -69,11 +69,12 @@ impl UpsamplerObjective<'_> {
         );
         let predicted = predicted.to_kind(Kind::Float);
         let limit = self.recipe.weight_limit;
-        let (name, (loss, error)) = match self.recipe.predicts {
-            Prediction::Epsilon => ("noise_error", self.noising.loss(&predicted, &noised, limit)),
-            Prediction::Sample => {
-                ("sample_error", self.noising.loss_of_sample(&predicted, (&clean, &noised), limit))
-            }
+        let prediction = self.recipe.predicts;
+        let (loss, error) = self.noising.loss(prediction, &predicted, &clean, &noised, limit);
+        let name = match prediction {
+            Prediction::Epsilon => "noise_error",
+            Prediction::Sample => "sample_error",
+            Prediction::V => "v_error",
         };
         (&loss * weight).backward();
         recomputed.backward();

@@ -1,12 +1,15 @@
 //! diffusers' `UnCLIPScheduler`.
 
-use diffusion::{Prediction, SchedulerConfig, Variance};
+use diffusion::{BetaSchedule, Prediction, SchedulerConfig, Variance};
 use serde_json::{Value, json};
 
 use super::fields::{ConfigError, Fields};
 
-const PREDICTIONS: [(&str, Prediction); 2] =
-    [("epsilon", Prediction::Epsilon), ("sample", Prediction::Sample)];
+const PREDICTIONS: [(&str, Prediction); 3] = [
+    ("epsilon", Prediction::Epsilon),
+    ("sample", Prediction::Sample),
+    ("v_prediction", Prediction::V),
+];
 const VARIANCES: [(&str, Variance); 2] =
     [("fixed_small_log", Variance::FixedSmallLog), ("learned_range", Variance::LearnedRange)];
 
@@ -24,6 +27,7 @@ pub(crate) fn scheduler_config(bytes: &[u8]) -> Result<SchedulerConfig, ConfigEr
     };
     let config = SchedulerConfig {
         train_timesteps: fields.size("num_train_timesteps", Some(1000))? as usize,
+        beta_schedule: BetaSchedule::Cosine,
         prediction: fields.choice("prediction_type", Some("epsilon"), &PREDICTIONS)?,
         variance: fields.choice("variance_type", Some("fixed_small_log"), &VARIANCES)?,
         clip_range: clips.then_some(range),
@@ -45,6 +49,7 @@ pub(crate) fn scheduler_json(config: &SchedulerConfig) -> Value {
         "prediction_type": match config.prediction {
             Prediction::Epsilon => "epsilon",
             Prediction::Sample => "sample",
+            Prediction::V => "v_prediction",
         },
         "variance_type": match config.variance {
             Variance::FixedSmallLog => "fixed_small_log",
