@@ -81,15 +81,15 @@ enum Table {
     Captions,
     /// How well pictures come back from their inversions
     Inversion,
-    /// What variations of a picture keep, and what varies
+    /// Labels that variations of a picture keep, and what varies
     Variations,
-    /// What happens on the way between pictures that differ in one label
+    /// Labels on the way between pictures that differ in one
     Interpolation,
-    /// What differences of two captions change
+    /// Labels that differences of two captions change
     Edits,
-    /// What less time for a picture costs
+    /// Quality that less time for a picture costs
     Presets,
-    /// What the autoregressive prior's codes take, and how it does beside the diffusion prior
+    /// Bits of the autoregressive prior's codes, and how it does beside the diffusion prior
     Prior,
     /// Which labels CLIP tells apart, and which pictures captions find
     ZeroShot,
@@ -97,7 +97,7 @@ enum Table {
     Styles,
     /// How often two things are drawn, each in its colour, and stand as their captions say
     Pairs,
-    /// What the upsampler gives back, and how sharp pictures are
+    /// How much the upsampler gives back, and how sharp pictures are
     Upsampling,
     /// All of them
     All,
@@ -106,7 +106,7 @@ enum Table {
 /// Arguments of `unclip evaluate`.
 #[derive(Args)]
 pub struct Evaluate {
-    /// What is measured; --help tells more
+    /// Tables to measure; --help tells more
     #[arg(value_enum, value_name = "TABLE", default_value = "captions")]
     tables: Vec<Table>,
     /// Test what the papers claim instead, with two models in a folder, which keeps the pictures and plots [default:
