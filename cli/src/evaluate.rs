@@ -17,7 +17,7 @@ use images::write_png;
 use indicatif::{ProgressBar, ProgressStyle};
 use pipeline::manipulation::STRENGTH;
 use pipeline::{CodeSampling, Pipeline, Preset, Settings, contact_sheet};
-use training::legs::DECODER_SCENES;
+use training::trainer::FIRST_DECODER_IMAGE;
 
 use crate::claims;
 use crate::destinations::Files;
@@ -362,7 +362,7 @@ impl Evaluate {
         }
         if let Some(path) = &self.nearest {
             let images = images(NEAREST);
-            let seeds = DECODER_SCENES..DECODER_SCENES + self.nearest_among;
+            let seeds = FIRST_DECODER_IMAGE..FIRST_DECODER_IMAGE + self.nearest_among;
             write_sheet(path, &nearest_sheet(&images, &nearest_scenes(&images, seeds)))?;
         }
         if let Some(path) = &self.verdicts {

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use crate::destinations::{Files, check_room};
 use crate::numbers;
 use crate::stdout::print_line;
-use crate::training_progress::leg_progress;
+use crate::training_progress::TrainingProgress;
 
 /// Test scenes that no decision about the shipped judge was taken on begin here.
 const FIRST_SCENE: u64 = 200_000;
@@ -52,7 +52,8 @@ impl JudgeCommand {
             Some(out) => {
                 Files::new(&[]).add("--train", out, false)?;
                 check_room("--runs", &self.runs)?;
-                train(&JudgeRecipe::small(), subject, &self.runs, out, &leg_progress())?;
+                let progress = &mut TrainingProgress::default();
+                train(&JudgeRecipe::small(), subject, &self.runs, out, progress)?;
                 Judge::open(out, subject)?
             }
         };

@@ -15,7 +15,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("prior", &["layers"]),
     ("decoder", &["layers"]),
     ("graphs", &[]),
-    ("scenes", &["files", "noise"]),
     ("weights", &["files", "kernels", "layers", "clip", "prior", "decoder", "diffusion"]),
     (
         "pipeline",
@@ -46,9 +45,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "decoder",
             "weights",
             "pipeline",
-            "scenes",
         ],
     ),
+    ("scenes", &["files", "noise", "training"]),
     ("judge", &["layers", "noise", "weights", "scenes", "training"]),
     ("evaluation", &["noise", "pipeline", "scenes", "judge"]),
     ("claims", &["images", "pipeline", "judge", "evaluation"]),

@@ -1,4 +1,4 @@
-//! What the three diffusion legs share: a noised batch, and the loss of a predicted noise.
+//! The diffusion objectives of the prior, the decoder and the upsampler: a noised batch, and the loss of a predicted noise.
 
 use diffusion::{Process, Schedule};
 use noise::Generator;
@@ -15,8 +15,8 @@ pub struct Noising {
     device: Device,
 }
 
-/// A batch, each row at its own timestep.
-pub struct Noised {
+/// A noised batch, each row at its own timestep.
+pub struct NoisedBatch {
     /// `[B]`, i64.
     pub timesteps: Tensor,
     /// The noise, shaped as the clean batch.
@@ -35,17 +35,22 @@ impl Noising {
     }
 
     /// Noises `clean [B, ..]` with the normal noise `eps`, shaped like it, at timesteps that `generator` draws.
-    pub fn noise(&self, clean: &Tensor, eps: &Tensor, generator: &mut Generator) -> Noised {
-        let drawn: Vec<i64> =
+    pub fn noise(&self, clean: &Tensor, eps: &Tensor, generator: &mut Generator) -> NoisedBatch {
+        let timesteps: Vec<i64> =
             (0..clean.size()[0]).map(|_| generator.below(TIMESTEPS as u64) as i64).collect();
-        let timesteps = Tensor::from_slice(&drawn).to_device(self.device);
+        let timesteps = Tensor::from_slice(&timesteps).to_device(self.device);
         let eps = eps.to_device(self.device);
         let values = self.process.q_sample(clean, &timesteps, &eps);
-        Noised { timesteps, eps, values }
+        NoisedBatch { timesteps, eps, values }
     }
 
     /// The squared error of a predicted noise `[B, C, H, W]`: weighted by min(1 / alpha_bar, `weight_limit`), and plain.
-    pub fn loss(&self, predicted: &Tensor, noised: &Noised, weight_limit: f64) -> (Tensor, Tensor) {
+    pub fn loss(
+        &self,
+        predicted: &Tensor,
+        noised: &NoisedBatch,
+        weight_limit: f64,
+    ) -> (Tensor, Tensor) {
         let weight = self.alpha_bar_at(noised).reciprocal();
         weighted_error(predicted, &noised.eps, weight.clamp_max(weight_limit))
     }
@@ -56,23 +61,23 @@ impl Noising {
     pub fn loss_of_sample(
         &self,
         predicted: &Tensor,
-        (clean, noised): (&Tensor, &Noised),
+        (clean, noised): (&Tensor, &NoisedBatch),
         weight_limit: f64,
     ) -> (Tensor, Tensor) {
-        let of_noise: Tensor = 1.0 - self.alpha_bar_at(noised); // [B]
-        let weight = of_noise.reciprocal();
+        let one_minus: Tensor = 1.0 - self.alpha_bar_at(noised); // [B]
+        let weight = one_minus.reciprocal();
         weighted_error(predicted, clean, weight.clamp_max(weight_limit))
     }
 
     /// `[B]`
-    fn alpha_bar_at(&self, noised: &Noised) -> Tensor {
+    fn alpha_bar_at(&self, noised: &NoisedBatch) -> Tensor {
         self.alpha_bar.index_select(0, &noised.timesteps)
     }
 }
 
-/// The mean squared error, each picture's times its `weight [B]`, and plain.
-fn weighted_error(predicted: &Tensor, wanted: &Tensor, weight: Tensor) -> (Tensor, Tensor) {
-    let squared = (predicted - wanted).square();
+/// The mean squared error, each image's times its `weight [B]`, and plain.
+fn weighted_error(predicted: &Tensor, target: &Tensor, weight: Tensor) -> (Tensor, Tensor) {
+    let squared = (predicted - target).square();
     let error = squared.mean_dim([1i64, 2, 3].as_slice(), false, Kind::Float); // [B]
     ((&error * weight).mean(Kind::Float), error.mean(Kind::Float))
 }

@@ -8,7 +8,8 @@ use layers::{Initialiser, Params};
 use noise::Generator;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
-use training::{AdamW, AdamWSettings, Figures, Leg, Run, RunSettings, Samples, Told};
+use training::run::Metrics;
+use training::{AdamW, AdamWSettings, Loss, Objective, Observer, RunSettings, TrainingRun};
 
 use crate::dataset::{FIRST_TEST_SEED, Sample};
 use crate::error::Error;
@@ -59,23 +60,22 @@ pub fn train(
     subject: Subject,
     run: &Path,
     out: &Path,
-    told: &Told,
+    observer: &mut dyn Observer,
 ) -> Result<(), Error> {
     let kind = Kind::BFloat16;
     let initialiser = Initialiser::new(recipe.run.seed, Device::Cpu, kind);
     let network = Network::new(&Params::root(&initialiser), subject.logits());
     let optimizer = AdamW::new(initialiser.into_made(), recipe.run.optimizer.clone());
-    let run = Run {
-        name: "judge",
+    let run = TrainingRun {
+        model: "judge",
         settings: &recipe.run,
         folder: run.to_owned(),
         stop_at: None,
         upstream: String::new(),
         data: String::new(),
-        told,
-        stopped: &|| false,
+        samples: None,
     };
-    let weights = training::train(&run, optimizer, Samples::NONE, |step| {
+    let weights = run.train(optimizer, observer, |step| {
         let batches = prefetch(step, recipe.run.batch, subject);
         Ok(JudgeObjective { network, subject, kind, batches })
     })?;
@@ -90,24 +90,24 @@ struct JudgeObjective {
     batches: Receiver<Vec<Sample>>,
 }
 
-impl Leg for JudgeObjective {
-    fn backward(&mut self, _: &mut Generator) -> Result<(f64, Figures), training::Error> {
+impl Objective for JudgeObjective {
+    fn backward(&mut self, _: &mut Generator) -> Result<Loss, training::Error> {
         let samples =
             self.batches.recv().expect("the drawing thread lives as long as the objective");
         let images = images_to_tensor(samples.iter().map(|sample| sample.image.to_bytes()));
         let targets: Vec<Targets> = samples.iter().map(|sample| sample.targets).collect();
         let logits = self.network.forward(&to_signed(&images).to_kind(self.kind)); // [B, L]
-        let (loss, figures) = loss(&logits, self.subject, &targets);
+        let (loss, metrics) = loss(&logits, self.subject, &targets);
         loss.backward();
-        Ok((loss.double_value(&[]), figures))
+        Ok(Loss { value: loss.double_value(&[]), metrics })
     }
 }
 
 /// The mean over the questions of each one's cross-entropy from `logits [B, L]`, and each one's accuracy where its target is
 /// not open.
-fn loss(logits: &Tensor, subject: Subject, targets: &[Targets]) -> (Tensor, Figures) {
+fn loss(logits: &Tensor, subject: Subject, targets: &[Targets]) -> (Tensor, Metrics) {
     let mut losses = Vec::new();
-    let mut figures = Vec::new();
+    let mut metrics = Vec::new();
     let mut start = 0;
     for &question in subject.questions() {
         let width = question.answers() as i64 + 1;
@@ -126,10 +126,10 @@ fn loss(logits: &Tensor, subject: Subject, targets: &[Targets]) -> (Tensor, Figu
         losses.push(summed / targets.len() as f64);
         let labelled = classes.not_equal(IGNORE_INDEX);
         let right = own.argmax(1, false).eq_tensor(&classes).sum(Kind::Float).double_value(&[]);
-        figures
+        metrics
             .push((question.name(), right / labelled.sum(Kind::Float).double_value(&[]).max(1.0)));
     }
-    (Tensor::stack(&losses, 0).mean(Kind::Float), figures)
+    (Tensor::stack(&losses, 0).mean(Kind::Float), metrics)
 }
 
 /// The class of a target within its question's logits; 'none of these' is the last.

@@ -2,7 +2,7 @@
 //!
 //! Modules in reading order: [`labels`], [`scene`] (an image by its seed), `layout` (positions), `things` and `backdrop`
 //! (shapes), `style` (rasterisation), [`caption`], [`export`] (a folder of images with their metadata), `resume` (of an export
-//! that was stopped).
+//! that was stopped), [`dataset`] (for training).
 //! Lengths are fractions of the image's side, so a scene looks the same at each size.
 
 pub mod labels;
@@ -23,7 +23,10 @@ mod words;
 pub mod export;
 mod resume;
 
+pub mod dataset;
+
 pub use caption::{Aspect, Caption, Mentions, SecondMention};
+pub use dataset::SceneDataset;
 pub use export::{Export, ExportError, Exporter, export};
 pub use labels::{
     Colour, Ground, HELD_OUT, Labels, Place, Relation, Second, Size, Sky, Style, Thing, held_out,

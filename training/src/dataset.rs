@@ -1,4 +1,4 @@
-//! What a user's data is made of: sources of samples, and an order of them that a seed fixes.
+//! A dataset of files: sources of samples, and an order of them that a seed fixes.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -8,61 +8,65 @@ use noise::Generator;
 use sha2::{Digest, Sha256};
 
 use crate::Error;
-use crate::data::{View, stream};
+use crate::data::{SampleRequest, seeded};
 use crate::rejects::Rejects;
 
-/// A place that holds samples, whose bytes are read when they are asked for.
-pub(crate) trait Source: Send + Sync {
+/// A folder or shard of samples, whose bytes are read when they are asked for.
+pub(crate) trait SampleSource: Send + Sync {
     /// How many samples.
     fn len(&self) -> usize;
 
-    /// Sample `n`'s name: what it is called in its place, wherever that lies.
+    /// Sample `n`'s name within the source, wherever that lies.
     fn name(&self, n: usize) -> String;
 
-    /// The same with the place, for people.
+    /// The same with the source's path, for people.
     fn path(&self, n: usize) -> String;
 
-    /// The lengths in bytes of what a sample has: its picture or embedding, and its caption.
+    /// The lengths in bytes of a sample's image or embedding, and of its caption.
     fn lengths(&self, n: usize) -> [u64; 2];
 
     /// A sample's caption, or what is wrong with it.
     fn caption(&self, n: usize) -> Result<String, String>;
 
-    /// The file that a sample's picture or embedding is, or why it cannot be read.
+    /// The bytes of a sample's image or embedding, or why they cannot be read.
     fn content(&self, n: usize) -> Result<Vec<u8>, String>;
 }
 
 /// The samples of some sources, one source after the other.
-pub struct Samples {
-    sources: Vec<Box<dyn Source>>,
+pub struct Dataset {
+    sources: Vec<Box<dyn SampleSource>>,
     /// The number of the first sample after each source.
     ends: Vec<usize>,
-    given: String,
+    arguments: String,
     found: usize,
     fingerprint: String,
-    broken: Mutex<State>,
+    broken: Mutex<BrokenSamples>,
     orders: Mutex<Vec<(Epoch, Arc<[u32]>)>>,
 }
 
-/// What is known to be broken so far.
-struct State {
-    /// The samples among it, by number.
-    samples: BTreeSet<usize>,
-    named: Rejects,
+/// The samples that are known to be broken so far, and other rejects.
+struct BrokenSamples {
+    numbers: BTreeSet<usize>,
+    rejects: Rejects,
 }
 
-/// An order of all samples is fixed by a seed, a leg and a number.
-type Epoch = (u64, u64, u64);
+/// A pass over all samples, whose order these numbers fix.
+#[derive(Clone, Copy, PartialEq)]
+struct Epoch {
+    seed: u64,
+    subset: u64,
+    number: u64,
+}
 
-/// Epochs whose order is kept: threads that work ahead are in the next one first.
+/// Epochs whose order is cached: threads that prefetch are in the next one first.
 const ORDERS: usize = 2;
 
-impl Samples {
-    /// The samples of `sources`, beside which `rejects` was found; `given` says what the user named, in errors.
+impl Dataset {
+    /// The samples of `sources`, beside which `broken` was found; `arguments` are the paths that the user named, for errors.
     pub(crate) fn new(
-        sources: Vec<Box<dyn Source>>,
+        sources: Vec<Box<dyn SampleSource>>,
         broken: Rejects,
-        given: String,
+        arguments: String,
     ) -> Result<Self, Error> {
         let ends: Vec<usize> = sources
             .iter()
@@ -74,14 +78,14 @@ impl Samples {
         let count = ends.last().copied().unwrap_or(0);
         if count == 0 {
             return Err(Error::Data(format!(
-                "{given} has no picture with a caption, of {} that were found{}",
+                "{arguments} has no picture with a caption, of {} that were found{}",
                 broken.len(),
                 broken.first()
             )));
         }
         if u32::try_from(count).is_err() {
             return Err(Error::Data(format!(
-                "{given} has {count} pictures, and at most {} are learned from",
+                "{arguments} has {count} pictures, and at most {} are learned from",
                 u32::MAX
             )));
         }
@@ -89,9 +93,9 @@ impl Samples {
             fingerprint: fingerprint(&sources),
             sources,
             ends,
-            given,
+            arguments,
             found: count + broken.len(),
-            broken: Mutex::new(State { samples: BTreeSet::new(), named: broken }),
+            broken: Mutex::new(BrokenSamples { numbers: BTreeSet::new(), rejects: broken }),
             orders: Mutex::default(),
         })
     }
@@ -101,19 +105,19 @@ impl Samples {
         self.ends.last().copied().unwrap_or(0)
     }
 
-    /// How many pictures and captions were found, broken ones included.
+    /// How many images and captions were found, broken ones included.
     pub fn found(&self) -> usize {
         self.found
     }
 
-    /// What could not be read so far, and why.
+    /// The names of files that could not be read so far, and why.
     pub fn broken(&self) -> Vec<(String, String)> {
-        self.state().named.list()
+        self.broken_samples().rejects.list()
     }
 
-    /// What was named to find them.
-    pub(crate) fn given(&self) -> &str {
-        &self.given
+    /// The paths that the user named.
+    pub(crate) fn arguments(&self) -> &str {
+        &self.arguments
     }
 
     /// Tells these samples from others by their number, names and lengths: "40 samples, 5e884898da28...".
@@ -127,48 +131,49 @@ impl Samples {
         captions.take(count).collect()
     }
 
-    /// What `read` makes of the samples in a range, with their numbers; broken ones are left out.
+    /// Reads the samples in a range by `read`, with their numbers and captions; broken ones are left out.
     pub(crate) fn in_order<T>(
         &self,
         range: Range<usize>,
         read: impl Fn(&[u8], &str) -> Result<T, String>,
     ) -> Vec<(usize, T, String)> {
         let sample = |n| {
-            let (made, caption) = self.read(n, |source, n, caption| {
+            let (item, caption) = self.read(n, |source, n, caption| {
                 Ok((read(&source.content(n)?, &source.path(n))?, caption))
             })?;
-            Some((n, made, caption))
+            Some((n, item, caption))
         };
         range.filter_map(sample).collect()
     }
 
-    /// What `read` makes of the sample at a position of a leg's endless order, and its caption. Every epoch has an order
-    /// of its own. In the place of a broken sample comes the next one of the epoch, so that what lies at a position
-    /// depends on nothing but the data and the seed, which the generator that `read` gets does too.
+    /// Reads the sample at a position of a request's endless order by `read`, and its caption. Every epoch has an order of
+    /// its own. In the place of a broken sample comes the next one of the epoch, so that the sample at a position, and the
+    /// generator that `read` gets, depend on nothing but the data and the seed.
     pub(crate) fn at<T>(
         &self,
-        view: View,
+        request: SampleRequest,
         position: u64,
         read: impl Fn(&[u8], &str, &mut Generator) -> Result<T, String>,
     ) -> Result<(T, String), Error> {
         let count = self.count() as u64;
         let (epoch, start) = (position / count, position % count);
-        let order = self.order((view.seed, view.leg, epoch));
+        let SampleRequest { seed, subset, .. } = request;
+        let order = self.order(Epoch { seed, subset, number: epoch });
         for place in (start..count).chain(0..start) {
             let n = order[place as usize] as usize;
-            let made = self.read(n, |source, n, caption| {
-                let mut generator = stream("sample", [view.seed, view.leg, position]);
+            let sample = self.read(n, |source, n, caption| {
+                let mut generator = seeded("sample", [seed, subset, position]);
                 let content = source.content(n)?;
                 Ok((read(&content, &source.path(n), &mut generator)?, caption))
             });
-            if let Some(made) = made {
-                return Ok(made);
+            if let Some(sample) = sample {
+                return Ok(sample);
             }
         }
         Err(self.none_can_be_read())
     }
 
-    /// An error where `read` makes nothing of any sample. Samples are read in their order until it makes something of one.
+    /// An error where `read` fails on every sample. Samples are read in their order until it succeeds.
     pub(crate) fn check<T>(
         &self,
         read: impl Fn(&[u8], &str) -> Result<T, String>,
@@ -184,19 +189,18 @@ impl Samples {
         Error::Data(format!(
             "none of the {} pictures in {} can be read{}",
             self.found(),
-            self.given,
-            self.state().named.first()
+            self.arguments,
+            self.broken_samples().rejects.first()
         ))
     }
 
-    /// What `read` makes of a sample and its caption. Where it cannot, the sample is noted as broken: from then on there
-    /// is nothing to read.
+    /// Reads a sample by `read`, and its caption. Where it fails, the sample is noted as broken and not read again.
     fn read<T>(
         &self,
         n: usize,
-        read: impl FnOnce(&dyn Source, usize, String) -> Result<T, String>,
+        read: impl FnOnce(&dyn SampleSource, usize, String) -> Result<T, String>,
     ) -> Option<T> {
-        if self.state().samples.contains(&n) {
+        if self.broken_samples().numbers.contains(&n) {
             return None;
         }
         let source = self.ends.partition_point(|&end| end <= n);
@@ -210,12 +214,12 @@ impl Samples {
             }
         });
         match caption.and_then(|caption| read(source, inner, caption)) {
-            Ok(made) => Some(made),
+            Ok(item) => Some(item),
             Err(why) => {
                 let path = source.path(inner);
-                let mut state = self.state();
-                if state.samples.insert(n) {
-                    state.named.note(path, why);
+                let mut broken = self.broken_samples();
+                if broken.numbers.insert(n) {
+                    broken.rejects.note(path, why);
                 }
                 None
             }
@@ -229,7 +233,7 @@ impl Samples {
             return order.clone();
         }
         let mut order: Vec<u32> = (0..self.count() as u32).collect();
-        stream("order", [epoch.0, epoch.1, epoch.2]).shuffle(&mut order);
+        seeded("order", [epoch.seed, epoch.subset, epoch.number]).shuffle(&mut order);
         let order: Arc<[u32]> = order.into();
         if orders.len() == ORDERS {
             orders.remove(0);
@@ -238,13 +242,13 @@ impl Samples {
         order
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn broken_samples(&self) -> MutexGuard<'_, BrokenSamples> {
         self.broken.lock().expect("nobody panics with it")
     }
 }
 
 /// A hash of every sample's name and lengths.
-fn fingerprint(sources: &[Box<dyn Source>]) -> String {
+fn fingerprint(sources: &[Box<dyn SampleSource>]) -> String {
     let mut hash = Sha256::new();
     for source in sources {
         for n in 0..source.len() {

@@ -1,4 +1,4 @@
-//! Weights to begin with: those of a model folder, under the names that a leg gives its parameters.
+//! Initial weights from a model folder, under the names that training gives the parameters.
 
 use std::cell::RefCell;
 
@@ -8,40 +8,46 @@ use weights::{Checkpoint, Folder};
 
 use crate::Error;
 
-/// Where a leg's parameters lie in a model: the prefix of their names in the leg, and the component.
-pub(crate) type Components = &'static [(&'static str, &'static str)];
-
-/// A model's components as one source in f32, as strict as each of them.
-pub(crate) struct Beginning {
-    components: Vec<(&'static str, Checkpoint)>,
-    logit_scale: Option<f64>,
-    taken: RefCell<Vec<(String, Tensor)>>,
+/// A part of what is trained at once, and where it lies in a model.
+pub(crate) struct Component {
+    /// The prefix of its parameters' names in training.
+    pub(crate) prefix: &'static str,
+    /// The folder that its own names stand in.
+    pub(crate) folder: &'static str,
 }
 
-impl Beginning {
-    /// The components of a model.
-    pub(crate) fn open(model: &Folder, components: Components) -> Result<Self, Error> {
-        let open = |&(prefix, component): &(&'static str, &'static str)| {
-            let folder = model.component(component);
-            Ok((prefix, folder.checkpoint(component, Device::Cpu, Kind::Float)?))
+/// The components of a model folder as one source of f32 tensors, as strict as each of them.
+pub(crate) struct InitialWeights {
+    components: Vec<(&'static str, Checkpoint)>,
+    logit_scale: Option<f64>,
+    tensors: RefCell<Vec<(String, Tensor)>>,
+}
+
+impl InitialWeights {
+    /// Opens `components` of `model`.
+    pub(crate) fn open(model: &Folder, components: &[Component]) -> Result<Self, Error> {
+        let open = |&Component { prefix, folder }: &Component| {
+            let checkpoint =
+                model.component(folder).checkpoint(folder, Device::Cpu, Kind::Float)?;
+            Ok((prefix, checkpoint))
         };
         Ok(Self {
             components: components.iter().map(open).collect::<Result<_, Error>>()?,
             logit_scale: weights::read_logit_scale(model)?,
-            taken: RefCell::default(),
+            tensors: RefCell::default(),
         })
     }
 
-    /// What was taken, if nothing was missing, left over or of another shape.
+    /// The tensors in the order that the layers took them; an error where some are missing, left over or of another shape.
     pub(crate) fn finish(self) -> Result<Vec<(String, Tensor)>, Error> {
         for (_, checkpoint) in self.components {
             checkpoint.finish()?;
         }
-        Ok(self.taken.into_inner())
+        Ok(self.tensors.into_inner())
     }
 }
 
-impl Source for Beginning {
+impl Source for InitialWeights {
     fn take(&self, name: &str, shape: &[i64], init: Init) -> Tensor {
         let component = self
             .components
@@ -55,8 +61,7 @@ impl Source for Beginning {
             }
             (None, _) => Tensor::zeros(shape, (Kind::Float, Device::Cpu)),
         };
-        let kept = (name.to_owned(), tensor.shallow_clone());
-        self.taken.borrow_mut().push(kept);
+        self.tensors.borrow_mut().push((name.to_owned(), tensor.shallow_clone()));
         tensor
     }
 }
