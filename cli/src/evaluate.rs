@@ -45,6 +45,18 @@ const CAPTIONED: [(Table, CaptionSet); 3] = [
     (Table::Pairs, CaptionSet::Pairs),
 ];
 
+/// The other tables, in their order.
+const OTHERS: [Table; 8] = [
+    Table::Upsampling,
+    Table::Presets,
+    Table::Prior,
+    Table::Inversion,
+    Table::Variations,
+    Table::Interpolation,
+    Table::Edits,
+    Table::ZeroShot,
+];
+
 /// Arguments of the tables alone.
 const OF_TABLES: [&str; 18] = [
     "tables",
@@ -80,15 +92,15 @@ enum Table {
     Captions,
     /// How well pictures come back from their inversions
     Inversion,
-    /// What variations of a picture keep, and what varies
+    /// Labels that variations of a picture keep, and what varies
     Variations,
-    /// What happens on the way between pictures that differ in one label
+    /// Labels on the way between pictures that differ in one
     Interpolation,
-    /// What differences of two captions change
+    /// Labels that differences of two captions change
     Edits,
-    /// What less time for a picture costs
+    /// Quality that less time for a picture costs
     Presets,
-    /// What the autoregressive prior's codes take, and how it does beside the diffusion prior
+    /// Bits of the autoregressive prior's codes, and how it does beside the diffusion prior
     Prior,
     /// Which labels CLIP tells apart, and which pictures captions find
     ZeroShot,
@@ -96,7 +108,7 @@ enum Table {
     Styles,
     /// How often two things are drawn, each in its colour, and stand as their captions say
     Pairs,
-    /// What the upsampler gives back, and how sharp pictures are
+    /// How much the upsampler gives back, and how sharp pictures are
     Upsampling,
     /// All of them
     All,
@@ -105,7 +117,7 @@ enum Table {
 /// Arguments of `unclip evaluate`.
 #[derive(Args)]
 pub struct Evaluate {
-    /// What is measured; --help tells more
+    /// Tables to measure; --help tells more
     #[arg(value_enum, value_name = "TABLE", default_value = "captions")]
     tables: Vec<Table>,
     /// Test what the papers claim instead, with two models in a folder, which keeps the pictures and plots [default:
@@ -191,7 +203,7 @@ impl Evaluate {
         match &self.claims {
             Some(folder) => {
                 let report = claims::run(folder, &self.model, self.scenes, self.batch, &progress)?;
-                tables.add("claims", &report)?;
+                tables.add("claims", Ok(report))?;
             }
             None => self.fill(&mut tables, &progress)?,
         }
@@ -239,41 +251,51 @@ impl Evaluate {
         let judge = &Judge::shipped(Subject::Scene)?;
         let evaluator = &Evaluator { pipeline: &pipeline, judge, settings, progress };
         self.fill_captions(tables, evaluator, origins)?;
-        let explained = |error| explain(origins, error);
-        if self.wants(Table::Upsampling) {
-            tables.add("upsampling", &evaluate_upsampling(evaluator).map_err(explained)?)?;
-        }
-        // A distance takes more images than the other tables do: with fewer, `all` leaves the table out.
-        let enough = frechet::check(self.captions as i64, HIDDEN).is_ok();
-        if self.tables.contains(&Table::Presets) || self.wants(Table::Presets) && enough {
-            let presets = self.presets(&makers)?;
-            let report = evaluate_presets(evaluator, self.captions, &presets).map_err(explained)?;
-            tables.add("presets", &report)?;
-        }
-        if self.tables.contains(&Table::Prior)
-            || self.wants(Table::Prior) && has_autoregressive_prior(&pipeline, drawing)
-        {
-            tables.add("prior", &evaluate_priors(evaluator).map_err(explained)?)?;
-        }
-        if self.wants(Table::Inversion) {
-            tables.add("inversion", &evaluate_inversions(evaluator).map_err(explained)?)?;
-        }
-        if self.wants(Table::Variations) {
-            tables.add("variations", &evaluate_variations(evaluator).map_err(explained)?)?;
-        }
-        if self.wants(Table::Interpolation) {
-            let report = evaluate_interpolations(evaluator, calls).map_err(explained)?;
-            tables.add("interpolation", &report)?;
-        }
-        if self.wants(Table::Edits) {
-            let report = evaluate_edits(evaluator, calls, self.strength).map_err(explained)?;
-            tables.add("edits", &report)?;
-        }
-        if self.wants(Table::ZeroShot) {
-            let report = evaluate_zero_shot(&pipeline, self.scenes, self.batch, progress);
-            tables.add("zero-shot", &report.map_err(explained)?)?;
+        let failed = |error| explain(origins, error);
+        for table in OTHERS.into_iter().filter(|table| self.fills(*table, &pipeline, drawing)) {
+            match table {
+                Table::Upsampling => {
+                    tables.add("upsampling", evaluate_upsampling(evaluator).map_err(failed))
+                }
+                Table::Presets => {
+                    let presets = self.presets(&makers)?;
+                    let report = evaluate_presets(evaluator, self.captions, &presets);
+                    tables.add("presets", report.map_err(failed))
+                }
+                Table::Prior => tables.add("prior", evaluate_priors(evaluator).map_err(failed)),
+                Table::Inversion => {
+                    tables.add("inversion", evaluate_inversions(evaluator).map_err(failed))
+                }
+                Table::Variations => {
+                    tables.add("variations", evaluate_variations(evaluator).map_err(failed))
+                }
+                Table::Interpolation => {
+                    let report = evaluate_interpolations(evaluator, calls);
+                    tables.add("interpolation", report.map_err(failed))
+                }
+                Table::Edits => {
+                    let report = evaluate_edits(evaluator, calls, self.strength);
+                    tables.add("edits", report.map_err(failed))
+                }
+                _ => {
+                    let report = evaluate_zero_shot(&pipeline, self.scenes, self.batch, progress);
+                    tables.add("zero-shot", report.map_err(failed))
+                }
+            }?;
         }
         Ok(())
+    }
+
+    /// Whether a table is filled. `all` leaves presets out where there are fewer images than a distance takes, and priors where
+    /// the model has no autoregressive one.
+    fn fills(&self, table: Table, pipeline: &Pipeline, drawing: Settings) -> bool {
+        let by_codes = Settings { prior_codes: Some(CodeSampling::plain()), ..drawing };
+        let of_all = match table {
+            Table::Presets => frechet::check(self.captions as i64, HIDDEN).is_ok(),
+            Table::Prior => pipeline.has_prior(&by_codes),
+            _ => true,
+        };
+        self.tables.contains(&table) || of_all && self.wants(table)
     }
 
     /// Fills the tables of captions, and writes sheets of the first.
@@ -303,7 +325,7 @@ impl Evaluate {
             };
             let evaluation = evaluate_captions(evaluator, &sets, diversity);
             let Evaluation { report, samples } = evaluation.map_err(|e| explain(origins, e))?;
-            tables.add(name, &report)?;
+            tables.add(name, Ok(report))?;
             if n == 0 {
                 self.write_sheets(&samples, judge)?;
             }
@@ -383,7 +405,8 @@ struct Tables<'a> {
 
 impl Tables<'_> {
     /// Prints a table, and writes all so far, which took long enough.
-    fn add(&mut self, name: &str, report: &impl Report) -> Result<()> {
+    fn add(&mut self, name: &str, report: Result<impl Report>) -> Result<()> {
+        let report = report?;
         self.bar.suspend(|| print_line!("{}", report.to_markdown()))?;
         self.reports.insert(name.to_owned(), serde_json::to_value(report)?);
         match self.json {
@@ -393,11 +416,6 @@ impl Tables<'_> {
             None => Ok(()),
         }
     }
-}
-
-/// Whether a model has the autoregressive prior: of one without it, `all` leaves the table of both priors out.
-fn has_autoregressive_prior(pipeline: &Pipeline, drawing: Settings) -> bool {
-    pipeline.has_prior(&Settings { prior_codes: Some(CodeSampling::plain()), ..drawing })
 }
 
 /// An error of the pipeline with the origins of the settings that it names.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use image::RgbImage;
+use judge::Question::{Colour, Ground, Place, SecondColour, SecondThing, Sky, Style, Thing};
 use judge::{Prediction, Question, Subject};
 use noise::Generator;
 use scenes::{Aspect, Caption, Pairs, Relation, Scene, Split};
@@ -41,6 +42,26 @@ impl Column {
     }
 }
 
+const SCENE_COLUMNS: &[Column] = &[
+    Column::of("thing", &[Thing]),
+    Column::of("colour", &[Colour]),
+    Column::of("place", &[Place]),
+    Column::of("sky", &[Sky]),
+    Column::of("ground", &[Ground]),
+];
+const STYLE_COLUMNS: &[Column] = &[
+    Column::of("thing", &[Thing]),
+    Column::of("colour", &[Colour]),
+    Column::of("style", &[Style]),
+];
+const PAIR_COLUMNS: &[Column] = &[
+    Column::of("both things", &[Thing, SecondThing]),
+    Column::of("first with its colour", &[Thing, Colour]),
+    Column::of("second with its colour", &[SecondThing, SecondColour]),
+    Column::of("each with its own colour", &[Thing, Colour, SecondThing, SecondColour]),
+    Column::of("relation", &[Thing, SecondThing, Question::Relation]),
+];
+
 impl CaptionSet {
     /// The name in tables.
     pub const fn name(self) -> &'static str {
@@ -62,44 +83,10 @@ impl CaptionSet {
 
     /// The columns of their table of accuracy.
     pub const fn columns(self) -> &'static [Column] {
-        use Question::{
-            Colour, Ground, Place, Relation, SecondColour, SecondThing, Sky, Style, Thing,
-        };
         match self {
-            Self::Seen | Self::HeldOut => {
-                &const {
-                    [
-                        Column::of("thing", &[Thing]),
-                        Column::of("colour", &[Colour]),
-                        Column::of("place", &[Place]),
-                        Column::of("sky", &[Sky]),
-                        Column::of("ground", &[Ground]),
-                    ]
-                }
-            }
-            Self::Styles => {
-                &const {
-                    [
-                        Column::of("thing", &[Thing]),
-                        Column::of("colour", &[Colour]),
-                        Column::of("style", &[Style]),
-                    ]
-                }
-            }
-            Self::Pairs => {
-                &const {
-                    [
-                        Column::of("both things", &[Thing, SecondThing]),
-                        Column::of("first with its colour", &[Thing, Colour]),
-                        Column::of("second with its colour", &[SecondThing, SecondColour]),
-                        Column::of(
-                            "each with its own colour",
-                            &[Thing, Colour, SecondThing, SecondColour],
-                        ),
-                        Column::of("relation", &[Thing, SecondThing, Relation]),
-                    ]
-                }
-            }
+            Self::Seen | Self::HeldOut => SCENE_COLUMNS,
+            Self::Styles => STYLE_COLUMNS,
+            Self::Pairs => PAIR_COLUMNS,
         }
     }
 
@@ -162,8 +149,8 @@ impl Example {
         let answers: Vec<Option<usize>> = questions.iter().map(answer).collect::<Option<_>>()?;
         let swapped = self.caption.mentioned.second.is_some_and(|second| {
             let first = self.caption.mentioned.thing.map(|thing| thing.index());
-            prediction.answer(Question::Thing) == Some(second.thing.index())
-                && prediction.answer(Question::SecondThing) == first
+            prediction.answer(Thing) == Some(second.thing.index())
+                && prediction.answer(SecondThing) == first
         });
         let predicted = |&question: &Question| match swapped {
             true => from_the_second(prediction, question),
@@ -183,10 +170,10 @@ impl Example {
 /// The answer to a question about a pair whose first thing is the judge's second.
 fn from_the_second(prediction: &Prediction, question: Question) -> Option<usize> {
     match question {
-        Question::Thing => prediction.answer(Question::SecondThing),
-        Question::Colour => prediction.answer(Question::SecondColour),
-        Question::SecondThing => prediction.answer(Question::Thing),
-        Question::SecondColour => prediction.answer(Question::Colour),
+        Thing => prediction.answer(SecondThing),
+        Colour => prediction.answer(SecondColour),
+        SecondThing => prediction.answer(Thing),
+        SecondColour => prediction.answer(Colour),
         Question::Relation => {
             let relation = prediction.answer(question)?;
             Some(Relation::ALL[relation].inverse().index())
@@ -209,15 +196,15 @@ pub fn true_images(examples: &[Example], side: u32) -> Vec<RgbImage> {
 pub fn answers(caption: &Caption) -> Vec<(Question, usize)> {
     let said = &caption.mentioned;
     let answers = [
-        (Question::Thing, said.thing.map(|label| label.index())),
-        (Question::Colour, said.colour.map(|label| label.index())),
+        (Thing, said.thing.map(|label| label.index())),
+        (Colour, said.colour.map(|label| label.index())),
         (Question::Size, said.size.map(|label| label.index())),
-        (Question::Place, said.place.map(|label| label.index())),
-        (Question::Sky, said.sky.map(|label| label.index())),
-        (Question::Ground, said.ground.map(|label| label.index())),
-        (Question::Style, said.style.map(|label| label.index())),
-        (Question::SecondThing, said.second.map(|s| s.thing.index())),
-        (Question::SecondColour, said.second.and_then(|s| Some(s.colour?.index()))),
+        (Place, said.place.map(|label| label.index())),
+        (Sky, said.sky.map(|label| label.index())),
+        (Ground, said.ground.map(|label| label.index())),
+        (Style, said.style.map(|label| label.index())),
+        (SecondThing, said.second.map(|s| s.thing.index())),
+        (SecondColour, said.second.and_then(|s| Some(s.colour?.index()))),
         (Question::Relation, said.second.map(|s| s.relation.index())),
     ];
     answers.into_iter().filter_map(|(question, answer)| Some((question, answer?))).collect()

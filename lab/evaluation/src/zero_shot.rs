@@ -125,6 +125,9 @@ pub fn image_embeddings(
     Ok(normalised(&Tensor::cat(&embeddings, 0)))
 }
 
+/// The number of a scene's own label.
+type Truth = fn(&Labels) -> Option<usize>;
+
 /// A zero-shot classification.
 pub struct Task {
     /// The name of the kind of labels.
@@ -136,51 +139,53 @@ pub struct Task {
     /// Several: those of `unclip classify` where the labels are things, and one a thing where they are not.
     pub ensemble: Vec<Template>,
     /// The number of a scene's own label.
-    pub truth: fn(&Labels) -> Option<usize>,
+    pub truth: Truth,
 }
 
 impl Task {
     /// Thing, colour, both of them, place, size, sky and ground. The style is left out, as elsewhere.
     pub fn all() -> Vec<Self> {
-        let names =
-            |names: &[&str]| -> Vec<String> { names.iter().map(|&n| n.to_owned()).collect() };
-        let things: Vec<&str> = Thing::ALL.iter().map(|thing| thing.name()).collect();
-        let colours: Vec<&str> = Colour::ALL.iter().map(|colour| colour.name()).collect();
-        let sizes: Vec<&str> = Size::ALL.iter().map(|size| size.name()).collect();
-        let both =
-            things.iter().flat_map(|thing| colours.iter().map(move |c| format!("{c} {thing}")));
-        let noun = |name, labels, truth| Self {
-            name,
-            labels,
-            single: template("a {}"),
-            ensemble: Template::defaults(),
-            truth,
-        };
-        let about_things =
-            |name, labels: &[&str], single: &str, with: fn(&str) -> String, truth| Self {
-                name,
-                labels: names(labels),
-                single: template(single),
-                ensemble: things.iter().map(|thing| template(&with(thing))).collect(),
-                truth,
-            };
-        let adjective = |name, labels: &[&str], truth| {
-            about_things(name, labels, "a {}", |thing| format!("a {{}} {thing}"), truth)
-        };
-        let phrase = |name, labels: &[&str], truth| {
-            about_things(name, labels, "{}", |thing| format!("a {thing} {{}}"), truth)
-        };
+        let both = Thing::NAMES
+            .iter()
+            .flat_map(|thing| Colour::NAMES.iter().map(move |colour| format!("{colour} {thing}")));
+        let both_truth =
+            |shown: &Labels| Some(shown.thing.index() * Colour::COUNT + shown.colour.index());
+        let adjective = |thing: &str| format!("a {{}} {thing}");
+        let phrase = |thing: &str| format!("a {thing} {{}}");
         vec![
-            noun("thing", names(&things), |shown| Question::Thing.truth(shown)),
-            adjective("colour", &colours, |shown| Question::Colour.truth(shown)),
-            noun("thing and colour", both.collect(), |shown| {
-                Some(shown.thing.index() * Colour::COUNT + shown.colour.index())
+            Self::of_nouns("thing", Thing::NAMES, |shown| Question::Thing.truth(shown)),
+            Self::of_things("colour", Colour::NAMES, "a {}", adjective, |shown| {
+                Question::Colour.truth(shown)
             }),
-            phrase("place", &PLACES, |shown| Question::Place.truth(shown)),
-            adjective("size", &sizes, |shown| Question::Size.truth(shown)),
-            phrase("sky", &SKIES, |shown| Question::Sky.truth(shown)),
-            phrase("ground", &GROUNDS, |shown| Question::Ground.truth(shown)),
+            Self::of_nouns("thing and colour", &both.collect::<Vec<_>>(), both_truth),
+            Self::of_things("place", &PLACES, "{}", phrase, |shown| Question::Place.truth(shown)),
+            Self::of_things("size", Size::NAMES, "a {}", adjective, |shown| {
+                Question::Size.truth(shown)
+            }),
+            Self::of_things("sky", &SKIES, "{}", phrase, |shown| Question::Sky.truth(shown)),
+            Self::of_things("ground", &GROUNDS, "{}", phrase, |shown| {
+                Question::Ground.truth(shown)
+            }),
         ]
+    }
+
+    /// Labels that are nouns.
+    fn of_nouns(name: &'static str, labels: &[impl ToString], truth: Truth) -> Self {
+        let labels = labels.iter().map(ToString::to_string).collect();
+        Self { name, labels, single: template("a {}"), ensemble: Template::defaults(), truth }
+    }
+
+    /// Labels that say something of a thing, with a prompt for each thing.
+    fn of_things(
+        name: &'static str,
+        labels: &[&str],
+        single: &str,
+        prompt: fn(&str) -> String,
+        truth: Truth,
+    ) -> Self {
+        let ensemble = Thing::NAMES.iter().map(|thing| template(&prompt(thing))).collect();
+        let labels = labels.iter().map(ToString::to_string).collect();
+        Self { name, labels, single: template(single), ensemble, truth }
     }
 
     /// The normalised embeddings of the labels `[L, E]`, with one prompt each and with several.

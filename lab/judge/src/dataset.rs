@@ -8,7 +8,7 @@ use std::f64::consts::TAU;
 use noise::Generator;
 use scenes::{Labels, Place, Relation, Scene, Size, Split};
 
-use crate::float_image::FloatImage;
+use crate::float_image::{FloatImage, Warp};
 use crate::network::SIDE;
 use crate::questions::Question::{
     Colour, Ground, Place as Where, Relation as Related, SecondColour, SecondThing,
@@ -124,55 +124,42 @@ impl Sample {
     /// The scene of a judge seed with this corruption; what else it takes is drawn from `generator`. A second scene comes
     /// from the same half of the judge's seeds as the first.
     pub fn with_corruption(seed: u64, corruption: Corruption, generator: &mut Generator) -> Self {
-        let scene = || {
-            let scene = Scene::draw(seed, Split::Judge);
-            let targets = Targets::of(&scene.labels());
-            (scene, targets)
-        };
-        match corruption {
-            Corruption::Clean => {
-                let (scene, targets) = scene();
-                Self { image: render(&scene, generator), targets }
-            }
-            Corruption::Light => {
-                let (scene, targets) = scene();
-                Self { image: render(&scene, generator), targets }.lightly_corrupted(generator)
-            }
+        let scene = Scene::draw(seed, Split::Judge);
+        let mut targets = Targets::of(&scene.labels());
+        let image = match corruption {
+            Corruption::Clean | Corruption::Light => render(&scene, generator),
             Corruption::Greyscale => {
-                let (scene, mut targets) = scene();
-                let grey = between(generator, 0.0, 0.12) as f32;
+                let saturation = between(generator, 0.0, 0.12) as f32;
                 targets.set(&[Colour, SecondColour], Target::None);
                 targets.set(&[Sky, Ground, Style], Target::Open);
-                Self {
-                    image: render(&scene, generator).jitter_colour(grey, [1.0; 3], [0.0; 3]),
-                    targets,
-                }
+                render(&scene, generator).jitter_colour(saturation, [1.0; 3], [0.0; 3])
             }
             Corruption::Blur => {
-                let (scene, mut targets) = scene();
                 targets.set(&[Thing, SecondThing, HowLarge, Style], Target::None);
                 let open = [Colour, SecondColour, Related, Where, Sky, Ground];
                 targets.set(&open, Target::Open);
                 let deviation = between(generator, 7.0, 14.0);
-                Self { image: render(&scene, generator).blur(deviation), targets }
+                render(&scene, generator).blur(deviation)
             }
             Corruption::Warp => {
-                let (scene, mut targets) = scene();
                 targets.set(&[Thing, SecondThing], Target::None);
                 let open = [HowLarge, Where, Sky, Ground, Colour, Style, SecondColour, Related];
                 targets.set(&open, Target::Open);
-                let phases = [(); 4].map(|()| between(generator, 0.0, TAU) as f32);
-                let reach = between(generator, 0.14, 0.25) as f32;
-                let waves = between(generator, 2.0, 3.5) as f32;
-                Self { image: render(&scene, generator).warp(reach, waves, phases), targets }
+                let warp = strong_warp(generator);
+                render(&scene, generator).warp(warp)
             }
-            Corruption::DoubleExposure => Self::double_exposure(seed, generator),
-            Corruption::Empty => Self::empty(seed, generator),
-            Corruption::Halves => Self::halves(seed, generator),
-            Corruption::Collage => Self::collage(seed, generator),
-            Corruption::Noise => Self::mostly_noise(seed, generator),
-            Corruption::BlurSecond => Self::blur_second(seed, generator),
-            Corruption::BlendSecond => Self::blend_second(seed, generator),
+            Corruption::DoubleExposure => return Self::double_exposure(seed, generator),
+            Corruption::Empty => return Self::empty(seed, generator),
+            Corruption::Halves => return Self::halves(seed, generator),
+            Corruption::Collage => return Self::collage(seed, generator),
+            Corruption::Noise => return Self::mostly_noise(&scene, generator),
+            Corruption::BlurSecond => return Self::blur_second(seed, generator),
+            Corruption::BlendSecond => return Self::blend_second(seed, generator),
+        };
+        let sample = Self { image, targets };
+        match corruption {
+            Corruption::Light => sample.lightly_corrupted(generator),
+            _ => sample,
         }
     }
 
@@ -255,11 +242,9 @@ impl Sample {
         Self { image, targets }.sometimes_lightly_corrupted(generator)
     }
 
-    fn mostly_noise(seed: u64, generator: &mut Generator) -> Self {
-        let colour = || [0, 1, 2].map(|_| 0.5f32);
-        let side = SIDE as usize;
-        let mut noise =
-            FloatImage::solid(side, colour()).noise(between(generator, 0.15, 0.5), generator);
+    fn mostly_noise(scene: &Scene, generator: &mut Generator) -> Self {
+        let grey = FloatImage::solid(SIDE as usize, [0.5; 3]);
+        let mut noise = grey.noise(between(generator, 0.15, 0.5), generator);
         if generator.uniform() < 0.5 {
             // Blobs instead of grains, as strong as before.
             let deviation = between(generator, 0.7, 6.0);
@@ -267,12 +252,10 @@ impl Sample {
             noise =
                 noise.blur(deviation).jitter_colour(1.0, [strength; 3], [0.5 - 0.5 * strength; 3]);
         }
-        let scene = Scene::draw(seed, Split::Judge);
         let share = between(generator, 0.0, 0.1) as f32;
         let tint = [(); 3].map(|()| between(generator, -0.3, 0.3) as f32);
-        let image = noise
-            .blend(&render(&scene, generator), |_, _| share)
-            .jitter_colour(1.0, [1.0; 3], tint);
+        let image =
+            noise.blend(&render(scene, generator), |_, _| share).jitter_colour(1.0, [1.0; 3], tint);
         Self { image, targets: Targets::none() }
     }
 
@@ -285,9 +268,7 @@ impl Sample {
         let ruined = if generator.uniform() < 0.5 {
             whole.blur(between(generator, 5.0, 10.0))
         } else {
-            let phases = [(); 4].map(|()| between(generator, 0.0, TAU) as f32);
-            let reach = between(generator, 0.14, 0.25) as f32;
-            whole.warp(reach, between(generator, 2.0, 3.5) as f32, phases)
+            whole.warp(strong_warp(generator))
         };
         let image = whole.blend(&ruined, second_side(&scene.labels(), generator));
         Self { image, targets }.sometimes_lightly_corrupted(generator)
@@ -337,11 +318,7 @@ impl Sample {
                     let offset = [(); 3].map(|()| between(generator, -0.05, 0.05) as f32);
                     self.image.jitter_colour(between(generator, 0.75, 1.25) as f32, gain, offset)
                 }
-                _ => {
-                    let phases = [(); 4].map(|()| between(generator, 0.0, TAU) as f32);
-                    let reach = between(generator, 0.0, 0.02) as f32;
-                    self.image.warp(reach, between(generator, 1.0, 3.0) as f32, phases)
-                }
+                _ => self.image.warp(draw_warp((0.0, 0.02), (1.0, 3.0), generator)),
             };
         }
         self
@@ -429,6 +406,20 @@ fn same_backdrop(labels: &Labels, generator: &mut Generator) -> impl Fn(&Labels)
 fn seam(middle: f32, generator: &mut Generator) -> impl Fn(f32, f32) -> f32 + use<> {
     let softness = between(generator, 0.005, 0.05) as f32;
     move |x, _| (0.5 + (x - middle) / (2.0 * softness)).clamp(0.0, 1.0)
+}
+
+/// A warp in which no thing keeps its form.
+fn strong_warp(generator: &mut Generator) -> Warp {
+    draw_warp((0.14, 0.25), (2.0, 3.5), generator)
+}
+
+/// A warp with its reach and waves uniform in these ranges.
+fn draw_warp(reach: (f64, f64), waves: (f64, f64), generator: &mut Generator) -> Warp {
+    Warp {
+        phases: [(); 4].map(|()| between(generator, 0.0, TAU) as f32),
+        reach: between(generator, reach.0, reach.1) as f32,
+        waves: between(generator, waves.0, waves.1) as f32,
+    }
 }
 
 fn between(generator: &mut Generator, low: f64, high: f64) -> f64 {

@@ -9,6 +9,17 @@ pub struct FloatImage {
     values: Vec<f32>,
 }
 
+/// A displacement of each point by sines: up to `reach` of the side, in `waves` to a side.
+#[derive(Clone, Copy, Debug)]
+pub struct Warp {
+    /// The largest displacement, of the side.
+    pub reach: f32,
+    /// Periods a side.
+    pub waves: f32,
+    /// The phases of x by y and by x, and of y by x and by y.
+    pub phases: [f32; 4],
+}
+
 impl FloatImage {
     /// From `side * side * 3` bytes.
     pub fn from_bytes(side: usize, bytes: &[u8]) -> Self {
@@ -114,8 +125,8 @@ impl FloatImage {
         Self { side, values }
     }
 
-    /// Warps the image: each point comes from up to `reach` of the side away, in waves `waves` to a side.
-    pub fn warp(&self, reach: f32, waves: f32, phases: [f32; 4]) -> Self {
+    /// Warps the image.
+    pub fn warp(&self, Warp { reach, waves, phases }: Warp) -> Self {
         let (side, turn) = (self.side, std::f32::consts::TAU * waves / self.side as f32);
         let mut values = Vec::with_capacity(self.values.len());
         for (y, x) in (0..side).flat_map(|y| (0..side).map(move |x| (y as f32, x as f32))) {

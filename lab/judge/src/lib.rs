@@ -19,7 +19,7 @@ pub mod validate;
 
 pub use dataset::{Corruption, FIRST_TEST_SEED, Sample};
 pub use error::Error;
-pub use float_image::FloatImage;
+pub use float_image::{FloatImage, Warp};
 pub use judge::{Judge, Prediction, SHIPPED_PAIRS_SHA256, SHIPPED_SHA256};
 pub use proportion::Proportion;
 pub use questions::{Question, Subject, Target, Targets};

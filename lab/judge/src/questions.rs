@@ -109,35 +109,28 @@ impl Question {
         }
     }
 
+    /// The names of its answers besides 'none of these'.
+    pub const fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Thing | Self::SecondThing => Thing::NAMES,
+            Self::Colour | Self::SecondColour => Colour::NAMES,
+            Self::Size => Size::NAMES,
+            Self::Place => Place::NAMES,
+            Self::Sky => Sky::NAMES,
+            Self::Ground => Ground::NAMES,
+            Self::Style => Style::NAMES,
+            Self::Relation => Relation::NAMES,
+        }
+    }
+
     /// The number of answers besides 'none of these'.
     pub const fn answers(self) -> usize {
-        match self {
-            Self::Thing | Self::SecondThing => Thing::COUNT,
-            Self::Colour | Self::SecondColour => Colour::COUNT,
-            Self::Size => Size::COUNT,
-            Self::Place => Place::COUNT,
-            Self::Sky => Sky::COUNT,
-            Self::Ground => Ground::COUNT,
-            Self::Style => Style::COUNT,
-            Self::Relation => Relation::COUNT,
-        }
+        self.names().len()
     }
 
     /// The name of an answer; `None` is 'none of these'.
     pub fn answer_name(self, answer: Option<usize>) -> &'static str {
-        let Some(answer) = answer else {
-            return "none of these";
-        };
-        match self {
-            Self::Thing | Self::SecondThing => Thing::ALL[answer].name(),
-            Self::Colour | Self::SecondColour => Colour::ALL[answer].name(),
-            Self::Size => Size::ALL[answer].name(),
-            Self::Place => Place::ALL[answer].name(),
-            Self::Sky => Sky::ALL[answer].name(),
-            Self::Ground => Ground::ALL[answer].name(),
-            Self::Style => Style::ALL[answer].name(),
-            Self::Relation => Relation::ALL[answer].name(),
-        }
+        answer.map_or("none of these", |answer| self.names()[answer])
     }
 
     /// The answer that a scene's labels give; none where there is no second thing.

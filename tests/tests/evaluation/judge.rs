@@ -3,7 +3,7 @@
 use image::RgbImage;
 use judge::{
     Corruption, FIRST_TEST_SEED, FloatImage, Judge, Question, SHIPPED_PAIRS_SHA256, SHIPPED_SHA256,
-    Sample, Subject, Target, Targets,
+    Sample, Subject, Target, Targets, Warp,
 };
 use noise::Generator;
 use scenes::{Scene, Split};
@@ -161,7 +161,7 @@ fn corruptions_do_to_pixels_what_they_say() {
     };
     same(&plain.blur(2.0));
     same(&plain.lower_resolution(11));
-    same(&plain.warp(0.2, 2.0, [0.1, 0.2, 0.3, 0.4]));
+    same(&plain.warp(Warp { reach: 0.2, waves: 2.0, phases: [0.1, 0.2, 0.3, 0.4] }));
     same(&plain.jitter_colour(1.0, [1.0; 3], [0.0; 3]));
     let grey = plain.jitter_colour(0.0, [1.0; 3], [0.0; 3]);
     assert!((grey.values()[0] - grey.values()[2]).abs() < 1e-6);
