@@ -1,14 +1,13 @@
-//! What commands that draw pictures share: how many, from which seeds, with which settings, and where they go.
+//! The flags of commands that write images: how many, from which seeds, and where they go.
 
 use std::ffi::OsString;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use images::RgbImage;
-use pipeline::{CodeSampling, Pipeline, Preset, Progress, Settings, Solver};
+use pipeline::{Observer, Pipeline, Record};
 
 use crate::destinations::Files;
 use crate::messages::say;
@@ -16,7 +15,6 @@ use crate::names::Names;
 use crate::origins::in_flag;
 use crate::run::{Job, Run};
 use crate::value_parsers;
-use pipeline::Record;
 
 /// The seed.
 #[derive(Args, Clone, Copy)]
@@ -34,16 +32,16 @@ impl SeedArgs {
     }
 
     /// Says the seed that is used where none was given.
-    fn tell(self, seed: u64) {
+    fn say(self, seed: u64) {
         if self.seed.is_none() {
             say!("the seed is {seed}");
         }
     }
 
     /// The seed, which is said where none was given.
-    pub fn told(self) -> u64 {
+    pub fn resolve(self) -> u64 {
         let seed = self.value();
-        self.tell(seed);
+        self.say(seed);
         seed
     }
 }
@@ -72,10 +70,13 @@ impl InversionArgs {
 
 /// Which pictures are drawn.
 #[derive(Args)]
-pub struct Pictures {
+pub struct ImageArgs {
     /// How many pictures to draw; picture i has seed S + i
     #[arg(long, short = 'n', value_name = "N", default_value = "1", value_parser = value_parsers::images, allow_negative_numbers = true)]
     pub num_images: u64,
+    /// Pictures to draw at a time [default: 1; on a GPU, what fits]
+    #[arg(long, value_name = "N", value_parser = value_parsers::batch, allow_negative_numbers = true)]
+    pub batch: Option<usize>,
     #[command(flatten)]
     pub seed: SeedArgs,
     /// A name with {index} and {seed}, or a folder [default: a name]
@@ -98,7 +99,7 @@ pub struct Pictures {
     pub no_metadata: bool,
 }
 
-impl Pictures {
+impl ImageArgs {
     /// The pictures' seeds and files, none of which is one of the `inputs`; `name` begins the files' names where the user
     /// gave none.
     pub fn plan(&self, name: &str, inputs: &[&Path]) -> Result<Plan<'_>> {
@@ -135,7 +136,7 @@ impl Pictures {
         for path in &paths {
             files.add_other("--out", path, self.force)?;
         }
-        Ok(Plan { wanted: self, first, seeds, paths })
+        Ok(Plan { args: self, first, seeds, paths })
     }
 }
 
@@ -146,191 +147,43 @@ pub fn seeds(place: &str, first: u64, count: u64) -> Result<Vec<u64>> {
     })
 }
 
-/// Pictures that are going to be drawn.
+/// Images that are going to be sampled.
 pub struct Plan<'a> {
-    wanted: &'a Pictures,
+    args: &'a ImageArgs,
     first: SeedArgs,
     seeds: Vec<u64>,
     paths: Vec<PathBuf>,
 }
 
 impl Plan<'_> {
-    /// The first picture's file.
+    /// The first image's file.
     pub fn first_path(&self) -> &Path {
         &self.paths[0]
     }
 
-    /// The first picture's seed.
+    /// The first image's seed.
     pub fn first_seed(&self) -> u64 {
         self.seeds[0]
     }
 
-    /// Draws each picture from its seed, writes it and prints its path. `drawn` is what is told of the pictures, but
-    /// their seeds.
+    /// Samples each image from its seed, a batch of seeds at a time, writes it and prints its path. `record` is the images'
+    /// record, but for their seeds.
     pub fn draw(
         &self,
-        drawn: &Record,
-        mut draw: impl FnMut(u64, &mut Progress) -> Result<RgbImage>,
+        record: &Record,
+        mut sample: impl FnMut(&[u64], &mut dyn Observer) -> Result<Vec<RgbImage>>,
     ) -> Result<()> {
         let jobs = self.seeds.iter().zip(&self.paths).map(|(&seed, path)| Job {
             path: path.clone(),
-            record: Record { seed, ..drawn.clone() },
+            record: Record { seed, ..record.clone() },
             there: false,
         });
-        let mut run = Run::new(self.wanted, jobs.collect())?;
-        self.first.tell(self.seeds[0]);
-        for (index, &seed) in self.seeds.iter().enumerate() {
-            run.draw(index, |progress| draw(seed, progress))?;
-        }
+        let mut run = Run::new(self.args, jobs.collect())?;
+        self.first.say(self.seeds[0]);
+        run.draw(|_, batch, observer| {
+            let seeds: Vec<u64> = batch.iter().map(|&index| self.seeds[index]).collect();
+            sample(&seeds, observer)
+        })?;
         run.finish()
-    }
-}
-
-const HEADING: &str = "Diffusion (defaults are the model's own; Karlo's are in brackets)";
-
-/// What takes a picture's steps, and how many it may take.
-#[derive(Args, Clone, Copy, Default)]
-#[command(next_help_heading = HEADING)]
-pub struct PresetArgs {
-    /// How fast to draw
-    #[arg(long, value_name = "PRESET", value_parser = presets())]
-    pub preset: Option<Preset>,
-    /// What takes the steps
-    #[arg(long, value_name = "SOLVER", value_parser = solvers())]
-    pub solver: Option<Solver>,
-}
-
-impl PresetArgs {
-    /// The settings, changed where the user wished so; `makers` are those that the model's makers draw with.
-    pub fn over(&self, settings: Settings, makers: &Settings) -> Settings {
-        let settings = match self.preset {
-            Some(preset) => preset.over(settings, makers),
-            None => settings,
-        };
-        Settings { solver: self.solver.unwrap_or(settings.solver), ..settings }
-    }
-}
-
-/// One of the presets, by its name.
-pub fn presets() -> impl TypedValueParser<Value = Preset> {
-    named(Preset::ALL.map(|preset| (preset.name(), preset)))
-}
-
-fn solvers() -> impl TypedValueParser<Value = Solver> {
-    named(Solver::ALL.map(|solver| (solver.name(), solver)))
-}
-
-/// One of some values, by its name.
-fn named<T: Copy + Send + Sync + 'static, const N: usize>(
-    values: [(&'static str, T); N],
-) -> impl TypedValueParser<Value = T> {
-    PossibleValuesParser::new(values.map(|(name, _)| name)).map(move |text| {
-        let found = values.iter().find(|(name, _)| *name == text);
-        found.expect("one of the names").1
-    })
-}
-
-/// What a user may wish of the prior, otherwise than the model's makers.
-#[derive(Args, Clone, Copy, Default)]
-#[command(next_help_heading = HEADING)]
-pub struct PriorWishes {
-    /// Steps that draw the image embedding [25]
-    #[arg(long, value_name = "N", value_parser = value_parsers::steps, allow_negative_numbers = true)]
-    pub prior_steps: Option<usize>,
-    /// Embeddings to draw; the closest to the caption is kept [1]
-    #[arg(long, value_name = "N", value_parser = value_parsers::candidates, allow_negative_numbers = true)]
-    pub prior_candidates: Option<usize>,
-    /// How strongly the caption pulls the embedding [4]
-    #[arg(long, value_name = "X", value_parser = value_parsers::scale, allow_hyphen_values = true)]
-    pub prior_guidance_scale: Option<f64>,
-    /// Temperature of the autoregressive prior's codes [1]
-    #[arg(long, value_name = "X", value_parser = value_parsers::temperature, allow_hyphen_values = true)]
-    pub prior_temperature: Option<f64>,
-    /// Share of the likeliest codes that is drawn from [1]
-    #[arg(long, value_name = "X", value_parser = value_parsers::top_p, allow_hyphen_values = true)]
-    pub prior_top_p: Option<f64>,
-}
-
-impl PriorWishes {
-    /// The settings, changed where the user wished so. An error for a wish that is the other prior's.
-    pub fn over(&self, defaults: Settings) -> Result<Settings> {
-        let by_codes = defaults.prior_codes.is_some();
-        let others = match by_codes {
-            true => [("--prior-steps", self.prior_steps.is_some()), ("", false)],
-            false => [
-                ("--prior-temperature", self.prior_temperature.is_some()),
-                ("--prior-top-p", self.prior_top_p.is_some()),
-            ],
-        };
-        let (draws, has) = match by_codes {
-            true => ("autoregressive", "no steps: it draws code by code"),
-            false => ("diffusion", "no codes: --prior autoregressive has"),
-        };
-        if let Some((flag, _)) = others.into_iter().find(|(_, given)| *given) {
-            bail!("{flag}: the {draws} prior draws, which has {has}");
-        }
-        let prior_codes = defaults.prior_codes.map(|codes| CodeSampling {
-            temperature: self.prior_temperature.unwrap_or(codes.temperature),
-            top_p: self.prior_top_p.unwrap_or(codes.top_p),
-            ..codes
-        });
-        Ok(Settings {
-            prior_codes,
-            prior_steps: self.prior_steps.unwrap_or(defaults.prior_steps),
-            prior_candidates: self.prior_candidates.unwrap_or(defaults.prior_candidates),
-            prior_guidance_scale: self
-                .prior_guidance_scale
-                .unwrap_or(defaults.prior_guidance_scale),
-            ..defaults
-        })
-    }
-}
-
-/// Among how many small pictures one is chosen.
-#[derive(Args, Clone, Copy, Default)]
-#[command(next_help_heading = HEADING)]
-pub struct ChoiceArgs {
-    /// Small pictures to draw; CLIP's closest is enlarged [1]
-    #[arg(long, value_name = "N", value_parser = value_parsers::candidates, allow_negative_numbers = true)]
-    pub candidates: Option<usize>,
-}
-
-impl ChoiceArgs {
-    /// The settings, changed where the user wished so.
-    pub fn over(&self, defaults: Settings) -> Settings {
-        Settings { candidates: self.candidates.unwrap_or(defaults.candidates), ..defaults }
-    }
-}
-
-/// What a user may wish of the decoder and the upsampler, otherwise than the model's makers.
-#[derive(Args, Clone, Copy, Default)]
-#[command(next_help_heading = HEADING)]
-pub struct DecoderWishes {
-    /// Steps that draw the small picture [25]
-    #[arg(long, value_name = "N", value_parser = value_parsers::steps, allow_negative_numbers = true)]
-    pub decoder_steps: Option<usize>,
-    /// Steps that draw the large picture [7]
-    #[arg(long, value_name = "N", value_parser = value_parsers::steps, allow_negative_numbers = true)]
-    pub upsampler_steps: Option<usize>,
-    /// How strongly the caption and the embedding pull the picture [8]
-    #[arg(long, value_name = "X", value_parser = value_parsers::scale, allow_hyphen_values = true)]
-    pub decoder_guidance_scale: Option<f64>,
-    /// Guide the decoder from A to B; 0 is the picture, 1 noise [0,1]
-    #[arg(long, value_name = "A,B", value_parser = value_parsers::interval, allow_hyphen_values = true)]
-    pub guidance_interval: Option<[f64; 2]>,
-}
-
-impl DecoderWishes {
-    /// The settings, changed where the user wished so.
-    pub fn over(&self, defaults: Settings) -> Settings {
-        Settings {
-            decoder_steps: self.decoder_steps.unwrap_or(defaults.decoder_steps),
-            upsampler_steps: self.upsampler_steps.unwrap_or(defaults.upsampler_steps),
-            decoder_guidance_scale: self
-                .decoder_guidance_scale
-                .unwrap_or(defaults.decoder_guidance_scale),
-            guidance_interval: self.guidance_interval.or(defaults.guidance_interval),
-            ..defaults
-        }
     }
 }

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail, ensure};
 use clap::Args;
 use noise::Generator;
-use pipeline::Pipeline;
+use pipeline::{Pipeline, SettingsOverrides, Silent, Task};
 use tch::{Kind, Tensor};
 
 use crate::destinations::Files;
-use crate::drawing::{PresetArgs, PriorWishes, SeedArgs, seeds};
+use crate::drawing::{SeedArgs, seeds};
 use crate::input::{Input, check_named_once, encode_image, open_image};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::output::write_whole;
+use crate::settings_args::{PresetArgs, PriorSettingsArgs};
 use crate::shard_args::ShardArgs;
 use crate::stdout::print_path;
 
@@ -48,7 +49,7 @@ pub struct Embed {
     #[command(flatten)]
     preset: PresetArgs,
     #[command(flatten)]
-    wishes: PriorWishes,
+    prior_settings: PriorSettingsArgs,
 }
 
 impl Embed {
@@ -97,19 +98,20 @@ impl Embed {
 
     /// Draws the embedding of each caption and writes all of them.
     fn draw(&self, pipeline: &Pipeline, captions: &[Input], out: &Path) -> Result<()> {
-        let makers = pipeline.defaults()?;
-        let preset = self.preset.over(makers, &makers);
-        let settings = self.wishes.over(preset)?;
-        let origins = self.model.origins(makers, preset, settings)?;
-        let prepared = pipeline.prepare_prior(&settings);
-        prepared.map_err(origins.explain())?;
-        let seeds = seeds("--seed", self.seed.told(), captions.len() as u64)?;
+        let settings = self.model.prepare(
+            pipeline,
+            Task::EMBEDDING,
+            &self.preset,
+            &self.prior_settings.add_to(SettingsOverrides::default()),
+            |settings| settings,
+        )?;
+        let seeds = seeds("--seed", self.seed.resolve(), captions.len() as u64)?;
         let mut rows = Vec::new();
         for (caption, seed) in captions.iter().zip(seeds) {
             let Input::Caption(caption) = caption else { unreachable!("pictures were refused") };
             let text = pipeline.encode_text(&[caption])?;
             let streams = &mut [Generator::new(seed)];
-            rows.push(pipeline.draw_embedding(&text, &settings, streams, &mut |_, _, _| ())?);
+            rows.push(pipeline.sample_embedding(&text, &settings, streams, &mut Silent)?);
         }
         save(&Tensor::cat(&rows, 0), out)?; // [N, E]
         print_path(out)

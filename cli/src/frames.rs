@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use files::lock::FolderLock;
 use images::{RgbImage, contact_sheet, encode_apng, encode_gif};
-use pipeline::{Progress, Record};
+use pipeline::{Observer, Record, Step};
 
 use crate::destinations::check_room;
 use crate::interrupt;
@@ -92,7 +92,7 @@ impl AnimationArgs {
         sequence: &FrameSequence,
         bars: &mut Bars,
         before: usize,
-        mut draw: impl FnMut(f64, &mut Progress) -> Result<RgbImage>,
+        mut draw: impl FnMut(f64, &mut dyn Observer) -> Result<RgbImage>,
     ) -> Result<()> {
         interrupt::defer();
         let FrameSequence { folder, force, .. } = *sequence;
@@ -101,8 +101,8 @@ impl AnimationArgs {
         let mut frames = Vec::new();
         for (index, &t) in parameters.iter().enumerate() {
             interrupt::check(index, parameters.len(), "frames are drawn")?;
-            let mut progress = |stage, done, _| bars.set(before + index, stage, done);
-            let frame = draw(t, &mut progress)?;
+            let observer = &mut |step: Step<'_>| bars.observe(before + index, &step);
+            let frame = draw(t, observer)?;
             let path = folder.join(format!("frame-{index:0digits$}.png"));
             save(&path, &frame, &sequence.texts(t, &frame), force)?;
             print_written(&path, bars)?;

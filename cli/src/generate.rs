@@ -6,17 +6,18 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use files::text::excerpt;
 use images::read_image;
-use pipeline::{Pipeline, Settings, Text, Use, check_caption};
+use pipeline::{Pipeline, Record, Request, Settings, SettingsOverrides, Task, Text, check_caption};
 
-use crate::drawing::{ChoiceArgs, DecoderWishes, Pictures, PresetArgs, PriorWishes};
+use crate::drawing::ImageArgs;
 use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::names::slug;
+use crate::origins::in_flag;
 use crate::prompts::{PlannedImage, Prompt, plan};
 use crate::record::{read_record, with_file};
 use crate::run::{Job, Run};
+use crate::settings_args::{CandidatesArgs, DecoderSettingsArgs, PresetArgs, PriorSettingsArgs};
 use crate::{embedding, input::stem};
-use pipeline::Record;
 
 /// What `--prompts` reads, for the help.
 pub const PROMPTS: &str = "\
@@ -25,7 +26,8 @@ Files for --prompts:
     {\"caption\": \"a red boat\", \"seed\": 7, \"num_images\": 2, \"out\": \"boat.png\"}
   It may also have preset, solver, candidates, prior_steps, prior_candidates,
   prior_guidance_scale, prior_temperature, prior_top_p, decoder_steps,
-  upsampler_steps, decoder_guidance_scale and guidance_interval ([A, B]).
+  upsampler_steps, decoder_guidance_scale, guidance_interval ([A, B]) and
+  thresholding.
   A line wins over the flags, and these over the model.
   Without a seed a caption's first is 0.
   Pictures whose files are there already are left as they are, so the same
@@ -34,7 +36,7 @@ Files for --prompts:
 
 ";
 
-/// What `unclip generate` is told.
+/// Arguments of `unclip generate`.
 #[derive(Args)]
 pub struct Generate {
     /// What the picture should show, in plain words
@@ -50,7 +52,7 @@ pub struct Generate {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["caption", "image_embedding", "from"])]
     prompts: Option<PathBuf>,
     #[command(flatten)]
-    pictures: Pictures,
+    images: ImageArgs,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -60,11 +62,11 @@ pub struct Generate {
     #[command(flatten)]
     preset: PresetArgs,
     #[command(flatten)]
-    prior_wishes: PriorWishes,
+    prior_settings: PriorSettingsArgs,
     #[command(flatten)]
-    decoder_wishes: DecoderWishes,
+    decoder: DecoderSettingsArgs,
     #[command(flatten)]
-    choice: ChoiceArgs,
+    candidates: CandidatesArgs,
 }
 
 impl Generate {
@@ -75,188 +77,181 @@ impl Generate {
         }
         let given = self.image_embedding.as_deref();
         let recorded = self.from.as_deref().map(again).transpose()?;
-        let told = recorded.as_ref().and_then(|record| record.caption.as_deref());
-        let caption = self.caption.as_deref().or(told);
-        match (&self.caption, &self.from) {
-            (None, Some(from)) => {
-                let checked = told.map_or(Ok(()), check_caption);
-                checked.with_context(|| from.display().to_string())?;
-            }
-            _ => caption.map_or(Ok(()), check_caption)?,
-        }
+        let caption = self.caption(recorded.as_ref())?;
         let name = match given {
             Some(path) if caption.is_none() => stem(path),
             _ => slug(caption.unwrap_or_default()),
         };
-        let seeded = self.from.as_deref().zip(recorded.as_ref());
-        let seed = seeded.map(|(from, record)| (from, record.seed));
+        let seed = self.from.as_deref().zip(recorded.as_ref());
+        let seed = seed.map(|(from, record)| (from, record.seed));
         let inputs: Vec<&Path> = given.into_iter().chain(self.from.as_deref()).collect();
-        let plan = self.pictures.plan_again(&name, &inputs, seed)?;
+        let plan = self.images.plan_again(&name, &inputs, seed)?;
         let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
-        let makers = pipeline.defaults()?;
-        let defaults = match &recorded {
-            Some(record) if self.prior.is_given() => {
-                let chosen = makers.prior_codes;
-                let told = record.settings.prior_codes;
-                Settings {
-                    prior_codes: chosen.map(|plain| told.unwrap_or(plain)),
-                    ..record.settings
-                }
-            }
-            Some(record) => record.settings,
-            None => makers,
-        };
-        let preset = self.preset.over(defaults, &makers);
-        let settings = self.choice.over(self.decoder_wishes.over(preset));
-        let settings = match given {
-            None => self.prior_wishes.over(settings)?,
-            Some(_) => settings.without_prior(),
-        };
-        let origins = match &self.from {
-            Some(from) => {
-                let origins = self.model.makers_origin(makers)?;
-                let origins = origins.then(from.display().to_string(), defaults);
-                origins.then("--preset", preset).then_flags(settings)
-            }
-            None => self.model.origins(makers, preset, settings)?,
-        };
-        let prepared =
-            pipeline.prepare(if given.is_none() { &[Use::Prior] } else { &[] }, &settings);
-        prepared.map_err(origins.explain())?;
+        let settings = self.settings(&pipeline, recorded.as_ref())?;
         let embedding = given.map(|path| embedding::read(path, &pipeline)).transpose()?;
         let words = caption.unwrap_or_default();
-        let text = pipeline.encode_text(&[words])?;
-        warn(&pipeline, "", words, &text)?;
+        warn(&pipeline, "", words, &pipeline.encode_text(&[words])?)?;
         let command = given.map_or("generate", |_| "generate --image-embedding");
         let mut record = self.model.record(command, caption, &settings)?;
         if let Some(path) = given {
             record = with_file(record, "image_embedding", path);
         }
         record.prior = self.other_prior(&record)?;
-        if let Some(recorded) = recorded {
-            let differs = [
-                ("another model", recorded.model != record.model),
-                ("another --dtype", recorded.dtype != record.dtype),
-                ("another --prior", recorded.has_other_prior(&record)),
-            ];
-            for (what, _) in differs.iter().filter(|(_, differs)| *differs) {
-                say!("warning: {what} drew that picture, this one will differ");
-            }
+        if let Some(recorded) = &recorded {
+            warn_of_differences(recorded, &record);
         }
-        plan.draw(&record, |seed, progress| {
-            Ok(match &embedding {
-                None => pipeline.draw(&text, seed, &settings, progress)?,
+        plan.draw(&record, |seeds, observer| {
+            let request = |&seed| match &embedding {
+                None => Request::new(words, seed, settings.clone()),
                 Some(embedding) => {
-                    pipeline.draw_from(embedding, &text, seed, &settings, progress)?
+                    Request::of_embedding(embedding, seed, settings.clone()).with_caption(words)
                 }
-            })
+            };
+            let requests: Vec<Request> = seeds.iter().map(request).collect();
+            Ok(pipeline.sample(&requests, observer)?)
         })
+    }
+
+    /// The caption of the command line, or else of the picture that is drawn again.
+    fn caption<'a>(&'a self, recorded: Option<&'a Record>) -> Result<Option<&'a str>> {
+        let own = self.caption.as_deref();
+        let caption = own.or(recorded.and_then(|record| record.caption.as_deref()));
+        let checked = caption.map_or(Ok(()), check_caption);
+        match (own, &self.from) {
+            (None, Some(from)) => checked.with_context(|| from.display().to_string())?,
+            _ => checked?,
+        }
+        Ok(caption)
+    }
+
+    /// The overrides of the flags; those of the prior's settings where it takes part.
+    fn flags(&self) -> SettingsOverrides {
+        let flags = self.decoder.add_to(SettingsOverrides::default());
+        let flags = self.candidates.add_to(flags);
+        match self.image_embedding {
+            None => self.prior_settings.add_to(flags),
+            Some(_) => flags,
+        }
+    }
+
+    /// The model's settings, or those of the picture that is drawn again, changed by the flags. Prepares the pipeline.
+    fn settings(&self, pipeline: &Pipeline, recorded: Option<&Record>) -> Result<Settings> {
+        let (task, fix): (_, fn(Settings) -> Settings) = match self.image_embedding {
+            None => (Task::GENERATE, |settings| settings),
+            Some(_) => (Task::DECODE, Settings::without_prior),
+        };
+        let Some(recorded) = recorded else {
+            return self.model.prepare(pipeline, task, &self.preset, &self.flags(), fix);
+        };
+        let defaults = pipeline.defaults()?;
+        let mut again = recorded.settings.clone();
+        if self.prior.is_given() {
+            let codes = again.prior.codes;
+            again.prior.codes = defaults.prior.codes.map(|plain| codes.unwrap_or(plain));
+        }
+        let preset = self.preset.apply(again.clone(), &defaults);
+        let settings = fix(self.flags().apply(preset.clone()).map_err(in_flag)?);
+        let place = self.from.as_deref().unwrap_or(Path::new("")).display().to_string();
+        let origins = self.model.origins(&defaults)?.then(place, &again);
+        let origins = origins.then("--preset", &preset).then_flags(&settings);
+        pipeline.prepare(task, &settings).map_err(origins.explain())?;
+        Ok(settings)
     }
 
     /// Draws the pictures of all prompts that are not there yet.
     fn draw_all(&self, file: &Path) -> Result<()> {
         let prompts = &Prompt::read(file)?;
-        let planned = plan(prompts, &self.pictures, file)?;
-        let there = planned.iter().filter(|picture| picture.there).count();
+        let planned = plan(prompts, &self.images, file)?;
+        let there = planned.iter().filter(|image| image.there).count();
         if there > 0 {
             let of = planned.len();
             say!("{there} of {of} pictures are there already and stay as they are");
         }
         let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
-        let base = self.base(&pipeline)?;
-        let records = self.records(prompts, &pipeline, &base)?;
+        let records = self.records(prompts, &pipeline, there < planned.len())?;
         warn_of_others(prompts, &planned, &records);
-        if there == planned.len() && self.pictures.grid.as_ref().is_none_or(|grid| grid.exists()) {
+        if there == planned.len() && self.images.grid.as_ref().is_none_or(|grid| grid.exists()) {
             return Ok(());
         }
-        self.prepare(&pipeline, prompts, &base, &records)?;
-        let jobs = planned.iter().map(|picture| Job {
-            path: picture.path.clone(),
-            record: Record { seed: picture.seed, ..records[picture.prompt].clone() },
-            there: picture.there,
+        let jobs = planned.iter().map(|image| Job {
+            path: image.path.clone(),
+            record: Record { seed: image.seed, ..records[image.prompt].clone() },
+            there: image.there,
         });
-        let mut run = Run::new(&self.pictures, jobs.collect())?;
-        let mut encoded: Option<(usize, Text)> = None;
-        for (index, picture) in planned.iter().enumerate() {
-            if picture.there {
-                continue;
-            }
-            let Prompt { place, caption, .. } = &prompts[picture.prompt];
-            let text = match encoded {
-                Some((number, text)) if number == picture.prompt => text,
-                _ => {
+        let mut run = Run::new(&self.images, jobs.collect())?;
+        let mut last = None;
+        run.draw(|screen, batch, observer| {
+            let mut requests = Vec::new();
+            for image in batch.iter().map(|&index| &planned[index]) {
+                let Prompt { place, caption, .. } = &prompts[image.prompt];
+                if last.replace(image.prompt) != Some(image.prompt) {
                     let text = pipeline.encode_text(&[caption])?;
-                    run.suspend(|| warn(&pipeline, &format!("{place}: "), caption, &text))?;
-                    text
+                    screen.suspend(|| warn(&pipeline, &format!("{place}: "), caption, &text))?;
                 }
-            };
-            let settings = &records[picture.prompt].settings;
-            run.draw(index, |progress| {
-                Ok(pipeline.draw(&text, picture.seed, settings, progress)?)
-            })?;
-            encoded = Some((picture.prompt, text));
-        }
+                let settings = records[image.prompt].settings.clone();
+                requests.push(Request::new(caption, image.seed, settings));
+            }
+            Ok(pipeline.sample(&requests, observer)?)
+        })?;
         run.finish()
     }
 
-    /// The record of the pictures of all prompts that have no wishes of their own.
-    fn base(&self, pipeline: &Pipeline) -> Result<Record> {
-        let makers = pipeline.defaults()?;
-        let settings = self.preset.over(makers, &makers);
-        let settings = self.choice.over(self.decoder_wishes.over(settings));
-        let settings = self.prior_wishes.over(settings)?;
-        let mut record = self.model.record("generate", None, &settings)?;
-        record.prior = self.other_prior(&record)?;
-        Ok(record)
-    }
-
-    /// The record of each prompt's pictures, but their seeds.
+    /// The record of each prompt's images, but their seeds. Where some will be drawn, opens all that they need; refuses what the
+    /// model cannot do.
     fn records(
         &self,
         prompts: &[Prompt],
         pipeline: &Pipeline,
-        base: &Record,
+        prepares: bool,
     ) -> Result<Vec<Record>> {
-        let makers = pipeline.defaults()?;
+        let defaults = pipeline.defaults()?;
+        let preset = self.preset.apply(defaults.clone(), &defaults);
+        let settings = self.flags().apply(preset.clone()).map_err(in_flag)?;
+        let mut base = self.model.record("generate", None, &settings)?;
+        base.prior = self.other_prior(&base)?;
         let own = |prompt: &Prompt| {
-            let settings = prompt.preset.over(base.settings, &makers);
-            let settings = prompt.choice.over(prompt.decoder_wishes.over(settings));
-            let settings = prompt.prior_wishes.over(settings);
+            let settings = prompt.preset.apply(base.settings.clone(), &defaults);
+            let settings = prompt.overrides.apply(settings).map_err(in_flag);
             Ok(Record {
                 caption: Some(prompt.caption.clone()),
                 settings: settings.with_context(|| prompt.place.clone())?,
                 ..base.clone()
             })
         };
-        prompts.iter().map(own).collect()
-    }
-
-    /// Opens what the prompts' pictures need. Refuses what the model cannot do.
-    fn prepare(
-        &self,
-        pipeline: &Pipeline,
-        prompts: &[Prompt],
-        base: &Record,
-        records: &[Record],
-    ) -> Result<()> {
-        let makers = pipeline.defaults()?;
-        let preset = self.preset.over(makers, &makers);
-        let origins = || self.model.origins(makers, preset, base.settings);
-        let prepared = pipeline.prepare(&[Use::Prior], &base.settings);
-        prepared.map_err(origins()?.explain())?;
-        let wishes = prompts.iter().zip(records);
-        for (prompt, record) in wishes.filter(|(_, record)| record.settings != base.settings) {
-            let origins = origins()?.then(&*prompt.place, record.settings);
-            let prepared = pipeline.prepare(&[Use::Prior], &record.settings);
-            prepared.map_err(origins.explain())?;
+        let records: Vec<Record> = prompts.iter().map(own).collect::<Result<_>>()?;
+        if prepares {
+            let origins = || {
+                let origins = self.model.origins(&defaults)?.then("--preset", &preset);
+                Ok::<_, anyhow::Error>(origins.then_flags(&base.settings))
+            };
+            let prepared = pipeline.prepare(Task::GENERATE, &base.settings);
+            prepared.map_err(origins()?.explain())?;
+            let others = prompts.iter().zip(&records);
+            for (prompt, record) in others.filter(|(_, record)| record.settings != base.settings) {
+                let origins = origins()?.then(&*prompt.place, &record.settings);
+                let prepared = pipeline.prepare(Task::GENERATE, &record.settings);
+                prepared.map_err(origins.explain())?;
+            }
         }
-        Ok(())
+        Ok(records)
     }
 
     /// The fingerprint of the prior's folder, where it is not the model's.
     fn other_prior(&self, record: &Record) -> Result<Option<String>> {
         let fingerprint = self.model.prior_fingerprint(&self.prior)?;
         Ok(fingerprint.filter(|prior| *prior != record.model))
+    }
+}
+
+/// Says why a picture that is drawn again will differ.
+fn warn_of_differences(recorded: &Record, record: &Record) {
+    let differs = [
+        ("another model", recorded.model != record.model),
+        ("another --dtype", recorded.dtype != record.dtype),
+        ("another --prior", recorded.has_other_prior(record)),
+    ];
+    for (cause, _) in differs.iter().filter(|(_, differs)| *differs) {
+        say!("warning: {cause} drew that picture, this one will differ");
     }
 }
 

@@ -11,7 +11,7 @@ use files::contents::{Contents, ENOUGH};
 use files::extensions::{is_image, is_unsupported_image};
 use files::text::decode;
 use images::{RgbImage, decode_image, read_file, read_stream};
-use pipeline::{Pipeline, Use, check_caption};
+use pipeline::{InterpolationEnd, Pipeline, check_caption};
 use tch::Tensor;
 
 use crate::messages::say;
@@ -63,12 +63,12 @@ pub fn open_image(path: &Path) -> Result<RgbImage> {
 
 /// The embedding `[1, E]` of the picture in a file; where it cannot be prepared for the encoder, the error names the file.
 pub fn encode_image(pipeline: &Pipeline, path: &Path, image: RgbImage) -> Result<Tensor> {
-    pipeline.encode_pictures(&[image]).map_err(|error| in_image(error, path))
+    pipeline.encode_images(&[image]).map_err(|error| in_image(error, path))
 }
 
 /// An error of the pipeline's, which names the picture where it is about that.
 pub fn in_image(error: pipeline::Error, path: &Path) -> anyhow::Error {
-    match error.is_about_picture() {
+    match error.is_about_image() {
         true => anyhow::Error::new(error).context(name_of(path).into_owned()),
         false => error.into(),
     }
@@ -99,14 +99,6 @@ fn read(from: impl Read) -> Result<String> {
 /// A file's name without its ending, as a part of other names.
 pub fn stem(path: &Path) -> String {
     slug(&path.file_stem().unwrap_or_default().to_string_lossy())
-}
-
-/// A picture or a caption.
-pub enum End {
-    /// The image in a file.
-    Image(RgbImage),
-    /// Words.
-    Caption(String),
 }
 
 /// An input of a command line: a file where there is one, standard input where it is `-`, else a caption.
@@ -145,20 +137,10 @@ impl Input {
     }
 }
 
-impl End {
-    /// A picture where there is a file, else a caption.
-    pub fn read(given: &OsStr) -> Result<Self> {
-        Ok(match Input::new(given)? {
-            Input::File(path) => Self::Image(open_image(&path)?),
-            Input::Caption(caption) => Self::Caption(caption),
-        })
-    }
-
-    /// The stage that turns it into an image embedding.
-    pub fn needs(&self) -> Use {
-        match self {
-            Self::Image(_) => Use::ImageEncoder,
-            Self::Caption(_) => Use::Prior,
-        }
-    }
+/// The end of an interpolation: the picture in a file where there is one, else a caption.
+pub fn read_end(given: &OsStr) -> Result<InterpolationEnd> {
+    Ok(match Input::new(given)? {
+        Input::File(path) => InterpolationEnd::Image(open_image(&path)?),
+        Input::Caption(caption) => InterpolationEnd::Caption(caption),
+    })
 }

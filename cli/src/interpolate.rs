@@ -1,26 +1,25 @@
 //! `unclip interpolate`: the way from one picture or caption to another.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use images::RgbImage;
-use noise::Generator;
-use pipeline::manipulation::slerp;
-use pipeline::{Pipeline, Progress, Settings, Use};
-use tch::Tensor;
+use pipeline::{
+    Interpolation, InterpolationEnd, Latent, Pipeline, Record, Settings, SettingsOverrides, Silent,
+    Step, Task,
+};
 
-use crate::drawing::{DecoderWishes, InversionArgs, PresetArgs, PriorWishes, SeedArgs};
+use crate::drawing::{InversionArgs, SeedArgs};
 use crate::frames::{AnimationArgs, FrameSequence, check_new, prepare};
-use crate::input::{End, check_named_once, encode_image, in_image};
+use crate::input::{check_named_once, in_image, read_end};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::progress::Bars;
 use crate::record::with_file;
+use crate::settings_args::{DecoderSettingsArgs, PresetArgs, PriorSettingsArgs};
 use crate::value_parsers;
-use pipeline::Record;
 
-/// What `unclip interpolate` is told.
+/// Arguments of `unclip interpolate`.
 #[derive(Args)]
 pub struct Interpolate {
     /// Where it begins: a picture's file, - for standard input, or a caption
@@ -54,9 +53,9 @@ pub struct Interpolate {
     #[command(flatten)]
     preset: PresetArgs,
     #[command(flatten)]
-    prior_wishes: PriorWishes,
+    prior_settings: PriorSettingsArgs,
     #[command(flatten)]
-    decoder_wishes: DecoderWishes,
+    decoder: DecoderSettingsArgs,
 }
 
 impl Interpolate {
@@ -64,48 +63,54 @@ impl Interpolate {
     pub fn run(&self) -> Result<()> {
         check_named_once([&self.from, &self.to])?;
         check_new("--out", &self.out, false)?;
-        let ends = [End::read(&self.from)?, End::read(&self.to)?];
+        let ends = [read_end(&self.from)?, read_end(&self.to)?];
         let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
-        let makers = pipeline.defaults()?;
-        let preset = self.preset.over(makers, &makers);
-        let settings = self.prior_wishes.over(preset)?;
-        let settings = self.decoder_wishes.over(settings);
-        let uses: Vec<Use> = ends.iter().map(End::needs).collect();
-        let origins = self.model.origins(makers, preset, settings)?;
-        let prepared = pipeline.prepare(&uses, &settings);
-        prepared.map_err(origins.explain())?;
-        self.inversion.steps(&pipeline)?;
+        let flags = SettingsOverrides::default();
+        let flags = self.decoder.add_to(self.prior_settings.add_to(flags));
+        let has = |is: fn(&InterpolationEnd) -> bool| ends.iter().any(is);
+        let task = Task {
+            prior: has(|end| matches!(end, InterpolationEnd::Caption(_))),
+            image_encoder: has(|end| matches!(end, InterpolationEnd::Image(_))),
+            ..Task::MIXED
+        };
+        let settings =
+            self.model.prepare(&pipeline, task, &self.preset, &flags, |settings| settings)?;
+        let steps = self.inversion.steps(&pipeline)?;
         self.animation.check()?;
         let _alone = prepare("--out", &self.out, false)?;
-        let seed = self.seed.told();
-        let settings = match uses.contains(&Use::Prior) {
-            true => settings,
-            false => settings.without_prior(),
-        };
-        match &ends {
-            [End::Image(from), End::Image(to)] if !self.shared_noise => {
-                let settings = Settings {
-                    decoder_steps: self.inversion.steps(&pipeline)?,
-                    decoder_guidance_scale: 1.0,
-                    ..settings
-                };
-                let way = self.way(&ends, seed, &settings)?;
-                self.between_inversions(&pipeline, [from, to], &way, seed, &settings)
-            }
-            _ => {
-                let way = self.way(&ends, seed, &settings)?;
-                self.between_embeddings(&pipeline, &ends, &way, seed, &settings)
-            }
+        let seed = self.seed.resolve();
+        let mut settings = if task.prior { settings } else { settings.without_prior() };
+        let inverts = !task.prior && !self.shared_noise;
+        if inverts {
+            settings.stages[0].steps = steps;
+            settings.stages[0].guidance_scale = Some(1.0);
         }
+        let sequence = self.sequence(&ends, seed, &settings)?;
+        let frames = self.frames as usize;
+        let before = if inverts { ends.len() } else { 0 };
+        let mut bars = Bars::new(&settings, before + frames);
+        let [from, to] = match inverts {
+            true => self.invert(&pipeline, &ends, steps, &mut bars)?,
+            false => self.encode(&pipeline, &ends, seed, &settings)?,
+        };
+        let way = Interpolation::new(from, to, seed, &settings.without_prior());
+        self.animation.draw(&sequence, &mut bars, before, |t, observer| {
+            Ok(way.frame(&pipeline, t, observer)?)
+        })
     }
 
-    /// Where the frames go, and what is told of them.
-    fn way(&self, ends: &[End; 2], seed: u64, settings: &Settings) -> Result<FrameSequence<'_>> {
+    /// Where the frames go, and their record.
+    fn sequence(
+        &self,
+        ends: &[InterpolationEnd; 2],
+        seed: u64,
+        settings: &Settings,
+    ) -> Result<FrameSequence<'_>> {
         let mut record = self.model.record("interpolate", None, settings)?;
-        for (name, given, end) in [("from", &self.from, &ends[0]), ("to", &self.to, &ends[1])] {
+        for (name, path, end) in [("from", &self.from, &ends[0]), ("to", &self.to, &ends[1])] {
             record = match end {
-                End::Image(_) => with_file(record, name, Path::new(given)),
-                End::Caption(caption) => record.with(name, caption.as_str()),
+                InterpolationEnd::Image(_) => with_file(record, name, Path::new(path)),
+                InterpolationEnd::Caption(caption) => record.with(name, caption.as_str()),
             };
         }
         let record = record.with("shared_noise", self.shared_noise);
@@ -117,60 +122,41 @@ impl Interpolate {
         })
     }
 
-    /// Between pictures, both the embeddings and the noise that decodes to them move.
-    fn between_inversions(
+    /// Images, each as its embedding and the noise that decodes to it.
+    fn invert(
         &self,
         pipeline: &Pipeline,
-        ends: [&RgbImage; 2],
-        way: &FrameSequence,
-        seed: u64,
-        settings: &Settings,
-    ) -> Result<()> {
-        let mut bars = Bars::new(settings, 2 + self.frames as usize);
-        let mut invert = |index: usize, picture: &RgbImage| {
-            let mut told = |stage, done, _| bars.set(index, stage, done);
-            let picture = std::slice::from_ref(picture);
-            let inverted = pipeline.invert(picture, settings.decoder_steps, &mut told);
+        ends: &[InterpolationEnd; 2],
+        steps: usize,
+        bars: &mut Bars,
+    ) -> Result<[Latent; 2]> {
+        let mut invert = |index: usize| {
+            let InterpolationEnd::Image(image) = &ends[index] else {
+                unreachable!("both ends are images");
+            };
+            let observer = &mut |step: Step<'_>| bars.observe(index, &step);
+            let inversion = pipeline.invert(std::slice::from_ref(image), steps, observer);
             let path = Path::new([&self.from, &self.to][index]);
-            inverted.map_err(|error| in_image(error, path))
+            Ok::<_, anyhow::Error>(Latent::Inversion(
+                inversion.map_err(|error| in_image(error, path))?,
+            ))
         };
-        let [from, to] = [invert(0, ends[0])?, invert(1, ends[1])?];
-        let draw = |share: f64, progress: &mut Progress| {
-            let between = from.between(&to, share);
-            let streams = &mut [Generator::new(seed)];
-            let drawn =
-                pipeline.draw_inversion(&between, (0.0, 1.0), streams, settings, progress)?;
-            Ok(drawn.into_iter().next().expect("one picture for one"))
-        };
-        self.animation.draw(way, &mut bars, 2, draw)
+        Ok([invert(0)?, invert(1)?])
     }
 
-    /// The embeddings move, and the noise is the seed's in every frame.
-    fn between_embeddings(
+    /// The embeddings of both ends.
+    fn encode(
         &self,
         pipeline: &Pipeline,
-        ends: &[End; 2],
-        way: &FrameSequence,
+        ends: &[InterpolationEnd; 2],
         seed: u64,
         settings: &Settings,
-    ) -> Result<()> {
-        let embedding = |end: &End, given: &OsStr| -> Result<Tensor> {
-            Ok(match end {
-                End::Image(picture) => encode_image(pipeline, Path::new(given), picture.clone())?,
-                End::Caption(caption) => {
-                    let text = pipeline.encode_text(&[caption])?;
-                    let mut streams = [Generator::new(seed)];
-                    pipeline.draw_embedding(&text, settings, &mut streams, &mut |_, _, _| ())?
-                }
-            })
+    ) -> Result<[Latent; 2]> {
+        let encode = |index: usize| {
+            let path = Path::new([&self.from, &self.to][index]);
+            let latent = pipeline.encode_end(&ends[index], seed, settings, &mut Silent);
+            latent.map_err(|error| in_image(error, path))
         };
-        let [from, to] = [embedding(&ends[0], &self.from)?, embedding(&ends[1], &self.to)?];
-        let settings = settings.without_prior();
-        let text = pipeline.encode_text(&[""])?;
-        let mut bars = Bars::new(&settings, self.frames as usize);
-        self.animation.draw(way, &mut bars, 0, |t, progress| {
-            let between = slerp(&from, &to, t).to_kind(from.kind());
-            Ok(pipeline.draw_from(&between, &text, seed, &settings, progress)?)
-        })
+        Ok([encode(0)?, encode(1)?])
     }
 }

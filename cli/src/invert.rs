@@ -6,18 +6,20 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use files::extensions::is_image;
 use noise::Generator;
-use pipeline::{Inversion, Preset, Settings};
+use pipeline::{Decoding, Inversion, Step, Task};
 
 use crate::destinations::Files;
-use crate::drawing::{InversionArgs, Pictures, presets};
+use crate::drawing::{ImageArgs, InversionArgs};
 use crate::input::{in_image, open_image, stem};
 use crate::model::{ImageEncoderArgs, ModelArgs};
+use crate::origins::in_flag;
 use crate::progress::Bars;
 use crate::record::with_file;
+use crate::settings_args::UpsamplerArgs;
 use crate::stdout::print_path;
 use crate::value_parsers;
 
-/// What `unclip invert` is told.
+/// Arguments of `unclip invert`.
 #[derive(Args)]
 pub struct Invert {
     /// The picture: PNG, JPEG, WebP or GIF, - for standard input
@@ -45,25 +47,25 @@ impl Invert {
             self.out.display()
         );
         Files::new(&[&self.image]).add("--out", &self.out, self.force)?;
-        let picture = open_image(&self.image)?;
+        let image = open_image(&self.image)?;
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
         let steps = self.inversion.steps(&pipeline)?;
-        let makers = pipeline.defaults()?.without_prior();
-        let settings = Settings { decoder_steps: steps, ..makers };
-        let origins = self.model.origins(makers, makers, settings)?;
-        let prepared = pipeline.prepare_inversion(&settings);
-        prepared.map_err(origins.explain())?;
+        let defaults = pipeline.defaults()?.without_prior();
+        let mut settings = defaults.clone();
+        settings.stages[0].steps = steps;
+        let origins = self.model.origins(&defaults)?.then_flags(&settings);
+        pipeline.prepare(Task::INVERT, &settings).map_err(origins.explain())?;
         let mut bars = Bars::new(&settings, 1);
-        let told = &mut |stage, done, _| bars.set(0, stage, done);
+        let observer = &mut |step: Step<'_>| bars.observe(0, &step);
         let inversion = pipeline
-            .invert(&[picture], steps, told)
+            .invert(&[image], steps, observer)
             .map_err(|error| in_image(error, &self.image))?;
         inversion.save(&self.out)?;
         print_path(&self.out)
     }
 }
 
-/// What `unclip decode` is told.
+/// Arguments of `unclip decode`.
 #[derive(Args)]
 pub struct Decode {
     /// What unclip invert wrote
@@ -72,49 +74,39 @@ pub struct Decode {
     #[arg(long, value_name = "X", default_value = "0", value_parser = value_parsers::fraction, allow_hyphen_values = true)]
     eta: f64,
     #[command(flatten)]
-    pictures: Pictures,
+    images: ImageArgs,
     #[command(flatten)]
     model: ModelArgs,
-    /// How many steps draw the large picture: the makers' own are quality; --upsampler-steps wins
-    #[arg(long, value_name = "PRESET", value_parser = presets())]
-    preset: Option<Preset>,
-    /// Steps that draw the large picture [7]
-    #[arg(long, value_name = "N", value_parser = value_parsers::steps, allow_negative_numbers = true)]
-    upsampler_steps: Option<usize>,
+    #[command(flatten)]
+    upsampler: UpsamplerArgs,
 }
 
 impl Decode {
     /// Draws the picture again.
     pub fn run(&self) -> Result<()> {
         let inversion = Inversion::open(&self.latent)?;
-        let plan =
-            self.pictures.plan(&format!("{}-decoded", stem(&self.latent)), &[&self.latent])?;
+        let plan = self.images.plan(&format!("{}-decoded", stem(&self.latent)), &[&self.latent])?;
         let pipeline = self.model.open(None, None)?;
         let defaults = pipeline.defaults()?.without_prior();
-        let preset = self.preset.unwrap_or(Preset::Quality).over(defaults, &defaults);
-        let found = Settings {
-            decoder_steps: inversion.steps,
-            upsampler_steps: preset.upsampler_steps,
-            ..defaults
-        };
-        let settings = Settings {
-            upsampler_steps: self.upsampler_steps.unwrap_or(preset.upsampler_steps),
-            ..found
-        };
+        let mut of_latent = self.upsampler.apply_preset(&defaults);
+        of_latent.stages[0].steps = inversion.steps;
+        let settings = self.upsampler.overrides().apply(of_latent.clone()).map_err(in_flag)?;
         let latent = self.latent.display();
         let steps = pipeline.check_inversion_steps(&inversion);
         steps.with_context(|| latent.to_string())?;
-        let origins = self.model.makers_origin(defaults)?;
-        let origins = origins.then(latent.to_string(), found).then_flags(settings);
-        let prepared = pipeline.prepare(&[], &settings);
-        prepared.map_err(origins.explain())?;
+        let origins = self.model.origins(&defaults)?;
+        let origins = origins.then(latent.to_string(), &of_latent).then_flags(&settings);
+        pipeline.prepare(Task::DECODE, &settings).map_err(origins.explain())?;
         let record = self.model.record("decode", None, &settings)?;
         let record = with_file(record, "latent", &self.latent).with("eta", self.eta);
-        plan.draw(&record, |seed, progress| {
-            let streams = &mut [Generator::new(seed)];
-            let drawn =
-                pipeline.draw_inversion(&inversion, (self.eta, 1.0), streams, &settings, progress);
-            Ok(drawn.with_context(|| self.latent.display().to_string())?.remove(0))
+        let decoding = Decoding { eta: self.eta, ..Decoding::EXACT };
+        plan.draw(&record, |seeds, observer| {
+            let mut streams: Vec<Generator> =
+                seeds.iter().map(|&seed| Generator::new(seed)).collect();
+            let inversion = inversion.expand(seeds.len() as i64);
+            let images =
+                pipeline.sample_inversion(&inversion, decoding, &mut streams, &settings, observer);
+            images.with_context(|| self.latent.display().to_string())
         })
     }
 }

@@ -8,16 +8,15 @@ mod bench;
 #[cfg(feature = "lab")]
 mod claims;
 mod classify;
-mod completion;
 mod completions;
 mod destinations;
 mod device;
 mod drawing;
 mod edit;
-mod embedded;
 mod embedding;
 #[cfg(feature = "lab")]
 mod embedding_shards;
+mod error_flags;
 #[cfg(feature = "lab")]
 mod evaluate;
 mod frames;
@@ -48,6 +47,7 @@ mod run;
 #[cfg(feature = "lab")]
 mod scenes;
 mod search;
+mod settings_args;
 mod shard_args;
 mod stdout;
 mod threads;

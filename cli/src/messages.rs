@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
 
-use crate::completion::with_flags;
+use crate::error_flags::with_flags;
 use clap::error::ContextValue;
 use console::strip_ansi_codes;
 use files::text::{LONGEST_EXCERPT, REPLACEMENT, excerpt, steers};

@@ -6,16 +6,17 @@ use anyhow::{Context, Result};
 use clap::Args;
 use families::{ModelFolders, PriorKind, karlo};
 use kernels::{Policy, set_policy};
-use pipeline::{Pipeline, Settings};
+use pipeline::{Pipeline, Record, Settings, SettingsOverrides, Task};
 use tch::Device;
+use unclip::OpenOptions;
 use weights::Folder;
 
 use crate::device::{self, DeviceChoice, Dtype};
+use crate::kernel_cache;
 use crate::malloc::release_freed_pages;
-use crate::origins::Origins;
+use crate::origins::{Origins, in_flag};
+use crate::settings_args::PresetArgs;
 use crate::threads::warn_of_idle_processors;
-use crate::{embedded, kernel_cache};
-use pipeline::Record;
 
 /// The flags that say so.
 #[derive(Args)]
@@ -87,7 +88,7 @@ impl PriorArgs {
 }
 
 impl ModelArgs {
-    /// What is told of the pictures that `command` draws with this model, but their seeds.
+    /// The record of the images that `command` samples with this model, but their seeds.
     pub fn record(
         &self,
         command: &str,
@@ -99,8 +100,8 @@ impl ModelArgs {
             command: command.to_owned(),
             caption: caption.map(str::to_owned),
             seed: 0,
-            settings: *settings,
-            told: self
+            settings: settings.clone(),
+            arguments: self
                 .variant
                 .iter()
                 .map(|variant| ("variant".to_owned(), variant.as_str().into()))
@@ -115,21 +116,34 @@ impl ModelArgs {
         })
     }
 
-    /// Where settings came from that the model's `makers` began with, --preset changed, and flags after it.
-    pub fn origins(&self, makers: Settings, preset: Settings, flags: Settings) -> Result<Origins> {
-        let origins = self.makers_origin(makers)?;
-        Ok(origins.then("--preset", preset).then_flags(flags))
+    /// The settings of a task: the model's own, changed by --preset, then by the flags, then by `fix`. Prepares the pipeline
+    /// for it; an error about a setting names the flag or the file that says it.
+    pub fn prepare(
+        &self,
+        pipeline: &Pipeline,
+        task: Task,
+        preset: &PresetArgs,
+        flags: &SettingsOverrides,
+        fix: impl FnOnce(Settings) -> Settings,
+    ) -> Result<Settings> {
+        let defaults = pipeline.defaults()?;
+        let with_preset = preset.apply(defaults.clone(), &defaults);
+        let settings = fix(flags.apply(with_preset.clone()).map_err(in_flag)?);
+        let origins = self.origins(&defaults)?.then("--preset", &with_preset).then_flags(&settings);
+        pipeline.prepare(task, &settings).map_err(origins.explain())?;
+        Ok(settings)
     }
 
-    /// The same for those of the makers alone.
-    pub fn makers_origin(&self, makers: Settings) -> Result<Origins> {
-        let folder = self.folder()?;
-        let karlo = Settings { prior_codes: makers.prior_codes, ..Settings::karlo() };
-        let place = match makers == karlo {
-            true => format!("Karlo's defaults, which are those of {folder}"),
+    /// The origin of the model's own settings.
+    pub fn origins(&self, defaults: &Settings) -> Result<Origins> {
+        let (folder, family) = (self.folder()?, karlo());
+        let mut of_family = Settings::of_family(&family);
+        of_family.prior.codes = defaults.prior.codes;
+        let place = match *defaults == of_family {
+            true => format!("{}'s defaults, which are those of {folder}", family.name),
             false => format!("unclip_defaults in model_index.json of {folder}"),
         };
-        Ok(Origins::new(place, makers))
+        Ok(Origins::new(place, defaults))
     }
 
     /// The name of the numbers that the networks compute in.
@@ -153,7 +167,7 @@ impl ModelArgs {
     pub fn folder(&self) -> Result<Folder> {
         match &self.model {
             Some(path) => self.locate("--model", path),
-            None => embedded::folder(),
+            None => Ok(unclip::built_in_folder().ok_or(pipeline::Error::NoBuiltInModel)?),
         }
     }
 
@@ -201,15 +215,13 @@ impl ModelArgs {
                 .transpose()?,
         };
         self.check_variant(&folders)?;
-        let pipeline = Pipeline::open(folders, device, self.dtype.kind())?;
+        let options = OpenOptions::new().device(device).dtype(self.dtype.kind());
+        let pipeline = options.low_memory(self.low_memory).open_folders(folders)?;
         self.dtype.warn_of_cost(device);
-        Ok(match self.low_memory {
-            true => {
-                release_freed_pages();
-                pipeline.low_memory()
-            }
-            false => pipeline,
-        })
+        if self.low_memory {
+            release_freed_pages();
+        }
+        Ok(pipeline)
     }
 
     /// Says what leaves processors idle, where a CPU is about to compute.

@@ -1,6 +1,9 @@
 //! Where the settings of a picture came from, so that what is wrong with one names the flag or the file that says it.
 
+use anyhow::anyhow;
 use pipeline::{Error, Settings};
+
+use crate::error_flags::with_flags;
 
 /// Settings as they were after each that had a say, the first one first.
 pub struct Origins {
@@ -15,19 +18,19 @@ enum Origin {
 
 impl Origins {
     /// Settings that come from `place` alone.
-    pub fn new(place: impl Into<String>, settings: Settings) -> Self {
+    pub fn new(place: impl Into<String>, settings: &Settings) -> Self {
         Self { layers: Vec::new() }.then(place, settings)
     }
 
     /// The settings after `place` had its say.
-    pub fn then(mut self, place: impl Into<String>, settings: Settings) -> Self {
-        self.layers.push((Origin::Place(place.into()), settings));
+    pub fn then(mut self, place: impl Into<String>, settings: &Settings) -> Self {
+        self.layers.push((Origin::Place(place.into()), settings.clone()));
         self
     }
 
     /// The same, after the flags had theirs.
-    pub fn then_flags(mut self, settings: Settings) -> Self {
-        self.layers.push((Origin::Flags, settings));
+    pub fn then_flags(mut self, settings: &Settings) -> Self {
+        self.layers.push((Origin::Flags, settings.clone()));
         self
     }
 
@@ -64,10 +67,21 @@ fn value(settings: &Settings, setting: &str) -> serde_json::Value {
 /// An error about a setting that a flag says.
 pub fn in_flag(error: Error) -> anyhow::Error {
     match error {
-        Error::Setting { setting, value, must } => {
-            let flag = setting.replace("prior_codes.", "prior_").replace('_', "-");
-            anyhow::anyhow!("--{flag} is {value}: {must}")
-        }
+        Error::Setting { setting, value, must } => anyhow!("{} is {value}: {must}", flag(&setting)),
+        Error::OtherPrior { setting, .. } => in_place_of(setting, &error),
+        Error::NoStage { ref setting, .. } => in_place_of(setting, &error),
         error => error.into(),
     }
+}
+
+/// An error that begins with a setting, with the flag instead.
+fn in_place_of(setting: &str, error: &Error) -> anyhow::Error {
+    let message = with_flags(error);
+    let reason = message.strip_prefix(setting).unwrap_or(&message);
+    anyhow!("{}{reason}", flag(setting))
+}
+
+/// The flag of a setting.
+fn flag(setting: &str) -> String {
+    format!("--{}", setting.replace("prior_codes.", "prior_").replace('_', "-"))
 }

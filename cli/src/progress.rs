@@ -1,62 +1,76 @@
 //! A progress bar a stage, on standard error, and only where somebody looks at it.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use pipeline::{Settings, Stage};
+use pipeline::observer::PRIOR;
+use pipeline::{Settings, Step};
 
 use crate::interrupt;
 
 const STOPS: &str = "unclip: what is being drawn is finished first; Ctrl-C again ends at once";
 
-/// The bars of a run: each stage's counts its steps over all pictures.
+/// The bars of a run: each stage's counts its steps over all images.
 pub struct Bars {
     screen: MultiProgress,
-    bars: Vec<(Stage, ProgressBar)>,
-    pictures: Vec<Settings>,
+    bars: Vec<(String, ProgressBar)>,
+    images: Vec<Settings>,
     /// Whether the user has been told that the run stops.
     stops: bool,
 }
 
 impl Bars {
-    /// For a run that draws `pictures` pictures with the same settings; a bar appears with its stage's first step.
-    pub fn new(settings: &Settings, pictures: usize) -> Self {
-        Self::of(vec![*settings; pictures])
+    /// For a run that samples `images` images with the same settings; a bar appears with its stage's first step.
+    pub fn new(settings: &Settings, images: usize) -> Self {
+        Self::of(vec![settings.clone(); images])
     }
 
-    /// For a run in which each picture has settings of its own.
-    pub fn of(pictures: Vec<Settings>) -> Self {
-        Self { screen: MultiProgress::new(), bars: Vec::new(), pictures, stops: false }
+    /// For a run in which each image has settings of its own.
+    pub fn of(images: Vec<Settings>) -> Self {
+        Self { screen: MultiProgress::new(), bars: Vec::new(), images, stops: false }
     }
 
-    /// `done` steps of a stage of picture `picture` are done.
-    pub fn set(&mut self, picture: usize, stage: Stage, done: usize) {
+    /// Shows a step of the images from place `first` on.
+    pub fn observe(&mut self, first: usize, step: &Step<'_>) -> ControlFlow<()> {
         if interrupt::requested() && !self.stops {
             self.stops = true;
             // Like the bars, this is for terminals only.
             let _ = self.screen.println(STOPS);
         }
-        let steps = |pictures: &[Settings]| -> usize {
-            pictures.iter().map(|settings| settings.steps(stage)).sum()
-        };
-        let total = steps(&self.pictures) as u64;
-        let bar = match self.bars.iter().find(|(known, _)| *known == stage) {
+        let total = self.steps(self.images.len(), step.stage);
+        let position = self.steps(first, step.stage) + (step.done * step.batch) as u64;
+        let bar = match self.bars.iter().find(|(stage, _)| stage == step.stage) {
             Some((_, bar)) => bar,
             None => {
-                let bar = self
-                    .screen
-                    .add(ProgressBar::new(total).with_style(style()).with_prefix(stage.name()));
+                let bar = ProgressBar::new(total).with_style(style());
+                let bar = self.screen.add(bar.with_prefix(step.stage.to_owned()));
                 if !bar.is_hidden() {
                     bar.enable_steady_tick(Duration::from_millis(500));
                 }
-                self.bars.push((stage, bar));
+                self.bars.push((step.stage.to_owned(), bar));
                 &self.bars[self.bars.len() - 1].1
             }
         };
-        bar.set_position((steps(&self.pictures[..picture]) + done) as u64);
+        bar.set_position(position);
         if bar.position() == total {
             bar.finish();
         }
+        ControlFlow::Continue(())
+    }
+
+    /// The steps of a stage over the first `count` images.
+    fn steps(&self, count: usize, stage: &str) -> u64 {
+        let steps = |settings: &Settings| match stage {
+            PRIOR => settings.prior.steps,
+            name => settings.stage(name).map_or(0, |stage| stage.steps),
+        };
+        self.images[..count].iter().map(steps).sum::<usize>() as u64
+    }
+
+    /// The screen that the bars are on.
+    pub fn screen(&self) -> MultiProgress {
+        self.screen.clone()
     }
 
     /// Writes something with the bars out of the way.

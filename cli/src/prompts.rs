@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use files::json;
-use pipeline::{Preset, Solver, check_caption};
+use pipeline::{Preset, SettingsOverrides, Solver, check_caption};
 use serde::Deserialize;
 use serde_json::Number;
 
 use crate::destinations::Files;
-use crate::drawing::{ChoiceArgs, DecoderWishes, Pictures, PresetArgs, PriorWishes, seeds};
+use crate::drawing::{ImageArgs, seeds};
 use crate::input::read_text;
 use crate::names::{ListNames, Names};
+use crate::settings_args::{CandidatesArgs, DecoderSettingsArgs, PresetArgs, PriorSettingsArgs};
 use crate::value_parsers;
 
 /// How many pictures a file may ask for.
@@ -24,14 +25,10 @@ pub struct Prompt {
     pub place: String,
     /// The caption.
     pub caption: String,
-    /// How much time its pictures may take.
+    /// The preset and the solver of its images.
     pub preset: PresetArgs,
-    /// Steps and guidance.
-    pub prior_wishes: PriorWishes,
-    /// The same of the decoder and the upsampler.
-    pub decoder_wishes: DecoderWishes,
-    /// Among how many small pictures one is chosen.
-    pub choice: ChoiceArgs,
+    /// Their other settings, where they differ from the command line's.
+    pub overrides: SettingsOverrides,
     seed: Option<u64>,
     num_images: Option<u64>,
     out: Option<String>,
@@ -56,8 +53,47 @@ struct Line {
     upsampler_steps: Option<Number>,
     decoder_guidance_scale: Option<Number>,
     guidance_interval: Option<[f64; 2]>,
+    thresholding: Option<Number>,
     preset: Option<Preset>,
     solver: Option<Solver>,
+}
+
+impl Line {
+    /// The settings of the line, checked as the flags are.
+    fn overrides(&self) -> Result<SettingsOverrides> {
+        let steps =
+            |field, number: &Option<Number>| parse(field, number.clone(), value_parsers::steps);
+        let count = |field, number: &Option<Number>| {
+            parse(field, number.clone(), value_parsers::candidates)
+        };
+        let scale =
+            |field, number: &Option<Number>| parse(field, number.clone(), value_parsers::scale);
+        let prior = PriorSettingsArgs {
+            prior_steps: steps("prior_steps", &self.prior_steps)?,
+            prior_candidates: count("prior_candidates", &self.prior_candidates)?,
+            prior_guidance_scale: scale("prior_guidance_scale", &self.prior_guidance_scale)?,
+            prior_temperature: parse(
+                "prior_temperature",
+                self.prior_temperature.clone(),
+                value_parsers::temperature,
+            )?,
+            prior_top_p: parse("prior_top_p", self.prior_top_p.clone(), value_parsers::top_p)?,
+        };
+        let decoder = DecoderSettingsArgs {
+            decoder_steps: steps("decoder_steps", &self.decoder_steps)?,
+            upsampler_steps: steps("upsampler_steps", &self.upsampler_steps)?,
+            decoder_guidance_scale: scale("decoder_guidance_scale", &self.decoder_guidance_scale)?,
+            guidance_interval: self.guidance_interval,
+            thresholding: parse(
+                "thresholding",
+                self.thresholding.clone(),
+                value_parsers::quantile,
+            )?,
+        };
+        let candidates = CandidatesArgs { candidates: count("candidates", &self.candidates)? };
+        let overrides = prior.add_to(SettingsOverrides::default());
+        Ok(candidates.add_to(decoder.add_to(overrides)))
+    }
 }
 
 impl Prompt {
@@ -96,9 +132,7 @@ impl Prompt {
             place: place.to_owned(),
             caption: caption.to_owned(),
             preset: PresetArgs::default(),
-            prior_wishes: PriorWishes::default(),
-            decoder_wishes: DecoderWishes::default(),
-            choice: ChoiceArgs::default(),
+            overrides: SettingsOverrides::default(),
             seed: None,
             num_images: None,
             out: None,
@@ -113,52 +147,17 @@ impl Prompt {
                 anyhow!("column {}: {error}", error.column)
             })?;
         Ok(Self {
+            overrides: line.overrides()?,
             seed: parse("seed", line.seed, value_parsers::seed)?,
             num_images: parse("num_images", line.num_images, value_parsers::images)?,
             out: line.out,
             preset: PresetArgs { preset: line.preset, solver: line.solver },
-            prior_wishes: PriorWishes {
-                prior_steps: parse("prior_steps", line.prior_steps, value_parsers::steps)?,
-                prior_candidates: parse(
-                    "prior_candidates",
-                    line.prior_candidates,
-                    value_parsers::candidates,
-                )?,
-                prior_guidance_scale: parse(
-                    "prior_guidance_scale",
-                    line.prior_guidance_scale,
-                    value_parsers::scale,
-                )?,
-                prior_temperature: parse(
-                    "prior_temperature",
-                    line.prior_temperature,
-                    value_parsers::temperature,
-                )?,
-                prior_top_p: parse("prior_top_p", line.prior_top_p, value_parsers::top_p)?,
-            },
-            decoder_wishes: DecoderWishes {
-                decoder_steps: parse("decoder_steps", line.decoder_steps, value_parsers::steps)?,
-                upsampler_steps: parse(
-                    "upsampler_steps",
-                    line.upsampler_steps,
-                    value_parsers::steps,
-                )?,
-                decoder_guidance_scale: parse(
-                    "decoder_guidance_scale",
-                    line.decoder_guidance_scale,
-                    value_parsers::scale,
-                )?,
-                guidance_interval: line.guidance_interval,
-            },
-            choice: ChoiceArgs {
-                candidates: parse("candidates", line.candidates, value_parsers::candidates)?,
-            },
             ..Self::plain(place, &line.caption)
         })
     }
 
     /// The seeds of its pictures: without a wish, each caption's first is 0, so that a second run draws the same.
-    fn seeds(&self, images: &Pictures) -> Result<Vec<u64>> {
+    fn seeds(&self, images: &ImageArgs) -> Result<Vec<u64>> {
         let count = self.num_images.unwrap_or(images.num_images);
         match self.seed {
             Some(first) => seeds("seed", first, count).context(self.place.clone()),
@@ -192,7 +191,7 @@ pub struct PlannedImage {
 
 /// The pictures of all prompts, with files of their own. `{index}` counts those that a pattern names: the command
 /// line's over all lines, a line's own over its pictures.
-pub fn plan(prompts: &[Prompt], images: &Pictures, file: &Path) -> Result<Vec<PlannedImage>> {
+pub fn plan(prompts: &[Prompt], images: &ImageArgs, file: &Path) -> Result<Vec<PlannedImage>> {
     let names = Names::new(images.out.as_deref())?;
     let mut total = 0;
     let mut named = 0;
@@ -245,7 +244,7 @@ pub fn plan(prompts: &[Prompt], images: &Pictures, file: &Path) -> Result<Vec<Pl
 /// The images that are planned so far.
 struct Planner<'a> {
     prompts: &'a [Prompt],
-    images: &'a Pictures,
+    images: &'a ImageArgs,
     files: Files,
     list: ListNames,
     planned: Vec<PlannedImage>,

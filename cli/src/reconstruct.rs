@@ -6,10 +6,10 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use images::contact_sheet;
 use images::view::fill;
-use pipeline::Use;
+use pipeline::{Record, Settings, SettingsOverrides, Step, Task};
 use prior::Pca;
 
-use crate::drawing::{DecoderWishes, PresetArgs, SeedArgs};
+use crate::drawing::SeedArgs;
 use crate::embedding::read_all;
 use crate::frames::{check_new, prepare, print_written};
 use crate::input::{encode_image, open_image};
@@ -19,10 +19,10 @@ use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::output::save;
 use crate::progress::Bars;
 use crate::record::with_file;
+use crate::settings_args::{DecoderSettingsArgs, PresetArgs};
 use crate::value_parsers;
-use pipeline::Record;
 
-/// What `unclip reconstruct` is told.
+/// Arguments of `unclip reconstruct`.
 #[derive(Args)]
 pub struct Reconstruct {
     /// The picture: PNG, JPEG, WebP or GIF, - for standard input
@@ -48,7 +48,7 @@ pub struct Reconstruct {
     #[command(flatten)]
     preset: PresetArgs,
     #[command(flatten)]
-    wishes: DecoderWishes,
+    decoder: DecoderSettingsArgs,
 }
 
 impl Reconstruct {
@@ -61,14 +61,15 @@ impl Reconstruct {
             );
         }
         check_new("--out", &self.out, false)?;
-        let picture = open_image(&self.image)?;
+        let image = open_image(&self.image)?;
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
-        let makers = pipeline.defaults()?;
-        let preset = self.preset.over(makers, &makers);
-        let settings = self.wishes.over(preset).without_prior();
-        let origins = self.model.origins(makers, preset, settings)?;
-        let prepared = pipeline.prepare(&[Use::ImageEncoder], &settings);
-        prepared.map_err(origins.explain())?;
+        let settings = self.model.prepare(
+            &pipeline,
+            Task::VARY,
+            &self.preset,
+            &self.decoder.add_to(SettingsOverrides::default()),
+            Settings::without_prior,
+        )?;
         let pca = match &self.embeddings {
             None => pipeline.principal_components()?,
             Some(path) => {
@@ -86,9 +87,8 @@ impl Reconstruct {
         let most = most.unwrap_or_default();
         ensure!(most <= there, "--pca {most}: the embeddings have {there} components");
         let _alone = prepare("--out", &self.out, false)?;
-        let seed = self.seed.told();
-        let embedding = encode_image(&pipeline, &self.image, picture.clone())?; // [1, E]
-        let text = pipeline.encode_text(&[""])?;
+        let seed = self.seed.resolve();
+        let embedding = encode_image(&pipeline, &self.image, image.clone())?; // [1, E]
         let record = self.model.record("reconstruct", None, &settings)?;
         let record = with_file(record, "image", &self.image);
         let record = match &self.embeddings {
@@ -97,27 +97,27 @@ impl Reconstruct {
         };
         let record = Record { seed, ..record };
         let mut bars = Bars::new(&settings, self.pca.len());
-        let mut drawn = Vec::new();
+        let mut images = Vec::new();
         interrupt::defer();
         for (index, &dimensions) in self.pca.iter().enumerate() {
             interrupt::check(index, self.pca.len(), "pictures are drawn")?;
-            let kept = pca.truncate(&embedding, dimensions);
-            let kept = kept.to_kind(embedding.kind());
-            let mut told = |stage, done, _| bars.set(index, stage, done);
-            drawn.push(pipeline.draw_from(&kept, &text, seed, &settings, &mut told)?);
+            let observer = &mut |step: Step<'_>| bars.observe(index, &step);
+            images.push(
+                pipeline.reconstruct(&embedding, &pca, dimensions, seed, &settings, observer)?,
+            );
             let share = 100.0 * pca.explained(dimensions);
             bars.suspend(|| {
                 say!("{dimensions} of {there} components hold {share:.1}% of the variance")
             });
             let path = self.out.join(format!("pca-{dimensions:03}.png"));
             let record = record.clone().with("pca", dimensions);
-            let texts = record.texts(drawn[index].dimensions());
-            save(&path, &drawn[index], if self.no_metadata { &[] } else { &texts }, false)?;
+            let texts = record.texts(images[index].dimensions());
+            save(&path, &images[index], if self.no_metadata { &[] } else { &texts }, false)?;
             print_written(&path, &bars)?;
         }
-        let (wide, high) = drawn[0].dimensions();
-        drawn.push(fill(picture, wide, high));
-        let sheet = contact_sheet(&drawn, drawn.len() as u32);
+        let (wide, high) = images[0].dimensions();
+        images.push(fill(image, wide, high));
+        let sheet = contact_sheet(&images, images.len() as u32);
         let path = self.out.join("sheet.png");
         save(&path, &sheet, &[], false)?;
         print_written(&path, &bars)

@@ -18,7 +18,7 @@ use crate::stdout::{print_bytes, print_line};
 
 /// A record with the name of a file that the user brought; where it lies is nobody's business.
 pub fn with_file(mut record: Record, what: &str, path: &Path) -> Record {
-    insert_path(&mut record.told, what, path.file_name().unwrap_or_default());
+    insert_path(&mut record.arguments, what, path.file_name().unwrap_or_default());
     record
 }
 

@@ -1,13 +1,14 @@
-//! Pictures that are drawn one after another: each is written, told and shown, and the user may stop between two.
+//! Runs of images, batch after batch: each image is written, printed and shown, and the user may stop between two batches.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use files::extensions::extension;
 use images::{RgbImage, contact_sheet, read_image};
-use pipeline::{Progress, Settings};
+use indicatif::MultiProgress;
+use pipeline::{Observer, Record, Settings, Step};
 
-use crate::drawing::Pictures;
+use crate::drawing::ImageArgs;
 use crate::interrupt;
 use crate::messages::say;
 use crate::output::save;
@@ -16,25 +17,48 @@ use crate::progress::Bars;
 use crate::record::line;
 use crate::stdout::{print_line, print_path};
 use crate::threads::warn_of_idle_processors;
-use pipeline::Record;
 
-/// A picture of a run.
+/// An image of a run.
 pub struct Job {
     /// Its file.
     pub path: PathBuf,
-    /// What is told of it.
+    /// The record that goes into it.
     pub record: Record,
     /// Whether its file is there already and stays as it is.
     pub there: bool,
 }
 
-/// A run of pictures.
+/// Images that a GPU samples at a time unless they do not fit.
+const GPU_BATCH: usize = 16;
+
+/// The number of images that are sampled at a time.
+struct BatchSize {
+    size: usize,
+    /// Whether it is halved where it does not fit into memory.
+    shrinks: bool,
+}
+
+impl BatchSize {
+    /// The size that the user chose, or 1 on a CPU, or as many as fit on a GPU.
+    fn new(flag: Option<usize>, on_cpu: bool) -> Self {
+        match flag {
+            Some(size) => Self { size, shrinks: false },
+            None => Self { size: if on_cpu { 1 } else { GPU_BATCH }, shrinks: !on_cpu },
+        }
+    }
+}
+
+fn is_out_of_memory(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(pipeline::Error::Memory(_)))
+}
+
+/// A run of images.
 pub struct Run<'a> {
-    wanted: &'a Pictures,
+    args: &'a ImageArgs,
     jobs: Vec<Job>,
     bars: Bars,
-    drawn: usize,
-    missing: usize,
+    done: usize,
+    batch: BatchSize,
     /// The pictures for the contact sheet, where there will be one.
     sheet: Vec<Option<RgbImage>>,
     /// The first failure of standard output.
@@ -56,81 +80,99 @@ fn warn_of_formats(jobs: &[Job]) {
 
 impl<'a> Run<'a> {
     /// Before the first picture is drawn. Those that are there already are read for the contact sheet.
-    pub fn new(wanted: &'a Pictures, jobs: Vec<Job>) -> Result<Self> {
+    pub fn new(args: &'a ImageArgs, jobs: Vec<Job>) -> Result<Self> {
         let sheet = jobs
             .iter()
-            .map(|job| match job.there && wanted.grid.is_some() {
+            .map(|job| match job.there && args.grid.is_some() {
                 true => Ok(Some(read_image(&job.path)?.image)),
                 false => Ok(None),
             })
             .collect::<Result<_>>()?;
         let missing = jobs.iter().filter(|job| !job.there);
-        let settings: Vec<Settings> = missing.map(|job| job.record.settings).collect();
-        if !wanted.no_metadata {
+        let settings: Vec<Settings> = missing.map(|job| job.record.settings.clone()).collect();
+        if !args.no_metadata {
             warn_of_formats(&jobs);
         }
         let on_cpu = jobs.iter().any(|job| !job.there && job.record.device == "cpu");
         interrupt::defer();
         warn_of_idle_processors(on_cpu);
         Ok(Self {
-            wanted,
+            args,
             jobs,
-            drawn: 0,
-            missing: settings.len(),
+            done: 0,
+            batch: BatchSize::new(args.batch, on_cpu),
             bars: Bars::of(settings),
             sheet,
             printed: Ok(()),
         })
     }
 
-    /// Draws picture `index`, writes it and prints its path.
+    /// Samples all images that are not there yet, a batch at a time: `sample` gets the screen, which it may suspend, and the places of a batch's images. Each is
+    /// written, and its path printed.
     pub fn draw(
         &mut self,
-        index: usize,
-        draw: impl FnOnce(&mut Progress) -> Result<RgbImage>,
+        mut sample: impl FnMut(&MultiProgress, &[usize], &mut dyn Observer) -> Result<Vec<RgbImage>>,
     ) -> Result<()> {
-        interrupt::check(self.drawn, self.missing, "pictures are drawn")?;
+        let jobs = self.jobs.iter().enumerate();
+        let missing: Vec<usize> = jobs.filter(|(_, job)| !job.there).map(|(n, _)| n).collect();
+        let screen = self.bars.screen();
+        let mut rest = &missing[..];
+        while !rest.is_empty() {
+            interrupt::check(self.done, missing.len(), "pictures are drawn")?;
+            let (batch, later) = rest.split_at(self.batch.size.min(rest.len()));
+            let observer = &mut |step: Step<'_>| self.bars.observe(self.done, &step);
+            match sample(&screen, batch, observer) {
+                Err(error) if self.batch.shrinks && batch.len() > 1 && is_out_of_memory(&error) => {
+                    self.batch.size = batch.len() / 2;
+                }
+                sampled => {
+                    for (&index, image) in batch.iter().zip(sampled?) {
+                        self.finish_image(index, image)?;
+                    }
+                    rest = later;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes an image and prints its path.
+    fn finish_image(&mut self, index: usize, image: RgbImage) -> Result<()> {
         let Job { path, record, .. } = &self.jobs[index];
-        let picture = draw(&mut |stage, done, _| self.bars.set(self.drawn, stage, done))?;
-        let texts = match self.wanted.no_metadata {
+        let texts = match self.args.no_metadata {
             true => Vec::new(),
-            false => record.texts(picture.dimensions()).to_vec(),
+            false => record.texts(image.dimensions()).to_vec(),
         };
-        save(path, &picture, &texts, self.wanted.force)?;
-        self.drawn += 1;
+        save(path, &image, &texts, self.args.force)?;
+        self.done += 1;
         let printed = self.bars.suspend(|| {
-            let printed = match self.wanted.json {
+            let printed = match self.args.json {
                 true => print_line!("{}", line(record, index, path)),
                 false => print_path(path),
             };
-            if self.wanted.preview {
-                preview::show(&picture);
+            if self.args.preview {
+                preview::show(&image);
             }
             printed
         });
         // The pictures were asked for, whatever becomes of their names.
         self.printed = std::mem::replace(&mut self.printed, Ok(())).and(printed);
-        if self.wanted.grid.is_some() {
-            self.sheet[index] = Some(picture);
+        if self.args.grid.is_some() {
+            self.sheet[index] = Some(image);
         }
         Ok(())
     }
 
-    /// Writes something with the progress out of the way.
-    pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
-        self.bars.suspend(write)
-    }
-
     /// Writes the contact sheet, if there is to be one, and prints its path.
     pub fn finish(mut self) -> Result<()> {
-        let Some(grid) = &self.wanted.grid else {
+        let Some(grid) = &self.args.grid else {
             return self.printed;
         };
         let sheet = std::mem::take(&mut self.sheet);
         let pictures: Vec<RgbImage> = sheet.into_iter().flatten().collect();
         let sheet = contact_sheet(&pictures, columns(pictures.len()));
         save(grid, &sheet, &[], true)?;
-        if !self.wanted.json {
+        if !self.args.json {
             self.printed = self.printed.and(print_path(grid));
         }
         self.printed

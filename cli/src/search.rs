@@ -314,12 +314,12 @@ fn encode_batch(pipeline: &Pipeline, images: &[RgbImage]) -> Result<Vec<Result<T
     if images.is_empty() {
         return Ok(Vec::new());
     }
-    match pipeline.encode_pictures(images) {
+    match pipeline.encode_images(images) {
         Ok(embeddings) => {
             let embeddings = normalised(&embeddings).to_device(Device::Cpu);
             Ok(embeddings.unbind(0).into_iter().map(Ok).collect())
         }
-        Err(error) if !error.is_about_picture() => Err(error.into()),
+        Err(error) if !error.is_about_image() => Err(error.into()),
         Err(error) if images.len() == 1 => Ok(vec![Err(error.into())]),
         Err(_) => {
             let alone = images.chunks(1).map(|image| encode_batch(pipeline, image));

@@ -18,6 +18,22 @@ pub fn candidates(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Images that are sampled at a time.
+pub fn batch(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if (1..=1000).contains(&count) => Ok(count),
+        _ => Err("1 to 1000 pictures are drawn at a time".to_owned()),
+    }
+}
+
+/// A quantile of a distribution.
+pub fn quantile(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value <= 1.0 => Ok(value),
+        _ => Err("a quantile lies above 0 and is 1 at most, 0.95 say".to_owned()),
+    }
+}
+
 /// A guidance scale.
 pub fn scale(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

@@ -4,20 +4,21 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use pipeline::Use;
+use pipeline::{Request, Settings, SettingsOverrides, Task};
 
-use crate::drawing::{ChoiceArgs, DecoderWishes, Pictures, PresetArgs};
+use crate::drawing::ImageArgs;
 use crate::input::{encode_image, open_image, stem};
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::record::with_file;
+use crate::settings_args::{CandidatesArgs, DecoderSettingsArgs, PresetArgs};
 
-/// What `unclip variations` is told.
+/// Arguments of `unclip variations`.
 #[derive(Args)]
 pub struct Variations {
     /// The picture: PNG, JPEG, WebP or GIF, - for standard input
     image: PathBuf,
     #[command(flatten)]
-    pictures: Pictures,
+    images: ImageArgs,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -25,30 +26,32 @@ pub struct Variations {
     #[command(flatten)]
     preset: PresetArgs,
     #[command(flatten)]
-    wishes: DecoderWishes,
+    decoder: DecoderSettingsArgs,
     #[command(flatten)]
-    choice: ChoiceArgs,
+    candidates: CandidatesArgs,
 }
 
 impl Variations {
     /// Draws the variations. Everything that can be refused is refused before the first of them.
     pub fn run(&self) -> Result<()> {
-        let picture = open_image(&self.image)?;
-        let plan =
-            self.pictures.plan(&format!("{}-variation", stem(&self.image)), &[&self.image])?;
+        let image = open_image(&self.image)?;
+        let plan = self.images.plan(&format!("{}-variation", stem(&self.image)), &[&self.image])?;
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
-        let makers = pipeline.defaults()?;
-        let preset = self.preset.over(makers, &makers);
-        let settings = self.choice.over(self.wishes.over(preset)).without_prior();
-        let origins = self.model.origins(makers, preset, settings)?;
-        let prepared = pipeline.prepare(&[Use::ImageEncoder], &settings);
-        prepared.map_err(origins.explain())?;
-        let embedding = encode_image(&pipeline, &self.image, picture)?;
-        let text = pipeline.encode_text(&[""])?;
+        let flags = self.candidates.add_to(self.decoder.add_to(SettingsOverrides::default()));
+        let settings = self.model.prepare(
+            &pipeline,
+            Task::VARY,
+            &self.preset,
+            &flags,
+            Settings::without_prior,
+        )?;
+        let embedding = encode_image(&pipeline, &self.image, image)?;
         let record = self.model.record("variations", None, &settings)?;
         let record = with_file(record, "image", &self.image);
-        plan.draw(&record, |seed, progress| {
-            Ok(pipeline.draw_from(&embedding, &text, seed, &settings, progress)?)
+        plan.draw(&record, |seeds, observer| {
+            let request = |&seed| Request::of_embedding(&embedding, seed, settings.clone());
+            let requests: Vec<Request> = seeds.iter().map(request).collect();
+            Ok(pipeline.sample(&requests, observer)?)
         })
     }
 }

@@ -89,6 +89,9 @@ pub enum Error {
         /// The quantity that should be equal, and its two values.
         mismatch: Mismatch,
     },
+    /// A program that carries no model.
+    #[error("this build of unclip carries no model: please name one")]
+    NoBuiltInModel,
     /// An observer's wish.
     #[error("stopped: the observer asked for no more steps")]
     Stopped,
@@ -210,7 +213,7 @@ impl Error {
     }
 
     /// Whether it is about the picture that was brought, whatever the model.
-    pub fn is_about_picture(&self) -> bool {
+    pub fn is_about_image(&self) -> bool {
         match self {
             Self::ImageProcessor(_) => true,
             Self::Mismatch { mismatch, .. } => SIDES.contains(&mismatch.quantity),

@@ -62,7 +62,7 @@ impl Pipeline {
     }
 
     /// The same with steps captured by `graphs`, or by none: on a GPU they become CUDA graphs without being asked for.
-    pub fn with_graphs(self, graphs: Option<Box<dyn GraphCapture>>) -> Self {
+    pub fn with_graph_capture(self, graphs: Option<Box<dyn GraphCapture>>) -> Self {
         Self { graphs, ..self }
     }
 

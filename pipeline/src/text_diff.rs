@@ -19,13 +19,21 @@ pub struct TextDiff {
     inversion: Inversion,
     from: Tensor,
     to: Tensor,
-    /// The share of the difference of the captions' embeddings that is added to the image's.
-    pub strength: f64,
-    /// The guidance scale at the whole difference.
-    pub guidance_scale: f64,
+    strength: f64,
+    guidance_scale: f64,
 }
 
 impl TextDiff {
+    /// The same with so much of the difference of the captions' embeddings added to the image's; [`STRENGTH`] without.
+    pub fn with_strength(self, strength: f64) -> Self {
+        Self { strength, ..self }
+    }
+
+    /// The same with this guidance scale at the whole difference; [`EDIT_GUIDANCE_SCALE`] without.
+    pub fn with_guidance_scale(self, guidance_scale: f64) -> Self {
+        Self { guidance_scale, ..self }
+    }
+
     /// The images at `t` of the way, 0 at the image as it was and 1 at the whole difference, one for each seed. Guidance
     /// grows with the difference, so that the way begins at the image itself.
     pub fn frames(

@@ -1,0 +1,56 @@
+//! The flags that help, in the errors of libraries, which know no flags.
+
+use std::error::Error;
+
+use families::Completion;
+use pipeline::finite::Cause;
+
+/// An error as a sentence, with the flag that it is about or that would help.
+pub fn with_flags(error: &(dyn Error + 'static)) -> String {
+    if let Some(error) = error.downcast_ref() {
+        return of_family(error);
+    }
+    match error.downcast_ref() {
+        Some(pipeline::Error::Memory(failure)) => format!(
+            "{failure}; --low-memory holds one network at a time, and --dtype bf16 takes half of what f32 does"
+        ),
+        Some(pipeline::Error::NotFinite { quantity, cause: Cause::HalfPrecision }) => format!(
+            "{} has numbers that are NaN, infinite or too large: f16 holds no number above 65504: --dtype bf16 or f32 does",
+            quantity.name()
+        ),
+        Some(pipeline::Error::OtherPrior { autoregressive: false, .. }) => {
+            format!("{error}: --prior autoregressive has")
+        }
+        Some(pipeline::Error::NoBuiltInModel) => format!("{error} with --model DIR"),
+        _ => error.to_string(),
+    }
+}
+
+fn of_family(error: &families::Error) -> String {
+    match error {
+        families::Error::Missing { completion: Some(completion), found: None, .. } => {
+            format!("{error}: {} {}", flag(*completion), advice(*completion))
+        }
+        families::Error::NotTheComponent { completion, .. } => {
+            format!("{} {error}", flag(*completion))
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn flag(completion: Completion) -> &'static str {
+    match completion {
+        Completion::Prior => "--prior",
+        Completion::ImageEncoder => "--image-encoder",
+        Completion::Embeddings => "--embeddings",
+    }
+}
+
+fn advice(completion: Completion) -> &'static str {
+    match completion {
+        Completion::Prior | Completion::ImageEncoder => {
+            "DIR completes the model with one from elsewhere"
+        }
+        Completion::Embeddings => "FILE takes the components of embeddings that unclip embed wrote",
+    }
+}

@@ -1,0 +1,170 @@
+//! The flags of steps, guidance and candidates: each group becomes overrides of the model's settings.
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use pipeline::{Preset, Settings, SettingsOverrides, Solver};
+
+use crate::value_parsers;
+
+const HEADING: &str = "Diffusion (defaults are the model's own; Karlo's are in brackets)";
+
+/// The names of the stages that flags set.
+const DECODER: &str = "decoder";
+const UPSAMPLER: &str = "upsampler";
+
+/// The solver of an image's steps, and how many it may take.
+#[derive(Args, Clone, Copy, Default)]
+#[command(next_help_heading = HEADING)]
+pub struct PresetArgs {
+    /// How fast to draw
+    #[arg(long, value_name = "PRESET", value_parser = presets())]
+    pub preset: Option<Preset>,
+    /// What takes the steps
+    #[arg(long, value_name = "SOLVER", value_parser = solvers())]
+    pub solver: Option<Solver>,
+}
+
+impl PresetArgs {
+    /// The settings with the preset and the solver; `defaults` are the model's.
+    pub fn apply(&self, settings: Settings, defaults: &Settings) -> Settings {
+        let settings = match self.preset {
+            Some(preset) => preset.apply(settings, defaults),
+            None => settings,
+        };
+        Settings { solver: self.solver.unwrap_or(settings.solver), ..settings }
+    }
+}
+
+/// One of the presets, by its name.
+pub fn presets() -> impl TypedValueParser<Value = Preset> {
+    named(Preset::ALL.map(|preset| (preset.name(), preset)))
+}
+
+fn solvers() -> impl TypedValueParser<Value = Solver> {
+    named(Solver::ALL.map(|solver| (solver.name(), solver)))
+}
+
+/// One of some values, by its name.
+fn named<T: Copy + Send + Sync + 'static, const N: usize>(
+    values: [(&'static str, T); N],
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(values.map(|(name, _)| name)).map(move |text| {
+        let found = values.iter().find(|(name, _)| *name == text);
+        found.expect("one of the names").1
+    })
+}
+
+/// The prior's settings, where they differ from the model's.
+#[derive(Args, Clone, Copy, Default)]
+#[command(next_help_heading = HEADING)]
+pub struct PriorSettingsArgs {
+    /// Steps that draw the image embedding [25]
+    #[arg(long, value_name = "N", value_parser = value_parsers::steps, allow_negative_numbers = true)]
+    pub prior_steps: Option<usize>,
+    /// Embeddings to draw; the closest to the caption is kept [1]
+    #[arg(long, value_name = "N", value_parser = value_parsers::candidates, allow_negative_numbers = true)]
+    pub prior_candidates: Option<usize>,
+    /// How strongly the caption pulls the embedding [4]
+    #[arg(long, value_name = "X", value_parser = value_parsers::scale, allow_hyphen_values = true)]
+    pub prior_guidance_scale: Option<f64>,
+    /// Temperature of the autoregressive prior's codes [1]
+    #[arg(long, value_name = "X", value_parser = value_parsers::temperature, allow_hyphen_values = true)]
+    pub prior_temperature: Option<f64>,
+    /// Share of the likeliest codes that is drawn from [1]
+    #[arg(long, value_name = "X", value_parser = value_parsers::top_p, allow_hyphen_values = true)]
+    pub prior_top_p: Option<f64>,
+}
+
+impl PriorSettingsArgs {
+    /// Adds them to overrides.
+    pub fn add_to(&self, overrides: SettingsOverrides) -> SettingsOverrides {
+        SettingsOverrides {
+            prior_steps: self.prior_steps,
+            prior_candidates: self.prior_candidates,
+            prior_guidance_scale: self.prior_guidance_scale,
+            prior_temperature: self.prior_temperature,
+            prior_top_p: self.prior_top_p,
+            ..overrides
+        }
+    }
+}
+
+/// The number of base images that one is chosen among.
+#[derive(Args, Clone, Copy, Default)]
+#[command(next_help_heading = HEADING)]
+pub struct CandidatesArgs {
+    /// Small pictures to draw; CLIP's closest is enlarged [1]
+    #[arg(long, value_name = "N", value_parser = value_parsers::candidates, allow_negative_numbers = true)]
+    pub candidates: Option<usize>,
+}
+
+impl CandidatesArgs {
+    /// Adds them to overrides.
+    pub fn add_to(&self, overrides: SettingsOverrides) -> SettingsOverrides {
+        SettingsOverrides { candidates: self.candidates, ..overrides }
+    }
+}
+
+/// The decoder's and the upsampler's settings, where they differ from the model's.
+#[derive(Args, Clone, Copy, Default)]
+#[command(next_help_heading = HEADING)]
+pub struct DecoderSettingsArgs {
+    /// Steps that draw the small picture [25]
+    #[arg(long, value_name = "N", value_parser = value_parsers::steps, allow_negative_numbers = true)]
+    pub decoder_steps: Option<usize>,
+    /// Steps that draw the large picture [7]
+    #[arg(long, value_name = "N", value_parser = value_parsers::steps, allow_negative_numbers = true)]
+    pub upsampler_steps: Option<usize>,
+    /// How strongly the caption and the embedding pull the picture [8]
+    #[arg(long, value_name = "X", value_parser = value_parsers::scale, allow_hyphen_values = true)]
+    pub decoder_guidance_scale: Option<f64>,
+    /// Guide the decoder from A to B; 0 is the picture, 1 noise [0,1]
+    #[arg(long, value_name = "A,B", value_parser = value_parsers::interval, allow_hyphen_values = true)]
+    pub guidance_interval: Option<[f64; 2]>,
+    /// Clip the decoder's predictions at the quantile P of their size, where guidance is strong [off: at 1]
+    #[arg(long, value_name = "P", value_parser = value_parsers::quantile, allow_hyphen_values = true)]
+    pub thresholding: Option<f64>,
+}
+
+impl DecoderSettingsArgs {
+    /// Adds them to overrides.
+    pub fn add_to(&self, overrides: SettingsOverrides) -> SettingsOverrides {
+        let overrides = SettingsOverrides {
+            guidance_interval: self.guidance_interval,
+            thresholding: self.thresholding,
+            ..overrides
+        };
+        overrides
+            .with_steps(DECODER, self.decoder_steps)
+            .with_guidance_scale(DECODER, self.decoder_guidance_scale)
+            .with_steps(UPSAMPLER, self.upsampler_steps)
+    }
+}
+
+/// The upsampler's steps, for commands that fix all other settings.
+#[derive(Args, Clone, Copy)]
+pub struct UpsamplerArgs {
+    /// How many steps draw the large picture: the makers' own are quality; --upsampler-steps wins
+    #[arg(long, value_name = "PRESET", value_parser = presets())]
+    preset: Option<Preset>,
+    /// Steps that draw the large picture [7]
+    #[arg(long, value_name = "N", value_parser = value_parsers::steps, allow_negative_numbers = true)]
+    upsampler_steps: Option<usize>,
+}
+
+impl UpsamplerArgs {
+    /// The settings with the preset's steps of the stages that upsample.
+    pub fn apply_preset(&self, settings: &Settings) -> Settings {
+        let preset = self.preset.unwrap_or(Preset::Quality).apply(settings.clone(), settings);
+        let mut settings = settings.clone();
+        for (stage, preset) in settings.stages.iter_mut().zip(preset.stages).skip(1) {
+            stage.steps = preset.steps;
+        }
+        settings
+    }
+
+    /// The overrides of the flag.
+    pub fn overrides(&self) -> SettingsOverrides {
+        SettingsOverrides::default().with_steps(UPSAMPLER, self.upsampler_steps)
+    }
+}
