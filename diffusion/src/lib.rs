@@ -13,6 +13,8 @@
 //! Nothing here draws a random number, and no loop waits for the device: coefficients are
 //! numbers on the host, noise comes in from outside.
 
+#![forbid(unsafe_code)]
+
 pub mod ddim;
 pub mod dpm_solver;
 pub mod guidance;

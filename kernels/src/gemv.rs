@@ -20,7 +20,7 @@ const OUTPUTS: usize = 4;
 const LEAST_WEIGHTS: i64 = 1 << 20;
 
 /// `x [.., I]` with `weight [O, I]` and `bias [O]` `-> [.., O]`, where this is the faster way to compute it: for a few rows
-/// of f32 or bf16 on the CPU. Nothing is kept for a gradient.
+/// of f32 or bf16 on the CPU. It has no gradient.
 pub fn gemv(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Option<Tensor> {
     let (outputs, inputs) = weight.size2().expect("a matrix");
     let rows = x.numel() as i64 / inputs;
@@ -59,7 +59,7 @@ pub fn gemv(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Option<Tensor
     Some(output.to_kind(x.kind()).view(shape.as_slice()))
 }
 
-/// A product that is being computed.
+/// The operands of a product.
 struct Product {
     x: SharedPtr<f32>,      // [rows, inputs]
     output: SharedPtr<f32>, // [rows, outputs]
@@ -70,6 +70,7 @@ struct Product {
 
 /// A weight as it lies in memory.
 trait Weight: Copy {
+    /// The weights as f32, exactly.
     fn to_f32x16(weights: &[Self; LANES]) -> F32x16;
 }
 
@@ -126,11 +127,12 @@ impl<W: Weight> Part<'_, W> {
         let count = inputs / LANES;
         // SAFETY: nobody writes the input and the weights.
         let xs: [&[[f32; LANES]]; N] = std::array::from_fn(|n| unsafe {
-            &x.slice_mut((row + n).min(rows - 1) * inputs, inputs).as_chunks().0[..count]
+            &x.slice((row + n).min(rows - 1) * inputs, inputs).as_chunks().0[..count]
         });
+        // SAFETY: as above.
         let weights: [&[[W; LANES]]; OUTPUTS] = std::array::from_fn(|n| unsafe {
             let row = (first + n).min(outputs - 1);
-            &self.weight.slice_mut(row * inputs, inputs).as_chunks().0[..count]
+            &self.weight.slice(row * inputs, inputs).as_chunks().0[..count]
         });
         let mut sums = [[ZERO; N]; OUTPUTS];
         for place in 0..count {
@@ -154,7 +156,7 @@ impl<W: Weight> Part<'_, W> {
     }
 }
 
-/// Has what lies `ahead` elements behind `at` brought from memory, if there is anything.
+/// Prefetches the cache line `ahead` elements behind `at`; where nothing lies there, nothing happens.
 #[inline(always)]
 fn prefetch<W>(at: *const W, ahead: usize) {
     #[cfg(target_arch = "x86_64")]

@@ -4,6 +4,8 @@
 //! picture owns a [`Generator`]. The numbers are those of `torch.Generator("cpu")`, so that
 //! a seed means the same picture here as in the reference pipelines.
 
+#![forbid(unsafe_code)]
+
 mod mersenne;
 
 use mersenne::Mersenne;

@@ -11,6 +11,8 @@
 //! The arithmetic and the order in which noise is drawn are those of diffusers' `UnCLIPPipeline`, so that a seed means
 //! the same picture in both.
 
+#![forbid(unsafe_code)]
+
 pub mod coded;
 pub mod codes;
 pub mod error;

@@ -5,6 +5,8 @@
 //! user may bring ([`data_source`]: [`folder`]s and [`shards`], laid out in any [`layout`], which become [`pictures`] or
 //! [`embedded`]), the objectives, and what a leg tells of itself ([`metrics`], [`events`], [`sheet`], [`plots`]).
 
+#![forbid(unsafe_code)]
+
 mod ahead;
 pub mod autoregressive_leg;
 mod begin;

@@ -105,7 +105,7 @@ pub fn train_judge(
     let kind = Kind::BFloat16;
     let initialiser = Initialiser::new(recipe.run.seed, Device::Cpu, kind);
     let network = Network::new(&Params::root(&initialiser), subject.logits());
-    let optimizer = AdamW::new(initialiser.into_made(), recipe.run.optimizer.clone());
+    let optimizer = AdamW::new(initialiser.into_parameters(), recipe.run.optimizer.clone());
     let run = Run {
         name: "judge",
         settings: &recipe.run,

@@ -6,6 +6,8 @@
 //! that was stopped).
 //! Lengths are fractions of the picture's side, so a scene looks the same at each size.
 
+#![forbid(unsafe_code)]
+
 pub mod labels;
 
 pub mod scene;
