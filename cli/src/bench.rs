@@ -1,29 +1,29 @@
-//! `unclip bench`: what drawing takes, stage by stage.
+//! `unclip bench`: a benchmark of sampling, stage by stage.
 
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use pipeline::{Stage, Use};
+use pipeline::{Pipeline, Settings, Stage, Use};
 use serde::Serialize;
 use tch::{Cuda, Device, Kind, Tensor, no_grad};
 use training::Recipe;
-use training::estimate::step_costs;
+use training::estimate::{StepCost, step_costs};
 use weights::Shapes;
 
 use crate::drawing::{DecoderWishes, PresetArgs, PriorWishes};
 use crate::model::{ModelArgs, PriorArgs};
-use crate::numbers;
 use crate::stdout::print_bytes;
+use crate::value_parsers;
 
-/// What `unclip bench` is told.
+/// Arguments of `unclip bench`.
 #[derive(Args)]
 pub struct Bench {
     /// Pictures to draw, after the first
-    #[arg(long, value_name = "N", default_value = "3", value_parser = numbers::pictures, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "3", value_parser = value_parsers::images, allow_negative_numbers = true)]
     rounds: u64,
-    /// What they show
+    /// Their caption
     #[arg(long, default_value = "a red boat")]
     caption: String,
     /// On a GPU, launch steps kernel by kernel, not as CUDA graphs
@@ -44,46 +44,56 @@ pub struct Bench {
     decoder_wishes: DecoderWishes,
 }
 
-/// What was measured. Times are in seconds.
+/// The measurements. Times are in seconds.
 #[derive(Serialize)]
-struct Measured {
+struct BenchReport {
     device: String,
     dtype: &'static str,
     threads: i32,
     /// From the start to the model being open.
     load: f64,
-    /// From the start to the first picture.
+    /// From the start to the first image.
     first_picture: f64,
-    /// A picture after that, the median.
+    /// An image after that, the median.
     picture: f64,
-    /// The most memory that the process held, in bytes; what lies on a GPU is not counted.
+    /// The peak resident memory of the process, in bytes; memory of a GPU is not counted.
     peak_memory: u64,
     /// Floating-point operations a second of a large matrix product.
     peak_matrix: f64,
     /// And of a convolution of 320 channels at 64 by 64 pixels.
     peak_convolution: f64,
-    stages: Vec<StageMeasured>,
+    stages: Vec<StageReport>,
 }
 
-/// A stage's steps, without the first of each picture, which also prepares what all share.
+/// A stage's steps, without the first of each image, which also prepares what all share.
 #[derive(Serialize)]
-struct StageMeasured {
+struct StageReport {
     stage: &'static str,
     steps: usize,
     /// Seconds of a step: the median, the least and the most.
     step: [f64; 3],
     /// The first step's, the median.
     first_step: f64,
-    /// Of a plain implementation, which keeps nothing from step to step.
+    /// Of a plain implementation, which caches nothing from step to step.
     flops: f64,
     /// The network's weights.
     bytes: f64,
 }
 
+/// The times of a run, in seconds.
+#[derive(Default)]
+struct Timings {
+    first_picture: f64,
+    /// Each measured image.
+    pictures: Vec<f64>,
+    /// Each stage's steps of each measured image.
+    steps: [Vec<Vec<f64>>; 3],
+}
+
 impl Bench {
-    /// Draws and measures; nothing is written.
+    /// Samples and measures; nothing is written.
     pub fn run(&self) -> Result<()> {
-        let started = Instant::now();
+        let start = Instant::now();
         let (kind, device) = self.model.place()?;
         let pipeline = self.model.open(Some(&self.prior), None)?;
         let pipeline = match self.eager {
@@ -94,87 +104,96 @@ impl Bench {
         let preset = self.preset.over(makers, &makers);
         let settings = self.prior_wishes.over(self.decoder_wishes.over(preset))?;
         let origins = self.model.origins(makers, preset, settings)?;
-        let prepared = pipeline.prepare(&[Use::Prior], &settings);
-        prepared.map_err(origins.explain())?;
+        pipeline.prepare(&[Use::Prior], &settings).map_err(origins.explain())?;
         self.model.warn_of_idle_processors()?;
-        let load = started.elapsed();
-
-        let mut pictures = Vec::new();
-        let mut times: [Vec<Vec<f64>>; 3] = Default::default();
-        let mut first_picture = Duration::ZERO;
-        // A network's kernels are chosen at its first step; on a GPU it is recorded at its second, and of the upsampler's last
-        // network each picture takes one.
-        let unmeasured = match device {
-            Device::Cpu => 1,
-            _ => 2,
+        let load = start.elapsed().as_secs_f64();
+        let mut timings = self.time(&pipeline, &settings, device, start)?;
+        let report = BenchReport {
+            device: format!("{device:?}").to_lowercase(),
+            dtype: self.model.dtype(),
+            threads: tch::get_num_threads(),
+            load,
+            first_picture: timings.first_picture,
+            picture: median(&mut timings.pictures),
+            peak_memory: peak_memory(),
+            peak_matrix: peak_matrix(kind, device),
+            peak_convolution: peak_convolution(kind, device),
+            stages: self.stages(timings.steps, &settings, kind)?,
         };
-        for round in 0..unmeasured + self.rounds {
-            let begun = Instant::now();
-            let mut last = begun;
+        let mut out = Vec::new();
+        match self.json {
+            true => writeln!(out, "{}", serde_json::to_string(&report)?)?,
+            false => report.print(&mut out)?,
+        }
+        print_bytes(&out)
+    }
+
+    /// Times images after a warm-up, in which a network's kernels are chosen at its first step; on a GPU it is captured at its
+    /// second, and of the upsampler's last network each image takes one.
+    fn time(
+        &self,
+        pipeline: &Pipeline,
+        settings: &Settings,
+        device: Device,
+        start: Instant,
+    ) -> Result<Timings> {
+        let mut timings = Timings::default();
+        let warm_up = if device == Device::Cpu { 1 } else { 2 };
+        for round in 0..warm_up + self.rounds {
+            let began = Instant::now();
+            let mut last = began;
             let mut own: [Vec<f64>; 3] = Default::default();
-            pipeline.generate(&self.caption, &[round], &settings, &mut |stage, _, _| {
+            pipeline.generate(&self.caption, &[round], settings, &mut |stage, _, _| {
                 synchronise(device);
                 own[stage as usize].push(last.elapsed().as_secs_f64());
                 last = Instant::now();
             })?;
             if round == 0 {
-                first_picture = started.elapsed();
+                timings.first_picture = start.elapsed().as_secs_f64();
             }
-            if round >= unmeasured {
-                pictures.push(begun.elapsed().as_secs_f64());
-                for (all, own) in times.iter_mut().zip(own) {
+            if round >= warm_up {
+                timings.pictures.push(began.elapsed().as_secs_f64());
+                for (all, own) in timings.steps.iter_mut().zip(own) {
                     all.push(own);
                 }
             }
         }
+        Ok(timings)
+    }
 
+    /// The stages' reports; the autoregressive prior has none.
+    fn stages(
+        &self,
+        steps: [Vec<Vec<f64>>; 3],
+        settings: &Settings,
+        kind: Kind,
+    ) -> Result<Vec<StageReport>> {
         let recipe = Recipe::preset_text("karlo")?;
-        let shapes = Shapes::read(&self.model.folder()?)?;
+        let shapes = Shapes::read(&self.model.folder()?, &karlo())?;
         let costs = step_costs(&Recipe::read(recipe, &shapes, &[] as &[&str])?);
-        let stages = Stage::ALL.into_iter().zip(times).zip(costs);
-        let measured = Measured {
-            device: format!("{device:?}").to_lowercase(),
-            dtype: self.model.dtype(),
-            threads: tch::get_num_threads(),
-            load: load.as_secs_f64(),
-            first_picture: first_picture.as_secs_f64(),
-            picture: median(&mut pictures),
-            peak_memory: peak_memory(),
-            peak_matrix: peak_matrix(kind, device),
-            peak_convolution: peak_convolution(kind, device),
-            stages: stages
-                .filter(|((stage, _), _)| *stage != Stage::Prior || settings.prior_codes.is_none())
-                .map(|((stage, times), cost)| {
-                    let guided = settings.guidance(stage).map_or(1.0, |_| 2.0);
-                    StageMeasured::new(
-                        stage,
-                        times,
-                        cost.flops * guided,
-                        cost.parameters as f64 * kind.elt_size_in_bytes() as f64,
-                    )
-                })
-                .collect(),
+        let stages = Stage::ALL.into_iter().zip(steps).zip(costs);
+        let stages = stages
+            .filter(|((stage, _), _)| *stage != Stage::Prior || settings.prior_codes.is_none());
+        let report = |((stage, steps), cost): ((Stage, Vec<Vec<f64>>), StepCost)| {
+            let guided = settings.guidance(stage).map_or(1.0, |_| 2.0);
+            let bytes = cost.parameters as f64 * kind.elt_size_in_bytes() as f64;
+            StageReport::new(stage, &steps, cost.flops * guided, bytes)
         };
-        let mut out = Vec::new();
-        match self.json {
-            true => writeln!(out, "{}", serde_json::to_string(&measured)?)?,
-            false => measured.print(&mut out)?,
-        }
-        print_bytes(&out)
+        Ok(stages.map(report).collect())
     }
 }
 
-impl StageMeasured {
-    fn new(stage: Stage, times: Vec<Vec<f64>>, flops: f64, bytes: f64) -> Self {
-        let mut first: Vec<f64> = times.iter().map(|steps| steps[0]).collect();
-        let mut later: Vec<f64> = times.iter().flat_map(|steps| &steps[1..]).copied().collect();
+impl StageReport {
+    fn new(stage: Stage, images: &[Vec<f64>], flops: f64, bytes: f64) -> Self {
+        let mut first: Vec<f64> = images.iter().map(|steps| steps[0]).collect();
+        let mut later: Vec<f64> = images.iter().flat_map(|steps| &steps[1..]).copied().collect();
         if later.is_empty() {
             later = first.clone();
         }
         let middle = median(&mut later);
         Self {
             stage: stage.name(),
-            steps: times[0].len(),
+            steps: images[0].len(),
             step: [middle, later[0], later[later.len() - 1]],
             first_step: median(&mut first),
             flops,
@@ -183,7 +202,7 @@ impl StageMeasured {
     }
 }
 
-impl Measured {
+impl BenchReport {
     fn print(&self, out: &mut impl Write) -> Result<()> {
         writeln!(out, "{}, {}, {} threads", self.device, self.dtype, self.threads)?;
         writeln!(
@@ -231,14 +250,14 @@ fn median(values: &mut [f64]) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Waits until a GPU has done all that it was given.
+/// Waits until a GPU is idle.
 fn synchronise(device: Device) {
     if let Device::Cuda(number) = device {
         Cuda::synchronize(number as i64);
     }
 }
 
-/// The most memory that this process held, in bytes.
+/// The peak resident memory of this process, in bytes.
 fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -265,10 +284,10 @@ fn peak_convolution(kind: Kind, device: Device) -> f64 {
 fn peak(operations: f64, device: Device, run: impl Fn() -> Tensor) -> f64 {
     let time = || {
         synchronise(device);
-        let begun = Instant::now();
+        let began = Instant::now();
         drop(no_grad(&run));
         synchronise(device);
-        begun.elapsed().as_secs_f64()
+        began.elapsed().as_secs_f64()
     };
     operations / (0..8).map(|_| time()).fold(f64::INFINITY, f64::min)
 }

@@ -11,12 +11,12 @@ use pipeline::{LOGIT_FACTOR, Pipeline, Template, check_caption};
 use serde_json::{Map, Value, json};
 use tch::{Device, Tensor};
 
-use crate::input::{STANDARD_INPUT, check_named_once, encode_picture, open_picture, read_text};
+use crate::input::{STANDARD_INPUT, check_named_once, encode_image, open_image, read_text};
 use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs};
-use crate::numbers;
 use crate::path_json::insert_path;
 use crate::stdout::{print_line, print_path};
+use crate::value_parsers;
 
 /// For the help.
 pub const EXAMPLES: &str = "\
@@ -41,7 +41,7 @@ pub struct Classify {
     #[arg(long = "template", value_name = "PROMPT")]
     templates: Vec<String>,
     /// Tell only the N most probable labels [default: all]
-    #[arg(long, value_name = "N", value_parser = numbers::count, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = value_parsers::count, allow_negative_numbers = true)]
     top: Option<u64>,
     /// Print one JSON object a picture
     #[arg(long)]
@@ -67,7 +67,7 @@ impl Classify {
         self.model.warn_of_idle_processors()?;
         let mut embeddings = Vec::with_capacity(self.images.len());
         for image in &self.images {
-            let embedding = encode_picture(&pipeline, image, open_picture(image)?)?;
+            let embedding = encode_image(&pipeline, image, open_image(image)?)?;
             embeddings.push(normalised(&embedding));
         }
         let embeddings = Tensor::cat(&embeddings, 0); // [B, E]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use files::atomic::{behind_links, folder_of, without_path};
-use image::ImageFormat;
+use images::EncoderFormat;
 
 use crate::output::format_of;
 
@@ -93,7 +93,7 @@ impl Files {
     /// The same for a contact sheet, which is always a PNG.
     pub fn add_sheet(&mut self, flag: &str, path: &Path, force: bool) -> Result<()> {
         ensure!(
-            matches!(format_of(path), Ok(ImageFormat::Png)),
+            matches!(format_of(path), Ok(EncoderFormat::Png)),
             "{flag} {}: a contact sheet is a PNG",
             path.display()
         );

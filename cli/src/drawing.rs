@@ -7,22 +7,22 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use image::RgbImage;
+use images::RgbImage;
 use pipeline::{CodeSampling, Pipeline, Preset, Progress, Settings, Solver};
 
 use crate::destinations::Files;
 use crate::messages::say;
 use crate::names::Names;
-use crate::numbers;
 use crate::origins::in_flag;
 use crate::run::{Job, Run};
+use crate::value_parsers;
 use pipeline::Record;
 
 /// The seed.
 #[derive(Args, Clone, Copy)]
 pub struct SeedArgs {
     /// The first picture's seed, which fixes the picture [default: random]
-    #[arg(long, short, value_name = "S", value_parser = numbers::seed, allow_negative_numbers = true)]
+    #[arg(long, short, value_name = "S", value_parser = value_parsers::seed, allow_negative_numbers = true)]
     pub seed: Option<u64>,
 }
 
@@ -52,7 +52,7 @@ impl SeedArgs {
 #[derive(Args)]
 pub struct InversionArgs {
     /// How often the decoder is asked to invert a picture
-    #[arg(long, value_name = "N", default_value = "100", value_parser = numbers::steps, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "100", value_parser = value_parsers::steps, allow_negative_numbers = true)]
     calls: usize,
 }
 
@@ -74,7 +74,7 @@ impl InversionArgs {
 #[derive(Args)]
 pub struct Pictures {
     /// How many pictures to draw; picture i has seed S + i
-    #[arg(long, short = 'n', value_name = "N", default_value = "1", value_parser = numbers::pictures, allow_negative_numbers = true)]
+    #[arg(long, short = 'n', value_name = "N", default_value = "1", value_parser = value_parsers::images, allow_negative_numbers = true)]
     pub num_images: u64,
     #[command(flatten)]
     pub seed: SeedArgs,
@@ -235,19 +235,19 @@ fn named<T: Copy + Send + Sync + 'static, const N: usize>(
 #[command(next_help_heading = HEADING)]
 pub struct PriorWishes {
     /// Steps that draw the image embedding [25]
-    #[arg(long, value_name = "N", value_parser = numbers::steps, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = value_parsers::steps, allow_negative_numbers = true)]
     pub prior_steps: Option<usize>,
     /// Embeddings to draw; the closest to the caption is kept [1]
-    #[arg(long, value_name = "N", value_parser = numbers::candidates, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = value_parsers::candidates, allow_negative_numbers = true)]
     pub prior_candidates: Option<usize>,
     /// How strongly the caption pulls the embedding [4]
-    #[arg(long, value_name = "X", value_parser = numbers::scale, allow_hyphen_values = true)]
+    #[arg(long, value_name = "X", value_parser = value_parsers::scale, allow_hyphen_values = true)]
     pub prior_guidance_scale: Option<f64>,
     /// Temperature of the autoregressive prior's codes [1]
-    #[arg(long, value_name = "X", value_parser = numbers::temperature, allow_hyphen_values = true)]
+    #[arg(long, value_name = "X", value_parser = value_parsers::temperature, allow_hyphen_values = true)]
     pub prior_temperature: Option<f64>,
     /// Share of the likeliest codes that is drawn from [1]
-    #[arg(long, value_name = "X", value_parser = numbers::top_p, allow_hyphen_values = true)]
+    #[arg(long, value_name = "X", value_parser = value_parsers::top_p, allow_hyphen_values = true)]
     pub prior_top_p: Option<f64>,
 }
 
@@ -291,7 +291,7 @@ impl PriorWishes {
 #[command(next_help_heading = HEADING)]
 pub struct ChoiceArgs {
     /// Small pictures to draw; CLIP's closest is enlarged [1]
-    #[arg(long, value_name = "N", value_parser = numbers::candidates, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = value_parsers::candidates, allow_negative_numbers = true)]
     pub candidates: Option<usize>,
 }
 
@@ -307,16 +307,16 @@ impl ChoiceArgs {
 #[command(next_help_heading = HEADING)]
 pub struct DecoderWishes {
     /// Steps that draw the small picture [25]
-    #[arg(long, value_name = "N", value_parser = numbers::steps, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = value_parsers::steps, allow_negative_numbers = true)]
     pub decoder_steps: Option<usize>,
     /// Steps that draw the large picture [7]
-    #[arg(long, value_name = "N", value_parser = numbers::steps, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = value_parsers::steps, allow_negative_numbers = true)]
     pub upsampler_steps: Option<usize>,
     /// How strongly the caption and the embedding pull the picture [8]
-    #[arg(long, value_name = "X", value_parser = numbers::scale, allow_hyphen_values = true)]
+    #[arg(long, value_name = "X", value_parser = value_parsers::scale, allow_hyphen_values = true)]
     pub decoder_guidance_scale: Option<f64>,
     /// Guide the decoder from A to B; 0 is the picture, 1 noise [0,1]
-    #[arg(long, value_name = "A,B", value_parser = numbers::interval, allow_hyphen_values = true)]
+    #[arg(long, value_name = "A,B", value_parser = value_parsers::interval, allow_hyphen_values = true)]
     pub guidance_interval: Option<[f64; 2]>,
 }
 

@@ -4,18 +4,18 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use image::RgbImage;
+use images::RgbImage;
 use noise::Generator;
 use pipeline::manipulation::{EDIT_GUIDANCE_SCALE, STRENGTH};
 use pipeline::{Preset, Progress, Settings, Use, check_caption};
 
 use crate::drawing::{InversionArgs, Pictures, presets};
-use crate::frames::{AnimationArgs, Way, check_new, prepare};
-use crate::input::{of_picture, open_picture, stem};
+use crate::frames::{AnimationArgs, FrameSequence, check_new, prepare};
+use crate::input::{in_image, open_image, stem};
 use crate::model::{ImageEncoderArgs, ModelArgs};
-use crate::numbers;
 use crate::progress::Bars;
 use crate::record::with_file;
+use crate::value_parsers;
 use pipeline::Record;
 
 /// What `unclip edit` is told.
@@ -30,14 +30,14 @@ pub struct Edit {
     #[arg(long, value_name = "CAPTION")]
     to: String,
     /// How much of the difference of the captions is added to the embedding
-    #[arg(long, value_name = "X", default_value_t = STRENGTH, value_parser = numbers::strength, allow_hyphen_values = true)]
+    #[arg(long, value_name = "X", default_value_t = STRENGTH, value_parser = value_parsers::strength, allow_hyphen_values = true)]
     strength: f64,
     /// How strongly the changed embedding pulls, against what the decoder draws without any; 1 is no guidance
-    #[arg(long, value_name = "X", default_value_t = EDIT_GUIDANCE_SCALE, value_parser = numbers::scale, allow_hyphen_values = true)]
+    #[arg(long, value_name = "X", default_value_t = EDIT_GUIDANCE_SCALE, value_parser = value_parsers::scale, allow_hyphen_values = true)]
     decoder_guidance_scale: f64,
     /// Also draw the way there in so many pictures, with a contact sheet and an animation, into the folder NAME-way
     /// beside the picture NAME.png
-    #[arg(long, value_name = "N", value_parser = numbers::pictures, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = value_parsers::images, allow_negative_numbers = true)]
     frames: Option<u64>,
     #[command(flatten)]
     animation: AnimationArgs,
@@ -53,7 +53,7 @@ pub struct Edit {
     #[arg(long, value_name = "PRESET", value_parser = presets())]
     preset: Option<Preset>,
     /// Steps that draw the large picture [7]
-    #[arg(long, value_name = "N", value_parser = numbers::steps, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = value_parsers::steps, allow_negative_numbers = true)]
     upsampler_steps: Option<usize>,
 }
 
@@ -62,7 +62,7 @@ impl Edit {
     pub fn run(&self) -> Result<()> {
         check_caption(&self.from)?;
         check_caption(&self.to)?;
-        let picture = open_picture(&self.image)?;
+        let picture = open_image(&self.image)?;
         let plan = self.pictures.plan(&format!("{}-edited", stem(&self.image)), &[&self.image])?;
         let mut way = plan.first_path().with_extension("").into_os_string();
         way.push("-way");
@@ -90,7 +90,7 @@ impl Edit {
         };
         let inversion = pipeline
             .invert(&[picture], steps, &mut |_, _, _| ())
-            .map_err(|error| of_picture(error, &self.image))?;
+            .map_err(|error| in_image(error, &self.image))?;
         let captions = pipeline.encode_text(&[&self.from, &self.to])?;
         let [from, to] = [0, 1].map(|row| captions.embedding.narrow(0, row, 1));
         let draw = |share: f64, seed: u64, progress: &mut Progress| -> Result<RgbImage> {
@@ -113,7 +113,7 @@ impl Edit {
         let mut bars = Bars::new(&settings, frames as usize);
         let seed = plan.first_seed();
         let record = Record { seed, ..record };
-        let way = Way {
+        let way = FrameSequence {
             frames,
             folder: &way,
             force: self.pictures.force,

@@ -1,4 +1,4 @@
-//! `unclip embed`, and embeddings in files.
+//! `unclip embed`: CLIP embeddings of images and captions, and embeddings in files.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use tch::{Kind, Tensor};
 
 use crate::destinations::Files;
 use crate::drawing::{PresetArgs, PriorWishes, SeedArgs, seeds};
-use crate::input::{Given, check_named_once, encode_picture, open_picture};
+use crate::input::{Input, check_named_once, encode_image, open_image};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::output::write_whole;
 use crate::shard_args::ShardArgs;
@@ -20,7 +20,7 @@ use crate::stdout::print_path;
 /// The name of the tensor in a safetensors file.
 const NAME: &str = "embedding";
 
-/// What `unclip embed` is told.
+/// The arguments of `unclip embed`.
 #[derive(Args)]
 pub struct Embed {
     /// Pictures' files, - for standard input, and captions; each becomes a row of the file
@@ -62,22 +62,22 @@ impl Embed {
         };
         Format::of(out)?;
         check_named_once(&self.inputs)?;
-        let inputs: Vec<Given> =
-            self.inputs.iter().map(|input| Given::new(input)).collect::<Result<_>>()?;
-        let pictures = inputs.iter().filter_map(|input| match input {
-            Given::File(path) => Some(path.as_path()),
-            Given::Caption(_) => None,
+        let inputs: Vec<Input> =
+            self.inputs.iter().map(|input| Input::new(input)).collect::<Result<_>>()?;
+        let images = inputs.iter().filter_map(|input| match input {
+            Input::File(path) => Some(path.as_path()),
+            Input::Caption(_) => None,
         });
-        let pictures: Vec<&Path> = pictures.collect();
-        Files::new(&pictures).add("--out", out, self.force)?;
-        let pictures = pictures.len();
+        let images: Vec<&Path> = images.collect();
+        Files::new(&images).add("--out", out, self.force)?;
+        let images = images.len();
         ensure!(
-            !self.drawn || pictures == 0,
-            "--drawn: the prior draws for captions, and {pictures} of the inputs are pictures"
+            !self.drawn || images == 0,
+            "--drawn: the prior draws for captions, and {images} of the inputs are pictures"
         );
         let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
-        let captions = inputs.len() - pictures;
-        match (captions > 0, pictures > 0) {
+        let captions = inputs.len() - images;
+        match (captions > 0, images > 0) {
             _ if self.drawn => return self.draw(&pipeline, &inputs, out),
             (true, true) => pipeline.prepare_clip()?,
             (true, false) => pipeline.prepare_text_encoder()?,
@@ -87,8 +87,8 @@ impl Embed {
         let mut rows = Vec::new();
         for input in &inputs {
             rows.push(match input {
-                Given::File(path) => encode_picture(&pipeline, path, open_picture(path)?)?,
-                Given::Caption(caption) => pipeline.encode_text(&[caption])?.embedding,
+                Input::File(path) => encode_image(&pipeline, path, open_image(path)?)?,
+                Input::Caption(caption) => pipeline.encode_text(&[caption])?.embedding,
             });
         }
         save(&Tensor::cat(&rows, 0), out)?; // [N, E]
@@ -96,7 +96,7 @@ impl Embed {
     }
 
     /// Draws the embedding of each caption and writes all of them.
-    fn draw(&self, pipeline: &Pipeline, captions: &[Given], out: &Path) -> Result<()> {
+    fn draw(&self, pipeline: &Pipeline, captions: &[Input], out: &Path) -> Result<()> {
         let makers = pipeline.defaults()?;
         let preset = self.preset.over(makers, &makers);
         let settings = self.wishes.over(preset)?;
@@ -106,7 +106,7 @@ impl Embed {
         let seeds = seeds("--seed", self.seed.told(), captions.len() as u64)?;
         let mut rows = Vec::new();
         for (caption, seed) in captions.iter().zip(seeds) {
-            let Given::Caption(caption) = caption else { unreachable!("pictures were refused") };
+            let Input::Caption(caption) = caption else { unreachable!("pictures were refused") };
             let text = pipeline.encode_text(&[caption])?;
             let streams = &mut [Generator::new(seed)];
             rows.push(pipeline.draw_embedding(&text, &settings, streams, &mut |_, _, _| ())?);

@@ -1,8 +1,10 @@
-//! `unclip embed --data`: the embeddings of a data set, in shards that the prior is trained on.
+//! `unclip embed --data`: the embeddings of a dataset, in shards that the prior is trained on.
+
+use std::ops::ControlFlow;
 
 use anyhow::{Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use training::encoders::PictureEncoder;
+use training::encoders::FrozenImageEncoder;
 use training::{Data, Embed};
 
 use crate::destinations::check_room;
@@ -10,7 +12,7 @@ use crate::interrupt;
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::shard_args::ShardArgs;
 use crate::stdout::print_path;
-use crate::train::tell_broken;
+use crate::train::say_broken;
 
 /// The most pictures of a shard, whose embeddings lie in memory until it is written.
 const LARGEST_SHARD: u64 = 100_000;
@@ -27,11 +29,11 @@ impl ShardArgs {
             self.shard_size
         );
         check_room("--shards", folder)?;
-        let data = Data::open(&self.data, false)?;
-        let scenes = matches!(data, Data::Scenes);
+        let data = scenes::dataset::open(&self.data, false)?;
+        let endless = matches!(data, Data::Synthetic(_));
         ensure!(
-            scenes == self.count.is_some(),
-            match scenes {
+            endless == self.count.is_some(),
+            match endless {
                 true => "--data scenes has no end: --count N says how many are embedded",
                 false => "--count: scenes alone are counted, other data is embedded whole",
             }
@@ -40,9 +42,9 @@ impl ShardArgs {
         let encoder = model.open(None, Some(image_encoder))?.image_encoder_folder()?;
         let embed = Embed {
             data: &data,
-            scenes: self.count.unwrap_or_default(),
-            encoder: &PictureEncoder {
-                image: weights::open_image_encoder(&encoder, device, kind)?,
+            synthetic: self.count.unwrap_or_default(),
+            encoder: &FrozenImageEncoder {
+                image: families::open_image_encoder(&encoder, device, kind)?,
                 kind,
                 device,
             },
@@ -50,16 +52,22 @@ impl ShardArgs {
             folder,
             shard_size: self.shard_size,
         };
-        interrupt::drawing();
+        interrupt::defer();
         model.warn_of_idle_processors()?;
         let style =
             ProgressStyle::with_template("{bar:32} {pos}/{len} pictures, {per_sec}, {eta} to go")?;
-        let bar = ProgressBar::new(embed.pictures()).with_style(style);
-        let reached = embed.run(&mut |done| bar.set_position(done), &interrupt::asked)?;
+        let bar = ProgressBar::new(embed.images()).with_style(style);
+        let reached = embed.run(&mut |done| {
+            bar.set_position(done);
+            match interrupt::requested() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        })?;
         bar.finish();
-        tell_broken(&data);
-        if reached.done < reached.pictures {
-            interrupt::check(reached.done as usize, reached.pictures as usize, "embeddings")?;
+        say_broken(&data);
+        if reached.done < reached.images {
+            interrupt::check(reached.done as usize, reached.images as usize, "embeddings")?;
         }
         print_path(folder)
     }

@@ -1,53 +1,63 @@
-//! `unclip evaluate`: how often pictures show what their captions say.
+//! `unclip evaluate`: tables of a model's accuracy, diversity, manipulations and speed.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use ::judge::network::HIDDEN;
+use ::judge::{Judge, Subject};
+use anyhow::{Context, Error, Result, ensure};
 use clap::{Args, ValueEnum};
-use evaluation::frechet;
-use evaluation::network::HIDDEN;
-use evaluation::sheets::{caption_table, nearest_scenes, nearest_sheet, save, save_png, verdicts};
+use evaluation::sheets::{caption_table, nearest_scenes, nearest_sheet, prediction_table};
 use evaluation::{
-    Asked, Evaluation, EvaluationSettings, Example, Judge, Manipulation, ManipulationSettings,
-    Subject, evaluate, evaluate_asked, evaluate_manipulations, evaluate_presets, evaluate_priors,
-    evaluate_upsampling, evaluate_zero_shot,
+    CaptionSet, Evaluation, EvaluationSettings, Evaluator, Example, Report, evaluate_captions,
+    evaluate_edits, evaluate_interpolations, evaluate_inversions, evaluate_presets,
+    evaluate_priors, evaluate_upsampling, evaluate_variations, evaluate_zero_shot, frechet,
 };
-use image::RgbImage;
+use images::{RgbImage, contact_sheet, write_png};
 use indicatif::{ProgressBar, ProgressStyle};
-use pipeline::manipulation::{EDIT_GUIDANCE_SCALE, STRENGTH};
-use pipeline::{CodeSampling, Preset, Settings, contact_sheet};
-use training::legs::DECODER_SCENES;
+use pipeline::manipulation::STRENGTH;
+use pipeline::{CodeSampling, Pipeline, Preset, Settings};
+use training::trainer::FIRST_DECODER_IMAGE;
 
 use crate::claims;
 use crate::destinations::Files;
 use crate::drawing::{ChoiceArgs, DecoderWishes, InversionArgs, PresetArgs, PriorWishes};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
-use crate::numbers;
+use crate::origins::Origins;
+use crate::output::write_whole;
 use crate::stdout::print_line;
+use crate::value_parsers;
 
-/// Pictures in a contact sheet, and its columns.
+/// Images in a contact sheet, and its columns.
 const SHEET: usize = 48;
 const COLUMNS: usize = 8;
 
-/// Pictures whose nearest training scene is looked for.
+/// Images whose nearest training scene is looked for.
 const NEAREST: usize = 24;
 
-/// Verdicts that are listed for a person to check.
+/// Predictions that are listed for a person to check, and the columns of their contact sheet.
 const VERDICTS: usize = 100;
-
-/// The tables on work with pictures.
-const MANIPULATIONS: [(Table, Manipulation); 4] = [
-    (Table::Inversion, Manipulation::Inversion),
-    (Table::Variations, Manipulation::Variations),
-    (Table::Interpolation, Manipulation::Interpolation),
-    (Table::Edits, Manipulation::Edits),
-];
+const VERDICT_COLUMNS: u32 = 10;
 
 /// The tables of captions, and what these ask for.
-const CAPTIONED: [(Table, Asked); 3] =
-    [(Table::Captions, Asked::Seen), (Table::Styles, Asked::Styles), (Table::Pairs, Asked::Pairs)];
+const CAPTIONED: [(Table, CaptionSet); 3] = [
+    (Table::Captions, CaptionSet::Seen),
+    (Table::Styles, CaptionSet::Styles),
+    (Table::Pairs, CaptionSet::Pairs),
+];
 
-/// What says something of the tables alone.
+/// The other tables, in their order.
+const OTHERS: [Table; 8] = [
+    Table::Upsampling,
+    Table::Presets,
+    Table::Prior,
+    Table::Inversion,
+    Table::Variations,
+    Table::Interpolation,
+    Table::Edits,
+    Table::ZeroShot,
+];
+
+/// Arguments of the tables alone.
 const OF_TABLES: [&str; 18] = [
     "tables",
     "captions",
@@ -69,28 +79,28 @@ const OF_TABLES: [&str; 18] = [
     "ChoiceArgs",
 ];
 
-/// What a file holds.
-enum Kind {
+/// The contents of a file.
+enum OutputKind {
     Sheet,
     Text,
 }
 
-/// Some of the tables.
+/// A table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Table {
     /// How often pictures show what their captions say
     Captions,
     /// How well pictures come back from their inversions
     Inversion,
-    /// What variations of a picture keep, and what varies
+    /// Labels that variations of a picture keep, and what varies
     Variations,
-    /// What happens on the way between pictures that differ in one label
+    /// Labels on the way between pictures that differ in one
     Interpolation,
-    /// What differences of two captions change
+    /// Labels that differences of two captions change
     Edits,
-    /// What less time for a picture costs
+    /// Quality that less time for a picture costs
     Presets,
-    /// What the autoregressive prior's codes take, and how it does beside the diffusion prior
+    /// Bits of the autoregressive prior's codes, and how it does beside the diffusion prior
     Prior,
     /// Which labels CLIP tells apart, and which pictures captions find
     ZeroShot,
@@ -98,16 +108,16 @@ enum Table {
     Styles,
     /// How often two things are drawn, each in its colour, and stand as their captions say
     Pairs,
-    /// What the upsampler gives back, and how sharp pictures are
+    /// How much the upsampler gives back, and how sharp pictures are
     Upsampling,
     /// All of them
     All,
 }
 
-/// What `unclip evaluate` is told.
+/// Arguments of `unclip evaluate`.
 #[derive(Args)]
 pub struct Evaluate {
-    /// What is measured; --help tells more
+    /// Tables to measure; --help tells more
     #[arg(value_enum, value_name = "TABLE", default_value = "captions")]
     tables: Vec<Table>,
     /// Test what the papers claim instead, with two models in a folder, which keeps the pictures and plots [default:
@@ -116,27 +126,27 @@ pub struct Evaluate {
     claims: Option<PathBuf>,
     /// Captions of each table that draws from captions: those of one thing in a colour that training showed, of styles, of
     /// pairs and of presets; `all` leaves presets out below 257
-    #[arg(long, value_name = "N", default_value = "500", value_parser = numbers::scenes, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "500", value_parser = value_parsers::scenes, allow_negative_numbers = true)]
     captions: u64,
     /// Captions with one thing in a colour that training never showed it in
-    #[arg(long, value_name = "N", default_value = "200", value_parser = numbers::scenes, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "200", value_parser = value_parsers::scenes, allow_negative_numbers = true)]
     held_out_captions: u64,
     /// Captions that are each drawn 20 times to see what varies; 0 leaves diversity out
     #[arg(long, value_name = "N", default_value = "50", allow_negative_numbers = true)]
     diversity_captions: usize,
     /// Scenes for each of the other tables; its own number by default (50 to 1000)
-    #[arg(long, value_name = "N", value_parser = numbers::scenes, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = value_parsers::scenes, allow_negative_numbers = true)]
     scenes: Option<u64>,
     /// How far edits turn an embedding
-    #[arg(long, value_name = "X", default_value_t = STRENGTH, value_parser = numbers::strength, allow_hyphen_values = true)]
+    #[arg(long, value_name = "X", default_value_t = STRENGTH, value_parser = value_parsers::strength, allow_hyphen_values = true)]
     strength: f64,
     #[command(flatten)]
     inversion: InversionArgs,
     /// Pictures drawn at once
-    #[arg(long, value_name = "N", default_value = "10", value_parser = numbers::steps, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "10", value_parser = value_parsers::steps, allow_negative_numbers = true)]
     batch: usize,
     /// The first picture's seed
-    #[arg(long, value_name = "S", default_value = "0", value_parser = numbers::seed, allow_negative_numbers = true)]
+    #[arg(long, value_name = "S", default_value = "0", value_parser = value_parsers::seed, allow_negative_numbers = true)]
     seed: u64,
     /// Write the numbers as JSON
     #[arg(long, value_name = "FILE")]
@@ -149,7 +159,7 @@ pub struct Evaluate {
     #[arg(long, value_name = "FILE")]
     nearest: Option<PathBuf>,
     /// How many of the pictures that the decoder learned from are searched for the nearest
-    #[arg(long, value_name = "N", default_value = "1689600", value_parser = numbers::scenes, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "1689600", value_parser = value_parsers::scenes, allow_negative_numbers = true)]
     nearest_among: u64,
     /// Write the judge's verdicts on the first 100 of them as a table, and the pictures beside it
     #[arg(long, value_name = "FILE")]
@@ -174,9 +184,35 @@ pub struct Evaluate {
 }
 
 impl Evaluate {
-    /// Draws, judges, and prints the tables on standard output.
+    /// Samples, judges, and prints the tables on standard output.
     pub fn run(&self) -> Result<()> {
         ensure!(self.batch > 0, "--batch 0: at least one picture must be drawn at once");
+        self.check_outputs()?;
+        let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(
+            "{msg:>40} {bar:24} {pos}/{len}, {eta} to go",
+        )?);
+        let progress = |what: &str, done, of| {
+            if bar.message() != what {
+                bar.reset();
+                bar.set_message(what.to_owned());
+            }
+            bar.set_length(of);
+            bar.set_position(done);
+        };
+        let mut tables = Tables { bar: &bar, json: self.json.as_deref(), reports: <_>::default() };
+        match &self.claims {
+            Some(folder) => {
+                let report = claims::run(folder, &self.model, self.scenes, self.batch, &progress)?;
+                tables.add("claims", Ok(report))?;
+            }
+            None => self.fill(&mut tables, &progress)?,
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// Refuses files that cannot be written, and files of tables that are not asked for.
+    fn check_outputs(&self) -> Result<()> {
         let mut files = Files::new(&[]);
         for (flag, kind, path) in self.outputs() {
             ensure!(
@@ -186,200 +222,212 @@ impl Evaluate {
                 "{flag} shows pictures of the table `captions`, `styles` or `pairs`, and none of them was asked for"
             );
             match kind {
-                Kind::Sheet => files.add_sheet(flag, &path, self.force)?,
-                Kind::Text => files.add_other(flag, &path, self.force)?,
+                OutputKind::Sheet => files.add_sheet(flag, &path, self.force)?,
+                OutputKind::Text => files.add_other(flag, &path, self.force)?,
             }
         }
-        let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(
-            "{msg:>40} {bar:24} {pos}/{len}, {eta} to go",
-        )?);
-        let progress = &mut |what: &str, done, of| {
-            if bar.message() != what {
-                bar.reset();
-                bar.set_message(what.to_owned());
-            }
-            bar.set_length(of);
-            bar.set_position(done);
-        };
-        let print = |text: String| bar.suspend(|| print_line!("{text}"));
-        let mut found = serde_json::Map::new();
-        if let Some(folder) = &self.claims {
-            let report = claims::run(folder, &self.model, self.scenes, self.batch, progress)?;
-            print(report.to_markdown())?;
-            found.insert("claims".to_owned(), serde_json::to_value(report)?);
-            bar.finish_and_clear();
-            return self.write_json(&found);
-        }
+        Ok(())
+    }
+
+    /// Fills the tables.
+    fn fill(&self, tables: &mut Tables, progress: &dyn Fn(&str, u64, u64)) -> Result<()> {
         let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
-        // What needs no decoder can be measured of CLIP alone.
-        let calls = match MANIPULATIONS.iter().any(|(table, _)| self.wants(*table)) {
+        // Tables that need no decoder can be filled by CLIP alone.
+        let inverts = [Table::Inversion, Table::Variations, Table::Interpolation, Table::Edits];
+        let calls = match inverts.iter().any(|table| self.wants(*table)) {
             true => self.inversion.calls(&pipeline)?,
             false => 0,
         };
         let makers = pipeline.defaults()?;
-        let wished = |settings: Settings| {
-            let settings = self.prior_wishes.over(settings)?;
-            anyhow::Ok(self.choice.over(self.decoder_wishes.over(settings)))
-        };
         let preset = self.preset.over(makers, &makers);
-        let drawing = wished(preset)?;
-        let origins = self.model.origins(makers, preset, drawing)?;
-        let explain = |error| match error {
-            evaluation::Error::Pipeline(error) => origins.explain()(error),
-            error => error.into(),
-        };
-        let judge = Judge::shipped(Subject::Scene)?;
-        let settings = EvaluationSettings {
-            captions: self.captions,
-            held_out_captions: self.held_out_captions,
-            diversity_captions: self.diversity_captions,
-            batch: self.batch,
-            seed: self.seed,
-            ..EvaluationSettings::standard(drawing)
-        };
-        let wanted = CAPTIONED.iter().filter(|(table, _)| self.wants(*table));
-        for (n, &(table, asked)) in wanted.enumerate() {
-            let other;
-            let judge = match asked.subject() {
-                Subject::Scene => &judge,
-                subject => {
-                    other = Judge::shipped(subject)?;
-                    &other
-                }
-            };
-            let (name, evaluation) = match table {
-                Table::Captions => {
-                    ("captions", evaluate(&pipeline, judge, &settings, progress).map_err(explain)?)
-                }
-                _ => (
-                    asked.name(),
-                    evaluate_asked(&pipeline, judge, asked, &settings, progress)
-                        .map_err(explain)?,
-                ),
-            };
-            let Evaluation { report, drawn } = evaluation;
-            print(report.to_markdown())?;
-            found.insert(name.to_owned(), serde_json::to_value(report)?);
-            self.write_json(&found)?;
-            if n == 0 {
-                self.show(&drawn, judge)?;
-            }
-        }
-        if self.wants(Table::Upsampling) {
-            let report = evaluate_upsampling(&pipeline, &settings, self.scenes, progress)
-                .map_err(explain)?;
-            print(report.to_markdown())?;
-            found.insert("upsampling".to_owned(), serde_json::to_value(report)?);
-            self.write_json(&found)?;
-        }
-        // A distance takes more pictures than the other tables do: with fewer, `all` leaves the table out.
-        let enough = frechet::check(self.captions as i64, HIDDEN).is_ok();
-        if self.tables.contains(&Table::Presets) || self.wants(Table::Presets) && enough {
-            let mut presets = Vec::new();
-            for preset in Preset::ALL {
-                let args = PresetArgs { preset: Some(preset), ..self.preset };
-                presets.push((preset.name(), wished(args.over(makers, &makers))?));
-            }
-            let report = evaluate_presets(&pipeline, &judge, &settings, &presets, progress)
-                .map_err(explain)?;
-            print(report.to_markdown())?;
-            found.insert("presets".to_owned(), serde_json::to_value(report)?);
-            self.write_json(&found)?;
-        }
-        // Few models have both priors: of a model without the one, `all` leaves the table out.
-        let by_codes = Settings { prior_codes: Some(CodeSampling::plain()), ..drawing };
-        if self.tables.contains(&Table::Prior)
-            || self.wants(Table::Prior) && pipeline.has_prior(&by_codes)
-        {
-            let report = evaluate_priors(&pipeline, &judge, &settings, self.scenes, progress)
-                .map_err(explain)?;
-            print(report.to_markdown())?;
-            found.insert("prior".to_owned(), serde_json::to_value(report)?);
-            self.write_json(&found)?;
-        }
-        let settings = ManipulationSettings {
+        let drawing = self.over(preset)?;
+        let origins = &self.model.origins(makers, preset, drawing)?;
+        let settings = &EvaluationSettings {
             at_most: self.scenes,
             batch: self.batch,
             seed: self.seed,
-            calls,
-            strength: self.strength,
-            edit_guidance_scale: EDIT_GUIDANCE_SCALE,
             drawing,
         };
-        for (table, what) in MANIPULATIONS {
-            if self.wants(table) {
-                let report = evaluate_manipulations(&pipeline, &judge, what, &settings, progress)
-                    .map_err(explain)?;
-                print(report.to_markdown())?;
-                found.insert(what.name().to_owned(), serde_json::to_value(report)?);
-                self.write_json(&found)?;
-            }
+        let judge = &Judge::shipped(Subject::Scene)?;
+        let evaluator = &Evaluator { pipeline: &pipeline, judge, settings, progress };
+        self.fill_captions(tables, evaluator, origins)?;
+        let failed = |error| explain(origins, error);
+        for table in OTHERS.into_iter().filter(|table| self.fills(*table, &pipeline, drawing)) {
+            match table {
+                Table::Upsampling => {
+                    tables.add("upsampling", evaluate_upsampling(evaluator).map_err(failed))
+                }
+                Table::Presets => {
+                    let presets = self.presets(&makers)?;
+                    let report = evaluate_presets(evaluator, self.captions, &presets);
+                    tables.add("presets", report.map_err(failed))
+                }
+                Table::Prior => tables.add("prior", evaluate_priors(evaluator).map_err(failed)),
+                Table::Inversion => {
+                    tables.add("inversion", evaluate_inversions(evaluator).map_err(failed))
+                }
+                Table::Variations => {
+                    tables.add("variations", evaluate_variations(evaluator).map_err(failed))
+                }
+                Table::Interpolation => {
+                    let report = evaluate_interpolations(evaluator, calls);
+                    tables.add("interpolation", report.map_err(failed))
+                }
+                Table::Edits => {
+                    let report = evaluate_edits(evaluator, calls, self.strength);
+                    tables.add("edits", report.map_err(failed))
+                }
+                _ => {
+                    let report = evaluate_zero_shot(&pipeline, self.scenes, self.batch, progress);
+                    tables.add("zero-shot", report.map_err(failed))
+                }
+            }?;
         }
-        if self.wants(Table::ZeroShot) {
-            let report = evaluate_zero_shot(&pipeline, self.scenes, self.batch, progress)
-                .map_err(explain)?;
-            print(report.to_markdown())?;
-            found.insert("zero-shot".to_owned(), serde_json::to_value(report)?);
-            self.write_json(&found)?;
-        }
-        bar.finish_and_clear();
         Ok(())
     }
 
-    /// Writes what was found so far, which took long enough.
-    fn write_json(&self, found: &serde_json::Map<String, serde_json::Value>) -> Result<()> {
-        match &self.json {
-            Some(path) => Ok(save(path, serde_json::to_string_pretty(found)?.as_bytes())?),
-            None => Ok(()),
-        }
+    /// Whether a table is filled. `all` leaves presets out where there are fewer images than a distance takes, and priors where
+    /// the model has no autoregressive one.
+    fn fills(&self, table: Table, pipeline: &Pipeline, drawing: Settings) -> bool {
+        let by_codes = Settings { prior_codes: Some(CodeSampling::plain()), ..drawing };
+        let of_all = match table {
+            Table::Presets => frechet::check(self.captions as i64, HIDDEN).is_ok(),
+            Table::Prior => pipeline.has_prior(&by_codes),
+            _ => true,
+        };
+        self.tables.contains(&table) || of_all && self.wants(table)
     }
 
-    /// Whether a table was asked for.
+    /// Fills the tables of captions, and writes sheets of the first.
+    fn fill_captions(
+        &self,
+        tables: &mut Tables,
+        evaluator: &Evaluator,
+        origins: &Origins,
+    ) -> Result<()> {
+        let captioned = CAPTIONED.iter().filter(|(table, _)| self.wants(*table));
+        for (n, &(table, set)) in captioned.enumerate() {
+            let pairs;
+            let judge = match set.subject() {
+                Subject::Scene => evaluator.judge,
+                subject => {
+                    pairs = Judge::shipped(subject)?;
+                    &pairs
+                }
+            };
+            let evaluator = &Evaluator { judge, ..*evaluator };
+            let held_out = (CaptionSet::HeldOut, self.held_out_captions);
+            let (name, sets, diversity) = match table {
+                Table::Captions => {
+                    ("captions", vec![(set, self.captions), held_out], self.diversity_captions)
+                }
+                _ => (set.name(), vec![(set, self.captions)], 0),
+            };
+            let evaluation = evaluate_captions(evaluator, &sets, diversity);
+            let Evaluation { report, samples } = evaluation.map_err(|e| explain(origins, e))?;
+            tables.add(name, Ok(report))?;
+            if n == 0 {
+                self.write_sheets(&samples, judge)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// These settings with what the arguments say.
+    fn over(&self, settings: Settings) -> Result<Settings> {
+        let settings = self.prior_wishes.over(settings)?;
+        Ok(self.choice.over(self.decoder_wishes.over(settings)))
+    }
+
+    /// The settings of each preset, with what the arguments say.
+    fn presets(&self, makers: &Settings) -> Result<Vec<(&'static str, Settings)>> {
+        let settings = |preset: Preset| {
+            let args = PresetArgs { preset: Some(preset), ..self.preset };
+            Ok((preset.name(), self.over(args.over(*makers, makers))?))
+        };
+        Preset::ALL.into_iter().map(settings).collect()
+    }
+
+    /// Whether a table is asked for.
     fn wants(&self, table: Table) -> bool {
         self.tables.iter().any(|&t| t == table || t == Table::All)
     }
 
     /// The files that will be written, with the flags that ask for them.
-    fn outputs(&self) -> Vec<(&'static str, Kind, PathBuf)> {
+    fn outputs(&self) -> Vec<(&'static str, OutputKind, PathBuf)> {
         let sheet = self.sheet.as_deref().map(|path| beside(path, "md"));
-        let pictures = self.verdicts.as_deref().map(|path| beside(path, "png"));
+        let images = self.verdicts.as_deref().map(|path| beside(path, "png"));
         let outputs = [
-            ("--json", Kind::Text, self.json.clone()),
-            ("--sheet", Kind::Sheet, self.sheet.clone()),
-            ("--sheet", Kind::Text, sheet),
-            ("--nearest", Kind::Sheet, self.nearest.clone()),
-            ("--verdicts", Kind::Text, self.verdicts.clone()),
-            ("--verdicts", Kind::Sheet, pictures),
+            ("--json", OutputKind::Text, self.json.clone()),
+            ("--sheet", OutputKind::Sheet, self.sheet.clone()),
+            ("--sheet", OutputKind::Text, sheet),
+            ("--nearest", OutputKind::Sheet, self.nearest.clone()),
+            ("--verdicts", OutputKind::Text, self.verdicts.clone()),
+            ("--verdicts", OutputKind::Sheet, images),
         ];
-        let given = |(flag, kind, path): (_, _, Option<PathBuf>)| Some((flag, kind, path?));
-        outputs.into_iter().filter_map(given).collect()
+        let named = |(flag, kind, path): (_, _, Option<PathBuf>)| Some((flag, kind, path?));
+        outputs.into_iter().filter_map(named).collect()
     }
 
-    /// Writes the sheets that were asked for, of the first table of captions.
-    fn show(&self, drawn: &[(Example, RgbImage)], judge: &Judge) -> Result<()> {
-        let pictures = |count: usize| -> Vec<RgbImage> {
-            drawn.iter().take(count).map(|(_, p)| p.clone()).collect()
+    /// Writes the sheets that are asked for, of the first table of captions.
+    fn write_sheets(&self, samples: &[(Example, RgbImage)], judge: &Judge) -> Result<()> {
+        let images = |count: usize| -> Vec<RgbImage> {
+            samples.iter().take(count).map(|(_, image)| image.clone()).collect()
         };
         if let Some(path) = &self.sheet {
             let captions: Vec<&str> =
-                drawn.iter().take(SHEET).map(|(e, _)| e.caption.text.as_str()).collect();
-            save_png(&contact_sheet(&pictures(SHEET), COLUMNS as u32), path)?;
-            save(&beside(path, "md"), caption_table(&captions, COLUMNS).as_bytes())?;
+                samples.iter().take(SHEET).map(|(e, _)| e.caption.text.as_str()).collect();
+            write_sheet(path, &contact_sheet(&images(SHEET), COLUMNS as u32))?;
+            let table = caption_table(&captions, COLUMNS);
+            write_whole(&beside(path, "md"), table.as_bytes(), true)?;
         }
         if let Some(path) = &self.nearest {
-            let pictures = pictures(NEAREST);
-            let nearest =
-                nearest_scenes(&pictures, DECODER_SCENES..DECODER_SCENES + self.nearest_among);
-            save_png(&nearest_sheet(&pictures, &nearest), path)?;
+            let images = images(NEAREST);
+            let seeds = FIRST_DECODER_IMAGE..FIRST_DECODER_IMAGE + self.nearest_among;
+            write_sheet(path, &nearest_sheet(&images, &nearest_scenes(&images, seeds)))?;
         }
         if let Some(path) = &self.verdicts {
-            let looked_at: Vec<_> =
-                drawn.iter().take(VERDICTS).map(|(e, p)| (Some(e), p.clone())).collect();
-            save(path, verdicts(judge, &looked_at).as_bytes())?;
-            save_png(&contact_sheet(&pictures(VERDICTS), 10), &beside(path, "png"))?;
+            let table = prediction_table(judge, &samples[..samples.len().min(VERDICTS)]);
+            write_whole(path, table.as_bytes(), true)?;
+            let sheet = contact_sheet(&images(VERDICTS), VERDICT_COLUMNS);
+            write_sheet(&beside(path, "png"), &sheet)?;
         }
         Ok(())
     }
+}
+
+/// The tables so far: printed, and written as JSON.
+struct Tables<'a> {
+    bar: &'a ProgressBar,
+    json: Option<&'a Path>,
+    reports: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Tables<'_> {
+    /// Prints a table, and writes all so far, which took long enough.
+    fn add(&mut self, name: &str, report: Result<impl Report>) -> Result<()> {
+        let report = report?;
+        self.bar.suspend(|| print_line!("{}", report.to_markdown()))?;
+        self.reports.insert(name.to_owned(), serde_json::to_value(report)?);
+        match self.json {
+            Some(path) => {
+                write_whole(path, serde_json::to_string_pretty(&self.reports)?.as_bytes(), true)
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// An error of the pipeline with the origins of the settings that it names.
+fn explain(origins: &Origins, error: evaluation::Error) -> Error {
+    match error {
+        evaluation::Error::Pipeline(error) => origins.explain()(error),
+        error => error.into(),
+    }
+}
+
+fn write_sheet(path: &Path, sheet: &RgbImage) -> Result<()> {
+    write_png(path, sheet).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The file of the same name with another ending.

@@ -1,29 +1,26 @@
-//! Pictures in a row, as files, a contact sheet and an animation.
+//! Frames of an interpolation: files, a contact sheet and an animation.
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use files::lock::FolderLock;
-use image::codecs::gif::{GifEncoder, Repeat};
-use image::{Delay, DynamicImage, Frame, RgbImage};
-use pipeline::{Progress, contact_sheet};
+use images::{RgbImage, contact_sheet, encode_apng, encode_gif};
+use pipeline::{Progress, Record};
 
 use crate::destinations::check_room;
 use crate::interrupt;
-use crate::numbers;
 use crate::output::{save, write_whole};
 use crate::progress::Bars;
 use crate::stdout::print_path;
-use pipeline::Record;
+use crate::value_parsers;
 
 /// Pictures in a row of a contact sheet.
 const COLUMNS: u32 = 8;
 
-/// What a way looks like.
+/// How an interpolation is shown.
 #[derive(Args)]
 pub struct AnimationArgs {
     /// The animation's format
@@ -36,33 +33,33 @@ pub struct AnimationArgs {
     )]
     animation: Animation,
     /// How long the animation shows each frame, in milliseconds
-    #[arg(long, value_name = "N", default_value = "150", value_parser = numbers::milliseconds, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "150", value_parser = value_parsers::milliseconds, allow_negative_numbers = true)]
     frame_time: u16,
     /// The animation goes back the way it came
     #[arg(long)]
     ping_pong: bool,
 }
 
-/// What an animation is written as.
+/// The format of an animation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Animation {
     Apng,
     Gif,
 }
 
-/// Pictures from one end to the other, and where they go.
-pub struct Way<'a> {
+/// The frames of an interpolation, and where they go.
+pub struct FrameSequence<'a> {
     /// How many, both ends included.
     pub frames: u64,
     /// The folder of their files.
     pub folder: &'a Path,
     /// Whether files that are there already are replaced.
     pub force: bool,
-    /// The files' record of how they were drawn, beside their place on the way.
+    /// The files' record of how they were drawn, but for `t`.
     pub record: Option<Record>,
 }
 
-impl Way<'_> {
+impl FrameSequence<'_> {
     /// The texts of the frame at `t`.
     fn texts(&self, t: f64, frame: &RgbImage) -> Vec<(&'static str, String)> {
         let record = self.record.clone().map(|record| record.with("t", t));
@@ -71,8 +68,8 @@ impl Way<'_> {
     }
 }
 
-/// How far each of `frames` pictures is from the first end to the other: 0 to 1. One frame is the first end.
-fn shares(frames: u64) -> Vec<f64> {
+/// The interpolation parameter t of each of `frames` frames: from 0 to 1. One frame is the first end.
+fn parameters(frames: u64) -> Vec<f64> {
     let gaps = frames.saturating_sub(1).max(1) as f64;
     (0..frames).map(|i| i as f64 / gaps).collect()
 }
@@ -88,51 +85,51 @@ impl AnimationArgs {
         Ok(())
     }
 
-    /// Draws the pictures of a way, and then writes a contact sheet and an animation; prints the files' paths. The bars
-    /// count `before` pictures that came first.
+    /// Draws the frames, and then writes a contact sheet and an animation; prints the files' paths. The bars count
+    /// `before` images that came first.
     pub fn draw(
         &self,
-        way: &Way,
+        sequence: &FrameSequence,
         bars: &mut Bars,
         before: usize,
         mut draw: impl FnMut(f64, &mut Progress) -> Result<RgbImage>,
     ) -> Result<()> {
-        interrupt::drawing();
-        let Way { folder, force, .. } = *way;
-        let shares = shares(way.frames);
-        let digits = (shares.len() - 1).to_string().len().max(2);
-        let mut drawn = Vec::new();
-        for (index, &share) in shares.iter().enumerate() {
-            interrupt::check(index, shares.len(), "frames are drawn")?;
-            let mut told = |stage, done, _| bars.set(before + index, stage, done);
-            let frame = draw(share, &mut told)?;
+        interrupt::defer();
+        let FrameSequence { folder, force, .. } = *sequence;
+        let parameters = parameters(sequence.frames);
+        let digits = (parameters.len() - 1).to_string().len().max(2);
+        let mut frames = Vec::new();
+        for (index, &t) in parameters.iter().enumerate() {
+            interrupt::check(index, parameters.len(), "frames are drawn")?;
+            let mut progress = |stage, done, _| bars.set(before + index, stage, done);
+            let frame = draw(t, &mut progress)?;
             let path = folder.join(format!("frame-{index:0digits$}.png"));
-            save(&path, &frame, &way.texts(share, &frame), force)?;
-            tell(&path, bars)?;
-            drawn.push(frame);
+            save(&path, &frame, &sequence.texts(t, &frame), force)?;
+            print_written(&path, bars)?;
+            frames.push(frame);
         }
-        let sheet = contact_sheet(&drawn, COLUMNS);
+        let sheet = contact_sheet(&frames, COLUMNS);
         let path = folder.join("sheet.png");
         save(&path, &sheet, &[], force)?;
-        tell(&path, bars)?;
-        let mut order: Vec<&RgbImage> = drawn.iter().collect();
-        if self.ping_pong && drawn.len() > 2 {
-            order.extend(drawn[1..drawn.len() - 1].iter().rev());
+        print_written(&path, bars)?;
+        let mut order: Vec<&RgbImage> = frames.iter().collect();
+        if self.ping_pong && frames.len() > 2 {
+            order.extend(frames[1..frames.len() - 1].iter().rev());
         }
         let path = match self.animation {
             Animation::Apng => folder.join("animation.png"),
             Animation::Gif => folder.join("animation.gif"),
         };
         write_whole(&path, &self.encode(&order, &path)?, force)?;
-        tell(&path, bars)
+        print_written(&path, bars)
     }
 
     fn encode(&self, frames: &[&RgbImage], path: &Path) -> Result<Vec<u8>> {
-        let cannot = || format!("cannot write {}", path.display());
-        match self.animation {
-            Animation::Apng => apng(frames, self.frame_time).with_context(cannot),
-            Animation::Gif => gif(frames, self.frame_time).with_context(cannot),
-        }
+        let bytes = match self.animation {
+            Animation::Apng => encode_apng(frames, self.frame_time),
+            Animation::Gif => encode_gif(frames, self.frame_time),
+        };
+        bytes.with_context(|| format!("cannot write {}", path.display()))
     }
 }
 
@@ -161,34 +158,6 @@ pub fn prepare(flag: &str, folder: &Path, force: bool) -> Result<FolderLock> {
 }
 
 /// Prints the path of a file that was written.
-pub fn tell(path: &Path, bars: &Bars) -> Result<()> {
+pub fn print_written(path: &Path, bars: &Bars) -> Result<()> {
     bars.suspend(|| print_path(path))
-}
-
-fn apng(frames: &[&RgbImage], milliseconds: u16) -> Result<Vec<u8>, png::EncodingError> {
-    let mut bytes = Vec::new();
-    let (width, height) = frames[0].dimensions();
-    let mut encoder = png::Encoder::new(&mut bytes, width, height);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_animated(frames.len() as u32, 0)?;
-    encoder.set_frame_delay(milliseconds, 1000)?;
-    let mut writer = encoder.write_header()?;
-    for frame in frames {
-        writer.write_image_data(frame.as_raw())?;
-    }
-    writer.finish()?;
-    Ok(bytes)
-}
-
-fn gif(frames: &[&RgbImage], milliseconds: u16) -> Result<Vec<u8>, image::ImageError> {
-    let mut bytes = Vec::new();
-    let mut encoder = GifEncoder::new(&mut bytes);
-    encoder.set_repeat(Repeat::Infinite)?;
-    let delay = Delay::from_saturating_duration(Duration::from_millis(milliseconds.into()));
-    for frame in frames {
-        let picture = DynamicImage::ImageRgb8((*frame).clone()).into_rgba8();
-        encoder.encode_frame(Frame::from_parts(picture, 0, 0, delay))?;
-    }
-    drop(encoder);
-    Ok(bytes)
 }

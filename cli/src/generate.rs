@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use files::text::excerpt;
-use pipeline::{Pipeline, Settings, Text, Use, check_caption, read_image};
+use images::read_image;
+use pipeline::{Pipeline, Settings, Text, Use, check_caption};
 
 use crate::drawing::{ChoiceArgs, DecoderWishes, Pictures, PresetArgs, PriorWishes};
 use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::names::slug;
-use crate::prompts::{Planned, Prompt, plan};
+use crate::prompts::{PlannedImage, Prompt, plan};
 use crate::record::{read_record, with_file};
 use crate::run::{Job, Run};
 use crate::{embedding, input::stem};
@@ -261,8 +262,8 @@ impl Generate {
 
 /// Says which of the pictures that are there already were drawn otherwise than their lines and flags are now. Of what says
 /// nothing of itself nothing is known.
-fn warn_of_others(prompts: &[Prompt], planned: &[Planned], records: &[Record]) {
-    let differs = |picture: &&Planned| {
+fn warn_of_others(prompts: &[Prompt], planned: &[PlannedImage], records: &[Record]) {
+    let differs = |picture: &&PlannedImage| {
         let wanted = Record { seed: picture.seed, ..records[picture.prompt].clone() };
         let difference = match read_record(&picture.path) {
             Ok(record) => record.difference(&wanted)?,

@@ -1,4 +1,4 @@
-//! Pictures and captions that a user brings.
+//! Inputs of a command line: images, captions and files of text.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use files::contents::{Contents, ENOUGH};
-use files::endings::{is_image, is_unread_image};
+use files::extensions::{is_image, is_unsupported_image};
 use files::text::decode;
-use image::RgbImage;
-use images::{decode_image, read_file, read_stream};
+use images::{RgbImage, decode_image, read_file, read_stream};
 use pipeline::{Pipeline, Use, check_caption};
 use tch::Tensor;
 
@@ -45,7 +44,7 @@ pub fn check_named_once<T: AsRef<Path>>(files: impl IntoIterator<Item = T>) -> R
 }
 
 /// The bytes of a picture's file, of a pipe, or of standard input where it is `-`.
-pub fn read_picture(path: &Path) -> Result<Vec<u8>> {
+pub fn read_image_bytes(path: &Path) -> Result<Vec<u8>> {
     Ok(match path == Path::new(STANDARD_INPUT) {
         true => read_stream(std::io::stdin().lock(), &name_of(path))?,
         false => read_file(path)?,
@@ -53,9 +52,9 @@ pub fn read_picture(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// Reads a picture; says on standard error where only a part of the file is used.
-pub fn open_picture(path: &Path) -> Result<RgbImage> {
+pub fn open_image(path: &Path) -> Result<RgbImage> {
     let name = name_of(path);
-    let read = decode_image(&read_picture(path)?, &name)?;
+    let read = decode_image(&read_image_bytes(path)?, &name)?;
     if read.animated {
         say!("{name} is animated: its first frame is used");
     }
@@ -63,12 +62,12 @@ pub fn open_picture(path: &Path) -> Result<RgbImage> {
 }
 
 /// The embedding `[1, E]` of the picture in a file; where it cannot be prepared for the encoder, the error names the file.
-pub fn encode_picture(pipeline: &Pipeline, path: &Path, picture: RgbImage) -> Result<Tensor> {
-    pipeline.encode_pictures(&[picture]).map_err(|error| of_picture(error, path))
+pub fn encode_image(pipeline: &Pipeline, path: &Path, image: RgbImage) -> Result<Tensor> {
+    pipeline.encode_pictures(&[image]).map_err(|error| in_image(error, path))
 }
 
 /// An error of the pipeline's, which names the picture where it is about that.
-pub fn of_picture(error: pipeline::Error, path: &Path) -> anyhow::Error {
+pub fn in_image(error: pipeline::Error, path: &Path) -> anyhow::Error {
     match error.is_about_picture() {
         true => anyhow::Error::new(error).context(name_of(path).into_owned()),
         false => error.into(),
@@ -104,21 +103,21 @@ pub fn stem(path: &Path) -> String {
 
 /// A picture or a caption.
 pub enum End {
-    /// What a file shows.
-    Picture(RgbImage),
+    /// The image in a file.
+    Image(RgbImage),
     /// Words.
     Caption(String),
 }
 
 /// An input of a command line: a file where there is one, standard input where it is `-`, else a caption.
-pub enum Given {
+pub enum Input {
     /// A file.
     File(PathBuf),
     /// Words.
     Caption(String),
 }
 
-impl Given {
+impl Input {
     /// Refuses files that are not there and captions that say nothing.
     pub fn new(given: &OsStr) -> Result<Self> {
         let path = Path::new(given);
@@ -133,7 +132,7 @@ impl Given {
             return Ok(Self::File(path.to_owned()));
         }
         let shown = given.display();
-        let unread = is_unread_image(path) && !shown.to_string().contains(char::is_whitespace);
+        let unread = is_unsupported_image(path) && !shown.to_string().contains(char::is_whitespace);
         ensure!(
             !is_image(path) && !unread,
             "{shown}: there is no such file, and a caption does not end like one"
@@ -149,16 +148,16 @@ impl Given {
 impl End {
     /// A picture where there is a file, else a caption.
     pub fn read(given: &OsStr) -> Result<Self> {
-        Ok(match Given::new(given)? {
-            Given::File(path) => Self::Picture(open_picture(&path)?),
-            Given::Caption(caption) => Self::Caption(caption),
+        Ok(match Input::new(given)? {
+            Input::File(path) => Self::Image(open_image(&path)?),
+            Input::Caption(caption) => Self::Caption(caption),
         })
     }
 
-    /// What turns it into an image embedding.
+    /// The stage that turns it into an image embedding.
     pub fn needs(&self) -> Use {
         match self {
-            Self::Picture(_) => Use::ImageEncoder,
+            Self::Image(_) => Use::ImageEncoder,
             Self::Caption(_) => Use::Prior,
         }
     }

@@ -5,19 +5,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use image::RgbImage;
+use images::RgbImage;
 use noise::Generator;
 use pipeline::manipulation::slerp;
 use pipeline::{Pipeline, Progress, Settings, Use};
 use tch::Tensor;
 
 use crate::drawing::{DecoderWishes, InversionArgs, PresetArgs, PriorWishes, SeedArgs};
-use crate::frames::{AnimationArgs, Way, check_new, prepare};
-use crate::input::{End, check_named_once, encode_picture, of_picture};
+use crate::frames::{AnimationArgs, FrameSequence, check_new, prepare};
+use crate::input::{End, check_named_once, encode_image, in_image};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
-use crate::numbers;
 use crate::progress::Bars;
 use crate::record::with_file;
+use crate::value_parsers;
 use pipeline::Record;
 
 /// What `unclip interpolate` is told.
@@ -31,7 +31,7 @@ pub struct Interpolate {
     #[arg(long, short, value_name = "DIR")]
     out: PathBuf,
     /// How many pictures, both ends included
-    #[arg(long, value_name = "N", default_value = "9", value_parser = numbers::pictures, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "9", value_parser = value_parsers::images, allow_negative_numbers = true)]
     frames: u64,
     #[command(flatten)]
     animation: AnimationArgs,
@@ -83,7 +83,7 @@ impl Interpolate {
             false => settings.without_prior(),
         };
         match &ends {
-            [End::Picture(from), End::Picture(to)] if !self.shared_noise => {
+            [End::Image(from), End::Image(to)] if !self.shared_noise => {
                 let settings = Settings {
                     decoder_steps: self.inversion.steps(&pipeline)?,
                     decoder_guidance_scale: 1.0,
@@ -100,16 +100,16 @@ impl Interpolate {
     }
 
     /// Where the frames go, and what is told of them.
-    fn way(&self, ends: &[End; 2], seed: u64, settings: &Settings) -> Result<Way<'_>> {
+    fn way(&self, ends: &[End; 2], seed: u64, settings: &Settings) -> Result<FrameSequence<'_>> {
         let mut record = self.model.record("interpolate", None, settings)?;
         for (name, given, end) in [("from", &self.from, &ends[0]), ("to", &self.to, &ends[1])] {
             record = match end {
-                End::Picture(_) => with_file(record, name, Path::new(given)),
+                End::Image(_) => with_file(record, name, Path::new(given)),
                 End::Caption(caption) => record.with(name, caption.as_str()),
             };
         }
         let record = record.with("shared_noise", self.shared_noise);
-        Ok(Way {
+        Ok(FrameSequence {
             frames: self.frames,
             folder: &self.out,
             force: false,
@@ -122,7 +122,7 @@ impl Interpolate {
         &self,
         pipeline: &Pipeline,
         ends: [&RgbImage; 2],
-        way: &Way,
+        way: &FrameSequence,
         seed: u64,
         settings: &Settings,
     ) -> Result<()> {
@@ -132,7 +132,7 @@ impl Interpolate {
             let picture = std::slice::from_ref(picture);
             let inverted = pipeline.invert(picture, settings.decoder_steps, &mut told);
             let path = Path::new([&self.from, &self.to][index]);
-            inverted.map_err(|error| of_picture(error, path))
+            inverted.map_err(|error| in_image(error, path))
         };
         let [from, to] = [invert(0, ends[0])?, invert(1, ends[1])?];
         let draw = |share: f64, progress: &mut Progress| {
@@ -150,15 +150,13 @@ impl Interpolate {
         &self,
         pipeline: &Pipeline,
         ends: &[End; 2],
-        way: &Way,
+        way: &FrameSequence,
         seed: u64,
         settings: &Settings,
     ) -> Result<()> {
         let embedding = |end: &End, given: &OsStr| -> Result<Tensor> {
             Ok(match end {
-                End::Picture(picture) => {
-                    encode_picture(pipeline, Path::new(given), picture.clone())?
-                }
+                End::Image(picture) => encode_image(pipeline, Path::new(given), picture.clone())?,
                 End::Caption(caption) => {
                     let text = pipeline.encode_text(&[caption])?;
                     let mut streams = [Generator::new(seed)];

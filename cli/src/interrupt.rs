@@ -1,4 +1,5 @@
-//! Ctrl-C, SIGTERM and their like: the first lets the picture that is being drawn be finished, the next ends the command at once.
+//! Signal handling: the first Ctrl-C or SIGTERM lets the image that is being sampled be finished, the next ends the command
+//! at once.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,35 +13,35 @@ use signal_hook::consts::{
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
 
-/// Whether there is something that is worth finishing.
-static FINISHES: AtomicBool = AtomicBool::new(false);
-/// The first signal that came, 0 before.
-static ASKED: AtomicI32 = AtomicI32::new(0);
+/// Whether a first signal is deferred, because there is something that is worth finishing.
+static DEFERS: AtomicBool = AtomicBool::new(false);
+/// The first signal that was deferred, 0 before.
+static SIGNAL: AtomicI32 = AtomicI32::new(0);
 
-/// A run that was stopped between two of its steps.
+/// The error of a run that a signal ended between two of its steps.
 #[derive(Debug)]
-pub struct Stopped {
+pub struct Interruption {
     signal: i32,
     done: usize,
-    wanted: usize,
+    total: usize,
     things: &'static str,
 }
 
-impl Stopped {
+impl Interruption {
     /// The exit code that shells give a command which a signal ended: 130 after Ctrl-C.
     pub fn exit_code(&self) -> u8 {
         exit_code(self.signal) as u8
     }
 }
 
-impl fmt::Display for Stopped {
+impl fmt::Display for Interruption {
     fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
-        let (done, wanted, things) = (self.done, self.wanted, self.things);
-        write!(to, "stopped: {done} of {wanted} {things}")
+        let Self { done, total, things, .. } = self;
+        write!(to, "stopped: {done} of {total} {things}")
     }
 }
 
-impl std::error::Error for Stopped {}
+impl std::error::Error for Interruption {}
 
 /// The signals that would end the command in the middle of a file: those that other processes and terminals send.
 const ENDING: [i32; 11] = [
@@ -62,15 +63,14 @@ pub fn install() {
     let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(listen);
 }
 
-/// The first signal of a run that finishes what it does is asked for later; any other ends the command at once, as does
-/// SIGQUIT.
+/// Defers the first signal of a run that called [`defer`]; any other ends the command at once, as does SIGQUIT.
 fn handle(signal: i32) {
-    let finishes = FINISHES.load(Ordering::SeqCst);
-    if finishes && signal != SIGQUIT && ASKED.swap(signal, Ordering::SeqCst) == 0 {
+    let defers = DEFERS.load(Ordering::SeqCst);
+    if defers && signal != SIGQUIT && SIGNAL.swap(signal, Ordering::SeqCst) == 0 {
         return;
     }
     let _none = abandon_all();
-    if !finishes || signal == SIGQUIT {
+    if !defers || signal == SIGQUIT {
         // As if nobody had listened.
         let _ = low_level::emulate_default_handler(signal);
     }
@@ -78,7 +78,7 @@ fn handle(signal: i32) {
     low_level::exit(exit_code(signal));
 }
 
-/// Whether a signal does what it does unasked.
+/// Whether a signal has its default action.
 fn is_default(signal: i32) -> bool {
     // SAFETY: zeros are a `sigaction`, which is only written, and no action is set.
     unsafe {
@@ -88,22 +88,22 @@ fn is_default(signal: i32) -> bool {
     }
 }
 
-/// From now on a first signal waits for what is being done, where it would else end the command at once.
-pub fn drawing() {
-    FINISHES.store(true, Ordering::SeqCst);
+/// Defers a first signal from now on until [`check`] is called, where it would else end the command at once.
+pub fn defer() {
+    DEFERS.store(true, Ordering::SeqCst);
 }
 
-/// Whether the user wants no more pictures.
-pub fn asked() -> bool {
-    ASKED.load(Ordering::SeqCst) != 0
+/// Whether a signal requested the end of the run.
+pub fn requested() -> bool {
+    SIGNAL.load(Ordering::SeqCst) != 0
 }
 
-/// Ends a run between two steps when it was asked to, with what is told of it: how many `things`, such as "pictures are
-/// drawn".
-pub fn check(done: usize, wanted: usize, things: &'static str) -> Result<()> {
-    match ASKED.load(Ordering::SeqCst) {
+/// Ends a run between two steps where [`requested`]; the error says how many `things`, such as "pictures are drawn", are
+/// done.
+pub fn check(done: usize, total: usize, things: &'static str) -> Result<()> {
+    match SIGNAL.load(Ordering::SeqCst) {
         0 => Ok(()),
-        signal => Err(Stopped { signal, done, wanted, things }.into()),
+        signal => Err(Interruption { signal, done, total, things }.into()),
     }
 }
 

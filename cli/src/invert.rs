@@ -4,18 +4,18 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use files::endings::is_image;
+use files::extensions::is_image;
 use noise::Generator;
 use pipeline::{Inversion, Preset, Settings};
 
 use crate::destinations::Files;
 use crate::drawing::{InversionArgs, Pictures, presets};
-use crate::input::{of_picture, open_picture, stem};
+use crate::input::{in_image, open_image, stem};
 use crate::model::{ImageEncoderArgs, ModelArgs};
-use crate::numbers;
 use crate::progress::Bars;
 use crate::record::with_file;
 use crate::stdout::print_path;
+use crate::value_parsers;
 
 /// What `unclip invert` is told.
 #[derive(Args)]
@@ -45,7 +45,7 @@ impl Invert {
             self.out.display()
         );
         Files::new(&[&self.image]).add("--out", &self.out, self.force)?;
-        let picture = open_picture(&self.image)?;
+        let picture = open_image(&self.image)?;
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
         let steps = self.inversion.steps(&pipeline)?;
         let makers = pipeline.defaults()?.without_prior();
@@ -57,7 +57,7 @@ impl Invert {
         let told = &mut |stage, done, _| bars.set(0, stage, done);
         let inversion = pipeline
             .invert(&[picture], steps, told)
-            .map_err(|error| of_picture(error, &self.image))?;
+            .map_err(|error| in_image(error, &self.image))?;
         inversion.save(&self.out)?;
         print_path(&self.out)
     }
@@ -69,7 +69,7 @@ pub struct Decode {
     /// What unclip invert wrote
     latent: PathBuf,
     /// How much of the noise is drawn anew: 0 gives the picture back, 1 a variation
-    #[arg(long, value_name = "X", default_value = "0", value_parser = numbers::share, allow_hyphen_values = true)]
+    #[arg(long, value_name = "X", default_value = "0", value_parser = value_parsers::fraction, allow_hyphen_values = true)]
     eta: f64,
     #[command(flatten)]
     pictures: Pictures,
@@ -79,7 +79,7 @@ pub struct Decode {
     #[arg(long, value_name = "PRESET", value_parser = presets())]
     preset: Option<Preset>,
     /// Steps that draw the large picture [7]
-    #[arg(long, value_name = "N", value_parser = numbers::steps, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = value_parsers::steps, allow_negative_numbers = true)]
     upsampler_steps: Option<usize>,
 }
 

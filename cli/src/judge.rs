@@ -1,34 +1,34 @@
-//! `unclip judge`: how often the judge of `unclip evaluate` is right, and the training of another one.
+//! `unclip judge`: validation of the judge of `unclip evaluate`, and the training of another one.
 
 use std::path::PathBuf;
 
+use ::judge::{Judge, JudgeRecipe, Subject, train, validate};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use evaluation::{Judge, JudgeRecipe, Subject, examine, train_judge};
 
 use crate::destinations::{Files, check_room};
-use crate::numbers;
 use crate::stdout::print_line;
-use crate::training_progress::leg_progress;
+use crate::training_progress::TrainingProgress;
+use crate::value_parsers;
 
 /// Test scenes that no decision about the shipped judge was taken on begin here.
 const FIRST_SCENE: u64 = 200_000;
 
-/// What a judge looks at.
+/// The subject of a judge.
 #[derive(Clone, Copy, ValueEnum)]
-enum Of {
+enum SubjectArg {
     /// The largest thing, and what is around it
     Scene,
     /// Two things
     Pair,
 }
 
-/// What `unclip judge` is told.
+/// Arguments of `unclip judge`.
 #[derive(Args)]
 pub struct JudgeCommand {
     /// Which judge: of one thing and what is around it, or of two things
     #[arg(long, value_enum, value_name = "SUBJECT", default_value = "scene")]
-    of: Of,
+    of: SubjectArg,
     /// Train a judge into this file, half an hour of one core, and test it instead of the shipped one
     #[arg(long, value_name = "FILE")]
     train: Option<PathBuf>,
@@ -36,27 +36,28 @@ pub struct JudgeCommand {
     #[arg(long, value_name = "DIR", default_value = "runs/judge")]
     runs: PathBuf,
     /// Scenes to test it on, undamaged, and as many damaged ones
-    #[arg(long, value_name = "N", default_value = "2000", value_parser = numbers::scenes, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "2000", value_parser = value_parsers::scenes, allow_negative_numbers = true)]
     count: u64,
 }
 
 impl JudgeCommand {
-    /// Trains where it was asked for, tests, and prints the table on standard output.
+    /// Trains where that is asked for, validates, and prints the table on standard output.
     pub fn run(&self) -> Result<()> {
         let subject = match self.of {
-            Of::Scene => Subject::Scene,
-            Of::Pair => Subject::Pair,
+            SubjectArg::Scene => Subject::Scene,
+            SubjectArg::Pair => Subject::Pair,
         };
         let judge = match &self.train {
             None => Judge::shipped(subject)?,
             Some(out) => {
                 Files::new(&[]).add("--train", out, false)?;
                 check_room("--runs", &self.runs)?;
-                train_judge(&JudgeRecipe::small(), subject, &self.runs, out, &leg_progress())?;
+                let progress = &mut TrainingProgress::default();
+                train(&JudgeRecipe::small(), subject, &self.runs, out, progress)?;
                 Judge::open(out, subject)?
             }
         };
-        let examination = examine(&judge, FIRST_SCENE, self.count);
-        print_line!("{}", examination.to_markdown())
+        let validation = validate(&judge, FIRST_SCENE, self.count);
+        print_line!("{}", validation.to_markdown())
     }
 }

@@ -8,6 +8,7 @@ mod bench;
 #[cfg(feature = "lab")]
 mod claims;
 mod classify;
+mod completion;
 mod completions;
 mod destinations;
 mod device;
@@ -21,6 +22,7 @@ mod embedding_shards;
 mod evaluate;
 mod frames;
 mod generate;
+mod image_index;
 mod input;
 mod interpolate;
 mod interrupt;
@@ -30,15 +32,13 @@ mod judge;
 mod kernel_cache;
 #[cfg(not(feature = "lab"))]
 mod lab;
-mod memory;
+mod malloc;
 mod messages;
 mod model;
 mod names;
-mod numbers;
 mod origins;
 mod output;
 mod path_json;
-mod picture_index;
 mod preview;
 mod progress;
 mod prompts;
@@ -55,6 +55,7 @@ mod threads;
 mod train;
 #[cfg(feature = "lab")]
 mod training_progress;
+mod value_parsers;
 mod variations;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod wait_policy;
@@ -174,7 +175,7 @@ fn main() -> ! {
 
 /// Does what the command line says, and gives the exit code.
 fn run() -> u8 {
-    memory::keep_freed_memory();
+    malloc::keep_freed_pages();
     interrupt::install();
     log_to_standard_error();
     let cli = match Cli::try_parse() {
@@ -192,8 +193,8 @@ fn run() -> u8 {
         Ok(Ok(())) => SUCCESS,
         Ok(Err(error)) => {
             complain(&sentence(&error));
-            let stopped = error.downcast_ref::<interrupt::Stopped>();
-            stopped.map_or(MISTAKE, interrupt::Stopped::exit_code)
+            let stopped = error.downcast_ref::<interrupt::Interruption>();
+            stopped.map_or(MISTAKE, interrupt::Interruption::exit_code)
         }
         Err(_) => {
             let message = defect.lock().map(|message| message.clone());

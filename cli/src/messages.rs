@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
 
+use crate::completion::with_flags;
 use clap::error::ContextValue;
 use console::strip_ansi_codes;
 use files::text::{LONGEST_EXCERPT, REPLACEMENT, excerpt, steers};
@@ -115,17 +116,22 @@ pub fn not_utf8() -> String {
 /// Where a trace of libtorch's begins.
 const TRACE: &str = "Exception raised from ";
 
-/// An error and its causes, but for those that it tells already.
+/// An error and its causes, but for those that it repeats.
 pub fn sentence(error: &anyhow::Error) -> String {
-    let mut told = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        // libtorch says where in its own code it stood.
-        let cause = cause.split(TRACE).next().unwrap_or_default().trim_end().to_owned();
-        if told.is_empty() {
-            told = cause;
-        } else if !told.contains(&cause) {
-            told = format!("{told}: {cause}");
+    let mut sentence = String::new();
+    // libtorch says where in its own code it stood.
+    let without_trace =
+        |text: String| text.split(TRACE).next().unwrap_or_default().trim_end().to_owned();
+    for cause in error.chain() {
+        let plain = without_trace(cause.to_string());
+        let cause = without_trace(with_flags(cause));
+        if sentence.is_empty() {
+            sentence = cause;
+        } else if sentence.contains(&plain) {
+            sentence = sentence.replacen(&plain, &cause, 1);
+        } else {
+            sentence = format!("{sentence}: {cause}");
         }
     }
-    told
+    sentence
 }

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use families::{ModelFolders, PriorKind, karlo};
 use kernels::{Policy, set_policy};
-use pipeline::{ModelFolders, Pipeline, Settings};
+use pipeline::{Pipeline, Settings};
 use tch::Device;
 use weights::Folder;
 
 use crate::device::{self, DeviceChoice, Dtype};
-use crate::memory::give_back_freed_memory;
+use crate::malloc::release_freed_pages;
 use crate::origins::Origins;
 use crate::threads::warn_of_idle_processors;
 use crate::{embedded, kernel_cache};
@@ -185,9 +186,13 @@ impl ModelArgs {
         let model = self.folder()?;
         let autoregressive = match prior {
             Some(name) if elsewhere.is_none() => name == Path::new(AUTOREGRESSIVE),
-            _ => draws_codes(elsewhere.as_ref().unwrap_or(&model))?,
+            _ => {
+                let kind = karlo().prior_kind(elsewhere.as_ref().unwrap_or(&model))?;
+                kind == PriorKind::Autoregressive
+            }
         };
         let folders = ModelFolders {
+            family: karlo(),
             model,
             autoregressive,
             prior: elsewhere,
@@ -200,7 +205,7 @@ impl ModelArgs {
         self.dtype.warn_of_cost(device);
         Ok(match self.low_memory {
             true => {
-                give_back_freed_memory();
+                release_freed_pages();
                 pipeline.low_memory()
             }
             false => pipeline,
@@ -228,7 +233,7 @@ impl ModelArgs {
     }
 
     fn locate(&self, flag: &str, path: &Path) -> Result<Folder> {
-        let folder = Folder::locate(path).with_context(|| flag.to_owned())?;
+        let folder = families::locate(path).with_context(|| flag.to_owned())?;
         let folder = match &self.variant {
             Some(variant) => folder.with_variant(variant),
             None => folder,
@@ -238,11 +243,4 @@ impl ModelArgs {
             false => folder,
         })
     }
-}
-
-/// Whether a folder means the autoregressive prior: its own, or that of a model that has no other.
-fn draws_codes(folder: &Folder) -> Result<bool> {
-    let has = |part: &str| folder.component(part).exists();
-    let alone = has("prior_autoregressive") && !has("prior");
-    Ok(alone || weights::is_autoregressive_prior(folder)?)
 }

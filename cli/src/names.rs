@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
-use sha2::{Digest, Sha256};
+use files::digest::sha256;
 
 use crate::output::format_of;
 
@@ -160,9 +160,7 @@ fn letters(caption: &str) -> (String, bool) {
 
 /// Digits that another caption hardly has.
 fn hash(caption: &str) -> String {
-    let digest = Sha256::digest(caption.as_bytes());
-    let digits = digest.iter().take(4);
-    digits.map(|byte| format!("{byte:02x}")).collect()
+    sha256(caption.as_bytes())[..8].to_owned()
 }
 
 /// The names of the captions of a list, in its order. A caption's depends on those before it and not on what is drawn

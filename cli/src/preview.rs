@@ -1,10 +1,10 @@
-//! Pictures in a terminal: half blocks in 24-bit colour, two pixels to a character.
+//! Images in a terminal: half blocks in 24-bit colour, two pixels to a character.
 
 use std::fmt::Write;
 
 use console::Term;
-use image::imageops::{self, FilterType};
-use image::{Rgb, RgbImage};
+use images::RgbImage;
+use images::view::scale;
 
 use crate::messages::StandardError;
 
@@ -12,7 +12,7 @@ use crate::messages::StandardError;
 const COLUMNS: u32 = 64;
 
 /// Shows a picture on standard error, as large as fits there and no larger than it is.
-pub fn show(picture: &RgbImage) {
+pub fn show(image: &RgbImage) {
     let (columns, rows) = match Term::stderr().size_checked() {
         // The last row is the prompt's.
         Some((rows, columns)) => (u32::from(columns), u32::from(rows).saturating_sub(1)),
@@ -21,22 +21,22 @@ pub fn show(picture: &RgbImage) {
     // A preview that cannot be shown is no reason to draw no more pictures.
     let _ = std::io::Write::write_all(
         &mut StandardError,
-        blocks(picture, columns.max(1), rows.max(1)).as_bytes(),
+        blocks(image, columns.max(1), rows.max(1)).as_bytes(),
     );
 }
 
 /// The picture as lines of at most `columns` characters, `rows` of them at most.
-fn blocks(picture: &RgbImage, columns: u32, rows: u32) -> String {
-    let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
-    let scale = (f64::from(columns) / width).min(f64::from(rows) * 2.0 / height).min(1.0);
-    let width = ((width * scale) as u32).max(1);
-    let rows = ((height * scale / 2.0).round() as u32).max(1);
-    let small = imageops::resize(picture, width, 2 * rows, FilterType::Triangle);
+fn blocks(image: &RgbImage, columns: u32, rows: u32) -> String {
+    let (width, height) = (f64::from(image.width()), f64::from(image.height()));
+    let ratio = (f64::from(columns) / width).min(f64::from(rows) * 2.0 / height).min(1.0);
+    let width = ((width * ratio) as u32).max(1);
+    let rows = ((height * ratio / 2.0).round() as u32).max(1);
+    let small = scale(image, width, 2 * rows);
     let mut lines = String::new();
     for y in 0..rows {
         for x in 0..width {
-            let Rgb([r, g, b]) = small[(x, 2 * y)];
-            let Rgb([low_r, low_g, low_b]) = small[(x, 2 * y + 1)];
+            let [r, g, b] = small[(x, 2 * y)].0;
+            let [low_r, low_g, low_b] = small[(x, 2 * y + 1)].0;
             write!(lines, "\x1b[38;2;{r};{g};{b};48;2;{low_r};{low_g};{low_b}m▀")
                 .expect("strings can be written to");
         }

@@ -31,7 +31,7 @@ impl Bars {
 
     /// `done` steps of a stage of picture `picture` are done.
     pub fn set(&mut self, picture: usize, stage: Stage, done: usize) {
-        if interrupt::asked() && !self.stops {
+        if interrupt::requested() && !self.stops {
             self.stops = true;
             // Like the bars, this is for terminals only.
             let _ = self.screen.println(STOPS);

@@ -13,10 +13,10 @@ use crate::destinations::Files;
 use crate::drawing::{ChoiceArgs, DecoderWishes, Pictures, PresetArgs, PriorWishes, seeds};
 use crate::input::read_text;
 use crate::names::{ListNames, Names};
-use crate::numbers;
+use crate::value_parsers;
 
 /// How many pictures a file may ask for.
-const MOST_PICTURES: usize = 100_000;
+const MOST_IMAGES: usize = 100_000;
 
 /// A caption, and what its line wishes otherwise than the command line.
 pub struct Prompt {
@@ -113,57 +113,61 @@ impl Prompt {
                 anyhow!("column {}: {error}", error.column)
             })?;
         Ok(Self {
-            seed: checked("seed", line.seed, numbers::seed)?,
-            num_images: checked("num_images", line.num_images, numbers::pictures)?,
+            seed: parse("seed", line.seed, value_parsers::seed)?,
+            num_images: parse("num_images", line.num_images, value_parsers::images)?,
             out: line.out,
             preset: PresetArgs { preset: line.preset, solver: line.solver },
             prior_wishes: PriorWishes {
-                prior_steps: checked("prior_steps", line.prior_steps, numbers::steps)?,
-                prior_candidates: checked(
+                prior_steps: parse("prior_steps", line.prior_steps, value_parsers::steps)?,
+                prior_candidates: parse(
                     "prior_candidates",
                     line.prior_candidates,
-                    numbers::candidates,
+                    value_parsers::candidates,
                 )?,
-                prior_guidance_scale: checked(
+                prior_guidance_scale: parse(
                     "prior_guidance_scale",
                     line.prior_guidance_scale,
-                    numbers::scale,
+                    value_parsers::scale,
                 )?,
-                prior_temperature: checked(
+                prior_temperature: parse(
                     "prior_temperature",
                     line.prior_temperature,
-                    numbers::temperature,
+                    value_parsers::temperature,
                 )?,
-                prior_top_p: checked("prior_top_p", line.prior_top_p, numbers::top_p)?,
+                prior_top_p: parse("prior_top_p", line.prior_top_p, value_parsers::top_p)?,
             },
             decoder_wishes: DecoderWishes {
-                decoder_steps: checked("decoder_steps", line.decoder_steps, numbers::steps)?,
-                upsampler_steps: checked("upsampler_steps", line.upsampler_steps, numbers::steps)?,
-                decoder_guidance_scale: checked(
+                decoder_steps: parse("decoder_steps", line.decoder_steps, value_parsers::steps)?,
+                upsampler_steps: parse(
+                    "upsampler_steps",
+                    line.upsampler_steps,
+                    value_parsers::steps,
+                )?,
+                decoder_guidance_scale: parse(
                     "decoder_guidance_scale",
                     line.decoder_guidance_scale,
-                    numbers::scale,
+                    value_parsers::scale,
                 )?,
                 guidance_interval: line.guidance_interval,
             },
             choice: ChoiceArgs {
-                candidates: checked("candidates", line.candidates, numbers::candidates)?,
+                candidates: parse("candidates", line.candidates, value_parsers::candidates)?,
             },
             ..Self::plain(place, &line.caption)
         })
     }
 
     /// The seeds of its pictures: without a wish, each caption's first is 0, so that a second run draws the same.
-    fn seeds(&self, pictures: &Pictures) -> Result<Vec<u64>> {
-        let count = self.num_images.unwrap_or(pictures.num_images);
+    fn seeds(&self, images: &Pictures) -> Result<Vec<u64>> {
+        let count = self.num_images.unwrap_or(images.num_images);
         match self.seed {
             Some(first) => seeds("seed", first, count).context(self.place.clone()),
-            None => seeds("--seed", pictures.seed.seed.unwrap_or(0), count),
+            None => seeds("--seed", images.seed.seed.unwrap_or(0), count),
         }
     }
 }
 
-fn checked<T>(
+fn parse<T>(
     field: &str,
     number: Option<Number>,
     check: fn(&str) -> Result<T, String>,
@@ -174,8 +178,8 @@ fn checked<T>(
     number.map(check).transpose()
 }
 
-/// A picture that is going to be drawn, or was.
-pub struct Planned {
+/// An image that is going to be sampled, or was.
+pub struct PlannedImage {
     /// The number of its prompt.
     pub prompt: usize,
     /// Its seed.
@@ -188,22 +192,22 @@ pub struct Planned {
 
 /// The pictures of all prompts, with files of their own. `{index}` counts those that a pattern names: the command
 /// line's over all lines, a line's own over its pictures.
-pub fn plan(prompts: &[Prompt], pictures: &Pictures, file: &Path) -> Result<Vec<Planned>> {
-    let names = Names::new(pictures.out.as_deref())?;
-    let mut asked = 0;
+pub fn plan(prompts: &[Prompt], images: &Pictures, file: &Path) -> Result<Vec<PlannedImage>> {
+    let names = Names::new(images.out.as_deref())?;
+    let mut total = 0;
     let mut named = 0;
     for prompt in prompts {
-        let count = prompt.num_images.unwrap_or(pictures.num_images) as usize;
-        asked += count;
+        let count = prompt.num_images.unwrap_or(images.num_images) as usize;
+        total += count;
         named += if prompt.out.is_none() { count } else { 0 };
     }
     ensure!(
-        asked <= MOST_PICTURES,
-        "--prompts: {asked} pictures are asked for, a run draws {MOST_PICTURES} at most"
+        total <= MOST_IMAGES,
+        "--prompts: {total} pictures are asked for, a run draws {MOST_IMAGES} at most"
     );
     let mut planner = Planner {
         prompts,
-        pictures,
+        images,
         files: Files::new(&[file]),
         list: ListNames::default(),
         planned: Vec::new(),
@@ -214,7 +218,7 @@ pub fn plan(prompts: &[Prompt], pictures: &Pictures, file: &Path) -> Result<Vec<
     let mut index = 0;
     for (number, prompt) in prompts.iter().enumerate() {
         let place = || prompt.place.clone();
-        let seeds = prompt.seeds(pictures)?;
+        let seeds = prompt.seeds(images)?;
         let own = prompt.out.as_deref().map(OsStr::new);
         let own = own.map(|out| Names::new(Some(out))).transpose();
         match own.with_context(place)? {
@@ -230,21 +234,21 @@ pub fn plan(prompts: &[Prompt], pictures: &Pictures, file: &Path) -> Result<Vec<
             }
         }
     }
-    if let Some(grid) = &pictures.grid {
+    if let Some(grid) = &images.grid {
         // A run that goes on replaces the sheet of what was there before.
-        let goes_on = planner.planned.iter().any(|picture| picture.there);
-        planner.files.add_sheet("--grid", grid, pictures.force || goes_on)?;
+        let goes_on = planner.planned.iter().any(|image| image.there);
+        planner.files.add_sheet("--grid", grid, images.force || goes_on)?;
     }
     Ok(planner.planned)
 }
 
-/// The pictures that are planned so far.
+/// The images that are planned so far.
 struct Planner<'a> {
     prompts: &'a [Prompt],
-    pictures: &'a Pictures,
+    images: &'a Pictures,
     files: Files,
     list: ListNames,
-    planned: Vec<Planned>,
+    planned: Vec<PlannedImage>,
 }
 
 impl Planner<'_> {
@@ -277,10 +281,10 @@ impl Planner<'_> {
                     path.display(),
                 ));
             }
-            self.planned.push(Planned {
+            self.planned.push(PlannedImage {
                 prompt: number,
                 seed,
-                there: !self.pictures.force && path.exists(),
+                there: !self.images.force && path.exists(),
                 path,
             });
         }

@@ -4,22 +4,22 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use image::DynamicImage;
-use image::imageops::FilterType;
-use pipeline::{Use, contact_sheet};
+use images::contact_sheet;
+use images::view::fill;
+use pipeline::Use;
 use prior::Pca;
 
 use crate::drawing::{DecoderWishes, PresetArgs, SeedArgs};
 use crate::embedding::read_all;
-use crate::frames::{check_new, prepare, tell};
-use crate::input::{encode_picture, open_picture};
+use crate::frames::{check_new, prepare, print_written};
+use crate::input::{encode_image, open_image};
 use crate::interrupt;
 use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs};
-use crate::numbers;
 use crate::output::save;
 use crate::progress::Bars;
 use crate::record::with_file;
+use crate::value_parsers;
 use pipeline::Record;
 
 /// What `unclip reconstruct` is told.
@@ -28,7 +28,7 @@ pub struct Reconstruct {
     /// The picture: PNG, JPEG, WebP or GIF, - for standard input
     image: PathBuf,
     /// How many principal components of its embedding are kept, once for each picture
-    #[arg(long, value_name = "N,...", value_delimiter = ',', required = true, value_parser = numbers::dimensions, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', required = true, value_parser = value_parsers::dimensions, allow_negative_numbers = true)]
     pca: Vec<i64>,
     /// The folder to write pictures and a contact sheet to, the source last in it; it must be new or empty
     #[arg(long, short, value_name = "DIR")]
@@ -61,7 +61,7 @@ impl Reconstruct {
             );
         }
         check_new("--out", &self.out, false)?;
-        let picture = open_picture(&self.image)?;
+        let picture = open_image(&self.image)?;
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
         let makers = pipeline.defaults()?;
         let preset = self.preset.over(makers, &makers);
@@ -87,7 +87,7 @@ impl Reconstruct {
         ensure!(most <= there, "--pca {most}: the embeddings have {there} components");
         let _alone = prepare("--out", &self.out, false)?;
         let seed = self.seed.told();
-        let embedding = encode_picture(&pipeline, &self.image, picture.clone())?; // [1, E]
+        let embedding = encode_image(&pipeline, &self.image, picture.clone())?; // [1, E]
         let text = pipeline.encode_text(&[""])?;
         let record = self.model.record("reconstruct", None, &settings)?;
         let record = with_file(record, "image", &self.image);
@@ -98,7 +98,7 @@ impl Reconstruct {
         let record = Record { seed, ..record };
         let mut bars = Bars::new(&settings, self.pca.len());
         let mut drawn = Vec::new();
-        interrupt::drawing();
+        interrupt::defer();
         for (index, &dimensions) in self.pca.iter().enumerate() {
             interrupt::check(index, self.pca.len(), "pictures are drawn")?;
             let kept = pca.truncate(&embedding, dimensions);
@@ -113,15 +113,13 @@ impl Reconstruct {
             let record = record.clone().with("pca", dimensions);
             let texts = record.texts(drawn[index].dimensions());
             save(&path, &drawn[index], if self.no_metadata { &[] } else { &texts }, false)?;
-            tell(&path, &bars)?;
+            print_written(&path, &bars)?;
         }
         let (wide, high) = drawn[0].dimensions();
-        let source = DynamicImage::ImageRgb8(picture);
-        let source = source.resize_to_fill(wide, high, FilterType::CatmullRom);
-        drawn.push(source.into_rgb8());
+        drawn.push(fill(picture, wide, high));
         let sheet = contact_sheet(&drawn, drawn.len() as u32);
         let path = self.out.join("sheet.png");
         save(&path, &sheet, &[], false)?;
-        tell(&path, &bars)
+        print_written(&path, &bars)
     }
 }

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use files::text::steers;
-use image::ImageFormat;
+use images::formats::format_name;
 use images::png_text::find_text;
 use pipeline::Record;
 use pipeline::record::KEYWORD;
 use serde_json::Value;
 
-use crate::input::{name_of, read_picture};
+use crate::input::{name_of, read_image_bytes};
 use crate::kernel_cache;
 use crate::path_json::insert_path;
 use crate::stdout::{print_bytes, print_line};
@@ -33,13 +33,9 @@ pub fn line(record: &Record, index: usize, path: &Path) -> String {
 /// Reads the record in a picture's file, or on standard input where it is `-`.
 pub fn read_record(path: &Path) -> Result<Record> {
     let shown = name_of(path);
-    let bytes = read_picture(path)?;
-    let format = image::guess_format(&bytes)?;
-    ensure!(
-        format == ImageFormat::Png,
-        "{shown} is a {}, and only a PNG keeps how unclip drew it",
-        format_name(format)
-    );
+    let bytes = read_image_bytes(path)?;
+    let format = format_name(&bytes);
+    ensure!(format == "PNG", "{shown} is a {format}, and only a PNG keeps how unclip drew it");
     let text = find_text(&bytes, KEYWORD).with_context(|| shown.to_string())?;
     let text = text.with_context(|| format!("{shown} does not say how unclip drew it"))?;
     let record = Record::parse(&text);
@@ -59,18 +55,7 @@ fn inert(json: &str) -> String {
     inert
 }
 
-/// An image format's name.
-pub fn format_name(format: ImageFormat) -> &'static str {
-    match format {
-        ImageFormat::Png => "PNG",
-        ImageFormat::Jpeg => "JPEG",
-        ImageFormat::WebP => "WebP",
-        ImageFormat::Gif => "GIF",
-        _ => "picture of another format",
-    }
-}
-
-/// What `unclip info` is told.
+/// The arguments of `unclip info`.
 #[derive(Args)]
 pub struct Info {
     /// A picture that unclip drew, - for standard input; none for this machine and the kernels that were found to be the fastest on it

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use files::endings::ending;
-use image::RgbImage;
-use pipeline::{Progress, Settings, contact_sheet, read_image};
+use files::extensions::extension;
+use images::{RgbImage, contact_sheet, read_image};
+use pipeline::{Progress, Settings};
 
 use crate::drawing::Pictures;
 use crate::interrupt;
@@ -49,7 +49,7 @@ pub fn columns(pictures: usize) -> u32 {
 /// Says once that a picture to be drawn will not say how that was done.
 fn warn_of_formats(jobs: &[Job]) {
     let mut missing = jobs.iter().filter(|job| !job.there);
-    if let Some(job) = missing.find(|job| ending(&job.path) != "png") {
+    if let Some(job) = missing.find(|job| extension(&job.path) != "png") {
         say!("warning: {} will not say how it was drawn, only a PNG does", job.path.display());
     }
 }
@@ -70,7 +70,7 @@ impl<'a> Run<'a> {
             warn_of_formats(&jobs);
         }
         let on_cpu = jobs.iter().any(|job| !job.there && job.record.device == "cpu");
-        interrupt::drawing();
+        interrupt::defer();
         warn_of_idle_processors(on_cpu);
         Ok(Self {
             wanted,

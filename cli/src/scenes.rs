@@ -1,4 +1,4 @@
-//! `unclip scenes`: the pictures and captions that the project's own model learns from.
+//! `unclip scenes`: an export of the synthetic images and captions that the project's own model learns from.
 
 use std::path::PathBuf;
 
@@ -9,20 +9,20 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::destinations::check_room;
 use crate::interrupt;
-use crate::numbers;
 use crate::stdout::print_path;
+use crate::value_parsers;
 
-/// What `unclip scenes` is told.
+/// Arguments of `unclip scenes`.
 #[derive(Args)]
 pub struct Scenes {
     /// How many pictures
-    #[arg(long, value_name = "N", default_value = "100", value_parser = numbers::count, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "100", value_parser = value_parsers::count, allow_negative_numbers = true)]
     count: u64,
     /// The first picture's seed; the next has the next seed
-    #[arg(long, value_name = "S", default_value = "0", value_parser = numbers::seed, allow_negative_numbers = true)]
+    #[arg(long, value_name = "S", default_value = "0", value_parser = value_parsers::seed, allow_negative_numbers = true)]
     seed: u64,
     /// The pictures' width and height
-    #[arg(long, value_name = "PIXELS", default_value = "128", value_parser = numbers::pixels, allow_negative_numbers = true)]
+    #[arg(long, value_name = "PIXELS", default_value = "128", value_parser = value_parsers::pixels, allow_negative_numbers = true)]
     size: u32,
     /// Show things in colours that no model is trained on
     #[arg(long)]
@@ -33,12 +33,12 @@ pub struct Scenes {
 }
 
 impl Scenes {
-    /// Draws the scenes and writes them.
+    /// Renders the scenes and writes them.
     pub fn run(&self) -> Result<()> {
         let options =
             Export { count: self.count, seed: self.seed, size: self.size, held_out: self.held_out };
         check_room("--out", &self.out)?;
-        interrupt::drawing();
+        interrupt::defer();
         let style = ProgressStyle::with_template("{bar:32} {pos}/{len} pictures, {eta} to go")?;
         let bar = ProgressBar::new(self.count).with_style(style);
         let mut exporter = Exporter::new(options, &self.out)?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::numbers;
+use crate::value_parsers;
 
 /// The flags that say what is embedded and where it goes.
 #[derive(Args)]
@@ -23,11 +23,11 @@ pub struct ShardArgs {
     #[arg(long, value_name = "DIR", requires = "data", help_heading = "Data sets")]
     pub shards: Option<PathBuf>,
     /// How many scenes of --data scenes
-    #[arg(long, value_name = "N", requires = "data", value_parser = numbers::scenes, allow_negative_numbers = true,
+    #[arg(long, value_name = "N", requires = "data", value_parser = value_parsers::scenes, allow_negative_numbers = true,
         help_heading = "Data sets")]
     pub count: Option<u64>,
     /// Pictures a shard
-    #[arg(long, value_name = "N", requires = "data", default_value = "10000", value_parser = numbers::count,
+    #[arg(long, value_name = "N", requires = "data", default_value = "10000", value_parser = value_parsers::count,
         allow_negative_numbers = true, help_heading = "Data sets")]
     pub shard_size: u64,
 }

@@ -1,4 +1,4 @@
-//! `unclip train`: arguments to a trainer and its legs.
+//! `unclip train`: arguments to a trainer and the models that it trains.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
+use families::{Shapes, karlo};
 use tch::{Device, Kind};
-use training::{Data, Recipe, Trainer, estimate};
-use weights::{Folder, Shapes};
+use training::{Data, Estimate, Observer, Recipe, Trainer, estimate};
+use weights::Folder;
 
 use crate::destinations::check_room;
 use crate::device::{self, DeviceChoice, Dtype};
@@ -17,9 +18,9 @@ use crate::interrupt;
 use crate::messages::say;
 use crate::stdout::print_bytes;
 use crate::threads::warn_of_idle_processors;
-use crate::training_progress::leg_progress;
+use crate::training_progress::TrainingProgress;
 
-/// Train the models, each its own leg; a leg that was stopped goes on where its last checkpoint is.
+/// Train the models, one after the other; one whose training was stopped goes on where its last checkpoint is.
 #[derive(Args, Debug)]
 pub struct Train {
     /// One model, or `all` of them in this order
@@ -42,7 +43,7 @@ pub struct Train {
     /// Change a field of the recipe, as in `decoder.run.batch=16`; may be repeated
     #[arg(long, value_name = "FIELD=VALUE")]
     set: Vec<String>,
-    /// Tell what each leg would take (parameters, memory, operations) and what is in --data, and train nothing
+    /// Tell what each model would take (parameters, memory, operations) and what is in --data, and train nothing
     #[arg(long)]
     dry_run: bool,
     /// What to learn from, once or more often: a folder of pictures, with captions in metadata.jsonl, metadata.csv or a
@@ -56,17 +57,17 @@ pub struct Train {
     /// The model folder to write
     #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
     out: Option<PathBuf>,
-    /// A model folder whose weights the legs begin with, where they have no checkpoint yet; shapes are its own, and parts
+    /// A model folder whose weights the models begin with, where they have no checkpoint yet; shapes are its own, and parts
     /// that --out lacks are copied from it
     #[arg(long, value_name = "DIR")]
     init: Option<PathBuf>,
-    /// The folder of checkpoints, figures (metrics.jsonl and TensorBoard's events), samples and plots, one folder a leg
+    /// The folder of checkpoints, figures (metrics.jsonl and TensorBoard's events), samples and plots, one folder a model
     #[arg(long, value_name = "DIR", default_value = "runs")]
     runs: PathBuf,
-    /// Steps between two sheets of samples of the first captions, in samples/ of a leg's folder; one at the end; 0: none
+    /// Steps between two sheets of samples of the first captions, in samples/ of a model's folder; one at the end; 0: none
     #[arg(long, value_name = "STEPS", default_value_t = 1000)]
     samples_every: u64,
-    /// Stop the leg at this step, to go on another time
+    /// Stop at this step, to go on another time
     #[arg(long, value_name = "STEP")]
     stop_at: Option<u64>,
     /// Numbers that the networks compute in; the optimiser's weights are f32 [default: bf16 where the processor or the GPU
@@ -78,30 +79,31 @@ pub struct Train {
     device: DeviceChoice,
 }
 
-/// Prints what the legs asked for would take.
+/// Prints the estimates of `what`.
 fn dry_run(recipe: &Recipe, what: &str, kind: Kind, device: Device) -> Result<()> {
+    const COUNTS: &[&str] = &["", " K", " M", " B"];
+    const BYTES: &[&str] = &[" B", " KiB", " MiB", " GiB", " TiB"];
+    let row = |estimate: &Estimate| {
+        let steps = estimate.steps as f64;
+        [
+            estimate.model.to_owned(),
+            scaled(estimate.parameters as f64, 1e3, COUNTS),
+            scaled(estimate.frozen as f64, 1e3, COUNTS),
+            scaled(estimate.weights, 1024.0, BYTES),
+            scaled(estimate.activations, 1024.0, BYTES),
+            scaled(estimate.flops, 1e3, OPERATIONS),
+            scaled(estimate.flops * steps, 1e3, OPERATIONS),
+        ]
+    };
+    let header = ["model", "trained", "frozen", "weights", "activations", "a step", "all steps"];
+    let estimates = estimate(recipe, kind, device);
+    let asked = estimates.iter().filter(|estimate| match what {
+        "all" => estimate.model != "prior_autoregressive",
+        model => estimate.model == model,
+    });
     let mut out = Vec::new();
-    let rows = [["leg", "trained", "frozen", "weights", "activations", "a step", "all steps"]
-        .map(str::to_owned)]
-    .into_iter()
-    .chain(estimate(recipe, kind, device).into_iter().filter_map(|(name, leg, run)| {
-        let all = what == "all" && name != "prior_autoregressive";
-        let asked = all || what == name;
-        asked.then(|| {
-            [
-                name.to_owned(),
-                scaled(leg.parameters as f64, 1e3, &["", " K", " M", " B"]),
-                scaled(leg.frozen as f64, 1e3, &["", " K", " M", " B"]),
-                scaled(leg.weights, 1024.0, &[" B", " KiB", " MiB", " GiB", " TiB"]),
-                scaled(leg.activations, 1024.0, &[" B", " KiB", " MiB", " GiB", " TiB"]),
-                scaled(leg.flops, 1e3, OPERATIONS),
-                scaled(leg.flops * run.steps as f64, 1e3, OPERATIONS),
-            ]
-        })
-    }));
-    for row in rows {
-        let [leg, cells @ ..] = row;
-        write!(out, "{leg:<20}")?;
+    for [model, cells @ ..] in [header.map(str::to_owned)].into_iter().chain(asked.map(row)) {
+        write!(out, "{model:<20}")?;
         for cell in cells {
             write!(out, " {cell:>12}")?;
         }
@@ -124,7 +126,7 @@ fn scaled(mut value: f64, step: f64, units: &[&str]) -> String {
     format!("{value:.digits$}{}", units[unit])
 }
 
-/// A leg.
+/// The model to train.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum What {
     Tokenizer,
@@ -142,28 +144,31 @@ enum PriorKind {
     Autoregressive,
 }
 
+/// A model's name, and the method that trains it.
+type Training = (&'static str, fn(&Trainer, &mut dyn Observer) -> Result<(), training::Error>);
+
 impl What {
     /// As on the command line.
-    fn name(self) -> String {
-        let value = self.to_possible_value().expect("no leg is hidden");
+    fn argument(self) -> String {
+        let value = self.to_possible_value().expect("no model is hidden");
         value.get_name().to_owned()
     }
 }
 
-/// The model to begin with.
-fn beginning(init: &Path) -> Result<Folder> {
-    let folder = Folder::locate(init).context("--init")?;
-    match folder.describe() {
-        Some(held) => bail!("--init {}: this is no model: {held}", init.display()),
+/// The model with the initial weights.
+fn init_folder(init: &Path) -> Result<Folder> {
+    let folder = families::locate(init).context("--init")?;
+    match families::describe(&folder) {
+        Some(description) => bail!("--init {}: this is no model: {description}", init.display()),
         None => Ok(folder),
     }
 }
 
 impl Train {
-    /// The preset or the user's own recipe, with the shapes of the model to begin with, changed as asked.
+    /// The preset or the user's own recipe, with the shapes of the model with the initial weights, changed as asked.
     fn recipe(&self) -> Result<Recipe> {
         let shapes = match &self.init {
-            Some(init) => Shapes::read(&beginning(init)?)?,
+            Some(init) => Shapes::read(&init_folder(init)?, &karlo())?,
             None => Shapes::default(),
         };
         let Some(path) = &self.config else {
@@ -174,8 +179,7 @@ impl Train {
         Recipe::read(&text, &shapes, &self.set).with_context(|| format!("--config {name}"))
     }
 
-    /// Runs the legs asked for.
-    pub fn run(self) -> Result<()> {
+    fn check(&self) -> Result<()> {
         ensure!(
             self.dtype != Some(Dtype::F16),
             "--dtype f16: training needs f32's range; use bf16 or f32"
@@ -183,22 +187,51 @@ impl Train {
         ensure!(
             self.kind.is_none() || self.what == What::Prior,
             "--kind tells priors apart: it goes with `train prior`, not with `train {}`",
-            self.what.name()
+            self.what.argument()
         );
-        let autoregressive = self.kind == Some(PriorKind::Autoregressive);
-        let name = |leg: What| match autoregressive {
-            true => "prior_autoregressive".to_owned(),
-            false => leg.name(),
+        Ok(())
+    }
+
+    /// The models that are asked for, in their order.
+    fn trainings(&self) -> Vec<Training> {
+        let all: [(What, Training); 5] = [
+            (What::Tokenizer, ("tokenizer", |trainer, _| trainer.train_tokenizer())),
+            (What::Clip, ("clip", Trainer::train_clip)),
+            match self.kind {
+                Some(PriorKind::Autoregressive) => {
+                    (What::Prior, ("prior_autoregressive", Trainer::train_autoregressive_prior))
+                }
+                _ => (What::Prior, ("prior", Trainer::train_prior)),
+            },
+            (What::Decoder, ("decoder", Trainer::train_decoder)),
+            (What::Upsampler, ("upsampler", Trainer::train_upsampler)),
+        ];
+        // The tokens of initial weights are those that their text encoder knows.
+        let in_all = |model: What| model != What::Tokenizer || self.init.is_none();
+        let asked = |model: What| match self.what {
+            What::All => in_all(model),
+            what => what == model,
         };
+        all.into_iter().filter(|(model, _)| asked(*model)).map(|(_, training)| training).collect()
+    }
+
+    /// Trains the models that are asked for.
+    pub fn run(self) -> Result<()> {
+        self.check()?;
+        let trainings = self.trainings();
         let recipe = self.recipe()?;
         let device = self.device.find()?;
         let dtype = self.dtype.unwrap_or_else(|| Dtype::for_training(device));
-        let data = Data::open(&self.data, self.flip)?;
+        let data = scenes::dataset::open(&self.data, self.flip)?;
         let Some(out) = self.out.filter(|_| !self.dry_run) else {
-            data.check_pictures(&name(self.what))?;
-            tell_found(&data);
+            let what = match (self.what, &trainings[..]) {
+                (What::All, _) => "all",
+                (_, trainings) => trainings[0].0,
+            };
+            data.check_images(what)?;
+            say_found(&data);
             dtype.warn_of_cost(device);
-            return dry_run(&recipe, &name(self.what), dtype.kind(), device);
+            return dry_run(&recipe, what, dtype.kind(), device);
         };
         check_room("--out", &out)?;
         check_room("--runs", &self.runs)?;
@@ -208,7 +241,7 @@ impl Train {
             data: data.clone(),
             model: out,
             init: match &self.init {
-                Some(init) => beginning(init)?.path().map(Path::to_owned),
+                Some(init) => init_folder(init)?.path().map(Path::to_owned),
                 None => None,
             },
             runs: self.runs,
@@ -216,60 +249,43 @@ impl Train {
             device,
             stop_at: self.stop_at,
             samples_every: self.samples_every,
-            told: leg_progress(),
-            stopped: Box::new(interrupt::asked),
         };
-        type Leg = (What, fn(&Trainer) -> Result<(), training::Error>);
-        let legs: [Leg; 5] = [
-            (What::Tokenizer, Trainer::train_tokenizer),
-            (What::Clip, Trainer::train_clip),
-            match autoregressive {
-                true => (What::Prior, Trainer::train_autoregressive_prior),
-                false => (What::Prior, Trainer::train_prior),
-            },
-            (What::Decoder, Trainer::train_decoder),
-            (What::Upsampler, Trainer::train_upsampler),
-        ];
-        // The tokens of a model to begin with are those that its text encoder knows.
-        let kept = |leg: What| leg == What::Tokenizer && trainer.init.is_some();
-        let asked = |leg: What| self.what == leg || self.what == What::All && !kept(leg);
-        let legs = legs.into_iter().filter(|(leg, _)| asked(*leg));
-        let names: Vec<String> = legs.clone().map(|(leg, _)| name(leg)).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        trainer.complete_from_init(&names)?;
+        let models: Vec<&str> = trainings.iter().map(|(model, _)| *model).collect();
+        trainer.complete_from_init(&models)?;
         // The first signal waits for the step that is being taken, and for its checkpoint.
-        interrupt::drawing();
+        interrupt::defer();
         warn_of_idle_processors(device == Device::Cpu);
         dtype.warn_of_cost(device);
-        for (_, train) in legs {
-            train(&trainer)?;
-            if interrupt::asked() {
+        let mut progress = TrainingProgress::default();
+        for (_, train) in trainings {
+            train(&trainer, &mut progress)?;
+            if interrupt::requested() {
                 let runs = trainer.runs.display();
                 say!("stopped: the same command goes on from the checkpoint in {runs}");
                 break;
             }
         }
         if let Some(page) = trainer.plot()? {
-            say!("how the legs went is plotted in {}", page.display());
+            say!("how the trainings went is plotted in {}", page.display());
         }
-        tell_broken(&data);
+        say_broken(&data);
         Ok(())
     }
 }
 
 /// Says how much data there is, as far as is known before it is read.
-fn tell_found(data: &Data) {
-    if let Some(samples) = data.samples() {
-        let left_out = samples.broken().len();
-        let count = samples.found() - left_out;
+fn say_found(data: &Data) {
+    if let Some(dataset) = data.dataset() {
+        let left_out = dataset.broken().len();
+        let count = dataset.found() - left_out;
         say!("{count} samples are found in --data, and {left_out} more are left out as broken");
     }
 }
 
 /// Says how much of the data was broken.
-pub fn tell_broken(data: &Data) {
-    if let Some(samples) = data.samples() {
-        let (left_out, of) = (samples.broken().len(), samples.found());
+pub fn say_broken(data: &Data) {
+    if let Some(dataset) = data.dataset() {
+        let (left_out, of) = (dataset.broken().len(), dataset.found());
         say!("{left_out} of {of} pictures and captions were left out as broken");
     }
 }

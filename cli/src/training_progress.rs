@@ -1,71 +1,85 @@
 //! The progress of a training, on standard error: a bar where somebody looks at it, lines for logs.
 
-use std::cell::RefCell;
 use std::io::{IsTerminal, stderr};
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
-use training::{Progress, Told};
+use training::{Observer, TrainingStep};
 
+use crate::interrupt;
 use crate::messages::say;
-
-/// A bar for each leg of a training, the last one's in sight; where nobody looks at a terminal, a line now and then.
-pub fn leg_progress() -> Box<Told> {
-    match stderr().is_terminal() {
-        true => Box::new(leg_bars()),
-        false => Box::new(leg_lines()),
-    }
-}
-
-/// Lines for logs: one after half a minute, and as far apart from then on, and one at a leg's end.
-fn leg_lines() -> impl Fn(&Progress) {
-    let begun = RefCell::new((String::new(), Instant::now()));
-    move |progress| {
-        let mut begun = begun.borrow_mut();
-        if begun.0 != progress.leg {
-            *begun = (progress.leg.to_owned(), Instant::now());
-        }
-        let done = progress.step == progress.steps;
-        if begun.1.elapsed() < BETWEEN_LINES && !done {
-            return;
-        }
-        begun.1 = Instant::now();
-        let Progress { leg, step, steps, loss, pictures_per_second: rate, .. } = *progress;
-        let left = (steps - step) as f64 * progress.batch as f64 / rate;
-        let left = HumanDuration(Duration::from_secs_f64(left.max(0.0)));
-        let left = if done { String::new() } else { format!(", {left} left") };
-        say!("{leg}: step {step} of {steps}, loss {loss:.4}, {rate:.0} pictures/s{left}");
-    }
-}
 
 const BETWEEN_LINES: Duration = Duration::from_secs(30);
 
-fn leg_bars() -> impl Fn(&Progress) {
-    let shown: RefCell<Option<(String, ProgressBar)>> = RefCell::default();
-    move |progress| {
-        let mut shown = shown.borrow_mut();
-        let same = matches!(&*shown, Some((leg, _)) if leg == progress.leg);
-        if !same {
-            let bar = ProgressBar::new(progress.steps)
-                .with_style(leg_style())
-                .with_prefix(progress.leg.to_owned());
-            bar.set_position(progress.step - 1);
-            bar.reset_eta();
-            bar.enable_steady_tick(Duration::from_secs(1));
-            *shown = Some((progress.leg.to_owned(), bar));
+/// Shows the progress of one model after the other, and stops at a signal.
+#[derive(Default)]
+pub struct TrainingProgress {
+    current: Option<(String, Display)>,
+}
+
+/// The display of one model's training.
+enum Display {
+    /// At a terminal.
+    Bar(ProgressBar),
+    /// Lines for logs: one after half a minute, and as far apart from then on, and one at the end.
+    Lines { last: Instant },
+}
+
+impl Observer for TrainingProgress {
+    fn before_step(&mut self) -> ControlFlow<()> {
+        match interrupt::requested() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
         }
-        if let Some((_, bar)) = &*shown {
-            let (loss, rate) = (progress.loss, progress.pictures_per_second);
-            bar.set_message(format!("loss {loss:.4}, {rate:.0} pictures/s"));
-            bar.set_position(progress.step);
-            if progress.step == progress.steps {
-                bar.finish();
-            }
+    }
+
+    fn step(&mut self, step: &TrainingStep) {
+        let same = self.current.as_ref().is_some_and(|(model, _)| model == step.model);
+        if !same {
+            self.current = Some((step.model.to_owned(), Display::new(step)));
+        }
+        if let Some((_, display)) = &mut self.current {
+            display.show(step);
         }
     }
 }
 
-fn leg_style() -> ProgressStyle {
-    ProgressStyle::with_template("{prefix:>10} {bar:30} {pos}/{len} {msg}, {eta} left")
-        .expect("the template is sound")
+impl Display {
+    fn new(first: &TrainingStep) -> Self {
+        if !stderr().is_terminal() {
+            return Self::Lines { last: Instant::now() };
+        }
+        let style =
+            ProgressStyle::with_template("{prefix:>10} {bar:30} {pos}/{len} {msg}, {eta} left");
+        let bar = ProgressBar::new(first.steps)
+            .with_style(style.expect("the template is sound"))
+            .with_prefix(first.model.to_owned());
+        bar.set_position(first.step - 1);
+        bar.reset_eta();
+        bar.enable_steady_tick(Duration::from_secs(1));
+        Self::Bar(bar)
+    }
+
+    fn show(&mut self, step: &TrainingStep) {
+        let TrainingStep { model, step, steps, batch, loss, images_per_second: rate } = *step;
+        let done = step == steps;
+        match self {
+            Self::Bar(bar) => {
+                bar.set_message(format!("loss {loss:.4}, {rate:.0} pictures/s"));
+                bar.set_position(step);
+                if done {
+                    bar.finish();
+                }
+            }
+            Self::Lines { last } if done || last.elapsed() >= BETWEEN_LINES => {
+                *last = Instant::now();
+                let left = (steps - step) as f64 * batch as f64 / rate;
+                let left = HumanDuration(Duration::from_secs_f64(left.max(0.0)));
+                let left = if done { String::new() } else { format!(", {left} left") };
+                say!("{model}: step {step} of {steps}, loss {loss:.4}, {rate:.0} pictures/s{left}");
+            }
+            Self::Lines { .. } => {}
+        }
+    }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use pipeline::Use;
 
 use crate::drawing::{ChoiceArgs, DecoderWishes, Pictures, PresetArgs};
-use crate::input::{encode_picture, open_picture, stem};
+use crate::input::{encode_image, open_image, stem};
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::record::with_file;
 
@@ -33,7 +33,7 @@ pub struct Variations {
 impl Variations {
     /// Draws the variations. Everything that can be refused is refused before the first of them.
     pub fn run(&self) -> Result<()> {
-        let picture = open_picture(&self.image)?;
+        let picture = open_image(&self.image)?;
         let plan =
             self.pictures.plan(&format!("{}-variation", stem(&self.image)), &[&self.image])?;
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
@@ -43,7 +43,7 @@ impl Variations {
         let origins = self.model.origins(makers, preset, settings)?;
         let prepared = pipeline.prepare(&[Use::ImageEncoder], &settings);
         prepared.map_err(origins.explain())?;
-        let embedding = encode_picture(&pipeline, &self.image, picture)?;
+        let embedding = encode_image(&pipeline, &self.image, picture)?;
         let text = pipeline.encode_text(&[""])?;
         let record = self.model.record("variations", None, &settings)?;
         let record = with_file(record, "image", &self.image);

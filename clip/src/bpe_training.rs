@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::json;
 
-use crate::bytes::alphabet;
+use crate::byte_level::alphabet;
+use crate::pre_tokenizer::{END, START, pre_tokenize, words};
 use crate::tokenizer::TokenizerFiles;
 use crate::vocabulary::SUFFIX;
-use crate::words::{END, START, pieces, words};
 
 /// A trained vocabulary, as the contents of its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,8 +61,9 @@ pub fn train<C: AsRef<str>>(
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for caption in captions {
-        for piece in
-            pieces(caption.as_ref()).into_iter().filter(|piece| piece != START && piece != END)
+        for piece in pre_tokenize(caption.as_ref())
+            .into_iter()
+            .filter(|piece| piece != START && piece != END)
         {
             *counts.entry(piece).or_default() += 1;
         }

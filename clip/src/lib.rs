@@ -8,19 +8,16 @@
 #![forbid(unsafe_code)]
 
 pub mod bpe_training;
-mod bytes;
-pub mod image_processor;
+mod byte_level;
+mod pre_tokenizer;
 pub mod text;
 pub mod tokenizer;
-mod tokenizer_files;
+mod tokenizer_config;
 pub mod transformer;
-mod unwinding;
 pub mod vision;
 mod vocabulary;
-mod words;
 
-pub use image_processor::{CLIP_MEAN, CLIP_STD, ImageProcessor, ImageProcessorError};
+pub use pre_tokenizer::words;
 pub use text::{TextConfig, TextEncoder, TextEncoding};
 pub use tokenizer::{Tokenizer, TokenizerError, TokenizerFiles, Tokens};
 pub use vision::{VisionConfig, VisionEncoder};
-pub use words::words;

@@ -1,10 +1,10 @@
-//! The text transformer with its projection.
+//! CLIP's text encoder: a causal transformer with its projection.
 
 use layers::{Activation, Embedding, Init, LayerNorm, Linear, Params};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use crate::transformer::{Stack, Transformer};
+use crate::transformer::{Transformer, TransformerConfig};
 
 /// The text encoder's shape.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub struct TextConfig {
     pub embedding: i64,
     /// The activation of the feed-forward maps.
     pub activation: Activation,
-    /// What a layer norm adds to the variance.
+    /// The epsilon of the layer norms, added to the variance.
     pub layer_norm_eps: f64,
     /// The token whose state is pooled. [`LEGACY_EOS`] means the highest token of the caption.
     pub eos_token_id: i64,
@@ -35,7 +35,7 @@ pub struct TextConfig {
 /// Older config files name token 2 as the end, which it never was: the end is then the token with the highest number.
 pub const LEGACY_EOS: i64 = 2;
 
-/// What the text encoder makes of captions.
+/// The text encoder's output.
 pub struct TextEncoding {
     /// The states of all tokens after the final norm, `[B, T, D]`.
     pub states: Tensor,
@@ -43,7 +43,7 @@ pub struct TextEncoding {
     pub embedding: Tensor,
 }
 
-/// The text half of CLIP (CLIP, section 2.4; names as in transformers' `CLIPTextModelWithProjection`).
+/// The text tower of CLIP (CLIP, section 2.4; names as in transformers' `CLIPTextModelWithProjection`).
 pub struct TextEncoder {
     token_embedding: Embedding,
     position_embedding: Tensor,
@@ -56,7 +56,7 @@ pub struct TextEncoder {
 impl TextEncoder {
     /// Takes `text_model.*` and `text_projection`.
     pub fn new(p: &Params, config: &TextConfig) -> Self {
-        let stack = Stack {
+        let transformer = TransformerConfig {
             width: config.width,
             layers: config.layers,
             heads: config.heads,
@@ -78,7 +78,7 @@ impl TextEncoder {
                 &[config.context_length, width],
                 Init::Normal(0.01),
             ),
-            encoder: Transformer::new(&(&model / "encoder"), &stack),
+            encoder: Transformer::new(&(&model / "encoder"), &transformer),
             final_layer_norm: LayerNorm::new(
                 &(&model / "final_layer_norm"),
                 width,
@@ -132,7 +132,7 @@ pub fn end_positions(ids: &Tensor, eos_token_id: i64) -> Tensor {
     (ends * length + earliness).argmax(1, false)
 }
 
-/// What hides later tokens from earlier ones, like `x` in kind and device: `[1, 1, T, T]`.
+/// The causal mask: minus infinity above the diagonal, in the dtype and on the device of `x`, `[1, 1, T, T]`.
 fn causal_mask(length: i64, x: &Tensor) -> Tensor {
     Tensor::full([length, length], f64::NEG_INFINITY, (x.kind(), x.device()))
         .triu(1)

@@ -1,13 +1,14 @@
-//! Captions as tokens: CLIP's byte-level BPE, its marks around every caption, and padding to one length.
+//! CLIP's tokenizer: byte-level BPE, start and end tokens around every caption, truncation and padding to one length.
 
+use std::any::Any;
 use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tch::Tensor;
 use thiserror::Error;
 
-use crate::tokenizer_files::{Built, Specials, build};
-use crate::unwinding::caught;
-use crate::words::words;
+use crate::pre_tokenizer::words;
+use crate::tokenizer_config::{ClipTokenizer, SpecialTokens, build};
 
 /// The contents of a tokenizer's files; either `tokenizer.json` or both of `vocab.json` and `merges.txt` are needed.
 #[derive(Clone, Copy, Default)]
@@ -37,7 +38,7 @@ pub enum TokenizerError {
     File {
         /// The file's name.
         file: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// A special token without a number.
@@ -45,7 +46,7 @@ pub enum TokenizerError {
     NoSuchToken {
         /// The file that holds the vocabulary.
         file: &'static str,
-        /// What the token is for.
+        /// The token's role: start, end, padding or unknown.
         role: &'static str,
         /// The token.
         token: String,
@@ -63,7 +64,7 @@ pub enum TokenizerError {
     Caption {
         /// The caption.
         caption: String,
-        /// What the tokenizer said.
+        /// The tokenizer's message.
         problem: String,
     },
 }
@@ -75,7 +76,7 @@ pub struct Tokens {
     pub ids: Tensor,
     /// True for the start, the caption and the end, false for padding, `[B, T]` (bool).
     pub mask: Tensor,
-    /// For each caption, the words that did not fit.
+    /// For each caption, the words that truncation removed.
     pub cut_off: Vec<Option<String>>,
 }
 
@@ -96,9 +97,9 @@ impl Tokenizer {
     /// Reads a tokenizer from its files' contents. Whatever `tokenizer.json` says, the rules for splitting are CLIP's:
     /// composed characters, single spaces, lower case, runs of letters.
     pub fn from_files(files: &TokenizerFiles) -> Result<Self, TokenizerError> {
-        let specials = Specials::read(files)?;
+        let specials = SpecialTokens::read(files)?;
         let file = if files.tokenizer_json.is_some() { "tokenizer.json" } else { "vocab.json" };
-        let built = caught(|| build(files, &specials, file)).unwrap_or_else(|panic| {
+        let built = catch_panic(|| build(files, &specials, file)).unwrap_or_else(|panic| {
             Err(TokenizerError::File {
                 file,
                 problem: format!("reading it failed inside the tokenizer ({panic})"),
@@ -113,7 +114,7 @@ impl Tokenizer {
         });
         let context_length =
             specials.context_length.filter(|length| (2..=LONGEST_CONTEXT).contains(length));
-        let Built { tokenizer, start, end, pad } = built;
+        let ClipTokenizer { tokenizer, start, end, pad } = built;
         Ok(Self { tokenizer, start, end, pad, context_length, words: words.transpose()? })
     }
 
@@ -156,13 +157,13 @@ impl Tokenizer {
         for caption in captions {
             let caption = caption.as_ref();
             let encoding = self.split(caption)?;
-            let kept = encoding.len().min(length - 2);
+            let count = encoding.len().min(length - 2);
             ids.push(self.start);
-            ids.extend(encoding.get_ids()[..kept].iter().map(|&id| i64::from(id)));
+            ids.extend(encoding.get_ids()[..count].iter().map(|&id| i64::from(id)));
             ids.push(self.end);
-            ids.extend(std::iter::repeat_n(self.pad, length - 2 - kept));
-            mask.extend((0..length).map(|place| place < kept + 2));
-            cut_off.push((kept < encoding.len()).then(|| lost_words(caption, &encoding, kept)));
+            ids.extend(std::iter::repeat_n(self.pad, length - 2 - count));
+            mask.extend((0..length).map(|place| place < count + 2));
+            cut_off.push((count < encoding.len()).then(|| words_from(caption, &encoding, count)));
         }
         let shape = [captions.len() as i64, length as i64];
         Ok(Tokens {
@@ -188,19 +189,28 @@ impl Tokenizer {
     fn split(&self, caption: &str) -> Result<tokenizers::Encoding, TokenizerError> {
         let failed =
             |problem: String| TokenizerError::Caption { caption: caption.to_owned(), problem };
-        match caught(|| self.tokenizer.encode(caption, false)) {
+        match catch_panic(|| self.tokenizer.encode(caption, false)) {
             Ok(encoding) => encoding.map_err(|problem| failed(problem.to_string())),
             Err(panic) => Err(failed(panic)),
         }
     }
 }
 
-/// The caption from the word on that token `kept` belongs to.
-fn lost_words(caption: &str, encoding: &tokenizers::Encoding, kept: usize) -> String {
+/// Runs `work`, or returns the message of its panic: the tokenizers crate panics on some damaged files.
+fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    let message = |panic: Box<dyn Any + Send>| match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => panic.downcast_ref::<&str>().copied().unwrap_or("it panicked").to_owned(),
+    };
+    catch_unwind(AssertUnwindSafe(work)).map_err(message)
+}
+
+/// The caption from the word on that token `token` belongs to.
+fn words_from(caption: &str, encoding: &tokenizers::Encoding, token: usize) -> String {
     let numbers = encoding.get_word_ids();
-    let first = numbers[..kept]
+    let first = numbers[..token]
         .iter()
-        .rposition(|number| *number != numbers[kept])
+        .rposition(|number| *number != numbers[token])
         .map_or(0, |before| before + 1);
     let mut start = encoding.get_offsets()[first].0;
     while !caption.is_char_boundary(start) {

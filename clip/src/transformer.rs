@@ -3,9 +3,9 @@
 use layers::{Activation, Init, LayerNorm, Linear, Params, attend};
 use tch::Tensor;
 
-/// What a stack of layers is made of.
+/// The shape of a transformer.
 #[derive(Clone, Copy, Debug)]
-pub struct Stack {
+pub struct TransformerConfig {
     /// D, the width of the residual stream.
     pub width: i64,
     /// How many layers follow each other.
@@ -16,7 +16,7 @@ pub struct Stack {
     pub intermediate: i64,
     /// The activation between them.
     pub activation: Activation,
-    /// What a layer norm adds to the variance.
+    /// The epsilon of the layer norms, added to the variance.
     pub layer_norm_eps: f64,
 }
 
@@ -27,9 +27,11 @@ pub struct Transformer {
 
 impl Transformer {
     /// Takes `layers.0` and so on.
-    pub fn new(p: &Params, stack: &Stack) -> Self {
+    pub fn new(p: &Params, config: &TransformerConfig) -> Self {
         Self {
-            layers: (0..stack.layers).map(|i| Layer::new(&(&(p / "layers") / i), stack)).collect(),
+            layers: (0..config.layers)
+                .map(|i| Layer::new(&(&(p / "layers") / i), config))
+                .collect(),
         }
     }
 
@@ -54,24 +56,24 @@ struct Layer {
 
 impl Layer {
     /// New layers start as in OpenAI's CLIP: what is added to the residual stream shrinks with the number of layers.
-    fn new(p: &Params, stack: &Stack) -> Self {
-        let Stack { width, intermediate, .. } = *stack;
+    fn new(p: &Params, config: &TransformerConfig) -> Self {
+        let TransformerConfig { width, intermediate, .. } = *config;
         let inward = Init::Normal((width as f64).powf(-0.5));
         let residual =
-            Init::Normal((width as f64).powf(-0.5) * (2.0 * stack.layers as f64).powf(-0.5));
+            Init::Normal((width as f64).powf(-0.5) * (2.0 * config.layers as f64).powf(-0.5));
         let widening = Init::Normal((2.0 * width as f64).powf(-0.5));
         let (attention, mlp) = (p / "self_attn", p / "mlp");
         Self {
-            layer_norm1: LayerNorm::new(&(p / "layer_norm1"), width, stack.layer_norm_eps),
+            layer_norm1: LayerNorm::new(&(p / "layer_norm1"), width, config.layer_norm_eps),
             q_proj: Linear::with_init(&(&attention / "q_proj"), width, width, inward),
             k_proj: Linear::with_init(&(&attention / "k_proj"), width, width, inward),
             v_proj: Linear::with_init(&(&attention / "v_proj"), width, width, inward),
             out_proj: Linear::with_init(&(&attention / "out_proj"), width, width, residual),
-            layer_norm2: LayerNorm::new(&(p / "layer_norm2"), width, stack.layer_norm_eps),
+            layer_norm2: LayerNorm::new(&(p / "layer_norm2"), width, config.layer_norm_eps),
             fc1: Linear::with_init(&(&mlp / "fc1"), width, intermediate, widening),
             fc2: Linear::with_init(&(&mlp / "fc2"), intermediate, width, residual),
-            head_width: width / stack.heads,
-            activation: stack.activation,
+            head_width: width / config.heads,
+            activation: config.activation,
         }
     }
 

@@ -1,16 +1,16 @@
-//! The vision transformer with its projection.
+//! CLIP's image encoder: a vision transformer with its projection.
 
 use layers::{Activation, Conv2d, Init, LayerNorm, Linear, Params};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::transformer::{Stack, Transformer};
+use crate::transformer::{Transformer, TransformerConfig};
 
 /// The image encoder's shape.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VisionConfig {
-    /// Height and width of a picture in pixels.
+    /// Height and width of an image in pixels.
     pub image_size: i64,
     /// Height and width of a patch in pixels.
     pub patch_size: i64,
@@ -26,11 +26,11 @@ pub struct VisionConfig {
     pub embedding: i64,
     /// The activation of the feed-forward maps.
     pub activation: Activation,
-    /// What a layer norm adds to the variance.
+    /// The epsilon of the layer norms, added to the variance.
     pub layer_norm_eps: f64,
 }
 
-/// The image half of CLIP (CLIP, section 2.4; names as in transformers' `CLIPVisionModelWithProjection`).
+/// The image tower of CLIP (CLIP, section 2.4; names as in transformers' `CLIPVisionModelWithProjection`).
 pub struct VisionEncoder {
     class_embedding: Tensor,
     patch_embedding: Conv2d,
@@ -45,7 +45,7 @@ pub struct VisionEncoder {
 impl VisionEncoder {
     /// Takes `vision_model.*` and `visual_projection`.
     pub fn new(p: &Params, config: &VisionConfig) -> Self {
-        let stack = Stack {
+        let transformer = TransformerConfig {
             width: config.width,
             layers: config.layers,
             heads: config.heads,
@@ -72,7 +72,7 @@ impl VisionEncoder {
             ),
             // The published files spell it so.
             pre_layer_norm: LayerNorm::new(&(&model / "pre_layrnorm"), width, eps),
-            encoder: Transformer::new(&(&model / "encoder"), &stack),
+            encoder: Transformer::new(&(&model / "encoder"), &transformer),
             post_layer_norm: LayerNorm::new(&(&model / "post_layernorm"), width, eps),
             visual_projection: Linear::without_bias(
                 &(p / "visual_projection"),
@@ -84,9 +84,9 @@ impl VisionEncoder {
         }
     }
 
-    /// Normalised pictures `[B, 3, H, W]` of the config's size `->` embedding `[B, E]`, not normalised.
+    /// Normalised images `[B, 3, H, W]` of the config's size `->` embedding `[B, E]`, not normalised.
     ///
-    /// Panics on pictures of another size.
+    /// Panics on images of another size.
     pub fn forward(&self, pixels: &Tensor) -> Tensor {
         let patches = self.patch_embedding.forward(pixels).flatten(2, 3).transpose(1, 2); // [B, T - 1, D]
         let (batch, _, width) = patches.size3().expect("patches are [B, T, D]");

@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 
-use crate::bytes::alphabet;
+use crate::byte_level::alphabet;
 use crate::tokenizer::TokenizerError;
-use crate::tokenizer_files::json;
+use crate::tokenizer_config::json;
 
 /// The end of a word's last token.
 pub(crate) const SUFFIX: &str = "</w>";

@@ -1,132 +1,82 @@
-//! DDIM (2010.02502): a sampler of our own, over a schedule in f64.
+//! DDIM (2010.02502), and its inversion.
 
-use crate::sampler::walk;
-use crate::{Output, Prediction, Schedule, Step};
+use crate::{Deviation, Output, Posterior, Schedule, SchedulerConfig, Step};
+use std::ops::ControlFlow;
 use tch::Tensor;
 
-/// A DDIM sampler. With `eta` 0 it draws no noise and can be run backwards; with `eta` 1 it
+/// A DDIM sampler over a schedule in f64. With `eta` 0 it draws no noise and can be run backwards; with `eta` 1 it
 /// has the posterior's variance, as DDPM has.
 #[derive(Clone, Debug)]
-pub struct DdimSampler {
-    /// The schedule that the network was trained with.
+pub struct Ddim {
+    /// The settings of the checkpoint's scheduler, whose variance is not read.
+    pub config: SchedulerConfig,
+    /// Its schedule.
     pub schedule: Schedule,
-    /// What the network predicts.
-    pub prediction: Prediction,
-    /// A predicted x_0 is clipped to plus and minus this; `None` leaves it as it is.
-    pub clip_range: Option<f64>,
-    /// How much of the posterior's standard deviation is drawn anew in each step.
+    /// The factor of the posterior's standard deviation that each step draws anew.
     pub eta: f64,
 }
 
-impl DdimSampler {
-    /// The previous x given x_t and the network's answer (equation 12).
-    ///
-    /// `noise` has the shape of x_t. With an `eta` above 0 every step but the last needs it.
-    pub fn step(
-        &self,
-        output: &Output,
-        step: Step,
-        x_t: &Tensor,
-        noise: Option<&Tensor>,
-    ) -> Tensor {
+impl Ddim {
+    /// The sampler of a checkpoint's scheduler.
+    pub fn new(config: &SchedulerConfig, eta: f64) -> Self {
+        Self { config: config.clone(), schedule: Schedule::of(config), eta }
+    }
+
+    /// The distribution of the previous x for a predicted `x_0` and `eps` (equation 12).
+    pub fn posterior(&self, x_0: &Tensor, eps: &Tensor, step: Step) -> Posterior {
         let alpha_bar = self.schedule.alpha_bar(Some(step.timestep));
         let alpha_bar_previous = self.schedule.alpha_bar(step.previous);
         let posterior_variance =
             (1.0 - alpha_bar_previous) / (1.0 - alpha_bar) * (1.0 - alpha_bar / alpha_bar_previous);
         let deviation = self.eta * posterior_variance.sqrt();
-        let kept = (1.0 - alpha_bar_previous - deviation * deviation).max(0.0);
-        let (clean, eps) = self.clean_and_eps(output, alpha_bar, x_t);
-        let mean = clean * alpha_bar_previous.sqrt() + eps * kept.sqrt();
-        if !self.draws_noise(step) {
-            return mean;
+        let direction = (1.0 - alpha_bar_previous - deviation * deviation).max(0.0);
+        Posterior {
+            mean: x_0 * alpha_bar_previous.sqrt() + eps * direction.sqrt(),
+            deviation: (self.eta > 0.0 && !step.is_last()).then_some(Deviation::Scalar(deviation)),
         }
-        mean + deviation * noise.expect("with an eta above 0 a step adds noise")
     }
 
-    /// The x_t from which the step with `eta` 0 arrives at `x`, if the network's answer for that x_t is `output`.
+    /// The x_t from which the step with `eta` 0 arrives at `x`, if the network's output for that x_t is `output`.
     ///
-    /// The answer must be a predicted noise where the step ends at the clean picture: of x_0 alone none can be told.
+    /// The output must be eps or v where the step ends at x_0, whose noise an x_0 alone does not say.
     pub fn invert(&self, output: &Output, step: Step, x: &Tensor) -> Tensor {
-        let alpha_bar = self.schedule.alpha_bar(Some(step.timestep));
-        let (clean, eps) = self.clean_and_eps(output, self.schedule.alpha_bar(step.previous), x);
-        clean * alpha_bar.sqrt() + eps * (1.0 - alpha_bar).sqrt()
-    }
-
-    fn draws_noise(&self, step: Step) -> bool {
-        self.eta > 0.0 && !step.is_last()
-    }
-
-    /// The x_0 that the answer means, clipped, and the eps that goes with it.
-    fn clean_and_eps(&self, output: &Output, alpha_bar: f64, x_t: &Tensor) -> (Tensor, Tensor) {
-        let (sqrt_alpha_bar, sqrt_one_minus_alpha_bar) =
-            (alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt());
-        let eps_of = |clean: &Tensor| (x_t - sqrt_alpha_bar * clean) / sqrt_one_minus_alpha_bar;
-        let prediction = output.prediction.shallow_clone();
-        let (clean, eps) = match self.prediction {
-            Prediction::Epsilon => {
-                ((x_t - sqrt_one_minus_alpha_bar * &prediction) / sqrt_alpha_bar, prediction)
-            }
-            Prediction::Sample => {
-                let eps = eps_of(&prediction);
-                (prediction, eps)
-            }
-        };
-        match self.clip_range {
-            Some(range) => {
-                let clean = clean.clamp(-range, range);
-                let eps = eps_of(&clean);
-                (clean, eps)
-            }
-            None => (clean, eps),
-        }
+        let level = self.schedule.level(step.previous);
+        let x_0 = self.config.x_0(output, x, &level);
+        let eps = self.config.eps(output, x, &level, self.config.clip_range.map(|_| &x_0));
+        self.schedule.level(Some(step.timestep)).x_t(&x_0, &eps)
     }
 }
 
-/// Draws x_0 from noise by DDIM; the arguments are those of [`ddpm`](crate::sampler::ddpm),
-/// and `noise` is called only where `eta` is above 0.
-pub fn ddim(
-    sampler: &DdimSampler,
-    steps: &[Step],
-    x_t: Tensor,
-    denoise: impl FnMut(&Tensor, Step) -> Output,
-    mut noise: impl FnMut() -> Tensor,
-    progress: impl FnMut(usize),
-) -> Tensor {
-    let update = |output: &Output, step: Step, x_t: &Tensor| {
-        let noise = sampler.draws_noise(step).then(&mut noise);
-        sampler.step(output, step, x_t, noise.as_ref())
-    };
-    walk(steps, x_t, denoise, update, progress)
-}
-
-/// The x_T from which [`ddim`] with `eta` 0 draws `x_0`.
+/// The x_T from which DDIM with `eta` 0 draws `x_0`; `None` where `observe` stopped it.
 ///
-/// The answer for an x_t that is not known yet is first taken from the step before, and then asked again for the x_t
-/// that it led to, until each step has asked the denoiser `calls` times: a fixed point of the step, where more than one
-/// call is spent on it. With one call this is the inversion of 2105.05233, appendix F. `progress` hears how many steps
-/// are done.
+/// The output for an x_t that is not known yet is first taken from the step before, and then computed for the x_t
+/// that it led to, until each step has called the denoiser `calls` times: a fixed point of the step, where more than one
+/// call is spent on it. With one call this is the inversion of 2105.05233, appendix F. `observe` hears how many steps
+/// are done, and their x_t.
 pub fn ddim_inverse(
-    sampler: &DdimSampler,
+    sampler: &Ddim,
     steps: &[Step],
     x_0: Tensor,
     calls: usize,
     mut denoise: impl FnMut(&Tensor, Step) -> Output,
-    mut progress: impl FnMut(usize),
-) -> Tensor {
+    mut observe: impl FnMut(usize, &Tensor) -> ControlFlow<()>,
+) -> Option<Tensor> {
     let mut x = x_0;
-    let mut answer = None;
+    let mut last_output = None;
     for (done, &step) in steps.iter().rev().enumerate() {
-        let mut x_t = match &answer {
+        let mut x_t = match &last_output {
             Some(output) => sampler.invert(output, step, &x),
             None => x.shallow_clone(), // nearly the x_0 that it is made of
         };
         for _ in 0..calls {
             let output = denoise(&x_t, step);
             x_t = sampler.invert(&output, step, &x);
-            answer = Some(output);
+            last_output = Some(output);
         }
         x = x_t;
-        progress(done + 1);
+        if observe(done + 1, &x).is_break() {
+            return None;
+        }
     }
-    x
+    Some(x)
 }

@@ -1,12 +1,12 @@
-//! What a denoiser answers, and classifier-free guidance (2207.12598) around one.
+//! A denoiser's output, and classifier-free guidance (2207.12598) around a denoiser.
 
 use std::ops::RangeInclusive;
 use tch::Tensor;
 
-/// A denoiser's answer for x_t [B, C, ...].
+/// A network's output for x_t [B, C, ...].
 #[derive(Debug)]
 pub struct Output {
-    /// The predicted eps or x_0, in the shape of x_t.
+    /// The predicted eps, x_0 or v, in the shape of x_t.
     pub prediction: Tensor,
     /// With learned variance, a value for each of x_t's: -1 stands for the smallest variance
     /// that makes sense, the posterior's, and 1 for the largest, beta.
@@ -14,19 +14,19 @@ pub struct Output {
 }
 
 impl Output {
-    /// The answer of a network that learned no variance.
+    /// The output of a network that learned no variance.
     pub fn plain(prediction: Tensor) -> Self {
         Self { prediction, variance: None }
     }
 
-    /// The answer of a network with learned variance, which comes as one tensor
+    /// The output of a network with learned variance, which comes as one tensor
     /// [B, 2C, ...]: the prediction, then the variance.
     pub fn with_variance(joined: &Tensor) -> Self {
         let [prediction, variance] = halves(joined, 1); // [B, C, ...] each
         Self { prediction, variance: Some(variance) }
     }
 
-    /// The answers for the first and for the second half of the batch.
+    /// The outputs for the first and for the second half of the batch.
     fn split_batch(&self) -> [Self; 2] {
         let [first, second] = halves(&self.prediction, 0);
         let [first_variance, second_variance] = match &self.variance {
@@ -38,33 +38,35 @@ impl Output {
     }
 }
 
-/// One answer of two: the prediction moves from the unconditional one through the conditional
-/// one, `scale` times their distance. The learned variance is the conditional one's.
-pub fn guide(conditional: Output, unconditional: &Output, scale: f64) -> Output {
+/// The guided prediction of `conditional` and `unconditional` outputs for [B, ...]: from the unconditional one through the
+/// conditional one, the row's scale times their distance. The learned variance is the conditional one's.
+///
+/// `scales` are one a row, or all the same.
+pub fn guide(conditional: Output, unconditional: &Output, scales: &[f64]) -> Output {
     let from = &unconditional.prediction;
-    Output {
-        prediction: from + scale * (conditional.prediction - from),
-        variance: conditional.variance,
+    let direction = scaled(conditional.prediction - from, scales);
+    Output { prediction: from + direction, variance: conditional.variance }
+}
+
+/// The rows of `direction [B, ...]` times their `scales`, which are one a row, or all the same.
+pub fn scaled(direction: Tensor, scales: &[f64]) -> Tensor {
+    if scales.iter().all(|scale| *scale == scales[0]) {
+        return scales[0] * direction;
     }
+    let mut shape = vec![1; direction.dim()];
+    shape[0] = -1;
+    let scales = Tensor::from_slice(scales).to_kind(direction.kind()).reshape(shape);
+    scales.to_device(direction.device()) * direction
 }
 
-/// A denoiser that guides another one.
+/// A denoiser [B, ...] that guides another one at these `timesteps` alone (2404.07724), by `scales` that are one a row, or
+/// all the same.
 ///
-/// The inner denoiser sees the batch twice, [2B, ...]: its first half has to answer without
-/// the condition and its second half with it, as the published pipelines order them.
+/// There the inner denoiser gets the batch twice, [2B, ...]: its first half without
+/// the condition and its second half with it, as the published pipelines order them. At all other timesteps it gets
+/// the batch once, [B, ...], with the condition.
 pub fn guided(
-    scale: f64,
-    denoise: impl FnMut(&Tensor, crate::Step) -> Output,
-) -> impl FnMut(&Tensor, crate::Step) -> Output {
-    guided_within(scale, 0..=i64::MAX, denoise)
-}
-
-/// A denoiser that guides another one at these timesteps alone (2404.07724).
-///
-/// At all others the inner denoiser sees the batch once, [B, ...], and has to answer with the
-/// condition.
-pub fn guided_within(
-    scale: f64,
+    scales: Vec<f64>,
     timesteps: RangeInclusive<i64>,
     mut denoise: impl FnMut(&Tensor, crate::Step) -> Output,
 ) -> impl FnMut(&Tensor, crate::Step) -> Output {
@@ -74,7 +76,7 @@ pub fn guided_within(
         }
         let twice = Tensor::cat(&[x_t, x_t], 0); // [2B, ...]
         let [unconditional, conditional] = denoise(&twice, step).split_batch();
-        guide(conditional, &unconditional, scale)
+        guide(conditional, &unconditional, &scales)
     }
 }
 

@@ -1,11 +1,11 @@
-//! The maths of diffusion: schedules, samplers and guidance over any denoiser; no weights.
+//! Diffusion models without their networks: noise schedules, parameterisations, samplers, guidance and the variational bound.
 //!
-//! Read in this order: [`schedule`] (how much of a picture is left at each timestep),
-//! [`guidance`] (what a denoiser answers, and how two answers become one), [`sampler`] (the
-//! published unCLIP sampler), [`dpm_solver`] (one for few steps), [`ddim`] (a deterministic one,
-//! and its inversion), [`process`] (noising, for training) and [`loss`] (the variational bound).
+//! Read in this order: [`schedule`] (alpha_bar at each timestep, and the timesteps that a sampler visits), [`prediction`] (x_0
+//! and eps of a network's output), [`config`] (the settings of a checkpoint's scheduler), [`guidance`] (classifier-free
+//! guidance around a denoiser), [`sampler`] (the loop of all samplers, with its hooks), [`ddpm`], [`ddim`] and [`dpm_solver`]
+//! (one step of each), [`thresholding`] (a hook), [`process`] (noising, for training) and [`loss`] (the variational bound).
 //!
-//! Legend: `x_0` a clean picture or embedding, `x_t` the same with noise at timestep `t`,
+//! Legend: `x_0` a clean image or embedding, `x_t` the same with noise at timestep `t`,
 //! `eps` the noise in it, `beta` the variance that one timestep adds, `alpha` = 1 - `beta`,
 //! `alpha_bar` the product of the alphas up to `t`: x_t = sqrt(alpha_bar) x_0 +
 //! sqrt(1 - alpha_bar) eps. `B` batch; all tensors are [B, ...] unless a function says more.
@@ -15,17 +15,27 @@
 
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod ddim;
+pub mod ddpm;
 pub mod dpm_solver;
 pub mod guidance;
 pub mod loss;
+pub mod posterior;
+pub mod prediction;
 pub mod process;
 pub mod sampler;
 pub mod schedule;
+pub mod thresholding;
 
-pub use ddim::DdimSampler;
+pub use config::{SchedulerConfig, Variance};
+pub use ddim::{Ddim, ddim_inverse};
+pub use ddpm::Ddpm;
 pub use dpm_solver::DpmSolver;
-pub use guidance::{Output, guide, guided, guided_within};
+pub use guidance::{Output, guide, guided};
+pub use posterior::{Deviation, Posterior};
+pub use prediction::{NoiseLevel, Prediction};
 pub use process::Process;
-pub use sampler::{SchedulerConfig, UnclipSampler, Variance};
-pub use schedule::{Prediction, ReferenceTables, Schedule, Step, StepsError, published_steps};
+pub use sampler::{GradientGuidance, Hooks, Sampler, gradient, sample};
+pub use schedule::{BetaSchedule, Schedule, Step, StepsError, published_steps};
+pub use thresholding::dynamic_threshold;

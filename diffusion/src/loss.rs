@@ -1,27 +1,28 @@
 //! The variational bound that trains a learned variance (2102.09672, section 3.1).
 
-use crate::Output;
 use crate::process::{Gaussian, Process};
+use crate::{Output, Prediction};
 use std::f64::consts::LN_2;
 use tch::Tensor;
 
 /// The bound's term of each row's timestep, in bits a value: [B].
 ///
-/// `x_0` [B, ...] is a picture of 256 levels in [-1, 1], `x_t` the same noised at `timesteps`
-/// [B] i64, `output` a network's predicted noise and variance, all f32. It is the divergence
-/// of the network's step from the posterior, and at timestep 0 the cost of the picture itself.
+/// `x_0` [B, ...] is an image of 256 levels in [-1, 1], `x_t` the same noised at `timesteps`
+/// [B] i64, `output` a network's `prediction` and variance, all f32. It is the divergence
+/// of the network's step from the posterior, and at timestep 0 the cost of the image itself.
 ///
-/// The noise is learned by its own loss, so the caller detaches `output.prediction`. Of a
+/// The prediction is learned by its own loss, so the caller detaches `output.prediction`. Of a
 /// uniformly drawn timestep this is 1/T of the whole bound: the hybrid loss's weight of 0.001
 /// (equation 16) makes it `0.001 * T` here, which is 1 at 1,000 timesteps.
 pub fn variational_bound(
     process: &Process,
+    prediction: Prediction,
     x_0: &Tensor,
     x_t: &Tensor,
     timesteps: &Tensor,
     output: &Output,
 ) -> Tensor {
-    let reverse = process.reverse(output, x_t, timesteps);
+    let reverse = process.reverse(prediction, output, x_t, timesteps);
     let divergence = divergence(&process.posterior(x_0, x_t, timesteps), &reverse);
     let cost = -log_likelihood(x_0, &reverse);
     let per_row = |values: Tensor| values.flatten(1, -1).mean_dim(1, false, None) / LN_2; // [B]

@@ -1,6 +1,7 @@
-//! Noising, and what noising implies: the forward process and its posterior, for training.
+//! The forward process and its posterior, for training: each row of a batch at its own timestep.
 
-use crate::{Output, Schedule};
+use crate::posterior::learned_log_variance;
+use crate::{NoiseLevel, Output, Prediction, Schedule, Step};
 use tch::{Device, Kind, Tensor};
 
 /// A schedule's numbers as f32 tensors, from which each row of a batch takes those of its own
@@ -9,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 pub struct Process {
     sqrt_alpha_bar: Tensor,
     sqrt_one_minus_alpha_bar: Tensor,
-    mean_of_clean: Tensor,
+    mean_of_x_0: Tensor,
     mean_of_x_t: Tensor,
     log_posterior_variance: Tensor,
     log_beta: Tensor,
@@ -27,62 +28,64 @@ pub struct Gaussian {
 impl Process {
     /// The process of a schedule of two timesteps or more, its numbers on a device.
     pub fn new(schedule: &Schedule, device: Device) -> Self {
-        let alpha_bar = |t: usize| schedule.alphas_cumprod[t];
-        let alpha_bar_before = |t: usize| t.checked_sub(1).map_or(1.0, alpha_bar);
-        let beta = |t: usize| schedule.betas[t];
-        let posterior_variance =
-            |t: usize| beta(t) * (1.0 - alpha_bar_before(t)) / (1.0 - alpha_bar(t));
-        let table = |value: &dyn Fn(usize) -> f64| {
-            let values: Vec<f64> = (0..schedule.timesteps()).map(value).collect();
+        let table = |value: &dyn Fn(i64) -> f64| {
+            let values: Vec<f64> = (0..schedule.timesteps() as i64).map(value).collect();
             Tensor::from_slice(&values).to_kind(Kind::Float).to_device(device) // [timesteps]
         };
+        let level = |t| schedule.level(Some(t));
+        let posterior =
+            |t| schedule.posterior(Step { timestep: t, previous: (t > 0).then_some(t - 1) });
         Self {
-            sqrt_alpha_bar: table(&|t| alpha_bar(t).sqrt()),
-            sqrt_one_minus_alpha_bar: table(&|t| (1.0 - alpha_bar(t)).sqrt()),
-            mean_of_clean: table(&|t| alpha_bar_before(t).sqrt() * beta(t) / (1.0 - alpha_bar(t))),
-            mean_of_x_t: table(&|t| {
-                (1.0 - beta(t)).sqrt() * (1.0 - alpha_bar_before(t)) / (1.0 - alpha_bar(t))
-            }),
+            sqrt_alpha_bar: table(&|t| level(t).sqrt_alpha_bar),
+            sqrt_one_minus_alpha_bar: table(&|t| level(t).sqrt_one_minus_alpha_bar),
+            mean_of_x_0: table(&|t| posterior(t).mean_of_x_0),
+            mean_of_x_t: table(&|t| posterior(t).mean_of_x_t),
             // The posterior of timestep 0 has no variance: its neighbour's stands in, as in
             // 2102.09672's own code, so that the logarithm is finite.
-            log_posterior_variance: table(&|t| posterior_variance(t.max(1)).ln()),
-            log_beta: table(&|t| beta(t).ln()),
+            log_posterior_variance: table(&|t| posterior(t.max(1)).log_variance),
+            log_beta: table(&|t| posterior(t).log_beta),
         }
     }
 
-    /// x_t of the clean `x_0` [B, ...] with `noise` of the same shape, each row at its own
-    /// timestep; `timesteps` [B] i64 (2006.11239, equation 4).
-    pub fn q_sample(&self, x_0: &Tensor, timesteps: &Tensor, noise: &Tensor) -> Tensor {
-        rows(&self.sqrt_alpha_bar, timesteps, x_0) * x_0
-            + rows(&self.sqrt_one_minus_alpha_bar, timesteps, x_0) * noise
+    /// Each row's mix of x_0 and eps, shaped [B, 1, ...] to multiply `like` [B, ...]; `timesteps` [B] i64.
+    pub fn level(&self, timesteps: &Tensor, like: &Tensor) -> NoiseLevel<Tensor> {
+        NoiseLevel {
+            sqrt_alpha_bar: rows(&self.sqrt_alpha_bar, timesteps, like),
+            sqrt_one_minus_alpha_bar: rows(&self.sqrt_one_minus_alpha_bar, timesteps, like),
+        }
     }
 
-    /// The x_0 [B, ...] that a predicted noise means: [`Process::q_sample`] solved for it.
-    pub fn clean(&self, x_t: &Tensor, timesteps: &Tensor, eps: &Tensor) -> Tensor {
-        (x_t - rows(&self.sqrt_one_minus_alpha_bar, timesteps, x_t) * eps)
-            / rows(&self.sqrt_alpha_bar, timesteps, x_t)
+    /// x_t of the clean `x_0` [B, ...] with noise `eps` of the same shape, each row at its own
+    /// timestep; `timesteps` [B] i64 (2006.11239, equation 4).
+    pub fn q_sample(&self, x_0: &Tensor, timesteps: &Tensor, eps: &Tensor) -> Tensor {
+        self.level(timesteps, x_0).x_t(x_0, eps)
     }
 
     /// q(x_{t-1} | x_t, x_0) (2006.11239, equations 6 and 7).
     pub fn posterior(&self, x_0: &Tensor, x_t: &Tensor, timesteps: &Tensor) -> Gaussian {
         Gaussian {
-            mean: rows(&self.mean_of_clean, timesteps, x_t) * x_0
+            mean: rows(&self.mean_of_x_0, timesteps, x_t) * x_0
                 + rows(&self.mean_of_x_t, timesteps, x_t) * x_t, // [B, ...]
             log_variance: rows(&self.log_posterior_variance, timesteps, x_t), // [B, 1...]
         }
     }
 
-    /// p(x_{t-1} | x_t) of a network that predicts the noise and its variance (2102.09672,
-    /// equation 15). Panics where the answer has no learned variance.
-    pub fn reverse(&self, output: &Output, x_t: &Tensor, timesteps: &Tensor) -> Gaussian {
-        let clean = self.clean(x_t, timesteps, &output.prediction);
-        let smallest = self.posterior(&clean, x_t, timesteps);
+    /// p(x_{t-1} | x_t) of a network that predicts `prediction` and its variance (2102.09672,
+    /// equation 15). Panics where the output has no learned variance.
+    pub fn reverse(
+        &self,
+        prediction: Prediction,
+        output: &Output,
+        x_t: &Tensor,
+        timesteps: &Tensor,
+    ) -> Gaussian {
+        let x_0 = prediction.x_0(&output.prediction, x_t, &self.level(timesteps, x_t));
+        let posterior = self.posterior(&x_0, x_t, timesteps);
         let learned = output.variance.as_ref().expect("a learned variance");
-        let share: Tensor = (learned + 1.0) / 2.0;
         let log_beta = rows(&self.log_beta, timesteps, x_t); // [B, 1...]
         Gaussian {
-            mean: smallest.mean,
-            log_variance: &share * log_beta + (1.0 - &share) * smallest.log_variance, // [B, ...]
+            mean: posterior.mean,
+            log_variance: learned_log_variance(learned, &posterior.log_variance, &log_beta), // [B, ...]
         }
     }
 }

@@ -1,169 +1,219 @@
-//! The published unCLIP sampler: DDPM (2006.11239) that skips timesteps.
+//! Samplers, the loop that all of them share, and the two hooks into its steps.
 
-use crate::{Output, Prediction, ReferenceTables, Step, StepsError, published_steps};
-use serde::{Deserialize, Serialize};
-use tch::Tensor;
+use crate::{
+    Ddim, Ddpm, Deviation, DpmSolver, NoiseLevel, Output, Posterior, Schedule, SchedulerConfig,
+    Step, StepsError, published_steps,
+};
+use std::fmt;
+use std::ops::ControlFlow;
+use tch::{Tensor, with_grad};
 
-/// The variance of an ancestral step's noise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Variance {
-    /// The posterior's, the smallest that makes sense.
-    FixedSmallLog,
-    /// Between the posterior's and beta, as the network says (2102.09672, equation 15).
-    LearnedRange,
-}
-
-/// What a checkpoint's scheduler fixes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SchedulerConfig {
-    /// The timesteps that the network was trained with.
-    pub train_timesteps: usize,
-    /// What the network predicts.
-    pub prediction: Prediction,
-    /// The variance of the noise that a step adds.
-    pub variance: Variance,
-    /// A predicted x_0 is clipped to plus and minus this; `None` leaves it as it is.
-    pub clip_range: Option<f64>,
-}
-
-/// The published sampler with its f32 tables.
-///
-/// Every coefficient is computed in f32, in the published scheduler's order of operations:
-/// its roundings are part of a seed's picture.
+/// A sampler of a checkpoint's diffusion.
 #[derive(Clone, Debug)]
-pub struct UnclipSampler {
-    config: SchedulerConfig,
-    tables: ReferenceTables,
+pub enum Sampler {
+    /// The published unCLIP sampler: DDPM with the coefficients of its f32 tables, whose roundings are part of a seed's
+    /// image.
+    Unclip(Ddpm<f32>),
+    /// DDPM (2006.11239) with coefficients in f64, as GLIDE's and guided-diffusion's are.
+    Ddpm(Ddpm),
+    /// DDIM (2010.02502).
+    Ddim(Ddim),
+    /// DPM-Solver++(2M) (2211.01095).
+    DpmSolver(DpmSolver),
 }
 
-impl UnclipSampler {
-    /// The sampler of a checkpoint's scheduler.
-    pub fn new(config: &SchedulerConfig) -> Self {
-        Self { config: config.clone(), tables: ReferenceTables::cosine(config.train_timesteps) }
+impl Sampler {
+    /// The published unCLIP sampler of a checkpoint's scheduler.
+    pub fn unclip(config: &SchedulerConfig) -> Self {
+        let schedule = Schedule::published(config);
+        Self::Unclip(Ddpm { config: config.clone(), schedule })
     }
 
-    /// What the checkpoint's scheduler fixes.
+    /// DDPM in f64 for a checkpoint's scheduler.
+    pub fn ddpm(config: &SchedulerConfig) -> Self {
+        Self::Ddpm(Ddpm { config: config.clone(), schedule: Schedule::of(config) })
+    }
+
+    /// DDIM for a checkpoint's scheduler; see [`Ddim::eta`].
+    pub fn ddim(config: &SchedulerConfig, eta: f64) -> Self {
+        Self::Ddim(Ddim::new(config, eta))
+    }
+
+    /// DPM-Solver++(2M) for a checkpoint's scheduler.
+    pub fn dpm_solver(config: &SchedulerConfig) -> Self {
+        Self::DpmSolver(DpmSolver::new(config))
+    }
+
+    /// The settings of the checkpoint's scheduler.
     pub fn config(&self) -> &SchedulerConfig {
-        &self.config
+        match self {
+            Self::Unclip(ddpm) => &ddpm.config,
+            Self::Ddpm(ddpm) => &ddpm.config,
+            Self::Ddim(ddim) => &ddim.config,
+            Self::DpmSolver(solver) => &solver.config,
+        }
     }
 
-    /// A number of steps in the published spacing, in the order they are taken. An error
-    /// where there is no step or more than timesteps.
+    /// A number of steps in the sampler's spacing, in the order they are taken. An error where there is no step or more
+    /// than timesteps.
     pub fn steps(&self, steps: usize) -> Result<Vec<Step>, StepsError> {
-        published_steps(steps, self.config.train_timesteps)
-    }
-
-    /// The mean of the previous x given x_t and the network's answer, plus noise
-    /// (2006.11239, equations 7 and 15).
-    ///
-    /// `noise` has the shape of x_t. Every step but the last needs it, the last ignores it.
-    pub fn step(
-        &self,
-        output: &Output,
-        step: Step,
-        x_t: &Tensor,
-        noise: Option<&Tensor>,
-    ) -> Tensor {
-        let c = self.coefficients(step);
-        let clean = match self.config.prediction {
-            Prediction::Epsilon => {
-                (x_t - c.sqrt_one_minus_alpha_bar * &output.prediction) / c.sqrt_alpha_bar
-            }
-            Prediction::Sample => output.prediction.shallow_clone(),
-        };
-        let clean = match self.config.clip_range {
-            Some(range) => clean.clamp(-range, range),
-            None => clean,
-        };
-        let mean = c.mean_of_clean * clean + c.mean_of_x_t * x_t;
-        if step.is_last() {
-            return mean;
-        }
-        let noise = noise.expect("every step but the last adds noise");
-        mean + match self.config.variance {
-            Variance::FixedSmallLog => c.posterior_deviation * noise,
-            Variance::LearnedRange => {
-                let learned = output.variance.as_ref().expect("a learned variance");
-                let share: Tensor = (learned + 1.0) / 2.0;
-                let log_variance: Tensor =
-                    &share * c.log_beta + (1.0 - &share) * c.log_posterior_variance;
-                (log_variance * 0.5).exp() * noise
-            }
+        match self {
+            Self::DpmSolver(solver) => solver.steps(steps),
+            _ => published_steps(steps, self.config().train_timesteps),
         }
     }
 
-    fn coefficients(&self, step: Step) -> Coefficients {
-        let Step { timestep, previous } = step;
-        let t = timestep as usize;
-        let alpha_bar = self.tables.alphas_cumprod[t];
-        let alpha_bar_previous = self.tables.alpha_bar(previous);
-        let (beta, alpha) = if previous.unwrap_or(-1) == timestep - 1 {
-            (self.tables.betas[t], self.tables.alphas[t])
-        } else {
-            let beta = 1.0 - alpha_bar / alpha_bar_previous;
-            (beta, 1.0 - beta)
-        };
-        let beta_bar = 1.0 - alpha_bar;
-        let beta_bar_previous = 1.0 - alpha_bar_previous;
-        let posterior_variance = beta_bar_previous / beta_bar * beta;
-        Coefficients {
-            sqrt_one_minus_alpha_bar: beta_bar.sqrt().into(),
-            sqrt_alpha_bar: alpha_bar.sqrt().into(),
-            mean_of_clean: (alpha_bar_previous.sqrt() * beta / beta_bar).into(),
-            mean_of_x_t: (alpha.sqrt() * beta_bar_previous / beta_bar).into(),
-            posterior_deviation: (0.5 * posterior_variance.max(1e-20).ln()).exp().into(),
-            log_posterior_variance: posterior_variance.ln().into(),
-            log_beta: beta.ln().into(),
+    fn level(&self, step: Step) -> NoiseLevel {
+        let timestep = Some(step.timestep);
+        match self {
+            Self::Unclip(ddpm) => ddpm.schedule.level(timestep),
+            Self::Ddpm(ddpm) => ddpm.schedule.level(timestep),
+            Self::Ddim(ddim) => ddim.schedule.level(timestep),
+            Self::DpmSolver(solver) => solver.schedule.level(timestep),
         }
     }
 }
 
-/// One step's numbers: computed in f32, held as f64 because tch takes those.
-struct Coefficients {
-    sqrt_one_minus_alpha_bar: f64,
-    sqrt_alpha_bar: f64,
-    mean_of_clean: f64,
-    mean_of_x_t: f64,
-    posterior_deviation: f64,
-    log_posterior_variance: f64,
-    log_beta: f64,
+/// The first hook: a step's predicted x_0 [B, ...], before it is clipped, to another.
+pub type X0Hook<'a> = Box<dyn FnMut(Tensor, Step) -> Tensor + 'a>;
+
+/// The second hook: the mean [B, ...] of an ancestral step, or the eps [B, ...] of another, to another.
+pub type GuidanceHook<'a> = Box<dyn FnMut(Tensor, &GradientGuidance) -> Tensor + 'a>;
+
+/// Functions that change what a step computes. Without them no tensor is computed for their sake.
+#[derive(Default)]
+pub struct Hooks<'a> {
+    /// Changes the predicted x_0, as inpainting and [thresholding](crate::dynamic_threshold) do.
+    pub x_0: Option<X0Hook<'a>>,
+    /// Changes the mean or eps, as guidance by a classifier or by CLIP does.
+    pub guidance: Option<GuidanceHook<'a>>,
 }
 
-/// Draws x_0 from noise by the published sampler.
+impl Hooks<'_> {
+    fn guide_mean(&mut self, posterior: Posterior, step: Step, x_t: &Tensor) -> Posterior {
+        let Some(hook) = &mut self.guidance else { return posterior };
+        let Posterior { mean, deviation } = posterior;
+        let quantity = Quantity::Mean(deviation.as_ref());
+        let mean = hook(mean, &GradientGuidance { x_t, step, quantity });
+        Posterior { mean, deviation }
+    }
+
+    fn guide_eps(&mut self, eps: Tensor, step: Step, x_t: &Tensor, level: &NoiseLevel) -> Tensor {
+        let Some(hook) = &mut self.guidance else { return eps };
+        let quantity = Quantity::Eps(level.sqrt_one_minus_alpha_bar);
+        hook(eps, &GradientGuidance { x_t, step, quantity })
+    }
+}
+
+impl fmt::Debug for Hooks<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let [x_0, guidance] = [self.x_0.is_some(), self.guidance.is_some()];
+        f.debug_struct("Hooks").field("x_0", &x_0).field("guidance", &guidance).finish()
+    }
+}
+
+/// The circumstances in which a step is guided by a gradient.
+#[derive(Debug)]
+pub struct GradientGuidance<'a> {
+    /// The x_t [B, ...] that the step starts from.
+    pub x_t: &'a Tensor,
+    /// The step.
+    pub step: Step,
+    /// The quantity that is guided.
+    pub quantity: Quantity<'a>,
+}
+
+/// A quantity that a gradient guides.
+#[derive(Debug)]
+pub enum Quantity<'a> {
+    /// The mean of an ancestral step, whose noise has this deviation: none in the last step.
+    Mean(Option<&'a Deviation>),
+    /// The eps of a step of DDIM or DPM-Solver++, from which x_0 is then computed anew. The number is sqrt(1 - alpha_bar).
+    Eps(f64),
+}
+
+impl GradientGuidance<'_> {
+    /// The quantity's `value` [B, ...] moved along a `gradient` [B, ...] of log p(y | x_t) with respect to x_t: mean +
+    /// variance * gradient (2105.05233, algorithm 1; 2112.10741, section 2.3), or eps - sqrt(1 - alpha_bar) * gradient
+    /// (2105.05233, algorithm 2). In the last step, whose variance is 0, a mean stays as it is.
+    pub fn along(&self, value: Tensor, gradient: &Tensor) -> Tensor {
+        match self.quantity {
+            Quantity::Mean(None) => value,
+            Quantity::Mean(Some(deviation)) => value + deviation.variance_times(gradient),
+            Quantity::Eps(sigma) => value - gradient * sigma,
+        }
+    }
+}
+
+/// The gradient [B, ...] of a scalar function's value at `x` [B, ...], also under [`tch::no_grad`].
+pub fn gradient(x: &Tensor, f: impl FnOnce(&Tensor) -> Tensor) -> Tensor {
+    with_grad(|| {
+        let x = x.detach().set_requires_grad(true);
+        let value = f(&x).sum(x.kind());
+        let [gradient] = Tensor::run_backward(&[value], &[&x], false, false)
+            .try_into()
+            .expect("one gradient of one tensor");
+        gradient
+    })
+}
+
+/// Draws x_0 [B, ...] from noise; `None` where `observe` stopped it.
 ///
-/// `x_t` [B, ...] is standard noise. `denoise` answers for the x_t of a step. `noise` gives
-/// the shape of x_t: it is called once for every step but the last, after the denoiser, which
-/// is the order that the published pipelines draw in. `progress` hears how many steps are
-/// done. Returns x_0 [B, ...], clipped in no way beyond the sampler's own.
-pub fn ddpm(
-    sampler: &UnclipSampler,
-    steps: &[Step],
-    x_t: Tensor,
-    denoise: impl FnMut(&Tensor, Step) -> Output,
-    mut noise: impl FnMut() -> Tensor,
-    progress: impl FnMut(usize),
-) -> Tensor {
-    let update = |output: &Output, step: Step, x_t: &Tensor| {
-        let noise = (!step.is_last()).then(&mut noise);
-        sampler.step(output, step, x_t, noise.as_ref())
-    };
-    walk(steps, x_t, denoise, update, progress)
-}
-
-/// The loop that samplers share: ask the denoiser, move, report.
-pub(crate) fn walk(
+/// `x_t` [B, ...] is standard noise, or what another call's steps arrived at. `denoise` gives a network's output for the
+/// x_t of a step. `noise` gives standard noise in the shape of x_t: it is called once for every step that adds noise,
+/// after the denoiser, which is the order that the published pipelines draw in. `hooks` may change a step. `observe`
+/// hears after each step how many are done, and the x_0 [B, ...] that was predicted in it, and says whether to go on.
+pub fn sample(
+    sampler: &Sampler,
     steps: &[Step],
     mut x_t: Tensor,
     mut denoise: impl FnMut(&Tensor, Step) -> Output,
-    mut update: impl FnMut(&Output, Step, &Tensor) -> Tensor,
-    mut progress: impl FnMut(usize),
-) -> Tensor {
+    mut noise: impl FnMut() -> Tensor,
+    mut hooks: Hooks,
+    mut observe: impl FnMut(usize, &Tensor) -> ControlFlow<()>,
+) -> Option<Tensor> {
+    let (config, mut before) = (sampler.config(), None);
+    let is_changed = hooks.x_0.is_some() || config.clip_range.is_some();
     for (done, &step) in steps.iter().enumerate() {
         let output = denoise(&x_t, step);
-        x_t = update(&output, step, &x_t);
-        progress(done + 1);
+        let level = sampler.level(step);
+        let mut x_0 = config.prediction.x_0(&output.prediction, &x_t, &level);
+        if let Some(hook) = &mut hooks.x_0 {
+            x_0 = hook(x_0, step);
+        }
+        x_0 = config.clip(x_0);
+        let changed = is_changed.then_some(&x_0);
+        let variance = output.variance.as_ref();
+        x_t = match sampler {
+            Sampler::Unclip(ddpm) => {
+                let posterior = ddpm.posterior(&x_0, variance, step, &x_t);
+                hooks.guide_mean(posterior, step, &x_t).draw(&mut noise)
+            }
+            Sampler::Ddpm(ddpm) => {
+                let posterior = ddpm.posterior(&x_0, variance, step, &x_t);
+                hooks.guide_mean(posterior, step, &x_t).draw(&mut noise)
+            }
+            Sampler::Ddim(ddim) => {
+                let mut eps = config.eps(&output, &x_t, &level, changed);
+                if hooks.guidance.is_some() {
+                    eps = hooks.guide_eps(eps, step, &x_t, &level);
+                    x_0 = level.x_0(&x_t, &eps);
+                }
+                ddim.posterior(&x_0, &eps, step).draw(&mut noise)
+            }
+            Sampler::DpmSolver(solver) => {
+                if hooks.guidance.is_some() {
+                    let eps = config.eps(&output, &x_t, &level, changed);
+                    x_0 = level.x_0(&x_t, &hooks.guide_eps(eps, step, &x_t, &level));
+                }
+                let previous = solver.step(&x_0, before.as_ref(), step, &x_t);
+                before = Some((step.timestep, x_0.shallow_clone()));
+                previous
+            }
+        };
+        if observe(done + 1, &x_0).is_break() {
+            return None;
+        }
     }
-    x_t
+    Some(x_t)
 }

@@ -1,109 +1,175 @@
-//! How much of a picture is left at each timestep, and which timesteps a sampler visits.
+//! Noise schedules: alpha_bar at each timestep, and the timesteps that a sampler visits.
 
+use crate::{NoiseLevel, SchedulerConfig};
+use num_traits::Float;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::FRAC_PI_2;
+use tch::{Device, Kind, Tensor};
 
 /// The largest beta of the cosine schedule (2102.09672, section 3.2).
 const MAX_BETA: f64 = 0.999;
 
-/// A noise schedule in f64: for training and for samplers of our own.
+/// The variances that the timesteps add, by diffusers' names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum BetaSchedule {
+    /// The cosine schedule (2102.09672, equation 17), unCLIP's own.
+    #[default]
+    #[serde(rename = "squaredcos_cap_v2")]
+    Cosine,
+    /// In even strides (2006.11239, section 4): 1e-4 to 0.02 there, at 1,000 timesteps.
+    Linear {
+        /// The beta of timestep 0.
+        #[serde(rename = "beta_start")]
+        start: f64,
+        /// The beta of the last timestep.
+        #[serde(rename = "beta_end")]
+        end: f64,
+    },
+    /// Of which the roots are in even strides, as latent diffusion's (2112.10752) are.
+    ScaledLinear {
+        /// The beta of timestep 0.
+        #[serde(rename = "beta_start")]
+        start: f64,
+        /// The beta of the last timestep.
+        #[serde(rename = "beta_end")]
+        end: f64,
+    },
+}
+
+impl BetaSchedule {
+    /// The betas in f64.
+    fn betas(self, timesteps: usize) -> Vec<f64> {
+        let even = |start: f64, end: f64| {
+            let gaps = (timesteps - 1).max(1) as f64;
+            (0..timesteps).map(move |t| start + (end - start) * t as f64 / gaps)
+        };
+        match self {
+            Self::Cosine => {
+                let alpha_bar = |t: usize| {
+                    let time = t as f64 / timesteps as f64;
+                    ((time + 0.008) / 1.008 * FRAC_PI_2).cos().powi(2)
+                };
+                let beta = |t| (1.0 - alpha_bar(t + 1) / alpha_bar(t)).min(MAX_BETA);
+                (0..timesteps).map(beta).collect()
+            }
+            Self::Linear { start, end } => even(start, end).collect(),
+            Self::ScaledLinear { start, end } => {
+                even(start.sqrt(), end.sqrt()).map(|root| root * root).collect()
+            }
+        }
+    }
+
+    /// The betas as diffusers' schedulers hold them: those of the cosine schedule rounded to f32, the others by torch's
+    /// `linspace` in f32, whose roundings are its own.
+    fn published_betas(self, timesteps: usize) -> Vec<f32> {
+        let linspace = |start: f64, end: f64| {
+            Tensor::linspace(start, end, timesteps as i64, (Kind::Float, Device::Cpu))
+        };
+        let betas = match self {
+            Self::Cosine => Tensor::from_slice(&self.betas(timesteps)).to_kind(Kind::Float),
+            Self::Linear { start, end } => linspace(start, end),
+            Self::ScaledLinear { start, end } => linspace(start.sqrt(), end.sqrt()).square(),
+        };
+        Vec::try_from(betas).expect("a vector of f32")
+    }
+}
+
+/// A noise schedule: in f64 for training and for samplers of our own, in f32 as published schedulers hold it.
 #[derive(Clone, Debug)]
-pub struct Schedule {
+pub struct Schedule<F = f64> {
     /// The variance that timestep t adds.
-    pub betas: Vec<f64>,
+    pub betas: Vec<F>,
     /// The product of 1 - beta up to and including timestep t.
-    pub alphas_cumprod: Vec<f64>,
+    pub alphas_cumprod: Vec<F>,
 }
 
 impl Schedule {
-    /// The cosine schedule (2102.09672, equation 17), unCLIP's own; 1,000 timesteps there.
-    pub fn cosine(timesteps: usize) -> Self {
-        Self::from_betas(cosine_betas(timesteps))
+    /// A schedule in f64.
+    pub fn new(betas: BetaSchedule, timesteps: usize) -> Self {
+        Self::from_betas(betas.betas(timesteps))
     }
 
-    /// The linear schedule of DDPM (2006.11239, section 4): 1e-4 to 0.02 at 1,000 timesteps,
-    /// and as much noise in all at any other number.
-    pub fn linear(timesteps: usize) -> Self {
-        let scale = 1000.0 / timesteps as f64;
-        let (first, last) = (1e-4 * scale, 0.02 * scale);
-        let gaps = (timesteps - 1).max(1) as f64;
-        let beta = |t| first + (last - first) * t as f64 / gaps;
-        Self::from_betas((0..timesteps).map(beta).collect())
+    /// The schedule of a checkpoint's scheduler in f64.
+    pub fn of(config: &SchedulerConfig) -> Self {
+        Self::new(config.beta_schedule, config.train_timesteps)
     }
+}
 
-    fn from_betas(betas: Vec<f64>) -> Self {
+impl Schedule<f32> {
+    /// The schedule of a checkpoint's scheduler as diffusers holds it, in f32.
+    ///
+    /// Its rounding is part of a checkpoint's images: 1 - alpha_bar at timestep 0 of the cosine schedule is 4.1306e-5
+    /// here and 4.1284e-5 in f64, which scales the last step by 0.99947.
+    pub fn published(config: &SchedulerConfig) -> Self {
+        Self::from_betas(config.beta_schedule.published_betas(config.train_timesteps))
+    }
+}
+
+impl<F: Float + Into<f64>> Schedule<F> {
+    /// The product is multiplied in f64, as torch does, and then rounded.
+    fn from_betas(betas: Vec<F>) -> Self {
         let mut product = 1.0;
-        let multiply = |beta: &f64| {
-            product *= 1.0 - beta;
-            product
+        let multiply = |&beta: &F| {
+            product *= (F::one() - beta).into();
+            F::from(product).expect("a number")
         };
         let alphas_cumprod = betas.iter().map(multiply).collect();
         Self { betas, alphas_cumprod }
     }
 
-    /// How many timesteps there are.
+    /// The number of timesteps.
     pub fn timesteps(&self) -> usize {
         self.betas.len()
     }
 
-    /// The alpha_bar of a timestep, and 1 for `None`: the clean picture.
-    pub fn alpha_bar(&self, timestep: Option<i64>) -> f64 {
-        timestep.map_or(1.0, |t| self.alphas_cumprod[t as usize])
+    /// The alpha_bar of a timestep, and 1 for `None`: the clean image.
+    pub fn alpha_bar(&self, timestep: Option<i64>) -> F {
+        timestep.map_or(F::one(), |t| self.alphas_cumprod[t as usize])
     }
-}
 
-/// The cosine schedule as the published unCLIP scheduler holds it, in f32.
-///
-/// Its rounding is part of a checkpoint's pictures: 1 - alpha_bar at timestep 0 is 4.1306e-5
-/// here and 4.1284e-5 in [`Schedule::cosine`], which scales the last step by 0.99947.
-#[derive(Clone, Debug)]
-pub struct ReferenceTables {
-    /// The f64 betas, rounded.
-    pub betas: Vec<f32>,
-    /// 1 - beta of the rounded betas, rounded again.
-    pub alphas: Vec<f32>,
-    /// The running product of those alphas: multiplied in f64 as torch does, stored in f32.
-    pub alphas_cumprod: Vec<f32>,
-}
+    /// The mix of x_0 and eps at a timestep.
+    pub fn level(&self, timestep: Option<i64>) -> NoiseLevel {
+        let alpha_bar = self.alpha_bar(timestep);
+        NoiseLevel {
+            sqrt_alpha_bar: alpha_bar.sqrt().into(),
+            sqrt_one_minus_alpha_bar: (F::one() - alpha_bar).sqrt().into(),
+        }
+    }
 
-impl ReferenceTables {
-    /// The tables of the cosine schedule, the only one that scheduler has.
-    pub fn cosine(timesteps: usize) -> Self {
-        let rounded = |beta: f64| beta as f32;
-        let betas: Vec<f32> = cosine_betas(timesteps).into_iter().map(rounded).collect();
-        let alphas: Vec<f32> = betas.iter().map(|beta| 1.0 - beta).collect();
-        let mut product = 1.0f64;
-        let multiply = |alpha: &f32| {
-            product *= f64::from(*alpha);
-            product as f32
+    /// The coefficients of a step's posterior q(x_previous | x_t, x_0) (2006.11239, equations 6 and 7), each operation in
+    /// the schedule's own precision and in the published schedulers' order.
+    pub(crate) fn posterior(&self, step: Step) -> PosteriorCoefficients<F> {
+        let Step { timestep, previous } = step;
+        let one = F::one();
+        let alpha_bar = self.alpha_bar(Some(timestep));
+        let alpha_bar_previous = self.alpha_bar(previous);
+        let beta = match previous.unwrap_or(-1) == timestep - 1 {
+            true => self.betas[timestep as usize],
+            false => one - alpha_bar / alpha_bar_previous,
         };
-        let alphas_cumprod = alphas.iter().map(multiply).collect();
-        Self { betas, alphas, alphas_cumprod }
-    }
-
-    /// The alpha_bar of a timestep, and 1 for `None`: the clean picture.
-    pub fn alpha_bar(&self, timestep: Option<i64>) -> f32 {
-        timestep.map_or(1.0, |t| self.alphas_cumprod[t as usize])
+        let alpha = one - beta;
+        let beta_bar = one - alpha_bar;
+        let beta_bar_previous = one - alpha_bar_previous;
+        PosteriorCoefficients {
+            mean_of_x_0: alpha_bar_previous.sqrt() * beta / beta_bar,
+            mean_of_x_t: alpha.sqrt() * beta_bar_previous / beta_bar,
+            log_variance: (beta_bar_previous / beta_bar * beta).ln(),
+            log_beta: beta.ln(),
+        }
     }
 }
 
-fn cosine_betas(timesteps: usize) -> Vec<f64> {
-    let alpha_bar = |t: usize| {
-        let time = t as f64 / timesteps as f64;
-        ((time + 0.008) / 1.008 * FRAC_PI_2).cos().powi(2)
-    };
-    let beta = |t| (1.0 - alpha_bar(t + 1) / alpha_bar(t)).min(MAX_BETA);
-    (0..timesteps).map(beta).collect()
-}
-
-/// What a network predicts of x_t.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Prediction {
-    /// The noise in it.
-    Epsilon,
-    /// The clean picture or embedding, x_0.
-    Sample,
+/// The numbers of a step's posterior.
+pub(crate) struct PosteriorCoefficients<F> {
+    /// The mean's factor of x_0.
+    pub(crate) mean_of_x_0: F,
+    /// The mean's factor of x_t.
+    pub(crate) mean_of_x_t: F,
+    /// The logarithm of the variance: minus infinity for a step that ends at x_0.
+    pub(crate) log_variance: F,
+    /// The logarithm of the variance that the step's timesteps add.
+    pub(crate) log_beta: F,
 }
 
 /// One step of a sampler: from a timestep to the one before it in time.
@@ -111,12 +177,12 @@ pub enum Prediction {
 pub struct Step {
     /// The timestep of the x_t that the denoiser sees.
     pub timestep: i64,
-    /// The timestep that the step arrives at; `None` for the clean picture.
+    /// The timestep that the step arrives at; `None` for the clean image.
     pub previous: Option<i64>,
 }
 
 impl Step {
-    /// Whether the step ends at the clean picture. Every other step of an ancestral sampler
+    /// Whether the step ends at the clean image. Every other step of an ancestral sampler
     /// draws noise.
     pub fn is_last(&self) -> bool {
         self.previous.is_none()
@@ -137,7 +203,7 @@ pub struct StepsError {
 /// rounded, a half to the even side.
 ///
 /// A single step, where the published formula divides by zero, goes from the last timestep
-/// straight to the clean picture. An error where there is no step or more than timesteps.
+/// straight to the clean image. An error where there is no step or more than timesteps.
 pub fn published_steps(steps: usize, timesteps: usize) -> Result<Vec<Step>, StepsError> {
     if steps == 0 || steps > timesteps {
         return Err(StepsError { steps, timesteps });

@@ -1,16 +1,16 @@
-//! Pictures that a user brings: decoded within bounds, upright, in 8-bit RGB on white.
+//! Decodes the images that a user brings: within bounds, upright, to 8-bit RGB on white.
 
 use std::panic::catch_unwind;
 use std::path::Path;
 
 use image::{ImageFormat, RgbImage};
 
-use crate::decoders::{Decoded, gif, jpeg, png, webp};
+use crate::decoders::{UnorientedImage, gif, jpeg, png, webp};
 use crate::formats::FileKind;
 use crate::memory::MAX_MEMORY;
 use crate::source::{MAX_FILE_BYTES, read_file};
 
-/// A picture that was read.
+/// An image and whether it is the first of several frames.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DecodedImage {
     /// Its pixels, turned as its EXIF orientation says, on white where it is transparent.
@@ -27,7 +27,7 @@ pub enum DecodeError {
     File {
         /// The file.
         path: String,
-        /// What the system says.
+        /// The system's error.
         error: std::io::Error,
     },
     /// It is something else.
@@ -65,7 +65,7 @@ pub enum DecodeError {
     Damaged {
         /// The file.
         path: String,
-        /// What the decoder says.
+        /// The decoder's reason.
         reason: String,
     },
 }
@@ -89,10 +89,10 @@ pub fn decode_image(bytes: &[u8], name: &str) -> Result<DecodedImage, DecodeErro
     // The decoders' authors warn that some input makes them panic.
     let decoded = catch_unwind(|| decode(bytes, name))
         .map_err(|_| DecodeError::damaged(name, "its decoder gave up"))??;
-    Ok(DecodedImage { animated: decoded.animated, image: decoded.upright() })
+    Ok(DecodedImage { animated: decoded.animated, image: decoded.oriented() })
 }
 
-fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
+fn decode(bytes: &[u8], name: &str) -> Result<UnorientedImage, DecodeError> {
     match image::guess_format(bytes) {
         Ok(ImageFormat::Png) => png::decode(bytes, name),
         Ok(ImageFormat::Jpeg) => jpeg::decode(bytes, name),

@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::Path;
 
 use files::contents::{Contents, ENOUGH};
-use files::endings::ending;
+use files::extensions::extension;
+use image::ImageFormat;
 
 /// A kind of file that is not read as an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,12 +32,12 @@ impl FileKind {
         if contents == Some(Contents::Image) {
             return None;
         }
-        let ending = ending(name);
-        let by_ending = || FORMATS.iter().find(|f| f.endings.contains(&&*ending));
+        let extension = extension(name);
+        let by_ending = || FORMATS.iter().find(|f| f.endings.contains(&&*extension));
         let by_bytes = FORMATS.iter().find(|format| (format.begins)(first));
         let format = match contents {
             Some(Contents::Empty | Contents::LfsPointer | Contents::Html) => None,
-            Some(Contents::Gzip) => by_ending().filter(|_| ending == "svgz"),
+            Some(Contents::Gzip) => by_ending().filter(|_| extension == "svgz"),
             Some(_) => by_bytes,
             // Most cameras' files are TIFFs.
             None if is_tiff(first) => by_ending().filter(|f| f.name == RAW).or(by_bytes),
@@ -62,6 +63,17 @@ impl fmt::Display for FileKind {
             },
             Self::Unknown => f.write_str("no picture: PNG, JPEG, WebP and GIF are read"),
         }
+    }
+}
+
+/// The name of the format that an image's bytes begin as, of those that are read.
+pub fn format_name(bytes: &[u8]) -> &'static str {
+    match image::guess_format(bytes) {
+        Ok(ImageFormat::Png) => "PNG",
+        Ok(ImageFormat::Jpeg) => "JPEG",
+        Ok(ImageFormat::WebP) => "WebP",
+        Ok(ImageFormat::Gif) => "GIF",
+        _ => "picture of another format",
     }
 }
 

@@ -1,4 +1,4 @@
-//! The memory that one picture may take, from its file to its pixels at another size.
+//! The limit on the memory that one image takes, from its file to its resized pixels.
 
 use crate::decode::DecodeError;
 
@@ -11,16 +11,16 @@ pub(crate) const RGB: u64 = 3;
 /// Bytes of a filter's weights for each pixel along the side that is resized.
 const WEIGHTS: u64 = 16;
 
-/// A picture's file, and the size that its header declares.
+/// An image's file, and the size that its header declares.
 #[derive(Clone, Copy)]
-pub(crate) struct Declared<'a> {
+pub(crate) struct ImageHeader<'a> {
     pub(crate) name: &'a str,
     pub(crate) bytes: &'a [u8],
     pub(crate) width: u32,
     pub(crate) height: u32,
 }
 
-impl Declared<'_> {
+impl ImageHeader<'_> {
     pub(crate) fn pixels(self) -> u64 {
         u64::from(self.width) * u64::from(self.height)
     }

@@ -1,4 +1,4 @@
-//! Resizing exactly as Pillow does it: the encoders were trained on its pictures.
+//! Pillow's bilinear and bicubic resampling, to the bit: the encoders were trained on images that it resized.
 
 use image::RgbImage;
 
@@ -36,24 +36,24 @@ impl Filter {
 /// One direction after the other, with the levels rounded to bytes in between; a direction that keeps its size is
 /// skipped. The order is Pillow 13's: columns come first where the height loses more than twice the pixels that the
 /// width loses. Older releases always begin with the rows, which moves single levels.
-pub fn resize(picture: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbImage {
-    let (old_width, old_height) = picture.dimensions();
+pub fn resize(image: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbImage {
+    let (old_width, old_height) = image.dimensions();
     let loss = |old: u32, new: u32| i64::from(old) - i64::from(new);
     if height < old_height && loss(old_height, height) > 2 * loss(old_width, width) {
-        resize_rows(&resize_columns(picture, height, filter), width, filter)
+        resize_rows(&resize_columns(image, height, filter), width, filter)
     } else {
-        resize_columns(&resize_rows(picture, width, filter), height, filter)
+        resize_columns(&resize_rows(image, width, filter), height, filter)
     }
 }
 
-fn resize_rows(picture: &RgbImage, width: u32, filter: Filter) -> RgbImage {
-    let (old_width, height) = picture.dimensions();
+fn resize_rows(image: &RgbImage, width: u32, filter: Filter) -> RgbImage {
+    let (old_width, height) = image.dimensions();
     if width == old_width {
-        return picture.clone();
+        return image.clone();
     }
     let taps = taps(old_width, width, filter);
     let mut levels = Vec::with_capacity(3 * width as usize * height as usize);
-    for row in picture.as_raw().chunks_exact(3 * old_width as usize) {
+    for row in image.as_raw().chunks_exact(3 * old_width as usize) {
         for Tap { first, weights } in &taps {
             let mut sums = [HALF; 3];
             for (weight, pixel) in weights.iter().zip(row[3 * first..].chunks_exact(3)) {
@@ -67,18 +67,17 @@ fn resize_rows(picture: &RgbImage, width: u32, filter: Filter) -> RgbImage {
     RgbImage::from_raw(width, height, levels).expect("every row was resized")
 }
 
-fn resize_columns(picture: &RgbImage, height: u32, filter: Filter) -> RgbImage {
-    let (width, old_height) = picture.dimensions();
+fn resize_columns(image: &RgbImage, height: u32, filter: Filter) -> RgbImage {
+    let (width, old_height) = image.dimensions();
     if height == old_height {
-        return picture.clone();
+        return image.clone();
     }
     let row = 3 * width as usize;
     let mut levels = Vec::with_capacity(row * height as usize);
     let mut sums = vec![0; row];
     for Tap { first, weights } in taps(old_height, height, filter) {
         sums.fill(HALF);
-        for (weight, line) in weights.iter().zip(picture.as_raw()[row * first..].chunks_exact(row))
-        {
+        for (weight, line) in weights.iter().zip(image.as_raw()[row * first..].chunks_exact(row)) {
             for (sum, &level) in sums.iter_mut().zip(line) {
                 *sum += weight * i32::from(level);
             }
@@ -88,7 +87,7 @@ fn resize_columns(picture: &RgbImage, height: u32, filter: Filter) -> RgbImage {
     RgbImage::from_raw(width, height, levels).expect("every column was resized")
 }
 
-/// What one new pixel is made of.
+/// The filter's coefficients for one output pixel.
 struct Tap {
     /// The first old pixel that it reads.
     first: usize,

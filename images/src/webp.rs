@@ -52,7 +52,7 @@ pub enum WebpError {
     Extended,
     /// There are no pixels.
     #[error("it holds no picture: neither a chunk VP8 nor VP8L")]
-    NoPicture,
+    NoImage,
 }
 
 /// The first frame as a WebP's chunks describe it.
@@ -81,7 +81,7 @@ pub(crate) fn check(bytes: &[u8]) -> Result<Layout, WebpError> {
     match chunks.next().transpose()? {
         Some(first) if first.name == b"VP8X" => extended(&first, chunks),
         Some(first) if first.is_image() => Ok(frame(&first, None)),
-        _ => Err(WebpError::NoPicture),
+        _ => Err(WebpError::NoImage),
     }
 }
 
@@ -117,7 +117,7 @@ fn extended(header: &Chunk, chunks: Chunks) -> Result<Layout, WebpError> {
         met |= chunk.flag();
         before = Some(chunk.name);
     }
-    let mut layout = layout.ok_or(WebpError::NoPicture)?;
+    let mut layout = layout.ok_or(WebpError::NoImage)?;
     layout.animated = flags & ANIMATION != 0;
     if layout.animated || layout.lossless || layout.alpha {
         met |= ALPHA;
@@ -137,7 +137,7 @@ fn first_frame(chunks: Chunks) -> Result<Layout, WebpError> {
         }
         before = Some(chunk.name);
     }
-    Err(WebpError::NoPicture)
+    Err(WebpError::NoImage)
 }
 
 /// The sizes that an image's chunk and the one before it say.

@@ -1,9 +1,11 @@
+//! The Mersenne twister MT19937.
+
 use serde::{Deserialize, Serialize};
 
 /// The Mersenne twister MT19937 (Matsumoto and Nishimura, 1998), seeded as in its
 /// revision of 2002.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Saved")]
+#[serde(try_from = "State")]
 pub(crate) struct Mersenne {
     words: Vec<u32>,
     /// The next word to hand out; at `LENGTH` all are renewed first.
@@ -52,18 +54,18 @@ impl Mersenne {
     }
 }
 
-/// A state as read from a file, which may be damaged.
+/// A state as a file holds it, which may be damaged.
 #[derive(Deserialize)]
-struct Saved {
+struct State {
     words: Vec<u32>,
     next: usize,
 }
 
-impl TryFrom<Saved> for Mersenne {
+impl TryFrom<State> for Mersenne {
     type Error = String;
 
-    fn try_from(saved: Saved) -> Result<Self, String> {
-        let Saved { words, next } = saved;
+    fn try_from(state: State) -> Result<Self, String> {
+        let State { words, next } = state;
         if words.len() != LENGTH || next > LENGTH {
             return Err(format!(
                 "a random generator's state has {} words and stands at word {next}, \

@@ -1,10 +1,11 @@
 //! Everything that can go wrong between a caption and a picture.
 
 use diffusion::StepsError;
+use families::compatibility::SIDES;
+use families::{Mismatch, PriorKind};
 use kernels::OutOfMemory;
 
-use crate::finite::Quantity;
-use crate::relations::SIDES;
+use crate::finite::{Cause, Quantity};
 
 /// One sentence each, which names the file, the setting and the number.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +29,7 @@ pub enum Error {
     #[error("{setting} is {value}: {must}")]
     Setting {
         /// Its name in [`Settings`](crate::Settings), with the names of what it lies in.
-        setting: &'static str,
+        setting: String,
         /// Its value.
         value: String,
         /// The condition, as the end of a sentence.
@@ -39,46 +40,58 @@ pub enum Error {
         "f16 computes on a GPU only, a CPU takes 80 times as long as in f32: please use f32 here"
     )]
     HalfOnCpu,
-    /// A component that a stage needs is not there.
-    #[error("{folder} has no {part}/, which this needs{advice}")]
-    Missing {
-        /// The model's folder.
-        folder: String,
-        /// The component's folder in it.
-        part: &'static str,
-        /// How it can be completed, or what the folder holds instead; or empty.
-        advice: String,
+    /// A setting of the prior that does not sample.
+    #[error("{setting}: the {}", other_prior(*.autoregressive))]
+    OtherPrior {
+        /// Its name in [`Settings`](crate::Settings).
+        setting: &'static str,
+        /// Whether the autoregressive prior samples.
+        autoregressive: bool,
     },
-    /// A folder that was given to complete a model, and does not.
-    #[error(
-        "{flag} {folder}: this is neither a {part} (it has no config.json) nor a model with one in {part}/{advice}"
-    )]
-    NotThePart {
-        /// The flag it was given with.
-        flag: &'static str,
-        /// The folder.
-        folder: String,
-        /// The component's name.
-        part: &'static str,
-        /// The folder's contents instead, or empty.
-        advice: String,
+    /// A setting of a stage that the model does not have.
+    #[error("{setting}: this model has no stage {stage}")]
+    NoStage {
+        /// Its name in [`Settings`](crate::Settings).
+        setting: String,
+        /// The stage.
+        stage: String,
+    },
+    /// Settings without those of a stage of the model.
+    #[error("{setting} is missing, and this model has such a stage")]
+    NoSetting {
+        /// Its name in [`Settings`](crate::Settings).
+        setting: String,
+    },
+    /// A prior of a family that has none of its kind.
+    #[error("{family} has no {} prior", prior_name(*.kind))]
+    NoPrior {
+        /// The family.
+        family: &'static str,
+        /// The prior.
+        kind: PriorKind,
+    },
+    /// Principal components of a family that brings none.
+    #[error("{family} has no principal components of its image embeddings")]
+    NoPrincipalComponents {
+        /// The family.
+        family: &'static str,
     },
     /// Two components that do not fit each other.
     #[error(
-        "{first} and {second} do not fit each other: {quantity} is {one} in the first and {other} in the second"
+        "{first} and {second} do not fit each other: {} is {} in the first and {} in the second",
+        .mismatch.quantity, .mismatch.one, .mismatch.other
     )]
     Mismatch {
         /// The component that comes first in the chain, and where it lies.
         first: String,
         /// The other one.
         second: String,
-        /// What should be equal.
-        quantity: &'static str,
-        /// Its value in the first.
-        one: i64,
-        /// Its value in the second.
-        other: i64,
+        /// The quantity that should be equal, and its two values.
+        mismatch: Mismatch,
     },
+    /// An observer's wish.
+    #[error("stopped: the observer asked for no more steps")]
+    Stopped,
     /// The model's own defaults cannot be read.
     #[error("model_index.json of {folder}: {reason}")]
     Index {
@@ -121,14 +134,15 @@ pub enum Error {
         /// The quantity.
         quantity: Quantity,
         /// Their cause.
-        cause: String,
+        cause: Cause,
     },
     /// Less memory than the networks take.
-    #[error(
-        "{0}; --low-memory holds one network at a time, and --dtype bf16 takes half of what f32 does"
-    )]
+    #[error("{0}; one network at a time takes less, and bf16 takes half of what f32 does")]
     Memory(#[from] OutOfMemory),
-    /// A component's files are wrong.
+    /// A component is missing, or its files are wrong.
+    #[error("{0}")]
+    Families(#[from] families::Error),
+    /// A file of tensors is wrong.
     #[error(transparent)]
     Weights(#[from] weights::Error),
     /// The caption cannot be tokenised.
@@ -136,15 +150,15 @@ pub enum Error {
     Tokenizer(#[from] clip::TokenizerError),
     /// A picture cannot be prepared for the image encoder.
     #[error(transparent)]
-    ImageProcessor(#[from] clip::ImageProcessorError),
+    ImageProcessor(#[from] images::ImageProcessorError),
 }
 
 impl Error {
     /// Steps that no schedule can be cut into.
-    pub(crate) fn steps(setting: &'static str, error: &StepsError) -> Self {
+    pub(crate) fn steps(setting: impl Into<String>, error: &StepsError) -> Self {
         let most = error.timesteps;
         Self::Setting {
-            setting,
+            setting: setting.into(),
             value: error.steps.to_string(),
             must: format!(
                 "it must lie between 1 and {most}, the timesteps that the solver can visit with this model"
@@ -153,8 +167,8 @@ impl Error {
     }
 
     /// A number that is not `must`.
-    pub(crate) fn number(setting: &'static str, value: impl ToString, must: &str) -> Self {
-        Self::Setting { setting, value: value.to_string(), must: must.to_owned() }
+    pub(crate) fn setting(setting: impl Into<String>, value: impl ToString, must: &str) -> Self {
+        Self::Setting { setting: setting.into(), value: value.to_string(), must: must.to_owned() }
     }
 }
 
@@ -179,9 +193,13 @@ impl Error {
                 weights::Error::Memory { .. }
                 | weights::Error::Io { .. }
                 | weights::Error::Place { .. },
-            ) => ErrorKind::Machine,
-            Self::Missing { .. }
-            | Self::NotThePart { .. }
+            )
+            | Self::Families(families::Error::Weights(
+                weights::Error::Memory { .. }
+                | weights::Error::Io { .. }
+                | weights::Error::Place { .. },
+            )) => ErrorKind::Machine,
+            Self::Families(_)
             | Self::Mismatch { .. }
             | Self::Index { .. }
             | Self::LogitScale { .. }
@@ -195,8 +213,23 @@ impl Error {
     pub fn is_about_picture(&self) -> bool {
         match self {
             Self::ImageProcessor(_) => true,
-            Self::Mismatch { quantity, .. } => SIDES.contains(quantity),
+            Self::Mismatch { mismatch, .. } => SIDES.contains(&mismatch.quantity),
             _ => false,
         }
+    }
+}
+
+/// The end of a sentence about a setting of the other prior.
+fn other_prior(autoregressive: bool) -> &'static str {
+    match autoregressive {
+        true => "autoregressive prior draws, which has no steps: it draws code by code",
+        false => "diffusion prior draws, which has no codes",
+    }
+}
+
+fn prior_name(kind: PriorKind) -> &'static str {
+    match kind {
+        PriorKind::Diffusion => "diffusion",
+        PriorKind::Autoregressive => "autoregressive",
     }
 }

@@ -1,31 +1,47 @@
-//! A picture as what decodes to it: its CLIP embedding z and the noise x_T (2204.06125, section 3).
+//! Inversion: an image as what decodes to it, its CLIP embedding z and the noise x_T (2204.06125, section 3).
 
-use clip::ImageProcessor;
 use std::collections::HashMap;
 use std::path::Path;
 
-use diffusion::ddim::{ddim, ddim_inverse};
-use diffusion::{DdimSampler, Output, Schedule, Step, guided, published_steps};
-use image::RgbImage;
+use diffusion::{Ddim, Output, Sampler, SchedulerConfig, Step as DiffusionStep};
+use diffusion::{ddim_inverse, published_steps};
+use images::{ImageProcessor, RgbImage};
 use noise::Generator;
 use tch::{Kind, Tensor, no_grad};
 
+use crate::diffuse::Diffusion;
+use crate::image_tensors::{PLANES, to_images};
 use crate::manipulation::{slerp, text_diff};
 use crate::memory::within_memory;
 use crate::noise_streams::Streams;
-use crate::{Error, Pipeline, Progress, Quantity, Settings, Stage, to_pictures};
+use crate::stages::BASE;
+use crate::{Error, Observer, Pipeline, Quantity, Settings};
 
-/// How often an inversion asks the decoder in each step: enough for the step's fixed point.
+/// Calls of the decoder in each step of an inversion: enough for the step's fixed point.
 pub const CALLS_A_STEP: usize = 2;
 
 /// The share of the schedule's timesteps that an inversion goes through. At its end alpha_bar is 9e-4, which is noise
 /// to the eye; the last timesteps, down to 2e-9, would blow up every error.
 const DEPTH: f64 = 0.98;
 
-/// The bipartite latents of pictures.
+/// How an inversion is decoded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Decoding {
+    /// DDIM's eta: the share of the noise that is drawn anew, 0 to 1, which varies what the embedding leaves open.
+    pub eta: f64,
+    /// The guidance scale, which makes an embedding that was changed prevail over the noise; 1 is no guidance.
+    pub guidance_scale: f64,
+}
+
+impl Decoding {
+    /// The decoding that gives the inverted image back.
+    pub const EXACT: Self = Self { eta: 0.0, guidance_scale: 1.0 };
+}
+
+/// The bipartite latents of images.
 #[derive(Debug)]
 pub struct Inversion {
-    /// z, the CLIP embeddings of the pictures, `[B, E]`.
+    /// z, the CLIP embeddings of the images, `[B, E]`.
     pub embedding: Tensor,
     /// x_T, the noise that DDIM decodes to them, `[B, C, h, w]`.
     pub noise: Tensor,
@@ -34,11 +50,11 @@ pub struct Inversion {
 }
 
 impl Inversion {
-    /// The latents at `share` (0 to 1) of the way to those of `other`, picture by picture: z and x_T each move on the
+    /// The latents at `t` (0 to 1) of the way to those of `other`, image by image: z and x_T each move on the
     /// sphere (section 3.2).
-    pub fn between(&self, other: &Self, share: f64) -> Self {
+    pub fn between(&self, other: &Self, t: f64) -> Self {
         let way = |from: &Tensor, to: &Tensor| {
-            by_row([from, to], |[from, to]| slerp(from, to, share)) // [B, ..]
+            by_row([from, to], |[from, to]| slerp(from, to, t)) // [B, ..]
         };
         Self {
             embedding: way(&self.embedding, &other.embedding),
@@ -51,15 +67,25 @@ impl Inversion {
     /// (section 3.3).
     pub fn edited(&self, from: &Tensor, to: &Tensor, strength: f64) -> Self {
         Self {
-            embedding: by_row([&self.embedding, from, to], |[picture, from, to]| {
-                text_diff(picture, from, to, strength)
+            embedding: by_row([&self.embedding, from, to], |[image, from, to]| {
+                text_diff(image, from, to, strength)
             }),
             noise: self.noise.shallow_clone(),
             steps: self.steps,
         }
     }
 
-    /// Writes that of one picture to a safetensors file, which holds `image_embedding`, `noise` and `steps` and nothing
+    /// One image's latent for `count` images.
+    pub fn expand(&self, count: i64) -> Self {
+        let expand = |tensor: &Tensor| {
+            let mut shape = tensor.size();
+            shape[0] = count;
+            tensor.expand(shape, false)
+        };
+        Self { embedding: expand(&self.embedding), noise: expand(&self.noise), steps: self.steps }
+    }
+
+    /// Writes that of one image to a safetensors file, which holds `image_embedding`, `noise` and `steps` and nothing
     /// else.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
         let tensors = [
@@ -107,7 +133,7 @@ impl Inversion {
     }
 }
 
-/// What `f` makes of the rows of tensors `[B, ..]`, as one tensor.
+/// Applies `f` to the rows of tensors `[B, ..]`, one row at a time.
 fn by_row<const N: usize>(tensors: [&Tensor; N], f: impl Fn([&Tensor; N]) -> Tensor) -> Tensor {
     let rows: Vec<Tensor> = (0..tensors[0].size()[0])
         .map(|row| {
@@ -119,91 +145,76 @@ fn by_row<const N: usize>(tensors: [&Tensor; N], f: impl Fn([&Tensor; N]) -> Ten
 }
 
 impl Pipeline {
-    /// Finds the noise that decodes to each of `pictures`, without guidance and with an empty caption.
+    /// Finds the noise that decodes to each of `images`, without guidance and with an empty caption.
     pub fn invert(
         &self,
-        pictures: &[RgbImage],
+        images: &[RgbImage],
         steps: usize,
-        progress: &mut Progress,
+        observer: &mut dyn Observer,
     ) -> Result<Inversion, Error> {
-        within_memory(|| self.find_noise(pictures, steps, progress))
+        within_memory(|| {
+            let embedding = self.encode_images(images)?; // [B, E]
+            // Leased here, so that all that asks for it finds it open.
+            let _unet = self.components.unet(BASE)?;
+            let base = self.to_base_images(images)?; // [B, C, h, w]
+            let visited = self.inversion_steps(steps)?;
+            let denoise = self.captionless(&embedding, false, &visited)?;
+            let stage = self.observed(BASE, steps);
+            let observe = |done, x_t: &Tensor| stage.observe(observer, done, x_t);
+            let ddim = Ddim::new(&self.unclipped_scheduler()?, 0.0);
+            let noise =
+                no_grad(|| ddim_inverse(&ddim, &visited, base, CALLS_A_STEP, denoise, observe));
+            let noise = self.finite(noise.ok_or(Error::Stopped)?, Quantity::Noise, None)?;
+            Ok(Inversion { embedding, noise, steps })
+        })
     }
 
-    fn find_noise(
-        &self,
-        pictures: &[RgbImage],
-        steps: usize,
-        progress: &mut Progress,
-    ) -> Result<Inversion, Error> {
-        let embedding = self.encode_pictures(pictures)?; // [B, E]
-        // Held, so that all that asks for it finds it open.
-        let _decoder = self.parts.decoder()?;
-        let small = self.base_pictures(pictures)?; // [B, C, h, w]
-        let visited = self.inversion_steps(steps)?;
-        let denoise = self.captionless(&embedding, None, &visited)?;
-        let told = |done| progress(Stage::Decoder, done, steps);
-        let sampler = self.ddim(0.0)?;
-        let noise =
-            no_grad(|| ddim_inverse(&sampler, &visited, small, CALLS_A_STEP, denoise, told));
-        let noise = self.finite(noise, Quantity::Noise, None)?;
-        Ok(Inversion { embedding, noise, steps })
-    }
-
-    /// The small pictures `[B, C, h, w]` that an inversion stands for, by its eta and its guidance scale. With `eta` 0 and a `guidance_scale` of 1 they are
-    /// the inverted ones. With `eta` up to 1, more and more of the noise is drawn anew from `streams`, and what the
-    /// embedding leaves open varies; guidance makes an embedding that was changed prevail over the noise.
+    /// The base images `[B, C, h, w]` of an inversion, with a stream of noise for each, which an `eta` above 0 draws from.
     pub fn decode_inversion(
         &self,
         inversion: &Inversion,
-        how: (f64, f64),
+        decoding: Decoding,
         streams: &mut [Generator],
-        progress: &mut Progress,
+        observer: &mut dyn Observer,
     ) -> Result<Tensor, Error> {
-        within_memory(|| self.decode_latent(inversion, how, streams, progress))
+        within_memory(|| {
+            let steps = self.inversion_steps(inversion.steps)?;
+            // Leased here, so that all that asks for it finds it open.
+            let _unet = self.components.unet(BASE)?;
+            self.check_inversion(inversion)?;
+            let Decoding { eta, guidance_scale } = decoding;
+            let scales = (guidance_scale != 1.0).then(|| vec![guidance_scale; streams.len()]);
+            let denoise = self.captionless(&inversion.embedding, scales.is_some(), &steps)?;
+            let sampler = Sampler::Ddim(Ddim::new(&self.unclipped_scheduler()?, eta));
+            let diffusion = Diffusion {
+                stage: self.observed(BASE, steps.len()),
+                sampler: &sampler,
+                steps: &steps,
+                first: 0,
+                scales,
+                guided_timesteps: 0..=i64::MAX,
+                thresholding: None,
+                quantity: Quantity::Base,
+            };
+            let x = inversion.noise.to_device(self.device);
+            let mut streams = Streams::new(streams, self.device, self.kind);
+            self.diffuse(diffusion, x, &mut streams, denoise, observer)
+        })
     }
 
-    fn decode_latent(
+    /// The images of an inversion: [`Pipeline::decode_inversion`] and the stages that upsample in turn.
+    pub fn sample_inversion(
         &self,
         inversion: &Inversion,
-        (eta, guidance_scale): (f64, f64),
-        streams: &mut [Generator],
-        progress: &mut Progress,
-    ) -> Result<Tensor, Error> {
-        let steps = self.inversion_steps(inversion.steps)?;
-        // Held, so that all that asks for it finds it open.
-        let _decoder = self.parts.decoder()?;
-        self.check_inversion(inversion)?;
-        let mut streams = Streams::new(streams, self.device, self.kind);
-        let shape = &inversion.noise.size()[1..];
-        let noise = || streams.normal(shape);
-        let told = |done| progress(Stage::Decoder, done, steps.len());
-        let start = inversion.noise.to_device(self.device);
-        let sampler = self.ddim(eta)?;
-        let guidance = Some(guidance_scale).filter(|&scale| scale != 1.0);
-        let denoise = self.captionless(&inversion.embedding, guidance, &steps)?;
-        let small = no_grad(|| match guidance {
-            Some(scale) => {
-                let denoise = guided(scale, denoise);
-                ddim(&sampler, &steps, start, denoise, noise, told)
-            }
-            None => ddim(&sampler, &steps, start, denoise, noise, told),
-        });
-        self.finite(small, Quantity::Base, guidance)
-    }
-
-    /// The large pictures of an inversion: [`Pipeline::decode_inversion`] and the upsampler in turn.
-    pub fn draw_inversion(
-        &self,
-        inversion: &Inversion,
-        how: (f64, f64),
+        decoding: Decoding,
         streams: &mut [Generator],
         settings: &Settings,
-        progress: &mut Progress,
+        observer: &mut dyn Observer,
     ) -> Result<Vec<RgbImage>, Error> {
         within_memory(|| {
-            let small = self.decode_inversion(inversion, how, streams, progress)?;
-            let large = self.upsample(&small.clamp(-1.0, 1.0), settings, streams, progress)?;
-            Ok(to_pictures(&large))
+            let base = self.decode_inversion(inversion, decoding, streams, observer)?;
+            let images = self.upsample(&base.clamp(-1.0, 1.0), settings, streams, observer)?;
+            Ok(to_images(&images))
         })
     }
 
@@ -214,24 +225,24 @@ impl Pipeline {
 
     fn check_inversion(&self, inversion: &Inversion) -> Result<(), Error> {
         let [channels, height, width] = self.base_shape()?;
-        let embedding = self.parts.conditioning()?.config().embedding;
         let count = inversion.embedding.size()[0];
-        let wanted = [vec![count, embedding], vec![count, channels, height, width]];
+        let expected = [vec![count, self.embedding_width()?], vec![count, channels, height, width]];
         let found = [inversion.embedding.size(), inversion.noise.size()];
-        if found == wanted {
+        if found == expected {
             return Ok(());
         }
         Err(Error::Inversion {
             file: "the inversion".to_owned(),
-            reason: format!("its shapes are {found:?}, and the model's {wanted:?}"),
+            reason: format!("its shapes are {found:?}, and the model's {expected:?}"),
         })
     }
 
-    /// Pictures at the decoder's size, `[B, C, h, w]` from -1 to 1: their shorter side resized, their middle cut out.
-    pub fn base_pictures(&self, pictures: &[RgbImage]) -> Result<Tensor, Error> {
+    /// Images at the decoder's size, `[B, C, h, w]` from -1 to 1: their shorter side resized, their middle cut out.
+    pub fn to_base_images(&self, images: &[RgbImage]) -> Result<Tensor, Error> {
         let [_, size, _] = self.base_shape()?;
         within_memory(|| {
-            let pixels = ImageProcessor::signed(size as u32).process(pictures)?;
+            let pixels = ImageProcessor::signed(size as u32).preprocess(images)?;
+            let pixels = Tensor::try_from(pixels).expect(PLANES); // [B, 3, h, w]
             Ok(pixels.to_device(self.device))
         })
     }
@@ -240,24 +251,20 @@ impl Pipeline {
     fn captionless<'a>(
         &'a self,
         embedding: &Tensor,
-        guidance: Option<f64>,
-        steps: &[Step],
-    ) -> Result<impl FnMut(&Tensor, Step) -> Output + use<'a>, Error> {
+        guided: bool,
+        steps: &[DiffusionStep],
+    ) -> Result<impl FnMut(&Tensor, DiffusionStep) -> Output + use<'a>, Error> {
         let empty = self.encode_text(&[""])?.expand(embedding.size()[0]);
-        self.decoder_denoiser(embedding, &empty, guidance, steps)
+        self.decoder_denoiser(embedding, &empty, guided, steps)
     }
 
-    fn ddim(&self, eta: f64) -> Result<DdimSampler, Error> {
-        let config = self.parts.sampler(Stage::Decoder)?.config();
-        Ok(DdimSampler {
-            schedule: Schedule::cosine(config.train_timesteps),
-            prediction: config.prediction,
-            clip_range: None,
-            eta,
-        })
+    /// The decoder's scheduler, which clips no x_0.
+    fn unclipped_scheduler(&self) -> Result<SchedulerConfig, Error> {
+        let scheduler = self.components.scheduler(self.components.stage(BASE).scheduler)?;
+        Ok(SchedulerConfig { clip_range: None, ..scheduler })
     }
 
-    /// The steps of an inversion that asks the decoder `calls` times; refuses what this model cannot do.
+    /// The steps of an inversion that calls the decoder `calls` times; refuses a number that this model does not have.
     pub fn steps_of_calls(&self, calls: usize) -> Result<usize, Error> {
         let deepest = self.deepest()?;
         let steps = calls / CALLS_A_STEP;
@@ -268,18 +275,18 @@ impl Pipeline {
                 let must = format!(
                     "with this model an inversion asks the decoder {CALLS_A_STEP} to {most} times"
                 );
-                Err(Error::number("calls", calls, &must))
+                Err(Error::setting("calls", calls, &must))
             }
         }
     }
 
     /// The timesteps that an inversion goes through at most.
     fn deepest(&self) -> Result<usize, Error> {
-        let timesteps = self.parts.sampler(Stage::Decoder)?.config().train_timesteps;
+        let timesteps = self.unclipped_scheduler()?.train_timesteps;
         Ok(((timesteps as f64 * DEPTH) as usize).max(1))
     }
 
-    fn inversion_steps(&self, steps: usize) -> Result<Vec<Step>, Error> {
+    fn inversion_steps(&self, steps: usize) -> Result<Vec<DiffusionStep>, Error> {
         published_steps(steps, self.deepest()?).map_err(|error| Error::steps("steps", &error))
     }
 }

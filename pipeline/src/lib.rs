@@ -1,51 +1,57 @@
-//! From a caption to a picture: tokenise, encode, draw the embedding, decode, upsample.
+//! unCLIP sampling: requests, the prior and the stages that sample images, observers, records, and the paper's section 3.
 //!
-//! Modules in reading order: [`pipeline`] is the chain and `stages` are its stages, [`parts`] opens what a stage needs when
-//! it is first needed ([`tasks`] say what that is, [`folders`] where it lies, `relations` checks that they fit each other), [`settings`] is what a
-//! user wishes, [`codes`] is the autoregressive prior at work and [`coded`] measures it, [`text`] is a caption after the
-//! text encoder, [`zero_shot`] is what CLIP alone can do, `nearest` chooses among candidates by it, `noise_streams` is one
-//! stream of noise a picture, [`picture`] goes between tensors and 8-bit pictures, [`threads`] counts
-//! the processors, [`finite`] looks at what the networks compute, `memory` makes an error of an allocation that failed, [`error`] is
-//! everything that can go wrong.
+//! Modules in reading order: [`request`] is an image to sample and the chain of stages, `prior_stage` and [`ar_sampling`] sample
+//! its embedding, `stages` the image, each by `diffuse`, which an [`observer`] watches; [`settings`] say how, and
+//! [`overrides`] change them; `components` opens what [`pipeline`] requires, [`text`] is a caption after the text encoder,
+//! `reranker` chooses among candidates. [`variations`], [`interpolation`], [`text_diff`] and [`inversion`] are section 3
+//! over the geometry of [`manipulation`]; [`zero_shot`] is CLIP alone. `noise_streams` is one stream of noise an image,
+//! [`image_tensors`] makes images of tensors, [`record`] says how an image was sampled, [`threads`] counts the processors,
+//! [`finite`] finds numbers that are not, `memory` makes an error of an allocation that failed, [`error`] is everything that can go
+//! wrong.
 //!
-//! The arithmetic and the order in which noise is drawn are those of diffusers' `UnCLIPPipeline`, so that a seed means
-//! the same picture in both.
+//! The arithmetic and the order in which noise is drawn are those of diffusers' pipeline of Karlo, so that a seed means
+//! the same image in both.
 
 #![forbid(unsafe_code)]
 
-pub mod coded;
-pub mod codes;
+pub mod ar_sampling;
+mod components;
+mod diffuse;
 pub mod error;
 pub mod finite;
-pub mod folders;
+pub mod image_tensors;
+pub mod interpolation;
 pub mod inversion;
 pub mod manipulation;
 mod memory;
-mod nearest;
 mod noise_streams;
-pub mod parts;
-pub mod picture;
+pub mod observer;
+pub mod overrides;
 pub mod pipeline;
+mod prior_stage;
 pub mod record;
-mod relations;
+pub mod request;
+mod reranker;
 pub mod settings;
 mod stages;
-pub mod tasks;
 pub mod text;
+pub mod text_diff;
 pub mod threads;
+pub mod variations;
 pub mod zero_shot;
 
-pub use coded::Coded;
-pub use codes::CodeSampling;
+pub use ar_sampling::{CodeSampling, EmbeddingCodes};
 pub use error::{Error, ErrorKind};
 pub use finite::Quantity;
-pub use folders::ModelFolders;
-pub use images::{DecodeError, DecodedImage, read_image};
-pub use inversion::Inversion;
-pub use picture::{contact_sheet, cut_sheet, to_pictures};
-pub use pipeline::{Pipeline, Progress};
+pub use image_tensors::to_images;
+pub use interpolation::{Interpolation, InterpolationEnd, Latent};
+pub use inversion::{Decoding, Inversion};
+pub use observer::{Observer, Silent, Step};
+pub use overrides::{Preset, SettingsOverrides, StageOverrides};
+pub use pipeline::{Pipeline, Stages, Task};
 pub use record::Record;
-pub use settings::{Preset, Settings, Solver, Stage, check_caption};
-pub use tasks::Use;
+pub use request::Request;
+pub use settings::{PriorSettings, Settings, Solver, StageSettings, check_caption};
 pub use text::Text;
+pub use text_diff::TextDiff;
 pub use zero_shot::{LOGIT_FACTOR, Template};

@@ -1,4 +1,4 @@
-//! Moving in CLIP's space: from one picture to another, and along the difference of two captions
+//! Moving in CLIP's space: from one image to another, and along the difference of two captions
 //! (2204.06125, sections 3.2 and 3.3).
 
 use tch::{Kind, Tensor};
@@ -6,20 +6,14 @@ use tch::{Kind, Tensor};
 /// Below this angle, in radians, an arc is a line to the precision of f32.
 const STRAIGHT: f64 = 1e-4;
 
-/// How far a text diff turns an embedding unless told otherwise.
-pub const STRENGTH: f64 = 1.0;
-
-/// How strongly an embedding that a text diff turned pulls, against the noise of the picture as it was.
-pub const EDIT_GUIDANCE_SCALE: f64 = 2.0;
-
-/// The point at `share` (0 to 1) of the way from `from` to `to`, tensors of one shape that are each taken as one vector:
+/// The point at `t` (0 to 1) of the way from `from` to `to`, tensors of one shape that are each taken as one vector:
 /// along the great circle between their directions, with the length in between on a straight line from one to the other.
 ///
 /// Vectors that point exactly away from each other have no great circle of their own; the line through 0 is taken.
-pub fn slerp(from: &Tensor, to: &Tensor, share: f64) -> Tensor {
+pub fn slerp(from: &Tensor, to: &Tensor, t: f64) -> Tensor {
     let (from, to) = (from.to_kind(Kind::Double), to.to_kind(Kind::Double));
     let (length_from, length_to) = (length(&from), length(&to));
-    let mixed = &from * (1.0 - share) + &to * share;
+    let mixed = &from * (1.0 - t) + &to * t;
     if length_from == 0.0 || length_to == 0.0 {
         return mixed.to_kind(Kind::Float);
     }
@@ -28,21 +22,21 @@ pub fn slerp(from: &Tensor, to: &Tensor, share: f64) -> Tensor {
     if angle.sin() < STRAIGHT {
         return mixed.to_kind(Kind::Float);
     }
-    let (rest, way) = (((1.0 - share) * angle).sin(), (share * angle).sin());
+    let (rest, way) = (((1.0 - t) * angle).sin(), (t * angle).sin());
     let direction = (&from * (rest / length_from) + &to * (way / length_to)) / angle.sin();
-    let length = (1.0 - share) * length_from + share * length_to;
+    let length = (1.0 - t) * length_from + t * length_to;
     (direction * length).to_kind(Kind::Float)
 }
 
-/// The embedding `[1, E]` of a picture, turned along the great circle towards what sets the caption embedding `to` apart
+/// The embedding `[1, E]` of a image, turned along the great circle towards what sets the caption embedding `to` apart
 /// from `from`, all `[1, E]`; its length stays.
 ///
 /// On the unit sphere, `strength` times the difference of the captions is added, so that captions which hardly differ
 /// hardly turn it: the paper, which takes the difference's direction alone, chooses an angle for each pair.
-pub fn text_diff(picture: &Tensor, from: &Tensor, to: &Tensor, strength: f64) -> Tensor {
-    let picture = picture.to_kind(Kind::Double);
-    let turned = unit(&picture) + (unit(to) - unit(from)) * strength;
-    (unit(&turned) * length(&picture)).to_kind(Kind::Float)
+pub fn text_diff(image: &Tensor, from: &Tensor, to: &Tensor, strength: f64) -> Tensor {
+    let image = image.to_kind(Kind::Double);
+    let turned = unit(&image) + (unit(to) - unit(from)) * strength;
+    (unit(&turned) * length(&image)).to_kind(Kind::Float)
 }
 
 fn unit(x: &Tensor) -> Tensor {

@@ -1,38 +1,37 @@
-//! The chain from a caption to a picture.
+//! A model at work: its components, where they compute, and what a task of theirs requires.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 
+use families::{ImageSize, ModelFolders, PriorKind, Requirement, StageKind};
 use graphs::{CudaGraphs, GraphCapture};
-use image::RgbImage;
+use images::RgbImage;
 use layers::finite::norm;
-use noise::Generator;
 use prior::Pca;
 use tch::{Device, Kind, Tensor};
 
-use crate::folders::ModelFolders;
+use crate::components::Components;
+use crate::image_tensors::PLANES;
 use crate::memory::within_memory;
-use crate::parts::Parts;
-use crate::relations::check_size;
-use crate::settings::{Settings, Stage, check_caption};
-use crate::tasks::{PriorKind, Task, Use};
-use crate::{Error, Quantity, Text, to_pictures};
+use crate::prior_stage::Prefix;
+use crate::{Error, Quantity, Settings, Text};
 
-/// Told, after each step, the stage, the steps that are done and the steps that there are.
-pub type Progress<'a> = dyn FnMut(Stage, usize, usize) + 'a;
-
-/// A model that draws pictures from captions (2204.06125, section 2).
+/// A model that samples images of captions (2204.06125, section 2).
 ///
-/// Its stages take batches; each picture of a batch brings a noise stream of its own, which the stages draw from in
-/// turn. Parts are opened when a stage first needs them, and kept unless [`Pipeline::low_memory`] says otherwise. The
-/// networks compute in the pipeline's kind of numbers, what is between them in f32.
+/// Its stages take batches; each image of a batch brings a noise stream of its own, which the stages draw from in
+/// turn. Components are opened when a stage first needs them, and stay open unless [`Pipeline::low_memory`] says otherwise. The
+/// networks compute in the pipeline's dtype, the samplers in f32.
 pub struct Pipeline {
-    pub(crate) parts: Parts,
+    pub(crate) components: Components,
     pub(crate) device: Device,
     pub(crate) kind: Kind,
     /// The empty caption, which guidance starts from.
     pub(crate) empty: OnceCell<Text>,
-    /// The backend that captures the steps of diffusion as graphs.
-    pub(crate) graph_capture: Option<Box<dyn GraphCapture>>,
+    /// The captions that were encoded last, and their encoding.
+    pub(crate) encoded: RefCell<Option<(Vec<String>, Text)>>,
+    /// The captions that the prior was prefilled with last, and their keys and values.
+    pub(crate) prefix: RefCell<Option<Prefix>>,
+    /// The backend that captures steps of diffusion, which run again and again.
+    pub(crate) graphs: Option<Box<dyn GraphCapture>>,
 }
 
 impl Pipeline {
@@ -42,11 +41,13 @@ impl Pipeline {
             return Err(Error::HalfOnCpu);
         }
         Ok(Self {
-            parts: Parts::new(folders, device, kind),
+            components: Components::new(folders, device, kind),
             device,
             kind,
             empty: OnceCell::new(),
-            graph_capture: match device {
+            encoded: RefCell::default(),
+            prefix: RefCell::default(),
+            graphs: match device {
                 Device::Cuda(device) => Some(Box::new(CudaGraphs { device })),
                 _ => None,
             },
@@ -54,193 +55,216 @@ impl Pipeline {
     }
 
     /// The same, but no network outlives the stage that works with it: of all of them no more than the largest lies in memory
-    /// at once, and each picture opens them anew. The pictures are the same.
+    /// at once, and each batch opens them anew. The images are the same.
     pub fn low_memory(self) -> Self {
-        self.parts.drop_after_use();
+        self.components.close_after_use();
         self
     }
 
-    /// The same with steps captured by `graph_capture`, or by none: on a GPU they become CUDA graphs by default.
-    pub fn with_graph_capture(self, graph_capture: Option<Box<dyn GraphCapture>>) -> Self {
-        Self { graph_capture, ..self }
+    /// The same with steps captured by `graphs`, or by none: on a GPU they become CUDA graphs without being asked for.
+    pub fn with_graphs(self, graphs: Option<Box<dyn GraphCapture>>) -> Self {
+        Self { graphs, ..self }
     }
 
-    /// What the model's makers draw with.
+    /// The settings that the model samples with unless a user changes them: its own, else those of its family's authors.
     pub fn defaults(&self) -> Result<Settings, Error> {
-        self.parts.defaults()
+        self.components.defaults()
     }
 
-    /// Refuses settings that this model cannot be run with, opens every part that a task needs, and checks that the
-    /// parts fit each other, so that nothing is refused later, in the middle of the work.
-    pub fn prepare(&self, uses: &[Use], settings: &Settings) -> Result<(), Error> {
+    /// Refuses settings that this model cannot sample with, opens every component that a task requires, and checks that they
+    /// fit each other, so that nothing is refused later, in the middle of the work.
+    pub fn prepare(&self, task: Task, settings: &Settings) -> Result<(), Error> {
         settings.check()?;
-        let prior = uses.contains(&Use::Prior);
-        let task = Task {
-            prior: prior.then(|| PriorKind::of(settings)),
-            image_encoder: uses.contains(&Use::ImageEncoder) || settings.candidates > 1,
-            decoder: true,
-            upsampler: true,
+        let requirement = self.requirement(task, settings);
+        self.components.find(requirement)?;
+        if requirement.prior == Some(PriorKind::Diffusion) {
+            self.prior_steps(settings)?;
+        }
+        for index in 0..requirement.stages {
+            self.stage_steps(index, settings)?;
+        }
+        self.components.prepare(requirement)
+    }
+
+    /// The components of a task; CLIP compares candidates.
+    fn requirement(&self, task: Task, settings: &Settings) -> Requirement {
+        let kind = match settings.prior.codes {
+            Some(_) => PriorKind::Autoregressive,
+            None => PriorKind::Diffusion,
         };
-        self.parts.prepare(task, settings)
+        let stages = &self.components.family().stages;
+        Requirement {
+            text: true,
+            prior: task.prior.then_some(kind),
+            image_encoder: task.image_encoder || settings.candidates > 1,
+            stages: match task.stages {
+                Stages::None => 0,
+                Stages::Base => stages.len().min(1),
+                Stages::All => stages.len(),
+            },
+        }
     }
 
-    /// As [`Pipeline::prepare`] for [`Pipeline::draw_embedding`] alone: nothing is decoded.
-    pub fn prepare_prior(&self, settings: &Settings) -> Result<(), Error> {
-        settings.check()?;
-        let task = Task {
-            prior: Some(PriorKind::of(settings)),
-            image_encoder: false,
-            decoder: false,
-            upsampler: false,
-        };
-        self.parts.prepare(task, settings)
+    /// Opens CLIP and checks that its components fit each other: all that captions and images need to be compared, so
+    /// that a model of which there is no more will do.
+    pub fn prepare_clip(&self) -> Result<(), Error> {
+        let requirement = Requirement { text: true, image_encoder: true, ..Requirement::default() };
+        self.components.prepare(requirement)
     }
 
-    /// As [`Pipeline::prepare`] for [`Pipeline::invert`] alone: nothing is enlarged.
-    pub fn prepare_inversion(&self, settings: &Settings) -> Result<(), Error> {
-        settings.check()?;
-        let task = Task { prior: None, image_encoder: true, decoder: true, upsampler: false };
-        self.parts.prepare(task, settings)
+    /// Opens the text encoder, which may be all that there is of the model, and checks that the tokenizer fits it.
+    pub fn prepare_text_encoder(&self) -> Result<(), Error> {
+        self.components.prepare(Requirement { text: true, ..Requirement::default() })
     }
 
-    /// The words of a caption that no training caption had, for models that tell them.
+    /// As [`Pipeline::prepare_text_encoder`], for images.
+    pub fn prepare_image_encoder(&self) -> Result<(), Error> {
+        self.components.prepare(Requirement { image_encoder: true, ..Requirement::default() })
+    }
+
+    /// Whether the model, completed, has the prior that `settings` sample with.
+    pub fn has_prior(&self, settings: &Settings) -> bool {
+        let kind = self.requirement(Task::EMBEDDING, settings).prior;
+        let components =
+            kind.map_or_else(Vec::new, |kind| self.components.family().prior_components(kind));
+        !components.is_empty()
+            && components.iter().all(|component| self.components.folder(component).is_ok())
+    }
+
+    /// The words of a caption that no training caption had, for models that know them.
     pub fn unknown_words(&self, caption: &str) -> Result<Vec<String>, Error> {
-        Ok(self.parts.tokenizer()?.unknown_words(caption))
+        Ok(self.components.tokenizer()?.unknown_words(caption))
     }
 
-    /// One picture a seed. The same caption, seed and settings give the same picture, whatever is drawn beside it.
-    pub fn generate(
-        &self,
-        caption: &str,
-        seeds: &[u64],
-        settings: &Settings,
-        progress: &mut Progress,
-    ) -> Result<Vec<RgbImage>, Error> {
-        check_caption(caption)?;
-        self.prepare(&[Use::Prior], settings)?;
-        let text = self.encode_text(&[caption])?;
-        seeds.iter().map(|&seed| self.draw(&text, seed, settings, progress)).collect()
-    }
-
-    /// Variations of a picture, one a seed, as diffusers' image-variation pipeline draws them (section 3.1): its CLIP
-    /// embedding goes to the decoder with an empty caption, and the prior takes no part.
-    pub fn vary(
-        &self,
-        picture: &RgbImage,
-        seeds: &[u64],
-        settings: &Settings,
-        progress: &mut Progress,
-    ) -> Result<Vec<RgbImage>, Error> {
-        let settings = settings.without_prior();
-        self.prepare(&[Use::ImageEncoder], &settings)?;
-        let embedding = self.encode_pictures(std::slice::from_ref(picture))?; // [1, E]
-        let text = self.encode_text(&[""])?;
-        seeds
-            .iter()
-            .map(|&seed| self.draw_from(&embedding, &text, seed, &settings, progress))
-            .collect()
-    }
-
-    /// The picture of one caption (`B = 1`) and one seed: the prior, the decoder and the upsampler in turn.
-    pub fn draw(
-        &self,
-        text: &Text,
-        seed: u64,
-        settings: &Settings,
-        progress: &mut Progress,
-    ) -> Result<RgbImage, Error> {
-        self.finish(None, text, seed, settings, progress)
-    }
-
-    /// The picture of an image embedding `[1, E]`, a caption (`B = 1`) and one seed: the decoder and the upsampler in turn.
-    pub fn draw_from(
-        &self,
-        embedding: &Tensor,
-        text: &Text,
-        seed: u64,
-        settings: &Settings,
-        progress: &mut Progress,
-    ) -> Result<RgbImage, Error> {
-        self.finish(Some(embedding), text, seed, settings, progress)
-    }
-
-    fn finish(
-        &self,
-        embedding: Option<&Tensor>,
-        text: &Text,
-        seed: u64,
-        settings: &Settings,
-        progress: &mut Progress,
-    ) -> Result<RgbImage, Error> {
-        within_memory(|| {
-            let streams = &mut [Generator::new(seed)];
-            let small = self.draw_small(embedding, text, settings, streams, progress)?;
-            let large = self.upsample(&small, settings, streams, progress)?;
-            Ok(to_pictures(&large).remove(0))
-        })
-    }
-
-    /// The captions as the networks read them; an empty one is what guidance starts from.
+    /// The captions after the text encoder; an empty one is what guidance starts from. Captions that are encoded again at
+    /// once are not computed again.
     pub fn encode_text(&self, captions: &[impl AsRef<str>]) -> Result<Text, Error> {
-        let tokens = self.parts.tokenizer()?.encode(captions)?;
-        let encoder = self.parts.text_encoder()?;
+        let is_same = |before: &[String]| {
+            before.len() == captions.len()
+                && before.iter().zip(captions).all(|(one, other)| one == other.as_ref())
+        };
+        if let Some((before, text)) = &*self.encoded.borrow()
+            && is_same(before)
+        {
+            return Ok(text.shallow_clone());
+        }
+        let text = self.encode_new_text(captions)?;
+        let captions = captions.iter().map(|caption| caption.as_ref().to_owned()).collect();
+        *self.encoded.borrow_mut() = Some((captions, text.shallow_clone()));
+        Ok(text)
+    }
+
+    fn encode_new_text(&self, captions: &[impl AsRef<str>]) -> Result<Text, Error> {
+        let tokens = self.components.tokenizer()?.encode(captions)?;
+        let encoder = self.components.text_encoder()?;
         within_memory(|| {
             let encoding = encoder.forward(&tokens.ids.to_device(self.device));
             let norms = [&encoding.embedding, &encoding.states].map(norm);
             self.finite_norms(&norms, Quantity::Text, None)?;
-            Ok(Text {
-                embedding: encoding.embedding,
-                states: encoding.states,
-                mask: tokens.mask.to_device(self.device),
-                cut_off: tokens.cut_off,
-            })
+            Ok(Text::new(encoding, tokens, self.device))
         })
     }
 
-    /// The CLIP embeddings of pictures, `[B, E]`: what the prior learnt to draw.
-    pub fn encode_pictures(&self, pictures: &[RgbImage]) -> Result<Tensor, Error> {
-        let processor = self.parts.image_processor()?;
-        let encoder = self.parts.image_encoder()?;
+    /// The CLIP embeddings of images, `[B, E]`: the quantity that the prior learnt to sample.
+    pub fn encode_images(&self, images: &[RgbImage]) -> Result<Tensor, Error> {
+        let processor = self.components.image_processor()?;
+        let encoder = self.components.image_encoder()?;
         within_memory(|| {
-            let pixels = processor.process(pictures)?; // [B, 3, H, W]
+            let pixels = processor.preprocess(images)?;
+            let pixels = Tensor::try_from(pixels).expect(PLANES); // [B, 3, H, W]
             let (_, _, height, width) = pixels.size4().expect("pixels are [B, 3, H, W]");
-            check_size((width, height), encoder.config())
-                .map_err(|relation| self.parts.mismatch(relation))?;
+            self.components.check_size(ImageSize { width, height }, encoder.config())?;
             let embedding = encoder.forward(&pixels.to_device(self.device).to_kind(self.kind));
             self.finite(embedding, Quantity::ImageEmbedding, None)
         })
     }
 
-    /// Where the image encoder lies: in the model, or in what completes it.
+    /// The folder of the image encoder: in the model, or in what completes it.
     pub fn image_encoder_folder(&self) -> Result<weights::Folder, Error> {
-        self.parts.folder("image_encoder")
+        self.components.folder(self.components.family().image_encoder)
     }
 
     /// The principal components of the image embeddings that the model was trained on, where it brings them.
     pub fn principal_components(&self) -> Result<Pca, Error> {
-        self.parts.principal_components()
+        self.components.principal_components()
     }
 
-    /// The side of the pictures that the model draws, in pixels.
+    /// The side of the images that the model samples, in pixels.
     pub fn side(&self) -> Result<u32, Error> {
-        Ok(self.parts.upsampler_last()?.config().sample_size as u32)
+        self.side_of(self.components.family().stages.len() - 1)
     }
 
-    /// The side of the decoder's pictures, in pixels.
+    /// The side of the first stage's images, in pixels.
     pub fn base_side(&self) -> Result<u32, Error> {
-        Ok(self.parts.decoder()?.config().sample_size as u32)
+        self.side_of(0)
     }
 
-    /// Embeddings `[count, E]` that say nothing of a picture: what guidance compares with. Decoded, the caption alone says
-    /// what is drawn.
-    pub fn no_embedding(&self, count: usize) -> Result<Tensor, Error> {
-        let conditioning = self.parts.conditioning()?;
-        let nothing = conditioning.unconditional().unsqueeze(0); // [1, E]
-        Ok(nothing.expand([count as i64, -1], false))
+    fn side_of(&self, stage: usize) -> Result<u32, Error> {
+        Ok(self.components.unet(stage)?.config().sample_size as u32)
+    }
+
+    /// Embeddings `[count, E]` without an image: what guidance compares with. Decoded, the caption alone says what is
+    /// sampled.
+    pub fn unconditional_embedding(&self, count: usize) -> Result<Tensor, Error> {
+        let conditioning = self.components.conditioning(0)?;
+        let embedding = conditioning.unconditional().unsqueeze(0); // [1, E]
+        Ok(embedding.expand([count as i64, -1], false))
     }
 
     /// E, the width of the image embeddings that the decoder takes.
     pub fn embedding_width(&self) -> Result<i64, Error> {
-        Ok(self.parts.conditioning()?.config().embedding)
+        Ok(self.components.conditioning(0)?.config().embedding)
     }
+
+    /// The names of the stages, the prior's first, then in the order in which they sample images.
+    pub fn stages(&self) -> impl Iterator<Item = &'static str> {
+        let stages = self.components.family().stages.iter().map(|stage| stage.name);
+        [crate::observer::PRIOR].into_iter().chain(stages)
+    }
+
+    /// The place of the last stage that upsamples within [`Pipeline::stages`] of images, where there is one.
+    pub(crate) fn upsamplers(&self) -> impl Iterator<Item = usize> {
+        let stages = self.components.family().stages.iter().enumerate();
+        stages.filter_map(|(index, stage)| match stage.kind {
+            StageKind::Upsampler { .. } => Some(index),
+            StageKind::Decoder { .. } => None,
+        })
+    }
+}
+
+/// What is done with a model: which of its components take part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Captions become image embeddings.
+    pub prior: bool,
+    /// Images become image embeddings.
+    pub image_encoder: bool,
+    /// The stages that sample images.
+    pub stages: Stages,
+}
+
+/// The stages of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stages {
+    /// No image is sampled.
+    None,
+    /// The base image alone.
+    Base,
+    /// All of them.
+    All,
+}
+
+impl Task {
+    /// Images of captions.
+    pub const GENERATE: Self = Self { prior: true, image_encoder: false, stages: Stages::All };
+    /// Image embeddings of captions.
+    pub const EMBEDDING: Self = Self { prior: true, image_encoder: false, stages: Stages::None };
+    /// Images of image embeddings.
+    pub const DECODE: Self = Self { prior: false, image_encoder: false, stages: Stages::All };
+    /// Images of an image.
+    pub const VARY: Self = Self { prior: false, image_encoder: true, stages: Stages::All };
+    /// The latents of an image.
+    pub const INVERT: Self = Self { prior: false, image_encoder: true, stages: Stages::Base };
+    /// Images of captions and of images.
+    pub const MIXED: Self = Self { prior: true, image_encoder: true, stages: Stages::All };
 }

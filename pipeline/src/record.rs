@@ -5,7 +5,7 @@ use files::text::excerpt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Settings, Solver};
+use crate::{PriorSettings, Settings, Solver};
 
 /// The name of our own text in a PNG.
 pub const KEYWORD: &str = "unclip";
@@ -28,8 +28,8 @@ pub struct Record {
     /// Steps and guidance.
     pub settings: Settings,
     /// Further arguments of the command: names of files that the user brought, captions, shares.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub told: Map<String, Value>,
+    #[serde(rename = "told", default, skip_serializing_if = "Map::is_empty")]
+    pub arguments: Map<String, Value>,
     /// The networks' dtype.
     pub dtype: String,
     /// Where they did.
@@ -42,41 +42,44 @@ pub struct Record {
 }
 
 impl Record {
-    /// With one more thing that the command was told.
+    /// With one more argument of the command.
     pub fn with(mut self, what: &str, value: impl Into<Value>) -> Self {
-        self.told.insert(what.to_owned(), value.into());
+        self.arguments.insert(what.to_owned(), value.into());
         self
     }
 
     /// The texts for a PNG: ours, and one line that the many readers of A1111's pictures understand.
     pub fn texts(&self, (width, height): (u32, u32)) -> [(&'static str, String); 2] {
         let Settings {
-            decoder_steps,
-            decoder_guidance_scale,
-            prior_steps,
-            prior_guidance_scale,
-            upsampler_steps,
-            prior_codes,
+            prior: PriorSettings { steps, guidance_scale, codes, .. },
+            stages,
             solver,
             ..
-        } = self.settings;
-        let prior = match prior_codes {
+        } = &self.settings;
+        let prior = match codes {
             Some(codes) => {
                 format!("Prior temperature: {}, Prior top-p: {}", codes.temperature, codes.top_p)
             }
-            None => format!("Prior steps: {prior_steps}"),
+            None => format!("Prior steps: {steps}"),
         };
         // As A1111 calls them.
         let sampler = match solver {
             Solver::Ddpm => "DDPM",
             Solver::DpmSolver => "DPM++ 2M",
         };
+        let base = stages.first();
+        let base_steps = base.map_or(0, |base| base.steps);
+        let base_scale = base.and_then(|base| base.guidance_scale).unwrap_or(1.0);
+        let upsampled = stages.iter().skip(1);
+        let upsampled: String = upsampled
+            .map(|stage| format!("{} steps: {}, ", capitalized(&stage.name), stage.steps))
+            .collect();
         let caption = self.caption.as_deref().unwrap_or_default();
         let (seed, hash, version) = (self.seed, &self.model[..HASH], &self.version);
         let parameters = format!(
-            "{caption}\nSteps: {decoder_steps}, Sampler: {sampler}, CFG scale: {decoder_guidance_scale}, Seed: {seed}, \
+            "{caption}\nSteps: {base_steps}, Sampler: {sampler}, CFG scale: {base_scale}, Seed: {seed}, \
              Size: {width}x{height}, Model hash: {hash}, {prior}, \
-             Prior CFG scale: {prior_guidance_scale}, Upsampler steps: {upsampler_steps}, RNG: CPU, \
+             Prior CFG scale: {guidance_scale}, {upsampled}RNG: CPU, \
              Version: unclip {version}"
         );
         let json = serde_json::to_string(self).expect("a record is plain data");
@@ -107,7 +110,7 @@ impl Record {
 
     /// Whether another prior draws than for `other`: the model's other one, or another folder's.
     pub fn has_other_prior(&self, other: &Self) -> bool {
-        let by_codes = |record: &Self| record.settings.prior_codes.is_some();
+        let by_codes = |record: &Self| record.settings.prior.codes.is_some();
         self.prior != other.prior || by_codes(self) != by_codes(other)
     }
 
@@ -148,4 +151,10 @@ pub enum RecordError {
     /// Its model is none.
     #[error("its model hash is too short")]
     Model,
+}
+
+/// A stage's name at the beginning of an entry.
+fn capitalized(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

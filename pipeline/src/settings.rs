@@ -1,94 +1,72 @@
-//! What a user wishes of a picture, apart from its caption and its seed.
+//! Steps, guidance and candidates of an image, apart from its caption and its seed.
 
 use std::ops::RangeInclusive;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Error;
-use crate::codes::CodeSampling;
+use crate::ar_sampling::CodeSampling;
 
-/// The three diffusions of a picture, in their order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Draws the image embedding.
-    Prior,
-    /// Draws the small picture.
-    Decoder,
-    /// Draws the large picture.
-    Upsampler,
-}
-
-impl Stage {
-    /// All of them, in their order.
-    pub const ALL: [Self; 3] = [Self::Prior, Self::Decoder, Self::Upsampler];
-
-    /// The setting that says how many steps the stage takes.
-    pub(crate) fn steps_setting(self) -> &'static str {
-        match self {
-            Self::Prior => "prior_steps",
-            Self::Decoder => "decoder_steps",
-            Self::Upsampler => "upsampler_steps",
-        }
-    }
-
-    /// The stage's name, as in the settings' names.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Prior => "prior",
-            Self::Decoder => "decoder",
-            Self::Upsampler => "upsampler",
-        }
-    }
-}
-
-/// Presets leave a stage this many steps, or all where it has fewer.
-const LEAST_STEPS: usize = 5;
-
-/// The most embeddings that the prior draws for one picture, and the most small pictures.
+/// The most embeddings that the prior samples for one image, and the most base images.
 pub const MOST_CANDIDATES: usize = 1000;
 
-/// The largest guidance scale: 1 to 20 are usual, and far beyond this one pictures are no longer finite.
+/// The largest guidance scale: 1 to 20 are usual, and far beyond this one images are no longer finite.
 const LARGEST_SCALE: f64 = 1000.0;
 
 /// The longest caption, in bytes: a thousand times what a text encoder reads.
 pub const LONGEST_CAPTION: usize = 1 << 16;
 
 /// How many steps each stage takes and how strongly the caption pulls.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+///
+/// Serialised as one flat object in which a stage's settings bear its name: `decoder_steps`, `decoder_guidance_scale`.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Steps of the prior.
-    pub prior_steps: usize,
-    /// Embeddings that the prior draws, of which the one closest to the caption's is kept (section 2.2).
-    #[serde(default = "one")]
-    pub prior_candidates: usize,
-    /// Small pictures that are drawn, with an embedding each where the prior takes part, of which the one whose CLIP embedding
-    /// is the closest to what was asked for is enlarged: to the caption's, or to the image embedding that was given
-    /// (2102.12092, section 2.6).
-    #[serde(default = "one", skip_serializing_if = "is_one")]
+    /// The prior, which samples the image embedding.
+    pub prior: PriorSettings,
+    /// The stages that sample images, in their order.
+    pub stages: Vec<StageSettings>,
+    /// Base images that are sampled, with an embedding each where the prior takes part, of which the reranker chooses the one
+    /// that is upsampled (2102.12092, section 2.6).
     pub candidates: usize,
-    /// Steps of the decoder.
-    pub decoder_steps: usize,
-    /// Steps of the upsampler, of which the last runs a network of its own.
-    pub upsampler_steps: usize,
-    /// How far the prior's prediction is carried from the unconditional one to the caption's and beyond.
-    pub prior_guidance_scale: f64,
-    /// The same for the decoder.
-    pub decoder_guidance_scale: f64,
-    /// How the autoregressive prior draws, where it does; else the diffusion prior draws.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prior_codes: Option<CodeSampling>,
-    /// What takes the prior's and the decoder's steps. The upsampler's are always the published sampler's, whose last
-    /// network finishes what that one leaves.
-    #[serde(default, skip_serializing_if = "Solver::is_published")]
+    /// The solver of the prior and of the stages that are guided. A stage that upsamples always takes the published
+    /// sampler's steps, whose last network finishes what that one leaves.
     pub solver: Solver,
-    /// The part of the decoder's timesteps that is guided, both ends included: 0 is the clean picture and 1 is noise
-    /// (2404.07724). Everywhere else its answer to the caption and the embedding is taken as it is, at half the cost.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The part of the guided stages' timesteps that is guided, both ends included: 0 is the clean image and 1 is noise
+    /// (2404.07724). Everywhere else their prediction for the caption and the embedding is taken as it is, at half the cost.
     pub guidance_interval: Option<[f64; 2]>,
+    /// The quantile of |x_0| that dynamic thresholding clips the guided stages' predictions at (2205.11487, section 2.3);
+    /// `None` clips at 1, as published.
+    pub thresholding: Option<f64>,
 }
 
-/// What takes the steps of a diffusion.
+/// The settings of a prior.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PriorSettings {
+    /// Steps of the diffusion prior.
+    pub steps: usize,
+    /// How far its prediction moves from the unconditional one to the caption's and beyond.
+    pub guidance_scale: f64,
+    /// Embeddings that are sampled, of which the one most similar to the caption's is taken (section 2.2).
+    pub candidates: usize,
+    /// How the autoregressive prior samples, where it does; else the diffusion prior does.
+    pub codes: Option<CodeSampling>,
+}
+
+/// The settings of a stage that samples images.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StageSettings {
+    /// The stage's name in its family.
+    pub name: String,
+    /// Its steps.
+    pub steps: usize,
+    /// How far its prediction moves from the unconditional one to the conditional one and beyond; `None` for a stage that
+    /// upsamples, which is not guided.
+    pub guidance_scale: Option<f64>,
+}
+
+/// The method that takes the steps of a diffusion.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Solver {
     /// The published sampler, which draws noise in every step but the last (2006.11239).
@@ -111,140 +89,106 @@ impl Solver {
             Self::DpmSolver => "dpm-solver++",
         }
     }
-
-    fn is_published(&self) -> bool {
-        *self == Self::Ddpm
-    }
-}
-
-/// How much time a picture may take: shares of the steps that the model's makers draw with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Preset {
-    /// A third of their steps, for first looks.
-    Fast,
-    /// Half of their prior's and decoder's steps.
-    Balanced,
-    /// What they draw with.
-    Quality,
-}
-
-impl Preset {
-    /// All of them, the fastest first.
-    pub const ALL: [Self; 3] = [Self::Fast, Self::Balanced, Self::Quality];
-
-    /// The preset's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Fast => "fast",
-            Self::Balanced => "balanced",
-            Self::Quality => "quality",
-        }
-    }
-
-    /// `settings` with the preset's steps, which are shares of the makers', its solver and its guidance interval; all
-    /// else as it was. The upsampler keeps more of its steps: with fewer, its last network leaves noise.
-    pub fn over(self, settings: Settings, makers: &Settings) -> Settings {
-        let (embedding_and_decoder, upsampler) = match self {
-            Self::Fast => (0.32, 0.7),
-            Self::Balanced => (0.5, 1.0),
-            Self::Quality => (1.0, 1.0),
-        };
-        let (solver, guidance_interval) = match self {
-            Self::Fast => (Solver::DpmSolver, Some([0.3, 0.9])),
-            Self::Balanced => (Solver::DpmSolver, None),
-            Self::Quality => (makers.solver, makers.guidance_interval),
-        };
-        let of = |share: f64, steps: usize| {
-            let steps_of_share = (share * steps as f64).round() as usize;
-            steps_of_share.max(LEAST_STEPS.min(steps))
-        };
-        Settings {
-            prior_steps: of(embedding_and_decoder, makers.prior_steps),
-            decoder_steps: of(embedding_and_decoder, makers.decoder_steps),
-            upsampler_steps: of(upsampler, makers.upsampler_steps),
-            solver,
-            guidance_interval,
-            ..settings
-        }
-    }
 }
 
 impl Settings {
-    /// What Karlo's authors draw with.
-    pub fn karlo() -> Self {
+    /// The settings of the family's authors.
+    pub fn of_family(family: &families::Family) -> Self {
+        let defaults = &family.defaults;
+        let stages = family.stages.iter().zip(&defaults.stages);
         Self {
-            prior_steps: 25,
-            prior_candidates: 1,
+            prior: PriorSettings {
+                steps: defaults.prior.steps,
+                guidance_scale: defaults.prior.guidance_scale,
+                candidates: 1,
+                codes: None,
+            },
+            stages: stages
+                .map(|(stage, defaults)| StageSettings {
+                    name: stage.name.to_owned(),
+                    steps: defaults.steps,
+                    guidance_scale: defaults.guidance_scale,
+                })
+                .collect(),
             candidates: 1,
-            decoder_steps: 25,
-            upsampler_steps: 7,
-            prior_guidance_scale: 4.0,
-            decoder_guidance_scale: 8.0,
-            prior_codes: None,
             solver: Solver::Ddpm,
             guidance_interval: None,
+            thresholding: None,
         }
     }
 
-    /// The same for a task in which the prior takes no part, and the decoder alone says whether it is guided.
-    pub fn without_prior(&self) -> Self {
-        Self { prior_guidance_scale: 1.0, prior_codes: None, ..*self }
+    /// The same for a task in which the prior takes no part, and the stages alone say whether they are guided.
+    pub fn without_prior(mut self) -> Self {
+        self.prior.guidance_scale = 1.0;
+        self.prior.codes = None;
+        self
     }
 
-    /// The steps of one stage.
-    pub fn steps(&self, stage: Stage) -> usize {
-        match stage {
-            Stage::Prior => self.prior_steps,
-            Stage::Decoder => self.decoder_steps,
-            Stage::Upsampler => self.upsampler_steps,
-        }
+    /// The settings of a stage, by its name.
+    pub fn stage(&self, name: &str) -> Option<&StageSettings> {
+        self.stages.iter().find(|stage| stage.name == name)
     }
 
-    /// What takes a stage's steps.
-    pub fn solver(&self, stage: Stage) -> Solver {
-        match stage {
-            Stage::Prior | Stage::Decoder => self.solver,
-            Stage::Upsampler => Solver::Ddpm,
-        }
+    /// The same, to change them.
+    pub fn stage_mut(&mut self, name: &str) -> Option<&mut StageSettings> {
+        self.stages.iter_mut().find(|stage| stage.name == name)
     }
 
-    /// The guidance scale of a stage, or `None` where the stage runs on the caption alone: with a scale of 1, of which the
-    /// caption's answer alone is left.
-    ///
-    /// As in the reference, both stages are guided as soon as either scale is greater than 1.
-    pub fn guidance(&self, stage: Stage) -> Option<f64> {
-        let guided = self.prior_guidance_scale > 1.0 || self.decoder_guidance_scale > 1.0;
-        let scale = match stage {
-            Stage::Prior => self.prior_guidance_scale,
-            Stage::Decoder => self.decoder_guidance_scale,
-            Stage::Upsampler => return None,
-        };
+    /// The stage that samples the base image.
+    pub fn base(&self) -> Option<&StageSettings> {
+        self.stages.first()
+    }
+
+    /// The guidance scale of the prior; `None` where it runs on the caption alone.
+    pub fn prior_guidance(&self) -> Option<f64> {
+        self.guidance(self.prior.guidance_scale)
+    }
+
+    /// The guidance scale of a stage; `None` where it runs on its conditions alone.
+    pub fn stage_guidance(&self, stage: &StageSettings) -> Option<f64> {
+        self.guidance(stage.guidance_scale?)
+    }
+
+    /// `scale`, or `None` where it leaves the conditional prediction as it is. As in the reference, all are guided as soon as
+    /// one scale is greater than 1.
+    fn guidance(&self, scale: f64) -> Option<f64> {
+        let mut scales = self.stages.iter().filter_map(|stage| stage.guidance_scale);
+        let guided = self.prior.guidance_scale > 1.0 || scales.any(|scale| scale > 1.0);
         (guided && scale != 1.0).then_some(scale)
     }
 
     /// The timesteps at which a stage is guided where it is, of a schedule that has so many.
-    pub(crate) fn guided_timesteps(&self, stage: Stage, timesteps: usize) -> RangeInclusive<i64> {
+    pub(crate) fn guided_timesteps(&self, timesteps: usize) -> RangeInclusive<i64> {
         let last = timesteps.saturating_sub(1) as f64;
-        match (stage, self.guidance_interval) {
-            (Stage::Decoder, Some([low, high])) => {
-                (low * last).ceil() as i64..=(high * last).floor() as i64
-            }
-            _ => 0..=last as i64,
+        match self.guidance_interval {
+            Some([low, high]) => (low * last).ceil() as i64..=(high * last).floor() as i64,
+            None => 0..=last as i64,
         }
+    }
+
+    /// The same settings with every guidance scale replaced by whether there is guidance: requests of equal keys can be
+    /// sampled in one batch.
+    pub(crate) fn batch_key(&self) -> Self {
+        let mut key = self.clone();
+        let marked = |scale: Option<f64>| if scale.is_some() { 2.0 } else { 1.0 };
+        key.prior.guidance_scale = marked(self.prior_guidance());
+        for (stage, own) in key.stages.iter_mut().zip(&self.stages) {
+            stage.guidance_scale = own.guidance_scale.map(|_| marked(self.stage_guidance(own)));
+        }
+        key
     }
 
     /// Refuses scales that are no finite numbers, an interval without ends, and a choice among no candidates.
     pub(crate) fn check(&self) -> Result<(), Error> {
         for (setting, count) in
-            [("prior_candidates", self.prior_candidates), ("candidates", self.candidates)]
+            [("prior_candidates", self.prior.candidates), ("candidates", self.candidates)]
         {
             if !(1..=MOST_CANDIDATES).contains(&count) {
                 let must = format!("one is chosen among 1 to {MOST_CANDIDATES}");
-                return Err(Error::number(setting, count, &must));
+                return Err(Error::setting(setting, count, &must));
             }
         }
-        if let Some(sampling) = self.prior_codes {
+        if let Some(sampling) = self.prior.codes {
             sampling.check()?;
         }
         if let Some([low, high]) = self.guidance_interval
@@ -252,30 +196,132 @@ impl Settings {
         {
             let must =
                 "both lie between 0, the clean picture, and 1, noise, the first below the second";
-            let interval = format!("{low},{high}");
-            return Err(Error::number("guidance_interval", interval, must));
+            return Err(Error::setting("guidance_interval", format!("{low},{high}"), must));
         }
-        let scales = [
-            ("prior_guidance_scale", self.prior_guidance_scale),
-            ("decoder_guidance_scale", self.decoder_guidance_scale),
-        ];
-        let is_usable = |value: f64| value.abs() <= LARGEST_SCALE;
-        match scales.into_iter().find(|(_, value)| !is_usable(*value)) {
+        if let Some(quantile) = self.thresholding
+            && !(quantile > 0.0 && quantile <= 1.0)
+        {
+            let must = "it must lie above 0 and be 1 at most: a share of a picture's values";
+            return Err(Error::setting("thresholding", format!("{quantile:?}"), must));
+        }
+        let stages = self.stages.iter().filter_map(|stage| {
+            Some((format!("{}_guidance_scale", stage.name), stage.guidance_scale?))
+        });
+        let prior = ("prior_guidance_scale".to_owned(), self.prior.guidance_scale);
+        let unusable = |(_, value): &(String, f64)| !(value.abs() <= LARGEST_SCALE);
+        match [prior].into_iter().chain(stages).find(unusable) {
             Some((setting, value)) => {
                 let must = format!("it must lie between -{LARGEST_SCALE} and {LARGEST_SCALE}");
-                Err(Error::number(setting, format!("{value:?}"), &must))
+                Err(Error::setting(setting, format!("{value:?}"), &must))
             }
             None => Ok(()),
         }
     }
 }
 
-fn one() -> usize {
-    1
+impl Serialize for Settings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("prior_steps", &self.prior.steps)?;
+        map.serialize_entry("prior_candidates", &self.prior.candidates)?;
+        if self.candidates != 1 {
+            map.serialize_entry("candidates", &self.candidates)?;
+        }
+        for stage in &self.stages {
+            map.serialize_entry(&format!("{}_steps", stage.name), &stage.steps)?;
+        }
+        map.serialize_entry("prior_guidance_scale", &self.prior.guidance_scale)?;
+        for StageSettings { name, guidance_scale, .. } in &self.stages {
+            if let Some(scale) = guidance_scale {
+                map.serialize_entry(&format!("{name}_guidance_scale"), scale)?;
+            }
+        }
+        if let Some(codes) = &self.prior.codes {
+            map.serialize_entry("prior_codes", codes)?;
+        }
+        if self.solver != Solver::Ddpm {
+            map.serialize_entry("solver", &self.solver)?;
+        }
+        if let Some(interval) = &self.guidance_interval {
+            map.serialize_entry("guidance_interval", interval)?;
+        }
+        if let Some(quantile) = &self.thresholding {
+            map.serialize_entry("thresholding", quantile)?;
+        }
+        map.end()
+    }
 }
 
-fn is_one(count: &usize) -> bool {
-    *count == 1
+impl<'de> Deserialize<'de> for Settings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(SettingsVisitor)
+    }
+}
+
+/// Reads the flat object: every `NAME_steps` that is not the prior's is a stage's.
+struct SettingsVisitor;
+
+impl<'de> Visitor<'de> for SettingsVisitor {
+    type Value = Settings;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("an object of settings")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Settings, A::Error> {
+        let (mut steps, mut guidance_scale) = (None, None);
+        let (mut prior_candidates, mut candidates) = (1, 1);
+        let (mut codes, mut solver) = (None, Solver::Ddpm);
+        let (mut guidance_interval, mut thresholding) = (None, None);
+        let mut stages: Vec<StageSettings> = Vec::new();
+        let mut scales: Vec<(String, f64)> = Vec::new();
+        while let Some(key) = map.next_key::<String>()? {
+            match &*key {
+                "prior_steps" => steps = Some(map.next_value()?),
+                "prior_guidance_scale" => guidance_scale = Some(map.next_value()?),
+                "prior_candidates" => prior_candidates = map.next_value()?,
+                "candidates" => candidates = map.next_value()?,
+                "prior_codes" => codes = map.next_value()?,
+                "solver" => solver = map.next_value()?,
+                "guidance_interval" => guidance_interval = map.next_value()?,
+                "thresholding" => thresholding = map.next_value()?,
+                other => {
+                    match (other.strip_suffix("_steps"), other.strip_suffix("_guidance_scale")) {
+                        (Some(name), _) => {
+                            let (name, steps) = (name.to_owned(), map.next_value()?);
+                            stages.push(StageSettings { name, steps, guidance_scale: None });
+                        }
+                        (None, Some(name)) => scales.push((name.to_owned(), map.next_value()?)),
+                        (None, None) => {
+                            return Err(A::Error::custom(format_args!("unknown field `{other}`")));
+                        }
+                    }
+                }
+            }
+        }
+        for (name, scale) in scales {
+            match stages.iter_mut().find(|stage| stage.name == name) {
+                Some(stage) => stage.guidance_scale = Some(scale),
+                None => {
+                    return Err(A::Error::custom(format_args!("missing field `{name}_steps`")));
+                }
+            }
+        }
+        Ok(Settings {
+            prior: PriorSettings {
+                steps: steps.ok_or_else(|| A::Error::missing_field("prior_steps"))?,
+                guidance_scale: guidance_scale
+                    .ok_or_else(|| A::Error::missing_field("prior_guidance_scale"))?,
+                candidates: prior_candidates,
+                codes,
+            },
+            stages,
+            candidates,
+            solver,
+            guidance_interval,
+            thresholding,
+        })
+    }
 }
 
 /// Refuses captions that say nothing or hold a NUL character, which no caption means to.

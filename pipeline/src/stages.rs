@@ -1,297 +1,241 @@
-//! The stages of a picture: an image embedding, a small picture, a large one, each drawn by diffusion, and what they share.
+//! The stages that sample images: the decoder, `P(x | z_i, y)`, and those that upsample (2204.06125, section 2.1).
 
-use std::any::Any;
-use std::ops::Range;
-use std::rc::Rc;
-
-use decoder::{Conditions, UNet, enlarge};
-use diffusion::dpm_solver::dpm_solver;
-use diffusion::sampler::ddpm;
-use diffusion::{DpmSolver, Output, Step, Variance, guided_within};
+use decoder::{Conditions, StepConditions, UNet, enlarge};
+use diffusion::{Output, Step as DiffusionStep, Variance};
+use families::StageKind;
 use kernels::channels_last;
-use layers::embedding::timesteps;
-use layers::finite::norm;
 use noise::Generator;
-use prior::PrefixCache;
 use tch::{Device, Kind, Tensor, no_grad};
 
+use crate::components::{Lease, Network, opened};
+use crate::diffuse::{Diffusion, ObservedStage};
+use crate::image_tensors::to_images;
 use crate::memory::within_memory;
-use crate::nearest::Nearest;
 use crate::noise_streams::Streams;
-use crate::parts::{Network, opened};
-use crate::settings::{Settings, Solver, Stage};
-use crate::{Error, Pipeline, Progress, Quantity, Text, to_pictures};
+use crate::request::Batch;
+use crate::reranker::Reranker;
+use crate::{Error, Observer, Pipeline, Quantity, Settings, Text};
 
-/// From x_t at a step to a network's answer.
-type Denoise<'a> = dyn FnMut(&Tensor, Step) -> Output + 'a;
-
-impl Stage {
-    fn quantity(self) -> Quantity {
-        match self {
-            Self::Prior => Quantity::PriorEmbedding,
-            Self::Decoder => Quantity::Base,
-            Self::Upsampler => Quantity::Upsampled,
-        }
-    }
-}
+/// The stage whose images are the base of those that upsample.
+pub(crate) const BASE: usize = 0;
 
 impl Pipeline {
-    /// Small pictures `[B, C, H, W]` from -1 to 1 for captions, from these embeddings `[B, E]` or else from the prior's. Of
-    /// several candidates each is the one whose CLIP embedding has the largest cosine with what was asked for: the
-    /// embedding that was given, or else the caption's.
-    pub fn draw_small(
+    /// Base images `[B, C, h, w]` from -1 to 1 of captions, with these embeddings `[B, E]` or else the prior's. Of
+    /// several candidates each is the one whose CLIP embedding has the largest cosine with the given embedding, or else with
+    /// the caption's.
+    pub fn sample_base(
         &self,
-        given: Option<&Tensor>,
+        embeddings: Option<&Tensor>,
         text: &Text,
         settings: &Settings,
         streams: &mut [Generator],
-        progress: &mut Progress,
+        observer: &mut dyn Observer,
     ) -> Result<Tensor, Error> {
-        let candidate = &mut || {
-            let embedding = match given {
-                Some(embedding) => embedding.shallow_clone(),
-                None => self.draw_embedding(text, settings, streams, progress)?,
+        let settings = std::slice::from_ref(settings);
+        self.base_images(embeddings, text, &mut Batch { settings, streams, observer })
+    }
+
+    pub(crate) fn base_images(
+        &self,
+        embeddings: Option<&Tensor>,
+        text: &Text,
+        batch: &mut Batch,
+    ) -> Result<Tensor, Error> {
+        let candidates = batch.settings().candidates;
+        let mut candidate = || {
+            let embedding = match embeddings {
+                Some(embeddings) => embeddings.shallow_clone(),
+                None => self.embeddings(text, batch)?,
             };
-            self.decode(&embedding, text, settings, streams, progress)
+            self.decoded(&embedding, text, batch)
         };
-        if settings.candidates == 1 {
+        if candidates == 1 {
             return candidate();
         }
-        let asked = given.unwrap_or(&text.embedding);
+        let target = embeddings.unwrap_or(&text.embedding);
         within_memory(|| {
-            let mut nearest = Nearest::default();
-            for _ in 0..settings.candidates {
-                let small = candidate()?;
-                let seen = self.encode_pictures(&to_pictures(&small))?; // [B, E]
-                nearest.take(small, &seen, asked);
+            let mut reranker = Reranker::default();
+            for _ in 0..candidates {
+                let images = candidate()?;
+                let embedding = self.encode_images(&to_images(&images))?; // [B, E]
+                reranker.offer(images, &embedding, target);
             }
-            Ok(nearest.kept())
+            Ok(reranker.into_best())
         })
     }
 
-    /// Image embeddings for captions, `[B, E]`, drawn by the prior (section 2.2): of several candidates the one whose
-    /// cosine with the caption's embedding is the largest.
-    pub fn draw_embedding(
-        &self,
-        text: &Text,
-        settings: &Settings,
-        streams: &mut [Generator],
-        progress: &mut Progress,
-    ) -> Result<Tensor, Error> {
-        // Held, so that every candidate finds it open.
-        let _prior: Rc<dyn Any> = match settings.prior_codes {
-            Some(_) => self.parts.autoregressive_prior()?,
-            None => self.parts.prior()?,
-        };
-        within_memory(|| {
-            let mut nearest = Nearest::default();
-            for _ in 0..settings.prior_candidates {
-                let embedding = match &settings.prior_codes {
-                    Some(sampling) => {
-                        self.draw_codes(text, sampling, settings, streams, progress)?
-                    }
-                    None => self.diffuse_embedding(text, settings, streams, progress)?,
-                };
-                let seen = embedding.shallow_clone();
-                nearest.take(embedding, &seen, &text.embedding);
-            }
-            Ok(nearest.kept())
-        })
-    }
-
-    /// Image embeddings `[B, E]` for captions, drawn by diffusion.
-    fn diffuse_embedding(
-        &self,
-        text: &Text,
-        settings: &Settings,
-        streams: &mut [Generator],
-        progress: &mut Progress,
-    ) -> Result<Tensor, Error> {
-        let prior = self.parts.prior()?;
-        let guidance = settings.guidance(Stage::Prior);
-        let read = self.with_unconditional(text, guidance)?.without_padding();
-        let cache = no_grad(|| prior.prefill(&read.embedding, &read.states, &read.mask));
-        let denoise = |x: &Tensor, step: Step| {
-            let (x, t) = self.network_input(x, step);
-            let predicted = match &self.graph_capture {
-                None => prior.predict(&cache, &x, &t),
-                Some(backend) => {
-                    let inputs = [vec![x, t], cache.tensors()].into_iter().flatten();
-                    let inputs: Vec<Tensor> = inputs.collect();
-                    prior.graph.run(&**backend, &inputs, &|inputs| {
-                        let cache = PrefixCache::from_tensors(&inputs[2..]);
-                        prior.predict(&cache, &inputs[0], &inputs[1])
-                    })
-                }
-            };
-            Output::plain(predicted.to_kind(Kind::Float))
-        };
-        let mut streams = Streams::new(streams, self.device, self.kind);
-        let x = streams.normal(&[prior.config().embedding]);
-        let (of, all) = ((Stage::Prior, settings), 0..settings.prior_steps);
-        let whitened = self.sample(of, all, x, &mut streams, denoise, progress)?;
-        let embedding = no_grad(|| prior.restore(&whitened.to_kind(self.kind)));
-        self.finite(embedding, Quantity::PriorEmbedding, guidance)
-    }
-
-    /// Small pictures `[B, C, H, W]` from -1 to 1, drawn by the decoder from image embeddings `[B, E]` and captions
-    /// (section 2.1).
+    /// Base images `[B, C, h, w]` from -1 to 1, sampled by the decoder from image embeddings `[B, E]` and captions.
     pub fn decode(
         &self,
         embedding: &Tensor,
         text: &Text,
         settings: &Settings,
         streams: &mut [Generator],
-        progress: &mut Progress,
+        observer: &mut dyn Observer,
     ) -> Result<Tensor, Error> {
-        let guidance = settings.guidance(Stage::Decoder);
-        let steps = self.parts.steps(Stage::Decoder, settings)?;
+        let settings = std::slice::from_ref(settings);
+        self.decoded(embedding, text, &mut Batch { settings, streams, observer })
+    }
+
+    fn decoded(&self, embedding: &Tensor, text: &Text, batch: &mut Batch) -> Result<Tensor, Error> {
         within_memory(|| {
-            let denoise = self.decoder_denoiser(embedding, text, guidance, &steps)?;
-            let mut streams = Streams::new(streams, self.device, self.kind);
+            let settings = batch.settings();
+            let name = self.components.stage(BASE).name;
+            let scales = batch.guidance(|settings| {
+                settings.stage(name).and_then(|stage| settings.stage_guidance(stage))
+            });
+            let sampler = self.stage_sampler(BASE, settings)?;
+            let steps = self.stage_steps(BASE, settings)?;
+            let denoise = self.decoder_denoiser(embedding, text, scales.is_some(), &steps)?;
+            let diffusion = Diffusion {
+                stage: self.observed(BASE, steps.len()),
+                sampler: &sampler,
+                steps: &steps,
+                first: 0,
+                scales,
+                guided_timesteps: settings.guided_timesteps(sampler.config().train_timesteps),
+                thresholding: settings.thresholding,
+                quantity: Quantity::Base,
+            };
+            let mut streams = Streams::new(&mut *batch.streams, self.device, self.kind);
             let x = streams.normal(&self.base_shape()?);
-            let (of, all) = ((Stage::Decoder, settings), 0..steps.len());
-            let small = self.sample(of, all, x, &mut streams, denoise, progress)?;
-            Ok(small.clamp(-1.0, 1.0))
+            let images = self.diffuse(diffusion, x, &mut streams, denoise, &mut *batch.observer)?;
+            Ok(images.clamp(-1.0, 1.0))
         })
     }
 
-    /// The decoder for these `steps`, told image embeddings `[B, E]` and captions. With guidance it takes the batch twice,
-    /// and is first told nothing; or once, told all, at a step without.
+    /// A denoiser over the decoder for these `steps`, of image embeddings `[B, E]` and captions. Guided, it expects the batch
+    /// twice, `[2B, ..]`, the unconditional half first; or once, the conditional half, at a step without guidance.
     pub(crate) fn decoder_denoiser<'a>(
         &'a self,
         embedding: &Tensor,
         text: &Text,
-        guidance: Option<f64>,
-        steps: &[Step],
-    ) -> Result<impl FnMut(&Tensor, Step) -> Output + use<'a>, Error> {
-        let (conditioning, decoder) = (self.parts.conditioning()?, self.parts.decoder()?);
-        let learned =
-            self.parts.sampler(Stage::Decoder)?.config().variance == Variance::LearnedRange;
-        let read = self.with_unconditional(text, guidance)?.without_padding();
-        let denoise = no_grad(|| {
-            let embedding = match guidance {
-                Some(_) => {
-                    let nothing = conditioning.unconditional().unsqueeze(0).expand_as(embedding);
-                    Tensor::cat(&[&nothing, embedding], 0) // [2B, E]
+        guided: bool,
+        steps: &[DiffusionStep],
+    ) -> Result<impl FnMut(&Tensor, DiffusionStep) -> Output + use<'a>, Error> {
+        let (conditioning, unet) =
+            (self.components.conditioning(BASE)?, self.components.unet(BASE)?);
+        let scheduler = self.components.scheduler(self.components.stage(BASE).scheduler)?;
+        let learned = scheduler.variance == Variance::LearnedRange;
+        let captions = match guided {
+            true => self.empty_text()?.expand(text.batch()).followed_by(text),
+            false => text.shallow_clone(),
+        };
+        let captions = captions.without_padding();
+        let mut denoise = no_grad(|| {
+            let embedding = match guided {
+                true => {
+                    let unconditional = conditioning.unconditional().unsqueeze(0);
+                    Tensor::cat(&[&unconditional.expand_as(embedding), embedding], 0) // [2B, E]
                 }
-                None => embedding.shallow_clone(),
+                false => embedding.shallow_clone(),
             };
             let embedding = embedding.to_device(self.device).to_kind(self.kind);
-            let conditions =
-                conditioning.forward(&embedding, &read.embedding, &read.states, &read.mask);
-            self.unet(decoder, steps, read.batch(), Some(&conditions))
+            let Text { embedding: text_embedding, states, mask, .. } = &captions;
+            let conditions = conditioning.forward(&embedding, text_embedding, states, mask);
+            self.denoiser(unet, steps, captions.batch(), Some(&conditions))
         });
-        Ok(move |x: &Tensor, step: Step| {
+        Ok(move |x: &Tensor, step: DiffusionStep| {
             let output = denoise(x, step);
             if learned { Output::with_variance(&output) } else { Output::plain(output) }
         })
     }
 
-    /// The shape `[C, h, w]` of a small picture.
-    pub(crate) fn base_shape(&self) -> Result<[i64; 3], Error> {
-        let decoder = self.parts.decoder()?;
-        let decoder = decoder.config();
-        Ok([decoder.in_channels, decoder.sample_size, decoder.sample_size])
+    /// The empty caption.
+    pub(crate) fn empty_text(&self) -> Result<&Text, Error> {
+        opened(&self.empty, || self.encode_text(&[""]))
     }
 
-    /// Large pictures of small ones, `[B, C, h, w] -> [B, C, H, W]`, values around -1 to 1 (section 2.1); the last step
-    /// runs a network of its own, and there is no guidance.
+    /// The shape `[C, h, w]` of a base image.
+    pub(crate) fn base_shape(&self) -> Result<[i64; 3], Error> {
+        let unet = self.components.unet(BASE)?;
+        let config = unet.config();
+        Ok([config.in_channels, config.sample_size, config.sample_size])
+    }
+
+    /// Upsampled images of base images, `[B, C, h, w] -> [B, C, H, W]`, values around -1 to 1: each stage that upsamples in
+    /// turn, without guidance; a stage's last step may run a network of its own.
     pub fn upsample(
         &self,
-        small: &Tensor,
+        images: &Tensor,
         settings: &Settings,
         streams: &mut [Generator],
-        progress: &mut Progress,
+        observer: &mut dyn Observer,
     ) -> Result<Tensor, Error> {
-        within_memory(|| self.enlarge(small, settings, streams, progress))
+        let settings = std::slice::from_ref(settings);
+        let images = images.shallow_clone();
+        self.upsampled_images(images, &mut Batch { settings, streams, observer })
     }
 
-    fn enlarge(
+    pub(crate) fn upsampled_images(
         &self,
-        small: &Tensor,
-        settings: &Settings,
-        streams: &mut [Generator],
-        progress: &mut Progress,
+        base: Tensor,
+        batch: &mut Batch,
     ) -> Result<Tensor, Error> {
-        let first = self.parts.upsampler_first()?;
-        let size = first.config().sample_size;
-        let enlarged = enlarge(small, size); // [B, C, H, W]
-        let steps = self.parts.steps(Stage::Upsampler, settings)?;
-        let batch = small.size()[0];
-        let mut streams = Streams::new(streams, self.device, self.kind);
-        let x = streams.normal(&[first.config().in_channels / 2, size, size]);
-        let mut run = |network: Rc<Network<UNet>>, own: Range<usize>, x: Tensor| {
-            let denoise = no_grad(|| self.unet(network, &steps, batch, None));
-            let denoise = |x: &Tensor, step: Step| {
+        within_memory(|| {
+            self.upsamplers().try_fold(base, |images, index| {
+                self.upsampled(index, &images.clamp(-1.0, 1.0), batch)
+            })
+        })
+    }
+
+    /// The images of one stage that upsamples.
+    fn upsampled(&self, index: usize, images: &Tensor, batch: &mut Batch) -> Result<Tensor, Error> {
+        let settings = batch.settings();
+        let sampler = self.stage_sampler(index, settings)?;
+        let steps = self.stage_steps(index, settings)?;
+        let unet = self.components.unet(index)?;
+        let size = unet.config().sample_size;
+        let enlarged = enlarge(images, size); // [B, C, H, W]
+        let mut streams = Streams::new(&mut *batch.streams, self.device, self.kind);
+        let x = streams.normal(&[unet.config().in_channels / 2, size, size]);
+        let has_last = matches!(
+            self.components.stage(index).kind,
+            StageKind::Upsampler { last_network: Some(_), .. }
+        );
+        let last = steps.len() - usize::from(has_last);
+        let mut run = |unet: Lease<UNet>, first: usize, end: usize, x: Tensor| {
+            let mut denoise = no_grad(|| self.denoiser(unet, &steps, images.size()[0], None));
+            let denoise = |x: &Tensor, step: DiffusionStep| {
                 let x = Tensor::cat(&[x, &enlarged], 1); // [B, 2C, H, W]
                 Output::plain(denoise(&x, step))
             };
-            let of = (Stage::Upsampler, settings);
-            self.sample(of, own, x, &mut streams, denoise, progress)
+            let diffusion = Diffusion {
+                stage: self.observed(index, steps.len()),
+                sampler: &sampler,
+                steps: &steps[first..end],
+                first,
+                scales: None,
+                guided_timesteps: 0..=0,
+                thresholding: None,
+                quantity: Quantity::Upsampled(index),
+            };
+            self.diffuse(diffusion, x, &mut streams, denoise, &mut *batch.observer)
         };
-        let last = steps.len() - 1;
-        let x = run(first, 0..last, x)?;
-        run(self.parts.upsampler_last()?, last..steps.len(), x)
+        let x = run(unet, 0, last, x)?;
+        match self.components.last_network(index)? {
+            Some(unet) => run(unet, last, steps.len(), x),
+            None => Ok(x),
+        }
     }
 
-    /// Runs some of the steps of a stage's diffusion, from `x [B, ..]` on, with one stream of noise a picture. An error where a
-    /// step's answer or what is drawn is not finite: where x_0 is clamped, infinity looks like white or black.
-    fn sample(
-        &self,
-        (stage, settings): (Stage, &Settings),
-        own: Range<usize>,
-        x: Tensor,
-        streams: &mut Streams,
-        denoise: impl FnMut(&Tensor, Step) -> Output,
-        progress: &mut Progress,
-    ) -> Result<Tensor, Error> {
-        let sampler = self.parts.sampler(stage)?;
-        let steps = self.parts.steps(stage, settings)?;
-        let timesteps = settings.guided_timesteps(stage, sampler.config().train_timesteps);
-        let guidance = settings.guidance(stage);
-        let mut denoise: Box<Denoise> = match guidance {
-            Some(scale) => Box::new(guided_within(scale, timesteps, denoise)),
-            None => Box::new(denoise),
-        };
-        let mut norms = Vec::new();
-        let denoise = |x: &Tensor, step: Step| {
-            let output = denoise(x, step);
-            norms.push(norm(&output.prediction));
-            output
-        };
-        let shape = x.size();
-        let noise = || streams.normal(&shape[1..]);
-        let told = |done| progress(stage, own.start + done, steps.len());
-        let own = &steps[own.clone()];
-        let x = no_grad(|| match settings.solver(stage) {
-            Solver::Ddpm => ddpm(sampler, own, x, denoise, noise, told),
-            Solver::DpmSolver => {
-                let solver = DpmSolver::new(sampler.config());
-                dpm_solver(&solver, own, x, denoise, told)
-            }
-        });
-        norms.push(norm(&x));
-        self.finite_norms(&norms, stage.quantity(), guidance)?;
-        Ok(x)
-    }
-
-    /// A U-Net for the `steps` of `batch` pictures, or of the last of them: from `x [B, ..]` at one of the steps to the
-    /// answer, in f32. What does not depend on x is computed once.
-    fn unet<'a>(
+    /// A denoiser over a U-Net for the `steps` of `batch` images, or of the last of them: from `x [B, ..]` at one of the
+    /// steps to the network's output, in f32. What does not depend on x is computed once.
+    fn denoiser<'a>(
         &'a self,
-        network: Rc<Network<UNet>>,
-        steps: &[Step],
+        unet: Lease<'a, UNet>,
+        steps: &[DiffusionStep],
         batch: i64,
         conditions: Option<&Conditions>,
-    ) -> impl Fn(&Tensor, Step) -> Tensor + use<'a> {
-        let asked: Vec<i64> = steps.iter().map(|step| step.timestep).collect();
-        let timesteps = Tensor::from_slice(&asked)
-            .to_device(self.device)
-            .repeat_interleave_self_int(batch, 0, None);
-        let precomputed = network.precompute(&timesteps, conditions, self.kind);
+    ) -> impl FnMut(&Tensor, DiffusionStep) -> Tensor + use<'a> {
+        let timesteps: Vec<i64> = steps.iter().map(|step| step.timestep).collect();
+        let precomputed = {
+            let timesteps = Tensor::from_slice(&timesteps).to_device(self.device);
+            let timesteps = timesteps.repeat_interleave_self_int(batch, 0, None);
+            unet.precompute(&timesteps, conditions, self.kind)
+        };
         move |x, step| {
-            let n = asked.iter().position(|&timestep| timestep == step.timestep);
+            let n = timesteps.iter().position(|&timestep| timestep == step.timestep);
             let conditions = precomputed.at_step(n.expect("one of the steps"), batch, x.size()[0]);
             let x = x.to_kind(self.kind);
             // The CPU's convolutions of halves sum over a pixel's channels.
@@ -299,37 +243,24 @@ impl Pipeline {
                 (Device::Cpu, Kind::BFloat16) => channels_last(&x),
                 _ => x,
             };
-            let answer = match &self.graph_capture {
-                None => network.denoise(&x, &conditions),
-                Some(backend) => {
-                    let inputs = [vec![x], conditions.tensors()].into_iter().flatten();
-                    let inputs: Vec<Tensor> = inputs.collect();
-                    network.graph.run(&**backend, &inputs, &|inputs| {
-                        network.denoise(&inputs[0], &conditions.with_tensors(&inputs[1..]))
-                    })
-                }
-            };
-            answer.to_kind(Kind::Float)
+            self.output(&unet, x, conditions).to_kind(Kind::Float)
         }
     }
 
-    /// What a network takes of `x [B, ..]` at a step: `x` in the network's kind, and the timestep `[B]`.
-    fn network_input(&self, x: &Tensor, step: Step) -> (Tensor, Tensor) {
-        (x.to_kind(self.kind), timesteps(step.timestep, x.size()[0], self.device))
+    fn output(&self, unet: &Network<UNet>, x: Tensor, conditions: StepConditions) -> Tensor {
+        match &self.graphs {
+            None => unet.denoise(&x, &conditions),
+            Some(graphs) => {
+                let inputs: Vec<Tensor> = [x].into_iter().chain(conditions.tensors()).collect();
+                unet.graph.run(&**graphs, &inputs, &|inputs| {
+                    unet.denoise(&inputs[0], &conditions.with_tensors(&inputs[1..]))
+                })
+            }
+        }
     }
 
-    /// The captions `[B]`; with guidance `[2B]`, as many empty ones before them.
-    pub(crate) fn with_unconditional(
-        &self,
-        text: &Text,
-        guidance: Option<f64>,
-    ) -> Result<Text, Error> {
-        Ok(match guidance {
-            Some(_) => {
-                let empty = opened(&self.empty, || self.encode_text(&[""]))?;
-                empty.expand(text.batch()).followed_by(text)
-            }
-            None => text.expand(text.batch()),
-        })
+    pub(crate) fn observed(&self, index: usize, steps: usize) -> ObservedStage<'static> {
+        let name = self.components.stage(index).name;
+        ObservedStage { name, index: 1 + index, steps, is_image: true }
     }
 }

@@ -80,43 +80,27 @@ fn takes_an(label: &str) -> bool {
 }
 
 impl Pipeline {
-    /// Opens CLIP and checks that its parts fit each other: all that captions and pictures need to be compared, so that a
-    /// model of which there is no more will do.
-    pub fn prepare_clip(&self) -> Result<(), Error> {
-        self.parts.prepare_clip()
-    }
-
-    /// Opens what encodes captions, which may be all that there is of the model, and checks that it fits together.
-    pub fn prepare_text_encoder(&self) -> Result<(), Error> {
-        self.parts.prepare_text_encoder()
-    }
-
-    /// As [`Pipeline::prepare_clip`], for pictures alone.
-    pub fn prepare_image_encoder(&self) -> Result<(), Error> {
-        self.parts.prepare_image_encoder()
-    }
-
     /// A hash that is another one where other files encode pictures.
     pub fn image_encoder_fingerprint(&self) -> Result<String, Error> {
-        self.parts.image_encoder_fingerprint()
+        self.components.image_encoder_fingerprint()
     }
 
     /// What cosines are multiplied by before their softmax, e to the power of CLIP's logit scale; none where the model
     /// does not say it.
     pub fn logit_factor(&self) -> Result<Option<f64>, Error> {
-        let Some(scale) = self.parts.logit_scale()? else {
+        let Some(scale) = self.components.logit_scale()? else {
             return Ok(None);
         };
         match scale.exp() {
             // Cosines are f32.
             factor if (factor as f32).is_finite() => Ok(Some(factor)),
-            _ => Err(Error::LogitScale { folder: self.parts.model().to_string(), scale }),
+            _ => Err(Error::LogitScale { folder: self.components.model().to_string(), scale }),
         }
     }
 
     /// The words of a caption that do not fit into the text encoder's context, if there are any.
     pub fn cut_off(&self, caption: &str) -> Result<Option<String>, Error> {
-        Ok(self.parts.tokenizer()?.encode(&[caption])?.cut_off.remove(0))
+        Ok(self.components.tokenizer()?.encode(&[caption])?.cut_off.remove(0))
     }
 
     /// A unit vector for each label, `[L, E]`: the mean of the unit vectors of its prompts, one a template (CLIP, section

@@ -11,12 +11,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("diffusion", &[]),
     ("kernels", &[]),
     ("layers", &["kernels", "noise"]),
-    ("clip", &["files", "layers", "images"]),
+    ("clip", &["files", "layers"]),
     ("prior", &["layers"]),
     ("decoder", &["layers"]),
     ("graphs", &[]),
-    ("scenes", &["files", "noise"]),
-    ("weights", &["files", "kernels", "layers", "clip", "prior", "decoder", "diffusion"]),
+    ("weights", &["files", "kernels", "layers"]),
+    (
+        "families",
+        &["files", "images", "layers", "clip", "prior", "decoder", "diffusion", "weights"],
+    ),
     (
         "pipeline",
         &[
@@ -30,6 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "prior",
             "decoder",
             "weights",
+            "families",
             "graphs",
         ],
     ),
@@ -45,11 +49,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "prior",
             "decoder",
             "weights",
+            "families",
             "pipeline",
-            "scenes",
         ],
     ),
-    ("evaluation", &["layers", "noise", "clip", "weights", "pipeline", "scenes", "training"]),
+    ("scenes", &["files", "noise", "training"]),
+    ("judge", &["files", "layers", "noise", "weights", "scenes", "training"]),
+    ("evaluation", &["files", "images", "noise", "pipeline", "scenes", "judge"]),
+    ("claims", &["images", "pipeline", "judge", "evaluation"]),
 ];
 
 /// What must not reach crates that hold neither tensors nor files.

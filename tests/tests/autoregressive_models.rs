@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use evaluation::priors::explained;
+use evaluation::priors::explained_variance;
+use families::{ModelFolders, PriorKind};
 use layers::{Initialiser, Params};
 use noise::Generator;
-use pipeline::{CodeSampling, Error, ModelFolders, Pipeline, Settings, Use};
+use pipeline::{CodeSampling, Error, Pipeline, Settings, Use};
 use prior::{AutoregressiveConfig, AutoregressivePrior, EmbeddingQuantizer, Pca};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
@@ -19,7 +20,7 @@ const HERE: (Device, Kind) = (Device::Cpu, Kind::Float);
 /// A prior for the tiny model whose diffusion prior has this shape.
 fn config(of: &Path) -> AutoregressiveConfig {
     let folder = Folder::open(of.join("prior")).unwrap();
-    let prior = weights::open_prior(&folder, HERE.0, HERE.1).unwrap();
+    let prior = families::open_prior(&folder, HERE.0, HERE.1).unwrap();
     let shape = prior.config();
     AutoregressiveConfig {
         embedding: shape.embedding,
@@ -54,7 +55,7 @@ fn write(folder: &Path, config: &AutoregressiveConfig) -> EmbeddingQuantizer {
         _ => (name, tensor),
     };
     let tensors: Vec<_> = initialiser.into_parameters().into_iter().map(louder).collect();
-    weights::save_autoregressive_prior(folder, &tensors, &fit(), config).unwrap();
+    families::save_autoregressive_prior(folder, &tensors, &fit(), config).unwrap();
     fit()
 }
 
@@ -68,12 +69,8 @@ fn pipeline(folder: &Path) -> Pipeline {
 }
 
 fn open(folder: &Path) -> Pipeline {
-    let folders = ModelFolders {
-        model: Folder::open(folder).unwrap(),
-        prior: None,
-        autoregressive: true,
-        image_encoder: None,
-    };
+    let folders =
+        ModelFolders { autoregressive: true, ..ModelFolders::new(Folder::open(folder).unwrap()) };
     Pipeline::open(folders, HERE.0, HERE.1).unwrap()
 }
 
@@ -83,13 +80,14 @@ fn a_saved_prior_opens_as_it_was_and_nothing_else_does() {
     let shape = config(&model("deep"));
     let quantizer = write(place.path(), &shape);
     let folder = Folder::open(place.path()).unwrap();
-    let open = || weights::open_autoregressive_prior(&folder, HERE.0, HERE.1);
+    let open = || families::open_autoregressive_prior(&folder, HERE.0, HERE.1);
     let opened = open().unwrap();
     assert_eq!(opened.config(), &shape);
     for ((name, saved), (_, found)) in quantizer.tensors().iter().zip(opened.quantizer.tensors()) {
         assert!(*saved == found, "{name} is not in f32");
     }
-    assert!(weights::is_autoregressive_prior(&folder).unwrap());
+    let kind = families::karlo().prior_kind(&folder).unwrap();
+    assert_eq!(kind, PriorKind::Autoregressive);
 
     let refused = |words: &[&str]| {
         let message = open().err().expect("it is wrong").to_string();
@@ -218,13 +216,15 @@ fn coding_measures_what_codes_take_and_lose() {
     // One that knows nothing takes 4 bits for 16 equally likely codes, and one that is wrong takes more.
     let bits = coded.bits.mean(Kind::Double).double_value(&[]);
     assert!(bits > 4.0, "{bits}");
-    let (kept, decoded) =
-        (explained(&embeddings, &coded.kept), explained(&embeddings, &coded.decoded));
+    let (kept, decoded) = (
+        explained_variance(&embeddings, &coded.kept),
+        explained_variance(&embeddings, &coded.decoded),
+    );
     assert!(decoded < kept && kept < 1.0, "{decoded} and {kept}");
 
     // Squares around the mean (2, 3): 4 + 4 + 1 + 1; what is lost: 1 + 1 along the second axis.
     let all = Tensor::from_slice(&[0f32, 2.0, 4.0, 4.0]).view([2, 2]);
     let flat = Tensor::from_slice(&[0f32, 3.0, 4.0, 3.0]).view([2, 2]);
-    assert!((explained(&all, &flat) - 0.8).abs() < 1e-6);
-    assert_eq!(explained(&all, &all), 1.0);
+    assert!((explained_variance(&all, &flat) - 0.8).abs() < 1e-6);
+    assert_eq!(explained_variance(&all, &all), 1.0);
 }

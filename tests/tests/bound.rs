@@ -1,17 +1,19 @@
 //! The variational bound against its definition in f64 (recorded by
 //! golden/record_scheduler.py), and that it finds a variance better than any fixed one.
 
-use diffusion::loss::variational_bound;
-use diffusion::{Output, Process, Schedule};
+use ::diffusion::loss::variational_bound;
+use ::diffusion::{Output, Prediction, Process};
 use noise::Generator;
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
+
+use crate::diffusion::cosine;
 
 const TIMESTEPS: usize = 1000;
 
 #[test]
 fn the_bound_agrees_with_its_definition_in_f64() {
-    let process = Process::new(&Schedule::cosine(TIMESTEPS), Device::Cpu);
+    let process = Process::new(&cosine(TIMESTEPS), Device::Cpu);
     let record: Value =
         serde_json::from_str(include_str!("../golden/scheduler/record.json")).unwrap();
     let rows = record["bounds"].as_array().unwrap();
@@ -25,7 +27,7 @@ fn the_bound_agrees_with_its_definition_in_f64() {
     let x_0 = column("x_0");
     let x_t = process.q_sample(&x_0, &timesteps, &column("eps"));
     let output = Output { prediction: column("predicted"), variance: Some(column("v")) };
-    let ours = variational_bound(&process, &x_0, &x_t, &timesteps, &output);
+    let ours = variational_bound(&process, Prediction::Epsilon, &x_0, &x_t, &timesteps, &output);
     for (i, row) in rows.iter().enumerate() {
         let (ours, expected) = (ours.double_value(&[i as i64]), row["bits"].as_f64().unwrap());
         let off = (ours - expected).abs();
@@ -48,7 +50,7 @@ impl KnownData {
 
     fn new(timesteps: &[i64]) -> Self {
         const DEVIATION: f64 = 0.03;
-        let schedule = Schedule::cosine(TIMESTEPS);
+        let schedule = cosine(TIMESTEPS);
         let process = Process::new(&schedule, Device::Cpu);
         let mut generator = Generator::new(4);
         let shape = [timesteps.len() as i64, Self::ROWS];
@@ -71,7 +73,14 @@ impl KnownData {
     fn bound(&self, v: &Tensor) -> Tensor {
         let variance = Some(v.unsqueeze(1).expand_as(&self.x_t));
         let output = Output { prediction: self.eps.shallow_clone(), variance };
-        variational_bound(&self.process, &self.x_0, &self.x_t, &self.timesteps, &output)
+        variational_bound(
+            &self.process,
+            Prediction::Epsilon,
+            &self.x_0,
+            &self.x_t,
+            &self.timesteps,
+            &output,
+        )
     }
 }
 

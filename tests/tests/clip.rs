@@ -1,12 +1,10 @@
-//! CLIP's encoders, whose numbers are held to the reference's by the golden cases, its tokenizer and its picture
-//! preprocessing.
+//! CLIP's encoders, whose numbers are held to the reference's by the golden cases, and its tokenizer.
 
 use clip::text::{LEGACY_EOS, end_positions};
 use clip::{TextConfig, TextEncoder, VisionConfig, VisionEncoder};
 use layers::{Activation, Initialiser, Params};
 use tch::{Device, Kind, Tensor};
 
-mod image_processor;
 mod tokenizer;
 
 #[test]

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use ::clip::{TextConfig, TextEncoder, VisionConfig, VisionEncoder};
 use ::decoder::{AttentionConfig, Conditioning, ConditioningConfig, UNet, UNetConfig};
-use ::diffusion::{Prediction, SchedulerConfig, Variance};
+use ::diffusion::{BetaSchedule, Prediction, SchedulerConfig, Variance};
 use ::prior::{Prior, PriorConfig};
-use ::weights::{Error, Folder};
+use ::weights::Folder;
+use families::Error;
 use layers::{Activation, Initialiser, Params};
 use serde_json::{Value, json};
 use tch::{Device, Kind};
@@ -22,17 +23,17 @@ pub(crate) fn golden(model: &str) -> PathBuf {
 pub(crate) fn open(part: &str, folder: &Folder) -> Result<(), Error> {
     let (device, kind) = HERE;
     match part {
-        "text_encoder" => ::weights::open_text_encoder(folder, device, kind).map(drop),
-        "image_encoder" => ::weights::open_image_encoder(folder, device, kind).map(drop),
-        "prior" => ::weights::open_prior(folder, device, kind).map(drop),
-        "text_proj" => ::weights::open_conditioning(folder, device, kind).map(drop),
-        "decoder" => ::weights::open_decoder(folder, device, kind).map(drop),
+        "text_encoder" => families::open_text_encoder(folder, device, kind).map(drop),
+        "image_encoder" => families::open_image_encoder(folder, device, kind).map(drop),
+        "prior" => families::open_prior(folder, device, kind).map(drop),
+        "text_proj" => families::open_conditioning(folder, device, kind).map(drop),
+        "decoder" => families::open_decoder(folder, device, kind).map(drop),
         "super_res_first" | "super_res_last" => {
-            ::weights::open_upsampler(folder, device, kind).map(drop)
+            families::open_upsampler(folder, device, kind).map(drop)
         }
-        "tokenizer" => ::weights::open_tokenizer(folder).map(drop),
-        "feature_extractor" => ::weights::open_image_processor(folder).map(drop),
-        _ => ::weights::open_scheduler(folder).map(drop),
+        "tokenizer" => families::open_tokenizer(folder).map(drop),
+        "feature_extractor" => families::open_image_processor(folder).map(drop),
+        _ => families::open_scheduler(folder).map(drop),
     }
 }
 
@@ -71,7 +72,7 @@ pub(crate) fn write_tiny_model(folder: &Path) {
         eos_token_id: 603,
     };
     let tensors = made(1, &|p| drop(TextEncoder::new(p, &text)));
-    ::weights::save_text_encoder(&folder.join("text_encoder"), &tensors, &text).unwrap();
+    families::save_text_encoder(&folder.join("text_encoder"), &tensors, &text).unwrap();
     let vision = VisionConfig {
         image_size: 32,
         patch_size: 8,
@@ -84,8 +85,8 @@ pub(crate) fn write_tiny_model(folder: &Path) {
         layer_norm_eps: 1e-6,
     };
     let tensors = made(2, &|p| drop(VisionEncoder::new(p, &vision)));
-    ::weights::save_image_encoder(&folder.join("image_encoder"), &tensors, &vision).unwrap();
-    ::weights::write_image_processor(&folder.join("feature_extractor"), 32).unwrap();
+    families::save_image_encoder(&folder.join("image_encoder"), &tensors, &vision).unwrap();
+    families::write_image_processor(&folder.join("feature_extractor"), 32).unwrap();
     let prior = PriorConfig {
         embedding: 16,
         text_width: 16,
@@ -95,7 +96,7 @@ pub(crate) fn write_tiny_model(folder: &Path) {
         layers: 2,
     };
     let tensors = made(3, &|p| drop(Prior::new(p, &prior)));
-    ::weights::save_prior(&folder.join("prior"), &tensors, &prior).unwrap();
+    families::save_prior(&folder.join("prior"), &tensors, &prior).unwrap();
     let conditioning = ConditioningConfig {
         embedding: 16,
         text_width: 16,
@@ -104,7 +105,7 @@ pub(crate) fn write_tiny_model(folder: &Path) {
         extra_tokens: 4,
     };
     let tensors = made(4, &|p| drop(Conditioning::new(p, &conditioning)));
-    ::weights::save_conditioning(&folder.join("text_proj"), &tensors, &conditioning).unwrap();
+    families::save_conditioning(&folder.join("text_proj"), &tensors, &conditioning).unwrap();
     let mut unet = UNetConfig {
         sample_size: 16,
         in_channels: 3,
@@ -117,7 +118,7 @@ pub(crate) fn write_tiny_model(folder: &Path) {
         norm_eps: 1e-5,
     };
     let tensors = made(5, &|p| drop(UNet::new(p, &unet)));
-    ::weights::save_decoder(&folder.join("decoder"), &tensors, &unet).unwrap();
+    families::save_decoder(&folder.join("decoder"), &tensors, &unet).unwrap();
     unet = UNetConfig {
         sample_size: 32,
         in_channels: 6,
@@ -128,8 +129,7 @@ pub(crate) fn write_tiny_model(folder: &Path) {
     };
     let tensors = made(6, &|p| drop(UNet::new(p, &unet)));
     for name in ["super_res_first", "super_res_last"] {
-        ::weights::save_upsampler(&folder.join(name), &tensors, &unet, Prediction::Epsilon)
-            .unwrap();
+        families::save_upsampler(&folder.join(name), &tensors, &unet, Prediction::Epsilon).unwrap();
     }
     let tokenizer = folder.join("tokenizer");
     fs::create_dir_all(&tokenizer).unwrap();
@@ -137,7 +137,7 @@ pub(crate) fn write_tiny_model(folder: &Path) {
         let file = file.unwrap();
         fs::copy(file.path(), tokenizer.join(file.file_name())).unwrap();
     }
-    ::weights::save_model_index(folder, Some(2.75)).unwrap();
+    families::save_model_index(folder, Some(2.75)).unwrap();
 }
 
 #[test]
@@ -158,9 +158,10 @@ fn our_own_model_comes_back() {
     for part in PARTS {
         open(part, &folder.component(part)).unwrap_or_else(|error| panic!("{error}"));
     }
-    let scheduler = |name: &str| ::weights::open_scheduler(&folder.component(name)).unwrap();
+    let scheduler = |name: &str| families::open_scheduler(&folder.component(name)).unwrap();
     let wanted = |prediction, variance, range| SchedulerConfig {
         train_timesteps: 1000,
+        beta_schedule: BetaSchedule::Cosine,
         prediction,
         variance,
         clip_range: Some(range),
@@ -178,13 +179,13 @@ fn our_own_model_comes_back() {
         wanted(Prediction::Epsilon, Variance::FixedSmallLog, 1.0)
     );
     let text =
-        ::weights::open_text_encoder(&folder.component("text_encoder"), HERE.0, HERE.1).unwrap();
+        families::open_text_encoder(&folder.component("text_encoder"), HERE.0, HERE.1).unwrap();
     assert_eq!(
         (text.config().eos_token_id, text.config().activation),
         (603, Activation::QuickGelu)
     );
     let image =
-        ::weights::open_image_encoder(&folder.component("image_encoder"), HERE.0, HERE.1).unwrap();
+        families::open_image_encoder(&folder.component("image_encoder"), HERE.0, HERE.1).unwrap();
     assert_eq!(
         (image.config().layer_norm_eps, image.config().activation),
         (1e-6, Activation::Gelu)
@@ -195,12 +196,12 @@ fn our_own_model_comes_back() {
 fn the_index_keeps_what_it_says() {
     let place = tempfile::tempdir().unwrap();
     let folder = Folder::open(place.path()).unwrap();
-    assert_eq!(::weights::read_logit_scale(&folder).unwrap(), None);
-    ::weights::save_model_index(place.path(), Some(2.75)).unwrap();
-    ::weights::save_model_defaults(place.path(), &json!({ "prior_steps": 9 })).unwrap();
+    assert_eq!(families::read_logit_scale(&folder).unwrap(), None);
+    families::save_model_index(place.path(), Some(2.75)).unwrap();
+    families::save_model_defaults(place.path(), &json!({ "prior_steps": 9 })).unwrap();
     fs::create_dir(place.path().join("prior")).unwrap();
-    ::weights::save_model_index(place.path(), None).unwrap();
-    assert_eq!(::weights::read_logit_scale(&folder).unwrap(), Some(2.75));
+    families::save_model_index(place.path(), None).unwrap();
+    assert_eq!(families::read_logit_scale(&folder).unwrap(), Some(2.75));
     let index: Value =
         serde_json::from_slice(&folder.read("model_index.json").unwrap().unwrap()).unwrap();
     assert_eq!(index["unclip_defaults"]["prior_steps"], 9);

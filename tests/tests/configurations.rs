@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use ::weights::{Error, Folder};
+use ::weights::Folder;
+use families::Error;
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
@@ -141,8 +142,8 @@ fn a_configuration_that_must_be_guessed_is_refused() {
         (
             "prior_scheduler",
             "prediction_type",
-            json!("v_prediction"),
-            "prediction_type is \"v_prediction\"",
+            json!("velocity"),
+            "prediction_type is \"velocity\"",
         ),
         ("prior_scheduler", "beta_schedule", json!("linear"), "beta_schedule is \"linear\""),
         ("prior_scheduler", "clip_sample", json!("yes"), "clip_sample is \"yes\""),
@@ -183,7 +184,7 @@ fn a_configuration_that_contradicts_its_weights_is_told_by_shapes() {
     for (part, field, value, sentence) in cases {
         let (_place, folder) = edited(&golden("karlo"), part, |config| config[field] = value);
         let error = open(part, &folder).unwrap_err();
-        assert!(matches!(error, Error::Tensors { .. }), "{error}");
+        assert!(matches!(error, Error::Weights(::weights::Error::Tensors { .. })), "{error}");
         assert!(error.to_string().contains(sentence), "{error} / {sentence}");
     }
 }
@@ -420,7 +421,7 @@ fn an_index_of_another_pipeline_or_network_is_refused() {
         let mut index = sound.clone();
         index[field] = value;
         fs::write(place.path().join("model_index.json"), index.to_string()).unwrap();
-        ::weights::read_model_defaults(&folder).map_err(|error| error.to_string())
+        families::read_model_defaults(&folder).map_err(|error| error.to_string())
     };
     for (field, value) in [
         ("feature_extractor", json!(["transformers", "CLIPFeatureExtractor"])),

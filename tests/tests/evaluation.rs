@@ -1,15 +1,18 @@
 //! What an evaluation asks for, and the numbers that it reports.
 
-use evaluation::claims::verdicts::{Verdict, paired};
-use evaluation::diversity::{VARIED, open_captions, renderer_entropy};
-use evaluation::examples::render;
-use evaluation::manipulations::{CHANGED, Siblings, turns_once};
+use ::judge::{Judge, Prediction, Proportion, Question, Subject};
+use claims::hypothesis_tests::Verdict;
+use evaluation::diversity::{OPEN_QUESTIONS, open_captions, renderer_entropy};
+use evaluation::image_metrics::laplacian_variance;
+use evaluation::manipulations::turns_once;
 use evaluation::sheets::nearest_scenes;
-use evaluation::statistics::{Answers, Estimate, Median, Tally, entropy, entropy_ratio};
-use evaluation::upsampling::{laplacian_variance, ratio_of_sums};
-use evaluation::{Asked, Judge, Question, Reading, Row, Source, Subject};
+use evaluation::siblings::{SIBLING_QUESTIONS, Siblings};
+use evaluation::statistics::{
+    AnswerCounts, Estimate, Median, entropy, entropy_ratio, paired_difference, ratio_of_sums,
+};
+use evaluation::{AccuracyRow, CaptionSet, ImageSource};
 use image::{Rgb, RgbImage};
-use pipeline::{contact_sheet, cut_sheet};
+use images::{contact_sheet, cut_sheet};
 use scenes::{Labels, Scene, Second, Split};
 use tch::{Device, Kind, Tensor};
 
@@ -22,18 +25,18 @@ fn near(value: f64, wanted: f64) {
 #[test]
 fn wilsons_interval_is_that_of_the_tables() {
     // R: prop.test(right, asked, correct = FALSE)$conf.int
-    for (right, asked, low, high) in [
+    for (right, total, low, high) in [
         (0, 10, 0.0, 0.27753),
         (5, 10, 0.23659, 0.76341),
         (81, 263, 0.25526, 0.36621),
         (500, 500, 0.99238, 1.0),
     ] {
-        let interval = Tally { right, asked }.interval();
+        let interval = Proportion { right, total }.interval();
         near(interval.0, low);
         near(interval.1, high);
     }
-    assert_eq!(Tally::default().interval(), (0.0, 1.0));
-    assert_eq!(Tally::default().share(), None);
+    assert_eq!(Proportion::default().interval(), (0.0, 1.0));
+    assert_eq!(Proportion::default().value(), None);
 }
 
 #[test]
@@ -44,8 +47,8 @@ fn entropies_and_their_ratio_are_right_on_constructed_counts() {
     near(entropy(&[1, 3]), 0.25 * 4f64.ln() + 0.75 * (4.0 / 3.0f64).ln());
     let ratio = |all: &[(Vec<u64>, u64)]| {
         let answers =
-            |(named, none): &(Vec<u64>, u64)| Answers { named: named.clone(), none: *none };
-        let answers: Vec<Answers> = all.iter().map(answers).collect();
+            |(named, none): &(Vec<u64>, u64)| AnswerCounts { named: named.clone(), none: *none };
+        let answers: Vec<AnswerCounts> = all.iter().map(answers).collect();
         entropy_ratio(&answers, &vec![4f64.ln(); all.len()]).unwrap()
     };
     near(ratio(&[(vec![5, 5, 5, 5], 0)]), 1.0);
@@ -55,18 +58,18 @@ fn entropies_and_their_ratio_are_right_on_constructed_counts() {
     // Pictures that show none of the answers are not variety.
     near(ratio(&[(vec![5, 5, 5, 5], 20)]), 0.5);
     near(ratio(&[(vec![0, 0, 0, 0], 20)]), 0.0);
-    assert_eq!(entropy_ratio(&[Answers { named: vec![1, 1], none: 0 }], &[0.0]), None);
+    assert_eq!(entropy_ratio(&[AnswerCounts { named: vec![1, 1], none: 0 }], &[0.0]), None);
 }
 
 #[test]
 fn captions_ask_for_styles_and_for_pairs_from_either_end() {
-    for example in Asked::Styles.examples(0..20) {
+    for example in CaptionSet::Styles.examples(0..20) {
         let said = example.caption.mentioned;
         assert_eq!(said.style, Some(example.scene.labels().style));
         assert!(said.thing.is_some() && said.colour.is_some() && said.second.is_none());
-        assert!(example.all_right(&Reading::of(&example.scene.labels())));
+        assert!(example.is_all_right(&Prediction::of(&example.scene.labels())));
     }
-    for example in Asked::Pairs.examples(0..20) {
+    for example in CaptionSet::Pairs.examples(0..20) {
         let labels = example.scene.labels();
         let own = labels.second.expect("there are two things");
         let said = example.caption.mentioned.second.expect("both are named");
@@ -77,9 +80,10 @@ fn captions_ask_for_styles_and_for_pairs_from_either_end() {
         let from_the_second =
             Labels { thing: own.thing, colour: own.colour, second: Some(second), ..labels };
         let rights = |labels: &Labels| -> Vec<bool> {
-            let columns = Asked::Pairs.columns().iter();
-            let reading = Reading::of(labels);
-            let rights = columns.map(|c| example.right(c.questions, &reading).expect("asked"));
+            let columns = CaptionSet::Pairs.columns().iter();
+            let prediction = Prediction::of(labels);
+            let rights =
+                columns.map(|c| example.is_right(c.questions, &prediction).expect("asked"));
             rights.collect()
         };
         assert_eq!(rights(&labels), [true; 5]);
@@ -104,18 +108,18 @@ fn differences_hold_where_their_interval_says_so() {
     // 100 pairs: 60 right in the first alone, 20 in the second alone; the difference's deviation is 0.089.
     let one: Vec<f64> = (0..100).map(|n| f64::from(n < 60)).collect();
     let other: Vec<f64> = (0..100).map(|n| f64::from(n >= 80)).collect();
-    let found = paired(&one, &other);
+    let found = paired_difference(&one, &other);
     near(found.value, 0.4);
     let (low, high) = found.interval;
     let half = 1.96 * (0.8f64 - 0.16).sqrt() / 10.0;
     assert!((low - (0.4 - half)).abs() < 0.02 && (high - (0.4 + half)).abs() < 0.02, "{found}");
-    assert_eq!(found.verdict(0.0), Verdict::Holds);
-    assert_eq!(found.verdict(0.4), Verdict::CannotBeTold);
-    assert_eq!(found.verdict(0.6), Verdict::DoesNotHold);
+    assert_eq!(Verdict::of(&found, 0.0), Verdict::Holds);
+    assert_eq!(Verdict::of(&found, 0.4), Verdict::CannotBeTold);
+    assert_eq!(Verdict::of(&found, 0.6), Verdict::DoesNotHold);
     let undefined = Estimate { value: f64::NAN, interval: (f64::NAN, f64::NAN) };
-    assert_eq!(undefined.verdict(0.0), Verdict::CannotBeTold);
+    assert_eq!(Verdict::of(&undefined, 0.0), Verdict::CannotBeTold);
     // A pair that is always the same leaves nothing open.
-    assert_eq!(paired(&one, &one).interval, (0.0, 0.0));
+    assert_eq!(paired_difference(&one, &one).interval, (0.0, 0.0));
 }
 
 #[test]
@@ -153,25 +157,25 @@ fn sharpness_is_the_laplacians_variance() {
 #[test]
 fn rows_count_only_what_captions_mention() {
     let judge = Judge::shipped(Subject::Scene).unwrap();
-    let examples = Asked::HeldOut.examples(0..12);
+    let examples = CaptionSet::HeldOut.examples(0..12);
     let pictures: Vec<RgbImage> =
-        examples.iter().map(|example| render(&example.scene, 96)).collect();
-    let mut row = Row::new(Source::True, Asked::HeldOut);
-    for (example, reading) in examples.iter().zip(judge.read(&pictures)) {
+        examples.iter().map(|example| example.scene.to_image(96)).collect();
+    let mut row = AccuracyRow::new(ImageSource::True, CaptionSet::HeldOut);
+    for example in &examples {
         assert!(scenes::held_out(example.scene.labels().thing, example.scene.labels().colour));
-        row.add(example, &reading);
     }
+    row.count(&examples, &judge.predict(&pictures));
     let mentions = |question| {
-        examples.iter().filter(|e| e.asked().iter().any(|(q, _)| *q == question)).count() as u64
+        examples.iter().filter(|e| e.answers().iter().any(|(q, _)| *q == question)).count() as u64
     };
     for question in
         [Question::Thing, Question::Colour, Question::Place, Question::Sky, Question::Ground]
     {
         let tally = row.cell(question.name()).unwrap();
-        assert_eq!(tally.asked, mentions(question), "{}", question.name());
-        assert!(tally.right + 1 >= tally.asked, "{}: {tally:?}", question.name());
+        assert_eq!(tally.total, mentions(question), "{}", question.name());
+        assert!(tally.right + 1 >= tally.total, "{}: {tally:?}", question.name());
     }
-    assert_eq!(row.everything.asked, 12);
+    assert_eq!(row.everything.total, 12);
     assert!(mentions(Question::Sky) < 12, "captions that mention everything leave nothing out");
 }
 
@@ -183,7 +187,7 @@ fn captions_for_diversity_leave_something_out_that_the_renderer_varies() {
     let mut compared = 0;
     for caption in &captions {
         let said = &caption.mentioned;
-        for (question, said) in VARIED.into_iter().zip([
+        for (question, said) in OPEN_QUESTIONS.into_iter().zip([
             said.colour.is_some(),
             said.sky.is_some(),
             said.ground.is_some(),
@@ -208,8 +212,8 @@ fn the_nearest_training_scene_to_a_training_scene_is_itself() {
     let picture =
         |seed| RgbImage::from_raw(32, 32, Scene::draw(seed, Split::Training).render(32)).unwrap();
     let found = nearest_scenes(&[picture(700), picture(3)], 0..1000);
-    assert_eq!((found[0].0, found[1].0), (700, 3));
-    assert!(found[0].1 < 2e-3, "{}", found[0].1);
+    assert_eq!((found[0].seed, found[1].seed), (700, 3));
+    assert!(found[0].distance < 2e-3, "{}", found[0].distance);
 }
 
 #[test]
@@ -265,5 +269,5 @@ fn captions_of_siblings_differ_in_one_label() {
         // One run of words differs, but for an article.
         assert!(same_start + same_end + 6 >= one.len().min(other.len()), "{from} / {to}");
     }
-    assert_eq!(CHANGED.len(), 6);
+    assert_eq!(SIBLING_QUESTIONS.len(), 6);
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use files::endings::{is_image, is_unread_image};
+use files::extensions::{is_image, is_unsupported_image};
 use files::names::{composed, locate};
 use files::text::{decode, excerpt};
 use files::walk::{Walk, walk};
@@ -76,15 +76,15 @@ fn names_are_the_same_composed_and_decomposed() {
 #[test]
 fn endings_say_which_images_are_read() {
     for name in ["a.png", "a.JPG", "a.jpeg", "a.jpe", "a.JFIF", "a.webp", "a.Gif"] {
-        assert!(is_image(name) && !is_unread_image(name), "{name}");
+        assert!(is_image(name) && !is_unsupported_image(name), "{name}");
     }
     for name in
         ["a.heic", "a.HEIC", "a.avif", "a.jxl", "a.tiff", "a.bmp", "a.svg", "a.pdf", "a.cr2"]
     {
-        assert!(is_unread_image(name) && !is_image(name), "{name}");
+        assert!(is_unsupported_image(name) && !is_image(name), "{name}");
     }
     for name in ["a.txt", "png", ".png", "a.png.txt"] {
-        assert!(!is_image(name) && !is_unread_image(name), "{name}");
+        assert!(!is_image(name) && !is_unsupported_image(name), "{name}");
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use evaluation::examples::{Example, render};
+use evaluation::Example;
 use evaluation::frechet::{Gaussian, frechet};
-use evaluation::{Judge, Subject};
 use image::{DynamicImage, RgbImage};
+use judge::{Judge, Subject};
 use noise::Generator;
 use scenes::Pairs;
 use tch::{Kind, Tensor};
@@ -97,7 +97,7 @@ fn no_more_pictures_than_features_are_refused_with_their_number() {
 fn pictures_without_colour_lie_further_from_true_ones_than_other_true_ones_do() {
     let judge = Judge::shipped(Subject::Scene).unwrap();
     let scenes = |numbers: Range<u64>| -> Vec<RgbImage> {
-        numbers.map(|n| render(&Example::draw(n, Pairs::Seen).scene, 64)).collect()
+        numbers.map(|n| Example::draw(n, Pairs::Seen).scene.to_image(64)).collect()
     };
     let pictures = scenes(0..300);
     let features = judge.features(&pictures);

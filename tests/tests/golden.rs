@@ -4,13 +4,15 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use ::diffusion::{Output, Sampler, Step, Variance};
 use decoder::Conditions;
-use diffusion::{Output, Step, UnclipSampler, Variance};
 use image::RgbImage;
 use kernels::channels_last;
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor, no_grad};
 use weights::Folder;
+
+use crate::diffusion::take_step;
 
 mod pictures;
 mod writers;
@@ -104,7 +106,7 @@ struct Row {
 fn captions_become_the_references_tokens() {
     for model in MODELS {
         let rows: Vec<Row> = json(model, "tokens.json");
-        let tokenizer = weights::open_tokenizer(&part(model, "tokenizer")).unwrap();
+        let tokenizer = families::open_tokenizer(&part(model, "tokenizer")).unwrap();
         for row in rows {
             let tokens = tokenizer.encode(&[&row.caption]).unwrap();
             let ids: Vec<i64> = tokens.ids.get(0).try_into().unwrap();
@@ -120,7 +122,7 @@ fn text_encoder_agrees_with_the_reference() {
     for model in MODELS {
         let record = Record::read(model, "trace.safetensors");
         let encoder =
-            weights::open_text_encoder(&part(model, "text_encoder"), Device::Cpu, Kind::Float)
+            families::open_text_encoder(&part(model, "text_encoder"), Device::Cpu, Kind::Float)
                 .unwrap();
         let text = no_grad(|| encoder.forward(record.get("text.ids")));
         agree(&format!("{model}: text states"), &text.states, record.get("text.states"), NETWORK);
@@ -140,8 +142,9 @@ fn pictures_are_prepared_as_by_the_reference() {
         .collect();
     for model in MODELS {
         let record = Record::read(model, "images.safetensors");
-        let processor = weights::open_image_processor(&part(model, "feature_extractor")).unwrap();
-        let (ours, recorded) = (processor.process(&pictures).unwrap(), record.get("pixels"));
+        let processor = families::open_image_processor(&part(model, "feature_extractor")).unwrap();
+        let ours = Tensor::try_from(processor.preprocess(&pictures).unwrap()).unwrap();
+        let recorded = record.get("pixels");
         assert_eq!(ours.size(), recorded.size(), "{model}: shapes");
         // Resizing gives the very same levels, so that only the last bits of f32 can differ.
         let off = (ours - recorded).abs().max().double_value(&[]);
@@ -155,7 +158,7 @@ fn image_encoder_agrees_with_the_reference() {
     for model in MODELS {
         let record = Record::read(model, "images.safetensors");
         let encoder =
-            weights::open_image_encoder(&part(model, "image_encoder"), Device::Cpu, Kind::Float)
+            families::open_image_encoder(&part(model, "image_encoder"), Device::Cpu, Kind::Float)
                 .unwrap();
         let embedding = no_grad(|| encoder.forward(record.get("pixels")));
         agree(&format!("{model}: image embedding"), &embedding, record.get("embedding"), NETWORK);
@@ -174,7 +177,7 @@ fn prior_agrees_with_the_reference_at_every_step() {
 /// What our prior of this kind gives for each recorded call, with the call's name and what the reference gave.
 fn each_prior_call(model: &str, kind: Kind, mut look: impl FnMut(&str, &Tensor, &Tensor)) {
     let record = Record::read(model, "trace.safetensors");
-    let prior = weights::open_prior(&part(model, "prior"), Device::Cpu, kind).unwrap();
+    let prior = families::open_prior(&part(model, "prior"), Device::Cpu, kind).unwrap();
     for call in Call::of_network(model, "prior") {
         let text = |value: &str| record.get(&format!("{}.prior.{value}", call.run));
         let noised = record.get(&call.name("noised"));
@@ -197,7 +200,7 @@ fn conditioning_agrees_with_the_reference() {
     for model in MODELS {
         let record = Record::read(model, "trace.safetensors");
         let conditioning =
-            weights::open_conditioning(&part(model, "text_proj"), Device::Cpu, Kind::Float)
+            families::open_conditioning(&part(model, "text_proj"), Device::Cpu, Kind::Float)
                 .unwrap();
         for run in ["guided", "unguided"] {
             let get = |value: &str| record.get(&format!("{run}.{value}"));
@@ -240,7 +243,7 @@ fn decoder_agrees_with_the_reference() {
 /// As [`each_prior_call`], of the decoder.
 fn each_decoder_call(model: &str, kind: Kind, mut look: impl FnMut(&str, &Tensor, &Tensor)) {
     let record = Record::read(model, "trace.safetensors");
-    let decoder = weights::open_decoder(&part(model, "decoder"), Device::Cpu, kind).unwrap();
+    let decoder = families::open_decoder(&part(model, "decoder"), Device::Cpu, kind).unwrap();
     for call in Call::of_network(model, "decoder") {
         let get = |value: &str| record.get(&format!("{}.{value}", call.run));
         let conditions = Conditions {
@@ -278,7 +281,7 @@ fn each_upsampler_call(
     mut look: impl FnMut(&str, &Tensor, &Tensor),
 ) {
     let record = Record::read(model, "trace.safetensors");
-    let upsampler = weights::open_upsampler(&part(model, name), Device::Cpu, kind).unwrap();
+    let upsampler = families::open_upsampler(&part(model, name), Device::Cpu, kind).unwrap();
     for call in Call::of_network(model, name) {
         let input = record.get(&call.name("input"));
         let timesteps = call.timesteps(input.size()[0]);
@@ -333,7 +336,7 @@ fn scheduler_steps_of_a_run_agree_with_the_reference() {
             let Some(name) = &call.scheduler else {
                 continue;
             };
-            let sampler = UnclipSampler::new(&weights::open_scheduler(&part(model, name)).unwrap());
+            let sampler = Sampler::unclip(&families::open_scheduler(&part(model, name)).unwrap());
             let output = record.get(&call.name("output"));
             let output = match sampler.config().variance {
                 Variance::LearnedRange => Output::with_variance(output),
@@ -341,7 +344,7 @@ fn scheduler_steps_of_a_run_agree_with_the_reference() {
             };
             let step = Step { timestep: call.timestep, previous: call.previous };
             let x_t = record.get(&call.name("sample"));
-            let result = sampler.step(&output, step, x_t, record.0.get(&call.name("noise")));
+            let result = take_step(&sampler, output, step, x_t, record.0.get(&call.name("noise")));
             agree(
                 &format!("{model}: {}", call.name("result")),
                 &result,

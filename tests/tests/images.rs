@@ -1,10 +1,11 @@
-//! Files as pictures: what is read and what is refused, by their bytes.
+//! Images from bytes: what is read and what is refused, and preprocessing.
 
 mod damaged;
 mod formats;
 mod jpeg;
 mod memory;
 mod png_text;
+mod preprocess;
 
 /// The bytes that hexadecimal digits stand for.
 fn bytes_of(hex: &str) -> Vec<u8> {

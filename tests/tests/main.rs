@@ -18,6 +18,7 @@ mod files;
 mod frechet;
 mod golden;
 mod graphs;
+mod hooks;
 mod hostile;
 mod images;
 mod kernels;

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use image::codecs::gif::GifEncoder;
 use image::{DynamicImage, Frame, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
+use images::{DecodeError, read_image};
 use noise::Generator;
+use pipeline::Inversion;
 use pipeline::manipulation::{slerp, text_diff};
-use pipeline::{DecodeError, Inversion, read_image};
 use prior::Pca;
 use tch::{Kind, Tensor};
 
@@ -133,7 +134,8 @@ fn an_inversion_decodes_to_its_picture_and_only_with_its_own_embedding() {
         let streams = &mut [Generator::new(seed)];
         pipeline.decode_inversion(inversion, (eta, 1.0), streams, &mut quiet).unwrap()
     };
-    let base = clip::ImageProcessor::signed(8).process(&pictures).unwrap();
+    let base = images::ImageProcessor::signed(8).preprocess(&pictures).unwrap();
+    let base = Tensor::try_from(base).unwrap();
     let error = |drawn: &Tensor| (drawn - &base).square().mean(Kind::Float).double_value(&[]);
     let own = back(&inversion, 0.0, 1);
     // 36 dB on the scale from -1 to 1, by a network that was hardly trained.

@@ -36,6 +36,14 @@ fn says(error: &Error, file: &str, words: &[&str]) {
     }
 }
 
+/// The error of a file in that of a component.
+fn of_file(error: families::Error) -> Error {
+    match error {
+        families::Error::Weights(error) => error,
+        error => panic!("{error}"),
+    }
+}
+
 #[test]
 fn another_file_in_the_place_of_weights_is_named() {
     let place = tempfile::tempdir().unwrap();
@@ -67,13 +75,13 @@ fn another_file_in_the_place_of_a_text_is_named() {
         for (bytes, words) in others() {
             fs::write(folder.join(name), &bytes).unwrap();
             let folder = Folder::open(&folder).unwrap();
-            says(&open(part, &folder).unwrap_err(), name, words);
+            says(&of_file(open(part, &folder).unwrap_err()), name, words);
         }
         fs::copy(golden("deep").join(part).join(name), folder.join(name)).unwrap();
     }
     fs::write(place.path().join("model_index.json"), POINTER).unwrap();
-    let index = ::weights::read_logit_scale(&Folder::open(place.path()).unwrap());
-    says(&index.unwrap_err(), "model_index.json", others()[0].1);
+    let index = families::read_logit_scale(&Folder::open(place.path()).unwrap());
+    says(&of_file(index.unwrap_err()), "model_index.json", others()[0].1);
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use families::ModelFolders;
 use image::RgbImage;
 use layers::finite::{LARGEST, is_finite};
 use noise::Generator;
-use pipeline::{Error, ErrorKind, Inversion, ModelFolders, Pipeline, Quantity, Settings, Use};
+use pipeline::{Error, ErrorKind, Inversion, Pipeline, Quantity, Settings, Use};
 use tch::{Device, Kind, Tensor};
 use weights::Folder;
 
@@ -70,12 +71,7 @@ const OVERFLOWS: [Overflow; 5] = [
 
 fn open(folder: &Path, kind: Kind) -> Pipeline {
     tch::set_num_threads(1);
-    let folders = ModelFolders {
-        model: Folder::open(folder).unwrap(),
-        autoregressive: false,
-        prior: None,
-        image_encoder: None,
-    };
+    let folders = ModelFolders::new(Folder::open(folder).unwrap());
     Pipeline::open(folders, Device::Cpu, kind).unwrap()
 }
 
@@ -248,9 +244,9 @@ fn principal_components_that_are_damaged_are_refused() {
         components: Tensor::eye(4, (Kind::Float, Device::Cpu)),
         variances: ones(&[4]) * f64::NAN,
     };
-    weights::save_pca(&place.path().join("image_pca"), &pca).unwrap();
+    families::save_pca(&place.path().join("image_pca"), &pca).unwrap();
     let folder = Folder::open(place.path()).unwrap().component("image_pca");
-    let refused = weights::open_pca(&folder, 4).unwrap_err().to_string();
+    let refused = families::open_pca(&folder, 4).unwrap_err().to_string();
     assert!(
         refused.contains("image_pca") && refused.contains("variances: 4 of its 4 numbers"),
         "{refused}"

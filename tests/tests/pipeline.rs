@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use families::{Completion, ModelFolders};
 use image::RgbImage;
 use noise::Generator;
-use pipeline::{Error, ModelFolders, Pipeline, Settings, Stage, Use, check_caption, to_pictures};
+use pipeline::{Error, Pipeline, Settings, Stage, Use, check_caption, to_pictures};
 use tch::{Device, Kind, Tensor};
 use weights::Folder;
 
@@ -49,13 +50,16 @@ fn open_at(path: &Path, prior: Option<&Path>, kind: Kind) -> Result<Pipeline, Er
     // Threads have nothing to share in such small networks, and wait for each other.
     tch::set_num_threads(1);
     let folder = |path: &Path| Folder::open(path).unwrap();
-    let folders = ModelFolders {
-        autoregressive: false,
-        model: folder(path),
-        prior: prior.map(folder),
-        image_encoder: None,
-    };
+    let folders = ModelFolders { prior: prior.map(folder), ..ModelFolders::new(folder(path)) };
     Pipeline::open(folders, Device::Cpu, kind)
+}
+
+/// The way to complete a model that lacks a component.
+fn completion(error: &Error) -> Option<Completion> {
+    match error {
+        Error::Families(families::Error::Missing { completion, .. }) => *completion,
+        _ => None,
+    }
 }
 
 fn draw(pipeline: &Pipeline, settings: &Settings, seed: u64) -> RgbImage {
@@ -189,9 +193,9 @@ fn a_missing_prior_is_named_with_its_flag_and_completed() {
     let missing = open_at(&lacking, None, Kind::Float)
         .unwrap()
         .prepare(&[Use::Prior], &few_steps())
-        .unwrap_err()
-        .to_string();
-    assert!(missing.contains("lacking") && missing.contains("--prior"), "{missing}");
+        .unwrap_err();
+    assert!(missing.to_string().contains("lacking"), "{missing}");
+    assert_eq!(completion(&missing), Some(Completion::Prior));
     let expected = draw(&open("karlo"), &few_steps(), 1);
     for prior in [whole.clone(), whole.join("prior")] {
         let pipeline = open_at(&lacking, Some(&prior), Kind::Float).unwrap();
@@ -250,14 +254,15 @@ fn pictures_are_encoded_for_the_decoder() {
 }
 
 #[test]
-fn a_missing_image_encoder_is_named_with_its_flag() {
+fn a_missing_image_encoder_is_named_with_its_completion() {
     let place = tempfile::tempdir().unwrap();
     copy_folder(&model("deep"), place.path());
     fs::remove_dir_all(place.path().join("image_encoder")).unwrap();
     let pipeline = open_at(place.path(), None, Kind::Float).unwrap();
     pipeline.prepare(&[Use::Prior], &few_steps()).unwrap();
-    let missing = pipeline.prepare(&[Use::ImageEncoder], &few_steps()).unwrap_err().to_string();
-    assert!(missing.contains("image_encoder") && missing.contains("--image-encoder"), "{missing}");
+    let missing = pipeline.prepare(&[Use::ImageEncoder], &few_steps()).unwrap_err();
+    assert!(missing.to_string().contains("image_encoder"), "{missing}");
+    assert_eq!(completion(&missing), Some(Completion::ImageEncoder));
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::fs;
 
 use noise::Generator;
 use scenes::{
-    Aspect, Colour, Export, ExportError, Ground, HELD_OUT, Labels, Mentioned, MentionedSecond,
-    Pairs, Place, Relation, Scene, Second, Size, Sky, Split, Style, Thing, held_out,
+    Aspect, Colour, Export, ExportError, Ground, HELD_OUT, Labels, Mentions, Pairs, Place,
+    Relation, Scene, Second, SecondMention, Size, Sky, Split, Style, Thing, held_out,
 };
 
 mod siblings;
@@ -296,16 +296,16 @@ fn a_caption_describes_the_pictures_it_is_true_of_and_no_other() {
             relation: Relation::LeftOf,
         }),
     };
-    let says = |thing, colour| Mentioned { thing, colour, ..Mentioned::default() };
-    assert!(Mentioned::default().describes(&labels));
+    let says = |thing, colour| Mentions { thing, colour, ..Mentions::default() };
+    assert!(Mentions::default().describes(&labels));
     assert!(says(Some(Thing::House), Some(Colour::Red)).describes(&labels));
     assert!(says(Some(Thing::Tree), Some(Colour::Blue)).describes(&labels));
     assert!(!says(Some(Thing::Tree), Some(Colour::Red)).describes(&labels));
     assert!(!says(Some(Thing::Cat), None).describes(&labels));
-    let night_tree = Mentioned { sky: Some(Sky::Rain), ..says(Some(Thing::Tree), None) };
+    let night_tree = Mentions { sky: Some(Sky::Rain), ..says(Some(Thing::Tree), None) };
     assert!(!night_tree.describes(&labels));
-    let told_from_the_tree = |relation| Mentioned {
-        second: Some(MentionedSecond { thing: Thing::House, colour: None, relation }),
+    let told_from_the_tree = |relation| Mentions {
+        second: Some(SecondMention { thing: Thing::House, colour: None, relation }),
         ..says(Some(Thing::Tree), None)
     };
     assert!(told_from_the_tree(Relation::RightOf).describes(&labels));

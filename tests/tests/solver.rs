@@ -2,16 +2,18 @@
 //! solution is known.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use diffusion::dpm_solver::dpm_solver;
-use diffusion::{
-    DdimSampler, DpmSolver, Output, Prediction, Schedule, SchedulerConfig, Step, Variance,
-    guided_within, published_steps,
+use ::diffusion::{
+    Ddim, DpmSolver, Hooks, Output, Prediction, Sampler, Step, Variance, guided, published_steps,
+    sample,
 };
 use noise::Generator;
 use serde_json::Value;
 use tch::{Kind, Tensor};
+
+use crate::diffusion::{cosine, largest_difference, sample_without_noise, scheduler, take_step};
 
 const TIMESTEPS: usize = 1000;
 
@@ -23,12 +25,8 @@ fn golden() -> (Value, HashMap<String, Tensor>) {
 }
 
 fn solver(timesteps: usize, prediction: Prediction, clip_range: Option<f64>) -> DpmSolver {
-    DpmSolver { schedule: Schedule::cosine(timesteps), prediction, clip_range, least_lambda: -5.1 }
-}
-
-fn largest_difference(a: &Tensor, b: &Tensor) -> f64 {
-    assert_eq!(a.size(), b.size());
-    (a - b).abs().max().double_value(&[])
+    let config = scheduler(prediction, Variance::LearnedRange, clip_range);
+    DpmSolver { config, schedule: cosine(timesteps), min_lambda: -5.1 }
 }
 
 #[test]
@@ -55,9 +53,15 @@ fn every_step_of_the_solver_agrees_with_the_reference() {
                 false => Output::plain(answer),
             }
         };
-        let mut told = Vec::new();
-        let x_0 = dpm_solver(&solver, &steps, x_t.get(0), denoise, |done| told.push(done));
-        assert!(told.into_iter().eq(1..=steps.len()));
+        let mut reported = Vec::new();
+        let observe = |done, _x_0: &Tensor| {
+            reported.push(done);
+            ControlFlow::Continue(())
+        };
+        let no_noise = || unreachable!("nothing is drawn");
+        let (solver, x_t_0, hooks) = (Sampler::DpmSolver(solver), x_t.get(0), Hooks::default());
+        let x_0 = sample(&solver, &steps, x_t_0, denoise, no_noise, hooks, observe).unwrap();
+        assert!(reported.into_iter().eq(1..=steps.len()));
         let off = largest_difference(&x_0, &x_t.get(steps.len() as i64));
         assert!(off < 2e-5, "off by {off} at the end: {case}");
     }
@@ -65,12 +69,7 @@ fn every_step_of_the_solver_agrees_with_the_reference() {
 
 #[test]
 fn a_stride_is_a_timestep_at_least() {
-    let config = SchedulerConfig {
-        train_timesteps: TIMESTEPS,
-        prediction: Prediction::Epsilon,
-        variance: Variance::LearnedRange,
-        clip_range: Some(1.0),
-    };
+    let config = scheduler(Prediction::Epsilon, Variance::LearnedRange, Some(1.0));
     let solver = DpmSolver::new(&config);
     let first = solver.steps(9).unwrap()[0].timestep;
     let alpha_bar = |timestep| solver.schedule.alpha_bar(Some(timestep));
@@ -88,14 +87,10 @@ fn a_stride_is_a_timestep_at_least() {
 
 /// How far from the exact solution the steps arrive where the data are normal with mean 2 and deviation 0.5 in each value:
 /// the ODE keeps what x_t is of its own distribution.
-fn error_of(
-    steps: usize,
-    prediction: Prediction,
-    draw: impl Fn(&[Step], Tensor, &mut dyn FnMut(&Tensor, Step) -> Output) -> Tensor,
-) -> f64 {
+fn error_of(steps: usize, prediction: Prediction, sampler: &Sampler) -> f64 {
     const MEAN: f64 = 2.0;
     const DEVIATION: f64 = 0.5;
-    let schedule = Schedule::cosine(EVEN_TIMESTEPS);
+    let schedule = cosine(EVEN_TIMESTEPS);
     let at = |timestep: i64| {
         let alpha_bar = schedule.alpha_bar(Some(timestep));
         let deviation = (alpha_bar * DEVIATION.powi(2) + 1.0 - alpha_bar).sqrt();
@@ -106,20 +101,19 @@ fn error_of(
     let visit = |i: usize| first - (first - last) * i as i64 / steps as i64;
     let visited: Vec<Step> =
         (0..steps).map(|i| Step { timestep: visit(i), previous: Some(visit(i + 1)) }).collect();
-    let mut answer = |x: &Tensor, step: Step| {
+    let denoise = |x: &Tensor, step: Step| {
         let (alpha, sigma, deviation) = at(step.timestep);
         let offset = x - alpha * MEAN;
-        Output::plain(match prediction {
-            Prediction::Epsilon => offset * (sigma / deviation.powi(2)),
-            Prediction::Sample => offset * (alpha * (DEVIATION / deviation).powi(2)) + MEAN,
-        })
+        let eps = &offset * (sigma / deviation.powi(2));
+        let x_0 = &offset * (alpha * (DEVIATION / deviation).powi(2)) + MEAN;
+        Output::plain(prediction.target(&x_0, &eps, &schedule.level(Some(step.timestep))))
     };
     let z = Tensor::from_slice(&Generator::new(3).normal(20)).to_kind(Kind::Double);
     let exact = |timestep: i64| {
         let (alpha, _, deviation) = at(timestep);
         &z * deviation + alpha * MEAN
     };
-    let arrived = draw(&visited, exact(first), &mut answer);
+    let arrived = sample_without_noise(sampler, &visited, exact(first), denoise);
     largest_difference(&arrived, &exact(last))
 }
 
@@ -128,30 +122,18 @@ const EVEN_TIMESTEPS: usize = 200_000;
 
 #[test]
 fn the_error_falls_with_the_square_of_the_steps() {
-    for prediction in [Prediction::Epsilon, Prediction::Sample] {
-        let solver = solver(EVEN_TIMESTEPS, prediction, None);
-        let by_solver = |steps: usize| {
-            error_of(steps, prediction, |steps, x_t, denoise| {
-                dpm_solver(&solver, steps, x_t, denoise, |_| ())
-            })
-        };
-        let errors = [20, 40, 80].map(by_solver);
+    for prediction in [Prediction::Epsilon, Prediction::Sample, Prediction::V] {
+        let solver = Sampler::DpmSolver(solver(EVEN_TIMESTEPS, prediction, None));
+        let errors = [20, 40, 80].map(|steps| error_of(steps, prediction, &solver));
         let orders = [errors[0] / errors[1], errors[1] / errors[2]].map(f64::log2);
         assert!(
             orders.iter().all(|order| (1.8..2.2).contains(order)),
             "{prediction:?}: orders {orders:?} of errors {errors:?}"
         );
         // DDIM is the same solver's first order.
-        let ddim = DdimSampler {
-            schedule: Schedule::cosine(EVEN_TIMESTEPS),
-            prediction,
-            clip_range: None,
-            eta: 0.0,
-        };
-        let first_order = error_of(20, prediction, |steps, x_t, denoise| {
-            let no_noise = || unreachable!("with eta 0 nothing is drawn");
-            diffusion::ddim::ddim(&ddim, steps, x_t, denoise, no_noise, |_| ())
-        });
+        let config = scheduler(prediction, Variance::LearnedRange, None);
+        let ddim = Ddim { config, schedule: cosine(EVEN_TIMESTEPS), eta: 0.0 };
+        let first_order = error_of(20, prediction, &Sampler::Ddim(ddim));
         assert!(errors[0] < first_order / 4.0, "{errors:?} and {first_order} by DDIM");
     }
 }
@@ -159,23 +141,20 @@ fn the_error_falls_with_the_square_of_the_steps() {
 #[test]
 fn the_first_step_is_ddims_and_the_last_ends_at_the_clipped_clean_picture() {
     let x_t = Tensor::from_slice(&[0.3f64, -1.2, 0.8]);
-    let output = Output::plain(Tensor::from_slice(&[0.1f64, -0.4, 1.7]));
+    let output = || Output::plain(Tensor::from_slice(&[0.1f64, -0.4, 1.7]));
     let solver = solver(TIMESTEPS, Prediction::Sample, Some(1.0));
-    let ddim = DdimSampler {
-        schedule: Schedule::cosine(TIMESTEPS),
-        prediction: Prediction::Sample,
-        clip_range: Some(1.0),
-        eta: 0.0,
-    };
-    let clean = solver.clean(&output, 700, &x_t);
+    let ddim = Sampler::ddim(&solver.config, 0.0);
     for previous in [Some(300), None] {
         let step = Step { timestep: 700, previous };
-        let ours = solver.step(&clean, None, step, &x_t);
-        assert!(largest_difference(&ours, &ddim.step(&output, step, &x_t, None)) < 1e-12);
+        let ours = Sampler::DpmSolver(solver.clone());
+        let [ours, ddims] =
+            [ours, ddim.clone()].map(|sampler| take_step(&sampler, output(), step, &x_t, None));
+        assert!(largest_difference(&ours, &ddims) < 1e-12);
     }
+    let x_0 = output().prediction.clamp(-1.0, 1.0);
     let last = Step { timestep: 10, previous: None };
     let before = (700, Tensor::from_slice(&[9.0f64, 9.0, 9.0]));
-    let arrived = solver.step(&clean, Some(&before), last, &x_t);
+    let arrived = solver.step(&x_0, Some(&before), last, &x_t);
     assert!(arrived.equal(&Tensor::from_slice(&[0.1f64, -0.4, 1.0])));
 }
 
@@ -193,7 +172,7 @@ fn guidance_within_an_interval_asks_once_outside_of_it() {
             _ => Tensor::cat(&[conditional.ones_like(), conditional], 0),
         })
     };
-    let mut denoise = guided_within(2.0, 250..=500, inner);
+    let mut denoise = guided(vec![2.0], 250..=500, inner);
     let answers: Vec<Tensor> = published_steps(5, 1001)
         .unwrap()
         .into_iter()

@@ -1,17 +1,23 @@
-//! Legs that stop and go on, the optimiser against its definition, and a diverging run.
+//! Trainings that stop and go on, the optimiser against its definition, and a diverging run.
 
 use std::path::Path;
 
+use ::diffusion::Prediction;
+use families::Shapes;
 use layers::Activation;
 use noise::Generator;
-use scenes::{Scene, Split};
+use std::sync::Arc;
+
+use scenes::dataset::{false_negatives, hard_negatives};
+use scenes::{Scene, SceneDataset, Split};
 use tch::{Device, Kind, Tensor, no_grad};
-use training::clip_leg::contrastive;
 use training::data::normal;
 use training::noising::Noising;
-use training::scene_data::{clashes, draw_siblings, siblings};
-use training::{AdamW, AdamWSettings, Checkpoints, Data, Recipe, Trainer};
-use weights::{Folder, Shapes};
+use training::train_clip::contrastive;
+use training::{
+    AdamW, AdamWSettings, Checkpoints, Data, Observer, Recipe, SyntheticDataset, Trainer,
+};
+use weights::Folder;
 
 mod checkpoints;
 mod estimates;
@@ -94,7 +100,7 @@ fn trainer(folder: &Path, runs: &str, kind: Kind, stop_at: Option<u64>) -> Train
     let recipe = Recipe::preset("tiny").unwrap();
     Trainer {
         recipe,
-        data: Data::Scenes,
+        data: scenes(),
         model: folder.join("model"),
         init: None,
         runs: folder.join(runs),
@@ -102,17 +108,20 @@ fn trainer(folder: &Path, runs: &str, kind: Kind, stop_at: Option<u64>) -> Train
         device: Device::Cpu,
         stop_at,
         samples_every: 0,
-        told: Box::new(|_| ()),
-        stopped: Box::new(|| false),
     }
 }
 
-type Leg = (&'static str, fn(&Trainer) -> Result<(), training::Error>);
+/// The training scenes as data.
+fn scenes() -> Data {
+    Data::Synthetic(Arc::new(SceneDataset))
+}
+
+type Training = (&'static str, fn(&Trainer, &mut dyn Observer) -> Result<(), training::Error>);
 
 #[test]
 fn two_half_runs_equal_one_whole_run_bit_for_bit() {
     tch::set_num_threads(1);
-    let legs: [Leg; 5] = [
+    let trainings: [Training; 5] = [
         ("clip", Trainer::train_clip),
         ("prior", Trainer::train_prior),
         ("prior_autoregressive", Trainer::train_autoregressive_prior),
@@ -122,14 +131,14 @@ fn two_half_runs_equal_one_whole_run_bit_for_bit() {
     for kind in [Kind::Float, Kind::BFloat16] {
         let folder = tempfile::tempdir().unwrap();
         trainer(folder.path(), "whole", kind, None).train_tokenizer().unwrap();
-        for (name, train) in legs {
-            train(&trainer(folder.path(), "halves", kind, Some(2))).unwrap();
+        for (name, train) in trainings {
+            train(&trainer(folder.path(), "halves", kind, Some(2)), &mut ()).unwrap();
             let half = checkpoint(folder.path(), "halves", name);
             // To show samples on the way changes nothing.
             let mut second = trainer(folder.path(), "halves", kind, None);
             second.samples_every = 3;
-            train(&second).unwrap();
-            train(&trainer(folder.path(), "whole", kind, None)).unwrap();
+            train(&second, &mut ()).unwrap();
+            train(&trainer(folder.path(), "whole", kind, None), &mut ()).unwrap();
             let (halves, whole) = (
                 checkpoint(folder.path(), "halves", name),
                 checkpoint(folder.path(), "whole", name),
@@ -141,32 +150,32 @@ fn two_half_runs_equal_one_whole_run_bit_for_bit() {
 }
 
 #[test]
-fn a_leg_begins_with_the_weights_of_a_model_folder() {
+fn a_training_begins_with_the_weights_of_a_model_folder() {
     tch::set_num_threads(1);
     let folder = tempfile::tempdir().unwrap();
     let first = trainer(folder.path(), "first", Kind::Float, None);
     first.train_tokenizer().unwrap();
-    first.train_clip().unwrap();
-    first.train_prior().unwrap();
+    first.train_clip(&mut ()).unwrap();
+    first.train_prior(&mut ()).unwrap();
     let saved = |file: &str| std::fs::read(folder.path().join("model").join(file)).unwrap();
     let files = ["text_encoder/model.safetensors", "prior/diffusion_pytorch_model.safetensors"];
     let before = files.map(saved);
     let mut second = trainer(folder.path(), "second", Kind::Float, Some(0));
     second.init = Some(folder.path().join("model"));
-    second.train_clip().unwrap();
-    second.train_prior().unwrap();
+    second.train_clip(&mut ()).unwrap();
+    second.train_prior(&mut ()).unwrap();
     assert!(files.map(saved) == before, "no step was taken, so the weights are the first's");
 
     second.recipe.prior.model.layers = 2;
     second.runs = folder.path().join("third");
-    let refused = second.train_prior().unwrap_err().to_string();
+    let refused = second.train_prior(&mut ()).unwrap_err().to_string();
     assert!(refused.contains("model") && refused.contains("transformer_blocks.1"), "{refused}");
 }
 
-/// The tensors of a leg's newest checkpoint, as bytes, and its state, whose generator must agree too.
-fn checkpoint(folder: &Path, runs: &str, leg: &str) -> (Vec<u8>, serde_json::Value) {
-    let folder = folder.join(runs).join(leg);
-    let checkpoints = Checkpoints { folder: &folder, leg, upstream: "", data: "scenes" };
+/// The tensors of a run's newest checkpoint, as bytes, and its state, whose generator must agree too.
+fn checkpoint(folder: &Path, runs: &str, model: &str) -> (Vec<u8>, serde_json::Value) {
+    let folder = folder.join(runs).join(model);
+    let checkpoints = Checkpoints { folder: &folder, model, upstream: "", data: "scenes" };
     let newest = checkpoints.found().remove(0);
     let state = std::fs::read(newest.join("state.json")).unwrap();
     (
@@ -246,12 +255,12 @@ fn the_small_preset_is_the_model_that_ships() {
     let recipe = Recipe::preset("small").unwrap();
     let folder = Folder::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("../model")).unwrap();
     let (device, kind) = (Device::Cpu, Kind::Float);
-    let prior = weights::open_prior(&folder.component("prior"), device, kind).unwrap();
+    let prior = families::open_prior(&folder.component("prior"), device, kind).unwrap();
     assert_eq!(prior.config(), &recipe.prior.model);
-    let decoder = weights::open_decoder(&folder.component("decoder"), device, kind).unwrap();
+    let decoder = families::open_decoder(&folder.component("decoder"), device, kind).unwrap();
     assert_eq!(decoder.config(), &recipe.decoder.unet);
     let part = folder.component("super_res_first");
-    let upsampler = weights::open_upsampler(&part, device, kind).unwrap();
+    let upsampler = families::open_upsampler(&part, device, kind).unwrap();
     assert_eq!(upsampler.config(), &recipe.upsampler.unet);
 }
 
@@ -260,13 +269,13 @@ fn a_caption_that_describes_another_picture_is_no_negative_of_it() {
     let scenes: Vec<Scene> = (0..40).map(|n| Scene::draw(n, Split::Training)).collect();
     let captions: Vec<_> = scenes.iter().map(Scene::own_caption).collect();
     let labels: Vec<_> = scenes.iter().map(Scene::labels).collect();
-    let clashes = clashes(&captions, &labels);
+    let mask = false_negatives(&captions, &labels);
     let mut found = 0;
     for (i, caption) in captions.iter().enumerate() {
         for (j, labels) in labels.iter().enumerate() {
-            let clash = i != j && caption.mentioned.describes(labels);
-            assert_eq!(clashes.int64_value(&[i as i64, j as i64]) == 1, clash, "{i} and {j}");
-            found += u32::from(clash);
+            let describes = i != j && caption.mentioned.describes(labels);
+            assert_eq!(mask[i * scenes.len() + j], describes, "{i} and {j}");
+            found += u32::from(describes);
         }
     }
     assert!(found > 0, "no two of 40 scenes fit one caption");
@@ -288,10 +297,12 @@ fn a_caption_that_describes_another_picture_is_no_negative_of_it() {
 }
 
 #[test]
-fn siblings_stand_side_by_side_and_their_captions_tell_them_apart() {
-    let batch = draw_siblings(1000, 16, 64);
-    assert_eq!(batch.pictures.size(), [64, 3, 16, 16]);
-    let scenes = siblings(1000, 64);
+fn hard_negatives_stand_side_by_side_and_their_captions_tell_them_apart() {
+    let batch = SceneDataset.draw(1000, 64, 16, true);
+    assert!(
+        batch.images.len() == 64 && batch.images.iter().all(|image| image.len() == 3 * 16 * 16)
+    );
+    let scenes = hard_negatives(1000, 64);
     let texts: Vec<&str> = scenes.iter().map(|(c, _)| c.text.as_str()).collect();
     assert_eq!(batch.captions, texts);
     let labels: Vec<_> = scenes.iter().map(|(_, scene)| scene.labels()).collect();
@@ -299,13 +310,13 @@ fn siblings_stand_side_by_side_and_their_captions_tell_them_apart() {
         assert_ne!(pair[0], pair[1], "{captions:?}");
     }
     for (one, other) in (0..64).map(|i| (i, i ^ 1)) {
-        let masked = batch.clashes.double_value(&[one, other]) != 0.0;
+        let masked = batch.false_negatives[one * 64 + other];
         // A caption of the first thing may be true of a second one, rarely.
-        let second = labels[other as usize].second.is_some();
-        let caption = &batch.captions[one as usize];
+        let second = labels[other].second.is_some();
+        let caption = &batch.captions[one];
         assert!(!masked || second, "`{caption}` also describes its sibling");
     }
-    let labels: Vec<_> = siblings(1000, 800).iter().map(|(_, s)| s.labels()).collect();
+    let labels: Vec<_> = hard_negatives(1000, 800).iter().map(|(_, s)| s.labels()).collect();
     let share = |differs: fn(&[scenes::Labels]) -> bool| {
         labels.chunks(2).filter(|pair| differs(pair)).count() as f64 / 400.0
     };
@@ -320,27 +331,33 @@ fn siblings_stand_side_by_side_and_their_captions_tell_them_apart() {
     };
     let exchanged = labels.chunks(2).filter(|pair| colours(pair)).count() as f64 / 400.0;
     assert!((0.04..0.15).contains(&exchanged), "{exchanged}");
-    assert_eq!(siblings(1000, 5).len(), 5);
+    assert_eq!(hard_negatives(1000, 5).len(), 5);
 }
 
 #[test]
-fn a_predicted_picture_is_weighted_as_the_noise_that_it_implies() {
+fn a_predicted_image_is_weighted_as_the_noise_and_the_v_that_it_implies() {
     let noising = Noising::new(Device::Cpu);
     let generator = &mut Generator::new(1);
     let shape = [64, 3, 4, 4];
     let [clean, eps, error] = [(); 3].map(|()| normal(generator, &shape));
     let noised = noising.noise(&clean, &eps, generator);
-    let picture = &clean + 0.1 * &error;
-    // x_t = a x_0 + b eps, so a picture that is off by e implies a noise that is off by -a / b e.
+    let image = &clean + 0.1 * &error;
+    // x_t = a x_0 + b eps, so an image that is off by e implies a noise that is off by -a / b e.
     let whole = |value: f64| Tensor::full(shape, value, (Kind::Float, Device::Cpu));
     let process = &noising.process;
     let a = process.q_sample(&whole(1.0), &noised.timesteps, &whole(0.0));
     let b = process.q_sample(&whole(0.0), &noised.timesteps, &whole(1.0));
-    let implied = &noised.eps - &a / &b * 0.1 * &error;
-    let (of_noise, _) = noising.loss(&implied, &noised, f64::INFINITY);
-    let (of_picture, plain) = noising.loss_of_sample(&picture, (&clean, &noised), f64::INFINITY);
-    let value = |x: &Tensor| x.double_value(&[]);
-    assert!((value(&of_picture) / value(&of_noise) - 1.0).abs() < 1e-3);
-    let (limited, _) = noising.loss_of_sample(&picture, (&clean, &noised), 1.0);
-    assert!((value(&limited) / value(&plain) - 1.0).abs() < 1e-5);
+    let eps = &noised.eps - &a / &b * 0.1 * &error;
+    let v = &a * &eps - &b * &image;
+    let loss = |prediction, output: &Tensor, limit| {
+        let (weighted, plain) = noising.loss(prediction, output, &clean, &noised, limit);
+        (weighted.double_value(&[]), plain.double_value(&[]))
+    };
+    let (of_image, plain) = loss(Prediction::Sample, &image, f64::INFINITY);
+    for (prediction, output) in [(Prediction::Epsilon, &eps), (Prediction::V, &v)] {
+        let (weighted, _) = loss(prediction, output, f64::INFINITY);
+        assert!((of_image / weighted - 1.0).abs() < 1e-3, "{prediction:?}");
+    }
+    let (limited, _) = loss(Prediction::Sample, &image, 1.0);
+    assert!((limited / plain - 1.0).abs() < 1e-5);
 }

@@ -1,14 +1,19 @@
 //! What CLIP does alone: prompts, classes and probabilities, beside transformers' and beside sums by hand.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ::images::read_image;
 use ::pipeline::zero_shot::{TEMPLATES, cosines, normalised, probabilities};
-use ::pipeline::{Error, ModelFolders, Pipeline, Template, read_image};
+use ::pipeline::{Error, Pipeline, Template};
 use ::weights::Folder;
-use evaluation::examples::render;
-use evaluation::zero_shot::{Difference, RetrievalRow, Task, evaluate_zero_shot};
-use evaluation::{Asked, Question};
+use evaluation::CaptionSet;
+use evaluation::Report;
+use evaluation::bindings::Difference;
+use evaluation::zero_shot::{RetrievalRow, Task, evaluate_zero_shot};
+use families::ModelFolders;
+use judge::{Proportion, Question};
 use noise::Generator;
 use scenes::{Colour, Relation, Thing, held_out};
 use serde::Deserialize;
@@ -31,12 +36,7 @@ fn golden() -> PathBuf {
 
 fn open_at(model: &Path) -> Pipeline {
     tch::set_num_threads(1);
-    let folders = ModelFolders {
-        autoregressive: false,
-        model: Folder::open(model).unwrap(),
-        prior: None,
-        image_encoder: None,
-    };
+    let folders = ModelFolders::new(Folder::open(model).unwrap());
     Pipeline::open(folders, Device::Cpu, Kind::Float).unwrap()
 }
 
@@ -223,7 +223,10 @@ fn clip_alone_is_opened_and_checked() {
     for name in parts {
         fs::rename(part(name), part("away")).unwrap();
         let error = open_at(place.path()).prepare_clip().unwrap_err();
-        assert!(matches!(error, Error::Missing { part, .. } if part == name), "{error}");
+        let Error::Families(families::Error::Missing { component, .. }) = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(*component, name);
         fs::rename(part("away"), part(name)).unwrap();
     }
     fs::remove_dir_all(part("tokenizer")).unwrap();
@@ -259,7 +262,9 @@ fn tasks_name_what_scenes_show_in_words_that_the_model_knows() {
     let shipped = open_at(&golden().join("../../model"));
     let tasks = Task::all();
     assert_eq!(tasks.len(), 7);
-    for example in Asked::Seen.examples(0..60).iter().chain(&Asked::HeldOut.examples(0..20)) {
+    for example in
+        CaptionSet::Seen.examples(0..60).iter().chain(&CaptionSet::HeldOut.examples(0..20))
+    {
         let shown = example.scene.labels();
         for task in &tasks {
             let label = &task.labels[(task.truth)(&shown).unwrap()];
@@ -294,7 +299,7 @@ fn noise(rows: i64, columns: i64, seed: u64) -> Tensor {
 
 #[test]
 fn what_captions_find_is_counted_as_by_hand() {
-    let examples = Asked::Seen.examples(0..300);
+    let examples = CaptionSet::Seen.examples(0..300);
     let mut cosines = noise(300, 300, 3);
     // Some captions find their own picture.
     cosines += Tensor::eye(300, (Kind::Float, Device::Cpu)) * 1.5;
@@ -325,8 +330,8 @@ fn what_captions_find_is_counted_as_by_hand() {
 }
 
 #[test]
-fn a_tally_of_labels_is_that_of_the_largest_cosines() {
-    let examples = Asked::Seen.examples(0..50);
+fn the_accuracy_of_labels_is_that_of_the_largest_cosines() {
+    let examples = CaptionSet::Seen.examples(0..50);
     for task in Task::all() {
         let cosines = noise(50, task.labels.len() as i64, 5);
         let numbers = rows(&cosines);
@@ -335,15 +340,15 @@ fn a_tally_of_labels_is_that_of_the_largest_cosines() {
             row.iter().all(|&other| other <= own)
         });
         let right = naive.count() as u64;
-        let tally = task.count(&examples, &cosines);
-        assert_eq!((tally.right, tally.asked), (right, 50), "{}", task.name);
+        let accuracy: Proportion = task.rights(&examples, &cosines).collect();
+        assert_eq!((accuracy.right, accuracy.total), (right, 50), "{}", task.name);
     }
 }
 
 #[test]
 fn rival_captions_differ_from_a_picture_s_own_in_one_respect() {
     let mut exchanged = 0;
-    for example in Asked::Pairs.examples(0..60) {
+    for example in CaptionSet::Pairs.examples(0..60) {
         let shown = example.scene.labels();
         let second = shown.second.unwrap();
         let text = &example.caption.text;
@@ -397,17 +402,17 @@ fn rival_captions_differ_from_a_picture_s_own_in_one_respect() {
 #[test]
 fn the_table_holds_what_the_encoders_say() {
     let pipeline = open("deep");
-    let mut told = Vec::new();
-    let progress = &mut |_: &str, done, of| told.push((done, of));
-    let report = evaluate_zero_shot(&pipeline, Some(12), 5, progress).unwrap();
-    assert_eq!(told, [(5, 12), (10, 12), (12, 12)].repeat(3));
+    let heard = RefCell::new(Vec::new());
+    let progress = |_: &str, done, of| heard.borrow_mut().push((done, of));
+    let report = evaluate_zero_shot(&pipeline, Some(12), 5, &progress).unwrap();
+    assert_eq!(heard.into_inner(), [(5, 12), (10, 12), (12, 12)].repeat(3));
     assert_eq!((report.classification.len(), report.retrieval.len()), (14, 2));
     for (row, task) in report.classification.iter().zip(Task::all()) {
         assert!(!row.held_out);
         let [single, ensemble] = [std::slice::from_ref(&task.single), &task.ensemble].map(|t| {
             let classes = pipeline.class_embeddings(&task.labels, t).unwrap();
-            let right = Asked::Seen.examples(50_000..50_012).into_iter().filter(|example| {
-                let picture = render(&example.scene, 128);
+            let right = CaptionSet::Seen.examples(50_000..50_012).into_iter().filter(|example| {
+                let picture = example.scene.to_image(128);
                 let picture = normalised(&pipeline.encode_pictures(&[picture]).unwrap());
                 let cosines = &rows(&cosines(&picture, &classes))[0];
                 let best = cosines.iter().copied().fold(f64::MIN, f64::max);
@@ -416,13 +421,13 @@ fn the_table_holds_what_the_encoders_say() {
             right.count() as u64
         });
         assert_eq!((row.single.right, row.ensemble.right), (single, ensemble), "{}", task.name);
-        assert_eq!(row.single.asked, 12);
+        assert_eq!(row.single.total, 12);
     }
     for (row, difference) in report.bindings.iter().zip(Difference::all()) {
         let (mut right, mut asked, mut captions) = (0, 0, 0);
-        for example in Asked::Pairs.examples(50_000..50_012) {
+        for example in CaptionSet::Pairs.examples(50_000..50_012) {
             let rivals = difference.rivals(&example);
-            let picture = render(&example.scene, 128);
+            let picture = example.scene.to_image(128);
             let picture = normalised(&pipeline.encode_pictures(&[picture]).unwrap());
             let near = |text: &str| {
                 let embedded = normalised(&pipeline.encode_text(&[text]).unwrap().embedding);
@@ -433,7 +438,7 @@ fn the_table_holds_what_the_encoders_say() {
             asked += u64::from(!rivals.is_empty());
             captions += rivals.len() + usize::from(!rivals.is_empty());
         }
-        let found = (row.closest.right, row.closest.asked, row.captions);
+        let found = (row.closest.right, row.closest.total, row.captions);
         assert_eq!(found, (right, asked, captions), "{}", row.difference);
     }
     let table = report.to_markdown();

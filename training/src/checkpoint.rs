@@ -1,4 +1,4 @@
-//! What a leg needs to go on exactly where it stopped: a folder a checkpoint, which is whole or not there.
+//! Checkpoints, from which a run is resumed exactly: a folder each, which is whole or not there.
 //!
 //! `step-000001200/` holds `state.json`, `tensors.safetensors` and, written last, `manifest.json` with the SHA-256 of
 //! both. It is written under another name, flushed and renamed, and the one before it stays, so that neither a crash nor
@@ -9,10 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use files::atomic::{self, AtomicFolder, remove_partials};
+use files::digest::sha256;
 use noise::Generator;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tch::Tensor;
 
 use crate::values::check_values;
@@ -26,39 +26,40 @@ const MANIFEST: &str = "manifest.json";
 /// The longest of the JSON files that is read, in bytes.
 const LONGEST_JSON: u64 = 16 << 20;
 
-/// How many checkpoints of a leg stay.
-const KEPT: usize = 2;
+/// How many checkpoints of a run stay.
+const CHECKPOINTS: usize = 2;
 
-/// Everything beside the optimiser's tensors. The data's position is the step: batch `n` is always the same pictures.
+/// Everything beside the optimiser's tensors. The data's position is the step: batch `n` is always the same.
 #[derive(Serialize, Deserialize)]
-pub struct State {
-    /// Which model.
-    pub leg: String,
-    /// What the leg learned from beside its pictures.
-    pub upstream: String,
-    /// Which pictures; none in the checkpoints of releases that did not say so.
+struct CheckpointState {
+    /// The model's name.
+    #[serde(rename = "leg")]
+    model: String,
+    /// The fingerprint of the models that this one learned from.
+    upstream: String,
+    /// The description of the data; empty in the checkpoints of old releases.
     #[serde(default)]
-    pub data: String,
+    data: String,
     /// Steps taken.
-    pub step: u64,
-    /// Every random choice of the objective comes from here.
-    pub generator: Generator,
+    step: u64,
+    /// The generator of every random choice of the objective.
+    generator: Generator,
     /// Names and shapes of the parameters.
-    pub layout: Vec<(String, Vec<i64>)>,
+    layout: Vec<(String, Vec<i64>)>,
 }
 
 /// The SHA-256 of each file.
 type Manifest = BTreeMap<String, String>;
 
-/// The checkpoints in a leg's folder.
+/// The checkpoints in a run's folder.
 pub struct Checkpoints<'a> {
     /// The folder.
     pub folder: &'a Path,
-    /// Which model.
-    pub leg: &'a str,
-    /// What the leg learns from beside its pictures.
+    /// The model's name.
+    pub model: &'a str,
+    /// The fingerprint of the models that this one learns from.
     pub upstream: &'a str,
-    /// Which pictures.
+    /// The description of the data.
     pub data: &'a str,
 }
 
@@ -82,8 +83,8 @@ impl Checkpoints<'_> {
 
     /// Writes a checkpoint, and removes those that are older than the one before it.
     pub fn save(&self, optimizer: &AdamW, generator: &Generator) -> Result<(), Error> {
-        let state = State {
-            leg: self.leg.to_owned(),
+        let state = CheckpointState {
+            model: self.model.to_owned(),
             upstream: self.upstream.to_owned(),
             data: self.data.to_owned(),
             step: optimizer.steps_taken(),
@@ -97,7 +98,7 @@ impl Checkpoints<'_> {
         let files = [(STATE, state), (TENSORS, tensors(optimizer))];
         write(partial.path(), &path, &files)?;
         self.place(partial, &path)?;
-        for old in self.found().into_iter().skip(KEPT) {
+        for old in self.found().into_iter().skip(CHECKPOINTS) {
             self.remove(&old)?;
         }
         Ok(())
@@ -115,7 +116,7 @@ impl Checkpoints<'_> {
     fn tidy(&self) {
         for entry in fs::read_dir(self.folder).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(".step-") {
-                // It is in nobody's way, and the next run tries again.
+                // Failure to delete is ignored; the next run retries.
                 let _ = fs::remove_dir_all(entry.path());
             }
         }
@@ -165,13 +166,13 @@ impl Checkpoints<'_> {
 
     fn restore(
         &self,
-        state: State,
+        state: CheckpointState,
         tensors: &[(String, Tensor)],
         optimizer: &mut AdamW,
     ) -> Result<Generator, String> {
-        if state.leg != self.leg {
-            let theirs = &state.leg;
-            return Err(format!("it belongs to `{theirs}`, not to `{}`", self.leg));
+        if state.model != self.model {
+            let theirs = &state.model;
+            return Err(format!("it belongs to `{theirs}`, not to `{}`", self.model));
         }
         if state.upstream != self.upstream {
             return Err(
@@ -221,8 +222,8 @@ fn write(folder: &Path, shown: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), E
         files.iter().map(|(name, bytes)| ((*name).to_owned(), sha256(bytes))).collect();
     let manifest = serde_json::to_vec_pretty(&manifest).expect("names and hashes");
     for (name, bytes) in files.iter().chain([&(MANIFEST, manifest)]) {
-        let written = atomic::write(&folder.join(name), bytes, true);
-        written.map_err(Error::file(shown.join(name)))?;
+        let result = atomic::write(&folder.join(name), bytes, true);
+        result.map_err(Error::file(shown.join(name)))?;
     }
     synchronise(folder)
 }
@@ -232,7 +233,7 @@ fn synchronise(folder: &Path) -> Result<(), Error> {
 }
 
 /// The state and the tensors of a whole checkpoint, or what is wrong with it.
-fn read(folder: &Path) -> Result<(State, Vec<(String, Tensor)>), String> {
+fn read(folder: &Path) -> Result<(CheckpointState, Vec<(String, Tensor)>), String> {
     let file = |name: &str| {
         let path = folder.join(name);
         let length = fs::metadata(&path).map_or(0, |file| file.len());
@@ -257,7 +258,7 @@ fn read(folder: &Path) -> Result<(State, Vec<(String, Tensor)>), String> {
     Ok((state, vectors(&verified(TENSORS)?)?))
 }
 
-/// The tensors of a file, as vectors by name. Each of their numbers is one to go on from.
+/// The tensors of a file, as vectors by name. Refuses values that cannot be resumed from.
 fn vectors(file: &[u8]) -> Result<Vec<(String, Tensor)>, String> {
     let damaged = |why: String| format!("its {TENSORS}: {why}");
     let file = SafeTensors::deserialize(file).map_err(|error| damaged(error.to_string()))?;
@@ -268,8 +269,4 @@ fn vectors(file: &[u8]) -> Result<Vec<(String, Tensor)>, String> {
         Ok((name.to_owned(), Tensor::from_slice(&values)))
     };
     file.iter().map(vector).collect()
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

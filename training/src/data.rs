@@ -1,4 +1,4 @@
-//! The stream of pictures: drawn or read in the background, in an order that the step fixes.
+//! Training data: a stream of images, generated or read in the background, in an order that the step fixes.
 
 use std::sync::Arc;
 
@@ -6,120 +6,158 @@ use noise::Generator;
 use sha2::{Digest, Sha256};
 use tch::{Kind, Tensor};
 
-use crate::ahead::Ahead;
+use crate::Error;
+use crate::dataset::Dataset;
 use crate::embedding_cache::EmbeddingCache;
-use crate::pictures::Pictures;
-use crate::samples::Samples;
-use crate::{Error, scene_data};
+use crate::image_dataset::ImageDataset;
+use crate::prefetch::Prefetch;
 
-/// Pictures and what was said of them.
-pub struct Batch {
-    /// `[B, 3, S, S]`, u8.
-    pub pictures: Tensor,
-    /// One for each picture.
+/// Images with captions.
+pub struct CaptionedImages {
+    /// Each image's pixels, row by row, three bytes each.
+    pub images: Vec<Vec<u8>>,
+    /// One for each image.
     pub captions: Vec<String>,
-    /// `[B, B]`, true where caption `i` also describes picture `j` of another caption.
-    pub clashes: Tensor,
+    /// `[B, B]`, row by row: see [`Batch::false_negative_mask`].
+    pub false_negatives: Vec<bool>,
 }
 
-/// What the legs learn from.
+/// An endless source of images with captions, each a function of its number.
+pub trait SyntheticDataset: Send + Sync {
+    /// Its name, which tells it from other data in checkpoints.
+    fn name(&self) -> &'static str;
+
+    /// The captions of the first `count` images, for the tokenizer.
+    fn captions(&self, count: usize) -> Vec<String>;
+
+    /// `count` images of `size` by `size` pixels, from number `first` on. With `hard_negatives`, each other image is nearly
+    /// the one before it, and their captions tell them apart.
+    fn draw(&self, first: u64, count: usize, size: u32, hard_negatives: bool) -> CaptionedImages;
+}
+
+/// A batch of images with captions, as tensors.
+pub struct Batch {
+    /// `[B, 3, S, S]`, u8.
+    pub images: Tensor,
+    /// One for each image.
+    pub captions: Vec<String>,
+    /// `[B, B]`, bool: caption `i` also describes image `j` of another caption, which is no negative of it.
+    pub false_negative_mask: Tensor,
+}
+
+impl CaptionedImages {
+    /// The images, of `size` by `size` pixels, as tensors.
+    pub(crate) fn into_batch(self, size: u32) -> Batch {
+        let count = self.captions.len() as i64;
+        Batch {
+            images: stack(&self.images, size),
+            captions: self.captions,
+            false_negative_mask: Tensor::from_slice(&self.false_negatives).view([count, count]),
+        }
+    }
+}
+
+/// The data that the models are trained on.
 #[derive(Clone)]
 pub enum Data {
-    /// The project's own pictures.
-    Scenes,
-    /// Pictures that a user brings.
-    Pictures(Arc<Pictures>),
-    /// Embeddings of pictures.
+    /// Images that a program generates.
+    Synthetic(Arc<dyn SyntheticDataset>),
+    /// Images from a user's files.
+    Images(Arc<ImageDataset>),
+    /// Embeddings of images.
     Embeddings(Arc<EmbeddingCache>),
 }
 
-/// Which pictures of the data a leg sees, and how.
+/// The samples that an objective draws, and how.
 #[derive(Clone, Copy, Debug)]
-pub struct View {
-    /// Legs see scenes in ranges of their own, and other people's pictures in orders of their own.
-    pub leg: u64,
-    /// Fixes the order of pictures that a user brings, and which parts of them are seen.
+pub struct SampleRequest {
+    /// The objective's own range of synthetic images, and its own orders of files.
+    pub subset: u64,
+    /// Fixes the order of files, and how their images are cropped.
     pub seed: u64,
-    /// The pictures' side.
+    /// The images' side in pixels.
     pub size: u32,
-    /// Whether scenes come with their siblings: see [`scene_data::draw_siblings`].
-    pub siblings: bool,
-    /// Normal numbers that each picture of a [`Stream`] comes with.
+    /// Whether synthetic images come with hard negatives: see [`SyntheticDataset::draw`].
+    pub hard_negatives: bool,
+    /// Normal numbers that a [`Stream`] adds to each image.
     pub noise: usize,
 }
 
-/// How far the legs' scenes are apart. The tokenizer reads the first ones.
-pub const SCENES_A_LEG: u64 = 1 << 26;
+/// The size of a subset of a synthetic dataset. The tokenizer reads the first captions of subset 0.
+pub const SUBSET_SIZE: u64 = 1 << 26;
 
 impl Data {
-    /// The pictures `first .. first + count` of a leg's endless order.
-    pub fn draw(&self, view: View, first: u64, count: usize) -> Result<Batch, Error> {
-        let scene = view.leg * SCENES_A_LEG + first;
+    /// The images `first .. first + count` of a request's endless order.
+    pub fn draw(&self, request: SampleRequest, first: u64, count: usize) -> Result<Batch, Error> {
+        let SampleRequest { subset, size, hard_negatives, .. } = request;
         match self {
-            Self::Scenes if view.siblings => Ok(scene_data::draw_siblings(scene, view.size, count)),
-            Self::Scenes => Ok(scene_data::draw(scene, view.size, count)),
-            Self::Pictures(pictures) => pictures.draw(view, first, count),
-            Self::Embeddings(cache) => Err(no_pictures(cache, "this leg")),
+            Self::Synthetic(dataset) => {
+                let first = subset * SUBSET_SIZE + first;
+                Ok(dataset.draw(first, count, size, hard_negatives).into_batch(size))
+            }
+            Self::Images(images) => Ok(images.draw(request, first, count)?.into_batch(size)),
+            Self::Embeddings(cache) => Err(no_images(cache, "this model")),
         }
     }
 
-    /// Refuses embeddings for what learns from pictures: all but the tokenizer and the priors.
-    pub fn check_pictures(&self, leg: &str) -> Result<(), Error> {
+    /// Refuses embeddings for a `model` that learns from images: all but the tokenizer and the priors.
+    pub fn check_images(&self, model: &str) -> Result<(), Error> {
         match self {
-            _ if matches!(leg, "tokenizer" | "prior" | "prior_autoregressive") => Ok(()),
-            Self::Embeddings(cache) => Err(no_pictures(cache, &format!("`{leg}`"))),
+            _ if matches!(model, "tokenizer" | "prior" | "prior_autoregressive") => Ok(()),
+            Self::Embeddings(cache) => Err(no_images(cache, &format!("`{model}`"))),
             _ => Ok(()),
         }
     }
 
     /// The first captions, for the tokenizer.
     pub fn captions(&self, count: usize) -> Vec<String> {
-        match self.samples() {
-            None => scene_data::captions(count),
-            Some(samples) => samples.captions(count),
+        match self {
+            Self::Synthetic(dataset) => dataset.captions(count),
+            Self::Images(images) => images.dataset().captions(count),
+            Self::Embeddings(cache) => cache.dataset().captions(count),
         }
     }
 
-    /// What a user brings.
-    pub fn samples(&self) -> Option<&Samples> {
+    /// The files behind the data, if there are any.
+    pub fn dataset(&self) -> Option<&Dataset> {
         match self {
-            Self::Scenes => None,
-            Self::Pictures(pictures) => Some(pictures.samples()),
-            Self::Embeddings(cache) => Some(cache.samples()),
+            Self::Synthetic(_) => None,
+            Self::Images(images) => Some(images.dataset()),
+            Self::Embeddings(cache) => Some(cache.dataset()),
         }
     }
 
     /// Tells this data from other data, for checkpoints: names, lengths and numbers, but not contents.
     pub fn describe(&self) -> String {
         match self {
-            Self::Scenes => "scenes".to_owned(),
-            Self::Pictures(pictures) => pictures.describe(),
+            Self::Synthetic(dataset) => dataset.name().to_owned(),
+            Self::Images(images) => images.describe(),
             Self::Embeddings(cache) => cache.describe(),
         }
     }
 }
 
-fn no_pictures(cache: &EmbeddingCache, leg: &str) -> Error {
-    let given = cache.samples().given();
+fn no_images(cache: &EmbeddingCache, model: &str) -> Error {
+    let arguments = cache.dataset().arguments();
     Error::Data(format!(
-        "--data {given}: it holds embeddings, from which the prior learns, and {leg} learns from pictures"
+        "--data {arguments}: it holds embeddings, from which the prior learns, and {model} learns from pictures"
     ))
 }
 
-/// Batches of a leg's pictures with their noise, drawn by threads that keep a few ahead.
+/// Prefetched batches with their noise.
 pub struct Stream {
-    batches: Ahead<Result<(Batch, Tensor), Error>>,
+    batches: Prefetch<Result<(Batch, Tensor), Error>>,
 }
 
 impl Stream {
-    /// Batch `n` always holds the pictures `n * batch ..`, so a resumed run sees what an unbroken one would have seen.
-    pub fn new(data: &Data, view: View, batch: usize, first_batch: u64) -> Self {
+    /// Batch `n` always holds the images `n * batch ..`, so a resumed run sees what an unbroken one would have seen.
+    pub fn new(data: &Data, request: SampleRequest, batch: usize, first_batch: u64) -> Self {
         let data = data.clone();
         let draw = move |n| {
             let first = n * batch as u64;
-            Ok((data.draw(view, first, batch)?, noise(view, first, batch)))
+            Ok((data.draw(request, first, batch)?, noise(request, first, batch)))
         };
-        Self { batches: Ahead::new(first_batch..u64::MAX, draw) }
+        Self { batches: Prefetch::new(first_batch..u64::MAX, draw) }
     }
 
     /// The next batch.
@@ -127,31 +165,31 @@ impl Stream {
         Ok(self.next_with_noise()?.0)
     }
 
-    /// The next batch and its normal numbers, `[B, view.noise]` in f32.
+    /// The next batch and its normal numbers, `[B, request.noise]` in f32.
     pub fn next_with_noise(&self) -> Result<(Batch, Tensor), Error> {
         self.batches.next().expect("there is no end to them")
     }
 }
 
-/// Pictures of `size` by `size` pixels, three bytes each, as `[B, 3, size, size]`.
+/// Images of `size` by `size` pixels, three bytes each, as `[B, 3, size, size]`.
 ///
 /// The bytes are put in their order here: libtorch would do it with as many threads as it computes with.
-pub(crate) fn stack(pictures: &[impl AsRef<[u8]>], size: u32) -> Tensor {
-    let mut planes: Vec<u8> = Vec::with_capacity(pictures.len() * 3 * (size * size) as usize);
-    for picture in pictures {
+pub(crate) fn stack(images: &[impl AsRef<[u8]>], size: u32) -> Tensor {
+    let mut planes: Vec<u8> = Vec::with_capacity(images.len() * 3 * (size * size) as usize);
+    for image in images {
         for channel in 0..3 {
-            planes.extend(picture.as_ref().iter().skip(channel).step_by(3));
+            planes.extend(image.as_ref().iter().skip(channel).step_by(3));
         }
     }
     let side = i64::from(size);
-    Tensor::from_slice(&planes).view([pictures.len() as i64, 3, side, side])
+    Tensor::from_slice(&planes).view([images.len() as i64, 3, side, side])
 }
 
 /// From bytes to [-1, 1] at another size, `[B, 3, S, S] -> [B, 3, size, size]`: averaged over squares where the side is a
 /// multiple, else by [`resized`].
-pub fn to_signed(pictures: &Tensor, size: i64) -> Tensor {
-    let unit = pictures.to_kind(Kind::Float) / 127.5 - 1.0;
-    let side = pictures.size()[2];
+pub fn to_signed(images: &Tensor, size: i64) -> Tensor {
+    let unit = images.to_kind(Kind::Float) / 127.5 - 1.0;
+    let side = images.size()[2];
     if side == size || side % size != 0 {
         return resized(&unit, size, (-1.0, 1.0));
     }
@@ -159,38 +197,37 @@ pub fn to_signed(pictures: &Tensor, size: i64) -> Tensor {
     unit.avg_pool2d([factor; 2], [factor; 2], [0, 0], false, true, None::<i64>)
 }
 
-/// `pictures [B, 3, S, S]` of floats as `[B, 3, size, size]`, by the bicubic filter that Pillow resizes with, which widens
-/// when a picture shrinks. It overshoots at edges; what leaves `least..most` is clamped.
-pub fn resized(pictures: &Tensor, size: i64, (least, most): (f64, f64)) -> Tensor {
-    if pictures.size()[2] == size {
-        return pictures.shallow_clone();
+/// `images [B, 3, S, S]` of floats as `[B, 3, size, size]`, by the bicubic filter that Pillow resizes with, which widens when
+/// an image shrinks. It overshoots at edges; what leaves `min..max` is clamped.
+pub fn resized(images: &Tensor, size: i64, (min, max): (f64, f64)) -> Tensor {
+    if images.size()[2] == size {
+        return images.shallow_clone();
     }
-    pictures.internal_upsample_bicubic2d_aa([size, size], false, None, None).clamp(least, most)
+    images.internal_upsample_bicubic2d_aa([size, size], false, None, None).clamp(min, max)
 }
 
-/// From bytes to what the image encoder takes: CLIP's own mean and deviation.
-pub fn to_pixels(pictures: &Tensor) -> Tensor {
+/// Normalises bytes for the image encoder: CLIP's own mean and deviation.
+pub fn to_pixels(images: &Tensor) -> Tensor {
     let channel = |values: [f64; 3]| {
         Tensor::from_slice(&values)
             .to_kind(Kind::Float)
-            .to_device(pictures.device())
+            .to_device(images.device())
             .view([1, 3, 1, 1])
     };
-    (pictures.to_kind(Kind::Float) / 255.0 - channel(clip::CLIP_MEAN)) / channel(clip::CLIP_STD)
+    (images.to_kind(Kind::Float) / 255.0 - channel(images::CLIP_MEAN)) / channel(images::CLIP_STD)
 }
 
-/// The normal numbers of the pictures `first .. first + count`, each picture's from a stream of its own.
-fn noise(view: View, first: u64, count: usize) -> Tensor {
-    let positions = first..first + count as u64;
-    let drawn: Vec<f32> = positions
-        .flat_map(|position| stream("noise", [view.seed, view.leg, position]).normal(view.noise))
-        .collect();
-    Tensor::from_slice(&drawn).view([count as i64, view.noise as i64])
+/// The normal numbers of the images `first .. first + count`, each image's from a generator of its own.
+fn noise(request: SampleRequest, first: u64, count: usize) -> Tensor {
+    let SampleRequest { seed, subset, noise, .. } = request;
+    let normal = |position| seeded("noise", [seed, subset, position]).normal(noise);
+    let numbers: Vec<f32> = (first..first + count as u64).flat_map(normal).collect();
+    Tensor::from_slice(&numbers).view([count as i64, noise as i64])
 }
 
-/// A generator of its own for each use and each three numbers: seeds that follow each other share no stream.
-pub(crate) fn stream(what: &str, numbers: [u64; 3]) -> Generator {
-    let mut hash = Sha256::new_with_prefix(what);
+/// A generator of its own for each `purpose` and each three numbers: seeds that follow each other share no stream.
+pub(crate) fn seeded(purpose: &str, numbers: [u64; 3]) -> Generator {
+    let mut hash = Sha256::new_with_prefix(purpose);
     numbers.iter().for_each(|number| hash.update(number.to_le_bytes()));
     let hash = hash.finalize();
     Generator::new(u64::from_le_bytes(std::array::from_fn(|byte| hash[byte])))
@@ -201,8 +238,9 @@ pub fn normal(generator: &mut Generator, shape: &[i64]) -> Tensor {
     Tensor::from_slice(&generator.normal(shape.iter().product::<i64>() as usize)).view(shape)
 }
 
-/// True with probability `rate`, `[count]`, bool.
-pub fn drops(generator: &mut Generator, rate: f64, count: usize) -> Tensor {
-    let drawn: Vec<bool> = (0..count).map(|_| generator.uniform() < rate).collect();
-    Tensor::from_slice(&drawn)
+/// A Bernoulli mask `[count]`, bool, true with probability `rate`: which conditions are dropped, for classifier-free
+/// guidance (2207.12598).
+pub fn dropout_mask(generator: &mut Generator, rate: f64, count: usize) -> Tensor {
+    let mask: Vec<bool> = (0..count).map(|_| generator.uniform() < rate).collect();
+    Tensor::from_slice(&mask)
 }

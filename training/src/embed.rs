@@ -1,138 +1,136 @@
-//! Computes the embeddings of a data set once and writes them to shards: see [`crate::embedding_cache`].
+//! Computes the embeddings of a dataset once and writes them to shards: see [`crate::embedding_cache`].
 
 use std::collections::btree_map::Entry;
 use std::fs;
+use std::ops::ControlFlow;
 use std::ops::Range;
 use std::path::Path;
 
-use files::atomic::remove_partials;
+use files::atomic::{self, remove_partials};
 use files::lock::FolderLock;
 use tar::{Builder, Header};
 use tch::{Kind, Tensor};
 
 use crate::Error;
-use crate::ahead::Ahead;
-use crate::data::{Data, SCENES_A_LEG, stack};
-use crate::embedding_cache::{EmbeddingCache, INDEX, Index, check_embedding};
-use crate::encoders::PictureEncoder;
-use crate::legs::PRIOR_LEG;
+use crate::data::{CaptionedImages, Data, SUBSET_SIZE, stack};
+use crate::embedding_cache::{CacheIndex, EmbeddingCache, INDEX_FILE, check_embedding};
+use crate::encoders::FrozenImageEncoder;
+use crate::prefetch::Prefetch;
 use crate::rejects::Rejects;
-use crate::scene_data;
-use crate::shards::{Shard, Wanted};
+use crate::shards::{SampleKind, Shard};
+use crate::trainer::PRIOR_SUBSET;
 
-/// Pictures that are encoded at once.
-const AT_ONCE: u64 = 64;
+/// Images that are encoded at once.
+const BATCH: u64 = 64;
 
-/// What is embedded, with what, and where to.
+/// The work of embedding a dataset.
 pub struct Embed<'a> {
-    /// Pictures, which are cut in the middle and not mirrored. Of scenes, those that the prior sees first.
+    /// Images, which are cropped at the centre and not mirrored. Of a synthetic dataset, those that the prior sees first.
     pub data: &'a Data,
-    /// How many scenes; what a user brings is embedded whole.
-    pub scenes: u64,
+    /// How many images of a synthetic dataset; files are embedded whole.
+    pub synthetic: u64,
     /// The network.
-    pub encoder: &'a PictureEncoder,
+    pub encoder: &'a FrozenImageEncoder,
     /// The fingerprint of the network's folder.
     pub fingerprint: String,
     /// The folder of the shards: new or empty, or one that the same work began.
     pub folder: &'a Path,
-    /// Pictures a shard.
+    /// Images a shard.
     pub shard_size: u64,
 }
 
-/// How far it came.
+/// The progress of the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reached {
-    /// Pictures that are done, broken ones included.
+pub struct EmbedProgress {
+    /// Images that are done, broken ones included.
     pub done: u64,
-    /// Pictures in all.
-    pub pictures: u64,
+    /// Images in all.
+    pub images: u64,
     /// Embeddings in the shards.
     pub embeddings: u64,
 }
 
-/// Pictures with their numbers and captions.
-type Pictures = Vec<(u64, Vec<u8>, String)>;
+/// An image of the dataset.
+struct NumberedImage {
+    number: u64,
+    pixels: Vec<u8>,
+    caption: String,
+}
 
 impl Embed<'_> {
-    /// Writes the shards that are not there yet, each whole or not at all. `told` hears how many pictures are done;
-    /// `stopped` is asked before every few pictures, and what of a shard is computed then is lost.
+    /// Writes the shards that are not there yet, each whole or not at all. `observe` is called with the number of images that
+    /// are done before every few of them, and at the end; `Break` ends the work, and the shard that is computed then is lost.
     pub fn run(
         &self,
-        told: &mut dyn FnMut(u64),
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<Reached, Error> {
+        observe: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<EmbedProgress, Error> {
         if let Data::Embeddings(_) = self.data {
-            self.data.check_pictures("embed")?;
+            self.data.check_images("embed")?;
         }
         fs::create_dir_all(self.folder).map_err(Error::file(self.folder))?;
         let _alone = FolderLock::take(self.folder).map_err(Error::lock(self.folder))?;
-        let mut index = self.begin()?;
+        let mut index = self.open_index()?;
         let missing = self.missing(&mut index)?;
-        let kept = self.pictures() - missing.iter().map(|(_, range)| length(range)).sum::<u64>();
-        let mut progress = Reached {
-            done: kept,
-            pictures: self.pictures(),
+        let left: u64 = missing.iter().map(|(_, range)| length(range)).sum();
+        let mut progress = EmbedProgress {
+            done: self.images() - left,
+            images: self.images(),
             embeddings: index.shards.values().sum(),
         };
-        told(progress.done);
-        let chunks: Vec<Range<u64>> =
-            missing.iter().flat_map(|(_, range)| parts(range.clone(), AT_ONCE)).collect();
+        let batches: Vec<Range<u64>> =
+            missing.iter().flat_map(|(_, range)| parts(range.clone(), BATCH)).collect();
         let (data, size) = (self.data.clone(), self.encoder.size() as u32);
-        let count = chunks.len() as u64;
-        let pictures = Ahead::new(0..count, move |n| read(&data, chunks[n as usize].clone(), size));
+        let count = batches.len() as u64;
+        let images =
+            Prefetch::new(0..count, move |n| read(&data, batches[n as usize].clone(), size));
         for (name, range) in missing {
+            let path = self.folder.join(&name);
             let mut shard = Builder::new(Vec::new());
             let mut embeddings = 0;
-            for part in parts(range, AT_ONCE) {
-                if stopped() {
+            for part in parts(range, BATCH) {
+                if observe(progress.done).is_break() {
                     return Ok(progress);
                 }
-                let pictures = pictures.next().expect("there are as many as parts");
-                embeddings += pictures.len() as u64;
-                self.add(&mut shard, &pictures, &self.folder.join(&name))?;
+                let images = images.next().expect("there are as many as parts");
+                embeddings += images.len() as u64;
+                self.add(&mut shard, &images, &path)?;
                 progress.done += length(&part);
-                told(progress.done);
             }
-            let path = self.folder.join(&name);
             let bytes = shard.into_inner().map_err(Error::file(&path))?;
-            weights::write_atomically(&path, |out| {
-                out.write_all(&bytes).map_err(weights::Error::io("write", path.display()))
-            })?;
+            atomic::write(&path, &bytes, true).map_err(Error::write(&path))?;
             index.shards.insert(name, embeddings);
             self.save(&mut index)?;
             progress.embeddings = index.count;
         }
+        let _ = observe(progress.done); // there is nothing left to end
         self.save(&mut index)?;
         progress.embeddings = index.count;
         Ok(progress)
     }
 
-    /// How many pictures there are, broken ones included.
-    pub fn pictures(&self) -> u64 {
-        match self.data.samples() {
-            Some(samples) => samples.count() as u64,
-            None => self.scenes,
-        }
+    /// How many images there are, broken ones included.
+    pub fn images(&self) -> u64 {
+        self.data.dataset().map_or(self.synthetic, |dataset| dataset.count() as u64)
     }
 
     /// The folder's index: a new one in an empty folder, or what earlier work of the same kind left.
-    fn begin(&self) -> Result<Index, Error> {
+    fn open_index(&self) -> Result<CacheIndex, Error> {
         let folder = self.folder;
         remove_partials(folder);
         let half = self.encoder.kind == Kind::Half;
-        let new = Index {
+        let new = CacheIndex {
             encoder: self.fingerprint.clone(),
             width: self.encoder.embedding(),
             numbers: if half { "f16" } else { "f32" }.to_owned(),
             data: self.data.describe(),
-            samples: self.pictures(),
+            samples: self.images(),
             shard_size: self.shard_size,
             shards: Default::default(),
             count: 0,
             complete: false,
         };
         if EmbeddingCache::is_in(folder) {
-            let old = Index::read(folder)?;
+            let old = CacheIndex::read(folder)?;
             return match difference(&old, &new) {
                 None => Ok(old),
                 Some((what, theirs, ours)) => Err(Error::Data(format!(
@@ -144,7 +142,7 @@ impl Embed<'_> {
         let mut entries = fs::read_dir(folder).map_err(Error::file(folder))?;
         if entries.next().is_some() {
             return Err(Error::Data(format!(
-                "--shards {}: the folder is not empty, and holds no {INDEX}",
+                "--shards {}: the folder is not empty, and holds no {INDEX_FILE}",
                 folder.display()
             )));
         }
@@ -152,11 +150,11 @@ impl Embed<'_> {
         Ok(new)
     }
 
-    /// The shards that are not there, by name and pictures. What is there is entered in the index, where a crash came
+    /// The shards that are not there, by name and images. A shard that is there is entered in the index, where a crash came
     /// between the two.
-    fn missing(&self, index: &mut Index) -> Result<Vec<(String, Range<u64>)>, Error> {
+    fn missing(&self, index: &mut CacheIndex) -> Result<Vec<(String, Range<u64>)>, Error> {
         let mut missing = Vec::new();
-        for (number, range) in (0..).zip(parts(0..self.pictures(), self.shard_size)) {
+        for (number, range) in (0..).zip(parts(0..self.images(), self.shard_size)) {
             let name = format!("{number:05}.tar");
             let path = self.folder.join(&name);
             if !path.exists() {
@@ -164,7 +162,7 @@ impl Embed<'_> {
                 missing.push((name, range));
             } else if let Entry::Vacant(unknown) = index.shards.entry(name) {
                 let mut broken = Rejects::default();
-                let shard = Shard::open(&path, Wanted::Embeddings, &mut broken);
+                let shard = Shard::open(&path, SampleKind::Embeddings, &mut broken);
                 let keys: Vec<Option<u64>> = shard.keys().map(|key| key.parse().ok()).collect();
                 let ours = |key: &Option<u64>| key.is_some_and(|key| range.contains(&key));
                 if keys.is_empty() || broken.len() > 0 || !keys.iter().all(ours) {
@@ -179,31 +177,30 @@ impl Embed<'_> {
         Ok(missing)
     }
 
-    fn save(&self, index: &mut Index) -> Result<(), Error> {
+    fn save(&self, index: &mut CacheIndex) -> Result<(), Error> {
         index.count = index.shards.values().sum();
-        let wanted = self.pictures().div_ceil(self.shard_size);
-        index.complete = index.shards.len() as u64 == wanted;
+        index.complete = index.shards.len() as u64 == self.images().div_ceil(self.shard_size);
         index.write(self.folder)
     }
 
-    /// Encodes pictures and adds them to a shard, at `path` later.
+    /// Encodes images and adds them to a shard, at `path` later.
     fn add(
         &self,
         shard: &mut Builder<Vec<u8>>,
-        pictures: &Pictures,
+        images: &[NumberedImage],
         path: &Path,
     ) -> Result<(), Error> {
-        if pictures.is_empty() {
+        if images.is_empty() {
             return Ok(());
         }
-        let squares: Vec<&[u8]> = pictures.iter().map(|(_, square, _)| &square[..]).collect();
-        let embeddings = self.encoder.encode(&stack(&squares, self.encoder.size() as u32)); // [B, E]
-        let kept = match self.encoder.kind {
+        let pixels: Vec<&[u8]> = images.iter().map(|image| &image.pixels[..]).collect();
+        let embeddings = self.encoder.encode(&stack(&pixels, self.encoder.size() as u32)); // [B, E]
+        let kind = match self.encoder.kind {
             Kind::Half => Kind::Half,
             _ => Kind::Float,
         };
-        let rows: Vec<Tensor> = embeddings.to_kind(kept).unbind(0);
-        for ((number, _, caption), row) in pictures.iter().zip(rows) {
+        let rows: Vec<Tensor> = embeddings.to_kind(kind).unbind(0);
+        for (NumberedImage { number, caption, .. }, row) in images.iter().zip(rows) {
             check_embedding(&row).map_err(|why| {
                 Error::Data(format!(
                     "the image encoder's embedding of picture {number} cannot be learned from: {why}"
@@ -215,38 +212,40 @@ impl Embed<'_> {
                 header.set_size(bytes.len() as u64);
                 header.set_mode(0o644);
                 let name = format!("{number:09}.{ending}");
-                let added = shard.append_data(&mut header, name, &bytes[..]);
-                added.map_err(Error::file(path))?;
+                let result = shard.append_data(&mut header, name, &bytes[..]);
+                result.map_err(Error::file(path))?;
             }
         }
         Ok(())
     }
 }
 
-/// The pictures of a range, but for broken ones.
-fn read(data: &Data, range: Range<u64>, size: u32) -> Pictures {
+/// The images of a range, but for broken ones.
+fn read(data: &Data, range: Range<u64>, size: u32) -> Vec<NumberedImage> {
     match data {
-        Data::Pictures(pictures) => {
-            let middles = pictures.middles(range.start as usize..range.end as usize, size);
-            let raw = |(n, picture, caption): (usize, image::RgbImage, String)| {
-                (n as u64, picture.into_raw(), caption)
-            };
-            middles.into_iter().map(raw).collect()
+        Data::Synthetic(dataset) => {
+            let first = PRIOR_SUBSET * SUBSET_SIZE + range.start;
+            let CaptionedImages { images, captions, .. } =
+                dataset.draw(first, length(&range) as usize, size, false);
+            let images = range.zip(images).zip(captions);
+            images
+                .map(|((number, pixels), caption)| NumberedImage { number, pixels, caption })
+                .collect()
         }
-        _ => {
-            let first = PRIOR_LEG * SCENES_A_LEG;
-            let scene = |n| {
-                let (picture, caption) = scene_data::one(first + n, size);
-                (n, picture, caption)
+        Data::Images(images) => {
+            let crops = images.center_crops(range.start as usize..range.end as usize, size);
+            let numbered = |(number, image, caption): (usize, image::RgbImage, String)| {
+                NumberedImage { number: number as u64, pixels: image.into_raw(), caption }
             };
-            range.map(scene).collect()
+            crops.into_iter().map(numbered).collect()
         }
+        Data::Embeddings(_) => unreachable!("they are refused before"),
     }
 }
 
-/// What sets two plans apart, the old one first.
-fn difference(old: &Index, new: &Index) -> Option<(&'static str, String, String)> {
-    let fields = |index: &Index| {
+/// The first difference of two plans, the old one first.
+fn difference(old: &CacheIndex, new: &CacheIndex) -> Option<(&'static str, String, String)> {
+    let fields = |index: &CacheIndex| {
         [
             ("the encoder", index.encoder.clone()),
             ("numbers of", index.numbers.clone()),
@@ -260,9 +259,9 @@ fn difference(old: &Index, new: &Index) -> Option<(&'static str, String, String)
 }
 
 /// A range in parts of this length, the last of which may be shorter.
-fn parts(range: Range<u64>, of: u64) -> impl Iterator<Item = Range<u64>> {
+fn parts(range: Range<u64>, length: u64) -> impl Iterator<Item = Range<u64>> {
     let end = range.end;
-    range.step_by(of as usize).map(move |start| start..end.min(start.saturating_add(of)))
+    range.step_by(length as usize).map(move |start| start..end.min(start.saturating_add(length)))
 }
 
 fn length(range: &Range<u64>) -> u64 {

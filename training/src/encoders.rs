@@ -1,4 +1,4 @@
-//! CLIP's two encoders as the prior and the decoder learn from them: an earlier leg trained them, and nothing here learns.
+//! CLIP's two encoders, trained before and frozen, as the priors and the decoder learn from them.
 
 use clip::{TextEncoder, Tokenizer, VisionEncoder};
 use tch::{Device, Kind, Tensor, no_grad};
@@ -6,19 +6,19 @@ use tch::{Device, Kind, Tensor, no_grad};
 use crate::Error;
 use crate::data::{resized, to_pixels};
 
-/// Captions to embeddings and states.
-pub struct CaptionEncoder {
+/// The text encoder with its tokenizer.
+pub struct FrozenTextEncoder {
     /// The network.
     pub text: TextEncoder,
     /// Captions to tokens.
     pub tokenizer: Tokenizer,
-    /// What it computes in.
+    /// The dtype that it computes in.
     pub kind: Kind,
-    /// Where it lies.
+    /// Its device.
     pub device: Device,
 }
 
-/// Captions as the prior and the decoder take them.
+/// Captions as the priors and the decoder take them.
 pub struct EncodedCaptions {
     /// `[B, E]`
     pub embedding: Tensor,
@@ -28,35 +28,36 @@ pub struct EncodedCaptions {
     pub mask: Tensor,
 }
 
-impl CaptionEncoder {
-    /// Encodes captions, with the empty one in the place of those that `dropped [B]` marks: what sampling uses where it
-    /// wants no caption.
+impl FrozenTextEncoder {
+    /// Encodes captions, with the empty one in the place of those that `dropped [B]` marks: the unconditional input of
+    /// guidance.
     pub fn encode(&self, captions: &[String], dropped: &Tensor) -> Result<EncodedCaptions, Error> {
         let dropped = Vec::<bool>::try_from(dropped).expect("a mask of captions");
-        let kept: Vec<&str> = captions
+        let captions: Vec<&str> = captions
             .iter()
             .zip(dropped)
             .map(|(caption, dropped)| if dropped { "" } else { caption.as_str() })
             .collect();
-        let tokens = self.tokenizer.encode(&kept).map_err(|e| Error::Tokenizer(e.to_string()))?;
+        let tokens =
+            self.tokenizer.encode(&captions).map_err(|e| Error::Tokenizer(e.to_string()))?;
         let encoding = no_grad(|| self.text.forward(&tokens.ids.to_device(self.device)));
         let mask = tokens.mask.to_device(self.device);
         Ok(EncodedCaptions { embedding: encoding.embedding, states: encoding.states, mask })
     }
 }
 
-/// Pictures to embeddings.
-pub struct PictureEncoder {
+/// The image encoder.
+pub struct FrozenImageEncoder {
     /// The network.
     pub image: VisionEncoder,
-    /// What it computes in.
+    /// The dtype that it computes in.
     pub kind: Kind,
-    /// Where it lies.
+    /// Its device.
     pub device: Device,
 }
 
-impl PictureEncoder {
-    /// The side of the pictures that it takes.
+impl FrozenImageEncoder {
+    /// The side of the images that it takes.
     pub fn size(&self) -> i64 {
         self.image.config().image_size
     }
@@ -66,10 +67,10 @@ impl PictureEncoder {
         self.image.config().embedding
     }
 
-    /// Pictures of any size, `[B, 3, S, S]` u8, as embeddings `[B, E]`.
-    pub fn encode(&self, pictures: &Tensor) -> Tensor {
-        let pictures = pictures.to_device(self.device).to_kind(Kind::Float);
-        let pixels = to_pixels(&resized(&pictures, self.size(), (0.0, 255.0)));
+    /// Embeds images of any size, `[B, 3, S, S]` u8 to `[B, E]`.
+    pub fn encode(&self, images: &Tensor) -> Tensor {
+        let images = images.to_device(self.device).to_kind(Kind::Float);
+        let pixels = to_pixels(&resized(&images, self.size(), (0.0, 255.0)));
         no_grad(|| self.image.forward(&pixels.to_kind(self.kind)))
     }
 }

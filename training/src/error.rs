@@ -1,28 +1,28 @@
-//! What can go wrong while training.
+//! Errors of training.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use files::lock::LockError;
 
-/// One clear sentence for each.
+/// Why a model could not be trained, one clear sentence each.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The loss or its gradient is no longer a number.
     #[error(
-        "the loss of `{leg}` is {loss} at step {step} (learning rate {learning_rate:.2e}): training has diverged, {}",
+        "the loss of `{model}` is {loss} at step {step} (learning rate {learning_rate:.2e}): training has diverged, {}",
         match checkpoint {
             Some(path) => format!("and the last good checkpoint is {}", path.display()),
             None => "before its first checkpoint".to_owned(),
         }
     )]
     Diverged {
-        /// Which model.
-        leg: String,
+        /// The model's name.
+        model: String,
         /// The step, from 0.
         step: u64,
         /// The rate of that step.
         learning_rate: f64,
-        /// What the loss was.
+        /// The loss, or the norm of its gradient.
         loss: f64,
         /// The last checkpoint before it.
         checkpoint: Option<PathBuf>,
@@ -30,17 +30,17 @@ pub enum Error {
     /// A file could not be read or written.
     #[error("{path}: {cause}")]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's reason.
         cause: String,
     },
     /// A checkpoint belongs to another model or recipe.
     #[error("{path} does not fit this recipe: {why}")]
     Checkpoint {
-        /// Which checkpoint.
+        /// The checkpoint.
         path: PathBuf,
-        /// What differs.
+        /// The difference.
         why: String,
     },
     /// There is nothing to learn from.
@@ -49,10 +49,13 @@ pub enum Error {
     /// A recipe cannot be used.
     #[error("the recipe is wrong: {0}")]
     Recipe(String),
-    /// A part that an earlier leg makes is not there or does not open.
+    /// A component that is trained before is not there or does not open.
+    #[error(transparent)]
+    Families(#[from] families::Error),
+    /// A file of tensors cannot be read or written.
     #[error(transparent)]
     Weights(#[from] weights::Error),
-    /// What was trained so far cannot draw.
+    /// The model as trained so far cannot draw samples.
     #[error(transparent)]
     Samples(Box<pipeline::Error>),
     /// The page of plots could not be drawn.
@@ -60,7 +63,7 @@ pub enum Error {
     Plots {
         /// The page.
         path: PathBuf,
-        /// What went wrong.
+        /// The problem.
         cause: String,
     },
     /// A tokenizer could not be trained or used.
@@ -79,6 +82,12 @@ impl Error {
     pub fn lock(path: impl Into<PathBuf>) -> impl FnOnce(LockError) -> Self {
         let path = path.into();
         move |cause| Self::File { path, cause: cause.to_string() }
+    }
+
+    /// For `map_err`: the path of a file that could not be written.
+    pub fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let io = weights::Error::io("write", path.display());
+        move |cause| Self::Weights(io(cause))
     }
 
     /// For `map_err`: the path and what happened to it.

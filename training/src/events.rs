@@ -17,12 +17,12 @@ struct Event {
     wall_time: f64,
     #[prost(int64, tag = "2")]
     step: i64,
-    #[prost(oneof = "What", tags = "3, 5, 7")]
-    what: Option<What>,
+    #[prost(oneof = "Payload", tags = "3, 5, 7")]
+    payload: Option<Payload>,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
-enum What {
+enum Payload {
     #[prost(string, tag = "3")]
     FileVersion(String),
     #[prost(message, tag = "5")]
@@ -41,12 +41,12 @@ struct Summary {
 struct SummaryValue {
     #[prost(string, tag = "1")]
     tag: String,
-    #[prost(oneof = "Shown", tags = "2, 4")]
-    shown: Option<Shown>,
+    #[prost(oneof = "Value", tags = "2, 4")]
+    value: Option<Value>,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
-enum Shown {
+enum Value {
     #[prost(float, tag = "2")]
     Scalar(f32),
     #[prost(message, tag = "4")]
@@ -80,29 +80,29 @@ pub struct Events {
 }
 
 impl Events {
-    /// A new file in a leg's folder, for what happens from `step` on. TensorBoard forgets what earlier files have of it.
-    pub fn begin(folder: &Path, step: u64, time: f64) -> Result<Self, Error> {
+    /// Creates a file in a run's folder, for the steps from `step` on. TensorBoard forgets what earlier files have of them.
+    pub fn create(folder: &Path, step: u64, time: f64) -> Result<Self, Error> {
         // TensorBoard reads the files of a folder in the order of their names.
         let path = folder.join(format!("events.out.tfevents.{:.3}.unclip", time));
         let file = File::create(&path).map_err(Error::file(&path))?;
         let mut events = Self { path, file };
-        events.write(0, time, What::FileVersion("brain.Event:2".to_owned()))?;
-        events.write(step, time, What::SessionLog(SessionLog { status: 1 }))?;
+        events.write(0, time, Payload::FileVersion("brain.Event:2".to_owned()))?;
+        events.write(step, time, Payload::SessionLog(SessionLog { status: 1 }))?;
         Ok(events)
     }
 
-    /// Figures of a step.
-    pub fn scalars(&mut self, step: u64, time: f64, figures: &[(&str, f64)]) -> Result<(), Error> {
+    /// Writes metrics of a step.
+    pub fn scalars(&mut self, step: u64, time: f64, metrics: &[(&str, f64)]) -> Result<(), Error> {
         let value = |&(name, value): &(&str, f64)| SummaryValue {
             tag: name.to_owned(),
-            shown: Some(Shown::Scalar(value as f32)),
+            value: Some(Value::Scalar(value as f32)),
         };
-        let values = figures.iter().map(value).collect();
-        self.write(step, time, What::Summary(Summary { values }))
+        let values = metrics.iter().map(value).collect();
+        self.write(step, time, Payload::Summary(Summary { values }))
     }
 
-    /// A picture of a step, as PNG.
-    pub fn picture(
+    /// Writes an image of a step, as PNG.
+    pub fn image(
         &mut self,
         (step, time): (u64, f64),
         name: &str,
@@ -111,12 +111,12 @@ impl Events {
     ) -> Result<(), Error> {
         let image =
             Image { height: height as i32, width: width as i32, colorspace: 3, encoded: png };
-        let values = vec![SummaryValue { tag: name.to_owned(), shown: Some(Shown::Image(image)) }];
-        self.write(step, time, What::Summary(Summary { values }))
+        let values = vec![SummaryValue { tag: name.to_owned(), value: Some(Value::Image(image)) }];
+        self.write(step, time, Payload::Summary(Summary { values }))
     }
 
-    fn write(&mut self, step: u64, wall_time: f64, what: What) -> Result<(), Error> {
-        let event = Event { wall_time, step: step as i64, what: Some(what) };
+    fn write(&mut self, step: u64, wall_time: f64, payload: Payload) -> Result<(), Error> {
+        let event = Event { wall_time, step: step as i64, payload: Some(payload) };
         let bytes = event.encode_to_vec();
         let length = (bytes.len() as u64).to_le_bytes();
         let record = [length.as_slice(), &masked(&length), &bytes, &masked(&bytes)].concat();

@@ -1,6 +1,6 @@
-//! A folder of pictures with captions.
+//! A folder of images with captions.
 //!
-//! It is laid out as Hugging Face's imagefolder is, with a `metadata.jsonl` or `metadata.csv`, or each picture has its caption
+//! It is laid out as Hugging Face's imagefolder is, with a `metadata.jsonl` or `metadata.csv`, or each image has its caption
 //! beside it, in a `.txt` of the same name.
 
 use std::collections::HashMap;
@@ -9,40 +9,40 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use files::contents::ENOUGH;
-use files::endings::{ending, is_image, is_unread_image};
+use files::extensions::{extension, is_image, is_unsupported_image};
 use files::names::{composed, locate};
 use files::walk::{is_hidden, walk};
 use images::MAX_FILE_BYTES;
 use images::formats::FileKind;
 
 use crate::Error;
+use crate::dataset::SampleSource;
 use crate::metadata::{METADATA, read as read_table};
 use crate::other_formats;
 use crate::rejects::{Rejects, decode_caption};
-use crate::samples::Source;
 
 /// The longest caption's file that is read.
 pub(crate) const LONGEST_CAPTION: u64 = 1 << 20;
 
 const NO_PLAIN_FILE: &str = "it is no plain file, which can be read again and again";
 
-/// Pictures in a folder, in the order of their names.
-pub(crate) struct PictureFolder {
+/// Images in a folder, in the order of their names.
+pub(crate) struct ImageFolder {
     folder: PathBuf,
-    samples: Vec<Sample>,
+    samples: Vec<FolderSample>,
 }
 
-/// Ordered by the picture's path.
+/// An image and its caption, ordered by the image's path.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Sample {
-    picture: PathBuf,
+struct FolderSample {
+    image: PathBuf,
     caption: String,
-    /// The lengths in bytes of the picture's file and of the caption as it is stored.
+    /// The lengths in bytes of the image's file and of the caption as it is stored.
     lengths: [u64; 2],
 }
 
-impl PictureFolder {
-    /// Reads which pictures there are and what their captions say. What is broken is noted and left out.
+impl ImageFolder {
+    /// Finds the images and reads their captions. Broken ones are noted and left out.
     pub(crate) fn open(folder: &Path, broken: &mut Rejects) -> Result<Self, Error> {
         let mut tables = METADATA.iter().map(|name| folder.join(name));
         let mut samples = match tables.find(|table| table.is_file()) {
@@ -54,19 +54,19 @@ impl PictureFolder {
     }
 }
 
-impl Source for PictureFolder {
+impl SampleSource for ImageFolder {
     fn len(&self) -> usize {
         self.samples.len()
     }
 
     fn name(&self, n: usize) -> String {
-        let picture = &self.samples[n].picture;
-        let name = picture.strip_prefix(&self.folder).unwrap_or(picture);
+        let image = &self.samples[n].image;
+        let name = image.strip_prefix(&self.folder).unwrap_or(image);
         name.to_string_lossy().into_owned()
     }
 
     fn path(&self, n: usize) -> String {
-        self.samples[n].picture.display().to_string()
+        self.samples[n].image.display().to_string()
     }
 
     fn lengths(&self, n: usize) -> [u64; 2] {
@@ -78,7 +78,7 @@ impl Source for PictureFolder {
     }
 
     fn content(&self, n: usize) -> Result<Vec<u8>, String> {
-        read(&self.samples[n].picture, MAX_FILE_BYTES)
+        read(&self.samples[n].image, MAX_FILE_BYTES)
     }
 }
 
@@ -99,22 +99,31 @@ pub(crate) fn read(path: &Path, longest: u64) -> Result<Vec<u8>, String> {
     }
 }
 
-/// A picture with this caption, which has `length` bytes where it is stored; what is broken about it is noted.
-fn sample(picture: PathBuf, caption: String, length: u64, broken: &mut Rejects) -> Option<Sample> {
-    let why = match fs::metadata(&picture) {
+/// An image with this caption, which has `length` bytes where it is stored; noted and none where it is broken.
+fn sample(
+    image: PathBuf,
+    caption: String,
+    length: u64,
+    broken: &mut Rejects,
+) -> Option<FolderSample> {
+    let why = match fs::metadata(&image) {
         Ok(metadata) if !metadata.is_file() => NO_PLAIN_FILE.to_owned(),
         Ok(_) if caption.trim().is_empty() => "its caption is empty".to_owned(),
         Ok(metadata) => {
-            return Some(Sample { picture, caption, lengths: [metadata.len(), length] });
+            return Some(FolderSample { image, caption, lengths: [metadata.len(), length] });
         }
         Err(error) => error.to_string(),
     };
-    broken.note(picture.display().to_string(), why);
+    broken.note(image.display().to_string(), why);
     None
 }
 
-/// The pictures that a table names. A line that cannot be read is noted under its number.
-fn from_table(folder: &Path, table: &Path, broken: &mut Rejects) -> Result<Vec<Sample>, Error> {
+/// The images that a table names. A line that cannot be read is noted under its number.
+fn from_table(
+    folder: &Path,
+    table: &Path,
+    broken: &mut Rejects,
+) -> Result<Vec<FolderSample>, Error> {
     let mut samples = Vec::new();
     for (line, row) in read_table(table)? {
         match row {
@@ -128,19 +137,19 @@ fn from_table(folder: &Path, table: &Path, broken: &mut Rejects) -> Result<Vec<S
     Ok(samples)
 }
 
-/// The pictures in a folder and the folders in it that have a `.txt` beside them.
-fn beside(folder: &Path, broken: &mut Rejects) -> Result<Vec<Sample>, Error> {
-    let found = walk(folder, |path| is_image(path) || is_unread_image(path));
+/// The images in a folder and the folders in it that have a `.txt` beside them.
+fn beside(folder: &Path, broken: &mut Rejects) -> Result<Vec<FolderSample>, Error> {
+    let found = walk(folder, |path| is_image(path) || is_unsupported_image(path));
     broken.note_walk(&found);
     let (mut samples, mut captions) = (Vec::new(), Captions::default());
-    for picture in found.files.into_iter().map(|file| file.path) {
-        let readable = match is_unread_image(&picture) {
-            true => check_kind(&picture),
+    for image in found.files.into_iter().map(|file| file.path) {
+        let readable = match is_unsupported_image(&image) {
+            true => check_kind(&image),
             false => Ok(()),
         };
-        match readable.and_then(|()| captions.of(&picture)) {
-            Ok((caption, length)) => samples.extend(sample(picture, caption, length, broken)),
-            Err(why) => broken.note(picture.display().to_string(), why),
+        match readable.and_then(|()| captions.of(&image)) {
+            Ok((caption, length)) => samples.extend(sample(image, caption, length, broken)),
+            Err(why) => broken.note(image.display().to_string(), why),
         }
     }
     if samples.is_empty()
@@ -153,18 +162,18 @@ fn beside(folder: &Path, broken: &mut Rejects) -> Result<Vec<Sample>, Error> {
 }
 
 /// Refuses an image that is not read, by its first bytes, or by its name where these say too little.
-fn check_kind(picture: &Path) -> Result<(), String> {
+fn check_kind(image: &Path) -> Result<(), String> {
     let mut first = Vec::new();
-    let file = File::open(picture);
+    let file = File::open(image);
     file.and_then(|file| file.take(ENOUGH as u64).read_to_end(&mut first))
         .map_err(|error| error.to_string())?;
-    match FileKind::of(&first, picture) {
+    match FileKind::of(&first, image) {
         Some(kind) => Err(format!("it is {kind}")),
         None => Ok(()),
     }
 }
 
-/// Captions beside pictures.
+/// Captions beside images.
 #[derive(Default)]
 struct Captions {
     /// For each folder that was looked into, its `.txt`s by their names without the ending, composed.
@@ -172,12 +181,12 @@ struct Captions {
 }
 
 impl Captions {
-    /// A picture's caption, and how many bytes it is stored in.
-    fn of(&mut self, picture: &Path) -> Result<(String, u64), String> {
-        let exact = picture.with_extension("txt");
+    /// An image's caption, and how many bytes it is stored in.
+    fn of(&mut self, image: &Path) -> Result<(String, u64), String> {
+        let exact = image.with_extension("txt");
         let path = match exact.exists() {
             true => Some(&exact),
-            false => self.folder(picture.parent().unwrap_or(Path::new(""))).get(&stem(picture)),
+            false => self.folder(image.parent().unwrap_or(Path::new(""))).get(&stem(image)),
         };
         let Some(path) = path else {
             let name = exact.file_name().unwrap_or_default();
@@ -192,7 +201,7 @@ impl Captions {
             let entries = fs::read_dir(folder).into_iter().flatten().flatten();
             let shown = entries.filter(|entry| !is_hidden(&entry.file_name()));
             let paths = shown.map(|entry| entry.path());
-            paths.filter(|path| ending(path) == "txt").map(|path| (stem(&path), path)).collect()
+            paths.filter(|path| extension(path) == "txt").map(|path| (stem(&path), path)).collect()
         })
     }
 }

@@ -1,11 +1,12 @@
-//! Layouts of data sets: the places of samples that a file or folder of a user's stands for.
+//! Layouts of datasets: the locations of samples that a file or folder of a user's stands for.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use files::endings::{ending, is_image};
+use files::atomic::folder_of;
+use files::extensions::{extension, is_image};
 use files::walk::is_hidden;
 
 use crate::metadata::METADATA;
@@ -25,60 +26,59 @@ const SPLITS: [(&str, &str); 10] = [
     ("evaluation", "test"),
 ];
 
-/// A place of samples.
+/// A location of samples.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Place {
+pub(crate) enum DataLocation {
     Folder(PathBuf),
     Shard(PathBuf),
 }
 
-impl Place {
-    /// The folder that it is or lies in.
+impl DataLocation {
+    /// The folder itself, or the one of the shard.
     pub(crate) fn folder(&self) -> &Path {
         match self {
             Self::Folder(path) => path,
-            Self::Shard(path) => match path.parent() {
-                Some(folder) if !folder.as_os_str().is_empty() => folder,
-                _ => Path::new("."),
-            },
+            Self::Shard(path) => folder_of(path),
         }
     }
 }
 
-/// The places that a file or folder stands for: a shard, the shards of a folder, or a folder of pictures; or else the one
+/// The locations that a file or folder stands for: a shard, the shards of a folder, or a folder of images; or else the one
 /// data set in the folders below, as in `data/` or `train/`.
-pub(crate) fn places_in(path: &Path) -> Result<Vec<Place>, String> {
+pub(crate) fn locations_in(path: &Path) -> Result<Vec<DataLocation>, String> {
     let shown = path.display();
     if path.is_file() {
         return match is_shard(path) {
-            true => Ok(vec![Place::Shard(path.to_owned())]),
+            true => Ok(vec![DataLocation::Shard(path.to_owned())]),
             false => Err(unread_file(path)),
         };
     }
     if path.exists() && !path.is_dir() {
         return Err(format!("{shown} is no plain file, and a shard is read again and again"));
     }
-    let contents = Contents::of(path)?;
+    let contents = FolderContents::of(path)?;
     if !contents.shards.is_empty() {
-        return match contents.pictures || contents.metadata || !contents.folders.is_empty() {
-            false => one_split(path, contents.shards.into_iter().map(Place::Shard).collect()),
+        return match contents.images || contents.metadata || !contents.folders.is_empty() {
+            false => {
+                one_split(path, contents.shards.into_iter().map(DataLocation::Shard).collect())
+            }
             true => Err(format!(
                 "{shown} holds both .tar shards and pictures or folders: name {shown}/*.tar for the shards alone"
             )),
         };
     }
     if contents.metadata {
-        return Ok(vec![Place::Folder(path.to_owned())]);
+        return Ok(vec![DataLocation::Folder(path.to_owned())]);
     }
-    let (mut sets, mut pictures) = (Vec::new(), contents.pictures);
+    let (mut sets, mut images) = (Vec::new(), contents.images);
     for folder in &contents.folders {
-        pictures |= find_sets(folder, &mut sets);
+        images |= find_sets(folder, &mut sets);
     }
     sets.sort_by_key(|set| set.components().count());
     take_once(&mut sets);
     match &sets[..] {
-        [] => Ok(vec![Place::Folder(path.to_owned())]),
-        [set] if !pictures => places_in(set),
+        [] => Ok(vec![DataLocation::Folder(path.to_owned())]),
+        [set] if !images => locations_in(set),
         [set] => Err(format!(
             "{shown} holds a data set in {set}, and pictures beside it: name {set} for the data set alone",
             set = set.display()
@@ -95,30 +95,30 @@ pub(crate) fn places_in(path: &Path) -> Result<Vec<Place>, String> {
     }
 }
 
-/// Finds the data sets in a folder and in those in it, by their metadata and shards; tells whether there are pictures beside
-/// them. What cannot be looked into holds none.
+/// Finds the data sets in a folder and in those in it, by their metadata and shards; tells whether there are images beside
+/// them. A folder that cannot be read holds none.
 fn find_sets(folder: &Path, sets: &mut Vec<PathBuf>) -> bool {
-    let contents = Contents::of(folder).unwrap_or_default();
+    let contents = FolderContents::of(folder).unwrap_or_default();
     if contents.is_set() {
         sets.push(folder.to_owned());
         return false;
     }
-    let mut pictures = contents.pictures;
+    let mut images = contents.images;
     for folder in contents.folders {
-        let contents = Contents::of(&folder).unwrap_or_default();
+        let contents = FolderContents::of(&folder).unwrap_or_default();
         match contents.is_set() {
             true => sets.push(folder),
-            false => pictures |= contents.pictures,
+            false => images |= contents.images,
         }
     }
-    pictures
+    images
 }
 
 /// Shards that nobody named one by one: an error where their names tell splits apart, of which some are meant for tests.
-fn one_split(folder: &Path, places: Vec<Place>) -> Result<Vec<Place>, String> {
-    let shards = places.iter().filter_map(|place| match place {
-        Place::Shard(path) => Some(path),
-        Place::Folder(_) => None,
+fn one_split(folder: &Path, locations: Vec<DataLocation>) -> Result<Vec<DataLocation>, String> {
+    let shards = locations.iter().filter_map(|location| match location {
+        DataLocation::Shard(path) => Some(path),
+        DataLocation::Folder(_) => None,
     });
     let splits: BTreeSet<(&str, &str)> = shards.filter_map(|path| split(path)).collect();
     let different: BTreeSet<&str> = splits.iter().map(|(_, split)| *split).collect();
@@ -130,7 +130,7 @@ fn one_split(folder: &Path, places: Vec<Place>) -> Result<Vec<Place>, String> {
             Vec::from_iter(different).join(" and "),
             folder.display(),
         )),
-        _ => Ok(places),
+        _ => Ok(locations),
     }
 }
 
@@ -144,16 +144,16 @@ fn split(path: &Path) -> Option<(&'static str, &'static str)> {
 
 /// The entries of a folder itself, but for hidden ones.
 #[derive(Default)]
-struct Contents {
+struct FolderContents {
     /// In the order of their names.
     shards: Vec<PathBuf>,
     metadata: bool,
-    pictures: bool,
+    images: bool,
     /// In the order of their names.
     folders: Vec<PathBuf>,
 }
 
-impl Contents {
+impl FolderContents {
     fn of(folder: &Path) -> Result<Self, String> {
         let failed = |error| format!("{}: {error}", folder.display());
         let (mut contents, mut packed) = (Self::default(), Vec::new());
@@ -176,11 +176,11 @@ impl Contents {
                 packed.push(path);
             } else {
                 contents.metadata |= METADATA.iter().any(|name| path.ends_with(name));
-                contents.pictures |= is_image(&path);
+                contents.images |= is_image(&path);
             }
         }
         // Each is named as one that cannot be read.
-        let others = contents.pictures || contents.metadata || !contents.folders.is_empty();
+        let others = contents.images || contents.metadata || !contents.folders.is_empty();
         if !contents.shards.is_empty() || !others {
             contents.shards.extend(packed);
         }
@@ -216,21 +216,20 @@ fn take_once(paths: &mut Vec<PathBuf>) {
 }
 
 fn is_shard(path: &Path) -> bool {
-    ending(path) == "tar"
+    extension(path) == "tar"
 }
 
 /// Whether a name is a tar's that is packed, which cannot be read at any place.
 fn is_packed_shard(path: &Path) -> bool {
-    let packed = matches!(&*ending(path), "gz" | "bz2" | "xz" | "zst");
-    ending(path) == "tgz"
+    let packed = matches!(&*extension(path), "gz" | "bz2" | "xz" | "zst");
+    extension(path) == "tgz"
         || packed && path.file_stem().is_some_and(|stem| is_shard(Path::new(stem)))
 }
 
 /// Why a file is no data.
 fn unread_file(path: &Path) -> String {
     let shown = path.display();
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new(".")).display();
+    let folder = folder_of(path).display();
     if METADATA.iter().any(|name| path.ends_with(name)) || is_image(path) {
         return format!("{shown} lies in a folder of pictures: name the folder, {folder}");
     }

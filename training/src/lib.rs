@@ -1,60 +1,60 @@
-//! Trains CLIP, the priors, the decoder and the upsampler, each its own leg that resumes where it stopped.
+//! Training: trains CLIP, the priors, the decoder and the upsampler from a recipe, each by a run that can be resumed.
 //!
-//! Read in this order: [`recipe`] (what is trained, as data), [`run`] (the loop that every leg shares), [`optimizer`] and
-//! [`checkpoint`] (its state), [`data`] (the stream of pictures, which [`scene_data`] draws or [`samples`] orders), what a
-//! user may bring ([`data_source`]: [`folder`]s and [`shards`], laid out in any [`layout`], which become [`pictures`] or
-//! [`embedded`]), the objectives, and what a leg tells of itself ([`metrics`], [`events`], [`sheet`], [`plots`]).
+//! Read in this order: [`recipe`] (the models' shapes and their runs, as data), [`run`] (the training loop that every model
+//! shares, its objective and its observer), [`optimizer`] and [`checkpoint`] (its state), [`data`] (the stream of images, which
+//! a [`SyntheticDataset`] generates or a [`dataset`] of files orders), the files of a user (`data_source`: `folder`s and
+//! `shards`, laid out in any `layout`, which become an [`image_dataset`] or an [`embedding_dataset`]), [`trainer`] with each
+//! model's objective, and the logs of a run ([`metrics`], [`events`], `sheet`, [`plots`]).
 
 #![forbid(unsafe_code)]
 
-mod ahead;
-pub mod autoregressive_leg;
-mod begin;
 pub mod checkpoint;
-pub mod clip_leg;
 pub mod data;
 mod data_source;
-pub mod decoder_leg;
+pub mod dataset;
 pub mod embed;
-pub mod embedded;
 pub mod embedding_cache;
+pub mod embedding_dataset;
 pub mod encoders;
 pub mod error;
 pub mod estimate;
 pub mod events;
 mod folder;
+pub mod image_dataset;
+mod init_from;
 mod layout;
-pub mod legs;
 mod metadata;
 pub mod metrics;
 pub mod noising;
 pub mod optimizer;
 mod other_formats;
 mod patterns;
-pub mod pictures;
 pub mod plots;
-pub mod prior_leg;
+mod prefetch;
 pub mod recipe;
 mod rejects;
 pub mod run;
-pub mod samples;
-pub mod scene_data;
 mod shard_members;
 mod shards;
 mod sheet;
 mod table_reader;
 mod tar_index;
 pub mod tokenizer;
-pub mod upsampler_leg;
+mod train_autoregressive_prior;
+pub mod train_clip;
+mod train_decoder;
+mod train_prior;
+pub mod train_upsampler;
+pub mod trainer;
 mod values;
 
-pub use checkpoint::{Checkpoints, State};
-pub use data::Data;
+pub use checkpoint::Checkpoints;
+pub use data::{CaptionedImages, Data, SampleRequest, SyntheticDataset};
 pub use embed::Embed;
 pub use error::Error;
 pub use estimate::{Estimate, estimate};
-pub use legs::Trainer;
 pub use optimizer::{AdamW, AdamWSettings};
 pub use recipe::Recipe;
-pub use run::{Figures, Leg, Progress, Run, RunSettings, Samples, Stopped, Told, train};
+pub use run::{Loss, Objective, Observer, RunSettings, TrainingRun, TrainingStep};
+pub use trainer::Trainer;
 pub use values::LARGEST_VALUE;

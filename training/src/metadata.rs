@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::Error;
 use crate::rejects::describe;
-use crate::table_reader::{Allowance, Bounded, Lines, NOT_UTF8, check_zeros, open};
+use crate::table_reader::{Allowance, BoundedReader, Lines, NOT_UTF8, check_zeros, open};
 
 /// The names of tables; the first that is there is read.
 pub(crate) const METADATA: [&str; 2] = ["metadata.jsonl", "metadata.csv"];
@@ -28,11 +28,11 @@ const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 /// A line of a `metadata.jsonl`.
 type Object = Map<String, Value>;
 
-/// The name of a picture and its caption.
-type Named = (String, String);
+/// The name of an image and its caption.
+type Row = (String, String);
 
-/// Rows by the numbers of their lines, each with what is wrong with it where something is.
-pub(crate) type Rows = Vec<(u64, Result<Named, String>)>;
+/// Rows by the numbers of their lines, each with the reason where it cannot be read.
+pub(crate) type Rows = Vec<(u64, Result<Row, String>)>;
 
 /// Reads the table at `path`, row by row. An error where it names no pictures or captions at all.
 pub(crate) fn read(path: &Path) -> Result<Rows, Error> {
@@ -106,8 +106,8 @@ fn json_columns(path: &Path) -> Result<[String; 2], String> {
 }
 
 /// A table of cells, and what may be read of it before its next row.
-fn csv_reader(path: &Path, delimiter: u8) -> Result<(Reader<Bounded>, Allowance), String> {
-    let (reader, allowance) = Bounded::new(open(path)?);
+fn csv_reader(path: &Path, delimiter: u8) -> Result<(Reader<BoundedReader>, Allowance), String> {
+    let (reader, allowance) = BoundedReader::new(open(path)?);
     let mut builder = ReaderBuilder::new();
     Ok((builder.delimiter(delimiter).from_reader(reader), allowance))
 }

@@ -1,6 +1,6 @@
-//! What the three diffusion legs share: a noised batch, and the loss of a predicted noise.
+//! A noised batch, and the loss of a network's prediction of it, for the diffusion models.
 
-use diffusion::{Process, Schedule};
+use diffusion::{BetaSchedule, Prediction, Process, Schedule};
 use noise::Generator;
 use tch::{Device, Kind, Tensor};
 
@@ -15,8 +15,8 @@ pub struct Noising {
     device: Device,
 }
 
-/// A batch, each row at its own timestep.
-pub struct Noised {
+/// A noised batch, each row at its own timestep.
+pub struct NoisedBatch {
     /// `[B]`, i64.
     pub timesteps: Tensor,
     /// The noise, shaped as the clean batch.
@@ -28,51 +28,46 @@ pub struct Noised {
 impl Noising {
     /// On `device`.
     pub fn new(device: Device) -> Self {
-        let schedule = Schedule::cosine(TIMESTEPS);
+        let schedule = Schedule::new(BetaSchedule::Cosine, TIMESTEPS);
         let alpha_bar =
             Tensor::from_slice(&schedule.alphas_cumprod).to_kind(Kind::Float).to_device(device);
         Self { process: Process::new(&schedule, device), alpha_bar, device }
     }
 
     /// Noises `clean [B, ..]` with the normal noise `eps`, shaped like it, at timesteps that `generator` draws.
-    pub fn noise(&self, clean: &Tensor, eps: &Tensor, generator: &mut Generator) -> Noised {
-        let drawn: Vec<i64> =
+    pub fn noise(&self, clean: &Tensor, eps: &Tensor, generator: &mut Generator) -> NoisedBatch {
+        let timesteps: Vec<i64> =
             (0..clean.size()[0]).map(|_| generator.below(TIMESTEPS as u64) as i64).collect();
-        let timesteps = Tensor::from_slice(&drawn).to_device(self.device);
+        let timesteps = Tensor::from_slice(&timesteps).to_device(self.device);
         let eps = eps.to_device(self.device);
         let values = self.process.q_sample(clean, &timesteps, &eps);
-        Noised { timesteps, eps, values }
+        NoisedBatch { timesteps, eps, values }
     }
 
-    /// The squared error of a predicted noise `[B, C, H, W]`: weighted by min(1 / alpha_bar, `weight_limit`), and plain.
-    pub fn loss(&self, predicted: &Tensor, noised: &Noised, weight_limit: f64) -> (Tensor, Tensor) {
-        let weight = self.alpha_bar_at(noised).reciprocal();
-        weighted_error(predicted, &noised.eps, weight.clamp_max(weight_limit))
-    }
-
-    /// The squared error of a predicted clean batch: weighted by min(1 / (1 - alpha_bar), `weight_limit`), and plain. A
-    /// squared error of the noise is one of the clean batch times alpha_bar / (1 - alpha_bar), so that but for the limits this is
-    /// [`Noising::loss`], and either is the plain loss of a predicted velocity (2202.00512, section 4).
-    pub fn loss_of_sample(
+    /// The squared error of a network's `prediction`, `output [B, C, H, W]`: weighted, and plain.
+    ///
+    /// The weights are those of the plain loss of a predicted v (2202.00512, section 4), but limited to `weight_limit`:
+    /// min(1 / alpha_bar, limit) for eps, whose squared error is that of x_0 times alpha_bar / (1 - alpha_bar), and min(1 /
+    /// (1 - alpha_bar), limit) for x_0.
+    pub fn loss(
         &self,
-        predicted: &Tensor,
-        (clean, noised): (&Tensor, &Noised),
+        prediction: Prediction,
+        output: &Tensor,
+        clean: &Tensor,
+        noised: &NoisedBatch,
         weight_limit: f64,
     ) -> (Tensor, Tensor) {
-        let of_noise: Tensor = 1.0 - self.alpha_bar_at(noised); // [B]
-        let weight = of_noise.reciprocal();
-        weighted_error(predicted, clean, weight.clamp_max(weight_limit))
+        let level = self.process.level(&noised.timesteps, clean);
+        let target = prediction.target(clean, &noised.eps, &level);
+        let squared = (output - target).square();
+        let error = squared.mean_dim([1i64, 2, 3].as_slice(), false, Kind::Float); // [B]
+        let alpha_bar = self.alpha_bar.index_select(0, &noised.timesteps); // [B]
+        let weight: Tensor = match prediction {
+            Prediction::Epsilon => alpha_bar.reciprocal(),
+            Prediction::Sample => (1.0f64 - alpha_bar).reciprocal(),
+            Prediction::V => alpha_bar.ones_like(),
+        };
+        let weight = weight.clamp_max(weight_limit);
+        ((&error * weight).mean(Kind::Float), error.mean(Kind::Float))
     }
-
-    /// `[B]`
-    fn alpha_bar_at(&self, noised: &Noised) -> Tensor {
-        self.alpha_bar.index_select(0, &noised.timesteps)
-    }
-}
-
-/// The mean squared error, each picture's times its `weight [B]`, and plain.
-fn weighted_error(predicted: &Tensor, wanted: &Tensor, weight: Tensor) -> (Tensor, Tensor) {
-    let squared = (predicted - wanted).square();
-    let error = squared.mean_dim([1i64, 2, 3].as_slice(), false, Kind::Float); // [B]
-    ((&error * weight).mean(Kind::Float), error.mean(Kind::Float))
 }

@@ -24,7 +24,10 @@ pub struct AdamWSettings {
     pub ema_decay: f64,
 }
 
-/// The optimiser and everything it remembers.
+/// The tensors of the state, in checkpoints.
+const STATE: [&str; 4] = ["master", "mean", "square", "average"];
+
+/// The optimiser and its state.
 pub struct AdamW {
     settings: AdamWSettings,
     names: Vec<String>,
@@ -46,18 +49,18 @@ impl AdamW {
     /// Takes over `parameters`, which become leaves that gather gradients.
     pub fn new(parameters: Vec<(String, Tensor)>, settings: AdamWSettings) -> Self {
         let (names, mut parameters): (Vec<_>, Vec<_>) = parameters.into_iter().unzip();
-        let working = flat(&parameters);
-        let places = parts(&working, &parameters);
-        for (parameter, place) in parameters.iter_mut().zip(places) {
-            parameter.set_data(&place);
+        let working = flatten(&parameters);
+        let views = split(&working, &parameters);
+        for (parameter, view) in parameters.iter_mut().zip(views) {
+            parameter.set_data(&view);
         }
         let decay = |p: &Tensor| Tensor::full_like(p, i64::from(p.dim() > 1));
-        let decays = flat(&parameters.iter().map(decay).collect::<Vec<_>>());
+        let decays = flatten(&parameters.iter().map(decay).collect::<Vec<_>>());
         let (master, gradient) = (working.to_kind(Kind::Float).copy(), working.zeros_like());
         Self {
             settings,
             names,
-            gradients: parts(&gradient, &parameters),
+            gradients: split(&gradient, &parameters),
             gradient,
             mean: master.zeros_like(),
             square: master.zeros_like(),
@@ -70,17 +73,12 @@ impl AdamW {
         }
     }
 
-    /// Begins with `weights` instead of the parameters' own values, in the order of the parameters.
-    pub fn begin_from(&mut self, weights: &[Tensor]) {
+    /// Takes `weights` instead of the parameters' own values, in the order of the parameters.
+    pub fn init_from(&mut self, weights: &[Tensor]) {
         let weights: Vec<Tensor> = weights.iter().map(|w| w.to_kind(Kind::Float)).collect();
-        self.master = flat(&weights).to_device(self.master.device());
+        self.master = flatten(&weights).to_device(self.master.device());
         self.average = self.master.copy();
         self.working.copy_(&self.master);
-    }
-
-    /// The parameters' names, in their order.
-    pub fn names(&self) -> &[String] {
-        &self.names
     }
 
     /// How many steps were taken.
@@ -125,19 +123,14 @@ impl AdamW {
 
     /// The averaged weights, by name, in f32.
     pub fn averaged(&self) -> Vec<(String, Tensor)> {
-        let parts = parts(&self.average, &self.parameters);
-        self.names.iter().cloned().zip(parts.into_iter().map(|part| part.copy())).collect()
+        let views = split(&self.average, &self.parameters);
+        self.names.iter().cloned().zip(views.into_iter().map(|view| view.copy())).collect()
     }
 
     /// Every tensor that a checkpoint must hold, by name.
     pub fn state(&self) -> Vec<(&'static str, Tensor)> {
-        let copy = |t: &Tensor| t.detach().copy();
-        vec![
-            ("master", copy(&self.master)),
-            ("mean", copy(&self.mean)),
-            ("square", copy(&self.square)),
-            ("average", copy(&self.average)),
-        ]
+        let own = [&self.master, &self.mean, &self.square, &self.average];
+        STATE.into_iter().zip(own.map(|tensor| tensor.detach().copy())).collect()
     }
 
     /// The parameters' names and shapes: what makes a checkpoint fit.
@@ -147,12 +140,8 @@ impl AdamW {
 
     /// Goes on from `state` of another optimiser with the same layout.
     pub fn restore(&mut self, step: u64, tensors: &[(String, Tensor)]) -> Result<(), String> {
-        for (name, own) in [
-            ("master", &mut self.master),
-            ("mean", &mut self.mean),
-            ("square", &mut self.square),
-            ("average", &mut self.average),
-        ] {
+        let own = [&mut self.master, &mut self.mean, &mut self.square, &mut self.average];
+        for (name, own) in STATE.into_iter().zip(own) {
             let (_, saved) = tensors
                 .iter()
                 .find(|(n, _)| n == name)
@@ -187,7 +176,7 @@ impl AdamW {
 const ALIGNMENT: i64 = 64;
 
 /// Tensors of one kind as one vector.
-fn flat(tensors: &[Tensor]) -> Tensor {
+fn flatten(tensors: &[Tensor]) -> Tensor {
     let padded = |tensor: &Tensor| {
         let vector = tensor.detach().reshape([-1]);
         let short = (-vector.size()[0]).rem_euclid(ALIGNMENT);
@@ -196,8 +185,8 @@ fn flat(tensors: &[Tensor]) -> Tensor {
     Tensor::cat(&tensors.iter().map(padded).collect::<Vec<_>>(), 0)
 }
 
-/// The parts of a vector that [`flat`] makes of tensors with the shapes of `like`.
-fn parts(vector: &Tensor, like: &[Tensor]) -> Vec<Tensor> {
+/// The parts of a vector that [`flatten`] makes of tensors with the shapes of `like`.
+fn split(vector: &Tensor, like: &[Tensor]) -> Vec<Tensor> {
     let mut start = 0;
     like.iter()
         .map(|tensor| {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use files::endings::ending;
+use files::extensions::extension;
 use files::walk::walk;
 
 /// The layouts that are read.
@@ -11,7 +11,7 @@ const READ: &str = "pictures with a metadata.jsonl, and webdataset shards, are";
 /// Why a file is not read as data, and what helps; `None` of files that are not known to hold any.
 pub(crate) fn advice(path: &Path) -> Option<String> {
     let shown = path.display();
-    Some(match &*ending(path) {
+    Some(match &*extension(path) {
         "parquet" => format!("{shown} is Parquet, which is not read: {READ}"),
         "arrow" => format!("{shown} is Arrow, which is not read: {READ}"),
         "zip" | "7z" | "rar" => format!("{shown} is packed: please unpack it"),
@@ -45,7 +45,7 @@ fn rank(path: &Path) -> Option<usize> {
     let names_captions = ["caption", "prompt", "label", "metadata"]
         .iter()
         .any(|word| name.to_lowercase().contains(word));
-    match &*ending(path) {
+    match &*extension(path) {
         "txt" => names_captions.then_some(1),
         ending => RANKS.iter().position(|endings| endings.contains(&ending)),
     }

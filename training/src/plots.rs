@@ -1,11 +1,11 @@
-//! A page of plots, an SVG: a row a leg, a plot a figure over the steps.
+//! A page of plots, an SVG: a row a model, a plot a metric over the steps.
 
 use std::path::{Path, PathBuf};
 
+use files::atomic;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use serde_json::{Map, Value};
-use weights::write_atomically;
 
 use crate::{Error, metrics};
 
@@ -13,31 +13,31 @@ use crate::{Error, metrics};
 const PLOT: (u32, u32) = (300, 190);
 const NAME: u32 = 26;
 
-/// The points of a curve at most; each is the mean of the figures around it.
+/// The points of a curve at most; each is the mean of the values around it.
 const POINTS: usize = 150;
-/// A figure that spans more than this factor is plotted on a logarithmic scale.
+/// A metric that spans more than this factor is plotted on a logarithmic scale.
 const LARGE_SPAN: f64 = 30.0;
 
-/// What is no figure in a line of figures.
-const PLACES: [&str; 2] = ["step", "time"];
+/// The fields of a line that are no metrics.
+const NO_METRICS: [&str; 2] = ["step", "time"];
 
-/// One figure of a leg: its name, and its value by step.
+/// One metric of a model: its name, and its value by step.
 struct Series {
     name: String,
     /// Whether it is the learning rate, whose way to 0 is no news.
     is_rate: bool,
     points: Vec<(f64, f64)>,
-    /// What it is compared with, in grey: the figure whose name ends with its own.
-    beside: Vec<(f64, f64)>,
+    /// The metric that it is compared with, in grey: the one whose name ends with its own.
+    reference: Vec<(f64, f64)>,
 }
 
-/// Draws `plots.svg` in `runs` of the figures in its folders `legs`. Returns its path, or none where no leg told a figure.
-pub fn draw(runs: &Path, legs: &[&str]) -> Result<Option<PathBuf>, Error> {
+/// Draws `plots.svg` in `runs` of the metrics in its folders `models`. Returns its path, or none where there are no metrics.
+pub fn draw(runs: &Path, models: &[&str]) -> Result<Option<PathBuf>, Error> {
     let mut rows = Vec::new();
-    for leg in legs {
-        let series = series(&metrics::read(&runs.join(leg))?);
+    for model in models {
+        let series = series(&metrics::read(&runs.join(model))?);
         if !series.is_empty() {
-            rows.push((*leg, series));
+            rows.push((*model, series));
         }
     }
     let columns = rows.iter().map(|(_, series)| series.len()).max();
@@ -49,18 +49,16 @@ pub fn draw(runs: &Path, legs: &[&str]) -> Result<Option<PathBuf>, Error> {
     let mut page = String::new();
     page_of(&rows, &mut page, size)
         .map_err(|error| Error::Plots { path: path.clone(), cause: error.to_string() })?;
-    write_atomically(&path, |file| {
-        file.write_all(page.as_bytes()).map_err(weights::Error::io("write", path.display()))
-    })?;
+    atomic::write(&path, page.as_bytes(), true).map_err(Error::write(&path))?;
     Ok(Some(path))
 }
 
-/// The figures of a leg, those that every leg has first.
+/// The metrics of a model, those that every model has first.
 fn series(lines: &[Map<String, Value>]) -> Vec<Series> {
     let mut names: Vec<&str> =
         vec!["loss", "gradient_norm", "learning_rate", "pictures_per_second"];
     for name in lines.iter().flat_map(Map::keys) {
-        if !names.contains(&name.as_str()) && !PLACES.contains(&name.as_str()) {
+        if !names.contains(&name.as_str()) && !NO_METRICS.contains(&name.as_str()) {
             names.push(name);
         }
     }
@@ -75,7 +73,7 @@ fn series(lines: &[Map<String, Value>]) -> Vec<Series> {
             },
             is_rate: name == "learning_rate",
             points: thinned(lines, name),
-            beside: other.map_or_else(Vec::new, |other| thinned(lines, other)),
+            reference: other.map_or_else(Vec::new, |other| thinned(lines, other)),
         }
     };
     let alone = |other: &&&str| !names.iter().any(|name| beside(name, other));
@@ -83,7 +81,7 @@ fn series(lines: &[Map<String, Value>]) -> Vec<Series> {
     all.filter(|series| !series.points.is_empty()).collect()
 }
 
-/// A figure by step, in means over as many lines as leave `POINTS` of them.
+/// A metric by step, in means over as many lines as leave `POINTS` of them.
 fn thinned(lines: &[Map<String, Value>], name: &str) -> Vec<(f64, f64)> {
     let point =
         |line: &Map<String, Value>| Some((line.get("step")?.as_f64()?, line.get(name)?.as_f64()?));
@@ -96,15 +94,15 @@ fn thinned(lines: &[Map<String, Value>], name: &str) -> Vec<(f64, f64)> {
     points.chunks(together).map(mean).collect()
 }
 
-type Drawn = Result<(), Box<dyn std::error::Error>>;
+type PlotResult = Result<(), Box<dyn std::error::Error>>;
 
-fn page_of(rows: &[(&str, Vec<Series>)], page: &mut String, size: (u32, u32)) -> Drawn {
+fn page_of(rows: &[(&str, Vec<Series>)], page: &mut String, size: (u32, u32)) -> PlotResult {
     let area = SVGBackend::with_string(page, size).into_drawing_area();
     area.fill(&WHITE)?;
-    for ((leg, series), row) in rows.iter().zip(area.split_evenly((rows.len(), 1))) {
+    for ((model, series), row) in rows.iter().zip(area.split_evenly((rows.len(), 1))) {
         let (name, plots) = row.split_vertically(NAME);
         let style = ("sans-serif", 16).into_font().style(FontStyle::Bold);
-        name.draw(&Text::new(leg.replace('_', " "), (10, 8), style.color(&BLACK)))?;
+        name.draw(&Text::new(model.replace('_', " "), (10, 8), style.color(&BLACK)))?;
         let columns = (size.0 / PLOT.0) as usize;
         for (series, area) in series.iter().zip(plots.split_evenly((1, columns))) {
             plot(series, &area)?;
@@ -114,8 +112,8 @@ fn page_of(rows: &[(&str, Vec<Series>)], page: &mut String, size: (u32, u32)) ->
     Ok(())
 }
 
-fn plot(series: &Series, area: &DrawingArea<SVGBackend, Shift>) -> Drawn {
-    let both = || series.points.iter().chain(&series.beside);
+fn plot(series: &Series, area: &DrawingArea<SVGBackend, Shift>) -> PlotResult {
+    let both = || series.points.iter().chain(&series.reference);
     let values = || both().map(|&(_, value)| value);
     let (least, most) =
         (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
@@ -144,7 +142,7 @@ fn plot(series: &Series, area: &DrawingArea<SVGBackend, Shift>) -> Drawn {
         .y_label_formatter(&shown)
         .draw()?;
     let (grey, blue) = (RGBColor(150, 150, 150), RGBColor(31, 100, 170));
-    for (points, colour) in [(&series.beside, grey), (&series.points, blue)] {
+    for (points, colour) in [(&series.reference, grey), (&series.points, blue)] {
         let curve = points.iter().map(|&(step, value)| (step, placed(value)));
         chart.draw_series(LineSeries::new(curve, colour.stroke_width(2)))?;
     }

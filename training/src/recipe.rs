@@ -1,4 +1,4 @@
-//! What is trained, as data: the models' shapes and each leg's length.
+//! Recipes: the models' shapes and the runs that train them, as data.
 
 mod checks;
 
@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use clip::{TextConfig, VisionConfig};
 use decoder::{ConditioningConfig, UNetConfig};
 use diffusion::Prediction;
+use families::Shapes;
 use files::text::excerpt;
 use prior::{AutoregressiveConfig, PriorConfig};
-use weights::Shapes;
 
 use crate::{Error, RunSettings};
 
@@ -25,11 +25,11 @@ pub struct Recipe {
     pub prior: PriorRecipe,
     /// The same by the other prior, code by code.
     pub autoregressive: AutoregressiveRecipe,
-    /// From image embeddings to the base picture.
+    /// From image embeddings to the base image.
     pub decoder: DecoderRecipe,
-    /// From the base picture to the full size.
+    /// From the base image to the full size.
     pub upsampler: UpsamplerRecipe,
-    /// What the model draws with unless told otherwise.
+    /// The model's defaults for sampling.
     pub drawing: DrawingDefaults,
 }
 
@@ -61,7 +61,7 @@ pub struct TokenizerRecipe {
     pub context_length: i64,
 }
 
-/// CLIP's two encoders and their leg.
+/// CLIP's two encoders and their run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClipRecipe {
@@ -69,11 +69,11 @@ pub struct ClipRecipe {
     pub text: TextConfig,
     /// The vision transformer.
     pub vision: VisionConfig,
-    /// Its leg.
+    /// Its run.
     pub run: RunSettings,
 }
 
-/// The prior and its leg.
+/// The prior and its run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PriorRecipe {
@@ -83,25 +83,25 @@ pub struct PriorRecipe {
     pub drop_caption: f64,
     /// Training scenes whose embeddings give the mean and deviation that whiten.
     pub statistics_scenes: usize,
-    /// Its leg.
+    /// Its run.
     pub run: RunSettings,
 }
 
-/// The autoregressive prior and its leg.
+/// The autoregressive prior and its run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AutoregressiveRecipe {
     /// The network and its codes.
     pub model: AutoregressiveConfig,
-    /// Share of captions that are replaced by the empty one, and whose closeness is not told.
+    /// Share of captions that are replaced by the empty one, and whose closeness is replaced by the unknown one.
     pub drop_caption: f64,
     /// Training scenes on whose embeddings the principal components and the codes' buckets are measured.
     pub statistics_scenes: usize,
-    /// Its leg.
+    /// Its run.
     pub run: RunSettings,
 }
 
-/// The decoder with its conditioning, and their leg.
+/// The decoder with its conditioning, and their run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecoderRecipe {
@@ -116,34 +116,34 @@ pub struct DecoderRecipe {
     /// The noise-prediction loss is weighted by min(1 / alpha_bar, this): 1 is the plain loss, larger values lean
     /// towards the noisy steps, where layout and colour are decided.
     pub weight_limit: f64,
-    /// Whether the network's blocks are computed a second time in the backward pass instead of being kept: less memory,
-    /// a third more work.
+    /// Gradient checkpointing: the network's blocks are recomputed in the backward pass instead of saving their activations:
+    /// less memory, a third more work.
     pub gradient_checkpointing: bool,
-    /// Its leg.
+    /// Its run.
     pub run: RunSettings,
 }
 
-/// The upsampler and its leg.
+/// The upsampler and its run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpsamplerRecipe {
-    /// The network; its sample size is the full picture's.
+    /// The network; its sample size is the full image's.
     pub unet: UNetConfig,
-    /// What it predicts. Karlo's predicts the noise; at the first steps, which are next to nothing but noise, the clean
-    /// picture is the easier to predict, because the base picture shows most of it.
+    /// Its parameterisation. Karlo's predicts the noise; at the first steps, which are next to nothing but noise, the clean
+    /// image is the easier to predict, because the base image shows most of it.
     pub predicts: Prediction,
     /// Side of the square crops that it trains on.
     pub crop: i64,
-    /// Standard deviation of the Gaussian blur, in base pixels, that the base picture gets at most.
+    /// Standard deviation of the Gaussian blur, in base pixels, that the base image gets at most.
     pub blur: f64,
-    /// Standard deviation of the noise that the base picture gets at most, on the scale [-1, 1].
+    /// Standard deviation of the noise that the base image gets at most, on the scale [-1, 1].
     pub noise: f64,
-    /// As the decoder's: here it keeps the colours of the base picture. The loss of a predicted clean picture is weighted by
+    /// As the decoder's: here it preserves the colours of the base image. The loss of a predicted clean image is weighted by
     /// min(1 / (1 - alpha_bar), this), which is the same up to the limits.
     pub weight_limit: f64,
     /// As the decoder's.
     pub gradient_checkpointing: bool,
-    /// Its leg.
+    /// Its run.
     pub run: RunSettings,
 }
 
@@ -198,7 +198,7 @@ impl Recipe {
 
     fn take_shapes(&mut self, shapes: &Shapes) {
         let shapes = shapes.clone();
-        if let Some(text) = shapes.text {
+        if let Some(text) = shapes.text_encoder {
             self.tokenizer.context_length = text.context_length;
             // Where the model has no such prior yet, a new one must fit its encoders.
             let codes = &mut self.autoregressive.model;
@@ -207,13 +207,16 @@ impl Recipe {
             codes.dimensions = codes.dimensions.min(text.embedding);
             self.clip.text = text;
         }
-        take(&mut self.clip.vision, shapes.vision);
+        take(&mut self.clip.vision, shapes.image_encoder);
         take(&mut self.prior.model, shapes.prior);
-        take(&mut self.autoregressive.model, shapes.autoregressive);
-        take(&mut self.decoder.conditioning, shapes.conditioning);
-        take(&mut self.decoder.unet, shapes.decoder);
-        take(&mut self.upsampler.predicts, shapes.upsampler_predicts);
-        if let Some(unet) = shapes.upsampler {
+        take(&mut self.autoregressive.model, shapes.autoregressive_prior);
+        let mut stages = shapes.stages.into_iter();
+        let (decoder, upsampler) = (stages.next(), stages.next());
+        let (decoder, upsampler) = (decoder.unwrap_or_default(), upsampler.unwrap_or_default());
+        take(&mut self.decoder.conditioning, decoder.conditioning);
+        take(&mut self.decoder.unet, decoder.network);
+        take(&mut self.upsampler.predicts, upsampler.scheduler.map(|s| s.prediction));
+        if let Some(unet) = upsampler.network {
             self.upsampler.crop = self.upsampler.crop.min(unet.sample_size);
             self.upsampler.unet = unet;
         }

@@ -6,25 +6,25 @@ use files::contents::{Contents, ENOUGH};
 use files::text::decode;
 use files::walk::Walk;
 
-/// Names of what is broken, and why it is.
+/// The names of broken data, each with the reason.
 #[derive(Debug, Default)]
 pub(crate) struct Rejects {
-    named: BTreeMap<String, String>,
+    reasons: BTreeMap<String, String>,
 }
 
 impl Rejects {
-    /// Notes something, and tells the user.
+    /// Notes a reject, and warns the user.
     pub(crate) fn note(&mut self, name: String, why: String) {
-        left_out(&name, &why);
+        warn(&name, &why);
         self.add(name, why);
     }
 
-    /// Notes something that the user is told of otherwise.
+    /// Notes a reject of which the user is warned otherwise.
     pub(crate) fn add(&mut self, name: String, why: String) {
-        self.named.insert(name, why);
+        self.reasons.insert(name, why);
     }
 
-    /// Notes what a walk could not come to, and tells what it came to twice.
+    /// Notes the files that a walk could not read, and warns of those that it met twice.
     pub(crate) fn note_walk(&mut self, walk: &Walk) {
         for note in &walk.repeated {
             tracing::warn!("{}: {}", note.path.display(), note.why);
@@ -34,14 +34,14 @@ impl Rejects {
         }
     }
 
-    /// How much.
+    /// The number of rejects.
     pub(crate) fn len(&self) -> usize {
-        self.named.len()
+        self.reasons.len()
     }
 
     /// In the order of the names, the first with its reason in brackets, for the end of a sentence.
     pub(crate) fn first(&self) -> String {
-        let first = self.named.iter().next();
+        let first = self.reasons.iter().next();
         first.map_or(String::new(), |(name, why)| match why.contains(name) {
             true => format!(" ({why})"),
             false => format!(" ({name}: {why})"),
@@ -50,12 +50,12 @@ impl Rejects {
 
     /// In the order of the names.
     pub(crate) fn list(&self) -> Vec<(String, String)> {
-        self.named.clone().into_iter().collect()
+        self.reasons.clone().into_iter().collect()
     }
 }
 
-/// Tells the user of something broken.
-fn left_out(path: &str, why: &str) {
+/// Warns the user of something broken.
+fn warn(path: &str, why: &str) {
     match why.contains(path) {
         true => tracing::warn!("{why}: it is left out"),
         false => tracing::warn!("{path}: {why}: it is left out"),

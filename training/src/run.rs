@@ -1,5 +1,6 @@
-//! The loop that every leg shares: a loss, a backward pass, a step; a line of log, a checkpoint, the time left.
+//! The training loop that every model shares: a loss, its backward pass, an optimiser step; a line of log, a checkpoint.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -10,18 +11,22 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::checkpoint::Checkpoints;
-use crate::metrics::Metrics;
+use crate::metrics::MetricsWriter;
 use crate::{AdamW, AdamWSettings, Error};
 
-/// How long and how fast a leg trains.
+/// Steps between two lines of metrics.
+const LOG_EVERY: u64 = 10;
+
+/// The length, batch size and learning rate of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunSettings {
     /// Steps in all.
     pub steps: u64,
-    /// Pictures a step.
+    /// Images a step.
     pub batch: usize,
-    /// Parts that a step's pictures are computed in, one after the other, where memory is short; the step is the same.
+    /// Parts that a batch is computed in, one after the other, where memory is short (gradient accumulation); the step is
+    /// the same.
     pub accumulate: usize,
     /// The highest learning rate.
     pub learning_rate: f64,
@@ -36,12 +41,12 @@ pub struct RunSettings {
 }
 
 impl RunSettings {
-    /// Pictures that are computed at once.
-    pub fn part(&self) -> usize {
+    /// Images that are computed at once.
+    pub fn micro_batch(&self) -> usize {
         self.batch / self.accumulate
     }
 
-    /// The learning rate of step `step`.
+    /// The learning rate of step `step`, counted from 0.
     pub fn learning_rate_at(&self, step: u64) -> f64 {
         if step < self.warmup {
             return self.learning_rate * (step + 1) as f64 / self.warmup as f64;
@@ -52,191 +57,233 @@ impl RunSettings {
     }
 }
 
-/// Figures to log beside a loss.
-pub type Figures = Vec<(&'static str, f64)>;
+/// Numbers to log, by name.
+pub type Metrics = Vec<(&'static str, f64)>;
 
-/// One model's objective.
-pub trait Leg {
-    /// Adds the gradients of the next step's loss to those of the parameters. Returns the loss, and figures to log beside
-    /// it. Everything random comes from `generator`.
-    fn backward(&mut self, generator: &mut Generator) -> Result<(f64, Figures), Error>;
+/// A loss, and metrics to log beside it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Loss {
+    /// The loss.
+    pub value: f64,
+    /// The metrics.
+    pub metrics: Metrics,
 }
 
-/// A step in `parts`, for a loss that is a mean over pictures: `backward` is called for each part, with the part's share
-/// of the step, and returns its own loss and figures. The step's are their means.
-pub fn in_parts(
+/// A model's training objective over its own stream of data.
+pub trait Objective {
+    /// Adds the gradients of the next batch's loss to those of the parameters. Everything random comes from `generator`.
+    fn backward(&mut self, generator: &mut Generator) -> Result<Loss, Error>;
+}
+
+/// Gradient accumulation, for a loss that is a mean over images: `backward` is called for each of `parts`, with the weight
+/// of the part in the step, and returns the part's own loss. The step's loss and metrics are their means.
+pub fn accumulate(
     parts: usize,
-    mut backward: impl FnMut(f64) -> Result<(f64, Figures), Error>,
-) -> Result<(f64, Figures), Error> {
-    let share = 1.0 / parts as f64;
-    let (mut loss, mut figures) = (0.0, Figures::new());
+    mut backward: impl FnMut(f64) -> Result<Loss, Error>,
+) -> Result<Loss, Error> {
+    let weight = 1.0 / parts as f64;
+    let mut mean = Loss::default();
     for _ in 0..parts {
-        let (part, told) = backward(share)?;
-        loss += share * part;
-        for (n, (name, value)) in told.into_iter().enumerate() {
-            match figures.get_mut(n) {
-                Some((_, mean)) => *mean += share * value,
-                None => figures.push((name, share * value)),
+        let part = backward(weight)?;
+        mean.value += weight * part.value;
+        for (n, (name, value)) in part.metrics.into_iter().enumerate() {
+            match mean.metrics.get_mut(n) {
+                Some((_, mean)) => *mean += weight * value,
+                None => mean.metrics.push((name, weight * value)),
             }
         }
     }
-    Ok((loss, figures))
+    Ok(mean)
 }
 
-/// How far a leg is.
+/// A step that was taken.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress<'a> {
-    /// The leg's name.
-    pub leg: &'a str,
+pub struct TrainingStep<'a> {
+    /// The model's name.
+    pub model: &'a str,
     /// Steps taken.
     pub step: u64,
     /// Steps in all.
     pub steps: u64,
-    /// Pictures a step.
+    /// Images a step.
     pub batch: usize,
-    /// The last step's loss.
+    /// The step's loss.
     pub loss: f64,
-    /// Since the leg began or went on.
-    pub pictures_per_second: f64,
+    /// Since the run began or was resumed.
+    pub images_per_second: f64,
 }
+
+/// Observes a run, and may stop it. `()` ignores everything.
+pub trait Observer {
+    /// Called before each step; `Break` ends the run with a checkpoint, from which it can be resumed.
+    fn before_step(&mut self) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    /// Called after each step.
+    fn step(&mut self, _: &TrainingStep) {}
+}
+
+impl Observer for () {}
 
 /// Weights by their names.
 pub type Weights = [(String, Tensor)];
 
-/// When and how a leg shows what it would draw.
-pub struct Samples<'a> {
-    /// Steps between two sheets; 0 for none. There is one at the end too.
+/// Sheets of sample images of a run.
+pub struct SampleSheets<'a> {
+    /// Steps between two sheets. There is one at the end too.
     pub every: u64,
     /// Draws one from the averaged weights.
-    pub sheet: &'a dyn Fn(&Weights) -> Result<RgbImage, Error>,
+    pub draw: &'a dyn Fn(&Weights) -> Result<RgbImage, Error>,
 }
 
-impl Samples<'_> {
-    /// For a leg that shows nothing.
-    pub const NONE: Samples<'static> =
-        Samples { every: 0, sheet: &|_| unreachable!("no step is a multiple of 0") };
-
-    fn are_due(&self, steps: u64, last: u64) -> bool {
-        self.every > 0 && (steps.is_multiple_of(self.every) || steps == last)
-    }
-}
-
-/// Hears of every step.
-pub type Told = dyn Fn(&Progress);
-
-/// Asked before every step.
-pub type Stopped = dyn Fn() -> bool;
-
-/// A leg's way, or a part of it.
-pub struct Run<'a> {
-    /// The leg's name, in logs and checkpoints.
-    pub name: &'static str,
-    /// How long and how fast.
+/// The training of one model, or a part of it.
+pub struct TrainingRun<'a> {
+    /// The model's name, in logs and checkpoints.
+    pub model: &'static str,
+    /// Length, batch size and learning rate.
     pub settings: &'a RunSettings,
-    /// The folder that gets the checkpoints, the figures and the samples.
+    /// The folder of checkpoints, metrics and samples.
     pub folder: PathBuf,
-    /// The step to stop at, to go on another time.
+    /// The step to stop at, to be resumed another time.
     pub stop_at: Option<u64>,
-    /// Names what the leg learns from beside its pictures: a checkpoint is no use after it has changed.
+    /// A fingerprint of the models that this one learns from: a checkpoint is no use after they have changed.
     pub upstream: String,
-    /// Tells those pictures from others: the same goes for them.
+    /// A description of the data: the same goes for it.
     pub data: String,
-    /// Hears of every step.
-    pub told: &'a Told,
-    /// Whether the user wants the leg to stop, to go on another time.
-    pub stopped: &'a Stopped,
+    /// Sheets of samples, if any.
+    pub samples: Option<SampleSheets<'a>>,
 }
 
-/// Trains until `settings.steps`, or until `stop_at`, and returns the averaged weights.
-///
-/// `open` makes the leg at the step it is to go on from, over parameters that the optimiser already holds.
-pub fn train<L: Leg>(
-    run: &Run,
-    mut optimizer: AdamW,
-    mut samples: Samples,
-    open: impl FnOnce(u64) -> Result<L, Error>,
-) -> Result<Vec<(String, Tensor)>, Error> {
-    let Run { name, settings, .. } = *run;
-    std::fs::create_dir_all(&run.folder).map_err(Error::file(&run.folder))?;
-    let _alone = FolderLock::take(&run.folder).map_err(Error::lock(&run.folder))?;
-    let checkpoints =
-        Checkpoints { folder: &run.folder, leg: name, upstream: &run.upstream, data: &run.data };
-    let resumed = checkpoints.resume(&mut optimizer)?;
-    let mut generator = resumed.unwrap_or_else(|| Generator::new(settings.seed));
-    let end = settings.steps.min(run.stop_at.unwrap_or(u64::MAX));
-    if optimizer.steps_taken() >= end && end > 0 {
-        let (step, folder) = (optimizer.steps_taken(), run.folder.display());
-        tracing::warn!("{name}: {folder} is at step {step} of {end} already, nothing is trained");
-    }
-    tracing::info!(
-        leg = name,
-        parameters = optimizer.parameter_count(),
-        step = optimizer.steps_taken(),
-        "training"
-    );
-    let mut leg = open(optimizer.steps_taken())?;
-    let mut metrics = Metrics::open(&run.folder, optimizer.steps_taken())?;
-
-    let (started, first) = (Instant::now(), optimizer.steps_taken());
-    let mut saved = first;
-    let (mut told, mut told_at) = (first, started);
-    while optimizer.steps_taken() < end && !(run.stopped)() {
-        let step = optimizer.steps_taken();
-        let learning_rate = settings.learning_rate_at(step);
-        let (loss, figures) = leg.backward(&mut generator)?;
-        let norm = optimizer.step(learning_rate);
-        if !loss.is_finite() || !norm.is_finite() {
-            let loss = if loss.is_finite() { norm } else { loss };
-            return Err(Error::Diverged {
-                leg: name.to_owned(),
-                step,
-                learning_rate,
-                loss,
-                checkpoint: checkpoints.found().into_iter().next(),
-            });
+impl TrainingRun<'_> {
+    /// Trains until `settings.steps`, or until `stop_at`, and returns the averaged weights.
+    ///
+    /// `open` makes the objective at the step that the run is resumed at, over parameters that the optimiser already holds.
+    pub fn train<O: Objective>(
+        &self,
+        mut optimizer: AdamW,
+        observer: &mut dyn Observer,
+        open: impl FnOnce(u64) -> Result<O, Error>,
+    ) -> Result<Vec<(String, Tensor)>, Error> {
+        let Self { model, settings, folder, upstream, data, .. } = self;
+        std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
+        let _alone = FolderLock::take(folder).map_err(Error::lock(folder))?;
+        let checkpoints = Checkpoints { folder, model, upstream, data };
+        let resumed = checkpoints.resume(&mut optimizer)?;
+        let mut generator = resumed.unwrap_or_else(|| Generator::new(settings.seed));
+        let (first, end) =
+            (optimizer.steps_taken(), settings.steps.min(self.stop_at.unwrap_or(u64::MAX)));
+        if first >= end && end > 0 {
+            let folder = folder.display();
+            tracing::warn!(
+                "{model}: {folder} is at step {first} of {end} already, nothing is trained"
+            );
         }
-        let rate =
-            ((step + 1 - first) as usize * settings.batch) as f64 / started.elapsed().as_secs_f64();
-        (run.told)(&Progress {
-            leg: name,
-            step: step + 1,
-            steps: settings.steps,
-            batch: settings.batch,
-            loss,
-            pictures_per_second: rate,
-        });
-        if step.is_multiple_of(10) || step + 1 == end {
-            let pictures = (step + 1 - told) * settings.batch as u64;
-            let figures = [
-                ("loss", loss),
-                ("gradient_norm", norm),
-                ("learning_rate", learning_rate),
-                ("pictures_per_second", pictures as f64 / told_at.elapsed().as_secs_f64()),
-            ]
-            .into_iter()
-            .chain(figures)
-            .collect::<Figures>();
-            metrics.tell(step, &figures)?;
-            (told, told_at) = (step + 1, Instant::now());
-        }
-        if (step + 1).is_multiple_of(settings.checkpoint_every) || step + 1 == end {
-            checkpoints.save(&optimizer, &generator)?;
-            saved = step + 1;
-        }
-        if samples.are_due(step + 1, settings.steps) {
-            let begun = Instant::now();
-            match (samples.sheet)(&optimizer.averaged()) {
-                Ok(sheet) => metrics.show(step + 1, &sheet)?,
-                Err(error) => {
-                    tracing::warn!("{name}: no samples are drawn: {error}");
-                    samples.every = 0;
-                }
+        tracing::info!(model, parameters = optimizer.parameter_count(), step = first, "training");
+        let mut objective = open(first)?;
+        let mut log = StepLog::open(self, first, end)?;
+        let mut saved = first;
+        while optimizer.steps_taken() < end && observer.before_step().is_continue() {
+            let step = optimizer.steps_taken();
+            let learning_rate = settings.learning_rate_at(step);
+            let loss = objective.backward(&mut generator)?;
+            let gradient_norm = optimizer.step(learning_rate);
+            if !loss.value.is_finite() || !gradient_norm.is_finite() {
+                return Err(Error::Diverged {
+                    model: (*model).to_owned(),
+                    step,
+                    learning_rate,
+                    loss: if loss.value.is_finite() { gradient_norm } else { loss.value },
+                    checkpoint: checkpoints.found().into_iter().next(),
+                });
             }
-            told_at += begun.elapsed();
+            observer.step(&log.step(step, &loss));
+            log.metrics(step, loss, gradient_norm)?;
+            if (step + 1).is_multiple_of(settings.checkpoint_every) || step + 1 == end {
+                checkpoints.save(&optimizer, &generator)?;
+                saved = step + 1;
+            }
+            log.samples(step + 1, &optimizer)?;
+        }
+        if optimizer.steps_taken() > saved {
+            checkpoints.save(&optimizer, &generator)?;
+        }
+        Ok(optimizer.averaged())
+    }
+}
+
+/// The log of a run: metrics and samples, and how fast it goes.
+struct StepLog<'a> {
+    run: &'a TrainingRun<'a>,
+    writer: MetricsWriter,
+    first: u64,
+    end: u64,
+    started: Instant,
+    /// The step after the last line of metrics, and when that was written; drawing samples takes no time of it.
+    last_line: (u64, Instant),
+    /// Whether samples cannot be drawn.
+    samples_failed: bool,
+}
+
+impl<'a> StepLog<'a> {
+    fn open(run: &'a TrainingRun, first: u64, end: u64) -> Result<Self, Error> {
+        let writer = MetricsWriter::open(&run.folder, first)?;
+        let started = Instant::now();
+        let last_line = (first, started);
+        Ok(Self { run, writer, first, end, started, last_line, samples_failed: false })
+    }
+
+    /// Step `step`, counted from 0, as an observer sees it.
+    fn step(&self, step: u64, loss: &Loss) -> TrainingStep<'a> {
+        let RunSettings { steps, batch, .. } = *self.run.settings;
+        let images = (step + 1 - self.first) as usize * batch;
+        TrainingStep {
+            model: self.run.model,
+            step: step + 1,
+            steps,
+            batch,
+            loss: loss.value,
+            images_per_second: images as f64 / self.started.elapsed().as_secs_f64(),
         }
     }
-    if optimizer.steps_taken() > saved {
-        checkpoints.save(&optimizer, &generator)?;
+
+    /// Writes the metrics of every few steps and of the last.
+    fn metrics(&mut self, step: u64, loss: Loss, gradient_norm: f64) -> Result<(), Error> {
+        if !step.is_multiple_of(LOG_EVERY) && step + 1 != self.end {
+            return Ok(());
+        }
+        let (after, since) = self.last_line;
+        let images = (step + 1 - after) * self.run.settings.batch as u64;
+        let mut metrics = vec![
+            ("loss", loss.value),
+            ("gradient_norm", gradient_norm),
+            ("learning_rate", self.run.settings.learning_rate_at(step)),
+            ("pictures_per_second", images as f64 / since.elapsed().as_secs_f64()),
+        ];
+        metrics.extend(loss.metrics);
+        self.writer.write(step, &metrics)?;
+        self.last_line = (step + 1, Instant::now());
+        Ok(())
     }
-    Ok(optimizer.averaged())
+
+    /// Draws a sheet of samples after every so many `steps` and after the last.
+    fn samples(&mut self, steps: u64, optimizer: &AdamW) -> Result<(), Error> {
+        let due = |sheets: &&SampleSheets| {
+            steps.is_multiple_of(sheets.every) || steps == self.run.settings.steps
+        };
+        let Some(sheets) = self.run.samples.as_ref().filter(due).filter(|_| !self.samples_failed)
+        else {
+            return Ok(());
+        };
+        let begun = Instant::now();
+        match (sheets.draw)(&optimizer.averaged()) {
+            Ok(sheet) => self.writer.write_samples(steps, &sheet)?,
+            Err(error) => {
+                tracing::warn!("{}: no samples are drawn: {error}", self.run.model);
+                self.samples_failed = true;
+            }
+        }
+        self.last_line.1 += begun.elapsed();
+        Ok(())
+    }
 }

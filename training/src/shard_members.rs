@@ -1,80 +1,80 @@
 //! Which members of a webdataset shard make up a sample.
 //!
 //! A member's key is its name up to the first dot of the last part, and the rest is its ending: `0042.jpg` and `0042.txt` are
-//! a picture and its caption, which may also be a field of `0042.json`; `0042.npy` is an embedding.
+//! an image and its caption, which may also be a field of `0042.json`; `0042.npy` is an embedding.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use files::endings::{is_image, is_unread_image};
+use files::extensions::{is_image, is_unsupported_image};
 
-use crate::shards::Wanted;
+use crate::shards::SampleKind;
 use crate::tar_index::{Member, Span};
 
 /// A sample of a shard.
-pub(crate) struct Sample {
+pub(crate) struct ShardSample {
     pub(crate) key: String,
-    /// The picture or embedding.
+    /// The image or embedding.
     pub(crate) content: Span,
-    pub(crate) caption: Caption,
+    pub(crate) caption: CaptionMember,
 }
 
-/// Where a caption is.
+/// The member with a caption.
 #[derive(Clone, Copy)]
-pub(crate) enum Caption {
+pub(crate) enum CaptionMember {
     Text(Span),
     Json(Span),
 }
 
 /// The members of a tar by their keys.
 #[derive(Default)]
-pub(crate) struct Groups {
-    groups: Vec<Group>,
+pub(crate) struct MemberGroups {
+    groups: Vec<MemberGroup>,
     /// The last group of each key.
     last: HashMap<String, usize>,
     /// Members that no sample takes anything from, by their keys.
-    others: BTreeMap<String, Vec<Unused>>,
+    others: BTreeMap<String, Vec<UnusedMember>>,
 }
 
-struct Group {
+struct MemberGroup {
     key: String,
     /// Whether there is one of its key before it.
     again: bool,
-    parts: Parts,
-    /// The ending of its picture.
-    picture: Option<String>,
+    members: Members,
+    /// The ending of its first image.
+    image: Option<String>,
 }
 
-type Part = Option<Result<Span, &'static str>>;
+type MemberSlot = Option<Result<Span, &'static str>>;
 
 /// The members that a sample may consist of.
 #[derive(Default)]
-struct Parts {
-    picture: Part,
-    embedding: Part,
-    text: Part,
-    json: Part,
+struct Members {
+    image: MemberSlot,
+    embedding: MemberSlot,
+    text: MemberSlot,
+    json: MemberSlot,
 }
 
 /// A member that fits no sample.
-pub(crate) struct Unused {
+pub(crate) struct UnusedMember {
     /// Its whole name.
     pub(crate) name: String,
     ending: String,
 }
 
-impl Groups {
+impl MemberGroups {
     /// A second member of a kind begins another group of the same key.
     pub(crate) fn add(&mut self, member: Member) {
         if is_note(&member.name) {
             return;
         }
         let (key, ending) = split(&member.name);
-        let mut parts = Parts::default();
-        if parts.named(&ending).is_none() {
+        let mut members = Members::default();
+        if members.named(&ending).is_none() {
             let name = member.name.clone();
             let others = self.others.entry(key.to_owned()).or_default();
-            return others.push(Unused { name, ending });
+            return others.push(UnusedMember { name, ending });
         }
         let again = match self.last.entry(key.to_owned()) {
             Entry::Vacant(new) => {
@@ -83,14 +83,14 @@ impl Groups {
             }
             Entry::Occupied(mut last) => {
                 let group = &mut self.groups[*last.get()];
-                // Of a picture and its mask, say, the first is the one that the caption tells of.
-                if group.picture.as_ref().is_some_and(|first| *first != ending)
-                    && parts.is_picture(&ending)
+                // Of an image and its mask, say, the first is the one that the caption tells of.
+                if group.image.as_ref().is_some_and(|first| *first != ending)
+                    && members.is_image_ending(&ending)
                 {
                     return;
                 }
-                group.note_picture(&ending);
-                if let Some(part @ None) = group.parts.named(&ending) {
+                group.note_image(&ending);
+                if let Some(part @ None) = group.members.named(&ending) {
                     *part = Some(member.span);
                     return;
                 }
@@ -98,26 +98,26 @@ impl Groups {
                 true
             }
         };
-        if let Some(part) = parts.named(&ending) {
+        if let Some(part) = members.named(&ending) {
             *part = Some(member.span);
         }
-        let mut group = Group { key: key.to_owned(), again, parts, picture: None };
-        group.note_picture(&ending);
+        let mut group = MemberGroup { key: key.to_owned(), again, members, image: None };
+        group.note_image(&ending);
         self.groups.push(group);
     }
 
-    /// The samples that the groups make up, in the order of their first members. `rejects` hears of each group that makes up
+    /// The samples that the groups make up, in the order of their first members. `broken` is called with each group that makes up
     /// none, and why.
     pub(crate) fn samples(
         &mut self,
-        wanted: Wanted,
+        kind: SampleKind,
         broken: &mut dyn FnMut(String, String),
-    ) -> Vec<Sample> {
+    ) -> Vec<ShardSample> {
         let mut samples = Vec::new();
-        for Group { key, again, parts, .. } in std::mem::take(&mut self.groups) {
+        for MemberGroup { key, again, members, .. } in std::mem::take(&mut self.groups) {
             let others = self.others.get(&key).map_or(&[][..], Vec::as_slice);
-            match parts.sample(wanted, again, others) {
-                Ok((content, caption)) => samples.push(Sample { key, content, caption }),
+            match members.sample(kind, again, others) {
+                Ok((content, caption)) => samples.push(ShardSample { key, content, caption }),
                 Err(why) if again => broken(format!("{key}, again"), why),
                 Err(why) => broken(key, why),
             }
@@ -126,35 +126,35 @@ impl Groups {
     }
 
     /// The members whose key is no group's, in the order of their keys.
-    pub(crate) fn unused(&mut self) -> Vec<Unused> {
+    pub(crate) fn unused(&mut self) -> Vec<UnusedMember> {
         let others = std::mem::take(&mut self.others).into_iter();
         let alone = others.filter(|(key, _)| !self.last.contains_key(key));
         alone.flat_map(|(_, members)| members).collect()
     }
 }
 
-impl Group {
-    /// Keeps the ending of its first picture.
-    fn note_picture(&mut self, ending: &str) {
-        if self.picture.is_none() && self.parts.is_picture(ending) {
-            self.picture = Some(ending.to_owned());
+impl MemberGroup {
+    /// Notes the ending of its first image.
+    fn note_image(&mut self, ending: &str) {
+        if self.image.is_none() && self.members.is_image_ending(ending) {
+            self.image = Some(ending.to_owned());
         }
     }
 }
 
-impl Parts {
-    /// Whether members that end so are pictures.
-    fn is_picture(&self, ending: &str) -> bool {
+impl Members {
+    /// Whether members that end so are images.
+    fn is_image_ending(&self, ending: &str) -> bool {
         !ending.contains('.') && is_image(format!("a.{ending}"))
     }
 
     /// The place of members that end so.
-    fn named(&mut self, ending: &str) -> Option<&mut Part> {
+    fn named(&mut self, ending: &str) -> Option<&mut MemberSlot> {
         match ending {
             "txt" => Some(&mut self.text),
             "json" => Some(&mut self.json),
             "npy" => Some(&mut self.embedding),
-            _ if self.is_picture(ending) => Some(&mut self.picture),
+            _ if self.is_image_ending(ending) => Some(&mut self.image),
             _ => None,
         }
     }
@@ -163,18 +163,18 @@ impl Parts {
     /// same key.
     fn sample(
         self,
-        wanted: Wanted,
+        kind: SampleKind,
         again: bool,
-        others: &[Unused],
-    ) -> Result<(Span, Caption), String> {
-        let (content, what) = match wanted {
-            Wanted::Pictures => (self.picture, "picture"),
-            Wanted::Embeddings => (self.embedding, "embedding"),
+        others: &[UnusedMember],
+    ) -> Result<(Span, CaptionMember), String> {
+        let (content, what) = match kind {
+            SampleKind::Images => (self.image, "picture"),
+            SampleKind::Embeddings => (self.embedding, "embedding"),
         };
         // Where both are there, they say the same.
         let caption = match (self.text, self.json) {
-            (Some(text), _) => Some(text.map(Caption::Text)),
-            (None, Some(json)) => Some(json.map(Caption::Json)),
+            (Some(text), _) => Some(text.map(CaptionMember::Text)),
+            (None, Some(json)) => Some(json.map(CaptionMember::Json)),
             (None, None) => None,
         };
         match (content, caption) {
@@ -193,8 +193,8 @@ impl Parts {
 }
 
 /// A sample lacks something, in the place of which it may have one of `others`.
-fn without(what: &str, others: &[Unused]) -> String {
-    let unread = others.iter().find(|member| is_unread_image(&member.name));
+fn without(what: &str, others: &[UnusedMember]) -> String {
+    let unread = others.iter().find(|member| is_unsupported_image(&member.name));
     match (unread, others) {
         (Some(member), _) if what == "picture" => {
             format!("its picture: {}", unread_image(&member.ending))
@@ -211,14 +211,14 @@ fn unread_image(ending: &str) -> String {
     format!("it ends in .{ending}, and PNG, JPEG, WebP and GIF are read")
 }
 
-impl Unused {
+impl UnusedMember {
     /// Why it fits no sample.
     pub(crate) fn why(&self) -> String {
         let (name, ending) = (&self.name, &self.ending);
         if ending.is_empty() {
             return "its name has no ending".to_owned();
         }
-        if is_unread_image(name) {
+        if is_unsupported_image(name) {
             return unread_image(ending);
         }
         let (key, _) = split(name);
@@ -232,7 +232,7 @@ impl Unused {
 }
 
 /// How many members fit no sample, one of them, and some of their endings; `None` where there are none.
-pub(crate) fn describe_unused(unused: &[Unused]) -> Option<String> {
+pub(crate) fn describe_unused(unused: &[UnusedMember]) -> Option<String> {
     const SHOWN: usize = 4;
     let first = unused.first()?;
     let endings: BTreeSet<&str> = unused.iter().map(|member| &*member.ending).collect();

@@ -1,8 +1,9 @@
 //! Shards as webdataset writes them: tars in which the members of a sample have one key.
 //!
-//! [`crate::shard_members`] says which members make up a sample. A shard's headers are walked once, when it is opened: a read of 512 bytes a member. From then on every sample
-//! can be read by itself, so that the order is a true shuffle of all shards, and any step's samples are found at once; what
-//! it costs is memory for the keys, and a seek a sample where webdataset would read a shard from its beginning to its end.
+//! [`crate::shard_members`] says which members make up a sample. A shard's headers are walked once, when it is opened: a read of
+//! 512 bytes a member. From then on every sample can be read by itself, so that the order is a true shuffle of all shards, and
+//! any step's samples are found at once. The cost is memory for the keys, and a seek a sample where webdataset would read a
+//! shard from its beginning to its end.
 
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -12,18 +13,18 @@ use files::text::decode;
 use images::MAX_FILE_BYTES;
 use serde_json::Value;
 
+use crate::dataset::SampleSource;
 use crate::folder::LONGEST_CAPTION;
 use crate::other_formats;
 use crate::rejects::{Rejects, decode_caption};
-use crate::samples::Source;
-use crate::shard_members::{Caption, Groups, Sample, describe_unused};
+use crate::shard_members::{CaptionMember, MemberGroups, ShardSample, describe_unused};
 use crate::tar_index::{Span, walk};
 
-/// What a shard's samples are wanted for.
+/// The content of a shard's samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    /// Pictures with captions.
-    Pictures,
+pub(crate) enum SampleKind {
+    /// Images with captions.
+    Images,
     /// Embeddings with captions.
     Embeddings,
 }
@@ -33,7 +34,7 @@ pub(crate) struct Shard {
     path: PathBuf,
     /// The file's identity when its headers were walked.
     stamp: Option<Stamp>,
-    samples: Vec<Sample>,
+    samples: Vec<ShardSample>,
 }
 
 /// A file's number, length and time of its last change, in seconds and billionths.
@@ -44,16 +45,16 @@ fn stamp(file: &Metadata) -> Stamp {
 }
 
 impl Shard {
-    /// Finds the samples of the tar at `path`. What is broken in it is noted and left out.
-    pub(crate) fn open(path: &Path, wanted: Wanted, broken: &mut Rejects) -> Self {
-        let mut groups = Groups::default();
+    /// Finds the samples of the tar at `path`. Broken ones are noted and left out.
+    pub(crate) fn open(path: &Path, kind: SampleKind, broken: &mut Rejects) -> Self {
+        let mut groups = MemberGroups::default();
         let stamp = path.metadata().ok().as_ref().map(stamp);
-        let walked = walk(path, &mut |member| groups.add(member));
+        let result = walk(path, &mut |member| groups.add(member));
         let shown = path.display();
-        if let Err(why) = walked {
+        if let Err(why) = result {
             broken.note(shown.to_string(), other_formats::advice(path).unwrap_or(why));
         }
-        let samples = groups.samples(wanted, &mut |name, why| {
+        let samples = groups.samples(kind, &mut |name, why| {
             broken.note(format!("{shown}/{name}"), why);
         });
         let unused = groups.unused();
@@ -90,7 +91,7 @@ impl Shard {
     }
 }
 
-impl Source for Shard {
+impl SampleSource for Shard {
     fn len(&self) -> usize {
         self.samples.len()
     }
@@ -105,15 +106,15 @@ impl Source for Shard {
     }
 
     fn lengths(&self, n: usize) -> [u64; 2] {
-        let Sample { content, caption, .. } = self.samples[n];
-        let (Caption::Text(said) | Caption::Json(said)) = caption;
-        [content.length, said.length]
+        let ShardSample { content, caption, .. } = self.samples[n];
+        let (CaptionMember::Text(span) | CaptionMember::Json(span)) = caption;
+        [content.length, span.length]
     }
 
     fn caption(&self, n: usize) -> Result<String, String> {
         match self.samples[n].caption {
-            Caption::Text(span) => decode_caption(&self.read(span, LONGEST_CAPTION)?),
-            Caption::Json(span) => caption_of(&self.read(span, LONGEST_CAPTION)?),
+            CaptionMember::Text(span) => decode_caption(&self.read(span, LONGEST_CAPTION)?),
+            CaptionMember::Json(span) => caption_of(&self.read(span, LONGEST_CAPTION)?),
         }
     }
 

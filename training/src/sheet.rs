@@ -1,93 +1,97 @@
-//! Sheets of samples: what the model would draw if the leg ended now, from the same captions and seeds each time.
+//! Sheets of samples: images of the model as if its training ended now, from the same captions and seeds each time.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use families::ModelFolders;
 use files::atomic::AtomicFolder;
-use image::RgbImage;
+use images::{RgbImage, contact_sheet};
 use noise::Generator;
-use pipeline::{ModelFolders, Pipeline, contact_sheet, to_pictures};
+use pipeline::{Pipeline, to_pictures};
 use tch::{Device, Kind};
 use weights::Folder;
 
 use crate::Error;
 
 /// Captions on a sheet, the data's first ones, drawn from the seeds 0, 1, ...
-pub const SAMPLES: usize = 12;
+pub(crate) const SAMPLES: usize = 12;
 const COLUMNS: u32 = 4;
 
-/// What draws small pictures, beside a prior; the upsampler enlarges them where there is one.
+/// The components that draw base images, beside a prior; the upsampler enlarges them where there is one.
 const NEEDED: &[&str] = &["tokenizer", "text_encoder", "decoder", "text_proj"];
 const PRIORS: [&str; 2] = ["prior", "prior_autoregressive"];
 const UPSAMPLER: &str = "super_res_first";
 
-/// The part that `model` lacks for a sheet, if it lacks one, although a leg adds `written`.
-pub fn lacks(model: &Path, written: &[&str]) -> Option<&'static str> {
-    let there = |part: &str| written.contains(&part) || model.join(part).exists();
-    if !PRIORS.into_iter().any(there) {
-        return Some(PRIORS[0]);
-    }
-    NEEDED.iter().find(|part| !there(part)).copied()
+/// A model that is being trained, as sheets of samples draw with it.
+pub(crate) struct SheetModel<'a> {
+    /// The folder of its other components.
+    pub(crate) model: &'a Path,
+    /// A folder for what is written while a sheet is drawn.
+    pub(crate) folder: &'a Path,
+    /// The components that are trained.
+    pub(crate) writes: &'a [&'a str],
+    /// The device that draws.
+    pub(crate) device: Device,
+    /// The dtype that it computes in.
+    pub(crate) kind: Kind,
 }
 
-/// The sheet of a model whose parts `written` come from `write`, and whose others are those of `model`; `folder` gets
-/// what `write` writes while the sheet is drawn.
-pub fn draw(
-    (model, folder): (&Path, &Path),
-    written: &[&str],
-    write: impl FnOnce(&Path) -> Result<(), Error>,
-    captions: &[String],
-    (device, kind): (Device, Kind),
-) -> Result<RgbImage, Error> {
-    let whole = AtomicFolder::create(folder, "samples").map_err(Error::file(folder))?;
-    let whole = whole.path();
-    link_others(model, whole, written)?;
-    write(whole)?;
-    draw_whole(whole, written, captions, (device, kind))
-}
-
-/// Links what a model has beside the parts `written` and its index, which names them.
-fn link_others(model: &Path, whole: &Path, written: &[&str]) -> Result<(), Error> {
-    let model = model.canonicalize().map_err(Error::file(model))?;
-    for entry in fs::read_dir(&model).map_err(Error::file(&model))? {
-        let entry = entry.map_err(Error::file(&model))?;
-        let name = entry.file_name();
-        let own = name == "model_index.json" || written.iter().any(|part| name == **part);
-        if !own {
-            let link = whole.join(&name);
-            symlink(entry.path(), &link).map_err(Error::file(link))?;
+impl SheetModel<'_> {
+    /// A component that is lacking for a sheet, if there is one.
+    pub(crate) fn lacks(&self) -> Option<&'static str> {
+        let there = |part: &str| self.writes.contains(&part) || self.model.join(part).exists();
+        if !PRIORS.into_iter().any(there) {
+            return Some(PRIORS[0]);
         }
+        NEEDED.iter().find(|part| !there(part)).copied()
     }
-    Ok(())
-}
 
-fn draw_whole(
-    whole: &Path,
-    written: &[&str],
-    captions: &[String],
-    (device, kind): (Device, Kind),
-) -> Result<RgbImage, Error> {
-    let [prior, autoregressive] = PRIORS;
-    let folders = ModelFolders {
-        model: Folder::open(whole)?,
-        prior: None,
-        autoregressive: written.contains(&autoregressive) || !whole.join(prior).exists(),
-        image_encoder: None,
-    };
-    let pipeline = Pipeline::open(folders, device, kind)?;
-    let settings = pipeline.defaults()?;
-    let silent = &mut |_, _, _| {};
-    let mut pictures = Vec::with_capacity(captions.len());
-    for (caption, seed) in captions.iter().zip(0..) {
-        let text = pipeline.encode_text(&[caption])?;
-        let streams = &mut [Generator::new(seed)];
-        let embedding = pipeline.draw_embedding(&text, &settings, streams, silent)?;
-        let mut pixels = pipeline.decode(&embedding, &text, &settings, streams, silent)?;
-        if whole.join(UPSAMPLER).exists() {
-            pixels = pipeline.upsample(&pixels, &settings, streams, silent)?;
+    /// Draws a sheet of the model whose trained components come from `write`.
+    pub(crate) fn draw(
+        &self,
+        write: impl FnOnce(&Path) -> Result<(), Error>,
+        captions: &[String],
+    ) -> Result<RgbImage, Error> {
+        let whole =
+            AtomicFolder::create(self.folder, "samples").map_err(Error::file(self.folder))?;
+        let whole = whole.path();
+        self.link_others(whole)?;
+        write(whole)?;
+        let [prior, autoregressive] = PRIORS;
+        let folders = ModelFolders {
+            autoregressive: self.writes.contains(&autoregressive) || !whole.join(prior).exists(),
+            ..ModelFolders::new(Folder::open(whole)?)
+        };
+        let pipeline = Pipeline::open(folders, self.device, self.kind)?;
+        let settings = pipeline.defaults()?;
+        let silent = &mut |_, _, _| {};
+        let mut images = Vec::with_capacity(captions.len());
+        for (caption, seed) in captions.iter().zip(0..) {
+            let text = pipeline.encode_text(&[caption])?;
+            let streams = &mut [Generator::new(seed)];
+            let embedding = pipeline.draw_embedding(&text, &settings, streams, silent)?;
+            let mut pixels = pipeline.decode(&embedding, &text, &settings, streams, silent)?;
+            if whole.join(UPSAMPLER).exists() {
+                pixels = pipeline.upsample(&pixels, &settings, streams, silent)?;
+            }
+            images.extend(to_pictures(&pixels));
         }
-        pictures.extend(to_pictures(&pixels));
+        Ok(contact_sheet(&images, COLUMNS))
     }
-    Ok(contact_sheet(&pictures, COLUMNS))
+
+    /// Links the components that are not trained; the index, which names components, is written anew.
+    fn link_others(&self, whole: &Path) -> Result<(), Error> {
+        let model = self.model.canonicalize().map_err(Error::file(self.model))?;
+        for entry in fs::read_dir(&model).map_err(Error::file(&model))? {
+            let entry = entry.map_err(Error::file(&model))?;
+            let name = entry.file_name();
+            let own = name == "model_index.json" || self.writes.iter().any(|part| name == **part);
+            if !own {
+                let link = whole.join(&name);
+                symlink(entry.path(), &link).map_err(Error::file(link))?;
+            }
+        }
+        Ok(())
+    }
 }

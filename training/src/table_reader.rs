@@ -117,12 +117,12 @@ pub(crate) fn check_zeros(text: &str) -> Result<(), String> {
 pub(crate) const NOT_UTF8: &str = "it is not UTF-8: please save the table as UTF-8";
 
 /// A reader that ends with an error where more is read than [`LONGEST_ROW`] since it was last allowed to.
-pub(crate) struct Bounded {
+pub(crate) struct BoundedReader {
     reader: Box<dyn BufRead>,
     left: Allowance,
 }
 
-/// Bytes that may be read of a [`Bounded`] reader yet.
+/// Bytes that may be read of a [`BoundedReader`] reader yet.
 #[derive(Clone)]
 pub(crate) struct Allowance(Rc<Cell<u64>>);
 
@@ -133,7 +133,7 @@ impl Allowance {
     }
 }
 
-impl Bounded {
+impl BoundedReader {
     pub(crate) fn new(reader: Box<dyn BufRead>) -> (Self, Allowance) {
         let left = Allowance(Rc::new(Cell::new(LONGEST_ROW)));
         let allowance = left.clone();
@@ -141,7 +141,7 @@ impl Bounded {
     }
 }
 
-impl Read for Bounded {
+impl Read for BoundedReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.reader.read(buffer)?;
         match self.left.0.get().checked_sub(read as u64) {

@@ -1,4 +1,4 @@
-//! What a tar holds, from its headers alone: old, POSIX (ustar and pax) and GNU.
+//! The index of a tar's files, from its headers alone: old, POSIX (ustar and pax) and GNU.
 //!
 //! The headers are parsed by the crate `tar`; the way from one to the next is this file's, so that a damaged archive costs
 //! no more than what is behind the damage, and no header's claim is believed before it is checked.
@@ -39,7 +39,7 @@ pub(crate) struct Span {
     pub(crate) length: u64,
 }
 
-/// Tells `found` of every file in the tar at `path`, in their order. An error says why the walk ended before the tar did.
+/// Calls `found` with every file in the tar at `path`, in their order. An error says why the walk ended before the tar did.
 pub(crate) fn walk(path: &Path, found: &mut dyn FnMut(Member)) -> Result<(), String> {
     let file = File::open(path).map_err(|error| format!("it cannot be read: {error}"))?;
     let length = file.metadata().map_err(|error| error.to_string())?.len();
@@ -57,8 +57,8 @@ fn described(contents: Contents) -> String {
     format!("it is no tar but {}", describe(contents))
 }
 
-/// What follows a header.
-enum Holds {
+/// The kind of bytes that follow a header.
+enum Payload {
     /// Nothing, whatever length it claims.
     Nothing,
     /// More about the next file.
@@ -67,7 +67,7 @@ enum Holds {
     Content,
 }
 
-impl Holds {
+impl Payload {
     fn of(kind: EntryType) -> Self {
         match kind {
             EntryType::Link
@@ -89,11 +89,11 @@ struct Walk {
     file: File,
     length: u64,
     at: u64,
-    /// What was said of the next file.
+    /// The extended headers before the next file.
     next: Extensions,
 }
 
-/// What stands before a file's header, where that has no room for it.
+/// Extended headers of the next file: fields that its own header has no room for.
 #[derive(Default)]
 struct Extensions {
     name: Option<String>,
@@ -139,10 +139,10 @@ impl Walk {
         let sound = header.cksum().is_ok_and(|sum| sum == checksum(&block));
         let kind = header.entry_type();
         let length = match header.entry_size() {
-            Ok(length) if sound => match Holds::of(kind) {
-                Holds::Nothing => 0,
-                Holds::Extension => length,
-                Holds::Content => self.next.length.unwrap_or(length),
+            Ok(length) if sound => match Payload::of(kind) {
+                Payload::Nothing => 0,
+                Payload::Extension => length,
+                Payload::Content => self.next.length.unwrap_or(length),
             },
             _ => return Err(format!("at byte {at} there is no tar header")),
         };
@@ -160,14 +160,14 @@ impl Walk {
             ));
         };
         self.at = end.next_multiple_of(BLOCK);
-        if let Holds::Extension = Holds::of(kind) {
+        if let Payload::Extension = Payload::of(kind) {
             self.extend(kind, span)?;
             return Ok(Some(None));
         }
         let name = self.name(header);
-        let said = std::mem::take(&mut self.next);
+        let extensions = std::mem::take(&mut self.next);
         let span = match kind {
-            _ if sparse || said.sparse => Err("it is stored with holes, which are not read"),
+            _ if sparse || extensions.sparse => Err("it is stored with holes, which are not read"),
             EntryType::Regular | EntryType::Continuous => Ok(span),
             EntryType::Link | EntryType::Symlink => Err("it is a link, which is not followed"),
             _ => return Ok(Some(None)), // a folder or a device
@@ -192,7 +192,7 @@ impl Walk {
         Ok(())
     }
 
-    /// Keeps what an entry says of the next one.
+    /// Reads an extended header of the next file.
     fn extend(&mut self, kind: EntryType, span: Span) -> Result<(), String> {
         match kind {
             EntryType::GNULongName => {
@@ -202,9 +202,9 @@ impl Walk {
             }
             EntryType::XHeader => {
                 let bytes = self.extension(span)?;
-                for said in PaxExtensions::new(&bytes).flatten() {
-                    let value = String::from_utf8_lossy(said.value_bytes()).into_owned();
-                    match said.key() {
+                for record in PaxExtensions::new(&bytes).flatten() {
+                    let value = String::from_utf8_lossy(record.value_bytes()).into_owned();
+                    match record.key() {
                         Ok("path") if !self.next.sparse => self.next.name = Some(value),
                         Ok("size") => {
                             let length = value.parse();

@@ -1,6 +1,8 @@
-//! The model's own byte pairs, learned from the captions that it is trained on.
+//! Trains the tokenizer: the model's own byte pairs, learned from the captions that it is trained on.
 
 use std::path::Path;
+
+use files::atomic;
 
 use crate::Error;
 use crate::data::Data;
@@ -13,9 +15,7 @@ pub fn train(recipe: &TokenizerRecipe, data: &Data, out: &Path) -> Result<(), Er
     std::fs::create_dir_all(out).map_err(Error::file(out))?;
     for (name, content) in bpe.named_files() {
         let path = out.join(name);
-        weights::write_atomically(&path, |file| {
-            file.write_all(content.as_bytes()).map_err(weights::Error::io("write", path.display()))
-        })?;
+        atomic::write(&path, content.as_bytes(), true).map_err(Error::write(&path))?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The numbers that are learned from, and gone on from: finite, and no larger than half precision holds.
+//! The check of values in embeddings and checkpoints: finite, and no larger than half precision holds.
 
 /// The largest number in an embedding or a checkpoint: beyond it the squares that training takes, and weights in half
 /// precision, are no numbers.

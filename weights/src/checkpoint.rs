@@ -16,7 +16,7 @@ use crate::stored::{Blob, Stored};
 use crate::{Error, Problems, pickle, safetensors};
 
 /// Buffers that older publishers' files hold and no model needs: the numbers 0, 1, 2, ... of a sequence's places.
-const HARMLESS: [&str; 2] =
+const IGNORED: [&str; 2] =
     ["text_model.embeddings.position_ids", "vision_model.embeddings.position_ids"];
 
 /// The tensors of a checkpoint's files, given out by name.
@@ -126,10 +126,12 @@ impl Checkpoint {
         locations
     }
 
-    /// Leaves out the tensors whose names begin in one of these ways: they belong to another model in the same file.
-    pub fn set_aside(&mut self, beginnings: &[&str]) {
-        let other = |name: &str| beginnings.iter().any(|begin| name.starts_with(begin));
-        self.tensors.retain(|name, _| !other(name));
+    /// The same without the tensors whose names begin with one of `ignored_prefixes`: they belong to another model in the
+    /// same file.
+    pub fn ignore(mut self, ignored_prefixes: &[&str]) -> Self {
+        let ignored = |name: &str| ignored_prefixes.iter().any(|prefix| name.starts_with(prefix));
+        self.tensors.retain(|name, _| !ignored(name));
+        self
     }
 
     /// The shape of the tensor called `name`, if there is one.
@@ -158,7 +160,7 @@ impl Checkpoint {
             problems.not_finite.push((name, found));
         }
         let taken: std::collections::HashSet<String> = taken.into_iter().collect();
-        let spare = |name: &&String| !taken.contains(*name) && !HARMLESS.contains(&name.as_str());
+        let spare = |name: &&String| !taken.contains(*name) && !IGNORED.contains(&name.as_str());
         problems.unused = self.tensors.keys().filter(spare).cloned().collect();
         problems.unused.sort();
         problems.duplicate.sort();

@@ -5,7 +5,7 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use files::contents::{self, Contents};
-use files::endings;
+use files::extensions;
 use tch::Tensor;
 
 use crate::{Error, damaged_row, load_safetensors, read_npy};
@@ -32,7 +32,7 @@ pub fn load_embeddings(path: &Path) -> Result<Tensor, Error> {
     let begins = file.by_ref().take(contents::ENOUGH as u64).read_to_end(&mut first);
     begins.map_err(io)?;
     let found = Contents::of(&first);
-    let named = found.is_none() && endings::ending(path) == "npy";
+    let named = found.is_none() && extensions::extension(path) == "npy";
     if found == Some(Contents::Npy) || named {
         let array = read_npy(first.chain(file), length);
         let array = array.map_err(|problem| refused(problem.to_string()))?;

@@ -6,7 +6,6 @@ use files::contents::Contents;
 use files::text::excerpt;
 use kernels::OutOfMemory;
 
-use crate::configs::ConfigError;
 use crate::pickle::PickleError;
 use crate::safetensors::HeaderError;
 
@@ -60,16 +59,6 @@ pub enum Error {
         /// Everything that is wrong.
         problems: Box<Problems>,
     },
-    /// A configuration describes nothing that can be made here.
-    #[error("{file} cannot be used for {part}: {problem}")]
-    Config {
-        /// The file.
-        file: String,
-        /// What it should describe, with its article.
-        part: &'static str,
-        /// The problem.
-        problem: ConfigError,
-    },
     /// A file that a component needs is not there.
     #[error("{file} is missing")]
     NoFile {
@@ -120,7 +109,7 @@ pub enum Error {
         /// The advice.
         advice: String,
     },
-    /// The list of a model's parts, or of a checkpoint's shards, is wrong.
+    /// The list of a checkpoint's shards is wrong.
     #[error("{file} cannot be read: {reason}")]
     Index {
         /// The file.
@@ -135,22 +124,6 @@ pub enum Error {
         file: String,
         /// The problem.
         reason: String,
-    },
-    /// The tokenizer's files are wrong.
-    #[error("the tokenizer in {folder} cannot be used: {problem}")]
-    Tokenizer {
-        /// The folder.
-        folder: String,
-        /// The problem.
-        problem: clip::TokenizerError,
-    },
-    /// The image encoder's preprocessing is wrong.
-    #[error("{folder} cannot be used to prepare pictures: {problem}")]
-    ImageProcessor {
-        /// The folder.
-        folder: String,
-        /// The problem.
-        problem: clip::ImageProcessorError,
     },
     /// A tensor could not be put on its device.
     #[error("tensor {tensor} of {file} cannot be put on {device}: {message}")]
@@ -253,8 +226,8 @@ impl fmt::Display for Problems {
     }
 }
 
-/// Names of files as a sentence bears them.
-pub(crate) fn listed(names: &[String]) -> String {
+/// Names of files in a sentence: the first eight, and how many more there are.
+pub fn listed(names: &[String]) -> String {
     let mut named: Vec<String> = names.iter().take(NAMED).map(|name| excerpt(name)).collect();
     if names.len() > NAMED {
         named.push(format!("{} more", names.len() - NAMED));

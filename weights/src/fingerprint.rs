@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
+use files::digest::hex;
 use sha2::{Digest, Sha256};
 
 use crate::folder::EmbeddedFolder;
@@ -57,7 +58,7 @@ impl Folder {
                 }
             }
         }
-        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex(&hash.finalize()))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
 use files::contents::{self, Contents};
-use files::{bounded, endings};
+use files::{extensions, whole_file};
 
 use crate::Error;
 use crate::stored::Blob;
@@ -148,13 +148,13 @@ impl Folder {
         if matches!(fs::metadata(&path), Err(error) if error.kind() == io::ErrorKind::NotFound) {
             return Ok(None);
         }
-        let bytes = bounded::read(&path, bounded::LONGEST_TEXT);
+        let bytes = whole_file::read(&path, whole_file::LONGEST_TEXT);
         let bytes = bytes.map_err(Error::io("read", path.display()))?;
         as_text(bytes, &path).map(|text| Some(Cow::Owned(text)))
     }
 
     /// The names of its files, in order.
-    pub(crate) fn file_names(&self) -> Vec<String> {
+    pub fn file_names(&self) -> Vec<String> {
         let mut names: Vec<String> = match self {
             Self::Disk(folder) => fs::read_dir(&folder.path)
                 .into_iter()
@@ -175,7 +175,7 @@ impl Folder {
     }
 
     /// The names of the folders in it, in order, hidden ones left out.
-    pub(crate) fn folder_names(&self) -> Vec<String> {
+    pub fn folder_names(&self) -> Vec<String> {
         let entries = self.path().and_then(|path| fs::read_dir(path).ok());
         let mut names: Vec<String> = entries
             .into_iter()
@@ -224,7 +224,7 @@ impl EmbeddedFolder {
 
 /// The bytes of a text as UTF-8 without a byte order mark, or what the file is instead.
 fn as_text(bytes: Vec<u8>, path: &Path) -> Result<Vec<u8>, Error> {
-    let wanted = match endings::ending(path) == "json" {
+    let wanted = match extensions::extension(path) == "json" {
         true => "a JSON text",
         false => "a text",
     };

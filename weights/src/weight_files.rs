@@ -125,6 +125,26 @@ impl Folder {
         Ok(checkpoint?.checked(self.is_checked()))
     }
 
+    /// Refuses a variant that no part of this model has weights of.
+    pub fn check_variant(&self, variant: &str) -> Result<(), Error> {
+        let parts = self.folder_names();
+        let parts = parts.iter().map(|part| self.component(part).file_names());
+        let mut found = variants(&self.file_names());
+        parts.for_each(|files| found.extend(variants(&files)));
+        if found.contains(variant) {
+            return Ok(());
+        }
+        let found: Vec<String> = found.into_iter().collect();
+        Err(Error::NoVariant {
+            folder: self.to_string(),
+            variant: variant.to_owned(),
+            found: match found.is_empty() {
+                true => "all of its weights are plain".to_owned(),
+                false => format!("there is {}", listed(&found)),
+            },
+        })
+    }
+
     /// Refuses an index that puts a tensor elsewhere than it is, or leaves one out.
     fn check_shards(
         &self,

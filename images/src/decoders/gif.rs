@@ -5,39 +5,39 @@ use std::io::Cursor;
 use gif::{DecodeOptions, Decoder, DecodingError, Frame, MemoryLimit};
 use image::metadata::Orientation;
 
-use super::{Decoded, rgb};
+use super::{UnorientedImage, rgb};
 use crate::decode::DecodeError;
-use crate::memory::{Declared, RGB};
+use crate::memory::{ImageHeader, RGB};
 
 const WHITE: u8 = 255;
 
 /// The first frame of a GIF, on white.
-pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
+pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<UnorientedImage, DecodeError> {
     let damaged = |error: DecodingError| DecodeError::damaged(name, error);
     let mut options = DecodeOptions::new();
     options.set_memory_limit(MemoryLimit::Unlimited); // what it limits is no longer than the file
     let mut decoder = options.read_info(Cursor::new(bytes)).map_err(damaged)?;
-    let declared =
-        Declared { name, bytes, width: decoder.width().into(), height: decoder.height().into() };
+    let header =
+        ImageHeader { name, bytes, width: decoder.width().into(), height: decoder.height().into() };
     let frame = match decoder.next_frame_info().map_err(damaged)? {
         Some(frame) => frame.clone(),
         None => return Err(DecodeError::damaged(name, "it holds no picture")),
     };
-    if u32::from(frame.left) + u32::from(frame.width) > declared.width
-        || u32::from(frame.top) + u32::from(frame.height) > declared.height
+    if u32::from(frame.left) + u32::from(frame.width) > header.width
+        || u32::from(frame.top) + u32::from(frame.height) > header.height
     {
-        let (width, height) = (declared.width, declared.height);
+        let (width, height) = (header.width, header.height);
         let reason = format!("its first frame leaves its {width} x {height} pixels");
         return Err(DecodeError::damaged(name, reason));
     }
     let pixels = u64::from(frame.width) * u64::from(frame.height);
-    declared.check(RGB * declared.pixels() + pixels + bytes.len() as u64)?;
+    header.check(RGB * header.pixels() + pixels + bytes.len() as u64)?;
     let mut colours = vec![0; pixels as usize];
     decoder.read_into_buffer(&mut colours).map_err(damaged)?;
     let levels = draw(&decoder, &frame, &colours).map_err(damaged)?;
     drop(colours);
-    Ok(Decoded {
-        image: rgb(declared.width, declared.height, levels),
+    Ok(UnorientedImage {
+        image: rgb(header.width, header.height, levels),
         orientation: Orientation::NoTransforms,
         animated: matches!(decoder.next_frame_info(), Ok(Some(_))),
     })

@@ -7,16 +7,16 @@ use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
 
-use super::{Decoded, orientation, rgb};
+use super::{UnorientedImage, orientation, rgb};
 use crate::decode::DecodeError;
 use crate::jpeg::{Frame, check};
-use crate::memory::{Declared, RGB};
+use crate::memory::{ImageHeader, RGB};
 
 /// Bytes that rows of blocks take for each pixel of the width, before and behind the upsampling of four components.
 const ROWS: u64 = 1024;
 
 /// The pixels of a JPEG that goes on to its end mark.
-pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
+pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<UnorientedImage, DecodeError> {
     let frame = check(bytes).map_err(|error| DecodeError::damaged(name, error))?;
     let damaged = |error: DecodeErrors| DecodeError::damaged(name, error);
     let options = DecoderOptions::default()
@@ -24,8 +24,8 @@ pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
         .set_max_width(usize::MAX)
         .set_max_height(usize::MAX);
     let (width, height) = (u32::from(frame.width), u32::from(frame.height));
-    let declared = Declared { name, bytes, width, height };
-    declared.check(memory(&frame))?;
+    let header = ImageHeader { name, bytes, width, height };
+    header.check(memory(&frame))?;
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(damaged)?;
     if decoder.dimensions() != Some((width as usize, height as usize)) {
@@ -47,7 +47,7 @@ pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
         }
         _ => rgb(width, height, levels),
     };
-    Ok(Decoded { image, orientation, animated: false })
+    Ok(UnorientedImage { image, orientation, animated: false })
 }
 
 /// Bytes that decoding takes: pixels, the coefficients of all blocks where several scans refine them, and copies of

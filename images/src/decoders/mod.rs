@@ -11,16 +11,16 @@ pub(crate) mod webp;
 use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage};
 
-/// A picture's pixels, not turned yet.
-pub(crate) struct Decoded {
+/// An image's pixels before its EXIF orientation is applied.
+pub(crate) struct UnorientedImage {
     pub(crate) image: RgbImage,
     pub(crate) orientation: Orientation,
     pub(crate) animated: bool,
 }
 
-impl Decoded {
-    /// The pixels, turned as the file says.
-    pub(crate) fn upright(self) -> RgbImage {
+impl UnorientedImage {
+    /// The pixels with the orientation applied.
+    pub(crate) fn oriented(self) -> RgbImage {
         let mut image = DynamicImage::from(self.image);
         image.apply_orientation(self.orientation);
         image.into_rgb8()

@@ -7,15 +7,15 @@ use png::{
     expand_interlaced_row,
 };
 
-use super::{Decoded, on_white, orientation, rgb};
+use super::{UnorientedImage, on_white, orientation, rgb};
 use crate::decode::DecodeError;
-use crate::memory::{Declared, RGB};
+use crate::memory::{ImageHeader, RGB};
 
 /// Rows of up to eight bytes a pixel that the decoder keeps: packed, unfiltered, the one before, and unpacked.
 const ROWS: u64 = 6 * 8;
 
 /// The pixels of a PNG. Of a profile or a text nothing is unpacked.
-pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
+pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<UnorientedImage, DecodeError> {
     let damaged = |error: DecodingError| DecodeError::damaged(name, reason(&error));
     check_names(bytes).map_err(|reason| DecodeError::damaged(name, reason))?;
     let mut options = DecodeOptions::default();
@@ -28,8 +28,8 @@ pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
         bytes: bytes.len().saturating_mul(2), // chunks that are kept are no longer than the file
     });
     let (width, height) = decoder.read_header_info().map_err(damaged)?.size();
-    let declared = Declared { name, bytes, width, height };
-    declared.check(RGB * declared.pixels() + ROWS * u64::from(width))?;
+    let header = ImageHeader { name, bytes, width, height };
+    header.check(RGB * header.pixels() + ROWS * u64::from(width))?;
     decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
     let mut reader = decoder.read_info().map_err(damaged)?;
     if let Some(palette) = reader.info().palette.as_deref()
@@ -40,7 +40,7 @@ pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
     }
     let levels = read_rows(&mut reader).map_err(damaged)?;
     let info = reader.info();
-    Ok(Decoded {
+    Ok(UnorientedImage {
         orientation: orientation(info.exif_metadata.as_deref()),
         animated: info.animation_control.is_some(),
         image: rgb(width, height, levels),

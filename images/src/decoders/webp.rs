@@ -5,9 +5,9 @@ use std::io::Cursor;
 
 use image_webp::{DecodingError, WebPDecoder};
 
-use super::{Decoded, on_white, orientation, rgb};
+use super::{UnorientedImage, on_white, orientation, rgb};
 use crate::decode::DecodeError;
-use crate::memory::{Declared, RGB};
+use crate::memory::{ImageHeader, RGB};
 use crate::webp::{Layout, check};
 
 const RGBA: u64 = 4;
@@ -16,15 +16,15 @@ const RGBA: u64 = 4;
 const MAX_EXIF: usize = 1 << 16;
 
 /// The pixels of a WebP whose chunks are whole.
-pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
+pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<UnorientedImage, DecodeError> {
     let layout = check(bytes).map_err(|error| DecodeError::damaged(name, error))?;
     let damaged = |error: DecodingError| DecodeError::damaged(name, error);
     let sound = announce_what_is_there(bytes, &layout);
     let mut decoder = WebPDecoder::new(Cursor::new(&*sound)).map_err(damaged)?;
     let (width, height) = decoder.dimensions();
-    let declared = Declared { name, bytes, width, height };
+    let header = ImageHeader { name, bytes, width, height };
     let alpha = decoder.has_alpha();
-    declared.check(memory(declared, &layout, alpha))?;
+    header.check(memory(header, &layout, alpha))?;
     decoder.set_memory_limit(MAX_EXIF);
     let exif = decoder.exif_metadata().ok().flatten();
     let mut levels = vec![0; decoder.output_buffer_size().unwrap_or(0)];
@@ -34,7 +34,7 @@ pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, DecodeError> {
     if alpha {
         lay_on_white(&mut levels);
     }
-    Ok(Decoded {
+    Ok(UnorientedImage {
         image: rgb(width, height, levels),
         orientation: orientation(exif.as_deref()),
         animated,
@@ -52,7 +52,7 @@ fn announce_what_is_there<'a>(bytes: &'a [u8], layout: &Layout) -> Cow<'a, [u8]>
 
 /// Bytes that decoding takes. A lossless frame is always decoded with alpha, and its transforms take a part of it; a lossy one
 /// as luma and chroma, whose alpha may itself be a lossless frame; an animation has a canvas of its own.
-fn memory(declared: Declared, layout: &Layout, alpha: bool) -> u64 {
+fn memory(header: ImageHeader, layout: &Layout, alpha: bool) -> u64 {
     let out = if alpha { RGBA } else { RGB };
     let frame = match (layout.lossless, layout.alpha) {
         (true, _) => RGBA + 1,
@@ -64,7 +64,7 @@ fn memory(declared: Declared, layout: &Layout, alpha: bool) -> u64 {
         false => 0,
     };
     let copies = 1 + u64::from(layout.unmet.is_some());
-    (out + frame + canvas) * declared.pixels() + copies * declared.bytes.len() as u64
+    (out + frame + canvas) * header.pixels() + copies * header.bytes.len() as u64
 }
 
 /// RGBA to RGB, in its place.

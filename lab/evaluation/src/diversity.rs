@@ -1,34 +1,91 @@
-//! How varied the pictures of one caption are in what the caption leaves out, beside the scenes it could be about.
+//! Diversity: the entropy of the images of one caption in what the caption leaves out, over that of the scenes that it
+//! describes.
 //!
-//! The entropy of few draws lies below that of their distribution, so the renderer's own entropy is measured as the
-//! pictures' is: over as many scenes that the caption describes as there are pictures of it.
+//! The entropy of a small sample lies below that of its distribution, so the renderer's own entropy is measured as the
+//! images' is: over as many scenes that the caption describes as there are images of it.
 
-use pipeline::Pipeline;
+use judge::markdown::table;
+use judge::{FIRST_TEST_SEED, Prediction, Question};
 use scenes::{Caption, Labels, Scene, Split, held_out};
 
-use crate::evaluate::{EvaluationProgress, EvaluationSettings, draw_pictures};
-use crate::examples::asked;
-use crate::lessons::FIRST_TEST_SEED;
-use crate::questions::Question;
-use crate::report::Diversity;
-use crate::statistics::{Answers, entropy, entropy_ratio};
-use crate::{Error, Judge, Reading};
+use serde::{Deserialize, Serialize};
 
-/// What is looked at.
-pub const VARIED: [Question; 3] = [Question::Colour, Question::Sky, Question::Ground];
-/// Far above every seed that the judge was trained or tested on.
+use crate::error::Error;
+use crate::evaluator::Evaluator;
+use crate::examples::answers;
+use crate::statistics::{AnswerCounts, entropy, entropy_ratio};
+
+/// The questions whose answers a caption may leave out.
+pub const OPEN_QUESTIONS: [Question; 3] = [Question::Colour, Question::Sky, Question::Ground];
+/// The first caption's seed, far above every seed that the judge was trained or tested on.
 const FIRST_SEED: u64 = FIRST_TEST_SEED + FIRST_TEST_SEED / 2;
-/// Scenes of the renderer that captions are held against.
+/// Scenes of the renderer that captions may describe.
 const POOL: u64 = 60_000;
 /// Groups of scenes over which the renderer's entropy is averaged, at most.
 const GROUPS: usize = 10;
+/// Images of each caption.
+const SEEDS: usize = 20;
+
+/// The diversity of a model.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DiversityReport {
+    /// The number of captions.
+    pub captions: usize,
+    /// Images a caption.
+    pub seeds: usize,
+    /// For each question: captions that leave it out, and the judge's entropy over the renderer's.
+    pub ratios: Vec<(Question, usize, f64)>,
+}
+
+impl DiversityReport {
+    /// The mean of the ratios.
+    pub fn mean(&self) -> f64 {
+        self.ratios.iter().map(|(.., ratio)| ratio).sum::<f64>() / self.ratios.len().max(1) as f64
+    }
+
+    /// A markdown table of the ratios.
+    pub fn to_markdown(&self) -> String {
+        let title = format!(
+            "entropy over the renderer's ({} captions, {} seeds each)",
+            self.captions, self.seeds
+        );
+        let rows = self.ratios.iter().map(|(question, captions, ratio)| {
+            vec![question.name().to_owned(), captions.to_string(), format!("{ratio:.2}")]
+        });
+        let mean = vec!["mean".to_owned(), String::new(), format!("{:.2}", self.mean())];
+        table(&[&title, "captions that leave it out", "ratio"], rows.chain([mean]))
+    }
+}
+
+/// Samples many images of each of `count` captions and compares their variety with the renderer's.
+pub fn evaluate_diversity(evaluator: &Evaluator, count: usize) -> Result<DiversityReport, Error> {
+    let open = OpenCaptions::new(open_captions(count), SEEDS);
+    let captions = open.texts();
+    let mut predictions = Vec::new();
+    for (number, caption) in captions.iter().enumerate() {
+        let first = evaluator.settings.seed.wrapping_add((number * SEEDS) as u64);
+        let seeds: Vec<u64> = (0..SEEDS as u64).map(|i| first.wrapping_add(i)).collect();
+        for batch in seeds.chunks(evaluator.settings.batch) {
+            let texts = vec![*caption; batch.len()];
+            let images = evaluator.sample(&texts, None, batch, &evaluator.settings.drawing)?;
+            predictions.extend(evaluator.judge.predict(&images));
+        }
+        let (done, all) = ((number + 1) * SEEDS, captions.len() * SEEDS);
+        (evaluator.progress)("diversity", done as u64, all as u64);
+    }
+    let ratios = OPEN_QUESTIONS.into_iter().filter_map(|question| {
+        let (answers, references) = open.answers(question, &predictions);
+        Some((question, answers.len(), entropy_ratio(&answers, &references)?))
+    });
+    Ok(DiversityReport { captions: captions.len(), seeds: SEEDS, ratios: ratios.collect() })
+}
 
 /// Captions of one thing that leave out its colour, the sky or the ground. They come from the templates that training
-/// uses, because those kept for evaluation always name the colour.
+/// uses, because those of evaluation always name the colour.
 pub fn open_captions(count: usize) -> Vec<Caption> {
     (FIRST_SEED..)
         .map(|seed| Scene::draw_alone(seed, Split::Judge))
-        // The renderer that the captions are held against draws no held-out pairs.
+        // The renderer's scenes of training show no held-out pairs.
         .filter(|scene| !held_out(scene.labels().thing, scene.labels().colour))
         .map(|scene| scene.own_caption())
         .filter(|caption| caption.mentioned.thing.is_some() && !left_out(caption).is_empty())
@@ -36,10 +93,11 @@ pub fn open_captions(count: usize) -> Vec<Caption> {
         .collect()
 }
 
-/// What of [`VARIED`] a caption does not mention.
+/// The [`OPEN_QUESTIONS`] that a caption does not answer.
 fn left_out(caption: &Caption) -> Vec<Question> {
-    let asked = asked(caption);
-    VARIED.into_iter().filter(|question| asked.iter().all(|(said, _)| said != question)).collect()
+    let answers = answers(caption);
+    let is_open = |question: &Question| answers.iter().all(|(answered, _)| answered != question);
+    OPEN_QUESTIONS.into_iter().filter(is_open).collect()
 }
 
 /// The renderer's scenes of one thing, as labels.
@@ -72,16 +130,16 @@ pub fn renderer_entropy(
     (!groups.is_empty()).then(|| groups.iter().sum::<f64>() / groups.len() as f64)
 }
 
-/// Captions that leave something out, and how varied the renderer's scenes are in it.
-pub struct Varied {
+/// Captions that leave something out, with the renderer's entropies of it.
+pub struct OpenCaptions {
     captions: Vec<Caption>,
     seeds: usize,
-    /// For each caption what it leaves out, with the renderer's entropy.
+    /// The questions that each caption leaves out, with the renderer's entropy.
     left_out: Vec<Vec<(Question, f64)>>,
 }
 
-impl Varied {
-    /// The captions beside as many scenes each as they have pictures, `seeds`.
+impl OpenCaptions {
+    /// The captions, each beside `seeds` scenes, as many as it has images.
     pub fn new(captions: Vec<Caption>, seeds: usize) -> Self {
         let pool = pool();
         let of = |caption: &Caption| {
@@ -92,67 +150,35 @@ impl Varied {
         Self { left_out: captions.iter().map(of).collect(), captions, seeds }
     }
 
-    /// The captions' words.
+    /// The captions' texts.
     pub fn texts(&self) -> Vec<&str> {
         self.captions.iter().map(|caption| &*caption.text).collect()
     }
 
-    /// For each caption the variety of its pictures in all that it leaves out together, and the renderer's. `readings` are
-    /// those of each caption's pictures after the other's.
-    pub fn variety(&self, readings: &[Reading]) -> Vec<[f64; 2]> {
-        let own = readings.chunks(self.seeds).zip(&self.left_out);
-        own.map(|(readings, left_out)| {
+    /// The variety of each caption's images in all that it leaves out together, and the renderer's. `predictions` are those
+    /// of each caption's images after the other's.
+    pub fn variety(&self, predictions: &[Prediction]) -> Vec<[f64; 2]> {
+        let own = predictions.chunks(self.seeds).zip(&self.left_out);
+        own.map(|(predictions, left_out)| {
             let both = left_out.iter().map(|&(question, renderers)| {
-                [Answers::of(readings, question).variety(), renderers]
+                [AnswerCounts::of(predictions, question).variety(), renderers]
             });
             both.fold([0.0; 2], |sum, one| [sum[0] + one[0], sum[1] + one[1]])
         })
         .collect()
     }
-}
 
-/// Draws many pictures of each of some captions and compares their variety with the renderer's.
-pub fn measure_diversity(
-    pipeline: &Pipeline,
-    judge: &Judge,
-    settings: &EvaluationSettings,
-    progress: &mut EvaluationProgress,
-) -> Result<Diversity, Error> {
-    let seeds = settings.diversity_seeds;
-    let mut found = VARIED.map(|question| Found { question, answers: vec![], references: vec![] });
-    let varied = Varied::new(open_captions(settings.diversity_captions), seeds);
-    let captions = varied.texts();
-    for (number, caption) in captions.iter().enumerate() {
-        let first = settings.seed.wrapping_add((number * seeds) as u64);
-        let all: Vec<u64> = (0..seeds as u64).map(|i| first.wrapping_add(i)).collect();
-        let mut readings = Vec::with_capacity(seeds);
-        for some in all.chunks(settings.batch.max(1)) {
-            let texts = vec![*caption; some.len()];
-            readings.extend(judge.read(&draw_pictures(
-                pipeline,
-                &texts,
-                None,
-                some,
-                &settings.drawing,
-            )?));
-        }
-        for &(question, reference) in &varied.left_out[number] {
-            let own = found.iter_mut().find(|found| found.question == question);
-            let own = own.expect("what varies is looked at");
-            own.answers.push(Answers::of(&readings, question));
-            own.references.push(reference);
-        }
-        progress("diversity", ((number + 1) * seeds) as u64, (captions.len() * seeds) as u64);
+    /// Of the captions that leave a question out, the answers in their images, and the renderer's entropies.
+    fn answers(
+        &self,
+        question: Question,
+        predictions: &[Prediction],
+    ) -> (Vec<AnswerCounts>, Vec<f64>) {
+        let own = predictions.chunks(self.seeds).zip(&self.left_out);
+        own.filter_map(|(predictions, left_out)| {
+            let (_, entropy) = left_out.iter().find(|(open, _)| *open == question)?;
+            Some((AnswerCounts::of(predictions, question), *entropy))
+        })
+        .unzip()
     }
-    let ratios = found.iter().filter_map(|Found { question, answers, references }| {
-        Some((*question, answers.len(), entropy_ratio(answers, references)?))
-    });
-    Ok(Diversity { captions: captions.len(), seeds, ratios: ratios.collect() })
-}
-
-/// What was found about one question, caption by caption.
-struct Found {
-    question: Question,
-    answers: Vec<Answers>,
-    references: Vec<f64>,
 }

@@ -1,44 +1,40 @@
-//! What can go wrong while judging.
+//! Errors of an evaluation.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// One clear sentence for each.
+/// An evaluation fails; one sentence each.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The judge's weights do not open or cannot be saved.
+    /// The judge does not open.
     #[error(transparent)]
-    Weights(#[from] weights::Error),
-    /// The model cannot draw.
+    Judge(#[from] judge::Error),
+    /// The model cannot sample.
     #[error(transparent)]
     Pipeline(#[from] pipeline::Error),
-    /// The judge's training failed.
-    #[error(transparent)]
-    Training(#[from] training::Error),
-    /// A covariance of fewer pictures than it has dimensions.
+    /// A covariance of no more images than it has dimensions.
     #[error(
-        "{pictures} pictures are too few for a Frechet distance over {features} features: it takes {least} at least",
+        "{images} pictures are too few for a Frechet distance over {features} features: it takes {least} at least",
         least = features + 1
     )]
-    TooFewPictures {
-        /// How many there are.
-        pictures: i64,
+    TooFewImages {
+        /// The number of images.
+        images: i64,
         /// The width of the features.
         features: i64,
     },
-    /// A file could not be read.
-    #[error("cannot read {path}: {cause}")]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// What the system said.
-        cause: String,
-    },
-    /// A file could not be written.
+    /// A file or folder could not be written.
     #[error("cannot write {path}: {cause}")]
-    File {
-        /// Which file.
+    Write {
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The reason.
         cause: String,
     },
+}
+
+impl Error {
+    /// The error of writing to `path`.
+    pub fn write(path: &Path, cause: impl ToString) -> Self {
+        Self::Write { path: path.to_owned(), cause: cause.to_string() }
+    }
 }

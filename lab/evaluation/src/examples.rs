@@ -1,19 +1,18 @@
-//! What the evaluation asks for: fresh scenes, with captions from the templates that training never saw.
+//! Examples: fresh scenes with captions from templates that no model trains on.
 
 use std::ops::Range;
 
 use image::RgbImage;
+use judge::Question::{Colour, Ground, Place, SecondColour, SecondThing, Sky, Style, Thing};
+use judge::{Prediction, Question, Subject};
 use noise::Generator;
 use scenes::{Aspect, Caption, Pairs, Relation, Scene, Split};
 use serde::{Deserialize, Serialize};
 
-use crate::Reading;
-use crate::questions::{Question, Subject};
-
-/// What captions ask for.
+/// A kind of captions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Asked {
+pub enum CaptionSet {
     /// One thing in a colour that training showed it in, and mostly something around it.
     Seen,
     /// One thing in a colour that training never showed it in.
@@ -28,7 +27,7 @@ pub enum Asked {
 const FIRST_STYLE: u64 = 200_000;
 const FIRST_PAIR: u64 = 300_000;
 
-/// What a table counts: the pictures that are right about all of some questions.
+/// A column of a table of accuracy: the images that are right about all of some questions.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
     /// The column's name.
@@ -43,8 +42,28 @@ impl Column {
     }
 }
 
-impl Asked {
-    /// How tables call it.
+const SCENE_COLUMNS: &[Column] = &[
+    Column::of("thing", &[Thing]),
+    Column::of("colour", &[Colour]),
+    Column::of("place", &[Place]),
+    Column::of("sky", &[Sky]),
+    Column::of("ground", &[Ground]),
+];
+const STYLE_COLUMNS: &[Column] = &[
+    Column::of("thing", &[Thing]),
+    Column::of("colour", &[Colour]),
+    Column::of("style", &[Style]),
+];
+const PAIR_COLUMNS: &[Column] = &[
+    Column::of("both things", &[Thing, SecondThing]),
+    Column::of("first with its colour", &[Thing, Colour]),
+    Column::of("second with its colour", &[SecondThing, SecondColour]),
+    Column::of("each with its own colour", &[Thing, Colour, SecondThing, SecondColour]),
+    Column::of("relation", &[Thing, SecondThing, Question::Relation]),
+];
+
+impl CaptionSet {
+    /// The name in tables.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Seen => "seen",
@@ -54,7 +73,7 @@ impl Asked {
         }
     }
 
-    /// What the judge of their pictures looks at.
+    /// The subject of the judge of their images.
     pub const fn subject(self) -> Subject {
         match self {
             Self::Pairs => Subject::Pair,
@@ -62,46 +81,12 @@ impl Asked {
         }
     }
 
-    /// What is counted.
+    /// The columns of their table of accuracy.
     pub const fn columns(self) -> &'static [Column] {
-        use Question::{
-            Colour, Ground, Place, Relation, SecondColour, SecondThing, Sky, Style, Thing,
-        };
         match self {
-            Self::Seen | Self::HeldOut => {
-                &const {
-                    [
-                        Column::of("thing", &[Thing]),
-                        Column::of("colour", &[Colour]),
-                        Column::of("place", &[Place]),
-                        Column::of("sky", &[Sky]),
-                        Column::of("ground", &[Ground]),
-                    ]
-                }
-            }
-            Self::Styles => {
-                &const {
-                    [
-                        Column::of("thing", &[Thing]),
-                        Column::of("colour", &[Colour]),
-                        Column::of("style", &[Style]),
-                    ]
-                }
-            }
-            Self::Pairs => {
-                &const {
-                    [
-                        Column::of("both things", &[Thing, SecondThing]),
-                        Column::of("first with its colour", &[Thing, Colour]),
-                        Column::of("second with its colour", &[SecondThing, SecondColour]),
-                        Column::of(
-                            "each with its own colour",
-                            &[Thing, Colour, SecondThing, SecondColour],
-                        ),
-                        Column::of("relation", &[Thing, SecondThing, Relation]),
-                    ]
-                }
-            }
+            Self::Seen | Self::HeldOut => SCENE_COLUMNS,
+            Self::Styles => STYLE_COLUMNS,
+            Self::Pairs => PAIR_COLUMNS,
         }
     }
 
@@ -110,7 +95,7 @@ impl Asked {
         let seen = Split::Evaluation(Pairs::Seen);
         let about = |number: u64, scene: Scene, aspects: &[Aspect]| {
             let caption = scene.caption_about(aspects, &mut Generator::new(number));
-            Example { number, scene, caption: caption.expect("a template is kept for them") }
+            Example { number, scene, caption: caption.expect("they have a template") }
         };
         let example = |number: u64| match self {
             Self::Seen => Example::draw(number, Pairs::Seen),
@@ -149,71 +134,77 @@ impl Example {
     }
 
     /// The questions that the caption answers, with its answers.
-    pub fn asked(&self) -> Vec<(Question, usize)> {
-        asked(&self.caption)
+    pub fn answers(&self) -> Vec<(Question, usize)> {
+        answers(&self.caption)
     }
 
-    /// Whether what was read is what the caption says on all of some questions; `None` unless it mentions all of them.
-    /// A pair is told from whichever end it was drawn.
-    pub fn right(&self, questions: &[Question], reading: &Reading) -> Option<bool> {
-        let asked = self.asked();
-        let wanted = |question: &Question| {
-            let answer = asked.iter().find(|(own, _)| own == question);
+    /// Whether a prediction is what the caption says on all of some questions; `None` unless it mentions all of them. A pair
+    /// may be drawn from either end.
+    pub fn is_right(&self, questions: &[Question], prediction: &Prediction) -> Option<bool> {
+        let answers = self.answers();
+        let answer = |question: &Question| {
+            let answer = answers.iter().find(|(own, _)| own == question);
             answer.map(|(_, answer)| Some(*answer))
         };
-        let wanted: Vec<Option<usize>> = questions.iter().map(wanted).collect::<Option<_>>()?;
+        let answers: Vec<Option<usize>> = questions.iter().map(answer).collect::<Option<_>>()?;
         let swapped = self.caption.mentioned.second.is_some_and(|second| {
             let first = self.caption.mentioned.thing.map(|thing| thing.index());
-            reading.answer(Question::Thing) == Some(second.thing.index())
-                && reading.answer(Question::SecondThing) == first
+            prediction.answer(Thing) == Some(second.thing.index())
+                && prediction.answer(SecondThing) == first
         });
-        let read = |&question: &Question| match swapped {
-            true => from_the_second(reading, question),
-            false => reading.answer(question),
+        let predicted = |&question: &Question| match swapped {
+            true => from_the_second(prediction, question),
+            false => prediction.answer(question),
         };
-        Some(questions.iter().map(read).eq(wanted))
+        Some(questions.iter().map(predicted).eq(answers))
     }
 
-    /// Whether every label that the caption mentions is what was read.
-    pub fn all_right(&self, reading: &Reading) -> bool {
-        let questions: Vec<Question> = self.asked().iter().map(|(question, _)| *question).collect();
-        self.right(&questions, reading) == Some(true)
+    /// Whether a prediction is what the caption says in every label that it mentions.
+    pub fn is_all_right(&self, prediction: &Prediction) -> bool {
+        let questions: Vec<Question> =
+            self.answers().iter().map(|(question, _)| *question).collect();
+        self.is_right(&questions, prediction) == Some(true)
     }
 }
 
-/// The answer to a question about a pair that is told from its second thing.
-fn from_the_second(reading: &Reading, question: Question) -> Option<usize> {
+/// The answer to a question about a pair whose first thing is the judge's second.
+fn from_the_second(prediction: &Prediction, question: Question) -> Option<usize> {
     match question {
-        Question::Thing => reading.answer(Question::SecondThing),
-        Question::Colour => reading.answer(Question::SecondColour),
-        Question::SecondThing => reading.answer(Question::Thing),
-        Question::SecondColour => reading.answer(Question::Colour),
+        Thing => prediction.answer(SecondThing),
+        Colour => prediction.answer(SecondColour),
+        SecondThing => prediction.answer(Thing),
+        SecondColour => prediction.answer(Colour),
         Question::Relation => {
-            let relation = reading.answer(question)?;
+            let relation = prediction.answer(question)?;
             Some(Relation::ALL[relation].inverse().index())
         }
-        _ => reading.answer(question),
+        _ => prediction.answer(question),
     }
 }
 
-/// A scene as a picture of `side` pixels.
-pub fn render(scene: &Scene, side: u32) -> RgbImage {
-    RgbImage::from_raw(side, side, scene.render(side)).expect("a scene has three bytes a pixel")
+/// The captions of examples.
+pub fn captions(examples: &[Example]) -> Vec<&str> {
+    examples.iter().map(|example| &*example.caption.text).collect()
+}
+
+/// The scenes of examples as images of `side` pixels.
+pub fn true_images(examples: &[Example], side: u32) -> Vec<RgbImage> {
+    examples.iter().map(|example| example.scene.to_image(side)).collect()
 }
 
 /// The questions that a caption answers, with its answers.
-pub fn asked(caption: &Caption) -> Vec<(Question, usize)> {
+pub fn answers(caption: &Caption) -> Vec<(Question, usize)> {
     let said = &caption.mentioned;
     let answers = [
-        (Question::Thing, said.thing.map(|label| label.index())),
-        (Question::Colour, said.colour.map(|label| label.index())),
+        (Thing, said.thing.map(|label| label.index())),
+        (Colour, said.colour.map(|label| label.index())),
         (Question::Size, said.size.map(|label| label.index())),
-        (Question::Place, said.place.map(|label| label.index())),
-        (Question::Sky, said.sky.map(|label| label.index())),
-        (Question::Ground, said.ground.map(|label| label.index())),
-        (Question::Style, said.style.map(|label| label.index())),
-        (Question::SecondThing, said.second.map(|s| s.thing.index())),
-        (Question::SecondColour, said.second.and_then(|s| Some(s.colour?.index()))),
+        (Place, said.place.map(|label| label.index())),
+        (Sky, said.sky.map(|label| label.index())),
+        (Ground, said.ground.map(|label| label.index())),
+        (Style, said.style.map(|label| label.index())),
+        (SecondThing, said.second.map(|s| s.thing.index())),
+        (SecondColour, said.second.and_then(|s| Some(s.colour?.index()))),
         (Question::Relation, said.second.map(|s| s.relation.index())),
     ];
     answers.into_iter().filter_map(|(question, answer)| Some((question, answer?))).collect()

@@ -1,10 +1,10 @@
-//! The Frechet distance between two sets of pictures (1706.08500, equation 6). Over the judge's features it is FID-J.
+//! The Frechet distance between two sets of images (1706.08500, equation 6). Over the judge's features it is FID-J.
 
 use tch::{Kind, Tensor};
 
-use crate::Error;
+use crate::error::Error;
 
-/// The normal distribution that a set of features is taken for.
+/// The normal distribution with the moments of a set of features.
 #[derive(Debug)]
 pub struct Gaussian {
     /// The mean `[D]`, in f64.
@@ -13,31 +13,31 @@ pub struct Gaussian {
     pub covariance: Tensor,
 }
 
-/// The Frechet distance between two sets of features, `[N, D]` and `[M, D]`. An error unless both sets have more pictures
-/// than features: the covariance of fewer is singular, whatever the pictures show.
+/// The Frechet distance between two sets of features, `[N, D]` and `[M, D]`. An error unless both sets have more images
+/// than features: the covariance of fewer is singular, whatever the images show.
 ///
-/// It grows where there are fewer pictures, so only distances of equally many compare.
+/// Its bias grows where there are fewer images, so only distances of equally many compare.
 pub fn frechet(one: &Tensor, other: &Tensor) -> Result<f64, Error> {
     Ok(Gaussian::of(one)?.distance(&Gaussian::of(other)?))
 }
 
-/// Refuses fewer pictures than a distance over so many features takes.
-pub fn check(pictures: i64, features: i64) -> Result<(), Error> {
-    match pictures > features {
+/// Refuses fewer images than a distance over so many features takes.
+pub fn check(images: i64, features: i64) -> Result<(), Error> {
+    match images > features {
         true => Ok(()),
-        false => Err(Error::TooFewPictures { pictures, features }),
+        false => Err(Error::TooFewImages { images, features }),
     }
 }
 
 impl Gaussian {
     /// The mean and the unbiased covariance of features `[N, D]`.
     pub fn of(features: &Tensor) -> Result<Self, Error> {
-        let (pictures, width) = features.size2().expect("features are [N, D]");
-        check(pictures, width)?;
+        let (images, width) = features.size2().expect("features are [N, D]");
+        check(images, width)?;
         let features = features.to_kind(Kind::Double);
         let mean = features.mean_dim([0i64].as_slice(), false, None); // [D]
         let centred = features - &mean;
-        let covariance = centred.tr().matmul(&centred) / (pictures - 1) as f64; // [D, D]
+        let covariance = centred.tr().matmul(&centred) / (images - 1) as f64; // [D, D]
         Ok(Self { mean, covariance })
     }
 

@@ -1,31 +1,39 @@
-//! How faithfully an inversion gives a picture back, and whether what it finds looks like noise.
+//! Inversion: how faithfully DDIM inversion gives an image back, and whether the latent it finds looks like noise.
 
+use judge::markdown::table;
 use noise::Generator;
-use pipeline::inversion::CALLS_A_STEP;
-use pipeline::{Inversion, Pipeline};
+use pipeline::Inversion;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use crate::Error;
-use crate::evaluate::{EvaluationProgress, true_pictures};
-use crate::examples::Asked;
-use crate::manipulations::ManipulationSettings;
-use crate::report::table;
+use crate::error::Error;
+use crate::evaluator::{Evaluator, Report};
+use crate::examples::CaptionSet;
+use crate::image_metrics::psnr;
 use crate::statistics::Median;
 
-/// How often the decoder is asked, each way at most.
+/// Calls of the decoder, each way at most.
 pub const CALLS: [usize; 3] = [25, 50, 100];
-/// The first scene's number.
+/// The first scene's number, and how many there are.
 const FIRST: u64 = 10_000;
+const SCENES: u64 = 50;
 
-/// What inversions with so many calls reached.
+/// Inversions with some numbers of calls.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InversionReport {
+    /// A row for each of [`CALLS`].
+    pub rows: Vec<InversionRow>,
+}
+
+/// Inversions with so many calls.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct InversionRow {
-    /// Calls of the decoder that an inversion was given.
+    /// Calls of the decoder for an inversion.
     pub calls: usize,
-    /// The peak signal-to-noise ratio of what decodes, in dB at the base size.
+    /// The peak signal-to-noise ratio of the reconstruction, in dB at the base size.
     pub own: Median,
-    /// The same where another picture's embedding is decoded with a picture's noise.
+    /// The same where another image's embedding is decoded with an image's noise.
     pub other: Median,
     /// The mean of all values of x_T.
     pub mean: f64,
@@ -36,69 +44,58 @@ pub struct InversionRow {
 }
 
 /// Inverts fresh scenes with each of [`CALLS`] and decodes them.
-pub fn measure_inversions(
-    pipeline: &Pipeline,
-    settings: &ManipulationSettings,
-    progress: &mut EvaluationProgress,
-) -> Result<Vec<InversionRow>, Error> {
-    let count = settings.limited(50);
-    let examples = Asked::Seen.examples(FIRST..FIRST + count);
-    let mut rows = Vec::new();
-    for calls in CALLS {
-        let mut found = Vec::new();
-        for batch in examples.chunks(settings.batch) {
-            let pictures = true_pictures(batch, pipeline.side()?);
-            let inversion = pipeline.invert(&pictures, calls / CALLS_A_STEP, &mut |_, _, _| {})?;
-            found.push((pipeline.base_pictures(&pictures)?, inversion));
-            let done = (found.len() * settings.batch) as u64;
-            progress(&format!("inversion, {calls} calls"), done.min(count), count);
-        }
-        let all = |part: fn(&(Tensor, Inversion)) -> &Tensor| {
-            Tensor::cat(&found.iter().map(part).collect::<Vec<_>>(), 0)
-        };
-        // Every picture gets the embedding of the one before it.
-        let exchanged = all(|(_, inversion)| &inversion.embedding).roll([1], [0]); // [N, E]
-        let (mut own, mut other, mut first) = (Vec::new(), Vec::new(), 0);
-        for (base, inversion) in &found {
-            let size = base.size()[0];
-            own.extend(psnr(&decode(pipeline, inversion)?, base));
-            let exchanged = Inversion {
-                embedding: exchanged.narrow(0, first, size),
-                noise: inversion.noise.shallow_clone(),
-                steps: inversion.steps,
-            };
-            other.extend(psnr(&decode(pipeline, &exchanged)?, base));
-            first += size;
-            progress(&format!("what {calls} calls decode to"), own.len() as u64, count);
-        }
-        let noise = all(|(_, inversion)| &inversion.noise).to_kind(Kind::Double); // [N, C, h, w]
-        rows.push(InversionRow {
-            calls,
-            own: Median::of(own),
-            other: Median::of(other),
-            mean: noise.mean(Kind::Double).double_value(&[]),
-            deviation: noise.std(true).double_value(&[]),
-            correlation: neighbour_correlation(&noise),
-        });
+pub fn evaluate_inversions(evaluator: &Evaluator) -> Result<InversionReport, Error> {
+    evaluator.prepare()?;
+    let rows = CALLS.into_iter().map(|calls| evaluate_calls(evaluator, calls));
+    Ok(InversionReport { rows: rows.collect::<Result<_, _>>()? })
+}
+
+fn evaluate_calls(evaluator: &Evaluator, calls: usize) -> Result<InversionRow, Error> {
+    let Evaluator { pipeline, settings, progress, .. } = evaluator;
+    let count = evaluator.limited(SCENES);
+    let examples = CaptionSet::Seen.examples(FIRST..FIRST + count);
+    let mut batches = Vec::new();
+    for batch in examples.chunks(settings.batch) {
+        let images = evaluator.true_images(batch)?;
+        let inversion = evaluator.invert(&images, calls)?;
+        batches.push((pipeline.base_pictures(&images)?, inversion));
+        let done = (batches.len() * settings.batch) as u64;
+        progress(&format!("inversion, {calls} calls"), done.min(count), count);
     }
-    Ok(rows)
+    let all = |part: fn(&(Tensor, Inversion)) -> &Tensor| {
+        Tensor::cat(&batches.iter().map(part).collect::<Vec<_>>(), 0)
+    };
+    // Every image gets the embedding of the one before it.
+    let exchanged = all(|(_, inversion)| &inversion.embedding).roll([1], [0]); // [N, E]
+    let (mut own, mut other, mut first) = (Vec::new(), Vec::new(), 0);
+    for (base, inversion) in &batches {
+        let size = base.size()[0];
+        own.extend(psnr(&decode(evaluator, inversion)?, base));
+        let exchanged = Inversion {
+            embedding: exchanged.narrow(0, first, size),
+            noise: inversion.noise.shallow_clone(),
+            steps: inversion.steps,
+        };
+        other.extend(psnr(&decode(evaluator, &exchanged)?, base));
+        first += size;
+        progress(&format!("what {calls} calls decode to"), own.len() as u64, count);
+    }
+    let noise = all(|(_, inversion)| &inversion.noise).to_kind(Kind::Double); // [N, C, h, w]
+    Ok(InversionRow {
+        calls,
+        own: Median::of(own),
+        other: Median::of(other),
+        mean: noise.mean(Kind::Double).double_value(&[]),
+        deviation: noise.std(true).double_value(&[]),
+        correlation: neighbour_correlation(&noise),
+    })
 }
 
-/// The small pictures `[B, C, h, w]` that latents decode to, without chance.
-fn decode(pipeline: &Pipeline, inversion: &Inversion) -> Result<Tensor, Error> {
+/// The base images `[B, C, h, w]` that latents decode to, deterministically.
+fn decode(evaluator: &Evaluator, inversion: &Inversion) -> Result<Tensor, Error> {
     let streams = &mut vec![Generator::new(0); inversion.embedding.size()[0] as usize];
-    let small = pipeline.decode_inversion(inversion, (0.0, 1.0), streams, &mut |_, _, _| {});
-    Ok(small?)
-}
-
-/// The peak signal-to-noise ratio of each picture of `[B, C, h, w]`, values from -1 to 1, in dB.
-pub(crate) fn psnr(drawn: &Tensor, truth: &Tensor) -> Vec<f64> {
-    let squared = (drawn.clamp(-1.0, 1.0) - truth).square();
-    let errors = squared.mean_dim([1i64, 2, 3].as_slice(), false, Kind::Double); // [B]
-    let errors = Vec::<f64>::try_from(errors).expect("one error a picture");
-    // The peak is 2, the width of the range.
-    let decibels = |error: f64| 10.0 * (4.0 / error).log10();
-    errors.into_iter().map(decibels).collect()
+    let quiet = &mut |_, _, _| {};
+    Ok(evaluator.pipeline.decode_inversion(inversion, (0.0, 1.0), streams, quiet)?)
 }
 
 /// The correlation of horizontal and vertical neighbours in `[N, C, h, w]`.
@@ -113,25 +110,21 @@ fn neighbour_correlation(noise: &Tensor) -> f64 {
     (along(2) + along(3)) / 2.0 / variance
 }
 
-/// A markdown table of the rows.
-pub(crate) fn inversion_table(rows: &[InversionRow]) -> String {
-    let header = [
-        "inversion: calls each way, at most",
-        "PSNR in dB, median (95%)",
-        "with another picture's z",
-        "x_T's mean",
-        "deviation",
-        "neighbours' correlation",
-    ];
-    let cells = |row: &InversionRow| {
-        vec![
-            row.calls.to_string(),
-            row.own.to_string(),
-            row.other.to_string(),
-            format!("{:.3}", row.mean),
-            format!("{:.3}", row.deviation),
-            format!("{:.3}", row.correlation),
-        ]
-    };
-    table(&header, rows.iter().map(cells))
+impl Report for InversionReport {
+    fn to_markdown(&self) -> String {
+        let header = [
+            "inversion: calls each way, at most",
+            "PSNR in dB, median (95%)",
+            "with another picture's z",
+            "x_T's mean",
+            "deviation",
+            "neighbours' correlation",
+        ];
+        let cells = |row: &InversionRow| {
+            let numbers = [row.mean, row.deviation, row.correlation].map(|x| format!("{x:.3}"));
+            let medians = [row.calls.to_string(), row.own.to_string(), row.other.to_string()];
+            medians.into_iter().chain(numbers).collect()
+        };
+        table(&header, self.rows.iter().map(cells))
+    }
 }

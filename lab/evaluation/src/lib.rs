@@ -1,50 +1,41 @@
-//! A judge that reads pictures, and the tables it fills.
+//! Measurements of a model on scenes, by a judge and by CLIP, each a table.
 //!
-//! Read in this order: [`questions`] (what is asked), [`judge`] (who answers) over its [`network`], [`lessons`] and
-//! [`damage`] (what it learns from), [`learning`] (how); then [`examples`] (what is drawn), [`evaluate`](mod@evaluate)
-//! and [`diversity`] (what is counted), [`manipulations`] with [`inversions`] and [`variations`] (the same for pictures
-//! that are worked on), [`priors`] (one beside the other), [`presets`] (what less time costs) with [`frechet`](mod@frechet)
-//! (how far sets of pictures lie apart), [`upsampling`] (how sharp pictures are), [`zero_shot`] (what CLIP knows alone), [`claims`]
-//! (what the papers say), [`statistics`] (shares, intervals,
-//! entropies), [`report`] (tables) and [`sheets`] (pictures for eyes).
+//! Modules in reading order: [`examples`] (the captions), [`evaluator`] (a pipeline, its judge and how it samples),
+//! [`statistics`] (estimates with their intervals, entropies), [`accuracy`] with [`diversity`] (whether images show their
+//! captions, and what varies), [`inversions`], [`variations`] and [`manipulations`] of [`siblings`] (images that are worked
+//! on), [`priors`] (diffusion beside autoregression), [`presets`] (quality by time) with [`frechet`](mod@frechet), [`upsampling`] with
+//! [`image_metrics`], [`zero_shot`] with [`bindings`] (CLIP alone), and [`sheets`] (images for eyes).
 
-pub mod claims;
-pub mod damage;
+#![forbid(unsafe_code)]
+
+pub mod accuracy;
+pub mod bindings;
 pub mod diversity;
 pub mod error;
-pub mod evaluate;
+pub mod evaluator;
 pub mod examples;
 pub mod frechet;
+pub mod image_metrics;
 pub mod inversions;
-pub mod judge;
-pub mod learning;
-pub mod lessons;
 pub mod manipulations;
-pub mod network;
 pub mod presets;
 pub mod priors;
-pub mod questions;
-pub mod report;
 pub mod sheets;
+pub mod siblings;
 pub mod statistics;
 pub mod upsampling;
 pub mod variations;
 pub mod zero_shot;
 
-pub use claims::report::ClaimsReport;
-pub use claims::{Counts, evaluate_claims};
+pub use accuracy::{AccuracyRow, Evaluation, ImageSource, evaluate_captions};
 pub use error::Error;
-pub use evaluate::{Evaluation, EvaluationSettings, evaluate, evaluate_asked};
-pub use examples::{Asked, Example};
+pub use evaluator::{EvaluationProgress, EvaluationSettings, Evaluator, Report};
+pub use examples::{CaptionSet, Example};
 pub use frechet::frechet;
-pub use judge::{Judge, Reading, SHIPPED_PAIRS_SHA256, SHIPPED_SHA256};
-pub use learning::{Examination, JudgeRecipe, examine, train_judge};
-pub use manipulations::{
-    Manipulation, ManipulationReport, ManipulationSettings, evaluate_manipulations,
-};
-pub use presets::{PresetReport, evaluate_presets};
-pub use priors::{PriorReport, evaluate_priors};
-pub use questions::{Question, Subject};
-pub use report::{Report, Row, Source};
-pub use upsampling::{UpsamplingReport, evaluate_upsampling};
-pub use zero_shot::{ZeroShotReport, evaluate_zero_shot};
+pub use inversions::evaluate_inversions;
+pub use manipulations::{evaluate_edits, evaluate_interpolations};
+pub use presets::evaluate_presets;
+pub use priors::evaluate_priors;
+pub use upsampling::evaluate_upsampling;
+pub use variations::evaluate_variations;
+pub use zero_shot::evaluate_zero_shot;

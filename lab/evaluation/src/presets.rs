@@ -1,134 +1,137 @@
-//! What less time for a picture costs: seconds, what the judge sees, and how far the pictures lie from true ones.
+//! Presets: seconds an image, accuracy, and the Frechet distance from true images.
 
 use std::time::Instant;
 
 use image::RgbImage;
-use pipeline::{Pipeline, Settings, Stage, Use};
+use judge::markdown::table;
+use judge::network::HIDDEN;
+use judge::{Proportion, Question};
+use pipeline::{Settings, Stage, Use};
 use scenes::Pairs;
 use serde::{Deserialize, Serialize};
 
-use crate::evaluate::{EvaluationProgress, EvaluationSettings, draw_pictures, true_pictures};
-use crate::examples::{Asked, Example};
+use crate::accuracy::{AccuracyRow, ImageSource};
+use crate::error::Error;
+use crate::evaluator::{Evaluator, Report};
+use crate::examples::{CaptionSet, Example, captions};
 use crate::frechet::{check, frechet};
-use crate::network::HIDDEN;
-use crate::report::{Row, Source, percent, table};
 use crate::statistics::Median;
-use crate::{Error, Judge, Question};
 
-/// The number of the first scene that is looked at for another one.
+/// The number of the first scene that may be another one.
 const FIRST_OTHER: u64 = 80_000;
 
-/// What was found about presets.
+/// Presets beside each other.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PresetReport {
-    /// True pictures first, which took no time; then a row for each preset.
+    /// True images first, which took no time; then a row for each preset.
     pub rows: Vec<PresetRow>,
 }
 
-/// One preset's pictures.
+/// The images of one preset.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PresetRow {
     /// The preset's name.
     pub name: String,
-    /// What it draws with, and the seconds that a picture takes: their median over batches.
+    /// Its settings, and the seconds an image: their median over batches.
     pub drawn: Option<(Settings, Median)>,
-    /// What the judge saw.
-    pub row: Row,
-    /// The Frechet distance from the captions' own scenes over the judge's features; of true pictures, that of
+    /// The accuracy.
+    pub row: AccuracyRow,
+    /// The Frechet distance from the captions' own scenes over the judge's features; of true images, that of
     /// other scenes that the captions describe.
     pub fid_j: f64,
 }
 
-/// Draws the first captions of the evaluation, of seen pairs, with each of the `presets`, a batch with each in turn so
-/// that whatever else the machine does slows all of them. An error where there are too few captions for the distance.
+/// A preset and the settings that it stands for.
+pub type NamedSettings<'a> = (&'a str, Settings);
+
+/// Samples the first `count` captions of seen pairs with each of the `presets`, a batch with each in turn so that whatever
+/// else the machine does slows all of them. An error where there are too few captions for the distance.
 pub fn evaluate_presets(
-    pipeline: &Pipeline,
-    judge: &Judge,
-    settings: &EvaluationSettings,
-    presets: &[(&str, Settings)],
-    progress: &mut EvaluationProgress,
+    evaluator: &Evaluator,
+    count: u64,
+    presets: &[NamedSettings],
 ) -> Result<PresetReport, Error> {
-    let count = settings.captions;
     check(count as i64, HIDDEN)?;
+    let Evaluator { pipeline, judge, .. } = evaluator;
     for (_, drawing) in presets {
         pipeline.prepare(&[Use::Prior], drawing)?;
     }
-    let asked = &Asked::Seen.examples(0..count)[..];
-    let side = pipeline.side()?;
-    let truth = true_pictures(asked, side);
+    let examples = &CaptionSet::Seen.examples(0..count)[..];
+    let truth = evaluator.true_images(examples)?;
     let features = judge.features(&truth);
-    let floor = frechet(&judge.features(&true_pictures(&others(asked), side)), &features)?;
-    let mut rows = vec![PresetRow {
-        name: "true pictures".to_owned(),
-        drawn: None,
-        row: count_answers(judge, asked, &truth, Source::True),
-        fid_j: floor,
-    }];
-    let mut drawn: Vec<(Vec<RgbImage>, Vec<f64>)> =
-        presets.iter().map(|_| Default::default()).collect();
-    let draw = |some: &[Example], drawing: &Settings| {
-        let captions: Vec<&str> = some.iter().map(|e| &*e.caption.text).collect();
-        let seed = |e: &Example| settings.seed.wrapping_add(e.number);
-        let seeds: Vec<u64> = some.iter().map(seed).collect();
-        draw_pictures(pipeline, &captions, None, &seeds, drawing)
+    let row = |name: &str, drawn, source, images: &[RgbImage], distance_images: &[RgbImage]| {
+        let mut row = AccuracyRow::new(source, CaptionSet::Seen);
+        row.count(examples, &judge.predict(images));
+        let fid_j = frechet(&judge.features(distance_images), &features)?;
+        Ok::<_, Error>(PresetRow { name: name.to_owned(), drawn, row, fid_j })
     };
-    let batch = settings.batch.max(1);
-    for (_, drawing) in presets {
-        // What is opened and tried once is nobody's time.
-        draw(&asked[..batch.min(asked.len())], drawing)?;
-    }
-    for some in asked.chunks(batch) {
-        for ((_, drawing), (pictures, seconds)) in presets.iter().zip(&mut drawn) {
-            let begun = Instant::now();
-            pictures.extend(draw(some, drawing)?);
-            seconds.push(begun.elapsed().as_secs_f64() / some.len() as f64);
-        }
-        let done = drawn.first().map_or(0, |(pictures, _)| pictures.len());
-        progress("presets", done as u64, count);
-    }
-    for ((name, drawing), (pictures, seconds)) in presets.iter().zip(drawn) {
-        rows.push(PresetRow {
-            name: (*name).to_owned(),
-            drawn: Some((*drawing, Median::of(seconds))),
-            row: count_answers(judge, asked, &pictures, Source::Chain),
-            fid_j: frechet(&judge.features(&pictures), &features)?,
-        });
+    let others = evaluator.true_images(&others(examples))?;
+    let mut rows = vec![row("true pictures", None, ImageSource::True, &truth, &others)?];
+    let samples = sample_in_turn(evaluator, examples, presets)?;
+    for ((name, drawing), Samples { images, seconds }) in presets.iter().zip(samples) {
+        let drawn = Some((*drawing, Median::of(seconds)));
+        rows.push(row(name, drawn, ImageSource::Chain, &images, &images)?);
     }
     Ok(PresetReport { rows })
+}
+
+/// The images of one preset, and the seconds an image of each batch.
+#[derive(Default)]
+struct Samples {
+    images: Vec<RgbImage>,
+    seconds: Vec<f64>,
+}
+
+/// The samples of each preset.
+fn sample_in_turn(
+    evaluator: &Evaluator,
+    examples: &[Example],
+    presets: &[NamedSettings],
+) -> Result<Vec<Samples>, Error> {
+    let sample = |batch: &[Example], drawing: &Settings| {
+        evaluator.sample(&captions(batch), None, &evaluator.seeds(batch), drawing)
+    };
+    let batch = evaluator.settings.batch;
+    for (_, drawing) in presets {
+        // A warm-up: opening weights and choosing kernels is not timed.
+        sample(&examples[..batch.min(examples.len())], drawing)?;
+    }
+    let mut samples: Vec<Samples> = presets.iter().map(|_| Samples::default()).collect();
+    for batch in examples.chunks(batch) {
+        for ((_, drawing), Samples { images, seconds }) in presets.iter().zip(&mut samples) {
+            let start = Instant::now();
+            images.extend(sample(batch, drawing)?);
+            seconds.push(start.elapsed().as_secs_f64() / batch.len() as f64);
+        }
+        let done = samples.first().map_or(0, |samples| samples.images.len());
+        (evaluator.progress)("presets", done as u64, examples.len() as u64);
+    }
+    Ok(samples)
 }
 
 /// For each example another scene that its caption describes; none is taken twice.
 fn others(examples: &[Example]) -> Vec<Example> {
     let mut number = FIRST_OTHER;
-    let mut passed_over: Vec<Example> = Vec::new();
+    let mut skipped: Vec<Example> = Vec::new();
     let other = |example: &Example| {
         let fits = |other: &Example| example.caption.mentioned.describes(&other.scene.labels());
-        if let Some(place) = passed_over.iter().position(fits) {
-            return passed_over.swap_remove(place);
+        if let Some(place) = skipped.iter().position(fits) {
+            return skipped.swap_remove(place);
         }
         loop {
-            let drawn = Example::draw(number, Pairs::Seen);
+            let candidate = Example::draw(number, Pairs::Seen);
             number += 1;
-            match fits(&drawn) {
-                true => return drawn,
-                false => passed_over.push(drawn),
+            match fits(&candidate) {
+                true => return candidate,
+                false => skipped.push(candidate),
             }
         }
     };
     examples.iter().map(other).collect()
 }
 
-fn count_answers(judge: &Judge, asked: &[Example], pictures: &[RgbImage], source: Source) -> Row {
-    let mut row = Row::new(source, Asked::Seen);
-    for (example, reading) in asked.iter().zip(judge.read(pictures)) {
-        row.add(example, &reading);
-    }
-    row
-}
-
-impl PresetReport {
-    /// A markdown table.
-    pub fn to_markdown(&self) -> String {
+impl Report for PresetReport {
+    fn to_markdown(&self) -> String {
         let header = [
             "preset",
             "solver",
@@ -155,8 +158,8 @@ impl PresetReport {
                 None => Default::default(),
             });
             let cell = |question: Question| row.row.cell(question.name()).unwrap_or_default();
-            let tallies = [cell(Question::Thing), cell(Question::Colour), row.row.everything];
-            line.extend(tallies.map(percent));
+            let accuracies = [cell(Question::Thing), cell(Question::Colour), row.row.everything];
+            line.extend(accuracies.map(|accuracy: Proportion| accuracy.to_string()));
             line.push(format!("{:.2}", row.fid_j));
             line
         });

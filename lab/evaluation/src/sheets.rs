@@ -1,21 +1,21 @@
-//! Pictures side by side, for eyes: their captions, the nearest training pictures, the judge's verdicts.
+//! Images for eyes: their captions, the nearest training scenes, the judge's predictions.
 
 use std::fmt::Write;
-use std::io::Cursor;
-use std::path::Path;
+use std::ops::Range;
 
-use image::{ImageFormat, RgbImage, imageops};
-use pipeline::contact_sheet;
+use images::{RgbImage, contact_sheet};
+use judge::Judge;
+use judge::markdown::table;
 use scenes::{Scene, Split};
 use tch::{Kind, Tensor};
 
-use crate::examples::{Example, render};
-use crate::{Error, Judge};
+use crate::examples::Example;
+use crate::image_metrics::{COMPARISON_SIDE, thumbnail};
 
-/// Pictures are compared at this side.
-const COMPARED: u32 = 32;
+/// Scenes that are compared at once.
+const BATCH: usize = 500;
 
-/// Captions as a markdown table laid out as [`contact_sheet`] lays out their pictures.
+/// Captions as a markdown table laid out as [`contact_sheet`] lays out their images.
 pub fn caption_table(captions: &[&str], columns: usize) -> String {
     let columns = columns.clamp(1, captions.len().max(1));
     let mut table = format!("|{}\n|{}\n", " |".repeat(columns), " --- |".repeat(columns));
@@ -25,94 +25,63 @@ pub fn caption_table(captions: &[&str], columns: usize) -> String {
     table
 }
 
-/// Writes a picture as PNG, whole or not at all.
-pub fn save_png(picture: &RgbImage, path: &Path) -> Result<(), Error> {
-    let mut bytes = Cursor::new(Vec::new());
-    let failed = |cause: String| Error::File { path: path.to_owned(), cause };
-    picture.write_to(&mut bytes, ImageFormat::Png).map_err(|error| failed(error.to_string()))?;
-    save(path, bytes.get_ref())
+/// A nearest neighbour among the training scenes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NearestScene {
+    /// The scene's seed.
+    pub seed: u64,
+    /// The Euclidean distance at [`COMPARISON_SIDE`]: the root of the mean square over all values from 0 to 1.
+    pub distance: f64,
 }
 
-/// Writes a file, whole or not at all.
-pub fn save(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let failed =
-        |source| weights::Error::Io { action: "write", path: path.display().to_string(), source };
-    Ok(weights::write_atomically(path, |out| out.write_all(bytes).map_err(failed))?)
-}
-
-/// The training scene nearest to each picture, in Euclidean distance at 32 pixels, among `seeds`; with its distance,
-/// the root of the mean square over all values from 0 to 1.
-pub fn nearest_scenes(pictures: &[RgbImage], seeds: std::ops::Range<u64>) -> Vec<(u64, f64)> {
-    let small = |bytes: &[u8], count: usize| {
-        Tensor::from_slice(bytes).view([count as i64, -1]).to_kind(Kind::Float) / 255.0 // [B, H * W * 3]
+/// The training scene of `seeds` nearest to each image.
+pub fn nearest_scenes(images: &[RgbImage], seeds: Range<u64>) -> Vec<NearestScene> {
+    let flat = |images: Vec<Vec<u8>>| {
+        Tensor::from_slice(&images.concat()).view([images.len() as i64, -1]).to_kind(Kind::Float)
+            / 255.0 // [B, H * W * 3]
     };
-    let bytes: Vec<u8> = pictures.iter().flat_map(|picture| shrunk(picture).into_raw()).collect();
-    let pictures = small(&bytes, pictures.len());
-    let mut nearest = vec![(seeds.start, f64::INFINITY); pictures.size()[0] as usize];
-    for first in seeds.clone().step_by(500) {
-        let some: Vec<u64> = (first..seeds.end.min(first + 500)).collect();
-        let bytes: Vec<u8> = some
-            .iter()
-            .flat_map(|&seed| Scene::draw(seed, Split::Training).render(COMPARED))
-            .collect();
-        let scenes = small(&bytes, some.len());
+    let images = flat(images.iter().map(|image| thumbnail(image).into_raw()).collect());
+    let none = NearestScene { seed: seeds.start, distance: f64::INFINITY };
+    let mut nearest = vec![none; images.size()[0] as usize];
+    for first in seeds.clone().step_by(BATCH) {
+        let batch = first..seeds.end.min(first + BATCH as u64);
+        let render = |seed| Scene::draw(seed, Split::Training).render(COMPARISON_SIDE);
+        let scenes = flat(batch.map(render).collect());
         let squares =
-            Tensor::cdist(&pictures, &scenes, 2.0, None::<i64>).square() / scenes.size()[1] as f64; // [B, scenes]
-        let (least, place) = squares.min_dim(1, false);
-        for (i, best) in nearest.iter_mut().enumerate() {
-            let distance = least.double_value(&[i as i64]).sqrt();
-            if distance < best.1 {
-                *best = (some[place.int64_value(&[i as i64]) as usize], distance);
+            Tensor::cdist(&images, &scenes, 2.0, None::<i64>).square() / scenes.size()[1] as f64; // [B, scenes]
+        let (least, index) = squares.min_dim(1, false);
+        for (i, best) in (0..).zip(&mut nearest) {
+            let distance = least.double_value(&[i]).sqrt();
+            if distance < best.distance {
+                *best = NearestScene { seed: first + index.int64_value(&[i]) as u64, distance };
             }
         }
     }
     nearest
 }
 
-/// The distances of all pairs of pictures, as [`nearest_scenes`] measures them.
-pub fn distances(pictures: &[RgbImage]) -> Vec<f64> {
-    let values: Vec<Vec<u8>> = pictures.iter().map(|p| shrunk(p).into_raw()).collect();
-    let distance = |one: &[u8], other: &[u8]| {
-        let squares = one.iter().zip(other);
-        let squares = squares.map(|(&a, &b)| ((f64::from(a) - f64::from(b)) / 255.0).powi(2));
-        (squares.sum::<f64>() / one.len() as f64).sqrt()
-    };
-    let pairs = (0..values.len()).flat_map(|i| (0..i).map(move |j| (i, j)));
-    pairs.map(|(i, j)| distance(&values[i], &values[j])).collect()
-}
-
-/// Each picture with the training scene of that seed on its right, four pairs to a row.
-pub fn nearest_sheet(pictures: &[RgbImage], nearest: &[(u64, f64)]) -> RgbImage {
-    let pairs = pictures.iter().zip(nearest).flat_map(|(picture, &(seed, _))| {
-        let side = picture.width();
-        let scene = Scene::draw(seed, Split::Training);
-        [picture.clone(), render(&scene, side)]
+/// Each image with its nearest training scene on its right, four pairs to a row.
+pub fn nearest_sheet(images: &[RgbImage], nearest: &[NearestScene]) -> RgbImage {
+    let pairs = images.iter().zip(nearest).flat_map(|(image, nearest)| {
+        let scene = Scene::draw(nearest.seed, Split::Training);
+        [image.clone(), scene.to_image(image.width())]
     });
     contact_sheet(&pairs.collect::<Vec<_>>(), 8)
 }
 
-/// What the judge says of each picture, as a numbered markdown table for a person to agree or disagree with; where the
-/// picture has a caption, the caption stands beside it.
-pub fn verdicts(judge: &Judge, pictures: &[(Option<&Example>, RgbImage)]) -> String {
-    let mut table = String::from("| picture |");
-    for question in judge.subject().questions() {
-        write!(table, " {} |", question.name()).expect("strings can be written to");
-    }
-    table.push_str(" caption |\n| --- |");
-    table.push_str(&" --- |".repeat(judge.subject().questions().len() + 1));
-    table.push('\n');
-    let only: Vec<RgbImage> = pictures.iter().map(|(_, picture)| picture.clone()).collect();
-    for ((number, reading), (example, _)) in (1..).zip(judge.read(&only)).zip(pictures) {
-        write!(table, "| {number} |").expect("strings can be written to");
-        for question in judge.subject().questions() {
-            write!(table, " {} |", reading.name(*question)).expect("strings can be written to");
-        }
-        let caption = example.map_or("", |example| example.caption.text.as_str());
-        writeln!(table, " {caption} |").expect("strings can be written to");
-    }
-    table
-}
-
-fn shrunk(picture: &RgbImage) -> RgbImage {
-    imageops::resize(picture, COMPARED, COMPARED, imageops::FilterType::Triangle)
+/// The judge's predictions for the images of examples, as a numbered markdown table with their captions, for a person to agree
+/// or disagree with.
+pub fn prediction_table(judge: &Judge, samples: &[(Example, RgbImage)]) -> String {
+    let questions = judge.subject().questions();
+    let names = questions.iter().map(|question| question.name());
+    let header: Vec<&str> = ["picture"].into_iter().chain(names).chain(["caption"]).collect();
+    let images: Vec<RgbImage> = samples.iter().map(|(_, image)| image.clone()).collect();
+    let predictions = (1..).zip(judge.predict(&images)).zip(samples);
+    let rows = predictions.map(|((number, prediction), (example, _)): ((u64, _), _)| {
+        let mut row = vec![number.to_string()];
+        row.extend(questions.iter().map(|question| prediction.name(*question).to_owned()));
+        row.push(example.caption.text.clone());
+        row
+    });
+    table(&header, rows)
 }

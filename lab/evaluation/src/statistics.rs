@@ -1,62 +1,21 @@
-//! Counts of verdicts: shares and other figures with their intervals, and entropies.
+//! Estimates with their 95% intervals, and entropies of predictions.
 
 use std::fmt;
 
+use judge::proportion::Z_95;
+use judge::{Prediction, Question};
 use noise::Generator;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
-
-use crate::questions::Question;
-use crate::{Error, Reading};
-
-/// The normal quantile of a two-sided 95% interval.
-const Z_95: f64 = 1.959_963_984_540_054;
-
-/// How many of some verdicts were right.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
-    /// The right ones.
-    pub right: u64,
-    /// All of them.
-    pub asked: u64,
-}
-
-impl Tally {
-    /// Counts one more verdict.
-    pub fn add(&mut self, right: bool) {
-        self.right += u64::from(right);
-        self.asked += 1;
-    }
-
-    /// The share of right ones, or `None` where nothing was asked.
-    pub fn share(self) -> Option<f64> {
-        (self.asked > 0).then(|| self.right as f64 / self.asked as f64)
-    }
-
-    /// Wilson's 95% interval for the share (Wilson 1927); `[0, 1]` where nothing was asked.
-    ///
-    /// It stays within `[0, 1]` and is honest near the ends, where the shares of a good judge lie.
-    pub fn interval(self) -> (f64, f64) {
-        if self.asked == 0 {
-            return (0.0, 1.0);
-        }
-        let n = self.asked as f64;
-        let share = self.right as f64 / n;
-        let z2 = Z_95 * Z_95;
-        let centre = (share + z2 / (2.0 * n)) / (1.0 + z2 / n);
-        let half = Z_95 * (share * (1.0 - share) / n + z2 / (4.0 * n * n)).sqrt() / (1.0 + z2 / n);
-        ((centre - half).max(0.0), (centre + half).min(1.0))
-    }
-}
 
 /// The median of some values, with its 95% interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Median {
     /// The median.
     pub value: f64,
-    /// The interval that the values' ranks give, whatever their distribution; below six values there is none.
+    /// The interval that the values' ranks give, whatever their distribution; none of fewer than six values.
     pub interval: Option<(f64, f64)>,
-    /// How many values there are.
+    /// The number of values.
     pub count: usize,
 }
 
@@ -87,7 +46,7 @@ impl fmt::Display for Median {
     }
 }
 
-/// A figure over some examples, such as a difference, and the 95% interval that resampling them gives it.
+/// A statistic of some examples, such as a difference, with its 95% bootstrap interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// Over all examples.
@@ -115,49 +74,59 @@ impl fmt::Display for Estimate {
     }
 }
 
-/// A figure over `count` examples, and over `times` samples of them with replacement (Efron 1979). `figure` gets the rows of
-/// the examples. NaN where it is not defined.
-pub fn resampled(
-    count: usize,
-    times: usize,
-    figure: impl Fn(&Tensor) -> Result<f64, Error>,
-) -> Estimate {
+/// The bootstrap (Efron 1979) of a statistic of `count` examples, by `times` samples of them with replacement. `statistic` gets
+/// the rows of the examples, i64; it is NaN where it is not defined.
+pub fn bootstrap(count: usize, times: usize, statistic: impl Fn(&Tensor) -> f64) -> Estimate {
     let all = Tensor::arange(count as i64, (Kind::Int64, Device::Cpu));
     let generator = &mut Generator::new(0);
-    let defined = |rows: &Tensor| figure(rows).unwrap_or(f64::NAN);
-    let mut found: Vec<f64> = (0..times)
-        .map(|_| {
-            let rows: Vec<i64> = (0..count).map(|_| generator.below(count as u64) as i64).collect();
-            defined(&Tensor::from_slice(&rows))
-        })
-        .collect();
-    found.sort_by(f64::total_cmp);
-    let at = |share: f64| found[((times - 1) as f64 * share).round() as usize];
-    Estimate { value: defined(&all), interval: (at(0.025), at(0.975)) }
+    let mut resample =
+        || -> Vec<i64> { (0..count).map(|_| generator.below(count as u64) as i64).collect() };
+    let mut values: Vec<f64> =
+        (0..times).map(|_| statistic(&Tensor::from_slice(&resample()))).collect();
+    values.sort_by(f64::total_cmp);
+    let at = |share: f64| values[((times - 1) as f64 * share).round() as usize];
+    Estimate { value: statistic(&all), interval: (at(0.025), at(0.975)) }
 }
 
-/// The entropy, in nats, of the shares that these counts are: 0 where one class holds everything or nothing is counted.
+/// The bootstrap of the mean difference of paired values.
+pub fn paired_difference(one: &[f64], other: &[f64]) -> Estimate {
+    let differences: Vec<f64> = one.iter().zip(other).map(|(one, other)| one - other).collect();
+    let differences = Tensor::from_slice(&differences);
+    bootstrap(one.len(), 2000, |rows| {
+        differences.index_select(0, rows).mean(Kind::Double).double_value(&[])
+    })
+}
+
+/// The bootstrap of the sum of some values over that of as many others, of the same examples.
+pub fn ratio_of_sums(values: &[f64], others: &[f64]) -> Estimate {
+    let [numerator, denominator] = [values, others].map(Tensor::from_slice);
+    let sum =
+        |of: &Tensor, rows: &Tensor| of.index_select(0, rows).sum(Kind::Double).double_value(&[]);
+    bootstrap(values.len(), 2000, |rows| sum(&numerator, rows) / sum(&denominator, rows))
+}
+
+/// The entropy in nats of the distribution that these counts give: 0 where one class holds everything or nothing is counted.
 pub fn entropy(counts: &[u64]) -> f64 {
     let total: u64 = counts.iter().sum();
     let terms = counts.iter().filter(|&&c| c > 0).map(|&c| c as f64 / total as f64);
     terms.map(|p| -p * p.ln()).sum::<f64>().max(0.0)
 }
 
-/// How often each answer was given to one question about some pictures.
+/// The counts of the answers to one question in some predictions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answers {
+pub struct AnswerCounts {
     /// For each answer.
     pub named: Vec<u64>,
     /// For 'none of these'.
     pub none: u64,
 }
 
-impl Answers {
-    /// What some readings answer to a question.
-    pub fn of(readings: &[Reading], question: Question) -> Self {
+impl AnswerCounts {
+    /// Counts the answers to a question.
+    pub fn of(predictions: &[Prediction], question: Question) -> Self {
         let mut answers = Self { named: vec![0; question.answers()], none: 0 };
-        for reading in readings {
-            match reading.answer(question) {
+        for prediction in predictions {
+            match prediction.answer(question) {
                 Some(answer) => answers.named[answer] += 1,
                 None => answers.none += 1,
             }
@@ -165,7 +134,7 @@ impl Answers {
         answers
     }
 
-    /// The entropy of the named answers times their share: to see none of these is no variety.
+    /// The entropy in nats of the named answers times their share: 'none of these' is no variety.
     pub fn variety(&self) -> f64 {
         let named: u64 = self.named.iter().sum();
         if named == 0 {
@@ -176,9 +145,8 @@ impl Answers {
     }
 }
 
-/// How varied answers are beside a reference: their summed variety over the summed entropies of `reference`, one each a
-/// caption. `None` where the reference does not vary.
-pub fn entropy_ratio(answers: &[Answers], reference: &[f64]) -> Option<f64> {
+/// The summed variety of answers over the summed entropies of `reference`, one each a caption. `None` where the reference does not vary.
+pub fn entropy_ratio(answers: &[AnswerCounts], reference: &[f64]) -> Option<f64> {
     let possible: f64 = reference.iter().sum();
-    (possible > 0.0).then(|| answers.iter().map(Answers::variety).sum::<f64>() / possible)
+    (possible > 0.0).then(|| answers.iter().map(AnswerCounts::variety).sum::<f64>() / possible)
 }

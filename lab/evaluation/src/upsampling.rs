@@ -1,146 +1,98 @@
-//! How much of a large picture the upsampler gives back, beside bicubic interpolation, and whether what the whole chain
-//! draws is as sharp as true pictures are.
+//! Upsampling: fidelity and sharpness of the upsampler beside bicubic interpolation, and the sharpness of the whole chain.
 
 use image::RgbImage;
-use noise::Generator;
-use pipeline::{Pipeline, Settings, Use};
+use judge::markdown::table;
+use pipeline::Use;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use crate::Error;
-use crate::evaluate::{EvaluationProgress, EvaluationSettings, draw_pictures, true_pictures};
-use crate::examples::Asked;
-use crate::inversions::psnr;
-use crate::report::table;
-use crate::statistics::{Estimate, Median, resampled};
+use crate::error::Error;
+use crate::evaluator::{Evaluator, Report, streams};
+use crate::examples::{CaptionSet, captions};
+use crate::image_metrics::{laplacian_variance, psnr};
+use crate::statistics::{Estimate, Median, ratio_of_sums};
 
 /// The number of the first scene.
 const FIRST: u64 = 110_000;
-/// Scenes, and captions that are drawn.
+/// Scenes, and captions that are sampled.
 const SCENES: u64 = 1000;
 
-/// What was found about the upsampler.
+/// The upsampler beside bicubic interpolation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct UpsamplingReport {
-    /// The side of the small pictures and that of the large ones.
+    /// The side of the base images and that of the upsampled ones.
     pub sides: [i64; 2],
-    /// The peak signal-to-noise ratio to the true picture, in dB, of what bicubic interpolation makes of a small one.
+    /// The peak signal-to-noise ratio of bicubic interpolation to the true image, in dB.
     pub bicubic: Median,
-    /// The same of what the upsampler makes of it.
+    /// The same of the upsampler.
     pub upsampled: Median,
-    /// The upsampler's less bicubic interpolation's, picture by picture.
+    /// The upsampler's less bicubic interpolation's, image by image.
     pub gain: Median,
-    /// The variance of the Laplacian over the true picture's: of bicubic pictures, of upsampled ones, and of those that the
-    /// captions draw.
+    /// The variance of the Laplacian over the true image's: of bicubic images, of upsampled ones, and of samples from the
+    /// captions.
     pub sharpness: [Median; 3],
-    /// The sum of the variances over that of the true pictures', in the same order.
+    /// The sum of the variances over that of the true images', in the same order.
     pub total_sharpness: [Estimate; 3],
 }
 
-/// Upsamples fresh scenes that were made small, and draws from their captions. Fewer scenes than the table's own number
-/// are `at_most`.
-pub fn evaluate_upsampling(
-    pipeline: &Pipeline,
-    settings: &EvaluationSettings,
-    at_most: Option<u64>,
-    progress: &mut EvaluationProgress,
-) -> Result<UpsamplingReport, Error> {
+/// Upsamples fresh scenes from the base size, and samples from their captions.
+pub fn evaluate_upsampling(evaluator: &Evaluator) -> Result<UpsamplingReport, Error> {
+    let Evaluator { pipeline, settings, .. } = evaluator;
     pipeline.prepare(&[Use::Prior], &settings.drawing)?;
-    let count = at_most.unwrap_or(SCENES).min(SCENES);
-    let examples = Asked::Seen.examples(FIRST..FIRST + count);
-    let side = pipeline.side()?;
-    let mut small_side = 0;
+    let count = evaluator.limited(SCENES);
+    let side = i64::from(pipeline.side()?);
+    let mut base_side = 0;
     let (mut bicubic, mut upsampled, mut gain) = (vec![], vec![], vec![]);
-    let mut sharp: [Vec<f64>; 4] = Default::default();
-    for batch in examples.chunks(settings.batch.max(1)) {
-        let truth = true_pictures(batch, side);
-        let small = pipeline.base_pictures(&truth)?; // [B, C, h, w]
-        small_side = small.size()[3];
+    let mut sharpness: [Vec<f64>; 4] = Default::default();
+    for batch in CaptionSet::Seen.examples(FIRST..FIRST + count).chunks(settings.batch) {
+        let truth = evaluator.true_images(batch)?;
+        let base = pipeline.base_pictures(&truth)?; // [B, C, h, w]
+        base_side = base.size()[3];
         let truth = signed(&truth); // [B, C, H, W]
-        let size = [i64::from(side); 2];
-        let interpolated = small.internal_upsample_bicubic2d_aa(size, false, None, None);
-        let seeds: Vec<u64> = batch.iter().map(|e| settings.seed.wrapping_add(e.number)).collect();
-        let large = upsample(pipeline, &small, &seeds, &settings.drawing)?;
+        let interpolated = base.internal_upsample_bicubic2d_aa([side; 2], false, None, None);
+        let seeds = evaluator.seeds(batch);
+        let streams = &mut streams(&seeds);
+        let large = pipeline.upsample(&base, &settings.drawing, streams, &mut |_, _, _| {})?;
         let [interpolated, large] = [interpolated, large].map(|x| x.to_device(Device::Cpu));
-        let ratios = [&interpolated, &large].map(|large| psnr(large, &truth));
-        gain.extend(ratios[1].iter().zip(&ratios[0]).map(|(own, other)| own - other));
-        let [of_interpolated, of_upsampled] = ratios;
+        let [of_interpolated, of_upsampled] = [&interpolated, &large].map(|x| psnr(x, &truth));
+        gain.extend(of_upsampled.iter().zip(&of_interpolated).map(|(own, other)| own - other));
         bicubic.extend(of_interpolated);
         upsampled.extend(of_upsampled);
-        let captions: Vec<&str> = batch.iter().map(|e| &*e.caption.text).collect();
-        let drawn = draw_pictures(pipeline, &captions, None, &seeds, &settings.drawing)?;
-        let all = [truth, interpolated, large, signed(&drawn)];
-        for (sharp, pictures) in sharp.iter_mut().zip(all) {
-            sharp.extend(laplacian_variance(&pictures));
+        let samples = evaluator.sample(&captions(batch), None, &seeds, &settings.drawing)?;
+        let all = [truth, interpolated, large, signed(&samples)];
+        for (sharpness, images) in sharpness.iter_mut().zip(all) {
+            sharpness.extend(laplacian_variance(&images));
         }
-        progress("upsampling", gain.len() as u64, count);
+        (evaluator.progress)("upsampling", gain.len() as u64, count);
     }
-    let [truth, others @ ..] = &sharp;
+    let [truth, others @ ..] = &sharpness;
     Ok(UpsamplingReport {
-        sides: [small_side, i64::from(side)],
+        sides: [base_side, side],
         bicubic: Median::of(bicubic),
         upsampled: Median::of(upsampled),
         gain: Median::of(gain),
         sharpness: others.each_ref().map(|values| {
-            let paired = values.iter().zip(truth).map(|(own, truth)| own / truth);
-            Median::of(paired.collect())
+            let ratios = values.iter().zip(truth).map(|(own, truth)| own / truth);
+            Median::of(ratios.collect())
         }),
         total_sharpness: others.each_ref().map(|values| ratio_of_sums(values, truth)),
     })
 }
 
-/// The sum of some values over that of as many others, of the same examples.
-pub fn ratio_of_sums(values: &[f64], others: &[f64]) -> Estimate {
-    let [values_of, others_of] = [values, others].map(Tensor::from_slice);
-    let sum = |of: &Tensor, rows: &Tensor| {
-        let chosen = of.index_select(0, rows);
-        chosen.sum(Kind::Double).double_value(&[])
+/// Images of one size as `[B, C, H, W]` from -1 to 1.
+fn signed(images: &[RgbImage]) -> Tensor {
+    let one = |image: &RgbImage| {
+        let (width, height) = (i64::from(image.width()), i64::from(image.height()));
+        Tensor::from_slice(image.as_raw()).view([height, width, 3]).permute([2, 0, 1])
     };
-    let ratio = |rows: &Tensor| Ok(sum(&values_of, rows) / sum(&others_of, rows));
-    resampled(values.len(), 2000, ratio)
-}
-
-/// Large pictures `[B, C, H, W]` of small ones, each with noise of its own.
-fn upsample(
-    pipeline: &Pipeline,
-    small: &Tensor,
-    seeds: &[u64],
-    drawing: &Settings,
-) -> Result<Tensor, Error> {
-    let mut streams: Vec<Generator> = seeds.iter().map(|&seed| Generator::new(seed)).collect();
-    Ok(pipeline.upsample(small, drawing, &mut streams, &mut |_, _, _| {})?)
-}
-
-/// Pictures of one size as `[B, C, H, W]` from -1 to 1.
-fn signed(pictures: &[RgbImage]) -> Tensor {
-    let one = |picture: &RgbImage| {
-        let (width, height) = (i64::from(picture.width()), i64::from(picture.height()));
-        Tensor::from_slice(picture.as_raw()).view([height, width, 3]).permute([2, 0, 1])
-    };
-    let all: Vec<Tensor> = pictures.iter().map(one).collect();
+    let all: Vec<Tensor> = images.iter().map(one).collect();
     Tensor::stack(&all, 0).to_kind(Kind::Float) / 127.5 - 1.0
 }
 
-/// How sharp pictures `[B, C, H, W]` from -1 to 1 are: the variance over pixels of the Laplacian of their brightness, which
-/// is counted from 0 to 255.
-pub fn laplacian_variance(pictures: &Tensor) -> Vec<f64> {
-    // The luma of Rec. 601.
-    let weights = Tensor::from_slice(&[0.299f32, 0.587, 0.114]).view([1, 3, 1, 1]);
-    let bright = (pictures.clamp(-1.0, 1.0) + 1.0) * 127.5;
-    let bright = (bright * weights).sum_dim_intlist([1i64].as_slice(), true, Kind::Float); // [B, 1, H, W]
-    let kernel = Tensor::from_slice(&[0f32, 1.0, 0.0, 1.0, -4.0, 1.0, 0.0, 1.0, 0.0]);
-    let kernel = kernel.view([1, 1, 3, 3]);
-    let laplacian = bright.conv2d(&kernel, None::<Tensor>, [1, 1], [0, 0], [1, 1], 1);
-    let variances =
-        laplacian.flatten(1, -1).to_kind(Kind::Double).var_dim([1i64].as_slice(), true, false);
-    Vec::try_from(variances).expect("one variance a picture")
-}
-
-impl UpsamplingReport {
-    /// A markdown table.
-    pub fn to_markdown(&self) -> String {
-        let [small, large] = self.sides;
-        let title = format!("{small} to {large} pixels");
+impl Report for UpsamplingReport {
+    fn to_markdown(&self) -> String {
+        let [base, large] = self.sides;
+        let title = format!("{base} to {large} pixels");
         let header = [
             &*title,
             "PSNR in dB, median (95%)",

@@ -1,33 +1,30 @@
-//! What CLIP knows alone: labels told apart without training for it (CLIP, 2103.00020, section 3.1), captions of two things
-//! told from those that nearly say the same, and pictures found by their captions.
+//! CLIP alone: zero-shot classification (2103.00020, section 3.1), attribute binding in captions of two things, and retrieval
+//! of images by their captions.
 
-mod bindings;
-
+use judge::markdown::table;
+use judge::{Proportion, Question};
 use pipeline::zero_shot::{cosines, normalised};
 use pipeline::{Pipeline, Template};
 use scenes::{Colour, Labels, Size, Thing};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use crate::Error;
-use crate::evaluate::{EvaluationProgress, true_pictures};
-use crate::examples::{Asked, Example};
-use crate::questions::Question;
-use crate::report::{percent, table};
-use crate::statistics::{Median, Tally};
-
-pub use bindings::{BindingRow, Difference};
+use crate::bindings::BindingRow;
+use crate::error::Error;
+use crate::evaluator::{EvaluationProgress, Report};
+use crate::examples::{CaptionSet, Example, captions, true_images};
+use crate::statistics::Median;
 
 /// The number of the first scene.
 const FIRST: u64 = 50_000;
 /// Scenes of seen pairs, and as many of held-out ones.
 const SCENES: u64 = 1000;
-/// The pictures' side.
-pub(crate) const SIDE: u32 = 128;
-/// How many of the pictures that a caption finds are looked at.
-const FEW: usize = 5;
+/// The images' side.
+pub const SIDE: u32 = 128;
+/// The k of recall at k.
+const K: usize = 5;
 
-/// What was told apart, and what was found.
+/// Classification, binding and retrieval.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ZeroShotReport {
     /// A row for each kind of pairs and each kind of labels.
@@ -38,163 +35,170 @@ pub struct ZeroShotReport {
     pub retrieval: Vec<RetrievalRow>,
 }
 
-/// How often the label whose embedding is the closest to a picture's is the picture's.
+/// How often the label whose embedding is the closest to an image's is the image's.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ClassificationRow {
-    /// Whether the pictures' pairs of thing and colour were held out of training.
+    /// Whether the images' pairs of thing and colour were held out of training.
     pub held_out: bool,
-    /// What the labels name.
+    /// The name of the kind of labels.
     pub labels: String,
-    /// How many labels there are to choose among.
+    /// The number of labels.
     pub classes: usize,
     /// With one prompt a label.
-    pub single: Tally,
+    pub single: Proportion,
     /// With the mean of several.
-    pub ensemble: Tally,
+    pub ensemble: Proportion,
 }
 
-/// What the captions of pictures find among these.
+/// The ranks of images by their captions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RetrievalRow {
-    /// Whether the pictures' pairs of thing and colour were held out of training.
+    /// Whether the images' pairs of thing and colour were held out of training.
     pub held_out: bool,
-    /// How often the first picture shows all that the caption says.
-    pub first: Tally,
+    /// How often the first image shows all that the caption says.
+    pub first: Proportion,
     /// How often one of the first five does.
-    pub one_of_five: Tally,
-    /// How often the first picture is the one that the caption was written about.
-    pub own_first: Tally,
-    /// How often one of the first five is.
-    pub own_in_five: Tally,
-    /// Where that one comes, the first place being 1.
+    pub one_of_five: Proportion,
+    /// Recall at 1 of the image that the caption was written about.
+    pub own_first: Proportion,
+    /// Its recall at 5.
+    pub own_in_five: Proportion,
+    /// Its rank, from 1 on.
     pub own_place: Median,
 }
 
 /// Classifies fresh scenes of one thing, and searches them by their captions: 1,000 of seen pairs and as many of held-out
-/// ones; and tells the captions of 1,000 scenes of two things from others. Or fewer, to try something. `batch` pictures are
-/// encoded at once.
+/// ones; and tells the captions of 1,000 scenes of two things from others. `at_most` of each, to try something. `batch` images
+/// are encoded at once.
 pub fn evaluate_zero_shot(
     pipeline: &Pipeline,
     at_most: Option<u64>,
     batch: usize,
-    progress: &mut EvaluationProgress,
+    progress: &EvaluationProgress,
 ) -> Result<ZeroShotReport, Error> {
     pipeline.prepare_clip()?;
     let count = at_most.unwrap_or(SCENES).min(SCENES);
     let numbers = FIRST..FIRST + count;
-    let mut encode = |examples: &[Example]| {
-        let mut pictures = Vec::new();
-        for (done, some) in (1..).zip(examples.chunks(batch)) {
-            pictures.push(pipeline.encode_pictures(&true_pictures(some, SIDE))?);
-            progress("zero-shot", (done * batch as u64).min(count), count);
-        }
-        Ok::<_, Error>(normalised(&Tensor::cat(&pictures, 0))) // [B, E]
+    let encode = |examples: &[Example]| {
+        let progress = |done| progress("zero-shot", done, count);
+        image_embeddings(pipeline, examples, batch, &progress)
     };
     let tasks = Task::all();
-    let mut classes = Vec::new();
-    for task in &tasks {
-        let single = pipeline.class_embeddings(&task.labels, std::slice::from_ref(&task.single))?;
-        classes.push([single, pipeline.class_embeddings(&task.labels, &task.ensemble)?]);
-    }
+    let classes = tasks.iter().map(|task| task.class_embeddings(pipeline));
+    let classes = classes.collect::<Result<Vec<_>, _>>()?;
     let (mut classification, mut retrieval) = (Vec::new(), Vec::new());
-    for (held_out, asked) in [(false, Asked::Seen), (true, Asked::HeldOut)] {
-        let examples = asked.examples(numbers.clone());
-        let pictures = encode(&examples)?;
+    for (held_out, set) in [(false, CaptionSet::Seen), (true, CaptionSet::HeldOut)] {
+        let examples = set.examples(numbers.clone());
+        let images = encode(&examples)?;
         for (task, classes) in tasks.iter().zip(&classes) {
-            let [single, ensemble] = [0, 1].map(|i| cosines(&pictures, &classes[i]));
-            classification.push(ClassificationRow {
-                held_out,
-                labels: task.name.to_owned(),
-                classes: task.labels.len(),
-                single: task.count(&examples, &single),
-                ensemble: task.count(&examples, &ensemble),
+            let [single, ensemble] = classes.each_ref().map(|classes| {
+                task.rights(&examples, &cosines(&images, classes)).collect::<Proportion>()
             });
+            let (labels, classes) = (task.name.to_owned(), task.labels.len());
+            classification.push(ClassificationRow { held_out, labels, classes, single, ensemble });
         }
-        let captions: Vec<&str> = examples.iter().map(|e| &*e.caption.text).collect();
-        let captions = pipeline.caption_embeddings(&captions)?; // [B, E]
-        let found = cosines(&captions, &pictures);
-        retrieval.push(RetrievalRow::count(held_out, &examples, &found));
+        let captions = pipeline.caption_embeddings(&captions(&examples))?; // [B, E]
+        retrieval.push(RetrievalRow::count(held_out, &examples, &cosines(&captions, &images)));
     }
-    let examples = Asked::Pairs.examples(numbers);
-    let pictures = encode(&examples)?;
+    let examples = CaptionSet::Pairs.examples(numbers);
+    let images = encode(&examples)?;
     Ok(ZeroShotReport {
         classification,
-        bindings: BindingRow::all(pipeline, &examples, &pictures)?,
+        bindings: BindingRow::all(pipeline, &examples, &images)?,
         retrieval,
     })
 }
 
-/// Labels that pictures are told apart by.
+/// The normalised embeddings of the examples' scenes at [`SIDE`]: `[N, E]`. `progress` hears how many are done.
+pub fn image_embeddings(
+    pipeline: &Pipeline,
+    examples: &[Example],
+    batch: usize,
+    progress: &dyn Fn(u64),
+) -> Result<Tensor, Error> {
+    let (mut embeddings, mut done) = (Vec::new(), 0);
+    for some in examples.chunks(batch) {
+        embeddings.push(pipeline.encode_pictures(&true_images(some, SIDE))?);
+        done += some.len() as u64;
+        progress(done);
+    }
+    Ok(normalised(&Tensor::cat(&embeddings, 0)))
+}
+
+/// The number of a scene's own label.
+type Truth = fn(&Labels) -> Option<usize>;
+
+/// A zero-shot classification.
 pub struct Task {
-    /// What the labels name.
+    /// The name of the kind of labels.
     pub name: &'static str,
     /// The labels.
     pub labels: Vec<String>,
     /// One prompt for a label.
     pub single: Template,
-    /// Several: what `unclip classify` takes where the labels are things, and one a thing where they are not.
+    /// Several: those of `unclip classify` where the labels are things, and one a thing where they are not.
     pub ensemble: Vec<Template>,
     /// The number of a scene's own label.
-    pub truth: fn(&Labels) -> Option<usize>,
+    pub truth: Truth,
 }
 
 impl Task {
     /// Thing, colour, both of them, place, size, sky and ground. The style is left out, as elsewhere.
     pub fn all() -> Vec<Self> {
-        let names =
-            |names: &[&str]| -> Vec<String> { names.iter().map(|&n| n.to_owned()).collect() };
-        let things: Vec<&str> = Thing::ALL.iter().map(|thing| thing.name()).collect();
-        let colours: Vec<&str> = Colour::ALL.iter().map(|colour| colour.name()).collect();
-        let sizes: Vec<&str> = Size::ALL.iter().map(|size| size.name()).collect();
-        let both =
-            things.iter().flat_map(|thing| colours.iter().map(move |c| format!("{c} {thing}")));
-        let noun = |name, labels, truth| Self {
-            name,
-            labels,
-            single: template("a {}"),
-            ensemble: Template::defaults(),
-            truth,
-        };
-        let about_things =
-            |name, labels: &[&str], single: &str, with: fn(&str) -> String, truth| Self {
-                name,
-                labels: names(labels),
-                single: template(single),
-                ensemble: things.iter().map(|thing| template(&with(thing))).collect(),
-                truth,
-            };
-        let adjective = |name, labels: &[&str], truth| {
-            about_things(name, labels, "a {}", |thing| format!("a {{}} {thing}"), truth)
-        };
-        let phrase = |name, labels: &[&str], truth| {
-            about_things(name, labels, "{}", |thing| format!("a {thing} {{}}"), truth)
-        };
+        let both = Thing::NAMES
+            .iter()
+            .flat_map(|thing| Colour::NAMES.iter().map(move |colour| format!("{colour} {thing}")));
+        let both_truth =
+            |shown: &Labels| Some(shown.thing.index() * Colour::COUNT + shown.colour.index());
+        let adjective = |thing: &str| format!("a {{}} {thing}");
+        let phrase = |thing: &str| format!("a {thing} {{}}");
         vec![
-            noun("thing", names(&things), |shown| Question::Thing.truth(shown)),
-            adjective("colour", &colours, |shown| Question::Colour.truth(shown)),
-            noun("thing and colour", both.collect(), |shown| {
-                Some(shown.thing.index() * Colour::COUNT + shown.colour.index())
+            Self::of_nouns("thing", Thing::NAMES, |shown| Question::Thing.truth(shown)),
+            Self::of_things("colour", Colour::NAMES, "a {}", adjective, |shown| {
+                Question::Colour.truth(shown)
             }),
-            phrase("place", &PLACES, |shown| Question::Place.truth(shown)),
-            adjective("size", &sizes, |shown| Question::Size.truth(shown)),
-            phrase("sky", &SKIES, |shown| Question::Sky.truth(shown)),
-            phrase("ground", &GROUNDS, |shown| Question::Ground.truth(shown)),
+            Self::of_nouns("thing and colour", &both.collect::<Vec<_>>(), both_truth),
+            Self::of_things("place", &PLACES, "{}", phrase, |shown| Question::Place.truth(shown)),
+            Self::of_things("size", Size::NAMES, "a {}", adjective, |shown| {
+                Question::Size.truth(shown)
+            }),
+            Self::of_things("sky", &SKIES, "{}", phrase, |shown| Question::Sky.truth(shown)),
+            Self::of_things("ground", &GROUNDS, "{}", phrase, |shown| {
+                Question::Ground.truth(shown)
+            }),
         ]
     }
 
-    /// How often the label with the largest of the cosines `[B, L]` is the scene's own.
-    pub fn count(&self, examples: &[Example], cosines: &Tensor) -> Tally {
-        let mut tally = Tally::default();
-        self.rights(examples, cosines).for_each(|right| tally.add(right));
-        tally
+    /// Labels that are nouns.
+    fn of_nouns(name: &'static str, labels: &[impl ToString], truth: Truth) -> Self {
+        let labels = labels.iter().map(ToString::to_string).collect();
+        Self { name, labels, single: template("a {}"), ensemble: Template::defaults(), truth }
+    }
+
+    /// Labels that say something of a thing, with a prompt for each thing.
+    fn of_things(
+        name: &'static str,
+        labels: &[&str],
+        single: &str,
+        prompt: fn(&str) -> String,
+        truth: Truth,
+    ) -> Self {
+        let ensemble = Thing::NAMES.iter().map(|thing| template(&prompt(thing))).collect();
+        let labels = labels.iter().map(ToString::to_string).collect();
+        Self { name, labels, single: template(single), ensemble, truth }
+    }
+
+    /// The normalised embeddings of the labels `[L, E]`, with one prompt each and with several.
+    pub fn class_embeddings(&self, pipeline: &Pipeline) -> Result<[Tensor; 2], Error> {
+        let single = std::slice::from_ref(&self.single);
+        Ok([
+            pipeline.class_embeddings(&self.labels, single)?,
+            pipeline.class_embeddings(&self.labels, &self.ensemble)?,
+        ])
     }
 
     /// Whether the label with the largest of the `scores [B, L]` is the scene's own, scene by scene.
-    pub(crate) fn rights(
-        &self,
-        examples: &[Example],
-        scores: &Tensor,
-    ) -> impl Iterator<Item = bool> {
+    pub fn rights(&self, examples: &[Example], scores: &Tensor) -> impl Iterator<Item = bool> {
         let right = |(example, order): (&Example, Vec<usize>)| {
             Some(order[0]) == (self.truth)(&example.scene.labels())
         };
@@ -210,7 +214,7 @@ const GROUNDS: [&str; 4] = ["on the grass", "on the sand", "in the snow", "on th
 impl RetrievalRow {
     /// From the cosines `[B, B]` of all captions, row by row, and all pictures.
     pub fn count(held_out: bool, examples: &[Example], cosines: &Tensor) -> Self {
-        let none = Tally::default();
+        let none = Proportion::default();
         let (mut first, mut one_of_five, mut own_first, mut own_in_five) = (none, none, none, none);
         let mut places = Vec::new();
         for (own, (example, order)) in examples.iter().zip(ranked(cosines)).enumerate() {
@@ -218,7 +222,7 @@ impl RetrievalRow {
                 let shown = examples[found].scene.labels();
                 example.caption.mentioned.describes(&shown)
             };
-            let few = &order[..order.len().min(FEW)];
+            let few = &order[..order.len().min(K)];
             first.add(fits(&few[0]));
             one_of_five.add(few.iter().any(fits));
             own_first.add(few[0] == own);
@@ -230,9 +234,8 @@ impl RetrievalRow {
     }
 }
 
-impl ZeroShotReport {
-    /// Markdown tables.
-    pub fn to_markdown(&self) -> String {
+impl Report for ZeroShotReport {
+    fn to_markdown(&self) -> String {
         let pairs = |held_out| if held_out { "held-out" } else { "seen" }.to_owned();
         let header = ["zero-shot: pairs", "labels", "of", "one prompt", "several prompts"];
         let classification = self.classification.iter().map(|row| {
@@ -240,8 +243,8 @@ impl ZeroShotReport {
                 pairs(row.held_out),
                 row.labels.clone(),
                 row.classes.to_string(),
-                percent(row.single),
-                percent(row.ensemble),
+                row.single.to_string(),
+                row.ensemble.to_string(),
             ]
         });
         let classification = table(&header, classification);
@@ -257,7 +260,7 @@ impl ZeroShotReport {
         let retrieval = self.retrieval.iter().map(|row| {
             let shares = [row.first, row.one_of_five, row.own_first, row.own_in_five];
             let mut line = vec![pairs(row.held_out)];
-            line.extend(shares.map(percent));
+            line.extend(shares.map(|share| share.to_string()));
             line.push(row.own_place.to_string());
             line
         });

@@ -1,4 +1,4 @@
-//! Sky, hills and ground.
+//! Backdrops: sky, hills and ground.
 
 use noise::Generator;
 
@@ -8,7 +8,7 @@ use crate::palette::{INK, Rgb, WHITE};
 use crate::shapes::{circle, path, push_oval};
 use crate::style::Painter;
 
-/// Everything behind the things: labels as colours, and what no label names.
+/// Everything behind the things: labels as colours, and all that no label names.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Backdrop {
     sky: Sky,
@@ -16,17 +16,42 @@ pub(crate) struct Backdrop {
     pub sky_top: Rgb,
     pub sky_bottom: Rgb,
     pub ground_colour: Rgb,
-    /// The height of the horizon at the picture's edges, and its rise in the middle.
+    /// The height of the horizon at the image's edges, and its rise in the middle.
     pub horizon: f32,
     bow: f32,
-    /// Sun or moon: centre and radius.
-    light: Option<(f32, f32, f32)>,
-    clouds: Vec<(f32, f32, f32)>,
-    stars: Vec<(f32, f32, f32)>,
-    /// Hills: centre, half width, height.
-    hills: Vec<(f32, f32, f32)>,
-    /// Tufts, pebbles, drifts or waves: place and size.
-    marks: Vec<(f32, f32, f32)>,
+    /// Sun or moon, by its radius.
+    light: Option<Spot>,
+    /// Clouds, by half their width.
+    clouds: Vec<Spot>,
+    /// Stars, by their radius.
+    stars: Vec<Spot>,
+    hills: Vec<Hill>,
+    /// Tufts, pebbles, drifts or waves.
+    marks: Vec<Spot>,
+}
+
+/// Something at a point of the image.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Spot {
+    x: f32,
+    y: f32,
+    size: f32,
+}
+
+/// A hill on the horizon, by its middle.
+#[derive(Clone, Debug, PartialEq)]
+struct Hill {
+    x: f32,
+    half_width: f32,
+    height: f32,
+}
+
+impl Spot {
+    /// A spot with each number uniform in its range; x first.
+    fn draw(g: &mut Generator, x: (f32, f32), y: (f32, f32), size: (f32, f32)) -> Self {
+        let mut between = |(low, high)| g.between(low, high);
+        Self { x: between(x), y: between(y), size: between(size) }
+    }
 }
 
 impl Backdrop {
@@ -37,46 +62,22 @@ impl Backdrop {
         let ground_colour = ground_colour(sky, ground, g);
         let horizon = g.between(0.56, 0.74);
         let bow = if ground == Ground::Sea { 0.0 } else { g.between(-0.03, 0.05) };
-        let light = match sky {
-            Sky::Clear => g
-                .chance(0.75)
-                .then(|| (g.between(0.05, 0.95), g.between(0.06, 0.22), g.between(0.06, 0.1))),
-            Sky::Sunset => {
-                Some((g.between(0.12, 0.88), horizon - g.between(0.0, 0.12), g.between(0.1, 0.15)))
-            }
-            Sky::Night => {
-                Some((g.between(0.08, 0.92), g.between(0.09, 0.26), g.between(0.055, 0.085)))
-            }
-            Sky::Rain => None,
-        };
-        let clouds = match sky {
-            Sky::Clear => g.below(4) as usize,
-            Sky::Sunset => g.below(3) as usize,
-            Sky::Night => 0,
-            Sky::Rain => 3 + g.below(2) as usize,
-        };
-        let highest = if sky == Sky::Rain { 0.16 } else { 0.36 };
-        let clouds = (0..clouds)
-            .map(|index| {
-                let x = if sky == Sky::Rain {
-                    (index as f32 + g.between(0.1, 0.9)) / 3.5
-                } else {
-                    g.between(0.0, 1.0)
-                };
-                (x, g.between(0.03, highest), g.between(0.1, 0.19))
-            })
-            .collect();
-        let stars = if sky == Sky::Night { 16 + g.below(14) as usize } else { 0 };
-        let stars = (0..stars)
-            .map(|_| (g.between(0.0, 1.0), g.between(0.0, horizon), g.between(0.005, 0.012)))
-            .collect();
+        let light = draw_light(sky, horizon, g);
+        let clouds = draw_clouds(sky, g);
+        let stars = if sky == Sky::Night { 16 + g.below(14) } else { 0 };
+        let star = |_| Spot::draw(g, (0.0, 1.0), (0.0, horizon), (0.005, 0.012));
+        let stars = (0..stars).map(star).collect();
         let hills = if ground == Ground::Sea { g.below(2) } else { g.below(4) };
         let hills = (0..hills)
-            .map(|_| (g.between(0.0, 1.0), g.between(0.18, 0.45), g.between(0.05, 0.13)))
+            .map(|_| Hill {
+                x: g.between(0.0, 1.0),
+                half_width: g.between(0.18, 0.45),
+                height: g.between(0.05, 0.13),
+            })
             .collect();
-        let marks = (0..10 + g.below(10))
-            .map(|_| (g.between(0.0, 1.0), g.between(horizon + 0.05, 1.0), g.between(0.6, 1.2)))
-            .collect();
+        let marks = 10 + g.below(10);
+        let mark = |_| Spot::draw(g, (0.0, 1.0), (horizon + 0.05, 1.0), (0.6, 1.2));
+        let marks = (0..marks).map(mark).collect();
         Self {
             sky,
             ground,
@@ -120,7 +121,7 @@ impl Backdrop {
         vec![at(top), at((top + bottom) / 2.0), at(bottom)]
     }
 
-    /// Draws it all.
+    /// Paints all of it.
     pub fn paint(&self, painter: &mut Painter) {
         painter.gradient(self.sky_top, self.sky_bottom, self.horizon);
         self.paint_lights(painter);
@@ -129,7 +130,7 @@ impl Backdrop {
             Sky::Sunset => Rgb(1.0, 0.87, 0.78),
             Sky::Night | Sky::Rain => Rgb(0.47, 0.5, 0.55),
         };
-        for &(x, y, size) in &self.clouds {
+        for &Spot { x, y, size } in &self.clouds {
             let cloud_path = path(|p| {
                 push_oval(p, x, y, size, size * 0.36);
                 push_oval(p, x - size * 0.4, y - size * 0.14, size * 0.42, size * 0.36);
@@ -144,7 +145,7 @@ impl Backdrop {
             Ground::Sea => Rgb(0.55, 0.62, 0.55),
             _ => self.ground_colour.shade(-0.12),
         };
-        for &(x, half, height) in &self.hills {
+        for &Hill { x, half_width: half, height } in &self.hills {
             let (left, right, base) = (x - half, x + half, self.horizon + 0.06);
             let hill = path(|p| {
                 p.move_to(left, base);
@@ -174,11 +175,13 @@ impl Backdrop {
     fn paint_lights(&self, painter: &mut Painter) {
         if !self.stars.is_empty() {
             let stars = path(|p| {
-                self.stars.iter().for_each(|&(x, y, radius)| push_oval(p, x, y, radius, radius));
+                self.stars
+                    .iter()
+                    .for_each(|star| push_oval(p, star.x, star.y, star.size, star.size));
             });
             painter.wash(&stars, Rgb(1.0, 0.98, 0.85), 0.95);
         }
-        let Some((x, y, radius)) = self.light else {
+        let Some(Spot { x, y, size: radius }) = self.light else {
             return;
         };
         match self.sky {
@@ -237,7 +240,7 @@ impl Backdrop {
     fn paint_marks(&self, painter: &mut Painter) {
         if self.ground == Ground::Snow || self.ground == Ground::Sand {
             let marks = path(|p| {
-                for &(x, y, size) in &self.marks {
+                for &Spot { x, y, size } in &self.marks {
                     let (wide, high) = match self.ground {
                         Ground::Snow => (0.045, 0.009),
                         _ => (0.009, 0.007),
@@ -250,7 +253,7 @@ impl Backdrop {
             return;
         }
         let marks = path(|p| {
-            for &(x, y, size) in &self.marks {
+            for &Spot { x, y, size } in &self.marks {
                 if self.ground == Ground::Grass {
                     let size = size * 0.022;
                     p.move_to(x - size * 0.8, y - size);
@@ -270,6 +273,39 @@ impl Backdrop {
         };
         painter.lines(&marks, 0.011, colour, 1.0);
     }
+}
+
+/// The sun or the moon.
+fn draw_light(sky: Sky, horizon: f32, g: &mut Generator) -> Option<Spot> {
+    match sky {
+        Sky::Clear => {
+            g.chance(0.75).then(|| Spot::draw(g, (0.05, 0.95), (0.06, 0.22), (0.06, 0.1)))
+        }
+        Sky::Sunset => {
+            let (x, y) = (g.between(0.12, 0.88), horizon - g.between(0.0, 0.12));
+            Some(Spot { x, y, size: g.between(0.1, 0.15) })
+        }
+        Sky::Night => Some(Spot::draw(g, (0.08, 0.92), (0.09, 0.26), (0.055, 0.085))),
+        Sky::Rain => None,
+    }
+}
+
+fn draw_clouds(sky: Sky, g: &mut Generator) -> Vec<Spot> {
+    let count = match sky {
+        Sky::Clear => g.below(4),
+        Sky::Sunset => g.below(3),
+        Sky::Night => 0,
+        Sky::Rain => 3 + g.below(2),
+    };
+    let cloud = |index| match sky {
+        // Side by side, so that they cover the sky.
+        Sky::Rain => {
+            let x = (index as f32 + g.between(0.1, 0.9)) / 3.5;
+            Spot { x, y: g.between(0.03, 0.16), size: g.between(0.1, 0.19) }
+        }
+        _ => Spot::draw(g, (0.0, 1.0), (0.03, 0.36), (0.1, 0.19)),
+    };
+    (0..count).map(cloud).collect()
 }
 
 /// Top and bottom of the sky: pale or dark, so that the things' strong colours stand out.

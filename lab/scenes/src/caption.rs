@@ -1,4 +1,4 @@
-//! What is said of a picture: part of what it shows, in plain English.
+//! Captions: templates with synonyms that mention part of a scene's labels.
 
 use noise::Generator;
 use serde::{Deserialize, Serialize};
@@ -7,18 +7,18 @@ use crate::chance::Chance;
 use crate::labels::{Colour, Ground, Labels, Place, Relation, Second, Size, Sky, Style, Thing};
 use crate::words;
 
-/// A caption and what it says.
+/// A caption and the labels that it mentions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caption {
     /// The words, in lower case and without a full stop; at most 22 of them.
     pub text: String,
     /// The labels that the words name.
-    pub mentioned: Mentioned,
+    pub mentioned: Mentions,
 }
 
 /// The labels that a caption names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Mentioned {
+pub struct Mentions {
     /// The thing.
     pub thing: Option<Thing>,
     /// The thing's colour.
@@ -34,13 +34,13 @@ pub struct Mentioned {
     /// The drawing style.
     pub style: Option<Style>,
     /// The second thing.
-    pub second: Option<MentionedSecond>,
+    pub second: Option<SecondMention>,
 }
 
-/// What a caption says of a second thing.
+/// The labels that a caption names of a second thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct MentionedSecond {
-    /// What it is.
+pub struct SecondMention {
+    /// The thing.
     pub thing: Thing,
     /// Its colour.
     pub colour: Option<Colour>,
@@ -48,7 +48,7 @@ pub struct MentionedSecond {
     pub relation: Relation,
 }
 
-/// Something that a caption can mention.
+/// A label that a caption can mention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Aspect {
     /// The thing.
@@ -71,10 +71,10 @@ pub enum Aspect {
     SecondColour,
 }
 
-/// What a caption's writer knows of a scene.
-pub(crate) struct Told {
+/// The scene that a caption is written about.
+pub(crate) struct Context {
     pub labels: Labels,
-    /// Whether the reserved templates are to be used, and only they.
+    /// Whether only the reserved templates are used.
     pub reserved: bool,
     /// Whether the thing is on the ground rather than over it.
     pub on: bool,
@@ -98,7 +98,7 @@ impl Aspect {
     }
 }
 
-/// What templates mention, each set once.
+/// The aspects that templates mention, each set once.
 fn sets(templates: &[&'static str]) -> Vec<Vec<Aspect>> {
     let mut sets: Vec<_> = templates.iter().copied().map(aspects).collect();
     sets.sort();
@@ -107,39 +107,39 @@ fn sets(templates: &[&'static str]) -> Vec<Vec<Aspect>> {
 }
 
 impl Caption {
-    pub(crate) fn write(told: &Told, generator: &mut Generator) -> Self {
-        let pair = told.labels.second.is_some() && generator.chance(0.8);
-        let template = generator.pick(templates(told.reserved, pair));
-        fill(template, told, generator)
+    pub(crate) fn write(context: &Context, generator: &mut Generator) -> Self {
+        let pair = context.labels.second.is_some() && generator.chance(0.8);
+        let template = generator.pick(templates(context.reserved, pair));
+        fill(template, context, generator)
     }
 
     pub(crate) fn write_about(
-        told: &Told,
-        asked: &[Aspect],
+        context: &Context,
+        mentioned: &[Aspect],
         generator: &mut Generator,
     ) -> Option<Self> {
-        let mut asked = asked.to_vec();
-        asked.sort();
-        asked.dedup();
-        let pair = asked.contains(&Aspect::Second);
-        if pair && told.labels.second.is_none() {
+        let mut mentioned = mentioned.to_vec();
+        mentioned.sort();
+        mentioned.dedup();
+        let pair = mentioned.contains(&Aspect::Second);
+        if pair && context.labels.second.is_none() {
             return None;
         }
-        let styles = match told.reserved {
+        let styles = match context.reserved {
             true => words::RESERVED_STYLES,
             false => &[],
         };
-        let fitting = templates(told.reserved, pair).iter().chain(styles).copied();
-        let fitting: Vec<_> = fitting.filter(|template| aspects(template) == asked).collect();
-        (!fitting.is_empty()).then(|| fill(generator.pick(&fitting), told, generator))
+        let fitting = templates(context.reserved, pair).iter().chain(styles).copied();
+        let fitting: Vec<_> = fitting.filter(|template| aspects(template) == mentioned).collect();
+        (!fitting.is_empty()).then(|| fill(generator.pick(&fitting), context, generator))
     }
 }
 
-impl Mentioned {
-    /// Whether the caption is true of a picture with these labels, told in the widest sense: a
-    /// caption of one thing may mean the second thing too (which is small, and at no named
-    /// place), and a relation may be told from either end. Contrastive training masks such a
-    /// picture from the caption's negatives.
+impl Mentions {
+    /// Whether the caption is true of an image with these labels, in the widest sense: a caption of
+    /// one thing may mean the second thing too (which is small, and at no named place), and a
+    /// relation may start at either end. Contrastive training masks such an image, a false
+    /// negative, from the caption's negatives.
     pub fn describes(&self, labels: &Labels) -> bool {
         let scenery = fits(self.sky, labels.sky)
             && fits(self.ground, labels.ground)
@@ -148,15 +148,16 @@ impl Mentioned {
     }
 
     fn describes_first(&self, labels: &Labels) -> bool {
-        let told =
-            self.second.is_none_or(|told| labels.second.is_some_and(|second| told.fits(second)));
-        told && fits(self.thing, labels.thing)
+        let second =
+            self.second.is_none_or(|own| labels.second.is_some_and(|second| own.fits(second)));
+        second
+            && fits(self.thing, labels.thing)
             && fits(self.colour, labels.colour)
             && fits(self.size, labels.size)
             && fits(self.place, labels.place)
     }
 
-    /// Whether the caption is true of the picture told from its second thing.
+    /// Whether the caption is true of the image with the second thing in the place of the first.
     fn describes_second(&self, labels: &Labels) -> bool {
         let Some(second) = labels.second else {
             return false;
@@ -166,14 +167,14 @@ impl Mentioned {
             colour: labels.colour,
             relation: second.relation.inverse(),
         };
-        self.second.is_none_or(|told| told.fits(first))
+        self.second.is_none_or(|own| own.fits(first))
             && fits(self.thing, second.thing)
             && fits(self.colour, second.colour)
             && fits(self.size, Size::Small)
     }
 }
 
-impl MentionedSecond {
+impl SecondMention {
     fn fits(&self, second: Second) -> bool {
         self.thing == second.thing
             && self.relation == second.relation
@@ -181,9 +182,9 @@ impl MentionedSecond {
     }
 }
 
-/// Whether what is said, if anything is, is what is shown.
-fn fits<T: PartialEq>(said: Option<T>, shown: T) -> bool {
-    said.is_none_or(|said| said == shown)
+/// Whether a label that may be mentioned is the image's.
+fn fits<T: PartialEq>(mentioned: Option<T>, label: T) -> bool {
+    mentioned.is_none_or(|mentioned| mentioned == label)
 }
 
 fn templates(reserved: bool, pair: bool) -> &'static [&'static str] {
@@ -201,7 +202,7 @@ fn parts(template: &'static str) -> impl Iterator<Item = (bool, &'static str)> {
     pieces.map(|(index, piece)| (index % 2 == 1, piece))
 }
 
-/// What a template mentions, sorted.
+/// The aspects that a template mentions, sorted.
 fn aspects(template: &'static str) -> Vec<Aspect> {
     let slots = parts(template).filter(|&(slot, _)| slot).map(|(_, slot)| slot);
     let mut found: Vec<_> = slots.flat_map(slot_aspects).collect();
@@ -227,20 +228,20 @@ fn slot_aspects(slot: &'static str) -> Vec<Aspect> {
     words.collect()
 }
 
-fn fill(template: &'static str, told: &Told, generator: &mut Generator) -> Caption {
+fn fill(template: &'static str, context: &Context, generator: &mut Generator) -> Caption {
     let mut text = String::new();
     for (slot, piece) in parts(template) {
         if slot {
-            text.push_str(&fill_slot(piece, told, generator));
+            text.push_str(&fill_slot(piece, context, generator));
         } else {
             text.push_str(piece);
         }
     }
-    let labels = &told.labels;
+    let labels = &context.labels;
     let found = aspects(template);
     let says = |aspect| found.contains(&aspect);
     let second = labels.second.filter(|_| says(Aspect::Second));
-    let mentioned = Mentioned {
+    let mentioned = Mentions {
         thing: says(Aspect::Thing).then_some(labels.thing),
         colour: says(Aspect::Colour).then_some(labels.colour),
         size: says(Aspect::Size).then_some(labels.size),
@@ -248,7 +249,7 @@ fn fill(template: &'static str, told: &Told, generator: &mut Generator) -> Capti
         sky: says(Aspect::Sky).then_some(labels.sky),
         ground: says(Aspect::Ground).then_some(labels.ground),
         style: says(Aspect::Style).then_some(labels.style),
-        second: second.map(|second| MentionedSecond {
+        second: second.map(|second| SecondMention {
             thing: second.thing,
             colour: says(Aspect::SecondColour).then_some(second.colour),
             relation: second.relation,
@@ -257,13 +258,13 @@ fn fill(template: &'static str, told: &Told, generator: &mut Generator) -> Capti
     Caption { text, mentioned }
 }
 
-fn fill_slot(slot: &str, told: &Told, g: &mut Generator) -> String {
-    let labels = &told.labels;
+fn fill_slot(slot: &str, context: &Context, g: &mut Generator) -> String {
+    let labels = &context.labels;
     let scenery = match slot {
         "place" => words::place(labels.place),
         "sky" => words::sky(labels.sky),
         "sky noun" => words::sky_noun(labels.sky),
-        "ground" => words::ground(labels.ground, told.on),
+        "ground" => words::ground(labels.ground, context.on),
         "ground noun" => words::ground_noun(labels.ground),
         "style of" => words::style_of(labels.style),
         "style in" => words::style_in(labels.style),

@@ -1,8 +1,8 @@
-//! Draws that scenes and captions share.
+//! Random draws: uniform numbers, choices and Bernoulli trials.
 
 use noise::Generator;
 
-/// Ranges, choices and coin flips over the workspace's generator.
+/// Random draws by the workspace's generator.
 pub(crate) trait Chance {
     /// A number from `low` to `high`; `low` where the range is empty.
     fn between(&mut self, low: f32, high: f32) -> f32;

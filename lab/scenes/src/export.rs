@@ -1,4 +1,4 @@
-//! A folder of pictures with `metadata.jsonl`, as data sets are laid out.
+//! Export to a folder of images with `metadata.jsonl`, the layout of an imagefolder data set.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -11,10 +11,10 @@ use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use serde::{Deserialize, Serialize};
 
 use crate::labels::Labels;
-use crate::resume::{self, Recovered};
+use crate::resume::{self, ResumePoint};
 use crate::scene::{Pairs, Scene, Split};
 
-/// What to export.
+/// The arguments of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Export {
@@ -62,7 +62,7 @@ pub enum ExportError {
     NotEmpty(PathBuf),
     /// The folder holds a part of another export.
     #[error(
-        "--out: the folder {} holds a part of {begun}, and now {asked} is asked for: that command goes on with it, another folder begins anew",
+        "--out: the folder {} holds a part of {begun}, and now {new} is asked for: that command goes on with it, another folder begins anew",
         .folder.display()
     )]
     Another {
@@ -70,8 +70,8 @@ pub enum ExportError {
         folder: PathBuf,
         /// The export that was begun in it.
         begun: Export,
-        /// The one that is asked for.
-        asked: Export,
+        /// The new one.
+        new: Export,
     },
     /// The file that says which export was begun in a folder says nothing.
     #[error("{} does not say which export was begun here ({source}): another folder begins anew", .path.display())]
@@ -94,7 +94,7 @@ pub enum ExportError {
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// What went wrong.
+        /// The reason.
         source: io::Error,
     },
     /// The picture could not be encoded.
@@ -102,7 +102,7 @@ pub enum ExportError {
     Encode {
         /// The picture's file.
         path: PathBuf,
-        /// What went wrong.
+        /// The reason.
         source: image::ImageError,
     },
 }
@@ -191,7 +191,9 @@ impl Exporter {
             let path = self.out.join(&name);
             (name, path)
         });
-        if let Some(Recovered { file, length, done }) = recovered.map_err(write_error(&metadata))? {
+        if let Some(ResumePoint { file, length, done }) =
+            recovered.map_err(write_error(&metadata))?
+        {
             (self.metadata, self.length, self.done) = (Some(file), length, done);
         }
         Ok(())

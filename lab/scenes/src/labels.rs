@@ -1,4 +1,4 @@
-//! What can be in a picture: the labels, and the pairs that no training picture shows.
+//! Labels of an image, and the pairs of them that are held out of training.
 
 use std::fmt;
 
@@ -14,17 +14,19 @@ macro_rules! label {
         impl $name {
             /// Every value, in the order of [`Self::index`].
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
-            /// How many values there are.
+            /// The number of values.
             pub const COUNT: usize = Self::ALL.len();
+            /// The values' names, as `metadata.jsonl` spells them.
+            pub const NAMES: &[&'static str] = &[$($word,)+];
 
             /// The value's place in [`Self::ALL`].
             pub const fn index(self) -> usize {
                 self as usize
             }
 
-            /// The value's name, as `metadata.jsonl` spells it.
+            /// The value's name.
             pub const fn name(self) -> &'static str {
-                match self { $(Self::$variant => $word,)+ }
+                Self::NAMES[self.index()]
             }
         }
 
@@ -37,7 +39,7 @@ macro_rules! label {
 }
 
 label! {
-    /// What a picture is of.
+    /// The largest thing in an image.
     Thing {
         /// A house with a gable, a door and two windows.
         House = "house",
@@ -93,7 +95,7 @@ label! {
 }
 
 label! {
-    /// How large the first thing is.
+    /// The size of the first thing.
     Size {
         /// About a third of the picture's side.
         Small = "small",
@@ -103,7 +105,7 @@ label! {
 }
 
 label! {
-    /// Where the first thing's centre is.
+    /// The place of the first thing's centre.
     Place {
         /// In the left third.
         Left = "left",
@@ -143,7 +145,7 @@ label! {
 }
 
 label! {
-    /// How the picture is drawn.
+    /// The drawing style.
     Style {
         /// Plain areas of colour.
         Flat = "flat",
@@ -155,7 +157,7 @@ label! {
 }
 
 label! {
-    /// Where the first thing is, seen from the second.
+    /// The place of the first thing, seen from the second.
     Relation {
         /// The first thing is left of the second.
         LeftOf = "left-of",
@@ -169,7 +171,7 @@ label! {
 }
 
 impl Relation {
-    /// The same relation told from the second thing.
+    /// The same relation with the things exchanged.
     pub const fn inverse(self) -> Self {
         match self {
             Self::LeftOf => Self::RightOf,
@@ -180,10 +182,10 @@ impl Relation {
     }
 }
 
-/// All that a picture's labels say of it.
+/// The labels of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Labels {
-    /// What the picture is of: the largest thing in it.
+    /// The largest thing.
     pub thing: Thing,
     /// The thing's colour.
     pub colour: Colour,
@@ -204,15 +206,15 @@ pub struct Labels {
 /// A second thing, smaller than the first and never of the same kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Second {
-    /// What it is.
+    /// The thing.
     pub thing: Thing,
     /// Its colour.
     pub colour: Colour,
-    /// Where the first thing is, seen from this one.
+    /// The place of the first thing, seen from this one.
     pub relation: Relation,
 }
 
-/// The pairs that no training picture shows and no training caption names.
+/// The held-out pairs, which no training image shows and no training caption names.
 pub const HELD_OUT: &[(Thing, Colour)] = &[
     (Thing::House, Colour::Purple),
     (Thing::Tree, Colour::Pink),

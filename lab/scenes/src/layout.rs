@@ -1,4 +1,4 @@
-//! Where things go: sizes, places and relations that eyes can tell apart.
+//! Layout: sizes, places and relations that eyes can tell apart.
 
 use noise::Generator;
 
@@ -9,7 +9,7 @@ use crate::palette::{self, Rgb};
 use crate::style::Pose;
 use crate::things::{Stance, extent, stance};
 
-/// What a thing rests on.
+/// The support of a thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Support {
     /// Nothing: it flies, leaps or floats.
@@ -22,9 +22,9 @@ pub(crate) enum Support {
     Cloud,
 }
 
-/// A thing with everything that its drawing needs.
+/// A thing with its colour and its pose.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Placed {
+pub(crate) struct Placement {
     pub thing: Thing,
     pub colour: Rgb,
     /// The centre of the thing's box.
@@ -38,7 +38,7 @@ pub(crate) struct Placed {
     pub support: Support,
 }
 
-impl Placed {
+impl Placement {
     fn new(thing: Thing, colour: Colour, scale: f32, g: &mut Generator) -> Self {
         let swing = match (stance(thing), thing) {
             (Stance::Standing, _) => 4.0,
@@ -124,12 +124,12 @@ pub(crate) fn relations(size: Size, place: Place) -> &'static [Relation] {
 }
 
 /// The things of a scene, the first one first.
-pub(crate) fn arrange(labels: &Labels, backdrop: &Backdrop, g: &mut Generator) -> Vec<Placed> {
+pub(crate) fn arrange(labels: &Labels, backdrop: &Backdrop, g: &mut Generator) -> Vec<Placement> {
     let scale = match labels.size {
         Size::Small => g.between(0.35, 0.41),
         Size::Large => g.between(0.55, 0.64),
     };
-    let mut first = Placed::new(labels.thing, labels.colour, scale, g);
+    let mut first = Placement::new(labels.thing, labels.colour, scale, g);
     first.settle(backdrop.horizon, g);
     let nearest = first.width() / 2.0 + 0.01;
     first.x = match labels.place {
@@ -137,21 +137,21 @@ pub(crate) fn arrange(labels: &Labels, backdrop: &Backdrop, g: &mut Generator) -
         Place::Middle => g.between(0.46, 0.54),
         Place::Right => 1.0 - g.between(nearest.clamp(0.2, 0.32), 0.32),
     };
-    let mut placed = vec![first];
+    let mut things = vec![first];
     if let Some(second) = labels.second {
-        let smaller = add_second(&mut placed[0], second, backdrop.horizon, g);
-        placed.push(smaller);
+        let smaller = add_second(&mut things[0], second, backdrop.horizon, g);
+        things.push(smaller);
     }
-    for thing in &mut placed {
+    for thing in &mut things {
         thing.rest(backdrop, labels.ground);
     }
-    placed
+    things
 }
 
 /// A second thing beside the first, which moves a little where the relation asks for it.
-fn add_second(first: &mut Placed, second: Second, horizon: f32, g: &mut Generator) -> Placed {
+fn add_second(first: &mut Placement, second: Second, horizon: f32, g: &mut Generator) -> Placement {
     let largest = (first.scale * 0.7).min(0.36);
-    let mut other = Placed::new(second.thing, second.colour, g.between(0.24, largest), g);
+    let mut other = Placement::new(second.thing, second.colour, g.between(0.24, largest), g);
     let (width, height) = extent(second.thing);
     match second.relation {
         Relation::LeftOf | Relation::RightOf => {
@@ -184,11 +184,12 @@ fn add_second(first: &mut Placed, second: Second, horizon: f32, g: &mut Generato
             other.x = (first.x + g.between(-0.06, 0.06)).clamp(half, 1.0 - half);
             let slack = 0.97 - first.height() - other.height() - gap;
             let lift = g.between(0.0, slack.min(0.1));
-            let (upper, lower): (&mut Placed, &mut Placed) = if second.relation == Relation::Above {
-                (first, &mut other)
-            } else {
-                (&mut other, first)
-            };
+            let (upper, lower): (&mut Placement, &mut Placement) =
+                if second.relation == Relation::Above {
+                    (first, &mut other)
+                } else {
+                    (&mut other, first)
+                };
             lower.y = 0.98 - lift - lower.height() / 2.0;
             upper.y = lower.top() - gap - upper.height() / 2.0;
         }

@@ -1,10 +1,9 @@
-//! Pictures a child's book might have, drawn from a seed, with captions and labels.
+//! A synthetic data set: images a child's book might have, drawn from a seed, with captions and labels.
 //!
-//! Reading order: [`labels`] (what can be in a picture), [`scene`] (a picture drawn from a seed),
-//! `layout` (where things go), `things` and `backdrop` (what they look like), `style`
-//! (how ink meets paper), [`caption`] (what is said of them), [`export`] (a folder of them), `resume` (one
-//! that was stopped).
-//! Lengths are fractions of the picture's side, so a scene looks the same at each size.
+//! Modules in reading order: [`labels`], [`scene`] (an image by its seed), `layout` (positions), `things` and `backdrop`
+//! (shapes), `style` (rasterisation), [`caption`], [`export`] (a folder of images with their metadata), `resume` (of an export
+//! that was stopped), [`dataset`] (for training).
+//! Lengths are fractions of the image's side, so a scene looks the same at each size.
 
 #![forbid(unsafe_code)]
 
@@ -26,7 +25,10 @@ mod words;
 pub mod export;
 mod resume;
 
-pub use caption::{Aspect, Caption, Mentioned, MentionedSecond};
+pub mod dataset;
+
+pub use caption::{Aspect, Caption, Mentions, SecondMention};
+pub use dataset::SceneDataset;
 pub use export::{Export, ExportError, Exporter, export};
 pub use labels::{
     Colour, Ground, HELD_OUT, Labels, Place, Relation, Second, Size, Sky, Style, Thing, held_out,

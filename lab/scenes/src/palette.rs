@@ -1,4 +1,4 @@
-//! Colours: the range of each name, and how one colour is told from another.
+//! Colours: the range of each name, and a distance between two.
 
 use noise::Generator;
 
@@ -35,7 +35,7 @@ impl Rgb {
         Self(between(self.0, other.0), between(self.1, other.1), between(self.2, other.2))
     }
 
-    /// Lighter for a positive amount, darker for a negative one, the hue kept.
+    /// Lighter for a positive amount, darker for a negative one, of the same hue.
     pub fn shade(self, amount: f32) -> Self {
         let goal = if amount < 0.0 { Self(0.0, 0.0, 0.0) } else { WHITE };
         self.mix(goal, amount.abs())

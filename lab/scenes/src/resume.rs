@@ -1,4 +1,4 @@
-//! Goes on with an export that was stopped: a file that says which export a folder belongs to, until all of it is there.
+//! Resumption of an export that was stopped: a state file says which export a folder belongs to, until all of it is there.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};
@@ -43,12 +43,12 @@ pub(crate) fn is_begun(folder: &Path, options: &Export) -> Result<bool, ExportEr
         .map_err(|source| ExportError::State { path, source })?;
     match begun == *options {
         true => Ok(true),
-        false => Err(ExportError::Another { folder: folder.to_owned(), begun, asked: *options }),
+        false => Err(ExportError::Another { folder: folder.to_owned(), begun, new: *options }),
     }
 }
 
-/// The metadata of an export that was stopped.
-pub(crate) struct Recovered {
+/// The point at which an export goes on.
+pub(crate) struct ResumePoint {
     /// The file, at its end.
     pub(crate) file: File,
     /// Its bytes, all of them whole lines.
@@ -62,7 +62,7 @@ pub(crate) struct Recovered {
 pub(crate) fn recover(
     path: &Path,
     expected: impl Fn(u64) -> (String, PathBuf),
-) -> io::Result<Option<Recovered>> {
+) -> io::Result<Option<ResumePoint>> {
     #[derive(Deserialize)]
     struct Line {
         file_name: String,
@@ -88,5 +88,5 @@ pub(crate) fn recover(
         done += 1;
     }
     file.set_len(length)?;
-    Ok(Some(Recovered { file, length, done }))
+    Ok(Some(ResumePoint { file, length, done }))
 }

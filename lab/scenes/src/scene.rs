@@ -1,27 +1,28 @@
-//! A picture drawn from a seed.
+//! Scenes: synthetic images drawn from a seed, by their labels.
 
+use image::RgbImage;
 use noise::Generator;
 
 use crate::backdrop::Backdrop;
-use crate::caption::{Aspect, Caption};
+use crate::caption::{Aspect, Caption, Context};
 use crate::chance::Chance;
 use crate::labels::{
     Colour, Ground, HELD_OUT, Labels, Place, Relation, Second, Size, Sky, Style, Thing, held_out,
 };
-use crate::layout::{Placed, Support, arrange, relations};
+use crate::layout::{Placement, Support, arrange, relations};
 use crate::palette::{INK, Rgb, WHITE, WOOD};
 use crate::shapes::{oval, path, push_oval, rounded};
 use crate::style::Painter;
 use crate::things;
 
-/// What scenes are for. No two splits share a scene, and each has [`Split::SEEDS`] of them.
+/// A split of the scenes. No two share a scene, and each has [`Split::SEEDS`] of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Split {
-    /// For the models: never a held-out pair.
+    /// Training of the models: never a held-out pair.
     Training,
-    /// For the judge: all pairs.
+    /// Training and validation of the judge: all pairs.
     Judge,
-    /// For evaluation, with captions from templates of its own.
+    /// Evaluation, with captions from templates of its own.
     Evaluation(Pairs),
 }
 
@@ -36,24 +37,24 @@ pub enum Pairs {
     All,
 }
 
-/// A picture before it has a size: labels, and everything that no label names.
+/// An image before it has a size: labels, and everything that no label names.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scene {
     seed: u64,
     labels: Labels,
-    /// The labels that the seed drew; a sibling's own differ.
-    drawn: Labels,
-    /// What draws everything that no label names.
+    /// The labels that the seed draws; a sibling's own differ.
+    seed_labels: Labels,
+    /// The generator of everything that no label names.
     rest: Generator,
     split: Split,
     backdrop: Backdrop,
     /// The first thing first.
-    things: Vec<Placed>,
+    things: Vec<Placement>,
     line_weight: f32,
 }
 
 impl Split {
-    /// How many scenes a split has: a seed counts modulo this.
+    /// The number of scenes of a split: a seed counts modulo this.
     pub const SEEDS: u64 = 1 << 30;
 
     /// The share of scenes that have two things: models learn from more of them, for which thing has which colour, and how
@@ -147,12 +148,18 @@ impl Scene {
         Self::compose(seed, split, labels, labels, rest)
     }
 
-    /// The picture of `labels`. What no label names is that of the picture of `drawn`, whose labels `rest` had drawn
-    /// before, as far as the labels allow.
-    fn compose(seed: u64, split: Split, drawn: Labels, labels: Labels, rest: Generator) -> Self {
+    /// The scene of `labels`. All that no label names is that of the scene of `seed_labels`, which `rest` comes after, as far
+    /// as the labels allow.
+    fn compose(
+        seed: u64,
+        split: Split,
+        seed_labels: Labels,
+        labels: Labels,
+        rest: Generator,
+    ) -> Self {
         let mut g = rest.clone();
-        let mut backdrop = Backdrop::draw(drawn.sky, drawn.ground, &mut g);
-        if (labels.sky, labels.ground) != (drawn.sky, drawn.ground) {
+        let mut backdrop = Backdrop::draw(seed_labels.sky, seed_labels.ground, &mut g);
+        if (labels.sky, labels.ground) != (seed_labels.sky, seed_labels.ground) {
             let other = Backdrop::draw(labels.sky, labels.ground, &mut rest.clone());
             backdrop = backdrop.with(other);
         }
@@ -160,7 +167,7 @@ impl Scene {
         Self {
             seed: seed % Split::SEEDS,
             labels,
-            drawn,
+            seed_labels,
             rest,
             split,
             backdrop,
@@ -170,7 +177,7 @@ impl Scene {
     }
 
     /// The scene of the same seed in which one label has another value, drawn by `generator` among those that the split
-    /// and the rest of the picture allow; none where there is no other, as for the second thing of a scene of one.
+    /// and the rest of the image allow; none where there is no other, as for the second thing of a scene of one.
     pub fn sibling(&self, label: Aspect, generator: &mut Generator) -> Option<Self> {
         let others = self.others(label);
         let labels = (!others.is_empty()).then(|| generator.pick(&others))?;
@@ -207,7 +214,7 @@ impl Scene {
 
     fn relabelled(&self, labels: Labels) -> Self {
         let rest = self.rest.clone();
-        Self::compose(self.seed, self.split, self.drawn, labels, rest)
+        Self::compose(self.seed, self.split, self.seed_labels, labels, rest)
     }
 
     /// Whether the split may show these labels, and a picture can.
@@ -223,12 +230,12 @@ impl Scene {
         })
     }
 
-    /// What the picture shows.
+    /// The labels of the image.
     pub fn labels(&self) -> Labels {
         self.labels
     }
 
-    /// The picture, `size` pixels wide and high (at least 1): RGB bytes, [H, W, 3].
+    /// Renders the image, `size` pixels wide and high (at least 1): RGB bytes, `[H, W, 3]`.
     pub fn render(&self, size: u32) -> Vec<u8> {
         let mut painter = Painter::new(size, self.labels.style, self.line_weight);
         self.backdrop.paint(&mut painter);
@@ -240,25 +247,30 @@ impl Scene {
         painter.finish()
     }
 
+    /// The same as an image.
+    pub fn to_image(&self, size: u32) -> RgbImage {
+        RgbImage::from_raw(size, size, self.render(size)).expect("a scene has three bytes a pixel")
+    }
+
     /// The caption that goes with the scene wherever one is enough: in training, evaluation and exports.
     pub fn own_caption(&self) -> Caption {
         // No split's scenes use generators below 2^30, so captions can.
         self.caption(&mut Generator::new(self.seed))
     }
 
-    /// A caption that mentions part of what is drawn, from the split's own templates.
+    /// A caption that mentions part of the labels, from the split's own templates.
     pub fn caption(&self, generator: &mut Generator) -> Caption {
-        Caption::write(&self.told(), generator)
+        Caption::write(&self.context(), generator)
     }
 
     /// A caption that mentions exactly these aspects, in any order; none where no template of
     /// the split does ([`Aspect::offered`] lists those there are).
     pub fn caption_about(&self, aspects: &[Aspect], generator: &mut Generator) -> Option<Caption> {
-        Caption::write_about(&self.told(), aspects, generator)
+        Caption::write_about(&self.context(), aspects, generator)
     }
 
-    fn told(&self) -> crate::caption::Told {
-        crate::caption::Told {
+    fn context(&self) -> Context {
+        Context {
             labels: self.labels,
             reserved: matches!(self.split, Split::Evaluation(_)),
             on: matches!(self.things[0].support, Support::Ground | Support::Raft)
@@ -266,8 +278,8 @@ impl Scene {
         }
     }
 
-    /// A rim in a tone of the thing's own colour, where it would else melt into what is behind.
-    fn rim(&self, placed: &Placed) -> Option<Rgb> {
+    /// A rim in a tone of the thing's own colour, where the background is too similar.
+    fn rim(&self, placed: &Placement) -> Option<Rgb> {
         let behind = self.backdrop.behind(placed.top(), placed.base());
         let near = behind.iter().any(|other| placed.colour.distance(*other) < 0.26);
         near.then(|| {
@@ -279,7 +291,7 @@ impl Scene {
         })
     }
 
-    fn paint_support(&self, placed: &Placed, painter: &mut Painter) {
+    fn paint_support(&self, placed: &Placement, painter: &mut Painter) {
         let (x, base, width) = (placed.x, placed.base(), placed.width());
         match placed.support {
             Support::Nothing => {}

@@ -4,7 +4,7 @@ use tiny_skia::{Path, PathBuilder, Rect};
 
 use crate::palette::Rgb;
 
-/// What a shape is filled with.
+/// The fill of a shape.
 #[derive(Clone, Copy)]
 pub(crate) enum Ink {
     /// The thing's own colour, lighter or darker by this much.
@@ -54,7 +54,25 @@ impl Drawing {
 pub(crate) fn path(write: impl FnOnce(&mut PathBuilder)) -> Path {
     let mut builder = PathBuilder::new();
     write(&mut builder);
-    builder.finish().expect("a drawn path has points")
+    builder.finish().expect("a path has points")
+}
+
+/// A path of SVG's path data: the commands `M`, `L`, `Q`, `C` and `Z`, absolute and never left out, with spaces between all.
+pub(crate) fn svg(data: &str) -> Path {
+    let mut words = data.split_ascii_whitespace();
+    path(|p| {
+        while let Some(command) = words.next() {
+            let mut n = || words.next().and_then(|n| n.parse().ok()).expect("the next is a number");
+            match command {
+                "M" => p.move_to(n(), n()),
+                "L" => p.line_to(n(), n()),
+                "Q" => p.quad_to(n(), n(), n(), n()),
+                "C" => p.cubic_to(n(), n(), n(), n(), n(), n()),
+                "Z" => p.close(),
+                _ => unreachable!("{command} is no command"),
+            }
+        }
+    })
 }
 
 /// A closed polygon.

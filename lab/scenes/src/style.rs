@@ -1,4 +1,4 @@
-//! How ink meets paper: the three drawing styles over tiny-skia.
+//! Rasterisation by tiny-skia, in three drawing styles.
 
 use tiny_skia::{
     Color, FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, PremultipliedColorU8,
@@ -9,7 +9,7 @@ use crate::labels::Style;
 use crate::palette::{INK, PAPER, Rgb};
 use crate::shapes::{Drawing, Ink, Shape};
 
-/// A square picture that is being drawn, and the style it is drawn in.
+/// A square canvas, and the style it is painted in.
 pub(crate) struct Painter {
     pixmap: Pixmap,
     side: f32,
@@ -17,7 +17,7 @@ pub(crate) struct Painter {
     weight: f32,
 }
 
-/// Where a drawing goes: a similarity, perhaps with a mirror, from its box to the picture.
+/// A similarity, perhaps with a mirror, from a drawing's box to the image.
 #[derive(Clone, Copy)]
 pub(crate) struct Pose {
     pub x: f32,
@@ -109,7 +109,7 @@ impl Painter {
         bytes
     }
 
-    /// What lies around a drawing: a dark line, a paper edge and its shadow, or a thin rim.
+    /// The edge of a drawing: a dark line, a paper edge and its shadow, or a thin rim.
     fn edge(&mut self, drawing: &Drawing, pose: &Pose, strength: f32, rim: Option<Rgb>) {
         let transform = pose.transform(self.side);
         let widest = strength * self.weight;

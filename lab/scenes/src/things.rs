@@ -1,4 +1,4 @@
-//! What each thing looks like: one function a thing, in a box whose longer side is 1.
+//! Drawings of the things: one function each, in a box whose longer side is 1.
 
 mod airborne;
 mod standing;
@@ -6,7 +6,7 @@ mod standing;
 use crate::labels::Thing;
 use crate::shapes::Drawing;
 
-/// How a thing is held up.
+/// The stance of a thing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stance {
     /// It stands on the ground.
@@ -17,7 +17,7 @@ pub(crate) enum Stance {
     Leaping,
 }
 
-/// How the thing is held up.
+/// The thing's stance.
 pub(crate) fn stance(thing: Thing) -> Stance {
     match thing {
         Thing::Balloon | Thing::Rocket | Thing::Umbrella | Thing::Kite | Thing::Butterfly => {

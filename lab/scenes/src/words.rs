@@ -1,4 +1,4 @@
-//! Words and synonyms for what a picture shows; the first is the usual one.
+//! Synonyms of the labels, the usual one first, and templates of captions.
 
 use crate::labels::{Colour, Ground, Place, Relation, Size, Sky, Style, Thing};
 
@@ -117,7 +117,7 @@ pub(crate) fn relation(relation: Relation) -> &'static [&'static str] {
     }
 }
 
-/// What captions of every split are made from. A slot in braces is filled; `the` and `bare`
+/// Templates of captions of every split. A slot in braces is filled; `the` and `bare`
 /// replace its article.
 pub(crate) const TEMPLATES: &[&str] = &[
     // The thing alone, in its colour and size.
@@ -183,7 +183,7 @@ pub(crate) const TEMPLATES: &[&str] = &[
     "{colour thing} {sky}, {style in}",
 ];
 
-/// What captions of two things are made from.
+/// Templates of captions of two things.
 pub(crate) const PAIR_TEMPLATES: &[&str] = &[
     "{thing} {relation} {second}",
     "{colour thing} {relation} {second}",

@@ -2,11 +2,10 @@
 
 use std::fs;
 
-use evaluation::Asked;
-use evaluation::examples::{Example, render};
+use evaluation::{CaptionSet, Example};
 use image::RgbImage;
 use image::imageops::{self, FilterType};
-use pipeline::contact_sheet;
+use images::contact_sheet;
 
 use super::Workplace;
 use super::checkpoints::wait_for;
@@ -19,7 +18,7 @@ pub(super) fn are_tested_and_a_cut_off_run_goes_on(place: &Workplace) {
     for model in ["stack", "captions"] {
         let folder = place.path(&format!("claims/{model}"));
         copy_folder(&place.path("mine"), &folder);
-        ::weights::save_model_defaults(&folder, &few_steps()).unwrap();
+        families::save_model_defaults(&folder, &few_steps()).unwrap();
     }
     let json = [&claims[..], &["--json=claims.json"]].concat();
     let ran = place.run(&json).succeeds();
@@ -54,10 +53,10 @@ pub(super) fn are_tested_and_a_cut_off_run_goes_on(place: &Workplace) {
     // Where true pictures lie instead, they are what is seen.
     let side = image::open(&kept).unwrap().width() / 2 - 6;
     let truth = |example: &Example| {
-        let picture = render(&example.scene, 4 * side);
+        let picture = example.scene.to_image(4 * side);
         imageops::resize(&picture, side, side, FilterType::CatmullRom)
     };
-    let truths: Vec<RgbImage> = Asked::Seen.examples(0..2).iter().map(truth).collect();
+    let truths: Vec<RgbImage> = CaptionSet::Seen.examples(0..2).iter().map(truth).collect();
     contact_sheet(&truths, 10).save(&kept).unwrap();
     let again = place.run(&claims).succeeds();
     assert_eq!(fs::read(&lost).unwrap(), before);

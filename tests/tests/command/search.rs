@@ -63,7 +63,7 @@ impl Workplace {
 fn wanted(place: &Workplace, query: &Tensor) -> Vec<String> {
     let pipeline = open("deep");
     let score = |path: &&str| {
-        let picture = ::pipeline::read_image(&place.path(path)).unwrap().image;
+        let picture = ::images::read_image(&place.path(path)).unwrap().image;
         let embedding = pipeline.encode_pictures(&[picture]).unwrap();
         cosines(&normalised(query), &normalised(&embedding)).double_value(&[0, 0])
     };
@@ -85,7 +85,7 @@ fn the_closest_pictures_are_told_first() {
     assert_eq!(ran.stdout.lines().collect::<Vec<_>>(), expected[..2]);
 
     // A picture finds itself.
-    let own = ::pipeline::read_image(&place.path(PICTURES[3])).unwrap();
+    let own = ::images::read_image(&place.path(PICTURES[3])).unwrap();
     let own = open("deep").encode_pictures(&[own.image]).unwrap();
     let expected = wanted(&place, &own);
     assert_eq!(expected[0], format!("1.0000  {}", PICTURES[3]));

@@ -70,7 +70,7 @@ fn a_published_model_is_trained_on_and_draws_at_once() {
     again("0", "same");
     let decoder = |model: PathBuf| {
         let folder = Folder::open(model).unwrap().component("decoder");
-        let decoder = weights::open_decoder(&folder, Device::Cpu, Kind::Float).unwrap();
+        let decoder = families::open_decoder(&folder, Device::Cpu, Kind::Float).unwrap();
         let x = Tensor::ones([1, 3, 16, 16], (Kind::Float, Device::Cpu));
         let conditions = Conditions {
             added: Tensor::ones([1, 32], (Kind::Float, Device::Cpu)),

@@ -1,11 +1,10 @@
-//! The judges, and what they learn from.
+//! The judges and their data set.
 
-use evaluation::damage::Picture;
-use evaluation::examples::render;
-use evaluation::lessons::{Damage, FIRST_TEST_SEED, Lesson};
-use evaluation::questions::{Target, Targets};
-use evaluation::{Judge, Question, SHIPPED_PAIRS_SHA256, SHIPPED_SHA256, Subject};
 use image::RgbImage;
+use judge::{
+    Corruption, FIRST_TEST_SEED, FloatImage, Judge, Question, SHIPPED_PAIRS_SHA256, SHIPPED_SHA256,
+    Sample, Subject, Target, Targets, Warp,
+};
 use noise::Generator;
 use scenes::{Scene, Split};
 
@@ -14,8 +13,8 @@ fn truths(scene: &Scene) -> Targets {
     Targets::of(&scene.labels())
 }
 
-fn lesson(seed: u64, damage: Damage) -> Lesson {
-    Lesson::with_damage(seed, damage, &mut Generator::new(seed))
+fn sample(seed: u64, corruption: Corruption) -> Sample {
+    Sample::with_corruption(seed, corruption, &mut Generator::new(seed))
 }
 
 #[test]
@@ -45,15 +44,15 @@ fn the_committed_judges_read_fresh_scenes_of_several_sizes() {
         let pictures: Vec<RgbImage> = scenes
             .iter()
             .zip(sides.into_iter().cycle())
-            .map(|(scene, side)| render(scene, side))
+            .map(|(scene, side)| scene.to_image(side))
             .collect();
-        let readings = Judge::shipped(subject).unwrap().read(&pictures);
+        let predictions = Judge::shipped(subject).unwrap().predict(&pictures);
         for &question in subject.questions() {
             let right = scenes
                 .iter()
-                .zip(&readings)
-                .filter(|(scene, reading)| {
-                    reading.answer(question) == question.truth(&scene.labels())
+                .zip(&predictions)
+                .filter(|(scene, prediction)| {
+                    prediction.answer(question) == question.truth(&scene.labels())
                 })
                 .count();
             // 99% of what is undamaged; style and second things are harder.
@@ -74,50 +73,53 @@ fn the_committed_judge_sees_nothing_in_noise() {
             RgbImage::from_raw(
                 64,
                 64,
-                lesson(FIRST_TEST_SEED + seed, Damage::Noise).picture.to_bytes(),
+                sample(FIRST_TEST_SEED + seed, Corruption::Noise).image.to_bytes(),
             )
             .unwrap()
         })
         .collect();
-    let readings = judge.read(&pictures);
-    let seen = readings.iter().filter(|reading| reading.answer(Question::Thing).is_some()).count();
+    let predictions = judge.predict(&pictures);
+    let seen = predictions
+        .iter()
+        .filter(|prediction| prediction.answer(Question::Thing).is_some())
+        .count();
     assert!(seen <= 1, "things in {seen} of 16 pictures of noise");
 }
 
 #[test]
-fn light_damage_keeps_labels_and_heavy_damage_blanks_them() {
+fn light_corruption_keeps_labels_and_heavy_corruption_blanks_them() {
     for seed in 0..6 {
         let scene = truths(&Scene::draw(seed, Split::Judge));
-        assert_eq!(lesson(seed, Damage::Clean).targets, scene);
-        let light = lesson(seed, Damage::Light).targets;
+        assert_eq!(sample(seed, Corruption::Clean).targets, scene);
+        let light = sample(seed, Corruption::Light).targets;
         for question in
             Question::OF_A_SCENE.into_iter().filter(|&question| question != Question::Style)
         {
             assert_eq!(light.get(question), scene.get(question), "{}", question.name());
         }
-        assert_eq!(lesson(seed, Damage::Noise).targets, Targets::none());
-        let grey = lesson(seed, Damage::Grey).targets;
+        assert_eq!(sample(seed, Corruption::Noise).targets, Targets::none());
+        let grey = sample(seed, Corruption::Greyscale).targets;
         assert_eq!(grey.get(Question::Colour), Target::None);
         assert_eq!(grey.get(Question::Thing), scene.get(Question::Thing));
-        assert_eq!(lesson(seed, Damage::Blurred).targets.get(Question::Thing), Target::None);
-        assert_eq!(lesson(seed, Damage::Bent).targets.get(Question::Thing), Target::None);
-        let empty = lesson(seed, Damage::Empty).targets;
+        assert_eq!(sample(seed, Corruption::Blur).targets.get(Question::Thing), Target::None);
+        assert_eq!(sample(seed, Corruption::Warp).targets.get(Question::Thing), Target::None);
+        let empty = sample(seed, Corruption::Empty).targets;
         for question in [Question::Thing, Question::Colour, Question::Size, Question::Place] {
             assert_eq!(empty.get(question), Target::None, "{}", question.name());
         }
-        assert_eq!(lesson(seed, Damage::Halves).targets.get(Question::Thing), Target::None);
+        assert_eq!(sample(seed, Corruption::Halves).targets.get(Question::Thing), Target::None);
         assert!(matches!(
-            lesson(seed, Damage::Joined).targets.get(Question::Thing),
+            sample(seed, Corruption::Collage).targets.get(Question::Thing),
             Target::Answer(_)
         ));
     }
 }
 
 #[test]
-fn lessons_of_pairs_blank_a_spoiled_second_thing_and_keep_the_first() {
+fn samples_of_pairs_blank_a_ruined_second_thing_and_keep_the_first() {
     for seed in 0..6 {
-        for damage in [Damage::Smudged, Damage::Crossed] {
-            let targets = lesson(seed, damage).targets;
+        for corruption in [Corruption::BlurSecond, Corruption::BlendSecond] {
+            let targets = sample(seed, corruption).targets;
             assert_eq!(targets.get(Question::SecondThing), Target::None);
             assert_eq!(targets.get(Question::Relation), Target::Open);
             for question in [Question::Thing, Question::Colour] {
@@ -146,9 +148,9 @@ fn two_scenes_in_one_picture_keep_only_what_they_agree_on() {
 }
 
 #[test]
-fn damage_does_to_pixels_what_it_says() {
-    let plain = Picture::plain(96, [0.2, 0.5, 0.8]);
-    let same = |picture: &Picture| {
+fn corruptions_do_to_pixels_what_they_say() {
+    let plain = FloatImage::solid(96, [0.2, 0.5, 0.8]);
+    let same = |picture: &FloatImage| {
         let off = picture
             .values()
             .iter()
@@ -158,13 +160,13 @@ fn damage_does_to_pixels_what_it_says() {
         assert!(off < 1e-5, "a plain picture moved by {off}");
     };
     same(&plain.blur(2.0));
-    same(&plain.shrink(11));
-    same(&plain.bend(0.2, 2.0, [0.1, 0.2, 0.3, 0.4]));
-    same(&plain.recolour(1.0, [1.0; 3], [0.0; 3]));
-    let grey = plain.recolour(0.0, [1.0; 3], [0.0; 3]);
+    same(&plain.lower_resolution(11));
+    same(&plain.warp(Warp { reach: 0.2, waves: 2.0, phases: [0.1, 0.2, 0.3, 0.4] }));
+    same(&plain.jitter_colour(1.0, [1.0; 3], [0.0; 3]));
+    let grey = plain.jitter_colour(0.0, [1.0; 3], [0.0; 3]);
     assert!((grey.values()[0] - grey.values()[2]).abs() < 1e-6);
     let noisy = plain.noise(0.05, &mut Generator::new(1));
-    let spread = |picture: &Picture| {
+    let spread = |picture: &FloatImage| {
         let squares =
             picture.values().iter().zip(plain.values()).map(|(a, b)| f64::from((a - b).powi(2)));
         (squares.sum::<f64>() / plain.values().len() as f64).sqrt()
@@ -173,17 +175,17 @@ fn damage_does_to_pixels_what_it_says() {
     // An independent value's spread under a Gaussian blur of deviation s falls to about 1 / (2 s sqrt(pi)).
     let calm = spread(&noisy.blur(2.0)) / spread(&noisy);
     assert!((calm - 0.141).abs() < 0.03, "{calm}");
-    let half = plain.blend(&Picture::plain(96, [1.0; 3]), |x, _| f32::from(x > 0.5));
+    let half = plain.blend(&FloatImage::solid(96, [1.0; 3]), |x, _| f32::from(x > 0.5));
     assert_eq!((half.values()[0], half.values()[95 * 3]), (0.2, 1.0));
-    assert_eq!(plain.halve(), Picture::plain(48, [0.2, 0.5, 0.8]));
+    assert_eq!(plain.halve(), FloatImage::solid(48, [0.2, 0.5, 0.8]));
 }
 
 #[test]
-fn a_lesson_is_fixed_by_its_seed() {
+fn a_sample_is_fixed_by_its_seed() {
     let (one, again) = (
-        Lesson::draw(FIRST_TEST_SEED + 3, Subject::Scene),
-        Lesson::draw(FIRST_TEST_SEED + 3, Subject::Scene),
+        Sample::draw(FIRST_TEST_SEED + 3, Subject::Scene),
+        Sample::draw(FIRST_TEST_SEED + 3, Subject::Scene),
     );
-    assert_eq!((one.picture.values(), one.targets), (again.picture.values(), again.targets));
-    assert_ne!(one.picture, Lesson::draw(3, Subject::Scene).picture);
+    assert_eq!((one.image.values(), one.targets), (again.image.values(), again.targets));
+    assert_ne!(one.image, Sample::draw(3, Subject::Scene).image);
 }

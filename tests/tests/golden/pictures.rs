@@ -1,8 +1,10 @@
 //! Finished pictures against the reference's.
 
+use families::ModelFolders;
 use image::RgbImage;
+use images::read_image;
 use noise::Generator;
-use pipeline::{ModelFolders, Pipeline, Settings, read_image, to_pictures};
+use pipeline::{Pipeline, Settings, to_pictures};
 use serde::Deserialize;
 use tch::{Device, Kind};
 use weights::Folder;
@@ -53,12 +55,7 @@ struct Variation {
 }
 
 fn open(model: &str) -> Pipeline {
-    let folders = ModelFolders {
-        autoregressive: false,
-        model: Folder::open(data().join(model).join("model")).unwrap(),
-        prior: None,
-        image_encoder: None,
-    };
+    let folders = ModelFolders::new(Folder::open(data().join(model).join("model")).unwrap());
     Pipeline::open(folders, Device::Cpu, Kind::Float).unwrap()
 }
 

@@ -42,14 +42,14 @@ fn configs_say_what_the_references_say() {
     let folder = |name: &str| place.path().join(name);
 
     let (device, kind) = (Device::Cpu, Kind::Float);
-    let text = weights::open_text_encoder(&part("deep", "text_encoder"), device, kind).unwrap();
-    weights::write_text_encoder_config(&folder("text_encoder"), text.config()).unwrap();
+    let text = families::open_text_encoder(&part("deep", "text_encoder"), device, kind).unwrap();
+    families::write_text_encoder_config(&folder("text_encoder"), text.config()).unwrap();
     // Which tokens start and pad a caption is for the tokenizer to say.
     let free = ["bos_token_id", "pad_token_id"];
     compare(&folder("text_encoder"), "text_encoder", "config.json", &free);
 
-    let image = weights::open_image_encoder(&part("deep", "image_encoder"), device, kind).unwrap();
-    weights::write_image_encoder_config(&folder("image_encoder"), image.config()).unwrap();
+    let image = families::open_image_encoder(&part("deep", "image_encoder"), device, kind).unwrap();
+    families::write_image_encoder_config(&folder("image_encoder"), image.config()).unwrap();
     compare(&folder("image_encoder"), "image_encoder", "config.json", &[]);
 
     let prior = PriorConfig {
@@ -60,7 +60,7 @@ fn configs_say_what_the_references_say() {
         head_width: 8,
         layers: 3,
     };
-    weights::write_prior_config(&folder("prior"), &prior).unwrap();
+    families::write_prior_config(&folder("prior"), &prior).unwrap();
     compare(&folder("prior"), "prior", "config.json", &[]);
 
     let conditioning = ConditioningConfig {
@@ -70,7 +70,7 @@ fn configs_say_what_the_references_say() {
         context_width: 20,
         extra_tokens: 4,
     };
-    weights::write_conditioning_config(&folder("text_proj"), &conditioning).unwrap();
+    families::write_conditioning_config(&folder("text_proj"), &conditioning).unwrap();
     compare(&folder("text_proj"), "text_proj", "config.json", &[]);
 
     let decoder = UNetConfig {
@@ -84,7 +84,7 @@ fn configs_say_what_the_references_say() {
         norm_groups: 4,
         norm_eps: 1e-5,
     };
-    weights::write_unet_config(&folder("decoder"), &decoder).unwrap();
+    families::write_unet_config(&folder("decoder"), &decoder).unwrap();
     compare(&folder("decoder"), "decoder", "config.json", &[]);
 
     let upsampler = UNetConfig {
@@ -96,12 +96,12 @@ fn configs_say_what_the_references_say() {
         scale_shift: false,
         ..decoder
     };
-    weights::write_unet_config(&folder("super_res_first"), &upsampler).unwrap();
+    families::write_unet_config(&folder("super_res_first"), &upsampler).unwrap();
     compare(&folder("super_res_first"), "super_res_first", "config.json", &[]);
 
     for name in ["prior_scheduler", "decoder_scheduler", "super_res_scheduler"] {
-        let scheduler = weights::open_scheduler(&part("deep", name)).unwrap();
-        weights::write_scheduler_config(&folder(name), &scheduler).unwrap();
+        let scheduler = families::open_scheduler(&part("deep", name)).unwrap();
+        families::write_scheduler_config(&folder(name), &scheduler).unwrap();
         compare(&folder(name), name, "scheduler_config.json", &[]);
     }
 }

@@ -465,12 +465,12 @@ fn component(path: &Path, name: &str, file: &str) -> Verdict {
     let folder = ::weights::Folder::open(&copy).unwrap();
     let (device, kind) = (Device::Cpu, Kind::Float);
     let opened = match name {
-        "decoder" => ::weights::open_decoder(&folder, device, kind).map(drop),
-        "feature_extractor" => ::weights::open_image_processor(&folder).map(drop),
-        "image_encoder" => ::weights::open_image_encoder(&folder, device, kind).map(drop),
-        "prior" => ::weights::open_prior(&folder, device, kind).map(drop),
-        "decoder_scheduler" => ::weights::open_scheduler(&folder).map(drop),
-        _ => ::weights::open_tokenizer(&folder).map(drop),
+        "decoder" => families::open_decoder(&folder, device, kind).map(drop),
+        "feature_extractor" => families::open_image_processor(&folder).map(drop),
+        "image_encoder" => families::open_image_encoder(&folder, device, kind).map(drop),
+        "prior" => families::open_prior(&folder, device, kind).map(drop),
+        "decoder_scheduler" => families::open_scheduler(&folder).map(drop),
+        _ => families::open_tokenizer(&folder).map(drop),
     };
     fs::remove_dir_all(&copy).unwrap();
     opened.map_err(|error| renamed(sentence(error), &copy, path))?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
-use files::endings::{IMAGES, OTHER_IMAGES, is_image, is_unread_image};
+use files::extensions::{IMAGES, UNSUPPORTED_IMAGES, is_image, is_unsupported_image};
 use image::{ImageFormat, Rgb, RgbImage};
 use images::formats::FileKind;
 use images::{DecodeError, MAX_FILE_BYTES, decode_image, read_image, read_stream};
@@ -99,15 +99,15 @@ fn contents_win_over_the_name() {
 
 #[test]
 fn every_ending_of_other_images_is_named_and_none_is_read() {
-    for ending in OTHER_IMAGES {
+    for ending in UNSUPPORTED_IMAGES {
         let name = format!("a.{}", ending.to_uppercase());
-        assert!(is_unread_image(&name) && !is_image(&name), "{name}");
+        assert!(is_unsupported_image(&name) && !is_image(&name), "{name}");
         let kind = FileKind::of(b"\x01\x02\x03\x04", Path::new(&name)).unwrap();
         assert!(matches!(kind, FileKind::Image { .. }), "{name}: {kind}");
     }
     for ending in IMAGES {
         let name = format!("a.{}", ending.to_uppercase());
-        assert!(is_image(&name) && !is_unread_image(&name), "{name}");
+        assert!(is_image(&name) && !is_unsupported_image(&name), "{name}");
         let kind = FileKind::of(b"\x01\x02\x03\x04", Path::new(&name));
         assert_eq!(kind, Some(FileKind::Unknown), "{name}");
     }

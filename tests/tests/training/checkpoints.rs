@@ -18,11 +18,11 @@ fn step(optimizer: &mut AdamW, weight: &Tensor) {
 }
 
 #[test]
-fn a_checkpoint_of_another_leg_is_refused_by_name() {
+fn a_checkpoint_of_another_model_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
-    let checkpoints = |leg: &'static str, upstream: &'static str| Checkpoints {
+    let checkpoints = |model: &'static str, upstream: &'static str| Checkpoints {
         folder: folder.path(),
-        leg,
+        model,
         upstream,
         data: "scenes",
     };
@@ -47,7 +47,7 @@ fn a_checkpoint_of_another_leg_is_refused_by_name() {
 fn a_damaged_checkpoint_is_noticed_and_the_one_before_it_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints =
-        Checkpoints { folder: folder.path(), leg: "prior", upstream: "", data: "scenes" };
+        Checkpoints { folder: folder.path(), model: "prior", upstream: "", data: "scenes" };
     let weight = Tensor::ones([2, 2], (Kind::Float, Device::Cpu));
     let mut optimizer = AdamW::new(vec![("w".to_owned(), weight.shallow_clone())], settings());
     for _ in 0..4 {
@@ -100,7 +100,7 @@ fn numbers_that_nothing_goes_on_from_are_noticed_by_tensor() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let checkpoints =
-            Checkpoints { folder: folder.path(), leg: "prior", upstream: "", data: "scenes" };
+            Checkpoints { folder: folder.path(), model: "prior", upstream: "", data: "scenes" };
         let mut optimizer = AdamW::new(vec![("w".to_owned(), weight.copy())], settings());
         let mut state: Vec<(String, Tensor)> =
             optimizer.state().into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();

@@ -1,8 +1,8 @@
-//! What a dry run tells, against PyTorch's own counts.
+//! Estimates of a dry run, against PyTorch's own counts.
 
+use families::Shapes;
 use tch::{Device, Kind};
 use training::{Estimate, Recipe, estimate};
-use weights::Shapes;
 
 /// As `torch.utils.flop_counter` counts one forward pass of transformers' and diffusers' classes made with a preset's
 /// shapes: the text encoder, the image encoder, the prior, the decoder, the upsampler on a crop.
@@ -13,14 +13,13 @@ const KARLO: [f64; 5] =
 fn estimated(preset: &str, changes: &[&str]) -> [Estimate; 4] {
     let recipe =
         Recipe::read(Recipe::preset_text(preset).unwrap(), &Shapes::default(), changes).unwrap();
-    let [clip, prior, _, decoder, upsampler] =
-        estimate(&recipe, Kind::Float, Device::Cpu).map(|(_, leg, _)| leg);
+    let [clip, prior, _, decoder, upsampler] = estimate(&recipe, Kind::Float, Device::Cpu);
     [clip, prior, decoder, upsampler]
 }
 
 #[test]
 fn parameters_are_those_of_the_published_classes() {
-    let parameters = |preset| estimated(preset, &[]).map(|leg| leg.parameters);
+    let parameters = |preset| estimated(preset, &[]).map(|model| model.parameters);
     // As counted in the same classes, without the prior's mean and deviation; CLIP has a temperature beside.
     // The tokenizers hold 514 tokens and their merges: 614 and 49,408.
     assert_eq!(parameters("tiny"), [18_561, 5_536, 58_166, 19_571]);
@@ -63,13 +62,13 @@ fn operations_are_those_that_pytorch_counts() {
         ];
         let runs =
             [&recipe.clip.run, &recipe.prior.run, &recipe.decoder.run, &recipe.upsampler.run];
-        let legs = estimated(preset, &[]);
-        for ((leg, expected), run) in legs.iter().zip(expected).zip(runs) {
+        let models = estimated(preset, &[]);
+        for ((model, expected), run) in models.iter().zip(expected).zip(runs) {
             let expected = expected * run.batch as f64;
             assert!(
-                (leg.flops / expected - 1.0).abs() < 1e-9,
+                (model.flops / expected - 1.0).abs() < 1e-9,
                 "{preset}: {} instead of {expected}",
-                leg.flops
+                model.flops
             );
         }
     }

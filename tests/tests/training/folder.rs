@@ -1,11 +1,11 @@
-//! Pictures that a user brings.
+//! Folders of images.
 
 use std::path::{Path, PathBuf};
 
 use tch::Kind;
 use training::{Data, Error, Trainer};
 
-use super::{Leg, checkpoint, trainer};
+use super::{Training, checkpoint, trainer};
 
 /// A folder of 40 scenes with captions in `metadata.jsonl`, of which two pictures are damaged and one line is no JSON.
 fn pictures_with_damage(folder: &Path) -> PathBuf {
@@ -44,20 +44,21 @@ fn a_folder_of_pictures_is_learned_from_and_what_is_broken_is_named() {
     };
     let (first, data) = trainer("whole", None);
     first.train_tokenizer().unwrap();
-    first.train_clip().unwrap();
-    let samples = data.samples().unwrap();
-    let names = samples.broken().into_iter().map(|(path, _)| path);
+    first.train_clip(&mut ()).unwrap();
+    let dataset = data.dataset().unwrap();
+    let names = dataset.broken().into_iter().map(|(path, _)| path);
     let names: Vec<String> =
         names.map(|path| path.rsplit('/').next().unwrap().to_owned()).collect();
     assert_eq!(names, ["00003.png", "00017.png", "metadata.jsonl, line 41"]);
-    assert_eq!(samples.found(), 41);
+    assert_eq!(dataset.found(), 41);
 
     // Two half runs see what one whole run sees, broken pictures and a second epoch included.
-    let legs: [Leg; 2] = [("clip", Trainer::train_clip), ("decoder", Trainer::train_decoder)];
-    for (name, train) in legs {
-        train(&trainer("halves", Some(5)).0).unwrap();
-        train(&trainer("halves", None).0).unwrap();
-        train(&trainer("whole", None).0).unwrap();
+    let trainings: [Training; 2] =
+        [("clip", Trainer::train_clip), ("decoder", Trainer::train_decoder)];
+    for (name, train) in trainings {
+        train(&trainer("halves", Some(5)).0, &mut ()).unwrap();
+        train(&trainer("halves", None).0, &mut ()).unwrap();
+        train(&trainer("whole", None).0, &mut ()).unwrap();
         let [halves, whole] = ["halves", "whole"].map(|runs| checkpoint(folder.path(), runs, name));
         assert!(halves == whole, "{name} differs after a resume");
     }
@@ -73,12 +74,12 @@ fn a_folder_of_pictures_is_learned_from_and_what_is_broken_is_named() {
     let open = |path: &Path| open(path, false);
     let opened = open(&beside).unwrap();
     assert_eq!(opened.captions(9), ["a red cat", "a blue cat"]);
-    assert_eq!(opened.samples().unwrap().broken().len(), 2);
+    assert_eq!(opened.dataset().unwrap().broken().len(), 2);
     let table = "text,file_name,size\n\"a cat, red\",a.PNG,3\na dog,more/b.PNG,4\n,c.PNG,1\n";
     std::fs::write(beside.join("metadata.csv"), table).unwrap();
     let opened = open(&beside).unwrap();
-    let samples = opened.samples().unwrap();
-    assert_eq!((samples.found(), samples.broken().len()), (3, 1));
+    let dataset = opened.dataset().unwrap();
+    assert_eq!((dataset.found(), dataset.broken().len()), (3, 1));
     assert_eq!(opened.captions(9), ["a cat, red", "a dog"]);
     std::fs::remove_file(beside.join("metadata.csv")).unwrap();
     for name in ["a.PNG", "more/b.PNG"] {

@@ -5,14 +5,15 @@ use decoder::{Conditioning, UNet};
 use layers::{Initialiser, Params};
 use noise::Generator;
 use tch::{Device, Kind, Tensor, no_grad};
-use training::clip_leg::{Clip, ClipLeg};
-use training::data::{Data, Stream, View};
-use training::run::in_parts;
-use training::upsampler_leg::UpsamplerLeg;
-use training::{Leg, Recipe};
+use training::data::Stream;
+use training::noising::Noising;
+use training::run::accumulate;
+use training::train_clip::{Clip, ClipObjective};
+use training::train_upsampler::UpsamplerObjective;
+use training::{Loss, Objective, Recipe, SampleRequest};
 use weights::Folder;
 
-const PLACE: (Kind, Device) = (Kind::Float, Device::Cpu);
+use super::scenes;
 
 type Named = Vec<(String, Tensor)>;
 
@@ -46,27 +47,34 @@ fn assert_same(ours: &Named, theirs: &Named) {
     }
 }
 
-fn view(size: u32, noise: usize) -> View {
-    View { leg: 1, seed: 1, size, siblings: false, noise }
+fn request(size: u32, noise: usize) -> SampleRequest {
+    SampleRequest { subset: 1, seed: 1, size, hard_negatives: false, noise }
 }
 
 #[test]
 fn clip_in_parts_has_the_gradient_of_its_whole_batch() {
     tch::set_num_threads(1);
     let folder = Folder::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../model")).unwrap();
-    let run = |parts: usize, batch: usize| {
+    let run = |parts: i64, batch: usize| {
         let mut recipe = Recipe::preset("tiny").unwrap().clip;
-        let tokenizer: Tokenizer = weights::open_tokenizer(&folder.component("tokenizer")).unwrap();
+        let tokenizer: Tokenizer =
+            families::open_tokenizer(&folder.component("tokenizer")).unwrap();
         recipe.text.vocab_size = tokenizer.vocab_size() as i64;
         recipe.text.eos_token_id = tokenizer.end_token_id();
         let initialiser = Initialiser::new(1, Device::Cpu, Kind::Float);
         let model = Clip::new(&Params::root(&initialiser), &recipe.text, &recipe.vision);
         let parameters = trainable(initialiser);
         let size = recipe.vision.image_size as u32;
-        let stream = Stream::new(&Data::Scenes, view(size, 0), batch, 0);
-        let mut leg = ClipLeg::new(model, tokenizer, stream, parts, PLACE);
-        let (loss, _) = leg.backward(&mut Generator::new(2)).unwrap();
-        (loss, gradients(&parameters))
+        let mut objective = ClipObjective {
+            model,
+            tokenizer,
+            stream: Stream::new(&scenes(), request(size, 0), batch, 0),
+            accumulate: parts,
+            kind: Kind::Float,
+            device: Device::Cpu,
+        };
+        let loss = objective.backward(&mut Generator::new(2)).unwrap();
+        (loss.value, gradients(&parameters))
     };
     let (whole_loss, whole) = run(1, 12);
     for parts in [3, 12] {
@@ -88,11 +96,18 @@ fn upsampler(steps: usize, batch: usize, parts: usize, checkpointing: bool) -> (
     let model = UNet::new(&Params::root(&initialiser), &recipe.unet);
     let parameters = trainable(initialiser);
     let size = recipe.unet.sample_size as u32;
-    let view = view(size, UpsamplerLeg::noise(&recipe, 8));
-    let stream = Stream::new(&Data::Scenes, view, batch / parts, 0);
-    let mut leg = UpsamplerLeg::new(model, stream, 8, &recipe, PLACE);
+    let request = request(size, UpsamplerObjective::noise(&recipe, 8));
+    let mut objective = UpsamplerObjective {
+        model,
+        noising: Noising::new(Device::Cpu),
+        stream: Stream::new(&scenes(), request, batch / parts, 0),
+        base: 8,
+        recipe: &recipe,
+        kind: Kind::Float,
+        device: Device::Cpu,
+    };
     let generator = &mut Generator::new(2);
-    let losses: f64 = (0..steps).map(|_| leg.backward(generator).unwrap().0).sum();
+    let losses: f64 = (0..steps).map(|_| objective.backward(generator).unwrap().value).sum();
     (losses / steps as f64, gradients(&parameters))
 }
 
@@ -105,8 +120,8 @@ fn a_step_in_parts_is_the_mean_of_its_parts() {
     assert!((loss - mean_loss).abs() < 1e-6);
     assert_same(&parts, &means);
 
-    let figures = in_parts(4, |share| Ok((share, vec![("twice", 2.0 * share)]))).unwrap();
-    assert_eq!(figures, (0.25, vec![("twice", 0.5)]));
+    let loss = |weight| Loss { value: weight, metrics: vec![("twice", 2.0 * weight)] };
+    assert_eq!(accumulate(4, |weight| Ok(loss(weight))).unwrap(), loss(0.25));
 }
 
 #[test]

@@ -41,9 +41,9 @@ impl Set {
     /// The captions, in order, and how much is left out.
     fn captions(&self) -> (Vec<String>, usize) {
         let data = self.open().unwrap();
-        let samples = data.samples().unwrap();
-        assert_eq!(samples.found(), samples.count() + samples.broken().len());
-        (data.captions(99), samples.broken().len())
+        let dataset = data.dataset().unwrap();
+        assert_eq!(dataset.found(), dataset.count() + dataset.broken().len());
+        (data.captions(99), dataset.broken().len())
     }
 
     /// Refuses the folder in a sentence with these words.
@@ -88,7 +88,7 @@ fn captions_beside_pictures_are_read_in_every_encoding() {
     set.write("a.TXT", b"a\0 \0c\0a\0t\0");
     let data = set.open().unwrap();
     assert_eq!(data.captions(9), ["an accent", "a fish"]);
-    let broken = data.samples().unwrap().broken();
+    let broken = data.dataset().unwrap().broken();
     let whys = ["zero byte", "UTF-8", "git lfs pull", "HTML"];
     assert_eq!(broken.len(), whys.len());
     for ((name, why), word) in broken.iter().zip(whys) {
@@ -129,7 +129,7 @@ fn tables_are_read_in_every_encoding() {
     set.write("metadata.csv", b"file_name,text\na.png,a cat\nb.png,caf\xe9\n");
     let data = set.open().unwrap();
     assert_eq!(data.captions(9), ["a cat"]);
-    let broken = data.samples().unwrap().broken();
+    let broken = data.dataset().unwrap().broken();
     assert_eq!(broken.len(), 1);
     assert!(broken[0].0.ends_with("metadata.csv, line 3"), "{broken:?}");
 }
@@ -231,7 +231,7 @@ fn links_hidden_files_and_unread_formats_in_a_folder() {
     symlink("gone.png", set.path("f.png")).unwrap();
     let data = set.open().unwrap();
     assert_eq!(data.captions(9).len(), 4);
-    let broken = data.samples().unwrap().broken();
+    let broken = data.dataset().unwrap().broken();
     let words = [("d.HEIC", "heif-convert"), ("e.tiff", "magick"), ("f.png", "link")];
     assert_eq!(broken.len(), words.len());
     for ((name, why), (ending, word)) in broken.iter().zip(words) {
@@ -273,7 +273,7 @@ fn usual_layouts_are_read_or_the_sentence_says_which_data_would_do() {
     assert_eq!(shards.captions(), all(["one"]));
     assert_eq!(open(&shards.path("data")).unwrap().captions(9), ["one"]);
     let pattern = open(&shards.path("data/*.tar")).unwrap();
-    assert_eq!(pattern.samples().unwrap().found(), 1);
+    assert_eq!(pattern.dataset().unwrap().found(), 1);
     symlink("00000.tar", shards.path("data/again.tar")).unwrap();
     assert_eq!(shards.captions(), all(["one"]));
     shards.write("data/00001.tar.gz", b"\x1f\x8bpacked");
@@ -325,7 +325,7 @@ fn a_folder_within_another_one_is_not_counted_twice() {
         assert!(message.contains("would count twice"), "{message}");
     }
     let alone = Data::open(&[&inner], false).unwrap();
-    assert_eq!(alone.samples().unwrap().count(), 1);
+    assert_eq!(alone.dataset().unwrap().count(), 1);
 }
 
 #[test]
@@ -389,7 +389,7 @@ fn rows_without_end_are_named_and_cost_no_more_than_themselves() {
         set.write("metadata.jsonl", lines.join(between).as_bytes());
         assert_eq!(set.captions(), (vec!["a cat".to_owned(), "a dog".to_owned()], 1));
         let data = set.open().unwrap();
-        let broken = data.samples().unwrap().broken();
+        let broken = data.dataset().unwrap().broken();
         assert!(broken[0].0.ends_with("metadata.jsonl, line 2"));
         let why = format!("it has {} bytes, and at most 1048576", lines[1].len());
         assert!(broken[0].1.contains(&why), "{broken:?}");
@@ -420,6 +420,6 @@ fn rows_without_end_are_named_and_cost_no_more_than_themselves() {
     );
     let data = open(&key).unwrap();
     assert_eq!(data.captions(9), ["a dog"]);
-    let why = &data.samples().unwrap().broken()[0].1;
+    let why = &data.dataset().unwrap().broken()[0].1;
     assert!(why.contains("2097164 bytes") && why.contains("1048576"), "{why}");
 }

@@ -1,15 +1,16 @@
 //! Webdataset shards and cached embeddings.
 
 use std::fs::{self, File};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use tch::{Device, Kind};
-use training::data::View;
-use training::encoders::PictureEncoder;
-use training::{Data, Embed, Trainer};
+use training::embedding_dataset::EmbeddingDataset;
+use training::encoders::FrozenImageEncoder;
+use training::{Data, Embed, SampleRequest, Trainer};
 use weights::Folder;
 
-use super::{Leg, checkpoint, trainer};
+use super::{Training, checkpoint, trainer};
 use crate::files::utf16;
 
 /// A picture of one colour as PNG bytes.
@@ -34,11 +35,11 @@ pub(super) fn tar(path: &Path, members: &[(&str, Vec<u8>)]) {
 
 fn open(given: &[&Path]) -> Result<Data, String> {
     let given: Vec<String> = given.iter().map(|p| p.to_str().unwrap().to_owned()).collect();
-    Data::open(&given, false).map_err(|error| error.to_string())
+    scenes::dataset::open(&given, false).map_err(|error| error.to_string())
 }
 
-fn view(leg: u64, seed: u64) -> View {
-    View { leg, seed, size: 8, siblings: false, noise: 0 }
+fn request(subset: u64, seed: u64) -> SampleRequest {
+    SampleRequest { subset, seed, size: 8, hard_negatives: false, noise: 0 }
 }
 
 /// Two shards of 30 good samples each with every kind of caption, and 4 broken ones.
@@ -81,11 +82,11 @@ fn shards(folder: &Path) -> PathBuf {
 }
 
 /// The captions of `count` pictures from `first` on, each of which shows the red that its caption names.
-fn drawn(data: &Data, view: View, first: u64, count: usize) -> Vec<String> {
-    let batch = data.draw(view, first, count).unwrap();
+fn drawn(data: &Data, request: SampleRequest, first: u64, count: usize) -> Vec<String> {
+    let batch = data.draw(request, first, count).unwrap();
     for (n, caption) in batch.captions.iter().enumerate() {
         let red: u8 = caption.strip_prefix("picture ").unwrap().parse().unwrap();
-        let shown = batch.pictures.int64_value(&[n as i64, 0, 4, 4]);
+        let shown = batch.images.int64_value(&[n as i64, 0, 4, 4]);
         assert_eq!(shown, i64::from(red), "{caption}");
     }
     batch.captions
@@ -96,25 +97,25 @@ fn shards_are_shuffled_as_the_seed_says_and_what_is_broken_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = shards(folder.path());
     let data = open(&[&path]).unwrap();
-    let epoch = drawn(&data, view(1, 1), 0, 61);
+    let epoch = drawn(&data, request(1, 1), 0, 61);
     let mut sorted = epoch.clone();
     sorted.sort();
     sorted.dedup();
     assert!(sorted.len() >= 58, "nearly all of 61 and no broken one: {}", sorted.len());
-    let samples = data.samples().unwrap();
-    let broken: Vec<String> = samples.broken().into_iter().map(|(name, _)| name).collect();
+    let dataset = data.dataset().unwrap();
+    let broken: Vec<String> = dataset.broken().into_iter().map(|(name, _)| name).collect();
     let named = |key: &str| broken.iter().any(|name| name.ends_with(key));
     for key in ["torn", "alone", "said", "empty", "notes.pdf"] {
         assert!(named(key), "{key} is not among {broken:?}");
     }
-    assert_eq!((broken.len(), samples.found()), (5, 66));
+    assert_eq!((broken.len(), dataset.found()), (5, 66));
 
     // A batch is the same whenever it is drawn, whatever was drawn before, and another one elsewhere.
     let again = open(&[&path]).unwrap();
-    assert_eq!(drawn(&again, view(1, 1), 40, 9), epoch[40..49]);
-    assert_ne!(drawn(&again, view(1, 2), 0, 61), epoch);
-    assert_ne!(drawn(&again, view(2, 1), 0, 61), epoch);
-    assert_ne!(drawn(&again, view(1, 1), 63, 61), epoch, "the second epoch has its own order");
+    assert_eq!(drawn(&again, request(1, 1), 40, 9), epoch[40..49]);
+    assert_ne!(drawn(&again, request(1, 2), 0, 61), epoch);
+    assert_ne!(drawn(&again, request(2, 1), 0, 61), epoch);
+    assert_ne!(drawn(&again, request(1, 1), 63, 61), epoch, "the second epoch has its own order");
     assert!(epoch.windows(2).any(|pair| pair[0] > pair[1]), "it is shuffled");
 
     // Patterns and lists name the same; other data is other data.
@@ -123,7 +124,7 @@ fn shards_are_shuffled_as_the_seed_says_and_what_is_broken_is_named() {
     assert_eq!(pattern.describe(), data.describe());
     assert_eq!(range.describe(), data.describe());
     assert_ne!(open(&[&path.join("00.tar")]).unwrap().describe(), data.describe());
-    assert_eq!(drawn(&pattern, view(1, 1), 0, 61), epoch);
+    assert_eq!(drawn(&pattern, request(1, 1), 0, 61), epoch);
 }
 
 #[test]
@@ -134,9 +135,9 @@ fn damaged_tars_cost_what_is_behind_the_damage_and_refusals_say_why() {
     for (length, kept) in [(whole.len() / 2, 10..20), (1000, 0..1), (0, 0..1)] {
         fs::write(path.join("00.tar"), &whole[..length]).unwrap();
         let data = open(&[&path]).unwrap();
-        let samples = data.samples().unwrap();
-        assert!(kept.contains(&(samples.count() - 32)), "{length}: {}", samples.count());
-        drawn(&data, view(1, 1), 0, 20);
+        let dataset = data.dataset().unwrap();
+        assert!(kept.contains(&(dataset.count() - 32)), "{length}: {}", dataset.count());
+        drawn(&data, request(1, 1), 0, 20);
     }
     // A header that claims more than there is, and one whose sum is wrong.
     for (at, bytes) in [(124, &b"77777777777"[..]), (148, b"0000000")] {
@@ -144,7 +145,7 @@ fn damaged_tars_cost_what_is_behind_the_damage_and_refusals_say_why() {
         damaged[at..at + bytes.len()].copy_from_slice(bytes);
         fs::write(path.join("00.tar"), damaged).unwrap();
         let data = open(&[&path]).unwrap();
-        assert_eq!(data.samples().unwrap().count(), 32);
+        assert_eq!(data.dataset().unwrap().count(), 32);
     }
     let refused = |given: &[&Path], word: &str| {
         let message = open(given).err().unwrap();
@@ -158,7 +159,7 @@ fn damaged_tars_cost_what_is_behind_the_damage_and_refusals_say_why() {
 }
 
 #[test]
-fn legs_go_on_in_shards_and_refuse_other_data() {
+fn trainings_go_on_in_shards_and_refuse_other_data() {
     tch::set_num_threads(1);
     let folder = tempfile::tempdir().unwrap();
     let path = shards(folder.path());
@@ -171,15 +172,16 @@ fn legs_go_on_in_shards_and_refuse_other_data() {
         trainer
     };
     trainer("whole", None, &[&path]).train_tokenizer().unwrap();
-    let legs: [Leg; 2] = [("clip", Trainer::train_clip), ("upsampler", Trainer::train_upsampler)];
-    for (name, train) in legs {
-        train(&trainer("halves", Some(5), &[&path])).unwrap();
-        train(&trainer("halves", None, &[&path])).unwrap();
-        train(&trainer("whole", None, &[&path])).unwrap();
+    let trainings: [Training; 2] =
+        [("clip", Trainer::train_clip), ("upsampler", Trainer::train_upsampler)];
+    for (name, train) in trainings {
+        train(&trainer("halves", Some(5), &[&path]), &mut ()).unwrap();
+        train(&trainer("halves", None, &[&path]), &mut ()).unwrap();
+        train(&trainer("whole", None, &[&path]), &mut ()).unwrap();
         let [halves, whole] = ["halves", "whole"].map(|runs| checkpoint(folder.path(), runs, name));
         assert!(halves == whole, "{name} differs after a resume");
     }
-    let other = trainer("halves", None, &[&path.join("01.tar")]).train_clip().unwrap_err();
+    let other = trainer("halves", None, &[&path.join("01.tar")]).train_clip(&mut ()).unwrap_err();
     assert!(other.to_string().contains("data"), "{other}");
 }
 
@@ -202,13 +204,13 @@ fn a_prior_learns_the_same_from_pictures_and_from_their_embeddings() {
     };
     let first = trainer("pictures", &pictures);
     first.train_tokenizer().unwrap();
-    first.train_clip().unwrap();
+    first.train_clip(&mut ()).unwrap();
     let encoder = Folder::open(folder.path().join("model/image_encoder")).unwrap();
     let embed = Embed {
         data: &first.data,
-        scenes: 0,
-        encoder: &PictureEncoder {
-            image: weights::open_image_encoder(&encoder, Device::Cpu, Kind::Float).unwrap(),
+        synthetic: 0,
+        encoder: &FrozenImageEncoder {
+            image: families::open_image_encoder(&encoder, Device::Cpu, Kind::Float).unwrap(),
             kind: Kind::Float,
             device: Device::Cpu,
         },
@@ -216,19 +218,19 @@ fn a_prior_learns_the_same_from_pictures_and_from_their_embeddings() {
         folder: &shards,
         shard_size: 12,
     };
-    let reached = embed.run(&mut |_| (), &|| false).unwrap();
-    assert_eq!((reached.embeddings, reached.pictures), (30, 30));
+    let reached = embed.run(&mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!((reached.embeddings, reached.images), (30, 30));
 
-    let legs: [Leg; 2] = [
+    let trainings: [Training; 2] = [
         ("prior", Trainer::train_prior),
         ("prior_autoregressive", Trainer::train_autoregressive_prior),
     ];
-    for (name, train) in legs {
-        train(&first).unwrap();
-        train(&trainer("embeddings", &shards)).unwrap();
+    for (name, train) in trainings {
+        train(&first, &mut ()).unwrap();
+        train(&trainer("embeddings", &shards), &mut ()).unwrap();
         let [ours, theirs] = ["pictures", "embeddings"].map(|runs| {
-            let leg = folder.path().join(runs).join(name);
-            weights::load_safetensors(leg.join("step-000000008/tensors.safetensors")).unwrap()
+            let run = folder.path().join(runs).join(name);
+            weights::load_safetensors(run.join("step-000000008/tensors.safetensors")).unwrap()
         });
         for ((tensor, one), (_, other)) in ours.iter().zip(&theirs) {
             // Rows of another batch size are rounded otherwise.
@@ -266,12 +268,11 @@ fn embeddings_that_nothing_can_learn_from_are_named_when_they_are_read() {
     let Data::Embeddings(cache) = &data else {
         panic!("they are embeddings");
     };
-    let cache =
-        training::embedded::Embeddings::Cached { cache: cache.clone(), device: Device::Cpu };
-    let drawn = cache.draw(view(1, 1), 0, 21).unwrap().embedding;
+    let cache = EmbeddingDataset::Cache { cache: cache.clone(), device: Device::Cpu };
+    let drawn = cache.draw(request(1, 1), 0, 21).unwrap().embedding;
     let found = drawn.abs().max().double_value(&[]);
     assert_eq!(found, f64::from(largest));
-    let broken = data.samples().unwrap().broken();
+    let broken = data.dataset().unwrap().broken();
     let wanted = [
         ("000000001", "value 1 of 4 is 1e38"),
         ("000000002", "value 1 of 4 is NaN"),
@@ -343,8 +344,8 @@ fn a_shard_that_changes_while_it_is_read_is_noticed() {
     let other = folder.path().join("other");
     tar(&other, &[("a.png", picture(4)), members[1].clone()]);
     fs::rename(other, &path).unwrap();
-    assert!(data.draw(view(1, 1), 0, 1).is_err());
-    let broken = data.samples().unwrap().broken();
+    assert!(data.draw(request(1, 1), 0, 1).is_err());
+    let broken = data.dataset().unwrap().broken();
     assert!(broken[0].1.contains("0.tar has changed"), "{broken:?}");
 }
 
@@ -379,8 +380,8 @@ fn members_that_fit_no_sample_are_counted_and_one_is_named() {
         let members: Vec<_> = members.iter().map(|(name, bytes)| (*name, bytes.to_vec())).collect();
         tar(&path, &members);
         let data = open(&[&path])?;
-        let samples = data.samples().unwrap();
-        Ok::<_, String>((samples.count(), samples.broken()))
+        let dataset = data.dataset().unwrap();
+        Ok::<_, String>((dataset.count(), dataset.broken()))
     };
     let png = &picture(3)[..];
     let whole = [("a.png", png), ("a.txt", b"a"), ("a.cls", b"7"), ("a.seg.png", png)];
@@ -465,12 +466,12 @@ fn shards_that_are_no_tars_are_named_by_what_they_are() {
         let whole = folder.path().join("1.tar");
         tar(&whole, &[("a.png", picture(3)), ("a.txt", b"a".to_vec())]);
         let data = open(&[&path, &whole]).unwrap();
-        assert_eq!(data.samples().unwrap().found(), 2);
+        assert_eq!(data.dataset().unwrap().found(), 2);
     }
     // A tar without files is whole.
     tar(&path, &[]);
     let data = open(&[&path, &folder.path().join("1.tar")]).unwrap();
-    assert_eq!(data.samples().unwrap().found(), 1);
+    assert_eq!(data.dataset().unwrap().found(), 1);
 }
 
 #[test]
@@ -496,7 +497,7 @@ fn captions_in_shards_are_read_in_every_encoding() {
     let data = open(&[&path]).unwrap();
     let accented = "a caf\u{e9}";
     assert_eq!(data.captions(9), ["a red cat", accented, accented, "a dog"]);
-    let broken = data.samples().unwrap().broken();
+    let broken = data.dataset().unwrap().broken();
     assert_eq!(broken.len(), 2);
     assert!(broken[0].1.contains("UTF-8"), "{broken:?}");
     assert!(broken[1].1.contains("git lfs pull"), "{broken:?}");

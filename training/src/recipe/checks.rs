@@ -3,68 +3,43 @@
 use std::ops::RangeInclusive;
 
 use clip::TextConfig;
-use weights::configs::{self, ConfigError};
+use families::compatibility::{self, CONTEXT, EMBEDDING, LENGTH, OUTPUTS, STATE, TIME, TWO_IMAGES};
+use families::configs::{self, ConfigError};
+use families::{Mismatch, Shapes, StageShapes, TokenizerShape, karlo};
 
 use super::{DrawingDefaults, Recipe};
 use crate::{Error, RunSettings};
+
+/// The quantities that a recipe can get wrong, each by its second component, in a recipe's words.
+const QUANTITIES: [(&str, &str, &str); 15] = [
+    (karlo::IMAGE_ENCODER, EMBEDDING, "the two encoders' embeddings"),
+    (karlo::PRIOR, EMBEDDING, "the prior's embedding and CLIP's"),
+    (karlo::PRIOR, STATE, "the prior's text width and the text encoder's"),
+    (karlo::PRIOR, LENGTH, "the prior's context and the tokenizer's"),
+    (karlo::AUTOREGRESSIVE_PRIOR, EMBEDDING, "the autoregressive prior's embedding and CLIP's"),
+    (
+        karlo::AUTOREGRESSIVE_PRIOR,
+        STATE,
+        "the autoregressive prior's text width and the text encoder's",
+    ),
+    (karlo::AUTOREGRESSIVE_PRIOR, LENGTH, "the autoregressive prior's context and the tokenizer's"),
+    (karlo::TEXT_ENCODER, LENGTH, "the text encoder's context and the tokenizer's"),
+    (karlo::CONDITIONING, EMBEDDING, "the decoder's embedding and CLIP's"),
+    (karlo::CONDITIONING, STATE, "the decoder's text width and the text encoder's"),
+    (karlo::DECODER, TIME, "the conditioning's time width and the decoder's"),
+    (karlo::DECODER, CONTEXT, "the conditioning's context width and the decoder's"),
+    (karlo::DECODER, OUTPUTS, "the decoder's input and output channels"),
+    (karlo::UPSAMPLER, OUTPUTS, "the upsampler's input and output channels"),
+    (karlo::UPSAMPLER, TWO_IMAGES, "the upsampler's input and output channels"),
+];
 
 impl Recipe {
     pub(super) fn check(&self) -> Result<(), Error> {
         self.check_shapes()
             .map_err(|(part, problem)| Error::Recipe(format!("{part}: {problem}")))?;
-        let (text, vision, prior) = (&self.clip.text, &self.clip.vision, &self.prior.model);
+        self.check_compatibility()?;
         let codes = &self.autoregressive.model;
-        let (conditioning, base, full) =
-            (&self.decoder.conditioning, &self.decoder.unet, &self.upsampler.unet);
-        let equal = [
-            ("the two encoders' embeddings", text.embedding, vision.embedding),
-            ("the prior's embedding and CLIP's", prior.embedding, text.embedding),
-            ("the prior's text width and the text encoder's", prior.text_width, text.width),
-            (
-                "the prior's context and the tokenizer's",
-                prior.context_length,
-                self.tokenizer.context_length,
-            ),
-            ("the autoregressive prior's embedding and CLIP's", codes.embedding, text.embedding),
-            (
-                "the autoregressive prior's text width and the text encoder's",
-                codes.text_width,
-                text.width,
-            ),
-            (
-                "the autoregressive prior's context and the tokenizer's",
-                codes.context_length,
-                self.tokenizer.context_length,
-            ),
-            (
-                "the text encoder's context and the tokenizer's",
-                text.context_length,
-                self.tokenizer.context_length,
-            ),
-            ("the decoder's embedding and CLIP's", conditioning.embedding, text.embedding),
-            (
-                "the decoder's text width and the text encoder's",
-                conditioning.text_width,
-                text.width,
-            ),
-            (
-                "the conditioning's time width and the decoder's",
-                conditioning.time_width,
-                base.time_width(),
-            ),
-            (
-                "the conditioning's context width and the decoder's",
-                conditioning.context_width,
-                base.attention.as_ref().map_or(0, |a| a.context_width),
-            ),
-            ("the decoder's input and output channels", 2 * base.in_channels, base.out_channels),
-            ("the upsampler's input and output channels", full.in_channels, 2 * full.out_channels),
-        ];
-        for (what, a, b) in equal {
-            if a != b {
-                return Err(Error::Recipe(format!("{what} must agree, but are {a} and {b}")));
-            }
-        }
+        let (base, full) = (&self.decoder.unet, &self.upsampler.unet);
         for (what, whole, part) in [
             (
                 "the full picture is no multiple of the base picture",
@@ -149,6 +124,62 @@ impl Recipe {
             )));
         }
         Ok(())
+    }
+
+    /// The components must agree in what [`compatibility`] compares, and captions must be as long as the text encoder reads.
+    fn check_compatibility(&self) -> Result<(), Error> {
+        let mut found = compatibility::mismatches(&self.shapes(), &karlo());
+        let (one, other) = (self.tokenizer.context_length, self.clip.text.context_length);
+        if one != other {
+            let (first, second) = (karlo::TOKENIZER, karlo::TEXT_ENCODER);
+            found.push(Mismatch { first, second, quantity: LENGTH, one, other });
+        }
+        for (second, quantity, words) in QUANTITIES {
+            let fits = |m: &&Mismatch| m.second == second && m.quantity == quantity;
+            let Some(&Mismatch { one, other, .. }) = found.iter().find(fits) else {
+                continue;
+            };
+            let (one, other) = match quantity {
+                OUTPUTS if second == karlo::UPSAMPLER => (2 * one, 2 * other),
+                TIME | CONTEXT | OUTPUTS => (one, other),
+                EMBEDDING if second == karlo::IMAGE_ENCODER => (one, other),
+                // The words name the second component first.
+                _ => (other, one),
+            };
+            return Err(Error::Recipe(format!("{words} must agree, but are {one} and {other}")));
+        }
+        match found.first() {
+            Some(mismatch) => Err(Error::Recipe(mismatch.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    fn shapes(&self) -> Shapes {
+        let text = &self.clip.text;
+        Shapes {
+            tokenizer: Some(TokenizerShape {
+                vocab_size: text.vocab_size,
+                context_length: self.tokenizer.context_length,
+            }),
+            text_encoder: Some(text.clone()),
+            image_encoder: Some(self.clip.vision.clone()),
+            prior: Some(self.prior.model.clone()),
+            autoregressive_prior: Some(self.autoregressive.model.clone()),
+            stages: vec![
+                StageShapes {
+                    conditioning: Some(self.decoder.conditioning.clone()),
+                    network: Some(self.decoder.unet.clone()),
+                    last_network: None,
+                    scheduler: Some(karlo::decoder_scheduler()),
+                },
+                StageShapes {
+                    network: Some(self.upsampler.unet.clone()),
+                    scheduler: Some(karlo::upsampler_scheduler(self.upsampler.predicts)),
+                    ..StageShapes::default()
+                },
+            ],
+            ..Shapes::default()
+        }
     }
 
     /// Every model must be one that its folder's configuration can describe; the part that is not, and why.

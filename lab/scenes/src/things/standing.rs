@@ -2,7 +2,7 @@
 
 use crate::palette::{CREAM, GLASS, INK, LEAF, RUBBER, WHITE, WOOD};
 use crate::shapes::{
-    Drawing, Ink, circle, oval, path, polygon, polyline, push_oval, rect, rounded,
+    Drawing, Ink, circle, oval, path, polygon, polyline, push_oval, rect, rounded, svg,
 };
 
 pub(super) fn house(d: &mut Drawing) {
@@ -23,46 +23,20 @@ pub(super) fn tree(d: &mut Drawing) {
 
 pub(super) fn boat(d: &mut Drawing) {
     d.line(polyline(&[(-0.02, -0.48), (-0.02, 0.24)]), 0.05, Ink::Fixed(WOOD));
-    d.shade(
-        path(|p| {
-            p.move_to(0.03, -0.46);
-            p.quad_to(0.32, -0.2, 0.42, 0.13);
-            p.line_to(0.03, 0.13);
-            p.close();
-        }),
-        0.16,
-    );
+    d.shade(svg("M 0.03 -0.46 Q 0.32 -0.2 0.42 0.13 L 0.03 0.13 Z"), 0.16);
     d.detail(polygon(&[(-0.07, -0.36), (-0.07, 0.13), (-0.4, 0.13)]), CREAM);
-    d.body(path(|p| {
-        p.move_to(-0.47, 0.2);
-        p.line_to(0.47, 0.2);
-        p.quad_to(0.42, 0.5, 0.22, 0.5);
-        p.line_to(-0.24, 0.5);
-        p.quad_to(-0.42, 0.48, -0.47, 0.2);
-        p.close();
-    }));
+    d.body(svg("M -0.47 0.2 L 0.47 0.2 Q 0.42 0.5 0.22 0.5 L -0.24 0.5 Q -0.42 0.48 -0.47 0.2 Z"));
     d.detail(rect(-0.42, 0.26, 0.84, 0.055), CREAM);
 }
 
 pub(super) fn mushroom(d: &mut Drawing) {
     d.detail(
-        path(|p| {
-            p.move_to(-0.16, 0.0);
-            p.line_to(0.16, 0.0);
-            p.quad_to(0.14, 0.25, 0.23, 0.43);
-            p.quad_to(0.0, 0.51, -0.23, 0.43);
-            p.quad_to(-0.14, 0.25, -0.16, 0.0);
-            p.close();
-        }),
+        svg("M -0.16 0 L 0.16 0 Q 0.14 0.25 0.23 0.43 Q 0 0.51 -0.23 0.43 \
+         Q -0.14 0.25 -0.16 0 Z"),
         CREAM,
     );
-    d.body(path(|p| {
-        p.move_to(-0.5, 0.06);
-        p.cubic_to(-0.48, -0.3, -0.25, -0.47, 0.0, -0.47);
-        p.cubic_to(0.25, -0.47, 0.48, -0.3, 0.5, 0.06);
-        p.quad_to(0.0, 0.2, -0.5, 0.06);
-        p.close();
-    }));
+    d.body(svg("M -0.5 0.06 C -0.48 -0.3 -0.25 -0.47 0 -0.47 C 0.25 -0.47 0.48 -0.3 0.5 0.06 \
+         Q 0 0.2 -0.5 0.06 Z"));
     let spots = path(|p| {
         push_oval(p, -0.03, -0.26, 0.11, 0.09);
         push_oval(p, -0.29, -0.08, 0.075, 0.075);
@@ -73,13 +47,7 @@ pub(super) fn mushroom(d: &mut Drawing) {
 }
 
 pub(super) fn car(d: &mut Drawing) {
-    d.body(path(|p| {
-        p.move_to(-0.32, -0.06);
-        p.quad_to(-0.24, -0.3, -0.14, -0.3);
-        p.line_to(0.1, -0.3);
-        p.quad_to(0.18, -0.3, 0.3, -0.06);
-        p.close();
-    }));
+    d.body(svg("M -0.32 -0.06 Q -0.24 -0.3 -0.14 -0.3 L 0.1 -0.3 Q 0.18 -0.3 0.3 -0.06 Z"));
     d.body(rounded(-0.5, -0.09, 1.0, 0.28, 0.09));
     d.detail(polygon(&[(-0.22, -0.07), (-0.15, -0.22), (-0.03, -0.22), (-0.03, -0.07)]), GLASS);
     d.detail(polygon(&[(0.03, -0.07), (0.03, -0.22), (0.09, -0.22), (0.19, -0.07)]), GLASS);
@@ -91,10 +59,7 @@ pub(super) fn car(d: &mut Drawing) {
 }
 
 pub(super) fn flower(d: &mut Drawing) {
-    let stem = path(|p| {
-        p.move_to(0.0, -0.12);
-        p.quad_to(0.04, 0.2, 0.0, 0.5);
-    });
+    let stem = svg("M 0 -0.12 Q 0.04 0.2 0 0.5");
     d.line(stem, 0.06, Ink::Fixed(LEAF));
     for side in [-1.0, 1.0] {
         d.detail(
@@ -119,18 +84,10 @@ pub(super) fn flower(d: &mut Drawing) {
 }
 
 pub(super) fn cat(d: &mut Drawing) {
-    let tail = path(|p| {
-        p.move_to(0.16, 0.42);
-        p.cubic_to(0.42, 0.46, 0.38, 0.2, 0.3, 0.06);
-    });
+    let tail = svg("M 0.16 0.42 C 0.42 0.46 0.38 0.2 0.3 0.06");
     d.line(tail, 0.1, Ink::Body(-0.15));
-    d.body(path(|p| {
-        p.move_to(-0.1, -0.1);
-        p.cubic_to(-0.3, 0.2, -0.34, 0.5, -0.24, 0.5);
-        p.line_to(0.2, 0.5);
-        p.cubic_to(0.3, 0.5, 0.24, 0.2, 0.06, -0.1);
-        p.close();
-    }));
+    d.body(svg("M -0.1 -0.1 C -0.3 0.2 -0.34 0.5 -0.24 0.5 L 0.2 0.5 \
+         C 0.3 0.5 0.24 0.2 0.06 -0.1 Z"));
     d.detail(oval(-0.02, 0.3, 0.1, 0.16), CREAM);
     d.body(polygon(&[(-0.3, -0.22), (-0.29, -0.5), (-0.07, -0.38)]));
     d.body(polygon(&[(0.26, -0.22), (0.25, -0.5), (0.03, -0.38)]));
@@ -143,19 +100,10 @@ pub(super) fn cat(d: &mut Drawing) {
 }
 
 pub(super) fn cup(d: &mut Drawing) {
-    let handle = path(|p| {
-        p.move_to(0.16, -0.2);
-        p.cubic_to(0.54, -0.28, 0.54, 0.26, 0.14, 0.2);
-    });
+    let handle = svg("M 0.16 -0.2 C 0.54 -0.28 0.54 0.26 0.14 0.2");
     d.line(handle, 0.1, Ink::Body(-0.15));
-    d.body(path(|p| {
-        p.move_to(-0.5, -0.34);
-        p.line_to(0.22, -0.34);
-        p.cubic_to(0.22, 0.1, 0.16, 0.42, 0.04, 0.42);
-        p.line_to(-0.32, 0.42);
-        p.cubic_to(-0.44, 0.42, -0.5, 0.1, -0.5, -0.34);
-        p.close();
-    }));
+    d.body(svg("M -0.5 -0.34 L 0.22 -0.34 C 0.22 0.1 0.16 0.42 0.04 0.42 L -0.32 0.42 \
+         C -0.44 0.42 -0.5 0.1 -0.5 -0.34 Z"));
     d.shade(oval(-0.14, -0.33, 0.36, 0.09), 0.5);
     d.detail(oval(-0.14, -0.315, 0.28, 0.055), WOOD.shade(-0.2));
     d.shade(rect(-0.45, 0.0, 0.62, 0.1), 0.5);

@@ -1,0 +1,120 @@
+//! clap value parsers for numbers, with messages that say what would be right.
+
+/// A seed: any number that 64 bits hold.
+pub fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
+}
+
+/// Steps of a stage; what the model's schedule allows is checked when it is known.
+pub fn steps(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "steps are a whole number from 1 on".to_owned())
+}
+
+/// How many candidates the prior chooses among.
+pub fn candidates(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if (1..=1000).contains(&count) => Ok(count),
+        _ => Err("one is chosen among 1 to 1000 candidates".to_owned()),
+    }
+}
+
+/// A guidance scale.
+pub fn scale(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() => Ok(value),
+        _ => Err("a guidance scale is a finite number".to_owned()),
+    }
+}
+
+/// Two ends of an interval within 0 and 1.
+pub fn interval(text: &str) -> Result<[f64; 2], String> {
+    let ends = text.split_once(',').and_then(|(low, high)| {
+        let ends: [f64; 2] = [low.trim().parse().ok()?, high.trim().parse().ok()?];
+        Some(ends).filter(|[low, high]| 0.0 <= *low && low < high && *high <= 1.0)
+    });
+    ends.ok_or_else(|| "two numbers from 0 to 1 are wanted, the smaller one first".to_owned())
+}
+
+/// A softmax temperature.
+pub fn temperature(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
+        _ => Err("a temperature is a finite number above 0".to_owned()),
+    }
+}
+
+/// The probability mass of nucleus sampling (top-p).
+pub fn top_p(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value <= 1.0 => Ok(value),
+        _ => Err("a number above 0 and up to 1 is wanted".to_owned()),
+    }
+}
+
+/// A fraction of 1.
+pub fn fraction(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("a number from 0 to 1 is wanted".to_owned()),
+    }
+}
+
+/// The scale of a text diff.
+pub fn strength(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..=10.0).contains(&value) => Ok(value),
+        _ => Err("a strength is a number from 0 to 10".to_owned()),
+    }
+}
+
+/// How many pictures are drawn at most in one run.
+pub const MOST_IMAGES: u64 = 10_000;
+
+/// A number of pictures.
+pub fn images(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(count) if (1..=MOST_IMAGES).contains(&count) => Ok(count),
+        _ => Err(format!("a run draws 1 to {MOST_IMAGES} pictures")),
+    }
+}
+
+/// The most scenes that anything counts: the training of a model takes no more.
+pub const MOST_SCENES: u64 = 1 << 26;
+
+/// A number of scenes.
+pub fn scenes(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(count) if (1..=MOST_SCENES).contains(&count) => Ok(count),
+        _ => Err(format!("scenes are counted from 1 to {MOST_SCENES}")),
+    }
+}
+
+/// A count that its command limits further.
+pub fn count(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("a count is a whole number from 1 on".to_owned()),
+    }
+}
+
+/// A time.
+pub fn milliseconds(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(time) if time > 0 => Ok(time),
+        _ => Err(format!("a time is 1 to {} milliseconds", u16::MAX)),
+    }
+}
+
+/// A width in pixels, which its command limits further.
+#[cfg(feature = "lab")]
+pub fn pixels(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "a size is a whole number of pixels".to_owned())
+}
+
+/// A number of principal components, which the model's embeddings limit further.
+pub fn dimensions(text: &str) -> Result<i64, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("components are counted from 1 on".to_owned()),
+    }
+}

@@ -1,0 +1,248 @@
+//! Compatibility: the quantities that two components of one model must agree in.
+
+use std::fmt;
+
+use diffusion::{SchedulerConfig, Variance};
+
+use crate::{Family, Shapes, Stage, StageKind, StageShapes};
+
+/// The width of a CLIP embedding.
+pub const EMBEDDING: &str = "the width of an embedding";
+/// The width of the text encoder's states.
+pub const STATE: &str = "the width of a text state";
+/// The tokens of a caption.
+pub const LENGTH: &str = "the length of a caption";
+/// The tokens that there are.
+pub const TOKENS: &str = "the number of tokens";
+/// The channels that a network answers with.
+pub const OUTPUTS: &str = "the number of outputs";
+/// The width of a U-Net's time embedding.
+pub const TIME: &str = "the width of the time embedding";
+/// The width of the states that a U-Net attends to.
+pub const CONTEXT: &str = "the width of the context";
+/// The channels of an image.
+pub const CHANNELS: &str = "the number of channels";
+/// The channels of an upsampler's input: the noised image beside the enlarged one.
+pub const TWO_IMAGES: &str = "the number of channels of two pictures";
+/// The side of an image.
+pub const SIZE: &str = "the size of a picture";
+/// The width and the height of an image, which may depend on the image.
+pub const SIDES: [&str; 2] = ["the width of a picture", "the height of a picture"];
+
+/// A quantity that differs in two components.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The folder of the component that comes first in the chain.
+    pub first: &'static str,
+    /// The folder of the other one.
+    pub second: &'static str,
+    /// The quantity that should be equal, one of this module's.
+    pub quantity: &'static str,
+    /// Its value in the first.
+    pub one: i64,
+    /// Its value in the second.
+    pub other: i64,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self { first, second, quantity, one, other } = self;
+        write!(
+            f,
+            "{first} and {second} do not fit each other: {quantity} is {one} in the first and {other} in the second"
+        )
+    }
+}
+
+/// Fails with the first two components that do not fit each other; a component that is not there fits all.
+pub fn check(shapes: &Shapes, family: &Family) -> Result<(), Mismatch> {
+    mismatches(shapes, family).into_iter().next().map_or(Ok(()), Err)
+}
+
+/// Everything that sets components apart, in the order in which they work.
+pub fn mismatches(shapes: &Shapes, family: &Family) -> Vec<Mismatch> {
+    let mut found = Mismatches::default();
+    let (tokenizer, text) = (shapes.tokenizer, shapes.text_encoder.as_ref());
+    let tokens = value(family.tokenizer, tokenizer.map(|t| t.vocab_size));
+    let length = value(family.tokenizer, tokenizer.map(|t| t.context_length));
+    found.at_most(TOKENS, tokens, value(family.text_encoder, text.map(|t| t.vocab_size)));
+    found.at_most(LENGTH, length, value(family.text_encoder, text.map(|t| t.context_length)));
+
+    let embedding = value(family.text_encoder, text.map(|t| t.embedding));
+    let state = value(family.text_encoder, text.map(|t| t.width));
+    let stages = || family.stages.iter().zip(&shapes.stages);
+    let conditioned: Vec<Value> = stages().filter_map(conditioned_embedding).collect();
+    for prior in priors(shapes, family) {
+        let of = |number| value(prior.component, Some(number));
+        found.equal(LENGTH, length, of(prior.context_length));
+        found.equal(EMBEDDING, embedding, of(prior.embedding));
+        found.equal(STATE, state, of(prior.text_width));
+        conditioned.iter().for_each(|c| found.equal(EMBEDDING, of(prior.embedding), *c));
+    }
+
+    let image = shapes.image_encoder.as_ref();
+    let side = value(family.image_encoder, image.map(|i| i.image_size));
+    let size = shapes.image_processor;
+    let [width, height] = [size.map(|s| s.width), size.map(|s| s.height)];
+    found.equal(SIDES[0], value(family.image_processor, width), side);
+    found.equal(SIDES[1], value(family.image_processor, height), side);
+    let image_embedding = value(family.image_encoder, image.map(|i| i.embedding));
+    conditioned.iter().for_each(|c| found.equal(EMBEDDING, image_embedding, *c));
+
+    if let (Some(names), Some(prior)) = (family.prior, &shapes.prior) {
+        let scheduler = shapes.prior_scheduler.as_ref();
+        let outputs = scheduler.map(|scheduler| outputs(scheduler, prior.embedding));
+        let embedding = value(names.network, Some(prior.embedding));
+        found.equal(OUTPUTS, value(names.scheduler, outputs), embedding);
+    }
+    let mut previous = None;
+    for (stage, shapes) in stages() {
+        found.stage(stage, shapes, Text { embedding, state }, previous);
+        let channels = shapes.network.as_ref().map(|network| stage.image_channels(network));
+        previous = Some(value(stage.network(), channels));
+    }
+    found.equal(EMBEDDING, embedding, image_embedding);
+    found.0
+}
+
+/// A quantity's value in a component, where that is there.
+#[derive(Clone, Copy)]
+struct Value {
+    component: &'static str,
+    number: Option<i64>,
+}
+
+fn value(component: &'static str, number: Option<i64>) -> Value {
+    Value { component, number }
+}
+
+/// The widths that the text encoder gives.
+struct Text {
+    embedding: Value,
+    state: Value,
+}
+
+/// A prior's widths.
+struct Prior {
+    component: &'static str,
+    context_length: i64,
+    embedding: i64,
+    text_width: i64,
+}
+
+fn priors(shapes: &Shapes, family: &Family) -> impl Iterator<Item = Prior> {
+    let diffusion = family.prior.zip(shapes.prior.as_ref()).map(|(names, config)| Prior {
+        component: names.network,
+        context_length: config.context_length,
+        embedding: config.embedding,
+        text_width: config.text_width,
+    });
+    let autoregressive = family.autoregressive_prior.zip(shapes.autoregressive_prior.as_ref());
+    let autoregressive = autoregressive.map(|(component, config)| Prior {
+        component,
+        context_length: config.context_length,
+        embedding: config.embedding,
+        text_width: config.text_width,
+    });
+    diffusion.into_iter().chain(autoregressive)
+}
+
+/// The embedding that a decoder is conditioned on.
+fn conditioned_embedding((stage, shapes): (&Stage, &StageShapes)) -> Option<Value> {
+    match stage.kind {
+        StageKind::Decoder { conditioning, .. } => {
+            let embedding = shapes.conditioning.as_ref().map(|c| c.embedding);
+            Some(value(conditioning, embedding))
+        }
+        StageKind::Upsampler { .. } => None,
+    }
+}
+
+impl Stage {
+    /// The channels of the image that a network of this stage denoises.
+    fn image_channels(&self, network: &decoder::UNetConfig) -> i64 {
+        match self.kind {
+            StageKind::Decoder { .. } => network.in_channels,
+            StageKind::Upsampler { .. } => network.in_channels / 2,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Mismatches(Vec<Mismatch>);
+
+impl Mismatches {
+    fn equal(&mut self, quantity: &'static str, first: Value, second: Value) {
+        self.compare(quantity, first, second, i64::eq);
+    }
+
+    fn at_most(&mut self, quantity: &'static str, first: Value, second: Value) {
+        self.compare(quantity, first, second, i64::le);
+    }
+
+    fn compare(
+        &mut self,
+        quantity: &'static str,
+        first: Value,
+        second: Value,
+        fits: fn(&i64, &i64) -> bool,
+    ) {
+        if let (Some(one), Some(other)) = (first.number, second.number)
+            && !fits(&one, &other)
+        {
+            let (first, second) = (first.component, second.component);
+            self.0.push(Mismatch { first, second, quantity, one, other });
+        }
+    }
+
+    /// Compares a stage's components with each other, with the text encoder, and with the channels of the stage before.
+    fn stage(&mut self, stage: &Stage, shapes: &StageShapes, text: Text, previous: Option<Value>) {
+        let network = shapes.network.as_ref();
+        let channels = network.map(|network| stage.image_channels(network));
+        let scheduled = shapes.scheduler.as_ref().zip(channels);
+        let scheduled = scheduled.map(|(scheduler, channels)| outputs(scheduler, channels));
+        let scheduled = value(stage.scheduler, scheduled);
+        let of = |number| value(stage.network(), number);
+        let answer = of(network.map(|n| n.out_channels));
+        match stage.kind {
+            StageKind::Decoder { conditioning: component, .. } => {
+                let conditioning = shapes.conditioning.as_ref();
+                let width = |number| value(component, number);
+                let attended = |n: &decoder::UNetConfig| {
+                    n.attention.as_ref().map_or(0, |attention| attention.context_width)
+                };
+                let embedding = width(conditioning.map(|c| c.embedding));
+                self.equal(EMBEDDING, text.embedding, embedding);
+                self.equal(STATE, text.state, width(conditioning.map(|c| c.text_width)));
+                let time = width(conditioning.map(|c| c.time_width));
+                self.equal(TIME, time, of(network.map(|n| n.time_width())));
+                let context = width(conditioning.map(|c| c.context_width));
+                self.equal(CONTEXT, context, of(network.map(attended)));
+                self.equal(OUTPUTS, scheduled, answer);
+                self.equal(CHANNELS, value("a picture", Some(3)), of(channels));
+            }
+            StageKind::Upsampler { last_network, .. } => {
+                let last = shapes.last_network.as_ref();
+                let of_last = |number| value(last_network.unwrap_or_default(), number);
+                let inputs = of(network.map(|n| n.in_channels));
+                self.equal(OUTPUTS, scheduled, answer);
+                self.equal(OUTPUTS, scheduled, of_last(last.map(|n| n.out_channels)));
+                if let Some(Value { component, number }) = previous {
+                    let two = value(component, number.map(|channels| 2 * channels));
+                    self.equal(TWO_IMAGES, two, inputs);
+                }
+                self.equal(CHANNELS, inputs, of_last(last.map(|n| n.in_channels)));
+                let size = of(network.map(|n| n.sample_size));
+                self.equal(SIZE, size, of_last(last.map(|n| n.sample_size)));
+            }
+        }
+    }
+}
+
+/// The outputs that a scheduler reads for so many values: a learned variance comes beside the prediction.
+fn outputs(scheduler: &SchedulerConfig, values: i64) -> i64 {
+    match scheduler.variance {
+        Variance::LearnedRange => 2 * values,
+        Variance::FixedSmallLog => values,
+    }
+}

@@ -1,0 +1,62 @@
+//! Completes a model with the components of another.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use files::atomic::{AtomicFile, AtomicFolder, folder_of};
+
+use crate::karlo::{INDEX, karlo};
+use weights::Error;
+
+/// Copies into the model at `to` each component that it lacks and the model at `from` has, but for those in `except`,
+/// and the index where it has none. Existing components stay as they are, and a new one has its name once all of its
+/// files are there.
+pub fn complete_model(from: &Path, to: &Path, except: &[&str]) -> Result<(), Error> {
+    let components = karlo().all_components();
+    for name in components.into_iter().filter(|name| !except.contains(name)) {
+        let (from, to) = (from.join(name), to.join(name));
+        if from.is_dir() && !to.exists() {
+            copy_folder(&from, &to)?;
+        }
+    }
+    let (from, to) = (from.join(INDEX), to.join(INDEX));
+    if from.is_file() && !to.exists() {
+        copy_file(&from, &to, &to)?;
+    }
+    Ok(())
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<(), Error> {
+    // With the process's number: another may complete the same model.
+    let name = to.file_name().unwrap_or_default().to_string_lossy();
+    let name = format!("{name}-{}", std::process::id());
+    let failed = || Error::io("write", to.display());
+    let partial = AtomicFolder::create(folder_of(to), &name).map_err(failed())?;
+    for entry in fs::read_dir(from).map_err(Error::io("read the folder", from.display()))? {
+        let entry = entry.map_err(Error::io("read the folder", from.display()))?;
+        if entry.path().is_file() {
+            let name = entry.file_name();
+            copy_file(&entry.path(), &partial.path().join(&name), &to.join(name))?;
+        }
+    }
+    match partial.commit(to) {
+        // Another process was faster.
+        Err(_) if to.is_dir() => Ok(()),
+        placed => placed.map_err(failed()),
+    }
+}
+
+/// Copies a file to `to`, which is called `shown` in errors.
+fn copy_file(from: &Path, to: &Path, shown: &Path) -> Result<(), Error> {
+    let mut source = fs::File::open(from).map_err(Error::io("read", from.display()))?;
+    let mut copy = || {
+        let mut file = AtomicFile::create(to)?;
+        let mut writer = file.writer();
+        io::copy(&mut source, &mut writer)?;
+        writer.flush()?;
+        drop(writer);
+        file.commit(true)
+    };
+    copy().map_err(Error::io("write", shown.display()))
+}

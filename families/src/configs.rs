@@ -1,0 +1,73 @@
+//! Publishers' configurations, as diffusers and transformers write them, to and from our own structs.
+//!
+//! Every field that says something about a network is understood or refused with its value; a field that nobody here
+//! knows is refused too, unless it is null or false, which is how later versions of a library say "as before". Fields
+//! that begin with an underscore, and transformers' many bookkeeping fields, are ignored. Where a field is absent, the
+//! publisher's class has a default, which applies: files of 2022 lack what was added since.
+
+mod autoregressive;
+mod clip;
+mod fields;
+mod prior;
+mod scheduler;
+mod text_proj;
+mod unet;
+
+use ::clip::{TextConfig, VisionConfig};
+use ::decoder::{ConditioningConfig, UNetConfig};
+use ::prior::{AutoregressiveConfig, PriorConfig};
+use serde_json::Value;
+
+pub(crate) use autoregressive::{autoregressive_config, autoregressive_json, is_autoregressive};
+pub(crate) use clip::{
+    ClipTower, IMAGE_TOWER, LOGIT_SCALE, TEXT_TOWER, text_config, text_json, vision_config,
+    vision_json,
+};
+pub use fields::ConfigError;
+pub(crate) use prior::{prior_config, prior_json};
+pub(crate) use scheduler::{scheduler_config, scheduler_json};
+pub(crate) use text_proj::{conditioning_config, conditioning_json};
+pub(crate) use unet::{decoder_config, unet_json, upsampler_config};
+
+/// Whether a text encoder of this shape can be written and read again.
+pub fn check_text(config: &TextConfig) -> Result<(), ConfigError> {
+    text_config(&bytes(&text_json(config))).map(drop)
+}
+
+/// As [`check_text`], an image encoder.
+pub fn check_vision(config: &VisionConfig) -> Result<(), ConfigError> {
+    vision_config(&bytes(&vision_json(config))).map(drop)
+}
+
+/// As [`check_text`], a prior.
+pub fn check_prior(config: &PriorConfig) -> Result<(), ConfigError> {
+    prior_config(&bytes(&prior_json(config)?)).map(drop)
+}
+
+/// As [`check_text`], an autoregressive prior.
+pub fn check_autoregressive(config: &AutoregressiveConfig) -> Result<(), ConfigError> {
+    autoregressive_config(&bytes(&autoregressive_json(config))).map(drop)
+}
+
+/// As [`check_text`], a decoder's conditioning.
+pub fn check_conditioning(config: &ConditioningConfig) -> Result<(), ConfigError> {
+    conditioning_config(&bytes(&conditioning_json(config)?)).map(drop)
+}
+
+/// As [`check_text`], a decoder's U-Net, or an upsampler's.
+pub fn check_unet(config: &UNetConfig) -> Result<(), ConfigError> {
+    let json = bytes(&unet_json(config));
+    match config.attention {
+        Some(_) => decoder_config(&json).map(drop),
+        None => upsampler_config(&json).map(drop),
+    }
+}
+
+fn bytes(json: &Value) -> Vec<u8> {
+    json.to_string().into_bytes()
+}
+
+/// The version of diffusers whose classes open what is written here.
+const DIFFUSERS: &str = "0.42.1";
+/// The version of transformers whose classes do.
+const TRANSFORMERS: &str = "5.23.0";

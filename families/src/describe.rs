@@ -1,0 +1,109 @@
+//! Describes folders that are no model, by the files that publishers put beside weights.
+
+use std::path::Path;
+
+use files::json;
+use files::text::excerpt;
+use serde_json::{Map, Value};
+use weights::{Folder, listed};
+
+use crate::karlo::{DECODER, EXAMPLE, INDEX, PIPELINE, karlo};
+
+/// Describes a folder that lacks a component, and names one that would do; `None` where it is a model of the layout that is read
+/// here, complete or not, or inside the program.
+pub fn describe(folder: &Folder) -> Option<String> {
+    let path = folder.path()?;
+    let index = json(folder, INDEX);
+    if let Some(class) = index.as_ref().and_then(class) {
+        let other = !class.starts_with(PIPELINE);
+        return other.then(|| {
+            format!("it holds a {class}, and an {PIPELINE}Pipeline draws here, as {EXAMPLE} is")
+        });
+    }
+    let mut components = karlo().all_components().into_iter();
+    if index.is_some() || components.any(|name| folder.component(name).exists()) {
+        return None;
+    }
+    if let Some(whole) = whole(path) {
+        return Some(format!("it is one part of the model in {whole}"));
+    }
+    let models = models_within(folder);
+    match &models[..] {
+        [] => {}
+        [only] => return Some(format!("the model is in {}", path.join(only).display())),
+        several => {
+            let paths = several.iter().map(|name| path.join(name).display().to_string());
+            let paths: Vec<String> = paths.collect();
+            return Some(format!("models are in {}", listed(&paths)));
+        }
+    }
+    Some(describe_files(folder))
+}
+
+fn describe_files(folder: &Folder) -> String {
+    let files = folder.file_names();
+    let has = |name: &str| files.iter().any(|file| file == name);
+    if has("adapter_config.json") || files.iter().any(|f| f.starts_with("pytorch_lora_weights")) {
+        return "it holds a LoRA adapter, which changes another model and is none".to_owned();
+    }
+    let config = json(folder, "config.json").and_then(|config| class(&config));
+    match config {
+        Some(class) if class == "CLIPModel" || class == "clip" => {
+            return format!(
+                "it holds CLIP alone, which compares pictures and captions and draws none, as {EXAMPLE} does"
+            );
+        }
+        Some(class) => return format!("it holds a {class}"),
+        None => {}
+    }
+    if files.iter().any(|file| file.starts_with("open_clip_")) {
+        return "it holds a CLIP in open_clip's layout, and CLIP is read in transformers': a config.json beside \
+                model.safetensors"
+            .to_owned();
+    }
+    let folders: Vec<String> = folder.folder_names().iter().map(|f| format!("{f}/")).collect();
+    let held = listed(&[files, folders].concat());
+    format!("it holds {held}, and a model has a folder for each part, as {EXAMPLE} does")
+}
+
+/// The folders in it that are models, one level down.
+fn models_within(model: &Folder) -> Vec<String> {
+    let mut names = model.folder_names();
+    names.retain(|name| {
+        let folder = model.component(name);
+        folder.has(INDEX) || name.starts_with("models--") || folder.component(DECODER).exists()
+    });
+    names
+}
+
+fn json(folder: &Folder, name: &str) -> Option<Map<String, Value>> {
+    json::parse(&folder.read(name).ok()??, json::CONFIGURATION).ok()
+}
+
+/// Whether `folder` may be that of transformers' whole CLIP, or of one of its towers: its configuration names no other class.
+pub fn may_be_clip(folder: &Folder) -> bool {
+    let clip = |class: String| class.to_ascii_lowercase().starts_with("clip");
+    folder.has("config.json")
+        && !folder.has(INDEX)
+        && json(folder, "config.json").and_then(|config| class(&config)).is_none_or(clip)
+}
+
+/// The class that a configuration names: a pipeline's, a component's, a transformers model's, or its type.
+fn class(config: &Map<String, Value>) -> Option<String> {
+    let first = |value: &Value| match value {
+        Value::Array(names) => names.first()?.as_str().map(excerpt),
+        name => name.as_str().map(excerpt),
+    };
+    ["_class_name", "architectures", "model_type"]
+        .iter()
+        .find_map(|field| config.get(*field).and_then(first))
+}
+
+/// The model that the component at `path` lies in.
+pub(crate) fn whole(path: &Path) -> Option<String> {
+    let path = path.canonicalize().ok()?;
+    let part = path.file_name()?.to_str()?;
+    let parent = path.parent()?;
+    let known = karlo().all_components().contains(&part);
+    (known && parent.join(INDEX).is_file()).then(|| parent.display().to_string())
+}

@@ -1,0 +1,89 @@
+//! Errors of a family's components.
+
+use crate::configs::ConfigError;
+
+/// Why a component could not be found, opened or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file of weights, or a folder.
+    #[error(transparent)]
+    Weights(#[from] weights::Error),
+    /// A configuration describes nothing that can be made here.
+    #[error("{file} cannot be used for {component}: {problem}")]
+    Config {
+        /// The file.
+        file: String,
+        /// The component that it should describe, with its article.
+        component: &'static str,
+        /// The problem.
+        problem: ConfigError,
+    },
+    /// The list of a model's components is wrong.
+    #[error("{file} cannot be read: {reason}")]
+    Index {
+        /// The file.
+        file: String,
+        /// The problem.
+        reason: String,
+    },
+    /// The tokenizer's files are wrong.
+    #[error("the tokenizer in {folder} cannot be used: {problem}")]
+    Tokenizer {
+        /// The folder.
+        folder: String,
+        /// The problem.
+        problem: clip::TokenizerError,
+    },
+    /// The image encoder's preprocessing is wrong.
+    #[error("{folder} cannot be used to prepare pictures: {problem}")]
+    ImageProcessor {
+        /// The folder.
+        folder: String,
+        /// The problem.
+        problem: images::ImageProcessorError,
+    },
+    /// A component that a task needs is not there.
+    #[error("{folder} has no {component}/, which this needs{}", end(.found))]
+    Missing {
+        /// The model's folder.
+        folder: String,
+        /// The component's folder in it.
+        component: &'static str,
+        /// The way to bring it from elsewhere, where the folder is such a model.
+        completion: Option<Completion>,
+        /// The folder's contents, where it is no such model.
+        found: Option<String>,
+    },
+    /// A folder that was brought to complete a model, and does not.
+    #[error(
+        "{folder}: this is neither a {component} (it has no config.json) nor a model with one in {component}/{}",
+        end(.found)
+    )]
+    NotTheComponent {
+        /// What it was brought as.
+        completion: Completion,
+        /// The folder.
+        folder: String,
+        /// The component's name.
+        component: &'static str,
+        /// The folder's contents, where it is no model.
+        found: Option<String>,
+    },
+}
+
+/// What completes a model that lacks a component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completion {
+    /// The folder of another prior, or of a model with one.
+    Prior,
+    /// The folder of another image encoder, or of a model with one.
+    ImageEncoder,
+    /// A file of image embeddings, whose principal components are computed.
+    Embeddings,
+}
+
+/// The end of a sentence.
+fn end(found: &Option<String>) -> String {
+    found.as_ref().map_or_else(String::new, |found| format!(": {found}"))
+}

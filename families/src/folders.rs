@@ -1,0 +1,128 @@
+//! The folder of each component: in the model, or in what completes it.
+
+use weights::Folder;
+
+use crate::{Completion, Error, Family, PriorKind, describe, karlo, may_be_clip};
+
+/// A model's folder, and those that complete it.
+pub struct ModelFolders {
+    /// The layout that they are in.
+    pub family: Family,
+    /// The model.
+    pub model: Folder,
+    /// Where the prior comes from instead: a model, or a prior's own folder.
+    pub prior: Option<Folder>,
+    /// Whether the autoregressive prior samples embeddings where no setting says otherwise.
+    pub autoregressive: bool,
+    /// Where the image encoder comes from instead: a model, or an image encoder's own folder.
+    pub image_encoder: Option<Folder>,
+}
+
+impl ModelFolders {
+    /// A model in Karlo's layout that nothing completes, with its diffusion prior.
+    pub fn new(model: Folder) -> Self {
+        Self { family: karlo(), model, prior: None, autoregressive: false, image_encoder: None }
+    }
+
+    /// The folder of a component. An error where it is nowhere, or where what should complete the model does not.
+    pub fn component(&self, component: &'static str) -> Result<Folder, Error> {
+        let completion = self.completion(component);
+        let source = match completion {
+            Some(Completion::Prior) => self.prior.as_ref(),
+            Some(Completion::ImageEncoder) => self.image_encoder.as_ref(),
+            _ => None,
+        };
+        let completed = match (completion, source) {
+            (Some(completion), Some(folder)) => self.completed(component, completion, folder)?,
+            _ => None,
+        };
+        // A component that comes without its companion makes do with the model's own.
+        let own = || existing(self.model.component(component));
+        if let Some(folder) = completed.or_else(own) {
+            return Ok(folder);
+        }
+        if self.clip().contains(&component) && self.is_whole_clip() {
+            return Ok(self.model.clone());
+        }
+        let found = describe(&self.model);
+        Err(Error::Missing { folder: self.model.to_string(), component, completion, found })
+    }
+
+    /// The component in `folder`, which was brought to complete the model; `None` where that is the other prior, or
+    /// lacks this companion.
+    fn completed(
+        &self,
+        component: &'static str,
+        completion: Completion,
+        folder: &Folder,
+    ) -> Result<Option<Folder>, Error> {
+        let whole = self.network_of(component);
+        if folder.component(whole).exists() {
+            return Ok(existing(folder.component(component)));
+        }
+        if self.is_other_prior(component) {
+            return Ok(None);
+        }
+        if !folder.has("config.json") {
+            return Err(Error::NotTheComponent {
+                completion,
+                folder: folder.to_string(),
+                component: whole,
+                found: describe(folder),
+            });
+        }
+        Ok(match component == whole {
+            true => Some(folder.clone()),
+            false => folder.beside(component),
+        })
+    }
+
+    /// The way to complete a model that lacks a component.
+    fn completion(&self, component: &str) -> Option<Completion> {
+        let Family { image_encoder, image_processor, principal_components, .. } = &self.family;
+        match component {
+            _ if self.prior_kind(component).is_some() => Some(Completion::Prior),
+            _ if [image_encoder, image_processor].contains(&&component) => {
+                Some(Completion::ImageEncoder)
+            }
+            _ if *principal_components == Some(component) => Some(Completion::Embeddings),
+            _ => None,
+        }
+    }
+
+    /// The prior that a component belongs to.
+    fn prior_kind(&self, component: &str) -> Option<PriorKind> {
+        let kinds = [PriorKind::Diffusion, PriorKind::Autoregressive];
+        kinds.into_iter().find(|kind| self.family.prior_components(*kind).contains(&component))
+    }
+
+    /// The network that a component is a companion of: a scheduler of its prior, the image processor of its encoder.
+    fn network_of(&self, component: &'static str) -> &'static str {
+        let prior = self.prior_kind(component).map(|kind| self.family.prior_components(kind)[0]);
+        prior.unwrap_or(self.family.image_encoder)
+    }
+
+    /// Whether a component is that of the prior that does not sample unless a setting says so.
+    fn is_other_prior(&self, component: &str) -> bool {
+        let kind = match self.autoregressive {
+            true => PriorKind::Autoregressive,
+            false => PriorKind::Diffusion,
+        };
+        self.prior_kind(component).is_some_and(|of| of != kind)
+    }
+
+    /// The folders of CLIP, all of which transformers publishes in one.
+    fn clip(&self) -> [&'static str; 4] {
+        let Family { tokenizer, text_encoder, image_encoder, image_processor, .. } = &self.family;
+        [tokenizer, text_encoder, image_encoder, image_processor]
+    }
+
+    /// Whether the model is no more than CLIP, in the one folder in which transformers publishes it.
+    pub fn is_whole_clip(&self) -> bool {
+        may_be_clip(&self.model)
+    }
+}
+
+fn existing(folder: Folder) -> Option<Folder> {
+    folder.exists().then_some(folder)
+}

@@ -1,0 +1,120 @@
+//! `model_index.json`: which class each component's folder opens in, and what our own models add to it.
+//!
+//! Ours have two more entries, which other programs pass over: `unclip_logit_scale`, the logarithm of the factor that
+//! CLIP's cosines are multiplied with, and `unclip_defaults`, the steps and guidance scales to draw with.
+
+use std::path::Path;
+
+use files::json;
+use files::text::excerpt;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use weights::Folder;
+
+use crate::Error;
+use crate::karlo::{CLASSES, Class, EXAMPLE, INDEX, PIPELINE};
+use crate::save::write_text;
+
+const LOGIT_SCALE: &str = "unclip_logit_scale";
+const DEFAULTS: &str = "unclip_defaults";
+
+/// Writes the index of the components that are in `folder` by now, with the logit scale if there is a new one. What
+/// an index that is there already says beyond that stays.
+pub fn save_model_index(folder: &Path, logit_scale: Option<f64>) -> Result<(), Error> {
+    update(folder, logit_scale.map(|scale| (LOGIT_SCALE, json!(scale))))
+}
+
+/// Writes into the index of `folder` what its model draws with unless told otherwise.
+pub fn save_model_defaults(folder: &Path, defaults: &impl Serialize) -> Result<(), Error> {
+    let defaults = serde_json::to_value(defaults).map_err(|error| Error::Index {
+        file: folder.join(INDEX).display().to_string(),
+        reason: error.to_string(),
+    })?;
+    update(folder, Some((DEFAULTS, defaults)))
+}
+
+/// The logarithm of the factor that CLIP's cosines are multiplied with, where the model in `folder` says it.
+pub fn read_logit_scale(folder: &Folder) -> Result<Option<f64>, Error> {
+    let Some(mut index) = read(folder)? else {
+        return Ok(None);
+    };
+    match index.remove(LOGIT_SCALE) {
+        None => Ok(None),
+        Some(value) => match value.as_f64().filter(|scale| scale.abs() <= 100.0) {
+            Some(scale) => Ok(Some(scale)),
+            None => Err(Error::Index {
+                file: folder.name_of(INDEX),
+                reason: format!(
+                    "its {LOGIT_SCALE} {} is no number up to 100",
+                    excerpt(&value.to_string())
+                ),
+            }),
+        },
+    }
+}
+
+/// The settings that the model in `folder` draws with unless told otherwise, where it says so.
+pub fn read_model_defaults(folder: &Folder) -> Result<Option<Value>, Error> {
+    let Some(mut index) = read(folder)? else {
+        return Ok(None);
+    };
+    check_classes(&index).map_err(|reason| Error::Index { file: folder.name_of(INDEX), reason })?;
+    Ok(index.remove(DEFAULTS))
+}
+
+/// Refuses an index of another pipeline, or of other networks in the folders of this one's.
+fn check_classes(index: &Map<String, Value>) -> Result<(), String> {
+    let named = |value: &Value| value.as_str().map_or_else(|| excerpt(&value.to_string()), excerpt);
+    if let Some(class) = index.get("_class_name").map(named)
+        && !class.starts_with(PIPELINE)
+    {
+        return Err(format!(
+            "it is of a {class}, and an {PIPELINE}Pipeline draws here, as {EXAMPLE} is"
+        ));
+    }
+    for Class { component, library, class } in CLASSES {
+        let found = match index.get(component) {
+            None | Some(Value::Null) => continue,
+            Some(found) => found.get(1).unwrap_or(found),
+        };
+        // Transformers' tokenizers and feature extractors have had several names.
+        let fits = match library {
+            "transformers" => named(found).starts_with("CLIP"),
+            _ => found == class,
+        };
+        if !fits && !found.is_null() {
+            let found = named(found);
+            return Err(format!("it says that {component} is a {found}, and a {class} is read"));
+        }
+    }
+    Ok(())
+}
+
+fn read(folder: &Folder) -> Result<Option<Map<String, Value>>, Error> {
+    let Some(bytes) = folder.read(INDEX)? else {
+        return Ok(None);
+    };
+    let index = json::parse(&bytes, json::CONFIGURATION).map_err(|error| Error::Index {
+        file: folder.name_of(INDEX),
+        reason: excerpt(&error.to_string()),
+    })?;
+    Ok(Some(index))
+}
+
+fn update(folder: &Path, entry: Option<(&str, Value)>) -> Result<(), Error> {
+    let place = Folder::open(folder)?;
+    let mut index = read(&place)?.unwrap_or_default();
+    index.insert("_class_name".to_owned(), json!("UnCLIPPipeline"));
+    index.insert("_diffusers_version".to_owned(), json!("0.42.1"));
+    for Class { component, library, class } in CLASSES {
+        index.remove(component);
+        if place.component(component).exists() {
+            index.insert(component.to_owned(), json!([library, class]));
+        }
+    }
+    if let Some((name, value)) = entry {
+        index.insert(name.to_owned(), value);
+    }
+    let text = format!("{:#}\n", Value::Object(index));
+    write_text(&folder.join(INDEX), &text)
+}

@@ -1,0 +1,135 @@
+//! Karlo, Kakao Brain's unCLIP, as diffusers lays it out, and the two components that our own models add to it.
+
+use diffusion::{BetaSchedule, Prediction, SchedulerConfig, Variance};
+
+use crate::family::{
+    Defaults, DiffusionPrior, Family, PriorDefaults, Stage, StageDefaults, StageKind,
+};
+
+/// The tokenizer.
+pub const TOKENIZER: &str = "tokenizer";
+/// CLIP's text encoder.
+pub const TEXT_ENCODER: &str = "text_encoder";
+/// CLIP's image encoder.
+pub const IMAGE_ENCODER: &str = "image_encoder";
+/// The preprocessing of images for the image encoder.
+pub const IMAGE_PROCESSOR: &str = "feature_extractor";
+/// The diffusion prior.
+pub const PRIOR: &str = "prior";
+/// The diffusion prior's scheduler.
+pub const PRIOR_SCHEDULER: &str = "prior_scheduler";
+/// The autoregressive prior: ours, in no publisher's folder.
+pub const AUTOREGRESSIVE_PRIOR: &str = "prior_autoregressive";
+/// The principal components of image embeddings: ours, in no publisher's folder.
+pub const PRINCIPAL_COMPONENTS: &str = "image_pca";
+/// The projections of embedding and text to the decoder's conditions.
+pub const CONDITIONING: &str = "text_proj";
+/// The decoder's U-Net.
+pub const DECODER: &str = "decoder";
+/// The decoder's scheduler.
+pub const DECODER_SCHEDULER: &str = "decoder_scheduler";
+/// The upsampler's U-Net.
+pub const UPSAMPLER: &str = "super_res_first";
+/// The U-Net of the upsampler's last step.
+pub const LAST_UPSAMPLER: &str = "super_res_last";
+/// The upsampler's scheduler.
+pub const UPSAMPLER_SCHEDULER: &str = "super_res_scheduler";
+/// The list of a model's components, with the class of each.
+pub const INDEX: &str = "model_index.json";
+
+/// The repository that messages give as an example.
+pub(crate) const EXAMPLE: &str = "kakaobrain/karlo-v1-alpha";
+/// The beginning of the class names of its pipelines.
+pub(crate) const PIPELINE: &str = "UnCLIP";
+
+/// The class that a component opens in.
+pub(crate) struct Class {
+    /// The component's folder.
+    pub component: &'static str,
+    /// The library that has the class.
+    pub library: &'static str,
+    /// The class.
+    pub class: &'static str,
+}
+
+/// The classes of the published components.
+pub(crate) const CLASSES: [Class; 12] = {
+    const fn class(component: &'static str, library: &'static str, class: &'static str) -> Class {
+        Class { component, library, class }
+    }
+    [
+        class(DECODER, "diffusers", "UNet2DConditionModel"),
+        class(DECODER_SCHEDULER, "diffusers", "UnCLIPScheduler"),
+        class(IMAGE_PROCESSOR, "transformers", "CLIPImageProcessor"),
+        class(IMAGE_ENCODER, "transformers", "CLIPVisionModelWithProjection"),
+        class(PRIOR, "diffusers", "PriorTransformer"),
+        class(PRIOR_SCHEDULER, "diffusers", "UnCLIPScheduler"),
+        class(UPSAMPLER, "diffusers", "UNet2DModel"),
+        class(LAST_UPSAMPLER, "diffusers", "UNet2DModel"),
+        class(UPSAMPLER_SCHEDULER, "diffusers", "UnCLIPScheduler"),
+        class(TEXT_ENCODER, "transformers", "CLIPTextModelWithProjection"),
+        class(CONDITIONING, "unclip", "UnCLIPTextProjModel"),
+        class(TOKENIZER, "transformers", "CLIPTokenizer"),
+    ]
+};
+
+/// Karlo's layout, and the steps and guidance scales of its model card.
+pub fn karlo() -> Family {
+    Family {
+        name: "Karlo",
+        tokenizer: TOKENIZER,
+        text_encoder: TEXT_ENCODER,
+        image_encoder: IMAGE_ENCODER,
+        image_processor: IMAGE_PROCESSOR,
+        prior: Some(DiffusionPrior { network: PRIOR, scheduler: PRIOR_SCHEDULER }),
+        autoregressive_prior: Some(AUTOREGRESSIVE_PRIOR),
+        principal_components: Some(PRINCIPAL_COMPONENTS),
+        stages: vec![
+            Stage {
+                name: "decoder",
+                scheduler: DECODER_SCHEDULER,
+                kind: StageKind::Decoder { conditioning: CONDITIONING, network: DECODER },
+            },
+            Stage {
+                name: "upsampler",
+                scheduler: UPSAMPLER_SCHEDULER,
+                kind: StageKind::Upsampler {
+                    network: UPSAMPLER,
+                    last_network: Some(LAST_UPSAMPLER),
+                },
+            },
+        ],
+        defaults: Defaults {
+            prior: PriorDefaults { steps: 25, guidance_scale: 4.0 },
+            stages: vec![
+                StageDefaults { steps: 25, guidance_scale: Some(8.0) },
+                StageDefaults { steps: 7, guidance_scale: None },
+            ],
+        },
+    }
+}
+
+/// The scheduler of Karlo's prior.
+pub fn prior_scheduler() -> SchedulerConfig {
+    scheduler(Prediction::Sample, Variance::FixedSmallLog, 5.0)
+}
+
+/// The scheduler of Karlo's decoder.
+pub fn decoder_scheduler() -> SchedulerConfig {
+    scheduler(Prediction::Epsilon, Variance::LearnedRange, 1.0)
+}
+
+/// The scheduler of an upsampler that predicts `prediction`; Karlo's predicts the noise.
+pub fn upsampler_scheduler(prediction: Prediction) -> SchedulerConfig {
+    scheduler(prediction, Variance::FixedSmallLog, 1.0)
+}
+
+fn scheduler(prediction: Prediction, variance: Variance, clip_range: f64) -> SchedulerConfig {
+    SchedulerConfig {
+        train_timesteps: 1000,
+        beta_schedule: BetaSchedule::Cosine,
+        prediction,
+        variance,
+        clip_range: Some(clip_range),
+    }
+}

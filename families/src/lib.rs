@@ -1,0 +1,49 @@
+//! Model families as data: the components that a publisher's folder has, their names, and how they agree.
+//!
+//! Modules in reading order: [`family`] is a family's layout as a value, and [`karlo`] the published one; [`configs`]
+//! translates its configurations, `open` makes its components and `save` writes them, `index` reads and writes the list
+//! of them; [`shapes`] reads configurations alone, and [`compatibility`] compares them. `folders` finds the component
+//! that a task needs, `locate` the folder that a user means, `describe` says what another folder holds, `complete`
+//! copies what a model lacks.
+
+#![forbid(unsafe_code)]
+
+pub mod compatibility;
+mod complete;
+pub mod configs;
+mod describe;
+mod error;
+pub mod family;
+mod folders;
+mod index;
+pub mod karlo;
+mod locate;
+mod open;
+mod save;
+pub mod shapes;
+
+pub use compatibility::Mismatch;
+pub use complete::complete_model;
+pub use configs::ConfigError;
+pub use describe::{describe, may_be_clip};
+pub use error::{Completion, Error};
+pub use family::{
+    Defaults, DiffusionPrior, Family, PriorDefaults, PriorKind, Requirement, Stage, StageDefaults,
+    StageKind,
+};
+pub use folders::ModelFolders;
+pub use index::{read_logit_scale, read_model_defaults, save_model_defaults, save_model_index};
+pub use karlo::karlo;
+pub use locate::locate;
+pub use open::{
+    open_autoregressive_prior, open_conditioning, open_decoder, open_image_encoder,
+    open_image_processor, open_logit_scale, open_pca, open_prior, open_scheduler,
+    open_text_encoder, open_tokenizer, open_upsampler,
+};
+pub use save::{
+    save_autoregressive_prior, save_conditioning, save_decoder, save_image_encoder, save_pca,
+    save_prior, save_text_encoder, save_upsampler, write_conditioning_config,
+    write_image_encoder_config, write_image_processor, write_prior_config, write_scheduler_config,
+    write_text_encoder_config, write_unet_config,
+};
+pub use shapes::{ImageSize, Shapes, StageShapes, TokenizerShape};

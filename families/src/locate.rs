@@ -1,0 +1,86 @@
+//! Finds the folder that a user means: a path, the one snapshot of a repository in the Hugging Face Hub's cache, or
+//! what is in that cache under a name of the Hub's.
+
+use std::path::Path;
+use std::{fs, io};
+
+use files::contents::{self, Contents};
+use weights::{Error, Folder, cached_repository, snapshot};
+
+use crate::describe::whole;
+
+/// The model that is wanted, for messages.
+const WANTED: &str = "a model is a folder in Karlo's layout, as kakaobrain/karlo-v1-alpha is";
+
+/// The folder that a user means by `path`. Whether it holds a model is known when its components are opened.
+pub fn locate(path: &Path) -> Result<Folder, Error> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Folder::open(snapshot(path)?),
+        Ok(_) => Err(file(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => on_the_hub(path, error),
+        Err(error) => Err(Error::io("open the folder", path.display())(error)),
+    }
+}
+
+/// Describes a file that was named in the place of a folder.
+fn file(path: &Path) -> Error {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    // Whoever opens a fifo waits for its writer.
+    let bytes = path.is_file().then(|| first_bytes(path).ok()).flatten();
+    let found = bytes.and_then(|bytes| Contents::of(&bytes));
+    let archive =
+        matches!(found, Some(Contents::Gzip | Contents::Zstd | Contents::SevenZip | Contents::Tar))
+            || found == Some(Contents::Zip) && files::extensions::extension(path) == "zip";
+    let advice = match found {
+        _ if archive => "please unpack it, and name the folder".to_owned(),
+        Some(Contents::Json) => {
+            let folder = whole(parent).unwrap_or_else(|| parent.display().to_string());
+            format!("the model is in {folder}")
+        }
+        Some(Contents::LfsPointer | Contents::Html | Contents::Empty) => {
+            found.map_or("", Contents::advice).to_owned()
+        }
+        _ => WANTED.to_owned(),
+    };
+    Error::NoModel {
+        path: path.display().to_string(),
+        found: match found {
+            Some(found) => found.to_string(),
+            None => "a file".to_owned(),
+        },
+        advice,
+    }
+}
+
+fn first_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path)?;
+    io::Read::read_to_end(&mut io::Read::take(file, contents::ENOUGH as u64), &mut bytes)?;
+    Ok(bytes)
+}
+
+/// The snapshot of a repository in the Hub's cache, or how to get it there.
+fn on_the_hub(path: &Path, error: io::Error) -> Result<Folder, Error> {
+    let Some((owner, name)) = repository(path) else {
+        return Err(Error::io("open the folder", path.display())(error));
+    };
+    match cached_repository(owner, name) {
+        Some(cached) => Folder::open(snapshot(&cached)?),
+        None => Err(Error::NoModel {
+            path: path.display().to_string(),
+            found: "neither a folder nor in the Hugging Face Hub's cache".to_owned(),
+            advice: format!(
+                "where it is a model of the Hub's, `hf download {owner}/{name} --local-dir {name}` fetches it into the folder {name}"
+            ),
+        }),
+    }
+}
+
+/// The owner and the name of a repository, where a path could be one of the Hub's.
+fn repository(path: &Path) -> Option<(&str, &str)> {
+    let (owner, name) = path.to_str()?.split_once('/')?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let fits = |part: &str| !part.is_empty() && !part.starts_with('.') && part.chars().all(plain);
+    (fits(owner) && fits(name) && !Path::new(owner).exists()).then_some((owner, name))
+}

@@ -1,0 +1,200 @@
+//! Opens a model's components: translates the configuration of each, and takes its weights strictly.
+
+use std::borrow::Cow;
+
+use clip::{TextEncoder, Tokenizer, TokenizerFiles, VisionEncoder};
+use decoder::{Conditioning, UNet};
+use diffusion::SchedulerConfig;
+use images::ImageProcessor;
+use layers::{Init, Params};
+use prior::{AutoregressivePrior, EmbeddingQuantizer, Pca, Prior};
+use tch::{Device, Kind};
+use weights::{Checkpoint, Folder};
+
+use crate::configs::{self, ClipTower, ConfigError, IMAGE_TOWER, LOGIT_SCALE, TEXT_TOWER};
+use crate::{Error, Family, PriorKind};
+
+/// The configuration of a network, and of a scheduler.
+pub(crate) const CONFIG: &str = "config.json";
+pub(crate) const SCHEDULER_CONFIG: &str = "scheduler_config.json";
+
+/// The configuration of an image processor.
+pub(crate) const PROCESSOR_CONFIG: &str = "preprocessor_config.json";
+
+/// The file of an autoregressive prior's quantizer.
+pub(crate) const CODES: &str = "codes.safetensors";
+
+/// The text encoder in `folder`: transformers' `CLIPTextModelWithProjection`, or the text tower of its `CLIPModel`.
+pub fn open_text_encoder(
+    folder: &Folder,
+    device: Device,
+    kind: Kind,
+) -> Result<TextEncoder, Error> {
+    let noun = "the text encoder";
+    let tower = translate(folder, CONFIG, noun, configs::text_config)?;
+    let ClipTower { config, ignored_prefixes } = tower;
+    let checkpoint = folder.checkpoint(noun, device, kind)?.ignore(&ignored_prefixes);
+    build(checkpoint, |p| TextEncoder::new(p, &config))
+}
+
+/// The image encoder in `folder`: transformers' `CLIPVisionModelWithProjection`, or the image tower of its `CLIPModel`.
+pub fn open_image_encoder(
+    folder: &Folder,
+    device: Device,
+    kind: Kind,
+) -> Result<VisionEncoder, Error> {
+    let noun = "the image encoder";
+    let tower = translate(folder, CONFIG, noun, configs::vision_config)?;
+    let ClipTower { config, ignored_prefixes } = tower;
+    let checkpoint = folder.checkpoint(noun, device, kind)?.ignore(&ignored_prefixes);
+    build(checkpoint, |p| VisionEncoder::new(p, &config))
+}
+
+/// The logarithm of the factor that cosines are multiplied with (CLIP, section 2.3), where `folder` holds transformers'
+/// whole `CLIPModel`, which has it beside the towers' tensors.
+pub fn open_logit_scale(folder: &Folder) -> Result<Option<f64>, Error> {
+    if !folder.has(CONFIG) {
+        return Ok(None);
+    }
+    let checkpoint = folder.checkpoint("CLIP", Device::Cpu, Kind::Float)?;
+    if checkpoint.shape(LOGIT_SCALE).is_none() {
+        return Ok(None);
+    }
+    let checkpoint = checkpoint.ignore(TEXT_TOWER).ignore(IMAGE_TOWER);
+    let scale = build(checkpoint, |p| p.take(LOGIT_SCALE, &[], Init::Zeros))?;
+    Ok(Some(scale.double_value(&[])))
+}
+
+/// The prior in `folder`: diffusers' `PriorTransformer`.
+pub fn open_prior(folder: &Folder, device: Device, kind: Kind) -> Result<Prior, Error> {
+    let noun = "the prior";
+    let config = translate(folder, CONFIG, noun, configs::prior_config)?;
+    build(folder.checkpoint(noun, device, kind)?, |p| Prior::new(p, &config))
+}
+
+/// The autoregressive prior in `folder`, which is our own layout. Its quantizer is in f32 whatever `kind` its network is
+/// in.
+pub fn open_autoregressive_prior(
+    folder: &Folder,
+    device: Device,
+    kind: Kind,
+) -> Result<AutoregressivePrior, Error> {
+    let noun = "the autoregressive prior";
+    let config = translate(folder, CONFIG, noun, configs::autoregressive_config)?;
+    let codes = folder.checkpoint_in(CODES, "its quantiser", device, Kind::Float)?.checked(true);
+    let codes = build(codes, |p| {
+        EmbeddingQuantizer::new(p, config.embedding, config.dimensions, config.buckets)
+    })?;
+    let checkpoint = folder.checkpoint(noun, device, kind)?;
+    build(checkpoint, |p| AutoregressivePrior::new(p, &config, codes))
+}
+
+/// The principal components in `folder`, of embeddings of width `embedding`, which is our own layout.
+pub fn open_pca(folder: &Folder, embedding: i64) -> Result<Pca, Error> {
+    let checkpoint = folder.checkpoint("the principal components", Device::Cpu, Kind::Float)?;
+    build(checkpoint.checked(true), |p| Pca::new(p, embedding))
+}
+
+/// The decoder's conditioning in `folder`: diffusers' `UnCLIPTextProjModel`.
+pub fn open_conditioning(
+    folder: &Folder,
+    device: Device,
+    kind: Kind,
+) -> Result<Conditioning, Error> {
+    let noun = "the decoder's conditioning";
+    let config = translate(folder, CONFIG, noun, configs::conditioning_config)?;
+    build(folder.checkpoint(noun, device, kind)?, |p| Conditioning::new(p, &config))
+}
+
+/// The decoder in `folder`: diffusers' `UNet2DConditionModel` with Karlo's blocks.
+pub fn open_decoder(folder: &Folder, device: Device, kind: Kind) -> Result<UNet, Error> {
+    let noun = "the decoder";
+    let config = translate(folder, CONFIG, noun, configs::decoder_config)?;
+    build(folder.checkpoint(noun, device, kind)?, |p| UNet::new(p, &config))
+}
+
+/// A super-resolution network in `folder`: diffusers' `UNet2DModel` with Karlo's blocks.
+pub fn open_upsampler(folder: &Folder, device: Device, kind: Kind) -> Result<UNet, Error> {
+    let noun = "the upsampler";
+    let config = translate(folder, CONFIG, noun, configs::upsampler_config)?;
+    build(folder.checkpoint(noun, device, kind)?, |p| UNet::new(p, &config))
+}
+
+/// The configuration of the scheduler in `folder`, diffusers' `UnCLIPScheduler`.
+pub fn open_scheduler(folder: &Folder) -> Result<SchedulerConfig, Error> {
+    translate(folder, SCHEDULER_CONFIG, "a scheduler", configs::scheduler_config)
+}
+
+/// The tokenizer in `folder`: `tokenizer.json`, or `vocab.json` and `merges.txt`, with what configures them.
+pub fn open_tokenizer(folder: &Folder) -> Result<Tokenizer, Error> {
+    let names = [
+        "tokenizer.json",
+        "vocab.json",
+        "merges.txt",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "words.txt",
+    ];
+    let mut files = Vec::with_capacity(names.len());
+    for name in names {
+        files.push(folder.read(name)?);
+    }
+    let bytes: Vec<Option<&[u8]>> = files.iter().map(Option::as_deref).collect();
+    let files = TokenizerFiles {
+        tokenizer_json: bytes[0],
+        vocab_json: bytes[1],
+        merges_txt: bytes[2],
+        tokenizer_config: bytes[3],
+        special_tokens_map: bytes[4],
+        words_txt: bytes[5],
+    };
+    Tokenizer::from_files(&files)
+        .map_err(|problem| Error::Tokenizer { folder: folder.to_string(), problem })
+}
+
+/// The preprocessing of images for the image encoder, from the `preprocessor_config.json` in `folder`.
+pub fn open_image_processor(folder: &Folder) -> Result<ImageProcessor, Error> {
+    let bytes = read(folder, PROCESSOR_CONFIG)?;
+    ImageProcessor::from_config(&bytes)
+        .map_err(|problem| Error::ImageProcessor { folder: folder.to_string(), problem })
+}
+
+impl Family {
+    /// The prior that `folder` brings: that of a prior's own folder, or a model's, where the diffusion prior goes before
+    /// the other.
+    pub fn prior_kind(&self, folder: &Folder) -> Result<PriorKind, Error> {
+        let has = |name: &str| folder.component(name).exists();
+        let diffusion = self.prior.is_some_and(|prior| has(prior.network));
+        let autoregressive = match self.autoregressive_prior.is_some_and(has) && !diffusion {
+            true => true,
+            false => folder.read(CONFIG)?.is_some_and(|bytes| configs::is_autoregressive(&bytes)),
+        };
+        Ok(if autoregressive { PriorKind::Autoregressive } else { PriorKind::Diffusion })
+    }
+}
+
+fn read(folder: &Folder, name: &str) -> Result<Cow<'static, [u8]>, Error> {
+    let missing = || weights::Error::NoFile { file: folder.name_of(name) };
+    Ok(folder.read(name)?.ok_or_else(missing)?)
+}
+
+/// The configuration in the file `name` of `folder`, which should describe `component`.
+pub(crate) fn translate<C>(
+    folder: &Folder,
+    name: &str,
+    component: &'static str,
+    translation: impl FnOnce(&[u8]) -> Result<C, ConfigError>,
+) -> Result<C, Error> {
+    translation(&read(folder, name)?).map_err(|problem| Error::Config {
+        file: folder.name_of(name),
+        component,
+        problem,
+    })
+}
+
+/// Makes a model from its weights, all of which it must take.
+fn build<M>(checkpoint: Checkpoint, new: impl FnOnce(&Params) -> M) -> Result<M, Error> {
+    let model = new(&Params::root(&checkpoint));
+    checkpoint.finish()?;
+    Ok(model)
+}

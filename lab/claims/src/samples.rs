@@ -1,0 +1,153 @@
+//! The samples of each setting, as contact sheets of a hundred in a folder, so that a run that was cut off goes on, and eyes can
+//! look.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use evaluation::examples::{captions, true_images};
+use evaluation::{Error, EvaluationProgress, Example};
+use image::RgbImage;
+use images::{contact_sheet, cut_sheet};
+use pipeline::{Pipeline, to_pictures};
+
+use crate::systems::{Setting, Systems};
+
+/// Images on a sheet, and on a row of it.
+const SHEET: usize = 100;
+const COLUMNS: u32 = 10;
+
+/// The numbers of samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SampleCounts {
+    /// For each setting.
+    pub each: usize,
+    /// For the best setting of each system.
+    pub best: usize,
+    /// Captions whose diversity is measured.
+    pub open: usize,
+    /// Images of each of these.
+    pub seeds: usize,
+    /// Scenes that CLIP classifies, and four times as many that a classifier learns from.
+    pub scenes: u64,
+}
+
+impl SampleCounts {
+    /// Those of the documentation.
+    pub const STANDARD: Self = Self { each: 1000, best: 5000, open: 40, seeds: 10, scenes: 1000 };
+
+    /// No more than `most` of anything, to try something.
+    pub fn limited(self, most: u64) -> Self {
+        let few = |count: usize| count.min(most as usize);
+        Self {
+            each: few(self.each),
+            best: few(self.best),
+            open: few(self.open),
+            seeds: few(self.seeds),
+            scenes: self.scenes.min(most),
+        }
+    }
+}
+
+/// Samples that are kept in a folder, and sampled where it does not have them.
+pub struct SampleStore<'a> {
+    /// The models.
+    pub systems: &'a Systems<'a>,
+    /// The folder.
+    pub folder: PathBuf,
+    /// Images that are sampled at once, at least 1.
+    pub batch: usize,
+    /// Hears of every sheet.
+    pub progress: &'a EvaluationProgress<'a>,
+}
+
+/// Captions and the seeds of their noise, under the name of their folder.
+struct Prompts<'a> {
+    name: String,
+    captions: Vec<&'a str>,
+    seeds: Vec<u64>,
+}
+
+impl SampleStore<'_> {
+    /// An image of each example. Examples of pairs have sheets of their own.
+    pub fn of_examples(
+        &self,
+        setting: Setting,
+        examples: &[Example],
+    ) -> Result<Vec<RgbImage>, Error> {
+        let pairs = examples.first().is_some_and(|e| e.caption.mentioned.second.is_some());
+        let prompts = Prompts {
+            name: if pairs { format!("{}-pairs", setting.slug()) } else { setting.slug() },
+            captions: captions(examples),
+            seeds: examples.iter().map(|e| e.number).collect(),
+        };
+        self.sample(setting, &prompts)
+    }
+
+    /// `each` images of each caption, caption by caption.
+    pub fn of_captions(
+        &self,
+        setting: Setting,
+        captions: Vec<&str>,
+        each: usize,
+    ) -> Result<Vec<RgbImage>, Error> {
+        let prompts = Prompts {
+            name: format!("{}-open", setting.slug()),
+            captions: captions.iter().flat_map(|&text| std::iter::repeat_n(text, each)).collect(),
+            seeds: (0..(captions.len() * each) as u64).collect(),
+        };
+        self.sample(setting, &prompts)
+    }
+
+    fn sample(&self, setting: Setting, prompts: &Prompts) -> Result<Vec<RgbImage>, Error> {
+        let folder = self.folder.join(&prompts.name);
+        std::fs::create_dir_all(&folder).map_err(|error| Error::write(&folder, error))?;
+        let all = prompts.captions.len();
+        let side = self.systems.stack.base_side()?;
+        let mut images = Vec::with_capacity(all);
+        while images.len() < all {
+            let first = images.len();
+            let last = (first + SHEET).min(all);
+            // A trial with fewer images has sheets of its own.
+            let path = folder.join(format!("{first:05}-{last:05}.png"));
+            let count = (last - first) as u32;
+            let sheet = image::open(&path).ok();
+            let sheet = sheet.and_then(|sheet| cut_sheet(&sheet.to_rgb8(), side, count, COLUMNS));
+            let samples = match sheet {
+                Some(samples) => samples,
+                None => {
+                    let samples = self.sample_sheet(setting, prompts, first..last)?;
+                    images::write_png(&path, &contact_sheet(&samples, COLUMNS))
+                        .map_err(|error| Error::write(&path, error))?;
+                    samples
+                }
+            };
+            images.extend(samples);
+            (self.progress)(&prompts.name, images.len() as u64, all as u64);
+        }
+        Ok(images)
+    }
+
+    fn sample_sheet(
+        &self,
+        setting: Setting,
+        prompts: &Prompts,
+        numbers: Range<usize>,
+    ) -> Result<Vec<RgbImage>, Error> {
+        let mut samples = Vec::new();
+        let (captions, seeds) = (&prompts.captions[numbers.clone()], &prompts.seeds[numbers]);
+        for (captions, seeds) in captions.chunks(self.batch).zip(seeds.chunks(self.batch)) {
+            samples.extend(to_pictures(&self.systems.sample(setting, captions, seeds)?));
+        }
+        Ok(samples)
+    }
+}
+
+/// The scenes of examples at the decoder's size.
+pub fn true_base_images(pipeline: &Pipeline, examples: &[Example]) -> Result<Vec<RgbImage>, Error> {
+    let mut base = Vec::with_capacity(examples.len());
+    for some in examples.chunks(SHEET) {
+        let images = true_images(some, 4 * pipeline.base_side()?);
+        base.extend(to_pictures(&pipeline.base_pictures(&images)?));
+    }
+    Ok(base)
+}

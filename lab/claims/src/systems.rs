@@ -1,0 +1,139 @@
+//! Systems that are compared: one decoder of captions and image embeddings, conditioned in different ways, and one of captions
+//! alone.
+
+use evaluation::Error;
+use evaluation::evaluator::streams;
+use pipeline::{CodeSampling, Pipeline, Settings, Use};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+/// Guidance scales of the curves; 1 is no guidance.
+pub const SCALES: [f64; 6] = [1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
+/// Guidance scales of the prior that are compared with none.
+pub const PRIOR_SCALES: [f64; 2] = [2.0, 4.0];
+
+/// Steps of the prior and of the decoder.
+const STEPS: usize = 15;
+
+/// A way from a caption to an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum System {
+    /// The diffusion prior's embedding and the caption.
+    Stack,
+    /// The autoregressive prior's embedding and the caption.
+    Codes,
+    /// The caption's own embedding where an image's belongs, and the caption.
+    TextEmbedding,
+    /// No embedding, and the caption, in the same decoder.
+    NoEmbedding,
+    /// A decoder that learned from captions alone.
+    Captions,
+}
+
+impl System {
+    /// The name in tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stack => "stack",
+            Self::Codes => "stack with the autoregressive prior",
+            Self::TextEmbedding => "text embedding into the stack's decoder",
+            Self::NoEmbedding => "caption alone into the stack's decoder",
+            Self::Captions => "decoder of captions",
+        }
+    }
+
+    /// The name within a file's name.
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Self::Stack => "stack",
+            Self::Codes => "codes",
+            Self::TextEmbedding => "text-embedding",
+            Self::NoEmbedding => "no-embedding",
+            Self::Captions => "captions",
+        }
+    }
+}
+
+/// A system and its guidance.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Setting {
+    /// The system.
+    pub system: System,
+    /// The decoder's guidance scale.
+    pub scale: f64,
+    /// The prior's.
+    pub prior_scale: f64,
+}
+
+impl Setting {
+    /// Without guidance of the prior.
+    pub fn new(system: System, scale: f64) -> Self {
+        Self { system, scale, prior_scale: 1.0 }
+    }
+
+    /// Such as `stack-2` or `stack-2-prior-4`.
+    pub fn slug(&self) -> String {
+        let (system, scale) = (self.system.slug(), self.scale);
+        match self.prior_scale {
+            1.0 => format!("{system}-{scale}"),
+            prior => format!("{system}-{scale}-prior-{prior}"),
+        }
+    }
+}
+
+/// The two models.
+pub struct Systems<'a> {
+    /// With both priors and a decoder of embeddings and captions.
+    pub stack: &'a Pipeline,
+    /// With a decoder of captions.
+    pub captions: &'a Pipeline,
+}
+
+impl Systems<'_> {
+    /// Opens the models.
+    pub fn prepare(&self) -> Result<(), Error> {
+        let settings = self.settings(Setting::new(System::Stack, 1.0))?;
+        self.stack.prepare(&[Use::Prior, Use::ImageEncoder], &settings)?;
+        let settings = self.settings(Setting::new(System::Codes, 1.0))?;
+        self.stack.prepare(&[Use::Prior], &settings)?;
+        Ok(self.captions.prepare(&[], &settings)?)
+    }
+
+    fn settings(&self, setting: Setting) -> Result<Settings, Error> {
+        let codes = setting.system == System::Codes;
+        Ok(Settings {
+            prior_steps: STEPS,
+            decoder_steps: STEPS,
+            prior_guidance_scale: setting.prior_scale,
+            decoder_guidance_scale: setting.scale,
+            prior_codes: codes.then(CodeSampling::plain),
+            ..self.stack.defaults()?
+        })
+    }
+
+    /// Base images `[B, C, h, w]` of captions, each with the noise of its seed.
+    pub fn sample(
+        &self,
+        setting: Setting,
+        captions: &[&str],
+        seeds: &[u64],
+    ) -> Result<Tensor, Error> {
+        let quiet = &mut |_, _, _| {};
+        let streams = &mut streams(seeds);
+        let settings = self.settings(setting)?;
+        let pipeline = match setting.system {
+            System::Captions => self.captions,
+            _ => self.stack,
+        };
+        let text = pipeline.encode_text(captions)?;
+        let embedding = match setting.system {
+            System::Stack | System::Codes => {
+                pipeline.draw_embedding(&text, &settings, streams, quiet)?
+            }
+            System::TextEmbedding => text.embedding.shallow_clone(),
+            System::NoEmbedding | System::Captions => pipeline.no_embedding(captions.len())?,
+        };
+        Ok(pipeline.decode(&embedding, &text, &settings, streams, quiet)?)
+    }
+}

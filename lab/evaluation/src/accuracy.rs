@@ -1,0 +1,200 @@
+//! Accuracy: how often images show what their captions say, by the source of the images.
+
+use image::RgbImage;
+use judge::markdown::table;
+use judge::{Prediction, Proportion};
+use pipeline::Settings;
+use serde::{Deserialize, Serialize};
+
+use crate::diversity::{DiversityReport, evaluate_diversity};
+use crate::error::Error;
+use crate::evaluator::{Evaluator, Report};
+use crate::examples::{CaptionSet, Example, captions};
+
+/// The source of images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageSource {
+    /// The scenes themselves: the judge's ceiling.
+    True,
+    /// The decoder and upsampler, from the embeddings of the scenes and the captions.
+    Decoder,
+    /// The whole chain, from the captions alone.
+    Chain,
+}
+
+impl ImageSource {
+    /// The name in tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::True => "true pictures",
+            Self::Decoder => "decoder, from true embeddings",
+            Self::Chain => "whole chain, from captions",
+        }
+    }
+}
+
+/// The accuracy of images of one source.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AccuracyRow {
+    /// The source.
+    pub source: ImageSource,
+    /// The captions.
+    #[serde(rename = "asked")]
+    pub captions: CaptionSet,
+    /// The images that are right in each of [`CaptionSet::columns`], of those whose caption mentions it.
+    pub cells: Vec<(String, Proportion)>,
+    /// The images that show everything that their captions say.
+    pub everything: Proportion,
+}
+
+impl AccuracyRow {
+    /// A row that counts nothing yet.
+    pub fn new(source: ImageSource, captions: CaptionSet) -> Self {
+        let columns = captions.columns().iter();
+        Self {
+            source,
+            captions,
+            cells: columns.map(|column| (column.name.to_owned(), Proportion::default())).collect(),
+            everything: Proportion::default(),
+        }
+    }
+
+    /// Counts the predictions of the images of some examples.
+    pub fn count(&mut self, examples: &[Example], predictions: &[Prediction]) {
+        for (example, prediction) in examples.iter().zip(predictions) {
+            for (column, (_, accuracy)) in self.captions.columns().iter().zip(&mut self.cells) {
+                if let Some(right) = example.is_right(column.questions, prediction) {
+                    accuracy.add(right);
+                }
+            }
+            self.everything.add(example.is_all_right(prediction));
+        }
+    }
+
+    /// The accuracy in the column of this name.
+    pub fn cell(&self, name: &str) -> Option<Proportion> {
+        let mut cells = self.cells.iter();
+        cells.find(|(column, _)| column == name).map(|(_, accuracy)| *accuracy)
+    }
+
+    /// The columns' names, and that of the last.
+    pub(crate) fn header(captions: CaptionSet) -> impl Iterator<Item = &'static str> {
+        captions.columns().iter().map(|column| column.name).chain(["everything asked"])
+    }
+
+    /// Their cells.
+    pub(crate) fn percents(&self) -> impl Iterator<Item = String> {
+        let cells = self.cells.iter().map(|(_, accuracy)| accuracy);
+        cells.chain([&self.everything]).map(Proportion::to_string)
+    }
+}
+
+/// The accuracy of a model.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AccuracyReport {
+    /// The SHA-256 of the judge's file.
+    pub judge: String,
+    /// The pipeline's settings.
+    pub settings: Settings,
+    /// The seed of example 0's noise.
+    pub seed: u64,
+    /// A row a kind of captions and source.
+    pub rows: Vec<AccuracyRow>,
+    /// Diversity, unless it was left out.
+    pub diversity: Option<DiversityReport>,
+}
+
+impl Report for AccuracyReport {
+    /// Percentages with their 95% intervals and the number of captions that mention a column. All rows have the columns of
+    /// the first.
+    fn to_markdown(&self) -> String {
+        let captions = self.rows.first().map_or(CaptionSet::Seen, |row| row.captions);
+        let header: Vec<&str> =
+            ["captions", "pictures"].into_iter().chain(AccuracyRow::header(captions)).collect();
+        let rows = self.rows.iter().map(|row| {
+            let names = [row.captions.name(), row.source.name()].map(str::to_owned);
+            names.into_iter().chain(row.percents()).collect()
+        });
+        let accuracy = table(&header, rows);
+        match &self.diversity {
+            None => accuracy,
+            Some(diversity) => format!("{accuracy}\n{}", diversity.to_markdown()),
+        }
+    }
+}
+
+/// A report, and samples to look at.
+pub struct Evaluation {
+    /// The numbers.
+    pub report: AccuracyReport,
+    /// The examples of the first kind of captions with what the whole chain drew of them, in order.
+    pub samples: Vec<(Example, RgbImage)>,
+}
+
+/// Measures the accuracy for so many captions of some kinds, and the diversity for `diversity_captions`, unless these are 0.
+/// The evaluator's judge is one of the captions' subject.
+pub fn evaluate_captions(
+    evaluator: &Evaluator,
+    sets: &[(CaptionSet, u64)],
+    diversity_captions: usize,
+) -> Result<Evaluation, Error> {
+    let (mut rows, mut samples) = (Vec::new(), Vec::new());
+    for (n, &(captions, count)) in sets.iter().enumerate() {
+        evaluator.prepare()?;
+        let examples = captions.examples(0..count);
+        for source in [ImageSource::True, ImageSource::Decoder, ImageSource::Chain] {
+            let (row, images) = evaluate_source(evaluator, captions, source, &examples)?;
+            rows.push(row);
+            if n == 0 && source == ImageSource::Chain {
+                samples = examples.iter().cloned().zip(images).collect();
+            }
+        }
+    }
+    let diversity = match diversity_captions {
+        0 => None,
+        count => Some(evaluate_diversity(evaluator, count)?),
+    };
+    let report = AccuracyReport {
+        judge: evaluator.judge.sha256().to_owned(),
+        settings: evaluator.settings.drawing,
+        seed: evaluator.settings.seed,
+        rows,
+        diversity,
+    };
+    Ok(Evaluation { report, samples })
+}
+
+/// The accuracy of one source, and its images.
+fn evaluate_source(
+    evaluator: &Evaluator,
+    captions: CaptionSet,
+    source: ImageSource,
+    examples: &[Example],
+) -> Result<(AccuracyRow, Vec<RgbImage>), Error> {
+    let label = format!("{}, {}", source.name(), captions.name());
+    let mut row = AccuracyRow::new(source, captions);
+    let mut images = Vec::new();
+    for batch in examples.chunks(evaluator.settings.batch) {
+        let sampled = sample(evaluator, source, batch)?;
+        row.count(batch, &evaluator.judge.predict(&sampled));
+        images.extend(sampled);
+        (evaluator.progress)(&label, row.everything.total, examples.len() as u64);
+    }
+    Ok((row, images))
+}
+
+/// The images of a batch of examples from one source.
+fn sample(
+    evaluator: &Evaluator,
+    source: ImageSource,
+    batch: &[Example],
+) -> Result<Vec<RgbImage>, Error> {
+    let embeddings = match source {
+        ImageSource::True => return evaluator.true_images(batch),
+        ImageSource::Decoder => Some(evaluator.true_embeddings(batch)?), // [B, E]
+        ImageSource::Chain => None,
+    };
+    let (texts, seeds) = (captions(batch), evaluator.seeds(batch));
+    evaluator.sample(&texts, embeddings.as_ref(), &seeds, &evaluator.settings.drawing)
+}

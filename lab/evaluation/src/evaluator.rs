@@ -1,0 +1,100 @@
+//! The evaluator: a pipeline, the judge of its images, and how they are sampled.
+
+use image::RgbImage;
+use judge::Judge;
+use noise::Generator;
+use pipeline::{Inversion, Pipeline, Settings, Use, to_pictures};
+use serde::Serialize;
+use tch::Tensor;
+
+use crate::error::Error;
+use crate::examples::{Example, true_images};
+
+/// Hears what is being sampled, how many images of it are done and how many there will be.
+pub type EvaluationProgress<'a> = dyn Fn(&str, u64, u64) + 'a;
+
+/// Measurements that print as markdown and are written as JSON.
+pub trait Report: Serialize {
+    /// Markdown tables.
+    fn to_markdown(&self) -> String;
+}
+
+/// How an evaluation samples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EvaluationSettings {
+    /// Fewer examples than a table's own number, to try something.
+    pub at_most: Option<u64>,
+    /// Images that are sampled at once, at least 1.
+    pub batch: usize,
+    /// The noise of example `i` comes from `seed + i`.
+    pub seed: u64,
+    /// The pipeline's settings.
+    pub drawing: Settings,
+}
+
+/// A pipeline with the judge of its images.
+#[derive(Clone, Copy)]
+pub struct Evaluator<'a> {
+    /// The model.
+    pub pipeline: &'a Pipeline,
+    /// The judge.
+    pub judge: &'a Judge,
+    /// How images are sampled.
+    pub settings: &'a EvaluationSettings,
+    /// Hears of every batch.
+    pub progress: &'a EvaluationProgress<'a>,
+}
+
+impl Evaluator<'_> {
+    /// Opens what sampling from captions and from images takes.
+    pub fn prepare(&self) -> Result<(), Error> {
+        let uses = [Use::Prior, Use::ImageEncoder];
+        Ok(self.pipeline.prepare(&uses, &self.settings.drawing)?)
+    }
+
+    /// A table's number of examples, or the smaller one of the settings.
+    pub fn limited(&self, count: u64) -> u64 {
+        self.settings.at_most.unwrap_or(count).min(count)
+    }
+
+    /// The seeds of the noise of examples.
+    pub fn seeds(&self, examples: &[Example]) -> Vec<u64> {
+        examples.iter().map(|example| self.settings.seed.wrapping_add(example.number)).collect()
+    }
+
+    /// The scenes of examples, of the size that the pipeline samples.
+    pub fn true_images(&self, examples: &[Example]) -> Result<Vec<RgbImage>, Error> {
+        Ok(true_images(examples, self.pipeline.side()?))
+    }
+
+    /// The CLIP embeddings of these: `[B, E]`.
+    pub fn true_embeddings(&self, examples: &[Example]) -> Result<Tensor, Error> {
+        Ok(self.pipeline.encode_pictures(&self.true_images(examples)?)?)
+    }
+
+    /// An image a caption, each with noise of its own: from these embeddings `[B, E]`, or else from the prior's.
+    pub fn sample(
+        &self,
+        captions: &[&str],
+        embeddings: Option<&Tensor>,
+        seeds: &[u64],
+        drawing: &Settings,
+    ) -> Result<Vec<RgbImage>, Error> {
+        let (streams, quiet) = (&mut streams(seeds), &mut |_, _, _| {});
+        let text = self.pipeline.encode_text(captions)?;
+        let base = self.pipeline.draw_small(embeddings, &text, drawing, streams, quiet)?; // [B, C, h, w]
+        let images = self.pipeline.upsample(&base, drawing, streams, quiet)?; // [B, C, H, W]
+        Ok(to_pictures(&images))
+    }
+
+    /// The inversions of images by `calls` of the decoder each.
+    pub(crate) fn invert(&self, images: &[RgbImage], calls: usize) -> Result<Inversion, Error> {
+        let steps = calls / pipeline::inversion::CALLS_A_STEP;
+        Ok(self.pipeline.invert(images, steps, &mut |_, _, _| {})?)
+    }
+}
+
+/// A stream of noise a seed.
+pub fn streams(seeds: &[u64]) -> Vec<Generator> {
+    seeds.iter().map(|&seed| Generator::new(seed)).collect()
+}

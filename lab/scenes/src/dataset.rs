@@ -1,0 +1,133 @@
+//! The scenes as a synthetic dataset to train on, each a function of its number.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use noise::Generator;
+use training::{CaptionedImages, Data, Error, SyntheticDataset};
+
+use crate::{Aspect, Caption, Labels, Scene, Split};
+
+/// The dataset's name.
+const NAME: &str = "scenes";
+
+/// The training scenes.
+pub struct SceneDataset;
+
+impl SyntheticDataset for SceneDataset {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn captions(&self, count: usize) -> Vec<String> {
+        let caption = |seed| Scene::draw(seed, Split::Training).own_caption().text;
+        (0..count as u64).map(caption).collect()
+    }
+
+    fn draw(&self, first: u64, count: usize, size: u32, hard_negatives: bool) -> CaptionedImages {
+        let scenes = match hard_negatives {
+            true => self::hard_negatives(first, count),
+            false => (first..first + count as u64)
+                .map(|seed| Scene::draw(seed, Split::Training))
+                .map(|scene| (scene.own_caption(), scene))
+                .collect(),
+        };
+        let images = scenes.iter().map(|(_, scene)| scene.render(size)).collect();
+        let labels: Vec<Labels> = scenes.iter().map(|(_, scene)| scene.labels()).collect();
+        let captions: Vec<Caption> = scenes.into_iter().map(|(caption, _)| caption).collect();
+        CaptionedImages {
+            images,
+            false_negatives: false_negatives(&captions, &labels),
+            captions: captions.into_iter().map(|caption| caption.text).collect(),
+        }
+    }
+}
+
+/// The data that a user names: `scenes`, or files as [`Data::open`] reads them. Without any name, scenes. Half of the images
+/// are mirrored with `flip`.
+pub fn open(names: &[impl AsRef<OsStr>], flip: bool) -> Result<Data, Error> {
+    let is_scenes = |name: &&_| AsRef::<OsStr>::as_ref(*name) == NAME;
+    let scenes = names.iter().filter(is_scenes).count();
+    let why = match (scenes, names.len() - scenes) {
+        (0, 1..) => return Data::open(names, flip),
+        (_, 1..) => {
+            "scenes have no end and cannot be mixed with other data: unclip scenes exports some to a folder"
+        }
+        _ if flip => "scenes are not mirrored: captions name their places",
+        (0 | 1, _) => return Ok(Data::Synthetic(Arc::new(SceneDataset))),
+        _ => "scenes are named more than once",
+    };
+    Err(Error::Data(why.to_owned()))
+}
+
+/// The training scenes from `first` on, each followed by a hard negative that differs in one label, or in which of two things
+/// has which colour: `count` scenes. Both captions name what differs. Independent scenes nearly always differ in the first
+/// thing or its colour too, and few captions name a place, so that CLIP could do without the rest.
+pub fn hard_negatives(first: u64, count: usize) -> Vec<(Caption, Scene)> {
+    let (of_one, of_two) = (Aspect::offered(false), Aspect::offered_of_two());
+    let both = |seed: u64| {
+        let scene = Scene::draw(seed, Split::Training);
+        let mut generator = Generator::new(seed);
+        let in_second = (generator.uniform() < 0.75)
+            .then(|| differing_in_second(&scene, &mut generator))
+            .flatten();
+        let ((labels, sibling), offered) = match in_second {
+            Some(found) => (found, &of_two),
+            None => (differing_in_first(&scene, &mut generator), &of_one),
+        };
+        let naming = offered.iter().filter(|said| labels.iter().all(|label| said.contains(label)));
+        let aspects = pick(&naming.collect::<Vec<_>>(), &mut generator);
+        [scene, sibling].map(|scene| {
+            let caption = scene.caption_about(aspects, &mut generator);
+            (caption.expect("the aspects are offered"), scene)
+        })
+    };
+    let pairs = (first..first + count.div_ceil(2) as u64).flat_map(both);
+    pairs.take(count).collect()
+}
+
+/// A sibling of a scene, after the aspects that they differ in.
+type HardNegative = (Vec<Aspect>, Scene);
+
+/// A sibling that differs in the place as often as in all others together.
+fn differing_in_first(scene: &Scene, generator: &mut Generator) -> HardNegative {
+    let aspect = match generator.uniform() < 0.5 {
+        true => Aspect::Place,
+        false => pick(OTHERS, generator),
+    };
+    // Where the second thing leaves no room for another place or size, there is one with another thing.
+    let sibling = [aspect, Aspect::Thing]
+        .into_iter()
+        .find_map(|label| Some((vec![label], scene.sibling(label, generator)?)));
+    sibling.expect("every scene has a sibling with another thing")
+}
+
+/// A sibling that differs in the second thing, its relation, its colour, or which thing has which colour; none of a scene
+/// of one thing.
+fn differing_in_second(scene: &Scene, generator: &mut Generator) -> Option<HardNegative> {
+    let (second, colour) = (Aspect::Second, Aspect::SecondColour);
+    let exchanged = match pick(&[second, second, colour, Aspect::Colour], generator) {
+        Aspect::Colour => scene.with_colours_exchanged(),
+        label => return Some((vec![label], scene.sibling(label, generator)?)),
+    };
+    let alike = || scene.sibling(colour, generator);
+    Some((vec![Aspect::Colour, colour], exchanged.or_else(alike)?))
+}
+
+fn pick<T: Copy>(items: &[T], generator: &mut Generator) -> T {
+    items[generator.below(items.len() as u64) as usize]
+}
+
+/// The aspects that a sibling may differ in, beside its place.
+const OTHERS: &[Aspect] =
+    &[Aspect::Thing, Aspect::Colour, Aspect::Size, Aspect::Sky, Aspect::Ground, Aspect::Style];
+
+/// `[B, B]`, row by row: caption `i` also describes image `j` of another caption.
+pub fn false_negatives(captions: &[Caption], labels: &[Labels]) -> Vec<bool> {
+    let row = |(i, caption): (usize, &Caption)| -> Vec<bool> {
+        let describes =
+            |(j, labels): (usize, &Labels)| i != j && caption.mentioned.describes(labels);
+        labels.iter().enumerate().map(describes).collect()
+    };
+    captions.iter().enumerate().flat_map(row).collect()
+}

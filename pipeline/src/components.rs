@@ -1,0 +1,413 @@
+//! The components of a model, each opened when it is first needed.
+
+use std::cell::{Cell, OnceCell, Ref, RefCell};
+use std::ops::Deref;
+
+use clip::{TextEncoder, Tokenizer, VisionConfig, VisionEncoder};
+use decoder::{Conditioning, UNet};
+use diffusion::SchedulerConfig;
+use families::compatibility;
+use families::{
+    Family, ImageSize, Mismatch, ModelFolders, PriorKind, Requirement, Shapes, Stage, StageKind,
+    StageShapes,
+};
+use graphs::GraphCache;
+use images::ImageProcessor;
+use prior::{AutoregressivePrior, Pca, Prior};
+use tch::{Device, Kind};
+use weights::Folder;
+
+use crate::ar_sampling::CodeSampling;
+use crate::memory::within_memory;
+use crate::{Error, Settings};
+
+/// A network, and the CUDA graph of its step, which is over its memory.
+pub(crate) struct Network<M> {
+    network: M,
+    pub(crate) graph: GraphCache,
+}
+
+impl<M> Deref for Network<M> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
+        &self.network
+    }
+}
+
+/// A component's place: empty until it is opened.
+type Slot<M> = RefCell<Option<Network<M>>>;
+
+/// A network at work. Where memory is short, the last lease of a network closes it.
+pub(crate) struct Lease<'a, M> {
+    network: Option<Ref<'a, Network<M>>>,
+    slot: &'a Slot<M>,
+    closes: bool,
+}
+
+impl<M> Deref for Lease<'_, M> {
+    type Target = Network<M>;
+
+    fn deref(&self) -> &Network<M> {
+        self.network.as_ref().expect("a lease holds its network until it is dropped")
+    }
+}
+
+impl<M> Drop for Lease<'_, M> {
+    fn drop(&mut self) {
+        self.network = None;
+        if self.closes
+            && let Ok(mut slot) = self.slot.try_borrow_mut()
+        {
+            *slot = None;
+        }
+    }
+}
+
+/// The networks of a stage that samples images.
+#[derive(Default)]
+struct StageSlots {
+    conditioning: Slot<Conditioning>,
+    network: Slot<UNet>,
+    last_network: Slot<UNet>,
+}
+
+/// The opened components of a model.
+pub(crate) struct Components {
+    folders: ModelFolders,
+    device: Device,
+    kind: Kind,
+    tokenizer: OnceCell<Tokenizer>,
+    text_encoder: Slot<TextEncoder>,
+    image_encoder: Slot<VisionEncoder>,
+    image_processor: OnceCell<ImageProcessor>,
+    prior: Slot<Prior>,
+    autoregressive_prior: Slot<AutoregressivePrior>,
+    stages: Vec<StageSlots>,
+    schedulers: RefCell<Vec<(&'static str, SchedulerConfig)>>,
+    /// Whether no network outlives the stage that works with it.
+    low_memory: Cell<bool>,
+    /// The requirements whose components are known to be compatible.
+    compatible: RefCell<Vec<Requirement>>,
+}
+
+impl Components {
+    /// The components in `folders`, none of which is open yet, for computing in `kind` on `device`.
+    pub(crate) fn new(folders: ModelFolders, device: Device, kind: Kind) -> Self {
+        Self {
+            stages: folders.family.stages.iter().map(|_| StageSlots::default()).collect(),
+            folders,
+            device,
+            kind,
+            tokenizer: OnceCell::new(),
+            text_encoder: Slot::default(),
+            image_encoder: Slot::default(),
+            image_processor: OnceCell::new(),
+            prior: Slot::default(),
+            autoregressive_prior: Slot::default(),
+            schedulers: RefCell::default(),
+            low_memory: Cell::new(false),
+            compatible: RefCell::default(),
+        }
+    }
+
+    /// Closes every network after the stage that works with it, from now on.
+    pub(crate) fn close_after_use(&self) {
+        self.low_memory.set(true);
+    }
+
+    /// The layout of the model.
+    pub(crate) fn family(&self) -> &Family {
+        &self.folders.family
+    }
+
+    /// Opens all that a task requires. A missing component is an error before any is opened, and one that does not fit
+    /// another before anything is computed.
+    pub(crate) fn prepare(&self, requirement: Requirement) -> Result<(), Error> {
+        self.find(requirement)?;
+        if self.compatible.borrow().contains(&requirement) {
+            return Ok(());
+        }
+        let shapes = self.shapes(requirement)?;
+        compatibility::check(&shapes, self.family()).map_err(|mismatch| self.mismatch(mismatch))?;
+        self.compatible.borrow_mut().push(requirement);
+        Ok(())
+    }
+
+    /// Refuses a requirement of which a component is nowhere.
+    pub(crate) fn find(&self, requirement: Requirement) -> Result<(), Error> {
+        if let Some(kind) = requirement.prior
+            && self.family().prior_components(kind).is_empty()
+        {
+            return Err(Error::NoPrior { family: self.family().name, kind });
+        }
+        let components = self.family().components(requirement);
+        components.into_iter().try_for_each(|component| self.folder(component).map(drop))
+    }
+
+    /// The shapes of all that a task requires.
+    fn shapes(&self, requirement: Requirement) -> Result<Shapes, Error> {
+        let Requirement { text, prior, image_encoder, stages } = requirement;
+        let mut shapes = Shapes::default();
+        if text {
+            shapes.tokenizer = Some(self.tokenizer()?.into());
+            shapes.text_encoder = Some(self.text_encoder()?.config().clone());
+        }
+        if image_encoder {
+            shapes.image_processor = self.image_processor()?.output_size().map(Into::into);
+            shapes.image_encoder = Some(self.image_encoder()?.config().clone());
+        }
+        match prior {
+            Some(PriorKind::Diffusion) => {
+                shapes.prior_scheduler = Some(self.prior_scheduler()?);
+                shapes.prior = Some(self.prior()?.config().clone());
+            }
+            Some(PriorKind::Autoregressive) => {
+                shapes.autoregressive_prior = Some(self.autoregressive_prior()?.config().clone());
+            }
+            None => {}
+        }
+        shapes.stages =
+            (0..stages).map(|index| self.stage_shapes(index)).collect::<Result<_, _>>()?;
+        Ok(shapes)
+    }
+
+    fn stage_shapes(&self, index: usize) -> Result<StageShapes, Error> {
+        let stage = self.stage(index);
+        let conditioning = match stage.kind {
+            StageKind::Decoder { .. } => Some(self.conditioning(index)?.config().clone()),
+            StageKind::Upsampler { .. } => None,
+        };
+        let last_network = self.last_network(index)?;
+        Ok(StageShapes {
+            conditioning,
+            scheduler: Some(self.scheduler(stage.scheduler)?),
+            network: Some(self.unet(index)?.config().clone()),
+            last_network: last_network.map(|network| network.config().clone()),
+        })
+    }
+
+    /// The error for two components that do not fit each other, which says where they lie.
+    pub(crate) fn mismatch(&self, mismatch: Mismatch) -> Error {
+        Error::Mismatch {
+            first: self.named(mismatch.first),
+            second: self.named(mismatch.second),
+            mismatch,
+        }
+    }
+
+    /// A component by its folder, and by its name where the folder is called otherwise.
+    fn named(&self, component: &'static str) -> String {
+        let Ok(folder) = self.folder(component) else {
+            return component.to_owned();
+        };
+        let folder = folder.to_string();
+        match folder.trim_end_matches('/').ends_with(component) {
+            true => folder,
+            false => format!("the {component} in {folder}"),
+        }
+    }
+
+    /// Refuses images of a size that the image encoder does not take.
+    pub(crate) fn check_size(&self, size: ImageSize, encoder: &VisionConfig) -> Result<(), Error> {
+        let shapes = Shapes {
+            image_processor: Some(size),
+            image_encoder: Some(encoder.clone()),
+            ..Shapes::default()
+        };
+        compatibility::check(&shapes, self.family()).map_err(|mismatch| self.mismatch(mismatch))
+    }
+
+    /// The model's folder, for messages.
+    pub(crate) fn model(&self) -> &Folder {
+        &self.folders.model
+    }
+
+    /// The logarithm of the factor of CLIP's cosines, where the model says it.
+    pub(crate) fn logit_scale(&self) -> Result<Option<f64>, Error> {
+        let model = &self.folders.model;
+        Ok(match self.folders.is_whole_clip() {
+            true => families::open_logit_scale(model)?,
+            false => families::read_logit_scale(model)?,
+        })
+    }
+
+    /// A hash of the files that image embeddings depend on.
+    pub(crate) fn image_encoder_fingerprint(&self) -> Result<String, Error> {
+        let family = self.family();
+        let fingerprint = |component| Ok::<_, Error>(self.folder(component)?.fingerprint()?);
+        let (encoder, processor) =
+            (fingerprint(family.image_encoder)?, fingerprint(family.image_processor)?);
+        Ok(format!("{encoder}-{processor}"))
+    }
+
+    /// The settings that the model samples with unless told otherwise: `unclip_defaults` of our own models, else those of
+    /// the family's authors.
+    pub(crate) fn defaults(&self) -> Result<Settings, Error> {
+        let mut settings = match families::read_model_defaults(&self.folders.model)? {
+            Some(defaults) => self.own_defaults(defaults).map_err(|reason| Error::Index {
+                folder: self.folders.model.to_string(),
+                reason: format!("unclip_defaults: {reason}"),
+            })?,
+            None => Settings::of_family(self.family()),
+        };
+        settings.prior.codes = self.folders.autoregressive.then(CodeSampling::plain);
+        Ok(settings)
+    }
+
+    /// The model's own settings, with a stage's for each stage of the family.
+    fn own_defaults(&self, defaults: serde_json::Value) -> Result<Settings, String> {
+        let mut settings: Settings =
+            files::json::from_value(defaults).map_err(|error| error.to_string())?;
+        settings.check().map_err(|error| error.to_string())?;
+        let stages = self.family().stages.iter().map(|stage| {
+            let own = settings.stage(stage.name).cloned();
+            own.ok_or_else(|| format!("missing field `{}_steps`", stage.name))
+        });
+        let stages = stages.collect::<Result<Vec<_>, _>>()?;
+        let is_known = |name: &str| stages.iter().any(|stage| stage.name == name);
+        if let Some(other) = settings.stages.iter().find(|stage| !is_known(&stage.name)) {
+            return Err(format!("unknown field `{}_steps`", other.name));
+        }
+        settings.stages = stages;
+        Ok(settings)
+    }
+
+    /// The scheduler in a component's folder.
+    pub(crate) fn scheduler(&self, component: &'static str) -> Result<SchedulerConfig, Error> {
+        if let Some((_, config)) =
+            self.schedulers.borrow().iter().find(|(name, _)| *name == component)
+        {
+            return Ok(config.clone());
+        }
+        let config = families::open_scheduler(&self.folder(component)?)?;
+        self.schedulers.borrow_mut().push((component, config.clone()));
+        Ok(config)
+    }
+
+    /// The diffusion prior's scheduler.
+    pub(crate) fn prior_scheduler(&self) -> Result<SchedulerConfig, Error> {
+        self.scheduler(self.diffusion_prior()?.scheduler)
+    }
+
+    fn diffusion_prior(&self) -> Result<families::DiffusionPrior, Error> {
+        let family = self.family();
+        let none = Error::NoPrior { family: family.name, kind: PriorKind::Diffusion };
+        family.prior.ok_or(none)
+    }
+
+    pub(crate) fn tokenizer(&self) -> Result<&Tokenizer, Error> {
+        opened(&self.tokenizer, || {
+            let tokenizer = families::open_tokenizer(&self.folder(self.family().tokenizer)?)?;
+            match tokenizer.context_length() {
+                Some(_) => Ok(tokenizer),
+                None => {
+                    let length = self.text_encoder()?.config().context_length;
+                    Ok(tokenizer.with_context_length(length as usize)?)
+                }
+            }
+        })
+    }
+
+    pub(crate) fn text_encoder(&self) -> Result<Lease<'_, TextEncoder>, Error> {
+        self.lease(&self.text_encoder, self.family().text_encoder, families::open_text_encoder)
+    }
+
+    pub(crate) fn image_encoder(&self) -> Result<Lease<'_, VisionEncoder>, Error> {
+        self.lease(&self.image_encoder, self.family().image_encoder, families::open_image_encoder)
+    }
+
+    pub(crate) fn image_processor(&self) -> Result<&ImageProcessor, Error> {
+        opened(&self.image_processor, || {
+            Ok(families::open_image_processor(&self.folder(self.family().image_processor)?)?)
+        })
+    }
+
+    pub(crate) fn prior(&self) -> Result<Lease<'_, Prior>, Error> {
+        self.lease(&self.prior, self.diffusion_prior()?.network, families::open_prior)
+    }
+
+    pub(crate) fn autoregressive_prior(&self) -> Result<Lease<'_, AutoregressivePrior>, Error> {
+        let family = self.family();
+        let none = Error::NoPrior { family: family.name, kind: PriorKind::Autoregressive };
+        let component = family.autoregressive_prior.ok_or(none)?;
+        self.lease(&self.autoregressive_prior, component, families::open_autoregressive_prior)
+    }
+
+    /// Opened anew each time: nobody needs it twice.
+    pub(crate) fn principal_components(&self) -> Result<Pca, Error> {
+        let width = self.conditioning(0)?.config().embedding;
+        let family = self.family();
+        let none = Error::NoPrincipalComponents { family: family.name };
+        let component = family.principal_components.ok_or(none)?;
+        Ok(families::open_pca(&self.folder(component)?, width)?)
+    }
+
+    /// A stage that samples images, by its place in their order.
+    pub(crate) fn stage(&self, index: usize) -> Stage {
+        self.family().stages[index]
+    }
+
+    pub(crate) fn conditioning(&self, index: usize) -> Result<Lease<'_, Conditioning>, Error> {
+        let StageKind::Decoder { conditioning, .. } = self.stage(index).kind else {
+            unreachable!("a stage that upsamples has no conditioning");
+        };
+        self.lease(&self.stages[index].conditioning, conditioning, families::open_conditioning)
+    }
+
+    /// The U-Net of a stage's steps.
+    pub(crate) fn unet(&self, index: usize) -> Result<Lease<'_, UNet>, Error> {
+        let slot = &self.stages[index].network;
+        match self.stage(index).kind {
+            StageKind::Decoder { network, .. } => self.lease(slot, network, families::open_decoder),
+            StageKind::Upsampler { network, .. } => {
+                self.lease(slot, network, families::open_upsampler)
+            }
+        }
+    }
+
+    /// The U-Net of a stage's last step, where that has one of its own.
+    pub(crate) fn last_network(&self, index: usize) -> Result<Option<Lease<'_, UNet>>, Error> {
+        let StageKind::Upsampler { last_network: Some(network), .. } = self.stage(index).kind
+        else {
+            return Ok(None);
+        };
+        let slot = &self.stages[index].last_network;
+        self.lease(slot, network, families::open_upsampler).map(Some)
+    }
+
+    /// The network in a slot, opened first from the component's folder where the slot is empty.
+    fn lease<'a, M>(
+        &self,
+        slot: &'a Slot<M>,
+        component: &'static str,
+        open: impl FnOnce(&Folder, Device, Kind) -> Result<M, families::Error>,
+    ) -> Result<Lease<'a, M>, Error> {
+        if slot.borrow().is_none() {
+            let folder = self.folder(component)?;
+            let network = within_memory(|| Ok(open(&folder, self.device, self.kind)?))?;
+            *slot.borrow_mut() = Some(Network { network, graph: GraphCache::default() });
+        }
+        let network =
+            Ref::map(slot.borrow(), |slot| slot.as_ref().expect("the slot was filled above"));
+        Ok(Lease { network: Some(network), slot, closes: self.low_memory.get() })
+    }
+
+    pub(crate) fn folder(&self, component: &'static str) -> Result<Folder, Error> {
+        Ok(self.folders.component(component)?)
+    }
+}
+
+/// The value of a cell, opened first where it is empty.
+pub(crate) fn opened<T>(
+    cell: &OnceCell<T>,
+    open: impl FnOnce() -> Result<T, Error>,
+) -> Result<&T, Error> {
+    match cell.get() {
+        Some(value) => Ok(value),
+        None => {
+            let value = open()?;
+            Ok(cell.get_or_init(|| value))
+        }
+    }
+}

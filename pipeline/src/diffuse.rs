@@ -1,0 +1,136 @@
+//! A diffusion over a batch: its sampler with guidance, thresholding, an observer, and a look at what is not finite.
+
+use std::ops::RangeInclusive;
+
+use diffusion::{Hooks, Output, Sampler, Step as DiffusionStep, dynamic_threshold, guided, sample};
+use layers::finite::norm;
+use tch::{Tensor, no_grad};
+
+use crate::noise_streams::Streams;
+use crate::settings::Solver;
+use crate::{Error, Observer, Pipeline, Quantity, Settings, Step};
+
+/// The steps of a stage's diffusion, or some of them.
+pub(crate) struct Diffusion<'a> {
+    pub(crate) stage: ObservedStage<'a>,
+    pub(crate) sampler: &'a Sampler,
+    /// The steps to take.
+    pub(crate) steps: &'a [DiffusionStep],
+    /// Steps of the stage that were taken before.
+    pub(crate) first: usize,
+    /// The guidance scale of each image, where they are guided.
+    pub(crate) scales: Option<Vec<f64>>,
+    /// The timesteps at which they are.
+    pub(crate) guided_timesteps: RangeInclusive<i64>,
+    /// The quantile of dynamic thresholding.
+    pub(crate) thresholding: Option<f64>,
+    pub(crate) quantity: Quantity,
+}
+
+/// A stage as an observer sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct ObservedStage<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) index: usize,
+    pub(crate) steps: usize,
+    /// Whether it samples images, and not embeddings.
+    pub(crate) is_image: bool,
+}
+
+impl ObservedStage<'_> {
+    /// Shows a step to the observer.
+    pub(crate) fn observe(
+        &self,
+        observer: &mut dyn Observer,
+        done: usize,
+        x_0: &Tensor,
+    ) -> std::ops::ControlFlow<()> {
+        let Self { name, index, steps, is_image } = *self;
+        let batch = x_0.size()[0] as usize;
+        let x_0 = is_image.then_some(x_0);
+        observer.step(Step { stage: name, index, done, steps, batch, x_0 })
+    }
+}
+
+impl Pipeline {
+    /// Takes steps of a diffusion from `x [B, ..]` on, with one stream of noise an image. An error where a network's output
+    /// or the result is not finite: where x_0 is clamped, infinity looks like white or black.
+    pub(crate) fn diffuse(
+        &self,
+        diffusion: Diffusion,
+        x: Tensor,
+        streams: &mut Streams,
+        denoise: impl FnMut(&Tensor, DiffusionStep) -> Output,
+        observer: &mut dyn Observer,
+    ) -> Result<Tensor, Error> {
+        let Diffusion { stage, sampler, steps, first, scales, .. } = diffusion;
+        let mut denoise: Box<dyn FnMut(&Tensor, DiffusionStep) -> Output> = match &scales {
+            Some(scales) => Box::new(guided(scales.clone(), diffusion.guided_timesteps, denoise)),
+            None => Box::new(denoise),
+        };
+        let mut norms = Vec::new();
+        let denoise = |x: &Tensor, step: DiffusionStep| {
+            let output = denoise(x, step);
+            norms.push(norm(&output.prediction));
+            output
+        };
+        let mut hooks = Hooks::default();
+        if let Some(quantile) = diffusion.thresholding {
+            hooks.x_0 = Some(Box::new(move |x_0, _| dynamic_threshold(&x_0, quantile)));
+        }
+        let shape = x.size();
+        let noise = || streams.normal(&shape[1..]);
+        let observe = |done, x_0: &Tensor| stage.observe(observer, first + done, x_0);
+        let x = no_grad(|| sample(sampler, steps, x, denoise, noise, hooks, observe));
+        let x = x.ok_or(Error::Stopped)?;
+        norms.push(norm(&x));
+        self.finite_norms(&norms, diffusion.quantity, scales.as_deref())?;
+        Ok(x)
+    }
+
+    /// The sampler of the prior.
+    pub(crate) fn prior_sampler(&self, settings: &Settings) -> Result<Sampler, Error> {
+        let config = self.components.prior_scheduler()?;
+        Ok(match settings.solver {
+            Solver::Ddpm => Sampler::unclip(&config),
+            Solver::DpmSolver => Sampler::dpm_solver(&config),
+        })
+    }
+
+    /// The steps of the prior.
+    pub(crate) fn prior_steps(&self, settings: &Settings) -> Result<Vec<DiffusionStep>, Error> {
+        let steps = self.prior_sampler(settings)?.steps(settings.prior.steps);
+        steps.map_err(|error| Error::steps("prior_steps", &error))
+    }
+
+    /// The sampler of a stage that samples images; one that upsamples takes the published steps.
+    pub(crate) fn stage_sampler(
+        &self,
+        index: usize,
+        settings: &Settings,
+    ) -> Result<Sampler, Error> {
+        let stage = self.components.stage(index);
+        let config = self.components.scheduler(stage.scheduler)?;
+        let is_upsampler = self.upsamplers().any(|upsampler| upsampler == index);
+        Ok(match settings.solver {
+            Solver::DpmSolver if !is_upsampler => Sampler::dpm_solver(&config),
+            _ => Sampler::unclip(&config),
+        })
+    }
+
+    /// The steps of a stage that samples images.
+    pub(crate) fn stage_steps(
+        &self,
+        index: usize,
+        settings: &Settings,
+    ) -> Result<Vec<DiffusionStep>, Error> {
+        let name = self.components.stage(index).name;
+        let setting = format!("{name}_steps");
+        let count = settings.stage(name).map(|stage| stage.steps);
+        let Some(count) = count else {
+            return Err(Error::NoSetting { setting });
+        };
+        let steps = self.stage_sampler(index, settings)?.steps(count);
+        steps.map_err(|error| Error::steps(setting, &error))
+    }
+}

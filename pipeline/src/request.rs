@@ -1,0 +1,149 @@
+//! Requests: an image each, sampled alone or in a batch.
+
+use std::collections::BTreeMap;
+
+use images::RgbImage;
+use noise::Generator;
+use tch::Tensor;
+
+use crate::image_tensors::to_images;
+use crate::memory::within_memory;
+use crate::{Error, Observer, Pipeline, Settings};
+
+/// An image to sample.
+#[derive(Debug)]
+pub struct Request {
+    /// The caption; empty for an image that its embedding alone describes.
+    pub caption: String,
+    /// The CLIP image embedding `[1, E]` to decode; `None` for the prior to sample one of the caption.
+    pub image_embedding: Option<Tensor>,
+    /// The seed of the image's own noise. The same request gives the same image.
+    pub seed: u64,
+    /// Steps and guidance.
+    pub settings: Settings,
+}
+
+impl Request {
+    /// An image of a caption: the prior samples its embedding.
+    pub fn new(caption: impl Into<String>, seed: u64, settings: Settings) -> Self {
+        Self { caption: caption.into(), image_embedding: None, seed, settings }
+    }
+
+    /// An image of an image embedding `[1, E]`, without the prior.
+    pub fn of_embedding(image_embedding: &Tensor, seed: u64, settings: Settings) -> Self {
+        Self {
+            caption: String::new(),
+            image_embedding: Some(image_embedding.shallow_clone()),
+            seed,
+            settings,
+        }
+    }
+
+    /// The same with a caption, which the decoder reads beside the embedding.
+    pub fn with_caption(self, caption: impl Into<String>) -> Self {
+        Self { caption: caption.into(), ..self }
+    }
+}
+
+/// A batch of images on their way through the stages.
+pub(crate) struct Batch<'a> {
+    /// The settings of each image, or one for all. They differ in their guidance scales alone.
+    pub(crate) settings: &'a [Settings],
+    /// A stream of noise for each image.
+    pub(crate) streams: &'a mut [Generator],
+    pub(crate) observer: &'a mut dyn Observer,
+}
+
+impl<'a> Batch<'a> {
+    /// The settings that all images have in common: everything but guidance scales.
+    pub(crate) fn settings(&self) -> &'a Settings {
+        &self.settings[0]
+    }
+
+    /// A guidance scale for each image, as `scale` finds it in settings; `None` where the batch is not guided.
+    pub(crate) fn guidance(&self, scale: impl Fn(&Settings) -> Option<f64>) -> Option<Vec<f64>> {
+        let scales: Vec<f64> = self.settings.iter().map(scale).collect::<Option<_>>()?;
+        match scales[..] {
+            [scale] => Some(vec![scale; self.streams.len()]),
+            _ => Some(scales),
+        }
+    }
+}
+
+impl Pipeline {
+    /// An image for each request, in their order, with its embedding from the prior, or from the request, decoded and
+    /// upsampled in turn. Requests that differ in their captions, embeddings, seeds and guidance scales alone are sampled
+    /// as one batch; others in one batch after another.
+    ///
+    /// Every image has its own stream of noise, so it does not depend on those beside it but for rounding: libtorch's kernels
+    /// sum in another order where a batch has another size. A batch of one is the same to the byte.
+    pub fn sample(
+        &self,
+        requests: &[Request],
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<RgbImage>, Error> {
+        let mut images: BTreeMap<usize, RgbImage> = BTreeMap::new();
+        for batch in batches(requests) {
+            let requests: Vec<&Request> = batch.iter().map(|&n| &requests[n]).collect();
+            let sampled = within_memory(|| self.sample_batch(&requests, observer))?;
+            images.extend(batch.into_iter().zip(sampled));
+        }
+        Ok(images.into_values().collect())
+    }
+
+    /// The images of requests that can be sampled together (2204.06125, section 2): `P(x | y) = P(x | z_i, y) P(z_i | y)`.
+    fn sample_batch(
+        &self,
+        requests: &[&Request],
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<RgbImage>, Error> {
+        let captions: Vec<&str> = requests.iter().map(|request| &*request.caption).collect();
+        let text = self.encode_text(&captions)?;
+        let embeddings: Option<Vec<&Tensor>> =
+            requests.iter().map(|request| request.image_embedding.as_ref()).collect();
+        let embeddings = embeddings.map(|embeddings| Tensor::cat(&embeddings, 0)); // [B, E]
+        let settings: Vec<Settings> = requests.iter().map(|r| r.settings.clone()).collect();
+        let mut streams: Vec<Generator> =
+            requests.iter().map(|request| Generator::new(request.seed)).collect();
+        let batch = &mut Batch { settings: &settings, streams: &mut streams, observer };
+        let base = self.base_images(embeddings.as_ref(), &text, batch)?; // [B, C, h, w]
+        let images = self.upsampled_images(base, batch)?; // [B, C, H, W]
+        Ok(to_images(&images))
+    }
+
+    /// An image for each seed. The same caption, seed and settings give the same image.
+    pub fn generate(
+        &self,
+        caption: &str,
+        seeds: &[u64],
+        settings: &Settings,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<RgbImage>, Error> {
+        crate::check_caption(caption)?;
+        let requests = seeds.iter().map(|&seed| Request::new(caption, seed, settings.clone()));
+        self.sample_each(requests, observer)
+    }
+
+    /// The images of requests, one after another.
+    pub(crate) fn sample_each(
+        &self,
+        requests: impl Iterator<Item = Request>,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<RgbImage>, Error> {
+        let image = |request| Ok(self.sample(&[request], observer)?.remove(0));
+        requests.map(image).collect()
+    }
+}
+
+/// The places of the requests that are sampled together, batch by batch, in the order of their first requests.
+fn batches(requests: &[Request]) -> Vec<Vec<usize>> {
+    let mut batches: Vec<(bool, Settings, Vec<usize>)> = Vec::new();
+    for (n, request) in requests.iter().enumerate() {
+        let (given, key) = (request.image_embedding.is_some(), request.settings.batch_key());
+        match batches.iter_mut().find(|(other, settings, _)| *other == given && *settings == key) {
+            Some((.., batch)) => batch.push(n),
+            None => batches.push((given, key, vec![n])),
+        }
+    }
+    batches.into_iter().map(|(.., batch)| batch).collect()
+}

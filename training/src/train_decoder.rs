@@ -1,0 +1,134 @@
+//! Trains the decoder: from an image embedding and a caption to the base image (2204.06125, section 2.1).
+
+use std::path::Path;
+
+use decoder::{Conditioning, ConditioningConfig, UNet, UNetConfig};
+use diffusion::loss::variational_bound;
+use diffusion::{Output, Prediction};
+use layers::Params;
+use noise::Generator;
+use tch::Kind;
+
+use crate::data::{Batch, SampleRequest, Stream, dropout_mask, to_signed};
+use crate::encoders::{FrozenImageEncoder, FrozenTextEncoder};
+use crate::init_from::Component;
+use crate::noising::{NoisedBatch, Noising};
+use crate::recipe::DecoderRecipe;
+use crate::run::{Loss, Objective, Observer, Weights, accumulate};
+use crate::trainer::{DECODER_SUBSET, ENCODERS, request, without_prefix};
+use crate::{Error, Trainer};
+
+const COMPONENTS: &[Component] = &[
+    Component { prefix: "text_proj.", folder: "text_proj" },
+    Component { prefix: "decoder.", folder: "decoder" },
+];
+
+/// The network and its conditioning, trained together.
+pub struct Decoder {
+    /// Embeddings and text to the conditions that the network takes.
+    pub conditioning: Conditioning,
+    /// Noised images to noise and variance.
+    pub unet: UNet,
+}
+
+impl Decoder {
+    /// Takes `text_proj.*` and `decoder.*`.
+    pub fn new(p: &Params, conditioning: &ConditioningConfig, unet: &UNetConfig) -> Self {
+        Self {
+            conditioning: Conditioning::new(&(p / "text_proj"), conditioning),
+            unet: UNet::new(&(p / "decoder"), unet),
+        }
+    }
+}
+
+/// The hybrid objective of 2102.09672: the noise by its squared error, the variance by the variational bound.
+struct DecoderObjective<'a> {
+    model: Decoder,
+    text_encoder: FrozenTextEncoder,
+    image_encoder: FrozenImageEncoder,
+    noising: Noising,
+    /// Images at least as large as the decoder's and the image encoder's, with noise of the decoder's size.
+    stream: Stream,
+    recipe: &'a DecoderRecipe,
+}
+
+impl Objective for DecoderObjective<'_> {
+    fn backward(&mut self, generator: &mut Generator) -> Result<Loss, Error> {
+        accumulate(self.recipe.run.accumulate, |weight| self.micro_batch(weight, generator))
+    }
+}
+
+impl DecoderObjective<'_> {
+    fn micro_batch(&self, weight: f64, generator: &mut Generator) -> Result<Loss, Error> {
+        let (batch, eps) = self.stream.next_with_noise()?;
+        let Batch { images, captions, .. } = batch;
+        let count = captions.len();
+        let (device, kind) = (self.text_encoder.device, self.text_encoder.kind);
+        let dropped = dropout_mask(generator, self.recipe.drop_caption, count);
+        let captions = self.text_encoder.encode(&captions, &dropped)?;
+        let learned = self.model.conditioning.unconditional().unsqueeze(0);
+        let dropped = dropout_mask(generator, self.recipe.drop_embedding, count);
+        let dropped = dropped.to_device(device).unsqueeze(1); // [B, 1]
+        let embedding = learned.where_self(&dropped, &self.image_encoder.encode(&images)); // [B, E]
+
+        let clean = to_signed(&images.to_device(device), self.recipe.unet.sample_size);
+        let noised = self.noising.noise(&clean, &eps.view_as(&clean), generator);
+        let conditions = self.model.conditioning.forward(
+            &embedding,
+            &captions.embedding,
+            &captions.states,
+            &captions.mask,
+        );
+        let input = noised.values.to_kind(kind);
+        let (output, checkpoints) = self.model.unet.forward_training(
+            &input,
+            &noised.timesteps,
+            Some(&conditions),
+            self.recipe.gradient_checkpointing,
+        );
+        let Output { prediction, variance } = Output::with_variance(&output.to_kind(Kind::Float));
+
+        let (limit, predicts) = (self.recipe.weight_limit, Prediction::Epsilon);
+        let (simple, error) = self.noising.loss(predicts, &prediction, &clean, &noised, limit);
+        // The weight that 2102.09672 gives the bound beside the noise's error is 1 at 1,000 timesteps.
+        let detached = Output { prediction: prediction.detach(), variance };
+        let NoisedBatch { timesteps, values, .. } = &noised;
+        let process = &self.noising.process;
+        let bound = variational_bound(process, predicts, &clean, values, timesteps, &detached);
+        let bound = bound.mean(Kind::Float);
+        let metrics =
+            vec![("noise_error", error.double_value(&[])), ("bound", bound.double_value(&[]))];
+        let loss = simple + bound;
+        (&loss * weight).backward();
+        checkpoints.backward();
+        Ok(Loss { value: loss.double_value(&[]), metrics })
+    }
+}
+
+impl Trainer {
+    /// Trains the decoder with its conditioning: `decoder/`, `text_proj/`, `decoder_scheduler/`.
+    pub fn train_decoder(&self, observer: &mut dyn Observer) -> Result<(), Error> {
+        self.data.check_images("decoder")?;
+        let recipe = &self.recipe.decoder;
+        let (text_encoder, image_encoder) = (self.text_encoder()?, self.image_encoder()?);
+        let size = image_encoder.size().max(recipe.unet.sample_size);
+        let run = self.run("decoder", &recipe.run, ENCODERS)?;
+        let build = |p: &Params| Decoder::new(p, &recipe.conditioning, &recipe.unet);
+        let (model, optimizer) = self.build(&run, COMPONENTS, build, |_| true)?;
+        let save = |folder: &Path, averaged: &Weights| {
+            let conditioning = without_prefix(averaged, "text_proj.");
+            let text_proj = folder.join("text_proj");
+            families::save_conditioning(&text_proj, &conditioning, &recipe.conditioning)?;
+            let unet = without_prefix(averaged, "decoder.");
+            families::save_decoder(&folder.join("decoder"), &unet, &recipe.unet)?;
+            self.save_index(folder, None)
+        };
+        self.train(run, optimizer, observer, save, |step| {
+            let noise = 3 * recipe.unet.sample_size.pow(2) as usize;
+            let request = SampleRequest { noise, ..request(DECODER_SUBSET, size, &recipe.run) };
+            let noising = Noising::new(self.device);
+            let stream = self.stream(request, &recipe.run, step);
+            Ok(DecoderObjective { model, text_encoder, image_encoder, noising, stream, recipe })
+        })
+    }
+}

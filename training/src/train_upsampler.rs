@@ -1,0 +1,156 @@
+//! Trains the upsampler: from the base image to the full one, on random crops (2204.06125, section 2.1).
+
+use std::path::Path;
+
+use decoder::{UNet, enlarge};
+use diffusion::Prediction;
+use layers::Params;
+use noise::Generator;
+use tch::{Device, Kind, Tensor};
+
+use crate::data::{SampleRequest, Stream, to_signed};
+use crate::init_from::Component;
+use crate::noising::Noising;
+use crate::recipe::UpsamplerRecipe;
+use crate::run::{Loss, Objective, Observer, Weights, accumulate};
+use crate::trainer::{UPSAMPLER_SUBSET, request};
+use crate::{Error, Trainer};
+
+const COMPONENTS: &[Component] = &[Component { prefix: "", folder: "super_res_first" }];
+
+/// Predicts the noise on a crop of the full image, or the crop itself, beside the enlarged base image.
+pub struct UpsamplerObjective<'a> {
+    /// The network that is trained.
+    pub model: UNet,
+    /// The forward process, on the device of the network.
+    pub noising: Noising,
+    /// Images of the full size, with the noise of [`UpsamplerObjective::noise`].
+    pub stream: Stream,
+    /// The base image's side.
+    pub base: i64,
+    /// The objective's numbers.
+    pub recipe: &'a UpsamplerRecipe,
+    /// The dtype that the network computes in.
+    pub kind: Kind,
+    /// The device of the network.
+    pub device: Device,
+}
+
+impl UpsamplerObjective<'_> {
+    /// The normal numbers that an image needs: its crop's noise, then its base image's.
+    pub fn noise(recipe: &UpsamplerRecipe, base: i64) -> usize {
+        3 * (recipe.crop.pow(2) + base.pow(2)) as usize
+    }
+
+    fn micro_batch(&self, weight: f64, generator: &mut Generator) -> Result<Loss, Error> {
+        let (batch, noise) = self.stream.next_with_noise()?;
+        let images = batch.images.to_device(self.device);
+        let (full, crop) = (self.recipe.unet.sample_size, self.recipe.crop);
+        let [own, of_base] = <[Tensor; 2]>::try_from(
+            noise.split_with_sizes([3 * crop.pow(2), 3 * self.base.pow(2)], 1),
+        )
+        .expect("there are two parts");
+        let base = to_signed(&images, self.base);
+        let base = corrupt(&base, &of_base.view_as(&base), self.recipe, generator);
+        let low = enlarge(&base, full);
+        let (top, left) =
+            (generator.below((full - crop + 1) as u64), generator.below((full - crop + 1) as u64));
+        let cropped =
+            |x: &Tensor| x.narrow(2, top as i64, crop).narrow(3, left as i64, crop).contiguous();
+        let (clean, low) = (cropped(&to_signed(&images, full)), cropped(&low));
+
+        let noised = self.noising.noise(&clean, &own.view_as(&clean), generator);
+        let input = Tensor::cat(&[&noised.values, &low], 1).to_kind(self.kind); // [B, 6, crop, crop]
+        let (predicted, recomputed) = self.model.forward_training(
+            &input,
+            &noised.timesteps,
+            None,
+            self.recipe.gradient_checkpointing,
+        );
+        let predicted = predicted.to_kind(Kind::Float);
+        let limit = self.recipe.weight_limit;
+        let prediction = self.recipe.predicts;
+        let (loss, error) = self.noising.loss(prediction, &predicted, &clean, &noised, limit);
+        let name = match prediction {
+            Prediction::Epsilon => "noise_error",
+            Prediction::Sample => "sample_error",
+            Prediction::V => "v_error",
+        };
+        (&loss * weight).backward();
+        recomputed.backward();
+        let metrics = vec![(name, error.double_value(&[]))];
+        Ok(Loss { value: loss.double_value(&[]), metrics })
+    }
+}
+
+impl Objective for UpsamplerObjective<'_> {
+    fn backward(&mut self, generator: &mut Generator) -> Result<Loss, Error> {
+        accumulate(self.recipe.run.accumulate, |weight| self.micro_batch(weight, generator))
+    }
+}
+
+/// Conditioning augmentation (2106.15282, section 4): a little blur and noise, so that a decoder's image, which is never
+/// quite a true one, is familiar.
+fn corrupt(
+    base: &Tensor,
+    noise: &Tensor,
+    recipe: &UpsamplerRecipe,
+    generator: &mut Generator,
+) -> Tensor {
+    let blurred = blur(base, recipe.blur * generator.uniform());
+    blurred + noise.to_device(base.device()) * (recipe.noise * generator.uniform())
+}
+
+/// A Gaussian blur of `[B, 3, H, W]` with a kernel of three pixels.
+fn blur(x: &Tensor, deviation: f64) -> Tensor {
+    if deviation < 1e-3 {
+        return x.shallow_clone();
+    }
+    let side = (-0.5 / deviation.powi(2)).exp();
+    let total = 1.0 + 2.0 * side;
+    let kernel = Tensor::from_slice(&[side / total, 1.0 / total, side / total])
+        .to_kind(Kind::Float)
+        .to_device(x.device());
+    let channels = x.size()[1];
+    let along = |x: &Tensor, shape: [i64; 4], pad: [i64; 4]| {
+        let kernel = kernel.view(shape).repeat([channels, 1, 1, 1]);
+        x.replication_pad2d(pad).conv2d(&kernel, None::<Tensor>, [1, 1], [0, 0], [1, 1], channels)
+    };
+    let rows = along(x, [1, 1, 1, 3], [1, 1, 0, 0]);
+    along(&rows, [1, 1, 3, 1], [0, 0, 1, 1])
+}
+
+impl Trainer {
+    /// Trains the upsampler: `super_res_first/`, `super_res_last/`, `super_res_scheduler/`. Both are the one network:
+    /// Karlo's second, sharpened for the last step, is a refinement of its own.
+    pub fn train_upsampler(&self, observer: &mut dyn Observer) -> Result<(), Error> {
+        self.data.check_images("upsampler")?;
+        let recipe = &self.recipe.upsampler;
+        let run = self.run("upsampler", &recipe.run, &[])?;
+        let build = |p: &Params| UNet::new(p, &recipe.unet);
+        let (model, optimizer) = self.build(&run, COMPONENTS, build, |_| true)?;
+        let save = |folder: &Path, averaged: &Weights| {
+            for part in ["super_res_first", "super_res_last"] {
+                let predicts = recipe.predicts;
+                families::save_upsampler(&folder.join(part), averaged, &recipe.unet, predicts)?;
+            }
+            self.save_index(folder, None)
+        };
+        self.train(run, optimizer, observer, save, |step| {
+            let base = self.recipe.decoder.unet.sample_size;
+            let request = SampleRequest {
+                noise: UpsamplerObjective::noise(recipe, base),
+                ..request(UPSAMPLER_SUBSET, recipe.unet.sample_size, &recipe.run)
+            };
+            Ok(UpsamplerObjective {
+                model,
+                noising: Noising::new(self.device),
+                stream: self.stream(request, &recipe.run, step),
+                base,
+                recipe,
+                kind: self.kind,
+                device: self.device,
+            })
+        })
+    }
+}
