@@ -139,7 +139,7 @@ struct Convolution<T, const TILE: usize, const OUT: usize> {
 
 /// The transform of a strip's tiles, for a thread's input channels.
 struct TransformInput<'a, T, const TILE: usize, const OUT: usize> {
-    convolution: &'a Convolution<T, TILE, OUT>,
+    all: &'a Convolution<T, TILE, OUT>,
     strip: &'a Range<usize>,
     to: SharedPtr<F32x16>,
     channels: Range<usize>,
@@ -148,7 +148,7 @@ struct TransformInput<'a, T, const TILE: usize, const OUT: usize> {
 
 /// The output of a strip's transformed tiles, for a thread's output channels.
 struct ComputeOutput<'a, T, const TILE: usize, const OUT: usize> {
-    convolution: &'a Convolution<T, TILE, OUT>,
+    all: &'a Convolution<T, TILE, OUT>,
     strip: &'a Range<usize>,
     tiles: &'a [F32x16],
     channels: Range<usize>,
@@ -172,23 +172,11 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<
             let tiles = scratch(tiles, strip.len().div_ceil(COLUMNS) * group);
             let to = SharedPtr(tiles.as_mut_ptr());
             parallel_for(threads, self.inputs, 1, |buffers, channels| {
-                dispatch_simd(TransformInput {
-                    convolution: self,
-                    strip: &strip,
-                    to,
-                    channels,
-                    buffers,
-                });
+                dispatch_simd(TransformInput { all: self, strip: &strip, to, channels, buffers });
             });
             let tiles = &*tiles;
             parallel_for(threads, self.outputs, ROWS, |buffers, channels| {
-                dispatch_simd(ComputeOutput {
-                    convolution: self,
-                    strip: &strip,
-                    tiles,
-                    channels,
-                    buffers,
-                });
+                dispatch_simd(ComputeOutput { all: self, strip: &strip, tiles, channels, buffers });
             });
         }
     }
@@ -363,7 +351,7 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> SimdKernel
     /// Writes `[group, value, I, lanes]`.
     #[inline(always)]
     fn run<const WIDTH: usize>(self) {
-        let Self { convolution: all, strip, to, channels, buffers } = self;
+        let Self { all, strip, to, channels, buffers } = self;
         let pixels = all.height * all.width;
         let line = (all.across * OUT + TILE - OUT).div_ceil(LANES); // lanes of a line of pixels
         for (group, first) in strip.clone().step_by(COLUMNS).enumerate() {
@@ -418,7 +406,7 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> SimdKernel
 {
     #[inline(always)]
     fn run<const WIDTH: usize>(self) {
-        let Self { convolution: all, strip, tiles, channels, buffers } = self;
+        let Self { all, strip, tiles, channels, buffers } = self;
         let values = Convolution::<T, TILE, OUT>::VALUES;
         let most = (BLOCK / (values * all.inputs)).clamp(ROWS, MOST_OUTPUTS);
         let block = channels.len().div_ceil(channels.len().div_ceil(most));

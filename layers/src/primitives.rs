@@ -167,16 +167,8 @@ impl LayerNorm {
 
     /// `[.., D] -> [.., D]`
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let shape = self.weight.size();
-        norm_in_f32(
-            x,
-            |x, weight, bias| x.layer_norm(&shape, Some(weight), Some(bias), self.eps, false),
-            self.affine(),
-        )
-    }
-
-    fn affine(&self) -> (&Tensor, &Tensor) {
-        (&self.weight, &self.bias)
+        let [weight, bias] = affine(&self.weight, &self.bias, x);
+        x.layer_norm(self.weight.size(), Some(weight), Some(bias), self.eps, false)
     }
 }
 
@@ -201,27 +193,19 @@ impl GroupNorm {
 
     /// `[B, C, ..] -> [B, C, ..]`
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let affine = (&self.weight, &self.bias);
-        norm_in_f32(
-            x,
-            |x, w, b| x.group_norm(self.groups, Some(w), Some(b), self.eps, false),
-            affine,
-        )
+        let [weight, bias] = affine(&self.weight, &self.bias, x);
+        x.group_norm(self.groups, Some(weight), Some(bias), self.eps, false)
     }
 }
 
-/// libtorch's kernels sum half-precision rows in f32; those of the CPU take an f32 affine with them, those of a GPU one of
-/// the rows' kind.
-fn norm_in_f32(
-    x: &Tensor,
-    norm: impl Fn(&Tensor, &Tensor, &Tensor) -> Tensor,
-    (weight, bias): (&Tensor, &Tensor),
-) -> Tensor {
+/// A norm's weight and bias for `x`: libtorch's kernels sum half-precision rows in f32; those of the CPU take an f32 affine
+/// with them, those of a GPU one of the rows' kind.
+fn affine(weight: &Tensor, bias: &Tensor, x: &Tensor) -> [Tensor; 2] {
     let kind = match x.device() {
         Device::Cpu => Kind::Float,
         _ => x.kind(),
     };
-    norm(x, &weight.to_kind(kind), &bias.to_kind(kind))
+    [weight.to_kind(kind), bias.to_kind(kind)]
 }
 
 /// The activations that published checkpoints name.
