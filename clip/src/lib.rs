@@ -5,6 +5,8 @@
 //! `CLIPTextModelWithProjection` and `CLIPVisionModelWithProjection`; [`image_processor`] prepares images;
 //! [`bpe_training`] makes a new vocabulary.
 
+#![forbid(unsafe_code)]
+
 pub mod bpe_training;
 mod byte_level;
 mod pre_tokenizer;

@@ -42,6 +42,11 @@ impl UNetConfig {
         4 * self.block_out_channels[0]
     }
 
+    /// The attention of a level's blocks: on every level but the finest, where there is attention at all.
+    pub fn attention_at(&self, level: usize) -> Option<&AttentionConfig> {
+        self.attention.as_ref().filter(|_| level > 0)
+    }
+
     /// Input channels of each residual block of a level on the way down.
     pub fn down_inputs(&self, level: usize) -> Vec<i64> {
         let channels = &self.block_out_channels;

@@ -4,6 +4,8 @@
 //! of the shape in [`config`], [`resnet`] and [`attention`] are its layers, and [`gradient_checkpointing`] trains it in
 //! less memory. The upsamplers are U-Nets without conditions.
 
+#![forbid(unsafe_code)]
+
 pub mod conditioning;
 pub mod config;
 pub mod unet;

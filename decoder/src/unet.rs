@@ -29,18 +29,17 @@ impl UNet {
     pub fn new(p: &Params, config: &UNetConfig) -> Self {
         let channels = &config.block_out_channels;
         let (finest, last) = (channels[0], channels.len() - 1);
-        let attends = |level: usize| config.attention.as_ref().filter(|_| level > 0);
         let down = (0..channels.len()).map(|level| {
             let p = p / format!("down_blocks.{level}");
             let sampler = (level < last).then_some(("downsamplers.0", Resample::Halve));
             let inputs = config.down_inputs(level);
-            Level::new(&p, &inputs, channels[level], config, attends(level), sampler)
+            Level::new(&p, &inputs, channels[level], config, config.attention_at(level), sampler)
         });
         let up = (0..channels.len()).rev().map(|level| {
             let p = p / format!("up_blocks.{}", last - level);
             let sampler = (level > 0).then_some(("upsamplers.0", Resample::Double));
             let inputs = config.up_inputs(level);
-            Level::new(&p, &inputs, channels[level], config, attends(level), sampler)
+            Level::new(&p, &inputs, channels[level], config, config.attention_at(level), sampler)
         });
         let middle = || {
             let (p, sampler) = (p / "mid_block", Some(("resnets.1", Resample::Keep)));
@@ -241,10 +240,9 @@ impl Block {
     /// `xs`, the input and perhaps a skip, are joined along their channels: `[B, C, H, W] -> [B, C', H', W']`.
     pub fn forward(&self, xs: &[&Tensor], conditions: &BlockConditions) -> Tensor {
         let x = match xs {
-            [x] => x.shallow_clone(),
-            xs => Tensor::cat(xs, 1),
+            [x] => self.resnet.forward(x, &conditions.time),
+            xs => self.resnet.forward(&Tensor::cat(xs, 1), &conditions.time),
         };
-        let x = self.resnet.forward(&x, &conditions.time);
         match (&self.attention, &conditions.context) {
             (Some(attention), Some(context)) => {
                 attention.forward(&x, &context.keys_values, &context.bias)

@@ -1,6 +1,6 @@
 //! The choice of the kernel that computes a convolution of 3 x 3 on the CPU, by rule or by autotuning.
 //!
-//! Winograd's multiply a fraction as often as a direct one and round a little more: the outputs are 3e-6 apart, relative
+//! Winograd's kernels multiply a fraction as often as a direct one and round a little more: the outputs are 3e-6 apart, relative
 //! to their size. So that a seed draws the same image in every process, the choice goes by the shape and the processor;
 //! [`autotune`] measures instead, and what it chooses may differ between two processes. Halves are computed in f32 by
 //! Winograd's.
@@ -19,7 +19,7 @@ use crate::{channels_last, is_channels_last};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kernel {
-    /// What libtorch picks, oneDNN as a rule.
+    /// libtorch's choice, oneDNN as a rule.
     Direct,
     /// [`crate::winograd`]'s with tiles of 4 x 4 pixels.
     WinogradFour,
@@ -208,8 +208,8 @@ pub fn convolve(
     }
 }
 
-/// Whether Winograd's kernels are worth measuring: they support the dtype, the work is enough to pay for the transforms, and no gradient is wanted, for
-/// they have no gradient.
+/// Whether Winograd's kernels come into question: for f32 and bf16 on the CPU, work that pays for the transforms, and no
+/// gradient, which they do not have.
 fn supports_winograd(shape: ConvShape, x: &Tensor, weight: &Tensor) -> bool {
     /// Multiplications an image, below which its transforms cost more than they save.
     const LEAST_WORK: i64 = 300_000_000;

@@ -20,7 +20,7 @@ const OUTPUTS: usize = 4;
 const LEAST_WEIGHTS: i64 = 1 << 20;
 
 /// `x [.., I]` with `weight [O, I]` and `bias [O]` `-> [.., O]`, where this is the faster way to compute it: for a few rows
-/// of f32 or bf16 on the CPU. Nothing is kept for a gradient.
+/// of f32 or bf16 on the CPU. It has no gradient.
 pub fn gemv(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Option<Tensor> {
     let (outputs, inputs) = weight.size2().expect("a matrix");
     let rows = x.numel() as i64 / inputs;
@@ -41,16 +41,11 @@ pub fn gemv(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Option<Tensor
     *shape.last_mut().expect("an axis") = outputs;
     let floats = x.to_kind(Kind::Float).contiguous();
     let output = Tensor::empty([rows, outputs], (Kind::Float, Device::Cpu));
-    let product = Product {
-        x: SharedPtr::of(&floats),
-        output: SharedPtr::of(&output),
-        rows: rows as usize,
-        inputs: inputs as usize,
-        outputs: outputs as usize,
-    };
+    let sizes = [rows, inputs, outputs].map(|size| size as usize);
+    let (from, to) = (SharedPtr::of(&floats), SharedPtr::of(&output));
     match weight.kind() {
-        Kind::Float => product.compute(SharedPtr::<f32>(weight.data_ptr().cast())),
-        _ => product.compute(SharedPtr::<u16>(weight.data_ptr().cast())),
+        Kind::Float => multiply::<f32>(from, SharedPtr(weight.data_ptr().cast()), to, sizes),
+        _ => multiply::<u16>(from, SharedPtr(weight.data_ptr().cast()), to, sizes),
     }
     let output = match bias {
         Some(bias) => output + bias,
@@ -59,17 +54,9 @@ pub fn gemv(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Option<Tensor
     Some(output.to_kind(x.kind()).view(shape.as_slice()))
 }
 
-/// A product that is being computed.
-struct Product {
-    x: SharedPtr<f32>,      // [rows, inputs]
-    output: SharedPtr<f32>, // [rows, outputs]
-    rows: usize,
-    inputs: usize,
-    outputs: usize,
-}
-
 /// A weight as it lies in memory.
 trait Weight: Copy {
+    /// The weights as f32, exactly.
     fn to_f32x16(weights: &[Self; LANES]) -> F32x16;
 }
 
@@ -88,28 +75,36 @@ impl Weight for u16 {
     }
 }
 
-impl Product {
-    fn compute<W: Weight>(&self, weight: SharedPtr<W>) {
-        let mut threads = vec![(); tch::get_num_threads().max(1) as usize];
-        parallel_for(&mut threads, self.outputs, OUTPUTS, |(), outputs| {
-            dispatch_simd(Part { product: self, weight, outputs });
-        });
-    }
-}
-
-/// A thread's outputs.
-struct Part<'a, W> {
-    product: &'a Product,
+/// Writes the `output [rows, outputs]` of `x [rows, inputs]` with `weight [outputs, inputs]`, which threads share.
+fn multiply<W: Weight>(
+    x: SharedPtr<f32>,
     weight: SharedPtr<W>,
-    outputs: Range<usize>,
+    output: SharedPtr<f32>,
+    [rows, inputs, outputs]: [usize; 3],
+) {
+    let mut threads = vec![(); tch::get_num_threads().max(1) as usize];
+    parallel_for(&mut threads, outputs, OUTPUTS, |(), part| {
+        dispatch_simd(Part { x, weight, output, rows, inputs, outputs, part });
+    });
 }
 
-impl<W: Weight> SimdKernel for Part<'_, W> {
+/// A thread's part of the outputs, and the operands.
+struct Part<W> {
+    x: SharedPtr<f32>,
+    weight: SharedPtr<W>,
+    output: SharedPtr<f32>,
+    rows: usize,
+    inputs: usize,
+    outputs: usize,
+    part: Range<usize>,
+}
+
+impl<W: Weight> SimdKernel for Part<W> {
     #[inline(always)]
     fn run<const WIDTH: usize>(self) {
-        for first in self.outputs.clone().step_by(OUTPUTS) {
-            for row in (0..self.product.rows).step_by(ROWS) {
-                match self.product.rows - row {
+        for first in self.part.clone().step_by(OUTPUTS) {
+            for row in (0..self.rows).step_by(ROWS) {
+                match self.rows - row {
                     ..=3 => self.sum::<3, WIDTH>(first, row),
                     _ => self.sum::<ROWS, WIDTH>(first, row),
                 }
@@ -118,19 +113,20 @@ impl<W: Weight> SimdKernel for Part<'_, W> {
     }
 }
 
-impl<W: Weight> Part<'_, W> {
+impl<W: Weight> Part<W> {
     /// Outputs from `first` on, of `N` rows from `row` on; those that there are not repeat the last.
     #[inline(always)]
     fn sum<const N: usize, const WIDTH: usize>(&self, first: usize, row: usize) {
-        let Product { x, output, rows, inputs, outputs } = *self.product;
+        let Self { x, weight, output, rows, inputs, outputs, .. } = *self;
         let count = inputs / LANES;
         // SAFETY: nobody writes the input and the weights.
         let xs: [&[[f32; LANES]]; N] = std::array::from_fn(|n| unsafe {
-            &x.slice_mut((row + n).min(rows - 1) * inputs, inputs).as_chunks().0[..count]
+            &x.slice((row + n).min(rows - 1) * inputs, inputs).as_chunks().0[..count]
         });
+        // SAFETY: as above.
         let weights: [&[[W; LANES]]; OUTPUTS] = std::array::from_fn(|n| unsafe {
             let row = (first + n).min(outputs - 1);
-            &self.weight.slice_mut(row * inputs, inputs).as_chunks().0[..count]
+            &weight.slice(row * inputs, inputs).as_chunks().0[..count]
         });
         let mut sums = [[ZERO; N]; OUTPUTS];
         for place in 0..count {
@@ -154,7 +150,7 @@ impl<W: Weight> Part<'_, W> {
     }
 }
 
-/// Has what lies `ahead` elements behind `at` brought from memory, if there is anything.
+/// Prefetches the cache line `ahead` elements behind `at`; where nothing lies there, nothing happens.
 #[inline(always)]
 fn prefetch<W>(at: *const W, ahead: usize) {
     #[cfg(target_arch = "x86_64")]

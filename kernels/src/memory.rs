@@ -1,4 +1,4 @@
-//! Allocations that fail inside libtorch, which panic, as an error.
+//! Out-of-memory errors: allocations that fail inside libtorch panic, and become errors here.
 
 use std::any::Any;
 use std::fmt;
@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 /// Too little memory for a tensor or for a kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutOfMemory {
-    /// The amount that was asked for with its unit, where libtorch says it.
-    asked: Option<String>,
+    /// The requested amount with its unit, where libtorch says it.
+    requested: Option<String>,
     /// Whether it is a GPU's memory.
     gpu: bool,
 }
@@ -27,16 +27,16 @@ const FAILURES: [&str; 8] = [
 ];
 
 impl OutOfMemory {
-    /// The failed allocation that a message of libtorch's tells, if it tells one.
+    /// The failed allocation in a message of libtorch's, if it is one.
     pub fn from_message(message: &str) -> Option<Self> {
         let small = message.to_lowercase();
         let failed = FAILURES.iter().any(|failure| small.contains(failure));
-        failed.then(|| Self { asked: asked(message), gpu: small.contains("cuda") })
+        failed.then(|| Self { requested: requested(message), gpu: small.contains("cuda") })
     }
 }
 
 /// The amount after "tried to allocate", as in "20 bytes" or "2.00 GiB".
-fn asked(message: &str) -> Option<String> {
+fn requested(message: &str) -> Option<String> {
     let start = message.to_lowercase().find("tried to allocate ")?;
     let mut words = message.get(start..)?.split_whitespace().skip(3);
     let (number, unit) = (words.next()?, words.next()?);
@@ -47,9 +47,9 @@ fn asked(message: &str) -> Option<String> {
 impl fmt::Display for OutOfMemory {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let place = if self.gpu { "on the GPU" } else { "here" };
-        match &self.asked {
-            Some(asked) => {
-                write!(f, "there is too little memory {place}: {asked} more were asked for")
+        match &self.requested {
+            Some(requested) => {
+                write!(f, "there is too little memory {place}: {requested} more were asked for")
             }
             None => write!(f, "there is too little memory {place}"),
         }
@@ -64,15 +64,20 @@ pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, OutOfMemory> {
     result.map_err(|panic| failure(&*panic).unwrap_or_else(|| resume_unwind(panic)))
 }
 
-/// Ends the work that [`catch`] watches where there is no room for so many numbers: the standard library would end the process.
+/// Panics, for [`catch`] to return it as an error, where `count` numbers cannot be allocated: the standard library would
+/// abort the process.
 pub fn require<T>(count: usize) {
-    let mut room: Vec<T> = Vec::new();
-    if room.try_reserve_exact(count).is_err() {
+    let mut probe: Vec<T> = Vec::new();
+    if probe.try_reserve_exact(count).is_err() {
         let bytes = count.saturating_mul(size_of::<T>());
-        resume_unwind(Box::new(OutOfMemory { asked: Some(format!("{bytes} bytes")), gpu: false }));
+        resume_unwind(Box::new(OutOfMemory {
+            requested: Some(format!("{bytes} bytes")),
+            gpu: false,
+        }));
     }
 }
 
+/// The failed allocation that a panic carries or says, if it is one.
 fn failure(panic: &(dyn Any + Send)) -> Option<OutOfMemory> {
     if let Some(failure) = panic.downcast_ref::<OutOfMemory>() {
         return Some(failure.clone());

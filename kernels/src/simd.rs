@@ -213,10 +213,19 @@ impl<T: tch::kind::Element> SharedPtr<T> {
 }
 
 impl<T> SharedPtr<T> {
-    /// The elements `start..start + length`.
+    /// The elements `start..start + length`, to read.
     ///
     /// # Safety
-    /// They lie in the tensor or the buffer, and no other thread writes them at this time.
+    /// They lie in the tensor or the buffer, and no thread writes them at this time.
+    pub unsafe fn slice<'a>(self, start: usize, length: usize) -> &'a [T] {
+        // SAFETY: the caller keeps to the above.
+        unsafe { std::slice::from_raw_parts(self.0.add(start), length) }
+    }
+
+    /// The elements `start..start + length`, to write.
+    ///
+    /// # Safety
+    /// They lie in the tensor or the buffer, and no other thread reads or writes them at this time.
     pub unsafe fn slice_mut<'a>(self, start: usize, length: usize) -> &'a mut [T] {
         // SAFETY: the caller keeps to the above.
         unsafe { std::slice::from_raw_parts_mut(self.0.add(start), length) }

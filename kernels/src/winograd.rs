@@ -33,13 +33,13 @@ const MOST_OUTPUTS: usize = 128;
 /// Input channels that are summed up at once.
 const DEPTH: usize = 160;
 
-/// What a convolution writes on the way, kept for the next: new memory costs as much as the transforms.
+/// The buffers of a convolution, reused by the next: new memory costs as much as the transforms.
 struct Scratch {
     tiles: Vec<F32x16>,
     threads: Vec<ThreadScratch>,
 }
 
-/// A thread's part of it.
+/// The buffers of one thread.
 #[derive(Default)]
 struct ThreadScratch {
     lines: Vec<F32x16>,
@@ -49,7 +49,7 @@ struct ThreadScratch {
 
 static SCRATCH: Mutex<Scratch> = Mutex::new(Scratch { tiles: Vec::new(), threads: Vec::new() });
 
-/// The first `count` lanes, of which there may not yet be as many.
+/// The first `count` vectors of a buffer, which grows to hold them.
 fn scratch(buffers: &mut Vec<F32x16>, count: usize) -> &mut [F32x16] {
     if buffers.len() < count {
         buffers.resize(count, ZERO);
@@ -57,7 +57,7 @@ fn scratch(buffers: &mut Vec<F32x16>, count: usize) -> &mut [F32x16] {
     &mut buffers[..count]
 }
 
-/// The lanes, number by number.
+/// The lanes of vectors as a slice.
 fn as_floats(lanes: &[F32x16]) -> &[f32] {
     // SAFETY: lanes hold nothing but numbers, without gaps.
     unsafe { std::slice::from_raw_parts(lanes.as_ptr().cast(), lanes.len() * LANES) }
@@ -77,7 +77,7 @@ pub(crate) enum Tiling {
 }
 
 /// `x [B, I, H, W]` with `weight [O, I, 3, 3]` and `bias [O]`, a stride and a padding of 1 `-> [B, O, H, W]`; all in f32 on
-/// the CPU. Nothing is kept for a gradient.
+/// the CPU. It has no gradient.
 pub(crate) fn convolve(
     x: &Tensor,
     weight: &Tensor,
@@ -120,7 +120,7 @@ fn convolve_by<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize>(
     output
 }
 
-/// A convolution that is being computed. Tiles are counted through all images, row by row.
+/// The operands and sizes of a convolution. Tiles are counted through all images, row by row.
 struct Convolution<T, const TILE: usize, const OUT: usize> {
     image: SharedPtr<f32>,
     weight: SharedPtr<f32>,
@@ -130,25 +130,25 @@ struct Convolution<T, const TILE: usize, const OUT: usize> {
     outputs: usize,
     height: usize,
     width: usize,
-    /// Rows and columns of a image's tiles, and the tiles of all images.
+    /// Rows and columns of an image's tiles, and the tiles of all images.
     down: usize,
     across: usize,
     tiles: usize,
     transforms: PhantomData<fn() -> T>,
 }
 
-/// The transform of a strip's tiles, of a thread's input channels.
+/// The transform of a strip's tiles, for a thread's input channels.
 struct TransformInput<'a, T, const TILE: usize, const OUT: usize> {
-    convolution: &'a Convolution<T, TILE, OUT>,
+    all: &'a Convolution<T, TILE, OUT>,
     strip: &'a Range<usize>,
     to: SharedPtr<F32x16>,
     channels: Range<usize>,
     buffers: &'a mut ThreadScratch,
 }
 
-/// The output of a strip's transformed tiles, of a thread's output channels.
+/// The output of a strip's transformed tiles, for a thread's output channels.
 struct ComputeOutput<'a, T, const TILE: usize, const OUT: usize> {
-    convolution: &'a Convolution<T, TILE, OUT>,
+    all: &'a Convolution<T, TILE, OUT>,
     strip: &'a Range<usize>,
     tiles: &'a [F32x16],
     channels: Range<usize>,
@@ -172,44 +172,32 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<
             let tiles = scratch(tiles, strip.len().div_ceil(COLUMNS) * group);
             let to = SharedPtr(tiles.as_mut_ptr());
             parallel_for(threads, self.inputs, 1, |buffers, channels| {
-                dispatch_simd(TransformInput {
-                    convolution: self,
-                    strip: &strip,
-                    to,
-                    channels,
-                    buffers,
-                });
+                dispatch_simd(TransformInput { all: self, strip: &strip, to, channels, buffers });
             });
             let tiles = &*tiles;
             parallel_for(threads, self.outputs, ROWS, |buffers, channels| {
-                dispatch_simd(ComputeOutput {
-                    convolution: self,
-                    strip: &strip,
-                    tiles,
-                    channels,
-                    buffers,
-                });
+                dispatch_simd(ComputeOutput { all: self, strip: &strip, tiles, channels, buffers });
             });
         }
     }
 
-    /// F32x16 from one value of a group's tiles to the next: a channel's after another's, and one more, so that values do
+    /// Vectors from one value of a group's tiles to the next: a channel's after another's, and one more, so that values do
     /// not share their places in the caches.
     fn value_stride(&self) -> usize {
         self.inputs * COLUMNS + 1
     }
 
-    /// F32x16 from one value of a row of filters to the next.
+    /// Vectors from one value of a row of filters to the next.
     fn filter_stride(&self, rows: usize) -> usize {
         rows * self.inputs.div_ceil(LANES / ROWS) + 1
     }
 
-    /// The tiles in lanes.
+    /// The tiles that a range of vectors holds, one a lane.
     fn tiles_in(&self, lanes: &Range<usize>) -> Range<usize> {
         lanes.start * LANES..(lanes.end * LANES).min(self.tiles)
     }
 
-    /// The `lines` of a row of tiles, of `line` lanes each, transformed along the tiles' columns. Tiles begin one pixel
+    /// The `lines` of a row of tiles, of `line` vectors each, transformed along the tiles' columns. Tiles begin one pixel
     /// before what comes out of them; beyond the border there is 0.
     #[inline(always)]
     fn transform_lines(&self, plane: &[f32], top: usize, line: usize, lines: &mut [F32x16]) {
@@ -243,7 +231,7 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<
         let filters = scratch(&mut buffers.filters, Self::VALUES * value_stride);
         let wide = self.inputs.div_ceil(INPUTS);
         // SAFETY: nobody writes the weights.
-        let weights = unsafe { self.weight.slice_mut(0, self.outputs * self.inputs * 9) };
+        let weights = unsafe { self.weight.slice(0, self.outputs * self.inputs * 9) };
         for row in 0..rows {
             for place in 0..wide {
                 let weights: [&[f32; 9]; LANES] = std::array::from_fn(|n| {
@@ -269,7 +257,7 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<
         }
     }
 
-    /// The products of the transformed filters of `outputs` channels and a group's `tiles`, in `lanes` of them:
+    /// The products of the transformed filters of `outputs` channels and a group's `tiles`, which fill `lanes` vectors:
     /// `[value, outputs, lanes]`.
     #[inline(always)]
     fn multiply<const WIDTH: usize>(
@@ -326,7 +314,7 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<
         let outputs = channels.len().next_multiple_of(ROWS);
         for (output, channel) in channels.clone().enumerate() {
             // SAFETY: nobody writes the bias.
-            let bias = self.bias.map_or(0.0, |bias| unsafe { bias.slice_mut(channel, 1) }[0]);
+            let bias = self.bias.map_or(0.0, |bias| unsafe { bias.slice(channel, 1) }[0]);
             for lane in 0..lanes.len() {
                 let columns: [[F32x16; OUT]; TILE] = std::array::from_fn(|column| {
                     T::transform_output(&std::array::from_fn(|row| {
@@ -363,7 +351,7 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> SimdKernel
     /// Writes `[group, value, I, lanes]`.
     #[inline(always)]
     fn run<const WIDTH: usize>(self) {
-        let Self { convolution: all, strip, to, channels, buffers } = self;
+        let Self { all, strip, to, channels, buffers } = self;
         let pixels = all.height * all.width;
         let line = (all.across * OUT + TILE - OUT).div_ceil(LANES); // lanes of a line of pixels
         for (group, first) in strip.clone().step_by(COLUMNS).enumerate() {
@@ -385,7 +373,7 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> SimdKernel
                     let (image, top) = (row / all.down, row % all.down * OUT);
                     let start = (image * all.inputs + channel) * pixels;
                     // SAFETY: nobody writes the image.
-                    let plane = unsafe { all.image.slice_mut(start, pixels) };
+                    let plane = unsafe { all.image.slice(start, pixels) };
                     all.transform_lines(plane, top, line, lines);
                 }
                 let lines = as_floats(lines);
@@ -418,7 +406,7 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> SimdKernel
 {
     #[inline(always)]
     fn run<const WIDTH: usize>(self) {
-        let Self { convolution: all, strip, tiles, channels, buffers } = self;
+        let Self { all, strip, tiles, channels, buffers } = self;
         let values = Convolution::<T, TILE, OUT>::VALUES;
         let most = (BLOCK / (values * all.inputs)).clamp(ROWS, MOST_OUTPUTS);
         let block = channels.len().div_ceil(channels.len().div_ceil(most));
@@ -436,7 +424,7 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> SimdKernel
     }
 }
 
-/// The product of a row of filters `[I, 8]` and `tiles [I, 3 lanes]`: of `R` outputs from `row` on and `N` lanes from `lane`
+/// The product of a row of filters `[I, 8]` and `tiles [I, 3 lanes]`: of `R` outputs from `row` on and `N` vectors from `lane`
 /// on, whose sums lie in registers. It is added to `products`, or is what they `begin` with.
 #[inline(always)]
 fn sum<const R: usize, const N: usize, const WIDTH: usize>(

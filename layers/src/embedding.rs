@@ -1,4 +1,4 @@
-//! Timesteps as vectors.
+//! Sinusoidal timestep embeddings.
 
 use tch::{Device, Kind, Tensor};
 

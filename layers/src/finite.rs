@@ -1,8 +1,8 @@
-//! Whether numbers are ones that networks compute with.
+//! Checks for NaN, infinity and values that no network computes with.
 
 use tch::{Kind, Tensor};
 
-/// Numbers of this size and beyond are no network's: an f32 holds their squares no longer.
+/// The bound of a network's values: an f32 cannot hold the square of this or of a larger one.
 pub const LARGEST: f64 = 1.8e19;
 
 /// The root of the sum of a tensor's squares in f32, where the tensor lies: `[]`. It is finite where all numbers are, and none

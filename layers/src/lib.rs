@@ -1,7 +1,9 @@
-//! What the networks are made of, and the source that their tensors come from.
+//! Neural network layers (linear, convolution, embedding, norm, attention), and the [`Source`] of their tensors.
 //!
 //! Shapes here and in the models: `B` batch, `T` tokens, `D` width, `E` CLIP embedding, `C H W` image, `N` heads,
 //! `K` head width. Read [`params`] first: a layer is made by taking its tensors, by name, from a [`Source`].
+
+#![forbid(unsafe_code)]
 
 pub mod attention;
 pub mod embedding;

@@ -1,4 +1,4 @@
-//! Where a layer's tensors come from: a file, or an initialiser. A checkpoint's name is written once, where the layer
+//! The source of a layer's tensors: a checkpoint, or an initialiser. A checkpoint's name is written once, where the layer
 //! is made: `Linear::new(&(p / "proj_in"), 768, 2048)`.
 
 use std::cell::RefCell;
@@ -8,14 +8,14 @@ use std::ops::Div;
 use noise::Generator;
 use tch::{Device, Kind, Tensor};
 
-/// How a tensor starts when it is not read from a checkpoint.
+/// The initialisation of a tensor that is not read from a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
     /// Every value 0.
     Zeros,
     /// Every value 1.
     Ones,
-    /// Every value this.
+    /// Every value this number.
     Constant(f64),
     /// Normal with mean 0 and this standard deviation.
     Normal(f64),
@@ -23,16 +23,16 @@ pub enum Init {
     Uniform(f64),
 }
 
-/// Gives out tensors by name.
+/// A source of tensors by name.
 ///
-/// A source never fails on the spot: it notes what is wrong (missing, mis-shaped, ...) and hands out a stand-in of the
-/// shape asked for, so that whoever opened it can report everything at once.
+/// A source never fails on the spot: it notes what is wrong (missing, mis-shaped, ...) and returns a placeholder of the
+/// requested shape, so that whoever opened it can report everything at once.
 pub trait Source {
     /// The tensor called `name`, of exactly `shape`; `init` is for sources that make tensors.
     fn take(&self, name: &str, shape: &[i64], init: Init) -> Tensor;
 }
 
-/// A source together with the name of the part that is being made.
+/// A source with the name prefix of the module that is being built.
 #[derive(Clone)]
 pub struct Params<'a> {
     source: &'a dyn Source,
@@ -45,7 +45,7 @@ impl<'a> Params<'a> {
         Self { source, prefix: String::new() }
     }
 
-    /// The tensor `leaf` of this part.
+    /// The tensor `leaf` of this module.
     pub fn take(&self, leaf: &str, shape: &[i64], init: Init) -> Tensor {
         self.source.take(&(self / leaf).prefix, shape, init)
     }
@@ -64,10 +64,10 @@ impl<'a, S: Display> Div<S> for &Params<'a> {
     }
 }
 
-/// A source that makes new tensors from a seed and remembers them for an optimiser.
+/// A source that initialises tensors from a seed and remembers them for an optimiser.
 pub struct Initialiser {
     generator: RefCell<Generator>,
-    made: RefCell<Vec<(String, Tensor)>>,
+    parameters: RefCell<Vec<(String, Tensor)>>,
     device: Device,
     kind: Kind,
 }
@@ -77,15 +77,15 @@ impl Initialiser {
     pub fn new(seed: u64, device: Device, kind: Kind) -> Self {
         Self {
             generator: RefCell::new(Generator::new(seed)),
-            made: RefCell::default(),
+            parameters: RefCell::default(),
             device,
             kind,
         }
     }
 
-    /// Every tensor made so far with its name, in the order of making; they share storage with the layers'.
-    pub fn into_made(self) -> Vec<(String, Tensor)> {
-        self.made.into_inner()
+    /// All tensors with their names, in the order in which layers took them; they share storage with the layers'.
+    pub fn into_parameters(self) -> Vec<(String, Tensor)> {
+        self.parameters.into_inner()
     }
 }
 
@@ -106,7 +106,7 @@ impl Source for Initialiser {
         };
         let tensor =
             Tensor::from_slice(&values).reshape(shape).to_kind(self.kind).to_device(self.device);
-        self.made.borrow_mut().push((name.to_owned(), tensor.shallow_clone()));
+        self.parameters.borrow_mut().push((name.to_owned(), tensor.shallow_clone()));
         tensor
     }
 }

@@ -20,7 +20,7 @@ impl Linear {
         Self::with_init(p, inputs, outputs, Init::Uniform(bound))
     }
 
-    /// As [`Linear::new`], where a new model wants another start; the bias starts at 0.
+    /// As [`Linear::new`], with another initialisation of the weight; the bias starts at 0.
     pub fn with_init(p: &Params, inputs: i64, outputs: i64, init: Init) -> Self {
         Self {
             weight: p.take("weight", &[outputs, inputs], init),
@@ -55,7 +55,7 @@ impl Conv2d {
         Self::with_init(p, inputs, outputs, size, Init::Uniform(bound))
     }
 
-    /// As [`Conv2d::new`], where a new model wants another start.
+    /// As [`Conv2d::new`], with another initialisation of the weight; the bias starts at 0.
     pub fn with_init(p: &Params, inputs: i64, outputs: i64, size: i64, init: Init) -> Self {
         Self {
             weight: p.take("weight", &[outputs, inputs, size, size], init),
@@ -65,7 +65,7 @@ impl Conv2d {
         }
     }
 
-    /// Cuts a picture into patches: `weight [outputs, inputs, size, size]`, stride `size`, no bias, no padding.
+    /// Cuts an image into patches: `weight [outputs, inputs, size, size]`, stride `size`, no bias, no padding.
     pub fn patches(p: &Params, inputs: i64, outputs: i64, size: i64) -> Self {
         let deviation = ((inputs * size * size) as f64).powf(-0.5);
         let weight = p.take("weight", &[outputs, inputs, size, size], Init::Normal(deviation));
@@ -76,9 +76,9 @@ impl Conv2d {
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let (outputs, inputs, size, _) = self.weight.size4().expect("kernels are [O, I, K, K]");
         match &self.bias {
-            // A matrix product a picture: on the CPU half of the time of a convolution, and a third of its gradient's.
+            // A matrix product an image: on the CPU half of the time of a convolution, and a third of its gradient's.
             Some(bias) if size == 1 && self.stride == 1 && !is_channels_last(x) => {
-                let (batch, _, height, width) = x.size4().expect("pictures are [B, C, H, W]");
+                let (batch, _, height, width) = x.size4().expect("images are [B, C, H, W]");
                 let weight = self.weight.view([1, outputs, inputs]);
                 bias.view([1, outputs, 1])
                     .baddbmm(
@@ -101,7 +101,7 @@ impl Conv2d {
         }
     }
 
-    /// What [`Conv2d::forward`] makes of `x` with each pixel repeated twice in both directions, for kernels of 3 x 3:
+    /// The output of [`Conv2d::forward`] for `x` upsampled to the nearest pixel by 2, for kernels of 3 x 3:
     /// `[B, inputs, H, W] -> [B, outputs, 2 H, 2 W]`.
     ///
     /// Of a kernel's nine weights those that meet the same pixel are added up first. An output pixel then sees 2 x 2
@@ -111,11 +111,11 @@ impl Conv2d {
         let direct = || {
             if is_channels_last(x) {
                 // Multiplied faster than kernels are added up.
-                let (_, _, height, width) = x.size4().expect("pictures are [B, C, H, W]");
+                let (_, _, height, width) = x.size4().expect("images are [B, C, H, W]");
                 let x = x.upsample_nearest2d([2 * height, 2 * width], None, None);
                 return x.conv2d(&self.weight, bias, [1, 1], [1, 1], [1, 1], 1);
             }
-            // [0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]: made where it is used, for a recorded step reads no host's memory.
+            // [0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]: made where it is used, for a captured graph reads no host's memory.
             let options = (self.weight.kind(), self.weight.device());
             let sums = Tensor::ones([4, 3], options).tril(0).triu(-1).flip([1]);
             let along = |kernel: &Tensor| kernel.matmul(&sums.tr()).transpose(2, 3);
@@ -167,16 +167,8 @@ impl LayerNorm {
 
     /// `[.., D] -> [.., D]`
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let shape = self.weight.size();
-        norm_in_f32(
-            x,
-            |x, weight, bias| x.layer_norm(&shape, Some(weight), Some(bias), self.eps, false),
-            self.affine(),
-        )
-    }
-
-    fn affine(&self) -> (&Tensor, &Tensor) {
-        (&self.weight, &self.bias)
+        let [weight, bias] = affine(&self.weight, &self.bias, x);
+        x.layer_norm(self.weight.size(), Some(weight), Some(bias), self.eps, false)
     }
 }
 
@@ -201,27 +193,19 @@ impl GroupNorm {
 
     /// `[B, C, ..] -> [B, C, ..]`
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let affine = (&self.weight, &self.bias);
-        norm_in_f32(
-            x,
-            |x, w, b| x.group_norm(self.groups, Some(w), Some(b), self.eps, false),
-            affine,
-        )
+        let [weight, bias] = affine(&self.weight, &self.bias, x);
+        x.group_norm(self.groups, Some(weight), Some(bias), self.eps, false)
     }
 }
 
-/// libtorch's kernels sum half-precision rows in f32; those of the CPU take an f32 affine with them, those of a GPU one of
-/// the rows' kind.
-fn norm_in_f32(
-    x: &Tensor,
-    norm: impl Fn(&Tensor, &Tensor, &Tensor) -> Tensor,
-    (weight, bias): (&Tensor, &Tensor),
-) -> Tensor {
+/// A norm's weight and bias for `x`: libtorch's kernels sum half-precision rows in f32; those of the CPU take an f32 affine
+/// with them, those of a GPU one of the rows' kind.
+fn affine(weight: &Tensor, bias: &Tensor, x: &Tensor) -> [Tensor; 2] {
     let kind = match x.device() {
         Device::Cpu => Kind::Float,
         _ => x.kind(),
     };
-    norm(x, &weight.to_kind(kind), &bias.to_kind(kind))
+    [weight.to_kind(kind), bias.to_kind(kind)]
 }
 
 /// The activations that published checkpoints name.

@@ -66,13 +66,14 @@ impl AutoregressivePrior {
         let tokens = config.context_length + EXTRA_TOKENS + config.dimensions - 1;
         // Small outputs predict that all codes are equally likely, which without a caption they are.
         let out = Init::Normal(0.1 * (width as f64).powf(-0.5));
+        let blocks = p / "blocks";
         Self {
             text_states_in: Linear::new(&(p / "text_states_in"), config.text_width, width),
             text_embedding_in: Linear::new(&(p / "text_embedding_in"), config.embedding, width),
             similarity_in: Embedding::new(&(p / "closeness_in"), buckets + 1, width),
             codes_in: Embedding::new(&(p / "codes_in"), buckets, width),
             position: p.take("position", &[1, tokens, width], Init::Normal(0.1)),
-            transformer: Transformer::new(&(p / "blocks"), width, config.head_width, config.layers),
+            transformer: Transformer::new(&blocks, width, config.head_width, config.layers),
             norm: LayerNorm::new(&(p / "norm"), width, 1e-5),
             out: Linear::with_init(&(p / "out"), width, buckets, out),
             config: config.clone(),

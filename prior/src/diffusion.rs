@@ -62,6 +62,7 @@ impl Prior {
         let tokens = config.context_length + EXTRA_TOKENS;
         // Small outputs predict the mean embedding, the best guess of an untrained network.
         let out = Init::Normal(0.1 * (width as f64).powf(-0.5));
+        let blocks = p / "transformer_blocks";
         Self {
             text_states_in: Linear::new(
                 &(p / "encoder_hidden_states_proj"),
@@ -73,12 +74,7 @@ impl Prior {
             noised_in: Linear::new(&(p / "proj_in"), config.embedding, width),
             query: p.take("prd_embedding", &[1, 1, width], Init::Normal(0.1)),
             position: p.take("positional_embedding", &[1, tokens, width], Init::Normal(0.1)),
-            transformer: Transformer::new(
-                &(p / "transformer_blocks"),
-                width,
-                config.head_width,
-                config.layers,
-            ),
+            transformer: Transformer::new(&blocks, width, config.head_width, config.layers),
             norm: LayerNorm::new(&(p / "norm_out"), width, 1e-5),
             out: Linear::with_init(&(p / "proj_to_clip_embeddings"), width, config.embedding, out),
             config: config.clone(),

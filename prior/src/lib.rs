@@ -4,12 +4,12 @@
 //! causal blocks of both, with their KV caches. [`pca`] finds the principal components of embeddings, [`quantizer`] turns
 //! them into discrete codes, and [`autoregressive`] is the prior that predicts these one after the other.
 
-pub mod diffusion;
+#![forbid(unsafe_code)]
 
+pub mod diffusion;
 pub mod transformer;
 
 pub mod pca;
-
 pub mod quantizer;
 
 pub mod autoregressive;

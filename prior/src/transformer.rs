@@ -79,19 +79,14 @@ impl Block {
         // Each block adds to the stream twice: so scaled, the sum over all blocks starts no larger than the stream.
         let into_stream =
             |inputs: i64| Init::Normal((2.0 * depth as f64 * inputs as f64).powf(-0.5));
-        let attention = p / "attn1";
-        let feed_forward = p / "ff.net";
+        let (attention, feed_forward) = (p / "attn1", p / "ff.net");
+        let out = &attention / "to_out.0";
         Self {
             norm_attention: LayerNorm::new(&(p / "norm1"), width, 1e-5),
             q: Linear::new(&(&attention / "to_q"), width, width),
             k: Linear::new(&(&attention / "to_k"), width, width),
             v: Linear::new(&(&attention / "to_v"), width, width),
-            attention_out: Linear::with_init(
-                &(&attention / "to_out.0"),
-                width,
-                width,
-                into_stream(width),
-            ),
+            attention_out: Linear::with_init(&out, width, width, into_stream(width)),
             norm_feed_forward: LayerNorm::new(&(p / "norm3"), width, 1e-5),
             up: Linear::new(&(&feed_forward / "0.proj"), width, 4 * width),
             down: Linear::with_init(&(&feed_forward / 2), 4 * width, width, into_stream(4 * width)),

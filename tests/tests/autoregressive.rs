@@ -100,7 +100,7 @@ fn prior() -> (AutoregressivePrior, Inputs) {
     let prior = AutoregressivePrior::new(&Params::root(&initialiser), &CONFIG, quantizer(4, 8));
     let generator = &mut Generator::new(2);
     // Larger outputs than a new network's, so that a difference shows.
-    for (name, tensor) in initialiser.into_made() {
+    for (name, tensor) in initialiser.into_parameters() {
         if name.starts_with("out") {
             let shape = tensor.size();
             no_grad(|| tensor.shallow_clone().copy_(&normal(generator, &shape)));

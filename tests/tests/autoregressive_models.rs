@@ -54,7 +54,7 @@ fn write(folder: &Path, config: &AutoregressiveConfig) -> EmbeddingQuantizer {
         "closeness_in.weight" | "out.weight" => (name, tensor * 30.0),
         _ => (name, tensor),
     };
-    let tensors: Vec<_> = initialiser.into_made().into_iter().map(louder).collect();
+    let tensors: Vec<_> = initialiser.into_parameters().into_iter().map(louder).collect();
     families::save_autoregressive_prior(folder, &tensors, &fit(), config).unwrap();
     fit()
 }

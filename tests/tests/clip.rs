@@ -68,7 +68,7 @@ fn every_tensor_of_both_encoders_learns_in_both_precisions() {
         let source = Initialiser::new(4, Device::Cpu, kind);
         let text = TextEncoder::new(&Params::root(&source), &text_config());
         let vision = VisionEncoder::new(&Params::root(&source), &vision_config());
-        let made = source.into_made();
+        let made = source.into_parameters();
         made.iter().for_each(|(_, tensor)| drop(tensor.set_requires_grad(true)));
         let ids =
             Tensor::from_slice(&[48i64, 1, 2, 49, 0, 0, 0, 48, 3, 4, 5, 6, 7, 49]).view([2, 7]);

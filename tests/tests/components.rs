@@ -57,7 +57,7 @@ pub(crate) fn write_tiny_model(folder: &Path) {
     let made = |seed: u64, make: &dyn Fn(&Params)| {
         let initialiser = Initialiser::new(seed, HERE.0, HERE.1);
         make(&Params::root(&initialiser));
-        initialiser.into_made()
+        initialiser.into_parameters()
     };
     let text = TextConfig {
         vocab_size: 604,

@@ -137,7 +137,7 @@ unsafe extern "C" {
 fn cuda_graphs_work_where_there_is_a_gpu_and_say_what_is_missing_elsewhere() {
     let graphs = CudaGraphs { device: 0 };
     let f = || Tensor::ones([2], (Kind::Float, Device::Cpu));
-    // RTLD_NOW | RTLD_GLOBAL
+    // SAFETY: the name ends in NUL (RTLD_NOW | RTLD_GLOBAL).
     let library = unsafe { dlopen(c"libtorch_cuda.so".as_ptr(), 0x2 | 0x100) };
     let refusals = || {
         let refused = [graphs.warm_up(&f).err(), graphs.capture(&f).err()];
@@ -151,6 +151,7 @@ fn cuda_graphs_work_where_there_is_a_gpu_and_say_what_is_missing_elsewhere() {
         return;
     }
     for symbol in graphs::symbols() {
+        // SAFETY: the library is open, and the name ends in NUL.
         let found = unsafe { dlsym(library, CStr::as_ptr(symbol)) };
         assert!(!found.is_null(), "{symbol:?}");
     }

@@ -20,7 +20,7 @@ impl Case {
         let source = Initialiser::new(1, Device::Cpu, Kind::Float);
         let layer =
             Conv2d::with_init(&Params::root(&source), inputs, outputs, size, Init::Normal(0.1));
-        let [(_, weight), (_, mut bias)] = <[_; 2]>::try_from(source.into_made()).unwrap();
+        let [(_, weight), (_, mut bias)] = <[_; 2]>::try_from(source.into_parameters()).unwrap();
         let mut generator = Generator::new(2);
         let mut normal = |shape: &[i64]| {
             Tensor::from_slice(&generator.normal(shape.iter().product::<i64>() as usize))
@@ -106,7 +106,7 @@ fn a_network_by_winograd_agrees_with_one_by_direct_convolutions() {
     let source = Initialiser::new(3, Device::Cpu, Kind::Float);
     let network = UNet::new(&Params::root(&source), &config);
     let mut generator = Generator::new(4);
-    for (_, mut tensor) in source.into_made() {
+    for (_, mut tensor) in source.into_parameters() {
         // What a new network has as 0 would hide what comes before it.
         if tensor.abs().max().double_value(&[]) == 0.0 {
             let normal = Tensor::from_slice(&generator.normal(tensor.numel()));
@@ -151,7 +151,7 @@ fn a_linear_map_of_few_rows_sums_in_f32() {
     for (kind, most) in [(Kind::Float, 1e-6), (Kind::BFloat16, 2e-3)] {
         let source = Initialiser::new(5, Device::Cpu, kind);
         let layer = Linear::with_init(&Params::root(&source), inputs, outputs, Init::Normal(0.1));
-        let [(_, weight), (_, mut bias)] = <[_; 2]>::try_from(source.into_made()).unwrap();
+        let [(_, weight), (_, mut bias)] = <[_; 2]>::try_from(source.into_parameters()).unwrap();
         let mut generator = Generator::new(6);
         let mut normal = |shape: &[i64]| {
             let count = shape.iter().product::<i64>() as usize;

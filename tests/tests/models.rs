@@ -297,7 +297,7 @@ fn a_new_unet_predicts_nothing_and_learns() {
         norm_eps: 1e-5,
     };
     let unet = UNet::new(&Params::root(&source), &config);
-    let made: BTreeMap<_, _> = source.into_made().into_iter().collect();
+    let made: BTreeMap<_, _> = source.into_parameters().into_iter().collect();
     for tensor in made.values() {
         let _ = tensor.set_requires_grad(true);
     }

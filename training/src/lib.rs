@@ -6,6 +6,8 @@
 //! `shards`, laid out in any `layout`, which become an [`image_dataset`] or an [`embedding_dataset`]), [`trainer`] with each
 //! model's objective, and the logs of a run ([`metrics`], [`events`], `sheet`, [`plots`]).
 
+#![forbid(unsafe_code)]
+
 pub mod checkpoint;
 pub mod data;
 mod data_source;

@@ -175,7 +175,7 @@ impl Trainer {
         let select = |tensors: Vec<(String, Tensor)>| -> Vec<(String, Tensor)> {
             tensors.into_iter().filter(|(name, _)| trained(name)).collect()
         };
-        let parameters = select(initialiser.into_made());
+        let parameters = select(initialiser.into_parameters());
         let mut optimizer = AdamW::new(parameters, run.settings.optimizer.clone());
         if let Some(init) = self.init_with(components)? {
             let initial = InitialWeights::open(&init, components)?;

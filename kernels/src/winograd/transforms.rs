@@ -1,15 +1,15 @@
-//! The transforms of Winograd's convolutions, on lanes.
+//! The transforms of Winograd's convolutions, on SIMD vectors.
 
 use crate::simd::{F32x16, LANES, ZERO};
 
-/// How a row of a kernel and of a tile is transformed before the products, and a row of those after them (1509.09308,
-/// section 4; the points as in wincnn).
+/// The one-dimensional transforms of a filter and of an input tile before the products, and of the products after them
+/// (1509.09308, section 4: G, B^T and A^T; the points as in wincnn).
 pub(super) trait Transforms<const TILE: usize, const OUT: usize> {
-    /// A row of a kernel.
+    /// G times a row of a filter.
     fn transform_filter(a: &F32x16, b: &F32x16, c: &F32x16) -> [F32x16; TILE];
-    /// A row of a tile.
+    /// B^T times a row of an input tile.
     fn transform_input(row: &[F32x16; TILE]) -> [F32x16; TILE];
-    /// A row of the products, which becomes pixels.
+    /// A^T times a row of the products: pixels.
     fn transform_output(row: &[F32x16; TILE]) -> [F32x16; OUT];
 }
 

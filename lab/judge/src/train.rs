@@ -65,7 +65,7 @@ pub fn train(
     let kind = Kind::BFloat16;
     let initialiser = Initialiser::new(recipe.run.seed, Device::Cpu, kind);
     let network = Network::new(&Params::root(&initialiser), subject.logits());
-    let optimizer = AdamW::new(initialiser.into_made(), recipe.run.optimizer.clone());
+    let optimizer = AdamW::new(initialiser.into_parameters(), recipe.run.optimizer.clone());
     let run = TrainingRun {
         model: "judge",
         settings: &recipe.run,

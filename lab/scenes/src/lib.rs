@@ -5,6 +5,8 @@
 //! that was stopped), [`dataset`] (for training).
 //! Lengths are fractions of the image's side, so a scene looks the same at each size.
 
+#![forbid(unsafe_code)]
+
 pub mod labels;
 
 pub mod scene;

@@ -19,7 +19,7 @@ type Named = Vec<(String, Tensor)>;
 
 /// Parameters that gather gradients, each moved a little so that no gradient is 0 by construction.
 fn trainable(initialiser: Initialiser) -> Named {
-    let made = initialiser.into_made();
+    let made = initialiser.into_parameters();
     let generator = &mut Generator::new(9);
     for (_, tensor) in &made {
         let noise = Tensor::from_slice(&generator.normal(tensor.numel())).view_as(tensor) * 0.05;
