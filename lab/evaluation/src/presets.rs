@@ -44,7 +44,7 @@ pub struct PresetRow {
 /// A preset and the settings that it stands for.
 pub type NamedSettings<'a> = (&'a str, Settings);
 
-/// Samples the first `count` captions of seen pairs with each of the `presets`, a batch with each in turn so that whatever
+/// TimedSamples the first `count` captions of seen pairs with each of the `presets`, a batch with each in turn so that whatever
 /// else the machine does slows all of them. An error where there are too few captions for the distance.
 pub fn evaluate_presets(
     evaluator: &Evaluator,
@@ -68,7 +68,7 @@ pub fn evaluate_presets(
     let others = evaluator.true_images(&others(examples))?;
     let mut rows = vec![row("true pictures", None, ImageSource::True, &truth, &others)?];
     let samples = sample_in_turn(evaluator, examples, presets)?;
-    for ((name, drawing), Samples { images, seconds }) in presets.iter().zip(samples) {
+    for ((name, drawing), TimedSamples { images, seconds }) in presets.iter().zip(samples) {
         let drawn = Some((*drawing, Median::of(seconds)));
         rows.push(row(name, drawn, ImageSource::Chain, &images, &images)?);
     }
@@ -77,7 +77,7 @@ pub fn evaluate_presets(
 
 /// The images of one preset, and the seconds an image of each batch.
 #[derive(Default)]
-struct Samples {
+struct TimedSamples {
     images: Vec<RgbImage>,
     seconds: Vec<f64>,
 }
@@ -87,7 +87,7 @@ fn sample_in_turn(
     evaluator: &Evaluator,
     examples: &[Example],
     presets: &[NamedSettings],
-) -> Result<Vec<Samples>, Error> {
+) -> Result<Vec<TimedSamples>, Error> {
     let sample = |batch: &[Example], drawing: &Settings| {
         evaluator.sample(&captions(batch), None, &evaluator.seeds(batch), drawing)
     };
@@ -96,9 +96,9 @@ fn sample_in_turn(
         // A warm-up: opening weights and choosing kernels is not timed.
         sample(&examples[..batch.min(examples.len())], drawing)?;
     }
-    let mut samples: Vec<Samples> = presets.iter().map(|_| Samples::default()).collect();
+    let mut samples: Vec<TimedSamples> = presets.iter().map(|_| TimedSamples::default()).collect();
     for batch in examples.chunks(batch) {
-        for ((_, drawing), Samples { images, seconds }) in presets.iter().zip(&mut samples) {
+        for ((_, drawing), TimedSamples { images, seconds }) in presets.iter().zip(&mut samples) {
             let start = Instant::now();
             images.extend(sample(batch, drawing)?);
             seconds.push(start.elapsed().as_secs_f64() / batch.len() as f64);

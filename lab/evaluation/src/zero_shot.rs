@@ -212,7 +212,7 @@ const SKIES: [&str; 4] = ["on a clear day", "at sunset", "at night", "in the rai
 const GROUNDS: [&str; 4] = ["on the grass", "on the sand", "in the snow", "on the sea"];
 
 impl RetrievalRow {
-    /// From the cosines `[B, B]` of all captions, row by row, and all pictures.
+    /// From the cosines `[B, B]` of all captions, row by row, and all images.
     pub fn count(held_out: bool, examples: &[Example], cosines: &Tensor) -> Self {
         let none = Proportion::default();
         let (mut first, mut one_of_five, mut own_first, mut own_in_five) = (none, none, none, none);

@@ -97,9 +97,9 @@ label! {
 label! {
     /// The size of the first thing.
     Size {
-        /// About a third of the picture's side.
+        /// About a third of the image's side.
         Small = "small",
-        /// More than half of the picture's side.
+        /// More than half of the image's side.
         Large = "large",
     }
 }
