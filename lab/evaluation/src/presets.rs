@@ -132,17 +132,8 @@ fn others(examples: &[Example]) -> Vec<Example> {
 
 impl Report for PresetReport {
     fn to_markdown(&self) -> String {
-        let header = [
-            "preset",
-            "solver",
-            "steps: prior, decoder, upsampler",
-            "guided",
-            "seconds a picture",
-            Question::Thing.name(),
-            Question::Colour.name(),
-            "everything asked",
-            "FID-J",
-        ];
+        let header = "preset | solver | steps: prior, decoder, upsampler | guided | seconds a picture \
+                      | thing | colour | everything asked | FID-J";
         let rows = self.rows.iter().map(|row| {
             let mut line = vec![row.name.clone()];
             line.extend(match &row.drawn {
@@ -163,6 +154,6 @@ impl Report for PresetReport {
             line.push(format!("{:.2}", row.fid_j));
             line
         });
-        table(&header, rows)
+        table(header, rows)
     }
 }
