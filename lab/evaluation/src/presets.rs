@@ -44,7 +44,7 @@ pub struct PresetRow {
 /// A preset and the settings that it stands for.
 pub type NamedSettings<'a> = (&'a str, Settings);
 
-/// TimedSamples the first `count` captions of seen pairs with each of the `presets`, a batch with each in turn so that whatever
+/// Samples the first `count` captions of seen pairs with each of the `presets`, a batch with each in turn so that whatever
 /// else the machine does slows all of them. An error where there are too few captions for the distance.
 pub fn evaluate_presets(
     evaluator: &Evaluator,
