@@ -199,7 +199,8 @@ impl Evaluate {
             bar.set_length(of);
             bar.set_position(done);
         };
-        let mut tables = Tables { bar: &bar, json: self.json.as_deref(), reports: <_>::default() };
+        let json = self.json.as_deref();
+        let mut tables = Tables { bar: &bar, json, origins: None, reports: <_>::default() };
         match &self.claims {
             Some(folder) => {
                 let report = claims::run(folder, &self.model, self.scenes, self.batch, &progress)?;
@@ -241,7 +242,7 @@ impl Evaluate {
         let makers = pipeline.defaults()?;
         let preset = self.preset.over(makers, &makers);
         let drawing = self.over(preset)?;
-        let origins = &self.model.origins(makers, preset, drawing)?;
+        tables.origins = Some(self.model.origins(makers, preset, drawing)?);
         let settings = &EvaluationSettings {
             at_most: self.scenes,
             batch: self.batch,
@@ -250,36 +251,26 @@ impl Evaluate {
         };
         let judge = &Judge::shipped(Subject::Scene)?;
         let evaluator = &Evaluator { pipeline: &pipeline, judge, settings, progress };
-        self.fill_captions(tables, evaluator, origins)?;
-        let failed = |error| explain(origins, error);
+        self.fill_captions(tables, evaluator)?;
         for table in OTHERS.into_iter().filter(|table| self.fills(*table, &pipeline, drawing)) {
             match table {
-                Table::Upsampling => {
-                    tables.add("upsampling", evaluate_upsampling(evaluator).map_err(failed))
-                }
+                Table::Upsampling => tables.add("upsampling", evaluate_upsampling(evaluator)),
                 Table::Presets => {
                     let presets = self.presets(&makers)?;
-                    let report = evaluate_presets(evaluator, self.captions, &presets);
-                    tables.add("presets", report.map_err(failed))
+                    tables.add("presets", evaluate_presets(evaluator, self.captions, &presets))
                 }
-                Table::Prior => tables.add("prior", evaluate_priors(evaluator).map_err(failed)),
-                Table::Inversion => {
-                    tables.add("inversion", evaluate_inversions(evaluator).map_err(failed))
-                }
-                Table::Variations => {
-                    tables.add("variations", evaluate_variations(evaluator).map_err(failed))
-                }
+                Table::Prior => tables.add("prior", evaluate_priors(evaluator)),
+                Table::Inversion => tables.add("inversion", evaluate_inversions(evaluator)),
+                Table::Variations => tables.add("variations", evaluate_variations(evaluator)),
                 Table::Interpolation => {
-                    let report = evaluate_interpolations(evaluator, calls);
-                    tables.add("interpolation", report.map_err(failed))
+                    tables.add("interpolation", evaluate_interpolations(evaluator, calls))
                 }
                 Table::Edits => {
-                    let report = evaluate_edits(evaluator, calls, self.strength);
-                    tables.add("edits", report.map_err(failed))
+                    tables.add("edits", evaluate_edits(evaluator, calls, self.strength))
                 }
                 _ => {
                     let report = evaluate_zero_shot(&pipeline, self.scenes, self.batch, progress);
-                    tables.add("zero-shot", report.map_err(failed))
+                    tables.add("zero-shot", report)
                 }
             }?;
         }
@@ -299,12 +290,7 @@ impl Evaluate {
     }
 
     /// Fills the tables of captions, and writes sheets of the first.
-    fn fill_captions(
-        &self,
-        tables: &mut Tables,
-        evaluator: &Evaluator,
-        origins: &Origins,
-    ) -> Result<()> {
+    fn fill_captions(&self, tables: &mut Tables, evaluator: &Evaluator) -> Result<()> {
         let captioned = CAPTIONED.iter().filter(|(table, _)| self.wants(*table));
         for (n, &(table, set)) in captioned.enumerate() {
             let pairs;
@@ -324,7 +310,7 @@ impl Evaluate {
                 _ => (set.name(), vec![(set, self.captions)], 0),
             };
             let evaluation = evaluate_captions(evaluator, &sets, diversity);
-            let Evaluation { report, samples } = evaluation.map_err(|e| explain(origins, e))?;
+            let Evaluation { report, samples } = evaluation.map_err(|e| tables.explain(e))?;
             tables.add(name, Ok(report))?;
             if n == 0 {
                 self.write_sheets(&samples, judge)?;
@@ -400,13 +386,15 @@ impl Evaluate {
 struct Tables<'a> {
     bar: &'a ProgressBar,
     json: Option<&'a Path>,
+    /// The origins of the settings that an error may name.
+    origins: Option<Origins>,
     reports: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Tables<'_> {
     /// Prints a table, and writes all so far, which took long enough.
-    fn add(&mut self, name: &str, report: Result<impl Report>) -> Result<()> {
-        let report = report?;
+    fn add(&mut self, name: &str, report: Result<impl Report, evaluation::Error>) -> Result<()> {
+        let report = report.map_err(|error| self.explain(error))?;
         self.bar.suspend(|| print_line!("{}", report.to_markdown()))?;
         self.reports.insert(name.to_owned(), serde_json::to_value(report)?);
         match self.json {
@@ -416,13 +404,12 @@ impl Tables<'_> {
             None => Ok(()),
         }
     }
-}
 
-/// An error of the pipeline with the origins of the settings that it names.
-fn explain(origins: &Origins, error: evaluation::Error) -> Error {
-    match error {
-        evaluation::Error::Pipeline(error) => origins.explain()(error),
-        error => error.into(),
+    fn explain(&self, error: evaluation::Error) -> Error {
+        match (error, &self.origins) {
+            (evaluation::Error::Pipeline(error), Some(origins)) => origins.explain()(error),
+            (error, _) => Error::new(error),
+        }
     }
 }
 

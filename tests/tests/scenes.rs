@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::path::Path;
 
 use noise::Generator;
 use scenes::{
@@ -312,14 +313,19 @@ fn a_caption_describes_the_pictures_it_is_true_of_and_no_other() {
     assert!(!told_from_the_tree(Relation::LeftOf).describes(&labels));
 }
 
+/// Exports all images, and returns how many they are.
+pub fn export(options: &Export, out: &Path) -> Result<u64, ExportError> {
+    let mut exporter = scenes::Exporter::new(*options, out)?;
+    while exporter.export_next()? {}
+    Ok(exporter.done())
+}
+
 #[test]
 fn an_export_is_pictures_and_metadata_and_never_overwrites() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("pictures");
     let options = Export { count: 5, seed: 7, size: 40, held_out: true };
-    let mut heard = Vec::new();
-    scenes::export(&options, &out, &mut |done, of| heard.push((done, of))).unwrap();
-    assert_eq!(heard.last(), Some(&(5, 5)));
+    assert_eq!(export(&options, &out).unwrap(), 5);
     let metadata = fs::read_to_string(out.join("metadata.jsonl")).unwrap();
     assert_eq!(metadata.lines().count(), 5);
     for (index, line) in metadata.lines().enumerate() {
@@ -332,7 +338,7 @@ fn an_export_is_pictures_and_metadata_and_never_overwrites() {
         assert_eq!(picture.to_rgb8().into_raw(), scene.render(40));
     }
     assert_eq!(fs::read_dir(&out).unwrap().count(), 6);
-    let again = scenes::export(&options, &out, &mut |_, _| {}).unwrap_err();
+    let again = export(&options, &out).unwrap_err();
     assert!(matches!(again, ExportError::NotEmpty(_)));
     assert!(again.to_string().contains(&out.display().to_string()), "{again}");
 }
@@ -342,9 +348,7 @@ fn an_export_refuses_what_it_cannot_do() {
     let folder = tempfile::tempdir().unwrap();
     let refusal = |count, size| {
         let options = Export { count, seed: 0, size, held_out: false };
-        scenes::export(&options, &folder.path().join("out"), &mut |_, _| {})
-            .unwrap_err()
-            .to_string()
+        export(&options, &folder.path().join("out")).unwrap_err().to_string()
     };
     assert!(refusal(0, 64).contains("--count is 0"));
     assert!(refusal(1, 3).contains("--size is 3"));
@@ -352,7 +356,7 @@ fn an_export_refuses_what_it_cannot_do() {
     let file = folder.path().join("file");
     fs::write(&file, "taken").unwrap();
     let options = Export { count: 1, seed: 0, size: 32, held_out: false };
-    let error = scenes::export(&options, &file, &mut |_, _| {}).unwrap_err();
+    let error = export(&options, &file).unwrap_err();
     assert!(error.to_string().contains(&file.display().to_string()), "{error}");
 }
 
@@ -369,7 +373,7 @@ fn as_many_scenes_have_two_things_as_their_split_says() {
 }
 
 /// The files in a folder, by their names.
-fn contents(folder: &std::path::Path) -> std::collections::BTreeMap<String, Vec<u8>> {
+fn contents(folder: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     let named = |entry: fs::DirEntry| {
         let name = entry.file_name().into_string().unwrap();
@@ -383,7 +387,7 @@ fn an_export_that_was_stopped_goes_on_and_no_other_does() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, stopped) = (folder.path().join("whole"), folder.path().join("stopped"));
     let options = Export { count: 7, seed: 5, size: 24, held_out: false };
-    scenes::export(&options, &whole, &mut |_, _| {}).unwrap();
+    export(&options, &whole).unwrap();
     let begin = |pictures: usize| {
         let mut exporter = scenes::Exporter::new(options, &stopped).unwrap();
         (0..pictures).for_each(|_| assert!(exporter.export_next().unwrap()));
@@ -409,9 +413,9 @@ fn an_export_that_was_stopped_goes_on_and_no_other_does() {
         let begun = "a part of --count 7 --seed 5 --size 24, and now --count";
         assert!(told.contains(begun), "{told}");
     }
-    scenes::export(&options, &stopped, &mut |_, _| {}).unwrap();
+    export(&options, &stopped).unwrap();
     assert!(contents(&stopped) == contents(&whole));
-    let again = scenes::export(&options, &stopped, &mut |_, _| {}).unwrap_err();
+    let again = export(&options, &stopped).unwrap_err();
     assert!(matches!(again, ExportError::NotEmpty(_)));
 }
 
@@ -437,7 +441,7 @@ fn a_file_that_says_nothing_of_its_export_is_named() {
     let state = folder.path().join(".unclip-scenes.json");
     for text in ["", "{}", &"a".repeat(10_000)] {
         fs::write(&state, text).unwrap();
-        let told = scenes::export(&options, folder.path(), &mut |_, _| {}).unwrap_err();
+        let told = export(&options, folder.path()).unwrap_err();
         assert!(told.to_string().contains(".unclip-scenes.json"), "{told}");
         assert!(told.to_string().len() < 1000, "{told}");
     }

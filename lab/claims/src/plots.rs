@@ -59,7 +59,7 @@ fn plot(
     let (bottom, top) =
         (fold(f64::INFINITY, f64::min, |p| p.1), fold(f64::NEG_INFINITY, f64::max, |p| p.1));
     if left >= right {
-        return Ok(()); // there are too few pictures for the figure
+        return Ok(()); // there are too few images for the figure
     }
     let margin = ((top - bottom) * 0.08).max(1e-6);
     // Below the curves is room for their names.

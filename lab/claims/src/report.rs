@@ -68,16 +68,8 @@ impl Report for ClaimsReport {
             let found = claim.found.map(|found| format!("{found:+}")).unwrap_or_default();
             vec![claim.name.clone(), claim.compared.clone(), found, claim.verdict.name().to_owned()]
         });
-        let claims = table(&["claim", "compared", "found (95%)", "verdict"], claims);
-        let header = [
-            "drawn by",
-            "decoder's scale",
-            "prior's",
-            "everything asked",
-            "FID-J",
-            "CLIP's own",
-            "diversity",
-        ];
+        let claims = table("claim | compared | found (95%) | verdict", claims);
+        let header = "drawn by | decoder's scale | prior's | everything asked | FID-J | CLIP's own | diversity";
         let points = self.points.iter().map(|point| {
             let number = |value: Option<f64>| value.map(|v| format!("{v:.2}")).unwrap_or_default();
             vec![
@@ -92,7 +84,7 @@ impl Report for ClaimsReport {
         });
         let truth = self.truth.to_string();
         let truth = ["true pictures", "", "", &truth, "", "", ""].map(str::to_owned).to_vec();
-        let points = table(&header, [truth].into_iter().chain(points));
+        let points = table(header, [truth].into_iter().chain(points));
         format!("{claims}\n{points}")
     }
 }

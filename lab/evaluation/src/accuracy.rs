@@ -78,9 +78,10 @@ impl AccuracyRow {
         cells.find(|(column, _)| column == name).map(|(_, accuracy)| *accuracy)
     }
 
-    /// The columns' names, and that of the last.
-    pub(crate) fn header(captions: CaptionSet) -> impl Iterator<Item = &'static str> {
-        captions.columns().iter().map(|column| column.name).chain(["everything asked"])
+    /// The columns' names, and that of the last, as [`table`] takes them.
+    pub(crate) fn header(captions: CaptionSet) -> String {
+        let names = captions.columns().iter().map(|column| column.name);
+        names.chain(["everything asked"]).collect::<Vec<_>>().join(" | ")
     }
 
     /// Their cells.
@@ -110,8 +111,7 @@ impl Report for AccuracyReport {
     /// the first.
     fn to_markdown(&self) -> String {
         let captions = self.rows.first().map_or(CaptionSet::Seen, |row| row.captions);
-        let header: Vec<&str> =
-            ["captions", "pictures"].into_iter().chain(AccuracyRow::header(captions)).collect();
+        let header = format!("captions | pictures | {}", AccuracyRow::header(captions));
         let rows = self.rows.iter().map(|row| {
             let names = [row.captions.name(), row.source.name()].map(str::to_owned);
             names.into_iter().chain(row.percents()).collect()

@@ -103,11 +103,11 @@ impl BindingRow {
     /// A markdown table of some.
     pub(crate) fn table(rows: &[Self]) -> String {
         let header =
-            ["zero-shot: two things, captions that differ in", "of, in the mean", "the right one"];
+            "zero-shot: two things, captions that differ in | of, in the mean | the right one";
         let lines = rows.iter().map(|row| {
             let mean = row.captions as f64 / row.closest.total.max(1) as f64;
             vec![row.difference.clone(), format!("{mean:.1}"), row.closest.to_string()]
         });
-        table(&header, lines)
+        table(header, lines)
     }
 }

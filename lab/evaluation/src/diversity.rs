@@ -45,15 +45,15 @@ impl DiversityReport {
 
     /// A markdown table of the ratios.
     pub fn to_markdown(&self) -> String {
-        let title = format!(
-            "entropy over the renderer's ({} captions, {} seeds each)",
+        let header = format!(
+            "entropy over the renderer's ({} captions, {} seeds each) | captions that leave it out | ratio",
             self.captions, self.seeds
         );
         let rows = self.ratios.iter().map(|(question, captions, ratio)| {
             vec![question.name().to_owned(), captions.to_string(), format!("{ratio:.2}")]
         });
         let mean = vec!["mean".to_owned(), String::new(), format!("{:.2}", self.mean())];
-        table(&[&title, "captions that leave it out", "ratio"], rows.chain([mean]))
+        table(&header, rows.chain([mean]))
     }
 }
 

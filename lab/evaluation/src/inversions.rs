@@ -112,19 +112,13 @@ fn neighbour_correlation(noise: &Tensor) -> f64 {
 
 impl Report for InversionReport {
     fn to_markdown(&self) -> String {
-        let header = [
-            "inversion: calls each way, at most",
-            "PSNR in dB, median (95%)",
-            "with another picture's z",
-            "x_T's mean",
-            "deviation",
-            "neighbours' correlation",
-        ];
+        let header = "inversion: calls each way, at most | PSNR in dB, median (95%) \
+                      | with another picture's z | x_T's mean | deviation | neighbours' correlation";
         let cells = |row: &InversionRow| {
             let numbers = [row.mean, row.deviation, row.correlation].map(|x| format!("{x:.3}"));
             let medians = [row.calls.to_string(), row.own.to_string(), row.other.to_string()];
             medians.into_iter().chain(numbers).collect()
         };
-        table(&header, self.rows.iter().map(cells))
+        table(header, self.rows.iter().map(cells))
     }
 }

@@ -60,7 +60,7 @@ impl ChangeReport {
 
 impl Report for ChangeReport {
     fn to_markdown(&self) -> String {
-        let header = [self.title, "changes as it should", "stays where another changes"];
+        let header = format!("{} | changes as it should | stays where another changes", self.title);
         let rows = self.changed.iter().zip(&self.kept);
         let rows = rows.map(|((question, changed), (_, kept))| {
             vec![question.name().to_owned(), changed.to_string(), kept.to_string()]

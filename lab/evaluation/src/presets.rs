@@ -68,7 +68,7 @@ pub fn evaluate_presets(
     let others = evaluator.true_images(&others(examples))?;
     let mut rows = vec![row("true pictures", None, ImageSource::True, &truth, &others)?];
     let samples = sample_in_turn(evaluator, examples, presets)?;
-    for ((name, drawing), Samples { images, seconds }) in presets.iter().zip(samples) {
+    for ((name, drawing), TimedSamples { images, seconds }) in presets.iter().zip(samples) {
         let drawn = Some((*drawing, Median::of(seconds)));
         rows.push(row(name, drawn, ImageSource::Chain, &images, &images)?);
     }
@@ -77,7 +77,7 @@ pub fn evaluate_presets(
 
 /// The images of one preset, and the seconds an image of each batch.
 #[derive(Default)]
-struct Samples {
+struct TimedSamples {
     images: Vec<RgbImage>,
     seconds: Vec<f64>,
 }
@@ -87,7 +87,7 @@ fn sample_in_turn(
     evaluator: &Evaluator,
     examples: &[Example],
     presets: &[NamedSettings],
-) -> Result<Vec<Samples>, Error> {
+) -> Result<Vec<TimedSamples>, Error> {
     let sample = |batch: &[Example], drawing: &Settings| {
         evaluator.sample(&captions(batch), None, &evaluator.seeds(batch), drawing)
     };
@@ -96,9 +96,9 @@ fn sample_in_turn(
         // A warm-up: opening weights and choosing kernels is not timed.
         sample(&examples[..batch.min(examples.len())], drawing)?;
     }
-    let mut samples: Vec<Samples> = presets.iter().map(|_| Samples::default()).collect();
+    let mut samples: Vec<TimedSamples> = presets.iter().map(|_| TimedSamples::default()).collect();
     for batch in examples.chunks(batch) {
-        for ((_, drawing), Samples { images, seconds }) in presets.iter().zip(&mut samples) {
+        for ((_, drawing), TimedSamples { images, seconds }) in presets.iter().zip(&mut samples) {
             let start = Instant::now();
             images.extend(sample(batch, drawing)?);
             seconds.push(start.elapsed().as_secs_f64() / batch.len() as f64);
@@ -132,17 +132,8 @@ fn others(examples: &[Example]) -> Vec<Example> {
 
 impl Report for PresetReport {
     fn to_markdown(&self) -> String {
-        let header = [
-            "preset",
-            "solver",
-            "steps: prior, decoder, upsampler",
-            "guided",
-            "seconds a picture",
-            Question::Thing.name(),
-            Question::Colour.name(),
-            "everything asked",
-            "FID-J",
-        ];
+        let header = "preset | solver | steps: prior, decoder, upsampler | guided | seconds a picture \
+                      | thing | colour | everything asked | FID-J";
         let rows = self.rows.iter().map(|row| {
             let mut line = vec![row.name.clone()];
             line.extend(match &row.drawn {
@@ -163,6 +154,6 @@ impl Report for PresetReport {
             line.push(format!("{:.2}", row.fid_j));
             line
         });
-        table(&header, rows)
+        table(header, rows)
     }
 }

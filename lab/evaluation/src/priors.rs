@@ -189,16 +189,8 @@ pub fn explained_variance(all: &Tensor, approximation: &Tensor) -> f64 {
 
 impl Report for PriorReport {
     fn to_markdown(&self) -> String {
-        let header = [
-            "codes: pairs",
-            "scenes",
-            "codes",
-            "values",
-            "variance kept",
-            "after quantising",
-            "bits a code",
-            "unigram",
-        ];
+        let header = "codes: pairs | scenes | codes | values | variance kept | after quantising \
+                      | bits a code | unigram";
         let codes = self.codes.iter().map(|row| {
             let share = |share: f64| format!("{:.2}%", 100.0 * share);
             vec![
@@ -212,9 +204,9 @@ impl Report for PriorReport {
                 format!("{:.2}", row.unigram_bits),
             ]
         });
-        let codes = table(&header, codes);
-        let mut header = vec!["embeddings from", "cosine with the caption"];
-        header.extend(AccuracyRow::header(CaptionSet::Seen));
+        let codes = table(header, codes);
+        let header = AccuracyRow::header(CaptionSet::Seen);
+        let header = format!("embeddings from | cosine with the caption | {header}");
         let embeddings = self.embeddings.iter().map(|EmbeddingsRow { name, cosine, row }| {
             let mut line = vec![name.clone(), format!("{cosine:.3}")];
             line.extend(row.percents());

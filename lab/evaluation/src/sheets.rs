@@ -74,7 +74,7 @@ pub fn nearest_sheet(images: &[RgbImage], nearest: &[NearestScene]) -> RgbImage 
 pub fn prediction_table(judge: &Judge, samples: &[(Example, RgbImage)]) -> String {
     let questions = judge.subject().questions();
     let names = questions.iter().map(|question| question.name());
-    let header: Vec<&str> = ["picture"].into_iter().chain(names).chain(["caption"]).collect();
+    let header = format!("picture | {} | caption", names.collect::<Vec<_>>().join(" | "));
     let images: Vec<RgbImage> = samples.iter().map(|(_, image)| image.clone()).collect();
     let predictions = (1..).zip(judge.predict(&images)).zip(samples);
     let rows = predictions.map(|((number, prediction), (example, _)): ((u64, _), _)| {

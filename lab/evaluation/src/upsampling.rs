@@ -92,14 +92,10 @@ fn signed(images: &[RgbImage]) -> Tensor {
 impl Report for UpsamplingReport {
     fn to_markdown(&self) -> String {
         let [base, large] = self.sides;
-        let title = format!("{base} to {large} pixels");
-        let header = [
-            &*title,
-            "PSNR in dB, median (95%)",
-            "above bicubic",
-            "Laplacian's variance over a true picture's, median",
-            "of all over that of all (95%)",
-        ];
+        let header = format!(
+            "{base} to {large} pixels | PSNR in dB, median (95%) | above bicubic \
+             | Laplacian's variance over a true picture's, median | of all over that of all (95%)"
+        );
         let row = |name: &str, n: usize, ratio: Option<&Median>, gain: Option<&Median>| {
             let text = |median: Option<&Median>| median.map(Median::to_string).unwrap_or_default();
             vec![

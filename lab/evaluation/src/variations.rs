@@ -122,9 +122,9 @@ impl Report for VariationReport {
         let kept = self.kept.iter().map(|(question, kept)| (question.name(), kept));
         let both = [("thing and colour", &self.thing_and_colour)];
         let kept = kept.chain(both).map(|(name, kept)| vec![name.to_owned(), kept.to_string()]);
-        let kept = table(&["variations: label", "kept"], kept);
+        let kept = table("variations: label | kept", kept);
         let header =
-            ["spread of repeated drawing", "variations of a picture", "pictures from its caption"];
+            "spread of repeated drawing | variations of a picture | pictures from its caption";
         let spreads = [&self.variations, &self.drawings];
         let entropies = SIBLING_QUESTIONS.into_iter().enumerate().map(|(index, question)| {
             let [variations, drawings] = spreads.map(|s| format!("{:.2}", s.entropies[index].1));
@@ -132,6 +132,6 @@ impl Report for VariationReport {
         });
         let [variations, drawings] = spreads.map(|s| format!("{:.3}", s.distance));
         let distance = vec!["distance at 32 pixels, rms".to_owned(), variations, drawings];
-        format!("{kept}\n{}", table(&header, entropies.chain([distance])))
+        format!("{kept}\n{}", table(header, entropies.chain([distance])))
     }
 }

@@ -212,7 +212,7 @@ const SKIES: [&str; 4] = ["on a clear day", "at sunset", "at night", "in the rai
 const GROUNDS: [&str; 4] = ["on the grass", "on the sand", "in the snow", "on the sea"];
 
 impl RetrievalRow {
-    /// From the cosines `[B, B]` of all captions, row by row, and all pictures.
+    /// From the cosines `[B, B]` of all captions, row by row, and all images.
     pub fn count(held_out: bool, examples: &[Example], cosines: &Tensor) -> Self {
         let none = Proportion::default();
         let (mut first, mut one_of_five, mut own_first, mut own_in_five) = (none, none, none, none);
@@ -237,7 +237,7 @@ impl RetrievalRow {
 impl Report for ZeroShotReport {
     fn to_markdown(&self) -> String {
         let pairs = |held_out| if held_out { "held-out" } else { "seen" }.to_owned();
-        let header = ["zero-shot: pairs", "labels", "of", "one prompt", "several prompts"];
+        let header = "zero-shot: pairs | labels | of | one prompt | several prompts";
         let classification = self.classification.iter().map(|row| {
             vec![
                 pairs(row.held_out),
@@ -247,16 +247,10 @@ impl Report for ZeroShotReport {
                 row.ensemble.to_string(),
             ]
         });
-        let classification = table(&header, classification);
+        let classification = table(header, classification);
         let bindings = BindingRow::table(&self.bindings);
-        let header = [
-            "search: pairs",
-            "the first picture fits",
-            "one of five fits",
-            "the caption's own is first",
-            "it is among five",
-            "its place, median",
-        ];
+        let header = "search: pairs | the first picture fits | one of five fits \
+                      | the caption's own is first | it is among five | its place, median";
         let retrieval = self.retrieval.iter().map(|row| {
             let shares = [row.first, row.one_of_five, row.own_first, row.own_in_five];
             let mut line = vec![pairs(row.held_out)];
@@ -264,7 +258,7 @@ impl Report for ZeroShotReport {
             line.push(row.own_place.to_string());
             line
         });
-        let retrieval = table(&header, retrieval);
+        let retrieval = table(header, retrieval);
         format!("{classification}\n{bindings}\n{retrieval}")
     }
 }

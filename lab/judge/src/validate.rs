@@ -29,19 +29,13 @@ pub struct Validation {
 impl Validation {
     /// A markdown table, a row a question, with 95% intervals.
     pub fn to_markdown(&self) -> String {
-        let header = [
-            "label",
-            "undamaged",
-            "those with one thing",
-            "those with two",
-            "all kinds of damage, where asked",
-        ];
+        let header = "label | undamaged | those with one thing | those with two | all kinds of damage, where asked";
         let row = |(n, (question, clean)): (usize, &(Question, Proportion))| {
             let others = [&self.alone, &self.together, &self.damaged].map(|all| all[n].1);
             let cells = [*clean].into_iter().chain(others).map(|cell| format!("{cell:.2}"));
             [question.name().to_owned()].into_iter().chain(cells).collect()
         };
-        table(&header, self.clean.iter().enumerate().map(row))
+        table(header, self.clean.iter().enumerate().map(row))
     }
 }
 

@@ -286,13 +286,13 @@ fn noun_phrase(slot: &str, labels: &Labels, g: &mut Generator) -> String {
                 article = false;
                 phrase.push("the");
             }
-            "size" => phrase.push(g.pick(words::size(labels.size))),
+            "size" => phrase.push(g.pick(labels.size.words())),
             "colour" => {
                 let colour = if of_second { second(labels).colour } else { labels.colour };
-                phrase.push(usual(words::colour(colour), g));
+                phrase.push(usual(colour.words(), g));
             }
-            "thing" => phrase.push(usual(words::thing(labels.thing), g)),
-            "second" => phrase.push(usual(words::thing(second(labels).thing), g)),
+            "thing" => phrase.push(usual(labels.thing.words(), g)),
+            "second" => phrase.push(usual(second(labels).thing.words(), g)),
             _ => unreachable!("templates have no slot {slot}"),
         }
     }

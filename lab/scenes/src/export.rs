@@ -18,11 +18,11 @@ use crate::scene::{Pairs, Scene, Split};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Export {
-    /// How many pictures.
+    /// How many images.
     pub count: u64,
-    /// The first picture's seed; the next has the next seed.
+    /// The first image's seed; the next has the next seed.
     pub seed: u64,
-    /// The pictures' width and height in pixels.
+    /// The images' width and height in pixels.
     pub size: u32,
     /// Held-out pairs (evaluation scenes) instead of training scenes.
     pub held_out: bool,
@@ -39,7 +39,7 @@ impl fmt::Display for Export {
 /// Why an export failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// The number of pictures is none, or more than there are seeds.
+    /// The number of images is none, or more than there are seeds.
     #[error("--count is {0}, but it must be from 1 to {max}", max = Split::SEEDS)]
     Count(u64),
     /// The seeds go beyond those that there are.
@@ -49,12 +49,12 @@ pub enum ExportError {
         Split::SEEDS - 1
     )]
     Seed {
-        /// The first picture's.
+        /// The first image's.
         seed: u64,
-        /// How many pictures.
+        /// How many images.
         count: u64,
     },
-    /// The pictures are too small to show anything, or absurdly large.
+    /// The images are too small to show anything, or absurdly large.
     #[error("--size is {0}, but it must be from {MIN_SIZE} to {MAX_SIZE} pixels")]
     Size(u32),
     /// The folder has something in it, which an export never overwrites.
@@ -97,10 +97,10 @@ pub enum ExportError {
         /// The reason.
         source: io::Error,
     },
-    /// The picture could not be encoded.
+    /// The image could not be encoded.
     #[error("cannot encode {}: {source}", .path.display())]
     Encode {
-        /// The picture's file.
+        /// The image's file.
         path: PathBuf,
         /// The reason.
         source: image::ImageError,
@@ -119,28 +119,15 @@ struct Line<'a> {
     labels: Labels,
 }
 
-/// Writes the pictures and their `metadata.jsonl` (`file_name`, `text`, `seed` and all labels a line) into a folder, which is
-/// made where it is missing. `progress` hears of each picture: how many are done, of how many.
-pub fn export(
-    options: &Export,
-    out: &Path,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<(), ExportError> {
-    let mut exporter = Exporter::new(*options, out)?;
-    while exporter.export_next()? {
-        progress(exporter.done(), options.count);
-    }
-    Ok(())
-}
-
-/// An export picture by picture. It may be ended between any two, and goes on where it was: `metadata.jsonl` has a line for
-/// every picture that is there, and every picture is whole.
+/// Writes the images and their `metadata.jsonl` (`file_name`, `text`, `seed` and all labels a line) into a folder, which is made
+/// where it is missing. It may be ended between any two images, and goes on where it was: every image that is there is whole
+/// and has a line.
 pub struct Exporter {
     options: Export,
     out: PathBuf,
     /// Whether the folder was not there before.
     made: bool,
-    /// Opened with the first picture.
+    /// Opened with the first image.
     metadata: Option<File>,
     /// Bytes of whole lines in it.
     length: u64,
@@ -199,12 +186,12 @@ impl Exporter {
         Ok(())
     }
 
-    /// How many pictures are written.
+    /// How many images are written.
     pub fn done(&self) -> u64 {
         self.done
     }
 
-    /// Draws the next picture and writes it, and then its line; false where there is none. Where the first cannot be written,
+    /// Draws the next image and writes it, and then its line; false where there is none. Where the first cannot be written,
     /// no new folder stays behind.
     pub fn export_next(&mut self) -> Result<bool, ExportError> {
         if self.done >= self.options.count {
@@ -236,7 +223,7 @@ impl Exporter {
         let scene = Scene::draw(seed, split);
         let file_name = self.options.file_name(self.done);
         let path = self.out.join(&file_name);
-        let picture = png(&scene.render(size), size, &path)?;
+        let image = png(&scene.render(size), size, &path)?;
         let line = Line {
             file_name: &file_name,
             text: &scene.own_caption().text,
@@ -248,7 +235,7 @@ impl Exporter {
         let last = self.done + 1 == count;
         let mut appended = Ok(());
         let placed = AtomicFile::create(&path).and_then(|mut file| {
-            file.write_all(&picture)?;
+            file.write_all(&image)?;
             file.commit_then(true, || {
                 appended = self.append(&line, last);
                 if appended.is_err() {
@@ -302,7 +289,7 @@ impl Export {
         }
     }
 
-    /// The name of a picture's file, by its number.
+    /// The name of an image's file, by its number.
     fn file_name(&self, number: u64) -> String {
         let digits = (self.count - 1).to_string().len().max(5);
         format!("{number:0digits$}.png")
@@ -315,9 +302,9 @@ fn write_error(path: &Path) -> impl FnOnce(io::Error) -> ExportError + use<> {
 }
 
 fn png(pixels: &[u8], size: u32, path: &Path) -> Result<Vec<u8>, ExportError> {
-    let mut picture = Vec::new();
-    let encoder = PngEncoder::new(&mut picture);
+    let mut image = Vec::new();
+    let encoder = PngEncoder::new(&mut image);
     let encoded = encoder.write_image(pixels, size, size, ExtendedColorType::Rgb8);
     encoded.map_err(|source| ExportError::Encode { path: path.to_owned(), source })?;
-    Ok(picture)
+    Ok(image)
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 macro_rules! label {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal $(| $synonym:literal)*,)+ }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
@@ -22,6 +22,11 @@ macro_rules! label {
             /// The value's place in [`Self::ALL`].
             pub const fn index(self) -> usize {
                 self as usize
+            }
+
+            /// The value's name and the synonyms of it that captions use.
+            pub const fn words(self) -> &'static [&'static str] {
+                match self { $(Self::$variant => &[$word $(, $synonym)*],)+ }
             }
 
             /// The value's name.
@@ -42,31 +47,31 @@ label! {
     /// The largest thing in an image.
     Thing {
         /// A house with a gable, a door and two windows.
-        House = "house",
+        House = "house" | "cottage",
         /// A fir of three tiers.
-        Tree = "tree",
+        Tree = "tree" | "fir tree",
         /// A boat under sail.
-        Boat = "boat",
+        Boat = "boat" | "sailing boat",
         /// A hot-air balloon.
-        Balloon = "balloon",
+        Balloon = "balloon" | "hot-air balloon",
         /// A rocket with fins and a flame.
-        Rocket = "rocket",
+        Rocket = "rocket" | "spaceship",
         /// A mushroom with spots.
-        Mushroom = "mushroom",
+        Mushroom = "mushroom" | "toadstool",
         /// A fish from the side.
         Fish = "fish",
         /// A car from the side.
-        Car = "car",
+        Car = "car" | "motor car",
         /// A flower on a stem.
-        Flower = "flower",
+        Flower = "flower" | "blossom",
         /// An open umbrella.
-        Umbrella = "umbrella",
+        Umbrella = "umbrella" | "parasol",
         /// A kite with a tail of bows.
         Kite = "kite",
         /// A cat that sits.
-        Cat = "cat",
+        Cat = "cat" | "kitten",
         /// A cup with a handle.
-        Cup = "cup",
+        Cup = "cup" | "mug",
         /// A butterfly seen from above.
         Butterfly = "butterfly",
     }
@@ -76,31 +81,31 @@ label! {
     /// The colour of a thing's body.
     Colour {
         /// Red.
-        Red = "red",
+        Red = "red" | "scarlet",
         /// Orange.
-        Orange = "orange",
+        Orange = "orange" | "bright orange",
         /// Yellow.
-        Yellow = "yellow",
+        Yellow = "yellow" | "golden",
         /// Green, darker than grass.
-        Green = "green",
+        Green = "green" | "dark green",
         /// Blue, darker than the sky.
-        Blue = "blue",
+        Blue = "blue" | "deep blue",
         /// Purple.
-        Purple = "purple",
+        Purple = "purple" | "violet",
         /// Pink, paler than red.
-        Pink = "pink",
+        Pink = "pink" | "rosy",
         /// Brown, darker than orange.
-        Brown = "brown",
+        Brown = "brown" | "chestnut",
     }
 }
 
 label! {
     /// The size of the first thing.
     Size {
-        /// About a third of the picture's side.
-        Small = "small",
-        /// More than half of the picture's side.
-        Large = "large",
+        /// About a third of the image's side.
+        Small = "small" | "little" | "tiny",
+        /// More than half of the image's side.
+        Large = "large" | "big" | "huge",
     }
 }
 

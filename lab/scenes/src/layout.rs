@@ -112,7 +112,7 @@ impl Placement {
 }
 
 /// The relations that a thing of this size at this place can have to a second one, as often
-/// as makes each relation as frequent as the others over all pictures.
+/// as makes each relation as frequent as the others over all images.
 pub(crate) fn relations(size: Size, place: Place) -> &'static [Relation] {
     use Relation::{Above, Below, LeftOf, RightOf};
     match (place, size) {

@@ -29,7 +29,7 @@ pub mod dataset;
 
 pub use caption::{Aspect, Caption, Mentions, SecondMention};
 pub use dataset::SceneDataset;
-pub use export::{Export, ExportError, Exporter, export};
+pub use export::{Export, ExportError, Exporter};
 pub use labels::{
     Colour, Ground, HELD_OUT, Labels, Place, Relation, Second, Size, Sky, Style, Thing, held_out,
 };

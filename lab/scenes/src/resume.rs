@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::export::{Export, ExportError};
 
-/// The file; hidden, so that nothing that reads folders of pictures sees it.
+/// The file; hidden, so that nothing that reads folders of images sees it.
 const STATE: &str = ".unclip-scenes.json";
 
 /// The most of such a file that is read.
@@ -53,11 +53,11 @@ pub(crate) struct ResumePoint {
     pub(crate) file: File,
     /// Its bytes, all of them whole lines.
     pub(crate) length: u64,
-    /// The pictures that have a line, in their order.
+    /// The images that have a line, in their order.
     pub(crate) done: u64,
 }
 
-/// Cuts the metadata at `path` behind the last line that belongs to a picture, where lines have the names of `expected`;
+/// Cuts the metadata at `path` behind the last line that belongs to an image, where lines have the names of `expected`;
 /// `None` where there is no line yet.
 pub(crate) fn recover(
     path: &Path,
@@ -78,10 +78,10 @@ pub(crate) fn recover(
     loop {
         line.clear();
         lines.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)?;
-        let (name, picture) = expected(done);
+        let (name, image) = expected(done);
         let is_ours =
             serde_json::from_slice::<Line>(&line).is_ok_and(|found| found.file_name == name);
-        if line.last() != Some(&b'\n') || !is_ours || !picture.is_file() {
+        if line.last() != Some(&b'\n') || !is_ours || !image.is_file() {
             break;
         }
         length += line.len() as u64;

@@ -217,7 +217,7 @@ impl Scene {
         Self::compose(self.seed, self.split, self.seed_labels, labels, rest)
     }
 
-    /// Whether the split may show these labels, and a picture can.
+    /// Whether the split may show these labels, and an image can.
     fn allows(&self, labels: &Labels) -> bool {
         let pair = match self.split {
             Split::Evaluation(Pairs::HeldOut) => held_out(labels.thing, labels.colour),

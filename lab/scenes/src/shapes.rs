@@ -14,7 +14,7 @@ pub(crate) enum Ink {
 }
 
 /// An area, or a line of some width.
-pub(crate) struct Shape {
+pub(crate) struct PathShape {
     pub path: Path,
     pub ink: Ink,
     pub line: Option<f32>,
@@ -23,7 +23,7 @@ pub(crate) struct Shape {
 /// Shapes from back to front, in a box around the origin whose longer side is 1; y points down.
 #[derive(Default)]
 pub(crate) struct Drawing {
-    pub shapes: Vec<Shape>,
+    pub shapes: Vec<PathShape>,
 }
 
 impl Drawing {
@@ -35,18 +35,18 @@ impl Drawing {
     /// An area in a lighter (or, below 0, darker) tone of the thing's colour.
     pub fn shade(&mut self, path: Path, by: f32) {
         let ink = Ink::Body(by);
-        self.shapes.push(Shape { path, ink, line: None });
+        self.shapes.push(PathShape { path, ink, line: None });
     }
 
     /// An area in a colour of its own.
     pub fn detail(&mut self, path: Path, colour: Rgb) {
         let ink = Ink::Fixed(colour);
-        self.shapes.push(Shape { path, ink, line: None });
+        self.shapes.push(PathShape { path, ink, line: None });
     }
 
     /// A line.
     pub fn line(&mut self, path: Path, width: f32, ink: Ink) {
-        self.shapes.push(Shape { path, ink, line: Some(width) });
+        self.shapes.push(PathShape { path, ink, line: Some(width) });
     }
 }
 

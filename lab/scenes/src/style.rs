@@ -7,7 +7,7 @@ use tiny_skia::{
 
 use crate::labels::Style;
 use crate::palette::{INK, PAPER, Rgb};
-use crate::shapes::{Drawing, Ink, Shape};
+use crate::shapes::{Drawing, Ink, PathShape};
 
 /// A square canvas, and the style it is painted in.
 pub(crate) struct Painter {
@@ -28,7 +28,7 @@ pub(crate) struct Pose {
 }
 
 impl Pose {
-    /// The picture's own coordinates.
+    /// The image's own coordinates.
     pub const PICTURE: Self = Self { x: 0.0, y: 0.0, scale: 1.0, tilt: 0.0, mirrored: false };
 
     fn transform(&self, side: f32) -> Transform {
@@ -41,13 +41,13 @@ impl Pose {
 }
 
 impl Painter {
-    /// A picture `size` pixels wide, with lines `weight` times as thick as usual.
+    /// An image `size` pixels wide, with lines `weight` times as thick as usual.
     pub fn new(size: u32, style: Style, weight: f32) -> Self {
-        let pixmap = Pixmap::new(size, size).expect("a picture has at least one pixel");
+        let pixmap = Pixmap::new(size, size).expect("an image has at least one pixel");
         Self { pixmap, side: size as f32, style, weight }
     }
 
-    /// Fills the picture with a gradient from its top to the height `end`.
+    /// Fills the image with a gradient from its top to the height `end`.
     pub fn gradient(&mut self, top: Rgb, bottom: Rgb, end: f32) {
         let width = self.pixmap.width() as usize;
         let step = 1.0 / (self.side * end);
@@ -69,7 +69,7 @@ impl Painter {
         self.stroke(path, width, Pose::PICTURE.transform(self.side), colour, alpha);
     }
 
-    /// Draws one area of the scenery in the picture's style.
+    /// Draws one area of the scenery in the image's style.
     pub fn scenery(&mut self, path: Path, colour: Rgb) {
         let mut drawing = Drawing::default();
         drawing.body(path);
@@ -78,11 +78,11 @@ impl Painter {
         self.fill(&drawing.shapes[0].path, transform, colour, 1.0);
     }
 
-    /// Draws a thing in the picture's style; `rim` edges it where the style has no edge.
+    /// Draws a thing in the image's style; `rim` edges it where the style has no edge.
     pub fn thing(&mut self, drawing: &Drawing, colour: Rgb, pose: &Pose, rim: Option<Rgb>) {
         self.edge(drawing, pose, 1.0, rim);
         let transform = pose.transform(self.side);
-        for Shape { path, ink, line } in &drawing.shapes {
+        for PathShape { path, ink, line } in &drawing.shapes {
             let colour = match *ink {
                 Ink::Body(by) => colour.shade(by),
                 Ink::Fixed(fixed) => fixed,
@@ -100,7 +100,7 @@ impl Painter {
         }
     }
 
-    /// The picture's bytes, [H, W, 3].
+    /// The image's bytes, [H, W, 3].
     pub fn finish(self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.pixmap.pixels().len() * 3);
         for pixel in self.pixmap.pixels() {

@@ -17,56 +17,47 @@ pub(crate) enum Stance {
     Leaping,
 }
 
+/// The stance of a thing, the width and height of its box, of which the longer is 1, and its drawing.
+struct Form {
+    stance: Stance,
+    extent: (f32, f32),
+    draw: fn(&mut Drawing),
+}
+
+fn form(thing: Thing) -> Form {
+    use Stance::{Flying, Leaping, Standing};
+    let (stance, extent, draw): (_, _, fn(&mut Drawing)) = match thing {
+        Thing::House => (Standing, (0.96, 1.0), standing::house),
+        Thing::Tree => (Standing, (0.76, 1.0), standing::tree),
+        Thing::Boat => (Standing, (0.94, 1.0), standing::boat),
+        Thing::Balloon => (Flying, (0.74, 1.0), airborne::balloon),
+        Thing::Rocket => (Flying, (0.62, 1.0), airborne::rocket),
+        Thing::Mushroom => (Standing, (1.0, 0.94), standing::mushroom),
+        Thing::Fish => (Leaping, (1.0, 0.66), airborne::fish),
+        Thing::Car => (Standing, (1.0, 0.6), standing::car),
+        Thing::Flower => (Standing, (0.72, 1.0), standing::flower),
+        Thing::Umbrella => (Flying, (1.0, 1.0), airborne::umbrella),
+        Thing::Kite => (Flying, (0.74, 1.0), airborne::kite),
+        Thing::Cat => (Standing, (0.78, 1.0), standing::cat),
+        Thing::Cup => (Standing, (1.0, 0.84), standing::cup),
+        Thing::Butterfly => (Flying, (1.0, 0.86), airborne::butterfly),
+    };
+    Form { stance, extent, draw }
+}
+
 /// The thing's stance.
 pub(crate) fn stance(thing: Thing) -> Stance {
-    match thing {
-        Thing::Balloon | Thing::Rocket | Thing::Umbrella | Thing::Kite | Thing::Butterfly => {
-            Stance::Flying
-        }
-        Thing::Fish => Stance::Leaping,
-        _ => Stance::Standing,
-    }
+    form(thing).stance
 }
 
 /// Width and height of the thing's box; the longer is 1.
 pub(crate) fn extent(thing: Thing) -> (f32, f32) {
-    match thing {
-        Thing::House => (0.96, 1.0),
-        Thing::Tree => (0.76, 1.0),
-        Thing::Boat => (0.94, 1.0),
-        Thing::Balloon => (0.74, 1.0),
-        Thing::Rocket => (0.62, 1.0),
-        Thing::Mushroom => (1.0, 0.94),
-        Thing::Fish => (1.0, 0.66),
-        Thing::Car => (1.0, 0.6),
-        Thing::Flower => (0.72, 1.0),
-        Thing::Umbrella => (1.0, 1.0),
-        Thing::Kite => (0.74, 1.0),
-        Thing::Cat => (0.78, 1.0),
-        Thing::Cup => (1.0, 0.84),
-        Thing::Butterfly => (1.0, 0.86),
-    }
+    form(thing).extent
 }
 
 /// The thing's drawing.
 pub(crate) fn draw(thing: Thing) -> Drawing {
     let mut drawing = Drawing::default();
-    let draw = match thing {
-        Thing::House => standing::house,
-        Thing::Tree => standing::tree,
-        Thing::Boat => standing::boat,
-        Thing::Balloon => airborne::balloon,
-        Thing::Rocket => airborne::rocket,
-        Thing::Mushroom => standing::mushroom,
-        Thing::Fish => airborne::fish,
-        Thing::Car => standing::car,
-        Thing::Flower => standing::flower,
-        Thing::Umbrella => airborne::umbrella,
-        Thing::Kite => airborne::kite,
-        Thing::Cat => standing::cat,
-        Thing::Cup => standing::cup,
-        Thing::Butterfly => airborne::butterfly,
-    };
-    draw(&mut drawing);
+    (form(thing).draw)(&mut drawing);
     drawing
 }

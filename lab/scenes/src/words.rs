@@ -1,45 +1,6 @@
 //! Synonyms of the labels, the usual one first, and templates of captions.
 
-use crate::labels::{Colour, Ground, Place, Relation, Size, Sky, Style, Thing};
-
-pub(crate) fn thing(thing: Thing) -> &'static [&'static str] {
-    match thing {
-        Thing::House => &["house", "cottage"],
-        Thing::Tree => &["tree", "fir tree"],
-        Thing::Boat => &["boat", "sailing boat"],
-        Thing::Balloon => &["balloon", "hot-air balloon"],
-        Thing::Rocket => &["rocket", "spaceship"],
-        Thing::Mushroom => &["mushroom", "toadstool"],
-        Thing::Fish => &["fish"],
-        Thing::Car => &["car", "motor car"],
-        Thing::Flower => &["flower", "blossom"],
-        Thing::Umbrella => &["umbrella", "parasol"],
-        Thing::Kite => &["kite"],
-        Thing::Cat => &["cat", "kitten"],
-        Thing::Cup => &["cup", "mug"],
-        Thing::Butterfly => &["butterfly"],
-    }
-}
-
-pub(crate) fn colour(colour: Colour) -> &'static [&'static str] {
-    match colour {
-        Colour::Red => &["red", "scarlet"],
-        Colour::Orange => &["orange", "bright orange"],
-        Colour::Yellow => &["yellow", "golden"],
-        Colour::Green => &["green", "dark green"],
-        Colour::Blue => &["blue", "deep blue"],
-        Colour::Purple => &["purple", "violet"],
-        Colour::Pink => &["pink", "rosy"],
-        Colour::Brown => &["brown", "chestnut"],
-    }
-}
-
-pub(crate) fn size(size: Size) -> &'static [&'static str] {
-    match size {
-        Size::Small => &["small", "little", "tiny"],
-        Size::Large => &["large", "big", "huge"],
-    }
-}
+use crate::labels::{Ground, Place, Relation, Sky, Style};
 
 pub(crate) fn place(place: Place) -> &'static [&'static str] {
     match place {

@@ -11,7 +11,7 @@ use super::{Training, checkpoint, trainer};
 fn pictures_with_damage(folder: &Path) -> PathBuf {
     let path = folder.join("pictures");
     let export = scenes::Export { count: 40, seed: 5, size: 24, held_out: false };
-    scenes::export(&export, &path, &mut |_, _| ()).unwrap();
+    crate::scenes::export(&export, &path).unwrap();
     let whole = std::fs::read(path.join("00003.png")).unwrap();
     std::fs::write(path.join("00003.png"), &whole[..whole.len() / 2]).unwrap();
     std::fs::write(path.join("00017.png"), "no picture").unwrap();

@@ -191,7 +191,7 @@ fn a_prior_learns_the_same_from_pictures_and_from_their_embeddings() {
     let folder = tempfile::tempdir().unwrap();
     let pictures = folder.path().join("pictures");
     let export = scenes::Export { count: 30, seed: 9, size: 24, held_out: false };
-    scenes::export(&export, &pictures, &mut |_, _| ()).unwrap();
+    crate::scenes::export(&export, &pictures).unwrap();
     let shards = folder.path().join("shards");
     let trainer = |runs: &str, data: &Path| {
         let mut trainer = trainer(folder.path(), runs, Kind::Float, None);
