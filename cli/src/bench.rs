@@ -1,19 +1,20 @@
 //! `unclip bench`: a benchmark of sampling, stage by stage.
 
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use pipeline::{Pipeline, Settings, Stage, Use};
+use families::{Shapes, karlo};
+use pipeline::{Pipeline, Settings, SettingsOverrides, Step, Task};
 use serde::Serialize;
 use tch::{Cuda, Device, Kind, Tensor, no_grad};
 use training::Recipe;
-use training::estimate::{StepCost, step_costs};
-use weights::Shapes;
+use training::estimate::step_costs;
 
-use crate::drawing::{DecoderWishes, PresetArgs, PriorWishes};
 use crate::model::{ModelArgs, PriorArgs};
+use crate::settings_args::{DecoderSettingsArgs, PresetArgs, PriorSettingsArgs};
 use crate::stdout::print_bytes;
 use crate::value_parsers;
 
@@ -39,9 +40,9 @@ pub struct Bench {
     #[command(flatten)]
     preset: PresetArgs,
     #[command(flatten)]
-    prior_wishes: PriorWishes,
+    prior_settings: PriorSettingsArgs,
     #[command(flatten)]
-    decoder_wishes: DecoderWishes,
+    decoder: DecoderSettingsArgs,
 }
 
 /// The measurements. Times are in seconds.
@@ -87,7 +88,7 @@ struct Timings {
     /// Each measured image.
     pictures: Vec<f64>,
     /// Each stage's steps of each measured image.
-    steps: [Vec<Vec<f64>>; 3],
+    steps: Vec<Vec<Vec<f64>>>,
 }
 
 impl Bench {
@@ -100,11 +101,10 @@ impl Bench {
             true => pipeline.with_graph_capture(None),
             false => pipeline,
         };
-        let makers = pipeline.defaults()?;
-        let preset = self.preset.over(makers, &makers);
-        let settings = self.prior_wishes.over(self.decoder_wishes.over(preset))?;
-        let origins = self.model.origins(makers, preset, settings)?;
-        pipeline.prepare(&[Use::Prior], &settings).map_err(origins.explain())?;
+        let flags = self.decoder.add_to(SettingsOverrides::default());
+        let flags = self.prior_settings.add_to(flags);
+        let same = |settings| settings;
+        let settings = self.model.prepare(&pipeline, Task::GENERATE, &self.preset, &flags, same)?;
         self.model.warn_of_idle_processors()?;
         let load = start.elapsed().as_secs_f64();
         let mut timings = self.time(&pipeline, &settings, device, start)?;
@@ -118,7 +118,7 @@ impl Bench {
             peak_memory: peak_memory(),
             peak_matrix: peak_matrix(kind, device),
             peak_convolution: peak_convolution(kind, device),
-            stages: self.stages(timings.steps, &settings, kind)?,
+            stages: self.stages(&pipeline, &timings.steps, &settings, kind)?,
         };
         let mut out = Vec::new();
         match self.json {
@@ -137,16 +137,18 @@ impl Bench {
         device: Device,
         start: Instant,
     ) -> Result<Timings> {
-        let mut timings = Timings::default();
+        let stages = pipeline.stages().count();
+        let mut timings = Timings { steps: vec![Vec::new(); stages], ..Timings::default() };
         let warm_up = if device == Device::Cpu { 1 } else { 2 };
         for round in 0..warm_up + self.rounds {
             let began = Instant::now();
             let mut last = began;
-            let mut own: [Vec<f64>; 3] = Default::default();
-            pipeline.generate(&self.caption, &[round], settings, &mut |stage, _, _| {
+            let mut own = vec![Vec::new(); stages];
+            pipeline.generate(&self.caption, &[round], settings, &mut |step: Step<'_>| {
                 synchronise(device);
-                own[stage as usize].push(last.elapsed().as_secs_f64());
+                own[step.index].push(last.elapsed().as_secs_f64());
                 last = Instant::now();
+                ControlFlow::Continue(())
             })?;
             if round == 0 {
                 timings.first_picture = start.elapsed().as_secs_f64();
@@ -164,27 +166,31 @@ impl Bench {
     /// The stages' reports; the autoregressive prior has none.
     fn stages(
         &self,
-        steps: [Vec<Vec<f64>>; 3],
+        pipeline: &Pipeline,
+        steps: &[Vec<Vec<f64>>],
         settings: &Settings,
         kind: Kind,
     ) -> Result<Vec<StageReport>> {
         let recipe = Recipe::preset_text("karlo")?;
         let shapes = Shapes::read(&self.model.folder()?, &karlo())?;
         let costs = step_costs(&Recipe::read(recipe, &shapes, &[] as &[&str])?);
-        let stages = Stage::ALL.into_iter().zip(steps).zip(costs);
-        let stages = stages
-            .filter(|((stage, _), _)| *stage != Stage::Prior || settings.prior_codes.is_none());
-        let report = |((stage, steps), cost): ((Stage, Vec<Vec<f64>>), StepCost)| {
-            let guided = settings.guidance(stage).map_or(1.0, |_| 2.0);
+        let mut reports = Vec::new();
+        for ((stage, steps), cost) in pipeline.stages().zip(steps).zip(costs) {
+            let guidance = match settings.stage(stage) {
+                Some(stage) => settings.stage_guidance(stage),
+                None if settings.prior.codes.is_some() => continue,
+                None => settings.prior_guidance(),
+            };
+            let passes = if guidance.is_some() { 2.0 } else { 1.0 };
             let bytes = cost.parameters as f64 * kind.elt_size_in_bytes() as f64;
-            StageReport::new(stage, &steps, cost.flops * guided, bytes)
-        };
-        Ok(stages.map(report).collect())
+            reports.push(StageReport::new(stage, steps, cost.flops * passes, bytes));
+        }
+        Ok(reports)
     }
 }
 
 impl StageReport {
-    fn new(stage: Stage, images: &[Vec<f64>], flops: f64, bytes: f64) -> Self {
+    fn new(stage: &'static str, images: &[Vec<f64>], flops: f64, bytes: f64) -> Self {
         let mut first: Vec<f64> = images.iter().map(|steps| steps[0]).collect();
         let mut later: Vec<f64> = images.iter().flat_map(|steps| &steps[1..]).copied().collect();
         if later.is_empty() {
@@ -192,7 +198,7 @@ impl StageReport {
         }
         let middle = median(&mut later);
         Self {
-            stage: stage.name(),
+            stage,
             steps: images[0].len(),
             step: [middle, later[0], later[later.len() - 1]],
             first_step: median(&mut first),

@@ -14,16 +14,17 @@ use evaluation::{
 };
 use images::{RgbImage, contact_sheet, write_png};
 use indicatif::{ProgressBar, ProgressStyle};
-use pipeline::manipulation::STRENGTH;
-use pipeline::{CodeSampling, Pipeline, Preset, Settings};
+use pipeline::text_diff::STRENGTH;
+use pipeline::{CodeSampling, Pipeline, Preset, Settings, SettingsOverrides};
 use training::trainer::FIRST_DECODER_IMAGE;
 
 use crate::claims;
 use crate::destinations::Files;
-use crate::drawing::{ChoiceArgs, DecoderWishes, InversionArgs, PresetArgs, PriorWishes};
+use crate::drawing::InversionArgs;
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
-use crate::origins::Origins;
+use crate::origins::{Origins, in_flag};
 use crate::output::write_whole;
+use crate::settings_args::{CandidatesArgs, DecoderSettingsArgs, PresetArgs, PriorSettingsArgs};
 use crate::stdout::print_line;
 use crate::value_parsers;
 
@@ -74,9 +75,9 @@ const OF_TABLES: [&str; 18] = [
     "PriorArgs",
     "ImageEncoderArgs",
     "PresetArgs",
-    "PriorWishes",
-    "DecoderWishes",
-    "ChoiceArgs",
+    "PriorSettingsArgs",
+    "DecoderSettingsArgs",
+    "CandidatesArgs",
 ];
 
 /// The contents of a file.
@@ -176,11 +177,11 @@ pub struct Evaluate {
     #[command(flatten)]
     preset: PresetArgs,
     #[command(flatten)]
-    prior_wishes: PriorWishes,
+    prior_settings: PriorSettingsArgs,
     #[command(flatten)]
-    decoder_wishes: DecoderWishes,
+    decoder: DecoderSettingsArgs,
     #[command(flatten)]
-    choice: ChoiceArgs,
+    candidates: CandidatesArgs,
 }
 
 impl Evaluate {
@@ -239,10 +240,11 @@ impl Evaluate {
             true => self.inversion.calls(&pipeline)?,
             false => 0,
         };
-        let makers = pipeline.defaults()?;
-        let preset = self.preset.over(makers, &makers);
-        let drawing = self.over(preset)?;
-        tables.origins = Some(self.model.origins(makers, preset, drawing)?);
+        let defaults = pipeline.defaults()?;
+        let preset = self.preset.apply(defaults.clone(), &defaults);
+        let drawing = self.overrides().apply(preset.clone()).map_err(in_flag)?;
+        let origins = self.model.origins(&defaults)?.then("--preset", &preset);
+        tables.origins = Some(origins.then_flags(&drawing));
         let settings = &EvaluationSettings {
             at_most: self.scenes,
             batch: self.batch,
@@ -252,11 +254,13 @@ impl Evaluate {
         let judge = &Judge::shipped(Subject::Scene)?;
         let evaluator = &Evaluator { pipeline: &pipeline, judge, settings, progress };
         self.fill_captions(tables, evaluator)?;
-        for table in OTHERS.into_iter().filter(|table| self.fills(*table, &pipeline, drawing)) {
+        for table in
+            OTHERS.into_iter().filter(|table| self.fills(*table, &pipeline, &settings.drawing))
+        {
             match table {
                 Table::Upsampling => tables.add("upsampling", evaluate_upsampling(evaluator)),
                 Table::Presets => {
-                    let presets = self.presets(&makers)?;
+                    let presets = self.presets(&defaults)?;
                     tables.add("presets", evaluate_presets(evaluator, self.captions, &presets))
                 }
                 Table::Prior => tables.add("prior", evaluate_priors(evaluator)),
@@ -279,8 +283,8 @@ impl Evaluate {
 
     /// Whether a table is filled. `all` leaves presets out where there are fewer images than a distance takes, and priors where
     /// the model has no autoregressive one.
-    fn fills(&self, table: Table, pipeline: &Pipeline, drawing: Settings) -> bool {
-        let by_codes = Settings { prior_codes: Some(CodeSampling::plain()), ..drawing };
+    fn fills(&self, table: Table, pipeline: &Pipeline, drawing: &Settings) -> bool {
+        let by_codes = drawing.clone().with_codes(Some(CodeSampling::plain()));
         let of_all = match table {
             Table::Presets => frechet::check(self.captions as i64, HIDDEN).is_ok(),
             Table::Prior => pipeline.has_prior(&by_codes),
@@ -319,17 +323,18 @@ impl Evaluate {
         Ok(())
     }
 
-    /// These settings with what the arguments say.
-    fn over(&self, settings: Settings) -> Result<Settings> {
-        let settings = self.prior_wishes.over(settings)?;
-        Ok(self.choice.over(self.decoder_wishes.over(settings)))
+    /// The overrides of the flags.
+    fn overrides(&self) -> SettingsOverrides {
+        let overrides = self.prior_settings.add_to(SettingsOverrides::default());
+        self.candidates.add_to(self.decoder.add_to(overrides))
     }
 
-    /// The settings of each preset, with what the arguments say.
-    fn presets(&self, makers: &Settings) -> Result<Vec<(&'static str, Settings)>> {
+    /// The settings of each preset, with the overrides.
+    fn presets(&self, defaults: &Settings) -> Result<Vec<(&'static str, Settings)>> {
         let settings = |preset: Preset| {
             let args = PresetArgs { preset: Some(preset), ..self.preset };
-            Ok((preset.name(), self.over(args.over(*makers, makers))?))
+            let settings = args.apply(defaults.clone(), defaults);
+            Ok((preset.name(), self.overrides().apply(settings).map_err(in_flag)?))
         };
         Preset::ALL.into_iter().map(settings).collect()
     }

@@ -124,6 +124,12 @@ impl Settings {
         self
     }
 
+    /// The same by the autoregressive prior, or by the diffusion prior.
+    pub fn with_codes(mut self, codes: Option<CodeSampling>) -> Self {
+        self.prior.codes = codes;
+        self
+    }
+
     /// The settings of a stage, by its name.
     pub fn stage(&self, name: &str) -> Option<&StageSettings> {
         self.stages.iter().find(|stage| stage.name == name)

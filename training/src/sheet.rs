@@ -8,7 +8,7 @@ use families::ModelFolders;
 use files::atomic::AtomicFolder;
 use images::{RgbImage, contact_sheet};
 use noise::Generator;
-use pipeline::{Pipeline, to_pictures};
+use pipeline::{Pipeline, Silent, to_images};
 use tch::{Device, Kind};
 use weights::Folder;
 
@@ -65,17 +65,16 @@ impl SheetModel<'_> {
         };
         let pipeline = Pipeline::open(folders, self.device, self.kind)?;
         let settings = pipeline.defaults()?;
-        let silent = &mut |_, _, _| {};
         let mut images = Vec::with_capacity(captions.len());
         for (caption, seed) in captions.iter().zip(0..) {
             let text = pipeline.encode_text(&[caption])?;
             let streams = &mut [Generator::new(seed)];
-            let embedding = pipeline.draw_embedding(&text, &settings, streams, silent)?;
-            let mut pixels = pipeline.decode(&embedding, &text, &settings, streams, silent)?;
+            let embedding = pipeline.sample_embedding(&text, &settings, streams, &mut Silent)?;
+            let mut pixels = pipeline.decode(&embedding, &text, &settings, streams, &mut Silent)?;
             if whole.join(UPSAMPLER).exists() {
-                pixels = pipeline.upsample(&pixels, &settings, streams, silent)?;
+                pixels = pipeline.upsample(&pixels, &settings, streams, &mut Silent)?;
             }
-            images.extend(to_pictures(&pixels));
+            images.extend(to_images(&pixels));
         }
         Ok(contact_sheet(&images, COLUMNS))
     }

@@ -34,7 +34,7 @@ impl ImageFeatures {
     ) -> Result<Self, Error> {
         let predictions = judge.predict(images);
         let right = examples.iter().zip(&predictions);
-        let embeddings = images.chunks(BATCH).map(|some| clip.encode_pictures(some));
+        let embeddings = images.chunks(BATCH).map(|some| clip.encode_images(some));
         Ok(Self {
             right: right.map(|(example, prediction)| example.is_all_right(prediction)).collect(),
             judge: judge.features(images),

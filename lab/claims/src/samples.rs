@@ -8,7 +8,7 @@ use evaluation::examples::{captions, true_images};
 use evaluation::{Error, EvaluationProgress, Example};
 use image::RgbImage;
 use images::{contact_sheet, cut_sheet};
-use pipeline::{Pipeline, to_pictures};
+use pipeline::{Pipeline, to_images};
 
 use crate::systems::{Setting, Systems};
 
@@ -136,7 +136,7 @@ impl SampleStore<'_> {
         let mut samples = Vec::new();
         let (captions, seeds) = (&prompts.captions[numbers.clone()], &prompts.seeds[numbers]);
         for (captions, seeds) in captions.chunks(self.batch).zip(seeds.chunks(self.batch)) {
-            samples.extend(to_pictures(&self.systems.sample(setting, captions, seeds)?));
+            samples.extend(to_images(&self.systems.sample(setting, captions, seeds)?));
         }
         Ok(samples)
     }
@@ -147,7 +147,7 @@ pub fn true_base_images(pipeline: &Pipeline, examples: &[Example]) -> Result<Vec
     let mut base = Vec::with_capacity(examples.len());
     for some in examples.chunks(SHEET) {
         let images = true_images(some, 4 * pipeline.base_side()?);
-        base.extend(to_pictures(&pipeline.base_pictures(&images)?));
+        base.extend(to_images(&pipeline.to_base_images(&images)?));
     }
     Ok(base)
 }

@@ -3,7 +3,7 @@
 
 use evaluation::Error;
 use evaluation::evaluator::streams;
-use pipeline::{CodeSampling, Pipeline, Settings, Use};
+use pipeline::{CodeSampling, Pipeline, Settings, Silent, Task};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -94,22 +94,20 @@ impl Systems<'_> {
     /// Opens the models.
     pub fn prepare(&self) -> Result<(), Error> {
         let settings = self.settings(Setting::new(System::Stack, 1.0))?;
-        self.stack.prepare(&[Use::Prior, Use::ImageEncoder], &settings)?;
+        self.stack.prepare(Task::MIXED, &settings)?;
         let settings = self.settings(Setting::new(System::Codes, 1.0))?;
-        self.stack.prepare(&[Use::Prior], &settings)?;
-        Ok(self.captions.prepare(&[], &settings)?)
+        self.stack.prepare(Task::GENERATE, &settings)?;
+        Ok(self.captions.prepare(Task::DECODE, &settings)?)
     }
 
     fn settings(&self, setting: Setting) -> Result<Settings, Error> {
         let codes = setting.system == System::Codes;
-        Ok(Settings {
-            prior_steps: STEPS,
-            decoder_steps: STEPS,
-            prior_guidance_scale: setting.prior_scale,
-            decoder_guidance_scale: setting.scale,
-            prior_codes: codes.then(CodeSampling::plain),
-            ..self.stack.defaults()?
-        })
+        let mut settings = self.stack.defaults()?.with_codes(codes.then(CodeSampling::plain));
+        settings.prior.steps = STEPS;
+        settings.prior.guidance_scale = setting.prior_scale;
+        settings.stages[0].steps = STEPS;
+        settings.stages[0].guidance_scale = Some(setting.scale);
+        Ok(settings)
     }
 
     /// Base images `[B, C, h, w]` of captions, each with the noise of its seed.
@@ -119,7 +117,7 @@ impl Systems<'_> {
         captions: &[&str],
         seeds: &[u64],
     ) -> Result<Tensor, Error> {
-        let quiet = &mut |_, _, _| {};
+        let silent = &mut Silent;
         let streams = &mut streams(seeds);
         let settings = self.settings(setting)?;
         let pipeline = match setting.system {
@@ -129,11 +127,13 @@ impl Systems<'_> {
         let text = pipeline.encode_text(captions)?;
         let embedding = match setting.system {
             System::Stack | System::Codes => {
-                pipeline.draw_embedding(&text, &settings, streams, quiet)?
+                pipeline.sample_embedding(&text, &settings, streams, silent)?
             }
             System::TextEmbedding => text.embedding.shallow_clone(),
-            System::NoEmbedding | System::Captions => pipeline.no_embedding(captions.len())?,
+            System::NoEmbedding | System::Captions => {
+                pipeline.unconditional_embedding(captions.len())?
+            }
         };
-        Ok(pipeline.decode(&embedding, &text, &settings, streams, quiet)?)
+        Ok(pipeline.decode(&embedding, &text, &settings, streams, silent)?)
     }
 }

@@ -157,7 +157,7 @@ pub fn evaluate_captions(
     };
     let report = AccuracyReport {
         judge: evaluator.judge.sha256().to_owned(),
-        settings: evaluator.settings.drawing,
+        settings: evaluator.settings.drawing.clone(),
         seed: evaluator.settings.seed,
         rows,
         diversity,

@@ -3,7 +3,7 @@
 use image::RgbImage;
 use judge::Judge;
 use noise::Generator;
-use pipeline::{Inversion, Pipeline, Settings, Use, to_pictures};
+use pipeline::{Inversion, Pipeline, Settings, Silent, Task, to_images};
 use serde::Serialize;
 use tch::Tensor;
 
@@ -48,8 +48,7 @@ pub struct Evaluator<'a> {
 impl Evaluator<'_> {
     /// Opens what sampling from captions and from images takes.
     pub fn prepare(&self) -> Result<(), Error> {
-        let uses = [Use::Prior, Use::ImageEncoder];
-        Ok(self.pipeline.prepare(&uses, &self.settings.drawing)?)
+        Ok(self.pipeline.prepare(Task::MIXED, &self.settings.drawing)?)
     }
 
     /// A table's number of examples, or the smaller one of the settings.
@@ -69,7 +68,7 @@ impl Evaluator<'_> {
 
     /// The CLIP embeddings of these: `[B, E]`.
     pub fn true_embeddings(&self, examples: &[Example]) -> Result<Tensor, Error> {
-        Ok(self.pipeline.encode_pictures(&self.true_images(examples)?)?)
+        Ok(self.pipeline.encode_images(&self.true_images(examples)?)?)
     }
 
     /// An image a caption, each with noise of its own: from these embeddings `[B, E]`, or else from the prior's.
@@ -80,17 +79,17 @@ impl Evaluator<'_> {
         seeds: &[u64],
         drawing: &Settings,
     ) -> Result<Vec<RgbImage>, Error> {
-        let (streams, quiet) = (&mut streams(seeds), &mut |_, _, _| {});
+        let (streams, silent) = (&mut streams(seeds), &mut Silent);
         let text = self.pipeline.encode_text(captions)?;
-        let base = self.pipeline.draw_small(embeddings, &text, drawing, streams, quiet)?; // [B, C, h, w]
-        let images = self.pipeline.upsample(&base, drawing, streams, quiet)?; // [B, C, H, W]
-        Ok(to_pictures(&images))
+        let base = self.pipeline.sample_base(embeddings, &text, drawing, streams, silent)?; // [B, C, h, w]
+        let images = self.pipeline.upsample(&base, drawing, streams, silent)?; // [B, C, H, W]
+        Ok(to_images(&images))
     }
 
     /// The inversions of images by `calls` of the decoder each.
     pub(crate) fn invert(&self, images: &[RgbImage], calls: usize) -> Result<Inversion, Error> {
         let steps = calls / pipeline::inversion::CALLS_A_STEP;
-        Ok(self.pipeline.invert(images, steps, &mut |_, _, _| {})?)
+        Ok(self.pipeline.invert(images, steps, &mut Silent)?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use judge::markdown::table;
 use noise::Generator;
-use pipeline::Inversion;
+use pipeline::{Decoding, Inversion, Silent};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -58,7 +58,7 @@ fn evaluate_calls(evaluator: &Evaluator, calls: usize) -> Result<InversionRow, E
     for batch in examples.chunks(settings.batch) {
         let images = evaluator.true_images(batch)?;
         let inversion = evaluator.invert(&images, calls)?;
-        batches.push((pipeline.base_pictures(&images)?, inversion));
+        batches.push((pipeline.to_base_images(&images)?, inversion));
         let done = (batches.len() * settings.batch) as u64;
         progress(&format!("inversion, {calls} calls"), done.min(count), count);
     }
@@ -94,8 +94,8 @@ fn evaluate_calls(evaluator: &Evaluator, calls: usize) -> Result<InversionRow, E
 /// The base images `[B, C, h, w]` that latents decode to, deterministically.
 fn decode(evaluator: &Evaluator, inversion: &Inversion) -> Result<Tensor, Error> {
     let streams = &mut vec![Generator::new(0); inversion.embedding.size()[0] as usize];
-    let quiet = &mut |_, _, _| {};
-    Ok(evaluator.pipeline.decode_inversion(inversion, (0.0, 1.0), streams, quiet)?)
+    let quiet = &mut Silent;
+    Ok(evaluator.pipeline.decode_inversion(inversion, Decoding::EXACT, streams, quiet)?)
 }
 
 /// The correlation of horizontal and vertical neighbours in `[N, C, h, w]`.

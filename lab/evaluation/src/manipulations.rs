@@ -4,8 +4,8 @@
 use image::RgbImage;
 use judge::markdown::table;
 use judge::{Prediction, Proportion, Question};
-use pipeline::Inversion;
-use pipeline::manipulation::EDIT_GUIDANCE_SCALE;
+use pipeline::text_diff::EDIT_GUIDANCE_SCALE;
+use pipeline::{Decoding, Inversion, Silent};
 use scenes::Scene;
 use serde::{Deserialize, Serialize};
 
@@ -174,12 +174,12 @@ fn predict(
 ) -> Result<Vec<Prediction>, Error> {
     let seed = |pair: &Siblings| evaluator.settings.seed.wrapping_add(pair.number);
     let seeds: Vec<u64> = batch.iter().map(seed).collect();
-    let images = evaluator.pipeline.draw_inversion(
+    let images = evaluator.pipeline.sample_inversion(
         latents,
-        (0.0, guidance_scale),
+        Decoding { eta: 0.0, guidance_scale },
         &mut streams(&seeds),
         &evaluator.settings.drawing,
-        &mut |_, _, _| {},
+        &mut Silent,
     )?;
     Ok(evaluator.judge.predict(&images))
 }

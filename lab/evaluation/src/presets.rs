@@ -6,7 +6,7 @@ use image::RgbImage;
 use judge::markdown::table;
 use judge::network::HIDDEN;
 use judge::{Proportion, Question};
-use pipeline::{Settings, Stage, Use};
+use pipeline::{Settings, Task};
 use scenes::Pairs;
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +54,7 @@ pub fn evaluate_presets(
     check(count as i64, HIDDEN)?;
     let Evaluator { pipeline, judge, .. } = evaluator;
     for (_, drawing) in presets {
-        pipeline.prepare(&[Use::Prior], drawing)?;
+        pipeline.prepare(Task::GENERATE, drawing)?;
     }
     let examples = &CaptionSet::Seen.examples(0..count)[..];
     let truth = evaluator.true_images(examples)?;
@@ -69,7 +69,7 @@ pub fn evaluate_presets(
     let mut rows = vec![row("true pictures", None, ImageSource::True, &truth, &others)?];
     let samples = sample_in_turn(evaluator, examples, presets)?;
     for ((name, drawing), TimedSamples { images, seconds }) in presets.iter().zip(samples) {
-        let drawn = Some((*drawing, Median::of(seconds)));
+        let drawn = Some((drawing.clone(), Median::of(seconds)));
         rows.push(row(name, drawn, ImageSource::Chain, &images, &images)?);
     }
     Ok(PresetReport { rows })
@@ -139,7 +139,7 @@ impl Report for PresetReport {
             line.extend(match &row.drawn {
                 Some((settings, seconds)) => [
                     settings.solver.name().to_owned(),
-                    Stage::ALL.map(|stage| settings.steps(stage).to_string()).join(", "),
+                    steps(settings),
                     match settings.guidance_interval {
                         Some([low, high]) => format!("{low} to {high}"),
                         None => "all".to_owned(),
@@ -156,4 +156,11 @@ impl Report for PresetReport {
         });
         table(header, rows)
     }
+}
+
+/// The steps of the prior and of each stage, as a table has them.
+fn steps(settings: &Settings) -> String {
+    let stages = settings.stages.iter().map(|stage| stage.steps.to_string());
+    let steps: Vec<String> = [settings.prior.steps.to_string()].into_iter().chain(stages).collect();
+    steps.join(", ")
 }

@@ -2,7 +2,7 @@
 //! of images from either prior's embeddings (2204.06125, section 2.2).
 
 use judge::markdown::table;
-use pipeline::{CodeSampling, Pipeline, Settings, Text, Use};
+use pipeline::{CodeSampling, Pipeline, Settings, Silent, Task, Text};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -63,12 +63,11 @@ pub struct EmbeddingsRow {
 /// where they name it.
 pub fn evaluate_priors(evaluator: &Evaluator) -> Result<PriorReport, Error> {
     let Evaluator { pipeline, settings, .. } = evaluator;
-    let sampling = settings.drawing.prior_codes.unwrap_or_else(CodeSampling::plain);
-    let drawing = Settings { prior_codes: Some(sampling), ..settings.drawing };
-    pipeline.prepare(&[Use::Prior, Use::ImageEncoder], &drawing)?;
+    let sampling = settings.drawing.prior.codes.unwrap_or_else(CodeSampling::plain);
+    pipeline.prepare(Task::MIXED, &settings.drawing.clone().with_codes(Some(sampling)))?;
     let codes = [CaptionSet::Seen, CaptionSet::HeldOut];
     let codes = codes.map(|captions| evaluate_codes(evaluator, captions));
-    let sources = EmbeddingSource::all(pipeline, sampling, settings.drawing).into_iter();
+    let sources = EmbeddingSource::all(pipeline, sampling, &settings.drawing).into_iter();
     let embeddings = sources.map(|source| evaluate_embeddings(evaluator, source));
     Ok(PriorReport {
         codes: codes.into_iter().collect::<Result<_, _>>()?,
@@ -86,11 +85,11 @@ struct EmbeddingSource {
 impl EmbeddingSource {
     /// The true images, the diffusion prior where the model has one, and the autoregressive prior conditioned on different
     /// parts of the dot products of image and text.
-    fn all(pipeline: &Pipeline, sampling: CodeSampling, drawing: Settings) -> Vec<Self> {
-        let by_diffusion = Settings { prior_codes: None, ..drawing };
-        let by_codes = |name, closeness| {
-            let prior_codes = Some(CodeSampling { closeness, ..sampling });
-            Self { name, prior: Some(Settings { prior_codes, ..drawing }) }
+    fn all(pipeline: &Pipeline, sampling: CodeSampling, drawing: &Settings) -> Vec<Self> {
+        let by_diffusion = drawing.clone().with_codes(None);
+        let by_codes = |name, similarity| {
+            let codes = CodeSampling { similarity, ..sampling };
+            Self { name, prior: Some(drawing.clone().with_codes(Some(codes))) }
         };
         let mut sources = vec![Self { name: "true pictures", prior: None }];
         if pipeline.has_prior(&by_diffusion) {
@@ -115,7 +114,7 @@ impl EmbeddingSource {
             None => evaluator.true_embeddings(batch),
             Some(prior) => {
                 let streams = &mut streams(&evaluator.seeds(batch));
-                Ok(evaluator.pipeline.draw_embedding(text, prior, streams, &mut |_, _, _| {})?)
+                Ok(evaluator.pipeline.sample_embedding(text, prior, streams, &mut Silent)?)
             }
         }
     }
@@ -130,10 +129,10 @@ fn evaluate_codes(evaluator: &Evaluator, set: CaptionSet) -> Result<CodesRow, Er
     for batch in examples.chunks(evaluator.settings.batch) {
         let embeddings = evaluator.true_embeddings(batch)?; // [B, E]
         let text = evaluator.pipeline.encode_text(&captions(batch))?;
-        let codes = evaluator.pipeline.code(&embeddings, &text)?;
+        let codes = evaluator.pipeline.quantize(&embeddings, &text)?;
         buckets = codes.buckets;
         all.push(embeddings.to_kind(Kind::Float));
-        kept.push(codes.kept);
+        kept.push(codes.truncated);
         decoded.push(codes.decoded);
         bits.push(codes.bits);
         done += batch.len() as u64;
@@ -159,7 +158,7 @@ fn evaluate_embeddings(
 ) -> Result<EmbeddingsRow, Error> {
     let numbers = FIRST_CAPTION..FIRST_CAPTION + evaluator.limited(CAPTIONS);
     let examples = CaptionSet::Seen.examples(numbers);
-    let decoding = evaluator.settings.drawing.without_prior();
+    let decoding = evaluator.settings.drawing.clone().without_prior();
     let mut row = AccuracyRow::new(ImageSource::Chain, CaptionSet::Seen);
     let mut cosine = 0.0;
     for batch in examples.chunks(evaluator.settings.batch) {

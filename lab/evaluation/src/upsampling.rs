@@ -2,7 +2,7 @@
 
 use image::RgbImage;
 use judge::markdown::table;
-use pipeline::Use;
+use pipeline::{Silent, Task};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -38,7 +38,7 @@ pub struct UpsamplingReport {
 /// Upsamples fresh scenes from the base size, and samples from their captions.
 pub fn evaluate_upsampling(evaluator: &Evaluator) -> Result<UpsamplingReport, Error> {
     let Evaluator { pipeline, settings, .. } = evaluator;
-    pipeline.prepare(&[Use::Prior], &settings.drawing)?;
+    pipeline.prepare(Task::GENERATE, &settings.drawing)?;
     let count = evaluator.limited(SCENES);
     let side = i64::from(pipeline.side()?);
     let mut base_side = 0;
@@ -46,13 +46,13 @@ pub fn evaluate_upsampling(evaluator: &Evaluator) -> Result<UpsamplingReport, Er
     let mut sharpness: [Vec<f64>; 4] = Default::default();
     for batch in CaptionSet::Seen.examples(FIRST..FIRST + count).chunks(settings.batch) {
         let truth = evaluator.true_images(batch)?;
-        let base = pipeline.base_pictures(&truth)?; // [B, C, h, w]
+        let base = pipeline.to_base_images(&truth)?; // [B, C, h, w]
         base_side = base.size()[3];
         let truth = signed(&truth); // [B, C, H, W]
         let interpolated = base.internal_upsample_bicubic2d_aa([side; 2], false, None, None);
         let seeds = evaluator.seeds(batch);
         let streams = &mut streams(&seeds);
-        let large = pipeline.upsample(&base, &settings.drawing, streams, &mut |_, _, _| {})?;
+        let large = pipeline.upsample(&base, &settings.drawing, streams, &mut Silent)?;
         let [interpolated, large] = [interpolated, large].map(|x| x.to_device(Device::Cpu));
         let [of_interpolated, of_upsampled] = [&interpolated, &large].map(|x| psnr(x, &truth));
         gain.extend(of_upsampled.iter().zip(&of_interpolated).map(|(own, other)| own - other));

@@ -46,7 +46,7 @@ pub struct Spread {
 /// Samples variations of fresh scenes.
 pub fn evaluate_variations(evaluator: &Evaluator) -> Result<VariationReport, Error> {
     evaluator.prepare()?;
-    let drawing = evaluator.settings.drawing.without_prior();
+    let drawing = evaluator.settings.drawing.clone().without_prior();
     let count = evaluator.limited(SCENES);
     let mut kept = SIBLING_QUESTIONS.map(|question| (question, Proportion::default()));
     let mut thing_and_colour = Proportion::default();

@@ -118,7 +118,7 @@ pub fn image_embeddings(
 ) -> Result<Tensor, Error> {
     let (mut embeddings, mut done) = (Vec::new(), 0);
     for some in examples.chunks(batch) {
-        embeddings.push(pipeline.encode_pictures(&true_images(some, SIDE))?);
+        embeddings.push(pipeline.encode_images(&true_images(some, SIDE))?);
         done += some.len() as u64;
         progress(done);
     }
