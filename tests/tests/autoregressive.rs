@@ -185,7 +185,7 @@ fn codes_are_drawn_with_their_probabilities() {
         let generator = &mut Generator::new(8);
         let mut counts = [0f64; 5];
         (0..20_000)
-            .for_each(|_| counts[sampling.draw(&logits, generator.uniform()) as usize] += 1.0);
+            .for_each(|_| counts[sampling.sample(&logits, generator.uniform()) as usize] += 1.0);
         counts.map(|count| count / 20_000.0)
     };
     let softmax = |temperature: f64| {
@@ -207,6 +207,6 @@ fn codes_are_drawn_with_their_probabilities() {
     let [_, _, first, _, second] = softmax(1.0);
     assert!((top[2] - first / (first + second)).abs() < 0.015);
     assert_eq!(counts(&CodeSampling { top_p: 1e-9, ..plain })[2], 1.0);
-    assert_eq!(plain.draw(&logits, 1.0 - f64::EPSILON), 4);
-    assert_eq!(plain.draw(&logits, 0.0), 0);
+    assert_eq!(plain.sample(&logits, 1.0 - f64::EPSILON), 4);
+    assert_eq!(plain.sample(&logits, 0.0), 0);
 }

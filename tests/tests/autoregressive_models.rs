@@ -7,7 +7,7 @@ use evaluation::priors::explained_variance;
 use families::{ModelFolders, PriorKind};
 use layers::{Initialiser, Params};
 use noise::Generator;
-use pipeline::{CodeSampling, Error, Pipeline, Settings, Use};
+use pipeline::{CodeSampling, Error, Pipeline, Silent, Task};
 use prior::{AutoregressiveConfig, AutoregressivePrior, EmbeddingQuantizer, Pca};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
@@ -138,42 +138,37 @@ fn each_picture_of_a_batch_has_the_embedding_that_it_has_alone() {
     let pipeline = pipeline(place.path());
     let captions = ["a red house under a blue sky", "a rocket", "a mushroom on the left"];
     let streams = || [21, 22, 23].map(Generator::new);
-    let quiet = &mut |_, _, _| ();
+    let quiet = &mut Silent;
     let sampling = CodeSampling { temperature: 0.9, top_p: 0.8, ..CodeSampling::plain() };
-    let guided = |scale: f64, prior_codes: CodeSampling, candidates: usize| Settings {
-        prior_guidance_scale: scale,
-        prior_candidates: candidates,
-        prior_codes: Some(prior_codes),
-        ..few_steps()
-    };
+    let guided = |scale: f64, prior_codes: CodeSampling, candidates: usize| settings!(few_steps(), prior_guidance_scale: scale, prior_candidates: candidates, prior_codes: Some(prior_codes));
     for settings in [guided(1.0, CodeSampling::plain(), 1), guided(3.0, sampling, 2)] {
-        pipeline.prepare(&[Use::Prior], &settings).unwrap();
+        pipeline.prepare(Task::GENERATE, &settings).unwrap();
         let text = pipeline.encode_text(&captions).unwrap();
         let mut together = streams();
-        let all = pipeline.draw_embedding(&text, &settings, &mut together, quiet);
+        let all = pipeline.sample_embedding(&text, &settings, &mut together, quiet);
         let all = all.unwrap(); // [3, E]
         for (i, caption) in captions.iter().enumerate() {
             let text = pipeline.encode_text(&[caption]).unwrap();
             let mut alone = [streams()[i].clone()];
-            let drawn = pipeline.draw_embedding(&text, &settings, &mut alone, quiet);
+            let drawn = pipeline.sample_embedding(&text, &settings, &mut alone, quiet);
             let apart = (drawn.unwrap() - all.narrow(0, i as i64, 1)).abs().max();
             assert!(apart.double_value(&[]) < 1e-5, "{caption}");
             assert_eq!(alone[0], together[i], "{caption}: the streams went on differently");
         }
     }
     // Other quantiles of the closeness, other codes of it.
-    let mut told = |closeness: [f64; 2]| {
-        let sampling = CodeSampling { closeness, ..CodeSampling::plain() };
+    let mut told = |similarity: [f64; 2]| {
+        let sampling = CodeSampling { similarity, ..CodeSampling::plain() };
         let text = pipeline.encode_text(&captions).unwrap();
         let settings = guided(1.0, sampling, 1);
-        pipeline.draw_embedding(&text, &settings, &mut streams(), quiet).unwrap()
+        pipeline.sample_embedding(&text, &settings, &mut streams(), quiet).unwrap()
     };
     assert!(told([0.0, 0.5]) != told([0.5, 1.0]));
     for (from, to) in [(0.5, 0.5), (0.9, 0.1), (-0.1, 1.0), (0.0, 1.1), (f64::NAN, 1.0)] {
-        let sampling = CodeSampling { closeness: [from, to], ..CodeSampling::plain() };
-        let refused = pipeline.prepare(&[Use::Prior], &guided(1.0, sampling, 1));
+        let sampling = CodeSampling { similarity: [from, to], ..CodeSampling::plain() };
+        let refused = pipeline.prepare(Task::GENERATE, &guided(1.0, sampling, 1));
         assert!(
-            matches!(refused, Err(Error::Setting { setting: "prior_codes.closeness", .. })),
+            matches!(refused, Err(Error::Setting { setting, .. }) if setting == "prior_codes.closeness"),
             "{from} to {to}"
         );
     }
@@ -184,10 +179,10 @@ fn a_prior_of_another_model_is_refused_with_the_numbers() {
     let place = tempfile::tempdir().unwrap();
     pipeline(place.path());
     let fitting = config(place.path());
-    let settings = Settings { prior_codes: Some(CodeSampling::plain()), ..few_steps() };
+    let settings = settings!(few_steps(), prior_codes: Some(CodeSampling::plain()));
     let refused = |config: AutoregressiveConfig, words: &[String]| {
         write(&place.path().join("prior_autoregressive"), &config);
-        let message = open(place.path()).prepare(&[Use::Prior], &settings);
+        let message = open(place.path()).prepare(Task::GENERATE, &settings);
         let message = message.unwrap_err().to_string();
         for word in words {
             assert!(message.contains(word), "{word} is not in: {message}");
@@ -211,13 +206,13 @@ fn coding_measures_what_codes_take_and_lose() {
     let text = pipeline.encode_text(&["a boat", "a tree", "a red house"]).unwrap();
     let width = config(place.path()).embedding;
     let embeddings = normal(9, &[3, width]);
-    let coded = pipeline.code(&embeddings, &text).unwrap();
+    let coded = pipeline.quantize(&embeddings, &text).unwrap();
     assert_eq!((coded.bits.size(), coded.buckets), (vec![3, 5], 16));
     // One that knows nothing takes 4 bits for 16 equally likely codes, and one that is wrong takes more.
     let bits = coded.bits.mean(Kind::Double).double_value(&[]);
     assert!(bits > 4.0, "{bits}");
     let (kept, decoded) = (
-        explained_variance(&embeddings, &coded.kept),
+        explained_variance(&embeddings, &coded.truncated),
         explained_variance(&embeddings, &coded.decoded),
     );
     assert!(decoded < kept && kept < 1.0, "{decoded} and {kept}");

@@ -1,5 +1,6 @@
 //! The command as its users run it: the real binary, on a copy of a tiny model.
 
+use pipeline::{Request, Silent};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -172,8 +173,8 @@ fn the_binary_draws_what_the_library_draws() {
     let drawn = image::open(place.path("one.png")).unwrap().to_rgb8();
     let pipeline = crate::pipeline::open("deep");
     let settings = crate::pipeline::few_steps();
-    let text = pipeline.encode_text(&[CAPTION]).unwrap();
-    let expected = pipeline.draw(&text, 7, &settings, &mut |_, _, _| ()).unwrap();
+    let request = Request::new(CAPTION, 7, settings);
+    let expected = pipeline.sample(&[request], &mut Silent).unwrap().remove(0);
     let far =
         drawn.iter().zip(expected.iter()).filter(|(one, other)| one.abs_diff(**other) > 4).count();
     assert!(far * 100 < drawn.len(), "{far} of {} values differ", drawn.len());

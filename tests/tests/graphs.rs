@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use graphs::{CapturedGraph, CudaGraphs, Error, Graph, GraphCache, GraphCapture};
-use pipeline::Settings;
+use pipeline::Silent;
 use tch::{Cuda, Device, Kind, Tensor, no_grad};
 
 use crate::pipeline::{few_steps, open};
@@ -108,7 +108,7 @@ fn what_cannot_be_captured_is_run_as_it_is() {
 
 #[test]
 fn captured_steps_draw_the_same_pictures() {
-    let settings = Settings { prior_steps: 4, decoder_steps: 3, upsampler_steps: 4, ..few_steps() };
+    let settings = settings!(few_steps(), prior_steps: 4, decoder_steps: 3, upsampler_steps: 4);
     for name in ["deep", "odd"] {
         let backend = Counting::default();
         let captured = open(name).with_graph_capture(Some(Box::new(backend.clone())));
@@ -118,7 +118,7 @@ fn captured_steps_draw_the_same_pictures() {
         for (seed, caption) in captions.into_iter().enumerate() {
             let [one, other] = [&plain, &captured].map(|pipeline| {
                 let seeds = [seed as u64];
-                let drawn = pipeline.generate(caption, &seeds, &settings, &mut |_, _, _| ());
+                let drawn = pipeline.generate(caption, &seeds, &settings, &mut Silent);
                 drawn.unwrap().remove(0)
             });
             assert!(one == other, "{name}: {caption}");

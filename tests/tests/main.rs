@@ -2,6 +2,9 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // cargo shows what tests print
 
+#[macro_use]
+mod settings;
+
 mod architecture;
 mod archives;
 mod atomic;

@@ -8,8 +8,8 @@ use image::codecs::gif::GifEncoder;
 use image::{DynamicImage, Frame, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 use images::{DecodeError, read_image};
 use noise::Generator;
-use pipeline::Inversion;
 use pipeline::manipulation::{slerp, text_diff};
+use pipeline::{Decoding, Inversion, Silent};
 use prior::Pca;
 use tch::{Kind, Tensor};
 
@@ -121,18 +121,18 @@ fn principal_components_are_those_that_the_data_were_made_of() {
     close(&pca.truncate(&once, 1), &once, 1e-5);
 }
 
-fn quiet(_: pipeline::Stage, _: usize, _: usize) {}
-
 #[test]
 fn an_inversion_decodes_to_its_picture_and_only_with_its_own_embedding() {
     let pipeline = open("deep");
     let picture =
         RgbImage::from_fn(40, 40, |x, y| Rgb([(x * 6) as u8, (y * 6) as u8, ((x + y) * 3) as u8]));
     let pictures = [picture];
-    let inversion = pipeline.invert(&pictures, 50, &mut quiet).unwrap();
+    let inversion = pipeline.invert(&pictures, 50, &mut Silent).unwrap();
     let back = |inversion: &Inversion, eta: f64, seed: u64| {
         let streams = &mut [Generator::new(seed)];
-        pipeline.decode_inversion(inversion, (eta, 1.0), streams, &mut quiet).unwrap()
+        pipeline
+            .decode_inversion(inversion, Decoding { eta, ..Decoding::EXACT }, streams, &mut Silent)
+            .unwrap()
     };
     let base = images::ImageProcessor::signed(8).preprocess(&pictures).unwrap();
     let base = Tensor::try_from(base).unwrap();
@@ -156,7 +156,7 @@ fn an_inversion_decodes_to_its_picture_and_only_with_its_own_embedding() {
     assert_eq!(read.steps, 50);
     assert_eq!(back(&read, 0.0, 1), own);
     let refused = open("karlo")
-        .decode_inversion(&read, (0.0, 1.0), &mut [Generator::new(1)], &mut quiet)
+        .decode_inversion(&read, Decoding::EXACT, &mut [Generator::new(1)], &mut Silent)
         .unwrap_err()
         .to_string();
     assert!(refused.contains("[1, 20]") && refused.contains("[1, 16]"), "{refused}");

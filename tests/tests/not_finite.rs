@@ -7,7 +7,7 @@ use families::ModelFolders;
 use image::RgbImage;
 use layers::finite::{LARGEST, is_finite};
 use noise::Generator;
-use pipeline::{Error, ErrorKind, Inversion, Pipeline, Quantity, Settings, Use};
+use pipeline::{Decoding, Error, ErrorKind, Inversion, Pipeline, Quantity, Silent, Task};
 use tch::{Device, Kind, Tensor};
 use weights::Folder;
 
@@ -66,7 +66,7 @@ const OVERFLOWS: [Overflow; 5] = [
         Quantity::PriorEmbedding,
     ),
     ("decoder", &[("conv_out.bias", 6e18)], Quantity::Base),
-    ("super_res_first", &[("conv_out.bias", 6e18)], Quantity::Upsampled),
+    ("super_res_first", &[("conv_out.bias", 6e18)], Quantity::Upsampled(1)),
 ];
 
 fn open(folder: &Path, kind: Kind) -> Pipeline {
@@ -75,16 +75,12 @@ fn open(folder: &Path, kind: Kind) -> Pipeline {
     Pipeline::open(folders, Device::Cpu, kind).unwrap()
 }
 
-fn quiet() -> impl FnMut(pipeline::Stage, usize, usize) {
-    |_, _, _| ()
-}
-
 /// Everything that the pipeline does with the part.
 fn work(pipeline: &Pipeline, part: &str) -> Error {
     let picture = RgbImage::from_fn(40, 30, |x, y| image::Rgb([x as u8 * 6, y as u8 * 8, 99]));
     let error = match part {
-        "image_encoder" => pipeline.vary(&picture, &[1], &few_steps(), &mut quiet()),
-        _ => pipeline.generate(CAPTION, &[1], &few_steps(), &mut quiet()),
+        "image_encoder" => pipeline.vary(&picture, &[1], &few_steps(), &mut Silent),
+        _ => pipeline.generate(CAPTION, &[1], &few_steps(), &mut Silent),
     };
     error.unwrap_err()
 }
@@ -105,6 +101,7 @@ fn what_networks_compute_is_looked_at_and_the_weight_that_ruined_it_is_named() {
             panic!("{part}: {error}");
         };
         assert_eq!(found, quantity, "{part}: {cause}");
+        let cause = cause.to_string();
         for word in [part, tensors[0].0, "e18"] {
             assert!(cause.contains(word), "{word} is not in: {cause}");
         }
@@ -156,33 +153,29 @@ fn large_files_are_looked_through_where_that_is_asked_for() {
 #[test]
 fn settings_beyond_all_numbers_are_named_where_the_model_is_sound() {
     let pipeline = open(&model("deep"), Kind::Float);
-    let settings = |prior: f64, decoder: f64| Settings {
-        prior_guidance_scale: prior,
-        decoder_guidance_scale: decoder,
-        ..few_steps()
-    };
+    let settings = |prior: f64, decoder: f64| settings!(few_steps(), prior_guidance_scale: prior, decoder_guidance_scale: decoder);
     for (settings, flag) in [
         (settings(1e30, 2.0), "prior_guidance_scale is 1e30"),
         (settings(2.0, 1e30), "decoder_guidance_scale is 1e30"),
         (settings(2.0, -1e300), "decoder_guidance_scale is -1e300"),
     ] {
-        let error = pipeline.generate(CAPTION, &[1], &settings, &mut quiet());
+        let error = pipeline.generate(CAPTION, &[1], &settings, &mut Silent);
         let error = error.unwrap_err().to_string();
         assert!(error.contains(flag), "{error}");
     }
-    pipeline.prepare(&[Use::ImageEncoder], &few_steps()).unwrap();
-    let inversion = pipeline.invert(&[RgbImage::new(30, 30)], 2, &mut quiet()).unwrap();
-    let error = pipeline.draw_inversion(
+    pipeline.prepare(Task::VARY, &few_steps()).unwrap();
+    let inversion = pipeline.invert(&[RgbImage::new(30, 30)], 2, &mut Silent).unwrap();
+    let error = pipeline.sample_inversion(
         &inversion,
-        (0.0, 1e30),
+        Decoding { eta: 0.0, guidance_scale: 1e30 },
         &mut [Generator::new(1)],
         &few_steps(),
-        &mut quiet(),
+        &mut Silent,
     );
     let error = error.unwrap_err().to_string();
     assert!(error.contains("the decoder guidance scale is 1e30"), "{error}");
     // The same pipeline goes on.
-    pipeline.generate(CAPTION, &[1], &few_steps(), &mut quiet()).unwrap();
+    pipeline.generate(CAPTION, &[1], &few_steps(), &mut Silent).unwrap();
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use kernels::OutOfMemory;
 use kernels::memory::{catch, require};
-use pipeline::ErrorKind;
+use pipeline::{ErrorKind, Silent};
 use tch::{Device, Kind, Tensor};
 
 use crate::pipeline::{few_steps, open};
@@ -49,7 +49,7 @@ fn an_allocation_that_fails_is_an_error_and_another_panic_is_none() {
 #[test]
 fn a_pipeline_outlives_a_request_that_memory_has_no_room_for() {
     let pipeline = open("deep");
-    let quiet = &mut |_, _, _| ();
+    let quiet = &mut Silent;
     let before = pipeline.generate("a house", &[1], &few_steps(), quiet).unwrap();
     let text = pipeline.encode_text(&["a house"]).unwrap();
     // One picture, seen as many: the stand-in takes no memory, and what is computed of it would take petabytes.

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use crate::settings::karlo_settings;
 use families::{Completion, ModelFolders};
 use image::RgbImage;
 use noise::Generator;
-use pipeline::{Error, Pipeline, Settings, Stage, Use, check_caption, to_pictures};
+use pipeline::{Error, Pipeline, Request, Settings, Silent, Step, Task, check_caption, to_images};
 use tch::{Device, Kind, Tensor};
 use weights::Folder;
 
@@ -43,7 +45,7 @@ pub fn open(name: &str) -> Pipeline {
 
 /// Two steps a stage, else as Karlo's authors draw.
 pub fn few_steps() -> Settings {
-    Settings { prior_steps: 2, decoder_steps: 2, upsampler_steps: 2, ..Settings::karlo() }
+    settings!(karlo_settings(), prior_steps: 2, decoder_steps: 2, upsampler_steps: 2)
 }
 
 fn open_at(path: &Path, prior: Option<&Path>, kind: Kind) -> Result<Pipeline, Error> {
@@ -63,8 +65,8 @@ fn completion(error: &Error) -> Option<Completion> {
 }
 
 fn draw(pipeline: &Pipeline, settings: &Settings, seed: u64) -> RgbImage {
-    let text = pipeline.encode_text(&[CAPTION]).unwrap();
-    pipeline.draw(&text, seed, settings, &mut |_, _, _| ()).unwrap()
+    let request = Request::new(CAPTION, seed, settings.clone());
+    pipeline.sample(&[request], &mut Silent).unwrap().remove(0)
 }
 
 fn largest_difference(one: &Tensor, other: &Tensor) -> f64 {
@@ -77,13 +79,13 @@ fn every_stage_gives_each_picture_of_a_batch_what_it_gives_it_alone() {
     // The last steps divide by next to nothing, so rounding shows: the bounds are loose, and another picture's noise or
     // caption would be off by more than 1.
     let settings =
-        Settings { prior_steps: 3, decoder_steps: 3, upsampler_steps: 3, ..Settings::karlo() };
+        settings!(karlo_settings(), prior_steps: 3, decoder_steps: 3, upsampler_steps: 3);
     let captions = [CAPTION, "a rocket above the hills", "a mushroom"];
     let streams = || [11, 12, 13].map(Generator::new);
-    let quiet = &mut |_: Stage, _: usize, _: usize| ();
+    let quiet = &mut Silent;
     let text = pipeline.encode_text(&captions).unwrap();
     let mut together = streams();
-    let embedding = pipeline.draw_embedding(&text, &settings, &mut together, quiet).unwrap();
+    let embedding = pipeline.sample_embedding(&text, &settings, &mut together, quiet).unwrap();
     let small = pipeline.decode(&embedding, &text, &settings, &mut together, quiet).unwrap();
     let large = pipeline.upsample(&small, &settings, &mut together, quiet).unwrap();
     assert_eq!(large.size(), [3, 3, 40, 40]);
@@ -91,7 +93,8 @@ fn every_stage_gives_each_picture_of_a_batch_what_it_gives_it_alone() {
         let row = |batch: &Tensor| batch.narrow(0, i as i64, 1);
         let text = pipeline.encode_text(&[caption]).unwrap();
         let mut alone = [streams()[i].clone()];
-        let embedding_alone = pipeline.draw_embedding(&text, &settings, &mut alone, quiet).unwrap();
+        let embedding_alone =
+            pipeline.sample_embedding(&text, &settings, &mut alone, quiet).unwrap();
         assert!(
             largest_difference(&embedding_alone, &row(&embedding)) < 1e-3,
             "the embedding of {caption}"
@@ -114,7 +117,7 @@ fn every_stage_gives_each_picture_of_a_batch_what_it_gives_it_alone() {
 #[test]
 fn a_seed_draws_the_same_picture_again_and_another_seed_another() {
     let pipeline = open("karlo");
-    let pictures = pipeline.generate(CAPTION, &[4, 5, 4], &few_steps(), &mut |_, _, _| ()).unwrap();
+    let pictures = pipeline.generate(CAPTION, &[4, 5, 4], &few_steps(), &mut Silent).unwrap();
     assert!(pictures[0] == pictures[2]);
     assert!(pictures[0] != pictures[1]);
 }
@@ -122,23 +125,23 @@ fn a_seed_draws_the_same_picture_again_and_another_seed_another() {
 #[test]
 fn progress_is_told_stage_by_stage() {
     let settings =
-        Settings { prior_steps: 2, decoder_steps: 3, upsampler_steps: 1, ..Settings::karlo() };
+        settings!(karlo_settings(), prior_steps: 2, decoder_steps: 3, upsampler_steps: 1);
     let mut told = Vec::new();
     open("karlo")
-        .generate(CAPTION, &[1], &settings, &mut |stage, done, steps| {
-            told.push((stage, done, steps))
+        .generate(CAPTION, &[1], &settings, &mut |step: Step<'_>| {
+            told.push((step.stage.to_owned(), step.done, step.steps));
+            ControlFlow::Continue(())
         })
         .unwrap();
-    use Stage::{Decoder, Prior, Upsampler};
     assert_eq!(
         told,
         [
-            (Prior, 1, 2),
-            (Prior, 2, 2),
-            (Decoder, 1, 3),
-            (Decoder, 2, 3),
-            (Decoder, 3, 3),
-            (Upsampler, 1, 1)
+            ("prior".to_owned(), 1, 2),
+            ("prior".to_owned(), 2, 2),
+            ("decoder".to_owned(), 1, 3),
+            ("decoder".to_owned(), 2, 3),
+            ("decoder".to_owned(), 3, 3),
+            ("upsampler".to_owned(), 1, 1)
         ]
     );
 }
@@ -168,7 +171,7 @@ fn bf16_draws_nearly_the_f32_embedding() {
         let text = pipeline.encode_text(&[CAPTION]).unwrap();
         let mut stream = [Generator::new(1)];
         pipeline
-            .draw_embedding(&text, &few_steps(), &mut stream, &mut |_, _, _| ())
+            .sample_embedding(&text, &few_steps(), &mut stream, &mut Silent)
             .unwrap()
             .to_kind(Kind::Float)
     };
@@ -192,14 +195,14 @@ fn a_missing_prior_is_named_with_its_flag_and_completed() {
     fs::remove_dir_all(lacking.join("prior_scheduler")).unwrap();
     let missing = open_at(&lacking, None, Kind::Float)
         .unwrap()
-        .prepare(&[Use::Prior], &few_steps())
+        .prepare(Task::GENERATE, &few_steps())
         .unwrap_err();
     assert!(missing.to_string().contains("lacking"), "{missing}");
     assert_eq!(completion(&missing), Some(Completion::Prior));
     let expected = draw(&open("karlo"), &few_steps(), 1);
     for prior in [whole.clone(), whole.join("prior")] {
         let pipeline = open_at(&lacking, Some(&prior), Kind::Float).unwrap();
-        pipeline.prepare(&[Use::Prior], &few_steps()).unwrap();
+        pipeline.prepare(Task::GENERATE, &few_steps()).unwrap();
         assert!(draw(&pipeline, &few_steps(), 1) == expected, "completed with {}", prior.display());
     }
 }
@@ -212,7 +215,7 @@ fn a_prior_without_its_scheduler_is_refused() {
     fs::remove_dir_all(lacking.join("prior_scheduler")).unwrap();
     let missing = open_at(&lacking, None, Kind::Float)
         .unwrap()
-        .prepare(&[Use::Prior], &few_steps())
+        .prepare(Task::GENERATE, &few_steps())
         .unwrap_err()
         .to_string();
     assert!(missing.contains("prior_scheduler"), "{missing}");
@@ -221,7 +224,7 @@ fn a_prior_without_its_scheduler_is_refused() {
 #[test]
 fn parts_of_different_models_are_refused_with_both_numbers() {
     let pipeline = open_at(&model("karlo"), Some(&model("deep")), Kind::Float).unwrap();
-    let refused = pipeline.prepare(&[Use::Prior], &few_steps()).unwrap_err();
+    let refused = pipeline.prepare(Task::GENERATE, &few_steps()).unwrap_err();
     let Error::Mismatch { second, .. } = refused else {
         panic!("{refused}");
     };
@@ -236,7 +239,7 @@ fn parts_that_do_not_fit_are_named_by_their_folders() {
     let from = model("karlo").join("text_encoder");
     copy_folder(&from, &place.path().join("text_encoder"));
     let pipeline = open_at(place.path(), None, Kind::Float).unwrap();
-    let refused = pipeline.prepare(&[Use::Prior], &few_steps()).unwrap_err();
+    let refused = pipeline.prepare(Task::GENERATE, &few_steps()).unwrap_err();
     let refused = refused.to_string();
     let folder = |part: &str| place.path().join(part).display().to_string();
     for word in [folder("text_encoder"), "do not fit each other".to_owned()] {
@@ -248,7 +251,7 @@ fn parts_that_do_not_fit_are_named_by_their_folders() {
 fn pictures_are_encoded_for_the_decoder() {
     let pipeline = open("deep");
     let picture = RgbImage::from_fn(50, 40, |x, y| image::Rgb([x as u8 * 5, y as u8 * 6, 99]));
-    let embedding = pipeline.encode_pictures(&[picture.clone(), picture]).unwrap();
+    let embedding = pipeline.encode_images(&[picture.clone(), picture]).unwrap();
     assert_eq!(embedding.size(), [2, 20]);
     assert!(largest_difference(&embedding.get(0), &embedding.get(1)) < 1e-5);
 }
@@ -259,24 +262,24 @@ fn a_missing_image_encoder_is_named_with_its_completion() {
     copy_folder(&model("deep"), place.path());
     fs::remove_dir_all(place.path().join("image_encoder")).unwrap();
     let pipeline = open_at(place.path(), None, Kind::Float).unwrap();
-    pipeline.prepare(&[Use::Prior], &few_steps()).unwrap();
-    let missing = pipeline.prepare(&[Use::ImageEncoder], &few_steps()).unwrap_err();
+    pipeline.prepare(Task::GENERATE, &few_steps()).unwrap();
+    let missing = pipeline.prepare(Task::VARY, &few_steps()).unwrap_err();
     assert!(missing.to_string().contains("image_encoder"), "{missing}");
     assert_eq!(completion(&missing), Some(Completion::ImageEncoder));
 }
 
 #[test]
 fn defaults_come_from_the_model_and_are_karlos_where_it_has_none() {
-    assert_eq!(open("karlo").defaults().unwrap(), Settings::karlo());
+    assert_eq!(open("karlo").defaults().unwrap(), karlo_settings());
     let place = tempfile::tempdir().unwrap();
-    let ours = Settings { prior_steps: 9, decoder_guidance_scale: 2.5, ..Settings::karlo() };
+    let ours = settings!(karlo_settings(), prior_steps: 9, decoder_guidance_scale: 2.5);
     let index = |defaults: serde_json::Value| {
         let index =
             serde_json::json!({"_class_name": "UnCLIPPipeline", "unclip_defaults": defaults});
         fs::write(place.path().join("model_index.json"), index.to_string()).unwrap();
         open_at(place.path(), None, Kind::Float).unwrap().defaults()
     };
-    assert_eq!(index(serde_json::to_value(ours).unwrap()).unwrap(), ours);
+    assert_eq!(index(serde_json::to_value(&ours).unwrap()).unwrap(), ours);
     let refused = index(serde_json::json!({"prior_steps": "nine"})).unwrap_err().to_string();
     assert!(
         refused.contains("model_index.json") && refused.contains("unclip_defaults"),
@@ -289,7 +292,7 @@ fn values_become_the_nearest_of_256_levels() {
     let level = |n: f32| n / 127.5 - 1.0;
     // 0 lies halfway between two levels and goes to the even one, as numpy rounds.
     let values = [0.0, level(1.6), level(254.6), -7.0, 7.0, level(100.2)];
-    let picture = &to_pictures(&Tensor::from_slice(&values).view([1, 3, 1, 2]))[0];
+    let picture = &to_images(&Tensor::from_slice(&values).view([1, 3, 1, 2]))[0];
     // The planes are red, green and blue.
     assert_eq!(picture.get_pixel(0, 0).0, [128, 255, 255]);
     assert_eq!(picture.get_pixel(1, 0).0, [2, 0, 100]);
@@ -299,21 +302,20 @@ fn values_become_the_nearest_of_256_levels() {
 fn the_small_picture_that_clip_finds_closest_is_kept() {
     let pipeline = open("deep");
     let text = pipeline.encode_text(&[CAPTION, "a mushroom"]).unwrap();
-    let quiet = &mut |_: Stage, _: usize, _: usize| ();
-    let three = Settings { candidates: 3, ..few_steps() };
-    pipeline.prepare(&[Use::Prior], &three).unwrap();
+    let quiet = &mut Silent;
+    let three = settings!(few_steps(), candidates: 3);
+    pipeline.prepare(Task::GENERATE, &three).unwrap();
     let width = pipeline.embedding_width().unwrap();
     let given = Tensor::from_slice(&Generator::new(5).normal(2 * width as usize)).view([2, width]);
     let mut chosen = BTreeSet::new();
     for given in [None, Some(&given)] {
         let mut streams = [31, 32].map(Generator::new);
-        let kept = pipeline.draw_small(given, &text, &three, &mut streams, quiet).unwrap();
+        let kept = pipeline.sample_base(given, &text, &three, &mut streams, quiet).unwrap();
         let mut alone = [31, 32].map(Generator::new);
         let drawn = [0; 3]
-            .map(|_| pipeline.draw_small(given, &text, &few_steps(), &mut alone, quiet).unwrap());
+            .map(|_| pipeline.sample_base(given, &text, &few_steps(), &mut alone, quiet).unwrap());
         assert!(alone == streams, "three candidates draw the noise of three");
-        let seen =
-            drawn.each_ref().map(|small| pipeline.encode_pictures(&to_pictures(small)).unwrap());
+        let seen = drawn.each_ref().map(|small| pipeline.encode_images(&to_images(small)).unwrap());
         for row in 0..2 {
             let asked = given.unwrap_or(&text.embedding).get(row);
             let cosine = |seen: &Tensor| {
@@ -328,8 +330,8 @@ fn the_small_picture_that_clip_finds_closest_is_kept() {
         }
     }
     assert!(chosen.len() > 1, "always candidate {chosen:?}");
-    let none = Settings { candidates: 0, ..few_steps() };
-    let refusal = pipeline.prepare(&[Use::Prior], &none).unwrap_err();
+    let none = settings!(few_steps(), candidates: 0);
+    let refusal = pipeline.prepare(Task::GENERATE, &none).unwrap_err();
     assert!(refusal.to_string().contains("candidates is 0"), "{refusal}");
 }
 
@@ -337,13 +339,13 @@ fn the_small_picture_that_clip_finds_closest_is_kept() {
 fn the_candidate_closest_to_the_caption_is_kept() {
     let pipeline = open("deep");
     let text = pipeline.encode_text(&[CAPTION, "a mushroom"]).unwrap();
-    let quiet = &mut |_: Stage, _: usize, _: usize| ();
-    let settings = Settings { prior_candidates: 3, ..few_steps() };
+    let quiet = &mut Silent;
+    let settings = settings!(few_steps(), prior_candidates: 3);
     let mut streams = [21, 22].map(Generator::new);
-    let kept = pipeline.draw_embedding(&text, &settings, &mut streams, quiet).unwrap();
+    let kept = pipeline.sample_embedding(&text, &settings, &mut streams, quiet).unwrap();
     let mut alone = [21, 22].map(Generator::new);
     let drawn =
-        [0; 3].map(|_| pipeline.draw_embedding(&text, &few_steps(), &mut alone, quiet).unwrap());
+        [0; 3].map(|_| pipeline.sample_embedding(&text, &few_steps(), &mut alone, quiet).unwrap());
     assert!(alone == streams, "three candidates draw the noise of three");
     for row in 0..2 {
         let cosine = |embedding: &Tensor| {

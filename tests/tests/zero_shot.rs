@@ -83,7 +83,7 @@ fn a_whole_clip_tells_labels_apart_as_the_reference_does() {
             read_image(&file).unwrap().image
         })
         .collect();
-    let pictures = normalised(&clip.encode_pictures(&pictures).unwrap());
+    let pictures = normalised(&clip.encode_images(&pictures).unwrap());
     let ensemble = probabilities(&pictures, &classes, factor);
     close("the ensemble", &ensemble, recorded("ensemble"));
     let single = clip.class_embeddings(&labels, &templates[1..2]).unwrap();
@@ -252,8 +252,8 @@ fn pictures_that_are_prepared_for_another_encoder_are_refused() {
     let pipeline = open_at(place.path());
     pipeline.prepare_clip().unwrap();
     let square = |side| image::RgbImage::new(side, side);
-    let _ = pipeline.encode_pictures(&[square(28)]).unwrap();
-    let error = pipeline.encode_pictures(&[square(30)]).unwrap_err();
+    let _ = pipeline.encode_images(&[square(28)]).unwrap();
+    let error = pipeline.encode_images(&[square(30)]).unwrap_err();
     assert!(error.to_string().contains("is 30 in the first and 28"), "{error}");
 }
 
@@ -413,7 +413,7 @@ fn the_table_holds_what_the_encoders_say() {
             let classes = pipeline.class_embeddings(&task.labels, t).unwrap();
             let right = CaptionSet::Seen.examples(50_000..50_012).into_iter().filter(|example| {
                 let picture = example.scene.to_image(128);
-                let picture = normalised(&pipeline.encode_pictures(&[picture]).unwrap());
+                let picture = normalised(&pipeline.encode_images(&[picture]).unwrap());
                 let cosines = &rows(&cosines(&picture, &classes))[0];
                 let best = cosines.iter().copied().fold(f64::MIN, f64::max);
                 cosines[(task.truth)(&example.scene.labels()).unwrap()] == best
@@ -428,7 +428,7 @@ fn the_table_holds_what_the_encoders_say() {
         for example in CaptionSet::Pairs.examples(50_000..50_012) {
             let rivals = difference.rivals(&example);
             let picture = example.scene.to_image(128);
-            let picture = normalised(&pipeline.encode_pictures(&[picture]).unwrap());
+            let picture = normalised(&pipeline.encode_images(&[picture]).unwrap());
             let near = |text: &str| {
                 let embedded = normalised(&pipeline.encode_text(&[text]).unwrap().embedding);
                 rows(&cosines(&picture, &embedded))[0][0]

@@ -19,7 +19,7 @@ impl Workplace {
 fn wanted(place: &Workplace, picture: &str, labels: &[&str], templates: &[Template]) -> String {
     let pipeline = open("deep");
     let picture = image::open(place.path(picture)).unwrap().to_rgb8();
-    let picture = normalised(&pipeline.encode_pictures(&[picture]).unwrap());
+    let picture = normalised(&pipeline.encode_images(&[picture]).unwrap());
     let classes = pipeline.class_embeddings(labels, templates).unwrap();
     let shares = probabilities(&picture, &classes, LOGIT_FACTOR).squeeze_dim(0);
     let shares = Vec::<f64>::try_from(shares.to_kind(tch::Kind::Double)).unwrap();

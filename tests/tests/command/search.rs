@@ -64,7 +64,7 @@ fn wanted(place: &Workplace, query: &Tensor) -> Vec<String> {
     let pipeline = open("deep");
     let score = |path: &&str| {
         let picture = ::images::read_image(&place.path(path)).unwrap().image;
-        let embedding = pipeline.encode_pictures(&[picture]).unwrap();
+        let embedding = pipeline.encode_images(&[picture]).unwrap();
         cosines(&normalised(query), &normalised(&embedding)).double_value(&[0, 0])
     };
     let mut found: Vec<(f64, &str)> = PICTURES.iter().map(|path| (score(path), *path)).collect();
@@ -86,7 +86,7 @@ fn the_closest_pictures_are_told_first() {
 
     // A picture finds itself.
     let own = ::images::read_image(&place.path(PICTURES[3])).unwrap();
-    let own = open("deep").encode_pictures(&[own.image]).unwrap();
+    let own = open("deep").encode_images(&[own.image]).unwrap();
     let expected = wanted(&place, &own);
     assert_eq!(expected[0], format!("1.0000  {}", PICTURES[3]));
     // Without a text encoder, which such a search does not need.

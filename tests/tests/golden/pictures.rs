@@ -4,12 +4,13 @@ use families::ModelFolders;
 use image::RgbImage;
 use images::read_image;
 use noise::Generator;
-use pipeline::{Pipeline, Settings, to_pictures};
+use pipeline::{Pipeline, Request, Settings, Silent, to_images};
 use serde::Deserialize;
 use tch::{Device, Kind};
 use weights::Folder;
 
 use super::{data, json};
+use crate::settings::karlo_settings;
 
 #[derive(Deserialize)]
 struct Case {
@@ -32,14 +33,7 @@ struct CaseSettings {
 
 impl CaseSettings {
     fn ours(&self) -> Settings {
-        Settings {
-            prior_steps: self.prior_steps,
-            decoder_steps: self.decoder_steps,
-            upsampler_steps: self.upsampler_steps,
-            prior_guidance_scale: self.prior_guidance_scale,
-            decoder_guidance_scale: self.decoder_guidance_scale,
-            ..Settings::karlo()
-        }
+        settings!(karlo_settings(), prior_steps: self.prior_steps, decoder_steps: self.decoder_steps, upsampler_steps: self.upsampler_steps, prior_guidance_scale: self.prior_guidance_scale, decoder_guidance_scale: self.decoder_guidance_scale)
     }
 }
 
@@ -68,15 +62,10 @@ fn recorded(model: &str, name: &str) -> RgbImage {
 fn variations_are_the_references(model: &str) {
     let pipeline = open(model);
     for case in json::<Vec<Variation>>(model, "variations.json") {
-        let settings = Settings {
-            decoder_steps: case.decoder_steps,
-            upsampler_steps: case.upsampler_steps,
-            decoder_guidance_scale: case.decoder_guidance_scale,
-            ..Settings::karlo()
-        };
+        let settings = settings!(karlo_settings(), decoder_steps: case.decoder_steps, upsampler_steps: case.upsampler_steps, decoder_guidance_scale: case.decoder_guidance_scale);
         let read = read_image(&data().join("images").join(&case.image)).unwrap();
         let seeds: Vec<u64> = (case.seed..case.seed + case.pictures).collect();
-        let ours = pipeline.vary(&read.image, &seeds, &settings, &mut |_, _, _| ()).unwrap();
+        let ours = pipeline.vary(&read.image, &seeds, &settings, &mut Silent).unwrap();
         for (index, ours) in ours.iter().enumerate() {
             let name = format!("variation-{}-{index}", case.name);
             same_picture(&format!("{model}/{name}"), ours, &recorded(model, &name));
@@ -89,14 +78,13 @@ fn pictures_are_the_references(model: &str) {
     let pipeline = open(model);
     for case in json::<Vec<Case>>(model, "cases.json") {
         let settings = case.settings.ours();
-        let text = pipeline.encode_text(&[&case.caption]).unwrap();
         let captions = vec![case.caption.as_str(); case.pictures as usize];
         let seeds: Vec<u64> = (case.seed..case.seed + case.pictures).collect();
         let together = draw_together(&pipeline, &captions, &seeds, &settings);
         for (index, together) in (0..case.pictures).zip(together) {
             let name = format!("{}-{index}", case.name);
-            let ours =
-                pipeline.draw(&text, case.seed + index, &settings, &mut |_, _, _| ()).unwrap();
+            let request = Request::new(case.caption.as_str(), case.seed + index, settings.clone());
+            let ours = pipeline.sample(&[request], &mut Silent).unwrap().remove(0);
             let recorded = recorded(model, &name);
             same_picture(&format!("{model}/{name}"), &ours, &recorded);
             same_picture(&format!("{model}/{name} in a batch"), &together, &recorded);
@@ -111,13 +99,13 @@ fn draw_together(
     seeds: &[u64],
     settings: &Settings,
 ) -> Vec<RgbImage> {
-    let quiet = &mut |_, _, _| ();
+    let quiet = &mut Silent;
     let mut streams: Vec<Generator> = seeds.iter().map(|&seed| Generator::new(seed)).collect();
     let text = pipeline.encode_text(captions).unwrap();
-    let embeddings = pipeline.draw_embedding(&text, settings, &mut streams, quiet).unwrap();
+    let embeddings = pipeline.sample_embedding(&text, settings, &mut streams, quiet).unwrap();
     let small = pipeline.decode(&embeddings, &text, settings, &mut streams, quiet).unwrap();
     let large = pipeline.upsample(&small, settings, &mut streams, quiet);
-    to_pictures(&large.unwrap())
+    to_images(&large.unwrap())
 }
 
 /// At most a thousandth of the values may differ by more than 4 of 255, and the others by 0.05 on average.

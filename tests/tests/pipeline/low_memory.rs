@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use image::RgbImage;
-use pipeline::{Settings, Stage, Use};
+use pipeline::{Step, Task};
 use tch::Kind;
 
 use super::{CAPTION, copy_folder, few_steps, model, open_at};
 
 /// A stage, and the parts of the model that were in memory after a step of it.
-type Seen = (Option<Stage>, BTreeSet<String>);
+type Seen = (Option<String>, BTreeSet<String>);
 
 /// The parts of the model in `folder` whose weights this process has in memory.
 fn mapped(folder: &Path) -> BTreeSet<String> {
@@ -31,11 +32,14 @@ fn drawn(low_memory: bool) -> (RgbImage, Vec<Seen>) {
         true => pipeline.low_memory(),
         false => pipeline,
     };
-    let settings = Settings { upsampler_steps: 3, prior_candidates: 2, ..few_steps() };
-    pipeline.prepare(&[Use::Prior], &settings).unwrap();
+    let settings = settings!(few_steps(), upsampler_steps: 3, prior_candidates: 2);
+    pipeline.prepare(Task::GENERATE, &settings).unwrap();
     let mut seen = vec![(None, mapped(&folder))];
-    let told = &mut |stage, _, _| seen.push((Some(stage), mapped(&folder)));
-    let picture = pipeline.generate(CAPTION, &[3], &settings, told).unwrap();
+    let observer = &mut |step: Step<'_>| {
+        seen.push((Some(step.stage.to_owned()), mapped(&folder)));
+        ControlFlow::Continue(())
+    };
+    let picture = pipeline.generate(CAPTION, &[3], &settings, observer).unwrap();
     seen.push((None, mapped(&folder)));
     (picture.into_iter().next().unwrap(), seen)
 }
@@ -51,9 +55,9 @@ fn with_low_memory_each_network_is_dropped_after_its_stage_and_the_picture_is_th
     let (alone, seen) = drawn(true);
     assert!(alone == picture);
     let (stages, parts): (Vec<_>, Vec<_>) = seen.into_iter().unzip();
-    use Stage::{Decoder, Prior, Upsampler};
-    let steps = [Prior, Prior, Prior, Prior, Decoder, Decoder, Upsampler, Upsampler, Upsampler];
-    assert_eq!(stages[1..stages.len() - 1], steps.map(Some));
+    let steps = [["prior"; 4].as_slice(), &["decoder"; 2], &["upsampler"; 3]].concat();
+    let steps: Vec<Option<String>> = steps.into_iter().map(|name| Some(name.to_owned())).collect();
+    assert_eq!(stages[1..stages.len() - 1], steps);
     let none = BTreeSet::new();
     let only = |part: &str| BTreeSet::from([part.to_owned()]);
     let wanted = [

@@ -1,19 +1,17 @@
 //! What settings say, and how they are told and refused.
 
 use noise::Generator;
-use pipeline::{Preset, Settings, Solver, Stage, Use};
+use pipeline::{Preset, Settings, Silent, Solver, Task};
 
 use super::{CAPTION, few_steps, largest_difference, open};
+use crate::settings::karlo_settings;
 
 #[test]
 fn both_stages_are_guided_as_soon_as_either_scale_exceeds_1() {
     let guidance = |prior, decoder| {
-        let settings = Settings {
-            prior_guidance_scale: prior,
-            decoder_guidance_scale: decoder,
-            ..Settings::karlo()
-        };
-        Stage::ALL.map(|stage| settings.guidance(stage))
+        let settings = settings!(karlo_settings(), prior_guidance_scale: prior, decoder_guidance_scale: decoder);
+        let stages = [0, 1].map(|n| settings.stage_guidance(&settings.stages[n]));
+        [settings.prior_guidance(), stages[0], stages[1]]
     };
     assert_eq!(guidance(4.0, 8.0), [Some(4.0), Some(8.0), None]);
     // A scale of 1 leaves the caption's answer alone.
@@ -26,27 +24,28 @@ fn both_stages_are_guided_as_soon_as_either_scale_exceeds_1() {
 #[test]
 fn settings_that_the_model_cannot_run_with_are_refused() {
     let pipeline = open("karlo");
-    let check = |settings: Settings| pipeline.prepare(&[Use::Prior], &settings);
+    let check = |settings: Settings| pipeline.prepare(Task::GENERATE, &settings);
     let refused = |settings| check(settings).unwrap_err().to_string();
-    let karlo = Settings::karlo();
-    assert!(check(karlo).is_ok());
-    assert!(check(Settings { prior_steps: 1, decoder_steps: 1000, ..karlo }).is_ok());
-    assert!(refused(Settings { prior_steps: 0, ..karlo }).contains("prior_steps is 0"));
-    assert!(refused(Settings { decoder_steps: 1001, ..karlo }).contains("decoder_steps is 1001"));
-    assert!(refused(Settings { upsampler_steps: 0, ..karlo }).contains("upsampler_steps is 0"));
+    let karlo = karlo_settings();
+    assert!(check(karlo.clone()).is_ok());
+    assert!(check(settings!(karlo, prior_steps: 1, decoder_steps: 1000)).is_ok());
+    assert!(refused(settings!(karlo, prior_steps: 0)).contains("prior_steps is 0"));
+    assert!(refused(settings!(karlo, decoder_steps: 1001)).contains("decoder_steps is 1001"));
+    assert!(refused(settings!(karlo, upsampler_steps: 0)).contains("upsampler_steps is 0"));
     assert!(
-        refused(Settings { prior_guidance_scale: f64::NAN, ..karlo })
+        refused(settings!(karlo, prior_guidance_scale: f64::NAN))
             .contains("prior_guidance_scale is NaN")
     );
-    let infinite = Settings { decoder_guidance_scale: f64::INFINITY, ..karlo };
+    let infinite = settings!(karlo, decoder_guidance_scale: f64::INFINITY);
     assert!(refused(infinite).contains("decoder_guidance_scale is inf"));
     for [low, high] in [[0.8, 0.2], [-0.1, 0.5], [0.5, 1.5], [0.3, 0.3], [f64::NAN, 1.0]] {
-        let interval = Settings { guidance_interval: Some([low, high]), ..karlo };
+        let interval = settings!(karlo, guidance_interval: Some([low, high]));
         let named = format!("guidance_interval is {low},{high}");
         assert!(refused(interval).contains(&named), "{named}");
     }
     // Of the 1,000 timesteps the last ones are noise to the other solver.
-    let most = |decoder_steps| Settings { decoder_steps, solver: Solver::DpmSolver, ..karlo };
+    let most =
+        |decoder_steps| settings!(karlo, decoder_steps: decoder_steps, solver: Solver::DpmSolver);
     assert!(check(most(979)).is_ok());
     let refusal = refused(most(980));
     assert!(refusal.contains("decoder_steps is 980") && refusal.contains("1 and 979"), "{refusal}");
@@ -54,7 +53,7 @@ fn settings_that_the_model_cannot_run_with_are_refused() {
 
 #[test]
 fn settings_of_old_are_read_and_new_fields_are_told_only_where_they_are_used() {
-    let told = serde_json::to_value(Settings::karlo()).unwrap();
+    let told = serde_json::to_value(karlo_settings()).unwrap();
     let fields: Vec<&str> = told.as_object().unwrap().keys().map(|k| &**k).collect();
     let mut of_old = [
         "prior_steps",
@@ -66,14 +65,9 @@ fn settings_of_old_are_read_and_new_fields_are_told_only_where_they_are_used() {
     ];
     of_old.sort_unstable();
     assert_eq!(fields, of_old);
-    assert_eq!(serde_json::from_value::<Settings>(told).unwrap(), Settings::karlo());
-    let new = Settings {
-        solver: Solver::DpmSolver,
-        guidance_interval: Some([0.2, 0.9]),
-        candidates: 3,
-        ..Settings::karlo()
-    };
-    let told = serde_json::to_value(new).unwrap();
+    assert_eq!(serde_json::from_value::<Settings>(told).unwrap(), karlo_settings());
+    let new = settings!(karlo_settings(), solver: Solver::DpmSolver, guidance_interval: Some([0.2, 0.9]), candidates: 3);
+    let told = serde_json::to_value(&new).unwrap();
     assert_eq!(told["solver"], "dpm-solver++");
     assert_eq!(serde_json::from_value::<Settings>(told).unwrap(), new);
 }
@@ -83,21 +77,15 @@ fn a_step_outside_of_the_guidance_interval_is_the_conditional_half_alone() {
     let pipeline = open("odd");
     let captions = [CAPTION, "a rocket above the hills", "a mushroom"];
     let text = pipeline.encode_text(&captions).unwrap();
-    let quiet = &mut |_: Stage, _: usize, _: usize| ();
+    let quiet = &mut Silent;
     let embedding = pipeline
-        .draw_embedding(&text, &few_steps(), &mut [1, 2, 3].map(Generator::new), quiet)
+        .sample_embedding(&text, &few_steps(), &mut [1, 2, 3].map(Generator::new), quiet)
         .unwrap();
     for solver in Solver::ALL {
         let decode = |decoder_guidance_scale, guidance_interval| {
-            let settings = Settings {
-                decoder_steps: 3,
-                decoder_guidance_scale,
-                guidance_interval,
-                solver,
-                ..Settings::karlo()
-            };
+            let settings = settings!(karlo_settings(), decoder_steps: 3, decoder_guidance_scale: decoder_guidance_scale, guidance_interval: guidance_interval, solver: solver);
             let mut streams = [11, 12, 13].map(Generator::new);
-            pipeline.decode(&embedding, &text, &settings, &mut streams, &mut |_, _, _| ()).unwrap()
+            pipeline.decode(&embedding, &text, &settings, &mut streams, &mut Silent).unwrap()
         };
         let guided = decode(3.0, None);
         assert!(decode(3.0, Some([0.0, 1.0])).equal(&guided));
@@ -116,23 +104,17 @@ fn a_step_outside_of_the_guidance_interval_is_the_conditional_half_alone() {
 
 #[test]
 fn presets_are_shares_of_the_makers_steps() {
-    let steps = |makers: Settings| {
+    let steps = |defaults: Settings| {
         Preset::ALL.map(|preset| {
-            let settings = preset.over(makers, &makers);
-            Stage::ALL.map(|stage| settings.steps(stage))
+            let settings = preset.apply(defaults.clone(), &defaults);
+            [settings.prior.steps, settings.stages[0].steps, settings.stages[1].steps]
         })
     };
-    assert_eq!(steps(Settings::karlo()), [[8, 8, 5], [13, 13, 7], [25, 25, 7]]);
+    assert_eq!(steps(karlo_settings()), [[8, 8, 5], [13, 13, 7], [25, 25, 7]]);
     // What has few steps already keeps them.
     assert_eq!(steps(few_steps()), [[2, 2, 2]; 3]);
-    let wished = Settings {
-        prior_candidates: 2,
-        decoder_guidance_scale: 3.0,
-        solver: Solver::DpmSolver,
-        ..few_steps()
-    };
-    let quality = Preset::Quality.over(wished, &Settings::karlo());
-    let expected =
-        Settings { prior_candidates: 2, decoder_guidance_scale: 3.0, ..Settings::karlo() };
+    let wished = settings!(few_steps(), prior_candidates: 2, decoder_guidance_scale: 3.0, solver: Solver::DpmSolver);
+    let quality = Preset::Quality.apply(wished, &karlo_settings());
+    let expected = settings!(karlo_settings(), prior_candidates: 2, decoder_guidance_scale: 3.0);
     assert_eq!(quality, expected);
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use families::ModelFolders;
 use image::RgbImage;
-use pipeline::Pipeline;
+use pipeline::{Pipeline, Silent};
 use serde_json::Value;
 use tch::{Device, Kind};
 use training::events::Events;
@@ -115,8 +115,7 @@ fn samples_are_what_the_model_draws_and_the_page_has_a_plot_a_figure() {
     let settings = pipeline.defaults().unwrap();
     let captions = trainer.data.captions(12);
     for n in [0, 7] {
-        let drawn =
-            pipeline.generate(&captions[n], &[n as u64], &settings, &mut |_, _, _| {}).unwrap();
+        let drawn = pipeline.generate(&captions[n], &[n as u64], &settings, &mut Silent).unwrap();
         assert!(drawn[0] == sheet("upsampler", 32, n as u32), "picture {n}");
     }
     assert!(sheet("decoder", 8, 0) != sheet("decoder", 8, 1));

@@ -1,0 +1,44 @@
+//! Settings of Karlo's stages, changed field by field.
+
+use pipeline::Settings;
+
+/// Karlo's own settings.
+pub fn karlo_settings() -> Settings {
+    Settings::of_family(&families::karlo())
+}
+
+macro_rules! set {
+    ($settings:ident, prior_steps, $value:expr) => {
+        $settings.prior.steps = $value
+    };
+    ($settings:ident, prior_candidates, $value:expr) => {
+        $settings.prior.candidates = $value
+    };
+    ($settings:ident, prior_guidance_scale, $value:expr) => {
+        $settings.prior.guidance_scale = $value
+    };
+    ($settings:ident, prior_codes, $value:expr) => {
+        $settings.prior.codes = $value
+    };
+    ($settings:ident, decoder_steps, $value:expr) => {
+        $settings.stages[0].steps = $value
+    };
+    ($settings:ident, decoder_guidance_scale, $value:expr) => {
+        $settings.stages[0].guidance_scale = Some($value)
+    };
+    ($settings:ident, upsampler_steps, $value:expr) => {
+        $settings.stages[1].steps = $value
+    };
+    ($settings:ident, $field:ident, $value:expr) => {
+        $settings.$field = $value
+    };
+}
+
+/// `settings!(base, decoder_steps: 3)`: the settings `base` with other values of these.
+macro_rules! settings {
+    ($base:expr $(, $field:ident: $value:expr)* $(,)?) => {{
+        let mut settings: pipeline::Settings = $base.clone();
+        $(set!(settings, $field, $value);)*
+        settings
+    }};
+}
