@@ -4,7 +4,6 @@ use crate::{NoiseLevel, SchedulerConfig};
 use num_traits::Float;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::FRAC_PI_2;
-use tch::{Device, Kind, Tensor};
 
 /// The largest beta of the cosine schedule (2102.09672, section 3.2).
 const MAX_BETA: f64 = 0.999;
@@ -60,19 +59,27 @@ impl BetaSchedule {
         }
     }
 
-    /// The betas as diffusers' schedulers hold them: those of the cosine schedule rounded to f32, the others by torch's
-    /// `linspace` in f32, whose roundings are its own.
+    /// The betas as diffusers' schedulers hold them: those of the cosine schedule rounded to f32, the others computed in f32.
     fn published_betas(self, timesteps: usize) -> Vec<f32> {
-        let linspace = |start: f64, end: f64| {
-            Tensor::linspace(start, end, timesteps as i64, (Kind::Float, Device::Cpu))
-        };
-        let betas = match self {
-            Self::Cosine => Tensor::from_slice(&self.betas(timesteps)).to_kind(Kind::Float),
-            Self::Linear { start, end } => linspace(start, end),
-            Self::ScaledLinear { start, end } => linspace(start.sqrt(), end.sqrt()).square(),
-        };
-        Vec::try_from(betas).expect("a vector of f32")
+        match self {
+            Self::Cosine => self.betas(timesteps).into_iter().map(|beta| beta as f32).collect(),
+            Self::Linear { start, end } => linspace(start as f32, end as f32, timesteps).collect(),
+            Self::ScaledLinear { start, end } => {
+                let roots = linspace(start.sqrt() as f32, end.sqrt() as f32, timesteps);
+                roots.map(|root| root * root).collect()
+            }
+        }
     }
+}
+
+/// torch's `linspace` in f32 to the bit, on a processor that multiplies and adds at once: from both ends to the middle.
+fn linspace(start: f32, end: f32, count: usize) -> impl Iterator<Item = f32> {
+    let last = count - 1;
+    let stride = (end - start) / last.max(1) as f32;
+    (0..count).map(move |i| match i < count / 2 {
+        true => stride.mul_add(i as f32, start),
+        false => (-stride).mul_add((last - i) as f32, end),
+    })
 }
 
 /// A noise schedule: in f64 for training and for samplers of our own, in f32 as published schedulers hold it.

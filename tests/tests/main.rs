@@ -32,6 +32,7 @@ mod models;
 mod noise;
 mod not_finite;
 mod out_of_memory;
+mod parameterizations;
 mod pickles;
 mod pipeline;
 mod scenes;
