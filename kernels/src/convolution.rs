@@ -21,9 +21,9 @@ use crate::{channels_last, is_channels_last};
 pub enum Kernel {
     /// libtorch's choice, oneDNN as a rule.
     Direct,
-    /// [`crate::winograd`]'s with tiles of 4 x 4 pixels.
+    /// Winograd's F(4 x 4, 3 x 3) (1509.09308).
     WinogradFour,
-    /// [`crate::winograd`]'s with tiles of 6 x 6 pixels.
+    /// Winograd's F(6 x 6, 3 x 3).
     WinogradSix,
 }
 

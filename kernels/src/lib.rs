@@ -1,6 +1,6 @@
 //! CPU kernels where libtorch's are slower, the choice among them, and failed allocations of libtorch's as errors.
 //!
-//! [`convolution`] chooses the kernel of a convolution; [`winograd`](convolution::Kernel) and [`gemv()`] are the kernels,
+//! [`convolution`] chooses the kernel of a convolution; `winograd` and [`gemv()`] are the kernels,
 //! over the SIMD vectors and the fork-join threads of `simd`; [`memory`] turns an allocation that failed into an error.
 
 pub mod convolution;

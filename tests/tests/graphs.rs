@@ -61,6 +61,16 @@ fn difference(inputs: &[Tensor]) -> Tensor {
     &inputs[0] * 10.0 - &inputs[1]
 }
 
+/// A pipeline may move to another thread with what it captured and prefilled.
+#[test]
+fn graphs_and_caches_are_send() {
+    fn assert_send<T: Send>() {}
+    assert_send::<GraphCache>();
+    assert_send::<Box<dyn GraphCapture>>();
+    assert_send::<prior::PrefixCache>();
+    assert_send::<decoder::StepConditions>();
+}
+
 #[test]
 fn a_step_is_replayed_with_what_it_is_given() {
     let [x, kept] = [numbers(&[1., 2.]), numbers(&[0.5, 0.25])];
