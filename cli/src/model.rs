@@ -127,7 +127,7 @@ impl ModelArgs {
         let karlo = Settings { prior_codes: makers.prior_codes, ..Settings::karlo() };
         let place = match makers == karlo {
             true => format!("Karlo's defaults, which are those of {folder}"),
-            false => format!("unclip_defaults in model_index.json of {folder}"),
+            false => format!("unclip_defaults in {} of {folder}", karlo::INDEX),
         };
         Ok(Origins::new(place, makers))
     }

@@ -86,7 +86,7 @@ fn dry_run(recipe: &Recipe, what: &str, kind: Kind, device: Device) -> Result<()
         .map(str::to_owned)]
     .into_iter()
     .chain(estimate(recipe, kind, device).into_iter().filter_map(|(name, leg, run)| {
-        let all = what == "all" && name != "prior_autoregressive";
+        let all = what == "all" && name != karlo::AUTOREGRESSIVE_PRIOR;
         let asked = all || what == name;
         asked.then(|| {
             [
@@ -188,7 +188,7 @@ impl Train {
         );
         let autoregressive = self.kind == Some(PriorKind::Autoregressive);
         let name = |leg: What| match autoregressive {
-            true => "prior_autoregressive".to_owned(),
+            true => karlo::AUTOREGRESSIVE_PRIOR.to_owned(),
             false => leg.name(),
         };
         let recipe = self.recipe()?;

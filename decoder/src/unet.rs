@@ -73,7 +73,7 @@ impl UNetConfig {
     }
 }
 
-/// The U-Net of guided-diffusion (tensors named as in `UNet2DConditionModel` and `UNet2DModel` of the published Karlo).
+/// The U-Net of guided-diffusion (tensors named as in the published Karlo).
 pub struct UNet {
     conv_in: Conv2d,
     time: TimestepEmbedding,

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // cargo shows what tests print
 
+mod adapter;
 mod architecture;
 mod archives;
 mod atomic;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use families::karlo;
 use noise::Generator;
 use sha2::{Digest, Sha256};
 use tch::{Kind, Tensor};
@@ -66,7 +67,7 @@ impl Data {
     /// Refuses embeddings for what learns from pictures: all but the tokenizer and the priors.
     pub fn check_pictures(&self, leg: &str) -> Result<(), Error> {
         match self {
-            _ if matches!(leg, "tokenizer" | "prior" | "prior_autoregressive") => Ok(()),
+            _ if matches!(leg, "tokenizer" | "prior" | karlo::AUTOREGRESSIVE_PRIOR) => Ok(()),
             Self::Embeddings(cache) => Err(no_pictures(cache, &format!("`{leg}`"))),
             _ => Ok(()),
         }

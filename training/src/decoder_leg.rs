@@ -3,6 +3,7 @@
 use decoder::{Conditioning, ConditioningConfig, UNet, UNetConfig};
 use diffusion::Output;
 use diffusion::loss::variational_bound;
+use families::karlo;
 use layers::Params;
 use noise::Generator;
 use tch::Kind;
@@ -23,10 +24,10 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Takes `text_proj.*` and `decoder.*`.
+    /// Takes the conditioning's tensors and the U-Net's, each below its folder's name.
     pub fn new(p: &Params, conditioning: &ConditioningConfig, unet: &UNetConfig) -> Self {
         Self {
-            conditioning: Conditioning::new(&(p / "text_proj"), conditioning),
+            conditioning: Conditioning::new(&(p / karlo::CONDITIONING), conditioning),
             unet: UNet::new(&(p / "decoder"), unet),
         }
     }

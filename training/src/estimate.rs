@@ -9,6 +9,7 @@ use std::ops::{Add, Mul};
 
 use clip::{TextConfig, TextEncoder, VisionConfig, VisionEncoder};
 use decoder::{ConditioningConfig, UNet, UNetConfig};
+use families::karlo;
 use layers::{Init, Params, Source};
 use prior::{AutoregressiveConfig, AutoregressivePrior, Codes, Prior, PriorConfig};
 use tch::{Device, Kind, Tensor};
@@ -83,7 +84,7 @@ pub fn estimate(
         ("clip", numbers.clip_leg(clip, text), &clip.run),
         ("prior", numbers.prior_leg(prior, encoders), &prior.run),
         (
-            "prior_autoregressive",
+            karlo::AUTOREGRESSIVE_PRIOR,
             numbers.autoregressive_leg(autoregressive, encoders),
             &autoregressive.run,
         ),

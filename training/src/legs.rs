@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clip::TextConfig;
 use decoder::UNet;
+use families::karlo;
 use layers::{Initialiser, Params};
 use prior::{AutoregressivePrior, Pca, Prior};
 use sha2::{Digest, Sha256};
@@ -39,18 +40,18 @@ pub const DECODER_SCENES: u64 = DECODER_LEG * SCENES_A_LEG;
 
 const CLIP: Components = &[("text.", "text_encoder"), ("image.", "image_encoder")];
 const PRIOR: Components = &[("", "prior")];
-const AUTOREGRESSIVE: Components = &[("", "prior_autoregressive")];
-const DECODER: Components = &[("text_proj.", "text_proj"), ("decoder.", "decoder")];
-const UPSAMPLER: Components = &[("", "super_res_first")];
+const AUTOREGRESSIVE: Components = &[("", karlo::AUTOREGRESSIVE_PRIOR)];
+const DECODER: Components = &[("text_proj.", karlo::CONDITIONING), ("decoder.", "decoder")];
+const UPSAMPLER: Components = &[("", karlo::UPSAMPLER)];
 
 /// The folders that each leg writes.
 const WRITTEN: &[(&str, &[&str])] = &[
     ("tokenizer", &["tokenizer"]),
-    ("clip", &["text_encoder", "image_encoder", "feature_extractor"]),
-    ("prior", &["prior", "prior_scheduler", "image_pca"]),
-    ("prior_autoregressive", &["prior_autoregressive"]),
-    ("decoder", &["text_proj", "decoder", "decoder_scheduler"]),
-    ("upsampler", &["super_res_first", "super_res_last", "super_res_scheduler"]),
+    ("clip", &["text_encoder", "image_encoder", karlo::IMAGE_PROCESSOR]),
+    ("prior", &["prior", karlo::PRIOR_SCHEDULER, karlo::PRINCIPAL_COMPONENTS]),
+    (karlo::AUTOREGRESSIVE_PRIOR, &[karlo::AUTOREGRESSIVE_PRIOR]),
+    ("decoder", &[karlo::CONDITIONING, "decoder", karlo::DECODER_SCHEDULER]),
+    ("upsampler", &[karlo::UPSAMPLER, karlo::LAST_UPSAMPLER, karlo::UPSAMPLER_SCHEDULER]),
 ];
 
 /// The folders that one leg writes.
@@ -119,7 +120,7 @@ impl Trainer {
         tokenizer::train(&self.recipe.tokenizer, &self.data, &self.model.join("tokenizer"))
     }
 
-    /// Trains both encoders: `text_encoder/`, `image_encoder/`, `feature_extractor/` and the logit scale.
+    /// Trains both encoders and the logit scale.
     pub fn train_clip(&self) -> Result<(), Error> {
         self.data.check_pictures("clip")?;
         let tokenizer = families::open_tokenizer(&self.part("tokenizer")?)?;
@@ -130,7 +131,7 @@ impl Trainer {
             ..recipe.text.clone()
         };
         let size = recipe.vision.image_size;
-        families::write_image_processor(&self.model.join("feature_extractor"), size)?;
+        families::write_image_processor(&self.model.join(karlo::IMAGE_PROCESSOR), size)?;
         let run = self.run("clip", &recipe.run, &["tokenizer"])?;
         let (model, optimizer) =
             self.make(&run, CLIP, |p| Clip::new(p, &text, &recipe.vision), |_| true)?;
@@ -156,8 +157,7 @@ impl Trainer {
         })
     }
 
-    /// Trains the prior: `prior/`, `prior_scheduler/`; the principal components of the embeddings that it learns from:
-    /// `image_pca/`.
+    /// Trains the prior, and measures the principal components of the embeddings that it learns from.
     pub fn train_prior(&self) -> Result<(), Error> {
         let recipe = &self.recipe.prior;
         let size = self.recipe.clip.vision.image_size;
@@ -173,7 +173,7 @@ impl Trainer {
         let first = first.map(|batch| Ok(batch?.embedding));
         let embeddings = Tensor::cat(&first.collect::<Result<Vec<_>, Error>>()?, 0); // [N, E]
         set_statistics(&mut model, &embeddings);
-        families::save_pca(&self.model.join("image_pca"), &Pca::fit(&embeddings))?;
+        families::save_pca(&self.model.join(karlo::PRINCIPAL_COMPONENTS), &Pca::fit(&embeddings))?;
         let statistics = [
             ("clip_mean".to_owned(), model.mean.copy()),
             ("clip_std".to_owned(), model.std.copy()),
@@ -192,16 +192,16 @@ impl Trainer {
         })
     }
 
-    /// Trains the other prior, which predicts the embedding code by code: `prior_autoregressive/`.
+    /// Trains the other prior, which predicts the embedding code by code.
     pub fn train_autoregressive_prior(&self) -> Result<(), Error> {
         let recipe = &self.recipe.autoregressive;
         let size = self.recipe.clip.vision.image_size;
         let (encoder, images) = (self.caption_encoder()?, self.embeddings()?);
-        let run = self.run("prior_autoregressive", &recipe.run, ENCODERS)?;
+        let run = self.run(karlo::AUTOREGRESSIVE_PRIOR, &recipe.run, ENCODERS)?;
         // A network's codes mean what they meant when it learned them.
         let learned = match self.beginning(AUTOREGRESSIVE)? {
             Some(init) => {
-                let folder = init.component("prior_autoregressive");
+                let folder = init.component(karlo::AUTOREGRESSIVE_PRIOR);
                 let opened =
                     families::open_autoregressive_prior(&folder, self.device, Kind::Float)?;
                 Some(opened.codes)
@@ -214,7 +214,7 @@ impl Trainer {
         let build = |p: &Params| AutoregressivePrior::new(p, &recipe.model, codes());
         let (model, optimizer) = self.make(&run, AUTOREGRESSIVE, build, |_| true)?;
         let save = |folder: &Path, averaged: &Weights| {
-            let part = folder.join("prior_autoregressive");
+            let part = folder.join(karlo::AUTOREGRESSIVE_PRIOR);
             let (codes, config) = (&measured.codes, &recipe.model);
             families::save_autoregressive_prior(&part, averaged, codes, config)?;
             self.save_index(folder, None)
@@ -228,7 +228,7 @@ impl Trainer {
         })
     }
 
-    /// Trains the decoder with its conditioning: `decoder/`, `text_proj/`, `decoder_scheduler/`.
+    /// Trains the decoder with its conditioning.
     pub fn train_decoder(&self) -> Result<(), Error> {
         self.data.check_pictures("decoder")?;
         let recipe = &self.recipe.decoder;
@@ -239,7 +239,7 @@ impl Trainer {
         let (model, optimizer) = self.make(&run, DECODER, build, |_| true)?;
         let save = |folder: &Path, averaged: &Weights| {
             let (conditioning, unet) = (under(averaged, "text_proj."), under(averaged, "decoder."));
-            let text_proj = folder.join("text_proj");
+            let text_proj = folder.join(karlo::CONDITIONING);
             families::save_conditioning(&text_proj, &conditioning, &recipe.conditioning)?;
             families::save_decoder(&folder.join("decoder"), &unet, &recipe.unet)?;
             self.save_index(folder, None)
@@ -252,8 +252,8 @@ impl Trainer {
         })
     }
 
-    /// Trains the upsampler: `super_res_first/`, `super_res_last/`, `super_res_scheduler/`. Both are the one network:
-    /// Karlo's second, sharpened for the last step, is a refinement of its own.
+    /// Trains the upsampler. The last step's network is the same one: Karlo's second, sharpened for that step, is a
+    /// refinement of its own.
     pub fn train_upsampler(&self) -> Result<(), Error> {
         self.data.check_pictures("upsampler")?;
         let recipe = &self.recipe.upsampler;
@@ -261,7 +261,7 @@ impl Trainer {
         let (model, optimizer) =
             self.make(&run, UPSAMPLER, |p| UNet::new(p, &recipe.unet), |_| true)?;
         let save = |folder: &Path, averaged: &Weights| {
-            for part in ["super_res_first", "super_res_last"] {
+            for part in [karlo::UPSAMPLER, karlo::LAST_UPSAMPLER] {
                 let predicts = recipe.predicts;
                 families::save_upsampler(&folder.join(part), averaged, &recipe.unet, predicts)?;
             }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use families::ModelFolders;
+use families::{ModelFolders, karlo};
 use files::atomic::AtomicFolder;
 use image::RgbImage;
 use noise::Generator;
@@ -19,9 +19,9 @@ pub const SAMPLES: usize = 12;
 const COLUMNS: u32 = 4;
 
 /// What draws small pictures, beside a prior; the upsampler enlarges them where there is one.
-const NEEDED: &[&str] = &["tokenizer", "text_encoder", "decoder", "text_proj"];
-const PRIORS: [&str; 2] = ["prior", "prior_autoregressive"];
-const UPSAMPLER: &str = "super_res_first";
+const NEEDED: &[&str] = &["tokenizer", "text_encoder", "decoder", karlo::CONDITIONING];
+const PRIORS: [&str; 2] = ["prior", karlo::AUTOREGRESSIVE_PRIOR];
+const UPSAMPLER: &str = karlo::UPSAMPLER;
 
 /// The part that `model` lacks for a sheet, if it lacks one, although a leg adds `written`.
 pub fn lacks(model: &Path, written: &[&str]) -> Option<&'static str> {
@@ -54,7 +54,7 @@ fn link_others(model: &Path, whole: &Path, written: &[&str]) -> Result<(), Error
     for entry in fs::read_dir(&model).map_err(Error::file(&model))? {
         let entry = entry.map_err(Error::file(&model))?;
         let name = entry.file_name();
-        let own = name == "model_index.json" || written.iter().any(|part| name == **part);
+        let own = name == karlo::INDEX || written.iter().any(|part| name == **part);
         if !own {
             let link = whole.join(&name);
             symlink(entry.path(), &link).map_err(Error::file(link))?;
