@@ -15,6 +15,7 @@ mod components;
 mod configurations;
 mod diffusion;
 mod evaluation;
+mod families;
 mod files;
 mod frechet;
 mod golden;

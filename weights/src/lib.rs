@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod adapter;
+mod blob;
 mod budget;
 pub mod checkpoint;
 mod embeddings;
@@ -21,7 +22,6 @@ pub mod npy;
 mod numbers;
 pub mod pickle;
 pub mod safetensors;
-mod stored;
 mod weight_files;
 
 pub use adapter::{Operation, Packing, Renamed, Rule};
