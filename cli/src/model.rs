@@ -141,7 +141,7 @@ impl ModelArgs {
         of_family.prior.codes = defaults.prior.codes;
         let place = match *defaults == of_family {
             true => format!("{}'s defaults, which are those of {folder}", family.name),
-            false => format!("unclip_defaults in model_index.json of {folder}"),
+            false => format!("unclip_defaults in {} of {folder}", families::karlo::INDEX),
         };
         Ok(Origins::new(place, defaults))
     }

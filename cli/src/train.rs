@@ -98,7 +98,7 @@ fn dry_run(recipe: &Recipe, what: &str, kind: Kind, device: Device) -> Result<()
     let header = ["model", "trained", "frozen", "weights", "activations", "a step", "all steps"];
     let estimates = estimate(recipe, kind, device);
     let asked = estimates.iter().filter(|estimate| match what {
-        "all" => estimate.model != "prior_autoregressive",
+        "all" => estimate.model != karlo::AUTOREGRESSIVE_PRIOR,
         model => estimate.model == model,
     });
     let mut out = Vec::new();
@@ -198,9 +198,10 @@ impl Train {
             (What::Tokenizer, ("tokenizer", |trainer, _| trainer.train_tokenizer())),
             (What::Clip, ("clip", Trainer::train_clip)),
             match self.kind {
-                Some(PriorKind::Autoregressive) => {
-                    (What::Prior, ("prior_autoregressive", Trainer::train_autoregressive_prior))
-                }
+                Some(PriorKind::Autoregressive) => (
+                    What::Prior,
+                    (karlo::AUTOREGRESSIVE_PRIOR, Trainer::train_autoregressive_prior),
+                ),
                 _ => (What::Prior, ("prior", Trainer::train_prior)),
             },
             (What::Decoder, ("decoder", Trainer::train_decoder)),

@@ -1,8 +1,7 @@
 //! CLIP: a tokenizer, a text transformer and a vision transformer with one embedding space.
 //!
 //! Modules in reading order: [`tokenizer`] makes tokens of captions; [`transformer`] is what both encoders stack;
-//! [`text`] and [`vision`] are the encoders, in the names and with the arithmetic of transformers'
-//! `CLIPTextModelWithProjection` and `CLIPVisionModelWithProjection`; [`image_processor`] prepares images;
+//! [`text`] and [`vision`] are the encoders, in the names and with the arithmetic of transformers' CLIP; [`image_processor`] prepares images;
 //! [`bpe_training`] makes a new vocabulary.
 
 #![forbid(unsafe_code)]

@@ -43,7 +43,7 @@ pub struct TextEncoding {
     pub embedding: Tensor,
 }
 
-/// The text tower of CLIP (CLIP, section 2.4; names as in transformers' `CLIPTextModelWithProjection`).
+/// The text tower of CLIP (CLIP, section 2.4; names as in transformers).
 pub struct TextEncoder {
     token_embedding: Embedding,
     position_embedding: Tensor,

@@ -30,7 +30,7 @@ pub struct VisionConfig {
     pub layer_norm_eps: f64,
 }
 
-/// The image tower of CLIP (CLIP, section 2.4; names as in transformers' `CLIPVisionModelWithProjection`).
+/// The image tower of CLIP (CLIP, section 2.4; names as in transformers).
 pub struct VisionEncoder {
     class_embedding: Tensor,
     patch_embedding: Conv2d,

@@ -31,7 +31,7 @@ pub struct Conditions {
 }
 
 /// From a CLIP image embedding and a caption to [`Conditions`] (unCLIP, section 2.1; tensors named as in
-/// `UnCLIPTextProjModel` of the published Karlo).
+/// the published Karlo).
 pub struct Conditioning {
     unconditional: Tensor, // [E]
     text_to_added: Linear,
@@ -43,7 +43,7 @@ pub struct Conditioning {
 }
 
 impl Conditioning {
-    /// Takes the whole of a `text_proj` file.
+    /// Takes all tensors of the part.
     pub fn new(p: &Params, config: &ConditioningConfig) -> Self {
         let &ConditioningConfig { embedding, text_width, time_width, context_width, extra_tokens } =
             config;

@@ -12,7 +12,7 @@ use crate::resnet::{Resample, ResnetBlock};
 /// The score of a masked token of the context, added to the others; a finite number, as published.
 const MASKED: f64 = -10000.0;
 
-/// The U-Net of guided-diffusion (tensors named as in `UNet2DConditionModel` and `UNet2DModel` of the published Karlo).
+/// The U-Net of guided-diffusion (tensors named as in diffusers' Karlo).
 pub struct UNet {
     conv_in: Conv2d,
     time: TimestepEmbedding,

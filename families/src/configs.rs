@@ -1,4 +1,4 @@
-//! Publishers' configurations, as diffusers and transformers write them, to and from our own structs.
+//! Configurations as diffusers and transformers write them, to and from our own structs.
 //!
 //! Every field that says something about a network is understood or refused with its value; a field that nobody here
 //! knows is refused too, unless it is null or false, which is how later versions of a library say "as before". Fields
@@ -7,10 +7,11 @@
 
 mod autoregressive;
 mod clip;
+mod conditioning;
 mod fields;
 mod prior;
 mod scheduler;
-mod text_proj;
+
 mod unet;
 
 use ::clip::{TextConfig, VisionConfig};
@@ -23,10 +24,10 @@ pub(crate) use clip::{
     ClipTower, IMAGE_TOWER, LOGIT_SCALE, TEXT_TOWER, text_config, text_json, vision_config,
     vision_json,
 };
+pub(crate) use conditioning::{conditioning_config, conditioning_json};
 pub use fields::ConfigError;
 pub(crate) use prior::{prior_config, prior_json};
 pub(crate) use scheduler::{scheduler_config, scheduler_json};
-pub(crate) use text_proj::{conditioning_config, conditioning_json};
 pub(crate) use unet::{decoder_config, unet_json, upsampler_config};
 
 /// Whether a text encoder of this shape can be written and read again.

@@ -9,8 +9,8 @@ use weights::{Folder, listed};
 
 use crate::karlo::{DECODER, EXAMPLE, INDEX, PIPELINE, karlo};
 
-/// Describes a folder that lacks a component, and names one that would do; `None` where it is a model of the layout that is read
-/// here, complete or not, or inside the program.
+/// Describes a folder that lacks a component, and names one that would do; `None` for a model in Karlo's layout, complete or
+/// not, and for one inside the program.
 pub fn describe(folder: &Folder) -> Option<String> {
     let path = folder.path()?;
     let index = json(folder, INDEX);

@@ -61,7 +61,7 @@ pub enum Error {
         end(.found)
     )]
     NotTheComponent {
-        /// What it was brought as.
+        /// The component that it was brought as.
         completion: Completion,
         /// The folder.
         folder: String,
@@ -72,7 +72,7 @@ pub enum Error {
     },
 }
 
-/// What completes a model that lacks a component.
+/// The way to complete a model that lacks a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completion {
     /// The folder of another prior, or of a model with one.

@@ -1,4 +1,4 @@
-//! The folder of each component: in the model, or in what completes it.
+//! Folders of a model's components: in the model, or in another that completes it.
 
 use weights::Folder;
 

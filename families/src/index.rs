@@ -1,7 +1,7 @@
-//! `model_index.json`: which class each component's folder opens in, and what our own models add to it.
+//! The index of a model, `model_index.json`: the class that each component's folder opens in, and two entries of our own.
 //!
-//! Ours have two more entries, which other programs pass over: `unclip_logit_scale`, the logarithm of the factor that
-//! CLIP's cosines are multiplied with, and `unclip_defaults`, the steps and guidance scales to draw with.
+//! Other programs pass over ours: `unclip_logit_scale`, the logarithm of the factor that CLIP's cosines are multiplied
+//! with, and `unclip_defaults`, the default steps and guidance scales.
 
 use std::path::Path;
 
@@ -18,13 +18,13 @@ use crate::save::write_text;
 const LOGIT_SCALE: &str = "unclip_logit_scale";
 const DEFAULTS: &str = "unclip_defaults";
 
-/// Writes the index of the components that are in `folder` by now, with the logit scale if there is a new one. What
-/// an index that is there already says beyond that stays.
+/// Writes the index of the components that are in `folder`, with the logit scale if there is a new one. Other entries of
+/// an existing index stay.
 pub fn save_model_index(folder: &Path, logit_scale: Option<f64>) -> Result<(), Error> {
     update(folder, logit_scale.map(|scale| (LOGIT_SCALE, json!(scale))))
 }
 
-/// Writes into the index of `folder` what its model draws with unless told otherwise.
+/// Writes the default settings of the model in `folder` into its index.
 pub fn save_model_defaults(folder: &Path, defaults: &impl Serialize) -> Result<(), Error> {
     let defaults = serde_json::to_value(defaults).map_err(|error| Error::Index {
         file: folder.join(INDEX).display().to_string(),
@@ -33,7 +33,7 @@ pub fn save_model_defaults(folder: &Path, defaults: &impl Serialize) -> Result<(
     update(folder, Some((DEFAULTS, defaults)))
 }
 
-/// The logarithm of the factor that CLIP's cosines are multiplied with, where the model in `folder` says it.
+/// The logarithm of the factor that CLIP's cosines are multiplied with, where the index of the model in `folder` has it.
 pub fn read_logit_scale(folder: &Folder) -> Result<Option<f64>, Error> {
     let Some(mut index) = read(folder)? else {
         return Ok(None);
@@ -53,7 +53,7 @@ pub fn read_logit_scale(folder: &Folder) -> Result<Option<f64>, Error> {
     }
 }
 
-/// The settings that the model in `folder` draws with unless told otherwise, where it says so.
+/// The default settings of the model in `folder`, where its index has them.
 pub fn read_model_defaults(folder: &Folder) -> Result<Option<Value>, Error> {
     let Some(mut index) = read(folder)? else {
         return Ok(None);

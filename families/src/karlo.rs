@@ -24,6 +24,8 @@ pub const AUTOREGRESSIVE_PRIOR: &str = "prior_autoregressive";
 pub const PRINCIPAL_COMPONENTS: &str = "image_pca";
 /// The projections of embedding and text to the decoder's conditions.
 pub const CONDITIONING: &str = "text_proj";
+/// Its tensors among those of a decoder that is trained with it.
+pub const CONDITIONING_PREFIX: &str = "text_proj.";
 /// The decoder's U-Net.
 pub const DECODER: &str = "decoder";
 /// The decoder's scheduler.

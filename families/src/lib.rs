@@ -1,10 +1,10 @@
 //! Model families as data: the components that a publisher's folder has, their names, and how they agree.
 //!
-//! Modules in reading order: [`family`] is a family's layout as a value, and [`karlo`] the published one; [`configs`]
-//! translates its configurations, `open` makes its components and `save` writes them, `index` reads and writes the list
-//! of them; [`shapes`] reads configurations alone, and [`compatibility`] compares them. `folders` finds the component
-//! that a task needs, `locate` the folder that a user means, `describe` says what another folder holds, `complete`
-//! copies what a model lacks.
+//! Modules in reading order: [`family`] is a layout as a value, [`karlo`] the published one, and `openai` the names of
+//! CLIP's tensors in another. [`configs`] translates configurations, `open` makes components and `save` writes them,
+//! `index` reads and writes the list of them. [`shapes`] reads configurations alone, and [`compatibility`] compares them.
+//! `folders` finds the components that a task needs, `locate` the folder that a user means, `describe` describes folders
+//! that are no model, `complete` copies components from another model.
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +19,7 @@ mod index;
 pub mod karlo;
 mod locate;
 mod open;
+mod openai;
 mod save;
 pub mod shapes;
 
@@ -40,6 +41,7 @@ pub use open::{
     open_image_processor, open_logit_scale, open_pca, open_prior, open_scheduler,
     open_text_encoder, open_tokenizer, open_upsampler,
 };
+pub use openai::openai_clip;
 pub use save::{
     save_autoregressive_prior, save_conditioning, save_decoder, save_image_encoder, save_pca,
     save_prior, save_text_encoder, save_upsampler, write_conditioning_config,

@@ -1,5 +1,5 @@
-//! Finds the folder that a user means: a path, the one snapshot of a repository in the Hugging Face Hub's cache, or
-//! what is in that cache under a name of the Hub's.
+//! Finds the folder that a user means: a path, the one snapshot of a repository in the Hugging Face Hub's cache, or the
+//! repository in that cache by its name.
 
 use std::path::Path;
 use std::{fs, io};
@@ -9,8 +9,8 @@ use weights::{Error, Folder, cached_repository, snapshot};
 
 use crate::describe::whole;
 
-/// The model that is wanted, for messages.
-const WANTED: &str = "a model is a folder in Karlo's layout, as kakaobrain/karlo-v1-alpha is";
+/// A description of models, for messages.
+const MODEL: &str = "a model is a folder in Karlo's layout, as kakaobrain/karlo-v1-alpha is";
 
 /// The folder that a user means by `path`. Whether it holds a model is known when its components are opened.
 pub fn locate(path: &Path) -> Result<Folder, Error> {
@@ -41,7 +41,7 @@ fn file(path: &Path) -> Error {
         Some(Contents::LfsPointer | Contents::Html | Contents::Empty) => {
             found.map_or("", Contents::advice).to_owned()
         }
-        _ => WANTED.to_owned(),
+        _ => MODEL.to_owned(),
     };
     Error::NoModel {
         path: path.display().to_string(),

@@ -96,7 +96,7 @@ pub enum Error {
     #[error("stopped: the observer asked for no more steps")]
     Stopped,
     /// The model's own defaults cannot be read.
-    #[error("model_index.json of {folder}: {reason}")]
+    #[error("{index} of {folder}: {reason}", index = families::karlo::INDEX)]
     Index {
         /// The model's folder.
         folder: String,

@@ -37,7 +37,7 @@ impl PriorConfig {
     }
 }
 
-/// The diffusion prior (unCLIP, section 2.2; tensors named as in `PriorTransformer` of the published Karlo).
+/// The diffusion prior (unCLIP, section 2.2; tensors named as in diffusers' Karlo).
 pub struct Prior {
     text_states_in: Linear,
     text_embedding_in: Linear,

@@ -1,6 +1,8 @@
 //! The crates depend on each other only as ARCHITECTURE.md says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Each crate and all of ours that it may know.
@@ -111,6 +113,84 @@ fn crates_depend_only_on_what_the_architecture_allows() {
     let covered: BTreeSet<&str> =
         ALLOWED.iter().map(|(name, _)| *name).chain(["unclip-cli", "tests"]).collect();
     assert_eq!(covered, ours.iter().map(|name| name.as_str()).collect(), "every crate has its row");
+}
+
+/// Publishers' names of folders and files, and the crates' own in the published layout.
+const FOLDERS: &[&str] = &[
+    "text_proj",
+    "super_res_first",
+    "super_res_last",
+    "super_res_scheduler",
+    "prior_scheduler",
+    "decoder_scheduler",
+    "feature_extractor",
+    "prior_autoregressive",
+    "image_pca",
+    "model_index.json",
+];
+
+/// Publishers' names of classes.
+const CLASSES: &[&str] = &[
+    "UNet2DConditionModel",
+    "UNet2DModel",
+    "UnCLIPTextProjModel",
+    "UnCLIPScheduler",
+    "PriorTransformer",
+    "CLIPTextModelWithProjection",
+    "CLIPVisionModelWithProjection",
+    "CLIPImageProcessor",
+    "CLIPModel",
+];
+
+/// The publishers' names in a source, each with the number of its line.
+fn publishers_names(source: &str) -> Vec<(usize, &'static str)> {
+    let quoted = |line: &str, name: &str| {
+        [("\"", "\""), ("`", "`"), ("`", "/"), (" ", "/"), ("\"", "/")]
+            .iter()
+            .any(|(before, after)| line.contains(&format!("{before}{name}{after}")))
+    };
+    let mut found = Vec::new();
+    for (number, line) in (1..).zip(source.lines()) {
+        let folders = FOLDERS.iter().filter(|name| quoted(line, name));
+        let classes = CLASSES.iter().filter(|name| line.contains(**name));
+        found.extend(folders.chain(classes).map(|name| (number, *name)));
+    }
+    found
+}
+
+/// Adds the sources below `folder`, but for what is built and hidden.
+fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
+            sources(&path, files);
+        } else if name.ends_with(".rs") {
+            files.push(path);
+        }
+    }
+}
+
+#[test]
+fn publishers_names_stand_in_families_alone() {
+    assert_eq!(publishers_names("let x = \"text_proj\";").len(), 1);
+    assert_eq!(publishers_names("\n/// Writes `image_pca/` of a `CLIPModel`.").len(), 2);
+    assert!(publishers_names("p / \"text_projection\"; shapes.prior_scheduler").is_empty());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let (mut files, mut found) = (Vec::new(), Vec::new());
+    sources(&root, &mut files);
+    assert!(files.len() > 100, "{files:?}");
+    for path in files {
+        let file = path.strip_prefix(&root).expect("a file below").display().to_string();
+        let exempt = ["families/", "tests/", "vendor/", "fuzz/"];
+        if exempt.into_iter().any(|beginning| file.starts_with(beginning)) {
+            continue;
+        }
+        let source = fs::read_to_string(path).expect("a source");
+        let names = publishers_names(&source);
+        found.extend(names.into_iter().map(|(line, name)| format!("{file}:{line}: {name}")));
+    }
+    assert!(found.is_empty(), "publishers' names outside families:\n{}", found.join("\n"));
 }
 
 fn text(name: &serde_json::Value) -> String {

@@ -5,6 +5,7 @@
 #[macro_use]
 mod settings;
 
+mod adapter;
 mod architecture;
 mod archives;
 mod atomic;
@@ -17,6 +18,7 @@ mod components;
 mod configurations;
 mod diffusion;
 mod evaluation;
+mod families;
 mod files;
 mod frechet;
 mod golden;

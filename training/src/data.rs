@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use families::karlo;
 use noise::Generator;
 use sha2::{Digest, Sha256};
 use tch::{Kind, Tensor};
@@ -103,7 +104,7 @@ impl Data {
     /// Refuses embeddings for a `model` that learns from images: all but the tokenizer and the priors.
     pub fn check_images(&self, model: &str) -> Result<(), Error> {
         match self {
-            _ if matches!(model, "tokenizer" | "prior" | "prior_autoregressive") => Ok(()),
+            _ if matches!(model, "tokenizer" | "prior" | karlo::AUTOREGRESSIVE_PRIOR) => Ok(()),
             Self::Embeddings(cache) => Err(no_images(cache, &format!("`{model}`"))),
             _ => Ok(()),
         }

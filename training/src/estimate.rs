@@ -10,6 +10,7 @@ use std::ops::{Add, Mul};
 
 use clip::{TextConfig, TextEncoder, VisionConfig, VisionEncoder};
 use decoder::{ConditioningConfig, UNet, UNetConfig};
+use families::karlo;
 use layers::{Init, Params, Source};
 use prior::{AutoregressiveConfig, AutoregressivePrior, EmbeddingQuantizer, Prior, PriorConfig};
 use tch::{Device, Kind, Tensor};
@@ -181,7 +182,7 @@ impl CostModel {
             passes: 3.0,
             frozen,
         };
-        self.estimate("prior_autoregressive", &recipe.run, training)
+        self.estimate(karlo::AUTOREGRESSIVE_PRIOR, &recipe.run, training)
     }
 
     fn train_decoder(

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use families::ModelFolders;
+use families::{ModelFolders, karlo};
 use files::atomic::AtomicFolder;
 use images::{RgbImage, contact_sheet};
 use noise::Generator;
@@ -19,9 +19,9 @@ pub(crate) const SAMPLES: usize = 12;
 const COLUMNS: u32 = 4;
 
 /// The components that draw base images, beside a prior; the upsampler enlarges them where there is one.
-const NEEDED: &[&str] = &["tokenizer", "text_encoder", "decoder", "text_proj"];
-const PRIORS: [&str; 2] = ["prior", "prior_autoregressive"];
-const UPSAMPLER: &str = "super_res_first";
+const NEEDED: &[&str] = &["tokenizer", "text_encoder", "decoder", karlo::CONDITIONING];
+const PRIORS: [&str; 2] = ["prior", karlo::AUTOREGRESSIVE_PRIOR];
+const UPSAMPLER: &str = karlo::UPSAMPLER;
 
 /// A model that is being trained, as sheets of samples draw with it.
 pub(crate) struct SheetModel<'a> {
@@ -85,7 +85,7 @@ impl SheetModel<'_> {
         for entry in fs::read_dir(&model).map_err(Error::file(&model))? {
             let entry = entry.map_err(Error::file(&model))?;
             let name = entry.file_name();
-            let own = name == "model_index.json" || self.writes.iter().any(|part| name == **part);
+            let own = name == karlo::INDEX || self.writes.iter().any(|part| name == **part);
             if !own {
                 let link = whole.join(&name);
                 symlink(entry.path(), &link).map_err(Error::file(link))?;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use families::karlo;
 use layers::Params;
 use noise::Generator;
 use prior::autoregressive::bits;
@@ -18,7 +19,7 @@ use crate::run::{Loss, Objective, Observer, Weights, accumulate};
 use crate::trainer::{AUTOREGRESSIVE_SUBSET, CODES_SUBSET, ENCODERS, request};
 use crate::{Error, Trainer};
 
-const COMPONENTS: &[Component] = &[Component { prefix: "", folder: "prior_autoregressive" }];
+const COMPONENTS: &[Component] = &[Component { prefix: "", folder: karlo::AUTOREGRESSIVE_PRIOR }];
 
 /// The quantiser of embeddings, and what it takes without a network.
 struct Quantization {
@@ -106,16 +107,16 @@ impl Objective for AutoregressiveObjective<'_> {
 }
 
 impl Trainer {
-    /// Trains the other prior, which predicts the embedding code by code: `prior_autoregressive/`.
+    /// Trains the other prior, which predicts the embedding code by code.
     pub fn train_autoregressive_prior(&self, observer: &mut dyn Observer) -> Result<(), Error> {
         let recipe = &self.recipe.autoregressive;
         let size = self.recipe.clip.vision.image_size;
         let (encoder, images) = (self.text_encoder()?, self.embeddings()?);
-        let run = self.run("prior_autoregressive", &recipe.run, ENCODERS)?;
+        let run = self.run(karlo::AUTOREGRESSIVE_PRIOR, &recipe.run, ENCODERS)?;
         // A network's codes mean what they meant when it learned them.
         let learned = match self.init_with(COMPONENTS)? {
             Some(init) => {
-                let folder = init.component("prior_autoregressive");
+                let folder = init.component(karlo::AUTOREGRESSIVE_PRIOR);
                 let opened =
                     families::open_autoregressive_prior(&folder, self.device, Kind::Float)?;
                 Some(opened.quantizer)
@@ -130,7 +131,7 @@ impl Trainer {
         };
         let (model, optimizer) = self.build(&run, COMPONENTS, build, |_| true)?;
         let save = |folder: &Path, averaged: &Weights| {
-            let folder_of_prior = folder.join("prior_autoregressive");
+            let folder_of_prior = folder.join(karlo::AUTOREGRESSIVE_PRIOR);
             families::save_autoregressive_prior(
                 &folder_of_prior,
                 averaged,

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clip::{TextConfig, TextEncoder, Tokenizer, VisionConfig, VisionEncoder};
+use families::karlo;
 use layers::{Init, Params};
 use noise::Generator;
 use tch::{Device, Kind, Tensor, no_grad};
@@ -134,7 +135,7 @@ pub fn contrastive(
 }
 
 impl Trainer {
-    /// Trains both encoders: `text_encoder/`, `image_encoder/`, `feature_extractor/` and the logit scale.
+    /// Trains both encoders, and writes them with the image processor and the logit scale.
     pub fn train_clip(&self, observer: &mut dyn Observer) -> Result<(), Error> {
         self.data.check_images("clip")?;
         let tokenizer = families::open_tokenizer(&self.component("tokenizer")?)?;
@@ -145,7 +146,7 @@ impl Trainer {
             ..recipe.text.clone()
         };
         let size = recipe.vision.image_size;
-        families::write_image_processor(&self.model.join("feature_extractor"), size)?;
+        families::write_image_processor(&self.model.join(karlo::IMAGE_PROCESSOR), size)?;
         let run = self.run("clip", &recipe.run, &["tokenizer"])?;
         let build = |p: &Params| Clip::new(p, &text, &recipe.vision);
         let (model, optimizer) = self.build(&run, COMPONENTS, build, |_| true)?;

@@ -5,6 +5,7 @@ use std::path::Path;
 use decoder::{Conditioning, ConditioningConfig, UNet, UNetConfig};
 use diffusion::loss::variational_bound;
 use diffusion::{Output, Prediction};
+use families::karlo;
 use layers::Params;
 use noise::Generator;
 use tch::Kind;
@@ -19,7 +20,7 @@ use crate::trainer::{DECODER_SUBSET, ENCODERS, request, without_prefix};
 use crate::{Error, Trainer};
 
 const COMPONENTS: &[Component] = &[
-    Component { prefix: "text_proj.", folder: "text_proj" },
+    Component { prefix: karlo::CONDITIONING_PREFIX, folder: karlo::CONDITIONING },
     Component { prefix: "decoder.", folder: "decoder" },
 ];
 
@@ -32,10 +33,10 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Takes `text_proj.*` and `decoder.*`.
+    /// Takes the conditioning's and the decoder's tensors, each below its component's name.
     pub fn new(p: &Params, conditioning: &ConditioningConfig, unet: &UNetConfig) -> Self {
         Self {
-            conditioning: Conditioning::new(&(p / "text_proj"), conditioning),
+            conditioning: Conditioning::new(&(p / karlo::CONDITIONING), conditioning),
             unet: UNet::new(&(p / "decoder"), unet),
         }
     }
@@ -106,7 +107,7 @@ impl DecoderObjective<'_> {
 }
 
 impl Trainer {
-    /// Trains the decoder with its conditioning: `decoder/`, `text_proj/`, `decoder_scheduler/`.
+    /// Trains the decoder with its conditioning, and writes both with the decoder's scheduler.
     pub fn train_decoder(&self, observer: &mut dyn Observer) -> Result<(), Error> {
         self.data.check_images("decoder")?;
         let recipe = &self.recipe.decoder;
@@ -116,9 +117,9 @@ impl Trainer {
         let build = |p: &Params| Decoder::new(p, &recipe.conditioning, &recipe.unet);
         let (model, optimizer) = self.build(&run, COMPONENTS, build, |_| true)?;
         let save = |folder: &Path, averaged: &Weights| {
-            let conditioning = without_prefix(averaged, "text_proj.");
-            let text_proj = folder.join("text_proj");
-            families::save_conditioning(&text_proj, &conditioning, &recipe.conditioning)?;
+            let conditioning = without_prefix(averaged, karlo::CONDITIONING_PREFIX);
+            let component = folder.join(karlo::CONDITIONING);
+            families::save_conditioning(&component, &conditioning, &recipe.conditioning)?;
             let unet = without_prefix(averaged, "decoder.");
             families::save_decoder(&folder.join("decoder"), &unet, &recipe.unet)?;
             self.save_index(folder, None)

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use families::karlo;
 use layers::Params;
 use noise::Generator;
 use prior::{Pca, Prior};
@@ -60,8 +61,7 @@ impl Objective for PriorObjective<'_> {
 }
 
 impl Trainer {
-    /// Trains the prior: `prior/`, `prior_scheduler/`; the principal components of the embeddings that it learns from:
-    /// `image_pca/`.
+    /// Trains the prior, and writes it with its scheduler and the principal components of the embeddings that it learns from.
     pub fn train_prior(&self, observer: &mut dyn Observer) -> Result<(), Error> {
         let recipe = &self.recipe.prior;
         let size = self.recipe.clip.vision.image_size;
@@ -76,7 +76,7 @@ impl Trainer {
         let first = first.map(|batch| Ok(batch?.embedding));
         let embeddings = Tensor::cat(&first.collect::<Result<Vec<_>, Error>>()?, 0); // [N, E]
         set_statistics(&mut model, &embeddings);
-        families::save_pca(&self.model.join("image_pca"), &Pca::fit(&embeddings))?;
+        families::save_pca(&self.model.join(karlo::PRINCIPAL_COMPONENTS), &Pca::fit(&embeddings))?;
         let statistics = [
             ("clip_mean".to_owned(), model.mean.copy()),
             ("clip_std".to_owned(), model.std.copy()),

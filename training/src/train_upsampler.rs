@@ -4,6 +4,7 @@ use std::path::Path;
 
 use decoder::{UNet, enlarge};
 use diffusion::Prediction;
+use families::karlo;
 use layers::Params;
 use noise::Generator;
 use tch::{Device, Kind, Tensor};
@@ -16,7 +17,7 @@ use crate::run::{Loss, Objective, Observer, Weights, accumulate};
 use crate::trainer::{UPSAMPLER_SUBSET, request};
 use crate::{Error, Trainer};
 
-const COMPONENTS: &[Component] = &[Component { prefix: "", folder: "super_res_first" }];
+const COMPONENTS: &[Component] = &[Component { prefix: "", folder: karlo::UPSAMPLER }];
 
 /// Predicts the noise on a crop of the full image, or the crop itself, beside the enlarged base image.
 pub struct UpsamplerObjective<'a> {
@@ -121,7 +122,7 @@ fn blur(x: &Tensor, deviation: f64) -> Tensor {
 }
 
 impl Trainer {
-    /// Trains the upsampler: `super_res_first/`, `super_res_last/`, `super_res_scheduler/`. Both are the one network:
+    /// Trains the upsampler, and writes it with its scheduler. The first network and the last are the one that is trained:
     /// Karlo's second, sharpened for the last step, is a refinement of its own.
     pub fn train_upsampler(&self, observer: &mut dyn Observer) -> Result<(), Error> {
         self.data.check_images("upsampler")?;
@@ -130,7 +131,7 @@ impl Trainer {
         let build = |p: &Params| UNet::new(p, &recipe.unet);
         let (model, optimizer) = self.build(&run, COMPONENTS, build, |_| true)?;
         let save = |folder: &Path, averaged: &Weights| {
-            for part in ["super_res_first", "super_res_last"] {
+            for part in [karlo::UPSAMPLER, karlo::LAST_UPSAMPLER] {
                 let predicts = recipe.predicts;
                 families::save_upsampler(&folder.join(part), averaged, &recipe.unet, predicts)?;
             }

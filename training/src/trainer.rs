@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use families::karlo;
 use layers::{Initialiser, Params};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
@@ -30,11 +31,11 @@ pub const FIRST_DECODER_IMAGE: u64 = DECODER_SUBSET * SUBSET_SIZE;
 /// The models, each with the folders that its training writes.
 const WRITES: &[(&str, &[&str])] = &[
     ("tokenizer", &["tokenizer"]),
-    ("clip", &["text_encoder", "image_encoder", "feature_extractor"]),
-    ("prior", &["prior", "prior_scheduler", "image_pca"]),
-    ("prior_autoregressive", &["prior_autoregressive"]),
-    ("decoder", &["text_proj", "decoder", "decoder_scheduler"]),
-    ("upsampler", &["super_res_first", "super_res_last", "super_res_scheduler"]),
+    ("clip", &["text_encoder", "image_encoder", karlo::IMAGE_PROCESSOR]),
+    ("prior", &["prior", karlo::PRIOR_SCHEDULER, karlo::PRINCIPAL_COMPONENTS]),
+    (karlo::AUTOREGRESSIVE_PRIOR, &[karlo::AUTOREGRESSIVE_PRIOR]),
+    ("decoder", &[karlo::CONDITIONING, "decoder", karlo::DECODER_SCHEDULER]),
+    ("upsampler", &[karlo::UPSAMPLER, karlo::LAST_UPSAMPLER, karlo::UPSAMPLER_SCHEDULER]),
 ];
 
 /// The folders that the training of a model writes.

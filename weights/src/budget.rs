@@ -1,19 +1,19 @@
-//! The memory that reading a file may take beside the file's own pages: whatever a file describes is paid for before it is
-//! made, so that a small file cannot ask for much.
+//! A budget of memory for reading a file, beside the file's own pages: each value is paid for before it is made, so that
+//! a small file cannot allocate much.
 
-/// Beside the file's own length, so many bytes may be made of it.
+/// The bytes that may be made of a file beside its own length.
 const SPARE: u64 = 48 << 20;
 
 /// The bytes of a tensor in a checkpoint beside its name, which is there twice.
 pub(crate) const TENSOR: u64 = 1024;
 
-/// How much of a file's memory is left.
+/// The bytes of a budget, and those that are left of it.
 pub(crate) struct Budget {
     whole: u64,
     left: u64,
 }
 
-/// More would be made of a file than memory is given for.
+/// More would be made of a file than its budget.
 #[derive(Debug)]
 pub(crate) struct OverBudget {
     /// The bytes that it may take.

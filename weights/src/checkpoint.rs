@@ -1,7 +1,7 @@
-//! A checkpoint as the source of a model's tensors, strict to the last one.
+//! A checkpoint as the source of a model's tensors: strict loading, with one report.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -11,27 +11,27 @@ use layers::finite::norm;
 use layers::{Init, Source};
 use tch::{Device, Kind, Tensor};
 
+use crate::blob::{Blob, StoredTensor};
 use crate::numbers::Numbers;
-use crate::stored::{Blob, Stored};
 use crate::{Error, Problems, pickle, safetensors};
 
-/// Buffers that older publishers' files hold and no model needs: the numbers 0, 1, 2, ... of a sequence's places.
+/// The buffers of transformers' older files that no model needs: the indices of a sequence's positions.
 const IGNORED: [&str; 2] =
     ["text_model.embeddings.position_ids", "vision_model.embeddings.position_ids"];
 
 /// The tensors of a checkpoint's files, given out by name.
 ///
-/// On the CPU, a tensor that is stored in the kind that is asked for is used in place, in the file's own pages, which
-/// stay mapped as long as the tensor lives: whoever changes tensors copies them first. Others are converted.
+/// On the CPU, a tensor that a file has in the requested kind is used in place, in the file's own pages, which stay mapped
+/// as long as the tensor lives: whoever changes tensors copies them first. Others are converted.
 pub struct Checkpoint {
     file: String,
     model: String,
     device: Device,
     kind: Kind,
-    tensors: HashMap<String, Stored>,
-    /// Whether the numbers of tensors are looked at.
+    tensors: HashMap<String, StoredTensor>,
+    /// Whether the numbers of tensors must be finite.
     checked: bool,
-    noted: RefCell<Noted>,
+    report: RefCell<Report>,
 }
 
 /// Files of so many bytes are read in 3 ms: nothing beside the start of a command. Larger ones are mapped in less time than that,
@@ -39,12 +39,13 @@ pub struct Checkpoint {
 const SMALL: usize = 1 << 24;
 
 #[derive(Default)]
-struct Noted {
+struct Report {
     problems: Problems,
-    taken: Vec<String>,
-    /// The norms of those whose numbers are looked at.
+    /// The names that a model asked for.
+    names: Vec<String>,
+    /// The norms of those whose numbers must be finite.
     norms: Vec<(String, Tensor)>,
-    unplaced: Option<Error>,
+    device_error: Option<Error>,
 }
 
 impl Checkpoint {
@@ -101,12 +102,12 @@ impl Checkpoint {
             kind,
             tensors,
             checked,
-            noted: RefCell::new(Noted { problems, ..Noted::default() }),
+            report: RefCell::new(Report { problems, ..Report::default() }),
         })
     }
 
     /// The same, and [`Checkpoint::finish`] also refuses numbers that are not finite, and those beyond [`layers::finite::LARGEST`]:
-    /// every tensor that is taken is read for it. In small files they are refused without being asked for.
+    /// every tensor of the model is read for it. Small files are always checked.
     pub fn checked(self, checked: bool) -> Self {
         let checked = checked || self.checked;
         Self { checked, ..self }
@@ -151,16 +152,16 @@ impl Checkpoint {
         &self.file
     }
 
-    /// Says whether the model that was made took every tensor of this checkpoint and found all that it wanted.
+    /// Fails where the model did not take every tensor of this checkpoint, or did not find one as it should be.
     pub fn finish(self) -> Result<(), Error> {
-        let Noted { mut problems, taken, norms, unplaced } = self.noted.into_inner();
+        let Report { mut problems, names, norms, device_error } = self.report.into_inner();
         for name in not_finite(norms) {
             let numbers = Numbers::of(&self.tensors[&name]);
             let found = numbers.map_or_else(String::new, |numbers| numbers.to_string());
             problems.not_finite.push((name, found));
         }
-        let taken: std::collections::HashSet<String> = taken.into_iter().collect();
-        let spare = |name: &&String| !taken.contains(*name) && !IGNORED.contains(&name.as_str());
+        let names: HashSet<String> = names.into_iter().collect();
+        let spare = |name: &&String| !names.contains(*name) && !IGNORED.contains(&name.as_str());
         problems.unused = self.tensors.keys().filter(spare).cloned().collect();
         problems.unused.sort();
         problems.duplicate.sort();
@@ -171,7 +172,7 @@ impl Checkpoint {
                 problems: Box::new(problems),
             });
         }
-        unplaced.map_or(Ok(()), Err)
+        device_error.map_or(Ok(()), Err)
     }
 
     fn placed(&self, name: &str, tensor: Tensor) -> Result<Tensor, Error> {
@@ -206,11 +207,11 @@ fn not_finite(norms: Vec<(String, Tensor)>) -> Vec<String> {
 const PYTORCH: [&str; 4] = [".bin", ".pt", ".pth", ".ckpt"];
 
 /// The tensors of a file, whose format its first bytes say, whatever its name promises.
-pub(crate) fn read_tensors(blob: &Rc<Blob>) -> Result<Vec<Stored>, Error> {
+pub(crate) fn read_tensors(blob: &Rc<Blob>) -> Result<Vec<StoredTensor>, Error> {
     match blob.contents() {
         Some(Contents::Zip | Contents::Pickle) => pickle::read(blob),
         Some(Contents::Safetensors) => safetensors::read(blob),
-        Some(found) => Err(Error::Contents { file: blob.name.clone(), found, wanted: "weights" }),
+        Some(found) => Err(Error::Contents { file: blob.name.clone(), found, expected: "weights" }),
         None if PYTORCH.iter().any(|ending| blob.name.ends_with(ending)) => pickle::read(blob),
         None => safetensors::read(blob),
     }
@@ -218,36 +219,36 @@ pub(crate) fn read_tensors(blob: &Rc<Blob>) -> Result<Vec<Stored>, Error> {
 
 impl Source for Checkpoint {
     fn take(&self, name: &str, shape: &[i64], _: Init) -> Tensor {
-        let noted = &mut *self.noted.borrow_mut();
-        noted.taken.push(name.to_owned());
-        // One number, seen as many: a stand-in takes no memory, however large the shape.
-        let stand_in =
+        let report = &mut *self.report.borrow_mut();
+        report.names.push(name.to_owned());
+        // A zero-stride placeholder of the requested shape takes no memory.
+        let placeholder =
             || Tensor::from(0.0f32).to_device(self.device).to_kind(self.kind).expand(shape, false);
         let Some(stored) = self.tensors.get(name) else {
-            noted.problems.missing.push(name.to_owned());
-            return stand_in();
+            report.problems.missing.push(name.to_owned());
+            return placeholder();
         };
         if stored.shape != shape {
-            let (found, wanted) = (stored.shape.clone(), shape.to_vec());
-            noted.problems.misshapen.push((name.to_owned(), found, wanted));
-            return stand_in();
+            let (found, expected) = (stored.shape.clone(), shape.to_vec());
+            report.problems.misshapen.push((name.to_owned(), found, expected));
+            return placeholder();
         }
         if stored.dtype.float().is_none() {
             let found = (name.to_owned(), stored.dtype.name);
-            noted.problems.mistyped.push(found);
-            return stand_in();
+            report.problems.mistyped.push(found);
+            return placeholder();
         }
         let tensor = stored.tensor().expect("libtorch has every float");
         match self.placed(name, tensor) {
             Ok(tensor) => {
                 if self.checked {
-                    noted.norms.push((name.to_owned(), norm(&tensor)));
+                    report.norms.push((name.to_owned(), norm(&tensor)));
                 }
                 tensor
             }
             Err(error) => {
-                noted.unplaced.get_or_insert(error);
-                stand_in()
+                report.device_error.get_or_insert(error);
+                placeholder()
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Files of embeddings, whoever wrote them.
+//! Files of embeddings: numpy's arrays, and files with one tensor.
 
 use std::fs::{self, File};
 use std::io::{BufReader, Read};

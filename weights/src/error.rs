@@ -1,4 +1,4 @@
-//! What can be wrong with a checkpoint, one clear sentence each.
+//! Errors of files of tensors, one sentence each.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ pub enum Error {
     /// The operating system refused.
     #[error("cannot {action} {path}: {source}")]
     Io {
-        /// What was tried, as a verb.
+        /// The operation, as a verb.
         action: &'static str,
         /// The file or folder.
         path: String,
@@ -24,14 +24,14 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file is another kind than its name promises.
-    #[error("{file} is {found}, and {wanted} should be there{}", advice(*.found))]
+    #[error("{file} is {found}, and {expected} should be there{}", advice(*.found))]
     Contents {
         /// The file.
         file: String,
         /// Its kind.
         found: Contents,
         /// The file that should be there.
-        wanted: &'static str,
+        expected: &'static str,
     },
     /// A safetensors file's header is damaged or lies.
     #[error("{file} is not a sound safetensors file: {problem}")]
@@ -70,7 +70,7 @@ pub enum Error {
     NoWeights {
         /// The component's folder.
         folder: String,
-        /// What they should be of, with its article.
+        /// The model, with its article.
         model: String,
         /// The files that were looked for.
         names: String,
@@ -89,7 +89,7 @@ pub enum Error {
         /// The variants.
         variants: String,
     },
-    /// No component has weights of the variant that was asked for.
+    /// No component has weights of the requested variant.
     #[error("no part of {folder} has weights of the variant {variant}: {found}")]
     NoVariant {
         /// The model's folder.
@@ -145,7 +145,7 @@ pub enum Error {
         /// The allocation that failed.
         problem: OutOfMemory,
     },
-    /// A tensor cannot be written as asked.
+    /// A tensor cannot be written in the requested kind.
     #[error("tensor {tensor} cannot be written to {file}: {reason}")]
     Save {
         /// The file.
@@ -158,7 +158,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// For `map_err`: what was tried with which file, as in "read" or "write".
+    /// For `map_err`: the operation on a file, as in "read" or "write".
     pub fn io(
         action: &'static str,
         path: impl fmt::Display,
@@ -176,16 +176,16 @@ fn advice(found: Contents) -> String {
     }
 }
 
-/// Everything that sets a checkpoint's tensors apart from those that its model wants.
+/// The differences between a checkpoint's tensors and those that its model requests.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Problems {
-    /// Wanted, and not in the file.
+    /// Requested by the model, and not in the file.
     pub missing: Vec<String>,
-    /// In the file, and wanted by nothing.
+    /// In the file, and not requested.
     pub unused: Vec<String>,
-    /// `(name, shape in the file, shape wanted)`
+    /// `(name, shape in the file, requested shape)`
     pub misshapen: Vec<(String, Vec<i64>, Vec<i64>)>,
-    /// `(name, type in the file)` where a floating-point type is wanted.
+    /// `(name, type in the file)` where a floating-point type is requested.
     pub mistyped: Vec<(String, &'static str)>,
     /// In the checkpoint more than once.
     pub duplicate: Vec<String>,
@@ -205,8 +205,8 @@ const NAMED: usize = 8;
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let misshapen = |(name, found, wanted): &(String, Vec<i64>, Vec<i64>)| {
-            format!("{} is {found:?} where {wanted:?} is wanted", excerpt(name))
+        let misshapen = |(name, found, expected): &(String, Vec<i64>, Vec<i64>)| {
+            format!("{} is {found:?} where {expected:?} is wanted", excerpt(name))
         };
         let mistyped = |(name, found): &(String, &str)| {
             format!("{} is {found} where a float is wanted", excerpt(name))

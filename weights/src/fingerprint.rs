@@ -1,4 +1,4 @@
-//! A hash that tells models apart.
+//! A fingerprint of a model: a hash that needs no more than the ends of each file.
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};

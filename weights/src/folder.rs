@@ -8,7 +8,7 @@ use files::contents::{self, Contents};
 use files::{extensions, whole_file};
 
 use crate::Error;
-use crate::stored::Blob;
+use crate::blob::Blob;
 
 /// A model's folder, or that of one of its components.
 #[derive(Clone, Debug)]
@@ -19,13 +19,13 @@ pub enum Folder {
     Embedded(EmbeddedFolder),
 }
 
-/// A folder on disk, and which of its weights are meant.
+/// A folder on disk, and which variant of its weights is read.
 #[derive(Clone, Debug)]
 pub struct DiskFolder {
     path: PathBuf,
     /// The variant of the weights that goes before others, as diffusers calls it: "fp16".
     variant: Option<String>,
-    /// Whether the numbers of the weights are looked at.
+    /// Whether the numbers of the weights must be finite.
     checked: bool,
 }
 
@@ -62,7 +62,7 @@ impl Folder {
         }
     }
 
-    /// The same, and of all weights that are opened the numbers are looked at. Those inside the program are sound.
+    /// The same, and the numbers of all weights must be finite. Those inside the program are.
     pub fn checked(self) -> Self {
         match self {
             Self::Disk(folder) => Self::Disk(DiskFolder { checked: true, ..folder }),
@@ -70,7 +70,7 @@ impl Folder {
         }
     }
 
-    /// Whether the numbers of its weights are looked at.
+    /// Whether the numbers of its weights must be finite.
     pub(crate) fn is_checked(&self) -> bool {
         matches!(self, Self::Disk(folder) if folder.checked)
     }
@@ -217,22 +217,22 @@ impl DiskFolder {
 
 impl EmbeddedFolder {
     fn get(&self, name: &str) -> Option<&'static [u8]> {
-        let wanted = |(path, _): &&(&str, &[u8])| path.strip_prefix(&*self.prefix) == Some(name);
-        self.files.iter().find(wanted).map(|(_, bytes)| *bytes)
+        let expected = |(path, _): &&(&str, &[u8])| path.strip_prefix(&*self.prefix) == Some(name);
+        self.files.iter().find(expected).map(|(_, bytes)| *bytes)
     }
 }
 
-/// The bytes of a text as UTF-8 without a byte order mark, or what the file is instead.
+/// The bytes of a text as UTF-8 without a byte order mark, or an error that names the kind of the file.
 fn as_text(bytes: Vec<u8>, path: &Path) -> Result<Vec<u8>, Error> {
-    let wanted = match extensions::extension(path) == "json" {
+    let expected = match extensions::extension(path) == "json" {
         true => "a JSON text",
         false => "a text",
     };
     match Contents::of(&bytes[..bytes.len().min(contents::ENOUGH)]) {
         None | Some(Contents::Json | Contents::Text) => {}
-        Some(Contents::Empty) if wanted == "a text" => {}
+        Some(Contents::Empty) if expected == "a text" => {}
         Some(found) => {
-            return Err(Error::Contents { file: path.display().to_string(), found, wanted });
+            return Err(Error::Contents { file: path.display().to_string(), found, expected });
         }
     }
     match bytes[..] {

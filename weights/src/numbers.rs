@@ -1,4 +1,4 @@
-//! Describes damaged numbers of a tensor or of a file.
+//! Numbers that are not finite: descriptions of those in a tensor or in a file.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use layers::finite::{LARGEST, norm};
 use tch::{Device, Kind, Tensor};
 
-use crate::stored::Stored;
+use crate::blob::StoredTensor;
 use crate::{Error, Folder};
 
 /// How many numbers of a tensor are not finite, and how large the others are.
@@ -20,7 +20,7 @@ pub(crate) struct Numbers {
 
 impl Numbers {
     /// Those of a tensor of floats; `None` of another.
-    pub(crate) fn of(stored: &Stored) -> Option<Self> {
+    pub(crate) fn of(stored: &StoredTensor) -> Option<Self> {
         stored.dtype.float()?;
         let tensor = stored.tensor()?;
         if tensor.numel() == 0 {
@@ -35,7 +35,7 @@ impl Numbers {
         })
     }
 
-    /// Which of two is damaged more.
+    /// Orders two by their damage.
     pub(crate) fn cmp_damage(&self, other: &Self) -> Ordering {
         let not_finite = self.not_finite.cmp(&other.not_finite);
         not_finite.then(self.largest.total_cmp(&other.largest))
@@ -52,7 +52,7 @@ impl fmt::Display for Numbers {
 }
 
 /// The tensor among the weights in `folder` that has numbers which are not finite, or else that with the largest number, as a
-/// sentence; for whoever has seen that what they compute is not finite.
+/// sentence.
 pub fn describe_numbers(folder: &Folder) -> Result<Option<String>, Error> {
     let checkpoint = folder.checkpoint("a model", Device::Cpu, Kind::Float)?;
     let worst = checkpoint.worst();

@@ -10,9 +10,9 @@ use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
 
+use crate::blob::{Blob, Dtype, StoredTensor};
 use crate::checkpoint::read_tensors;
 use crate::files::write_atomically;
-use crate::stored::{Blob, Dtype, Stored};
 use crate::{Error, Problems};
 
 pub use error::HeaderError;
@@ -45,7 +45,7 @@ pub fn load_safetensors(path: impl AsRef<Path>) -> Result<Vec<(String, Tensor)>,
             problems: Box::new(problems),
         });
     }
-    let load = |stored: Stored| stored.tensor().map(|tensor| (stored.name, tensor.copy()));
+    let load = |stored: StoredTensor| stored.tensor().map(|tensor| (stored.name, tensor.copy()));
     Ok(stored.into_iter().filter_map(load).collect())
 }
 
@@ -112,7 +112,7 @@ pub fn save_safetensors(
     })
 }
 
-/// Whether a number that was finite no longer is.
+/// Whether a finite number became infinite.
 fn overflows(before: &Tensor, after: &Tensor) -> bool {
     let finite = |tensor: &Tensor| {
         let sum = tensor.isfinite().sum(Kind::Int64);

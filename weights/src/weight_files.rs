@@ -1,4 +1,4 @@
-//! Which files of a component are its weights: diffusers' and transformers' names, whole or in shards, plain or of a variant.
+//! The files of a component's weights: diffusers' and transformers' names, whole or in shards, plain or of a variant.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::error::listed;
 use crate::{Checkpoint, Error, Folder};
 use files::text::excerpt;
 
-/// How the names of weights begin and end, the best first.
+/// The beginnings and endings of the names of weights, the best first.
 const NAMES: [(&str, &str); 4] = [
     ("diffusion_pytorch_model", "safetensors"),
     ("model", "safetensors"),
@@ -28,14 +28,14 @@ pub(crate) enum WeightFiles {
 }
 
 /// Why none of a folder's files are its weights, by the names of all.
-pub(crate) enum Unfound {
+pub(crate) enum WeightFilesError {
     /// None is named like weights.
     None(Vec<String>),
-    /// They are of several variants, and nobody said of which.
+    /// They are of several variants, and none was named.
     Several(BTreeSet<String>),
 }
 
-impl Unfound {
+impl WeightFilesError {
     /// The error for the folder of `model`.
     pub fn of(self, folder: &Folder, model: &str) -> Error {
         let (folder, model) = (folder.to_string(), model.to_owned());
@@ -58,7 +58,7 @@ impl Unfound {
 impl WeightFiles {
     /// The weights among these files: of `variant` where there are such, else the plain ones, else of the only variant that
     /// is there where none was named.
-    pub fn among(files: Vec<String>, variant: Option<&str>) -> Result<Self, Unfound> {
+    pub fn among(files: Vec<String>, variant: Option<&str>) -> Result<Self, WeightFilesError> {
         let named = variant.and_then(|variant| Self::of(&files, Some(variant)));
         if let Some(found) = named.or_else(|| Self::of(&files, None)) {
             return Ok(found);
@@ -67,13 +67,13 @@ impl WeightFiles {
         match variants.pop_first() {
             Some(only) if variants.is_empty() && variant.is_none() => {
                 tracing::info!(variant = excerpt(&only), "the only weights are of a variant");
-                Self::of(&files, Some(&only)).ok_or(Unfound::None(files))
+                Self::of(&files, Some(&only)).ok_or(WeightFilesError::None(files))
             }
             Some(first) if variant.is_none() => {
                 variants.insert(first);
-                Err(Unfound::Several(variants))
+                Err(WeightFilesError::Several(variants))
             }
-            _ => Err(Unfound::None(files)),
+            _ => Err(WeightFilesError::None(files)),
         }
     }
 
@@ -210,7 +210,7 @@ impl Folder {
     }
 }
 
-/// The variants that files are the weights of.
+/// The variants of the weights among these files.
 pub(crate) fn variants(files: &[String]) -> BTreeSet<String> {
     files.iter().filter_map(|file| variant(file)).collect()
 }
@@ -225,7 +225,7 @@ fn variant(file: &str) -> Option<String> {
                 .strip_suffix(&format!(".{index}json"))
                 .or_else(|| rest.strip_suffix(ending)?.strip_suffix('.'))?,
         };
-        // What is numbered is a shard, which its index names.
+        // A numbered file is a shard, which its index names.
         let plain = !variant.is_empty() && !variant.contains('.') && !variant.contains("-of-");
         plain.then(|| variant.to_owned())
     })

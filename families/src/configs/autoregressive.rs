@@ -1,11 +1,11 @@
-//! Our own autoregressive prior, which no publisher has.
+//! Configurations of our own autoregressive prior, which no publisher has.
 
 use prior::AutoregressiveConfig;
 use serde_json::{Value, json};
 
 use super::fields::{ConfigError, Fields};
 
-/// What the `config.json` of an autoregressive prior calls it.
+/// The class in the `config.json` of an autoregressive prior.
 const AUTOREGRESSIVE_CLASS: &str = "UnCLIPAutoregressivePrior";
 
 /// Whether a `config.json` says that it is an autoregressive prior's.
@@ -22,9 +22,9 @@ pub(crate) fn autoregressive_config(bytes: &[u8]) -> Result<AutoregressiveConfig
         embedding: fields.size("embedding_dim", None)?,
         text_width: fields.size("text_dim", None)?,
         context_length: fields.size("num_text_tokens", None)?,
-        heads: fields.given_count("num_attention_heads")?,
+        heads: fields.required_count("num_attention_heads")?,
         head_width: fields.size("attention_head_dim", None)?,
-        layers: fields.given_count("num_layers")?,
+        layers: fields.required_count("num_layers")?,
         dimensions: fields.size("num_codes", None)?,
         buckets: fields.size("num_buckets", None)?,
     };

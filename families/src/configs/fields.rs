@@ -1,11 +1,11 @@
-//! The fields of one JSON configuration, taken one by one.
+//! Fields of a JSON configuration, each of which must be understood.
 
 use files::json;
 use serde_json::{Map, Value};
 
 use files::text::excerpt;
 
-/// What is wrong with a configuration.
+/// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -13,27 +13,27 @@ pub enum ConfigError {
     #[error("it is not a JSON object: {0}")]
     Json(String),
     /// It is another component's.
-    #[error("it describes a {found} where a {wanted} is wanted")]
+    #[error("it describes a {found} where a {expected} is wanted")]
     Class {
         /// The class it names.
         found: String,
         /// The class that belongs there.
-        wanted: &'static str,
+        expected: &'static str,
     },
     /// A field that has no default is absent.
     #[error("its field {0} is missing")]
     Missing(&'static str),
-    /// A field has a value that nothing here can do.
-    #[error("its field {field} is {value} where {wanted} is wanted")]
+    /// A field has a value that nothing here supports.
+    #[error("its field {field} is {value} where {expected} is wanted")]
     Value {
         /// The field.
         field: String,
         /// Its value.
         value: String,
-        /// What it may be.
-        wanted: String,
+        /// The values that it may have.
+        expected: String,
     },
-    /// A field that nothing here understands.
+    /// An unknown field.
     #[error("its field {field} = {value} is unknown, and a model must not be guessed")]
     Unknown {
         /// The field.
@@ -53,7 +53,7 @@ const LONGEST_SIDE: i64 = 8192;
 /// and longer stacks of layers.
 const MOST: i64 = 1024;
 
-/// The fields that nobody has taken yet.
+/// The fields that are not understood yet.
 pub(super) struct Fields(Map<String, Value>);
 
 impl Fields {
@@ -75,7 +75,7 @@ impl Fields {
     }
 
     /// Refuses another class than `wanted`, in each of the fields that publishers name one in.
-    pub fn class(&self, wanted: &'static str) -> Result<(), ConfigError> {
+    pub fn class(&self, expected: &'static str) -> Result<(), ConfigError> {
         for field in ["_class_name", "architectures"] {
             let named = match self.0.get(field) {
                 None | Some(Value::Null) => continue,
@@ -83,14 +83,14 @@ impl Fields {
                 Some(name) => std::slice::from_ref(name),
             };
             // Transformers' files name a list of classes.
-            if named.iter().any(|name| name == wanted) {
+            if named.iter().any(|name| name == expected) {
                 continue;
             }
             let found = match named {
                 [Value::String(name)] => excerpt(name),
-                _ => return Err(wrong(field, &self.0[field], wanted.to_owned())),
+                _ => return Err(wrong(field, &self.0[field], expected.to_owned())),
             };
-            return Err(ConfigError::Class { found, wanted });
+            return Err(ConfigError::Class { found, expected });
         }
         Ok(())
     }
@@ -117,7 +117,7 @@ impl Fields {
     }
 
     /// A count of layers or heads that must be there.
-    pub fn given_count(&mut self, field: &'static str) -> Result<i64, ConfigError> {
+    pub fn required_count(&mut self, field: &'static str) -> Result<i64, ConfigError> {
         self.whole(field, None, MOST)
     }
 
@@ -198,7 +198,7 @@ impl Fields {
     /// A field that may be absent, or have one of the values that mean the same as its absence here.
     pub fn only(&mut self, field: &'static str, values: &[Value]) -> Result<(), ConfigError> {
         match self.0.remove(field) {
-            Some(value) if !values.iter().any(|wanted| equal(&value, wanted)) => {
+            Some(value) if !values.iter().any(|expected| equal(&value, expected)) => {
                 let names: Vec<String> = values.iter().map(Value::to_string).collect();
                 Err(wrong(field, &value, names.join(" or ")))
             }
@@ -212,10 +212,10 @@ impl Fields {
     }
 
     /// A field that must be there and have this value.
-    pub fn exactly(&mut self, field: &'static str, wanted: &Value) -> Result<(), ConfigError> {
+    pub fn exactly(&mut self, field: &'static str, expected: &Value) -> Result<(), ConfigError> {
         match self.0.remove(field) {
             None => Err(ConfigError::Missing(field)),
-            Some(value) if value != *wanted => Err(wrong(field, &value, wanted.to_string())),
+            Some(value) if value != *expected => Err(wrong(field, &value, expected.to_string())),
             Some(_) => Ok(()),
         }
     }
@@ -227,7 +227,7 @@ impl Fields {
         }
     }
 
-    /// Refuses whatever was not taken.
+    /// Refuses the fields that nothing understood.
     pub fn finish(self) -> Result<(), ConfigError> {
         let neutral = |value: &Value| matches!(value, Value::Null | Value::Bool(false));
         let unknown = |(field, value): &(String, Value)| !field.starts_with('_') && !neutral(value);
@@ -264,14 +264,14 @@ pub(super) fn divides(
 }
 
 /// Numbers are equal by value: 1 and 1.0 are.
-fn equal(value: &Value, wanted: &Value) -> bool {
-    match (value.as_f64(), wanted.as_f64()) {
-        (Some(value), Some(wanted)) => value == wanted,
-        _ => value == wanted,
+fn equal(value: &Value, expected: &Value) -> bool {
+    match (value.as_f64(), expected.as_f64()) {
+        (Some(value), Some(expected)) => value == expected,
+        _ => value == expected,
     }
 }
 
 /// A field whose value cannot be used.
-pub(super) fn wrong(field: &str, value: &Value, wanted: String) -> ConfigError {
-    ConfigError::Value { field: excerpt(field), value: excerpt(&value.to_string()), wanted }
+pub(super) fn wrong(field: &str, value: &Value, expected: String) -> ConfigError {
+    ConfigError::Value { field: excerpt(field), value: excerpt(&value.to_string()), expected }
 }

@@ -1,4 +1,4 @@
-//! diffusers' `PriorTransformer`.
+//! Configurations of diffusers' `PriorTransformer`.
 
 use prior::PriorConfig;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! diffusers' `UnCLIPScheduler`.
+//! Configurations of diffusers' `UnCLIPScheduler`.
 
 use diffusion::{BetaSchedule, Prediction, SchedulerConfig, Variance};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! diffusers' `UNet2DConditionModel` and `UNet2DModel`, with the blocks of Karlo.
+//! Configurations of diffusers' `UNet2DConditionModel` and `UNet2DModel`, with the blocks of Karlo.
 
 use decoder::{AttentionConfig, UNetConfig};
 use serde_json::{Value, json};

@@ -11,8 +11,8 @@ use super::directory::{self, Member, Packing, ambiguous};
 use super::machine;
 use super::program::Program;
 use super::{PickleError, Span, StateDict};
+use crate::blob::Blob;
 use crate::budget::{Budget, OverBudget};
-use crate::stored::Blob;
 use files::text::excerpt;
 
 /// The name of the pickle.
@@ -84,7 +84,7 @@ impl Archive {
         };
         let place = member.place.start as usize..member.place.end as usize;
         let span = match member.packing {
-            Packing::Stored => {
+            Packing::StoredTensor => {
                 let mut part = vec![0; PART.min(place.len())];
                 let mut crc = Hasher::new();
                 for start in place.clone().step_by(PART) {
@@ -148,9 +148,9 @@ fn unpack(blob: &Rc<Blob>, member: &Member, budget: &mut Budget) -> Result<Span,
 
 fn check(member: &Member, crc: Hasher) -> Result<(), PickleError> {
     match (crc.finalize(), member.crc) {
-        (found, wanted) if found == wanted => Ok(()),
-        (found, wanted) => {
-            Err(PickleError::Checksum { file: excerpt(&member.name), found, wanted })
+        (found, expected) if found == expected => Ok(()),
+        (found, expected) => {
+            Err(PickleError::Checksum { file: excerpt(&member.name), found, expected })
         }
     }
 }

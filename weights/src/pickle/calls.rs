@@ -150,7 +150,7 @@ impl Machine<'_, '_> {
     }
 }
 
-/// Whether a tensor is to have gradients, its hooks, and its metadata, each of which older versions lack.
+/// Whether a tensor has gradients, its hooks, and its metadata, each of which older versions lack.
 fn is_rest(rest: &[&Value]) -> bool {
     matches!(
         rest,

@@ -1,4 +1,4 @@
-//! What can be wrong with a state dict.
+//! Errors of state dicts.
 
 use crate::budget::OverBudget;
 
@@ -17,7 +17,7 @@ pub enum PickleError {
     Ambiguous(String),
     /// A file in the archive is not what was put into it.
     #[error(
-        "its file {file} is damaged: its CRC-32 is {found:08x}, and its archive says {wanted:08x}"
+        "its file {file} is damaged: its CRC-32 is {found:08x}, and its archive says {expected:08x}"
     )]
     Checksum {
         /// The file.
@@ -25,12 +25,12 @@ pub enum PickleError {
         /// The CRC-32 of its bytes.
         found: u32,
         /// The CRC-32 in the archive.
-        wanted: u32,
+        expected: u32,
     },
     /// A file in the archive is packed in a way that PyTorch cannot unpack either.
     #[error("its file {0} is encrypted, or packed otherwise than by deflate")]
     Compressed(String),
-    /// More would come out of the archive than memory is given for.
+    /// More would come out of the archive than its budget of memory.
     #[error(
         "its file {file} unpacks to {length} bytes, and {most} are left for an archive of this length: unpack the archive and pack it again with zip -0"
     )]
@@ -59,7 +59,7 @@ pub enum PickleError {
     /// The pickle has an instruction that no tensor needs.
     #[error("it has the pickle instruction {0}, and only tensors are read")]
     Opcode(String),
-    /// The file describes more than memory is given for.
+    /// The file describes more than its budget of memory.
     #[error(
         "what it describes takes more than {0} bytes of memory, and no state dict of its length does"
     )]
@@ -69,7 +69,7 @@ pub enum PickleError {
     Program {
         /// The place in the pickle.
         at: usize,
-        /// What is wrong there.
+        /// The problem.
         reason: String,
     },
     /// The pickle is sound and holds something else.
@@ -85,7 +85,7 @@ pub enum PickleError {
     Tensor {
         /// The tensor.
         tensor: String,
-        /// What is wrong.
+        /// The problem.
         reason: String,
     },
 }

@@ -8,8 +8,8 @@ use super::machine::{self, Made};
 use super::program::Program;
 use super::value::Value;
 use super::{PickleError, Span, StateDict};
+use crate::blob::Blob;
 use crate::budget::Budget;
-use crate::stored::Blob;
 use files::text::excerpt;
 
 /// The number that the first pickle is, as the protocols from 2 on and those before write it.

@@ -70,7 +70,7 @@ impl Machine<'_, '_> {
         PickleError::Program { at: self.program.at() - self.start, reason: reason.into() }
     }
 
-    /// Pays for memory of so many bytes, which is asked for next.
+    /// Pays for memory of so many bytes, which is allocated next.
     pub(super) fn pay(&mut self, bytes: usize) -> Result<(), PickleError> {
         Ok(self.budget.pay(bytes as u64)?)
     }

@@ -1,11 +1,11 @@
-//! What a state dict's pickle may make.
+//! The values that a state dict's pickle may make.
 
 use std::rc::Rc;
 
 use files::text::excerpt;
 
 use super::PickleError;
-use crate::stored::Dtype;
+use crate::blob::Dtype;
 
 /// The bytes of a place in a list of values, with the list's room to grow.
 pub(super) const PLACE: usize = 8;
@@ -185,7 +185,7 @@ pub(super) enum Value {
     Global(Global),
     Storage(Rc<Storage>),
     Tensor(Rc<View>),
-    /// No tensor, and what it is.
+    /// No tensor, by its kind.
     Plain(&'static str),
 }
 
@@ -201,7 +201,7 @@ impl Value {
         }
     }
 
-    /// What it is, for messages.
+    /// Its kind, for messages.
     pub fn what(&self) -> &'static str {
         match self {
             Self::None => "None",

@@ -1,4 +1,4 @@
-//! A tensor that lies in a file, before anybody has asked for it.
+//! Bytes of a file in memory, and the tensors that lie in them.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -18,7 +18,7 @@ pub(crate) struct Dtype {
     pub name: &'static str,
     /// The size of one number.
     pub bits: usize,
-    /// What libtorch calls it, where tch knows it.
+    /// Its name in libtorch, where tch knows it.
     pub kind: Option<Kind>,
 }
 
@@ -183,7 +183,7 @@ fn unmapped(name: &str, error: &TchError) -> Error {
 }
 
 /// One tensor of a file.
-pub(crate) struct Stored {
+pub(crate) struct StoredTensor {
     /// Its name in the file.
     pub name: String,
     /// Its type in the file.
@@ -200,7 +200,7 @@ pub(crate) struct Stored {
     pub length: usize,
 }
 
-impl Stored {
+impl StoredTensor {
     /// The tensor in the file's kind: the file's own pages where they are aligned, a copy where not. `None` if
     /// libtorch has no such kind.
     pub fn tensor(&self) -> Option<Tensor> {

@@ -1,4 +1,4 @@
-//! diffusers' `UnCLIPTextProjModel`.
+//! Configurations of diffusers' `UnCLIPTextProjModel`.
 
 use decoder::ConditioningConfig;
 use serde_json::{Value, json};
