@@ -37,6 +37,7 @@ mod out_of_memory;
 mod parameterizations;
 mod pickles;
 mod pipeline;
+mod requests;
 mod scenes;
 mod solver;
 mod threads;
