@@ -13,7 +13,7 @@ use crate::device::{self, DeviceChoice, Dtype};
 use crate::malloc::release_freed_pages;
 use crate::origins::Origins;
 use crate::threads::warn_of_idle_processors;
-use crate::{embedded, kernel_cache};
+use crate::{builtin_model, kernel_cache};
 use pipeline::Record;
 
 /// The flags that say so.
@@ -152,7 +152,7 @@ impl ModelArgs {
     pub fn folder(&self) -> Result<Folder> {
         match &self.model {
             Some(path) => self.locate("--model", path),
-            None => embedded::folder(),
+            None => builtin_model::folder(),
         }
     }
 

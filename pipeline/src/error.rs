@@ -136,7 +136,7 @@ pub enum Error {
     Tokenizer(#[from] clip::TokenizerError),
     /// A picture cannot be prepared for the image encoder.
     #[error(transparent)]
-    ImageProcessor(#[from] images::ImageProcessorError),
+    Preprocess(#[from] images::PreprocessError),
 }
 
 impl Error {
@@ -194,7 +194,7 @@ impl Error {
     /// Whether it is about the picture that was brought, whatever the model.
     pub fn is_about_picture(&self) -> bool {
         match self {
-            Self::ImageProcessor(_) => true,
+            Self::Preprocess(_) => true,
             Self::Mismatch { quantity, .. } => SIDES.contains(quantity),
             _ => false,
         }

@@ -33,6 +33,7 @@ mod pipeline;
 mod scenes;
 mod solver;
 mod threads;
+mod tidy;
 mod training;
 mod variants;
 mod weights;

@@ -11,8 +11,8 @@ use layers::finite::norm;
 use layers::{Init, Source};
 use tch::{Device, Kind, Tensor};
 
+use crate::lazy_tensor::{Blob, LazyTensor};
 use crate::numbers::Numbers;
-use crate::stored::{Blob, Stored};
 use crate::{Error, Problems, pickle, safetensors};
 
 /// Buffers that older publishers' files hold and no model needs: the numbers 0, 1, 2, ... of a sequence's places.
@@ -28,10 +28,10 @@ pub struct Checkpoint {
     model: String,
     device: Device,
     kind: Kind,
-    tensors: HashMap<String, Stored>,
+    tensors: HashMap<String, LazyTensor>,
     /// Whether the numbers of tensors are looked at.
     checked: bool,
-    noted: RefCell<Noted>,
+    report: RefCell<LoadReport>,
 }
 
 /// Files of so many bytes are read in 3 ms: nothing beside the start of a command. Larger ones are mapped in less time than that,
@@ -39,7 +39,7 @@ pub struct Checkpoint {
 const SMALL: usize = 1 << 24;
 
 #[derive(Default)]
-struct Noted {
+struct LoadReport {
     problems: Problems,
     taken: Vec<String>,
     /// The norms of those whose numbers are looked at.
@@ -101,7 +101,7 @@ impl Checkpoint {
             kind,
             tensors,
             checked,
-            noted: RefCell::new(Noted { problems, ..Noted::default() }),
+            report: RefCell::new(LoadReport { problems, ..LoadReport::default() }),
         })
     }
 
@@ -151,7 +151,7 @@ impl Checkpoint {
 
     /// Says whether the model that was made took every tensor of this checkpoint and found all that it wanted.
     pub fn finish(self) -> Result<(), Error> {
-        let Noted { mut problems, taken, norms, unplaced } = self.noted.into_inner();
+        let LoadReport { mut problems, taken, norms, unplaced } = self.report.into_inner();
         for name in not_finite(norms) {
             let numbers = Numbers::of(&self.tensors[&name]);
             let found = numbers.map_or_else(String::new, |numbers| numbers.to_string());
@@ -204,7 +204,7 @@ fn not_finite(norms: Vec<(String, Tensor)>) -> Vec<String> {
 const PYTORCH: [&str; 4] = [".bin", ".pt", ".pth", ".ckpt"];
 
 /// The tensors of a file, whose format its first bytes say, whatever its name promises.
-pub(crate) fn read_tensors(blob: &Rc<Blob>) -> Result<Vec<Stored>, Error> {
+pub(crate) fn read_tensors(blob: &Rc<Blob>) -> Result<Vec<LazyTensor>, Error> {
     match blob.contents() {
         Some(Contents::Zip | Contents::Pickle) => pickle::read(blob),
         Some(Contents::Safetensors) => safetensors::read(blob),
@@ -216,35 +216,35 @@ pub(crate) fn read_tensors(blob: &Rc<Blob>) -> Result<Vec<Stored>, Error> {
 
 impl Source for Checkpoint {
     fn take(&self, name: &str, shape: &[i64], _: Init) -> Tensor {
-        let noted = &mut *self.noted.borrow_mut();
-        noted.taken.push(name.to_owned());
+        let report = &mut *self.report.borrow_mut();
+        report.taken.push(name.to_owned());
         // One number, seen as many: a stand-in takes no memory, however large the shape.
         let stand_in =
             || Tensor::from(0.0f32).to_device(self.device).to_kind(self.kind).expand(shape, false);
         let Some(stored) = self.tensors.get(name) else {
-            noted.problems.missing.push(name.to_owned());
+            report.problems.missing.push(name.to_owned());
             return stand_in();
         };
         if stored.shape != shape {
             let (found, wanted) = (stored.shape.clone(), shape.to_vec());
-            noted.problems.misshapen.push((name.to_owned(), found, wanted));
+            report.problems.misshapen.push((name.to_owned(), found, wanted));
             return stand_in();
         }
         if stored.dtype.float().is_none() {
             let found = (name.to_owned(), stored.dtype.name);
-            noted.problems.mistyped.push(found);
+            report.problems.mistyped.push(found);
             return stand_in();
         }
         let tensor = stored.tensor().expect("libtorch has every float");
         match self.placed(name, tensor) {
             Ok(tensor) => {
                 if self.checked {
-                    noted.norms.push((name.to_owned(), norm(&tensor)));
+                    report.norms.push((name.to_owned(), norm(&tensor)));
                 }
                 tensor
             }
             Err(error) => {
-                noted.unplaced.get_or_insert(error);
+                report.unplaced.get_or_insert(error);
                 stand_in()
             }
         }

@@ -8,6 +8,7 @@
 mod autoregressive;
 mod clip;
 mod fields;
+mod image_processor;
 mod prior;
 mod scheduler;
 mod text_proj;
@@ -21,6 +22,7 @@ use serde_json::Value;
 pub(crate) use autoregressive::{autoregressive_config, autoregressive_json, is_autoregressive};
 pub(crate) use clip::{Half, text_config, text_json, vision_config, vision_json};
 pub use fields::ConfigError;
+pub use image_processor::{ImageProcessorError, image_processor_config, image_processor_json};
 pub(crate) use prior::{prior_config, prior_json};
 pub(crate) use scheduler::{scheduler_config, scheduler_json};
 pub(crate) use text_proj::{conditioning_config, conditioning_json};

@@ -150,7 +150,7 @@ pub enum Error {
         /// The folder.
         folder: String,
         /// The problem.
-        problem: images::ImageProcessorError,
+        problem: crate::configs::ImageProcessorError,
     },
     /// A tensor could not be put on its device.
     #[error("tensor {tensor} of {file} cannot be put on {device}: {message}")]

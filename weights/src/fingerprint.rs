@@ -1,4 +1,4 @@
-//! A hash that tells models apart.
+//! The fingerprint of a model: a hash of its files.
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
@@ -11,7 +11,7 @@ use crate::folder::EmbeddedFolder;
 use crate::{Error, Folder};
 
 impl Folder {
-    /// A SHA-256 that tells models apart without reading gigabytes: of every file's name and length, its first and its
+    /// A SHA-256 that differs between models, without reading gigabytes: of every file's name and length, its first and its
     /// last 64 KiB.
     pub fn fingerprint(&self) -> Result<String, Error> {
         const ENDS: usize = 1 << 16;

@@ -8,7 +8,7 @@ use files::contents::{self, Contents};
 use files::{extensions, whole_file};
 
 use crate::Error;
-use crate::stored::Blob;
+use crate::lazy_tensor::Blob;
 
 /// A model's folder, or that of one of its components.
 #[derive(Clone, Debug)]

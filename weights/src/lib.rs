@@ -20,6 +20,7 @@ pub mod files;
 mod fingerprint;
 pub mod folder;
 pub mod index;
+mod lazy_tensor;
 mod locate;
 pub mod npy;
 mod numbers;
@@ -28,7 +29,6 @@ pub mod pickle;
 pub mod safetensors;
 pub mod save;
 pub mod shapes;
-mod stored;
 mod weight_files;
 
 pub use checkpoint::Checkpoint;

@@ -34,12 +34,12 @@ pub enum NpyError {
         length: u64,
     },
     /// Not as many numbers as the shape says.
-    #[error("its shape is {shape:?}, which takes {wanted} bytes, and {found} follow its header")]
+    #[error("its shape is {shape:?}, which takes {expected} bytes, and {found} follow its header")]
     Length {
         /// The header's shape.
         shape: Vec<u64>,
         /// The bytes of that.
-        wanted: u64,
+        expected: u64,
         /// The bytes that there are.
         found: u64,
     },
@@ -51,7 +51,7 @@ pub enum NpyError {
     Short {
         /// As many as the shape says.
         count: u64,
-        /// What the reader says.
+        /// The reader's message.
         error: io::Error,
     },
 }
@@ -68,17 +68,17 @@ pub fn read_npy(mut bytes: impl Read, length: u64) -> Result<Tensor, NpyError> {
         DType::Plain(plain) if plain.type_char() == TypeChar::Float => plain.size_field(),
         other => return Err(NpyError::Values(other.descr())),
     };
-    let wanted = shape.iter().try_fold(width, |product, &side| product.checked_mul(side.max(1)));
-    if !matches!(wanted, Some(wanted) if wanted <= length) {
+    let expected = shape.iter().try_fold(width, |product, &side| product.checked_mul(side.max(1)));
+    if !matches!(expected, Some(expected) if expected <= length) {
         return Err(NpyError::Shape { shape, length });
     }
     if file.order() != Order::C {
         return Err(NpyError::Columns);
     }
     let count: u64 = shape.iter().product();
-    let (wanted, found) = (count * width, length.saturating_sub(header));
-    if wanted != found {
-        return Err(NpyError::Length { shape, wanted, found });
+    let (expected, found) = (count * width, length.saturating_sub(header));
+    if expected != found {
+        return Err(NpyError::Length { shape, expected, found });
     }
     let values = floats(file, width).map_err(|error| NpyError::Short { count, error })?;
     let shape: Vec<i64> = shape.into_iter().map(|side| side as i64).collect();

@@ -6,7 +6,7 @@ use std::fmt;
 use layers::finite::{LARGEST, norm};
 use tch::{Device, Kind, Tensor};
 
-use crate::stored::Stored;
+use crate::lazy_tensor::LazyTensor;
 use crate::{Error, Folder};
 
 /// How many numbers of a tensor are not finite, and how large the others are.
@@ -20,7 +20,7 @@ pub(crate) struct Numbers {
 
 impl Numbers {
     /// Those of a tensor of floats; `None` of another.
-    pub(crate) fn of(stored: &Stored) -> Option<Self> {
+    pub(crate) fn of(stored: &LazyTensor) -> Option<Self> {
         stored.dtype.float()?;
         let tensor = stored.tensor()?;
         if tensor.numel() == 0 {

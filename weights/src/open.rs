@@ -168,7 +168,7 @@ pub fn open_tokenizer(folder: &Folder) -> Result<Tokenizer, Error> {
 /// How the pictures for the image encoder are prepared, from the `preprocessor_config.json` in `folder`.
 pub fn open_image_processor(folder: &Folder) -> Result<ImageProcessor, Error> {
     let bytes = read(folder, "preprocessor_config.json")?;
-    ImageProcessor::from_config(&bytes)
+    configs::image_processor_config(&bytes)
         .map_err(|problem| Error::ImageProcessor { folder: folder.to_string(), problem })
 }
 

@@ -27,7 +27,7 @@ use files::contents::Contents;
 use files::text::excerpt;
 
 use crate::Error;
-use crate::stored::{Blob, Stored};
+use crate::lazy_tensor::{Blob, LazyTensor};
 use value::View;
 
 /// Bytes of a file.
@@ -47,11 +47,11 @@ struct StateDict {
 }
 
 /// The tensors of a state dict, duplicates included.
-pub(crate) fn read(blob: &Rc<Blob>) -> Result<Vec<Stored>, Error> {
+pub(crate) fn read(blob: &Rc<Blob>) -> Result<Vec<LazyTensor>, Error> {
     read_state_dict(blob).map_err(|problem| Error::Pickle { file: blob.name.clone(), problem })
 }
 
-fn read_state_dict(blob: &Rc<Blob>) -> Result<Vec<Stored>, PickleError> {
+fn read_state_dict(blob: &Rc<Blob>) -> Result<Vec<LazyTensor>, PickleError> {
     let StateDict { tensors, spans } = match blob.contents() {
         Some(Contents::Zip) => archive::read(blob)?,
         _ => legacy::read(blob)?,
@@ -63,7 +63,7 @@ fn read_state_dict(blob: &Rc<Blob>) -> Result<Vec<Stored>, PickleError> {
 }
 
 /// Where in the file a view of a storage lies, all sizes checked.
-fn place(span: Option<&Span>, name: String, view: &View) -> Result<Stored, PickleError> {
+fn place(span: Option<&Span>, name: String, view: &View) -> Result<LazyTensor, PickleError> {
     let damaged =
         |reason: &str| PickleError::Tensor { tensor: excerpt(&name), reason: reason.to_owned() };
     let storage = &view.storage;
@@ -91,7 +91,7 @@ fn place(span: Option<&Span>, name: String, view: &View) -> Result<Stored, Pickl
         return Err(damaged("it has more numbers than its storage"));
     }
     let contiguous = view.is_contiguous();
-    Ok(Stored {
+    Ok(LazyTensor {
         dtype: storage.dtype,
         start: start + view.offset as usize * bytes,
         length: span as usize * bytes,

@@ -12,7 +12,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::read_tensors;
 use crate::files::write_atomically;
-use crate::stored::{Blob, Dtype, Stored};
+use crate::lazy_tensor::{Blob, Dtype, LazyTensor};
 use crate::{Error, Problems};
 
 pub use error::HeaderError;
@@ -45,7 +45,7 @@ pub fn load_safetensors(path: impl AsRef<Path>) -> Result<Vec<(String, Tensor)>,
             problems: Box::new(problems),
         });
     }
-    let load = |stored: Stored| stored.tensor().map(|tensor| (stored.name, tensor.copy()));
+    let load = |stored: LazyTensor| stored.tensor().map(|tensor| (stored.name, tensor.copy()));
     Ok(stored.into_iter().filter_map(load).collect())
 }
 

@@ -12,7 +12,7 @@ use super::machine;
 use super::program::Program;
 use super::{PickleError, Span, StateDict};
 use crate::budget::{Budget, OverBudget};
-use crate::stored::Blob;
+use crate::lazy_tensor::Blob;
 use files::text::excerpt;
 
 /// The name of the pickle.
@@ -84,7 +84,7 @@ impl Archive {
         };
         let place = member.place.start as usize..member.place.end as usize;
         let span = match member.packing {
-            Packing::Stored => {
+            Packing::LazyTensor => {
                 let mut part = vec![0; PART.min(place.len())];
                 let mut crc = Hasher::new();
                 for start in place.clone().step_by(PART) {

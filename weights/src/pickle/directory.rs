@@ -12,7 +12,7 @@ use rawzip::{
 
 use super::PickleError;
 use crate::budget::Budget;
-use crate::stored::Blob;
+use crate::lazy_tensor::Blob;
 use files::text::excerpt;
 
 /// The bytes of a member beside its name, which is there twice.
@@ -39,7 +39,7 @@ pub(super) struct Member {
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Packing {
     /// It lies there as it is.
-    Stored,
+    LazyTensor,
     /// By deflate.
     Deflated,
     /// It is encrypted, or packed in another way.
@@ -108,7 +108,7 @@ fn entry(record: &ZipFileHeaderRecord) -> Entry {
     let method = record.compression_method();
     let packing = match method {
         _ if record.flags().is_encrypted() => Packing::Other,
-        CompressionMethod::STORE => Packing::Stored,
+        CompressionMethod::STORE => Packing::LazyTensor,
         CompressionMethod::DEFLATE => Packing::Deflated,
         _ => Packing::Other,
     };
@@ -186,7 +186,7 @@ fn check_header(
         differs("CRC-32")
     } else if !same(header.compressed_size_hint(), entry.packed)
         || !same(header.uncompressed_size_hint(), member.size)
-        || member.packing == Packing::Stored && member.size != entry.packed
+        || member.packing == Packing::LazyTensor && member.size != entry.packed
     {
         differs("size")
     } else {

@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::machine::{self, Made};
+use super::machine::{self, ValueGraph};
 use super::program::Program;
 use super::value::Value;
 use super::{PickleError, Span, StateDict};
 use crate::budget::Budget;
-use crate::stored::Blob;
+use crate::lazy_tensor::Blob;
 use files::text::excerpt;
 
 /// The number that the first pickle is, as the protocols from 2 on and those before write it.
@@ -36,19 +36,19 @@ pub(super) fn read(blob: &Rc<Blob>) -> Result<StateDict, PickleError> {
     }
     // The third tells of the machine that wrote it; numbers are in little-endian order on each.
     run()?;
-    let made = run()?;
+    let graph = run()?;
     let keys = run()?;
     Ok(StateDict {
-        tensors: made.tensors(&mut budget)?,
-        spans: spans(blob, program.at(), &made, &keys)?,
+        tensors: graph.tensors(&mut budget)?,
+        spans: spans(blob, program.at(), &graph, &keys)?,
     })
 }
 
 fn spans(
     blob: &Rc<Blob>,
     mut at: usize,
-    made: &Made,
-    keys: &Made,
+    graph: &ValueGraph,
+    keys: &ValueGraph,
 ) -> Result<HashMap<Rc<str>, Span>, PickleError> {
     let Value::List(places) = keys.value(keys.result) else {
         return Err(PickleError::NotTorch);
@@ -58,7 +58,7 @@ fn spans(
         let Value::Text(key) = keys.value(*place) else {
             return Err(PickleError::NotTorch);
         };
-        let Some(storage) = made.storages.get(key) else {
+        let Some(storage) = graph.storages.get(key) else {
             return Err(PickleError::Archive(format!(
                 "storage {} belongs to no tensor",
                 excerpt(key)

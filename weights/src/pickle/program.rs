@@ -1,6 +1,6 @@
 //! A pickle's bytes, read from its file a window at a time: a state dict may be followed by gigabytes of numbers.
 
-use crate::stored::Blob;
+use crate::lazy_tensor::Blob;
 
 /// The usual length of a window.
 const WINDOW: usize = 1 << 16;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use files::text::excerpt;
 
 use super::PickleError;
-use crate::stored::Dtype;
+use crate::lazy_tensor::Dtype;
 
 /// The bytes of a place in a list of values, with the list's room to grow.
 pub(super) const PLACE: usize = 8;

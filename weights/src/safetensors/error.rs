@@ -44,7 +44,7 @@ pub enum HeaderError {
     },
     /// The byte range is not that of the shape and type.
     #[error(
-        "tensor {tensor} is {dtype} {shape:?}, which takes {wanted} bytes, and lies at {start}..{end}"
+        "tensor {tensor} is {dtype} {shape:?}, which takes {expected} bytes, and lies at {start}..{end}"
     )]
     Size {
         /// The tensor.
@@ -54,27 +54,27 @@ pub enum HeaderError {
         /// Its shape.
         shape: Vec<u64>,
         /// The bytes that these take.
-        wanted: u64,
+        expected: u64,
         /// Where it begins.
         start: u64,
         /// Where it ends.
         end: u64,
     },
     /// A hole before a tensor, or an overlap with the one before.
-    #[error("tensor {tensor} begins at byte {start} where {wanted} is next")]
+    #[error("tensor {tensor} begins at byte {start} where {expected} is next")]
     Offset {
         /// The tensor.
         tensor: String,
         /// Where it begins.
         start: u64,
         /// Where the tensor before it ends.
-        wanted: u64,
+        expected: u64,
     },
     /// The file is cut short or has a tail.
-    #[error("its tensors end at byte {wanted} of its data, which has {found} bytes")]
+    #[error("its tensors end at byte {expected} of its data, which has {found} bytes")]
     Length {
         /// The tensors' length.
-        wanted: u64,
+        expected: u64,
         /// The data's length.
         found: u64,
     },

@@ -11,7 +11,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use super::{HeaderError, METADATA};
 use crate::Error;
 use crate::budget::{Budget, OverBudget, TENSOR};
-use crate::stored::{Blob, Dtype, Stored};
+use crate::lazy_tensor::{Blob, Dtype, LazyTensor};
 use files::text::excerpt;
 
 /// The format's own limit on its header.
@@ -162,11 +162,11 @@ impl<'de> DeserializeSeed<'de> for Strings {
 }
 
 /// The tensors of a safetensors file in the order of their bytes, duplicates included.
-pub(crate) fn read(blob: &Rc<Blob>) -> Result<Vec<Stored>, Error> {
+pub(crate) fn read(blob: &Rc<Blob>) -> Result<Vec<LazyTensor>, Error> {
     read_header(blob).map_err(|problem| Error::Safetensors { file: blob.name.clone(), problem })
 }
 
-fn read_header(blob: &Rc<Blob>) -> Result<Vec<Stored>, HeaderError> {
+fn read_header(blob: &Rc<Blob>) -> Result<Vec<LazyTensor>, HeaderError> {
     let length = blob.len();
     if length < 8 {
         return Err(HeaderError::NoHeader { length });
@@ -191,18 +191,18 @@ fn read_header(blob: &Rc<Blob>) -> Result<Vec<Stored>, HeaderError> {
                 return Err(HeaderError::Dtype { tensor: excerpt(&name), dtype });
             }
         };
-        let Some(wanted) = size(&shape, dtype) else {
+        let Some(expected) = size(&shape, dtype) else {
             return Err(HeaderError::Shape { tensor: excerpt(&name), shape });
         };
         if start != next {
-            return Err(HeaderError::Offset { tensor: excerpt(&name), start, wanted: next });
+            return Err(HeaderError::Offset { tensor: excerpt(&name), start, expected: next });
         }
-        if end.checked_sub(start) != Some(wanted) {
+        if end.checked_sub(start) != Some(expected) {
             return Err(HeaderError::Size {
                 tensor: excerpt(&name),
                 dtype: dtype.name,
                 shape,
-                wanted,
+                expected,
                 start,
                 end,
             });
@@ -211,19 +211,19 @@ fn read_header(blob: &Rc<Blob>) -> Result<Vec<Stored>, HeaderError> {
         if end > (length - data) as u64 {
             continue; // Reported below, with the length that the whole of the tensors takes.
         }
-        tensors.push(Stored {
+        tensors.push(LazyTensor {
             name,
             dtype,
             shape: shape.iter().map(|&side| side as i64).collect(),
             strides: None,
             blob: blob.clone(),
             start: data + start as usize,
-            length: wanted as usize,
+            length: expected as usize,
         });
     }
     let found = (length - data) as u64;
     if next != found {
-        return Err(HeaderError::Length { wanted: next, found });
+        return Err(HeaderError::Length { expected: next, found });
     }
     Ok(tensors)
 }

@@ -1,4 +1,4 @@
-//! A tensor that lies in a file, before anybody has asked for it.
+//! A lazy tensor: its name, shape and place in a file, read when it is taken.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -183,7 +183,7 @@ fn unmapped(name: &str, error: &TchError) -> Error {
 }
 
 /// One tensor of a file.
-pub(crate) struct Stored {
+pub(crate) struct LazyTensor {
     /// Its name in the file.
     pub name: String,
     /// Its type in the file.
@@ -200,7 +200,7 @@ pub(crate) struct Stored {
     pub length: usize,
 }
 
-impl Stored {
+impl LazyTensor {
     /// The tensor in the file's kind: the file's own pages where they are aligned, a copy where not. `None` if
     /// libtorch has no such kind.
     pub fn tensor(&self) -> Option<Tensor> {
