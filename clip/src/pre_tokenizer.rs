@@ -13,9 +13,9 @@ use tokenizers::tokenizer::{
 use tokenizers::{NormalizerWrapper, OffsetReferential, OffsetType};
 
 /// The start-of-text token.
-pub const START: &str = "<|startoftext|>";
+pub(crate) const START: &str = "<|startoftext|>";
 /// The end-of-text token.
-pub const END: &str = "<|endoftext|>";
+pub(crate) const END: &str = "<|endoftext|>";
 
 /// CLIP's pieces: the two marks, English contractions, runs of letters, single digits, runs of anything else.
 const PIECES: &str =

@@ -41,6 +41,7 @@ mod requests;
 mod scenes;
 mod solver;
 mod threads;
+mod tidy;
 mod training;
 mod variants;
 mod weights;

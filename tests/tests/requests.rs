@@ -18,7 +18,8 @@ use weights::Folder;
 
 use crate::pipeline::{copy_folder, few_steps, model, open};
 
-const CAPTIONS: [&str; 3] = ["a red house under a blue sky", "a mushroom", "a rocket above the hills"];
+const CAPTIONS: [&str; 3] =
+    ["a red house under a blue sky", "a mushroom", "a rocket above the hills"];
 
 fn sample(pipeline: &Pipeline, requests: &[Request]) -> Vec<RgbImage> {
     pipeline.sample(requests, &mut Silent).unwrap()
