@@ -130,7 +130,7 @@ enum Command {
     Info(record::Info),
     /// Export the pictures and captions that the project's own model learns from
     Scenes(scenes::Scenes),
-    /// Train the models of one folder, each its own leg
+    /// Train the models of one folder, all or one of them
     Train(train::Train),
     /// Measure what drawing takes, stage by stage
     Bench(bench::Bench),
