@@ -61,8 +61,9 @@ pub fn encode(
 
 /// Writes an image as a PNG, whole or not at all, in the place of another.
 pub fn write_png(path: &Path, image: &RgbImage) -> std::io::Result<()> {
-    let bytes = encode(image, EncoderFormat::Png, &[]).map_err(std::io::Error::other)?;
-    files::atomic::write(path, &bytes, true)
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, ImageFormat::Png).map_err(std::io::Error::other)?;
+    files::atomic::write(path, bytes.get_ref(), true)
 }
 
 /// A PNG with texts in UTF-8 (iTXt).
