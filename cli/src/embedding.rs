@@ -28,8 +28,8 @@ pub struct Embed {
     #[arg(required_unless_present = "data")]
     inputs: Vec<OsString>,
     /// Of a caption, the image embedding that the prior draws instead of the text embedding
-    #[arg(long)]
-    drawn: bool,
+    #[arg(long = "drawn")]
+    sample: bool,
     /// The file: .safetensors or .npy
     #[arg(long, short, value_name = "FILE", required_unless_present = "data")]
     out: Option<PathBuf>,
@@ -73,13 +73,13 @@ impl Embed {
         Files::new(&images).add("--out", out, self.force)?;
         let images = images.len();
         ensure!(
-            !self.drawn || images == 0,
+            !self.sample || images == 0,
             "--drawn: the prior draws for captions, and {images} of the inputs are pictures"
         );
         let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
         let captions = inputs.len() - images;
         match (captions > 0, images > 0) {
-            _ if self.drawn => return self.draw(&pipeline, &inputs, out),
+            _ if self.sample => return self.draw(&pipeline, &inputs, out),
             (true, true) => pipeline.prepare_clip()?,
             (true, false) => pipeline.prepare_text_encoder()?,
             (false, _) => pipeline.prepare_image_encoder()?,

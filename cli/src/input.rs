@@ -111,8 +111,8 @@ pub enum Input {
 
 impl Input {
     /// Refuses files that are not there and captions that say nothing.
-    pub fn new(given: &OsStr) -> Result<Self> {
-        let path = Path::new(given);
+    pub fn new(argument: &OsStr) -> Result<Self> {
+        let path = Path::new(argument);
         // Pipes are no plain files.
         let there = path.metadata().ok();
         ensure!(
@@ -123,13 +123,13 @@ impl Input {
         if there.is_some() || path == Path::new(STANDARD_INPUT) {
             return Ok(Self::File(path.to_owned()));
         }
-        let shown = given.display();
+        let shown = argument.display();
         let unread = is_unsupported_image(path) && !shown.to_string().contains(char::is_whitespace);
         ensure!(
             !is_image(path) && !unread,
             "{shown}: there is no such file, and a caption does not end like one"
         );
-        let caption = given.to_str();
+        let caption = argument.to_str();
         let caption = caption
             .with_context(|| format!("{shown}: there is no such file, and a caption is UTF-8"))?;
         check_caption(caption)?;

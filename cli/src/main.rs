@@ -130,7 +130,7 @@ enum Command {
     Info(record::Info),
     /// Export the pictures and captions that the project's own model learns from
     Scenes(scenes::Scenes),
-    /// Train the models of one folder, each its own leg
+    /// Train the models of one folder, all or one of them
     Train(train::Train),
     /// Measure what drawing takes, stage by stage
     Bench(bench::Bench),
@@ -203,7 +203,7 @@ fn run() -> u8 {
     }
 }
 
-/// Says what a panic means: too little memory, which libtorch's bindings panic of, or a mistake of our own.
+/// Explains a panic: too little memory, which libtorch's bindings panic of, or a mistake of our own.
 fn explain_panic(message: &str) -> u8 {
     match OutOfMemory::from_message(message) {
         Some(failure) => {
@@ -243,7 +243,7 @@ fn explain(error: &clap::Error) -> u8 {
     }
 }
 
-/// Libraries tell what they do through `tracing`; `UNCLIP_LOG` says how much of it is shown, warnings by default.
+/// Shows what libraries log through `tracing`: the levels that `UNCLIP_LOG` names, warnings by default.
 fn log_to_standard_error() {
     let said = std::env::var("UNCLIP_LOG").unwrap_or_default();
     let filter = match &*said {
@@ -279,8 +279,8 @@ fn keep_panic_messages() -> &'static Mutex<String> {
             .location()
             .map(|place| format!(" ({}:{})", place.file(), place.line()))
             .unwrap_or_default();
-        if let Ok(mut kept) = MESSAGE.lock() {
-            *kept = format!("{message}{place}");
+        if let Ok(mut last) = MESSAGE.lock() {
+            *last = format!("{message}{place}");
         }
     }));
     &MESSAGE

@@ -13,7 +13,7 @@ pub fn keep_freed_pages() {
     }
 }
 
-/// Gives freed memory back to the system again, as the C library does unless told otherwise: what one stage has freed is
+/// Gives freed memory back to the system again, as the C library does by default: what one stage has freed is
 /// not there beside the next one's network.
 pub fn release_freed_pages() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

@@ -91,7 +91,7 @@ impl Names {
 fn parse(pattern: &OsStr) -> Result<Vec<Part>> {
     let mut parts = Vec::new();
     let mut rest = pattern.as_bytes();
-    let find = |bytes: &[u8], wanted: u8| bytes.iter().position(|&byte| byte == wanted);
+    let find = |bytes: &[u8], mark: u8| bytes.iter().position(|&byte| byte == mark);
     while let Some(start) = find(rest, b'{')
         && let Some(length) = find(&rest[start..], b'}')
     {

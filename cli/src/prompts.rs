@@ -142,7 +142,7 @@ impl Prompt {
     fn from_json(place: &str, line: &str) -> Result<Self> {
         let line: Line =
             json::parse(line.as_bytes(), json::CONFIGURATION).map_err(|mut error| {
-                // Of the place that it tells, only the column is true: it has seen one line.
+                // The column alone is true: the parser reads one line.
                 error.line = 0;
                 anyhow!("column {}: {error}", error.column)
             })?;

@@ -48,7 +48,9 @@ const THUMBNAIL: u32 = 256;
 /// The arguments of `unclip search`.
 #[derive(Args)]
 pub struct Search {
-    /// What the pictures should show, in plain words, or a picture that they should be like
+    #[arg(
+        help = "What the pictures should show, in plain words, or a picture that they should be like"
+    )]
     query: OsString,
     /// The folder, whose folders are searched too; what is hidden is passed over
     #[arg(value_name = "DIR")]

@@ -94,7 +94,7 @@ pub fn images(text: &str) -> Result<u64, String> {
     }
 }
 
-/// The most scenes that anything counts: the training of a model takes no more.
+/// The most scenes that anything counts: the training of a model learns from no more.
 pub const MOST_SCENES: u64 = 1 << 26;
 
 /// A number of scenes.

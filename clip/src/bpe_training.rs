@@ -1,11 +1,13 @@
-//! Trains a byte-level BPE vocabulary on captions, in the files that CLIP's tokenizer reads.
+//! BPE training: learns a byte-level vocabulary from captions, in the files that CLIP's tokenizer reads.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::json;
+use tokenizers::models::bpe::{BPE, BpeTrainer};
+use tokenizers::{AddedToken, Trainer};
 
 use crate::byte_level::alphabet;
-use crate::pre_tokenizer::{END, START, pre_tokenize, words};
+use crate::pre_tokenizer::{END, START, is_word, pre_tokenize};
 use crate::tokenizer::TokenizerFiles;
 use crate::vocabulary::SUFFIX;
 
@@ -59,30 +61,26 @@ pub fn train<C: AsRef<str>>(
     context_length: usize,
 ) -> TrainedBpe {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    let mut seen = BTreeSet::new();
     for caption in captions {
-        for piece in pre_tokenize(caption.as_ref())
-            .into_iter()
-            .filter(|piece| piece != START && piece != END)
-        {
+        for piece in pre_tokenize(caption.as_ref()) {
             *counts.entry(piece).or_default() += 1;
         }
-        seen.extend(words(caption.as_ref()));
     }
-
-    let mut tokens: Vec<String> = alphabet().into_iter().map(|(_, c)| c.to_string()).collect();
-    tokens.extend(tokens.clone().into_iter().map(|token| token + SUFFIX));
-    let merges = learn(&counts, &mut tokens, max_merges);
-    let mut merges_txt = "#version: 0.2\n".to_owned();
-    for (left, right) in merges {
-        merges_txt += &format!("{} {}\n", tokens[left], tokens[right]);
-    }
+    counts.retain(|piece, _| piece != START && piece != END);
+    let bpe = learn(&counts, max_merges);
+    let model = serde_json::to_value(&bpe).expect("a model of strings and numbers");
+    let merges = model["merges"].as_array().into_iter().flatten();
+    let merges = merges.filter_map(|pair| Some((pair[0].as_str()?, pair[1].as_str()?)));
+    let merges: String = merges.map(|(left, right)| format!("{left} {right}\n")).collect();
+    let mut tokens: Vec<(String, u32)> = bpe.get_vocab().into_iter().collect();
+    tokens.sort_unstable_by_key(|(_, number)| *number);
+    let mut tokens: Vec<String> = tokens.into_iter().map(|(token, _)| token).collect();
     tokens.extend([START.to_owned(), END.to_owned()]);
     let specials =
         json!({ "bos_token": START, "eos_token": END, "pad_token": tokens[0], "unk_token": END });
     TrainedBpe {
         vocab_json: vocabulary(&tokens),
-        merges_txt,
+        merges_txt: format!("#version: 0.2\n{merges}"),
         tokenizer_config: pretty(json!({
             "add_prefix_space": false,
             "bos_token": START,
@@ -94,64 +92,31 @@ pub fn train<C: AsRef<str>>(
             "unk_token": END,
         })),
         special_tokens_map: pretty(specials),
-        words_txt: seen.into_iter().map(|word| word + "\n").collect(),
+        words_txt: counts.keys().filter(|piece| is_word(piece)).map(|w| format!("{w}\n")).collect(),
         vocab_size: tokens.len(),
     }
 }
 
-/// Merges the most frequent pair of neighbours, again and again; of equally frequent pairs, the one whose tokens have
-/// the lower numbers. Appends the new tokens.
-fn learn(
-    counts: &BTreeMap<String, usize>,
-    tokens: &mut Vec<String>,
-    max_merges: usize,
-) -> Vec<(usize, usize)> {
-    let numbers: HashMap<u8, usize> =
-        alphabet().into_iter().enumerate().map(|(i, (byte, _))| (byte, i)).collect();
-    let mut spellings: Vec<(Vec<usize>, usize)> = counts
-        .iter()
-        .map(|(word, &count)| {
-            let mut spelling: Vec<usize> = word.bytes().map(|byte| numbers[&byte]).collect();
-            *spelling.last_mut().expect("a piece has a byte") += numbers.len(); // the same byte with the suffix
-            (spelling, count)
-        })
-        .collect();
-    let mut merges = Vec::new();
-    while merges.len() < max_merges {
-        let mut pairs: HashMap<(usize, usize), usize> = HashMap::new();
-        for (spelling, count) in &spellings {
-            for pair in spelling.windows(2) {
-                *pairs.entry((pair[0], pair[1])).or_default() += count;
-            }
-        }
-        // A token that two pairs spell would need two numbers; the first pair keeps it.
-        let known: BTreeSet<&str> = tokens.iter().map(String::as_str).collect();
-        let fresh = |(left, right): (usize, usize)| {
-            !known.contains(format!("{}{}", tokens[left], tokens[right]).as_str())
-        };
-        let best = pairs
-            .into_iter()
-            .filter(|&(pair, count)| count > 1 && fresh(pair))
-            .max_by_key(|&(pair, count)| (count, std::cmp::Reverse(pair)));
-        let Some((pair, _)) = best else { break };
-        let merged = tokens.len();
-        tokens.push(format!("{}{}", tokens[pair.0], tokens[pair.1]));
-        spellings.iter_mut().for_each(|(spelling, _)| merge(spelling, pair, merged));
-        merges.push(pair);
-    }
-    merges
-}
-
-/// Replaces `pair` by `merged` from left to right.
-fn merge(spelling: &mut Vec<usize>, pair: (usize, usize), merged: usize) {
-    let mut place = 0;
-    while place + 1 < spelling.len() {
-        if (spelling[place], spelling[place + 1]) == pair {
-            spelling[place] = merged;
-            spelling.remove(place + 1);
-        }
-        place += 1;
-    }
+/// Merges the most frequent pair of neighbours, again and again; of equally frequent pairs, the one whose tokens have the
+/// lower numbers.
+fn learn(counts: &BTreeMap<String, usize>, max_merges: usize) -> BPE {
+    let characters: HashMap<u8, char> = alphabet().into_iter().collect();
+    let mut bytes: Vec<String> = alphabet().into_iter().map(|(_, c)| c.to_string()).collect();
+    bytes.extend(bytes.clone().into_iter().map(|token| token + SUFFIX));
+    let mut trainer = BpeTrainer::builder()
+        .vocab_size(bytes.len() + max_merges)
+        .min_frequency(2)
+        .end_of_word_suffix(SUFFIX.to_owned())
+        .show_progress(false)
+        // Only these have the numbers that they are given; others with a suffix would have any.
+        .special_tokens(bytes.into_iter().map(|token| AddedToken::from(token, true)).collect())
+        .build();
+    let spell = |piece: &str| piece.bytes().map(|byte| characters[&byte]).collect::<String>();
+    let occurrences = |piece: &str| Ok(vec![spell(piece); counts[piece]]);
+    let mut bpe = BPE::default();
+    let result = trainer.feed(counts.keys(), occurrences).and_then(|()| trainer.train(&mut bpe));
+    result.expect("counting and merging cannot fail");
+    bpe
 }
 
 /// A JSON object in the order of the numbers, one token a line.

@@ -13,9 +13,9 @@ use tokenizers::tokenizer::{
 use tokenizers::{NormalizerWrapper, OffsetReferential, OffsetType};
 
 /// The start-of-text token.
-pub const START: &str = "<|startoftext|>";
+pub(crate) const START: &str = "<|startoftext|>";
 /// The end-of-text token.
-pub const END: &str = "<|endoftext|>";
+pub(crate) const END: &str = "<|endoftext|>";
 
 /// CLIP's pieces: the two marks, English contractions, runs of letters, single digits, runs of anything else.
 const PIECES: &str =
@@ -57,13 +57,15 @@ pub(crate) fn pre_tokenize(caption: &str) -> Vec<String> {
         .collect()
 }
 
-/// The caption's words in order: its pieces without the marks, the contractions' tails and plain punctuation.
+/// The caption's words in order.
 pub fn words(caption: &str) -> Vec<String> {
-    let is_word = |piece: &String| {
-        piece != START
-            && piece != END
-            && !piece.starts_with('\'')
-            && !piece.chars().all(|c| c.is_ascii_punctuation())
-    };
-    pre_tokenize(caption).into_iter().filter(is_word).collect()
+    pre_tokenize(caption).into_iter().filter(|piece| is_word(piece)).collect()
+}
+
+/// Whether a piece is a word: no mark, no contraction's tail and no plain punctuation.
+pub(crate) fn is_word(piece: &str) -> bool {
+    piece != START
+        && piece != END
+        && !piece.starts_with('\'')
+        && !piece.chars().all(|c| c.is_ascii_punctuation())
 }

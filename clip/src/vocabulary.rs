@@ -28,15 +28,15 @@ pub(crate) struct Vocabulary {
 
 impl Vocabulary {
     /// Reads `tokenizer.json`.
-    pub fn of_tokenizer_json(bytes: &[u8]) -> Result<Self, TokenizerError> {
+    pub(crate) fn of_tokenizer_json(bytes: &[u8]) -> Result<Self, TokenizerError> {
         #[derive(Deserialize)]
         struct File {
             #[serde(default)]
-            added_tokens: Vec<Added>,
+            added_tokens: Vec<AddedToken>,
             model: Model,
         }
         #[derive(Deserialize)]
-        struct Added {
+        struct AddedToken {
             id: u32,
             content: String,
         }
@@ -63,7 +63,7 @@ impl Vocabulary {
             let problem = || problem(file, format!("merge {place} is no pair of tokens"));
             merges.push((place, pair.ok_or_else(problem)?));
         }
-        let added = |token: Added| (token.content, token.id);
+        let added = |token: AddedToken| (token.content, token.id);
         Ok(Self {
             file,
             tokens: read.model.vocab,
@@ -74,7 +74,7 @@ impl Vocabulary {
     }
 
     /// Reads `vocab.json` and `merges.txt`.
-    pub fn of_pair(vocab: &[u8], merges: &[u8]) -> Result<Self, TokenizerError> {
+    pub(crate) fn of_pair(vocab: &[u8], merges: &[u8]) -> Result<Self, TokenizerError> {
         let (file, merges_file) = ("vocab.json", "merges.txt");
         let tokens: HashMap<String, u32> = json(file, vocab)?;
         let text = std::str::from_utf8(merges);
@@ -102,7 +102,7 @@ impl Vocabulary {
     }
 
     /// Refuses a vocabulary that a token is missing from, or has one too many; `specials` are made by no pair.
-    pub fn check(&self, specials: &[String]) -> Result<(), TokenizerError> {
+    pub(crate) fn check(&self, specials: &[String]) -> Result<(), TokenizerError> {
         self.check_numbers()?;
         self.check_merges(specials)
     }

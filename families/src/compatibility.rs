@@ -72,12 +72,20 @@ pub fn mismatches(shapes: &Shapes, family: &Family) -> Vec<Mismatch> {
     let state = value(family.text_encoder, text.map(|t| t.width));
     let stages = || family.stages.iter().zip(&shapes.stages);
     let conditioned: Vec<Value> = stages().filter_map(conditioned_embedding).collect();
-    for prior in priors(shapes, family) {
-        let of = |number| value(prior.component, Some(number));
-        found.equal(LENGTH, length, of(prior.context_length));
-        found.equal(EMBEDDING, embedding, of(prior.embedding));
-        found.equal(STATE, state, of(prior.text_width));
-        conditioned.iter().for_each(|c| found.equal(EMBEDDING, of(prior.embedding), *c));
+    let diffusion = shapes.prior.as_ref().map(|p| [p.context_length, p.embedding, p.text_width]);
+    let autoregressive = shapes.autoregressive_prior.as_ref();
+    let autoregressive = autoregressive.map(|p| [p.context_length, p.embedding, p.text_width]);
+    let priors = [
+        (family.prior.map(|prior| prior.network), diffusion),
+        (family.autoregressive_prior, autoregressive),
+    ];
+    for (component, shape) in priors.into_iter().filter_map(|(name, shape)| name.zip(shape)) {
+        let [prior_length, prior_embedding, prior_state] =
+            shape.map(|number| value(component, Some(number)));
+        found.equal(LENGTH, length, prior_length);
+        found.equal(EMBEDDING, embedding, prior_embedding);
+        found.equal(STATE, state, prior_state);
+        conditioned.iter().for_each(|c| found.equal(EMBEDDING, prior_embedding, *c));
     }
 
     let image = shapes.image_encoder.as_ref();
@@ -120,31 +128,6 @@ fn value(component: &'static str, number: Option<i64>) -> Value {
 struct Text {
     embedding: Value,
     state: Value,
-}
-
-/// A prior's widths.
-struct Prior {
-    component: &'static str,
-    context_length: i64,
-    embedding: i64,
-    text_width: i64,
-}
-
-fn priors(shapes: &Shapes, family: &Family) -> impl Iterator<Item = Prior> {
-    let diffusion = family.prior.zip(shapes.prior.as_ref()).map(|(names, config)| Prior {
-        component: names.network,
-        context_length: config.context_length,
-        embedding: config.embedding,
-        text_width: config.text_width,
-    });
-    let autoregressive = family.autoregressive_prior.zip(shapes.autoregressive_prior.as_ref());
-    let autoregressive = autoregressive.map(|(component, config)| Prior {
-        component,
-        context_length: config.context_length,
-        embedding: config.embedding,
-        text_width: config.text_width,
-    });
-    diffusion.into_iter().chain(autoregressive)
 }
 
 /// The embedding that a decoder is conditioned on.

@@ -9,6 +9,7 @@ mod autoregressive;
 mod clip;
 mod conditioning;
 mod fields;
+mod image_processor;
 mod prior;
 mod scheduler;
 
@@ -26,6 +27,7 @@ pub(crate) use clip::{
 };
 pub(crate) use conditioning::{conditioning_config, conditioning_json};
 pub use fields::ConfigError;
+pub use image_processor::{ImageProcessorError, image_processor_config, image_processor_json};
 pub(crate) use prior::{prior_config, prior_json};
 pub(crate) use scheduler::{scheduler_config, scheduler_json};
 pub(crate) use unet::{decoder_config, unet_json, upsampler_config};

@@ -41,7 +41,7 @@ pub enum Error {
         /// The folder.
         folder: String,
         /// The problem.
-        problem: images::ImageProcessorError,
+        problem: crate::configs::ImageProcessorError,
     },
     /// A component that a task needs is not there.
     #[error("{folder} has no {component}/, which this needs{}", end(.found))]

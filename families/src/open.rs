@@ -155,7 +155,7 @@ pub fn open_tokenizer(folder: &Folder) -> Result<Tokenizer, Error> {
 /// The preprocessing of images for the image encoder, from the `preprocessor_config.json` in `folder`.
 pub fn open_image_processor(folder: &Folder) -> Result<ImageProcessor, Error> {
     let bytes = read(folder, PROCESSOR_CONFIG)?;
-    ImageProcessor::from_config(&bytes)
+    configs::image_processor_config(&bytes)
         .map_err(|problem| Error::ImageProcessor { folder: folder.to_string(), problem })
 }
 

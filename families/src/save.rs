@@ -152,7 +152,7 @@ pub fn write_image_processor(folder: &Path, size: i64) -> Result<(), Error> {
     let side = side.ok_or_else(problem);
     let side = checked(folder, PROCESSOR_CONFIG, "the image encoder", side)?;
     make_folder(folder)?;
-    let json = ImageProcessor::clip(side).to_config();
+    let json = configs::image_processor_json(&ImageProcessor::clip(side));
     write_text(&folder.join(PROCESSOR_CONFIG), &json)
 }
 

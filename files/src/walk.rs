@@ -41,8 +41,8 @@ pub fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 
-/// Walks over a folder and the folders in it, for files whose path is `wanted`.
-pub fn walk(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Walk {
+/// Walks over a folder and the folders in it, for files whose path `include` accepts.
+pub fn walk(folder: &Path, include: impl Fn(&Path) -> bool) -> Walk {
     let mut found = Walk::default();
     // By where they really lie, the paths that everything was first come to by.
     let mut known: HashMap<PathBuf, PathBuf> = HashMap::new();
@@ -53,7 +53,7 @@ pub fn walk(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Walk {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => {
-                found.note(&error, &wanted);
+                found.note(&error, &include);
                 continue;
             }
         };
@@ -65,7 +65,7 @@ pub fn walk(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Walk {
             }
             continue;
         }
-        if !is_folder && !wanted(path) {
+        if !is_folder && !include(path) {
             continue;
         }
         let real = match real(&entry, &parents) {
@@ -104,8 +104,8 @@ fn real(entry: &DirEntry, parents: &[PathBuf]) -> std::io::Result<PathBuf> {
 }
 
 impl Walk {
-    /// Notes what the walk could not come to, unless it is hidden or a link to nothing that is called as nothing `wanted` is.
-    fn note(&mut self, error: &Error, wanted: &impl Fn(&Path) -> bool) {
+    /// Notes what the walk could not come to, unless it is hidden or a link to nothing that is called as nothing that `include` accepts.
+    fn note(&mut self, error: &Error, include: &impl Fn(&Path) -> bool) {
         let path = error.path().unwrap_or(Path::new(""));
         if error.depth() > 0 && path.file_name().is_some_and(is_hidden) {
             return;
@@ -116,7 +116,7 @@ impl Walk {
         let why = error.io_error().map(std::io::Error::kind);
         let dangling = why == Some(ErrorKind::NotFound) && path.is_symlink();
         match dangling {
-            true if path.extension().is_some() && !wanted(path) => {}
+            true if path.extension().is_some() && !include(path) => {}
             true => self.unreadable(path, "it is a link to nothing".to_owned()),
             false => {
                 let why = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);

@@ -25,6 +25,6 @@ pub use decode::{DecodeError, DecodedImage, decode_image, read_image};
 pub use encode::{EncodeError, EncoderFormat, encode, encode_apng, encode_gif, write_png};
 pub use image::RgbImage;
 pub use memory::MAX_MEMORY;
-pub use preprocess::{CLIP_MEAN, CLIP_STD, ImageProcessor, ImageProcessorError};
+pub use preprocess::{CLIP_MEAN, CLIP_STD, ImageProcessor, PreprocessError};
 pub use sheet::{contact_sheet, cut_sheet};
 pub use source::{MAX_FILE_BYTES, read_file, read_stream};

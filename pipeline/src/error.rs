@@ -153,7 +153,7 @@ pub enum Error {
     Tokenizer(#[from] clip::TokenizerError),
     /// A picture cannot be prepared for the image encoder.
     #[error(transparent)]
-    ImageProcessor(#[from] images::ImageProcessorError),
+    Preprocess(#[from] images::PreprocessError),
 }
 
 impl Error {
@@ -215,7 +215,7 @@ impl Error {
     /// Whether it is about the picture that was brought, whatever the model.
     pub fn is_about_image(&self) -> bool {
         match self {
-            Self::ImageProcessor(_) => true,
+            Self::Preprocess(_) => true,
             Self::Mismatch { mismatch, .. } => SIDES.contains(&mismatch.quantity),
             _ => false,
         }

@@ -15,9 +15,7 @@ use layers::{Init, Params, Source};
 use prior::{AutoregressiveConfig, AutoregressivePrior, EmbeddingQuantizer, Prior, PriorConfig};
 use tch::{Device, Kind, Tensor};
 
-use crate::recipe::{
-    AutoregressiveRecipe, ClipRecipe, DecoderRecipe, PriorRecipe, UpsamplerRecipe,
-};
+use crate::recipe::DecoderRecipe;
 use crate::train_clip::Clip;
 use crate::train_decoder::Decoder;
 use crate::{Recipe, RunSettings};
@@ -71,21 +69,73 @@ pub fn estimate(recipe: &Recipe, kind: Kind, device: Device) -> [Estimate; 5] {
         width: kind.elt_size_in_bytes() as f64,
         saves_attention: kind == Kind::BFloat16 && device == Device::Cpu,
     };
-    let text = &TextConfig {
-        vocab_size: (SINGLE_TOKENS + recipe.tokenizer.merges) as i64,
-        ..recipe.clip.text.clone()
+    let Recipe { tokenizer, clip, prior, autoregressive, decoder, upsampler, .. } = recipe;
+    let text =
+        &TextConfig { vocab_size: (SINGLE_TOKENS + tokenizer.merges) as i64, ..clip.text.clone() };
+    let encoders = costs.text(text) + costs.vision(&clip.vision);
+    let encoder_parameters =
+        count(|p| (TextEncoder::new(p, text), VisionEncoder::new(p, &clip.vision)));
+    let codes = |p: &Params| {
+        let AutoregressiveConfig { embedding, dimensions, buckets, .. } = autoregressive.model;
+        EmbeddingQuantizer::new(p, embedding, dimensions, buckets)
     };
-    let vision = &recipe.clip.vision;
-    let encoders = FrozenEncoders {
-        parameters: count(|p| (TextEncoder::new(p, text), VisionEncoder::new(p, vision))),
-        flops: (costs.text(text) + costs.vision(vision)).flops,
+    let estimate = |model, run: &RunSettings, parameters: i64, network: ForwardCost, passes| {
+        let frozen = !matches!(model, "clip" | "upsampler");
+        let (frozen, of_frozen) =
+            if frozen { (encoder_parameters, encoders.flops) } else { (0, 0.0) };
+        // Working weights and their gradients; master, moments, average, gradient and two temporaries in f32.
+        let optimiser = parameters as f64 * (2.0 * costs.width + 7.0 * 4.0);
+        Estimate {
+            model,
+            steps: run.steps,
+            parameters,
+            frozen,
+            weights: optimiser + frozen as f64 * costs.width,
+            activations: run.micro_batch() as f64 * network.activations,
+            flops: run.batch as f64 * (passes * network.flops + of_frozen),
+        }
     };
+    let unet_passes = |checkpointing| if checkpointing { 4.0 } else { 3.0 };
     [
-        costs.train_clip(&recipe.clip, text),
-        costs.train_prior(&recipe.prior, encoders),
-        costs.train_autoregressive_prior(&recipe.autoregressive, encoders),
-        costs.train_decoder(&recipe.decoder, text, encoders),
-        costs.train_upsampler(&recipe.upsampler),
+        estimate(
+            "clip",
+            &clip.run,
+            count(|p| Clip::new(p, text, &clip.vision)),
+            encoders,
+            // Embeddings of parts are computed once without activations and once with them.
+            if clip.run.accumulate > 1 { 4.0 } else { 3.0 },
+        ),
+        estimate(
+            "prior",
+            &prior.run,
+            // The mean and the deviation that whiten are measured.
+            count(|p| Prior::new(p, &prior.model)) - 2 * prior.model.embedding,
+            costs.prior(&prior.model),
+            3.0,
+        ),
+        estimate(
+            karlo::AUTOREGRESSIVE_PRIOR,
+            &autoregressive.run,
+            // The quantiser is measured.
+            count(|p| AutoregressivePrior::new(p, &autoregressive.model, codes(p)))
+                - count(|p| codes(p)),
+            costs.autoregressive(&autoregressive.model),
+            3.0,
+        ),
+        estimate(
+            "decoder",
+            &decoder.run,
+            count(|p| Decoder::new(p, &decoder.conditioning, &decoder.unet)),
+            costs.decoder(decoder, text),
+            unet_passes(decoder.gradient_checkpointing),
+        ),
+        estimate(
+            "upsampler",
+            &upsampler.run,
+            count(|p| UNet::new(p, &upsampler.unet)),
+            costs.unet(&upsampler.unet, upsampler.crop, 0, upsampler.gradient_checkpointing),
+            unet_passes(upsampler.gradient_checkpointing),
+        ),
     ]
 }
 
@@ -125,115 +175,7 @@ struct CostModel {
     saves_attention: bool,
 }
 
-/// The encoders that take part in a training and do not learn.
-#[derive(Clone, Copy, Default)]
-struct FrozenEncoders {
-    parameters: i64,
-    /// Operations an image.
-    flops: f64,
-}
-
-/// A network in training.
-struct Training {
-    parameters: i64,
-    network: ForwardCost,
-    /// Its work on an image, in forward passes.
-    passes: f64,
-    frozen: FrozenEncoders,
-}
-
 impl CostModel {
-    fn train_clip(self, recipe: &ClipRecipe, text: &TextConfig) -> Estimate {
-        let training = Training {
-            parameters: count(|p| Clip::new(p, text, &recipe.vision)),
-            network: self.text(text) + self.vision(&recipe.vision),
-            // Embeddings of parts are computed once without activations and once with them.
-            passes: if recipe.run.accumulate > 1 { 4.0 } else { 3.0 },
-            frozen: FrozenEncoders::default(),
-        };
-        self.estimate("clip", &recipe.run, training)
-    }
-
-    fn train_prior(self, recipe: &PriorRecipe, frozen: FrozenEncoders) -> Estimate {
-        let training = Training {
-            // The mean and the deviation that whiten are measured.
-            parameters: count(|p| Prior::new(p, &recipe.model)) - 2 * recipe.model.embedding,
-            network: self.prior(&recipe.model),
-            passes: 3.0,
-            frozen,
-        };
-        self.estimate("prior", &recipe.run, training)
-    }
-
-    fn train_autoregressive_prior(
-        self,
-        recipe: &AutoregressiveRecipe,
-        frozen: FrozenEncoders,
-    ) -> Estimate {
-        let model = &recipe.model;
-        let quantizer = |p: &Params| {
-            EmbeddingQuantizer::new(p, model.embedding, model.dimensions, model.buckets)
-        };
-        let training = Training {
-            // The quantiser is measured.
-            parameters: count(|p| AutoregressivePrior::new(p, model, quantizer(p)))
-                - count(|p| quantizer(p)),
-            network: self.autoregressive(model),
-            passes: 3.0,
-            frozen,
-        };
-        self.estimate(karlo::AUTOREGRESSIVE_PRIOR, &recipe.run, training)
-    }
-
-    fn train_decoder(
-        self,
-        recipe: &DecoderRecipe,
-        text: &TextConfig,
-        frozen: FrozenEncoders,
-    ) -> Estimate {
-        let &ConditioningConfig { embedding, text_width, time_width, context_width, extra_tokens } =
-            &recipe.conditioning;
-        let conditions = product(2, embedding, time_width)
-            + product(1, embedding, extra_tokens * context_width)
-            + product(text.context_length, text_width, context_width);
-        let tokens = text.context_length + extra_tokens;
-        let checkpointing = recipe.gradient_checkpointing;
-        let unet = self.unet(&recipe.unet, recipe.unet.sample_size, tokens, checkpointing);
-        let training = Training {
-            parameters: count(|p| Decoder::new(p, &recipe.conditioning, &recipe.unet)),
-            network: unet + conditions,
-            passes: unet_passes(checkpointing),
-            frozen,
-        };
-        self.estimate("decoder", &recipe.run, training)
-    }
-
-    fn train_upsampler(self, recipe: &UpsamplerRecipe) -> Estimate {
-        let checkpointing = recipe.gradient_checkpointing;
-        let training = Training {
-            parameters: count(|p| UNet::new(p, &recipe.unet)),
-            network: self.unet(&recipe.unet, recipe.crop, 0, checkpointing),
-            passes: unet_passes(checkpointing),
-            frozen: FrozenEncoders::default(),
-        };
-        self.estimate("upsampler", &recipe.run, training)
-    }
-
-    fn estimate(self, model: &'static str, run: &RunSettings, training: Training) -> Estimate {
-        let Training { parameters, network, passes, frozen } = training;
-        // Working weights and their gradients; master, moments, average, gradient and two temporaries in f32.
-        let optimiser = parameters as f64 * (2.0 * self.width + 7.0 * 4.0);
-        Estimate {
-            model,
-            steps: run.steps,
-            parameters,
-            frozen: frozen.parameters,
-            weights: optimiser + frozen.parameters as f64 * self.width,
-            activations: run.micro_batch() as f64 * network.activations,
-            flops: run.batch as f64 * (passes * network.flops + frozen.flops),
-        }
-    }
-
     fn text(self, config: &TextConfig) -> ForwardCost {
         let blocks =
             self.block(config.context_length, config.width, config.intermediate, config.heads);
@@ -279,6 +221,18 @@ impl CostModel {
             + last
             + product(codes, width, config.buckets)
             + self.activations(codes * config.buckets)
+    }
+
+    /// The decoder with its conditioning.
+    fn decoder(self, recipe: &DecoderRecipe, text: &TextConfig) -> ForwardCost {
+        let &ConditioningConfig { embedding, text_width, time_width, context_width, extra_tokens } =
+            &recipe.conditioning;
+        let conditions = product(2, embedding, time_width)
+            + product(1, embedding, extra_tokens * context_width)
+            + product(text.context_length, text_width, context_width);
+        let tokens = text.context_length + extra_tokens;
+        let checkpointing = recipe.gradient_checkpointing;
+        self.unet(&recipe.unet, recipe.unet.sample_size, tokens, checkpointing) + conditions
     }
 
     /// A transformer block over `tokens`: both norms, the four maps of attention, the two of the feed-forward part.
@@ -354,33 +308,28 @@ struct UNetBlock {
 
 /// The residual blocks of a U-Net on images of `side` pixels.
 fn blocks(config: &UNetConfig, side: i64) -> Vec<UNetBlock> {
-    let levels = config.block_out_channels.len();
+    let last = config.block_out_channels.len() - 1;
     let pixels = |level: usize| (side >> level).pow(2);
     let mut blocks = Vec::new();
-    for level in 0..levels {
-        let (channels, pixels_in) = (config.block_out_channels[level], pixels(level));
+    for (level, &channels) in config.block_out_channels.iter().enumerate() {
+        let mut add = |inputs, to: usize, attends| {
+            let (pixels_in, pixels_out) = (pixels(level), pixels(to));
+            blocks.push(UNetBlock { inputs, channels, pixels_in, pixels_out, attends });
+        };
         for inputs in config.down_inputs(level).into_iter().chain(config.up_inputs(level)) {
-            let attends = level > 0;
-            blocks.push(UNetBlock { inputs, channels, pixels_in, pixels_out: pixels_in, attends });
+            add(inputs, level, level > 0);
         }
-        let next = (level + 1 < levels).then(|| pixels(level + 1));
-        let last = (level > 0).then(|| pixels(level - 1));
-        for pixels_out in next.into_iter().chain(last) {
-            let inputs = channels;
-            blocks.push(UNetBlock { inputs, channels, pixels_in, pixels_out, attends: false });
+        if level < last {
+            add(channels, level + 1, false);
+        } else {
+            add(channels, level, true);
+            add(channels, level, false);
         }
-    }
-    let (channels, pixels_in) = (config.block_out_channels[levels - 1], pixels(levels - 1));
-    for attends in [true, false] {
-        let (inputs, pixels_out) = (channels, pixels_in);
-        blocks.push(UNetBlock { inputs, channels, pixels_in, pixels_out, attends });
+        if level > 0 {
+            add(channels, level - 1, false);
+        }
     }
     blocks
-}
-
-/// The work of a U-Net's step, in forward passes.
-fn unet_passes(checkpointing: bool) -> f64 {
-    if checkpointing { 4.0 } else { 3.0 }
 }
 
 /// A matrix product of `rows` rows; its activations are counted by its caller.

@@ -16,7 +16,7 @@ use crate::table_reader::{Allowance, BoundedReader, Lines, NOT_UTF8, check_zeros
 /// The names of tables; the first that is there is read.
 pub(crate) const METADATA: [&str; 2] = ["metadata.jsonl", "metadata.csv"];
 
-/// The names of columns that name pictures: Hugging Face's, and others.
+/// The names of columns that name images: Hugging Face's, and others.
 const FILES: &[&str] = &["file_name", "filename", "file", "image", "image_path", "path"];
 
 /// The names of columns of captions.
@@ -34,7 +34,7 @@ type Row = (String, String);
 /// Rows by the numbers of their lines, each with the reason where it cannot be read.
 pub(crate) type Rows = Vec<(u64, Result<Row, String>)>;
 
-/// Reads the table at `path`, row by row. An error where it names no pictures or captions at all.
+/// Reads the table at `path`, row by row. An error where it names no images or captions at all.
 pub(crate) fn read(path: &Path) -> Result<Rows, Error> {
     let wrong = |why: String| Error::Data(format!("{}: {why}", path.display()));
     let json_lines = path.extension().is_some_and(|ending| ending == "jsonl");
@@ -83,7 +83,7 @@ fn json_rows(path: &Path) -> Result<Rows, String> {
     Ok(rows.collect())
 }
 
-/// Columns of the pictures' names and captions: the first object that has both says it.
+/// The columns of the images' names and of the captions, as in the first object that has both.
 fn json_columns(path: &Path) -> Result<[String; 2], String> {
     let mut refused = None;
     for (line, object) in objects(path)? {

@@ -1,4 +1,4 @@
-//! Files that hold data and are not read, and what would be read in their place.
+//! Advice for formats of data that are not read.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use files::walk::walk;
 /// The layouts that are read.
 const READ: &str = "pictures with a metadata.jsonl, and webdataset shards, are";
 
-/// Why a file is not read as data, and what helps; `None` of files that are not known to hold any.
+/// The reason why a file is not read as data, and a remedy; `None` of files that are not known to hold any.
 pub(crate) fn advice(path: &Path) -> Option<String> {
     let shown = path.display();
     Some(match &*extension(path) {
@@ -26,7 +26,7 @@ pub(crate) fn advice(path: &Path) -> Option<String> {
     })
 }
 
-/// The same of a file in a folder that has pictures without captions, or no pictures: the one that most likely has them.
+/// The same of a file in a folder that has images without captions, or no images: the one that most likely has them.
 pub(crate) fn captions(folder: &Path) -> Option<String> {
     let files = walk(folder, |path| rank(path).is_some()).files;
     let first = files.iter().min_by_key(|file| rank(&file.path))?;

@@ -1,4 +1,4 @@
-//! Names that stand for several, as shells read them: `{000..123}` and `{a,b}`.
+//! Brace expansion as in shells: `{000..123}` and `{a,b}`.
 
 use std::ops::RangeInclusive;
 
@@ -13,7 +13,7 @@ const LONGEST_NAME: usize = 4096;
 /// The most digits of a number: those of the largest.
 const MOST_DIGITS: usize = 20;
 
-/// A name of whose parts some are ranges and lists.
+/// A name with ranges and lists in braces.
 pub(crate) struct Braces<'a> {
     parts: Vec<Part<'a>>,
     count: usize,

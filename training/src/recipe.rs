@@ -233,7 +233,7 @@ fn take<T>(ours: &mut T, theirs: Option<T>) {
 fn set(table: &mut toml::Table, change: &str) -> Result<(), String> {
     let (path, value) = change.split_once('=').ok_or("a change reads `decoder.run.batch=16`")?;
     let (path, value) = (path.trim(), value.trim());
-    // What is no number, truth value or table is a string.
+    // A value that is no number, truth value or table is a string.
     let value = toml::from_str::<toml::Table>(&format!("value = {value}"))
         .ok()
         .and_then(|mut table| table.remove("value"))

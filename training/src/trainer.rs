@@ -119,7 +119,7 @@ impl Trainer {
         let draw = |averaged: &Weights| {
             sheet_model.draw(|whole| save(whole, averaged), &self.data.captions(SAMPLES))
         };
-        // What draws with a new CLIP is trained after it.
+        // The prior and the decoder of a new CLIP are trained after it.
         let wanted = self.samples_every > 0 && run.model != "clip";
         let lacking = sheet_model.lacks().filter(|_| wanted);
         if let Some(part) = lacking {

@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 use clip::bpe_training::{TrainedBpe, train};
 use clip::{Tokenizer, TokenizerFiles};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use training::SyntheticDataset;
 
 const CAPTIONS: [&str; 5] = [
     "a red house under a stormy sky",
@@ -130,6 +132,72 @@ fn a_vocabulary_is_the_same_whatever_the_order_of_the_captions() {
     assert_eq!(train([""; 0], 7, 12).vocab_size, 514);
     let first = trained().merges_txt.lines().nth(1).unwrap().to_owned();
     assert_eq!(first, "b i", "of the most frequent pairs, the one with the lowest numbers");
+}
+
+/// BPE by its definition: all pairs are counted anew before each merge, of equally frequent ones that with the lower numbers
+/// is merged, and a token is not spelled in two ways.
+fn merges_by_definition(words: &[&str], max_merges: usize) -> Vec<String> {
+    let letters: Vec<String> = (b'!'..=b'~').map(|byte| char::from(byte).to_string()).collect();
+    // Numbered as in the vocabulary, where other bytes lie between.
+    let mut tokens = vec![String::new(); 512];
+    for (n, letter) in letters.iter().enumerate() {
+        (tokens[n], tokens[256 + n]) = (letter.clone(), format!("{letter}</w>"));
+    }
+    let spell =
+        |word: &&str| -> Vec<usize> { word.bytes().map(|b| usize::from(b - b'!')).collect() };
+    let mut spellings: Vec<Vec<usize>> = words.iter().map(spell).collect();
+    spellings.iter_mut().for_each(|word| *word.last_mut().unwrap() += 256);
+    let mut merges = Vec::new();
+    while merges.len() < max_merges {
+        let mut counts: HashMap<(usize, usize), usize> = HashMap::new();
+        for pair in spellings.iter().flat_map(|word| word.windows(2)) {
+            *counts.entry((pair[0], pair[1])).or_default() += 1;
+        }
+        let merged = |(left, right): (usize, usize)| format!("{}{}", tokens[left], tokens[right]);
+        let best = counts
+            .into_iter()
+            .filter(|&(pair, count)| count > 1 && !tokens.contains(&merged(pair)))
+            .max_by_key(|&(pair, count)| (count, std::cmp::Reverse(pair)));
+        let Some((pair, _)) = best else { break };
+        for word in &mut spellings {
+            let mut place = 0;
+            while place + 1 < word.len() {
+                if (word[place], word[place + 1]) == pair {
+                    word[place] = tokens.len();
+                    word.remove(place + 1);
+                }
+                place += 1;
+            }
+        }
+        merges.push(format!("{} {}", tokens[pair.0], tokens[pair.1]));
+        tokens.push(merged(pair));
+    }
+    merges
+}
+
+#[test]
+fn merges_are_those_of_the_definition() {
+    let mut generator = noise::Generator::new(5);
+    for case in 0..40 {
+        let mut word = || -> String {
+            let length = 1 + generator.below(12);
+            (0..length).map(|_| char::from(b'a' + generator.below(1 + case % 4) as u8)).collect()
+        };
+        let words: Vec<String> = (0..60).map(|_| word()).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let ours = train([words.join(" ")], 150, 77).merges_txt;
+        let ours: Vec<&str> = ours.lines().skip(1).collect();
+        assert_eq!(ours, merges_by_definition(&words, 150), "{words:?}");
+    }
+}
+
+#[test]
+fn the_files_of_the_scenes_stay_the_same() {
+    let bpe = train(scenes::SceneDataset.captions(20_000), 1200, 32);
+    let mut hash = Sha256::new();
+    bpe.named_files().iter().for_each(|(_, file)| hash.update(file));
+    let hash: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hash, "927166ea2132e815b2c9371753f1ac6756e3ed90660fd38174a45daff997eb59");
 }
 
 /// The newer file with the same vocabulary.

@@ -112,7 +112,7 @@ fn data_may_have_a_name_that_is_no_text() {
 }
 
 #[test]
-fn a_leg_refuses_embeddings_before_anything_is_copied() {
+fn a_model_refuses_embeddings_before_anything_is_copied() {
     let place = Workplace::with_captioned();
     let embed = ["embed", "--data=whole", "--model=model", "--shards=shards"];
     place.run(&embed).succeeds();

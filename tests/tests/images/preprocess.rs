@@ -1,5 +1,6 @@
 //! Images to the arrays that the image encoder takes.
 
+use families::configs::{image_processor_config, image_processor_json};
 use image::{Rgb, RgbImage};
 use images::ImageProcessor;
 use images::resize::{Filter, resize};
@@ -69,9 +70,9 @@ fn resizing_is_pillows() {
 #[test]
 fn a_picture_is_resized_by_its_shorter_side_and_cropped_in_the_middle() {
     let picture = |width, height| RgbImage::from_pixel(width, height, Rgb([255, 0, 51]));
-    let clip = ImageProcessor::from_config(b"{}").unwrap();
+    let clip = image_processor_config(b"{}").unwrap();
     assert_eq!(clip, ImageProcessor::clip(224));
-    assert_eq!(ImageProcessor::from_config(clip.to_config().as_bytes()).unwrap(), clip);
+    assert_eq!(image_processor_config(image_processor_json(&clip).as_bytes()).unwrap(), clip);
     assert_eq!(clip.output_size(), Some((224, 224)));
     let pixels = clip.preprocess(&[picture(40, 90), picture(30, 20)]).unwrap();
     assert_eq!(pixels.shape(), [2, 3, 224, 224]);
@@ -88,7 +89,7 @@ fn a_picture_is_resized_by_its_shorter_side_and_cropped_in_the_middle() {
     // A crop that is larger than the picture is filled with black, the odd row above.
     let raw =
         br#"{"do_resize": false, "crop_size": 4, "do_rescale": false, "do_normalize": false}"#;
-    let pixels = ImageProcessor::from_config(raw).unwrap().preprocess(&[picture(6, 1)]).unwrap();
+    let pixels = image_processor_config(raw).unwrap().preprocess(&[picture(6, 1)]).unwrap();
     let rows: Vec<f32> =
         pixels.slice(s![0, 0, .., ..]).rows().into_iter().map(|r| r.sum() / 4.0).collect();
     assert_eq!(rows, [0.0, 0.0, 255.0, 0.0]);
@@ -121,14 +122,14 @@ fn a_senseless_preprocessor_config_or_picture_is_an_error() {
         (r#"{"crop_size": {"shortest_edge": 224}}"#, "crop_size is"),
         (r#"{"size": 224, "size": 225}"#, "\"size\" is there twice"),
     ] {
-        let error = ImageProcessor::from_config(config.as_bytes()).unwrap_err().to_string();
+        let error = image_processor_config(config.as_bytes()).unwrap_err().to_string();
         assert!(error.contains(wanted), "{config}: {error}");
     }
     let clip = ImageProcessor::clip(224);
     let error = clip.preprocess(&[RgbImage::new(1, 60000)]).unwrap_err().to_string();
     assert!(error.contains("1x60000"), "{error}");
     assert!(clip.preprocess(&[RgbImage::new(0, 5)]).is_err());
-    let uncut = ImageProcessor::from_config(br#"{"size": 8, "do_center_crop": false}"#).unwrap();
+    let uncut = image_processor_config(br#"{"size": 8, "do_center_crop": false}"#).unwrap();
     let error =
         uncut.preprocess(&[RgbImage::new(8, 8), RgbImage::new(16, 8)]).unwrap_err().to_string();
     assert!(error.contains("8x8 and 16x8"), "{error}");
