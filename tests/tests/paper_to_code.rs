@@ -186,7 +186,7 @@ const TYPES: [&str; 5] = ["struct", "enum", "trait", "type", "union"];
 const VALUES: [&str; 4] = ["fn", "const", "static", "mod"];
 
 /// The lines of an item of the first column to its closing brace, which rustfmt puts there too.
-fn body<'a>(text: &'a str, begins: impl Fn(&str) -> bool) -> Vec<&'a str> {
+fn body(text: &str, begins: impl Fn(&str) -> bool) -> Vec<&str> {
     let mut inside = false;
     let mut lines = Vec::new();
     for line in text.lines() {
