@@ -134,7 +134,7 @@ pub enum Quantity<'a> {
 
 impl GradientGuidance<'_> {
     /// The quantity's `value` [B, ...] moved along a `gradient` [B, ...] of log p(y | x_t) with respect to x_t: mean +
-    /// variance * gradient (2105.05233, algorithm 1; 2112.10741, section 2.3), or eps - sqrt(1 - alpha_bar) * gradient
+    /// variance * gradient (2105.05233, algorithm 1; 2112.10741, section 2.2), or eps - sqrt(1 - alpha_bar) * gradient
     /// (2105.05233, algorithm 2). In the last step, whose variance is 0, a mean stays as it is.
     pub fn along(&self, value: Tensor, gradient: &Tensor) -> Tensor {
         match self.quantity {

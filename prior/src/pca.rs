@@ -1,4 +1,4 @@
-//! Principal component analysis of image embeddings (2204.06125, sections 2.2 and 3.4): the few directions in which CLIP's
+//! Principal component analysis of image embeddings (2204.06125, sections 2.2 and 4): the few directions in which CLIP's
 //! embeddings differ most.
 
 use layers::{Init, Params};

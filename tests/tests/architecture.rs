@@ -39,6 +39,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "graphs",
         ],
     ),
+    ("unclip", &["images", "weights", "families", "pipeline"]),
     (
         "training",
         &[

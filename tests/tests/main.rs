@@ -34,6 +34,7 @@ mod models;
 mod noise;
 mod not_finite;
 mod out_of_memory;
+mod paper_to_code;
 mod parameterizations;
 mod pickles;
 mod pipeline;

@@ -142,7 +142,7 @@ impl Features<'_> {
         claims
     }
 
-    /// The claims on guidance: unCLIP's, and GLIDE's that it beats none (section 4).
+    /// The claims on guidance: unCLIP's, and GLIDE's that it beats none (section 5).
     pub(crate) fn guidance(&self, best: Setting, captions: Setting, count: usize) -> Vec<Claim> {
         let helps = |claim: &str, setting: Setting| {
             let without = Setting { scale: 1.0, ..setting };
