@@ -121,7 +121,7 @@ pub struct DecoderSettingsArgs {
     /// Guide the decoder from A to B; 0 is the picture, 1 noise [0,1]
     #[arg(long, value_name = "A,B", value_parser = value_parsers::interval, allow_hyphen_values = true)]
     pub guidance_interval: Option<[f64; 2]>,
-    /// Clip the decoder's predictions at the quantile P of their size, where guidance is strong [off: at 1]
+    /// Clip predictions at this quantile of their size [off]
     #[arg(long, value_name = "P", value_parser = value_parsers::quantile, allow_hyphen_values = true)]
     pub thresholding: Option<f64>,
 }

@@ -15,7 +15,7 @@ pub struct ShardArgs {
         long,
         value_name = "DATA",
         requires = "shards",
-        conflicts_with_all = ["inputs", "out", "drawn", "force"],
+        conflicts_with_all = ["inputs", "out", "sample", "force"],
         help_heading = "Data sets"
     )]
     pub data: Vec<OsString>,

@@ -8,7 +8,7 @@ use tch::Tensor;
 
 use crate::image_tensors::to_images;
 use crate::memory::within_memory;
-use crate::{Error, Observer, Pipeline, Settings};
+use crate::{Error, Observer, Pipeline, Settings, Task};
 
 /// An image to sample.
 #[derive(Debug)]
@@ -97,6 +97,9 @@ impl Pipeline {
         requests: &[&Request],
         observer: &mut dyn Observer,
     ) -> Result<Vec<RgbImage>, Error> {
+        let first = requests[0];
+        let task = if first.image_embedding.is_some() { Task::DECODE } else { Task::GENERATE };
+        requests.iter().try_for_each(|request| self.prepare(task, &request.settings))?;
         let captions: Vec<&str> = requests.iter().map(|request| &*request.caption).collect();
         let text = self.encode_text(&captions)?;
         let embeddings: Option<Vec<&Tensor>> =

@@ -173,9 +173,13 @@ impl Pipeline {
         batch: &mut Batch,
     ) -> Result<Tensor, Error> {
         within_memory(|| {
-            self.upsamplers().try_fold(base, |images, index| {
-                self.upsampled(index, &images.clamp(-1.0, 1.0), batch)
-            })
+            let mut images = base;
+            for (n, index) in self.upsamplers().enumerate() {
+                // The last step of a stage clips nothing.
+                images = if n == 0 { images } else { images.clamp(-1.0, 1.0) };
+                images = self.upsampled(index, &images, batch)?;
+            }
+            Ok(images)
         })
     }
 

@@ -300,6 +300,7 @@ fn the_library_opens_a_model_by_its_folder_and_the_one_inside() {
     assert!(refused.contains("nowhere"), "{refused}");
     let place = tempfile::tempdir().unwrap();
     fs::write(place.path().join("a.txt"), "a").unwrap();
-    let refused = options.prior(place.path()).open(model("deep")).map(drop).unwrap_err();
+    let pipeline = options.prior(place.path()).open(model("deep")).unwrap();
+    let refused = pipeline.prepare(pipeline::Task::GENERATE, &settings).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Model, "{refused}");
 }
