@@ -25,7 +25,7 @@ Examples:
   unclip classify *.png --labels-file colours.txt --template \"a {} house\"
   unclip classify photo.png --labels \"dog,cat\" --model clip-vit-base-patch32";
 
-/// What `unclip classify` is told.
+/// The arguments of `unclip classify`.
 #[derive(Args)]
 pub struct Classify {
     /// The pictures: PNG, JPEG, WebP or GIF, - for standard input
@@ -81,13 +81,13 @@ impl Classify {
             order.sort_by(|&one, &other| probable[other].total_cmp(&probable[one]));
             order.truncate(self.top.map_or(labels.len(), |top| top as usize));
             if self.json {
-                let told = order.iter().map(|&i| {
+                let labels = order.iter().map(|&i| {
                     json!({ "label": labels[i], "probability": probable[i], "cosine": close[i] })
                 });
-                let told: Vec<_> = told.collect();
+                let labels: Vec<_> = labels.collect();
                 let mut line = Map::new();
                 insert_path(&mut line, "path", image);
-                line.insert("labels".to_owned(), told.into());
+                line.insert("labels".to_owned(), labels.into());
                 print_line!("{}", Value::Object(line))?;
                 continue;
             }
@@ -130,7 +130,7 @@ impl Classify {
     }
 }
 
-/// What cosines are multiplied by; says so where the model does not.
+/// The factor of cosines; says so where the model does not.
 fn factor(pipeline: &Pipeline) -> Result<f64> {
     Ok(pipeline.logit_factor()?.unwrap_or_else(|| {
         say!(

@@ -7,7 +7,7 @@ use clap_complete::Shell;
 use crate::Cli;
 use crate::stdout::print_bytes;
 
-/// What `unclip completions` is told.
+/// The arguments of `unclip completions`.
 #[derive(Args)]
 pub struct Completions {
     /// The shell

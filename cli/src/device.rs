@@ -9,7 +9,7 @@ use tch::{Cuda, Device, Kind};
 
 use crate::messages::say;
 
-/// What `--device` may say.
+/// The values of `--device`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceChoice {
     /// The first GPU where there is one, else the CPU.
@@ -61,7 +61,7 @@ impl DeviceChoice {
     }
 }
 
-/// What `--dtype` may say.
+/// The values of `--dtype`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Dtype {
     /// 32 bits.

@@ -22,10 +22,10 @@ use crate::value_parsers;
 pub struct Edit {
     /// The picture: PNG, JPEG, WebP or GIF, - for standard input
     image: PathBuf,
-    /// What it shows
+    /// Its caption as it is
     #[arg(long, value_name = "CAPTION")]
     from: String,
-    /// What it should show
+    /// The caption that it should have
     #[arg(long, value_name = "CAPTION")]
     to: String,
     /// How much of the difference of the captions is added to the embedding

@@ -19,7 +19,7 @@ use crate::run::{Job, Run};
 use crate::settings_args::{CandidatesArgs, DecoderSettingsArgs, PresetArgs, PriorSettingsArgs};
 use crate::{embedding, input::stem};
 
-/// What `--prompts` reads, for the help.
+/// The files of `--prompts`, for the help.
 pub const PROMPTS: &str = "\
 Files for --prompts:
   One caption a line, or JSONL with one object a line:
@@ -39,7 +39,7 @@ Files for --prompts:
 /// Arguments of `unclip generate`.
 #[derive(Args)]
 pub struct Generate {
-    /// What the picture should show, in plain words
+    /// The picture in plain words
     #[arg(required_unless_present_any = ["image_embedding", "from", "prompts"])]
     caption: Option<String>,
     /// Draw from this image embedding, without the prior
@@ -278,7 +278,7 @@ fn warn_of_others(prompts: &[Prompt], planned: &[PlannedImage], records: &[Recor
     }
 }
 
-/// What a picture says of itself, where its caption and its seed were all that it needed.
+/// The record in a picture, where its caption and its seed were all that it needed.
 fn again(path: &Path) -> Result<Record> {
     let record = read_record(path)?;
     ensure!(

@@ -68,7 +68,7 @@ impl Invert {
 /// Arguments of `unclip decode`.
 #[derive(Args)]
 pub struct Decode {
-    /// What unclip invert wrote
+    /// A file that unclip invert wrote
     latent: PathBuf,
     /// How much of the noise is drawn anew: 0 gives the picture back, 1 a variation
     #[arg(long, value_name = "X", default_value = "0", value_parser = value_parsers::fraction, allow_hyphen_values = true)]

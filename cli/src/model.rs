@@ -151,7 +151,7 @@ impl ModelArgs {
         self.dtype.name()
     }
 
-    /// What it computes in, and where.
+    /// The dtype that it computes in, and the device.
     #[cfg(feature = "lab")]
     pub fn place(&self) -> Result<(tch::Kind, Device)> {
         Ok((self.dtype.kind(), self.device.find()?))

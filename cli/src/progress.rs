@@ -16,7 +16,7 @@ pub struct Bars {
     screen: MultiProgress,
     bars: Vec<(String, ProgressBar)>,
     images: Vec<Settings>,
-    /// Whether the user has been told that the run stops.
+    /// Whether the screen says that the run stops.
     stops: bool,
 }
 

@@ -19,7 +19,7 @@ pub struct PresetArgs {
     /// How fast to draw
     #[arg(long, value_name = "PRESET", value_parser = presets())]
     pub preset: Option<Preset>,
-    /// What takes the steps
+    /// The sampler of the steps
     #[arg(long, value_name = "SOLVER", value_parser = solvers())]
     pub solver: Option<Solver>,
 }

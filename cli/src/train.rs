@@ -46,7 +46,7 @@ pub struct Train {
     /// Tell what each model would take (parameters, memory, operations) and what is in --data, and train nothing
     #[arg(long)]
     dry_run: bool,
-    /// What to learn from, once or more often: a folder of pictures, with captions in metadata.jsonl, metadata.csv or a
+    /// The data to learn from, once or more often: a folder of pictures, with captions in metadata.jsonl, metadata.csv or a
     /// .txt beside each; a folder of webdataset shards; a .tar, or a pattern of them like 'shards/{00..09}.tar'; scenes,
     /// which this project draws; for the prior, also shards that unclip embed wrote [default: scenes]
     #[arg(long, value_name = "DATA")]

@@ -145,7 +145,7 @@ mod team {
     });
 
     /// The work that a team shares, and how many numbers it is for.
-    struct Shared<'a> {
+    struct TeamWork<'a> {
         work: &'a (dyn Fn(usize) + Sync),
         numbers: usize,
         gomp: &'a Gomp,
@@ -153,7 +153,7 @@ mod team {
 
     unsafe extern "C" fn body(shared: *mut c_void) {
         // SAFETY: `run` waits for all threads before what it shares with them goes.
-        let shared = unsafe { &*shared.cast::<Shared>() };
+        let shared = unsafe { &*shared.cast::<TeamWork>() };
         // SAFETY: they take nothing.
         let (own, all) = unsafe { ((shared.gomp.number)(), (shared.gomp.count)()) };
         for number in (own as usize..shared.numbers).step_by(all as usize) {
@@ -165,7 +165,7 @@ mod team {
     pub fn run(numbers: usize, work: &(dyn Fn(usize) + Sync)) {
         match &*GOMP {
             Some(gomp) if numbers > 1 => {
-                let mut shared = Shared { work, numbers, gomp };
+                let mut shared = TeamWork { work, numbers, gomp };
                 // SAFETY: as said at `body`; a panic there ends the process.
                 unsafe { (gomp.parallel)(body, (&raw mut shared).cast(), numbers as c_uint, 0) };
             }

@@ -241,7 +241,7 @@ impl Components {
         Ok(format!("{encoder}-{processor}"))
     }
 
-    /// The settings that the model samples with unless told otherwise: `unclip_defaults` of our own models, else those of
+    /// The settings that the model samples with unless a user changes them: `unclip_defaults` of our own models, else those of
     /// the family's authors.
     pub(crate) fn defaults(&self) -> Result<Settings, Error> {
         let mut settings = match families::read_model_defaults(&self.folders.model)? {

@@ -100,7 +100,7 @@ pub enum Error {
     Index {
         /// The model's folder.
         folder: String,
-        /// What is wrong there.
+        /// The problem.
         reason: String,
     },
     /// A file that should hold what an inversion found.

@@ -1,4 +1,4 @@
-//! What watches an image being sampled, step by step, and can stop it.
+//! Observers: see each step of a request, may ask for a preview, and can stop it.
 
 use std::ops::ControlFlow;
 

@@ -232,7 +232,7 @@ impl Pipeline {
     }
 }
 
-/// What is done with a model: which of its components take part.
+/// A task of a model: the components that take part in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Task {
     /// Captions become image embeddings.

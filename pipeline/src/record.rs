@@ -11,7 +11,7 @@ use crate::{PriorSettings, Settings, Solver};
 pub const KEYWORD: &str = "unclip";
 /// The name under which other tools look for theirs.
 const PARAMETERS: &str = "parameters";
-/// Characters of the model's fingerprint that other tools are told.
+/// Characters of the model's fingerprint in the line for other tools.
 const HASH: usize = 10;
 
 /// Everything that decides a picture, but the files that a user brought.
@@ -99,9 +99,9 @@ impl Record {
         let none = Value::Null;
         let field = |(name, here): (&String, &Value)| {
             let there = there.get(name).unwrap_or(&none);
-            let told = |value: &Value| excerpt(&value.to_string());
+            let shown = |value: &Value| excerpt(&value.to_string());
             (there != here)
-                .then(|| format!("its {name} is {}, here it is {}", told(there), told(here)))
+                .then(|| format!("its {name} is {}, here it is {}", shown(there), shown(here)))
         };
         let fewer = there.keys().filter(|name| !here.contains_key(*name));
         let fewer = fewer.map(|name| (name, &none));

@@ -7,7 +7,7 @@ use tch::Tensor;
 use crate::inversion::{Decoding, Inversion};
 use crate::{Error, Observer, Pipeline, Settings};
 
-/// How far a text diff turns an embedding unless told otherwise.
+/// The strength of a text diff that names none.
 pub const STRENGTH: f64 = 1.0;
 
 /// How strongly an embedding that a text diff turned pulls, against the noise of the image as it was.

@@ -1,5 +1,5 @@
-//! What CLIP can do alone: tell what a picture shows among labels that it was never trained to tell apart, and how close
-//! pictures and captions are (CLIP, 2103.00020, section 3.1).
+//! Zero-shot transfer: CLIP alone classifies images among labels that it was never trained on, and compares images with
+//! captions (CLIP, 2103.00020, section 3.1).
 
 use tch::{Kind, Tensor};
 
@@ -9,7 +9,7 @@ use crate::{Error, Pipeline};
 /// from, which fit other models too.
 pub const TEMPLATES: [&str; 4] = ["{}", "a {}", "a picture of a {}", "a drawing of a {}"];
 
-/// What cosines are multiplied by where a model does not say it: the bound that the published models' factor was clipped
+/// The factor of cosines where a model does not say it: the bound that the published models' factor was clipped
 /// to, and reached (CLIP, section 2.5).
 pub const LOGIT_FACTOR: f64 = 100.0;
 
@@ -85,7 +85,7 @@ impl Pipeline {
         self.components.image_encoder_fingerprint()
     }
 
-    /// What cosines are multiplied by before their softmax, e to the power of CLIP's logit scale; none where the model
+    /// The factor of cosines before their softmax, e to the power of CLIP's logit scale; none where the model
     /// does not say it.
     pub fn logit_factor(&self) -> Result<Option<f64>, Error> {
         let Some(scale) = self.components.logit_scale()? else {

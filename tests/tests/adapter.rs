@@ -6,7 +6,7 @@ use clip::{TextConfig, TextEncoder, VisionConfig, VisionEncoder};
 use layers::{Activation, Init, Initialiser, Params, Source};
 use noise::Generator;
 use tch::{Device, Kind, Tensor};
-use weights::{Checkpoint, Error, Operation, Packing, Renamed, Rule, save_safetensors};
+use weights::{Checkpoint, Error, Operation, Packing, Rule, SourceAdapter, save_safetensors};
 
 fn random(seed: u64, shape: &[i64]) -> Tensor {
     let count = shape.iter().product::<i64>() as usize;
@@ -45,7 +45,8 @@ fn renamed_blocks_keep_their_numbers() {
         ("input_blocks.12.0.weight", &weights[2]),
         ("same.weight", &weights[0]),
     ]));
-    let ours = Renamed::new(source, vec![Rule::rename("down.*.conv.*", "input_blocks.*.0.*")]);
+    let ours =
+        SourceAdapter::new(source, vec![Rule::rename("down.*.conv.*", "input_blocks.*.0.*")]);
     for (number, weight) in [1, 2, 12].into_iter().zip(&weights) {
         assert_eq!(take(&ours, &format!("down.{number}.conv.weight"), &[2, 3]), *weight);
     }
@@ -59,7 +60,7 @@ fn stacked_queries_keys_and_values_are_thirds_of_the_product() {
     let source =
         checkpoint(&named([("attn.in_proj_weight", &weight), ("attn.in_proj_bias", &bias)]));
     let rules = Rule::unpack(&heads("attention"), "attn.in_proj_*", Packing::Stacked);
-    let ours = Renamed::new(source, rules);
+    let ours = SourceAdapter::new(source, rules);
     let thirds = x.linear(&weight, Some(&bias)).chunk(3, -1);
     for (leaf, third) in Q.into_iter().zip(thirds) {
         let weight = take(&ours, &format!("attention.{leaf}.weight"), &[4, 4]);
@@ -88,7 +89,7 @@ fn queries_keys_and_values_packed_head_by_head_are_split_within_each() {
         let unpack = Operation::Unpack { part, parts: 3, packing };
         rules.push(Rule::rename(name, "qkv.weight").then(Operation::Squeeze).then(unpack));
     }
-    let ours = Renamed::new(source, rules);
+    let ours = SourceAdapter::new(source, rules);
     for (part, leaf) in (0..).zip(Q) {
         let weight = take(&ours, &format!("{leaf}.weight"), &[channels, channels]);
         let bias = take(&ours, &format!("{leaf}.bias"), &[channels]);
@@ -107,7 +108,7 @@ fn a_matrix_on_the_right_is_transposed_and_a_convolution_over_single_positions_s
         Rule::rename("projection.weight", "proj").then(Operation::Transpose),
         Rule::rename("out.weight", "proj_out.weight").then(Operation::Squeeze),
     ];
-    let ours = Renamed::new(source, rules);
+    let ours = SourceAdapter::new(source, rules);
     let x = random(3, &[5, 4]);
     let weight = take(&ours, "projection.weight", &[6, 4]);
     assert!(weight.is_contiguous());
@@ -127,7 +128,7 @@ fn what_is_wrong_is_reported_once_and_in_their_names() {
         ("leftover", &random(2, &[2])),
     ]));
     let rules = Rule::unpack(&heads("attention"), "attn.in_proj_*", Packing::Stacked);
-    let ours = Renamed::new(source, rules);
+    let ours = SourceAdapter::new(source, rules);
     for leaf in Q {
         let placeholder = take(&ours, &format!("attention.{leaf}.weight"), &[1 << 19, 1 << 20]);
         assert_eq!(placeholder.size(), [1 << 19, 1 << 20]);
@@ -217,7 +218,7 @@ fn clip_in_openais_layout_computes_the_same() {
     let source = checkpoint(&openai(ours.1.into_inner()));
     assert!(source.shape("transformer.resblocks.1.attn.in_proj_weight") == Some(&[24, 8]));
     assert!(source.shape("visual.proj") == Some(&[8, 5]));
-    let renamed = Renamed::new(source, families::openai_clip());
+    let renamed = SourceAdapter::new(source, families::openai_clip());
     let (their_text, their_image) = towers(&Params::root(&renamed));
     renamed.into_inner().finish().unwrap();
     let ids = Tensor::from_slice(&[18i64, 3, 4, 19, 0, 0]).view([1, 6]);

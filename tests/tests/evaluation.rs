@@ -114,10 +114,10 @@ fn differences_hold_where_their_interval_says_so() {
     let half = 1.96 * (0.8f64 - 0.16).sqrt() / 10.0;
     assert!((low - (0.4 - half)).abs() < 0.02 && (high - (0.4 + half)).abs() < 0.02, "{found}");
     assert_eq!(Verdict::of(&found, 0.0), Verdict::Holds);
-    assert_eq!(Verdict::of(&found, 0.4), Verdict::CannotBeTold);
+    assert_eq!(Verdict::of(&found, 0.4), Verdict::Inconclusive);
     assert_eq!(Verdict::of(&found, 0.6), Verdict::DoesNotHold);
     let undefined = Estimate { value: f64::NAN, interval: (f64::NAN, f64::NAN) };
-    assert_eq!(Verdict::of(&undefined, 0.0), Verdict::CannotBeTold);
+    assert_eq!(Verdict::of(&undefined, 0.0), Verdict::Inconclusive);
     // A pair that is always the same leaves nothing open.
     assert_eq!(paired_difference(&one, &one).interval, (0.0, 0.0));
 }

@@ -171,7 +171,6 @@ fn participles(source: &str) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "until the other crates are renamed"]
 fn no_type_and_no_module_is_named_by_a_past_participle() {
     hold(participles);
 }
@@ -202,7 +201,6 @@ fn whats(source: &str) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "until the docs of the other crates are reworded"]
 fn no_doc_begins_with_what() {
     hold(whats);
 }
@@ -268,7 +266,6 @@ fn undefined<'a>(words: &[&'a str], sources: &[&str]) -> Vec<&'a str> {
 }
 
 #[test]
-#[ignore = "until the other crates are renamed"]
 fn the_fields_words_are_names_of_definitions() {
     let sources = sources();
     let texts: Vec<&str> = sources.iter().map(|source| &*source.text).collect();
@@ -330,7 +327,6 @@ fn long_functions(source: &str) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "until the other crates' functions are split"]
 fn no_function_is_longer_than_a_screen_or_two() {
     hold(long_functions);
 }
@@ -351,57 +347,4 @@ fn a_function_that_is_too_long_is_found() {
     for source in [function("a", 100), function("forward", 60), inside("backward", 100)] {
         assert_eq!(long_functions(&source), [""; 0]);
     }
-}
-
-/// Folders, files and classes of publishers, whose layouts `families` alone knows.
-const PUBLISHERS_NAMES: [&str; 19] = [
-    "text_proj",
-    "super_res_first",
-    "super_res_last",
-    "prior_scheduler",
-    "decoder_scheduler",
-    "super_res_scheduler",
-    "feature_extractor",
-    "prior_autoregressive",
-    "image_pca",
-    "model_index.json",
-    "UNet2DConditionModel",
-    "UNet2DModel",
-    "UnCLIPTextProjModel",
-    "UnCLIPScheduler",
-    "PriorTransformer",
-    "CLIPTextModelWithProjection",
-    "CLIPVisionModelWithProjection",
-    "CLIPImageProcessor",
-    "CLIPModel",
-];
-
-/// Lines with a publisher's name, alone or with others around it.
-fn publishers_names(source: &str) -> Vec<String> {
-    let lines = (1..).zip(source.lines());
-    let named = lines.filter_map(|(number, line)| {
-        let name = PUBLISHERS_NAMES.into_iter().find(|name| has_word(line, name))?;
-        Some(format!("{number}: {name}"))
-    });
-    named.collect()
-}
-
-/// Whether a line has a word that no letter, digit or underscore continues.
-fn has_word(line: &str, word: &str) -> bool {
-    let continues = |c: char| c.is_alphanumeric() || c == '_';
-    line.match_indices(word).any(|(start, _)| {
-        !line[..start].ends_with(continues) && !line[start + word.len()..].starts_with(continues)
-    })
-}
-
-#[test]
-#[ignore = "until there is a crate `families`"]
-fn no_publishers_name_stands_outside_families() {
-    hold_where(|path| !path.starts_with("families"), publishers_names);
-}
-
-#[test]
-fn a_publishers_name_is_found() {
-    let source = "//! As in `UnCLIPScheduler`.\nlet a = folder.join(\"text_proj\");\nfn text_projection() {}";
-    assert_eq!(publishers_names(source), ["1: UnCLIPScheduler", "2: text_proj"]);
 }

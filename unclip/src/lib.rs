@@ -16,7 +16,7 @@
 
 #![forbid(unsafe_code)]
 
-mod embedded;
+mod model_files;
 mod open;
 
 pub use families::{Family, ModelFolders, PriorKind};

@@ -7,7 +7,7 @@ use pipeline::{Error, Pipeline};
 use tch::{Device, Kind};
 use weights::Folder;
 
-use crate::embedded::FILES;
+use crate::model_files::FILES;
 
 /// The device, the dtype and the components of a model that is about to be opened.
 #[derive(Clone, Debug)]

@@ -130,14 +130,14 @@ impl Operation {
 
 /// A source by our names over one by another layout's. Names that no rule is about are the same in both. The source
 /// reports what is missing or left over, in its own names.
-pub struct Renamed<S> {
+pub struct SourceAdapter<S> {
     source: S,
     rules: Vec<Rule>,
     /// The packed tensors, each of which is taken once, by its name and shape.
     packed: RefCell<HashMap<(String, Vec<i64>), Tensor>>,
 }
 
-impl<S: Source> Renamed<S> {
+impl<S: Source> SourceAdapter<S> {
     /// `source` by our names.
     pub fn new(source: S, rules: Vec<Rule>) -> Self {
         Self { source, rules, packed: RefCell::default() }
@@ -149,7 +149,7 @@ impl<S: Source> Renamed<S> {
     }
 }
 
-impl<S: Source> Source for Renamed<S> {
+impl<S: Source> Source for SourceAdapter<S> {
     fn take(&self, name: &str, shape: &[i64], init: Init) -> Tensor {
         let of = |rule: &Rule| Some((rule.their_name(name)?, rule.operations.clone()));
         let Some((theirs, operations)) = self.rules.iter().find_map(of) else {

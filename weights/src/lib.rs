@@ -24,7 +24,7 @@ pub mod pickle;
 pub mod safetensors;
 mod weight_files;
 
-pub use adapter::{Operation, Packing, Renamed, Rule};
+pub use adapter::{Operation, Packing, Rule, SourceAdapter};
 pub use checkpoint::Checkpoint;
 pub use embeddings::load_embeddings;
 pub use error::{Error, Problems, listed};

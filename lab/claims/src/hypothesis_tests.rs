@@ -12,7 +12,7 @@ pub enum Verdict {
     /// The whole interval lies below it.
     DoesNotHold,
     /// The margin lies within it, or there is none.
-    CannotBeTold,
+    Inconclusive,
 }
 
 impl Verdict {
@@ -21,7 +21,7 @@ impl Verdict {
         match estimate.interval {
             (low, _) if low > margin => Self::Holds,
             (_, high) if high < margin => Self::DoesNotHold,
-            _ => Self::CannotBeTold,
+            _ => Self::Inconclusive,
         }
     }
 
@@ -30,7 +30,7 @@ impl Verdict {
         match self {
             Self::Holds => "holds",
             Self::DoesNotHold => "does not hold",
-            Self::CannotBeTold => "cannot be told",
+            Self::Inconclusive => "cannot be told",
         }
     }
 }
@@ -66,7 +66,7 @@ impl Claim {
 
     /// A claim that cannot be tested here, and why.
     pub(crate) fn untested(name: &str, why: &str) -> Self {
-        let verdict = Verdict::CannotBeTold;
+        let verdict = Verdict::Inconclusive;
         Self { name: name.to_owned(), compared: why.to_owned(), found: None, verdict }
     }
 }

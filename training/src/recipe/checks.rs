@@ -1,4 +1,4 @@
-//! What a recipe must be: parts that fit each other, and numbers that a leg can train with.
+//! Checks of a recipe: components that fit each other, and numbers that training can use.
 
 use std::ops::RangeInclusive;
 
@@ -241,16 +241,16 @@ impl DrawingDefaults {
 const LARGEST_BATCH: usize = 1 << 20;
 const MOST_MERGES: usize = 1 << 20;
 
-/// What a number must be, and how that is said.
-type Wanted = (fn(f64) -> bool, &'static str);
+/// A condition of a number, and its words.
+type Condition = (fn(f64) -> bool, &'static str);
 
-const FINITE: Wanted = (f64::is_finite, "a finite number");
-const NOT_NEGATIVE: Wanted = (|x| x >= 0.0 && x.is_finite(), "0 or more");
-const POSITIVE: Wanted = (|x| x > 0.0 && x.is_finite(), "above 0");
-const SHARE: Wanted = (|x| (0.0..=1.0).contains(&x), "between 0 and 1");
-const DECAY: Wanted = (|x| (0.0..1.0).contains(&x), "between 0 and 1, and not 1");
+const FINITE: Condition = (f64::is_finite, "a finite number");
+const NOT_NEGATIVE: Condition = (|x| x >= 0.0 && x.is_finite(), "0 or more");
+const POSITIVE: Condition = (|x| x > 0.0 && x.is_finite(), "above 0");
+const SHARE: Condition = (|x| (0.0..=1.0).contains(&x), "between 0 and 1");
+const DECAY: Condition = (|x| (0.0..1.0).contains(&x), "between 0 and 1, and not 1");
 
-fn check_number(what: &str, number: f64, (fits, wanted): Wanted) -> Result<(), Error> {
+fn check_number(what: &str, number: f64, (fits, wanted): Condition) -> Result<(), Error> {
     match fits(number) {
         true => Ok(()),
         false => Err(Error::Recipe(format!("{what} is {number}, and must be {wanted}"))),

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::machine::{self, Made};
+use super::machine::{self, ValueGraph};
 use super::program::Program;
 use super::value::Value;
 use super::{PickleError, Span, StateDict};
@@ -47,8 +47,8 @@ pub(super) fn read(blob: &Rc<Blob>) -> Result<StateDict, PickleError> {
 fn spans(
     blob: &Rc<Blob>,
     mut at: usize,
-    made: &Made,
-    keys: &Made,
+    made: &ValueGraph,
+    keys: &ValueGraph,
 ) -> Result<HashMap<Rc<str>, Span>, PickleError> {
     let Value::List(places) = keys.value(keys.result) else {
         return Err(PickleError::NotTorch);

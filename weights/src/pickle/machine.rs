@@ -15,7 +15,7 @@ const VALUE: usize = 64;
 const LONGEST_LINE: usize = 1 << 16;
 
 /// Runs a pickle, the bytes of which are taken off `program`: what it made, of which `budget` bears the memory.
-pub(super) fn run(program: &mut Program, budget: &mut Budget) -> Result<Made, PickleError> {
+pub(super) fn run(program: &mut Program, budget: &mut Budget) -> Result<ValueGraph, PickleError> {
     let mut machine = Machine {
         start: program.at(),
         program,
@@ -33,11 +33,11 @@ pub(super) fn run(program: &mut Program, budget: &mut Budget) -> Result<Made, Pi
             break result;
         }
     };
-    Ok(Made { values: machine.values, result, storages: machine.storages })
+    Ok(ValueGraph { values: machine.values, result, storages: machine.storages })
 }
 
 /// The result of a pickle.
-pub(super) struct Made {
+pub(super) struct ValueGraph {
     /// All values.
     pub values: Vec<Value>,
     /// The place of the last.

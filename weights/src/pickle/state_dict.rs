@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::machine::Made;
+use super::machine::ValueGraph;
 use super::value::Value;
 use super::{PickleError, Views};
 use crate::budget::{Budget, TENSOR};
@@ -12,7 +12,7 @@ use files::text::excerpt;
 /// As many entries as a sentence names.
 const NAMED: usize = 4;
 
-impl Made {
+impl ValueGraph {
     /// The tensors of a dict, or of the dict that its `state_dict` is, in order. Other entries are passed over.
     pub fn tensors(&self, budget: &mut Budget) -> Result<Views, PickleError> {
         let entries = self.state_dict()?;
