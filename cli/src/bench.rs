@@ -20,7 +20,7 @@ use crate::value_parsers;
 
 /// Arguments of `unclip bench`.
 #[derive(Args)]
-pub struct Bench {
+pub(crate) struct Bench {
     /// Pictures to draw, after the first
     #[arg(long, value_name = "N", default_value = "3", value_parser = value_parsers::images, allow_negative_numbers = true)]
     rounds: u64,
@@ -93,7 +93,7 @@ struct Timings {
 
 impl Bench {
     /// Samples and measures; nothing is written.
-    pub fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self) -> Result<()> {
         let start = Instant::now();
         let (kind, device) = self.model.place()?;
         let pipeline = self.model.open(Some(&self.prior), None)?;

@@ -12,7 +12,7 @@ use crate::output::write_whole;
 
 /// Tests the claims with the models `stack` and `captions` in `folder`, which gets a folder of the images and `claims.svg`.
 /// Fewer images than the documentation's, to try something, are `at_most` a setting; `batch` are sampled at once.
-pub fn run(
+pub(crate) fn run(
     folder: &Path,
     model: &ModelArgs,
     at_most: Option<u64>,

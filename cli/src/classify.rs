@@ -19,7 +19,7 @@ use crate::stdout::{print_line, print_path};
 use crate::value_parsers;
 
 /// For the help.
-pub const EXAMPLES: &str = "\
+pub(crate) const EXAMPLES: &str = "\
 Examples:
   unclip classify photo.png --labels \"house,boat,tree\"
   unclip classify *.png --labels-file colours.txt --template \"a {} house\"
@@ -27,7 +27,7 @@ Examples:
 
 /// The arguments of `unclip classify`.
 #[derive(Args)]
-pub struct Classify {
+pub(crate) struct Classify {
     /// The pictures: PNG, JPEG, WebP or GIF, - for standard input
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
@@ -54,7 +54,7 @@ pub struct Classify {
 
 impl Classify {
     /// Classifies all pictures, and then prints what was found: nothing where one of them cannot be read.
-    pub fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self) -> Result<()> {
         check_named_once(self.images.iter().chain(&self.labels_file))?;
         let labels = self.labels()?;
         let templates = self.templates()?;

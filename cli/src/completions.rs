@@ -9,14 +9,14 @@ use crate::stdout::print_bytes;
 
 /// The arguments of `unclip completions`.
 #[derive(Args)]
-pub struct Completions {
+pub(crate) struct Completions {
     /// The shell
     shell: Shell,
 }
 
 impl Completions {
     /// Prints the shell's script.
-    pub fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self) -> Result<()> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "unclip", &mut script);
         print_bytes(&script)

@@ -18,7 +18,7 @@ use crate::output::format_of;
 const PROBE: usize = 1 << 16;
 
 /// The files of a run: none is written twice, and none is one that the command reads, or that its lines go to.
-pub struct Files {
+pub(crate) struct Files {
     /// Each folder, and what it is with all links followed.
     folders: HashMap<PathBuf, PathBuf>,
     files: HashMap<PathBuf, usize>,
@@ -33,7 +33,7 @@ type Inode = (u64, u64);
 
 impl Files {
     /// None yet, of a command that reads `inputs`.
-    pub fn new(inputs: &[&Path]) -> Self {
+    pub(crate) fn new(inputs: &[&Path]) -> Self {
         let (input, output, errors) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
         let streams = [
             (input.as_fd(), "standard input comes from"),
@@ -57,7 +57,7 @@ impl Files {
     }
 
     /// Adds a folder that is made when the first picture is drawn; `flag` named it.
-    pub fn add_folder(&mut self, flag: &str, folder: &Path) -> Result<()> {
+    pub(crate) fn add_folder(&mut self, flag: &str, folder: &Path) -> Result<()> {
         let real = check_room(flag, folder)?;
         self.folders.insert(folder.to_owned(), real);
         Ok(())
@@ -65,7 +65,7 @@ impl Files {
 
     /// Adds the next file, which is replaced only by `force` and whose folder must be written to; `flag` named it. Tells the
     /// number of an earlier one that is the same.
-    pub fn add(&mut self, flag: &str, path: &Path, force: bool) -> Result<Option<usize>> {
+    pub(crate) fn add(&mut self, flag: &str, path: &Path, force: bool) -> Result<Option<usize>> {
         self.check_unused(flag, path)?;
         check_file(flag, path, force)?;
         let file = self.real(flag, path)?;
@@ -81,7 +81,7 @@ impl Files {
     }
 
     /// The same for a file that no earlier one may be.
-    pub fn add_other(&mut self, flag: &str, path: &Path, force: bool) -> Result<()> {
+    pub(crate) fn add_other(&mut self, flag: &str, path: &Path, force: bool) -> Result<()> {
         match self.add(flag, path, force)? {
             Some(earlier) => {
                 bail!("{flag} {}: {} names the same file", path.display(), self.flags[earlier])
@@ -91,7 +91,7 @@ impl Files {
     }
 
     /// The same for a contact sheet, which is always a PNG.
-    pub fn add_sheet(&mut self, flag: &str, path: &Path, force: bool) -> Result<()> {
+    pub(crate) fn add_sheet(&mut self, flag: &str, path: &Path, force: bool) -> Result<()> {
         ensure!(
             matches!(format_of(path), Ok(EncoderFormat::Png)),
             "{flag} {}: a contact sheet is a PNG",
@@ -101,7 +101,7 @@ impl Files {
     }
 
     /// Whether a file that passed [`Files::add`] was added.
-    pub fn has(&self, path: &Path) -> bool {
+    pub(crate) fn has(&self, path: &Path) -> bool {
         let path = &behind_links(path);
         let folder = self.folders.get(folder_of(path));
         let name = path.file_name().unwrap_or_default();
@@ -167,7 +167,7 @@ fn check_link(flag: &str, path: &Path) -> Result<()> {
 
 /// Refuses a folder that cannot be written to, or made where there is none; `flag` named it. Tells what it is with all links
 /// followed.
-pub fn check_room(flag: &str, folder: &Path) -> Result<PathBuf> {
+pub(crate) fn check_room(flag: &str, folder: &Path) -> Result<PathBuf> {
     let shown = folder.display();
     let cannot = || format!("{flag} {shown}: cannot write there");
     ensure!(!folder.as_os_str().is_empty(), "{flag} is empty: please name a folder");

@@ -11,7 +11,7 @@ use crate::messages::say;
 
 /// The values of `--device`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeviceChoice {
+pub(crate) enum DeviceChoice {
     /// The first GPU where there is one, else the CPU.
     Auto,
     /// The CPU.
@@ -21,7 +21,7 @@ pub enum DeviceChoice {
 }
 
 /// Reads `auto`, `cpu`, `cuda` or `cuda:N`.
-pub fn parse(text: &str) -> Result<DeviceChoice, String> {
+pub(crate) fn parse(text: &str) -> Result<DeviceChoice, String> {
     match text {
         "auto" => Ok(DeviceChoice::Auto),
         "cpu" => Ok(DeviceChoice::Cpu),
@@ -36,7 +36,7 @@ pub fn parse(text: &str) -> Result<DeviceChoice, String> {
 
 impl DeviceChoice {
     /// The device itself; refuses a GPU that is not there.
-    pub fn find(self) -> Result<Device> {
+    pub(crate) fn find(self) -> Result<Device> {
         match self {
             Self::Cpu => Ok(Device::Cpu),
             Self::Auto if !has_driver() => Ok(Device::Cpu),
@@ -63,7 +63,7 @@ impl DeviceChoice {
 
 /// The values of `--dtype`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Dtype {
+pub(crate) enum Dtype {
     /// 32 bits.
     F32,
     /// 16 bits with f32's range.
@@ -74,7 +74,7 @@ pub enum Dtype {
 
 impl Dtype {
     /// Its name on the command line.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
@@ -84,12 +84,12 @@ impl Dtype {
 
     /// The fastest to train in on this device: bf16 where it computes in that.
     #[cfg(feature = "lab")]
-    pub fn for_training(device: Device) -> Self {
+    pub(crate) fn for_training(device: Device) -> Self {
         if has_bf16(device) { Self::Bf16 } else { Self::F32 }
     }
 
     /// Says what bf16 costs where the device does not compute in it.
-    pub fn warn_of_cost(self, device: Device) {
+    pub(crate) fn warn_of_cost(self, device: Device) {
         if self == Self::Bf16 && !has_bf16(device) {
             say!(
                 "warning: this processor has no bf16 arithmetic: --dtype bf16 takes four to eight times as long as f32"
@@ -98,7 +98,7 @@ impl Dtype {
     }
 
     /// libtorch's name for it.
-    pub fn kind(self) -> Kind {
+    pub(crate) fn kind(self) -> Kind {
         match self {
             Self::F32 => Kind::Float,
             Self::Bf16 => Kind::BFloat16,

@@ -18,7 +18,7 @@ use crate::value_parsers;
 
 /// The seed.
 #[derive(Args, Clone, Copy)]
-pub struct SeedArgs {
+pub(crate) struct SeedArgs {
     /// The first picture's seed, which fixes the picture [default: random]
     #[arg(long, short, value_name = "S", value_parser = value_parsers::seed, allow_negative_numbers = true)]
     pub seed: Option<u64>,
@@ -39,7 +39,7 @@ impl SeedArgs {
     }
 
     /// The seed, which is said where none was given.
-    pub fn resolve(self) -> u64 {
+    pub(crate) fn resolve(self) -> u64 {
         let seed = self.value();
         self.say(seed);
         seed
@@ -48,7 +48,7 @@ impl SeedArgs {
 
 /// How thoroughly a picture is inverted.
 #[derive(Args)]
-pub struct InversionArgs {
+pub(crate) struct InversionArgs {
     /// How often the decoder is asked to invert a picture
     #[arg(long, value_name = "N", default_value = "100", value_parser = value_parsers::steps, allow_negative_numbers = true)]
     calls: usize,
@@ -57,20 +57,20 @@ pub struct InversionArgs {
 impl InversionArgs {
     /// How often the decoder is asked; refuses what this model cannot do.
     #[cfg(feature = "lab")]
-    pub fn calls(&self, pipeline: &Pipeline) -> Result<usize> {
+    pub(crate) fn calls(&self, pipeline: &Pipeline) -> Result<usize> {
         self.steps(pipeline)?;
         Ok(self.calls)
     }
 
     /// The steps that so many calls are enough for; refuses what this model cannot do.
-    pub fn steps(&self, pipeline: &Pipeline) -> Result<usize> {
+    pub(crate) fn steps(&self, pipeline: &Pipeline) -> Result<usize> {
         pipeline.steps_of_calls(self.calls).map_err(in_flag)
     }
 }
 
 /// Which pictures are drawn.
 #[derive(Args)]
-pub struct ImageArgs {
+pub(crate) struct ImageArgs {
     /// How many pictures to draw; picture i has seed S + i
     #[arg(long, short = 'n', value_name = "N", default_value = "1", value_parser = value_parsers::images, allow_negative_numbers = true)]
     pub num_images: u64,
@@ -102,12 +102,12 @@ pub struct ImageArgs {
 impl ImageArgs {
     /// The pictures' seeds and files, none of which is one of the `inputs`; `name` begins the files' names where the user
     /// gave none.
-    pub fn plan(&self, name: &str, inputs: &[&Path]) -> Result<Plan<'_>> {
+    pub(crate) fn plan(&self, name: &str, inputs: &[&Path]) -> Result<Plan<'_>> {
         self.plan_again(name, inputs, None)
     }
 
     /// The same, from this seed on where the user gave none.
-    pub fn plan_again(
+    pub(crate) fn plan_again(
         &self,
         name: &str,
         inputs: &[&Path],
@@ -141,14 +141,14 @@ impl ImageArgs {
 }
 
 /// The seeds of `count` pictures: one after another from the first, which `place` says.
-pub fn seeds(place: &str, first: u64, count: u64) -> Result<Vec<u64>> {
+pub(crate) fn seeds(place: &str, first: u64, count: u64) -> Result<Vec<u64>> {
     (0..count).map(|i| first.checked_add(i)).collect::<Option<_>>().with_context(|| {
         format!("{place} {first}: the seeds of {count} pictures go beyond {}", u64::MAX)
     })
 }
 
 /// Images that are going to be sampled.
-pub struct Plan<'a> {
+pub(crate) struct Plan<'a> {
     args: &'a ImageArgs,
     first: SeedArgs,
     seeds: Vec<u64>,
@@ -157,18 +157,18 @@ pub struct Plan<'a> {
 
 impl Plan<'_> {
     /// The first image's file.
-    pub fn first_path(&self) -> &Path {
+    pub(crate) fn first_path(&self) -> &Path {
         &self.paths[0]
     }
 
     /// The first image's seed.
-    pub fn first_seed(&self) -> u64 {
+    pub(crate) fn first_seed(&self) -> u64 {
         self.seeds[0]
     }
 
     /// Samples each image from its seed, a batch of seeds at a time, writes it and prints its path. `record` is the images'
     /// record, but for their seeds.
-    pub fn draw(
+    pub(crate) fn draw(
         &self,
         record: &Record,
         mut sample: impl FnMut(&[u64], &mut dyn Observer) -> Result<Vec<RgbImage>>,

@@ -19,7 +19,7 @@ use crate::value_parsers;
 
 /// Arguments of `unclip edit`.
 #[derive(Args)]
-pub struct Edit {
+pub(crate) struct Edit {
     /// The picture: PNG, JPEG, WebP or GIF, - for standard input
     image: PathBuf,
     /// Its caption as it is
@@ -54,7 +54,7 @@ pub struct Edit {
 
 impl Edit {
     /// Inverts the picture, turns its embedding, and decodes it with the noise that the inversion found.
-    pub fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self) -> Result<()> {
         check_caption(&self.from)?;
         check_caption(&self.to)?;
         let image = open_image(&self.image)?;

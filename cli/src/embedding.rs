@@ -23,7 +23,7 @@ const NAME: &str = "embedding";
 
 /// The arguments of `unclip embed`.
 #[derive(Args)]
-pub struct Embed {
+pub(crate) struct Embed {
     /// Pictures' files, - for standard input, and captions; each becomes a row of the file
     #[arg(required_unless_present = "data")]
     inputs: Vec<OsString>,
@@ -54,7 +54,7 @@ pub struct Embed {
 
 impl Embed {
     /// Computes the embedding and writes it.
-    pub fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self) -> Result<()> {
         let Some(out) = &self.out else {
             #[cfg(feature = "lab")]
             return self.shards.run(&self.model, &self.image_encoder);
@@ -147,7 +147,7 @@ fn save(embedding: &Tensor, path: &Path) -> Result<()> {
 }
 
 /// Reads one embedding `[1, E]` for `pipeline`, whatever wrote it: a vector or a row, of any kind of floats.
-pub fn read(path: &Path, pipeline: &Pipeline) -> Result<Tensor> {
+pub(crate) fn read(path: &Path, pipeline: &Pipeline) -> Result<Tensor> {
     let embeddings = read_all(path, pipeline)?;
     let count = embeddings.size()[0];
     ensure!(count == 1, "{} holds {count} embeddings, and one is wanted", path.display());
@@ -155,7 +155,7 @@ pub fn read(path: &Path, pipeline: &Pipeline) -> Result<Tensor> {
 }
 
 /// Reads embeddings `[N, E]` for `pipeline`.
-pub fn read_all(path: &Path, pipeline: &Pipeline) -> Result<Tensor> {
+pub(crate) fn read_all(path: &Path, pipeline: &Pipeline) -> Result<Tensor> {
     let shown = path.display();
     let tensor = weights::load_embeddings(path)?;
     let width = pipeline.embedding_width()?;

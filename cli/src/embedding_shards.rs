@@ -19,7 +19,7 @@ const LARGEST_SHARD: u64 = 100_000;
 
 impl ShardArgs {
     /// Computes the embeddings that are not there yet.
-    pub fn run(&self, model: &ModelArgs, image_encoder: &ImageEncoderArgs) -> Result<()> {
+    pub(crate) fn run(&self, model: &ModelArgs, image_encoder: &ImageEncoderArgs) -> Result<()> {
         let Some(folder) = &self.shards else {
             unreachable!("--data requires --shards");
         };

@@ -6,7 +6,7 @@ use families::Completion;
 use pipeline::finite::Cause;
 
 /// An error as a sentence, with the flag that it is about or that would help.
-pub fn with_flags(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn with_flags(error: &(dyn Error + 'static)) -> String {
     if let Some(error) = error.downcast_ref() {
         return of_family(error);
     }

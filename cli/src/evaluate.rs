@@ -117,7 +117,7 @@ enum Table {
 
 /// Arguments of `unclip evaluate`.
 #[derive(Args)]
-pub struct Evaluate {
+pub(crate) struct Evaluate {
     /// Tables to measure; --help tells more
     #[arg(value_enum, value_name = "TABLE", default_value = "captions")]
     tables: Vec<Table>,
@@ -186,7 +186,7 @@ pub struct Evaluate {
 
 impl Evaluate {
     /// Samples, judges, and prints the tables on standard output.
-    pub fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self) -> Result<()> {
         ensure!(self.batch > 0, "--batch 0: at least one picture must be drawn at once");
         self.check_outputs()?;
         let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(

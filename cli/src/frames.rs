@@ -22,7 +22,7 @@ const COLUMNS: u32 = 8;
 
 /// How an interpolation is shown.
 #[derive(Args)]
-pub struct AnimationArgs {
+pub(crate) struct AnimationArgs {
     /// The animation's format
     #[arg(
         long,
@@ -48,7 +48,7 @@ enum Animation {
 }
 
 /// The frames of an interpolation, and where they go.
-pub struct FrameSequence<'a> {
+pub(crate) struct FrameSequence<'a> {
     /// How many, both ends included.
     pub frames: u64,
     /// The folder of their files.
@@ -76,7 +76,7 @@ fn parameters(frames: u64) -> Vec<f64> {
 
 impl AnimationArgs {
     /// Refuses times that the animation's format does not have.
-    pub fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         ensure!(
             self.animation != Animation::Gif || self.frame_time.is_multiple_of(10),
             "--frame-time {}: a GIF counts in hundredths of a second, so it must be a multiple of 10",
@@ -87,7 +87,7 @@ impl AnimationArgs {
 
     /// Draws the frames, and then writes a contact sheet and an animation; prints the files' paths. The bars count
     /// `before` images that came first.
-    pub fn draw(
+    pub(crate) fn draw(
         &self,
         sequence: &FrameSequence,
         bars: &mut Bars,
@@ -134,7 +134,7 @@ impl AnimationArgs {
 }
 
 /// Refuses a folder with something in it, unless `force`, what is no folder, and where none can be; `flag` named it.
-pub fn check_new(flag: &str, folder: &Path, force: bool) -> Result<()> {
+pub(crate) fn check_new(flag: &str, folder: &Path, force: bool) -> Result<()> {
     check_room(flag, folder)?;
     let shown = folder.display();
     match fs::read_dir(folder) {
@@ -148,7 +148,7 @@ pub fn check_new(flag: &str, folder: &Path, force: bool) -> Result<()> {
 }
 
 /// Makes a folder that passes [`check_new`], and holds it for this command alone.
-pub fn prepare(flag: &str, folder: &Path, force: bool) -> Result<FolderLock> {
+pub(crate) fn prepare(flag: &str, folder: &Path, force: bool) -> Result<FolderLock> {
     let shown = folder.display();
     let made = fs::create_dir_all(folder);
     made.with_context(|| format!("{flag} {shown}: cannot write there"))?;
@@ -158,6 +158,6 @@ pub fn prepare(flag: &str, folder: &Path, force: bool) -> Result<FolderLock> {
 }
 
 /// Prints the path of a file that was written.
-pub fn print_written(path: &Path, bars: &Bars) -> Result<()> {
+pub(crate) fn print_written(path: &Path, bars: &Bars) -> Result<()> {
     bars.suspend(|| print_path(path))
 }

@@ -20,7 +20,7 @@ use crate::settings_args::{CandidatesArgs, DecoderSettingsArgs, PresetArgs, Prio
 use crate::{embedding, input::stem};
 
 /// The files of `--prompts`, for the help.
-pub const PROMPTS: &str = "\
+pub(crate) const PROMPTS: &str = "\
 Files for --prompts:
   One caption a line, or JSONL with one object a line:
     {\"caption\": \"a red boat\", \"seed\": 7, \"num_images\": 2, \"out\": \"boat.png\"}
@@ -38,7 +38,7 @@ Files for --prompts:
 
 /// Arguments of `unclip generate`.
 #[derive(Args)]
-pub struct Generate {
+pub(crate) struct Generate {
     /// The picture in plain words
     #[arg(required_unless_present_any = ["image_embedding", "from", "prompts"])]
     caption: Option<String>,
@@ -71,7 +71,7 @@ pub struct Generate {
 
 impl Generate {
     /// Draws the pictures. Everything that can be refused is refused before the first of them.
-    pub fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self) -> Result<()> {
         if let Some(file) = &self.prompts {
             return self.draw_all(file);
         }
@@ -291,7 +291,7 @@ fn again(path: &Path) -> Result<Record> {
 }
 
 /// Says what the model will not see of the caption in `place`, or has never seen.
-pub fn warn(pipeline: &Pipeline, place: &str, caption: &str, text: &Text) -> Result<()> {
+pub(crate) fn warn(pipeline: &Pipeline, place: &str, caption: &str, text: &Text) -> Result<()> {
     if let Some(words) = &text.cut_off[0] {
         say!(
             "warning: {place}the caption is longer than the model reads, this is cut off: {}",

@@ -19,7 +19,7 @@ const EMBEDDINGS: &str = "embeddings";
 const IMAGES: &str = "pictures";
 
 /// Embeddings of images by one encoder, each a unit vector.
-pub struct ImageIndex {
+pub(crate) struct ImageIndex {
     encoder: String,
     images: BTreeMap<PathBuf, Entry>,
     changed: bool,
@@ -33,7 +33,7 @@ struct Entry {
 
 /// The length and the time of change of an image's file: another stamp means another embedding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileStamp {
+pub(crate) struct FileStamp {
     length: u64,
     /// Seconds and nanoseconds of the last change.
     seconds: i64,
@@ -75,20 +75,20 @@ impl Name {
 
 impl FileStamp {
     /// The stamp of the file of these metadata.
-    pub fn of(file: &Metadata) -> Self {
+    pub(crate) fn of(file: &Metadata) -> Self {
         Self { length: file.len(), seconds: file.mtime(), nanoseconds: file.mtime_nsec() }
     }
 }
 
 impl ImageIndex {
     /// An index without pictures, for the encoder of this fingerprint.
-    pub fn new(encoder: String) -> Self {
+    pub(crate) fn new(encoder: String) -> Self {
         Self { encoder, images: BTreeMap::new(), changed: false }
     }
 
     /// The index in a file, of embeddings of this width; one without pictures where there is no file, or where another
     /// encoder's embeddings are in it. A file that is anything else is refused: it may be dear to somebody.
-    pub fn open(path: &Path, encoder: String, width: i64) -> Result<Self> {
+    pub(crate) fn open(path: &Path, encoder: String, width: i64) -> Result<Self> {
         if !path.exists() {
             return Ok(Self::new(encoder));
         }
@@ -136,26 +136,26 @@ impl ImageIndex {
     }
 
     /// The embedding `[E]` of a file that is as it was.
-    pub fn get(&self, path: &Path, stamp: FileStamp) -> Option<&Tensor> {
+    pub(crate) fn get(&self, path: &Path, stamp: FileStamp) -> Option<&Tensor> {
         let entry = self.images.get(path)?;
         (entry.stamp == stamp).then_some(&entry.embedding)
     }
 
     /// Keeps the embedding `[E]` of a file.
-    pub fn insert(&mut self, path: PathBuf, stamp: FileStamp, embedding: Tensor) {
+    pub(crate) fn insert(&mut self, path: PathBuf, stamp: FileStamp, embedding: Tensor) {
         self.changed = true;
         self.images.insert(path, Entry { stamp, embedding });
     }
 
     /// Forgets the pictures under `folder` that are not in `there`; those of other folders stay.
-    pub fn forget(&mut self, folder: &Path, there: impl Fn(&Path) -> bool) {
+    pub(crate) fn forget(&mut self, folder: &Path, there: impl Fn(&Path) -> bool) {
         let before = self.images.len();
         self.images.retain(|path, _| !path.starts_with(folder) || there(path));
         self.changed |= self.images.len() < before;
     }
 
     /// Writes the index where it is not what the file holds already.
-    pub fn save(&self, path: &Path) -> Result<()> {
+    pub(crate) fn save(&self, path: &Path) -> Result<()> {
         if !self.changed || self.images.is_empty() {
             return Ok(());
         }

@@ -21,10 +21,10 @@ use crate::names::slug;
 const MOST_BYTES: u64 = 1 << 26;
 
 /// The name of standard input as a file.
-pub const STANDARD_INPUT: &str = "-";
+pub(crate) const STANDARD_INPUT: &str = "-";
 
 /// A file as messages call it.
-pub fn name_of(path: &Path) -> Cow<'_, str> {
+pub(crate) fn name_of(path: &Path) -> Cow<'_, str> {
     match path == Path::new(STANDARD_INPUT) {
         true => "standard input".into(),
         false => path.to_string_lossy(),
@@ -32,7 +32,7 @@ pub fn name_of(path: &Path) -> Cow<'_, str> {
 }
 
 /// Refuses standard input where it is named more than once: what was read of it is gone.
-pub fn check_named_once<T: AsRef<Path>>(files: impl IntoIterator<Item = T>) -> Result<()> {
+pub(crate) fn check_named_once<T: AsRef<Path>>(files: impl IntoIterator<Item = T>) -> Result<()> {
     let named = files.into_iter();
     let count = named.filter(|file| file.as_ref() == Path::new(STANDARD_INPUT));
     let count = count.count();
@@ -44,7 +44,7 @@ pub fn check_named_once<T: AsRef<Path>>(files: impl IntoIterator<Item = T>) -> R
 }
 
 /// The bytes of a picture's file, of a pipe, or of standard input where it is `-`.
-pub fn read_image_bytes(path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn read_image_bytes(path: &Path) -> Result<Vec<u8>> {
     Ok(match path == Path::new(STANDARD_INPUT) {
         true => read_stream(std::io::stdin().lock(), &name_of(path))?,
         false => read_file(path)?,
@@ -52,7 +52,7 @@ pub fn read_image_bytes(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// Reads a picture; says on standard error where only a part of the file is used.
-pub fn open_image(path: &Path) -> Result<RgbImage> {
+pub(crate) fn open_image(path: &Path) -> Result<RgbImage> {
     let name = name_of(path);
     let read = decode_image(&read_image_bytes(path)?, &name)?;
     if read.animated {
@@ -62,12 +62,12 @@ pub fn open_image(path: &Path) -> Result<RgbImage> {
 }
 
 /// The embedding `[1, E]` of the picture in a file; where it cannot be prepared for the encoder, the error names the file.
-pub fn encode_image(pipeline: &Pipeline, path: &Path, image: RgbImage) -> Result<Tensor> {
+pub(crate) fn encode_image(pipeline: &Pipeline, path: &Path, image: RgbImage) -> Result<Tensor> {
     pipeline.encode_images(&[image]).map_err(|error| in_image(error, path))
 }
 
 /// An error of the pipeline's, which names the picture where it is about that.
-pub fn in_image(error: pipeline::Error, path: &Path) -> anyhow::Error {
+pub(crate) fn in_image(error: pipeline::Error, path: &Path) -> anyhow::Error {
     match error.is_about_image() {
         true => anyhow::Error::new(error).context(name_of(path).into_owned()),
         false => error.into(),
@@ -75,7 +75,7 @@ pub fn in_image(error: pipeline::Error, path: &Path) -> anyhow::Error {
 }
 
 /// The text in a file that `flag` names, or on standard input where it is `-`, and what messages call it.
-pub fn read_text(flag: &str, file: &Path) -> Result<(String, String)> {
+pub(crate) fn read_text(flag: &str, file: &Path) -> Result<(String, String)> {
     let (name, text) = match file == Path::new("-") {
         true => ("standard input".to_owned(), read(std::io::stdin())),
         false => (file.display().to_string(), File::open(file).map_err(Into::into).and_then(read)),
@@ -97,12 +97,12 @@ fn read(from: impl Read) -> Result<String> {
 }
 
 /// A file's name without its ending, as a part of other names.
-pub fn stem(path: &Path) -> String {
+pub(crate) fn stem(path: &Path) -> String {
     slug(&path.file_stem().unwrap_or_default().to_string_lossy())
 }
 
 /// An input of a command line: a file where there is one, standard input where it is `-`, else a caption.
-pub enum Input {
+pub(crate) enum Input {
     /// A file.
     File(PathBuf),
     /// Words.
@@ -111,7 +111,7 @@ pub enum Input {
 
 impl Input {
     /// Refuses files that are not there and captions that say nothing.
-    pub fn new(argument: &OsStr) -> Result<Self> {
+    pub(crate) fn new(argument: &OsStr) -> Result<Self> {
         let path = Path::new(argument);
         // Pipes are no plain files.
         let there = path.metadata().ok();
@@ -138,7 +138,7 @@ impl Input {
 }
 
 /// The end of an interpolation: the picture in a file where there is one, else a caption.
-pub fn read_end(given: &OsStr) -> Result<InterpolationEnd> {
+pub(crate) fn read_end(given: &OsStr) -> Result<InterpolationEnd> {
     Ok(match Input::new(given)? {
         Input::File(path) => InterpolationEnd::Image(open_image(&path)?),
         Input::Caption(caption) => InterpolationEnd::Caption(caption),

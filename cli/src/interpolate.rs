@@ -21,7 +21,7 @@ use crate::value_parsers;
 
 /// Arguments of `unclip interpolate`.
 #[derive(Args)]
-pub struct Interpolate {
+pub(crate) struct Interpolate {
     /// Where it begins: a picture's file, - for standard input, or a caption
     from: OsString,
     /// Where it ends
@@ -60,7 +60,7 @@ pub struct Interpolate {
 
 impl Interpolate {
     /// Draws the frames and prints the files' paths.
-    pub fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self) -> Result<()> {
         check_named_once([&self.from, &self.to])?;
         check_new("--out", &self.out, false)?;
         let ends = [read_end(&self.from)?, read_end(&self.to)?];

@@ -20,7 +20,7 @@ static SIGNAL: AtomicI32 = AtomicI32::new(0);
 
 /// The error of a run that a signal ended between two of its steps.
 #[derive(Debug)]
-pub struct Interruption {
+pub(crate) struct Interruption {
     signal: i32,
     done: usize,
     total: usize,
@@ -29,7 +29,7 @@ pub struct Interruption {
 
 impl Interruption {
     /// The exit code that shells give a command which a signal ended: 130 after Ctrl-C.
-    pub fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         exit_code(self.signal) as u8
     }
 }
@@ -52,7 +52,7 @@ const ENDING: [i32; 11] = [
 /// error of the write, as a full disk is.
 ///
 /// Where no handler can be set, signals do what they did before.
-pub fn install() {
+pub(crate) fn install() {
     let _ = signal_hook::flag::register(libc::SIGXFSZ, Arc::new(AtomicBool::new(false)));
     // Whoever started the command with nohup wants it to outlive the terminal, and a profiler has its own handlers.
     let ending = ENDING.into_iter().filter(|signal| is_default(*signal));
@@ -89,18 +89,18 @@ fn is_default(signal: i32) -> bool {
 }
 
 /// Defers a first signal from now on until [`check`] is called, where it would else end the command at once.
-pub fn defer() {
+pub(crate) fn defer() {
     DEFERS.store(true, Ordering::SeqCst);
 }
 
 /// Whether a signal requested the end of the run.
-pub fn requested() -> bool {
+pub(crate) fn requested() -> bool {
     SIGNAL.load(Ordering::SeqCst) != 0
 }
 
 /// Ends a run between two steps where [`requested`]; the error says how many `things`, such as "pictures are drawn", are
 /// done.
-pub fn check(done: usize, total: usize, things: &'static str) -> Result<()> {
+pub(crate) fn check(done: usize, total: usize, things: &'static str) -> Result<()> {
     match SIGNAL.load(Ordering::SeqCst) {
         0 => Ok(()),
         signal => Err(Interruption { signal, done, total, things }.into()),

@@ -21,7 +21,7 @@ use crate::value_parsers;
 
 /// Arguments of `unclip invert`.
 #[derive(Args)]
-pub struct Invert {
+pub(crate) struct Invert {
     /// The picture: PNG, JPEG, WebP or GIF, - for standard input
     image: PathBuf,
     /// The file for the embedding and the noise that decode to the picture
@@ -40,7 +40,7 @@ pub struct Invert {
 
 impl Invert {
     /// Finds the latent and writes it.
-    pub fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self) -> Result<()> {
         ensure!(
             !is_image(&self.out),
             "--out {}: an inversion is no picture but a safetensors file, whose name ends in .safetensors",
@@ -67,7 +67,7 @@ impl Invert {
 
 /// Arguments of `unclip decode`.
 #[derive(Args)]
-pub struct Decode {
+pub(crate) struct Decode {
     /// A file that unclip invert wrote
     latent: PathBuf,
     /// How much of the noise is drawn anew: 0 gives the picture back, 1 a variation
@@ -83,7 +83,7 @@ pub struct Decode {
 
 impl Decode {
     /// Draws the picture again.
-    pub fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self) -> Result<()> {
         let inversion = Inversion::open(&self.latent)?;
         let plan = self.images.plan(&format!("{}-decoded", stem(&self.latent)), &[&self.latent])?;
         let pipeline = self.model.open(None, None)?;

@@ -25,7 +25,7 @@ enum SubjectArg {
 
 /// Arguments of `unclip judge`.
 #[derive(Args)]
-pub struct JudgeCommand {
+pub(crate) struct JudgeCommand {
     /// Which judge: of one thing and what is around it, or of two things
     #[arg(long, value_enum, value_name = "SUBJECT", default_value = "scene")]
     of: SubjectArg,
@@ -42,7 +42,7 @@ pub struct JudgeCommand {
 
 impl JudgeCommand {
     /// Trains where that is asked for, validates, and prints the table on standard output.
-    pub fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self) -> Result<()> {
         let subject = match self.of {
             SubjectArg::Scene => Subject::Scene,
             SubjectArg::Pair => Subject::Pair,

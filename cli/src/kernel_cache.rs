@@ -24,13 +24,13 @@ struct Cache {
 }
 
 /// Has each shape tried once, but for those that an earlier run tried.
-pub fn tune() {
+pub(crate) fn tune() {
     let cache = file().and_then(|file| read(&file));
     kernels::autotune(cache.map_or_else(Vec::new, |cache| cache.timings));
 }
 
 /// Writes what this run tried, for later ones. Where it cannot be written, they try again.
-pub fn save() {
+pub(crate) fn save() {
     let Some((timings, file)) = new_timings().zip(file()) else {
         return;
     };
@@ -41,7 +41,7 @@ pub fn save() {
 }
 
 /// Writes what this machine computes with: its processor, and how long each kernel took for each shape that was met.
-pub fn tell(out: &mut impl Write) -> Result<()> {
+pub(crate) fn tell(out: &mut impl Write) -> Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     let threads = tch::get_num_threads();
     writeln!(out, "unclip {version}, {}, {threads} threads", processor())?;

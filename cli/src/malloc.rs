@@ -2,7 +2,7 @@
 
 /// Keeps freed memory for the next tensors instead of giving it back to the system. Each step of a diffusion or of training
 /// frees and asks for the same hundreds of megabytes again, and each page that comes back from the system is cleared first.
-pub fn keep_freed_pages() {
+pub(crate) fn keep_freed_pages() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
         // SAFETY: mallopt only sets thresholds of the allocator, at any time; a value that it refuses changes nothing.
@@ -15,7 +15,7 @@ pub fn keep_freed_pages() {
 
 /// Gives freed memory back to the system again, as the C library does by default: what one stage has freed is
 /// not there beside the next one's network.
-pub fn release_freed_pages() {
+pub(crate) fn release_freed_pages() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
         // SAFETY: as above. The values are the C library's own, the threshold the one that it comes to by itself.

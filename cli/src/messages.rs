@@ -16,13 +16,13 @@ const LONGEST: usize = 1_900;
 const BEGINNING: usize = 1_300;
 
 /// Writes one line, whatever line breaks a message has.
-pub fn complain(message: &str) {
+pub(crate) fn complain(message: &str) {
     let words: Vec<&str> = message.split_whitespace().collect();
     write_line(format_args!("{}", words.join(" ")));
 }
 
 /// Writes a message of our own as one line.
-pub fn write_line(message: fmt::Arguments) {
+pub(crate) fn write_line(message: fmt::Arguments) {
     let message = bounded(&message.to_string());
     let line = format!("unclip: {}\n", message.replace(steers, REPLACEMENT));
     // Best effort.
@@ -56,7 +56,7 @@ macro_rules! say {
 pub(crate) use say;
 
 /// Standard error as a writer that never fails.
-pub struct StandardError;
+pub(crate) struct StandardError;
 
 impl Write for StandardError {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -70,7 +70,7 @@ impl Write for StandardError {
 }
 
 /// Standard error for the lines of libraries, each of bearable length.
-pub struct Log;
+pub(crate) struct Log;
 
 impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
@@ -86,7 +86,7 @@ impl Write for Log {
 }
 
 /// clap's complaint and its advice, without the usage below them. What the user wrote has no power over where they end.
-pub fn complaint(error: &clap::Error) -> String {
+pub(crate) fn complaint(error: &clap::Error) -> String {
     // What a user wrote is found in it only with its escape sequences.
     let mut rendered = error.render().ansi().to_string();
     for (_, value) in error.context() {
@@ -106,7 +106,7 @@ pub fn complaint(error: &clap::Error) -> String {
 }
 
 /// Which arguments cannot be read as text, where one had to be.
-pub fn not_utf8() -> String {
+pub(crate) fn not_utf8() -> String {
     let arguments = std::env::args_os().skip(1);
     let unreadable = arguments.filter(|argument| argument.to_str().is_none());
     let shown: Vec<String> = unreadable.map(|a| excerpt(&a.to_string_lossy())).collect();
@@ -117,7 +117,7 @@ pub fn not_utf8() -> String {
 const TRACE: &str = "Exception raised from ";
 
 /// An error and its causes, but for those that it repeats.
-pub fn sentence(error: &anyhow::Error) -> String {
+pub(crate) fn sentence(error: &anyhow::Error) -> String {
     let mut sentence = String::new();
     // libtorch says where in its own code it stood.
     let without_trace =

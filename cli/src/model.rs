@@ -20,7 +20,7 @@ use crate::threads::warn_of_idle_processors;
 
 /// The flags that say so.
 #[derive(Args)]
-pub struct ModelArgs {
+pub(crate) struct ModelArgs {
     /// A folder in Karlo's layout [default: the built-in model]
     #[arg(long, value_name = "DIR", help_heading = "Model")]
     model: Option<PathBuf>,
@@ -60,7 +60,7 @@ const AUTOREGRESSIVE: &str = "autoregressive";
 
 /// The flag that chooses a prior, or completes a model without one.
 #[derive(Args)]
-pub struct PriorArgs {
+pub(crate) struct PriorArgs {
     /// diffusion, autoregressive, or a prior's or model's folder
     #[arg(long, value_name = "KIND|DIR", help_heading = "Model")]
     prior: Option<PathBuf>,
@@ -68,7 +68,7 @@ pub struct PriorArgs {
 
 /// The flag that completes a model without an image encoder.
 #[derive(Args)]
-pub struct ImageEncoderArgs {
+pub(crate) struct ImageEncoderArgs {
     /// An image encoder for models without: its folder or a model's
     #[arg(long, value_name = "DIR", help_heading = "Model")]
     image_encoder: Option<PathBuf>,
@@ -76,7 +76,7 @@ pub struct ImageEncoderArgs {
 
 impl PriorArgs {
     /// Whether the user chose.
-    pub fn is_given(&self) -> bool {
+    pub(crate) fn is_given(&self) -> bool {
         self.prior.is_some()
     }
 
@@ -89,7 +89,7 @@ impl PriorArgs {
 
 impl ModelArgs {
     /// The record of the images that `command` samples with this model, but their seeds.
-    pub fn record(
+    pub(crate) fn record(
         &self,
         command: &str,
         caption: Option<&str>,
@@ -118,7 +118,7 @@ impl ModelArgs {
 
     /// The settings of a task: the model's own, changed by --preset, then by the flags, then by `fix`. Prepares the pipeline
     /// for it; an error about a setting names the flag or the file that says it.
-    pub fn prepare(
+    pub(crate) fn prepare(
         &self,
         pipeline: &Pipeline,
         task: Task,
@@ -135,7 +135,7 @@ impl ModelArgs {
     }
 
     /// The origin of the model's own settings.
-    pub fn origins(&self, defaults: &Settings) -> Result<Origins> {
+    pub(crate) fn origins(&self, defaults: &Settings) -> Result<Origins> {
         let (folder, family) = (self.folder()?, karlo());
         let mut of_family = Settings::of_family(&family);
         of_family.prior.codes = defaults.prior.codes;
@@ -147,24 +147,24 @@ impl ModelArgs {
     }
 
     /// The name of the numbers that the networks compute in.
-    pub fn dtype(&self) -> &'static str {
+    pub(crate) fn dtype(&self) -> &'static str {
         self.dtype.name()
     }
 
     /// The dtype that it computes in, and the device.
     #[cfg(feature = "lab")]
-    pub fn place(&self) -> Result<(tch::Kind, Device)> {
+    pub(crate) fn place(&self) -> Result<(tch::Kind, Device)> {
         Ok((self.dtype.kind(), self.device.find()?))
     }
 
     /// The same for the model in another folder.
     #[cfg(feature = "lab")]
-    pub fn with_model(&self, path: &Path) -> Self {
+    pub(crate) fn with_model(&self, path: &Path) -> Self {
         Self { model: Some(path.to_owned()), variant: self.variant.clone(), ..*self }
     }
 
     /// The model's folder.
-    pub fn folder(&self) -> Result<Folder> {
+    pub(crate) fn folder(&self) -> Result<Folder> {
         match &self.model {
             Some(path) => self.locate("--model", path),
             None => Ok(unclip::built_in_folder().ok_or(pipeline::Error::NoBuiltInModel)?),
@@ -172,7 +172,7 @@ impl ModelArgs {
     }
 
     /// The fingerprint of the folder that the user chose for the prior, if any.
-    pub fn prior_fingerprint(&self, prior: &PriorArgs) -> Result<Option<String>> {
+    pub(crate) fn prior_fingerprint(&self, prior: &PriorArgs) -> Result<Option<String>> {
         let folder = self.prior_folder(prior)?;
         Ok(folder.map(|folder| folder.fingerprint()).transpose()?)
     }
@@ -183,7 +183,7 @@ impl ModelArgs {
     }
 
     /// The pipeline that they describe, completed where its command has flags for that.
-    pub fn open(
+    pub(crate) fn open(
         &self,
         prior: Option<&PriorArgs>,
         image_encoder: Option<&ImageEncoderArgs>,
@@ -225,7 +225,7 @@ impl ModelArgs {
     }
 
     /// Says what leaves processors idle, where a CPU is about to compute.
-    pub fn warn_of_idle_processors(&self) -> Result<()> {
+    pub(crate) fn warn_of_idle_processors(&self) -> Result<()> {
         warn_of_idle_processors(self.device.find()? == Device::Cpu);
         Ok(())
     }

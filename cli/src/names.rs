@@ -17,7 +17,7 @@ const ENDING: &[u8] = b".png";
 const LONGEST_SLUG: usize = 80;
 
 /// How the files of pictures are named.
-pub struct Names {
+pub(crate) struct Names {
     pattern: Vec<Part>,
     /// The folder, where the user named one.
     folder: Option<PathBuf>,
@@ -35,7 +35,7 @@ enum Part {
 
 impl Names {
     /// Names by `out`, a pattern or a folder, or by what the pictures show. A folder that is not there ends in a slash.
-    pub fn new(out: Option<&OsStr>) -> Result<Self> {
+    pub(crate) fn new(out: Option<&OsStr>) -> Result<Self> {
         let by_content =
             [Part::Name, Part::Bytes(b"-".to_vec()), Part::Seed, Part::Bytes(ENDING.to_vec())];
         let Some(out) = out else {
@@ -62,17 +62,17 @@ impl Names {
     }
 
     /// The folder that the user named instead of files; it may not be there yet.
-    pub fn folder(&self) -> Option<&Path> {
+    pub(crate) fn folder(&self) -> Option<&Path> {
         self.folder.as_deref()
     }
 
     /// Whether files are named by what the pictures show.
-    pub fn by_content(&self) -> bool {
+    pub(crate) fn by_content(&self) -> bool {
         self.pattern.contains(&Part::Name)
     }
 
     /// The file of picture `index` of the `count` that are named so.
-    pub fn path(&self, name: &str, index: usize, count: usize, seed: u64) -> PathBuf {
+    pub(crate) fn path(&self, name: &str, index: usize, count: usize, seed: u64) -> PathBuf {
         let pattern = match count {
             1 => self.pattern.clone(),
             _ => numbered(&self.pattern),
@@ -126,7 +126,7 @@ fn numbered(pattern: &[Part]) -> Vec<Part> {
 
 /// A caption as a file name: its letters and digits, in lower case, with single dashes between. Where these say too little
 /// of it, because it has too many or none, some digits of its hash follow.
-pub fn slug(caption: &str) -> String {
+pub(crate) fn slug(caption: &str) -> String {
     nth_slug(caption, 0)
 }
 
@@ -166,14 +166,14 @@ fn hash(caption: &str) -> String {
 /// The names of the captions of a list, in its order. A caption's depends on those before it and not on what is drawn
 /// already, so that a list goes on where it stopped.
 #[derive(Default)]
-pub struct ListNames {
+pub(crate) struct ListNames {
     /// How many names a caption with this first seed cannot have any more.
     taken: HashMap<(String, u64), usize>,
 }
 
 impl ListNames {
     /// The first of a caption's names that is `free`.
-    pub fn next(&mut self, caption: &str, seed: u64, free: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn next(&mut self, caption: &str, seed: u64, free: impl Fn(&str) -> bool) -> String {
         let taken = self.taken.entry((caption.to_owned(), seed)).or_default();
         loop {
             let name = nth_slug(caption, *taken);

@@ -6,7 +6,7 @@ use pipeline::{Error, Settings};
 use crate::error_flags::with_flags;
 
 /// Settings as they were after each that had a say, the first one first.
-pub struct Origins {
+pub(crate) struct Origins {
     layers: Vec<(Origin, Settings)>,
 }
 
@@ -18,24 +18,24 @@ enum Origin {
 
 impl Origins {
     /// Settings that come from `place` alone.
-    pub fn new(place: impl Into<String>, settings: &Settings) -> Self {
+    pub(crate) fn new(place: impl Into<String>, settings: &Settings) -> Self {
         Self { layers: Vec::new() }.then(place, settings)
     }
 
     /// The settings after `place` had its say.
-    pub fn then(mut self, place: impl Into<String>, settings: &Settings) -> Self {
+    pub(crate) fn then(mut self, place: impl Into<String>, settings: &Settings) -> Self {
         self.layers.push((Origin::Place(place.into()), settings.clone()));
         self
     }
 
     /// The same, after the flags had theirs.
-    pub fn then_flags(mut self, settings: &Settings) -> Self {
+    pub(crate) fn then_flags(mut self, settings: &Settings) -> Self {
         self.layers.push((Origin::Flags, settings.clone()));
         self
     }
 
     /// For `map_err`: the error, with the place that says the setting it is about, the last one of these layers.
-    pub fn explain(&self) -> impl FnOnce(Error) -> anyhow::Error {
+    pub(crate) fn explain(&self) -> impl FnOnce(Error) -> anyhow::Error {
         move |error| match &error {
             Error::Setting { setting, .. } => match self.origin(setting) {
                 Origin::Flags => in_flag(error),
@@ -65,7 +65,7 @@ fn value(settings: &Settings, setting: &str) -> serde_json::Value {
 }
 
 /// An error about a setting that a flag says.
-pub fn in_flag(error: Error) -> anyhow::Error {
+pub(crate) fn in_flag(error: Error) -> anyhow::Error {
     match error {
         Error::Setting { setting, value, must } => anyhow!("{} is {value}: {must}", flag(&setting)),
         Error::OtherPrior { setting, .. } => in_place_of(setting, &error),

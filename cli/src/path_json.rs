@@ -12,7 +12,7 @@ const ESCAPED: &AsciiSet =
 
 /// Puts a file's name under `key`; where it is no UTF-8, with U+FFFD for what is not, and its bytes, percent-encoded, under
 /// `key` and `_bytes`.
-pub fn insert_path(object: &mut Map<String, Value>, key: &str, name: impl AsRef<OsStr>) {
+pub(crate) fn insert_path(object: &mut Map<String, Value>, key: &str, name: impl AsRef<OsStr>) {
     let name = name.as_ref();
     object.insert(key.to_owned(), name.to_string_lossy().into());
     if name.to_str().is_none() {

@@ -12,7 +12,7 @@ use crate::messages::StandardError;
 const COLUMNS: u32 = 64;
 
 /// Shows a picture on standard error, as large as fits there and no larger than it is.
-pub fn show(image: &RgbImage) {
+pub(crate) fn show(image: &RgbImage) {
     let (columns, rows) = match Term::stderr().size_checked() {
         // The last row is the prompt's.
         Some((rows, columns)) => (u32::from(columns), u32::from(rows).saturating_sub(1)),

@@ -12,7 +12,7 @@ use crate::interrupt;
 const STOPS: &str = "unclip: what is being drawn is finished first; Ctrl-C again ends at once";
 
 /// The bars of a run: each stage's counts its steps over all images.
-pub struct Bars {
+pub(crate) struct Bars {
     screen: MultiProgress,
     bars: Vec<(String, ProgressBar)>,
     images: Vec<Settings>,
@@ -22,17 +22,17 @@ pub struct Bars {
 
 impl Bars {
     /// For a run that samples `images` images with the same settings; a bar appears with its stage's first step.
-    pub fn new(settings: &Settings, images: usize) -> Self {
+    pub(crate) fn new(settings: &Settings, images: usize) -> Self {
         Self::of(vec![settings.clone(); images])
     }
 
     /// For a run in which each image has settings of its own.
-    pub fn of(images: Vec<Settings>) -> Self {
+    pub(crate) fn of(images: Vec<Settings>) -> Self {
         Self { screen: MultiProgress::new(), bars: Vec::new(), images, stops: false }
     }
 
     /// Shows a step of the images from place `first` on.
-    pub fn observe(&mut self, first: usize, step: &Step<'_>) -> ControlFlow<()> {
+    pub(crate) fn observe(&mut self, first: usize, step: &Step<'_>) -> ControlFlow<()> {
         if interrupt::requested() && !self.stops {
             self.stops = true;
             // Like the bars, this is for terminals only.
@@ -69,12 +69,12 @@ impl Bars {
     }
 
     /// The screen that the bars are on.
-    pub fn screen(&self) -> MultiProgress {
+    pub(crate) fn screen(&self) -> MultiProgress {
         self.screen.clone()
     }
 
     /// Writes something with the bars out of the way.
-    pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
+    pub(crate) fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
         self.screen.suspend(write)
     }
 }

@@ -20,7 +20,7 @@ use crate::value_parsers;
 const MOST_IMAGES: usize = 100_000;
 
 /// A caption, and what its line wishes otherwise than the command line.
-pub struct Prompt {
+pub(crate) struct Prompt {
     /// The file and the line, for messages.
     pub place: String,
     /// The caption.
@@ -98,7 +98,7 @@ impl Line {
 
 impl Prompt {
     /// Reads the captions in a file, or on standard input where it is `-`.
-    pub fn read(file: &Path) -> Result<Vec<Self>> {
+    pub(crate) fn read(file: &Path) -> Result<Vec<Self>> {
         let (name, text) = read_text("--prompts", file)?;
         ensure!(
             !text.trim_start().starts_with('[') && file.extension().is_none_or(|e| e != "json"),
@@ -178,7 +178,7 @@ fn parse<T>(
 }
 
 /// An image that is going to be sampled, or was.
-pub struct PlannedImage {
+pub(crate) struct PlannedImage {
     /// The number of its prompt.
     pub prompt: usize,
     /// Its seed.
@@ -191,7 +191,11 @@ pub struct PlannedImage {
 
 /// The pictures of all prompts, with files of their own. `{index}` counts those that a pattern names: the command
 /// line's over all lines, a line's own over its pictures.
-pub fn plan(prompts: &[Prompt], images: &ImageArgs, file: &Path) -> Result<Vec<PlannedImage>> {
+pub(crate) fn plan(
+    prompts: &[Prompt],
+    images: &ImageArgs,
+    file: &Path,
+) -> Result<Vec<PlannedImage>> {
     let names = Names::new(images.out.as_deref())?;
     let mut total = 0;
     let mut named = 0;

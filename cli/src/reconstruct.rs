@@ -24,7 +24,7 @@ use crate::value_parsers;
 
 /// Arguments of `unclip reconstruct`.
 #[derive(Args)]
-pub struct Reconstruct {
+pub(crate) struct Reconstruct {
     /// The picture: PNG, JPEG, WebP or GIF, - for standard input
     image: PathBuf,
     /// How many principal components of its embedding are kept, once for each picture
@@ -53,7 +53,7 @@ pub struct Reconstruct {
 
 impl Reconstruct {
     /// Draws all pictures from the same noise, so that only the embedding makes a difference.
-    pub fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self) -> Result<()> {
         for (index, dimensions) in self.pca.iter().enumerate() {
             ensure!(
                 !self.pca[..index].contains(dimensions),

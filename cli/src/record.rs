@@ -17,13 +17,13 @@ use crate::path_json::insert_path;
 use crate::stdout::{print_bytes, print_line};
 
 /// A record with the name of a file that the user brought; where it lies is nobody's business.
-pub fn with_file(mut record: Record, what: &str, path: &Path) -> Record {
+pub(crate) fn with_file(mut record: Record, what: &str, path: &Path) -> Record {
     insert_path(&mut record.arguments, what, path.file_name().unwrap_or_default());
     record
 }
 
 /// A picture as one JSON object: its record, its number and its file.
-pub fn line(record: &Record, index: usize, path: &Path) -> String {
+pub(crate) fn line(record: &Record, index: usize, path: &Path) -> String {
     let mut line = record.fields();
     line.insert("index".to_owned(), index.into());
     insert_path(&mut line, "path", path);
@@ -31,7 +31,7 @@ pub fn line(record: &Record, index: usize, path: &Path) -> String {
 }
 
 /// Reads the record in a picture's file, or on standard input where it is `-`.
-pub fn read_record(path: &Path) -> Result<Record> {
+pub(crate) fn read_record(path: &Path) -> Result<Record> {
     let shown = name_of(path);
     let bytes = read_image_bytes(path)?;
     let format = format_name(&bytes);
@@ -57,14 +57,14 @@ fn inert(json: &str) -> String {
 
 /// The arguments of `unclip info`.
 #[derive(Args)]
-pub struct Info {
+pub(crate) struct Info {
     /// A picture that unclip drew, - for standard input; none for this machine and the kernels that were found to be the fastest on it
     image: Option<PathBuf>,
 }
 
 impl Info {
     /// Prints the record as JSON, or the machine and its kernels.
-    pub fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self) -> Result<()> {
         match &self.image {
             Some(image) => {
                 let record = read_record(image)?;

@@ -19,7 +19,7 @@ use crate::stdout::{print_line, print_path};
 use crate::threads::warn_of_idle_processors;
 
 /// An image of a run.
-pub struct Job {
+pub(crate) struct Job {
     /// Its file.
     pub path: PathBuf,
     /// The record that goes into it.
@@ -53,7 +53,7 @@ fn is_out_of_memory(error: &anyhow::Error) -> bool {
 }
 
 /// A run of images.
-pub struct Run<'a> {
+pub(crate) struct Run<'a> {
     args: &'a ImageArgs,
     jobs: Vec<Job>,
     bars: Bars,
@@ -66,7 +66,7 @@ pub struct Run<'a> {
 }
 
 /// Columns of a contact sheet: as many as rows, or one more.
-pub fn columns(pictures: usize) -> u32 {
+pub(crate) fn columns(pictures: usize) -> u32 {
     (pictures as f64).sqrt().ceil() as u32
 }
 
@@ -80,7 +80,7 @@ fn warn_of_formats(jobs: &[Job]) {
 
 impl<'a> Run<'a> {
     /// Before the first picture is drawn. Those that are there already are read for the contact sheet.
-    pub fn new(args: &'a ImageArgs, jobs: Vec<Job>) -> Result<Self> {
+    pub(crate) fn new(args: &'a ImageArgs, jobs: Vec<Job>) -> Result<Self> {
         let sheet = jobs
             .iter()
             .map(|job| match job.there && args.grid.is_some() {
@@ -109,7 +109,7 @@ impl<'a> Run<'a> {
 
     /// Samples all images that are not there yet, a batch at a time: `sample` gets the screen, which it may suspend, and the places of a batch's images. Each is
     /// written, and its path printed.
-    pub fn draw(
+    pub(crate) fn draw(
         &mut self,
         mut sample: impl FnMut(&MultiProgress, &[usize], &mut dyn Observer) -> Result<Vec<RgbImage>>,
     ) -> Result<()> {
@@ -164,7 +164,7 @@ impl<'a> Run<'a> {
     }
 
     /// Writes the contact sheet, if there is to be one, and prints its path.
-    pub fn finish(mut self) -> Result<()> {
+    pub(crate) fn finish(mut self) -> Result<()> {
         let Some(grid) = &self.args.grid else {
             return self.printed;
         };

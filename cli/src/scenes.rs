@@ -14,7 +14,7 @@ use crate::value_parsers;
 
 /// Arguments of `unclip scenes`.
 #[derive(Args)]
-pub struct Scenes {
+pub(crate) struct Scenes {
     /// How many pictures
     #[arg(long, value_name = "N", default_value = "100", value_parser = value_parsers::count, allow_negative_numbers = true)]
     count: u64,
@@ -34,7 +34,7 @@ pub struct Scenes {
 
 impl Scenes {
     /// Renders the scenes and writes them.
-    pub fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self) -> Result<()> {
         let options =
             Export { count: self.count, seed: self.seed, size: self.size, held_out: self.held_out };
         check_room("--out", &self.out)?;

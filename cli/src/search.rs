@@ -32,7 +32,7 @@ use crate::stdout::{print_bytes, print_line, print_path};
 use crate::value_parsers;
 
 /// For the help.
-pub const EXAMPLES: &str = "\
+pub(crate) const EXAMPLES: &str = "\
 Examples:
   unclip search \"a red boat at night\" pictures/
   unclip search photo.png pictures/ --top 12 --grid like-it.png
@@ -47,7 +47,7 @@ const THUMBNAIL: u32 = 256;
 
 /// The arguments of `unclip search`.
 #[derive(Args)]
-pub struct Search {
+pub(crate) struct Search {
     #[arg(
         help = "What the pictures should show, in plain words, or a picture that they should be like"
     )]
@@ -105,7 +105,7 @@ impl SkippedFiles {
 
 impl Search {
     /// Encodes what no index holds, and prints the closest pictures.
-    pub fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self) -> Result<()> {
         self.check_files()?;
         let query = Input::new(&self.query)?;
         let mut skipped = SkippedFiles::none()?;

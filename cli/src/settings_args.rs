@@ -15,7 +15,7 @@ const UPSAMPLER: &str = "upsampler";
 /// The solver of an image's steps, and how many it may take.
 #[derive(Args, Clone, Copy, Default)]
 #[command(next_help_heading = HEADING)]
-pub struct PresetArgs {
+pub(crate) struct PresetArgs {
     /// How fast to draw
     #[arg(long, value_name = "PRESET", value_parser = presets())]
     pub preset: Option<Preset>,
@@ -26,7 +26,7 @@ pub struct PresetArgs {
 
 impl PresetArgs {
     /// The settings with the preset and the solver; `defaults` are the model's.
-    pub fn apply(&self, settings: Settings, defaults: &Settings) -> Settings {
+    pub(crate) fn apply(&self, settings: Settings, defaults: &Settings) -> Settings {
         let settings = match self.preset {
             Some(preset) => preset.apply(settings, defaults),
             None => settings,
@@ -36,7 +36,7 @@ impl PresetArgs {
 }
 
 /// One of the presets, by its name.
-pub fn presets() -> impl TypedValueParser<Value = Preset> {
+pub(crate) fn presets() -> impl TypedValueParser<Value = Preset> {
     named(Preset::ALL.map(|preset| (preset.name(), preset)))
 }
 
@@ -57,7 +57,7 @@ fn named<T: Copy + Send + Sync + 'static, const N: usize>(
 /// The prior's settings, where they differ from the model's.
 #[derive(Args, Clone, Copy, Default)]
 #[command(next_help_heading = HEADING)]
-pub struct PriorSettingsArgs {
+pub(crate) struct PriorSettingsArgs {
     /// Steps that draw the image embedding [25]
     #[arg(long, value_name = "N", value_parser = value_parsers::steps, allow_negative_numbers = true)]
     pub prior_steps: Option<usize>,
@@ -77,7 +77,7 @@ pub struct PriorSettingsArgs {
 
 impl PriorSettingsArgs {
     /// Adds them to overrides.
-    pub fn add_to(&self, overrides: SettingsOverrides) -> SettingsOverrides {
+    pub(crate) fn add_to(&self, overrides: SettingsOverrides) -> SettingsOverrides {
         SettingsOverrides {
             prior_steps: self.prior_steps,
             prior_candidates: self.prior_candidates,
@@ -92,7 +92,7 @@ impl PriorSettingsArgs {
 /// The number of base images that one is chosen among.
 #[derive(Args, Clone, Copy, Default)]
 #[command(next_help_heading = HEADING)]
-pub struct CandidatesArgs {
+pub(crate) struct CandidatesArgs {
     /// Small pictures to draw; CLIP's closest is enlarged [1]
     #[arg(long, value_name = "N", value_parser = value_parsers::candidates, allow_negative_numbers = true)]
     pub candidates: Option<usize>,
@@ -100,7 +100,7 @@ pub struct CandidatesArgs {
 
 impl CandidatesArgs {
     /// Adds them to overrides.
-    pub fn add_to(&self, overrides: SettingsOverrides) -> SettingsOverrides {
+    pub(crate) fn add_to(&self, overrides: SettingsOverrides) -> SettingsOverrides {
         SettingsOverrides { candidates: self.candidates, ..overrides }
     }
 }
@@ -108,7 +108,7 @@ impl CandidatesArgs {
 /// The decoder's and the upsampler's settings, where they differ from the model's.
 #[derive(Args, Clone, Copy, Default)]
 #[command(next_help_heading = HEADING)]
-pub struct DecoderSettingsArgs {
+pub(crate) struct DecoderSettingsArgs {
     /// Steps that draw the small picture [25]
     #[arg(long, value_name = "N", value_parser = value_parsers::steps, allow_negative_numbers = true)]
     pub decoder_steps: Option<usize>,
@@ -128,7 +128,7 @@ pub struct DecoderSettingsArgs {
 
 impl DecoderSettingsArgs {
     /// Adds them to overrides.
-    pub fn add_to(&self, overrides: SettingsOverrides) -> SettingsOverrides {
+    pub(crate) fn add_to(&self, overrides: SettingsOverrides) -> SettingsOverrides {
         let overrides = SettingsOverrides {
             guidance_interval: self.guidance_interval,
             thresholding: self.thresholding,
@@ -143,7 +143,7 @@ impl DecoderSettingsArgs {
 
 /// The upsampler's steps, for commands that fix all other settings.
 #[derive(Args, Clone, Copy)]
-pub struct UpsamplerArgs {
+pub(crate) struct UpsamplerArgs {
     /// How many steps draw the large picture: the makers' own are quality; --upsampler-steps wins
     #[arg(long, value_name = "PRESET", value_parser = presets())]
     preset: Option<Preset>,
@@ -154,7 +154,7 @@ pub struct UpsamplerArgs {
 
 impl UpsamplerArgs {
     /// The settings with the preset's steps of the stages that upsample.
-    pub fn apply_preset(&self, settings: &Settings) -> Settings {
+    pub(crate) fn apply_preset(&self, settings: &Settings) -> Settings {
         let preset = self.preset.unwrap_or(Preset::Quality).apply(settings.clone(), settings);
         let mut settings = settings.clone();
         for (stage, preset) in settings.stages.iter_mut().zip(preset.stages).skip(1) {
@@ -164,7 +164,7 @@ impl UpsamplerArgs {
     }
 
     /// The overrides of the flag.
-    pub fn overrides(&self) -> SettingsOverrides {
+    pub(crate) fn overrides(&self) -> SettingsOverrides {
         SettingsOverrides::default().with_steps(UPSAMPLER, self.upsampler_steps)
     }
 }

@@ -9,7 +9,7 @@ use crate::value_parsers;
 
 /// The flags that say what is embedded and where it goes.
 #[derive(Args)]
-pub struct ShardArgs {
+pub(crate) struct ShardArgs {
     /// Instead of files: what unclip train --data takes, once or more often
     #[arg(
         long,

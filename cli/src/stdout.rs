@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// Writes these bytes.
-pub fn print_bytes(bytes: &[u8]) -> Result<()> {
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<()> {
     if CLOSED.load(Ordering::Relaxed) {
         return Ok(());
     }
@@ -30,7 +30,7 @@ pub fn print_bytes(bytes: &[u8]) -> Result<()> {
 }
 
 /// Writes one line.
-pub fn print(line: fmt::Arguments) -> Result<()> {
+pub(crate) fn print(line: fmt::Arguments) -> Result<()> {
     print_bytes(format!("{line}\n").as_bytes())
 }
 
@@ -41,7 +41,7 @@ macro_rules! print_line {
 pub(crate) use print_line;
 
 /// Writes a file's name as the system has it, on a line of its own.
-pub fn print_path(path: &Path) -> Result<()> {
+pub(crate) fn print_path(path: &Path) -> Result<()> {
     let mut line = path.as_os_str().as_bytes().to_vec();
     line.push(b'\n');
     print_bytes(&line)

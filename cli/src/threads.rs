@@ -12,7 +12,7 @@ use crate::messages::say;
 const MOST: u16 = 1024;
 
 /// Reads a number of threads.
-pub fn parse(text: &str) -> Result<u16, String> {
+pub(crate) fn parse(text: &str) -> Result<u16, String> {
     match text.parse() {
         Ok(threads) if (1..=MOST).contains(&threads) => Ok(threads),
         _ => Err(format!("threads are a whole number from 1 to {MOST}")),
@@ -24,7 +24,7 @@ static IDLE_BESIDE_ONE: OnceLock<usize> = OnceLock::new();
 
 /// Has as many threads compute as were asked for. Unasked, libtorch takes as many as there are processors, or as
 /// OMP_NUM_THREADS says; of the former no more than this process may keep busy.
-pub fn set(flag: Option<u16>) -> Result<(), String> {
+pub(crate) fn set(flag: Option<u16>) -> Result<(), String> {
     let asked = match flag {
         Some(threads) => Some(threads),
         None => said_by_us()?,
@@ -59,7 +59,7 @@ fn said_by_us() -> Result<Option<u16>, String> {
 
 /// Says that OMP_NUM_THREADS leaves processors idle, before a CPU begins to compute: whoever set it (torchrun sets 1, and so
 /// do many clusters) may not know.
-pub fn warn_of_idle_processors(on_cpu: bool) {
+pub(crate) fn warn_of_idle_processors(on_cpu: bool) {
     if let Some(available) = IDLE_BESIDE_ONE.get().filter(|_| on_cpu) {
         say!(
             "OMP_NUM_THREADS is 1 (torchrun sets it): 1 of {available} processors computes, --threads {available} takes all"

@@ -22,7 +22,7 @@ use crate::training_progress::TrainingProgress;
 
 /// Train the models, one after the other; one whose training was stopped goes on where its last checkpoint is.
 #[derive(Args, Debug)]
-pub struct Train {
+pub(crate) struct Train {
     /// One model, or `all` of them in this order
     #[arg(
         value_enum,
@@ -217,7 +217,7 @@ impl Train {
     }
 
     /// Trains the models that are asked for.
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         self.check()?;
         let trainings = self.trainings();
         let recipe = self.recipe()?;
@@ -284,7 +284,7 @@ fn say_found(data: &Data) {
 }
 
 /// Says how much of the data was broken.
-pub fn say_broken(data: &Data) {
+pub(crate) fn say_broken(data: &Data) {
     if let Some(dataset) = data.dataset() {
         let (left_out, of) = (dataset.broken().len(), dataset.found());
         say!("{left_out} of {of} pictures and captions were left out as broken");

@@ -14,7 +14,7 @@ const BETWEEN_LINES: Duration = Duration::from_secs(30);
 
 /// Shows the progress of one model after the other, and stops at a signal.
 #[derive(Default)]
-pub struct TrainingProgress {
+pub(crate) struct TrainingProgress {
     current: Option<(String, Display)>,
 }
 

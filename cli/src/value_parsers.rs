@@ -1,17 +1,17 @@
 //! clap value parsers for numbers, with messages that say what would be right.
 
 /// A seed: any number that 64 bits hold.
-pub fn seed(text: &str) -> Result<u64, String> {
+pub(crate) fn seed(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
 }
 
 /// Steps of a stage; what the model's schedule allows is checked when it is known.
-pub fn steps(text: &str) -> Result<usize, String> {
+pub(crate) fn steps(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| "steps are a whole number from 1 on".to_owned())
 }
 
 /// How many candidates the prior chooses among.
-pub fn candidates(text: &str) -> Result<usize, String> {
+pub(crate) fn candidates(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count) if (1..=1000).contains(&count) => Ok(count),
         _ => Err("one is chosen among 1 to 1000 candidates".to_owned()),
@@ -19,7 +19,7 @@ pub fn candidates(text: &str) -> Result<usize, String> {
 }
 
 /// Images that are sampled at a time.
-pub fn batch(text: &str) -> Result<usize, String> {
+pub(crate) fn batch(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count) if (1..=1000).contains(&count) => Ok(count),
         _ => Err("1 to 1000 pictures are drawn at a time".to_owned()),
@@ -27,7 +27,7 @@ pub fn batch(text: &str) -> Result<usize, String> {
 }
 
 /// A quantile of a distribution.
-pub fn quantile(text: &str) -> Result<f64, String> {
+pub(crate) fn quantile(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value > 0.0 && value <= 1.0 => Ok(value),
         _ => Err("a quantile lies above 0 and is 1 at most, 0.95 say".to_owned()),
@@ -35,7 +35,7 @@ pub fn quantile(text: &str) -> Result<f64, String> {
 }
 
 /// A guidance scale.
-pub fn scale(text: &str) -> Result<f64, String> {
+pub(crate) fn scale(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() => Ok(value),
         _ => Err("a guidance scale is a finite number".to_owned()),
@@ -43,7 +43,7 @@ pub fn scale(text: &str) -> Result<f64, String> {
 }
 
 /// Two ends of an interval within 0 and 1.
-pub fn interval(text: &str) -> Result<[f64; 2], String> {
+pub(crate) fn interval(text: &str) -> Result<[f64; 2], String> {
     let ends = text.split_once(',').and_then(|(low, high)| {
         let ends: [f64; 2] = [low.trim().parse().ok()?, high.trim().parse().ok()?];
         Some(ends).filter(|[low, high]| 0.0 <= *low && low < high && *high <= 1.0)
@@ -52,7 +52,7 @@ pub fn interval(text: &str) -> Result<[f64; 2], String> {
 }
 
 /// A softmax temperature.
-pub fn temperature(text: &str) -> Result<f64, String> {
+pub(crate) fn temperature(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
         _ => Err("a temperature is a finite number above 0".to_owned()),
@@ -60,7 +60,7 @@ pub fn temperature(text: &str) -> Result<f64, String> {
 }
 
 /// The probability mass of nucleus sampling (top-p).
-pub fn top_p(text: &str) -> Result<f64, String> {
+pub(crate) fn top_p(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value > 0.0 && value <= 1.0 => Ok(value),
         _ => Err("a number above 0 and up to 1 is wanted".to_owned()),
@@ -68,7 +68,7 @@ pub fn top_p(text: &str) -> Result<f64, String> {
 }
 
 /// A fraction of 1.
-pub fn fraction(text: &str) -> Result<f64, String> {
+pub(crate) fn fraction(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
         _ => Err("a number from 0 to 1 is wanted".to_owned()),
@@ -76,7 +76,7 @@ pub fn fraction(text: &str) -> Result<f64, String> {
 }
 
 /// The scale of a text diff.
-pub fn strength(text: &str) -> Result<f64, String> {
+pub(crate) fn strength(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if (0.0..=10.0).contains(&value) => Ok(value),
         _ => Err("a strength is a number from 0 to 10".to_owned()),
@@ -84,10 +84,10 @@ pub fn strength(text: &str) -> Result<f64, String> {
 }
 
 /// How many pictures are drawn at most in one run.
-pub const MOST_IMAGES: u64 = 10_000;
+pub(crate) const MOST_IMAGES: u64 = 10_000;
 
 /// A number of pictures.
-pub fn images(text: &str) -> Result<u64, String> {
+pub(crate) fn images(text: &str) -> Result<u64, String> {
     match text.parse() {
         Ok(count) if (1..=MOST_IMAGES).contains(&count) => Ok(count),
         _ => Err(format!("a run draws 1 to {MOST_IMAGES} pictures")),
@@ -95,10 +95,10 @@ pub fn images(text: &str) -> Result<u64, String> {
 }
 
 /// The most scenes that anything counts: the training of a model learns from no more.
-pub const MOST_SCENES: u64 = 1 << 26;
+pub(crate) const MOST_SCENES: u64 = 1 << 26;
 
 /// A number of scenes.
-pub fn scenes(text: &str) -> Result<u64, String> {
+pub(crate) fn scenes(text: &str) -> Result<u64, String> {
     match text.parse() {
         Ok(count) if (1..=MOST_SCENES).contains(&count) => Ok(count),
         _ => Err(format!("scenes are counted from 1 to {MOST_SCENES}")),
@@ -106,7 +106,7 @@ pub fn scenes(text: &str) -> Result<u64, String> {
 }
 
 /// A count that its command limits further.
-pub fn count(text: &str) -> Result<u64, String> {
+pub(crate) fn count(text: &str) -> Result<u64, String> {
     match text.parse() {
         Ok(count) if count > 0 => Ok(count),
         _ => Err("a count is a whole number from 1 on".to_owned()),
@@ -114,7 +114,7 @@ pub fn count(text: &str) -> Result<u64, String> {
 }
 
 /// A time.
-pub fn milliseconds(text: &str) -> Result<u16, String> {
+pub(crate) fn milliseconds(text: &str) -> Result<u16, String> {
     match text.parse() {
         Ok(time) if time > 0 => Ok(time),
         _ => Err(format!("a time is 1 to {} milliseconds", u16::MAX)),
@@ -123,12 +123,12 @@ pub fn milliseconds(text: &str) -> Result<u16, String> {
 
 /// A width in pixels, which its command limits further.
 #[cfg(feature = "lab")]
-pub fn pixels(text: &str) -> Result<u32, String> {
+pub(crate) fn pixels(text: &str) -> Result<u32, String> {
     text.parse().map_err(|_| "a size is a whole number of pixels".to_owned())
 }
 
 /// A number of principal components, which the model's embeddings limit further.
-pub fn dimensions(text: &str) -> Result<i64, String> {
+pub(crate) fn dimensions(text: &str) -> Result<i64, String> {
     match text.parse() {
         Ok(count) if count > 0 => Ok(count),
         _ => Err("components are counted from 1 on".to_owned()),

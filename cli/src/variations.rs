@@ -14,7 +14,7 @@ use crate::settings_args::{CandidatesArgs, DecoderSettingsArgs, PresetArgs};
 
 /// Arguments of `unclip variations`.
 #[derive(Args)]
-pub struct Variations {
+pub(crate) struct Variations {
     /// The picture: PNG, JPEG, WebP or GIF, - for standard input
     image: PathBuf,
     #[command(flatten)]
@@ -33,7 +33,7 @@ pub struct Variations {
 
 impl Variations {
     /// Draws the variations. Everything that can be refused is refused before the first of them.
-    pub fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self) -> Result<()> {
         let image = open_image(&self.image)?;
         let plan = self.images.plan(&format!("{}-variation", stem(&self.image)), &[&self.image])?;
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;

@@ -238,7 +238,7 @@ pub(crate) struct Block {
 
 impl Block {
     /// `xs`, the input and perhaps a skip, are joined along their channels: `[B, C, H, W] -> [B, C', H', W']`.
-    pub fn forward(&self, xs: &[&Tensor], conditions: &BlockConditions) -> Tensor {
+    pub(crate) fn forward(&self, xs: &[&Tensor], conditions: &BlockConditions) -> Tensor {
         let x = match xs {
             [x] => self.resnet.forward(x, &conditions.time),
             xs => self.resnet.forward(&Tensor::cat(xs, 1), &conditions.time),
@@ -311,7 +311,7 @@ pub(crate) struct BlockConditions {
 
 impl BlockConditions {
     /// The same with `f` of each tensor.
-    pub fn map(&self, mut f: impl FnMut(&Tensor) -> Tensor) -> Self {
+    pub(crate) fn map(&self, mut f: impl FnMut(&Tensor) -> Tensor) -> Self {
         let time = f(&self.time);
         Self { time, context: self.context.as_ref().map(|context| context.map(f)) }
     }

@@ -15,13 +15,13 @@ pub(crate) const ZERO: F32x16 = F32x16([0.0; LANES]);
 impl F32x16 {
     /// The number in every lane.
     #[inline(always)]
-    pub fn splat(number: f32) -> Self {
+    pub(crate) fn splat(number: f32) -> Self {
         Self([number; LANES])
     }
 
     /// The horizontal sum of the lanes.
     #[inline(always)]
-    pub fn sum(mut self) -> f32 {
+    pub(crate) fn sum(mut self) -> f32 {
         for half in [8, 4, 2, 1] {
             for n in 0..half {
                 self.0[n] += self.0[n + half];
@@ -32,7 +32,7 @@ impl F32x16 {
 
     /// The fused `a * b + self`, in registers of `WIDTH` bits.
     #[inline(always)]
-    pub fn fma<const WIDTH: usize>(mut self, a: &Self, b: &Self) -> Self {
+    pub(crate) fn fma<const WIDTH: usize>(mut self, a: &Self, b: &Self) -> Self {
         #[cfg(target_arch = "x86_64")]
         if WIDTH == 512 {
             use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_load_ps, _mm512_store_ps};
@@ -162,7 +162,7 @@ mod team {
     }
 
     /// Runs `work` with each of `0..numbers`, one a thread.
-    pub fn run(numbers: usize, work: &(dyn Fn(usize) + Sync)) {
+    pub(crate) fn run(numbers: usize, work: &(dyn Fn(usize) + Sync)) {
         match &*GOMP {
             Some(gomp) if numbers > 1 => {
                 let mut shared = TeamWork { work, numbers, gomp };
@@ -206,7 +206,7 @@ unsafe impl<T> Sync for SharedPtr<T> {}
 
 impl<T: tch::kind::Element> SharedPtr<T> {
     /// A pointer to the first element of a contiguous tensor of this kind.
-    pub fn of(tensor: &tch::Tensor) -> Self {
+    pub(crate) fn of(tensor: &tch::Tensor) -> Self {
         assert!(tensor.is_contiguous() && tensor.kind() == T::KIND);
         Self(tensor.data_ptr().cast())
     }
@@ -217,7 +217,7 @@ impl<T> SharedPtr<T> {
     ///
     /// # Safety
     /// They lie in the tensor or the buffer, and no thread writes them at this time.
-    pub unsafe fn slice<'a>(self, start: usize, length: usize) -> &'a [T] {
+    pub(crate) unsafe fn slice<'a>(self, start: usize, length: usize) -> &'a [T] {
         // SAFETY: the caller keeps to the above.
         unsafe { std::slice::from_raw_parts(self.0.add(start), length) }
     }
@@ -226,7 +226,7 @@ impl<T> SharedPtr<T> {
     ///
     /// # Safety
     /// They lie in the tensor or the buffer, and no other thread reads or writes them at this time.
-    pub unsafe fn slice_mut<'a>(self, start: usize, length: usize) -> &'a mut [T] {
+    pub(crate) unsafe fn slice_mut<'a>(self, start: usize, length: usize) -> &'a mut [T] {
         // SAFETY: the caller keeps to the above.
         unsafe { std::slice::from_raw_parts_mut(self.0.add(start), length) }
     }

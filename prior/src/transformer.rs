@@ -12,14 +12,20 @@ pub(crate) struct Transformer(Vec<Block>);
 
 impl Transformer {
     /// Takes `0`, `1`, ... of `layers` blocks.
-    pub fn new(p: &Params, width: i64, head_width: i64, layers: i64) -> Self {
+    pub(crate) fn new(p: &Params, width: i64, head_width: i64, layers: i64) -> Self {
         Self((0..layers).map(|n| Block::new(&(p / n), width, head_width, layers)).collect())
     }
 
     /// The outputs of the last `rows` tokens, which are all that the last block computes: `x [B, T, D] -> [B, rows, D]`.
     /// The tokens attend to those in `cache` too, where there is one (else it is empty); `bias [B, 1, T, S]` is added to
     /// the scores, where `S` counts the cached tokens and the new ones.
-    pub fn forward(&self, x: &Tensor, rows: i64, cache: &[KvCache], bias: &Tensor) -> Tensor {
+    pub(crate) fn forward(
+        &self,
+        x: &Tensor,
+        rows: i64,
+        cache: &[KvCache],
+        bias: &Tensor,
+    ) -> Tensor {
         let mut x = x.shallow_clone();
         for (n, block) in self.0.iter().enumerate() {
             let rows = if n + 1 == self.0.len() { rows } else { x.size()[1] };
@@ -29,7 +35,7 @@ impl Transformer {
     }
 
     /// The outputs of all tokens, as [`Transformer::forward`], and the caches with those tokens appended.
-    pub fn forward_cached(
+    pub(crate) fn forward_cached(
         &self,
         x: &Tensor,
         cache: &[KvCache],
@@ -46,7 +52,7 @@ impl Transformer {
     }
 
     /// The keys and values of the tokens `x [B, T, D]`, whose outputs are not wanted.
-    pub fn prefill(&self, x: &Tensor, bias: &Tensor) -> Vec<KvCache> {
+    pub(crate) fn prefill(&self, x: &Tensor, bias: &Tensor) -> Vec<KvCache> {
         let (mut x, tokens) = (x.shallow_clone(), x.size()[1]);
         let (last, blocks) = self.0.split_last().expect("a transformer has blocks");
         let mut cache = Vec::with_capacity(self.0.len());

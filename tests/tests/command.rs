@@ -36,10 +36,10 @@ mod signals;
 mod training;
 mod wait_policy;
 
-pub const CAPTION: &str = "a red house under a blue sky";
+pub(crate) const CAPTION: &str = "a red house under a blue sky";
 
 /// The binary beside this test's: `target/release/unclip` for `target/release/deps/unclip-...`.
-pub fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");
     let binary = test.parent().and_then(Path::parent).expect("tests lie in deps/").join("unclip");
     assert!(
@@ -51,23 +51,23 @@ pub fn binary() -> PathBuf {
 }
 
 /// A folder with a tiny model in it, which a command runs in.
-pub struct Workplace {
+pub(crate) struct Workplace {
     folder: TempDir,
 }
 
 impl Workplace {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         copy_folder(&model("deep"), &folder.path().join("model"));
         Self { folder }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// `unclip` with these arguments, as from a shell in the workplace.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command
             .args(arguments)
@@ -78,7 +78,7 @@ impl Workplace {
     }
 
     /// What became of it.
-    pub fn run(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         let output = self.command(arguments).output();
         Ran::new(output.expect("the binary starts"))
     }
@@ -98,7 +98,7 @@ impl Workplace {
     }
 
     /// `unclip generate` with the tiny model and few steps, and with more arguments.
-    pub fn generate(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn generate(&self, arguments: &[&str]) -> Ran {
         let few = [
             "generate",
             "--model",
@@ -111,7 +111,7 @@ impl Workplace {
     }
 
     /// What lies in the workplace beside the model, hidden files too.
-    pub fn files(&self) -> Vec<String> {
+    pub(crate) fn files(&self) -> Vec<String> {
         let mut names: Vec<String> = fs::read_dir(self.folder.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -122,14 +122,14 @@ impl Workplace {
     }
 }
 
-pub struct Ran {
+pub(crate) struct Ran {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
 
 impl Ran {
-    pub fn new(output: Output) -> Self {
+    pub(crate) fn new(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).expect("the command writes UTF-8");
         Self {
             code: output.status.code(),
@@ -138,13 +138,13 @@ impl Ran {
         }
     }
 
-    pub fn succeeds(self) -> Self {
+    pub(crate) fn succeeds(self) -> Self {
         assert_eq!(self.code, Some(0), "{}", self.stderr);
         self
     }
 
     /// Exit code 2, one line on standard error that has all of `words`, and nothing on standard output.
-    pub fn refuses(self, words: &[&str]) {
+    pub(crate) fn refuses(self, words: &[&str]) {
         assert_eq!(self.code, Some(2), "the exit code; standard error: {}", self.stderr);
         assert_eq!(self.stderr.lines().count(), 1, "one line, not: {}", self.stderr);
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);

@@ -11,7 +11,7 @@ use files::text::{decode, excerpt};
 use files::walk::{Walk, walk};
 
 /// `text` in UTF-16 with a byte order mark.
-pub fn utf16(text: &str, unit: fn(u16) -> [u8; 2]) -> Vec<u8> {
+pub(crate) fn utf16(text: &str, unit: fn(u16) -> [u8; 2]) -> Vec<u8> {
     let text = format!("\u{feff}{text}");
     text.encode_utf16().flat_map(unit).collect()
 }

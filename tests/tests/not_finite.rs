@@ -33,7 +33,7 @@ fn overwrite(model: &Path, part: &str, tensor: &str, count: usize, value: f32) {
 }
 
 /// Writes `value` over the first number of a tensor in a part's weights.
-pub fn damage(model: &Path, part: &str, tensor: &str, value: f32) {
+pub(crate) fn damage(model: &Path, part: &str, tensor: &str, value: f32) {
     overwrite(model, part, tensor, 1, value);
 }
 

@@ -20,12 +20,12 @@ mod settings;
 const CAPTION: &str = "a red house under a blue sky";
 
 /// The folder of a tiny model.
-pub fn model(name: &str) -> PathBuf {
+pub(crate) fn model(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/data").join(name).join("model")
 }
 
 /// Copies a folder with all that is in it.
-pub fn copy_folder(from: &Path, to: &Path) {
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -39,12 +39,12 @@ pub fn copy_folder(from: &Path, to: &Path) {
 }
 
 /// A tiny model's pipeline, in f32 on the CPU.
-pub fn open(name: &str) -> Pipeline {
+pub(crate) fn open(name: &str) -> Pipeline {
     open_at(&model(name), None, Kind::Float).unwrap()
 }
 
 /// Two steps a stage, else as Karlo's authors draw.
-pub fn few_steps() -> Settings {
+pub(crate) fn few_steps() -> Settings {
     settings!(karlo_settings(), prior_steps: 2, decoder_steps: 2, upsampler_steps: 2)
 }
 

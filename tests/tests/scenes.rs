@@ -314,7 +314,7 @@ fn a_caption_describes_the_pictures_it_is_true_of_and_no_other() {
 }
 
 /// Exports all images, and returns how many they are.
-pub fn export(options: &Export, out: &Path) -> Result<u64, ExportError> {
+pub(crate) fn export(options: &Export, out: &Path) -> Result<u64, ExportError> {
     let mut exporter = scenes::Exporter::new(*options, out)?;
     while exporter.export_next()? {}
     Ok(exporter.done())

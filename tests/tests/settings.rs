@@ -3,7 +3,7 @@
 use pipeline::Settings;
 
 /// Karlo's own settings.
-pub fn karlo_settings() -> Settings {
+pub(crate) fn karlo_settings() -> Settings {
     Settings::of_family(&families::karlo())
 }
 

@@ -25,7 +25,7 @@ const COMPONENTS: &[Component] = &[
 ];
 
 /// The network and its conditioning, trained together.
-pub struct Decoder {
+pub(crate) struct Decoder {
     /// Embeddings and text to the conditions that the network takes.
     pub conditioning: Conditioning,
     /// Noised images to noise and variance.
@@ -34,7 +34,7 @@ pub struct Decoder {
 
 impl Decoder {
     /// Takes the conditioning's and the decoder's tensors, each below its component's name.
-    pub fn new(p: &Params, conditioning: &ConditioningConfig, unet: &UNetConfig) -> Self {
+    pub(crate) fn new(p: &Params, conditioning: &ConditioningConfig, unet: &UNetConfig) -> Self {
         Self {
             conditioning: Conditioning::new(&(p / karlo::CONDITIONING), conditioning),
             unet: UNet::new(&(p / "decoder"), unet),

@@ -54,17 +54,17 @@ const DTYPES: [Dtype; 22] = {
 
 impl Dtype {
     /// The type that safetensors calls `name`.
-    pub fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         DTYPES.into_iter().find(|dtype| dtype.name == name)
     }
 
     /// The type that libtorch calls `kind`.
-    pub fn of(kind: Kind) -> Option<Self> {
+    pub(crate) fn of(kind: Kind) -> Option<Self> {
         DTYPES.into_iter().find(|dtype| dtype.kind == Some(kind))
     }
 
     /// The kind of a floating-point type that computes.
-    pub fn float(self) -> Option<Kind> {
+    pub(crate) fn float(self) -> Option<Kind> {
         let float =
             |kind: &Kind| matches!(kind, Kind::Float | Kind::Half | Kind::BFloat16 | Kind::Double);
         self.kind.filter(float)
@@ -84,7 +84,7 @@ pub(crate) struct Blob {
 
 impl Blob {
     /// Maps the file at `path`.
-    pub fn map(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn map(path: &Path) -> Result<Self, Error> {
         tracing::debug!(file = %path.display(), "mapping weights");
         let name = path.display().to_string();
         let metadata = std::fs::metadata(path).map_err(Error::io("read", &name))?;
@@ -105,13 +105,13 @@ impl Blob {
     }
 
     /// A copy of bytes that are in memory.
-    pub fn copied(name: String, bytes: &[u8]) -> Self {
+    pub(crate) fn copied(name: String, bytes: &[u8]) -> Self {
         let bytes = Tensor::from_slice(bytes);
         Self { name, bytes }
     }
 
     /// The bytes that `reader` unpacks, which must be `length`.
-    pub fn unpacked(name: String, reader: &mut dyn Read, length: usize) -> io::Result<Self> {
+    pub(crate) fn unpacked(name: String, reader: &mut dyn Read, length: usize) -> io::Result<Self> {
         const PART: usize = 1 << 20;
         let bytes = Tensor::empty([length as i64], (Kind::Uint8, Device::Cpu));
         let mut part = vec![0; PART];
@@ -128,29 +128,29 @@ impl Blob {
     }
 
     /// The contents that its first bytes tell.
-    pub fn contents(&self) -> Option<Contents> {
+    pub(crate) fn contents(&self) -> Option<Contents> {
         Contents::of(&self.read(0, self.len().min(contents::ENOUGH)))
     }
 
     /// The file's length.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.bytes.size()[0] as usize
     }
 
     /// The bytes of `range`, which must be within the file, as a reader.
-    pub fn part(&self, range: Range<usize>) -> Part<'_> {
+    pub(crate) fn part(&self, range: Range<usize>) -> Part<'_> {
         Part { blob: self, range }
     }
 
     /// A copy of `length` bytes from `start` on, which must be within the file.
-    pub fn read(&self, start: usize, length: usize) -> Vec<u8> {
+    pub(crate) fn read(&self, start: usize, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         self.read_into(start, &mut bytes);
         bytes
     }
 
     /// Fills `buffer` from `start` on; as many bytes must be within the file.
-    pub fn read_into(&self, start: usize, buffer: &mut [u8]) {
+    pub(crate) fn read_into(&self, start: usize, buffer: &mut [u8]) {
         let part = self.bytes.narrow(0, start as i64, buffer.len() as i64);
         part.copy_data_u8(buffer, buffer.len());
     }
@@ -203,7 +203,7 @@ pub(crate) struct StoredTensor {
 impl StoredTensor {
     /// The tensor in the file's kind: the file's own pages where they are aligned, a copy where not. `None` if
     /// libtorch has no such kind.
-    pub fn tensor(&self) -> Option<Tensor> {
+    pub(crate) fn tensor(&self) -> Option<Tensor> {
         let kind = self.dtype.kind?;
         let bytes = self.blob.bytes.narrow(0, self.start as i64, self.length as i64);
         let aligned = self.start.is_multiple_of(kind.elt_size_in_bytes());

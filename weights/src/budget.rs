@@ -24,13 +24,13 @@ pub(crate) struct OverBudget {
 
 impl Budget {
     /// The budget of a file of so many bytes.
-    pub fn of(length: usize) -> Self {
+    pub(crate) fn of(length: usize) -> Self {
         let whole = length as u64 + SPARE;
         Self { whole, left: whole }
     }
 
     /// Pays for so many bytes.
-    pub fn pay(&mut self, bytes: u64) -> Result<(), OverBudget> {
+    pub(crate) fn pay(&mut self, bytes: u64) -> Result<(), OverBudget> {
         let (most, left) = (self.whole, self.left);
         self.left = left.checked_sub(bytes).ok_or(OverBudget { most, left })?;
         Ok(())

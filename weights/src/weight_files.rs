@@ -37,7 +37,7 @@ pub(crate) enum WeightFilesError {
 
 impl WeightFilesError {
     /// The error for the folder of `model`.
-    pub fn of(self, folder: &Folder, model: &str) -> Error {
+    pub(crate) fn of(self, folder: &Folder, model: &str) -> Error {
         let (folder, model) = (folder.to_string(), model.to_owned());
         match self {
             Self::None(files) => Error::NoWeights {
@@ -58,7 +58,10 @@ impl WeightFilesError {
 impl WeightFiles {
     /// The weights among these files: of `variant` where there are such, else the plain ones, else of the only variant that
     /// is there where none was named.
-    pub fn among(files: Vec<String>, variant: Option<&str>) -> Result<Self, WeightFilesError> {
+    pub(crate) fn among(
+        files: Vec<String>,
+        variant: Option<&str>,
+    ) -> Result<Self, WeightFilesError> {
         let named = variant.and_then(|variant| Self::of(&files, Some(variant)));
         if let Some(found) = named.or_else(|| Self::of(&files, None)) {
             return Ok(found);

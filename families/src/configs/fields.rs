@@ -58,24 +58,24 @@ pub(super) struct Fields(Map<String, Value>);
 
 impl Fields {
     /// Reads a JSON object.
-    pub fn parse(bytes: &[u8]) -> Result<Self, ConfigError> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, ConfigError> {
         json::parse(bytes, json::CONFIGURATION)
             .map(Self)
             .map_err(|error| ConfigError::Json(excerpt(&error.to_string())))
     }
 
     /// The fields of an object within one.
-    pub fn of(object: Map<String, Value>) -> Self {
+    pub(crate) fn of(object: Map<String, Value>) -> Self {
         Self(object)
     }
 
     /// Whether the field is there.
-    pub fn has(&self, field: &str) -> bool {
+    pub(crate) fn has(&self, field: &str) -> bool {
         self.0.contains_key(field)
     }
 
     /// Refuses another class than `wanted`, in each of the fields that publishers name one in.
-    pub fn class(&self, expected: &'static str) -> Result<(), ConfigError> {
+    pub(crate) fn class(&self, expected: &'static str) -> Result<(), ConfigError> {
         for field in ["_class_name", "architectures"] {
             let named = match self.0.get(field) {
                 None | Some(Value::Null) => continue,
@@ -96,28 +96,36 @@ impl Fields {
     }
 
     /// The field as it is.
-    pub fn take(&mut self, field: &str) -> Option<Value> {
+    pub(crate) fn take(&mut self, field: &str) -> Option<Value> {
         self.0.remove(field)
     }
 
     /// A width of at least 1.
-    pub fn size(&mut self, field: &'static str, default: Option<i64>) -> Result<i64, ConfigError> {
+    pub(crate) fn size(
+        &mut self,
+        field: &'static str,
+        default: Option<i64>,
+    ) -> Result<i64, ConfigError> {
         self.whole(field, default, LARGEST)
     }
 
     /// The side of a square picture, which may also be written as a list of both.
-    pub fn side(&mut self, field: &'static str, default: Option<i64>) -> Result<i64, ConfigError> {
+    pub(crate) fn side(
+        &mut self,
+        field: &'static str,
+        default: Option<i64>,
+    ) -> Result<i64, ConfigError> {
         self.unify(field);
         self.whole(field, default, LONGEST_SIDE)
     }
 
     /// A count of layers or heads.
-    pub fn count(&mut self, field: &'static str, default: i64) -> Result<i64, ConfigError> {
+    pub(crate) fn count(&mut self, field: &'static str, default: i64) -> Result<i64, ConfigError> {
         self.whole(field, Some(default), MOST)
     }
 
     /// A count of layers or heads that must be there.
-    pub fn required_count(&mut self, field: &'static str) -> Result<i64, ConfigError> {
+    pub(crate) fn required_count(&mut self, field: &'static str) -> Result<i64, ConfigError> {
         self.whole(field, None, MOST)
     }
 
@@ -133,7 +141,7 @@ impl Fields {
     }
 
     /// A size that may also be written as a list of equal ones, as diffusers allows.
-    pub fn same_size(
+    pub(crate) fn same_size(
         &mut self,
         field: &'static str,
         default: Option<i64>,
@@ -143,7 +151,11 @@ impl Fields {
     }
 
     /// As [`Fields::same_size`] for a count.
-    pub fn same_count(&mut self, field: &'static str, default: i64) -> Result<i64, ConfigError> {
+    pub(crate) fn same_count(
+        &mut self,
+        field: &'static str,
+        default: i64,
+    ) -> Result<i64, ConfigError> {
         self.unify(field);
         self.count(field, default)
     }
@@ -159,7 +171,11 @@ impl Fields {
     }
 
     /// A list of sizes.
-    pub fn sizes(&mut self, field: &'static str, default: &[i64]) -> Result<Vec<i64>, ConfigError> {
+    pub(crate) fn sizes(
+        &mut self,
+        field: &'static str,
+        default: &[i64],
+    ) -> Result<Vec<i64>, ConfigError> {
         let value = self.0.remove(field).unwrap_or_else(|| default.into());
         let size = |size: &Value| size.as_i64().filter(|size| (1..=LARGEST).contains(size));
         let sizes: Option<Vec<i64>> =
@@ -169,7 +185,7 @@ impl Fields {
     }
 
     /// A positive number up to `most`.
-    pub fn number(
+    pub(crate) fn number(
         &mut self,
         field: &'static str,
         default: f64,
@@ -181,7 +197,7 @@ impl Fields {
     }
 
     /// One of several words; `default` where the field is absent.
-    pub fn choice<T: Clone>(
+    pub(crate) fn choice<T: Clone>(
         &mut self,
         field: &'static str,
         default: Option<&str>,
@@ -196,7 +212,11 @@ impl Fields {
     }
 
     /// A field that may be absent, or have one of the values that mean the same as its absence here.
-    pub fn only(&mut self, field: &'static str, values: &[Value]) -> Result<(), ConfigError> {
+    pub(crate) fn only(
+        &mut self,
+        field: &'static str,
+        values: &[Value],
+    ) -> Result<(), ConfigError> {
         match self.0.remove(field) {
             Some(value) if !values.iter().any(|expected| equal(&value, expected)) => {
                 let names: Vec<String> = values.iter().map(Value::to_string).collect();
@@ -207,12 +227,16 @@ impl Fields {
     }
 
     /// Fields that may be absent or null.
-    pub fn nulls(&mut self, fields: &[&'static str]) -> Result<(), ConfigError> {
+    pub(crate) fn nulls(&mut self, fields: &[&'static str]) -> Result<(), ConfigError> {
         fields.iter().try_for_each(|field| self.only(field, &[Value::Null]))
     }
 
     /// A field that must be there and have this value.
-    pub fn exactly(&mut self, field: &'static str, expected: &Value) -> Result<(), ConfigError> {
+    pub(crate) fn exactly(
+        &mut self,
+        field: &'static str,
+        expected: &Value,
+    ) -> Result<(), ConfigError> {
         match self.0.remove(field) {
             None => Err(ConfigError::Missing(field)),
             Some(value) if value != *expected => Err(wrong(field, &value, expected.to_string())),
@@ -221,14 +245,14 @@ impl Fields {
     }
 
     /// Fields that say nothing about what a network computes once it is trained.
-    pub fn ignore(&mut self, fields: &[&str]) {
+    pub(crate) fn ignore(&mut self, fields: &[&str]) {
         for field in fields {
             self.0.remove(*field);
         }
     }
 
     /// Refuses the fields that nothing understood.
-    pub fn finish(self) -> Result<(), ConfigError> {
+    pub(crate) fn finish(self) -> Result<(), ConfigError> {
         let neutral = |value: &Value| matches!(value, Value::Null | Value::Bool(false));
         let unknown = |(field, value): &(String, Value)| !field.starts_with('_') && !neutral(value);
         match self.0.into_iter().find(unknown) {

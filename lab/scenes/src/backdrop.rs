@@ -56,7 +56,7 @@ impl Spot {
 
 impl Backdrop {
     /// A backdrop with this sky and ground.
-    pub fn draw(sky: Sky, ground: Ground, generator: &mut Generator) -> Self {
+    pub(crate) fn draw(sky: Sky, ground: Ground, generator: &mut Generator) -> Self {
         let g = generator;
         let (sky_top, sky_bottom) = sky_colours(sky, g);
         let ground_colour = ground_colour(sky, ground, g);
@@ -95,7 +95,7 @@ impl Backdrop {
     }
 
     /// This backdrop with the sky and the ground of `other`: where both have the same one it stays as it is.
-    pub fn with(self, other: Self) -> Self {
+    pub(crate) fn with(self, other: Self) -> Self {
         let (light, clouds, stars) = if self.sky == other.sky {
             (self.light, self.clouds, self.stars)
         } else {
@@ -110,7 +110,7 @@ impl Backdrop {
     }
 
     /// The colours that lie behind something from height `top` to height `bottom`.
-    pub fn behind(&self, top: f32, bottom: f32) -> Vec<Rgb> {
+    pub(crate) fn behind(&self, top: f32, bottom: f32) -> Vec<Rgb> {
         let at = |y: f32| {
             if y > self.horizon {
                 self.ground_colour
@@ -122,7 +122,7 @@ impl Backdrop {
     }
 
     /// Paints all of it.
-    pub fn paint(&self, painter: &mut Painter) {
+    pub(crate) fn paint(&self, painter: &mut Painter) {
         painter.gradient(self.sky_top, self.sky_bottom, self.horizon);
         self.paint_lights(painter);
         let cloud = match self.sky {

@@ -57,23 +57,23 @@ impl Placement {
         }
     }
 
-    pub fn width(&self) -> f32 {
+    pub(crate) fn width(&self) -> f32 {
         extent(self.thing).0 * self.scale
     }
 
-    pub fn height(&self) -> f32 {
+    pub(crate) fn height(&self) -> f32 {
         extent(self.thing).1 * self.scale
     }
 
-    pub fn top(&self) -> f32 {
+    pub(crate) fn top(&self) -> f32 {
         self.y - self.height() / 2.0
     }
 
-    pub fn base(&self) -> f32 {
+    pub(crate) fn base(&self) -> f32 {
         self.y + self.height() / 2.0
     }
 
-    pub fn pose(&self) -> Pose {
+    pub(crate) fn pose(&self) -> Pose {
         Pose { x: self.x, y: self.y, scale: self.scale, tilt: self.tilt, mirrored: self.mirrored }
     }
 

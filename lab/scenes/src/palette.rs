@@ -20,7 +20,7 @@ pub(crate) const LEAF: Rgb = Rgb(0.2, 0.45, 0.2);
 
 impl Rgb {
     /// From hue in degrees, saturation and lightness from 0 to 1.
-    pub fn from_hsl(hue: f32, saturation: f32, lightness: f32) -> Self {
+    pub(crate) fn from_hsl(hue: f32, saturation: f32, lightness: f32) -> Self {
         let reach = saturation * lightness.min(1.0 - lightness);
         let channel = |offset: f32| {
             let k = (offset + hue / 30.0).rem_euclid(12.0);
@@ -30,19 +30,19 @@ impl Rgb {
     }
 
     /// The part `amount` of the way to `other`.
-    pub fn mix(self, other: Self, amount: f32) -> Self {
+    pub(crate) fn mix(self, other: Self, amount: f32) -> Self {
         let between = |from: f32, to: f32| from + (to - from) * amount;
         Self(between(self.0, other.0), between(self.1, other.1), between(self.2, other.2))
     }
 
     /// Lighter for a positive amount, darker for a negative one, of the same hue.
-    pub fn shade(self, amount: f32) -> Self {
+    pub(crate) fn shade(self, amount: f32) -> Self {
         let goal = if amount < 0.0 { Self(0.0, 0.0, 0.0) } else { WHITE };
         self.mix(goal, amount.abs())
     }
 
     /// How far apart two colours look, 0 to about 1: channels weighed as eyes weigh them.
-    pub fn distance(self, other: Self) -> f32 {
+    pub(crate) fn distance(self, other: Self) -> f32 {
         let (r, g, b) = (self.0 - other.0, self.1 - other.1, self.2 - other.2);
         (0.3 * r * r + 0.5 * g * g + 0.2 * b * b).sqrt()
     }

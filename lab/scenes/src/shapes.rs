@@ -28,24 +28,24 @@ pub(crate) struct Drawing {
 
 impl Drawing {
     /// An area in the thing's colour.
-    pub fn body(&mut self, path: Path) {
+    pub(crate) fn body(&mut self, path: Path) {
         self.shade(path, 0.0);
     }
 
     /// An area in a lighter (or, below 0, darker) tone of the thing's colour.
-    pub fn shade(&mut self, path: Path, by: f32) {
+    pub(crate) fn shade(&mut self, path: Path, by: f32) {
         let ink = Ink::Body(by);
         self.shapes.push(PathShape { path, ink, line: None });
     }
 
     /// An area in a colour of its own.
-    pub fn detail(&mut self, path: Path, colour: Rgb) {
+    pub(crate) fn detail(&mut self, path: Path, colour: Rgb) {
         let ink = Ink::Fixed(colour);
         self.shapes.push(PathShape { path, ink, line: None });
     }
 
     /// A line.
-    pub fn line(&mut self, path: Path, width: f32, ink: Ink) {
+    pub(crate) fn line(&mut self, path: Path, width: f32, ink: Ink) {
         self.shapes.push(PathShape { path, ink, line: Some(width) });
     }
 }

@@ -29,7 +29,8 @@ pub(crate) struct Pose {
 
 impl Pose {
     /// The image's own coordinates.
-    pub const PICTURE: Self = Self { x: 0.0, y: 0.0, scale: 1.0, tilt: 0.0, mirrored: false };
+    pub(crate) const PICTURE: Self =
+        Self { x: 0.0, y: 0.0, scale: 1.0, tilt: 0.0, mirrored: false };
 
     fn transform(&self, side: f32) -> Transform {
         let mirror = if self.mirrored { -1.0 } else { 1.0 };
@@ -42,13 +43,13 @@ impl Pose {
 
 impl Painter {
     /// An image `size` pixels wide, with lines `weight` times as thick as usual.
-    pub fn new(size: u32, style: Style, weight: f32) -> Self {
+    pub(crate) fn new(size: u32, style: Style, weight: f32) -> Self {
         let pixmap = Pixmap::new(size, size).expect("an image has at least one pixel");
         Self { pixmap, side: size as f32, style, weight }
     }
 
     /// Fills the image with a gradient from its top to the height `end`.
-    pub fn gradient(&mut self, top: Rgb, bottom: Rgb, end: f32) {
+    pub(crate) fn gradient(&mut self, top: Rgb, bottom: Rgb, end: f32) {
         let width = self.pixmap.width() as usize;
         let step = 1.0 / (self.side * end);
         for (y, row) in self.pixmap.pixels_mut().chunks_mut(width).enumerate() {
@@ -60,17 +61,17 @@ impl Painter {
     }
 
     /// Fills an area, whatever the style.
-    pub fn wash(&mut self, path: &Path, colour: Rgb, alpha: f32) {
+    pub(crate) fn wash(&mut self, path: &Path, colour: Rgb, alpha: f32) {
         self.fill(path, Pose::PICTURE.transform(self.side), colour, alpha);
     }
 
     /// Draws lines, whatever the style.
-    pub fn lines(&mut self, path: &Path, width: f32, colour: Rgb, alpha: f32) {
+    pub(crate) fn lines(&mut self, path: &Path, width: f32, colour: Rgb, alpha: f32) {
         self.stroke(path, width, Pose::PICTURE.transform(self.side), colour, alpha);
     }
 
     /// Draws one area of the scenery in the image's style.
-    pub fn scenery(&mut self, path: Path, colour: Rgb) {
+    pub(crate) fn scenery(&mut self, path: Path, colour: Rgb) {
         let mut drawing = Drawing::default();
         drawing.body(path);
         self.edge(&drawing, &Pose::PICTURE, 0.6, None);
@@ -79,7 +80,7 @@ impl Painter {
     }
 
     /// Draws a thing in the image's style; `rim` edges it where the style has no edge.
-    pub fn thing(&mut self, drawing: &Drawing, colour: Rgb, pose: &Pose, rim: Option<Rgb>) {
+    pub(crate) fn thing(&mut self, drawing: &Drawing, colour: Rgb, pose: &Pose, rim: Option<Rgb>) {
         self.edge(drawing, pose, 1.0, rim);
         let transform = pose.transform(self.side);
         for PathShape { path, ink, line } in &drawing.shapes {
@@ -101,7 +102,7 @@ impl Painter {
     }
 
     /// The image's bytes, [H, W, 3].
-    pub fn finish(self) -> Vec<u8> {
+    pub(crate) fn finish(self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.pixmap.pixels().len() * 3);
         for pixel in self.pixmap.pixels() {
             bytes.extend_from_slice(&[pixel.red(), pixel.green(), pixel.blue()]);

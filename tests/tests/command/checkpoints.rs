@@ -78,7 +78,7 @@ fn whole_checkpoints(folder: &Path) -> Vec<u64> {
     steps
 }
 
-pub fn wait_for(what: &str, mut come: impl FnMut() -> bool) {
+pub(crate) fn wait_for(what: &str, mut come: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !come() {
         assert!(begun.elapsed() < Duration::from_secs(120), "no {what} came");

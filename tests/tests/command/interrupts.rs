@@ -11,7 +11,7 @@ const DRAW: [&str; 5] =
     ["generate", "--model=model", "--prior-steps=2", "--decoder-steps=2", "--upsampler-steps=2"];
 
 /// From now on no file of a running command may be larger than so many bytes: writing fails as on a full disk.
-pub fn limit_files(child: &Child, bytes: u64) {
+pub(crate) fn limit_files(child: &Child, bytes: u64) {
     let limited = Command::new("prlimit")
         .args(["--pid", &child.id().to_string()])
         .arg(format!("--fsize={bytes}"))
@@ -19,14 +19,14 @@ pub fn limit_files(child: &Child, bytes: u64) {
     assert!(limited.expect("util-linux has prlimit").success());
 }
 
-pub fn send(signal: &str, child: &Child) {
+pub(crate) fn send(signal: &str, child: &Child) {
     let id = child.id().to_string();
     let sent = Command::new("kill").args([signal, &id]).status().unwrap();
     assert!(sent.success(), "kill {signal}");
 }
 
 impl Workplace {
-    pub fn start(&self, arguments: &[&str]) -> Child {
+    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
         self.command(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -9,7 +9,7 @@ use super::Workplace;
 const FEW: [&str; 4] = ["--model", "model", "--seed=1", "--upsampler-steps=2"];
 
 impl Workplace {
-    pub fn with_pictures() -> Self {
+    pub(crate) fn with_pictures() -> Self {
         let place = Self::new();
         for (name, blue) in [("one.png", 0), ("two.png", 200)] {
             let picture = RgbImage::from_fn(50, 40, |x, y| Rgb([5 * x as u8, 6 * y as u8, blue]));

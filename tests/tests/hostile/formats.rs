@@ -15,10 +15,10 @@ use super::mutator::{generator, mutate, mutate_text};
 use crate::pickles::data;
 
 /// A reader's result: the contents in the form that independent readers are held to, or a sentence.
-pub type Verdict = Result<String, String>;
+pub(crate) type Verdict = Result<String, String>;
 
 /// A format.
-pub struct Format {
+pub(crate) struct Format {
     /// Its name.
     pub name: &'static str,
     /// The ending of its files.
@@ -30,7 +30,7 @@ pub struct Format {
 }
 
 /// All of them.
-pub const FORMATS: [Format; 18] = [
+pub(crate) const FORMATS: [Format; 18] = [
     Format {
         name: "safetensors",
         ending: "safetensors",
@@ -119,7 +119,7 @@ pub const FORMATS: [Format; 18] = [
 
 impl Format {
     /// The format of a case, and the bytes of its file.
-    pub fn of_case(case: u64) -> (&'static Self, Vec<u8>) {
+    pub(crate) fn of_case(case: u64) -> (&'static Self, Vec<u8>) {
         let format = &FORMATS[(case % FORMATS.len() as u64) as usize];
         let mut rng = generator(case);
         let sound = (format.sound)();
@@ -129,7 +129,7 @@ impl Format {
     }
 
     /// Its sound files.
-    pub fn sound(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn sound(&self) -> Vec<Vec<u8>> {
         (self.sound)()
     }
 }
@@ -199,7 +199,7 @@ fn transparent() -> RgbaImage {
 }
 
 /// Pictures without and with transparency.
-pub fn pictures() -> [DynamicImage; 2] {
+pub(crate) fn pictures() -> [DynamicImage; 2] {
     [DynamicImage::ImageRgb8(picture()), DynamicImage::ImageRgba8(transparent())]
 }
 

@@ -57,12 +57,12 @@ const WORDS: [&str; 26] = [
 ];
 
 /// The random numbers of one case.
-pub fn generator(case: u64) -> ChaCha8Rng {
+pub(crate) fn generator(case: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(case)
 }
 
 /// Damages `bytes` in one to four places. `others` are further files of the format, of which parts are spliced in.
-pub fn mutate(bytes: &mut Vec<u8>, others: &[Vec<u8>], rng: &mut ChaCha8Rng) {
+pub(crate) fn mutate(bytes: &mut Vec<u8>, others: &[Vec<u8>], rng: &mut ChaCha8Rng) {
     for _ in 0..[1, 1, 1, 2, 2, 3, 4].choose(rng).copied().unwrap_or(1) {
         mutate_once(bytes, others, rng);
     }
@@ -105,7 +105,7 @@ fn mutate_once(bytes: &mut Vec<u8>, others: &[Vec<u8>], rng: &mut ChaCha8Rng) {
 }
 
 /// Damages a text: one of its words becomes another, or its bytes suffer as those of other files do.
-pub fn mutate_text(bytes: &mut Vec<u8>, others: &[Vec<u8>], rng: &mut ChaCha8Rng) {
+pub(crate) fn mutate_text(bytes: &mut Vec<u8>, others: &[Vec<u8>], rng: &mut ChaCha8Rng) {
     let words = words(bytes);
     if words.is_empty() || rng.random_range(0..3) == 0 {
         return mutate(bytes, others, rng);

@@ -17,22 +17,22 @@ pub(super) struct Program<'a> {
 
 impl<'a> Program<'a> {
     /// The bytes from `start` to `end`, which must be within the file.
-    pub fn new(blob: &'a Blob, start: usize, end: usize) -> Self {
+    pub(crate) fn new(blob: &'a Blob, start: usize, end: usize) -> Self {
         Self { blob, at: start, end, window: Vec::new(), from: start }
     }
 
     /// The place of the next byte in the file.
-    pub fn at(&self) -> usize {
+    pub(crate) fn at(&self) -> usize {
         self.at
     }
 
     /// Whether `count` more bytes are there.
-    pub fn has(&self, count: usize) -> bool {
+    pub(crate) fn has(&self, count: usize) -> bool {
         self.end_of(count).is_some()
     }
 
     /// The next `count` bytes; `None` where it ends before.
-    pub fn take(&mut self, count: usize) -> Option<&[u8]> {
+    pub(crate) fn take(&mut self, count: usize) -> Option<&[u8]> {
         let end = self.end_of(count)?;
         if end > self.from + self.window.len() {
             let length = count.max(WINDOW).min(self.end - self.at);
@@ -45,7 +45,7 @@ impl<'a> Program<'a> {
     }
 
     /// Passes over `count` bytes.
-    pub fn skip(&mut self, count: usize) -> Option<()> {
+    pub(crate) fn skip(&mut self, count: usize) -> Option<()> {
         self.at = self.end_of(count)?;
         if self.at > self.from + self.window.len() {
             self.window.clear();
@@ -55,7 +55,7 @@ impl<'a> Program<'a> {
     }
 
     /// The bytes before the next line feed, which is passed over; `None` where none comes within `most` bytes.
-    pub fn line(&mut self, most: usize) -> Option<Vec<u8>> {
+    pub(crate) fn line(&mut self, most: usize) -> Option<Vec<u8>> {
         let mut line = Vec::new();
         while line.len() <= most {
             match self.take(1)?[0] {

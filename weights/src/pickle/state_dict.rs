@@ -14,7 +14,7 @@ const NAMED: usize = 4;
 
 impl ValueGraph {
     /// The tensors of a dict, or of the dict that its `state_dict` is, in order. Other entries are passed over.
-    pub fn tensors(&self, budget: &mut Budget) -> Result<Views, PickleError> {
+    pub(crate) fn tensors(&self, budget: &mut Budget) -> Result<Views, PickleError> {
         let entries = self.state_dict()?;
         let mut tensors = Vec::new();
         // A pickle can repeat a name and a tensor in four bytes; twice is enough to report them.
@@ -72,7 +72,7 @@ impl ValueGraph {
     }
 
     /// A value by its place.
-    pub fn value(&self, place: u32) -> &Value {
+    pub(crate) fn value(&self, place: u32) -> &Value {
         &self.values[place as usize]
     }
 

@@ -26,7 +26,7 @@ pub(super) struct Storage {
 
 impl Storage {
     /// Whether both are views of one run of numbers.
-    pub fn agrees(&self, other: &Self) -> bool {
+    pub(crate) fn agrees(&self, other: &Self) -> bool {
         (self.dtype, self.count) == (other.dtype, other.count)
     }
 }
@@ -45,12 +45,12 @@ pub(super) struct View {
 
 impl View {
     /// The bytes that its shape and its strides take.
-    pub fn extent(&self) -> usize {
+    pub(crate) fn extent(&self) -> usize {
         8 * (self.shape.len() + self.strides.len()) + 4 * ENTRY
     }
 
     /// How many numbers it has, if libtorch can count them: sides beside one of 0 have a product too.
-    pub fn count(&self) -> Option<i64> {
+    pub(crate) fn count(&self) -> Option<i64> {
         let product = |count: i64, side: &i64| count.checked_mul((*side).max(1));
         let count = self.shape.iter().try_fold(1, product)?;
         match self.shape.iter().min() {
@@ -61,7 +61,7 @@ impl View {
     }
 
     /// From its first number to its last, both counted.
-    pub fn span(&self) -> Option<i64> {
+    pub(crate) fn span(&self) -> Option<i64> {
         if self.strides.len() != self.shape.len() || self.strides.iter().any(|stride| *stride < 0) {
             return None;
         }
@@ -75,7 +75,7 @@ impl View {
     }
 
     /// Whether its numbers lie one after the other.
-    pub fn is_contiguous(&self) -> bool {
+    pub(crate) fn is_contiguous(&self) -> bool {
         let mut next = 1;
         let sides = self.shape.iter().zip(&self.strides).rev();
         sides.fold(true, |so_far, (&side, &stride)| {
@@ -100,7 +100,7 @@ pub(super) enum Global {
 
 impl Global {
     /// The function or class, if a state dict may name it.
-    pub fn named(module: &str, name: &str) -> Result<Self, PickleError> {
+    pub(crate) fn named(module: &str, name: &str) -> Result<Self, PickleError> {
         let known = match (module, name) {
             ("collections", "OrderedDict" | "defaultdict" | "Counter") => Some(Self::Dict),
             ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Some(Self::RebuildTensor),
@@ -191,7 +191,7 @@ pub(super) enum Value {
 
 impl Value {
     /// The bytes that it points to, but for a string's, which are paid for before it is read.
-    pub fn extent(&self) -> usize {
+    pub(crate) fn extent(&self) -> usize {
         match self {
             Self::Tuple(items) | Self::List(items) => items.len() * PLACE + ENTRY,
             Self::Dict(entries) => entries.len() * 2 * PLACE + ENTRY,
@@ -202,7 +202,7 @@ impl Value {
     }
 
     /// Its kind, for messages.
-    pub fn what(&self) -> &'static str {
+    pub(crate) fn what(&self) -> &'static str {
         match self {
             Self::None => "None",
             Self::Bool => "a bool",
