@@ -412,7 +412,7 @@ impl Tables<'_> {
 
     fn explain(&self, error: evaluation::Error) -> Error {
         match (error, &self.origins) {
-            (evaluation::Error::Pipeline(error), Some(origins)) => origins.explain()(error),
+            (evaluation::Error::Pipeline(error), Some(origins)) => origins.explain()(*error),
             (error, _) => Error::new(error),
         }
     }

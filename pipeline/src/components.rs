@@ -192,7 +192,7 @@ impl Components {
         Error::Mismatch {
             first: self.named(mismatch.first),
             second: self.named(mismatch.second),
-            mismatch,
+            mismatch: Box::new(mismatch),
         }
     }
 

@@ -10,6 +10,9 @@ use crate::noise_streams::Streams;
 use crate::settings::Solver;
 use crate::{Error, Observer, Pipeline, Quantity, Settings, Step};
 
+/// From x_t at a step to a network's output.
+type Denoiser<'a> = dyn FnMut(&Tensor, DiffusionStep) -> Output + 'a;
+
 /// The steps of a stage's diffusion, or some of them.
 pub(crate) struct Diffusion<'a> {
     pub(crate) stage: ObservedStage<'a>,
@@ -64,7 +67,7 @@ impl Pipeline {
         observer: &mut dyn Observer,
     ) -> Result<Tensor, Error> {
         let Diffusion { stage, sampler, steps, first, scales, .. } = diffusion;
-        let mut denoise: Box<dyn FnMut(&Tensor, DiffusionStep) -> Output> = match &scales {
+        let mut denoise: Box<Denoiser> = match &scales {
             Some(scales) => Box::new(guided(scales.clone(), diffusion.guided_timesteps, denoise)),
             None => Box::new(denoise),
         };

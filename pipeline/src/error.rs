@@ -87,7 +87,7 @@ pub enum Error {
         /// The other one.
         second: String,
         /// The quantity that should be equal, and its two values.
-        mismatch: Mismatch,
+        mismatch: Box<Mismatch>,
     },
     /// A program that carries no model.
     #[error("this build of unclip carries no model: please name one")]

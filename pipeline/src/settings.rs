@@ -214,7 +214,7 @@ impl Settings {
             Some((format!("{}_guidance_scale", stage.name), stage.guidance_scale?))
         });
         let prior = ("prior_guidance_scale".to_owned(), self.prior.guidance_scale);
-        let unusable = |(_, value): &(String, f64)| !(value.abs() <= LARGEST_SCALE);
+        let unusable = |(_, value): &(String, f64)| value.is_nan() || value.abs() > LARGEST_SCALE;
         match [prior].into_iter().chain(stages).find(unusable) {
             Some((setting, value)) => {
                 let must = format!("it must lie between -{LARGEST_SCALE} and {LARGEST_SCALE}");

@@ -194,6 +194,36 @@ fn a_picture_does_not_depend_on_those_beside_it() {
 }
 
 #[test]
+fn a_batch_draws_what_its_pictures_are_alone() {
+    let place = Workplace::new();
+    let draw = |out: &str, more: &[&str]| {
+        let flags = ["--seed=5", "-n3", "--out", out, CAPTION];
+        place.generate(&[&flags[..], more].concat()).succeeds().stdout
+    };
+    draw("one-{index}.png", &[]);
+    let printed = draw("same-{index}.png", &["--batch=1"]);
+    assert_eq!(printed, "same-0.png\nsame-1.png\nsame-2.png\n");
+    draw("two-{index}.png", &["--batch=2"]);
+    draw("many-{index}.png", &["--batch=9"]);
+    for n in 0..3 {
+        let read = |name: &str| fs::read(place.path(&format!("{name}-{n}.png"))).unwrap();
+        assert!(read("one") == read("same"), "{n}");
+        let image = |name: &str| image::load_from_memory(&read(name)).unwrap().to_rgb8();
+        let alone = image("one");
+        for name in ["two", "many"] {
+            let batch = image(name);
+            let far = alone.iter().zip(batch.iter()).filter(|(a, b)| a.abs_diff(**b) > 4).count();
+            assert!(far * 1000 <= alone.len(), "{name} {n}: {far} values are far off");
+        }
+    }
+    place.generate(&["--batch=0", CAPTION]).refuses(&["--batch", "1 to 1000"]);
+    place.generate(&["--thresholding=0", CAPTION]).refuses(&["--thresholding", "quantile"]);
+    draw("clipped-{index}.png", &["--thresholding=0.5", "--decoder-guidance-scale=20"]);
+    let record = place.run(&["info", "clipped-0.png"]).succeeds().stdout;
+    assert!(record.contains("\"thresholding\": 0.5"), "{record}");
+}
+
+#[test]
 fn several_pictures_of_a_plain_name_are_numbered() {
     let place = Workplace::new();
     let ran = place.generate(&["--seed=1", "-n2", "--out=house.webp", CAPTION]).succeeds();

@@ -49,7 +49,7 @@ impl EmbeddingDataset {
                 Ok(encode(data.draw(request, first, count)?, encoder))
             }
             Self::Cache { cache, device } => {
-                Ok(cache.draw(request, first, count)?.to_device(*device))
+                Ok(cache.draw(request, first, count)?.moved_to(*device))
             }
         }
     }
@@ -93,7 +93,7 @@ impl EmbeddingStream {
         match &self.0 {
             Batches::Images(images, encoder) => Ok(encode(images.next_batch()?, encoder)),
             Batches::Cache(batches, device) => {
-                Ok(batches.next().expect("there is no end to them")?.to_device(*device))
+                Ok(batches.next().expect("there is no end to them")?.moved_to(*device))
             }
         }
     }
@@ -105,7 +105,7 @@ fn encode(batch: Batch, encoder: &FrozenImageEncoder) -> EmbeddingBatch {
 }
 
 impl EmbeddingBatch {
-    fn to_device(self, device: Device) -> Self {
+    fn moved_to(self, device: Device) -> Self {
         let embedding = self.embedding.to_device(device);
         Self { embedding, captions: self.captions }
     }

@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let worker = std::thread::spawn(move || {
         let begun = Instant::now();
         let mut observer = |step: Step<'_>| {
-            if let Some(previews) = step.preview().filter(|_| step.done % 5 == 0) {
+            if let Some(previews) = step.preview().filter(|_| step.done.is_multiple_of(5)) {
                 let _ = previews[0].save(format!("{}-{:02}.png", step.stage, step.done));
             }
             match begun.elapsed() < Duration::from_secs(10) {

@@ -10,7 +10,7 @@ pub enum Error {
     Judge(#[from] judge::Error),
     /// The model cannot sample.
     #[error(transparent)]
-    Pipeline(#[from] pipeline::Error),
+    Pipeline(Box<pipeline::Error>),
     /// A covariance of no more images than it has dimensions.
     #[error(
         "{images} pictures are too few for a Frechet distance over {features} features: it takes {least} at least",
@@ -36,5 +36,11 @@ impl Error {
     /// The error of writing to `path`.
     pub fn write(path: &Path, cause: impl ToString) -> Self {
         Self::Write { path: path.to_owned(), cause: cause.to_string() }
+    }
+}
+
+impl From<pipeline::Error> for Error {
+    fn from(error: pipeline::Error) -> Self {
+        Self::Pipeline(Box::new(error))
     }
 }

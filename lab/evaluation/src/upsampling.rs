@@ -111,6 +111,6 @@ impl Report for UpsamplingReport {
             row("upsampled", 1, Some(&self.upsampled), Some(&self.gain)),
             row("drawn from captions", 2, None, None),
         ];
-        table(&header, rows.into_iter())
+        table(&header, rows)
     }
 }
