@@ -1,8 +1,8 @@
 //! CLIP: a tokenizer, a text transformer and a vision transformer with one embedding space.
 //!
 //! Modules in reading order: [`tokenizer`] makes tokens of captions; [`transformer`] is what both encoders stack;
-//! [`text`] and [`vision`] are the encoders, in the names and with the arithmetic of transformers' CLIP; [`image_processor`] prepares images;
-//! [`bpe_training`] makes a new vocabulary.
+//! [`text`] and [`vision`] are the encoders, in the names and with the arithmetic of transformers' CLIP;
+//! [`bpe_training`] learns a new vocabulary. The crate `images` preprocesses images.
 
 #![forbid(unsafe_code)]
 

@@ -5,10 +5,10 @@ use crate::{Output, Prediction};
 use std::f64::consts::LN_2;
 use tch::Tensor;
 
-/// The bound's term of each row's timestep, in bits a value: [B].
+/// The bound's term of each row's timestep, in bits a value: `[B]`.
 ///
 /// `x_0` [B, ...] is an image of 256 levels in [-1, 1], `x_t` the same noised at `timesteps`
-/// [B] i64, `output` a network's `prediction` and variance, all f32. It is the divergence
+/// `[B]` i64, `output` a network's `prediction` and variance, all f32. It is the divergence
 /// of the network's step from the posterior, and at timestep 0 the cost of the image itself.
 ///
 /// The prediction is learned by its own loss, so the caller detaches `output.prediction`. Of a

@@ -47,7 +47,7 @@ impl Process {
         }
     }
 
-    /// Each row's mix of x_0 and eps, shaped [B, 1, ...] to multiply `like` [B, ...]; `timesteps` [B] i64.
+    /// Each row's mix of x_0 and eps, shaped [B, 1, ...] to multiply `like` [B, ...]; `timesteps` `[B]` i64.
     pub fn level(&self, timesteps: &Tensor, like: &Tensor) -> NoiseLevel<Tensor> {
         NoiseLevel {
             sqrt_alpha_bar: rows(&self.sqrt_alpha_bar, timesteps, like),
@@ -56,7 +56,7 @@ impl Process {
     }
 
     /// x_t of the clean `x_0` [B, ...] with noise `eps` of the same shape, each row at its own
-    /// timestep; `timesteps` [B] i64 (2006.11239, equation 4).
+    /// timestep; `timesteps` `[B]` i64 (2006.11239, equation 4).
     pub fn q_sample(&self, x_0: &Tensor, timesteps: &Tensor, eps: &Tensor) -> Tensor {
         self.level(timesteps, x_0).x_t(x_0, eps)
     }

@@ -3,7 +3,7 @@
 //! No model and no publisher is known here. Modules in reading order: [`checkpoint`] gives a model its tensors and
 //! reports everything that does not fit in one error, and `adapter` those of another layout by our names; [`safetensors`] and [`pickle`] are the two formats that it reads;
 //! [`folder`] is a folder of files, of which `weight_files` says which are weights, and `hub` finds those that the
-//! Hugging Face Hub's tools fetched. `embeddings` reads files of embeddings, [`npy`] numpy's arrays. `numbers` describes
+//! Hugging Face Hub's tools fetched. `embeddings` reads files of embeddings, [`npy`](mod@npy) numpy's arrays. `numbers` describes
 //! those that are not finite.
 
 #![forbid(unsafe_code)]
