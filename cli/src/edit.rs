@@ -22,7 +22,7 @@ use crate::value_parsers;
 pub(crate) struct Edit {
     /// The picture: PNG, JPEG, WebP or GIF, - for standard input
     image: PathBuf,
-    /// Its caption as it is
+    /// The caption of the picture as it is
     #[arg(long, value_name = "CAPTION")]
     from: String,
     /// The caption that it should have

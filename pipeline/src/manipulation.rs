@@ -28,7 +28,7 @@ pub fn slerp(from: &Tensor, to: &Tensor, t: f64) -> Tensor {
     (direction * length).to_kind(Kind::Float)
 }
 
-/// The embedding `[1, E]` of a image, turned along the great circle towards what sets the caption embedding `to` apart
+/// The embedding `[1, E]` of an image, turned along the great circle towards what sets the caption embedding `to` apart
 /// from `from`, all `[1, E]`; its length stays.
 ///
 /// On the unit sphere, `strength` times the difference of the captions is added, so that captions which hardly differ

@@ -99,7 +99,10 @@ impl Record {
         let none = Value::Null;
         let field = |(name, here): (&String, &Value)| {
             let there = there.get(name).unwrap_or(&none);
-            let shown = |value: &Value| excerpt(&value.to_string());
+            let shown = |value: &Value| match value {
+                Value::Null => "not set".to_owned(),
+                value => excerpt(&value.to_string()),
+            };
             (there != here)
                 .then(|| format!("its {name} is {}, here it is {}", shown(there), shown(here)))
         };

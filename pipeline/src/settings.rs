@@ -264,6 +264,10 @@ impl<'de> Deserialize<'de> for Settings {
     }
 }
 
+/// The fields of the flat object, for messages.
+const FIELDS: &str = "`prior_steps`, `prior_candidates`, `candidates`, `prior_guidance_scale`, `prior_codes`, `solver`, \
+     `guidance_interval`, `thresholding`, and of each stage `STAGE_steps` and `STAGE_guidance_scale`";
+
 /// Reads the flat object: every `NAME_steps` that is not the prior's is a stage's.
 struct SettingsVisitor;
 
@@ -299,7 +303,9 @@ impl<'de> Visitor<'de> for SettingsVisitor {
                         }
                         (None, Some(name)) => scales.push((name.to_owned(), map.next_value()?)),
                         (None, None) => {
-                            return Err(A::Error::custom(format_args!("unknown field `{other}`")));
+                            return Err(A::Error::custom(format_args!(
+                                "unknown field `{other}`, expected one of {FIELDS}"
+                            )));
                         }
                     }
                 }

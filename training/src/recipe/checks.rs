@@ -56,25 +56,25 @@ impl Recipe {
                 return Err(Error::Recipe(format!("{what}: {whole} and {part}")));
             }
         }
-        let legs = [
+        let trainings = [
             ("clip", &self.clip.run),
             ("prior", &self.prior.run),
             ("autoregressive", &self.autoregressive.run),
             ("decoder", &self.decoder.run),
             ("upsampler", &self.upsampler.run),
         ];
-        for (leg, run) in legs {
-            check_count(&format!("{leg}.run.batch"), run.batch, 1..=LARGEST_BATCH)?;
-            at_least_one(&format!("{leg}.run.accumulate"), run.accumulate)?;
+        for (training, run) in trainings {
+            check_count(&format!("{training}.run.batch"), run.batch, 1..=LARGEST_BATCH)?;
+            at_least_one(&format!("{training}.run.accumulate"), run.accumulate)?;
             if run.batch % run.accumulate != 0 {
                 let (batch, parts) = (run.batch, run.accumulate);
                 return Err(Error::Recipe(format!(
-                    "{leg}.run.batch is {batch}, which cannot be computed in {parts} equal parts"
+                    "{training}.run.batch is {batch}, which cannot be computed in {parts} equal parts"
                 )));
             }
             let every = run.checkpoint_every as usize;
-            at_least_one(&format!("{leg}.run.checkpoint_every"), every)?;
-            run.check_numbers(leg)?;
+            at_least_one(&format!("{training}.run.checkpoint_every"), every)?;
+            run.check_numbers(training)?;
         }
         let weight_limits = [
             ("decoder.weight_limit", self.decoder.weight_limit),
@@ -200,9 +200,9 @@ impl Recipe {
 }
 
 impl RunSettings {
-    fn check_numbers(&self, leg: &str) -> Result<(), Error> {
+    fn check_numbers(&self, training: &str) -> Result<(), Error> {
         let (rate, own) = (self.learning_rate, &self.optimizer);
-        check_number(&format!("{leg}.run.learning_rate"), rate, NOT_NEGATIVE)?;
+        check_number(&format!("{training}.run.learning_rate"), rate, NOT_NEGATIVE)?;
         for (field, number, wanted) in [
             ("beta1", own.beta1, DECAY),
             ("beta2", own.beta2, DECAY),
@@ -211,7 +211,7 @@ impl RunSettings {
             ("clip_norm", own.clip_norm, POSITIVE),
             ("ema_decay", own.ema_decay, DECAY),
         ] {
-            check_number(&format!("{leg}.run.optimizer.{field}"), number, wanted)?;
+            check_number(&format!("{training}.run.optimizer.{field}"), number, wanted)?;
         }
         Ok(())
     }
