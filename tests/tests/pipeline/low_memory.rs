@@ -12,7 +12,7 @@ use tch::Kind;
 use super::{CAPTION, copy_folder, few_steps, model, open_at};
 
 /// A stage, and the parts of the model that were in memory after a step of it.
-type Seen = (Option<String>, BTreeSet<String>);
+type LoadedComponents = (Option<String>, BTreeSet<String>);
 
 /// The parts of the model in `folder` whose weights this process has in memory.
 fn mapped(folder: &Path) -> BTreeSet<String> {
@@ -23,7 +23,7 @@ fn mapped(folder: &Path) -> BTreeSet<String> {
 }
 
 /// A picture, and what was in memory before it, after each step of it, and after it.
-fn drawn(low_memory: bool) -> (RgbImage, Vec<Seen>) {
+fn drawn(low_memory: bool) -> (RgbImage, Vec<LoadedComponents>) {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().canonicalize().unwrap();
     copy_folder(&model("deep"), &folder);
