@@ -100,9 +100,13 @@ impl Pipeline {
         })
     }
 
-    /// The steps of the prior.
-    pub(crate) fn prior_steps(&self, settings: &Settings) -> Result<Vec<DiffusionStep>, Error> {
-        let steps = self.prior_sampler(settings)?.steps(settings.prior.steps);
+    /// The steps that the prior's sampler takes.
+    pub(crate) fn prior_steps(
+        &self,
+        sampler: &Sampler,
+        settings: &Settings,
+    ) -> Result<Vec<DiffusionStep>, Error> {
+        let steps = sampler.steps(settings.prior.steps);
         steps.map_err(|error| Error::steps("prior_steps", &error))
     }
 
@@ -121,10 +125,11 @@ impl Pipeline {
         })
     }
 
-    /// The steps of a stage that samples images.
+    /// The steps that the sampler of a stage takes.
     pub(crate) fn stage_steps(
         &self,
         index: usize,
+        sampler: &Sampler,
         settings: &Settings,
     ) -> Result<Vec<DiffusionStep>, Error> {
         let name = self.components.stage(index).name;
@@ -133,7 +138,7 @@ impl Pipeline {
         let Some(count) = count else {
             return Err(Error::NoSetting { setting });
         };
-        let steps = self.stage_sampler(index, settings)?.steps(count);
+        let steps = sampler.steps(count);
         steps.map_err(|error| Error::steps(setting, &error))
     }
 }

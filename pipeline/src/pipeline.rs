@@ -1,6 +1,6 @@
 //! A model at work: its components, where they compute, and what a task of theirs requires.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 
 use families::{ImageSize, ModelFolders, PriorKind, Requirement, StageKind};
 use graphs::{CudaGraphs, GraphCapture};
@@ -30,6 +30,7 @@ pub struct Pipeline {
     pub(crate) encoded: RefCell<Option<(Vec<String>, Text)>>,
     /// The captions that the prior was prefilled with last, and their keys and values.
     pub(crate) prefix: RefCell<Option<Prefix>>,
+    pub(crate) prefills: Cell<usize>,
     /// The backend that captures steps of diffusion, which run again and again.
     pub(crate) graphs: Option<Box<dyn GraphCapture>>,
 }
@@ -47,6 +48,7 @@ impl Pipeline {
             empty: OnceCell::new(),
             encoded: RefCell::default(),
             prefix: RefCell::default(),
+            prefills: Cell::new(0),
             graphs: match device {
                 Device::Cuda(device) => Some(Box::new(CudaGraphs { device })),
                 _ => None,
@@ -78,10 +80,10 @@ impl Pipeline {
         let requirement = self.requirement(task, settings);
         self.components.find(requirement)?;
         if requirement.prior == Some(PriorKind::Diffusion) {
-            self.prior_steps(settings)?;
+            self.prior_steps(&self.prior_sampler(settings)?, settings)?;
         }
         for index in 0..requirement.stages {
-            self.stage_steps(index, settings)?;
+            self.stage_steps(index, &self.stage_sampler(index, settings)?, settings)?;
         }
         self.components.prepare(requirement)
     }
@@ -129,6 +131,11 @@ impl Pipeline {
             kind.map_or_else(Vec::new, |kind| self.components.family().prior_components(kind));
         !components.is_empty()
             && components.iter().all(|component| self.components.folder(component).is_ok())
+    }
+
+    /// How many times the diffusion prior was prefilled: once for captions that are sampled again and again.
+    pub fn prefills(&self) -> usize {
+        self.prefills.get()
     }
 
     /// The words of a caption that no training caption had, for models that know them.

@@ -79,7 +79,7 @@ impl Pipeline {
         };
         let settings = batch.settings();
         let sampler = self.prior_sampler(settings)?;
-        let steps = self.prior_steps(settings)?;
+        let steps = self.prior_steps(&sampler, settings)?;
         let guided_timesteps = 0..=i64::MAX;
         let diffusion = Diffusion {
             stage: ObservedStage { name: PRIOR, index: 0, steps: steps.len(), is_image: false },
@@ -132,7 +132,7 @@ impl Pipeline {
             Some(same) => prefix.insert(same),
             None => {
                 let captions = captions.without_padding();
-                let _span = tracing::debug_span!("prefill", captions = captions.batch()).entered();
+                self.prefills.set(self.prefills.get() + 1);
                 let Text { embedding, states, mask, .. } = &captions;
                 let cache = no_grad(|| prior.prefill(embedding, states, mask));
                 prefix.insert(Prefix { ids: captions.ids, cache })

@@ -85,7 +85,7 @@ impl Pipeline {
                 settings.stage(name).and_then(|stage| settings.stage_guidance(stage))
             });
             let sampler = self.stage_sampler(BASE, settings)?;
-            let steps = self.stage_steps(BASE, settings)?;
+            let steps = self.stage_steps(BASE, &sampler, settings)?;
             let denoise = self.decoder_denoiser(embedding, text, scales.is_some(), &steps)?;
             let diffusion = Diffusion {
                 stage: self.observed(BASE, steps.len()),
@@ -187,7 +187,7 @@ impl Pipeline {
     fn upsampled(&self, index: usize, images: &Tensor, batch: &mut Batch) -> Result<Tensor, Error> {
         let settings = batch.settings();
         let sampler = self.stage_sampler(index, settings)?;
-        let steps = self.stage_steps(index, settings)?;
+        let steps = self.stage_steps(index, &sampler, settings)?;
         let unet = self.components.unet(index)?;
         let size = unet.config().sample_size;
         let enlarged = enlarge(images, size); // [B, C, H, W]

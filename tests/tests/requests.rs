@@ -3,8 +3,6 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use families::{
     Defaults, DiffusionPrior, Family, ModelFolders, PriorDefaults, Stage, StageDefaults, StageKind,
@@ -12,8 +10,6 @@ use families::{
 use image::RgbImage;
 use pipeline::{Error, ErrorKind, Pipeline, Request, Settings, SettingsOverrides, Silent, Step};
 use tch::{Device, Kind};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
 use weights::Folder;
 
 use crate::pipeline::{copy_folder, few_steps, model, open};
@@ -208,39 +204,6 @@ fn a_pipeline_on_another_thread_is_previewed_and_stops_within_one_step() {
     assert!(worker.join().unwrap() == whole);
 }
 
-/// Counts the spans of a name.
-struct SpanCounter {
-    name: &'static str,
-    count: Arc<AtomicUsize>,
-}
-
-impl Subscriber for SpanCounter {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, span: &Attributes<'_>) -> Id {
-        if span.metadata().name() == self.name {
-            self.count.fetch_add(1, Ordering::SeqCst);
-        }
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn event(&self, _: &Event<'_>) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
-
-/// The prefills of a task.
-fn prefills(task: impl FnOnce()) -> usize {
-    let count = Arc::new(AtomicUsize::new(0));
-    let counter = SpanCounter { name: "prefill", count: count.clone() };
-    tracing::subscriber::with_default(counter, task);
-    count.load(Ordering::SeqCst)
-}
-
 #[test]
 fn a_caption_is_prefilled_once_for_all_its_images_and_candidates() {
     let pipeline = open("deep");
@@ -251,14 +214,17 @@ fn a_caption_is_prefilled_once_for_all_its_images_and_candidates() {
             sample(&pipeline, &[request(CAPTIONS[0], seed)]);
         }
     };
-    assert_eq!(prefills(one_by_one), 1);
+    one_by_one();
+    assert_eq!(pipeline.prefills(), 1);
     let in_a_batch = || {
         let requests: Vec<Request> =
             (0..4).map(|n: usize| request(CAPTIONS[1 + n % 2], n as u64)).collect();
         sample(&pipeline, &requests);
     };
-    assert_eq!(prefills(in_a_batch), 1, "two captions of one batch are prefilled together");
-    assert_eq!(prefills(|| drop(sample(&pipeline, &[request(CAPTIONS[2], 1)]))), 1);
+    in_a_batch();
+    assert_eq!(pipeline.prefills(), 2, "two captions of one batch are prefilled together");
+    sample(&pipeline, &[request(CAPTIONS[2], 1)]);
+    assert_eq!(pipeline.prefills(), 3);
 }
 
 #[test]
