@@ -2,7 +2,10 @@
 
 use std::ops::RangeInclusive;
 
-use diffusion::{Hooks, Output, Sampler, Step as DiffusionStep, dynamic_threshold, guided, sample};
+use diffusion::{
+    Hooks, Output, Sampler, Step as DiffusionStep, TimestepRespacing, dynamic_threshold, guided,
+    sample,
+};
 use layers::finite::norm;
 use tch::{Tensor, no_grad};
 
@@ -106,8 +109,8 @@ impl Pipeline {
         sampler: &Sampler,
         settings: &Settings,
     ) -> Result<Vec<DiffusionStep>, Error> {
-        let steps = sampler.steps(settings.prior.steps);
-        steps.map_err(|error| Error::steps("prior_steps", &error))
+        let steps = TimestepRespacing::Count(settings.prior.steps);
+        sampler.steps(&steps).map_err(|error| Error::steps("prior_steps", &steps, &error))
     }
 
     /// The sampler of a stage that samples images; one that upsamples takes the published steps.
@@ -138,7 +141,7 @@ impl Pipeline {
         let Some(count) = count else {
             return Err(Error::NoSetting { setting });
         };
-        let steps = sampler.steps(count);
-        steps.map_err(|error| Error::steps(setting, &error))
+        let steps = TimestepRespacing::Count(count);
+        sampler.steps(&steps).map_err(|error| Error::steps(setting, &steps, &error))
     }
 }

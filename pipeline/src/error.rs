@@ -1,6 +1,6 @@
 //! Everything that can go wrong between a caption and a picture.
 
-use diffusion::StepsError;
+use diffusion::{StepsError, TimestepRespacing};
 use families::compatibility::SIDES;
 use families::{Mismatch, PriorKind};
 use kernels::OutOfMemory;
@@ -158,15 +158,18 @@ pub enum Error {
 
 impl Error {
     /// Steps that no schedule can be cut into.
-    pub(crate) fn steps(setting: impl Into<String>, error: &StepsError) -> Self {
-        let most = error.timesteps;
-        Self::Setting {
-            setting: setting.into(),
-            value: error.steps.to_string(),
-            must: format!(
-                "it must lie between 1 and {most}, the timesteps that the solver can visit with this model"
+    pub(crate) fn steps(
+        setting: impl Into<String>,
+        steps: &TimestepRespacing,
+        error: &StepsError,
+    ) -> Self {
+        let must = match error {
+            StepsError::Count { timesteps, .. } => format!(
+                "it must lie between 1 and {timesteps}, the timesteps that the solver can visit with this model"
             ),
-        }
+            error => error.to_string(),
+        };
+        Self::setting(setting, steps, &must)
     }
 
     /// A number that is not `must`.

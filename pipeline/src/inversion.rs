@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use diffusion::{Ddim, Output, Sampler, SchedulerConfig, Step as DiffusionStep};
-use diffusion::{ddim_inverse, published_steps};
+use diffusion::{
+    Ddim, Output, Sampler, SchedulerConfig, Step as DiffusionStep, TimestepRespacing, ddim_inverse,
+};
 use images::{ImageProcessor, RgbImage};
 use noise::Generator;
 use tch::{Kind, Tensor, no_grad};
@@ -287,6 +288,7 @@ impl Pipeline {
     }
 
     fn inversion_steps(&self, steps: usize) -> Result<Vec<DiffusionStep>, Error> {
-        published_steps(steps, self.deepest()?).map_err(|error| Error::steps("steps", &error))
+        let steps = TimestepRespacing::Count(steps);
+        steps.steps(self.deepest()?).map_err(|error| Error::steps("steps", &steps, &error))
     }
 }
