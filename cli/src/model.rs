@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use families::{ModelFolders, PriorKind, karlo};
+use families::{ModelFolders, PriorKind, recognise};
 use kernels::{Policy, set_policy};
 use pipeline::{Pipeline, Record, Settings, SettingsOverrides, Task};
 use tch::Device;
@@ -136,9 +136,9 @@ impl ModelArgs {
 
     /// The origin of the model's own settings.
     pub(crate) fn origins(&self, defaults: &Settings) -> Result<Origins> {
-        let (folder, family) = (self.folder()?, karlo());
-        let mut of_family = Settings::of_family(&family);
-        of_family.prior.codes = defaults.prior.codes;
+        let folder = self.folder()?;
+        let family = recognise(&folder);
+        let of_family = Settings::of_family(&family).with_codes(defaults.codes());
         let place = match *defaults == of_family {
             true => format!("{}'s defaults, which are those of {folder}", family.name),
             false => format!("unclip_defaults in {} of {folder}", families::karlo::INDEX),
@@ -198,15 +198,16 @@ impl ModelArgs {
         let prior = prior.and_then(|given| given.prior.as_deref());
         let image_encoder = image_encoder.and_then(|given| given.image_encoder.as_deref());
         let model = self.folder()?;
+        let family = recognise(&model);
         let autoregressive = match prior {
             Some(name) if elsewhere.is_none() => name == Path::new(AUTOREGRESSIVE),
             _ => {
-                let kind = karlo().prior_kind(elsewhere.as_ref().unwrap_or(&model))?;
+                let kind = family.prior_kind(elsewhere.as_ref().unwrap_or(&model))?;
                 kind == PriorKind::Autoregressive
             }
         };
         let folders = ModelFolders {
-            family: karlo(),
+            family,
             model,
             autoregressive,
             prior: elsewhere,

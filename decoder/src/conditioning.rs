@@ -30,6 +30,27 @@ pub struct Conditions {
     pub mask: Option<Tensor>,
 }
 
+impl Conditions {
+    /// This batch, and `other`'s after it. Both have masks, or neither.
+    pub fn followed_by(&self, other: &Self) -> Self {
+        let cat = |a: &Tensor, b: &Tensor| Tensor::cat(&[a, b], 0);
+        Self {
+            added: cat(&self.added, &other.added),
+            context: cat(&self.context, &other.context),
+            mask: self.mask.as_ref().zip(other.mask.as_ref()).map(|(a, b)| cat(a, b)),
+        }
+    }
+
+    /// One image's conditions for `count` images: `B = 1` becomes `B = count`.
+    pub fn expand(&self, count: i64) -> Self {
+        Self {
+            added: self.added.expand([count, -1], false),
+            context: self.context.expand([count, -1, -1], false),
+            mask: self.mask.as_ref().map(|mask| mask.expand([count, -1], false)),
+        }
+    }
+}
+
 /// From a CLIP image embedding and a caption to [`Conditions`] (unCLIP, section 2.1; tensors named as in
 /// the published Karlo).
 pub struct Conditioning {

@@ -21,7 +21,22 @@ pub use unet::{StepConditions, UNet};
 
 use tch::Tensor;
 
-/// Base images at the size of an upsampler's, `[B, C, h, w] -> [B, C, size, size]`: bicubic, as published.
-pub fn enlarge(base: &Tensor, size: i64) -> Tensor {
-    base.internal_upsample_bicubic2d_aa([size, size], false, None, None)
+/// An interpolation that enlarges images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interpolation {
+    /// Bicubic with an antialiasing filter, as Karlo's upsampler was trained on.
+    Bicubic,
+    /// Bilinear, as GLIDE's public upsampler was trained on; its paper says bicubic.
+    Bilinear,
+}
+
+impl Interpolation {
+    /// Images at another size, `[B, C, h, w] -> [B, C, size, size]`; corners of pixels are not aligned.
+    pub fn enlarge(self, images: &Tensor, size: i64) -> Tensor {
+        let size = [size, size];
+        match self {
+            Self::Bicubic => images.internal_upsample_bicubic2d_aa(size, false, None, None),
+            Self::Bilinear => images.upsample_bilinear2d(size, false, None, None),
+        }
+    }
 }

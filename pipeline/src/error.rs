@@ -70,6 +70,32 @@ pub enum Error {
         /// The prior.
         kind: PriorKind,
     },
+    /// Images or embeddings in a family without CLIP.
+    #[error("{family} draws from captions alone: it has no CLIP that compares or embeds pictures")]
+    NoClip {
+        /// The family.
+        family: &'static str,
+    },
+    /// An image embedding in a family whose networks take none.
+    #[error("{family} draws from captions alone, and not from a picture's embedding")]
+    NoEmbedding {
+        /// The family.
+        family: &'static str,
+    },
+    /// Guidance by CLIP in a family that has no CLIP of noised images.
+    #[error(
+        "clip_guidance_scale: {family} has no CLIP of noised pictures whose gradient could guide, as GLIDE has"
+    )]
+    NoNoisedClip {
+        /// The family.
+        family: &'static str,
+    },
+    /// Inpainting in a family that has no networks for it.
+    #[error("{family} has no networks that were trained to paint where a mask says")]
+    NoInpainting {
+        /// The family.
+        family: &'static str,
+    },
     /// Principal components of a family that brings none.
     #[error("{family} has no principal components of its image embeddings")]
     NoPrincipalComponents {

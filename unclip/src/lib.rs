@@ -23,8 +23,8 @@ pub use families::{Family, ModelFolders, PriorKind};
 pub use images::{RgbImage, read_image};
 pub use open::{OpenOptions, built_in_folder};
 pub use pipeline::{
-    CodeSampling, Decoding, Error, ErrorKind, Interpolation, InterpolationEnd, Inversion, Latent,
-    Observer, Pipeline, Preset, PriorSettings, Record, Request, Settings, SettingsOverrides,
+    CodeSampling, Decoding, Error, ErrorKind, Inpainting, Interpolation, InterpolationEnd,
+    Inversion, Latent, Mask, Observer, Pipeline, Preset, PriorSettings, Record, Request, Settings, SettingsOverrides,
     Silent, Solver, StageOverrides, StageSettings, Stages, Step, Task, Template, TextDiff,
     check_caption, zero_shot,
 };

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use families::{ModelFolders, PriorKind, karlo, locate};
+use families::{ModelFolders, PriorKind, locate, recognise};
 use pipeline::{Error, Pipeline};
 use tch::{Device, Kind};
 use weights::Folder;
@@ -87,7 +87,7 @@ impl OpenOptions {
     }
 
     fn open_folder(&self, model: Folder) -> Result<Pipeline, Error> {
-        let family = karlo();
+        let family = recognise(&model);
         let located = |path: &Option<PathBuf>| path.as_deref().map(|p| self.locate(p)).transpose();
         let (prior, image_encoder) = (located(&self.prior)?, located(&self.image_encoder)?);
         let kind = match self.prior_kind {
