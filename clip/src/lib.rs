@@ -1,7 +1,7 @@
 //! CLIP: a tokenizer, a text transformer and a vision transformer with one embedding space.
 //!
-//! Modules in reading order: [`tokenizer`] makes tokens of captions; [`transformer`] is what both encoders stack;
-//! [`text`] and [`vision`] are the encoders, in the names and with the arithmetic of transformers' CLIP;
+//! Modules in reading order: [`tokenizer`] makes tokens of captions; [`text`] and [`vision`] are the encoders, in the names
+//! and with the arithmetic of transformers' CLIP;
 //! [`bpe_training`] learns a new vocabulary. The crate `images` preprocesses images.
 
 #![forbid(unsafe_code)]
@@ -12,7 +12,6 @@ mod pre_tokenizer;
 pub mod text;
 pub mod tokenizer;
 mod tokenizer_config;
-pub mod transformer;
 pub mod vision;
 mod vocabulary;
 

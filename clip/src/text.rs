@@ -1,10 +1,10 @@
 //! CLIP's text encoder: a causal transformer with its projection.
 
-use layers::{Activation, Embedding, Init, LayerNorm, Linear, Params};
+use layers::{
+    Activation, Embedding, Init, LayerNorm, Linear, Params, Transformer, TransformerConfig,
+};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
-
-use crate::transformer::{Transformer, TransformerConfig};
 
 /// The text encoder's shape.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,6 +63,7 @@ impl TextEncoder {
             intermediate: config.intermediate,
             activation: config.activation,
             layer_norm_eps: config.layer_norm_eps,
+            key_bias: true,
         };
         let (model, width) = (p / "text_model", config.width);
         let embeddings = &model / "embeddings";
