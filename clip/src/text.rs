@@ -134,7 +134,7 @@ pub fn end_positions(ids: &Tensor, eos_token_id: i64) -> Tensor {
 }
 
 /// The causal mask: minus infinity above the diagonal, in the dtype and on the device of `x`, `[1, 1, T, T]`.
-fn causal_mask(length: i64, x: &Tensor) -> Tensor {
+pub(crate) fn causal_mask(length: i64, x: &Tensor) -> Tensor {
     Tensor::full([length, length], f64::NEG_INFINITY, (x.kind(), x.device()))
         .triu(1)
         .view([1, 1, length, length])

@@ -1,7 +1,7 @@
 //! The shapes of a model's components, from their configurations alone.
 
 use clip::{
-    NoisedImageConfig, NoisedTextConfig, TextConfig, Tokenizer, VisionConfig,
+    Gpt2Tokenizer, NoisedImageConfig, NoisedTextConfig, TextConfig, Tokenizer, VisionConfig,
 };
 use decoder::{ConditioningConfig, TextTransformerConfig, UNetConfig};
 use diffusion::SchedulerConfig;
@@ -82,6 +82,15 @@ impl From<&Tokenizer> for TokenizerShape {
     }
 }
 
+impl From<&Gpt2Tokenizer> for TokenizerShape {
+    fn from(tokenizer: &Gpt2Tokenizer) -> Self {
+        Self {
+            vocab_size: tokenizer.vocab_size() as i64,
+            context_length: tokenizer.context_length() as i64,
+        }
+    }
+}
+
 impl From<(u32, u32)> for ImageSize {
     fn from((width, height): (u32, u32)) -> Self {
         Self { width: width.into(), height: height.into() }
@@ -102,9 +111,9 @@ impl Shapes {
             let image = model.read(clip.image_encoder, noun, configs::vision_config)?;
             shapes.image_encoder = image.map(|tower| tower.config);
         }
-        if let Some(clip) = family.noised_clip {
-            shapes.noised_text_encoder = glide::noised_text_config(folder, clip.text_encoder)?;
-            shapes.noised_image_encoder = glide::noised_image_config(folder, clip.image_encoder)?;
+        if family.noised_clip.is_some() {
+            shapes.noised_text_encoder = glide::noised_text_shape(folder)?;
+            shapes.noised_image_encoder = glide::noised_image_shape(folder)?;
         }
         if let Some(prior) = family.prior {
             shapes.prior = model.read(prior.network, "the prior", configs::prior_config)?;
@@ -128,13 +137,8 @@ struct Model<'a> {
 
 impl Model<'_> {
     fn stage(&self, stage: &Stage) -> Result<StageShapes, Error> {
-        if let Condition::Caption { text_encoder, .. } = stage.condition {
-            return Ok(StageShapes {
-                text_encoder: glide::text_transformer_config(self.folder, text_encoder)?,
-                network: glide::unet_config(self.folder, stage.network)?,
-                scheduler: glide::scheduler_config(self.folder, stage.scheduler)?,
-                ..StageShapes::default()
-            });
+        if matches!(stage.condition, Condition::Caption { .. }) {
+            return glide::stage_shapes(self.folder, stage);
         }
         let mut shapes =
             StageShapes { scheduler: self.scheduler(stage.scheduler)?, ..StageShapes::default() };
