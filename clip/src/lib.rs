@@ -2,12 +2,13 @@
 //!
 //! Modules in reading order: [`tokenizer`] makes tokens of captions; [`transformer`] is what both encoders stack;
 //! [`text`] and [`vision`] are the encoders, in the names and with the arithmetic of transformers' CLIP;
-//! [`bpe_training`] learns a new vocabulary. The crate `images` preprocesses images.
+//! [`bpe_training`] learns a new vocabulary; [`gpt2`] is GPT-2's tokenizer, which GLIDE has beside CLIP's. The crate `images` preprocesses images.
 
 #![forbid(unsafe_code)]
 
 pub mod bpe_training;
 mod byte_level;
+pub mod gpt2;
 mod pre_tokenizer;
 pub mod text;
 pub mod tokenizer;
@@ -16,7 +17,9 @@ pub mod transformer;
 pub mod vision;
 mod vocabulary;
 
+pub use gpt2::{Gpt2Files, Gpt2Tokenizer};
 pub use pre_tokenizer::words;
 pub use text::{TextConfig, TextEncoder, TextEncoding};
 pub use tokenizer::{Tokenizer, TokenizerError, TokenizerFiles, Tokens};
 pub use vision::{VisionConfig, VisionEncoder};
+pub use vocabulary::FileProblem;
