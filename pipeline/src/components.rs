@@ -283,7 +283,7 @@ impl Components {
     /// The settings that the model samples with unless a user changes them: `unclip_defaults` of our own models, else those of
     /// the family's authors.
     pub(crate) fn defaults(&self) -> Result<Settings, Error> {
-        let mut settings = match families::read_model_defaults(&self.folders.model, self.family())? {
+        let settings = match families::read_model_defaults(&self.folders.model, self.family())? {
             Some(defaults) => self.own_defaults(defaults).map_err(|reason| Error::Index {
                 folder: self.folders.model.to_string(),
                 reason: format!("unclip_defaults: {reason}"),
@@ -382,7 +382,7 @@ impl Components {
     pub(crate) fn noised_tokenizer(&self) -> Result<&Tokenizer, Error> {
         opened(&self.noised_tokenizer, || {
             let component = self.noised_clip()?.tokenizer;
-            Ok(glide::open_noised_clip_tokenizer(&self.folder(component)?, component)?)
+            Ok(glide::open_noised_clip_tokenizer(&self.folder(component)?)?)
         })
     }
 
@@ -390,14 +390,14 @@ impl Components {
         let component = self.noised_clip()?.text_encoder;
         // In f32, as published, whatever the other networks compute in.
         self.lease(&self.noised_text_encoder, component, |folder, device, _| {
-            glide::open_noised_text_encoder(folder, component, device, Kind::Float)
+            glide::open_noised_text_encoder(folder, device, Kind::Float)
         })
     }
 
     pub(crate) fn noised_image_encoder(&self) -> Result<Lease<'_, NoisedImageEncoder>, Error> {
         let component = self.noised_clip()?.image_encoder;
         self.lease(&self.noised_image_encoder, component, |folder, device, _| {
-            glide::open_noised_image_encoder(folder, component, device, Kind::Float)
+            glide::open_noised_image_encoder(folder, device, Kind::Float)
         })
     }
 
@@ -406,7 +406,7 @@ impl Components {
         opened(&self.stage_tokenizer, || {
             let length = self.stage_text_encoder(index)?.config().context_length;
             let (component, _) = self.stage_captions(index);
-            let tokenizer = glide::open_caption_tokenizer(&self.folder(component)?, component)?;
+            let tokenizer = glide::open_caption_tokenizer(&self.folder(component)?)?;
             Ok(tokenizer.with_context_length(length as usize)?)
         })
     }

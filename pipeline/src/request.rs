@@ -8,6 +8,7 @@ use tch::Tensor;
 
 use crate::image_tensors::to_images;
 use crate::inpainting::{Inpainting, Known};
+use crate::memory::within_memory;
 use crate::stages::StageInput;
 use crate::{Error, Observer, Pipeline, Settings, Task};
 

@@ -13,6 +13,7 @@ mod open;
 mod options;
 mod published;
 mod shapes;
+mod tokenizers;
 
 pub use components::{NetworkConfig, read_network, save_network, write_scheduler};
 pub use family::glide;
@@ -21,6 +22,7 @@ pub use open::{
     open_unet,
 };
 pub use published::{is_published, published_component, published_file};
+pub use tokenizers::{open_caption_tokenizer, open_noised_clip_tokenizer};
 pub(crate) use shapes::{noised_image_shape, noised_text_shape, stage_shapes};
 
 /// The folder of the captions' tokenizer, GPT-2's byte-level BPE.
