@@ -131,6 +131,12 @@ fn strided(steps: usize, timesteps: usize) -> Result<Vec<i64>, StepsError> {
     }
 }
 
+impl From<usize> for TimestepRespacing {
+    fn from(steps: usize) -> Self {
+        Self::Count(steps)
+    }
+}
+
 impl fmt::Display for TimestepRespacing {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {

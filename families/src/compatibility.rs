@@ -224,7 +224,8 @@ impl Mismatches {
     /// Compares the CLIP of noised images with the images that it guides.
     fn noised_clip(&mut self, shapes: &Shapes, family: &Family) {
         let Some(clip) = family.noised_clip else { return };
-        let (text, image) = (shapes.noised_text_encoder.as_ref(), shapes.noised_image_encoder.as_ref());
+        let (text, image) =
+            (shapes.noised_text_encoder.as_ref(), shapes.noised_image_encoder.as_ref());
         let of_text = |number| value(clip.text_encoder, number);
         let of_image = |number| value(clip.image_encoder, number);
         let tokens = value(clip.tokenizer, shapes.noised_tokenizer.map(|t| t.vocab_size));

@@ -250,7 +250,9 @@ impl Family {
 
     /// Whether an image embedding says what the base image shows, beside the caption or instead of it.
     pub fn decodes_embeddings(&self) -> bool {
-        self.stages.first().is_some_and(|base| matches!(base.condition, Condition::Embedding { .. }))
+        self.stages
+            .first()
+            .is_some_and(|base| matches!(base.condition, Condition::Embedding { .. }))
     }
 
     /// Whether the base image is sampled of the caption alone, which its stage reads itself.

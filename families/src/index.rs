@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 use weights::Folder;
 
 use crate::karlo::INDEX;
-use crate::{Class, Error, Family, karlo};
 use crate::save::write_text;
+use crate::{Class, Error, Family, karlo};
 
 const LOGIT_SCALE: &str = "unclip_logit_scale";
 const DEFAULTS: &str = "unclip_defaults";

@@ -4,8 +4,8 @@ use decoder::Interpolation;
 use diffusion::{BetaSchedule, Prediction, SchedulerConfig, TimestepRespacing, Variance};
 
 use crate::family::{
-    Class, Clip, Condition, Defaults, DiffusionPrior, Family, PriorDefaults, PublishedSampler, Stage,
-    StageDefaults, Upsampling,
+    Class, Clip, Condition, Defaults, DiffusionPrior, Family, PriorDefaults, PublishedSampler,
+    Stage, StageDefaults, Upsampling,
 };
 
 /// The tokenizer.

@@ -18,9 +18,8 @@ pub fn recognise(folder: &Folder) -> Family {
     let index: Option<Map<String, Value>> =
         folder.read(INDEX).ok().flatten().and_then(|b| json::parse(&b, json::CONFIGURATION).ok());
     let class = index.as_ref().and_then(|index| index.get("_class_name")?.as_str());
-    let of_class = |class: &str| {
-        all_families().into_iter().find(|family| class.starts_with(family.pipeline))
-    };
+    let of_class =
+        |class: &str| all_families().into_iter().find(|family| class.starts_with(family.pipeline));
     match class.and_then(of_class) {
         Some(family) => family,
         None if glide::is_published(folder) => glide(),

@@ -146,7 +146,8 @@ impl Model<'_> {
             Condition::Embedding { projection } => {
                 let noun = "the decoder's conditioning";
                 shapes.conditioning = self.read(projection, noun, configs::conditioning_config)?;
-                shapes.network = self.read(stage.network, "the decoder", configs::decoder_config)?;
+                shapes.network =
+                    self.read(stage.network, "the decoder", configs::decoder_config)?;
             }
             _ => {
                 let unet = |name| self.read(name, "the upsampler", configs::upsampler_config);

@@ -3,9 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::ops::RangeInclusive;
 
-use diffusion::{
-    Hooks, Output, Sampler, Step as DiffusionStep, TimestepRespacing, guided, sample,
-};
+use diffusion::{Hooks, Output, Sampler, Step as DiffusionStep, TimestepRespacing, guided, sample};
 use families::PublishedSampler;
 use layers::finite::norm;
 use tch::{Tensor, no_grad};

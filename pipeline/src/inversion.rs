@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use diffusion::{
-    Ddim, Hooks, Output, Sampler, SchedulerConfig, Step as DiffusionStep, TimestepRespacing, ddim_inverse,
+    Ddim, Hooks, Output, Sampler, SchedulerConfig, Step as DiffusionStep, TimestepRespacing,
+    ddim_inverse,
 };
 use images::{ImageProcessor, RgbImage};
 use noise::Generator;

@@ -34,7 +34,8 @@ impl<'a> Streams<'a> {
         let count = shape.iter().product::<i64>() as usize;
         require::<f32>(2 * count);
         let drawn = if self.twice { 2 * count } else { count };
-        let row = |stream: &mut Generator| Tensor::from_slice(&stream.normal(drawn)[..count]).view(shape);
+        let row =
+            |stream: &mut Generator| Tensor::from_slice(&stream.normal(drawn)[..count]).view(shape);
         let rows: Vec<Tensor> = self.streams.iter_mut().map(row).collect();
         Tensor::stack(&rows, 0).to_kind(self.kind).to_device(self.device).to_kind(Kind::Float)
     }

@@ -121,7 +121,11 @@ impl SettingsOverrides {
 
     /// The temperature of a stage.
     pub fn with_temperature(self, name: &str, temperature: Option<f64>) -> Self {
-        self.with(StageOverrides { name: name.to_owned(), temperature, ..StageOverrides::default() })
+        self.with(StageOverrides {
+            name: name.to_owned(),
+            temperature,
+            ..StageOverrides::default()
+        })
     }
 
     fn with(mut self, stage: StageOverrides) -> Self {

@@ -79,7 +79,10 @@ impl Pipeline {
     /// fit each other, so that nothing is refused later, in the middle of the work.
     pub fn prepare(&self, task: Task, settings: &Settings) -> Result<(), Error> {
         settings.check()?;
-        if !task.prior && task.stages != Stages::None && !self.components.family().decodes_embeddings() {
+        if !task.prior
+            && task.stages != Stages::None
+            && !self.components.family().decodes_embeddings()
+        {
             return Err(Error::NoEmbedding { family: self.components.family().name });
         }
         let requirement = self.requirement(task, settings);
@@ -282,15 +285,21 @@ pub enum Stages {
 
 impl Task {
     /// Images of captions.
-    pub const GENERATE: Self = Self { prior: true, image_encoder: false, stages: Stages::All, inpaints: false };
+    pub const GENERATE: Self =
+        Self { prior: true, image_encoder: false, stages: Stages::All, inpaints: false };
     /// Image embeddings of captions.
-    pub const EMBEDDING: Self = Self { prior: true, image_encoder: false, stages: Stages::None, inpaints: false };
+    pub const EMBEDDING: Self =
+        Self { prior: true, image_encoder: false, stages: Stages::None, inpaints: false };
     /// Images of image embeddings.
-    pub const DECODE: Self = Self { prior: false, image_encoder: false, stages: Stages::All, inpaints: false };
+    pub const DECODE: Self =
+        Self { prior: false, image_encoder: false, stages: Stages::All, inpaints: false };
     /// Images of an image.
-    pub const VARY: Self = Self { prior: false, image_encoder: true, stages: Stages::All, inpaints: false };
+    pub const VARY: Self =
+        Self { prior: false, image_encoder: true, stages: Stages::All, inpaints: false };
     /// The latents of an image.
-    pub const INVERT: Self = Self { prior: false, image_encoder: true, stages: Stages::Base, inpaints: false };
+    pub const INVERT: Self =
+        Self { prior: false, image_encoder: true, stages: Stages::Base, inpaints: false };
     /// Images of captions and of images.
-    pub const MIXED: Self = Self { prior: true, image_encoder: true, stages: Stages::All, inpaints: false };
+    pub const MIXED: Self =
+        Self { prior: true, image_encoder: true, stages: Stages::All, inpaints: false };
 }

@@ -54,7 +54,10 @@ impl Record {
         let prior = prior.as_ref().map(|PriorSettings { steps, guidance_scale, codes, .. }| {
             let how = match codes {
                 Some(codes) => {
-                    format!("Prior temperature: {}, Prior top-p: {}", codes.temperature, codes.top_p)
+                    format!(
+                        "Prior temperature: {}, Prior top-p: {}",
+                        codes.temperature, codes.top_p
+                    )
                 }
                 None => format!("Prior steps: {steps}"),
             };

@@ -125,10 +125,12 @@ impl Pipeline {
             requests.iter().map(|request| Generator::new(request.seed)).collect();
         let batch = &mut Batch { settings: &settings, streams: &mut streams, observer };
         let stages = self.stage_indices(task, &settings[0]);
-        let known: Vec<&Inpainting> = requests.iter().filter_map(|r| r.inpainting.as_ref()).collect();
+        let known: Vec<&Inpainting> =
+            requests.iter().filter_map(|r| r.inpainting.as_ref()).collect();
         let base_size = self.image_shape(stages.start)?[1];
         let known = (!known.is_empty()).then(|| Known::new(&known, base_size));
-        let input = StageInput { captions: &captions, known: known.as_ref(), ..StageInput::default() };
+        let input =
+            StageInput { captions: &captions, known: known.as_ref(), ..StageInput::default() };
         let base = match self.components.family().decodes_embeddings() {
             true => self.base_images(embeddings.as_ref(), &self.encode_text(&captions)?, batch)?,
             false => self.stage_images(stages.start, input, batch)?,

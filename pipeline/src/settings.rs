@@ -252,7 +252,8 @@ impl Settings {
             Some((format!("{}_guidance_scale", stage.name), stage.guidance_scale?))
         });
         let prior = self.prior.as_ref().map(|prior| prior.guidance_scale);
-        let others = [("prior_guidance_scale", prior), ("clip_guidance_scale", self.clip_guidance_scale)];
+        let others =
+            [("prior_guidance_scale", prior), ("clip_guidance_scale", self.clip_guidance_scale)];
         let others = others.into_iter().filter_map(|(name, scale)| Some((name.to_owned(), scale?)));
         let unusable = |(_, value): &(String, f64)| value.is_nan() || value.abs() > LARGEST_SCALE;
         match others.chain(stages).find(unusable) {
@@ -353,7 +354,8 @@ impl<'de> Visitor<'de> for SettingsVisitor {
                         stages.push(StageSettings { name, steps, guidance_scale, temperature });
                     }
                     Some((name, "_temperature")) => {
-                        numbers.push((name.to_owned(), StageNumber::Temperature(map.next_value()?)));
+                        numbers
+                            .push((name.to_owned(), StageNumber::Temperature(map.next_value()?)));
                     }
                     Some((name, _)) => {
                         numbers.push((name.to_owned(), StageNumber::Scale(map.next_value()?)));

@@ -159,7 +159,8 @@ impl Pipeline {
         let tokenizer = self.components.stage_tokenizer(index)?;
         let conditions = |captions: &[&str]| {
             let tokens = tokenizer.encode(captions)?;
-            let (ids, mask) = (tokens.ids.to_device(self.device), tokens.mask.to_device(self.device));
+            let (ids, mask) =
+                (tokens.ids.to_device(self.device), tokens.mask.to_device(self.device));
             Ok::<_, Error>(no_grad(|| encoder.forward(&ids, &mask)))
         };
         let empty = || Ok::<_, Error>(conditions(&[""])?.expand(batch as i64));
@@ -195,7 +196,12 @@ impl Pipeline {
         let settings = std::slice::from_ref(settings);
         let images = images.shallow_clone();
         let batch = &mut Batch { settings, streams, observer };
-        self.upsampled_images(images, 1..self.components.family().stages.len(), StageInput::default(), batch)
+        self.upsampled_images(
+            images,
+            1..self.components.family().stages.len(),
+            StageInput::default(),
+            batch,
+        )
     }
 
     /// The images of the stages with these indices, which upsample those of the base stage.
@@ -236,7 +242,9 @@ impl Pipeline {
             (Condition::Embedding { .. }, Some((embedding, text))) => {
                 Some(self.embedding_conditions(index, embedding, text, guided)?)
             }
-            (Condition::Embedding { .. }, None) => unreachable!("a decoder is called with embeddings"),
+            (Condition::Embedding { .. }, None) => {
+                unreachable!("a decoder is called with embeddings")
+            }
             (Condition::Caption { .. }, _) => {
                 Some(self.caption_conditions(index, input.captions, count, guided)?)
             }

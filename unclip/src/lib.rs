@@ -24,8 +24,8 @@ pub use images::{RgbImage, read_image};
 pub use open::{OpenOptions, built_in_folder};
 pub use pipeline::{
     CodeSampling, Decoding, Error, ErrorKind, Inpainting, Interpolation, InterpolationEnd,
-    Inversion, Latent, Mask, Observer, Pipeline, Preset, PriorSettings, Record, Request, Settings, SettingsOverrides,
-    Silent, Solver, StageOverrides, StageSettings, Stages, Step, Task, Template, TextDiff,
-    check_caption, zero_shot,
+    Inversion, Latent, Mask, Observer, Pipeline, Preset, PriorSettings, Record, Request, Settings,
+    SettingsOverrides, Silent, Solver, StageOverrides, StageSettings, Stages, Step, Task, Template,
+    TextDiff, check_caption, zero_shot,
 };
 pub use tch::{Device, Kind, Tensor};

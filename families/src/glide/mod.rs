@@ -22,8 +22,8 @@ pub use open::{
     open_unet,
 };
 pub use published::{is_published, published_component, published_file};
-pub use tokenizers::{open_caption_tokenizer, open_noised_clip_tokenizer};
 pub(crate) use shapes::{noised_image_shape, noised_text_shape, stage_shapes};
+pub use tokenizers::{open_caption_tokenizer, open_noised_clip_tokenizer};
 
 /// The folder of the captions' tokenizer, GPT-2's byte-level BPE.
 pub const TOKENIZER: &str = "tokenizer";

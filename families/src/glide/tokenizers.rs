@@ -43,6 +43,8 @@ pub fn open_noised_clip_tokenizer(folder: &Folder) -> Result<Tokenizer, Error> {
     match read(folder, CLIP_MERGES)? {
         Some(merges) => Tokenizer::from_merges(&merges)
             .map_err(|problem| Error::Tokenizer { folder: folder.to_string(), problem }),
-        None => crate::open_tokenizer(&folder.beside(CLIP_TOKENIZER).unwrap_or_else(|| folder.clone())),
+        None => {
+            crate::open_tokenizer(&folder.beside(CLIP_TOKENIZER).unwrap_or_else(|| folder.clone()))
+        }
     }
 }
