@@ -312,7 +312,10 @@ fn shapes_are_read_off_the_tensors() {
     // An inpainting network's options are those of the one it was made of, unless it has its own.
     unet("inpaint_decoder", UNetConfig { in_channels: 7, ..base });
     let attention = attention(32, 16, 2);
-    unet("inpaint_upsampler", UNetConfig { in_channels: 10, sample_size: 64, attention, ..upsampler });
+    unet(
+        "inpaint_upsampler",
+        UNetConfig { in_channels: 10, sample_size: 64, attention, ..upsampler },
+    );
     let text = |component, width, layers, heads| {
         let expected = TextTransformerConfig {
             vocab_size: 50,
@@ -551,8 +554,10 @@ fn every_tensor_must_fit() {
             text,
             with_base(
                 |tensors| {
-                    let (_, tensor) =
-                        tensors.iter_mut().find(|(name, _)| name == "positional_embedding").unwrap();
+                    let (_, tensor) = tensors
+                        .iter_mut()
+                        .find(|(name, _)| name == "positional_embedding")
+                        .unwrap();
                     *tensor = tensor.view([-1]);
                 },
                 text,
@@ -588,14 +593,54 @@ fn another_file_in_the_place_of_one_is_named() {
             "glide/base.pt cannot be used for the base network: it has 7 input channels, as the inpainting base network in \
              base_inpaint.pt has, and 3 belong here",
         ),
-        ("base.pt", "base_inpaint.pt", "inpaint_decoder", "it has 3 input channels, as the base network in base.pt has, and 7"),
-        ("upsample.pt", "base.pt", "decoder", "it has 6 input channels, as the upsampler in upsample.pt has, and 3"),
-        ("upsample.pt", "base.pt", "decoder_text_encoder", "it has 6 input channels, as the upsampler in upsample.pt has"),
-        ("upsample_inpaint.pt", "upsample.pt", "upsampler", "it has 10 input channels, as the inpainting upsampler in"),
-        ("clip_text_enc.pt", "base.pt", "decoder", "it has no tensor input_blocks.0.0.weight, only blocks.block_0.f_attn."),
-        ("base.pt", "clip_text_enc.pt", "clip_text_encoder", "it has no tensor blocks.input.w_voc, only final_ln.bias, "),
-        ("clip_text_enc.pt", "clip_image_enc.pt", "clip_image_encoder", "it has no tensor blocks.input.patch_proj, only"),
-        ("clip_image_enc.pt", "clip_text_enc.pt", "clip_text_encoder", "it has no tensor blocks.input.w_voc, only"),
+        (
+            "base.pt",
+            "base_inpaint.pt",
+            "inpaint_decoder",
+            "it has 3 input channels, as the base network in base.pt has, and 7",
+        ),
+        (
+            "upsample.pt",
+            "base.pt",
+            "decoder",
+            "it has 6 input channels, as the upsampler in upsample.pt has, and 3",
+        ),
+        (
+            "upsample.pt",
+            "base.pt",
+            "decoder_text_encoder",
+            "it has 6 input channels, as the upsampler in upsample.pt has",
+        ),
+        (
+            "upsample_inpaint.pt",
+            "upsample.pt",
+            "upsampler",
+            "it has 10 input channels, as the inpainting upsampler in",
+        ),
+        (
+            "clip_text_enc.pt",
+            "base.pt",
+            "decoder",
+            "it has no tensor input_blocks.0.0.weight, only blocks.block_0.f_attn.",
+        ),
+        (
+            "base.pt",
+            "clip_text_enc.pt",
+            "clip_text_encoder",
+            "it has no tensor blocks.input.w_voc, only final_ln.bias, ",
+        ),
+        (
+            "clip_text_enc.pt",
+            "clip_image_enc.pt",
+            "clip_image_encoder",
+            "it has no tensor blocks.input.patch_proj, only",
+        ),
+        (
+            "clip_image_enc.pt",
+            "clip_text_enc.pt",
+            "clip_text_encoder",
+            "it has no tensor blocks.input.w_voc, only",
+        ),
     ] {
         let sentence = swap(from, to, component);
         assert!(sentence.contains(expected), "{from}: {sentence}");
@@ -603,12 +648,16 @@ fn another_file_in_the_place_of_one_is_named() {
     }
     let mut tensors = unet_file(&BASE);
     tensors.retain(|(name, _)| name != "input_blocks.0.0.weight");
-    tensors.push(("input_blocks.0.0.weight".to_owned(), Tensor::zeros([32, 5, 3, 3], (Kind::Float, Device::Cpu))));
+    tensors.push((
+        "input_blocks.0.0.weight".to_owned(),
+        Tensor::zeros([32, 5, 3, 3], (Kind::Float, Device::Cpu)),
+    ));
     write(place.path(), "base.pt", &tensors);
     let sentence = sentence(&folder(&place), "decoder");
     assert!(sentence.ends_with("it has 5 input channels, and 3 belong here"), "{sentence}");
     fs::remove_file(place.path().join("base.pt")).unwrap();
-    let Err(Error::Weights(WeightsError::NoFile { file })) = open(&folder(&place), "decoder") else {
+    let Err(Error::Weights(WeightsError::NoFile { file })) = open(&folder(&place), "decoder")
+    else {
         panic!("it is there");
     };
     assert!(file.ends_with("base.pt"));
@@ -631,14 +680,21 @@ fn names_behind_one_prefix_are_read_and_others_named() {
         assert_eq!(stripped[3].0, plain[3].0);
         assert_eq!(stripped[3].1, plain[3].1);
     }
-    let both = [prefixed("model.", unet_file(&BASE)), prefixed("ema.", unet_file(&BASE))].into_iter().flatten().collect();
+    let both = [prefixed("model.", unet_file(&BASE)), prefixed("ema.", unet_file(&BASE))]
+        .into_iter()
+        .flatten()
+        .collect();
     write(place.path(), "base.pt", &both);
     assert_eq!(
         sentence(&folder(&place), "decoder"),
         "glide/base.pt cannot be used for the base network: the names of its tensors begin with ema., model.: the tensors of one \
          network must be saved by themselves"
     );
-    let some = [prefixed("model.", unet_file(&BASE)), vec![("step".to_owned(), Tensor::from(1.0f32))]].into_iter().flatten().collect();
+    let some =
+        [prefixed("model.", unet_file(&BASE)), vec![("step".to_owned(), Tensor::from(1.0f32))]]
+            .into_iter()
+            .flatten()
+            .collect();
     write(place.path(), "base.pt", &some);
     let expected = "the names of some tensors begin with model., and step does not: the tensors of one network must be saved";
     let sentence = sentence(&folder(&place), "decoder");
@@ -654,19 +710,55 @@ fn options_are_read_strictly() {
     };
     let (unet, text) = ("decoder", "decoder_text_encoder");
     for (options, component, expected) in [
-        ("{\"bass\": {}}", unet, "glide/glide.json cannot be read: bass: unknown field `bass`, expected one of `base`, "),
-        ("{\"base\": {\"xf_head\": 2}}", unet, "base.xf_head: unknown field `xf_head`, expected one of `image_size`, "),
-        ("{\"base\": {\"xf_heads\": \"2\"}}", unet, "base.xf_heads: invalid type: string \"2\", expected i64"),
+        (
+            "{\"bass\": {}}",
+            unet,
+            "glide/glide.json cannot be read: bass: unknown field `bass`, expected one of `base`, ",
+        ),
+        (
+            "{\"base\": {\"xf_head\": 2}}",
+            unet,
+            "base.xf_head: unknown field `xf_head`, expected one of `image_size`, ",
+        ),
+        (
+            "{\"base\": {\"xf_heads\": \"2\"}}",
+            unet,
+            "base.xf_heads: invalid type: string \"2\", expected i64",
+        ),
         ("[", unet, "glide/glide.json cannot be read: "),
-        ("{}", unet, "glide/base.pt cannot be used for the base network: its block_out_channels 32 is not a multiple of its"),
+        (
+            "{}",
+            unet,
+            "glide/base.pt cannot be used for the base network: its block_out_channels 32 is not a multiple of its",
+        ),
         ("{}", text, "how many heads there are, glide.json beside it must say as xf_heads"),
         ("{}", "clip_text_encoder", "glide.json beside it must say as n_head_text"),
         ("{}", "clip_image_encoder", "glide.json beside it must say as n_head_image"),
-        ("{\"base\": {\"xf_heads\": 0}}", text, "its field num_attention_heads is 0 where a whole number from 1 to 1024"),
-        ("{\"base\": {\"xf_heads\": 5}}", text, "its hidden_size 24 is not a multiple of its num_attention_heads 5"),
-        ("{\"base\": {\"num_head_channels\": -8}}", unet, "its field attention_head_dim is -8 where"),
-        ("{\"base\": {\"num_head_channels\": 8, \"image_size\": 15}}", unet, "its sample_size 15 is not a multiple of"),
-        ("{\"base\": {\"num_head_channels\": 8, \"image_size\": 9000}}", unet, "its field sample_size is 9000 where"),
+        (
+            "{\"base\": {\"xf_heads\": 0}}",
+            text,
+            "its field num_attention_heads is 0 where a whole number from 1 to 1024",
+        ),
+        (
+            "{\"base\": {\"xf_heads\": 5}}",
+            text,
+            "its hidden_size 24 is not a multiple of its num_attention_heads 5",
+        ),
+        (
+            "{\"base\": {\"num_head_channels\": -8}}",
+            unet,
+            "its field attention_head_dim is -8 where",
+        ),
+        (
+            "{\"base\": {\"num_head_channels\": 8, \"image_size\": 15}}",
+            unet,
+            "its sample_size 15 is not a multiple of",
+        ),
+        (
+            "{\"base\": {\"num_head_channels\": 8, \"image_size\": 9000}}",
+            unet,
+            "its field sample_size is 9000 where",
+        ),
     ] {
         let sentence = with(options, component);
         assert!(sentence.contains(expected), "{options}: {sentence}");
