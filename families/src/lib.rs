@@ -1,6 +1,6 @@
 //! Model families as data: the components that a publisher's folder has, their names, and how they agree.
 //!
-//! Modules in reading order: [`family`] is a layout as a value, [`mod@karlo`] the published one, and `openai` the names of
+//! Modules in reading order: [`family`] is a layout as a value, [`mod@karlo`] the published one, [`glide`] another publisher's files, and `openai` the names of
 //! CLIP's tensors in another. [`configs`] translates configurations, `open` makes components and `save` writes them,
 //! `index` reads and writes the list of them. [`shapes`] reads configurations alone, and [`compatibility`] compares them.
 //! `folders` finds the components that a task needs, `locate` the folder that a user means, `describe` describes folders
@@ -15,6 +15,7 @@ mod describe;
 mod error;
 pub mod family;
 mod folders;
+pub mod glide;
 mod index;
 pub mod karlo;
 mod locate;
