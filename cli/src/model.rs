@@ -21,8 +21,8 @@ use crate::threads::warn_of_idle_processors;
 /// The flags that say so.
 #[derive(Args)]
 pub(crate) struct ModelArgs {
-    /// A folder in Karlo's layout [default: the built-in model]
-    #[arg(long, value_name = "DIR", help_heading = "Model")]
+    /// A folder, or builtin:unclip [default: builtin:unclip]
+    #[arg(long, value_name = "MODEL", help_heading = "Model")]
     model: Option<PathBuf>,
     /// Variant of the weights to take where there is one, as fp16
     #[arg(long, value_name = "NAME", requires = "model", help_heading = "Model")]
@@ -246,7 +246,7 @@ impl ModelArgs {
     }
 
     fn locate(&self, flag: &str, path: &Path) -> Result<Folder> {
-        let folder = families::locate(path).with_context(|| flag.to_owned())?;
+        let folder = unclip::locate_model(path).with_context(|| flag.to_owned())?;
         let folder = match &self.variant {
             Some(variant) => folder.with_variant(variant),
             None => folder,

@@ -118,6 +118,14 @@ pub enum Error {
     /// A program that carries no model.
     #[error("this build of unclip carries no model: please name one")]
     NoBuiltInModel,
+    /// A word that names no model.
+    #[error("{reason}; {}", built_in_list(.built_in))]
+    UnknownModel {
+        /// The problem.
+        reason: String,
+        /// The names of the models that the program carries.
+        built_in: Vec<&'static str>,
+    },
     /// An observer's wish.
     #[error("stopped: the observer asked for no more steps")]
     Stopped,
@@ -256,6 +264,14 @@ fn other_prior(autoregressive: bool) -> &'static str {
     match autoregressive {
         true => "autoregressive prior draws, which has no steps: it draws code by code",
         false => "diffusion prior draws, which has no codes",
+    }
+}
+
+/// The end of a sentence about a model that is not there.
+fn built_in_list(names: &[&str]) -> String {
+    match names {
+        [] => "a model is a folder".to_owned(),
+        names => format!("a model is a folder, or built in: {}", names.join(", ")),
     }
 }
 
