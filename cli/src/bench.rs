@@ -178,7 +178,7 @@ impl Bench {
         for ((stage, steps), cost) in pipeline.stages().zip(steps).zip(costs) {
             let guidance = match settings.stage(stage) {
                 Some(stage) => settings.stage_guidance(stage),
-                None if settings.prior.codes.is_some() => continue,
+                None if settings.codes().is_some() => continue,
                 None => settings.prior_guidance(),
             };
             let passes = if guidance.is_some() { 2.0 } else { 1.0 };

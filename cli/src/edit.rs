@@ -71,7 +71,7 @@ impl Edit {
         let defaults = pipeline.defaults()?.without_prior();
         let preset = self.upsampler.apply_preset(&defaults);
         let mut settings = preset.clone();
-        settings.stages[0].steps = steps;
+        settings.stages[0].steps = steps.into();
         settings.stages[0].guidance_scale = Some(self.decoder_guidance_scale);
         let settings = self.upsampler.overrides().apply(settings).map_err(in_flag)?;
         let origins = self.model.origins(&defaults)?;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use files::text::excerpt;
 use images::read_image;
-use pipeline::{Pipeline, Record, Request, Settings, SettingsOverrides, Task, Text, check_caption};
+use pipeline::{Pipeline, Record, Request, Settings, SettingsOverrides, Task, check_caption};
 
 use crate::drawing::ImageArgs;
 use crate::messages::say;
@@ -16,7 +16,9 @@ use crate::origins::in_flag;
 use crate::prompts::{PlannedImage, Prompt, plan};
 use crate::record::{read_record, with_file};
 use crate::run::{Job, Run};
-use crate::settings_args::{CandidatesArgs, DecoderSettingsArgs, PresetArgs, PriorSettingsArgs};
+use crate::settings_args::{
+    CandidatesArgs, ClipGuidanceArgs, DecoderSettingsArgs, PresetArgs, PriorSettingsArgs,
+};
 use crate::{embedding, input::stem};
 
 /// The files of `--prompts`, for the help.
@@ -26,8 +28,8 @@ Files for --prompts:
     {\"caption\": \"a red boat\", \"seed\": 7, \"num_images\": 2, \"out\": \"boat.png\"}
   It may also have preset, solver, candidates, prior_steps, prior_candidates,
   prior_guidance_scale, prior_temperature, prior_top_p, decoder_steps,
-  upsampler_steps, decoder_guidance_scale, guidance_interval ([A, B]) and
-  thresholding.
+  upsampler_steps, decoder_guidance_scale, upsampler_temperature,
+  clip_guidance_scale, guidance_interval ([A, B]) and thresholding.
   A line wins over the flags, and these over the model.
   Without a seed a caption's first is 0.
   Pictures whose files are there already are left as they are, so the same
@@ -66,6 +68,8 @@ pub(crate) struct Generate {
     #[command(flatten)]
     decoder: DecoderSettingsArgs,
     #[command(flatten)]
+    clip_guidance: ClipGuidanceArgs,
+    #[command(flatten)]
     candidates: CandidatesArgs,
 }
 
@@ -90,7 +94,7 @@ impl Generate {
         let settings = self.settings(&pipeline, recorded.as_ref())?;
         let embedding = given.map(|path| embedding::read(path, &pipeline)).transpose()?;
         let words = caption.unwrap_or_default();
-        warn(&pipeline, "", words, &pipeline.encode_text(&[words])?)?;
+        warn(&pipeline, "", words)?;
         let command = given.map_or("generate", |_| "generate --image-embedding");
         let mut record = self.model.record(command, caption, &settings)?;
         if let Some(path) = given {
@@ -127,7 +131,7 @@ impl Generate {
     /// The overrides of the flags; those of the prior's settings where it takes part.
     fn flags(&self) -> SettingsOverrides {
         let flags = self.decoder.add_to(SettingsOverrides::default());
-        let flags = self.candidates.add_to(flags);
+        let flags = self.clip_guidance.add_to(self.candidates.add_to(flags));
         match self.image_embedding {
             None => self.prior_settings.add_to(flags),
             Some(_) => flags,
@@ -146,11 +150,16 @@ impl Generate {
         let defaults = pipeline.defaults()?;
         let mut again = recorded.settings.clone();
         if self.prior.is_given() {
-            let codes = again.prior.codes;
-            again.prior.codes = defaults.prior.codes.map(|plain| codes.unwrap_or(plain));
+            let codes = again.codes();
+            again = again.with_codes(defaults.codes().map(|plain| codes.unwrap_or(plain)));
         }
         let preset = self.preset.apply(again.clone(), &defaults);
-        let settings = fix(self.flags().apply(preset.clone()).map_err(in_flag)?);
+        let flags = self.flags();
+        ensure!(
+            flags.clip_guidance_scale.is_none() || flags.has_guidance_scale() || !guides(&again),
+            "--clip-guidance-scale: that picture was drawn with classifier-free guidance, please give --decoder-guidance-scale too: 1 for none"
+        );
+        let settings = fix(flags.apply(preset.clone()).map_err(in_flag)?);
         let place = self.from.as_deref().unwrap_or(Path::new("")).display().to_string();
         let origins = self.model.origins(&defaults)?.then(place, &again);
         let origins = origins.then("--preset", &preset).then_flags(&settings);
@@ -185,8 +194,7 @@ impl Generate {
             for image in batch.iter().map(|&index| &planned[index]) {
                 let Prompt { place, caption, .. } = &prompts[image.prompt];
                 if last.replace(image.prompt) != Some(image.prompt) {
-                    let text = pipeline.encode_text(&[caption])?;
-                    screen.suspend(|| warn(&pipeline, &format!("{place}: "), caption, &text))?;
+                    screen.suspend(|| warn(&pipeline, &format!("{place}: "), caption))?;
                 }
                 let settings = records[image.prompt].settings.clone();
                 requests.push(Request::new(caption, image.seed, settings));
@@ -243,6 +251,11 @@ impl Generate {
     }
 }
 
+/// Whether a stage is guided by its unconditional prediction.
+fn guides(settings: &Settings) -> bool {
+    settings.stages.iter().any(|stage| settings.stage_guidance(stage).is_some())
+}
+
 /// Says why a picture that is drawn again will differ.
 fn warn_of_differences(recorded: &Record, record: &Record) {
     let differs = [
@@ -291,11 +304,11 @@ fn again(path: &Path) -> Result<Record> {
 }
 
 /// Says what the model will not see of the caption in `place`, or has never seen.
-pub(crate) fn warn(pipeline: &Pipeline, place: &str, caption: &str, text: &Text) -> Result<()> {
-    if let Some(words) = &text.cut_off[0] {
+pub(crate) fn warn(pipeline: &Pipeline, place: &str, caption: &str) -> Result<()> {
+    if let Some(words) = pipeline.cut_off_words(caption)? {
         say!(
             "warning: {place}the caption is longer than the model reads, this is cut off: {}",
-            excerpt(words)
+            excerpt(&words)
         );
     }
     let unknown = pipeline.unknown_words(caption)?;

@@ -82,7 +82,7 @@ impl Interpolate {
         let mut settings = if task.prior { settings } else { settings.without_prior() };
         let inverts = !task.prior && !self.shared_noise;
         if inverts {
-            settings.stages[0].steps = steps;
+            settings.stages[0].steps = steps.into();
             settings.stages[0].guidance_scale = Some(1.0);
         }
         let sequence = self.sequence(&ends, seed, &settings)?;

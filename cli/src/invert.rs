@@ -52,7 +52,7 @@ impl Invert {
         let steps = self.inversion.steps(&pipeline)?;
         let defaults = pipeline.defaults()?.without_prior();
         let mut settings = defaults.clone();
-        settings.stages[0].steps = steps;
+        settings.stages[0].steps = steps.into();
         let origins = self.model.origins(&defaults)?.then_flags(&settings);
         pipeline.prepare(Task::INVERT, &settings).map_err(origins.explain())?;
         let mut bars = Bars::new(&settings, 1);
@@ -89,7 +89,7 @@ impl Decode {
         let pipeline = self.model.open(None, None)?;
         let defaults = pipeline.defaults()?.without_prior();
         let mut of_latent = self.upsampler.apply_preset(&defaults);
-        of_latent.stages[0].steps = inversion.steps;
+        of_latent.stages[0].steps = inversion.steps.into();
         let settings = self.upsampler.overrides().apply(of_latent.clone()).map_err(in_flag)?;
         let latent = self.latent.display();
         let steps = pipeline.check_inversion_steps(&inversion);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use families::{ModelFolders, PriorKind, karlo};
+use families::{ModelFolders, PriorKind, recognise};
 use kernels::{Policy, set_policy};
 use pipeline::{Pipeline, Record, Settings, SettingsOverrides, Task};
 use tch::Device;
@@ -21,8 +21,8 @@ use crate::threads::warn_of_idle_processors;
 /// The flags that say so.
 #[derive(Args)]
 pub(crate) struct ModelArgs {
-    /// A folder in Karlo's layout [default: the built-in model]
-    #[arg(long, value_name = "DIR", help_heading = "Model")]
+    /// A folder, or builtin:unclip [default: builtin:unclip]
+    #[arg(long, value_name = "MODEL", help_heading = "Model")]
     model: Option<PathBuf>,
     /// Variant of the weights to take where there is one, as fp16
     #[arg(long, value_name = "NAME", requires = "model", help_heading = "Model")]
@@ -136,9 +136,9 @@ impl ModelArgs {
 
     /// The origin of the model's own settings.
     pub(crate) fn origins(&self, defaults: &Settings) -> Result<Origins> {
-        let (folder, family) = (self.folder()?, karlo());
-        let mut of_family = Settings::of_family(&family);
-        of_family.prior.codes = defaults.prior.codes;
+        let folder = self.folder()?;
+        let family = recognise(&folder);
+        let of_family = Settings::of_family(&family).with_codes(defaults.codes());
         let place = match *defaults == of_family {
             true => format!("{}'s defaults, which are those of {folder}", family.name),
             false => format!("unclip_defaults in {} of {folder}", families::karlo::INDEX),
@@ -198,15 +198,16 @@ impl ModelArgs {
         let prior = prior.and_then(|given| given.prior.as_deref());
         let image_encoder = image_encoder.and_then(|given| given.image_encoder.as_deref());
         let model = self.folder()?;
+        let family = recognise(&model);
         let autoregressive = match prior {
             Some(name) if elsewhere.is_none() => name == Path::new(AUTOREGRESSIVE),
             _ => {
-                let kind = karlo().prior_kind(elsewhere.as_ref().unwrap_or(&model))?;
+                let kind = family.prior_kind(elsewhere.as_ref().unwrap_or(&model))?;
                 kind == PriorKind::Autoregressive
             }
         };
         let folders = ModelFolders {
-            family: karlo(),
+            family,
             model,
             autoregressive,
             prior: elsewhere,
@@ -245,7 +246,7 @@ impl ModelArgs {
     }
 
     fn locate(&self, flag: &str, path: &Path) -> Result<Folder> {
-        let folder = families::locate(path).with_context(|| flag.to_owned())?;
+        let folder = unclip::locate_model(path).with_context(|| flag.to_owned())?;
         let folder = match &self.variant {
             Some(variant) => folder.with_variant(variant),
             None => folder,

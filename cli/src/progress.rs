@@ -62,8 +62,8 @@ impl Bars {
     /// The steps of a stage over the first `count` images.
     fn steps(&self, count: usize, stage: &str) -> u64 {
         let steps = |settings: &Settings| match stage {
-            PRIOR => settings.prior.steps,
-            name => settings.stage(name).map_or(0, |stage| stage.steps),
+            PRIOR => settings.prior.as_ref().map_or(0, |prior| prior.steps),
+            name => settings.stage(name).map_or(0, |stage| stage.steps.count()),
         };
         self.images[..count].iter().map(steps).sum::<usize>() as u64
     }

@@ -4,8 +4,10 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
+
 use files::json;
-use pipeline::{Preset, SettingsOverrides, Solver, check_caption};
+use files::text::excerpt;
+use pipeline::{Preset, SettingsOverrides, Solver, TimestepRespacing, check_caption};
 use serde::Deserialize;
 use serde_json::Number;
 
@@ -13,7 +15,9 @@ use crate::destinations::Files;
 use crate::drawing::{ImageArgs, seeds};
 use crate::input::read_text;
 use crate::names::{ListNames, Names};
-use crate::settings_args::{CandidatesArgs, DecoderSettingsArgs, PresetArgs, PriorSettingsArgs};
+use crate::settings_args::{
+    CandidatesArgs, ClipGuidanceArgs, DecoderSettingsArgs, PresetArgs, PriorSettingsArgs,
+};
 use crate::value_parsers;
 
 /// How many pictures a file may ask for.
@@ -49,13 +53,35 @@ struct Line {
     prior_guidance_scale: Option<Number>,
     prior_temperature: Option<Number>,
     prior_top_p: Option<Number>,
-    decoder_steps: Option<Number>,
-    upsampler_steps: Option<Number>,
+    decoder_steps: Option<NumberOrText>,
+    upsampler_steps: Option<NumberOrText>,
     decoder_guidance_scale: Option<Number>,
+    upsampler_temperature: Option<Number>,
+    clip_guidance_scale: Option<Number>,
     guidance_interval: Option<[f64; 2]>,
     thresholding: Option<Number>,
     preset: Option<Preset>,
     solver: Option<Solver>,
+}
+
+/// A number, or a text that stands for some.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a number, or a text")]
+enum NumberOrText {
+    Number(Number),
+    Text(String),
+}
+
+fn respacing(field: &str, value: Option<&NumberOrText>) -> Result<Option<TimestepRespacing>> {
+    let check = |value: &NumberOrText| {
+        let text = match value {
+            NumberOrText::Number(number) => number.to_string(),
+            NumberOrText::Text(text) => text.clone(),
+        };
+        let respacing = value_parsers::respacing(&text);
+        respacing.map_err(|reason| anyhow!("{field} {}: {reason}", excerpt(&text)))
+    };
+    value.map(check).transpose()
 }
 
 impl Line {
@@ -80,8 +106,13 @@ impl Line {
             prior_top_p: parse("prior_top_p", self.prior_top_p.clone(), value_parsers::top_p)?,
         };
         let decoder = DecoderSettingsArgs {
-            decoder_steps: steps("decoder_steps", &self.decoder_steps)?,
-            upsampler_steps: steps("upsampler_steps", &self.upsampler_steps)?,
+            decoder_steps: respacing("decoder_steps", self.decoder_steps.as_ref())?,
+            upsampler_steps: respacing("upsampler_steps", self.upsampler_steps.as_ref())?,
+            upsampler_temperature: parse(
+                "upsampler_temperature",
+                self.upsampler_temperature.clone(),
+                value_parsers::temperature,
+            )?,
             decoder_guidance_scale: scale("decoder_guidance_scale", &self.decoder_guidance_scale)?,
             guidance_interval: self.guidance_interval,
             thresholding: parse(
@@ -91,7 +122,10 @@ impl Line {
             )?,
         };
         let candidates = CandidatesArgs { candidates: count("candidates", &self.candidates)? };
-        let overrides = prior.add_to(SettingsOverrides::default());
+        let clip_guidance = ClipGuidanceArgs {
+            clip_guidance_scale: scale("clip_guidance_scale", &self.clip_guidance_scale)?,
+        };
+        let overrides = clip_guidance.add_to(prior.add_to(SettingsOverrides::default()));
         Ok(candidates.add_to(decoder.add_to(overrides)))
     }
 }

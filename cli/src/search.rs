@@ -280,9 +280,8 @@ fn encode_query(pipeline: &Pipeline, query: &Input) -> Result<Tensor> {
         }
         Input::Caption(caption) => {
             pipeline.prepare_clip()?;
-            let text = pipeline.encode_text(&[caption])?;
-            warn(pipeline, "", caption, &text)?;
-            text.embedding
+            warn(pipeline, "", caption)?;
+            pipeline.encode_text(&[caption])?.embedding
         }
     };
     Ok(normalised(&embedding).to_device(Device::Cpu))

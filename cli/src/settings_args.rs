@@ -2,7 +2,8 @@
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use pipeline::{Preset, Settings, SettingsOverrides, Solver};
+
+use pipeline::{Preset, Settings, SettingsOverrides, Solver, TimestepRespacing};
 
 use crate::value_parsers;
 
@@ -89,6 +90,22 @@ impl PriorSettingsArgs {
     }
 }
 
+/// Guidance by the gradient of a CLIP of noised images.
+#[derive(Args, Clone, Copy, Default)]
+#[command(next_help_heading = HEADING)]
+pub(crate) struct ClipGuidanceArgs {
+    /// How strongly the gradient of a CLIP of noised pictures pulls, in place of --decoder-guidance-scale [off]
+    #[arg(long, value_name = "X", value_parser = value_parsers::scale, allow_hyphen_values = true)]
+    pub clip_guidance_scale: Option<f64>,
+}
+
+impl ClipGuidanceArgs {
+    /// Adds them to overrides.
+    pub(crate) fn add_to(&self, overrides: SettingsOverrides) -> SettingsOverrides {
+        SettingsOverrides { clip_guidance_scale: self.clip_guidance_scale, ..overrides }
+    }
+}
+
 /// The number of base images that one is chosen among.
 #[derive(Args, Clone, Copy, Default)]
 #[command(next_help_heading = HEADING)]
@@ -106,18 +123,21 @@ impl CandidatesArgs {
 }
 
 /// The decoder's and the upsampler's settings, where they differ from the model's.
-#[derive(Args, Clone, Copy, Default)]
+#[derive(Args, Clone, Default)]
 #[command(next_help_heading = HEADING)]
 pub(crate) struct DecoderSettingsArgs {
-    /// Steps that draw the small picture [25]
-    #[arg(long, value_name = "N", value_parser = value_parsers::steps, allow_negative_numbers = true)]
-    pub decoder_steps: Option<usize>,
-    /// Steps that draw the large picture [7]
-    #[arg(long, value_name = "N", value_parser = value_parsers::steps, allow_negative_numbers = true)]
-    pub upsampler_steps: Option<usize>,
+    /// Steps that draw the small picture, or a respacing as 10,10,5 or ddim25 [25]
+    #[arg(long, value_name = "N", value_parser = value_parsers::respacing, allow_negative_numbers = true)]
+    pub decoder_steps: Option<TimestepRespacing>,
+    /// Steps that draw the large picture, or a respacing as fast27 [7]
+    #[arg(long, value_name = "N", value_parser = value_parsers::respacing, allow_negative_numbers = true)]
+    pub upsampler_steps: Option<TimestepRespacing>,
     /// How strongly the caption and the embedding pull the picture [8]
     #[arg(long, value_name = "X", value_parser = value_parsers::scale, allow_hyphen_values = true)]
     pub decoder_guidance_scale: Option<f64>,
+    /// Temperature of the noise that the large picture begins with [1]
+    #[arg(long, value_name = "X", value_parser = value_parsers::temperature, allow_hyphen_values = true)]
+    pub upsampler_temperature: Option<f64>,
     /// Guide the decoder from A to B; 0 is the picture, 1 noise [0,1]
     #[arg(long, value_name = "A,B", value_parser = value_parsers::interval, allow_hyphen_values = true)]
     pub guidance_interval: Option<[f64; 2]>,
@@ -135,21 +155,22 @@ impl DecoderSettingsArgs {
             ..overrides
         };
         overrides
-            .with_steps(DECODER, self.decoder_steps)
+            .with_steps(DECODER, self.decoder_steps.clone())
             .with_guidance_scale(DECODER, self.decoder_guidance_scale)
-            .with_steps(UPSAMPLER, self.upsampler_steps)
+            .with_steps(UPSAMPLER, self.upsampler_steps.clone())
+            .with_temperature(UPSAMPLER, self.upsampler_temperature)
     }
 }
 
 /// The upsampler's steps, for commands that fix all other settings.
-#[derive(Args, Clone, Copy)]
+#[derive(Args, Clone)]
 pub(crate) struct UpsamplerArgs {
     /// How many steps draw the large picture: the makers' own are quality; --upsampler-steps wins
     #[arg(long, value_name = "PRESET", value_parser = presets())]
     preset: Option<Preset>,
     /// Steps that draw the large picture [7]
-    #[arg(long, value_name = "N", value_parser = value_parsers::steps, allow_negative_numbers = true)]
-    upsampler_steps: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = value_parsers::respacing, allow_negative_numbers = true)]
+    upsampler_steps: Option<TimestepRespacing>,
 }
 
 impl UpsamplerArgs {
@@ -165,6 +186,6 @@ impl UpsamplerArgs {
 
     /// The overrides of the flag.
     pub(crate) fn overrides(&self) -> SettingsOverrides {
-        SettingsOverrides::default().with_steps(UPSAMPLER, self.upsampler_steps)
+        SettingsOverrides::default().with_steps(UPSAMPLER, self.upsampler_steps.clone())
     }
 }

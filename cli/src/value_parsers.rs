@@ -1,5 +1,7 @@
 //! clap value parsers for numbers, with messages that say what would be right.
 
+use pipeline::TimestepRespacing;
+
 /// A seed: any number that 64 bits hold.
 pub(crate) fn seed(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
@@ -8,6 +10,14 @@ pub(crate) fn seed(text: &str) -> Result<u64, String> {
 /// Steps of a stage; what the model's schedule allows is checked when it is known.
 pub(crate) fn steps(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| "steps are a whole number from 1 on".to_owned())
+}
+
+/// Steps of a stage, or a timestep respacing.
+pub(crate) fn respacing(text: &str) -> Result<TimestepRespacing, String> {
+    text.parse().map_err(|_| {
+        "steps are a whole number from 1 on, or a respacing: 10,10,3,2,2 for steps in equal sections, ddim25, or fast27"
+            .to_owned()
+    })
 }
 
 /// How many candidates the prior chooses among.

@@ -1,22 +1,29 @@
 //! CLIP: a tokenizer, a text transformer and a vision transformer with one embedding space.
 //!
-//! Modules in reading order: [`tokenizer`] makes tokens of captions; [`transformer`] is what both encoders stack;
-//! [`text`] and [`vision`] are the encoders, in the names and with the arithmetic of transformers' CLIP;
-//! [`bpe_training`] learns a new vocabulary. The crate `images` preprocesses images.
+//! Modules in reading order: [`tokenizer`] makes tokens of captions; [`text`] and [`vision`] are the encoders, in the names
+//! and with the arithmetic of transformers' CLIP, and [`noised_encoders`] those of a CLIP for noised images; [`gpt2`] is
+//! GPT-2's tokenizer, which GLIDE has beside CLIP's; [`bpe_training`] learns a new vocabulary. The crate `images`
+//! preprocesses images.
 
 #![forbid(unsafe_code)]
 
 pub mod bpe_training;
 mod byte_level;
+pub mod gpt2;
+pub mod noised_encoders;
 mod pre_tokenizer;
 pub mod text;
 pub mod tokenizer;
 mod tokenizer_config;
-pub mod transformer;
 pub mod vision;
 mod vocabulary;
 
+pub use gpt2::{Gpt2Files, Gpt2Tokenizer};
+pub use noised_encoders::{
+    NoisedImageConfig, NoisedImageEncoder, NoisedTextConfig, NoisedTextEncoder,
+};
 pub use pre_tokenizer::words;
 pub use text::{TextConfig, TextEncoder, TextEncoding};
 pub use tokenizer::{Tokenizer, TokenizerError, TokenizerFiles, Tokens};
 pub use vision::{VisionConfig, VisionEncoder};
+pub use vocabulary::FileProblem;

@@ -1,10 +1,10 @@
 //! CLIP's text encoder: a causal transformer with its projection.
 
-use layers::{Activation, Embedding, Init, LayerNorm, Linear, Params};
+use layers::{
+    Activation, Embedding, Init, LayerNorm, Linear, Params, Transformer, TransformerConfig,
+};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
-
-use crate::transformer::{Transformer, TransformerConfig};
 
 /// The text encoder's shape.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,6 +63,7 @@ impl TextEncoder {
             intermediate: config.intermediate,
             activation: config.activation,
             layer_norm_eps: config.layer_norm_eps,
+            key_bias: true,
         };
         let (model, width) = (p / "text_model", config.width);
         let embeddings = &model / "embeddings";
@@ -133,7 +134,7 @@ pub fn end_positions(ids: &Tensor, eos_token_id: i64) -> Tensor {
 }
 
 /// The causal mask: minus infinity above the diagonal, in the dtype and on the device of `x`, `[1, 1, T, T]`.
-fn causal_mask(length: i64, x: &Tensor) -> Tensor {
+pub(crate) fn causal_mask(length: i64, x: &Tensor) -> Tensor {
     Tensor::full([length, length], f64::NEG_INFINITY, (x.kind(), x.device()))
         .triu(1)
         .view([1, 1, length, length])

@@ -4,11 +4,15 @@ use std::any::Any;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use files::gzip::gunzip;
+use files::text;
+use files::whole_file::LONGEST_TEXT;
 use tch::Tensor;
 use thiserror::Error;
 
 use crate::pre_tokenizer::words;
-use crate::tokenizer_config::{ClipTokenizer, SpecialTokens, build};
+use crate::tokenizer_config::{ClipTokenizer, SpecialTokens, build, build_from_merges};
+use crate::vocabulary::FileProblem;
 
 /// The contents of a tokenizer's files; either `tokenizer.json` or both of `vocab.json` and `merges.txt` are needed.
 #[derive(Clone, Copy, Default)]
@@ -34,13 +38,16 @@ pub enum TokenizerError {
     #[error("the tokenizer has neither tokenizer.json nor both vocab.json and merges.txt")]
     NoVocabulary,
     /// A file that cannot be read for what it should be.
-    #[error("{file} is not what a CLIP tokenizer needs: {problem}")]
-    File {
-        /// The file's name.
-        file: &'static str,
-        /// The problem.
-        problem: String,
-    },
+    #[error("{} is not what a CLIP tokenizer needs: {}", .0.file, .0.problem)]
+    File(FileProblem),
+    /// A file that cannot be read for what GPT-2's tokenizer needs.
+    #[error("{} is not what a GPT-2 tokenizer needs: {}", .0.file, .0.problem)]
+    Gpt2File(FileProblem),
+    /// Too few of GPT-2's files.
+    #[error(
+        "the tokenizer has neither tokenizer.json nor both encoder.json and vocab.bpe (or vocab.json and merges.txt)"
+    )]
+    NoGpt2Vocabulary,
     /// A special token without a number.
     #[error("the tokenizer's {role} token {token:?} is not in its vocabulary ({file})")]
     NoSuchToken {
@@ -69,6 +76,12 @@ pub enum TokenizerError {
     },
 }
 
+impl From<FileProblem> for TokenizerError {
+    fn from(problem: FileProblem) -> Self {
+        Self::File(problem)
+    }
+}
+
 /// Captions as tokens, all padded to the context length.
 #[derive(Debug)]
 pub struct Tokens {
@@ -79,6 +92,30 @@ pub struct Tokens {
     /// For each caption, the words that truncation removed.
     pub cut_off: Vec<Option<String>>,
 }
+
+impl Tokens {
+    /// Rows of numbers, none of which is longer than `length`, filled up with `pad`.
+    pub(crate) fn new(
+        rows: &[Vec<i64>],
+        pad: i64,
+        length: usize,
+        cut_off: Vec<Option<String>>,
+    ) -> Self {
+        let shape = [rows.len() as i64, length as i64];
+        let places = || rows.iter().flat_map(|row| (0..length).map(move |place| row.get(place)));
+        let ids: Vec<i64> = places().map(|id| id.copied().unwrap_or(pad)).collect();
+        let mask: Vec<bool> = places().map(|id| id.is_some()).collect();
+        Self {
+            ids: Tensor::from_slice(&ids).view(shape),
+            mask: Tensor::from_slice(&mask).view(shape),
+            cut_off,
+        }
+    }
+}
+
+/// OpenAI's table of CLIP's merges, and the context length that is CLIP's wherever no file says another.
+const MERGES: &str = "bpe_simple_vocab_16e6.txt";
+const CONTEXT_LENGTH: usize = 77;
 
 /// The longest context that is believed; files write absurd numbers for "no limit".
 const LONGEST_CONTEXT: usize = 65536;
@@ -99,31 +136,43 @@ impl Tokenizer {
     pub fn from_files(files: &TokenizerFiles) -> Result<Self, TokenizerError> {
         let specials = SpecialTokens::read(files)?;
         let file = if files.tokenizer_json.is_some() { "tokenizer.json" } else { "vocab.json" };
-        let built = catch_panic(|| build(files, &specials, file)).unwrap_or_else(|panic| {
-            Err(TokenizerError::File {
-                file,
-                problem: format!("reading it failed inside the tokenizer ({panic})"),
-            })
-        })?;
+        let built = catch_panic(file, || build(files, &specials))?;
         let words = files.words_txt.map(|bytes| {
-            let text = std::str::from_utf8(bytes).map_err(|problem| TokenizerError::File {
+            let text = std::str::from_utf8(bytes).map_err(|problem| FileProblem {
                 file: "words.txt",
                 problem: problem.to_string(),
             })?;
-            Ok(text.lines().map(str::to_owned).collect())
+            Ok::<_, FileProblem>(text.lines().map(str::to_owned).collect())
         });
         let context_length =
             specials.context_length.filter(|length| (2..=LONGEST_CONTEXT).contains(length));
+        Ok(Self::new(built, context_length, words.transpose()?))
+    }
+
+    /// Makes CLIP's tokenizer of its merges alone, OpenAI's `bpe_simple_vocab_16e6.txt`, as it is or packed by gzip: 49,408
+    /// tokens, a context of 77, and zeros for padding. Of that table the first 48,894 merges count, and of any other with
+    /// `#version` in its first line all. The rules for splitting are those of [`Self::from_files`]: neither are broken
+    /// encodings repaired nor HTML's entities read, as OpenAI's code does before it splits.
+    pub fn from_merges(table: &[u8]) -> Result<Self, TokenizerError> {
+        let problem = |problem: String| FileProblem { file: MERGES, problem };
+        let table = gunzip(table, LONGEST_TEXT).map_err(|error| problem(error.to_string()))?;
+        let table = text::decode(&table).map_err(|error| problem(error.to_string()))?;
+        let built = catch_panic(MERGES, || build_from_merges(MERGES, &table))?;
+        Ok(Self::new(built, Some(CONTEXT_LENGTH), None))
+    }
+
+    fn new(
+        built: ClipTokenizer,
+        context_length: Option<usize>,
+        words: Option<HashSet<String>>,
+    ) -> Self {
         let ClipTokenizer { tokenizer, start, end, pad } = built;
-        Ok(Self { tokenizer, start, end, pad, context_length, words: words.transpose()? })
+        Self { tokenizer, start, end, pad, context_length, words }
     }
 
     /// Uses this context length instead of the files'.
     pub fn with_context_length(mut self, length: usize) -> Result<Self, TokenizerError> {
-        if !(2..=LONGEST_CONTEXT).contains(&length) {
-            return Err(TokenizerError::ContextLength(length));
-        }
-        self.context_length = Some(length);
+        self.context_length = Some(check_context_length(length)?);
         Ok(self)
     }
 
@@ -134,7 +183,7 @@ impl Tokenizer {
 
     /// One more than the highest token's number: a text encoder needs an embedding for each.
     pub fn vocab_size(&self) -> usize {
-        self.tokenizer.get_vocab(true).into_values().max().map_or(0, |highest| highest as usize + 1)
+        vocab_size(&self.tokenizer)
     }
 
     /// The number of the token that fills up captions.
@@ -151,26 +200,17 @@ impl Tokenizer {
     /// and keeps the end. The empty caption is start and end alone.
     pub fn encode(&self, captions: &[impl AsRef<str>]) -> Result<Tokens, TokenizerError> {
         let length = self.context_length.ok_or(TokenizerError::NoContextLength)?;
-        let mut ids = Vec::with_capacity(captions.len() * length);
-        let mut mask = Vec::with_capacity(captions.len() * length);
+        let mut rows = Vec::with_capacity(captions.len());
         let mut cut_off = Vec::with_capacity(captions.len());
         for caption in captions {
             let caption = caption.as_ref();
-            let encoding = self.split(caption)?;
+            let encoding = split(&self.tokenizer, caption, caption)?;
             let count = encoding.len().min(length - 2);
-            ids.push(self.start);
-            ids.extend(encoding.get_ids()[..count].iter().map(|&id| i64::from(id)));
-            ids.push(self.end);
-            ids.extend(std::iter::repeat_n(self.pad, length - 2 - count));
-            mask.extend((0..length).map(|place| place < count + 2));
+            let ids = encoding.get_ids()[..count].iter().map(|&id| i64::from(id));
+            rows.push([self.start].into_iter().chain(ids).chain([self.end]).collect());
             cut_off.push((count < encoding.len()).then(|| words_from(caption, &encoding, count)));
         }
-        let shape = [captions.len() as i64, length as i64];
-        Ok(Tokens {
-            ids: Tensor::from_slice(&ids).view(shape),
-            mask: Tensor::from_slice(&mask).view(shape),
-            cut_off,
-        })
+        Ok(Tokens::new(&rows, self.pad, length, cut_off))
     }
 
     /// The caption's words that no caption of the model's training had, each once; none where the model does not say
@@ -185,19 +225,45 @@ impl Tokenizer {
             .filter(|word| !known.contains(word) && named.insert(word.clone()))
             .collect()
     }
+}
 
-    fn split(&self, caption: &str) -> Result<tokenizers::Encoding, TokenizerError> {
-        let failed =
-            |problem: String| TokenizerError::Caption { caption: caption.to_owned(), problem };
-        match catch_panic(|| self.tokenizer.encode(caption, false)) {
-            Ok(encoding) => encoding.map_err(|problem| failed(problem.to_string())),
-            Err(panic) => Err(failed(panic)),
-        }
+/// The highest token's number and one.
+pub(crate) fn vocab_size(tokenizer: &tokenizers::Tokenizer) -> usize {
+    tokenizer.get_vocab(true).into_values().max().map_or(0, |highest| highest as usize + 1)
+}
+
+/// A context length that can be used.
+pub(crate) fn check_context_length(length: usize) -> Result<usize, TokenizerError> {
+    let usable = (2..=LONGEST_CONTEXT).contains(&length);
+    usable.then_some(length).ok_or(TokenizerError::ContextLength(length))
+}
+
+/// The tokens of `text`, which is `caption` or made of it.
+pub(crate) fn split(
+    tokenizer: &tokenizers::Tokenizer,
+    text: &str,
+    caption: &str,
+) -> Result<tokenizers::Encoding, TokenizerError> {
+    let failed = |problem: String| TokenizerError::Caption { caption: caption.to_owned(), problem };
+    match catch(|| tokenizer.encode(text, false)) {
+        Ok(encoding) => encoding.map_err(|problem| failed(problem.to_string())),
+        Err(panic) => Err(failed(panic)),
     }
 }
 
-/// Runs `work`, or returns the message of its panic: the tokenizers crate panics on some damaged files.
-fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+/// Builds a tokenizer of `file`: on some damaged files the tokenizers crate panics, and that is a problem of the file.
+pub(crate) fn catch_panic<T, E: From<FileProblem>>(
+    file: &'static str,
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    catch(work).unwrap_or_else(|panic| {
+        let problem = format!("reading it failed inside the tokenizer ({panic})");
+        Err(FileProblem { file, problem }.into())
+    })
+}
+
+/// Runs `work`, or returns the message of its panic.
+fn catch<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let message = |panic: Box<dyn Any + Send>| match panic.downcast::<String>() {
         Ok(text) => *text,
         Err(panic) => panic.downcast_ref::<&str>().copied().unwrap_or("it panicked").to_owned(),
@@ -205,14 +271,19 @@ fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(message)
 }
 
-/// The caption from the word on that token `token` belongs to.
-fn words_from(caption: &str, encoding: &tokenizers::Encoding, token: usize) -> String {
+/// The place in the text of the word that token `token` belongs to.
+pub(crate) fn word_start(encoding: &tokenizers::Encoding, token: usize) -> usize {
     let numbers = encoding.get_word_ids();
     let first = numbers[..token]
         .iter()
         .rposition(|number| *number != numbers[token])
         .map_or(0, |before| before + 1);
-    let mut start = encoding.get_offsets()[first].0;
+    encoding.get_offsets()[first].0
+}
+
+/// The caption from the word on that token `token` belongs to.
+fn words_from(caption: &str, encoding: &tokenizers::Encoding, token: usize) -> String {
+    let mut start = word_start(encoding, token);
     while !caption.is_char_boundary(start) {
         start -= 1; // a token can begin inside a character
     }

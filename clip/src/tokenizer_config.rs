@@ -1,13 +1,12 @@
 //! Special tokens, vocabulary and merges from a tokenizer's files, and the tokenizer that they make.
 
-use files::json;
 use serde_json::{Map, Value};
-use tokenizers::models::bpe::{BPE, Vocab};
+use tokenizers::models::bpe::BPE;
 use tokenizers::{AddedToken, ModelWrapper};
 
 use crate::pre_tokenizer::{END, START, normalizer, pre_tokenizer};
 use crate::tokenizer::{TokenizerError, TokenizerFiles};
-use crate::vocabulary::{SUFFIX, Vocabulary};
+use crate::vocabulary::{FileProblem, SUFFIX, Vocabulary, byte_tokens, json, problem};
 
 /// The special tokens and the context length.
 pub(crate) struct SpecialTokens {
@@ -22,7 +21,7 @@ pub(crate) struct SpecialTokens {
 
 impl SpecialTokens {
     /// `special_tokens_map.json` wins over `tokenizer_config.json`, unless the latter lists all added tokens itself.
-    pub(crate) fn read(files: &TokenizerFiles) -> Result<Self, TokenizerError> {
+    pub(crate) fn read(files: &TokenizerFiles) -> Result<Self, FileProblem> {
         let config = object("tokenizer_config.json", files.tokenizer_config)?;
         let map = object("special_tokens_map.json", files.special_tokens_map)?;
         check_class(&config)?;
@@ -31,7 +30,7 @@ impl SpecialTokens {
         let token = |key: &str, default: &str| {
             let newer = if others.is_empty() { map.get(key) } else { None };
             let named = newer.or_else(|| config.get(key)).filter(|value| !value.is_null());
-            let problem = || TokenizerError::File {
+            let problem = || FileProblem {
                 file: if newer.is_some() {
                     "special_tokens_map.json"
                 } else {
@@ -74,25 +73,23 @@ impl SpecialTokens {
 }
 
 /// Refuses the configuration of another tokenizer; transformers' own are called by what they are made of.
-fn check_class(config: &Map<String, Value>) -> Result<(), TokenizerError> {
+fn check_class(config: &Map<String, Value>) -> Result<(), FileProblem> {
     let known = |name: &str| {
         name.starts_with("CLIP") || matches!(name, "PreTrainedTokenizerFast" | "TokenizersBackend")
     };
     match config.get("tokenizer_class") {
-        Some(class) if !class.is_null() && !class.as_str().is_some_and(known) => {
-            Err(TokenizerError::File {
-                file: "tokenizer_config.json",
-                problem: format!("its tokenizer_class is {class}, and CLIPTokenizer is read"),
-            })
-        }
+        Some(class) if !class.is_null() && !class.as_str().is_some_and(known) => Err(FileProblem {
+            file: "tokenizer_config.json",
+            problem: format!("its tokenizer_class is {class}, and CLIPTokenizer is read"),
+        }),
         _ => Ok(()),
     }
 }
 
 /// The tokens outside the merges with their numbers, in order.
-fn added_tokens(config: &Map<String, Value>) -> Result<Vec<(u32, AddedToken)>, TokenizerError> {
+fn added_tokens(config: &Map<String, Value>) -> Result<Vec<(u32, AddedToken)>, FileProblem> {
     const FIELD: &str = "added_tokens_decoder";
-    let problem = |problem: String| TokenizerError::File { file: "tokenizer_config.json", problem };
+    let problem = |problem: String| FileProblem { file: "tokenizer_config.json", problem };
     let list = match config.get(FIELD) {
         None | Some(Value::Null) => return Ok(Vec::new()),
         Some(Value::Object(list)) => list,
@@ -130,16 +127,8 @@ fn plain(content: &str) -> AddedToken {
     AddedToken::from(content, true)
 }
 
-fn object(file: &'static str, bytes: Option<&[u8]>) -> Result<Map<String, Value>, TokenizerError> {
+fn object(file: &'static str, bytes: Option<&[u8]>) -> Result<Map<String, Value>, FileProblem> {
     bytes.map_or_else(|| Ok(Map::new()), |bytes| json(file, bytes))
-}
-
-pub(crate) fn json<T: serde::de::DeserializeOwned>(
-    file: &'static str,
-    bytes: &[u8],
-) -> Result<T, TokenizerError> {
-    json::parse(bytes, json::VOCABULARY)
-        .map_err(|problem| TokenizerError::File { file, problem: problem.to_string() })
 }
 
 /// A tokenizer with CLIP's rules around the files' vocabulary, and the numbers of three tokens in it.
@@ -150,24 +139,46 @@ pub(crate) struct ClipTokenizer {
     pub(crate) pad: i64,
 }
 
-/// `file` is the one that holds the vocabulary.
+/// The tokenizer of the files' vocabulary.
 pub(crate) fn build(
     files: &TokenizerFiles,
     specials: &SpecialTokens,
-    file: &'static str,
 ) -> Result<ClipTokenizer, TokenizerError> {
-    let (mut tokenizer, mut vocabulary) =
-        match (files.tokenizer_json, files.vocab_json, files.merges_txt) {
-            (Some(bytes), _, _) => tokenizer_json(bytes, specials)?,
-            (None, Some(vocab), Some(merges)) => vocab_and_merges(vocab, merges, specials)?,
-            _ => return Err(TokenizerError::NoVocabulary),
-        };
+    let (tokenizer, vocabulary) = match (files.tokenizer_json, files.vocab_json, files.merges_txt) {
+        (Some(bytes), _, _) => tokenizer_json(bytes, specials)?,
+        (None, Some(vocab), Some(merges)) => {
+            let pair = Vocabulary::of_pair(("vocab.json", vocab), ("merges.txt", merges))?;
+            (around(&pair, specials)?, pair)
+        }
+        _ => return Err(TokenizerError::NoVocabulary),
+    };
+    add_rules(tokenizer, vocabulary, specials)
+}
+
+/// The tokenizer of OpenAI's table of merges; token 0 pads.
+pub(crate) fn build_from_merges(
+    file: &'static str,
+    table: &str,
+) -> Result<ClipTokenizer, TokenizerError> {
+    let specials = SpecialTokens::read(&TokenizerFiles::default())?;
+    let vocabulary = Vocabulary::of_merges(file, table, [START, END])?;
+    let tokenizer = around(&vocabulary, &specials)?;
+    Ok(ClipTokenizer { pad: 0, ..add_rules(tokenizer, vocabulary, &specials)? })
+}
+
+/// CLIP's rules around `tokenizer`.
+fn add_rules(
+    mut tokenizer: tokenizers::Tokenizer,
+    mut vocabulary: Vocabulary,
+    specials: &SpecialTokens,
+) -> Result<ClipTokenizer, TokenizerError> {
+    let file = vocabulary.file;
     let numbered = specials.numbered.iter();
     let numbered = numbered.map(|(number, token)| (token.content.clone(), *number));
     vocabulary.added.extend(numbered);
     let named = specials.named();
     let contents: Vec<String> = named.iter().map(|token| token.content.clone()).collect();
-    vocabulary.check(&contents)?;
+    vocabulary.check(byte_tokens().concat(), &contents)?;
     tokenizer.with_normalizer(Some(normalizer()));
     tokenizer.with_pre_tokenizer(Some(pre_tokenizer()));
     let added = specials.numbered.iter().map(|(_, token)| token.clone());
@@ -184,37 +195,28 @@ pub(crate) fn build(
     Ok(ClipTokenizer { tokenizer, start, end, pad })
 }
 
-/// The older pair of files.
-fn vocab_and_merges(
-    vocab: &[u8],
-    merges: &[u8],
+/// A tokenizer around a vocabulary with its merges, without any rule.
+fn around(
+    vocabulary: &Vocabulary,
     specials: &SpecialTokens,
-) -> Result<(tokenizers::Tokenizer, Vocabulary), TokenizerError> {
-    let vocabulary = Vocabulary::of_pair(vocab, merges)?;
-    let tokens: Vocab = vocabulary.tokens.clone().into_iter().collect();
-    let pairs = vocabulary.merges.iter().map(|(_, pair)| pair.clone());
+) -> Result<tokenizers::Tokenizer, FileProblem> {
     let model = BPE::builder()
-        .vocab_and_merges(tokens, pairs.collect())
+        .vocab_and_merges(vocabulary.numbers(), vocabulary.pairs())
         .unk_token(specials.unknown.content.clone())
         .end_of_word_suffix(SUFFIX.to_owned())
         .build();
-    let model = model
-        .map_err(|error| TokenizerError::File { file: "merges.txt", problem: error.to_string() })?;
-    Ok((tokenizers::Tokenizer::new(model), vocabulary))
+    let model = model.map_err(|error| problem(vocabulary.merges_file.0, error.to_string()))?;
+    Ok(tokenizers::Tokenizer::new(model))
 }
 
 /// The newer single file, of which the vocabulary, the merges and the added tokens count.
 fn tokenizer_json(
     bytes: &[u8],
     specials: &SpecialTokens,
-) -> Result<(tokenizers::Tokenizer, Vocabulary), TokenizerError> {
-    let problem = |problem: String| TokenizerError::File { file: "tokenizer.json", problem };
+) -> Result<(tokenizers::Tokenizer, Vocabulary), FileProblem> {
+    let problem = |reason: String| problem("tokenizer.json", reason);
     let vocabulary = Vocabulary::of_tokenizer_json(bytes)?;
-    let mut tokenizer =
-        tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| problem(error.to_string()))?;
-    let ModelWrapper::BPE(mut model) = tokenizer.get_model().clone() else {
-        return Err(problem("its model is not a BPE".to_owned()));
-    };
+    let (mut tokenizer, mut model) = bpe(bytes)?;
     if model.end_of_word_suffix.as_deref() != Some(SUFFIX) {
         return Err(problem(format!(
             "its words end in {:?} instead of {SUFFIX:?}",
@@ -222,12 +224,23 @@ fn tokenizer_json(
         )));
     }
     model.unk_token = Some(specials.unknown.content.clone());
-    (model.dropout, model.fuse_unk, model.byte_fallback, model.ignore_merges) =
-        (None, false, false, false);
     model.continuing_subword_prefix = None;
     tokenizer.with_model(model);
     // The caller cuts, marks and pads.
     tokenizer.with_padding(None);
     tokenizer.with_truncation(None).map_err(|error| problem(error.to_string()))?;
     Ok((tokenizer, vocabulary))
+}
+
+/// The tokenizer of `tokenizer.json`, and its BPE, which does nothing but merge.
+pub(crate) fn bpe(bytes: &[u8]) -> Result<(tokenizers::Tokenizer, BPE), FileProblem> {
+    let problem = |reason: String| problem("tokenizer.json", reason);
+    let tokenizer =
+        tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| problem(error.to_string()))?;
+    let ModelWrapper::BPE(mut model) = tokenizer.get_model().clone() else {
+        return Err(problem("its model is not a BPE".to_owned()));
+    };
+    (model.dropout, model.fuse_unk, model.byte_fallback, model.ignore_merges) =
+        (None, false, false, false);
+    Ok((tokenizer, model))
 }

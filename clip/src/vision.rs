@@ -1,10 +1,8 @@
 //! CLIP's image encoder: a vision transformer with its projection.
 
-use layers::{Activation, Conv2d, Init, LayerNorm, Linear, Params};
+use layers::{Activation, Conv2d, Init, LayerNorm, Linear, Params, Transformer, TransformerConfig};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
-
-use crate::transformer::{Transformer, TransformerConfig};
 
 /// The image encoder's shape.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +50,7 @@ impl VisionEncoder {
             intermediate: config.intermediate,
             activation: config.activation,
             layer_norm_eps: config.layer_norm_eps,
+            key_bias: true,
         };
         let (model, width, eps) = (p / "vision_model", config.width, config.layer_norm_eps);
         let embeddings = &model / "embeddings";

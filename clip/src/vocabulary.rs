@@ -3,14 +3,31 @@
 
 use std::collections::{HashMap, HashSet};
 
+use files::json;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokenizers::models::bpe::{Merges, Vocab};
 
 use crate::byte_level::alphabet;
-use crate::tokenizer::TokenizerError;
-use crate::tokenizer_config::json;
 
 /// The end of a word's last token.
 pub(crate) const SUFFIX: &str = "</w>";
+
+/// The mark in the first line of a table of merges, and the name in that of CLIP's published one.
+const VERSION: &str = "#version";
+const PUBLISHED: &str = "bpe_simple_vocab_16e6";
+
+/// The merges of CLIP's vocabulary: with twice the bytes and two marks they make 49,408 tokens.
+const PUBLISHED_MERGES: usize = 48894;
+
+/// The problem of one of a tokenizer's files.
+#[derive(Debug)]
+pub struct FileProblem {
+    /// The file's name.
+    pub file: &'static str,
+    /// The problem.
+    pub problem: String,
+}
 
 /// A vocabulary with its merges.
 pub(crate) struct Vocabulary {
@@ -28,7 +45,7 @@ pub(crate) struct Vocabulary {
 
 impl Vocabulary {
     /// Reads `tokenizer.json`.
-    pub(crate) fn of_tokenizer_json(bytes: &[u8]) -> Result<Self, TokenizerError> {
+    pub(crate) fn of_tokenizer_json(bytes: &[u8]) -> Result<Self, FileProblem> {
         #[derive(Deserialize)]
         struct File {
             #[serde(default)]
@@ -73,9 +90,11 @@ impl Vocabulary {
         })
     }
 
-    /// Reads `vocab.json` and `merges.txt`.
-    pub(crate) fn of_pair(vocab: &[u8], merges: &[u8]) -> Result<Self, TokenizerError> {
-        let (file, merges_file) = ("vocab.json", "merges.txt");
+    /// Reads the older pair of files, both by their names: `vocab.json` and `merges.txt`.
+    pub(crate) fn of_pair(
+        (file, vocab): (&'static str, &[u8]),
+        (merges_file, merges): (&'static str, &[u8]),
+    ) -> Result<Self, FileProblem> {
         let tokens: HashMap<String, u32> = json(file, vocab)?;
         let text = std::str::from_utf8(merges);
         let text = text.map_err(|error| problem(merges_file, error.to_string()))?;
@@ -84,8 +103,7 @@ impl Vocabulary {
             if text.starts_with("#version") || text.is_empty() {
                 continue;
             }
-            let no_pair = || problem(merges_file, format!("line {line} is no pair of tokens"));
-            pairs.push((line, pair(text).ok_or_else(no_pair)?));
+            pairs.push((line, pair_on(merges_file, line, text)?));
             if pairs.len() > tokens.len() {
                 let most = tokens.len();
                 let reason = format!("it has more pairs than the {most} tokens of {file}");
@@ -101,13 +119,68 @@ impl Vocabulary {
         })
     }
 
-    /// Refuses a vocabulary that a token is missing from, or has one too many; `specials` are made by no pair.
-    pub(crate) fn check(&self, specials: &[String]) -> Result<(), TokenizerError> {
-        self.check_numbers()?;
-        self.check_merges(specials)
+    /// Reads OpenAI's table of CLIP's merges, from which the tokens follow: the bytes, the bytes that end a word, what each
+    /// merge makes, and `marks`.
+    pub(crate) fn of_merges(
+        file: &'static str,
+        table: &str,
+        marks: [&str; 2],
+    ) -> Result<Self, FileProblem> {
+        let mut lines = (1..).zip(table.lines());
+        let version = lines.next().map_or("", |(_, version)| version);
+        if !version.contains(VERSION) {
+            let reason = format!("line 1 has no {VERSION}, with which such a table begins");
+            return Err(problem(file, reason));
+        }
+        // The published table goes on: the vocabulary has the first of its merges alone.
+        let complete = version.contains(PUBLISHED);
+        let mut merges = Vec::new();
+        for (line, text) in lines.take(PUBLISHED_MERGES).filter(|(_, text)| !text.is_empty()) {
+            merges.push((line, pair_on(file, line, text)?));
+        }
+        if complete && merges.len() < PUBLISHED_MERGES {
+            let count = merges.len();
+            let reason = format!("it has {count} merges, and {PUBLISHED_MERGES} are needed");
+            return Err(problem(file, reason));
+        }
+        let [bytes, ends] = byte_tokens();
+        let mut tokens: HashMap<String, u32> = bytes.into_iter().chain(ends).zip(0..).collect();
+        for (line, (left, right)) in &merges {
+            let (token, number) = (format!("{left}{right}"), tokens.len() as u32);
+            if let Some(before) = tokens.insert(token.clone(), number) {
+                let reason = format!(
+                    "line {line} makes the token {token:?}, which is number {before} already"
+                );
+                return Err(problem(file, reason));
+            }
+        }
+        for mark in marks {
+            tokens.insert(mark.to_owned(), tokens.len() as u32);
+        }
+        Ok(Self { file, tokens, added: Vec::new(), merges_file: (file, "line"), merges })
     }
 
-    fn check_numbers(&self) -> Result<(), TokenizerError> {
+    /// Refuses a vocabulary that a token is missing from, or has one too many; `bytes` and `specials` are made by no pair.
+    pub(crate) fn check(
+        &self,
+        bytes: impl IntoIterator<Item = String>,
+        specials: &[String],
+    ) -> Result<(), FileProblem> {
+        self.check_numbers()?;
+        self.check_merges(bytes.into_iter().collect(), specials)
+    }
+
+    /// Every token and its number, as the tokenizers crate takes them.
+    pub(crate) fn numbers(&self) -> Vocab {
+        self.tokens.clone().into_iter().collect()
+    }
+
+    /// The merges in their order.
+    pub(crate) fn pairs(&self) -> Merges {
+        self.merges.iter().map(|(_, pair)| pair.clone()).collect()
+    }
+
+    fn check_numbers(&self) -> Result<(), FileProblem> {
         let refused = |reason: String| Err(problem(self.file, reason));
         let mut numbers: Vec<(u32, &str)> = self.tokens.iter().map(|(t, n)| (*n, &**t)).collect();
         for (token, number) in &self.added {
@@ -137,7 +210,11 @@ impl Vocabulary {
         Ok(())
     }
 
-    fn check_merges(&self, specials: &[String]) -> Result<(), TokenizerError> {
+    fn check_merges(
+        &self,
+        mut made: HashSet<String>,
+        specials: &[String],
+    ) -> Result<(), FileProblem> {
         let (file, place) = self.merges_file;
         let mut pairs: HashMap<&(String, String), usize> = HashMap::new();
         for (at, pair) in &self.merges {
@@ -149,9 +226,6 @@ impl Vocabulary {
                 ));
             }
         }
-        let bytes = alphabet().into_iter().map(|(_, byte)| byte.to_string());
-        let mut made: HashSet<String> =
-            bytes.flat_map(|byte| [byte.clone() + SUFFIX, byte]).collect();
         // Vocabularies that do not begin with every byte are somebody's trials, and not all of CLIP's rules are theirs.
         if !made.iter().all(|byte| self.tokens.contains_key(byte)) {
             return Ok(());
@@ -173,6 +247,13 @@ impl Vocabulary {
     }
 }
 
+/// Every byte as a token, and as one that ends a word, in the order of CLIP's vocabulary.
+pub(crate) fn byte_tokens() -> [Vec<String>; 2] {
+    let bytes: Vec<String> = alphabet().into_iter().map(|(_, byte)| byte.to_string()).collect();
+    let ends = bytes.iter().map(|byte| format!("{byte}{SUFFIX}")).collect();
+    [bytes, ends]
+}
+
 /// Two tokens with one space between them.
 fn pair(text: &str) -> Option<(String, String)> {
     let (left, right) = text.split_once(' ')?;
@@ -180,6 +261,17 @@ fn pair(text: &str) -> Option<(String, String)> {
     plain.then(|| (left.to_owned(), right.to_owned()))
 }
 
-fn problem(file: &'static str, problem: String) -> TokenizerError {
-    TokenizerError::File { file, problem }
+fn pair_on(file: &'static str, line: usize, text: &str) -> Result<(String, String), FileProblem> {
+    pair(text).ok_or_else(|| problem(file, format!("line {line} is no pair of tokens")))
+}
+
+pub(crate) fn json<T: DeserializeOwned>(
+    file: &'static str,
+    bytes: &[u8],
+) -> Result<T, FileProblem> {
+    json::parse(bytes, json::VOCABULARY).map_err(|error| problem(file, error.to_string()))
+}
+
+pub(crate) fn problem(file: &'static str, problem: String) -> FileProblem {
+    FileProblem { file, problem }
 }

@@ -40,15 +40,20 @@ impl Attention {
         [self.k_context.forward(context), self.v_context.forward(context)]
     }
 
-    /// `x [B, C, H, W]`, the context's `keys` and `values [B, S, C]` and a `bias [B, 1, 1, S]` that is added to their
-    /// scores `-> [B, C, H, W]`
-    pub fn forward(&self, x: &Tensor, [keys, values]: &[Tensor; 2], bias: &Tensor) -> Tensor {
+    /// `x [B, C, H, W]`, the context's `keys` and `values [B, S, C]` and perhaps a `bias [B, 1, 1, S]` that is added to
+    /// their scores `-> [B, C, H, W]`
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        [keys, values]: &[Tensor; 2],
+        bias: Option<&Tensor>,
+    ) -> Tensor {
         // One copy into rows serves the three projections.
         let pixels = self.norm.forward(x).flatten(2, 3).transpose(1, 2).contiguous(); // [B, H W, C]
         let k = Tensor::cat(&[keys, &self.k.forward(&pixels)], 1); // [B, S + H W, C]
         let v = Tensor::cat(&[values, &self.v.forward(&pixels)], 1);
-        let bias = bias.constant_pad_nd([0, pixels.size()[1]]); // [B, 1, 1, S + H W]
-        let attended = attend(&self.q.forward(&pixels), &k, &v, self.head_width, Some(&bias));
+        let bias = bias.map(|bias| bias.constant_pad_nd([0, pixels.size()[1]])); // [B, 1, 1, S + H W]
+        let attended = attend(&self.q.forward(&pixels), &k, &v, self.head_width, bias.as_ref());
         x + self.out.forward(&attended).transpose(1, 2).view_as(x) // [B, C, H, W]
     }
 }

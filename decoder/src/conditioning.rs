@@ -24,10 +24,31 @@ pub struct ConditioningConfig {
 pub struct Conditions {
     /// Added to the time embedding, `[B, time width]`.
     pub added: Tensor,
-    /// Attended to, `[B, S, X]` with `S = extra tokens + T`: first the image embedding's tokens, then the caption's.
+    /// Attended to, `[B, S, X]`. In unCLIP `S = extra tokens + T`: first the image embedding's tokens, then the caption's.
     pub context: Tensor,
-    /// The context's real tokens, `[B, S]` (bool): all but the caption's padding.
-    pub mask: Tensor,
+    /// The tokens that are attended to, `[B, S]` (bool): all but the caption's padding. Without a mask all are.
+    pub mask: Option<Tensor>,
+}
+
+impl Conditions {
+    /// This batch, and `other`'s after it. Both have masks, or neither.
+    pub fn followed_by(&self, other: &Self) -> Self {
+        let cat = |a: &Tensor, b: &Tensor| Tensor::cat(&[a, b], 0);
+        Self {
+            added: cat(&self.added, &other.added),
+            context: cat(&self.context, &other.context),
+            mask: self.mask.as_ref().zip(other.mask.as_ref()).map(|(a, b)| cat(a, b)),
+        }
+    }
+
+    /// One image's conditions for `count` images: `B = 1` becomes `B = count`.
+    pub fn expand(&self, count: i64) -> Self {
+        Self {
+            added: self.added.expand([count, -1], false),
+            context: self.context.expand([count, -1, -1], false),
+            mask: self.mask.as_ref().map(|mask| mask.expand([count, -1], false)),
+        }
+    }
 }
 
 /// From a CLIP image embedding and a caption to [`Conditions`] (unCLIP, section 2.1; tensors named as in
@@ -98,7 +119,8 @@ impl Conditioning {
         let text_tokens = self.text_norm.forward(&self.text_to_tokens.forward(text_states)); // [B, T, X]
         let context = Tensor::cat(&[image_tokens.transpose(1, 2), text_tokens], 1); // [B, extra + T, X]
         let front = mask.new_ones([batch, self.config.extra_tokens], (mask.kind(), mask.device()));
-        Conditions { added, context, mask: Tensor::cat(&[&front, mask], 1) } // mask [B, extra + T]
+        let mask = Tensor::cat(&[&front, mask], 1); // [B, extra + T]
+        Conditions { added, context, mask: Some(mask) }
     }
 
     /// The image embedding `[E]` of the unconditional half, learned for classifier-free guidance.

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct UNetConfig {
     /// Pixels on a side of the images it was trained on.
     pub sample_size: i64,
-    /// Channels of the input: the noised image's, and an upsampler's base image's.
+    /// Channels of the input: the noised image's, and those of what it is conditioned on beside it (a base image, a mask, a
+    /// masked image).
     pub in_channels: i64,
     /// Channels of the output: the prediction's, and as many for the variance where it is learned.
     pub out_channels: i64,
@@ -16,7 +17,7 @@ pub struct UNetConfig {
     pub block_out_channels: Vec<i64>,
     /// Residual blocks a level on the way down; the way up has one more.
     pub layers_per_block: i64,
-    /// Attention on every level but the finest; none in an upsampler.
+    /// Attention on the coarser levels and in the middle; none in unCLIP's upsamplers.
     pub attention: Option<AttentionConfig>,
     /// Whether the time embedding scales and shifts the normalised features, or is added before the norm.
     pub scale_shift: bool,
@@ -34,6 +35,18 @@ pub struct AttentionConfig {
     pub head_width: i64,
     /// Width X of the context's tokens.
     pub context_width: i64,
+    /// The finest level that attends, of 0 to the number of levels: the coarser ones do too, and the middle does anyway.
+    #[serde(default = "second", skip_serializing_if = "is_second")]
+    pub finest_level: usize,
+}
+
+/// The level where attention begins in unCLIP: all but the finest attend.
+fn second() -> usize {
+    1
+}
+
+fn is_second(level: &usize) -> bool {
+    *level == second()
 }
 
 impl UNetConfig {
@@ -42,9 +55,9 @@ impl UNetConfig {
         4 * self.block_out_channels[0]
     }
 
-    /// The attention of a level's blocks: on every level but the finest, where there is attention at all.
+    /// The attention of a level's blocks.
     pub fn attention_at(&self, level: usize) -> Option<&AttentionConfig> {
-        self.attention.as_ref().filter(|_| level > 0)
+        self.attention.as_ref().filter(|attention| level >= attention.finest_level)
     }
 
     /// Input channels of each residual block of a level on the way down.

@@ -93,14 +93,15 @@ impl UNet {
             None => time,
         };
         let time = time.silu(); // [N, time width]; every residual block begins with the activation
-        let bias = conditions.map(|conditions| padding_bias(&conditions.mask, kind));
+        let mask = conditions.and_then(|conditions| conditions.mask.as_ref());
+        let bias = mask.map(|mask| padding_bias(mask, kind));
         let of_block = |block: &Block| BlockConditions {
             time: block.resnet.project_time(&time),
             context: block.attention.as_ref().map(|attention| {
                 let conditions = conditions.expect("a network with attention has conditions");
                 Context {
                     keys_values: attention.project_context(&conditions.context),
-                    bias: bias.as_ref().expect("conditions have a mask").shallow_clone(),
+                    bias: bias.as_ref().map(Tensor::shallow_clone),
                 }
             }),
         };
@@ -245,7 +246,7 @@ impl Block {
         };
         match (&self.attention, &conditions.context) {
             (Some(attention), Some(context)) => {
-                attention.forward(&x, &context.keys_values, &context.bias)
+                attention.forward(&x, &context.keys_values, context.bias.as_ref())
             }
             _ => x,
         }
@@ -272,13 +273,13 @@ impl StepConditions {
     }
 
     /// All tensors: the projections of the timesteps, `[B, ..]` in one, then with conditions the keys and values of each
-    /// attention and the bias that hides padding. All have the batch as their first axis.
+    /// attention and, where there is a mask, the bias that hides padding. All have the batch as their first axis.
     pub fn tensors(&self) -> Vec<Tensor> {
         let times: Vec<&Tensor> = self.blocks.iter().map(|block| &block.time).collect();
         let mut tensors = vec![Tensor::cat(&times, 1)];
         let contexts = self.blocks.iter().filter_map(|block| block.context.as_ref());
         let keys_values = contexts.clone().flat_map(|context| &context.keys_values);
-        let bias = contexts.take(1).map(|context| &context.bias);
+        let bias = contexts.take(1).filter_map(|context| context.bias.as_ref());
         tensors.extend(keys_values.chain(bias).map(Tensor::shallow_clone));
         tensors
     }
@@ -287,15 +288,15 @@ impl StepConditions {
     pub fn with_tensors(&self, tensors: &[Tensor]) -> Self {
         let widths: Vec<i64> = self.blocks.iter().map(|block| block.time.size()[1]).collect();
         let times = tensors[0].split_with_sizes(widths, 1);
-        let bias = &tensors[tensors.len() - 1];
+        let bias = tensors.last();
         let mut pairs = tensors[1..].chunks_exact(2);
         let block = |(block, time): (&BlockConditions, Tensor)| BlockConditions {
             time,
-            context: block.context.as_ref().map(|_| {
+            context: block.context.as_ref().map(|context| {
                 let pair = pairs.next().expect("keys and values of each attention");
                 Context {
                     keys_values: [pair[0].shallow_clone(), pair[1].shallow_clone()],
-                    bias: bias.shallow_clone(),
+                    bias: bias.filter(|_| context.bias.is_some()).map(Tensor::shallow_clone),
                 }
             }),
         };
@@ -320,12 +321,15 @@ impl BlockConditions {
 /// The context as an attention takes it.
 struct Context {
     keys_values: [Tensor; 2], // [B, S, C] each
-    bias: Tensor,             // [B, 1, 1, S]
+    bias: Option<Tensor>,     // [B, 1, 1, S]
 }
 
 impl Context {
     fn map(&self, mut f: impl FnMut(&Tensor) -> Tensor) -> Self {
-        Self { keys_values: self.keys_values.each_ref().map(&mut f), bias: f(&self.bias) }
+        Self {
+            keys_values: self.keys_values.each_ref().map(&mut f),
+            bias: self.bias.as_ref().map(f),
+        }
     }
 }
 

@@ -38,7 +38,7 @@ impl DpmSolver {
         let timesteps = 0..self.schedule.timesteps() as i64;
         let noisiest = timesteps.filter(is_visible).count().saturating_sub(1);
         if steps == 0 || steps > noisiest {
-            return Err(StepsError { steps, timesteps: noisiest });
+            return Err(StepsError::Count { steps, timesteps: noisiest });
         }
         let stride = noisiest as f64 / steps as f64;
         let visit = |strides: usize| (strides as f64 * stride).round_ties_even() as i64;

@@ -1,9 +1,10 @@
 //! Diffusion models without their networks: noise schedules, parameterisations, samplers, guidance and the variational bound.
 //!
-//! Read in this order: [`schedule`] (alpha_bar at each timestep, and the timesteps that a sampler visits), [`prediction`] (x_0
-//! and eps of a network's output), [`config`] (the settings of a checkpoint's scheduler), [`guidance`] (classifier-free
-//! guidance around a denoiser), [`sampler`] (the loop of all samplers, with its hooks), [`ddpm`], [`ddim`] and [`dpm_solver`]
-//! (one step of each), [`thresholding`] (a hook), [`process`] (noising, for training) and [`loss`] (the variational bound).
+//! Read in this order: [`schedule`] (alpha_bar at each timestep), [`respacing`] (the timesteps that a sampler visits),
+//! [`prediction`] (x_0 and eps of a network's output), [`config`] (the settings of a checkpoint's scheduler), [`guidance`]
+//! (classifier-free guidance around a denoiser), [`sampler`] (the loop of all samplers, with its hooks), [`ddpm`], [`ddim`]
+//! and [`dpm_solver`] (one step of each), [`thresholding`] (a hook), [`process`] (noising, for training) and [`loss`] (the
+//! variational bound).
 //!
 //! Legend: `x_0` a clean image or embedding, `x_t` the same with noise at timestep `t`,
 //! `eps` the noise in it, `beta` the variance that one timestep adds, `alpha` = 1 - `beta`,
@@ -24,6 +25,7 @@ pub mod loss;
 pub mod posterior;
 pub mod prediction;
 pub mod process;
+pub mod respacing;
 pub mod sampler;
 pub mod schedule;
 pub mod thresholding;
@@ -36,6 +38,7 @@ pub use guidance::{Output, guide, guided};
 pub use posterior::{Deviation, Posterior};
 pub use prediction::{NoiseLevel, Prediction};
 pub use process::Process;
+pub use respacing::{RespacingError, Step, StepsError, TimestepRespacing};
 pub use sampler::{GradientGuidance, Hooks, Sampler, gradient, sample};
-pub use schedule::{BetaSchedule, Schedule, Step, StepsError, published_steps};
+pub use schedule::{BetaSchedule, Schedule};
 pub use thresholding::dynamic_threshold;

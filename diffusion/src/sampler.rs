@@ -2,7 +2,7 @@
 
 use crate::{
     Ddim, Ddpm, Deviation, DpmSolver, NoiseLevel, Output, Posterior, Schedule, SchedulerConfig,
-    Step, StepsError, published_steps,
+    Step, StepsError, TimestepRespacing,
 };
 use std::fmt;
 use std::ops::ControlFlow;
@@ -54,12 +54,13 @@ impl Sampler {
         }
     }
 
-    /// A number of steps in the sampler's spacing, in the order they are taken. An error where there is no step or more
-    /// than timesteps.
-    pub fn steps(&self, steps: usize) -> Result<Vec<Step>, StepsError> {
-        match self {
-            Self::DpmSolver(solver) => solver.steps(steps),
-            _ => published_steps(steps, self.config().train_timesteps),
+    /// The steps in the order they are taken. DPM-Solver++ takes a count alone, in its own spacing. An error where there is no
+    /// step, more than timesteps, or no such spacing.
+    pub fn steps(&self, respacing: &TimestepRespacing) -> Result<Vec<Step>, StepsError> {
+        match (self, respacing) {
+            (Self::DpmSolver(solver), TimestepRespacing::Count(steps)) => solver.steps(*steps),
+            (Self::DpmSolver(_), _) => Err(StepsError::Solver(respacing.clone())),
+            _ => respacing.steps(self.config().train_timesteps),
         }
     }
 

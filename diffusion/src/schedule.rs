@@ -1,6 +1,6 @@
-//! Noise schedules: alpha_bar at each timestep, and the timesteps that a sampler visits.
+//! Noise schedules: alpha_bar at each timestep.
 
-use crate::{NoiseLevel, SchedulerConfig};
+use crate::{NoiseLevel, SchedulerConfig, Step};
 use num_traits::Float;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::FRAC_PI_2;
@@ -177,53 +177,4 @@ pub(crate) struct PosteriorCoefficients<F> {
     pub(crate) log_variance: F,
     /// The logarithm of the variance that the step's timesteps add.
     pub(crate) log_beta: F,
-}
-
-/// One step of a sampler: from a timestep to the one before it in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// The timestep of the x_t that the denoiser sees.
-    pub timestep: i64,
-    /// The timestep that the step arrives at; `None` for the clean image.
-    pub previous: Option<i64>,
-}
-
-impl Step {
-    /// Whether the step ends at the clean image. Every other step of an ancestral sampler
-    /// draws noise.
-    pub fn is_last(&self) -> bool {
-        self.previous.is_none()
-    }
-}
-
-/// A number of steps that a schedule cannot take.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{steps} sampling steps were asked for, but this schedule can take 1 to {timesteps}")]
-pub struct StepsError {
-    /// The steps asked for.
-    pub steps: usize,
-    /// The timesteps of the schedule.
-    pub timesteps: usize,
-}
-
-/// The steps of the published spacing: from the last timestep to 0 in even strides, each
-/// rounded, a half to the even side.
-///
-/// A single step, where the published formula divides by zero, goes from the last timestep
-/// straight to the clean image. An error where there is no step or more than timesteps.
-pub fn published_steps(steps: usize, timesteps: usize) -> Result<Vec<Step>, StepsError> {
-    if steps == 0 || steps > timesteps {
-        return Err(StepsError { steps, timesteps });
-    }
-    let last = timesteps as f64 - 1.0;
-    let visited: Vec<i64> = if steps == 1 {
-        vec![last as i64]
-    } else {
-        let stride = last / (steps as f64 - 1.0);
-        let visit = |i| (i as f64 * stride).round_ties_even() as i64;
-        (0..steps).rev().map(visit).collect()
-    };
-    let step =
-        |(i, &timestep): (usize, &i64)| Step { timestep, previous: visited.get(i + 1).copied() };
-    Ok(visited.iter().enumerate().map(step).collect())
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use diffusion::{SchedulerConfig, Variance};
 
-use crate::{Family, Shapes, Stage, StageKind, StageShapes};
+use crate::{Condition, Family, Shapes, Stage, StageShapes};
 
 /// The width of a CLIP embedding.
 pub const EMBEDDING: &str = "the width of an embedding";
@@ -22,8 +22,11 @@ pub const TIME: &str = "the width of the time embedding";
 pub const CONTEXT: &str = "the width of the context";
 /// The channels of an image.
 pub const CHANNELS: &str = "the number of channels";
-/// The channels of an upsampler's input: the noised image beside the enlarged one.
+/// The channels of an upsampler's input: the noised image beside the enlarged one, and beside the known part of an image with
+/// its mask where it inpaints.
 pub const TWO_IMAGES: &str = "the number of channels of two pictures";
+/// The timesteps of a diffusion.
+pub const TIMESTEPS: &str = "the number of timesteps";
 /// The side of an image.
 pub const SIZE: &str = "the size of a picture";
 /// The width and the height of an image, which may depend on the image.
@@ -63,14 +66,15 @@ pub fn check(shapes: &Shapes, family: &Family) -> Result<(), Mismatch> {
 pub fn mismatches(shapes: &Shapes, family: &Family) -> Vec<Mismatch> {
     let mut found = Mismatches::default();
     let (tokenizer, text) = (shapes.tokenizer, shapes.text_encoder.as_ref());
-    let tokens = value(family.tokenizer, tokenizer.map(|t| t.vocab_size));
-    let length = value(family.tokenizer, tokenizer.map(|t| t.context_length));
-    found.at_most(TOKENS, tokens, value(family.text_encoder, text.map(|t| t.vocab_size)));
-    found.at_most(LENGTH, length, value(family.text_encoder, text.map(|t| t.context_length)));
+    let clip = family.clip.unwrap_or_default();
+    let tokens = value(clip.tokenizer, tokenizer.map(|t| t.vocab_size));
+    let length = value(clip.tokenizer, tokenizer.map(|t| t.context_length));
+    found.at_most(TOKENS, tokens, value(clip.text_encoder, text.map(|t| t.vocab_size)));
+    found.at_most(LENGTH, length, value(clip.text_encoder, text.map(|t| t.context_length)));
 
-    let embedding = value(family.text_encoder, text.map(|t| t.embedding));
-    let state = value(family.text_encoder, text.map(|t| t.width));
-    let stages = || family.stages.iter().zip(&shapes.stages);
+    let embedding = value(clip.text_encoder, text.map(|t| t.embedding));
+    let state = value(clip.text_encoder, text.map(|t| t.width));
+    let stages = || family.stages.iter().chain(&family.inpainting_stages).zip(&shapes.stages);
     let conditioned: Vec<Value> = stages().filter_map(conditioned_embedding).collect();
     let diffusion = shapes.prior.as_ref().map(|p| [p.context_length, p.embedding, p.text_width]);
     let autoregressive = shapes.autoregressive_prior.as_ref();
@@ -89,12 +93,12 @@ pub fn mismatches(shapes: &Shapes, family: &Family) -> Vec<Mismatch> {
     }
 
     let image = shapes.image_encoder.as_ref();
-    let side = value(family.image_encoder, image.map(|i| i.image_size));
+    let side = value(clip.image_encoder, image.map(|i| i.image_size));
     let size = shapes.image_processor;
     let [width, height] = [size.map(|s| s.width), size.map(|s| s.height)];
-    found.equal(SIDES[0], value(family.image_processor, width), side);
-    found.equal(SIDES[1], value(family.image_processor, height), side);
-    let image_embedding = value(family.image_encoder, image.map(|i| i.embedding));
+    found.equal(SIDES[0], value(clip.image_processor, width), side);
+    found.equal(SIDES[1], value(clip.image_processor, height), side);
+    let image_embedding = value(clip.image_encoder, image.map(|i| i.embedding));
     conditioned.iter().for_each(|c| found.equal(EMBEDDING, image_embedding, *c));
 
     if let (Some(names), Some(prior)) = (family.prior, &shapes.prior) {
@@ -105,11 +109,14 @@ pub fn mismatches(shapes: &Shapes, family: &Family) -> Vec<Mismatch> {
     }
     let mut previous = None;
     for (stage, shapes) in stages() {
-        found.stage(stage, shapes, Text { embedding, state }, previous);
-        let channels = shapes.network.as_ref().map(|network| stage.image_channels(network));
-        previous = Some(value(stage.network(), channels));
+        let before = previous.filter(|_| stage.upsampling.is_some());
+        found.stage(stage, shapes, Text { embedding, state }, before);
+        let channels = shapes.network.as_ref();
+        let channels = channels.map(|network| stage.image_channels(network.in_channels));
+        previous = Some(value(stage.network, channels));
     }
     found.equal(EMBEDDING, embedding, image_embedding);
+    found.noised_clip(shapes, family);
     found.0
 }
 
@@ -132,23 +139,8 @@ struct Text {
 
 /// The embedding that a decoder is conditioned on.
 fn conditioned_embedding((stage, shapes): (&Stage, &StageShapes)) -> Option<Value> {
-    match stage.kind {
-        StageKind::Decoder { conditioning, .. } => {
-            let embedding = shapes.conditioning.as_ref().map(|c| c.embedding);
-            Some(value(conditioning, embedding))
-        }
-        StageKind::Upsampler { .. } => None,
-    }
-}
-
-impl Stage {
-    /// The channels of the image that a network of this stage denoises.
-    fn image_channels(&self, network: &decoder::UNetConfig) -> i64 {
-        match self.kind {
-            StageKind::Decoder { .. } => network.in_channels,
-            StageKind::Upsampler { .. } => network.in_channels / 2,
-        }
-    }
+    let Condition::Embedding { projection } = stage.condition else { return None };
+    Some(value(projection, shapes.conditioning.as_ref().map(|c| c.embedding)))
 }
 
 #[derive(Default)]
@@ -181,43 +173,73 @@ impl Mismatches {
     /// Compares a stage's components with each other, with the text encoder, and with the channels of the stage before.
     fn stage(&mut self, stage: &Stage, shapes: &StageShapes, text: Text, previous: Option<Value>) {
         let network = shapes.network.as_ref();
-        let channels = network.map(|network| stage.image_channels(network));
+        let channels = network.map(|network| stage.image_channels(network.in_channels));
         let scheduled = shapes.scheduler.as_ref().zip(channels);
         let scheduled = scheduled.map(|(scheduler, channels)| outputs(scheduler, channels));
         let scheduled = value(stage.scheduler, scheduled);
-        let of = |number| value(stage.network(), number);
-        let answer = of(network.map(|n| n.out_channels));
-        match stage.kind {
-            StageKind::Decoder { conditioning: component, .. } => {
+        let of = |number| value(stage.network, number);
+        let attended = |n: &decoder::UNetConfig| {
+            n.attention.as_ref().map_or(0, |attention| attention.context_width)
+        };
+        let (time, context) = (of(network.map(|n| n.time_width())), of(network.map(attended)));
+        match stage.condition {
+            Condition::None => {}
+            Condition::Embedding { projection } => {
                 let conditioning = shapes.conditioning.as_ref();
-                let width = |number| value(component, number);
-                let attended = |n: &decoder::UNetConfig| {
-                    n.attention.as_ref().map_or(0, |attention| attention.context_width)
-                };
+                let width = |number| value(projection, number);
                 let embedding = width(conditioning.map(|c| c.embedding));
                 self.equal(EMBEDDING, text.embedding, embedding);
                 self.equal(STATE, text.state, width(conditioning.map(|c| c.text_width)));
-                let time = width(conditioning.map(|c| c.time_width));
-                self.equal(TIME, time, of(network.map(|n| n.time_width())));
-                let context = width(conditioning.map(|c| c.context_width));
-                self.equal(CONTEXT, context, of(network.map(attended)));
-                self.equal(OUTPUTS, scheduled, answer);
-                self.equal(CHANNELS, value("a picture", Some(3)), of(channels));
+                self.equal(TIME, width(conditioning.map(|c| c.time_width)), time);
+                self.equal(CONTEXT, width(conditioning.map(|c| c.context_width)), context);
             }
-            StageKind::Upsampler { last_network, .. } => {
-                let last = shapes.last_network.as_ref();
-                let of_last = |number| value(last_network.unwrap_or_default(), number);
-                let inputs = of(network.map(|n| n.in_channels));
-                self.equal(OUTPUTS, scheduled, answer);
-                self.equal(OUTPUTS, scheduled, of_last(last.map(|n| n.out_channels)));
-                if let Some(Value { component, number }) = previous {
-                    let two = value(component, number.map(|channels| 2 * channels));
-                    self.equal(TWO_IMAGES, two, inputs);
-                }
-                self.equal(CHANNELS, inputs, of_last(last.map(|n| n.in_channels)));
-                let size = of(network.map(|n| n.sample_size));
-                self.equal(SIZE, size, of_last(last.map(|n| n.sample_size)));
+            Condition::Caption { tokenizer, text_encoder } => {
+                let text = shapes.text_encoder.as_ref();
+                let width = |number| value(text_encoder, number);
+                let tokens = shapes.tokenizer.map(|t| t.vocab_size);
+                self.at_most(TOKENS, value(tokenizer, tokens), width(text.map(|t| t.vocab_size)));
+                self.equal(TIME, width(text.map(|t| t.time_width)), time);
+                self.equal(CONTEXT, width(text.map(|t| t.width)), context);
             }
+        }
+        self.equal(OUTPUTS, scheduled, of(network.map(|n| n.out_channels)));
+        if stage.upsampling.is_none() {
+            self.equal(CHANNELS, value("a picture", Some(3)), of(channels));
+        }
+        let inputs = of(network.map(|n| n.in_channels));
+        if let Some(last_network) = stage.last_network {
+            let last = shapes.last_network.as_ref();
+            let of_last = |number| value(last_network, number);
+            self.equal(OUTPUTS, scheduled, of_last(last.map(|n| n.out_channels)));
+            self.equal(CHANNELS, inputs, of_last(last.map(|n| n.in_channels)));
+            let size = of(network.map(|n| n.sample_size));
+            self.equal(SIZE, size, of_last(last.map(|n| n.sample_size)));
+        }
+        if let Some(Value { component, number }) = previous {
+            let taken = value(component, number.map(|channels| stage.in_channels(channels)));
+            self.equal(TWO_IMAGES, taken, inputs);
+        }
+    }
+
+    /// Compares the CLIP of noised images with the images that it guides.
+    fn noised_clip(&mut self, shapes: &Shapes, family: &Family) {
+        let Some(clip) = family.noised_clip else { return };
+        let (text, image) =
+            (shapes.noised_text_encoder.as_ref(), shapes.noised_image_encoder.as_ref());
+        let of_text = |number| value(clip.text_encoder, number);
+        let of_image = |number| value(clip.image_encoder, number);
+        let tokens = value(clip.tokenizer, shapes.noised_tokenizer.map(|t| t.vocab_size));
+        self.at_most(TOKENS, tokens, of_text(text.map(|t| t.vocab_size)));
+        let embedding = of_text(text.map(|t| t.embedding));
+        self.equal(EMBEDDING, embedding, of_image(image.map(|i| i.embedding)));
+        for (stage, shapes) in family.stages.iter().zip(&shapes.stages).take(1) {
+            let network = shapes.network.as_ref();
+            let size = value(stage.network, network.map(|n| n.sample_size));
+            self.equal(SIZE, size, of_image(image.map(|i| i.image_size)));
+            let scheduler = shapes.scheduler.as_ref();
+            let timesteps = scheduler.map(|scheduler| scheduler.train_timesteps as i64);
+            let known = of_image(image.map(|i| i.timesteps));
+            self.at_most(TIMESTEPS, value(stage.scheduler, timesteps), known);
         }
     }
 }

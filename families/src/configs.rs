@@ -9,10 +9,10 @@ mod autoregressive;
 mod clip;
 mod conditioning;
 mod fields;
+mod glide;
 mod image_processor;
 mod prior;
 mod scheduler;
-
 mod unet;
 
 use ::clip::{TextConfig, VisionConfig};
@@ -27,9 +27,13 @@ pub(crate) use clip::{
 };
 pub(crate) use conditioning::{conditioning_config, conditioning_json};
 pub use fields::ConfigError;
+pub(crate) use glide::{
+    noised_image_config, noised_image_json, noised_text_config, noised_text_json,
+    text_transformer_config, text_transformer_json,
+};
 pub use image_processor::{ImageProcessorError, image_processor_config, image_processor_json};
 pub(crate) use prior::{prior_config, prior_json};
-pub(crate) use scheduler::{scheduler_config, scheduler_json};
+pub(crate) use scheduler::{DDIM, DDPM, respaced_scheduler_json, scheduler_config, scheduler_json};
 pub(crate) use unet::{decoder_config, unet_json, upsampler_config};
 
 /// Whether a text encoder of this shape can be written and read again.
@@ -60,13 +64,18 @@ pub fn check_conditioning(config: &ConditioningConfig) -> Result<(), ConfigError
 /// As [`check_text`], a decoder's U-Net, or an upsampler's.
 pub fn check_unet(config: &UNetConfig) -> Result<(), ConfigError> {
     let json = bytes(&unet_json(config));
-    match config.attention {
+    let levels = config.block_out_channels.len();
+    match &config.attention {
+        Some(attention) if attention.finest_level > levels => Err(ConfigError::Relation(format!(
+            "its finest_level is {}, which must lie between 0 and its {levels} levels",
+            attention.finest_level
+        ))),
         Some(_) => decoder_config(&json).map(drop),
         None => upsampler_config(&json).map(drop),
     }
 }
 
-fn bytes(json: &Value) -> Vec<u8> {
+pub(crate) fn bytes(json: &Value) -> Vec<u8> {
     json.to_string().into_bytes()
 }
 

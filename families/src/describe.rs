@@ -7,21 +7,24 @@ use files::text::excerpt;
 use serde_json::{Map, Value};
 use weights::{Folder, listed};
 
-use crate::karlo::{DECODER, EXAMPLE, INDEX, PIPELINE, karlo};
+use crate::karlo::{DECODER, INDEX};
+use crate::{Family, all_families, glide, karlo};
 
-/// Describes a folder that lacks a component, and names one that would do; `None` for a model in Karlo's layout, complete or
-/// not, and for one inside the program.
+/// Describes a folder that lacks a component, and names one that would do; `None` for a model of a family that is read here,
+/// complete or not, and for one inside the program.
 pub fn describe(folder: &Folder) -> Option<String> {
     let path = folder.path()?;
     let index = json(folder, INDEX);
     if let Some(class) = index.as_ref().and_then(class) {
-        let other = !class.starts_with(PIPELINE);
-        return other.then(|| {
-            format!("it holds a {class}, and an {PIPELINE}Pipeline draws here, as {EXAMPLE} is")
+        let is_known = all_families().iter().any(|family| class.starts_with(family.pipeline));
+        let Family { pipeline, example, .. } = karlo();
+        return (!is_known).then(|| {
+            format!("it holds a {class}, and an {pipeline}Pipeline draws here, as {example} is")
         });
     }
-    let mut components = karlo().all_components().into_iter();
-    if index.is_some() || components.any(|name| folder.component(name).exists()) {
+    let mut components = all_families().into_iter().flat_map(|family| family.all_components());
+    let has_part = components.any(|name| folder.component(name).exists());
+    if index.is_some() || has_part || glide::is_published(folder) {
         return None;
     }
     if let Some(whole) = whole(path) {
@@ -47,10 +50,11 @@ fn describe_files(folder: &Folder) -> String {
         return "it holds a LoRA adapter, which changes another model and is none".to_owned();
     }
     let config = json(folder, "config.json").and_then(|config| class(&config));
+    let example = karlo().example;
     match config {
         Some(class) if class == "CLIPModel" || class == "clip" => {
             return format!(
-                "it holds CLIP alone, which compares pictures and captions and draws none, as {EXAMPLE} does"
+                "it holds CLIP alone, which compares pictures and captions and draws none, as {example} does"
             );
         }
         Some(class) => return format!("it holds a {class}"),
@@ -63,7 +67,7 @@ fn describe_files(folder: &Folder) -> String {
     }
     let folders: Vec<String> = folder.folder_names().iter().map(|f| format!("{f}/")).collect();
     let held = listed(&[files, folders].concat());
-    format!("it holds {held}, and a model has a folder for each part, as {EXAMPLE} does")
+    format!("it holds {held}, and a model has a folder for each part, as {example} does")
 }
 
 /// The folders in it that are models, one level down.
@@ -104,6 +108,6 @@ pub(crate) fn whole(path: &Path) -> Option<String> {
     let path = path.canonicalize().ok()?;
     let part = path.file_name()?.to_str()?;
     let parent = path.parent()?;
-    let known = karlo().all_components().contains(&part);
+    let known = all_families().iter().any(|family| family.all_components().contains(&part));
     (known && parent.join(INDEX).is_file()).then(|| parent.display().to_string())
 }

@@ -19,7 +19,7 @@ pub enum Error {
         /// The problem.
         problem: ConfigError,
     },
-    /// The list of a model's components is wrong.
+    /// The list of a model's components, or a file of options for them, is wrong.
     #[error("{file} cannot be read: {reason}")]
     Index {
         /// The file.

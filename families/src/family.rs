@@ -1,29 +1,75 @@
 //! A family of models: its layout, as a value that programs can make for layouts of their own.
 
-/// A publisher's layout of an unCLIP model (2204.06125, section 2): the folder of each component within a model's
-/// folder, in the order in which they work, and the settings that its authors sample with.
+use std::collections::HashSet;
+use std::ops::Range;
+
+use decoder::Interpolation;
+use diffusion::TimestepRespacing;
+
+/// A publisher's layout of a model: the folder of each component within the model's folder, in the order in which they
+/// work, and the settings that its authors sample with.
 #[derive(Clone, Debug)]
 pub struct Family {
     /// The family's name, for messages.
     pub name: &'static str,
-    /// The folder of the tokenizer.
-    pub tokenizer: &'static str,
-    /// The folder of CLIP's text encoder.
-    pub text_encoder: &'static str,
-    /// The folder of CLIP's image encoder.
-    pub image_encoder: &'static str,
-    /// The folder of the preprocessing of images for the image encoder.
-    pub image_processor: &'static str,
-    /// The diffusion prior (section 2.2).
+    /// The beginning of the class names of its pipelines, in a model's index.
+    pub pipeline: &'static str,
+    /// A model of the family, for messages.
+    pub example: &'static str,
+    /// The classes that its components open in.
+    pub classes: &'static [Class],
+    /// CLIP, which embeds captions and images (2204.06125, section 2).
+    pub clip: Option<Clip>,
+    /// CLIP of noised images, whose gradient guides (2112.10741, section 2.4).
+    pub noised_clip: Option<NoisedClip>,
+    /// The diffusion prior (2204.06125, section 2.2).
     pub prior: Option<DiffusionPrior>,
-    /// The folder of the autoregressive prior (section 2.2).
+    /// The folder of the autoregressive prior (2204.06125, section 2.2).
     pub autoregressive_prior: Option<&'static str>,
-    /// The folder of the principal components of image embeddings (section 2.2).
+    /// The folder of the principal components of image embeddings (2204.06125, section 2.2).
     pub principal_components: Option<&'static str>,
     /// The stages of diffusion over images, in the order in which they sample.
     pub stages: Vec<Stage>,
+    /// The same stages with networks that were trained to paint where a mask says (2112.10741, section 2.5); empty where the
+    /// family has none.
+    pub inpainting_stages: Vec<Stage>,
     /// The settings that the authors sample with.
     pub defaults: Defaults,
+}
+
+/// The class that a component opens in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// The component's folder.
+    pub component: &'static str,
+    /// The library that has the class.
+    pub library: &'static str,
+    /// The class.
+    pub class: &'static str,
+}
+
+/// The folders of a CLIP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clip {
+    /// The folder of the tokenizer.
+    pub tokenizer: &'static str,
+    /// The folder of the text encoder.
+    pub text_encoder: &'static str,
+    /// The folder of the image encoder.
+    pub image_encoder: &'static str,
+    /// The folder of the preprocessing of images for the image encoder.
+    pub image_processor: &'static str,
+}
+
+/// The folders of a CLIP of noised images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoisedClip {
+    /// The folder of the tokenizer.
+    pub tokenizer: &'static str,
+    /// The folder of the text encoder.
+    pub text_encoder: &'static str,
+    /// The folder of the image encoder, which also takes the timestep.
+    pub image_encoder: &'static str,
 }
 
 /// The folders of a diffusion prior.
@@ -42,34 +88,64 @@ pub struct Stage {
     pub name: &'static str,
     /// The folder of its scheduler.
     pub scheduler: &'static str,
-    /// The networks of the stage.
-    pub kind: StageKind,
+    /// The folder of its U-Net.
+    pub network: &'static str,
+    /// The folder of the last step's U-Net, where that is another.
+    pub last_network: Option<&'static str>,
+    /// The condition of its U-Net.
+    pub condition: Condition,
+    /// How the image of the stage before becomes an input of the U-Net; `None` for the stage that samples the base image.
+    pub upsampling: Option<Upsampling>,
+    /// Whether the U-Net also takes the known part of an image and a mask, as channels.
+    pub inpaints: bool,
+    /// The sampler that the authors sample with.
+    pub sampler: PublishedSampler,
 }
 
-/// The networks of a stage.
+/// The condition of a stage's U-Net, beyond the timestep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StageKind {
-    /// Samples an image of an image embedding and a caption (2204.06125, section 2.1).
-    Decoder {
-        /// The folder of what projects embedding and text to the network's conditions.
-        conditioning: &'static str,
-        /// The folder of the U-Net.
-        network: &'static str,
+pub enum Condition {
+    /// The image of the stage before, alone.
+    None,
+    /// An image embedding and a caption (2204.06125, section 2.1).
+    Embedding {
+        /// The folder of what projects embedding and text to the U-Net's conditions.
+        projection: &'static str,
     },
-    /// Enlarges the image of the stage before; the last step runs a network of its own where there is one.
-    Upsampler {
-        /// The folder of the U-Net.
-        network: &'static str,
-        /// The folder of the last step's U-Net.
-        last_network: Option<&'static str>,
+    /// A caption, which a text transformer of the stage's own reads (2112.10741, section 3).
+    Caption {
+        /// The folder of the tokenizer.
+        tokenizer: &'static str,
+        /// The folder of the text transformer.
+        text_encoder: &'static str,
     },
+}
+
+/// How the image of the stage before becomes an input of the U-Net.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upsampling {
+    /// The interpolation that enlarges it.
+    pub interpolation: Interpolation,
+    /// Whether it is rounded to 8 bits first.
+    pub rounds: bool,
+}
+
+/// The sampler that a stage's authors sample with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublishedSampler {
+    /// diffusers' `UnCLIPScheduler`, over tables in f32; it draws noise in every step but the last.
+    Unclip,
+    /// guided-diffusion's `p_sample`, over tables in f64; it draws noise in every step.
+    Ddpm,
+    /// guided-diffusion's `ddim_sample` with eta 0; it draws noise in every step, and adds none.
+    Ddim,
 }
 
 /// The settings that a family's authors sample with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Defaults {
-    /// Those of the diffusion prior.
-    pub prior: PriorDefaults,
+    /// Those of the diffusion prior, where there is one.
+    pub prior: Option<PriorDefaults>,
     /// Those of each stage, in the order of [`Family::stages`].
     pub stages: Vec<StageDefaults>,
 }
@@ -84,12 +160,14 @@ pub struct PriorDefaults {
 }
 
 /// The settings of a stage.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StageDefaults {
     /// Its steps.
-    pub steps: usize,
+    pub steps: TimestepRespacing,
     /// Its guidance scale; `None` for a stage without guidance.
     pub guidance_scale: Option<f64>,
+    /// The standard deviation of the noise that it begins with; `None` for 1 that no setting changes.
+    pub temperature: Option<f64>,
 }
 
 /// The components that a task needs.
@@ -101,8 +179,12 @@ pub struct Requirement {
     pub prior: Option<PriorKind>,
     /// Images are encoded.
     pub image_encoder: bool,
+    /// CLIP of noised images guides.
+    pub noised_clip: bool,
     /// How many of the first stages sample images.
     pub stages: usize,
+    /// Whether those stages paint where a mask says.
+    pub inpaints: bool,
 }
 
 /// The two priors of the paper (2204.06125, section 2.2).
@@ -117,48 +199,105 @@ pub enum PriorKind {
 impl Stage {
     /// The folders of the stage.
     pub fn components(&self) -> Vec<&'static str> {
-        let networks = match self.kind {
-            StageKind::Decoder { conditioning, network } => [Some(conditioning), Some(network)],
-            StageKind::Upsampler { network, last_network } => [Some(network), last_network],
+        let tokenizer = match self.condition {
+            Condition::Caption { tokenizer, .. } => Some(tokenizer),
+            _ => None,
         };
-        networks.into_iter().flatten().chain([self.scheduler]).collect()
+        tokenizer.into_iter().chain(self.networks()).chain([self.scheduler]).collect()
     }
 
-    /// The folder of its U-Net.
-    pub fn network(&self) -> &'static str {
-        match self.kind {
-            StageKind::Decoder { network, .. } | StageKind::Upsampler { network, .. } => network,
-        }
+    /// The folders of the stage's networks.
+    pub fn networks(&self) -> Vec<&'static str> {
+        let condition = match self.condition {
+            Condition::None => None,
+            Condition::Embedding { projection } => Some(projection),
+            Condition::Caption { text_encoder, .. } => Some(text_encoder),
+        };
+        condition.into_iter().chain([self.network]).chain(self.last_network).collect()
+    }
+
+    /// The channels of a U-Net's input for images with so many: an upsampler takes the enlarged image beside the noised one,
+    /// and a network that inpaints the known part of an image and a mask of one channel.
+    pub fn in_channels(&self, channels: i64) -> i64 {
+        let inpaints = i64::from(self.inpaints);
+        (1 + inpaints + i64::from(self.upsampling.is_some())) * channels + inpaints
+    }
+
+    /// The channels of the images that a U-Net with so many input channels denoises: [`Stage::in_channels`] solved for them.
+    pub fn image_channels(&self, in_channels: i64) -> i64 {
+        let of_one = self.in_channels(1) - self.in_channels(0);
+        (in_channels - self.in_channels(0)) / of_one
     }
 }
 
 impl Family {
-    /// The folders that a task needs; none for a prior that the family lacks.
+    /// A stage by its index: the stages that sample come first, those that paint after them.
+    pub fn stage(&self, index: usize) -> Stage {
+        match self.stages.get(index) {
+            Some(stage) => *stage,
+            None => self.inpainting_stages[index - self.stages.len()],
+        }
+    }
+
+    /// The indices of the stages that a task needs.
+    pub fn stage_indices(&self, requirement: Requirement) -> Range<usize> {
+        let (first, available) = match requirement.inpaints {
+            false => (0, self.stages.len()),
+            true => (self.stages.len(), self.inpainting_stages.len()),
+        };
+        first..first + requirement.stages.min(available)
+    }
+
+    /// Whether an image embedding says what the base image shows, beside the caption or instead of it.
+    pub fn decodes_embeddings(&self) -> bool {
+        self.stages
+            .first()
+            .is_some_and(|base| matches!(base.condition, Condition::Embedding { .. }))
+    }
+
+    /// Whether the base image is sampled of the caption alone, which its stage reads itself.
+    pub fn reads_captions(&self) -> bool {
+        self.stages.first().is_some_and(|base| matches!(base.condition, Condition::Caption { .. }))
+    }
+
+    /// The folders that a task needs, each once; none for what the family lacks.
     pub fn components(&self, requirement: Requirement) -> Vec<&'static str> {
-        let Requirement { text, prior, image_encoder, stages } = requirement;
+        let Requirement { text, prior, image_encoder, noised_clip, .. } = requirement;
         let mut components = Vec::new();
-        if text {
-            components.extend([self.tokenizer, self.text_encoder]);
+        if text && let Some(clip) = self.clip {
+            components.extend([clip.tokenizer, clip.text_encoder]);
         }
-        components.extend(self.stages.iter().take(stages).flat_map(Stage::components));
+        for index in self.stage_indices(requirement) {
+            components.extend(self.stage(index).components());
+        }
         components.extend(prior.into_iter().flat_map(|kind| self.prior_components(kind)));
-        if image_encoder {
-            components.extend([self.image_encoder, self.image_processor]);
+        if image_encoder && let Some(clip) = self.clip {
+            components.extend([clip.image_encoder, clip.image_processor]);
         }
+        if noised_clip && let Some(clip) = self.noised_clip {
+            components.extend([clip.tokenizer, clip.text_encoder, clip.image_encoder]);
+        }
+        let mut known = HashSet::new();
+        components.retain(|component| known.insert(*component));
         components
     }
 
-    /// The folders of all components.
+    /// The folders of all components, each once.
     pub fn all_components(&self) -> Vec<&'static str> {
         let every = Requirement {
             text: true,
             prior: Some(PriorKind::Diffusion),
             image_encoder: true,
+            noised_clip: true,
             stages: self.stages.len(),
+            inpaints: false,
         };
         let mut components = self.components(every);
         components.extend(self.principal_components);
         components.extend(self.autoregressive_prior);
+        let inpainting = self.inpainting_stages.iter().flat_map(Stage::components);
+        let others: Vec<_> = inpainting.filter(|name| !components.contains(name)).collect();
+        components.extend(others);
         components
     }
 

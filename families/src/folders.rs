@@ -2,7 +2,7 @@
 
 use weights::Folder;
 
-use crate::{Completion, Error, Family, PriorKind, describe, karlo, may_be_clip};
+use crate::{Clip, Completion, Error, Family, PriorKind, describe, glide, may_be_clip, recognise};
 
 /// A model's folder, and those that complete it.
 pub struct ModelFolders {
@@ -19,9 +19,10 @@ pub struct ModelFolders {
 }
 
 impl ModelFolders {
-    /// A model in Karlo's layout that nothing completes, with its diffusion prior.
+    /// A model that nothing completes, with its diffusion prior.
     pub fn new(model: Folder) -> Self {
-        Self { family: karlo(), model, prior: None, autoregressive: false, image_encoder: None }
+        let family = recognise(&model);
+        Self { family, model, prior: None, autoregressive: false, image_encoder: None }
     }
 
     /// The folder of a component. An error where it is nowhere, or where what should complete the model does not.
@@ -43,6 +44,9 @@ impl ModelFolders {
         }
         if self.clip().contains(&component) && self.is_whole_clip() {
             return Ok(self.model.clone());
+        }
+        if glide::is_published(&self.model) {
+            return glide::published_component(&self.model, component);
         }
         let found = describe(&self.model);
         Err(Error::Missing { folder: self.model.to_string(), component, completion, found })
@@ -79,10 +83,11 @@ impl ModelFolders {
 
     /// The way to complete a model that lacks a component.
     fn completion(&self, component: &str) -> Option<Completion> {
-        let Family { image_encoder, image_processor, principal_components, .. } = &self.family;
+        let Family { clip, principal_components, .. } = &self.family;
+        let encoder = clip.map(|clip| [clip.image_encoder, clip.image_processor]);
         match component {
             _ if self.prior_kind(component).is_some() => Some(Completion::Prior),
-            _ if [image_encoder, image_processor].contains(&&component) => {
+            _ if encoder.is_some_and(|encoder| encoder.contains(&component)) => {
                 Some(Completion::ImageEncoder)
             }
             _ if *principal_components == Some(component) => Some(Completion::Embeddings),
@@ -99,7 +104,8 @@ impl ModelFolders {
     /// The network that a component is a companion of: a scheduler of its prior, the image processor of its encoder.
     fn network_of(&self, component: &'static str) -> &'static str {
         let prior = self.prior_kind(component).map(|kind| self.family.prior_components(kind)[0]);
-        prior.unwrap_or(self.family.image_encoder)
+        let encoder = || self.family.clip.map(|clip| clip.image_encoder);
+        prior.or_else(encoder).unwrap_or(component)
     }
 
     /// Whether a component is that of the prior that does not sample unless a setting says so.
@@ -112,9 +118,11 @@ impl ModelFolders {
     }
 
     /// The folders of CLIP, all of which transformers publishes in one.
-    fn clip(&self) -> [&'static str; 4] {
-        let Family { tokenizer, text_encoder, image_encoder, image_processor, .. } = &self.family;
-        [tokenizer, text_encoder, image_encoder, image_processor]
+    fn clip(&self) -> Vec<&'static str> {
+        let all = |Clip { tokenizer, text_encoder, image_encoder, image_processor }| {
+            vec![tokenizer, text_encoder, image_encoder, image_processor]
+        };
+        self.family.clip.map(all).unwrap_or_default()
     }
 
     /// Whether the model is no more than CLIP, in the one folder in which transformers publishes it.

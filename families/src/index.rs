@@ -11,9 +11,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use weights::Folder;
 
-use crate::Error;
-use crate::karlo::{CLASSES, Class, EXAMPLE, INDEX, PIPELINE};
+use crate::karlo::INDEX;
 use crate::save::write_text;
+use crate::{Class, Error, Family, karlo};
 
 const LOGIT_SCALE: &str = "unclip_logit_scale";
 const DEFAULTS: &str = "unclip_defaults";
@@ -53,26 +53,28 @@ pub fn read_logit_scale(folder: &Folder) -> Result<Option<f64>, Error> {
     }
 }
 
-/// The default settings of the model in `folder`, where its index has them.
-pub fn read_model_defaults(folder: &Folder) -> Result<Option<Value>, Error> {
+/// The default settings of the model in `folder`, where its index has them. An error for the index of another family.
+pub fn read_model_defaults(folder: &Folder, family: &Family) -> Result<Option<Value>, Error> {
     let Some(mut index) = read(folder)? else {
         return Ok(None);
     };
-    check_classes(&index).map_err(|reason| Error::Index { file: folder.name_of(INDEX), reason })?;
+    let index_error = |reason| Error::Index { file: folder.name_of(INDEX), reason };
+    check_classes(&index, family).map_err(index_error)?;
     Ok(index.remove(DEFAULTS))
 }
 
 /// Refuses an index of another pipeline, or of other networks in the folders of this one's.
-fn check_classes(index: &Map<String, Value>) -> Result<(), String> {
+fn check_classes(index: &Map<String, Value>, family: &Family) -> Result<(), String> {
+    let Family { pipeline, example, classes, .. } = *family;
     let named = |value: &Value| value.as_str().map_or_else(|| excerpt(&value.to_string()), excerpt);
     if let Some(class) = index.get("_class_name").map(named)
-        && !class.starts_with(PIPELINE)
+        && !class.starts_with(pipeline)
     {
         return Err(format!(
-            "it is of a {class}, and an {PIPELINE}Pipeline draws here, as {EXAMPLE} is"
+            "it is of a {class}, and an {pipeline}Pipeline draws here, as {example} is"
         ));
     }
-    for Class { component, library, class } in CLASSES {
+    for &Class { component, library, class } in classes {
         let found = match index.get(component) {
             None | Some(Value::Null) => continue,
             Some(found) => found.get(1).unwrap_or(found),
@@ -106,7 +108,7 @@ fn update(folder: &Path, entry: Option<(&str, Value)>) -> Result<(), Error> {
     let mut index = read(&place)?.unwrap_or_default();
     index.insert("_class_name".to_owned(), json!("UnCLIPPipeline"));
     index.insert("_diffusers_version".to_owned(), json!("0.42.1"));
-    for Class { component, library, class } in CLASSES {
+    for &Class { component, library, class } in karlo().classes {
         index.remove(component);
         if place.component(component).exists() {
             index.insert(component.to_owned(), json!([library, class]));

@@ -1,9 +1,11 @@
 //! Karlo, Kakao Brain's unCLIP, as diffusers lays it out, and the two components that our own models add to it.
 
-use diffusion::{BetaSchedule, Prediction, SchedulerConfig, Variance};
+use decoder::Interpolation;
+use diffusion::{BetaSchedule, Prediction, SchedulerConfig, TimestepRespacing, Variance};
 
 use crate::family::{
-    Defaults, DiffusionPrior, Family, PriorDefaults, Stage, StageDefaults, StageKind,
+    Class, Clip, Condition, Defaults, DiffusionPrior, Family, PriorDefaults, PublishedSampler,
+    Stage, StageDefaults, Upsampling,
 };
 
 /// The tokenizer.
@@ -42,20 +44,10 @@ pub const INDEX: &str = "model_index.json";
 /// The repository that messages give as an example.
 pub(crate) const EXAMPLE: &str = "kakaobrain/karlo-v1-alpha";
 /// The beginning of the class names of its pipelines.
-pub(crate) const PIPELINE: &str = "UnCLIP";
-
-/// The class that a component opens in.
-pub(crate) struct Class {
-    /// The component's folder.
-    pub component: &'static str,
-    /// The library that has the class.
-    pub library: &'static str,
-    /// The class.
-    pub class: &'static str,
-}
+const PIPELINE: &str = "UnCLIP";
 
 /// The classes of the published components.
-pub(crate) const CLASSES: [Class; 12] = {
+static CLASSES: [Class; 12] = {
     const fn class(component: &'static str, library: &'static str, class: &'static str) -> Class {
         Class { component, library, class }
     }
@@ -79,10 +71,16 @@ pub(crate) const CLASSES: [Class; 12] = {
 pub fn karlo() -> Family {
     Family {
         name: "Karlo",
-        tokenizer: TOKENIZER,
-        text_encoder: TEXT_ENCODER,
-        image_encoder: IMAGE_ENCODER,
-        image_processor: IMAGE_PROCESSOR,
+        pipeline: PIPELINE,
+        example: EXAMPLE,
+        classes: &CLASSES,
+        clip: Some(Clip {
+            tokenizer: TOKENIZER,
+            text_encoder: TEXT_ENCODER,
+            image_encoder: IMAGE_ENCODER,
+            image_processor: IMAGE_PROCESSOR,
+        }),
+        noised_clip: None,
         prior: Some(DiffusionPrior { network: PRIOR, scheduler: PRIOR_SCHEDULER }),
         autoregressive_prior: Some(AUTOREGRESSIVE_PRIOR),
         principal_components: Some(PRINCIPAL_COMPONENTS),
@@ -90,22 +88,41 @@ pub fn karlo() -> Family {
             Stage {
                 name: "decoder",
                 scheduler: DECODER_SCHEDULER,
-                kind: StageKind::Decoder { conditioning: CONDITIONING, network: DECODER },
+                network: DECODER,
+                last_network: None,
+                condition: Condition::Embedding { projection: CONDITIONING },
+                upsampling: None,
+                inpaints: false,
+                sampler: PublishedSampler::Unclip,
             },
             Stage {
                 name: "upsampler",
                 scheduler: UPSAMPLER_SCHEDULER,
-                kind: StageKind::Upsampler {
-                    network: UPSAMPLER,
-                    last_network: Some(LAST_UPSAMPLER),
-                },
+                network: UPSAMPLER,
+                last_network: Some(LAST_UPSAMPLER),
+                condition: Condition::None,
+                upsampling: Some(Upsampling {
+                    interpolation: Interpolation::Bicubic,
+                    rounds: false,
+                }),
+                inpaints: false,
+                sampler: PublishedSampler::Unclip,
             },
         ],
+        inpainting_stages: Vec::new(),
         defaults: Defaults {
-            prior: PriorDefaults { steps: 25, guidance_scale: 4.0 },
+            prior: Some(PriorDefaults { steps: 25, guidance_scale: 4.0 }),
             stages: vec![
-                StageDefaults { steps: 25, guidance_scale: Some(8.0) },
-                StageDefaults { steps: 7, guidance_scale: None },
+                StageDefaults {
+                    steps: TimestepRespacing::Count(25),
+                    guidance_scale: Some(8.0),
+                    temperature: None,
+                },
+                StageDefaults {
+                    steps: TimestepRespacing::Count(7),
+                    guidance_scale: None,
+                    temperature: None,
+                },
             ],
         },
     }

@@ -1,7 +1,8 @@
 //! Model families as data: the components that a publisher's folder has, their names, and how they agree.
 //!
 //! Modules in reading order: [`family`] is a layout as a value, [`mod@karlo`] the published one, and `openai` the names of
-//! CLIP's tensors in another. [`configs`] translates configurations, `open` makes components and `save` writes them,
+//! CLIP's tensors in another, [`mod@glide`] the third paper's system, and [`fn@recognise`] tells them apart. [`configs`]
+//! translates configurations, `open` makes components and `save` writes them,
 //! `index` reads and writes the list of them. [`shapes`] reads configurations alone, and [`compatibility`] compares them.
 //! `folders` finds the components that a task needs, `locate` the folder that a user means, `describe` describes folders
 //! that are no model, `complete` copies components from another model.
@@ -15,11 +16,13 @@ mod describe;
 mod error;
 pub mod family;
 mod folders;
+pub mod glide;
 mod index;
 pub mod karlo;
 mod locate;
 mod open;
 mod openai;
+mod recognise;
 mod save;
 pub mod shapes;
 
@@ -29,10 +32,11 @@ pub use configs::ConfigError;
 pub use describe::{describe, may_be_clip};
 pub use error::{Completion, Error};
 pub use family::{
-    Defaults, DiffusionPrior, Family, PriorDefaults, PriorKind, Requirement, Stage, StageDefaults,
-    StageKind,
+    Class, Clip, Condition, Defaults, DiffusionPrior, Family, NoisedClip, PriorDefaults, PriorKind,
+    PublishedSampler, Requirement, Stage, StageDefaults, Upsampling,
 };
 pub use folders::ModelFolders;
+pub use glide::glide;
 pub use index::{read_logit_scale, read_model_defaults, save_model_defaults, save_model_index};
 pub use karlo::karlo;
 pub use locate::locate;
@@ -42,6 +46,7 @@ pub use open::{
     open_text_encoder, open_tokenizer, open_upsampler,
 };
 pub use openai::openai_clip;
+pub use recognise::{all_families, recognise};
 pub use save::{
     save_autoregressive_prior, save_conditioning, save_decoder, save_image_encoder, save_pca,
     save_prior, save_text_encoder, save_upsampler, write_conditioning_config,

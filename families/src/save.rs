@@ -17,8 +17,8 @@ use crate::open::{CODES, CONFIG, PROCESSOR_CONFIG, SCHEDULER_CONFIG};
 use crate::{Error, karlo};
 
 /// The file names that diffusers and transformers look for.
-const DIFFUSERS_WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
-const TRANSFORMERS_WEIGHTS: &str = "model.safetensors";
+pub(crate) const DIFFUSERS_WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
+pub(crate) const TRANSFORMERS_WEIGHTS: &str = "model.safetensors";
 
 /// Writes a text encoder (`text_encoder/`): `config.json` and `model.safetensors` in f16.
 pub fn save_text_encoder(
@@ -156,7 +156,7 @@ pub fn write_image_processor(folder: &Path, size: i64) -> Result<(), Error> {
     write_text(&folder.join(PROCESSOR_CONFIG), &json)
 }
 
-fn checked<T>(
+pub(crate) fn checked<T>(
     folder: &Path,
     name: &str,
     component: &'static str,
@@ -174,7 +174,7 @@ fn make_folder(folder: &Path) -> Result<(), Error> {
     Ok(fs::create_dir_all(folder).map_err(failed)?)
 }
 
-fn write_json(folder: &Path, name: &str, json: &Value) -> Result<(), Error> {
+pub(crate) fn write_json(folder: &Path, name: &str, json: &Value) -> Result<(), Error> {
     make_folder(folder)?;
     write_text(&folder.join(name), &format!("{json:#}\n"))
 }

@@ -1,13 +1,15 @@
 //! The shapes of a model's components, from their configurations alone.
 
-use clip::{TextConfig, Tokenizer, VisionConfig};
-use decoder::{ConditioningConfig, UNetConfig};
+use clip::{
+    Gpt2Tokenizer, NoisedImageConfig, NoisedTextConfig, TextConfig, Tokenizer, VisionConfig,
+};
+use decoder::{ConditioningConfig, TextTransformerConfig, UNetConfig};
 use diffusion::SchedulerConfig;
 use prior::{AutoregressiveConfig, PriorConfig};
 use weights::Folder;
 
 use crate::open::{CONFIG, SCHEDULER_CONFIG, translate};
-use crate::{ConfigError, Error, Family, Stage, StageKind, configs};
+use crate::{Condition, ConfigError, Error, Family, Stage, configs, glide};
 
 /// The shapes of those components that are there.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,7 +28,13 @@ pub struct Shapes {
     pub prior_scheduler: Option<SchedulerConfig>,
     /// The autoregressive prior's.
     pub autoregressive_prior: Option<AutoregressiveConfig>,
-    /// Those of the first stages, in the order of [`Family::stages`].
+    /// The tokenizer's of the CLIP of noised images.
+    pub noised_tokenizer: Option<TokenizerShape>,
+    /// The text encoder's of the CLIP of noised images.
+    pub noised_text_encoder: Option<NoisedTextConfig>,
+    /// The image encoder's of the CLIP of noised images.
+    pub noised_image_encoder: Option<NoisedImageConfig>,
+    /// Those of the stages by their index, empty where a task needs one of a higher index alone.
     pub stages: Vec<StageShapes>,
 }
 
@@ -51,8 +59,12 @@ pub struct ImageSize {
 /// The shapes of a stage's components.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StageShapes {
+    /// The tokenizer of the network's captions.
+    pub tokenizer: Option<TokenizerShape>,
     /// The projections to the network's conditions.
     pub conditioning: Option<ConditioningConfig>,
+    /// The text transformer of the network.
+    pub text_encoder: Option<TextTransformerConfig>,
     /// The U-Net.
     pub network: Option<UNetConfig>,
     /// The last step's U-Net.
@@ -70,6 +82,15 @@ impl From<&Tokenizer> for TokenizerShape {
     }
 }
 
+impl From<&Gpt2Tokenizer> for TokenizerShape {
+    fn from(tokenizer: &Gpt2Tokenizer) -> Self {
+        Self {
+            vocab_size: tokenizer.vocab_size() as i64,
+            context_length: tokenizer.context_length() as i64,
+        }
+    }
+}
+
 impl From<(u32, u32)> for ImageSize {
     fn from((width, height): (u32, u32)) -> Self {
         Self { width: width.into(), height: height.into() }
@@ -81,33 +102,31 @@ impl Shapes {
     /// another kind of component.
     pub fn read(folder: &Folder, family: &Family) -> Result<Self, Error> {
         let model = Model { folder };
-        let text = model.read(family.text_encoder, "the text encoder", configs::text_config)?;
-        let image =
-            model.read(family.image_encoder, "the image encoder", configs::vision_config)?;
-        let (prior, prior_scheduler) = match family.prior {
-            Some(prior) => (
-                model.read(prior.network, "the prior", configs::prior_config)?,
-                model.scheduler(prior.scheduler)?,
-            ),
-            None => (None, None),
-        };
-        let autoregressive_prior = match family.autoregressive_prior {
-            Some(component) => {
-                let noun = "the autoregressive prior";
-                model.read(component, noun, configs::autoregressive_config)?
-            }
-            None => None,
-        };
-        Ok(Self {
-            tokenizer: None,
-            text_encoder: text.map(|tower| tower.config),
-            image_processor: None,
-            image_encoder: image.map(|tower| tower.config),
-            prior,
-            prior_scheduler,
-            autoregressive_prior,
-            stages: family.stages.iter().map(|s| model.stage(s)).collect::<Result<_, _>>()?,
-        })
+        let mut shapes = Self::default();
+        if let Some(clip) = family.clip {
+            let noun = "the text encoder";
+            let text = model.read(clip.text_encoder, noun, configs::text_config)?;
+            shapes.text_encoder = text.map(|tower| tower.config);
+            let noun = "the image encoder";
+            let image = model.read(clip.image_encoder, noun, configs::vision_config)?;
+            shapes.image_encoder = image.map(|tower| tower.config);
+        }
+        if family.noised_clip.is_some() {
+            shapes.noised_text_encoder = glide::noised_text_shape(folder)?;
+            shapes.noised_image_encoder = glide::noised_image_shape(folder)?;
+        }
+        if let Some(prior) = family.prior {
+            shapes.prior = model.read(prior.network, "the prior", configs::prior_config)?;
+            shapes.prior_scheduler = model.scheduler(prior.scheduler)?;
+        }
+        if let Some(component) = family.autoregressive_prior {
+            let noun = "the autoregressive prior";
+            shapes.autoregressive_prior =
+                model.read(component, noun, configs::autoregressive_config)?;
+        }
+        let stages = family.stages.iter().chain(&family.inpainting_stages);
+        shapes.stages = stages.map(|stage| model.stage(stage)).collect::<Result<_, _>>()?;
+        Ok(shapes)
     }
 }
 
@@ -118,28 +137,25 @@ struct Model<'a> {
 
 impl Model<'_> {
     fn stage(&self, stage: &Stage) -> Result<StageShapes, Error> {
-        let scheduler = self.scheduler(stage.scheduler)?;
-        Ok(match stage.kind {
-            StageKind::Decoder { conditioning, network } => StageShapes {
-                conditioning: self.read(
-                    conditioning,
-                    "the decoder's conditioning",
-                    configs::conditioning_config,
-                )?,
-                network: self.read(network, "the decoder", configs::decoder_config)?,
-                last_network: None,
-                scheduler,
-            },
-            StageKind::Upsampler { network, last_network } => {
-                let unet = |name| self.read(name, "the upsampler", configs::upsampler_config);
-                StageShapes {
-                    conditioning: None,
-                    network: unet(network)?,
-                    last_network: last_network.map(unet).transpose()?.flatten(),
-                    scheduler,
-                }
+        if matches!(stage.condition, Condition::Caption { .. }) {
+            return glide::stage_shapes(self.folder, stage);
+        }
+        let mut shapes =
+            StageShapes { scheduler: self.scheduler(stage.scheduler)?, ..StageShapes::default() };
+        match stage.condition {
+            Condition::Embedding { projection } => {
+                let noun = "the decoder's conditioning";
+                shapes.conditioning = self.read(projection, noun, configs::conditioning_config)?;
+                shapes.network =
+                    self.read(stage.network, "the decoder", configs::decoder_config)?;
             }
-        })
+            _ => {
+                let unet = |name| self.read(name, "the upsampler", configs::upsampler_config);
+                shapes.network = unet(stage.network)?;
+                shapes.last_network = stage.last_network.map(unet).transpose()?.flatten();
+            }
+        }
+        Ok(shapes)
     }
 
     fn scheduler(&self, component: &str) -> Result<Option<SchedulerConfig>, Error> {

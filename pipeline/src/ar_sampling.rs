@@ -112,7 +112,7 @@ impl Pipeline {
     ) -> Result<Tensor, Error> {
         let scales = batch.guidance(Settings::prior_guidance);
         let dimensions = prior.quantizer.dimensions();
-        let steps = batch.settings().prior.steps;
+        let steps = batch.settings().prior.as_ref().map_or(1, |prior| prior.steps);
         let stage = ObservedStage { name: PRIOR, index: 0, steps, is_image: false };
         no_grad(|| {
             let (mut state, mut logits) =

@@ -3,13 +3,16 @@
 use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::ops::Deref;
 
-use clip::{TextEncoder, Tokenizer, VisionConfig, VisionEncoder};
-use decoder::{Conditioning, UNet};
+use clip::{
+    Gpt2Tokenizer, NoisedImageEncoder, NoisedTextEncoder, TextEncoder, Tokenizer, VisionConfig,
+    VisionEncoder,
+};
+use decoder::{Conditioning, TextTransformer, UNet};
 use diffusion::SchedulerConfig;
 use families::compatibility;
 use families::{
-    Family, ImageSize, Mismatch, ModelFolders, PriorKind, Requirement, Shapes, Stage, StageKind,
-    StageShapes,
+    Clip, Condition, Family, ImageSize, Mismatch, ModelFolders, NoisedClip, PriorKind, Requirement,
+    Shapes, Stage, StageShapes, glide,
 };
 use graphs::GraphCache;
 use images::ImageProcessor;
@@ -68,6 +71,7 @@ impl<M> Drop for Lease<'_, M> {
 #[derive(Default)]
 struct StageSlots {
     conditioning: Slot<Conditioning>,
+    text_encoder: Slot<TextTransformer>,
     network: Slot<UNet>,
     last_network: Slot<UNet>,
 }
@@ -81,6 +85,10 @@ pub(crate) struct Components {
     text_encoder: Slot<TextEncoder>,
     image_encoder: Slot<VisionEncoder>,
     image_processor: OnceCell<ImageProcessor>,
+    noised_tokenizer: OnceCell<Tokenizer>,
+    noised_text_encoder: Slot<NoisedTextEncoder>,
+    noised_image_encoder: Slot<NoisedImageEncoder>,
+    stage_tokenizer: OnceCell<Gpt2Tokenizer>,
     prior: Slot<Prior>,
     autoregressive_prior: Slot<AutoregressivePrior>,
     stages: Vec<StageSlots>,
@@ -94,8 +102,10 @@ pub(crate) struct Components {
 impl Components {
     /// The components in `folders`, none of which is open yet, for computing in `kind` on `device`.
     pub(crate) fn new(folders: ModelFolders, device: Device, kind: Kind) -> Self {
+        let Family { stages, inpainting_stages, .. } = &folders.family;
+        let stages = stages.iter().chain(inpainting_stages);
         Self {
-            stages: folders.family.stages.iter().map(|_| StageSlots::default()).collect(),
+            stages: stages.map(|_| StageSlots::default()).collect(),
             folders,
             device,
             kind,
@@ -103,6 +113,10 @@ impl Components {
             text_encoder: Slot::default(),
             image_encoder: Slot::default(),
             image_processor: OnceCell::new(),
+            noised_tokenizer: OnceCell::new(),
+            noised_text_encoder: Slot::default(),
+            noised_image_encoder: Slot::default(),
+            stage_tokenizer: OnceCell::new(),
             prior: Slot::default(),
             autoregressive_prior: Slot::default(),
             schedulers: RefCell::default(),
@@ -136,6 +150,16 @@ impl Components {
 
     /// Refuses a requirement of which a component is nowhere.
     pub(crate) fn find(&self, requirement: Requirement) -> Result<(), Error> {
+        let family = self.family();
+        if requirement.noised_clip && family.noised_clip.is_none() {
+            return Err(Error::NoNoisedClip { family: family.name });
+        }
+        if requirement.image_encoder && family.clip.is_none() {
+            return Err(Error::NoClip { family: family.name });
+        }
+        if requirement.inpaints && family.inpainting_stages.is_empty() {
+            return Err(Error::NoInpainting { family: family.name });
+        }
         if let Some(kind) = requirement.prior
             && self.family().prior_components(kind).is_empty()
         {
@@ -147,9 +171,9 @@ impl Components {
 
     /// The shapes of all that a task requires.
     fn shapes(&self, requirement: Requirement) -> Result<Shapes, Error> {
-        let Requirement { text, prior, image_encoder, stages } = requirement;
+        let Requirement { text, prior, image_encoder, noised_clip, .. } = requirement;
         let mut shapes = Shapes::default();
-        if text {
+        if text && self.family().clip.is_some() {
             shapes.tokenizer = Some(self.tokenizer()?.into());
             shapes.text_encoder = Some(self.text_encoder()?.config().clone());
         }
@@ -167,23 +191,38 @@ impl Components {
             }
             None => {}
         }
-        shapes.stages =
-            (0..stages).map(|index| self.stage_shapes(index)).collect::<Result<_, _>>()?;
+        if noised_clip {
+            shapes.noised_tokenizer = Some(self.noised_tokenizer()?.into());
+            shapes.noised_text_encoder = Some(self.noised_text_encoder()?.config().clone());
+            shapes.noised_image_encoder = Some(self.noised_image_encoder()?.config().clone());
+        }
+        let indices = self.family().stage_indices(requirement);
+        shapes.stages.resize_with(indices.start, StageShapes::default);
+        for index in indices {
+            shapes.stages.push(self.stage_shapes(index)?);
+        }
         Ok(shapes)
     }
 
     fn stage_shapes(&self, index: usize) -> Result<StageShapes, Error> {
         let stage = self.stage(index);
-        let conditioning = match stage.kind {
-            StageKind::Decoder { .. } => Some(self.conditioning(index)?.config().clone()),
-            StageKind::Upsampler { .. } => None,
-        };
+        let mut shapes = StageShapes::default();
+        match stage.condition {
+            Condition::None => {}
+            Condition::Embedding { .. } => {
+                shapes.conditioning = Some(self.conditioning(index)?.config().clone());
+            }
+            Condition::Caption { .. } => {
+                shapes.text_encoder = Some(self.stage_text_encoder(index)?.config().clone());
+                shapes.tokenizer = Some(self.stage_tokenizer(index)?.into());
+            }
+        }
         let last_network = self.last_network(index)?;
         Ok(StageShapes {
-            conditioning,
             scheduler: Some(self.scheduler(stage.scheduler)?),
             network: Some(self.unet(index)?.config().clone()),
             last_network: last_network.map(|network| network.config().clone()),
+            ..shapes
         })
     }
 
@@ -234,25 +273,24 @@ impl Components {
 
     /// A hash of the files that image embeddings depend on.
     pub(crate) fn image_encoder_fingerprint(&self) -> Result<String, Error> {
-        let family = self.family();
+        let clip = self.clip()?;
         let fingerprint = |component| Ok::<_, Error>(self.folder(component)?.fingerprint()?);
         let (encoder, processor) =
-            (fingerprint(family.image_encoder)?, fingerprint(family.image_processor)?);
+            (fingerprint(clip.image_encoder)?, fingerprint(clip.image_processor)?);
         Ok(format!("{encoder}-{processor}"))
     }
 
     /// The settings that the model samples with unless a user changes them: `unclip_defaults` of our own models, else those of
     /// the family's authors.
     pub(crate) fn defaults(&self) -> Result<Settings, Error> {
-        let mut settings = match families::read_model_defaults(&self.folders.model)? {
+        let settings = match families::read_model_defaults(&self.folders.model, self.family())? {
             Some(defaults) => self.own_defaults(defaults).map_err(|reason| Error::Index {
                 folder: self.folders.model.to_string(),
                 reason: format!("unclip_defaults: {reason}"),
             })?,
             None => Settings::of_family(self.family()),
         };
-        settings.prior.codes = self.folders.autoregressive.then(CodeSampling::plain);
-        Ok(settings)
+        Ok(settings.with_codes(self.folders.autoregressive.then(CodeSampling::plain)))
     }
 
     /// The model's own settings, with a stage's for each stage of the family.
@@ -260,6 +298,9 @@ impl Components {
         let mut settings: Settings =
             files::json::from_value(defaults).map_err(|error| error.to_string())?;
         settings.check().map_err(|error| error.to_string())?;
+        if settings.prior.is_none() && self.family().prior.is_some() {
+            return Err("missing field `prior_steps`".to_owned());
+        }
         let stages = self.family().stages.iter().map(|stage| {
             let own = settings.stage(stage.name).cloned();
             own.ok_or_else(|| format!("missing field `{}_steps`", stage.name))
@@ -280,7 +321,11 @@ impl Components {
         {
             return Ok(config.clone());
         }
-        let config = families::open_scheduler(&self.folder(component)?)?;
+        let folder = self.folder(component)?;
+        let config = match self.family().reads_captions() {
+            true => glide::open_scheduler(&folder, component)?,
+            false => families::open_scheduler(&folder)?,
+        };
         self.schedulers.borrow_mut().push((component, config.clone()));
         Ok(config)
     }
@@ -298,7 +343,7 @@ impl Components {
 
     pub(crate) fn tokenizer(&self) -> Result<&Tokenizer, Error> {
         opened(&self.tokenizer, || {
-            let tokenizer = families::open_tokenizer(&self.folder(self.family().tokenizer)?)?;
+            let tokenizer = families::open_tokenizer(&self.folder(self.clip()?.tokenizer)?)?;
             match tokenizer.context_length() {
                 Some(_) => Ok(tokenizer),
                 None => {
@@ -310,17 +355,79 @@ impl Components {
     }
 
     pub(crate) fn text_encoder(&self) -> Result<Lease<'_, TextEncoder>, Error> {
-        self.lease(&self.text_encoder, self.family().text_encoder, families::open_text_encoder)
+        self.lease(&self.text_encoder, self.clip()?.text_encoder, families::open_text_encoder)
     }
 
     pub(crate) fn image_encoder(&self) -> Result<Lease<'_, VisionEncoder>, Error> {
-        self.lease(&self.image_encoder, self.family().image_encoder, families::open_image_encoder)
+        self.lease(&self.image_encoder, self.clip()?.image_encoder, families::open_image_encoder)
     }
 
     pub(crate) fn image_processor(&self) -> Result<&ImageProcessor, Error> {
         opened(&self.image_processor, || {
-            Ok(families::open_image_processor(&self.folder(self.family().image_processor)?)?)
+            Ok(families::open_image_processor(&self.folder(self.clip()?.image_processor)?)?)
         })
+    }
+
+    /// The folders of CLIP.
+    pub(crate) fn clip(&self) -> Result<Clip, Error> {
+        let family = self.family();
+        family.clip.ok_or(Error::NoClip { family: family.name })
+    }
+
+    fn noised_clip(&self) -> Result<NoisedClip, Error> {
+        let family = self.family();
+        family.noised_clip.ok_or(Error::NoNoisedClip { family: family.name })
+    }
+
+    pub(crate) fn noised_tokenizer(&self) -> Result<&Tokenizer, Error> {
+        opened(&self.noised_tokenizer, || {
+            let component = self.noised_clip()?.tokenizer;
+            Ok(glide::open_noised_clip_tokenizer(&self.folder(component)?)?)
+        })
+    }
+
+    pub(crate) fn noised_text_encoder(&self) -> Result<Lease<'_, NoisedTextEncoder>, Error> {
+        let component = self.noised_clip()?.text_encoder;
+        // In f32, as published, whatever the other networks compute in.
+        self.lease(&self.noised_text_encoder, component, |folder, device, _| {
+            glide::open_noised_text_encoder(folder, device, Kind::Float)
+        })
+    }
+
+    pub(crate) fn noised_image_encoder(&self) -> Result<Lease<'_, NoisedImageEncoder>, Error> {
+        let component = self.noised_clip()?.image_encoder;
+        self.lease(&self.noised_image_encoder, component, |folder, device, _| {
+            glide::open_noised_image_encoder(folder, device, Kind::Float)
+        })
+    }
+
+    /// The tokenizer of a stage that reads captions; one for all of a model's stages.
+    pub(crate) fn stage_tokenizer(&self, index: usize) -> Result<&Gpt2Tokenizer, Error> {
+        opened(&self.stage_tokenizer, || {
+            let length = self.stage_text_encoder(index)?.config().context_length;
+            let (component, _) = self.stage_captions(index);
+            let tokenizer = glide::open_caption_tokenizer(&self.folder(component)?)?;
+            Ok(tokenizer.with_context_length(length as usize)?)
+        })
+    }
+
+    /// The text transformer of a stage that reads captions.
+    pub(crate) fn stage_text_encoder(
+        &self,
+        index: usize,
+    ) -> Result<Lease<'_, TextTransformer>, Error> {
+        let (_, component) = self.stage_captions(index);
+        self.lease(&self.stages[index].text_encoder, component, |folder, device, kind| {
+            glide::open_text_transformer(folder, component, device, kind)
+        })
+    }
+
+    /// The folders of the tokenizer and of the text transformer of a stage that reads captions.
+    fn stage_captions(&self, index: usize) -> (&'static str, &'static str) {
+        match self.stage(index).condition {
+            Condition::Caption { tokenizer, text_encoder } => (tokenizer, text_encoder),
+            _ => unreachable!("a stage that reads no captions has no text transformer"),
+        }
     }
 
     pub(crate) fn prior(&self) -> Result<Lease<'_, Prior>, Error> {
@@ -345,33 +452,32 @@ impl Components {
 
     /// A stage that samples images, by its place in their order.
     pub(crate) fn stage(&self, index: usize) -> Stage {
-        self.family().stages[index]
+        self.family().stage(index)
     }
 
     pub(crate) fn conditioning(&self, index: usize) -> Result<Lease<'_, Conditioning>, Error> {
-        let StageKind::Decoder { conditioning, .. } = self.stage(index).kind else {
-            unreachable!("a stage that upsamples has no conditioning");
+        let Condition::Embedding { projection } = self.stage(index).condition else {
+            return Err(Error::NoEmbedding { family: self.family().name });
         };
-        self.lease(&self.stages[index].conditioning, conditioning, families::open_conditioning)
+        self.lease(&self.stages[index].conditioning, projection, families::open_conditioning)
     }
 
     /// The U-Net of a stage's steps.
     pub(crate) fn unet(&self, index: usize) -> Result<Lease<'_, UNet>, Error> {
-        let slot = &self.stages[index].network;
-        match self.stage(index).kind {
-            StageKind::Decoder { network, .. } => self.lease(slot, network, families::open_decoder),
-            StageKind::Upsampler { network, .. } => {
-                self.lease(slot, network, families::open_upsampler)
-            }
+        let (slot, Stage { network, condition, .. }) =
+            (&self.stages[index].network, self.stage(index));
+        match condition {
+            Condition::None => self.lease(slot, network, families::open_upsampler),
+            Condition::Embedding { .. } => self.lease(slot, network, families::open_decoder),
+            Condition::Caption { .. } => self.lease(slot, network, |folder, device, kind| {
+                glide::open_unet(folder, network, device, kind)
+            }),
         }
     }
 
     /// The U-Net of a stage's last step, where that has one of its own.
     pub(crate) fn last_network(&self, index: usize) -> Result<Option<Lease<'_, UNet>>, Error> {
-        let StageKind::Upsampler { last_network: Some(network), .. } = self.stage(index).kind
-        else {
-            return Ok(None);
-        };
+        let Some(network) = self.stage(index).last_network else { return Ok(None) };
         let slot = &self.stages[index].last_network;
         self.lease(slot, network, families::open_upsampler).map(Some)
     }

@@ -1,14 +1,16 @@
 //! A diffusion over a batch: its sampler with guidance, thresholding, an observer, and a look at what is not finite.
 
+use std::cell::{Cell, RefCell};
 use std::ops::RangeInclusive;
 
-use diffusion::{Hooks, Output, Sampler, Step as DiffusionStep, dynamic_threshold, guided, sample};
+use diffusion::{Hooks, Output, Sampler, Step as DiffusionStep, TimestepRespacing, guided, sample};
+use families::PublishedSampler;
 use layers::finite::norm;
 use tch::{Tensor, no_grad};
 
 use crate::noise_streams::Streams;
 use crate::settings::Solver;
-use crate::{Error, Observer, Pipeline, Quantity, Settings, Step};
+use crate::{Error, Observer, Pipeline, Quantity, Settings, StageSettings, Step};
 
 /// From x_t at a step to a network's output.
 type Denoiser<'a> = dyn FnMut(&Tensor, DiffusionStep) -> Output + 'a;
@@ -25,8 +27,10 @@ pub(crate) struct Diffusion<'a> {
     pub(crate) scales: Option<Vec<f64>>,
     /// The timesteps at which they are.
     pub(crate) guided_timesteps: RangeInclusive<i64>,
-    /// The quantile of dynamic thresholding.
-    pub(crate) thresholding: Option<f64>,
+    /// Whether every step draws noise, also one that adds none.
+    pub(crate) draws_always: bool,
+    /// Functions that change what a step computes.
+    pub(crate) hooks: Hooks<'a>,
     pub(crate) quantity: Quantity,
 }
 
@@ -66,7 +70,7 @@ impl Pipeline {
         denoise: impl FnMut(&Tensor, DiffusionStep) -> Output,
         observer: &mut dyn Observer,
     ) -> Result<Tensor, Error> {
-        let Diffusion { stage, sampler, steps, first, scales, .. } = diffusion;
+        let Diffusion { stage, sampler, steps, first, scales, hooks, .. } = diffusion;
         let mut denoise: Box<Denoiser> = match &scales {
             Some(scales) => Box::new(guided(scales.clone(), diffusion.guided_timesteps, denoise)),
             None => Box::new(denoise),
@@ -77,13 +81,18 @@ impl Pipeline {
             norms.push(norm(&output.prediction));
             output
         };
-        let mut hooks = Hooks::default();
-        if let Some(quantile) = diffusion.thresholding {
-            hooks.x_0 = Some(Box::new(move |x_0, _| dynamic_threshold(&x_0, quantile)));
-        }
         let shape = x.size();
-        let noise = || streams.normal(&shape[1..]);
-        let observe = |done, x_0: &Tensor| stage.observe(observer, first + done, x_0);
+        let (streams, has_drawn) = (RefCell::new(streams), Cell::new(false));
+        let noise = || {
+            has_drawn.set(true);
+            streams.borrow_mut().normal(&shape[1..])
+        };
+        let observe = |done, x_0: &Tensor| {
+            if !has_drawn.take() && diffusion.draws_always {
+                streams.borrow_mut().skip(&shape[1..]);
+            }
+            stage.observe(observer, first + done, x_0)
+        };
         let x = no_grad(|| sample(sampler, steps, x, denoise, noise, hooks, observe));
         let x = x.ok_or(Error::Stopped)?;
         norms.push(norm(&x));
@@ -96,6 +105,7 @@ impl Pipeline {
         let config = self.components.prior_scheduler()?;
         Ok(match settings.solver {
             Solver::Ddpm => Sampler::unclip(&config),
+            Solver::Ddim => Sampler::ddim(&config, 0.0),
             Solver::DpmSolver => Sampler::dpm_solver(&config),
         })
     }
@@ -106,8 +116,9 @@ impl Pipeline {
         sampler: &Sampler,
         settings: &Settings,
     ) -> Result<Vec<DiffusionStep>, Error> {
-        let steps = sampler.steps(settings.prior.steps);
-        steps.map_err(|error| Error::steps("prior_steps", &error))
+        let steps = settings.prior.as_ref().map(|prior| TimestepRespacing::Count(prior.steps));
+        let steps = steps.ok_or(Error::NoSetting { setting: "prior_steps".to_owned() })?;
+        sampler.steps(&steps).map_err(|error| Error::steps("prior_steps", &steps, &error))
     }
 
     /// The sampler of a stage that samples images; one that upsamples takes the published steps.
@@ -118,10 +129,12 @@ impl Pipeline {
     ) -> Result<Sampler, Error> {
         let stage = self.components.stage(index);
         let config = self.components.scheduler(stage.scheduler)?;
-        let is_upsampler = self.upsamplers().any(|upsampler| upsampler == index);
-        Ok(match settings.solver {
-            Solver::DpmSolver if !is_upsampler => Sampler::dpm_solver(&config),
-            _ => Sampler::unclip(&config),
+        Ok(match (settings.solver, stage.sampler) {
+            (Solver::DpmSolver, _) if stage.upsampling.is_none() => Sampler::dpm_solver(&config),
+            (Solver::Ddim, _) if stage.upsampling.is_none() => Sampler::ddim(&config, 0.0),
+            (_, PublishedSampler::Unclip) => Sampler::unclip(&config),
+            (_, PublishedSampler::Ddpm) => Sampler::ddpm(&config),
+            (_, PublishedSampler::Ddim) => Sampler::ddim(&config, 0.0),
         })
     }
 
@@ -132,13 +145,20 @@ impl Pipeline {
         sampler: &Sampler,
         settings: &Settings,
     ) -> Result<Vec<DiffusionStep>, Error> {
-        let name = self.components.stage(index).name;
-        let setting = format!("{name}_steps");
-        let count = settings.stage(name).map(|stage| stage.steps);
-        let Some(count) = count else {
+        let stage = self.components.stage(index);
+        let setting = format!("{}_steps", stage.name);
+        let Some(StageSettings { steps, .. }) = settings.stage(stage.name) else {
             return Err(Error::NoSetting { setting });
         };
-        let steps = sampler.steps(count);
-        steps.map_err(|error| Error::steps(setting, &error))
+        let visited = match (steps, sampler, stage.sampler) {
+            // guided-diffusion adds strides up, also those of a single number.
+            (TimestepRespacing::Count(count), Sampler::Ddpm(_) | Sampler::Ddim(_), published)
+                if published != PublishedSampler::Unclip =>
+            {
+                sampler.steps(&TimestepRespacing::Sections(vec![*count]))
+            }
+            _ => sampler.steps(steps),
+        };
+        visited.map_err(|error| Error::steps(setting, steps, &error))
     }
 }

@@ -1,6 +1,6 @@
 //! Everything that can go wrong between a caption and a picture.
 
-use diffusion::StepsError;
+use diffusion::{StepsError, TimestepRespacing};
 use families::compatibility::SIDES;
 use families::{Mismatch, PriorKind};
 use kernels::OutOfMemory;
@@ -70,6 +70,32 @@ pub enum Error {
         /// The prior.
         kind: PriorKind,
     },
+    /// Images or embeddings in a family without CLIP.
+    #[error("{family} draws from captions alone: it has no CLIP that compares or embeds pictures")]
+    NoClip {
+        /// The family.
+        family: &'static str,
+    },
+    /// An image embedding in a family whose networks take none.
+    #[error("{family} draws from captions alone, and not from a picture's embedding")]
+    NoEmbedding {
+        /// The family.
+        family: &'static str,
+    },
+    /// Guidance by CLIP in a family that has no CLIP of noised images.
+    #[error(
+        "clip_guidance_scale: {family} has no CLIP of noised pictures whose gradient could guide, as GLIDE has"
+    )]
+    NoNoisedClip {
+        /// The family.
+        family: &'static str,
+    },
+    /// Inpainting in a family that has no networks for it.
+    #[error("{family} has no networks that were trained to paint where a mask says")]
+    NoInpainting {
+        /// The family.
+        family: &'static str,
+    },
     /// Principal components of a family that brings none.
     #[error("{family} has no principal components of its image embeddings")]
     NoPrincipalComponents {
@@ -92,6 +118,14 @@ pub enum Error {
     /// A program that carries no model.
     #[error("this build of unclip carries no model: please name one")]
     NoBuiltInModel,
+    /// A word that names no model.
+    #[error("{reason}; {}", built_in_list(.built_in))]
+    UnknownModel {
+        /// The problem.
+        reason: String,
+        /// The names of the models that the program carries.
+        built_in: Vec<&'static str>,
+    },
     /// An observer's wish.
     #[error("stopped: the observer asked for no more steps")]
     Stopped,
@@ -158,15 +192,18 @@ pub enum Error {
 
 impl Error {
     /// Steps that no schedule can be cut into.
-    pub(crate) fn steps(setting: impl Into<String>, error: &StepsError) -> Self {
-        let most = error.timesteps;
-        Self::Setting {
-            setting: setting.into(),
-            value: error.steps.to_string(),
-            must: format!(
-                "it must lie between 1 and {most}, the timesteps that the solver can visit with this model"
+    pub(crate) fn steps(
+        setting: impl Into<String>,
+        steps: &TimestepRespacing,
+        error: &StepsError,
+    ) -> Self {
+        let must = match error {
+            StepsError::Count { timesteps, .. } => format!(
+                "it must lie between 1 and {timesteps}, the timesteps that the solver can visit with this model"
             ),
-        }
+            error => error.to_string(),
+        };
+        Self::setting(setting, steps, &must)
     }
 
     /// A number that is not `must`.
@@ -227,6 +264,14 @@ fn other_prior(autoregressive: bool) -> &'static str {
     match autoregressive {
         true => "autoregressive prior draws, which has no steps: it draws code by code",
         false => "diffusion prior draws, which has no codes",
+    }
+}
+
+/// The end of a sentence about a model that is not there.
+fn built_in_list(names: &[&str]) -> String {
+    match names {
+        [] => "a model is a folder".to_owned(),
+        names => format!("a model is a folder, or built in: {}", names.join(", ")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A look at what the networks compute, where it leaves them: numbers that are not finite end the work, and their cause is
 //! named.
 
-use families::StageKind;
+use families::Clip;
 use layers::finite::norm;
 use tch::{Kind, Tensor};
 
@@ -135,15 +135,11 @@ impl Pipeline {
     /// The components that compute a quantity from numbers which were looked at before.
     fn components_of(&self, quantity: Quantity) -> Vec<&'static str> {
         let family = self.components.family();
-        let networks = |index: usize| match self.components.stage(index).kind {
-            StageKind::Decoder { conditioning, network } => vec![conditioning, network],
-            StageKind::Upsampler { network, last_network } => {
-                [network].into_iter().chain(last_network).collect()
-            }
-        };
+        let networks = |index: usize| self.components.stage(index).networks();
+        let of_clip = |component: fn(Clip) -> &'static str| family.clip.into_iter().map(component);
         match quantity {
-            Quantity::Text => vec![family.text_encoder],
-            Quantity::ImageEmbedding => vec![family.image_encoder],
+            Quantity::Text => of_clip(|clip| clip.text_encoder).collect(),
+            Quantity::ImageEmbedding => of_clip(|clip| clip.image_encoder).collect(),
             Quantity::PriorEmbedding => family.prior.iter().map(|prior| prior.network).collect(),
             Quantity::Codes => family.autoregressive_prior.into_iter().collect(),
             Quantity::Noise | Quantity::Base => networks(BASE),

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use diffusion::{Ddim, Output, Sampler, SchedulerConfig, Step as DiffusionStep};
-use diffusion::{ddim_inverse, published_steps};
+use diffusion::{
+    Ddim, Hooks, Output, Sampler, SchedulerConfig, Step as DiffusionStep, TimestepRespacing,
+    ddim_inverse,
+};
 use images::{ImageProcessor, RgbImage};
 use noise::Generator;
 use tch::{Kind, Tensor, no_grad};
@@ -193,7 +195,8 @@ impl Pipeline {
                 first: 0,
                 scales,
                 guided_timesteps: 0..=i64::MAX,
-                thresholding: None,
+                draws_always: false,
+                hooks: Hooks::default(),
                 quantity: Quantity::Base,
             };
             let x = inversion.noise.to_device(self.device);
@@ -224,7 +227,7 @@ impl Pipeline {
     }
 
     fn check_inversion(&self, inversion: &Inversion) -> Result<(), Error> {
-        let [channels, height, width] = self.base_shape()?;
+        let [channels, height, width] = self.image_shape(BASE)?;
         let count = inversion.embedding.size()[0];
         let expected = [vec![count, self.embedding_width()?], vec![count, channels, height, width]];
         let found = [inversion.embedding.size(), inversion.noise.size()];
@@ -239,7 +242,7 @@ impl Pipeline {
 
     /// Images at the decoder's size, `[B, C, h, w]` from -1 to 1: their shorter side resized, their middle cut out.
     pub fn to_base_images(&self, images: &[RgbImage]) -> Result<Tensor, Error> {
-        let [_, size, _] = self.base_shape()?;
+        let [_, size, _] = self.image_shape(BASE)?;
         within_memory(|| {
             let pixels = ImageProcessor::signed(size as u32).preprocess(images)?;
             let pixels = Tensor::try_from(pixels).expect(PLANES); // [B, 3, h, w]
@@ -287,6 +290,7 @@ impl Pipeline {
     }
 
     fn inversion_steps(&self, steps: usize) -> Result<Vec<DiffusionStep>, Error> {
-        published_steps(steps, self.deepest()?).map_err(|error| Error::steps("steps", &error))
+        let steps = TimestepRespacing::Count(steps);
+        steps.steps(self.deepest()?).map_err(|error| Error::steps("steps", &steps, &error))
     }
 }

@@ -4,7 +4,8 @@
 //! its embedding, `stages` the image, each by `diffuse`, which an [`observer`] watches; [`settings`] say how, and
 //! [`overrides`] change them; `components` opens what [`pipeline`] requires, [`text`] is a caption after the text encoder,
 //! `reranker` chooses among candidates. [`variations`], [`interpolation`], [`text_diff`] and [`inversion`] are section 3
-//! over the geometry of [`manipulation`]; [`zero_shot`] is CLIP alone. `noise_streams` is one stream of noise an image,
+//! over the geometry of [`manipulation`]; [`zero_shot`] is CLIP alone,
+//! [`inpainting`] and `clip_guidance` are GLIDE's (2112.10741, sections 2.4 and 2.5). `noise_streams` is one stream of noise an image,
 //! [`image_tensors`] makes images of tensors, [`record`] says how an image was sampled, [`threads`] counts the processors,
 //! [`finite`] finds numbers that are not, `memory` makes an error of an allocation that failed, [`error`] is everything that can go
 //! wrong.
@@ -15,11 +16,13 @@
 #![forbid(unsafe_code)]
 
 pub mod ar_sampling;
+mod clip_guidance;
 mod components;
 mod diffuse;
 pub mod error;
 pub mod finite;
 pub mod image_tensors;
+pub mod inpainting;
 pub mod interpolation;
 pub mod inversion;
 pub mod manipulation;
@@ -40,10 +43,12 @@ pub mod threads;
 pub mod variations;
 pub mod zero_shot;
 
+pub use ::diffusion::TimestepRespacing;
 pub use ar_sampling::{CodeSampling, EmbeddingCodes};
 pub use error::{Error, ErrorKind};
 pub use finite::Quantity;
 pub use image_tensors::to_images;
+pub use inpainting::{Inpainting, Mask};
 pub use interpolation::{Interpolation, InterpolationEnd, Latent};
 pub use inversion::{Decoding, Inversion};
 pub use observer::{Observer, Silent, Step};

@@ -7,6 +7,7 @@ use tch::{Device, Kind, Tensor};
 /// The streams of the pictures of a batch.
 pub(crate) struct Streams<'a> {
     streams: &'a mut [Generator],
+    twice: bool,
     device: Device,
     kind: Kind,
 }
@@ -14,18 +15,28 @@ pub(crate) struct Streams<'a> {
 impl<'a> Streams<'a> {
     /// Noise for computing in `kind` on `device`.
     pub(crate) fn new(streams: &'a mut [Generator], device: Device, kind: Kind) -> Self {
-        Self { streams, device, kind }
+        Self { streams, twice: false, device, kind }
+    }
+
+    /// The same where each image draws twice as many values and takes the first half, as GLIDE's notebook does, whose guided
+    /// batch has noise for its unconditional half too.
+    pub(crate) fn twice(self, twice: bool) -> Self {
+        Self { twice, ..self }
+    }
+
+    /// Moves every stream on as [`Streams::normal`] does.
+    pub(crate) fn skip(&mut self, shape: &[i64]) {
+        drop(self.normal(shape));
     }
 
     /// The next values of every stream, `[B, shape..]` in f32, rounded to the values that the networks' kind has.
     pub(crate) fn normal(&mut self, shape: &[i64]) -> Tensor {
         let count = shape.iter().product::<i64>() as usize;
-        require::<f32>(count);
-        let rows: Vec<Tensor> = self
-            .streams
-            .iter_mut()
-            .map(|stream| Tensor::from_slice(&stream.normal(count)).view(shape))
-            .collect();
+        require::<f32>(2 * count);
+        let drawn = if self.twice { 2 * count } else { count };
+        let row =
+            |stream: &mut Generator| Tensor::from_slice(&stream.normal(drawn)[..count]).view(shape);
+        let rows: Vec<Tensor> = self.streams.iter_mut().map(row).collect();
         Tensor::stack(&rows, 0).to_kind(self.kind).to_device(self.device).to_kind(Kind::Float)
     }
 }

@@ -1,5 +1,6 @@
 //! Settings that a user changes, on top of the model's own.
 
+use diffusion::TimestepRespacing;
 use serde::{Deserialize, Serialize};
 
 use crate::ar_sampling::CodeSampling;
@@ -50,11 +51,16 @@ impl Preset {
             let share_of_steps = (share * steps as f64).round() as usize;
             share_of_steps.max(LEAST_STEPS.min(steps))
         };
-        settings.prior.steps = steps(guided, defaults.prior.steps);
+        if let (Some(prior), Some(default)) = (&mut settings.prior, &defaults.prior) {
+            prior.steps = steps(guided, default.steps);
+        }
         for stage in &mut settings.stages {
             if let Some(default) = defaults.stage(&stage.name) {
                 let share = if default.guidance_scale.is_some() { guided } else { upsampled };
-                stage.steps = steps(share, default.steps);
+                stage.steps = match share == 1.0 {
+                    true => default.steps.clone(),
+                    false => TimestepRespacing::Count(steps(share, default.steps.count())),
+                };
             }
         }
         settings
@@ -68,6 +74,8 @@ pub struct SettingsOverrides {
     pub solver: Option<Solver>,
     /// [`Settings::candidates`]
     pub candidates: Option<usize>,
+    /// [`Settings::clip_guidance_scale`]
+    pub clip_guidance_scale: Option<f64>,
     /// [`Settings::guidance_interval`]
     pub guidance_interval: Option<[f64; 2]>,
     /// [`Settings::thresholding`]
@@ -92,62 +100,112 @@ pub struct StageOverrides {
     /// The stage's name in its family.
     pub name: String,
     /// Its steps.
-    pub steps: Option<usize>,
+    pub steps: Option<TimestepRespacing>,
     /// Its guidance scale.
     pub guidance_scale: Option<f64>,
+    /// The temperature of the noise that it begins with.
+    pub temperature: Option<f64>,
 }
 
 impl SettingsOverrides {
     /// The steps of a stage.
-    pub fn with_steps(self, name: &str, steps: Option<usize>) -> Self {
-        self.with(StageOverrides { name: name.to_owned(), steps, guidance_scale: None })
+    pub fn with_steps(self, name: &str, steps: Option<TimestepRespacing>) -> Self {
+        self.with(StageOverrides { name: name.to_owned(), steps, ..StageOverrides::default() })
     }
 
     /// The guidance scale of a stage.
     pub fn with_guidance_scale(self, name: &str, guidance_scale: Option<f64>) -> Self {
-        self.with(StageOverrides { name: name.to_owned(), steps: None, guidance_scale })
+        let name = name.to_owned();
+        self.with(StageOverrides { name, guidance_scale, ..StageOverrides::default() })
+    }
+
+    /// The temperature of a stage.
+    pub fn with_temperature(self, name: &str, temperature: Option<f64>) -> Self {
+        self.with(StageOverrides {
+            name: name.to_owned(),
+            temperature,
+            ..StageOverrides::default()
+        })
     }
 
     fn with(mut self, stage: StageOverrides) -> Self {
-        if stage.steps.is_some() || stage.guidance_scale.is_some() {
+        if stage != (StageOverrides { name: stage.name.clone(), ..StageOverrides::default() }) {
             self.stages.push(stage);
         }
         self
     }
 
-    /// The settings with all overrides. An error for a setting of the prior that does not sample, and for a stage that the
-    /// model does not have.
+    /// Whether they say a guidance scale of a stage.
+    pub fn has_guidance_scale(&self) -> bool {
+        self.stages.iter().any(|stage| stage.guidance_scale.is_some())
+    }
+
+    /// The settings with all overrides. Guidance by CLIP takes the place of classifier-free guidance, as in GLIDE's notebook,
+    /// unless the scales of both are among the overrides. An error for a setting of the prior that does not sample, and for a
+    /// stage that the model does not have.
     pub fn apply(&self, mut settings: Settings) -> Result<Settings, Error> {
-        self.check_prior(settings.prior.codes.is_some())?;
+        self.check_prior(&settings)?;
+        if self.clip_guidance_scale.is_some() {
+            settings.clip_guidance_scale = self.clip_guidance_scale;
+            let interval = self.guidance_interval.filter(|_| !self.has_guidance_scale());
+            if let Some([low, high]) = interval {
+                let must = "it is the interval of classifier-free guidance, in whose place clip_guidance_scale guides unless \
+                            decoder_guidance_scale is given too";
+                return Err(Error::setting("guidance_interval", format!("{low},{high}"), must));
+            }
+            for stage in &mut settings.stages {
+                stage.guidance_scale = stage.guidance_scale.map(|_| 1.0);
+            }
+        }
         settings.solver = self.solver.unwrap_or(settings.solver);
         settings.candidates = self.candidates.unwrap_or(settings.candidates);
         settings.guidance_interval = self.guidance_interval.or(settings.guidance_interval);
         settings.thresholding = self.thresholding.or(settings.thresholding);
-        let prior = &mut settings.prior;
-        prior.steps = self.prior_steps.unwrap_or(prior.steps);
-        prior.candidates = self.prior_candidates.unwrap_or(prior.candidates);
-        prior.guidance_scale = self.prior_guidance_scale.unwrap_or(prior.guidance_scale);
-        prior.codes = prior.codes.map(|codes| CodeSampling {
-            temperature: self.prior_temperature.unwrap_or(codes.temperature),
-            top_p: self.prior_top_p.unwrap_or(codes.top_p),
-            ..codes
-        });
-        for StageOverrides { name, steps, guidance_scale } in &self.stages {
+        if let Some(prior) = &mut settings.prior {
+            prior.steps = self.prior_steps.unwrap_or(prior.steps);
+            prior.candidates = self.prior_candidates.unwrap_or(prior.candidates);
+            prior.guidance_scale = self.prior_guidance_scale.unwrap_or(prior.guidance_scale);
+            prior.codes = prior.codes.map(|codes| CodeSampling {
+                temperature: self.prior_temperature.unwrap_or(codes.temperature),
+                top_p: self.prior_top_p.unwrap_or(codes.top_p),
+                ..codes
+            });
+        }
+        for StageOverrides { name, steps, guidance_scale, temperature } in &self.stages {
             let Some(stage) = settings.stage_mut(name) else {
-                let setting = match steps {
-                    Some(_) => format!("{name}_steps"),
-                    None => format!("{name}_guidance_scale"),
+                let setting = match (steps, guidance_scale) {
+                    (Some(_), _) => format!("{name}_steps"),
+                    (None, Some(_)) => format!("{name}_guidance_scale"),
+                    (None, None) => format!("{name}_temperature"),
                 };
                 return Err(Error::NoStage { setting, stage: name.clone() });
             };
-            stage.steps = steps.unwrap_or(stage.steps);
+            if let Some(steps) = steps {
+                stage.steps = steps.clone();
+            }
             stage.guidance_scale = guidance_scale.or(stage.guidance_scale);
+            stage.temperature = temperature.or(stage.temperature);
         }
         Ok(settings)
     }
 
-    /// Refuses settings of the prior that does not sample.
-    fn check_prior(&self, autoregressive: bool) -> Result<(), Error> {
+    /// Refuses settings of a prior that does not sample.
+    fn check_prior(&self, settings: &Settings) -> Result<(), Error> {
+        if settings.prior.is_none() {
+            let settings = [
+                ("prior_steps", self.prior_steps.is_some()),
+                ("prior_candidates", self.prior_candidates.is_some()),
+                ("prior_guidance_scale", self.prior_guidance_scale.is_some()),
+                ("prior_temperature", self.prior_temperature.is_some()),
+                ("prior_top_p", self.prior_top_p.is_some()),
+            ];
+            let stage = crate::observer::PRIOR.to_owned();
+            return match settings.into_iter().find(|(_, is_set)| *is_set) {
+                Some((setting, _)) => Err(Error::NoStage { setting: setting.to_owned(), stage }),
+                None => Ok(()),
+            };
+        }
+        let autoregressive = settings.codes().is_some();
         let others: &[_] = match autoregressive {
             true => &[("prior_steps", self.prior_steps.is_some())],
             false => &[

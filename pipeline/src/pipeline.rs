@@ -1,8 +1,9 @@
 //! A model at work: its components, where they compute, and what a task of theirs requires.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::ops::Range;
 
-use families::{ImageSize, ModelFolders, PriorKind, Requirement, StageKind};
+use families::{ImageSize, ModelFolders, PriorKind, Requirement};
 use graphs::{CudaGraphs, GraphCapture};
 use images::RgbImage;
 use layers::finite::norm;
@@ -13,6 +14,7 @@ use crate::components::Components;
 use crate::image_tensors::PLANES;
 use crate::memory::within_memory;
 use crate::prior_stage::Prefix;
+use crate::stages::BASE;
 use crate::{Error, Quantity, Settings, Text};
 
 /// A model that samples images of captions (2204.06125, section 2).
@@ -77,12 +79,18 @@ impl Pipeline {
     /// fit each other, so that nothing is refused later, in the middle of the work.
     pub fn prepare(&self, task: Task, settings: &Settings) -> Result<(), Error> {
         settings.check()?;
+        if !task.prior
+            && task.stages != Stages::None
+            && !self.components.family().decodes_embeddings()
+        {
+            return Err(Error::NoEmbedding { family: self.components.family().name });
+        }
         let requirement = self.requirement(task, settings);
         self.components.find(requirement)?;
         if requirement.prior == Some(PriorKind::Diffusion) {
             self.prior_steps(&self.prior_sampler(settings)?, settings)?;
         }
-        for index in 0..requirement.stages {
+        for index in self.components.family().stage_indices(requirement) {
             self.stage_steps(index, &self.stage_sampler(index, settings)?, settings)?;
         }
         self.components.prepare(requirement)
@@ -90,21 +98,29 @@ impl Pipeline {
 
     /// The components of a task; CLIP compares candidates.
     fn requirement(&self, task: Task, settings: &Settings) -> Requirement {
-        let kind = match settings.prior.codes {
+        let kind = match settings.codes() {
             Some(_) => PriorKind::Autoregressive,
             None => PriorKind::Diffusion,
         };
-        let stages = &self.components.family().stages;
+        let family = self.components.family();
+        let stages = &family.stages;
         Requirement {
             text: true,
-            prior: task.prior.then_some(kind),
+            prior: (task.prior && family.decodes_embeddings()).then_some(kind),
             image_encoder: task.image_encoder || settings.candidates > 1,
+            noised_clip: settings.clip_guidance_scale.is_some() && task.stages != Stages::None,
+            inpaints: task.inpaints,
             stages: match task.stages {
                 Stages::None => 0,
                 Stages::Base => stages.len().min(1),
                 Stages::All => stages.len(),
             },
         }
+    }
+
+    /// The indices of a task's stages.
+    pub(crate) fn stage_indices(&self, task: Task, settings: &Settings) -> Range<usize> {
+        self.components.family().stage_indices(self.requirement(task, settings))
     }
 
     /// Opens CLIP and checks that its components fit each other: all that captions and images need to be compared, so
@@ -140,7 +156,19 @@ impl Pipeline {
 
     /// The words of a caption that no training caption had, for models that know them.
     pub fn unknown_words(&self, caption: &str) -> Result<Vec<String>, Error> {
-        Ok(self.components.tokenizer()?.unknown_words(caption))
+        match self.components.family().reads_captions() {
+            true => Ok(Vec::new()),
+            false => Ok(self.components.tokenizer()?.unknown_words(caption)),
+        }
+    }
+
+    /// The words at the end of a caption that do not fit into the model's context, where there are such.
+    pub fn cut_off_words(&self, caption: &str) -> Result<Option<String>, Error> {
+        let mut tokens = match self.components.family().reads_captions() {
+            true => self.components.stage_tokenizer(BASE)?.encode(&[caption])?,
+            false => self.components.tokenizer()?.encode(&[caption])?,
+        };
+        Ok(tokens.cut_off.pop().flatten())
     }
 
     /// The captions after the text encoder; an empty one is what guidance starts from. Captions that are encoded again at
@@ -188,7 +216,7 @@ impl Pipeline {
 
     /// The folder of the image encoder: in the model, or in what completes it.
     pub fn image_encoder_folder(&self) -> Result<weights::Folder, Error> {
-        self.components.folder(self.components.family().image_encoder)
+        self.components.folder(self.components.clip()?.image_encoder)
     }
 
     /// The principal components of the image embeddings that the model was trained on, where it brings them.
@@ -223,19 +251,11 @@ impl Pipeline {
         Ok(self.components.conditioning(0)?.config().embedding)
     }
 
-    /// The names of the stages, the prior's first, then in the order in which they sample images.
+    /// The names of the stages: the prior's, in models that decode embeddings, then in the order in which they sample images.
     pub fn stages(&self) -> impl Iterator<Item = &'static str> {
-        let stages = self.components.family().stages.iter().map(|stage| stage.name);
-        [crate::observer::PRIOR].into_iter().chain(stages)
-    }
-
-    /// The place of the last stage that upsamples within [`Pipeline::stages`] of images, where there is one.
-    pub(crate) fn upsamplers(&self) -> impl Iterator<Item = usize> {
-        let stages = self.components.family().stages.iter().enumerate();
-        stages.filter_map(|(index, stage)| match stage.kind {
-            StageKind::Upsampler { .. } => Some(index),
-            StageKind::Decoder { .. } => None,
-        })
+        let family = self.components.family();
+        let prior = family.decodes_embeddings().then_some(crate::observer::PRIOR);
+        prior.into_iter().chain(family.stages.iter().map(|stage| stage.name))
     }
 }
 
@@ -248,6 +268,8 @@ pub struct Task {
     pub image_encoder: bool,
     /// The stages that sample images.
     pub stages: Stages,
+    /// Whether they paint where a mask says, by networks that were trained for it.
+    pub inpaints: bool,
 }
 
 /// The stages of a task.
@@ -263,15 +285,21 @@ pub enum Stages {
 
 impl Task {
     /// Images of captions.
-    pub const GENERATE: Self = Self { prior: true, image_encoder: false, stages: Stages::All };
+    pub const GENERATE: Self =
+        Self { prior: true, image_encoder: false, stages: Stages::All, inpaints: false };
     /// Image embeddings of captions.
-    pub const EMBEDDING: Self = Self { prior: true, image_encoder: false, stages: Stages::None };
+    pub const EMBEDDING: Self =
+        Self { prior: true, image_encoder: false, stages: Stages::None, inpaints: false };
     /// Images of image embeddings.
-    pub const DECODE: Self = Self { prior: false, image_encoder: false, stages: Stages::All };
+    pub const DECODE: Self =
+        Self { prior: false, image_encoder: false, stages: Stages::All, inpaints: false };
     /// Images of an image.
-    pub const VARY: Self = Self { prior: false, image_encoder: true, stages: Stages::All };
+    pub const VARY: Self =
+        Self { prior: false, image_encoder: true, stages: Stages::All, inpaints: false };
     /// The latents of an image.
-    pub const INVERT: Self = Self { prior: false, image_encoder: true, stages: Stages::Base };
+    pub const INVERT: Self =
+        Self { prior: false, image_encoder: true, stages: Stages::Base, inpaints: false };
     /// Images of captions and of images.
-    pub const MIXED: Self = Self { prior: true, image_encoder: true, stages: Stages::All };
+    pub const MIXED: Self =
+        Self { prior: true, image_encoder: true, stages: Stages::All, inpaints: false };
 }

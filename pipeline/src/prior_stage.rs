@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use diffusion::{Output, Step as DiffusionStep};
+use diffusion::{Hooks, Output, Step as DiffusionStep};
 use layers::embedding::timesteps;
 use noise::Generator;
 use prior::{PrefixCache, Prior};
@@ -39,8 +39,9 @@ impl Pipeline {
     }
 
     pub(crate) fn embeddings(&self, text: &Text, batch: &mut Batch) -> Result<Tensor, Error> {
-        let candidates = batch.settings().prior.candidates;
-        within_memory(|| match batch.settings().prior.codes {
+        let settings = batch.settings();
+        let candidates = settings.prior.as_ref().map_or(1, |prior| prior.candidates);
+        within_memory(|| match settings.codes() {
             Some(sampling) => {
                 // Leased here, so that every candidate finds it open.
                 let prior = self.components.autoregressive_prior()?;
@@ -88,7 +89,8 @@ impl Pipeline {
             first: 0,
             scales: scales.clone(),
             guided_timesteps,
-            thresholding: None,
+            draws_always: false,
+            hooks: Hooks::default(),
             quantity: Quantity::PriorEmbedding,
         };
         let mut streams = Streams::new(&mut *batch.streams, self.device, self.kind);

@@ -50,25 +50,28 @@ impl Record {
 
     /// The texts for a PNG: ours, and one line that the many readers of A1111's pictures understand.
     pub fn texts(&self, (width, height): (u32, u32)) -> [(&'static str, String); 2] {
-        let Settings {
-            prior: PriorSettings { steps, guidance_scale, codes, .. },
-            stages,
-            solver,
-            ..
-        } = &self.settings;
-        let prior = match codes {
-            Some(codes) => {
-                format!("Prior temperature: {}, Prior top-p: {}", codes.temperature, codes.top_p)
-            }
-            None => format!("Prior steps: {steps}"),
-        };
+        let Settings { prior, stages, solver, .. } = &self.settings;
+        let prior = prior.as_ref().map(|PriorSettings { steps, guidance_scale, codes, .. }| {
+            let how = match codes {
+                Some(codes) => {
+                    format!(
+                        "Prior temperature: {}, Prior top-p: {}",
+                        codes.temperature, codes.top_p
+                    )
+                }
+                None => format!("Prior steps: {steps}"),
+            };
+            format!("{how}, Prior CFG scale: {guidance_scale}, ")
+        });
+        let prior = prior.unwrap_or_default();
         // As A1111 calls them.
         let sampler = match solver {
             Solver::Ddpm => "DDPM",
+            Solver::Ddim => "DDIM",
             Solver::DpmSolver => "DPM++ 2M",
         };
         let base = stages.first();
-        let base_steps = base.map_or(0, |base| base.steps);
+        let base_steps = base.map_or_else(String::new, |base| base.steps.to_string());
         let base_scale = base.and_then(|base| base.guidance_scale).unwrap_or(1.0);
         let upsampled = stages.iter().skip(1);
         let upsampled: String = upsampled
@@ -78,8 +81,7 @@ impl Record {
         let (seed, hash, version) = (self.seed, &self.model[..HASH], &self.version);
         let parameters = format!(
             "{caption}\nSteps: {base_steps}, Sampler: {sampler}, CFG scale: {base_scale}, Seed: {seed}, \
-             Size: {width}x{height}, Model hash: {hash}, {prior}, \
-             Prior CFG scale: {guidance_scale}, {upsampled}RNG: CPU, \
+             Size: {width}x{height}, Model hash: {hash}, {prior}{upsampled}RNG: CPU, \
              Version: unclip {version}"
         );
         let json = serde_json::to_string(self).expect("a record is plain data");
@@ -113,7 +115,7 @@ impl Record {
 
     /// Whether another prior draws than for `other`: the model's other one, or another folder's.
     pub fn has_other_prior(&self, other: &Self) -> bool {
-        let by_codes = |record: &Self| record.settings.prior.codes.is_some();
+        let by_codes = |record: &Self| record.settings.codes().is_some();
         self.prior != other.prior || by_codes(self) != by_codes(other)
     }
 

@@ -7,7 +7,9 @@ use noise::Generator;
 use tch::Tensor;
 
 use crate::image_tensors::to_images;
+use crate::inpainting::{Inpainting, Known};
 use crate::memory::within_memory;
+use crate::stages::StageInput;
 use crate::{Error, Observer, Pipeline, Settings, Task};
 
 /// An image to sample.
@@ -17,6 +19,8 @@ pub struct Request {
     pub caption: String,
     /// The CLIP image embedding `[1, E]` to decode; `None` for the prior to sample one of the caption.
     pub image_embedding: Option<Tensor>,
+    /// An image of which the known part stays; `None` for an image that is all sampled.
+    pub inpainting: Option<Inpainting>,
     /// The seed of the image's own noise. The same request gives the same image.
     pub seed: u64,
     /// Steps and guidance.
@@ -24,9 +28,10 @@ pub struct Request {
 }
 
 impl Request {
-    /// An image of a caption: the prior samples its embedding.
+    /// An image of a caption: the prior samples its embedding, in models that have one.
     pub fn new(caption: impl Into<String>, seed: u64, settings: Settings) -> Self {
-        Self { caption: caption.into(), image_embedding: None, seed, settings }
+        let caption = caption.into();
+        Self { caption, image_embedding: None, inpainting: None, seed, settings }
     }
 
     /// An image of an image embedding `[1, E]`, without the prior.
@@ -34,6 +39,7 @@ impl Request {
         Self {
             caption: String::new(),
             image_embedding: Some(image_embedding.shallow_clone()),
+            inpainting: None,
             seed,
             settings,
         }
@@ -42,6 +48,17 @@ impl Request {
     /// The same with a caption, which the decoder reads beside the embedding.
     pub fn with_caption(self, caption: impl Into<String>) -> Self {
         Self { caption: caption.into(), ..self }
+    }
+
+    /// The same with a part of an image that stays (2112.10741, section 2.5).
+    pub fn with_inpainting(self, inpainting: Inpainting) -> Self {
+        Self { inpainting: Some(inpainting), ..self }
+    }
+
+    /// The components that take part.
+    fn task(&self) -> Task {
+        let task = if self.image_embedding.is_some() { Task::DECODE } else { Task::GENERATE };
+        Task { inpaints: self.inpainting.is_some(), ..task }
     }
 }
 
@@ -97,11 +114,9 @@ impl Pipeline {
         requests: &[&Request],
         observer: &mut dyn Observer,
     ) -> Result<Vec<RgbImage>, Error> {
-        let first = requests[0];
-        let task = if first.image_embedding.is_some() { Task::DECODE } else { Task::GENERATE };
+        let task = requests[0].task();
         requests.iter().try_for_each(|request| self.prepare(task, &request.settings))?;
         let captions: Vec<&str> = requests.iter().map(|request| &*request.caption).collect();
-        let text = self.encode_text(&captions)?;
         let embeddings: Option<Vec<&Tensor>> =
             requests.iter().map(|request| request.image_embedding.as_ref()).collect();
         let embeddings = embeddings.map(|embeddings| Tensor::cat(&embeddings, 0)); // [B, E]
@@ -109,8 +124,19 @@ impl Pipeline {
         let mut streams: Vec<Generator> =
             requests.iter().map(|request| Generator::new(request.seed)).collect();
         let batch = &mut Batch { settings: &settings, streams: &mut streams, observer };
-        let base = self.base_images(embeddings.as_ref(), &text, batch)?; // [B, C, h, w]
-        let images = self.upsampled_images(base, batch)?; // [B, C, H, W]
+        let stages = self.stage_indices(task, &settings[0]);
+        let known: Vec<&Inpainting> =
+            requests.iter().filter_map(|r| r.inpainting.as_ref()).collect();
+        let base_size = self.image_shape(stages.start)?[1];
+        let known = (!known.is_empty()).then(|| Known::new(&known, base_size));
+        let input =
+            StageInput { captions: &captions, known: known.as_ref(), ..StageInput::default() };
+        let base = match self.components.family().decodes_embeddings() {
+            true => self.base_images(embeddings.as_ref(), &self.encode_text(&captions)?, batch)?,
+            false => self.stage_images(stages.start, input, batch)?,
+        }; // [B, C, h, w]
+        let upsampling = stages.start + 1..stages.end;
+        let images = self.upsampled_images(base, upsampling, input, batch)?; // [B, C, H, W]
         Ok(to_images(&images))
     }
 
@@ -140,12 +166,12 @@ impl Pipeline {
 
 /// The places of the requests that are sampled together, batch by batch, in the order of their first requests.
 fn batches(requests: &[Request]) -> Vec<Vec<usize>> {
-    let mut batches: Vec<(bool, Settings, Vec<usize>)> = Vec::new();
+    let mut batches: Vec<(Task, Settings, Vec<usize>)> = Vec::new();
     for (n, request) in requests.iter().enumerate() {
-        let (given, key) = (request.image_embedding.is_some(), request.settings.batch_key());
-        match batches.iter_mut().find(|(other, settings, _)| *other == given && *settings == key) {
+        let (task, key) = (request.task(), request.settings.batch_key());
+        match batches.iter_mut().find(|(other, settings, _)| *other == task && *settings == key) {
             Some((.., batch)) => batch.push(n),
-            None => batches.push((given, key, vec![n])),
+            None => batches.push((task, key, vec![n])),
         }
     }
     batches.into_iter().map(|(.., batch)| batch).collect()

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use diffusion::TimestepRespacing;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -15,6 +16,9 @@ pub const MOST_CANDIDATES: usize = 1000;
 /// The largest guidance scale: 1 to 20 are usual, and far beyond this one images are no longer finite.
 const LARGEST_SCALE: f64 = 1000.0;
 
+/// The largest temperature of the noise that a stage begins with: 1 is usual.
+const LARGEST_TEMPERATURE: f64 = 10.0;
+
 /// The longest caption, in bytes: a thousand times what a text encoder reads.
 pub const LONGEST_CAPTION: usize = 1 << 16;
 
@@ -23,8 +27,8 @@ pub const LONGEST_CAPTION: usize = 1 << 16;
 /// Serialised as one flat object in which a stage's settings bear its name: `decoder_steps`, `decoder_guidance_scale`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// The prior, which samples the image embedding.
-    pub prior: PriorSettings,
+    /// The prior, which samples the image embedding, in models that have one.
+    pub prior: Option<PriorSettings>,
     /// The stages that sample images, in their order.
     pub stages: Vec<StageSettings>,
     /// Base images that are sampled, with an embedding each where the prior takes part, of which the reranker chooses the one
@@ -33,6 +37,9 @@ pub struct Settings {
     /// The solver of the prior and of the stages that are guided. A stage that upsamples always takes the published
     /// sampler's steps, whose last network finishes what that one leaves.
     pub solver: Solver,
+    /// How far the gradient of a CLIP of noised images moves each step of the base image towards the caption (2112.10741,
+    /// section 2.4); `None` for no such guidance.
+    pub clip_guidance_scale: Option<f64>,
     /// The part of the guided stages' timesteps that is guided, both ends included: 0 is the clean image and 1 is noise
     /// (2404.07724). Everywhere else their prediction for the caption and the embedding is taken as it is, at half the cost.
     pub guidance_interval: Option<[f64; 2]>,
@@ -60,10 +67,12 @@ pub struct StageSettings {
     /// The stage's name in its family.
     pub name: String,
     /// Its steps.
-    pub steps: usize,
+    pub steps: TimestepRespacing,
     /// How far its prediction moves from the unconditional one to the conditional one and beyond; `None` for a stage that
     /// upsamples, which is not guided.
     pub guidance_scale: Option<f64>,
+    /// The standard deviation of the noise that it begins with; `None` for 1, in stages whose authors change it nowhere.
+    pub temperature: Option<f64>,
 }
 
 /// The method that takes the steps of a diffusion.
@@ -73,19 +82,23 @@ pub enum Solver {
     #[default]
     #[serde(rename = "ddpm")]
     Ddpm,
+    /// DDIM with eta 0, which adds no noise (2010.02502).
+    #[serde(rename = "ddim")]
+    Ddim,
     /// DPM-Solver++(2M), which needs fewer steps and draws none (2211.01095).
     #[serde(rename = "dpm-solver++")]
     DpmSolver,
 }
 
 impl Solver {
-    /// Both of them.
-    pub const ALL: [Self; 2] = [Self::Ddpm, Self::DpmSolver];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Ddpm, Self::Ddim, Self::DpmSolver];
 
     /// The solver's name, as settings have it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ddpm => "ddpm",
+            Self::Ddim => "ddim",
             Self::DpmSolver => "dpm-solver++",
         }
     }
@@ -97,21 +110,23 @@ impl Settings {
         let defaults = &family.defaults;
         let stages = family.stages.iter().zip(&defaults.stages);
         Self {
-            prior: PriorSettings {
-                steps: defaults.prior.steps,
-                guidance_scale: defaults.prior.guidance_scale,
+            prior: defaults.prior.map(|prior| PriorSettings {
+                steps: prior.steps,
+                guidance_scale: prior.guidance_scale,
                 candidates: 1,
                 codes: None,
-            },
+            }),
             stages: stages
                 .map(|(stage, defaults)| StageSettings {
                     name: stage.name.to_owned(),
-                    steps: defaults.steps,
+                    steps: defaults.steps.clone(),
                     guidance_scale: defaults.guidance_scale,
+                    temperature: defaults.temperature,
                 })
                 .collect(),
             candidates: 1,
             solver: Solver::Ddpm,
+            clip_guidance_scale: None,
             guidance_interval: None,
             thresholding: None,
         }
@@ -119,15 +134,23 @@ impl Settings {
 
     /// The same for a task in which the prior takes no part, and the stages alone say whether they are guided.
     pub fn without_prior(mut self) -> Self {
-        self.prior.guidance_scale = 1.0;
-        self.prior.codes = None;
+        if let Some(prior) = &mut self.prior {
+            (prior.guidance_scale, prior.codes) = (1.0, None);
+        }
         self
     }
 
     /// The same by the autoregressive prior, or by the diffusion prior.
     pub fn with_codes(mut self, codes: Option<CodeSampling>) -> Self {
-        self.prior.codes = codes;
+        if let Some(prior) = &mut self.prior {
+            prior.codes = codes;
+        }
         self
+    }
+
+    /// How the autoregressive prior samples, where it does.
+    pub fn codes(&self) -> Option<CodeSampling> {
+        self.prior.as_ref()?.codes
     }
 
     /// The settings of a stage, by its name.
@@ -147,7 +170,7 @@ impl Settings {
 
     /// The guidance scale of the prior; `None` where it runs on the caption alone.
     pub fn prior_guidance(&self) -> Option<f64> {
-        self.guidance(self.prior.guidance_scale)
+        self.guidance(self.prior.as_ref()?.guidance_scale)
     }
 
     /// The guidance scale of a stage; `None` where it runs on its conditions alone.
@@ -155,11 +178,14 @@ impl Settings {
         self.guidance(stage.guidance_scale?)
     }
 
-    /// `scale`, or `None` where it leaves the conditional prediction as it is. As in the reference, all are guided as soon as
-    /// one scale is greater than 1.
+    /// `scale`, or `None` where it leaves the conditional prediction as it is. As in diffusers, a prior and its decoder are
+    /// guided as soon as one scale is greater than 1.
     fn guidance(&self, scale: f64) -> Option<f64> {
         let mut scales = self.stages.iter().filter_map(|stage| stage.guidance_scale);
-        let guided = self.prior.guidance_scale > 1.0 || scales.any(|scale| scale > 1.0);
+        let guided = match &self.prior {
+            Some(prior) => prior.guidance_scale > 1.0 || scales.any(|scale| scale > 1.0),
+            None => true,
+        };
         (guided && scale != 1.0).then_some(scale)
     }
 
@@ -177,7 +203,9 @@ impl Settings {
     pub(crate) fn batch_key(&self) -> Self {
         let mut key = self.clone();
         let marked = |scale: Option<f64>| if scale.is_some() { 2.0 } else { 1.0 };
-        key.prior.guidance_scale = marked(self.prior_guidance());
+        if let Some(prior) = &mut key.prior {
+            prior.guidance_scale = marked(self.prior_guidance());
+        }
         for (stage, own) in key.stages.iter_mut().zip(&self.stages) {
             stage.guidance_scale = own.guidance_scale.map(|_| marked(self.stage_guidance(own)));
         }
@@ -186,15 +214,16 @@ impl Settings {
 
     /// Refuses scales that are no finite numbers, an interval without ends, and a choice among no candidates.
     pub(crate) fn check(&self) -> Result<(), Error> {
+        let prior_candidates = self.prior.as_ref().map_or(1, |prior| prior.candidates);
         for (setting, count) in
-            [("prior_candidates", self.prior.candidates), ("candidates", self.candidates)]
+            [("prior_candidates", prior_candidates), ("candidates", self.candidates)]
         {
             if !(1..=MOST_CANDIDATES).contains(&count) {
                 let must = format!("one is chosen among 1 to {MOST_CANDIDATES}");
                 return Err(Error::setting(setting, count, &must));
             }
         }
-        if let Some(sampling) = self.prior.codes {
+        if let Some(sampling) = self.codes() {
             sampling.check()?;
         }
         if let Some([low, high]) = self.guidance_interval
@@ -210,12 +239,24 @@ impl Settings {
             let must = "it must lie above 0 and be 1 at most: a share of a picture's values";
             return Err(Error::setting("thresholding", format!("{quantile:?}"), must));
         }
+        for stage in &self.stages {
+            if let Some(temperature) = stage.temperature
+                && !(0.0..=LARGEST_TEMPERATURE).contains(&temperature)
+            {
+                let must = format!("it must lie between 0 and {LARGEST_TEMPERATURE}");
+                let setting = format!("{}_temperature", stage.name);
+                return Err(Error::setting(setting, format!("{temperature:?}"), &must));
+            }
+        }
         let stages = self.stages.iter().filter_map(|stage| {
             Some((format!("{}_guidance_scale", stage.name), stage.guidance_scale?))
         });
-        let prior = ("prior_guidance_scale".to_owned(), self.prior.guidance_scale);
+        let prior = self.prior.as_ref().map(|prior| prior.guidance_scale);
+        let others =
+            [("prior_guidance_scale", prior), ("clip_guidance_scale", self.clip_guidance_scale)];
+        let others = others.into_iter().filter_map(|(name, scale)| Some((name.to_owned(), scale?)));
         let unusable = |(_, value): &(String, f64)| value.is_nan() || value.abs() > LARGEST_SCALE;
-        match [prior].into_iter().chain(stages).find(unusable) {
+        match others.chain(stages).find(unusable) {
             Some((setting, value)) => {
                 let must = format!("it must lie between -{LARGEST_SCALE} and {LARGEST_SCALE}");
                 Err(Error::setting(setting, format!("{value:?}"), &must))
@@ -228,25 +269,35 @@ impl Settings {
 impl Serialize for Settings {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("prior_steps", &self.prior.steps)?;
-        map.serialize_entry("prior_candidates", &self.prior.candidates)?;
+        if let Some(prior) = &self.prior {
+            map.serialize_entry("prior_steps", &prior.steps)?;
+            map.serialize_entry("prior_candidates", &prior.candidates)?;
+        }
         if self.candidates != 1 {
             map.serialize_entry("candidates", &self.candidates)?;
         }
         for stage in &self.stages {
             map.serialize_entry(&format!("{}_steps", stage.name), &stage.steps)?;
         }
-        map.serialize_entry("prior_guidance_scale", &self.prior.guidance_scale)?;
-        for StageSettings { name, guidance_scale, .. } in &self.stages {
+        if let Some(prior) = &self.prior {
+            map.serialize_entry("prior_guidance_scale", &prior.guidance_scale)?;
+        }
+        for StageSettings { name, guidance_scale, temperature, .. } in &self.stages {
             if let Some(scale) = guidance_scale {
                 map.serialize_entry(&format!("{name}_guidance_scale"), scale)?;
             }
+            if let Some(temperature) = temperature {
+                map.serialize_entry(&format!("{name}_temperature"), temperature)?;
+            }
         }
-        if let Some(codes) = &self.prior.codes {
+        if let Some(codes) = &self.codes() {
             map.serialize_entry("prior_codes", codes)?;
         }
         if self.solver != Solver::Ddpm {
             map.serialize_entry("solver", &self.solver)?;
+        }
+        if let Some(scale) = &self.clip_guidance_scale {
+            map.serialize_entry("clip_guidance_scale", scale)?;
         }
         if let Some(interval) = &self.guidance_interval {
             map.serialize_entry("guidance_interval", interval)?;
@@ -266,7 +317,8 @@ impl<'de> Deserialize<'de> for Settings {
 
 /// The fields of the flat object, for messages.
 const FIELDS: &str = "`prior_steps`, `prior_candidates`, `candidates`, `prior_guidance_scale`, `prior_codes`, `solver`, \
-     `guidance_interval`, `thresholding`, and of each stage `STAGE_steps` and `STAGE_guidance_scale`";
+     `clip_guidance_scale`, `guidance_interval`, `thresholding`, and of each stage `STAGE_steps`, `STAGE_guidance_scale` and \
+     `STAGE_temperature`";
 
 /// Reads the flat object: every `NAME_steps` that is not the prior's is a stage's.
 struct SettingsVisitor;
@@ -279,60 +331,98 @@ impl<'de> Visitor<'de> for SettingsVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Settings, A::Error> {
-        let (mut steps, mut guidance_scale) = (None, None);
-        let (mut prior_candidates, mut candidates) = (1, 1);
-        let (mut codes, mut solver) = (None, Solver::Ddpm);
-        let (mut guidance_interval, mut thresholding) = (None, None);
+        let mut prior = PriorFields::default();
+        let (mut candidates, mut solver) = (1, Solver::Ddpm);
+        let (mut clip_guidance_scale, mut guidance_interval, mut thresholding) = (None, None, None);
         let mut stages: Vec<StageSettings> = Vec::new();
-        let mut scales: Vec<(String, f64)> = Vec::new();
+        let mut numbers: Vec<(String, StageNumber)> = Vec::new();
         while let Some(key) = map.next_key::<String>()? {
             match &*key {
-                "prior_steps" => steps = Some(map.next_value()?),
-                "prior_guidance_scale" => guidance_scale = Some(map.next_value()?),
-                "prior_candidates" => prior_candidates = map.next_value()?,
+                "prior_steps" => prior.steps = Some(map.next_value()?),
+                "prior_guidance_scale" => prior.guidance_scale = Some(map.next_value()?),
+                "prior_candidates" => prior.candidates = Some(map.next_value()?),
+                "prior_codes" => prior.codes = map.next_value()?,
                 "candidates" => candidates = map.next_value()?,
-                "prior_codes" => codes = map.next_value()?,
                 "solver" => solver = map.next_value()?,
+                "clip_guidance_scale" => clip_guidance_scale = map.next_value()?,
                 "guidance_interval" => guidance_interval = map.next_value()?,
                 "thresholding" => thresholding = map.next_value()?,
-                other => {
-                    match (other.strip_suffix("_steps"), other.strip_suffix("_guidance_scale")) {
-                        (Some(name), _) => {
-                            let (name, steps) = (name.to_owned(), map.next_value()?);
-                            stages.push(StageSettings { name, steps, guidance_scale: None });
-                        }
-                        (None, Some(name)) => scales.push((name.to_owned(), map.next_value()?)),
-                        (None, None) => {
-                            return Err(A::Error::custom(format_args!(
-                                "unknown field `{other}`, expected one of {FIELDS}"
-                            )));
-                        }
+                other => match stage_field(other) {
+                    Some((name, "_steps")) => {
+                        let (name, steps) = (name.to_owned(), map.next_value()?);
+                        let (guidance_scale, temperature) = (None, None);
+                        stages.push(StageSettings { name, steps, guidance_scale, temperature });
                     }
-                }
+                    Some((name, "_temperature")) => {
+                        numbers
+                            .push((name.to_owned(), StageNumber::Temperature(map.next_value()?)));
+                    }
+                    Some((name, _)) => {
+                        numbers.push((name.to_owned(), StageNumber::Scale(map.next_value()?)));
+                    }
+                    None => {
+                        return Err(A::Error::custom(format_args!(
+                            "unknown field `{other}`, expected one of {FIELDS}"
+                        )));
+                    }
+                },
             }
         }
-        for (name, scale) in scales {
-            match stages.iter_mut().find(|stage| stage.name == name) {
-                Some(stage) => stage.guidance_scale = Some(scale),
-                None => {
-                    return Err(A::Error::custom(format_args!("missing field `{name}_steps`")));
-                }
+        for (name, number) in numbers {
+            let stage = stages.iter_mut().find(|stage| stage.name == name);
+            let missing = || A::Error::custom(format_args!("missing field `{name}_steps`"));
+            let stage = stage.ok_or_else(missing)?;
+            match number {
+                StageNumber::Scale(scale) => stage.guidance_scale = Some(scale),
+                StageNumber::Temperature(temperature) => stage.temperature = Some(temperature),
             }
         }
         Ok(Settings {
-            prior: PriorSettings {
-                steps: steps.ok_or_else(|| A::Error::missing_field("prior_steps"))?,
-                guidance_scale: guidance_scale
-                    .ok_or_else(|| A::Error::missing_field("prior_guidance_scale"))?,
-                candidates: prior_candidates,
-                codes,
-            },
+            prior: prior.settings().map_err(A::Error::missing_field)?,
             stages,
             candidates,
             solver,
+            clip_guidance_scale,
             guidance_interval,
             thresholding,
         })
+    }
+}
+
+/// A number of a stage that is read before or after its steps.
+enum StageNumber {
+    Scale(f64),
+    Temperature(f64),
+}
+
+/// The stage's name and the rest of the name of a field of a stage.
+fn stage_field(field: &str) -> Option<(&str, &'static str)> {
+    let endings = ["_steps", "_guidance_scale", "_temperature"];
+    endings.into_iter().find_map(|ending| Some((field.strip_suffix(ending)?, ending)))
+}
+
+/// The fields of a prior, as they are read.
+#[derive(Default)]
+struct PriorFields {
+    steps: Option<usize>,
+    guidance_scale: Option<f64>,
+    candidates: Option<usize>,
+    codes: Option<CodeSampling>,
+}
+
+impl PriorFields {
+    /// The prior's settings; `None` where no field is one of a prior. An error that is the missing field.
+    fn settings(self) -> Result<Option<PriorSettings>, &'static str> {
+        let Self { steps, guidance_scale, candidates, codes } = self;
+        if steps.is_none() && guidance_scale.is_none() && candidates.is_none() && codes.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(PriorSettings {
+            steps: steps.ok_or("prior_steps")?,
+            guidance_scale: guidance_scale.ok_or("prior_guidance_scale")?,
+            candidates: candidates.unwrap_or(1),
+            codes,
+        }))
     }
 }
 

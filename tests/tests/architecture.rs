@@ -39,7 +39,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "graphs",
         ],
     ),
-    ("unclip", &["images", "weights", "families", "pipeline"]),
+    ("unclip", &["files", "images", "weights", "families", "pipeline"]),
     (
         "training",
         &[

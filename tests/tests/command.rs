@@ -12,6 +12,7 @@ use crate::pipeline::{copy_folder, model};
 
 mod bench;
 mod bounds;
+mod built_in;
 mod checkpoints;
 mod claims;
 mod classify;

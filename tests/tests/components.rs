@@ -112,7 +112,7 @@ pub(crate) fn write_tiny_model(folder: &Path) {
         out_channels: 6,
         block_out_channels: vec![8, 12, 16],
         layers_per_block: 1,
-        attention: Some(AttentionConfig { head_width: 4, context_width: 20 }),
+        attention: Some(AttentionConfig { head_width: 4, context_width: 20, finest_level: 1 }),
         scale_shift: true,
         norm_groups: 4,
         norm_eps: 1e-5,

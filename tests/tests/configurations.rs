@@ -421,7 +421,8 @@ fn an_index_of_another_pipeline_or_network_is_refused() {
         let mut index = sound.clone();
         index[field] = value;
         fs::write(place.path().join("model_index.json"), index.to_string()).unwrap();
-        families::read_model_defaults(&folder).map_err(|error| error.to_string())
+        families::read_model_defaults(&folder, &families::karlo())
+            .map_err(|error| error.to_string())
     };
     for (field, value) in [
         ("feature_extractor", json!(["transformers", "CLIPFeatureExtractor"])),

@@ -3,7 +3,7 @@
 
 use ::diffusion::{
     BetaSchedule, Ddim, Hooks, Output, Prediction, Process, Sampler, Schedule, SchedulerConfig,
-    Step, Variance, ddim_inverse, guide, guided, published_steps, sample,
+    Step, TimestepRespacing, Variance, ddim_inverse, guide, guided, sample,
 };
 use noise::Generator;
 use serde_json::Value;
@@ -44,6 +44,11 @@ fn sampler(prediction: Prediction, variance: Variance, clip_range: Option<f64>) 
 /// The cosine schedule in f64.
 pub(crate) fn cosine(timesteps: usize) -> Schedule {
     Schedule::new(BetaSchedule::Cosine, timesteps)
+}
+
+/// A number of steps in the published spacing.
+pub(crate) fn count(steps: usize) -> TimestepRespacing {
+    TimestepRespacing::Count(steps)
 }
 
 /// Goes on after every step.
@@ -115,7 +120,7 @@ fn schedules_start_and_end_where_the_papers_say() {
 #[test]
 fn published_spacing_rounds_halves_to_even() {
     for (steps, recorded) in record()["spacings"].as_object().unwrap() {
-        let ours = published_steps(steps.parse().unwrap(), TIMESTEPS).unwrap();
+        let ours = count(steps.parse().unwrap()).steps(TIMESTEPS).unwrap();
         let recorded: Vec<i64> = serde_json::from_value(recorded.clone()).unwrap();
         let visited: Vec<i64> = ours.iter().map(|step| step.timestep).collect();
         assert_eq!(visited, recorded, "{steps} steps");
@@ -129,7 +134,7 @@ fn published_spacing_rounds_halves_to_even() {
 #[test]
 fn one_step_goes_from_the_last_timestep_to_the_clean_picture() {
     let only = Step { timestep: 999, previous: None };
-    assert_eq!(published_steps(1, TIMESTEPS).unwrap(), [only]);
+    assert_eq!(count(1).steps(TIMESTEPS).unwrap(), [only]);
     let sampler = sampler(Prediction::Sample, Variance::FixedSmallLog, Some(1.0));
     let clean = Tensor::from_slice(&[0.5f32, -0.25, 2.0]);
     let output = Output::plain(clean.shallow_clone());
@@ -140,10 +145,10 @@ fn one_step_goes_from_the_last_timestep_to_the_clean_picture() {
 
 #[test]
 fn no_steps_and_too_many_are_refused() {
-    let refused = |steps| published_steps(steps, TIMESTEPS).unwrap_err().to_string();
+    let refused = |steps| count(steps).steps(TIMESTEPS).unwrap_err().to_string();
     assert!(refused(0).starts_with("0 sampling steps"), "{}", refused(0));
     assert!(refused(1001).contains("can take 1 to 1000"), "{}", refused(1001));
-    assert_eq!(published_steps(1000, TIMESTEPS).unwrap().len(), 1000);
+    assert_eq!(count(1000).steps(TIMESTEPS).unwrap().len(), 1000);
 }
 
 #[test]
@@ -159,7 +164,7 @@ fn every_scheduler_step_agrees_with_the_published_one() {
             case["clip_range"].as_f64(),
         );
         let sampler = Sampler::unclip(&config);
-        let steps = sampler.steps(case["steps"].as_u64().unwrap() as usize).unwrap();
+        let steps = sampler.steps(&count(case["steps"].as_u64().unwrap() as usize)).unwrap();
         let step = steps[case["index"].as_u64().unwrap() as usize];
         assert_eq!(step.timestep, case["timestep"].as_i64().unwrap(), "{case}");
         let output = match config.variance {
@@ -214,7 +219,7 @@ fn published_loop(steps: usize) -> (f64, f64) {
         reported.push(done);
         ControlFlow::Continue(())
     };
-    let visited = sampler.steps(steps).unwrap();
+    let visited = sampler.steps(&count(steps)).unwrap();
     let x_0 = sample(&sampler, &visited, x_t, denoise, noise, Hooks::default(), observe).unwrap();
     assert!(reported.into_iter().eq(1..=steps));
     (x_0.abs().sum(Kind::Double).double_value(&[]), x_0.abs().mean(Kind::Double).double_value(&[]))
@@ -240,7 +245,7 @@ fn noise_is_drawn_once_for_every_step_but_the_last() {
             x_t.zeros_like()
         };
         let denoise = |x_t: &Tensor, _: Step| Output::plain(x_t.shallow_clone());
-        let visited = sampler.steps(steps).unwrap();
+        let visited = sampler.steps(&count(steps)).unwrap();
         let x_t = x_t.shallow_clone();
         let _x_0 =
             sample(&sampler, &visited, x_t, denoise, noise, Hooks::default(), go_on).unwrap();
@@ -284,7 +289,7 @@ fn ddim_with_the_true_noise_stays_on_its_line_to_the_clean_picture() {
     let process = Process::new(&cosine(TIMESTEPS), Device::Cpu);
     let noised = |t: i64| process.q_sample(&x_0, &Tensor::from_slice(&[t, t]), &eps);
     let sampler = Sampler::Ddim(ddim(Prediction::Sample, None, 0.0));
-    let steps = published_steps(5, TIMESTEPS).unwrap();
+    let steps = count(5).steps(TIMESTEPS).unwrap();
     let mut met = Vec::new();
     let denoise = |x_t: &Tensor, step: Step| {
         met.push(largest_difference(x_t, &noised(step.timestep)));
@@ -322,7 +327,7 @@ fn ddim_with_eta_one_is_ddpm_with_the_posterior_variance() {
     for (kind, clip_range) in [(Prediction::Epsilon, None), (Prediction::Sample, Some(1.0))] {
         let ours = Sampler::Ddim(ddim(kind, clip_range, 1.0));
         let published = sampler(kind, Variance::FixedSmallLog, clip_range);
-        for step in published_steps(9, TIMESTEPS).unwrap().into_iter().skip(1) {
+        for step in count(9).steps(TIMESTEPS).unwrap().into_iter().skip(1) {
             let a = take_step(&ours, output(), step, &x_t, Some(&noise));
             let b = take_step(&published, output(), step, &x_t, Some(&noise));
             let off = largest_difference(&a, &b);
@@ -339,7 +344,7 @@ fn ddim_inverse_finds_the_noise_that_ddim_draws_from() {
     let x_0 = normal(&mut generator, &[2, 12]);
     let ddim = ddim(Prediction::Epsilon, None, 0.0);
     let sampler = Sampler::Ddim(ddim.clone());
-    let steps = published_steps(20, 900).unwrap();
+    let steps = count(20).steps(900).unwrap();
     // A smooth denoiser whose answer depends on x and on the timestep.
     let denoise = |x: &Tensor, step: Step| {
         Output::plain((x * 0.8).tanh() * (0.5 + step.timestep as f64 / 2000.0))

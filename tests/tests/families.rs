@@ -3,26 +3,30 @@
 use decoder::{ConditioningConfig, UNetConfig};
 use families::compatibility::{CONTEXT, EMBEDDING, OUTPUTS, TWO_IMAGES, mismatches};
 use families::{
-    Completion, Defaults, DiffusionPrior, Error, Family, Mismatch, ModelFolders, PriorDefaults,
-    PriorKind, Requirement, Shapes, Stage, StageDefaults, StageKind, StageShapes, karlo,
+    Clip, Completion, Condition, Defaults, DiffusionPrior, Error, Family, Mismatch, ModelFolders,
+    PriorDefaults, PriorKind, Requirement, Shapes, Stage, StageDefaults, StageShapes, karlo,
 };
+use pipeline::TimestepRespacing;
 use training::Recipe;
 use weights::Folder;
 
 /// Two upsamplers, the second without a network for its last step, and no autoregressive prior.
 fn two_upsamplers() -> Family {
-    let upsampler = |name, scheduler, network, last_network| Stage {
-        name,
-        scheduler,
-        kind: StageKind::Upsampler { network, last_network },
+    let karlo = karlo();
+    let [decoder, upsampler] = [karlo.stages[0], karlo.stages[1]];
+    let steps = |steps| StageDefaults {
+        steps: TimestepRespacing::Count(steps),
+        guidance_scale: None,
+        temperature: None,
     };
-    let steps = |steps| StageDefaults { steps, guidance_scale: None };
     Family {
         name: "Two",
-        tokenizer: "words",
-        text_encoder: "text",
-        image_encoder: "image",
-        image_processor: "pixels",
+        clip: Some(Clip {
+            tokenizer: "words",
+            text_encoder: "text",
+            image_encoder: "image",
+            image_processor: "pixels",
+        }),
         prior: Some(DiffusionPrior { network: "p", scheduler: "p_steps" }),
         autoregressive_prior: None,
         principal_components: None,
@@ -30,15 +34,30 @@ fn two_upsamplers() -> Family {
             Stage {
                 name: "base",
                 scheduler: "d_steps",
-                kind: StageKind::Decoder { conditioning: "c", network: "d" },
+                network: "d",
+                condition: Condition::Embedding { projection: "c" },
+                ..decoder
             },
-            upsampler("middle", "m_steps", "m", Some("m_last")),
-            upsampler("large", "l_steps", "l", None),
+            Stage {
+                name: "middle",
+                scheduler: "m_steps",
+                network: "m",
+                last_network: Some("m_last"),
+                ..upsampler
+            },
+            Stage {
+                name: "large",
+                scheduler: "l_steps",
+                network: "l",
+                last_network: None,
+                ..upsampler
+            },
         ],
         defaults: Defaults {
-            prior: PriorDefaults { steps: 2, guidance_scale: 1.0 },
+            prior: Some(PriorDefaults { steps: 2, guidance_scale: 1.0 }),
             stages: [2, 3, 4].map(steps).into(),
         },
+        ..karlo
     }
 }
 
@@ -50,6 +69,7 @@ fn a_task_names_its_components_in_the_order_in_which_they_work() {
         prior: Some(PriorKind::Diffusion),
         image_encoder: true,
         stages: 3,
+        ..Requirement::default()
     };
     assert_eq!(
         family.components(all).join(" "),
@@ -79,8 +99,8 @@ fn shapes() -> Shapes {
             StageShapes {
                 conditioning: Some(recipe.decoder.conditioning),
                 network: Some(recipe.decoder.unet),
-                last_network: None,
                 scheduler: Some(karlo::decoder_scheduler()),
+                ..StageShapes::default()
             },
             upsampler.clone(),
             upsampler,

@@ -226,7 +226,7 @@ fn conditioning_agrees_with_the_reference() {
                 get("text_proj.context"),
                 NETWORK,
             );
-            assert_eq!(&conditions.mask, get("decoder.mask"), "{model}: {run} mask");
+            assert_eq!(&conditions.mask.unwrap(), get("decoder.mask"), "{model}: {run} mask");
         }
     }
 }
@@ -249,7 +249,7 @@ fn each_decoder_call(model: &str, kind: Kind, mut look: impl FnMut(&str, &Tensor
         let conditions = Conditions {
             added: get("text_proj.added").to_kind(kind),
             context: get("text_proj.context").to_kind(kind),
-            mask: get("decoder.mask").shallow_clone(),
+            mask: Some(get("decoder.mask").shallow_clone()),
         };
         let noised = record.get(&call.name("noised"));
         let timesteps = call.timesteps(noised.size()[0]);

@@ -8,7 +8,7 @@ use ::diffusion::{
 use noise::Generator;
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::diffusion::{go_on, largest_difference, normal, sample_without_noise, scheduler};
+use crate::diffusion::{count, go_on, largest_difference, normal, sample_without_noise, scheduler};
 
 const SHAPE: [i64; 2] = [2, 6];
 
@@ -35,7 +35,7 @@ fn run(sampler: &Sampler, hooks: Hooks) -> Tensor {
     let mut generator = Generator::new(8);
     let mut noise = || normal(&mut generator, &SHAPE).to_kind(Kind::Double);
     let x_t = noise();
-    let steps = sampler.steps(5).unwrap();
+    let steps = sampler.steps(&count(5)).unwrap();
     no_grad(|| sample(sampler, &steps, x_t, denoise, noise, hooks, go_on)).unwrap()
 }
 
@@ -78,7 +78,7 @@ fn the_first_hook_sees_x_0_before_it_is_clipped() {
             })),
             ..Hooks::default()
         };
-        let steps = sampler.steps(3).unwrap();
+        let steps = sampler.steps(&count(3)).unwrap();
         let noise = || x_t.zeros_like();
         let observe = |_, x_0: &Tensor| {
             assert!(x_0.equal(&x_0.full_like(0.5)));
@@ -104,7 +104,7 @@ fn a_stopped_loop_takes_no_more_steps() {
             2 => ControlFlow::Break(()),
             _ => ControlFlow::Continue(()),
         };
-        let (steps, start) = (sampler.steps(5).unwrap(), x_t.shallow_clone());
+        let (steps, start) = (sampler.steps(&count(5)).unwrap(), x_t.shallow_clone());
         let x_0 = sample(&sampler, &steps, start, counted, noise, Hooks::default(), observe);
         assert!(x_0.is_none());
         assert_eq!(calls, 2);
@@ -154,7 +154,7 @@ fn guidance_by_a_quadratic_draws_from_the_known_posterior() {
         let mut generator = Generator::new(1);
         let mut noise = || normal(&mut generator, &[20_000]);
         let x_t = noise();
-        let steps = sampler.steps(steps).unwrap();
+        let steps = sampler.steps(&count(steps)).unwrap();
         let x_0 = no_grad(|| sample(&sampler, &steps, x_t, denoise, noise, hooks, go_on)).unwrap();
         let (mean, variance) = (x_0.mean(Kind::Double), x_0.var(true));
         let (mean, variance) = (mean.double_value(&[]), variance.double_value(&[]));
@@ -189,7 +189,7 @@ fn dynamic_thresholding_in_the_loop_bounds_x_0_without_saturating_it() {
         Hooks { x_0: Some(Box::new(|x_0, _| dynamic_threshold(&x_0, 1.0))), ..Hooks::default() };
     let sampler = Sampler::ddim(&config, 0.0);
     let denoise = |_: &Tensor, _: Step| Output::plain(x_0.shallow_clone());
-    let (steps, noise) = (sampler.steps(3).unwrap(), || unreachable!("nothing is drawn"));
+    let (steps, noise) = (sampler.steps(&count(3)).unwrap(), || unreachable!("nothing is drawn"));
     let start = x_0.zeros_like();
     let drawn = sample(&sampler, &steps, start, denoise, noise, hooks, go_on).unwrap();
     assert!(largest_difference(&drawn, &(&x_0 / 4.0)) < 1e-6);

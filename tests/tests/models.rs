@@ -52,7 +52,11 @@ fn karlo_unet(decoder: bool) -> UNetConfig {
         out_channels: if decoder { 6 } else { 3 },
         block_out_channels: vec![320, 640, 960, 1280],
         layers_per_block: 3,
-        attention: decoder.then_some(AttentionConfig { head_width: 64, context_width: 1536 }),
+        attention: decoder.then_some(AttentionConfig {
+            head_width: 64,
+            context_width: 1536,
+            finest_level: 1,
+        }),
         scale_shift: decoder,
         norm_groups: 32,
         norm_eps: 1e-5,
@@ -241,7 +245,7 @@ fn the_decoder_ignores_padding_and_nothing_else() {
         out_channels: 6,
         block_out_channels: vec![8, 16],
         layers_per_block: 1,
-        attention: Some(AttentionConfig { head_width: 8, context_width: 12 }),
+        attention: Some(AttentionConfig { head_width: 8, context_width: 12, finest_level: 1 }),
         scale_shift: true,
         norm_groups: 4,
         norm_eps: 1e-5,
@@ -261,7 +265,7 @@ fn the_decoder_ignores_padding_and_nothing_else() {
     let timesteps = Tensor::from_slice(&[300i64]);
     let denoise = |states: &Tensor| {
         let conditions: Conditions = conditioning.forward(&image, &text, states, &mask(4, 6));
-        assert_eq!(conditions.mask.size(), [1, 10]);
+        assert_eq!(conditions.mask.as_ref().unwrap().size(), [1, 10]);
         unet.forward(&x, &timesteps, Some(&conditions))
     };
     let whole = denoise(&states);

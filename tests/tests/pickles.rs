@@ -114,6 +114,10 @@ fn a_pickle_that_is_more_than_tensors_is_refused_by_name() {
         ),
         (data("script.pt"), "it is a TorchScript archive"),
         (data("no_tensor.bin"), "it holds no tensor, only epoch (an integer), model (a dict)"),
+        (
+            data("several.bin"),
+            "it holds several dicts of tensors, as model and ema: the one that is the model must",
+        ),
         (data("bzip2.bin"), "is encrypted, or packed otherwise than by deflate"),
         (large_when_unpacked(), "data.pkl unpacks to 268435456 bytes, and 50"),
         (data("legacy.bin")[..1000].to_vec(), "its pickle is damaged at byte"),
@@ -190,8 +194,11 @@ fn large_when_unpacked() -> Vec<u8> {
 
 #[test]
 fn entries_that_are_no_tensors_are_passed_over() {
-    let checkpoint = open_pickle(&data("epoch.bin")).unwrap();
-    assert_eq!(checkpoint.names().collect::<Vec<_>>(), ["weight"]);
+    // The state dict in the second is `model`, without a name for it that PyTorch's users agreed on.
+    for name in ["epoch.bin", "within.bin"] {
+        let checkpoint = open_pickle(&data(name)).unwrap();
+        assert_eq!(checkpoint.names().collect::<Vec<_>>(), ["weight"]);
+    }
     for n in 1..=5 {
         let checkpoint = open_pickle(&data(&format!("beside{n}.bin"))).unwrap();
         assert_eq!(checkpoint.names().count(), 12, "protocol {n}");

@@ -5,10 +5,14 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use families::{
-    Defaults, DiffusionPrior, Family, ModelFolders, PriorDefaults, Stage, StageDefaults, StageKind,
+    Clip, Condition, Defaults, DiffusionPrior, Family, ModelFolders, PriorDefaults, Stage,
+    StageDefaults, karlo,
 };
 use image::RgbImage;
-use pipeline::{Error, ErrorKind, Pipeline, Request, Settings, SettingsOverrides, Silent, Step};
+use pipeline::{
+    Error, ErrorKind, Pipeline, Request, Settings, SettingsOverrides, Silent, Step,
+    TimestepRespacing,
+};
 use tch::{Device, Kind};
 use weights::Folder;
 
@@ -81,28 +85,46 @@ fn requests_that_cannot_share_a_batch_are_sampled_in_their_order() {
 
 /// Two stages with folders and names of the test's own, over Karlo's components.
 fn two_stages(last_network: Option<&'static str>) -> Family {
-    let decoder = StageKind::Decoder { conditioning: "conditions", network: "base" };
-    let upsampler = StageKind::Upsampler { network: "large", last_network };
+    let karlo = karlo();
+    let [decoder, upsampler] = [karlo.stages[0], karlo.stages[1]];
     Family {
         name: "Twofold",
-        tokenizer: "words",
-        text_encoder: "text",
-        image_encoder: "images",
-        image_processor: "pixels",
+        clip: Some(Clip {
+            tokenizer: "words",
+            text_encoder: "text",
+            image_encoder: "images",
+            image_processor: "pixels",
+        }),
         prior: Some(DiffusionPrior { network: "embeddings", scheduler: "embeddings_steps" }),
         autoregressive_prior: None,
         principal_components: None,
         stages: vec![
-            Stage { name: "first", scheduler: "base_steps", kind: decoder },
-            Stage { name: "second", scheduler: "large_steps", kind: upsampler },
+            Stage {
+                name: "first",
+                scheduler: "base_steps",
+                network: "base",
+                condition: Condition::Embedding { projection: "conditions" },
+                ..decoder
+            },
+            Stage {
+                name: "second",
+                scheduler: "large_steps",
+                network: "large",
+                last_network,
+                ..upsampler
+            },
         ],
         defaults: Defaults {
-            prior: PriorDefaults { steps: 2, guidance_scale: 4.0 },
-            stages: vec![
-                StageDefaults { steps: 2, guidance_scale: Some(8.0) },
-                StageDefaults { steps: 2, guidance_scale: None },
-            ],
+            prior: Some(PriorDefaults { steps: 2, guidance_scale: 4.0 }),
+            stages: [Some(8.0), None]
+                .map(|guidance_scale| StageDefaults {
+                    steps: TimestepRespacing::Count(2),
+                    guidance_scale,
+                    temperature: None,
+                })
+                .to_vec(),
         },
+        ..karlo
     }
 }
 
@@ -157,9 +179,10 @@ fn settings_are_named_by_the_stages_of_the_family() {
     assert_eq!((json["first_steps"].as_u64(), json["second_steps"].as_u64()), (Some(2), Some(2)));
     assert_eq!(json["first_guidance_scale"].as_f64(), Some(8.0));
     assert_eq!(serde_json::from_value::<Settings>(json).unwrap(), settings);
-    let overrides = SettingsOverrides::default().with_steps("first", Some(3));
-    assert_eq!(overrides.apply(settings.clone()).unwrap().stages[0].steps, 3);
-    let refused = SettingsOverrides::default().with_steps("decoder", Some(3)).apply(settings);
+    let overrides = SettingsOverrides::default().with_steps("first", Some(3.into()));
+    assert_eq!(overrides.apply(settings.clone()).unwrap().stages[0].steps, 3.into());
+    let refused =
+        SettingsOverrides::default().with_steps("decoder", Some(3.into())).apply(settings);
     let refused = refused.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::User);
     assert_eq!(refused.to_string(), "decoder_steps: this model has no stage decoder");

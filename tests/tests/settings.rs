@@ -9,25 +9,25 @@ pub(crate) fn karlo_settings() -> Settings {
 
 macro_rules! set {
     ($settings:ident, prior_steps, $value:expr) => {
-        $settings.prior.steps = $value
+        $settings.prior.as_mut().unwrap().steps = $value
     };
     ($settings:ident, prior_candidates, $value:expr) => {
-        $settings.prior.candidates = $value
+        $settings.prior.as_mut().unwrap().candidates = $value
     };
     ($settings:ident, prior_guidance_scale, $value:expr) => {
-        $settings.prior.guidance_scale = $value
+        $settings.prior.as_mut().unwrap().guidance_scale = $value
     };
     ($settings:ident, prior_codes, $value:expr) => {
-        $settings.prior.codes = $value
+        $settings.prior.as_mut().unwrap().codes = $value
     };
     ($settings:ident, decoder_steps, $value:expr) => {
-        $settings.stages[0].steps = $value
+        $settings.stages[0].steps = pipeline::TimestepRespacing::Count($value)
     };
     ($settings:ident, decoder_guidance_scale, $value:expr) => {
         $settings.stages[0].guidance_scale = Some($value)
     };
     ($settings:ident, upsampler_steps, $value:expr) => {
-        $settings.stages[1].steps = $value
+        $settings.stages[1].steps = pipeline::TimestepRespacing::Count($value)
     };
     ($settings:ident, $field:ident, $value:expr) => {
         $settings.$field = $value

@@ -6,14 +6,15 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use ::diffusion::{
-    Ddim, DpmSolver, Hooks, Output, Prediction, Sampler, Step, Variance, guided, published_steps,
-    sample,
+    Ddim, DpmSolver, Hooks, Output, Prediction, Sampler, Step, StepsError, Variance, guided, sample,
 };
 use noise::Generator;
 use serde_json::Value;
 use tch::{Kind, Tensor};
 
-use crate::diffusion::{cosine, largest_difference, sample_without_noise, scheduler, take_step};
+use crate::diffusion::{
+    cosine, count, largest_difference, sample_without_noise, scheduler, take_step,
+};
 
 const TIMESTEPS: usize = 1000;
 
@@ -81,7 +82,7 @@ fn a_stride_is_a_timestep_at_least() {
     assert!(all[most - 1].is_last());
     for steps in [0, most + 1] {
         let error = solver.steps(steps).unwrap_err();
-        assert_eq!((error.steps, error.timesteps), (steps, most));
+        assert_eq!(error, StepsError::Count { steps, timesteps: most });
     }
 }
 
@@ -173,7 +174,8 @@ fn guidance_within_an_interval_asks_once_outside_of_it() {
         })
     };
     let mut denoise = guided(vec![2.0], 250..=500, inner);
-    let answers: Vec<Tensor> = published_steps(5, 1001)
+    let answers: Vec<Tensor> = count(5)
+        .steps(1001)
         .unwrap()
         .into_iter()
         .map(|step| denoise(&x_t, step).prediction)

@@ -317,7 +317,7 @@ fn blocks(config: &UNetConfig, side: i64) -> Vec<UNetBlock> {
             blocks.push(UNetBlock { inputs, channels, pixels_in, pixels_out, attends });
         };
         for inputs in config.down_inputs(level).into_iter().chain(config.up_inputs(level)) {
-            add(inputs, level, level > 0);
+            add(inputs, level, config.attention_at(level).is_some());
         }
         if level < last {
             add(channels, level + 1, false);

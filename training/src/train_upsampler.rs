@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use decoder::{UNet, enlarge};
+use decoder::{Interpolation, UNet};
 use diffusion::Prediction;
 use families::karlo;
 use layers::Params;
@@ -53,7 +53,7 @@ impl UpsamplerObjective<'_> {
         .expect("there are two parts");
         let base = to_signed(&images, self.base);
         let base = corrupt(&base, &of_base.view_as(&base), self.recipe, generator);
-        let low = enlarge(&base, full);
+        let low = Interpolation::Bicubic.enlarge(&base, full);
         let (top, left) =
             (generator.below((full - crop + 1) as u64), generator.below((full - crop + 1) as u64));
         let cropped =

@@ -4,8 +4,8 @@
 #![doc = include_str!("../examples/generate.rs")]
 //! ```
 //!
-//! [`OpenOptions`] open a [`Pipeline`] over a model's folder, or over the small model of the project's own that a program
-//! carries. A [`Request`] is an image to sample, with [`Settings`] of the model's own that [`SettingsOverrides`] and a
+//! [`OpenOptions`] open a [`Pipeline`] over a model's folder, or over one of [`built_in_models`]: the small model of the
+//! project's own. A [`Request`] is an image to sample, with [`Settings`] of the model's own that [`SettingsOverrides`] and a
 //! [`Preset`] change; [`Pipeline::sample`] samples several in one batch. An [`Observer`] sees each [`Step`], may ask for a
 //! preview, and can stop the request. What can be done with an image (section 3 of the paper) are [`Pipeline::vary`],
 //! [`Pipeline::interpolate`], [`Pipeline::text_diff`], [`Pipeline::reconstruct`] and [`Pipeline::invert`]; CLIP alone
@@ -16,16 +16,18 @@
 
 #![forbid(unsafe_code)]
 
+mod locate;
 mod model_files;
 mod open;
 
 pub use families::{Family, ModelFolders, PriorKind};
 pub use images::{RgbImage, read_image};
-pub use open::{OpenOptions, built_in_folder};
+pub use locate::{built_in_folder, built_in_models, locate_model};
+pub use open::OpenOptions;
 pub use pipeline::{
-    CodeSampling, Decoding, Error, ErrorKind, Interpolation, InterpolationEnd, Inversion, Latent,
-    Observer, Pipeline, Preset, PriorSettings, Record, Request, Settings, SettingsOverrides,
-    Silent, Solver, StageOverrides, StageSettings, Stages, Step, Task, Template, TextDiff,
-    check_caption, zero_shot,
+    CodeSampling, Decoding, Error, ErrorKind, Inpainting, Interpolation, InterpolationEnd,
+    Inversion, Latent, Mask, Observer, Pipeline, Preset, PriorSettings, Record, Request, Settings,
+    SettingsOverrides, Silent, Solver, StageOverrides, StageSettings, Stages, Step, Task, Template,
+    TextDiff, check_caption, zero_shot,
 };
 pub use tch::{Device, Kind, Tensor};

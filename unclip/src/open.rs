@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use families::{ModelFolders, PriorKind, karlo, locate};
+use families::{ModelFolders, PriorKind, recognise};
 use pipeline::{Error, Pipeline};
 use tch::{Device, Kind};
 use weights::Folder;
 
-use crate::model_files::FILES;
+use crate::locate::{built_in_folder, locate_model};
 
 /// The device, the dtype and the components of a model that is about to be opened.
 #[derive(Clone, Debug)]
@@ -76,7 +76,8 @@ impl OpenOptions {
         Self { low_memory, ..self }
     }
 
-    /// Opens the model in a folder, or in the hub's cache of one. Its networks are read when they are first needed.
+    /// Opens the model that [`locate_model`] finds: a folder, or one of
+    /// [`built_in_models`](crate::built_in_models). Its networks are read when they are first needed.
     pub fn open(&self, model: impl AsRef<Path>) -> Result<Pipeline, Error> {
         self.open_folder(self.locate(model.as_ref())?)
     }
@@ -87,7 +88,7 @@ impl OpenOptions {
     }
 
     fn open_folder(&self, model: Folder) -> Result<Pipeline, Error> {
-        let family = karlo();
+        let family = recognise(&model);
         let located = |path: &Option<PathBuf>| path.as_deref().map(|p| self.locate(p)).transpose();
         let (prior, image_encoder) = (located(&self.prior)?, located(&self.image_encoder)?);
         let kind = match self.prior_kind {
@@ -105,15 +106,10 @@ impl OpenOptions {
     }
 
     fn locate(&self, path: &Path) -> Result<Folder, Error> {
-        let folder = locate(path)?;
+        let folder = locate_model(path)?;
         Ok(match &self.variant {
             Some(variant) => folder.with_variant(variant),
             None => folder,
         })
     }
-}
-
-/// The model that the program carries, as a folder; `None` in a build without the feature `embedded-model`.
-pub fn built_in_folder() -> Option<Folder> {
-    (!FILES.is_empty()).then(|| Folder::embedded(FILES))
 }

@@ -1,4 +1,5 @@
-//! An adapter between two layouts of one model: takes tensors by our names from a source that has them by others.
+//! Sources over others: an adapter between two layouts of one model, which takes tensors by our names from a source that has
+//! them by others, and a recorder of what a model takes.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -171,5 +172,31 @@ impl<S: Source> Source for SourceAdapter<S> {
         // A placeholder takes no memory, however large its shape.
         let placeholder = tensor.stride().iter().all(|&stride| stride == 0);
         if placeholder { tensor } else { tensor.contiguous() }
+    }
+}
+
+/// A source that records the tensors that a model takes of another: all of the model by its own names.
+pub struct Recorder<S> {
+    source: S,
+    tensors: RefCell<Vec<(String, Tensor)>>,
+}
+
+impl<S: Source> Recorder<S> {
+    /// Nothing taken of `source` yet.
+    pub fn new(source: S) -> Self {
+        Self { source, tensors: RefCell::default() }
+    }
+
+    /// The source, which reports, and the tensors in the order in which layers took them.
+    pub fn into_parts(self) -> (S, Vec<(String, Tensor)>) {
+        (self.source, self.tensors.into_inner())
+    }
+}
+
+impl<S: Source> Source for Recorder<S> {
+    fn take(&self, name: &str, shape: &[i64], init: Init) -> Tensor {
+        let tensor = self.source.take(name, shape, init);
+        self.tensors.borrow_mut().push((name.to_owned(), tensor.shallow_clone()));
+        tensor
     }
 }

@@ -27,7 +27,8 @@ pub struct Checkpoint {
     file: String,
     model: String,
     device: Device,
-    kind: Kind,
+    /// The kind that tensors are given out in; `None` for that of the file.
+    kind: Option<Kind>,
     tensors: HashMap<String, StoredTensor>,
     /// Whether the numbers of tensors must be finite.
     checked: bool,
@@ -99,7 +100,7 @@ impl Checkpoint {
             file,
             model: model.to_owned(),
             device,
-            kind,
+            kind: Some(kind),
             tensors,
             checked,
             report: RefCell::new(Report { problems, ..Report::default() }),
@@ -111,6 +112,11 @@ impl Checkpoint {
     pub fn checked(self, checked: bool) -> Self {
         let checked = checked || self.checked;
         Self { checked, ..self }
+    }
+
+    /// The same, and each tensor stays in the kind that its file has it in.
+    pub fn as_stored(self) -> Self {
+        Self { kind: None, ..self }
     }
 
     /// The names of all tensors, in no order.
@@ -135,6 +141,16 @@ impl Checkpoint {
         self
     }
 
+    /// The same with the names of tensors that begin with `prefix` without it.
+    pub fn strip_prefix(mut self, prefix: &str) -> Self {
+        let strip = |(name, tensor): (String, StoredTensor)| match name.strip_prefix(prefix) {
+            Some(rest) => (rest.to_owned(), tensor),
+            None => (name, tensor),
+        };
+        self.tensors = self.tensors.into_iter().map(strip).collect();
+        self
+    }
+
     /// The shape of the tensor called `name`, if there is one.
     pub fn shape(&self, name: &str) -> Option<&[i64]> {
         self.tensors.get(name).map(|stored| &stored.shape[..])
@@ -148,7 +164,7 @@ impl Checkpoint {
     }
 
     /// The file, or the folder of several.
-    pub(crate) fn file(&self) -> &str {
+    pub fn file(&self) -> &str {
         &self.file
     }
 
@@ -176,7 +192,8 @@ impl Checkpoint {
     }
 
     fn placed(&self, name: &str, tensor: Tensor) -> Result<Tensor, Error> {
-        let place = || tensor.f_to_device(self.device)?.f_to_kind(self.kind);
+        let kind = self.kind.unwrap_or_else(|| tensor.kind());
+        let place = || tensor.f_to_device(self.device)?.f_to_kind(kind);
         place().map_err(|error| {
             let (file, message) = (self.file.clone(), error.to_string());
             match OutOfMemory::from_message(&message) {
@@ -222,8 +239,9 @@ impl Source for Checkpoint {
         let report = &mut *self.report.borrow_mut();
         report.names.push(name.to_owned());
         // A zero-stride placeholder of the requested shape takes no memory.
+        let kind = self.kind.unwrap_or(Kind::Float);
         let placeholder =
-            || Tensor::from(0.0f32).to_device(self.device).to_kind(self.kind).expand(shape, false);
+            || Tensor::from(0.0f32).to_device(self.device).to_kind(kind).expand(shape, false);
         let Some(stored) = self.tensors.get(name) else {
             report.problems.missing.push(name.to_owned());
             return placeholder();

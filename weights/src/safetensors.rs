@@ -49,16 +49,17 @@ pub fn load_safetensors(path: impl AsRef<Path>) -> Result<Vec<(String, Tensor)>,
     Ok(stored.into_iter().filter_map(load).collect())
 }
 
-/// Writes `tensors` to `path`, the floating-point ones as `kind` (f32, f16 or bf16), the others as they are.
+/// Writes `tensors` to `path`, the floating-point ones as `kind` (f32, f16 or bf16), the others and without a kind all as they
+/// are.
 ///
 /// The file appears whole or not at all, and survives a power cut from then on. A name that occurs twice, a kind that
 /// the format lacks, and a finite number that `kind` cannot hold are errors.
 pub fn save_safetensors(
     path: impl AsRef<Path>,
     tensors: &[(String, Tensor)],
-    kind: Kind,
+    kind: impl Into<Option<Kind>>,
 ) -> Result<(), Error> {
-    let path = path.as_ref();
+    let (path, wanted) = (path.as_ref(), kind.into());
     let problem = |tensor: &str, reason: String| Error::Save {
         file: path.display().to_string(),
         tensor: tensor.to_owned(),
@@ -70,7 +71,8 @@ pub fn save_safetensors(
         if !names.insert(name) || name == METADATA {
             return Err(problem(name, "the name is taken already".to_owned()));
         }
-        let kind = if tensor.is_floating_point() { kind } else { tensor.kind() };
+        let wanted = wanted.filter(|_| tensor.is_floating_point());
+        let kind = wanted.unwrap_or_else(|| tensor.kind());
         let unknown = || problem(name, format!("the format has no {kind:?}"));
         entries.push((name, tensor, Dtype::of(kind).ok_or_else(unknown)?));
     }

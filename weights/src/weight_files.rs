@@ -190,7 +190,8 @@ impl Folder {
             return Err(Error::NoFile { file: self.name_of(name) });
         }
         let blob = self.blob(name)?;
-        Checkpoint::of_blobs(blob.name.clone(), vec![blob], model, device, kind)
+        let checkpoint = Checkpoint::of_blobs(blob.name.clone(), vec![blob], model, device, kind);
+        Ok(checkpoint?.checked(self.is_checked()))
     }
 
     /// The file that an index puts each tensor into.

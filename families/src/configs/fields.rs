@@ -41,7 +41,7 @@ pub enum ConfigError {
         /// Its value.
         value: String,
     },
-    /// Two numbers contradict each other.
+    /// Two numbers contradict each other, or a published file holds another network.
     #[error("{0}")]
     Relation(String),
 }

@@ -1,4 +1,4 @@
-//! Configurations of diffusers' `UnCLIPScheduler`.
+//! Configurations of diffusers' `UnCLIPScheduler`, `DDPMScheduler` and `DDIMScheduler`.
 
 use diffusion::{BetaSchedule, Prediction, SchedulerConfig, Variance};
 use serde_json::{Value, json};
@@ -13,10 +13,25 @@ const PREDICTIONS: [(&str, Prediction); 3] = [
 const VARIANCES: [(&str, Variance); 2] =
     [("fixed_small_log", Variance::FixedSmallLog), ("learned_range", Variance::LearnedRange)];
 
+const UNCLIP: &str = "UnCLIPScheduler";
+/// The scheduler of ancestral sampling (2006.11239).
+pub(crate) const DDPM: &str = "DDPMScheduler";
+/// The scheduler of DDIM (2010.02502).
+pub(crate) const DDIM: &str = "DDIMScheduler";
+
 /// Translates a `scheduler_config.json`.
 pub(crate) fn scheduler_config(bytes: &[u8]) -> Result<SchedulerConfig, ConfigError> {
     let mut fields = Fields::parse(bytes)?;
-    fields.class("UnCLIPScheduler")?;
+    let unclip = fields.class(UNCLIP);
+    let respaced = unclip.is_err() && [DDPM, DDIM].iter().any(|class| fields.class(class).is_ok());
+    let beta_schedule = match respaced {
+        true => respaced_betas(&mut fields)?,
+        false => {
+            unclip?;
+            fields.only("beta_schedule", &[json!("squaredcos_cap_v2")])?;
+            BetaSchedule::Cosine
+        }
+    };
     let range = fields.number("clip_sample_range", 1.0, 1000.0)?;
     let clips = match fields.take("clip_sample") {
         None | Some(Value::Bool(true)) => true,
@@ -25,22 +40,58 @@ pub(crate) fn scheduler_config(bytes: &[u8]) -> Result<SchedulerConfig, ConfigEr
             return Err(super::fields::wrong("clip_sample", &other, "true or false".to_owned()));
         }
     };
+    // The other classes have other defaults, or none.
+    let variance = if respaced { None } else { Some("fixed_small_log") };
     let config = SchedulerConfig {
         train_timesteps: fields.size("num_train_timesteps", Some(1000))? as usize,
-        beta_schedule: BetaSchedule::Cosine,
+        beta_schedule,
         prediction: fields.choice("prediction_type", Some("epsilon"), &PREDICTIONS)?,
-        variance: fields.choice("variance_type", Some("fixed_small_log"), &VARIANCES)?,
+        variance: fields.choice("variance_type", variance, &VARIANCES)?,
         clip_range: clips.then_some(range),
     };
-    fields.only("beta_schedule", &[json!("squaredcos_cap_v2")])?;
     fields.finish()?;
     Ok(config)
 }
 
-/// The `scheduler_config.json` that [`scheduler_config`] reads as `config`.
+/// The betas of a [`DDPM`] or [`DDIM`], of whose timesteps a sampler visits even strides from the first to the last.
+fn respaced_betas(fields: &mut Fields) -> Result<BetaSchedule, ConfigError> {
+    fields.exactly("timestep_spacing", &json!("linspace"))?;
+    fields.only("set_alpha_to_one", &[json!(true)])?;
+    fields.only("steps_offset", &[json!(0)])?;
+    // This concerns dynamic thresholding, which is refused as any other unknown field that is true.
+    fields.ignore(&["dynamic_thresholding_ratio", "sample_max_value"]);
+    let start = fields.number("beta_start", 1e-4, 1.0)?;
+    let end = fields.number("beta_end", 0.02, 1.0)?;
+    let schedules = [
+        ("squaredcos_cap_v2", BetaSchedule::Cosine),
+        ("linear", BetaSchedule::Linear { start, end }),
+    ];
+    fields.choice("beta_schedule", Some("linear"), &schedules)
+}
+
+/// The `scheduler_config.json` of an `UnCLIPScheduler` that [`scheduler_config`] reads as `config`.
 pub(crate) fn scheduler_json(config: &SchedulerConfig) -> Value {
+    let mut json = scheduler_fields(config);
+    json["_class_name"] = json!(UNCLIP);
+    json
+}
+
+/// The same of a `class` that is [`DDPM`] or [`DDIM`]. DDIM's has no field for the variance, and passes over ours, which says
+/// whether the network has an output for it.
+pub(crate) fn respaced_scheduler_json(config: &SchedulerConfig, class: &'static str) -> Value {
+    let mut json = scheduler_fields(config);
+    json["_class_name"] = json!(class);
+    json["timestep_spacing"] = json!("linspace");
+    if let BetaSchedule::Linear { start, end } = config.beta_schedule {
+        json["beta_schedule"] = json!("linear");
+        json["beta_start"] = json!(start);
+        json["beta_end"] = json!(end);
+    }
+    json
+}
+
+fn scheduler_fields(config: &SchedulerConfig) -> Value {
     json!({
-        "_class_name": "UnCLIPScheduler",
         "_diffusers_version": super::DIFFUSERS,
         "beta_schedule": "squaredcos_cap_v2",
         "clip_sample": config.clip_range.is_some(),

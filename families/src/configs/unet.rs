@@ -3,8 +3,9 @@
 use decoder::{AttentionConfig, UNetConfig};
 use serde_json::{Value, json};
 
-use super::fields::{ConfigError, Fields, divides};
+use super::fields::{ConfigError, Fields, divides, wrong};
 
+const DOWN_TYPES: &str = "down_block_types";
 const PLAIN_DOWN: &str = "ResnetDownsampleBlock2D";
 const PLAIN_UP: &str = "ResnetUpsampleBlock2D";
 const ATTENDING_DOWN: &str = "SimpleCrossAttnDownBlock2D";
@@ -19,6 +20,7 @@ pub(crate) fn decoder_config(bytes: &[u8]) -> Result<UNetConfig, ConfigError> {
     let attention = AttentionConfig {
         head_width: fields.same_size("attention_head_dim", Some(8))?,
         context_width: fields.size("cross_attention_dim", Some(1280))?,
+        finest_level: finest_level(&mut fields, channels.len())?,
     };
     fields.exactly("mid_block_type", &json!(ATTENDING_MIDDLE))?;
     fields.exactly("class_embed_type", &json!("identity"))?;
@@ -62,6 +64,7 @@ pub(crate) fn upsampler_config(bytes: &[u8]) -> Result<UNetConfig, ConfigError> 
     fields.class("UNet2DModel")?;
     let channels = fields.sizes("block_out_channels", &[224, 448, 672, 896])?;
     fields.exactly("add_attention", &json!(false))?;
+    fields.exactly(DOWN_TYPES, &blocks(channels.len(), None).0)?;
     fields.only("mid_block_type", &[json!("UNetMidBlock2D")])?;
     fields.nulls(&["class_embed_type"])?;
     // These concern attention and learned timesteps, which are refused, and blocks that do not resample by themselves.
@@ -81,8 +84,7 @@ fn unet_config(
     (inputs, outputs): (i64, i64),
     attention: Option<AttentionConfig>,
 ) -> Result<UNetConfig, ConfigError> {
-    let (down, up) = blocks(channels.len(), attention.is_some());
-    fields.exactly("down_block_types", &down)?;
+    let (_, up) = blocks(channels.len(), attention.as_ref());
     fields.exactly("up_block_types", &up)?;
     let config = UNetConfig {
         sample_size: fields.side("sample_size", None)?,
@@ -114,12 +116,27 @@ fn unet_config(
     Ok(config)
 }
 
-/// The types of the blocks on the way down and up: attention everywhere but on the finest level.
-fn blocks(levels: usize, attends: bool) -> (Value, Value) {
+/// The finest level that attends, by the types of the blocks on the way down.
+fn finest_level(fields: &mut Fields, levels: usize) -> Result<usize, ConfigError> {
+    let types = fields.take(DOWN_TYPES).ok_or(ConfigError::Missing(DOWN_TYPES))?;
+    let list = types.as_array().map(Vec::as_slice).unwrap_or_default();
+    let finest = list.iter().take_while(|block| **block == PLAIN_DOWN).count();
+    let attend = list[finest..].iter().all(|block| block == ATTENDING_DOWN);
+    if attend && list.len() == levels {
+        return Ok(finest);
+    }
+    let expected = format!(
+        "a list of {levels}, first \"{PLAIN_DOWN}\" and then, from some level on, \"{ATTENDING_DOWN}\","
+    );
+    Err(wrong(DOWN_TYPES, &types, expected))
+}
+
+/// The types of the blocks on the way down and up.
+fn blocks(levels: usize, attention: Option<&AttentionConfig>) -> (Value, Value) {
     let (mut down, mut up) = (vec![PLAIN_DOWN; levels], vec![PLAIN_UP; levels]);
-    if attends {
-        down.iter_mut().skip(1).for_each(|block| *block = ATTENDING_DOWN);
-        up.iter_mut().rev().skip(1).for_each(|block| *block = ATTENDING_UP);
+    if let Some(attention) = attention {
+        down.iter_mut().skip(attention.finest_level).for_each(|block| *block = ATTENDING_DOWN);
+        up.iter_mut().rev().skip(attention.finest_level).for_each(|block| *block = ATTENDING_UP);
     }
     (json!(down), json!(up))
 }
@@ -132,7 +149,7 @@ fn check(config: &UNetConfig) -> Result<(), ConfigError> {
     }
     if let Some(attention) = &config.attention {
         // The middle attends too, at the coarsest level, be it the only one.
-        for &channels in channels[1..].iter().chain(channels.last()) {
+        for &channels in channels.iter().skip(attention.finest_level).chain(channels.last()) {
             divides(
                 ("attention_head_dim", attention.head_width),
                 ("block_out_channels", channels),
@@ -148,13 +165,13 @@ fn check(config: &UNetConfig) -> Result<(), ConfigError> {
 
 /// The `config.json` that reads as `config`: the decoder's with attention, a super-resolution network's without.
 pub(crate) fn unet_json(config: &UNetConfig) -> Value {
-    let (down, up) = blocks(config.block_out_channels.len(), config.attention.is_some());
+    let (down, up) = blocks(config.block_out_channels.len(), config.attention.as_ref());
     let mut json = json!({
         "_diffusers_version": super::DIFFUSERS,
         "act_fn": "silu",
         "block_out_channels": config.block_out_channels,
         "center_input_sample": false,
-        "down_block_types": down,
+        DOWN_TYPES: down,
         "flip_sin_to_cos": true,
         "freq_shift": 0,
         "in_channels": config.in_channels,

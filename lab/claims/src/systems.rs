@@ -3,7 +3,7 @@
 
 use evaluation::Error;
 use evaluation::evaluator::streams;
-use pipeline::{CodeSampling, Pipeline, Settings, Silent, Task};
+use pipeline::{CodeSampling, Pipeline, Settings, Silent, Task, TimestepRespacing};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -103,9 +103,10 @@ impl Systems<'_> {
     fn settings(&self, setting: Setting) -> Result<Settings, Error> {
         let codes = setting.system == System::Codes;
         let mut settings = self.stack.defaults()?.with_codes(codes.then(CodeSampling::plain));
-        settings.prior.steps = STEPS;
-        settings.prior.guidance_scale = setting.prior_scale;
-        settings.stages[0].steps = STEPS;
+        if let Some(prior) = &mut settings.prior {
+            (prior.steps, prior.guidance_scale) = (STEPS, setting.prior_scale);
+        }
+        settings.stages[0].steps = TimestepRespacing::Count(STEPS);
         settings.stages[0].guidance_scale = Some(setting.scale);
         Ok(settings)
     }

@@ -161,6 +161,7 @@ impl Report for PresetReport {
 /// The steps of the prior and of each stage, as a table has them.
 fn steps(settings: &Settings) -> String {
     let stages = settings.stages.iter().map(|stage| stage.steps.to_string());
-    let steps: Vec<String> = [settings.prior.steps.to_string()].into_iter().chain(stages).collect();
+    let prior = settings.prior.iter().map(|prior| prior.steps.to_string());
+    let steps: Vec<String> = prior.chain(stages).collect();
     steps.join(", ")
 }

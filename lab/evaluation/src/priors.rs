@@ -63,7 +63,7 @@ pub struct EmbeddingsRow {
 /// where they name it.
 pub fn evaluate_priors(evaluator: &Evaluator) -> Result<PriorReport, Error> {
     let Evaluator { pipeline, settings, .. } = evaluator;
-    let sampling = settings.drawing.prior.codes.unwrap_or_else(CodeSampling::plain);
+    let sampling = settings.drawing.codes().unwrap_or_else(CodeSampling::plain);
     pipeline.prepare(Task::MIXED, &settings.drawing.clone().with_codes(Some(sampling)))?;
     let codes = [CaptionSet::Seen, CaptionSet::HeldOut];
     let codes = codes.map(|captions| evaluate_codes(evaluator, captions));

@@ -75,7 +75,7 @@ fn a_published_model_is_trained_on_and_draws_at_once() {
         let conditions = Conditions {
             added: Tensor::ones([1, 32], (Kind::Float, Device::Cpu)),
             context: Tensor::ones([1, 5, 12], (Kind::Float, Device::Cpu)),
-            mask: Tensor::from_slice(&[true; 5]).view([1, 5]),
+            mask: Some(Tensor::from_slice(&[true; 5]).view([1, 5])),
         };
         let timesteps = Tensor::from_slice(&[500i64]);
         no_grad(|| decoder.forward(&x, &timesteps, Some(&conditions)))

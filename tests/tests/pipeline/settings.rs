@@ -107,7 +107,11 @@ fn presets_are_shares_of_the_makers_steps() {
     let steps = |defaults: Settings| {
         Preset::ALL.map(|preset| {
             let settings = preset.apply(defaults.clone(), &defaults);
-            [settings.prior.steps, settings.stages[0].steps, settings.stages[1].steps]
+            [
+                settings.prior.unwrap().steps,
+                settings.stages[0].steps.count(),
+                settings.stages[1].steps.count(),
+            ]
         })
     };
     assert_eq!(steps(karlo_settings()), [[8, 8, 5], [13, 13, 7], [25, 25, 7]]);

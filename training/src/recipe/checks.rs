@@ -169,8 +169,8 @@ impl Recipe {
                 StageShapes {
                     conditioning: Some(self.decoder.conditioning.clone()),
                     network: Some(self.decoder.unet.clone()),
-                    last_network: None,
                     scheduler: Some(karlo::decoder_scheduler()),
+                    ..StageShapes::default()
                 },
                 StageShapes {
                     network: Some(self.upsampler.unet.clone()),

@@ -77,9 +77,14 @@ pub enum PickleError {
     NoDict(&'static str),
     /// The dict has entries, and no tensor among them.
     #[error(
-        "it holds no tensor, only {0}: what is wanted is a state dict, or a dict whose state_dict is one"
+        "it holds no tensor, only {0}: what is wanted is a state dict, or a dict that holds one"
     )]
     NoTensors(String),
+    /// The dict holds several dicts of tensors, of which none is called `state_dict`.
+    #[error(
+        "it holds several dicts of tensors, as {0} and {1}: the one that is the model must be saved by itself"
+    )]
+    SeveralDicts(String, String),
     /// A tensor's description contradicts its storage.
     #[error("tensor {tensor} is damaged: {reason}")]
     Tensor {

@@ -1,6 +1,6 @@
 //! The state dict among what a pickle made.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::machine::ValueGraph;
@@ -13,7 +13,7 @@ use files::text::excerpt;
 const NAMED: usize = 4;
 
 impl ValueGraph {
-    /// The tensors of a dict, or of the dict that its `state_dict` is, in order. Other entries are passed over.
+    /// The tensors of a dict, or of the one that it wraps, in order. Other entries are passed over.
     pub(crate) fn tensors(&self, budget: &mut Budget) -> Result<Views, PickleError> {
         let entries = self.state_dict()?;
         let mut tensors = Vec::new();
@@ -49,14 +49,33 @@ impl ValueGraph {
         }
     }
 
+    /// The dict's `state_dict`; else itself where it holds tensors, or the one dict of tensors among its entries.
     fn state_dict(&self) -> Result<&[(u32, u32)], PickleError> {
         let root = self.dict(self.result)?;
-        let inner = root.iter().find_map(|&(key, value)| {
-            let named = matches!(self.value(key), Value::Text(key) if &**key == "state_dict");
-            let dict = matches!(self.value(value), Value::Dict(_));
-            (named && dict).then_some(value)
-        });
-        inner.map_or(Ok(root), |inner| self.dict(inner))
+        let dict = |&(key, value): &(u32, u32)| match (self.value(key), self.value(value)) {
+            (Value::Text(key), Value::Dict(entries)) => Some((&**key, value, &entries[..])),
+            _ => None,
+        };
+        let mut dicts = root.iter().filter_map(dict);
+        if let Some((_, _, entries)) = dicts.clone().find(|(key, ..)| *key == "state_dict") {
+            return Ok(entries);
+        }
+        let tensor = |(_, value): &(u32, u32)| matches!(self.value(*value), Value::Tensor(_));
+        if root.iter().any(tensor) {
+            return Ok(root);
+        }
+        // A pickle can name one dict many times, which is looked through once.
+        let mut seen = HashSet::new();
+        let mut of_tensors = dicts
+            .by_ref()
+            .filter(|(_, place, dict)| seen.insert(*place) && dict.iter().any(tensor));
+        match (of_tensors.next(), of_tensors.next()) {
+            (None, _) => Ok(root),
+            (Some((_, _, only)), None) => Ok(only),
+            (Some((one, ..)), Some((other, ..))) => {
+                Err(PickleError::SeveralDicts(excerpt(one), excerpt(other)))
+            }
+        }
     }
 
     fn named(&self, entries: &[(u32, u32)]) -> String {

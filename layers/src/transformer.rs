@@ -1,7 +1,8 @@
-//! The pre-norm transformer that both encoders stack.
+//! The pre-norm transformer of CLIP's encoders and of GLIDE's text encoder.
 
-use layers::{Activation, Init, LayerNorm, Linear, Params, attend};
 use tch::Tensor;
+
+use crate::{Activation, Init, LayerNorm, Linear, Params, attend};
 
 /// The shape of a transformer.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,8 @@ pub struct TransformerConfig {
     pub activation: Activation,
     /// The epsilon of the layer norms, added to the variance.
     pub layer_norm_eps: f64,
+    /// Whether the keys have a bias.
+    pub key_bias: bool,
 }
 
 /// `layers` transformer layers one after the other (CLIP, section 2.4; names as in transformers' `CLIPEncoder`).
@@ -26,7 +29,7 @@ pub struct Transformer {
 }
 
 impl Transformer {
-    /// Takes `layers.0` and so on.
+    /// Takes `layers.0` and so on, each with `layer_norm1`, `self_attn.{q,k,v,out}_proj`, `layer_norm2` and `mlp.{fc1,fc2}`.
     pub fn new(p: &Params, config: &TransformerConfig) -> Self {
         Self {
             layers: (0..config.layers)
@@ -66,7 +69,10 @@ impl Layer {
         Self {
             layer_norm1: LayerNorm::new(&(p / "layer_norm1"), width, config.layer_norm_eps),
             q_proj: Linear::with_init(&(&attention / "q_proj"), width, width, inward),
-            k_proj: Linear::with_init(&(&attention / "k_proj"), width, width, inward),
+            k_proj: match config.key_bias {
+                true => Linear::with_init(&(&attention / "k_proj"), width, width, inward),
+                false => Linear::without_bias(&(&attention / "k_proj"), width, width, inward),
+            },
             v_proj: Linear::with_init(&(&attention / "v_proj"), width, width, inward),
             out_proj: Linear::with_init(&(&attention / "out_proj"), width, width, residual),
             layer_norm2: LayerNorm::new(&(p / "layer_norm2"), width, config.layer_norm_eps),

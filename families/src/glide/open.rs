@@ -1,0 +1,228 @@
+//! Opens GLIDE's components, each from its own folder in our layout or from the published file that holds it.
+
+use clip::{NoisedImageConfig, NoisedImageEncoder, NoisedTextConfig, NoisedTextEncoder};
+use decoder::{TextTransformer, TextTransformerConfig, UNet, UNetConfig};
+use diffusion::SchedulerConfig;
+use layers::Params;
+use tch::{Device, Kind, Tensor};
+use weights::{Checkpoint, Folder, Recorder, Rule, SourceAdapter};
+
+use super::options::Options;
+use super::published::{UNetFile, published_file, scheduler};
+use super::{CLIP_IMAGE_ENCODER, CLIP_TEXT_ENCODER, inference, names};
+use crate::open::{CONFIG, SCHEDULER_CONFIG, translate};
+use crate::{ConfigError, Error, configs};
+
+/// The text transformer `component` (2112.10741, section 4.1), in `folder` if that is its own, or in the published file there.
+pub fn open_text_transformer(
+    folder: &Folder,
+    component: &'static str,
+    device: Device,
+    kind: Kind,
+) -> Result<TextTransformer, Error> {
+    text_transformer(folder, component, Placement { device, kind: Some(kind) })?
+        .build(TextTransformer::new)
+}
+
+/// The U-Net `component`, in `folder` if that is its own (diffusers' `UNet2DConditionModel` with Karlo's blocks), or in the
+/// published file there.
+pub fn open_unet(
+    folder: &Folder,
+    component: &'static str,
+    device: Device,
+    kind: Kind,
+) -> Result<UNet, Error> {
+    unet(folder, component, Placement { device, kind: Some(kind) })?.build(UNet::new)
+}
+
+/// The text encoder of the noised CLIP (section 4.4), in `folder` if that is its own, or in the published file there.
+pub fn open_noised_text_encoder(
+    folder: &Folder,
+    device: Device,
+    kind: Kind,
+) -> Result<NoisedTextEncoder, Error> {
+    noised_text_encoder(folder, Placement { device, kind: Some(kind) })?
+        .build(NoisedTextEncoder::new)
+}
+
+/// As [`open_noised_text_encoder`], the image encoder.
+pub fn open_noised_image_encoder(
+    folder: &Folder,
+    device: Device,
+    kind: Kind,
+) -> Result<NoisedImageEncoder, Error> {
+    noised_image_encoder(folder, Placement { device, kind: Some(kind) })?
+        .build(NoisedImageEncoder::new)
+}
+
+/// The scheduler `component`, in `folder` if that is its own, or that of the published networks.
+pub fn open_scheduler(folder: &Folder, component: &'static str) -> Result<SchedulerConfig, Error> {
+    if folder.has(SCHEDULER_CONFIG) {
+        return crate::open_scheduler(folder);
+    }
+    scheduler(component).ok_or_else(|| missing(folder, component))
+}
+
+/// Where tensors lie, and their kind; `None` for that of their file.
+#[derive(Clone, Copy)]
+pub(super) struct Placement {
+    pub device: Device,
+    pub kind: Option<Kind>,
+}
+
+impl Placement {
+    fn apply(self, checkpoint: Checkpoint) -> Checkpoint {
+        match self.kind {
+            Some(_) => checkpoint,
+            None => checkpoint.as_stored(),
+        }
+    }
+
+    /// The network in its own folder.
+    fn ours<C>(
+        self,
+        folder: &Folder,
+        noun: &'static str,
+        translation: impl FnOnce(&[u8]) -> Result<C, ConfigError>,
+    ) -> Result<Network<C>, Error> {
+        let config = translate(folder, CONFIG, noun, translation)?;
+        let kind = self.kind.unwrap_or(Kind::Float);
+        let checkpoint = self.apply(folder.checkpoint(noun, self.device, kind)?);
+        Ok(Network { config, source: SourceAdapter::new(checkpoint, Vec::new()) })
+    }
+
+    /// The network in a published file, of which `first` is a tensor: without those of another network in it, whose names
+    /// begin with one of `ignored`.
+    fn published<C>(
+        self,
+        (folder, file): (&Folder, &'static str),
+        (noun, first, ignored): (&'static str, &str, &[&str]),
+        infer: impl FnOnce(&Checkpoint) -> Result<(C, Vec<Rule>), ConfigError>,
+    ) -> Result<Network<C>, Error> {
+        let kind = self.kind.unwrap_or(Kind::Float);
+        let checkpoint = self.apply(folder.checkpoint_in(file, noun, self.device, kind)?);
+        let network = || {
+            let checkpoint = inference::without_prefix(checkpoint, first)?;
+            let (config, rules) = infer(&checkpoint)?;
+            let source = SourceAdapter::new(checkpoint.ignore(ignored), rules);
+            Ok(Network { config, source })
+        };
+        network().map_err(|problem| Error::Config {
+            file: folder.name_of(file),
+            component: noun,
+            problem,
+        })
+    }
+}
+
+/// A network's shape, and where its tensors come from, by our names.
+pub(super) struct Network<C> {
+    pub config: C,
+    source: SourceAdapter<Checkpoint>,
+}
+
+impl<C> Network<C> {
+    /// The network, which must take all tensors.
+    fn build<M>(self, new: impl FnOnce(&Params, &C) -> M) -> Result<M, Error> {
+        let model = new(&Params::root(&self.source), &self.config);
+        self.source.into_inner().finish()?;
+        Ok(model)
+    }
+
+    /// The shape, and the tensors that the network takes, by our names.
+    pub(super) fn record<M>(
+        self,
+        new: impl FnOnce(&Params, &C) -> M,
+    ) -> Result<(C, Vec<(String, Tensor)>), Error> {
+        let recorder = Recorder::new(self.source);
+        drop(new(&Params::root(&recorder), &self.config));
+        let (source, tensors) = recorder.into_parts();
+        source.into_inner().finish()?;
+        Ok((self.config, tensors))
+    }
+}
+
+/// The text transformer `component`.
+pub(super) fn text_transformer(
+    folder: &Folder,
+    component: &'static str,
+    placement: Placement,
+) -> Result<Network<TextTransformerConfig>, Error> {
+    let Some((file, false)) = UNetFile::of(component) else {
+        return Err(missing(folder, component));
+    };
+    let [_, noun] = file.nouns();
+    if folder.has(CONFIG) {
+        return placement.ours(folder, noun, configs::text_transformer_config);
+    }
+    let options = Options::read(folder)?.unet(file);
+    let of = (noun, inference::FIRST_CONVOLUTION, names::UNET);
+    placement.published((folder, file.name()), of, |checkpoint| {
+        let config = inference::text_transformer(checkpoint, options)?;
+        let rules = names::text_transformer(config.width / config.heads);
+        Ok((config, rules))
+    })
+}
+
+/// The U-Net `component`.
+pub(super) fn unet(
+    folder: &Folder,
+    component: &'static str,
+    placement: Placement,
+) -> Result<Network<UNetConfig>, Error> {
+    let Some((file, true)) = UNetFile::of(component) else {
+        return Err(missing(folder, component));
+    };
+    let [noun, _] = file.nouns();
+    if folder.has(CONFIG) {
+        return placement.ours(folder, noun, configs::decoder_config);
+    }
+    let options = Options::read(folder)?.unet(file);
+    let of = (noun, inference::FIRST_CONVOLUTION, names::TEXT_TRANSFORMER);
+    placement.published((folder, file.name()), of, |checkpoint| {
+        let config = inference::unet(checkpoint, file, options)?;
+        let rules = names::unet(&config);
+        Ok((config, rules))
+    })
+}
+
+/// The text encoder of the noised CLIP.
+pub(super) fn noised_text_encoder(
+    folder: &Folder,
+    placement: Placement,
+) -> Result<Network<NoisedTextConfig>, Error> {
+    let noun = "the noised CLIP's text encoder";
+    if folder.has(CONFIG) {
+        return placement.ours(folder, noun, configs::noised_text_config);
+    }
+    let heads = Options::read(folder)?.text_heads();
+    let file =
+        published_file(CLIP_TEXT_ENCODER).ok_or_else(|| missing(folder, CLIP_TEXT_ENCODER))?;
+    let of = (noun, inference::FIRST_TEXT_BLOCK, &[][..]);
+    placement.published((folder, file), of, |checkpoint| {
+        Ok((inference::noised_text_encoder(checkpoint, heads)?, names::noised_text_encoder()))
+    })
+}
+
+/// The image encoder of the noised CLIP.
+pub(super) fn noised_image_encoder(
+    folder: &Folder,
+    placement: Placement,
+) -> Result<Network<NoisedImageConfig>, Error> {
+    let noun = "the noised CLIP's image encoder";
+    if folder.has(CONFIG) {
+        return placement.ours(folder, noun, configs::noised_image_config);
+    }
+    let heads = Options::read(folder)?.image_heads();
+    let file =
+        published_file(CLIP_IMAGE_ENCODER).ok_or_else(|| missing(folder, CLIP_IMAGE_ENCODER))?;
+    let of = (noun, inference::FIRST_IMAGE_BLOCK, &[][..]);
+    placement.published((folder, file), of, |checkpoint| {
+        Ok((inference::noised_image_encoder(checkpoint, heads)?, names::noised_image_encoder()))
+    })
+}
+
+/// No component of GLIDE's has this name.
+pub(super) fn missing(folder: &Folder, component: &'static str) -> Error {
+    Error::Missing { folder: folder.to_string(), component, completion: None, found: None }
+}

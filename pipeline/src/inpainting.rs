@@ -1,0 +1,91 @@
+//! Inpainting by networks that were trained for it: the known part of an image and its mask are inputs, and the known pixels
+//! take the place of predicted ones in every step (2112.10741, section 2.5).
+
+use images::preprocess::Size;
+use images::resize::Filter;
+use images::{ImageProcessor, RgbImage};
+use tch::{Device, Tensor};
+
+use crate::Error;
+use crate::image_tensors::PLANES;
+
+/// An image of which a part is known, and the rest is sampled.
+#[derive(Clone, Debug)]
+pub struct Inpainting {
+    /// The image, of any size: each stage squashes it to its own square.
+    pub image: RgbImage,
+    /// Its known pixels.
+    pub mask: Mask,
+}
+
+/// The known pixels of an image, row by row.
+#[derive(Clone, Debug)]
+pub struct Mask {
+    width: i64,
+    known: Vec<bool>,
+}
+
+impl Mask {
+    /// The mask of an image with so many columns, from the top left corner on: true at known pixels. `None` where the pixels
+    /// are no whole rows.
+    pub fn new(width: u32, known: Vec<bool>) -> Option<Self> {
+        let is_whole = width > 0 && !known.is_empty() && known.len() % width as usize == 0;
+        is_whole.then_some(Self { width: width.into(), known })
+    }
+
+    /// 1 at known pixels and 0 elsewhere, `[1, 1, size, size]`: the nearest pixel's value.
+    fn tensor(&self, size: i64) -> Tensor {
+        let known = Tensor::from_slice(&self.known).to_kind(tch::Kind::Float);
+        let known = known.view([1, 1, -1, self.width]); // [1, 1, H, W]
+        known.upsample_nearest2d([size, size], None, None)
+    }
+}
+
+/// The known parts of a batch of images.
+pub(crate) struct Known {
+    images: Vec<RgbImage>,
+    /// The masks at the size of the base images, `[B, 1, h, h]`: 1 at known pixels.
+    masks: Tensor,
+}
+
+impl Known {
+    /// Those of a batch whose base images have `base` pixels a side. Larger images have the base images' mask, enlarged.
+    pub(crate) fn new(batch: &[&Inpainting], base: i64) -> Self {
+        let masks: Vec<Tensor> = batch.iter().map(|known| known.mask.tensor(base)).collect();
+        let images = batch.iter().map(|known| known.image.clone()).collect();
+        Self { images, masks: Tensor::cat(&masks, 0) }
+    }
+
+    /// The known pixels at a stage's size.
+    pub(crate) fn pixels(&self, size: i64, device: Device) -> Result<KnownPixels, Error> {
+        let side = size as u32;
+        let squash = ImageProcessor {
+            resize: Some((Size::Exact { width: side, height: side }, Filter::Bicubic)),
+            crop: None,
+            ..ImageProcessor::signed(side)
+        };
+        let pixels = Tensor::try_from(squash.preprocess(&self.images)?).expect(PLANES); // [B, 3, S, S]
+        let mask = self.masks.upsample_nearest2d([size, size], None, None); // [B, 1, S, S]
+        Ok(KnownPixels { known: (pixels * &mask).to_device(device), mask: mask.to_device(device) })
+    }
+}
+
+/// The known pixels of a batch at one stage's size.
+pub(crate) struct KnownPixels {
+    /// The images from -1 to 1, and 0 at unknown pixels, `[B, 3, S, S]`.
+    known: Tensor,
+    /// 1 at known pixels, `[B, 1, S, S]`.
+    mask: Tensor,
+}
+
+impl KnownPixels {
+    /// The channels that a network takes: the known pixels, and the mask.
+    pub(crate) fn channels(&self) -> Vec<Tensor> {
+        vec![self.known.shallow_clone(), self.mask.shallow_clone()]
+    }
+
+    /// A predicted `x_0 [B, 3, S, S]` with the known pixels in their places.
+    pub(crate) fn impose(&self, x_0: &Tensor) -> Tensor {
+        x_0 * (1.0 - &self.mask) + &self.known
+    }
+}
