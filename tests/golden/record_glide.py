@@ -44,12 +44,11 @@ RUNS = {
         dict(USUAL, **FEW, name="guided", caption=CAPTION, pictures=3),
         dict(USUAL, **FEW, name="long", caption=LONG, pictures=1),
         dict(USUAL, **FEW, name="odd", caption=ODD, pictures=2),
-        dict(USUAL, **FEW, name="empty", caption="", pictures=1),
         dict(USUAL, **FEW, name="unguided", caption=OTHER, pictures=2) | dict(guidance_scale=1.0),
         dict(
-            USUAL, name="samplers", caption=OTHER, pictures=2, base_timestep_respacing="ddim20",
+            USUAL, name="ddim", caption=OTHER, pictures=2, base_timestep_respacing="ddim20",
             upsample_timestep_respacing="6,4,2",
-        ) | dict(base_sampler="ddim", upsample_sampler="ddpm", upsample_temp=1.0),
+        ) | dict(base_sampler="ddim", upsample_temp=1.1),
         dict(USUAL, **MANY, name="defaults", caption=CAPTION, pictures=1),
     ],
     "inpaint": [

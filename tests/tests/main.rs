@@ -21,6 +21,7 @@ mod evaluation;
 mod families;
 mod files;
 mod frechet;
+mod glide;
 mod glide_files;
 mod golden;
 mod graphs;
