@@ -21,6 +21,7 @@ mod evaluation;
 mod families;
 mod files;
 mod frechet;
+mod glide_networks;
 mod golden;
 mod graphs;
 mod hooks;
