@@ -9,6 +9,7 @@ use files::{extensions, whole_file};
 
 use crate::Error;
 use crate::blob::Blob;
+use crate::files::{copy_file, write_atomically};
 
 /// A model's folder, or that of one of its components.
 #[derive(Clone, Debug)]
@@ -151,6 +152,17 @@ impl Folder {
         let bytes = whole_file::read(&path, whole_file::LONGEST_TEXT);
         let bytes = bytes.map_err(Error::io("read", path.display()))?;
         as_text(bytes, &path).map(|text| Some(Cow::Owned(text)))
+    }
+
+    /// Copies the file called `name` to `to`, byte for byte.
+    pub fn copy_file(&self, name: &str, to: &Path) -> Result<(), Error> {
+        match self {
+            Self::Disk(folder) => copy_file(&folder.path.join(name), to, to),
+            Self::Embedded(folder) => write_atomically(to, |file| {
+                let bytes = folder.get(name).unwrap_or_default();
+                file.write_all(bytes).map_err(Error::io("write", to.display()))
+            }),
+        }
     }
 
     /// The names of its files, in order.

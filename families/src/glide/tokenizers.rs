@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use clip::{Gpt2Files, Gpt2Tokenizer, Tokenizer};
 use weights::Folder;
 
-use super::CLIP_TOKENIZER;
+use super::{CLIP_TOKENIZER, TOKENIZER};
 use crate::Error;
 
 /// CLIP's merges, as openai/CLIP and the reference have them.
@@ -19,11 +19,24 @@ fn read(folder: &Folder, name: &str) -> Result<Option<Cow<'static, [u8]>>, Error
     })
 }
 
+/// The files of GPT-2's tokenizer, the preferred one first.
+const CAPTION_FILES: [&str; 5] =
+    ["tokenizer.json", "encoder.json", "vocab.bpe", "vocab.json", "merges.txt"];
+
+/// The files of the tokenizer `component` that lie beside the published ones.
+pub(crate) fn tokenizer_files(folder: &Folder, component: &str) -> Vec<String> {
+    let names = match component {
+        TOKENIZER => &CAPTION_FILES[..],
+        _ => &[CLIP_MERGES],
+    };
+    let forms = names.iter().flat_map(|name| [(*name).to_owned(), format!("{name}.gz")]);
+    forms.filter(|name| folder.has(name)).collect()
+}
+
 /// The tokenizer of captions, GPT-2's: `tokenizer.json`, or `encoder.json` and `vocab.bpe`, or `vocab.json` and `merges.txt`.
 pub fn open_caption_tokenizer(folder: &Folder) -> Result<Gpt2Tokenizer, Error> {
-    let names = ["tokenizer.json", "encoder.json", "vocab.bpe", "vocab.json", "merges.txt"];
-    let mut files = Vec::with_capacity(names.len());
-    for name in names {
+    let mut files = Vec::with_capacity(CAPTION_FILES.len());
+    for name in CAPTION_FILES {
         files.push(read(folder, name)?);
     }
     let bytes: Vec<Option<&[u8]>> = files.iter().map(Option::as_deref).collect();
