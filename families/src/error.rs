@@ -35,6 +35,20 @@ pub enum Error {
         /// The problem.
         problem: clip::TokenizerError,
     },
+    /// The files of a tokenizer that is published apart from the networks are not beside them.
+    #[error(
+        "{folder} has no {missing}, which reading captions needs: the reference's repository ({repository}) has it in {place}"
+    )]
+    NoTokenizer {
+        /// The folder.
+        folder: String,
+        /// The files.
+        missing: String,
+        /// The repository that has them.
+        repository: &'static str,
+        /// The place in it.
+        place: &'static str,
+    },
     /// The image encoder's preprocessing is wrong.
     #[error("{folder} cannot be used to prepare pictures: {problem}")]
     ImageProcessor {
@@ -55,6 +69,25 @@ pub enum Error {
         /// The folder's contents, where it is no such model.
         found: Option<String>,
     },
+    /// A folder that holds no component of any family.
+    #[error("{folder} is no model{}", end(.found))]
+    NoComponent {
+        /// The folder.
+        folder: String,
+        /// Its contents.
+        found: Option<String>,
+    },
+    /// A folder that a model cannot be written to.
+    #[error("cannot write a model to {folder}: {reason}")]
+    Destination {
+        /// The folder.
+        folder: String,
+        /// The problem.
+        reason: String,
+    },
+    /// The observer of a conversion stopped it.
+    #[error("stopped: the observer asked for no more steps")]
+    Stopped,
     /// A folder that was brought to complete a model, and does not.
     #[error(
         "{folder}: this is neither a {component} (it has no config.json) nor a model with one in {component}/{}",

@@ -23,6 +23,7 @@ mod files;
 mod frechet;
 mod glide;
 mod glide_files;
+mod glide_networks;
 mod golden;
 mod graphs;
 mod hooks;
