@@ -35,6 +35,20 @@ pub enum Error {
         /// The problem.
         problem: clip::TokenizerError,
     },
+    /// The files of a tokenizer that is published apart from the networks are not beside them.
+    #[error(
+        "{folder} has no {missing}, which reading captions needs: the reference's repository ({repository}) has it in {place}"
+    )]
+    NoTokenizer {
+        /// The folder.
+        folder: String,
+        /// The files.
+        missing: String,
+        /// The repository that has them.
+        repository: &'static str,
+        /// The place in it.
+        place: &'static str,
+    },
     /// The image encoder's preprocessing is wrong.
     #[error("{folder} cannot be used to prepare pictures: {problem}")]
     ImageProcessor {

@@ -382,7 +382,9 @@ impl Components {
     pub(crate) fn noised_tokenizer(&self) -> Result<&Tokenizer, Error> {
         opened(&self.noised_tokenizer, || {
             let component = self.noised_clip()?.tokenizer;
-            Ok(glide::open_noised_clip_tokenizer(&self.folder(component)?)?)
+            let length = self.noised_text_encoder()?.config().context_length;
+            let tokenizer = glide::open_noised_clip_tokenizer(&self.folder(component)?)?;
+            Ok(tokenizer.with_context_length(length as usize)?)
         })
     }
 

@@ -44,12 +44,11 @@ RUNS = {
         dict(USUAL, **FEW, name="guided", caption=CAPTION, pictures=3),
         dict(USUAL, **FEW, name="long", caption=LONG, pictures=1),
         dict(USUAL, **FEW, name="odd", caption=ODD, pictures=2),
-        dict(USUAL, **FEW, name="empty", caption="", pictures=1),
         dict(USUAL, **FEW, name="unguided", caption=OTHER, pictures=2) | dict(guidance_scale=1.0),
         dict(
-            USUAL, name="samplers", caption=OTHER, pictures=2, base_timestep_respacing="ddim20",
+            USUAL, name="ddim", caption=OTHER, pictures=2, base_timestep_respacing="ddim20",
             upsample_timestep_respacing="6,4,2",
-        ) | dict(base_sampler="ddim", upsample_sampler="ddpm", upsample_temp=1.0),
+        ) | dict(base_sampler="ddim", upsample_temp=1.1),
         dict(USUAL, **MANY, name="defaults", caption=CAPTION, pictures=1),
     ],
     "inpaint": [
@@ -75,8 +74,7 @@ def main():
     draw_mask(out / "mask.png")
     with torch.no_grad():
         record_tokens(unets["base"].tokenizer, clip, out)
-        record_networks(unets, clip, out)
-        record_half(unets, out)
+        record_half(unets, record_networks(unets, clip, out), out)
         record_pictures(Reference(unets, clip, out), out)
 
 
@@ -101,10 +99,11 @@ def record_tokens(tokenizer, clip, out):
 
 
 def record_networks(unets, clip, out):
-    tensors, generator = {}, torch.Generator().manual_seed(7)
+    """What every network takes and gives; gives the calls of the U-Nets."""
+    calls, tensors, generator = {}, {}, torch.Generator().manual_seed(7)
     normal = lambda *size: torch.randn(size, generator=generator)
     for name, unet in unets.items():
-        call = inputs(name, unet, normal)
+        call = calls[name] = inputs(name, unet, normal)
         hook = unet.input_blocks[0].register_forward_pre_hook(lambda _, taken: call.update(input=taken[0].clone()))
         call["output"] = forward(unet, call)
         hook.remove()
@@ -121,6 +120,7 @@ def record_networks(unets, clip, out):
     tensors["clip_image.embedding"] = clip.image_embeddings(images, timesteps)
     print("clip gradient", gradient.abs().mean(), "norm", tensors["clip_image.embedding"].norm(dim=1), file=sys.stderr)
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, out / "networks.safetensors")
+    return calls
 
 
 def inputs(name, unet, normal):
@@ -141,12 +141,10 @@ def forward(unet, call):
     return unet(call["x"], call["timesteps"], tokens=call["ids"], mask=call["mask"], **more)
 
 
-def record_half(unets, out):
+def record_half(unets, calls, out):
     """How far the reference's own mixed precision is off: the root mean square of the difference to f32, relative."""
     record = {}
     for name, unet in unets.items():
-        call = inputs(name, unet, lambda *size, of=torch.Generator().manual_seed(8): torch.randn(size, generator=of))
-        exact = forward(unet, call)
         for kind, dtype in dict(f16=torch.float16, bf16=torch.bfloat16).items():
             half = glide_models.create(name)
             half.load_state_dict(unet.state_dict())
@@ -155,7 +153,8 @@ def record_half(unets, out):
                 if parameter.dtype == torch.float16:  # the weights are f16's values, so nothing is rounded twice
                     parameter.data = parameter.data.to(dtype)
             half.dtype = dtype
-            off = (forward(half, call) - exact).square().sum() / exact.square().sum()
+            exact = calls[name]["output"]
+            off = (forward(half, calls[name]) - exact).square().sum() / exact.square().sum()
             record.setdefault(name, {})[kind] = off.sqrt().item()
     write_json(out / "half.json", record)
 

@@ -701,6 +701,67 @@ fn names_behind_one_prefix_are_read_and_others_named() {
     assert!(sentence.contains(expected), "{sentence}");
 }
 
+/// GPT-2's table in small: every byte's letter, one merge and the end.
+fn caption_files() -> (String, &'static str) {
+    let printable = |byte: &u32| matches!(byte, 33..=126 | 161..=172 | 174..=255);
+    let bytes = (0..=255u32).filter(printable).chain(256..=323).map(|c| char::from_u32(c).unwrap());
+    let tokens = bytes.map(String::from).chain(["an", "<|endoftext|>"].map(str::to_owned));
+    let table = tokens.zip(0..).map(|(token, n)| (token, serde_json::json!(n)));
+    let table = serde_json::Value::Object(table.collect());
+    (table.to_string(), "#version: 0.2\na n\n")
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut encoder, text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn tokenizers_lie_beside_the_networks_packed_or_not() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = folder(&place);
+    let (table, merges) = caption_files();
+    let caption = |expected: &str| {
+        let error = glide::open_caption_tokenizer(&folder).map(drop).unwrap_err().to_string();
+        let sentence = format!(
+            " has no {expected}, which reading captions needs: the reference's repository (openai/glide-text2im) has it in \
+             glide_text2im/tokenizer, packed by gzip, as it may stay"
+        );
+        assert!(error.ends_with(&sentence), "{error}");
+    };
+    let write = |name: &str, bytes: &[u8]| fs::write(place.path().join(name), bytes).unwrap();
+    caption("encoder.json and vocab.bpe");
+    write("vocab.bpe.gz", &gzip(merges));
+    caption("encoder.json");
+    write("encoder.json.gz", &gzip(&table));
+    let packed = glide::open_caption_tokenizer(&folder).unwrap();
+    assert_eq!((packed.vocab_size(), packed.context_length()), (258, 128));
+    fs::remove_file(place.path().join("vocab.bpe.gz")).unwrap();
+    caption("vocab.bpe");
+    write("vocab.bpe", merges.as_bytes());
+    write("encoder.json.gz", b"\x1f\x8b and no more");
+    let error = glide::open_caption_tokenizer(&folder).map(drop).unwrap_err().to_string();
+    assert!(
+        error.contains("encoder.json.gz: it is packed by gzip, and cannot be unpacked"),
+        "{error}"
+    );
+    write("encoder.json", table.as_bytes());
+    let plain = glide::open_caption_tokenizer(&folder).unwrap();
+    let ids = |tokenizer: &::clip::Gpt2Tokenizer| tokenizer.encode(&["An ant"]).unwrap().ids;
+    assert_eq!(ids(&plain), ids(&packed));
+    // The noised CLIP's own, which is no GPT-2's.
+    write("base.pt", b"");
+    let error = glide::open_noised_clip_tokenizer(&folder).map(drop).unwrap_err().to_string();
+    assert!(
+        error.contains(" has no bpe_simple_vocab_16e6.txt, which reading captions needs: "),
+        "{error}"
+    );
+    write("bpe_simple_vocab_16e6.txt.gz", &gzip("\"bpe_simple_vocab_16e6.txt#version: 0.2\na n\n"));
+    let packed = glide::open_noised_clip_tokenizer(&folder).unwrap();
+    assert_eq!((packed.vocab_size(), packed.context_length()), (515, Some(77)));
+}
+
 #[test]
 fn options_are_read_strictly() {
     let place = published();
@@ -727,9 +788,9 @@ fn options_are_read_strictly() {
         ),
         ("[", unet, "glide/glide.json cannot be read: "),
         (
-            "{}",
+            "{\"base\": {\"num_head_channels\": 24}}",
             unet,
-            "glide/base.pt cannot be used for the base network: its block_out_channels 32 is not a multiple of its",
+            "glide/base.pt cannot be used for the base network: its block_out_channels 64 is not a multiple of its attention",
         ),
         ("{}", text, "how many heads there are, glide.json beside it must say as xf_heads"),
         ("{}", "clip_text_encoder", "glide.json beside it must say as n_head_text"),

@@ -14,19 +14,19 @@ use weights::Folder;
 
 use crate::diffusion::take_step;
 
-mod pictures;
+pub(crate) mod pictures;
 mod writers;
 
 const MODELS: [&str; 3] = ["karlo", "deep", "odd"];
 
 /// The most that a network may differ, as a part of its largest output.
-const NETWORK: f64 = 1e-4;
+pub(crate) const NETWORK: f64 = 1e-4;
 /// The most that a network in bf16 may be off, root mean square relative to its output's.
 const BF16: f64 = 0.015;
 /// The most that a scheduler's step may differ, as a part of its largest value.
 const SCHEDULER: f64 = 1e-6;
 
-fn data() -> PathBuf {
+pub(crate) fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/data")
 }
 
@@ -87,7 +87,7 @@ impl Call {
     }
 }
 
-fn agree(what: &str, ours: &Tensor, recorded: &Tensor, bound: f64) {
+pub(crate) fn agree(what: &str, ours: &Tensor, recorded: &Tensor, bound: f64) {
     assert_eq!(ours.size(), recorded.size(), "{what}: shapes");
     let largest = recorded.abs().max().double_value(&[]);
     let off = (ours - recorded).abs().max().double_value(&[]) / largest;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
 use files::contents::{self, Contents};
+use files::gzip::gunzip;
 use files::{extensions, whole_file};
 
 use crate::Error;
@@ -142,16 +143,30 @@ impl Folder {
 
     /// The bytes of the small file called `name`, if there is one.
     pub fn read(&self, name: &str) -> Result<Option<Cow<'static, [u8]>>, Error> {
-        let path = match self {
-            Self::Disk(folder) => folder.path.join(name),
-            Self::Embedded(folder) => return Ok(folder.get(name).map(Cow::Borrowed)),
-        };
-        if matches!(fs::metadata(&path), Err(error) if error.kind() == io::ErrorKind::NotFound) {
-            return Ok(None);
+        match self {
+            Self::Disk(folder) => match folder.bytes(name)? {
+                Some(bytes) => Ok(Some(Cow::Owned(as_text(bytes, &folder.path.join(name))?))),
+                None => Ok(None),
+            },
+            Self::Embedded(folder) => Ok(folder.get(name).map(Cow::Borrowed)),
         }
-        let bytes = whole_file::read(&path, whole_file::LONGEST_TEXT);
-        let bytes = bytes.map_err(Error::io("read", path.display()))?;
-        as_text(bytes, &path).map(|text| Some(Cow::Owned(text)))
+    }
+
+    /// As [`Folder::read`], a file that may lie there packed by gzip instead, under its name with `.gz`.
+    pub fn read_packed(&self, name: &str) -> Result<Option<Cow<'static, [u8]>>, Error> {
+        let packed = format!("{name}.gz");
+        match (self.read(name)?, self) {
+            (None, Self::Disk(folder)) => {
+                let Some(bytes) = folder.bytes(&packed)? else {
+                    return Ok(None);
+                };
+                let path = folder.path.join(packed);
+                let bytes = gunzip(&bytes, whole_file::LONGEST_TEXT);
+                let bytes = bytes.map_err(Error::io("read", path.display()))?;
+                Ok(Some(Cow::Owned(as_text(bytes.into_owned(), &path)?)))
+            }
+            (found, _) => Ok(found),
+        }
     }
 
     /// Copies the file called `name` to `to`, byte for byte.
@@ -224,6 +239,16 @@ impl DiskFolder {
     /// Where it lies.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The bytes of the small file called `name`, if there is one.
+    fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        let path = self.path.join(name);
+        if matches!(fs::metadata(&path), Err(error) if error.kind() == io::ErrorKind::NotFound) {
+            return Ok(None);
+        }
+        let bytes = whole_file::read(&path, whole_file::LONGEST_TEXT);
+        Ok(Some(bytes.map_err(Error::io("read", path.display()))?))
     }
 }
 

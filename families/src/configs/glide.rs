@@ -60,7 +60,7 @@ pub(crate) fn noised_text_config(bytes: &[u8]) -> Result<NoisedTextConfig, Confi
 /// The `config.json` that [`noised_text_config`] reads as `config`.
 pub(crate) fn noised_text_json(config: &NoisedTextConfig) -> Value {
     json!({
-        "architectures": [NOISED_TEXT],
+        "_class_name": NOISED_TEXT,
         "hidden_size": config.width,
         "max_position_embeddings": config.context_length,
         "num_attention_heads": config.heads,
@@ -92,7 +92,7 @@ pub(crate) fn noised_image_config(bytes: &[u8]) -> Result<NoisedImageConfig, Con
 /// The `config.json` that [`noised_image_config`] reads as `config`.
 pub(crate) fn noised_image_json(config: &NoisedImageConfig) -> Value {
     json!({
-        "architectures": [NOISED_IMAGE],
+        "_class_name": NOISED_IMAGE,
         "hidden_size": config.width,
         "image_size": config.image_size,
         "num_attention_heads": config.heads,

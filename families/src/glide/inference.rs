@@ -53,8 +53,10 @@ pub(crate) fn without_prefix(
 /// The shape of the text transformer in a U-Net's file.
 pub(crate) fn text_transformer(
     checkpoint: &Checkpoint,
+    file: UNetFile,
     options: UNetOptions,
 ) -> Result<TextTransformerConfig, ConfigError> {
+    in_channels(checkpoint, file)?;
     let [vocab_size, width] = shape(checkpoint, "token_embedding.weight")?;
     let [context_length, _] = shape(checkpoint, "positional_embedding")?;
     let [time_width, _] = shape(checkpoint, "transformer_proj.weight")?;
@@ -80,8 +82,7 @@ pub(crate) fn unet(
     file: UNetFile,
     options: UNetOptions,
 ) -> Result<UNetConfig, ConfigError> {
-    let [_, in_channels, _, _] = shape(checkpoint, FIRST_CONVOLUTION)?;
-    check_in_channels(file, in_channels)?;
+    let in_channels = in_channels(checkpoint, file)?;
     let [out_channels, _, _, _] = shape(checkpoint, "out.2.weight")?;
     let blocks = count(checkpoint, |n| format!("output_blocks.{n}.0.in_layers.0.weight"));
     let has = |name: String| checkpoint.shape(&name).is_some();
@@ -122,11 +123,12 @@ pub(crate) fn unet(
     Ok(config)
 }
 
-/// Refuses the network of another file.
-fn check_in_channels(file: UNetFile, found: i64) -> Result<(), ConfigError> {
+/// The channels of a U-Net's input. An error for those of another file's.
+fn in_channels(checkpoint: &Checkpoint, file: UNetFile) -> Result<i64, ConfigError> {
+    let [_, found, _, _] = shape(checkpoint, FIRST_CONVOLUTION)?;
     let expected = file.in_channels();
     if found == expected {
-        return Ok(());
+        return Ok(found);
     }
     let other = UNetFile::ALL.into_iter().find(|other| other.in_channels() == found);
     let other = other.map_or_else(String::new, |other| {

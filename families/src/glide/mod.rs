@@ -1,9 +1,9 @@
 //! GLIDE (2112.10741) as OpenAI publishes it, and its components in our own layout, which has a folder for each as diffusers'
 //! pipelines do.
 //!
-//! Modules in reading order: `family` is the layout as a value, `published` lists the published files, `options` is a file of ours beside them, `inference` reads a
-//! network's shape off its tensors, and `names` has their names. `open` makes components of either layout, and `components`
-//! reads and writes whole ones. `shapes` reads configurations alone.
+//! Modules in reading order: `family` is the layout as a value, `published` lists the published files, `options` is a file of
+//! ours beside them, `inference` reads a network's shape off its tensors, and `names` has their names. `open` and `tokenizers`
+//! make components of either layout, and `components` reads and writes whole ones. `shapes` reads configurations alone.
 
 mod components;
 mod family;

@@ -181,7 +181,7 @@ pub(super) fn text_transformer(
     let options = Options::read(folder)?.unet(file);
     let of = (noun, inference::FIRST_CONVOLUTION, names::UNET);
     placement.published((folder, file.name()), of, |checkpoint| {
-        let config = inference::text_transformer(checkpoint, options)?;
+        let config = inference::text_transformer(checkpoint, file, options)?;
         let rules = names::text_transformer(config.width / config.heads);
         Ok((config, rules))
     })

@@ -109,7 +109,7 @@ fn draw_together(
 }
 
 /// At most a thousandth of the values may differ by more than 4 of 255, and the others by 0.05 on average.
-fn same_picture(what: &str, ours: &RgbImage, recorded: &RgbImage) {
+pub(crate) fn same_picture(what: &str, ours: &RgbImage, recorded: &RgbImage) {
     assert_eq!(ours.dimensions(), recorded.dimensions(), "{what}: sizes");
     let off: Vec<u8> =
         ours.iter().zip(recorded.iter()).map(|(one, other)| one.abs_diff(*other)).collect();

@@ -1,0 +1,107 @@
+//! Finished pictures against those of runs of the reference's notebooks.
+
+use std::collections::HashMap;
+
+use ::diffusion::TimestepRespacing;
+use ::images::read_image;
+use families::ModelFolders;
+use image::RgbImage;
+use pipeline::{Inpainting, Mask, Pipeline, Request, Settings, Silent, Solver};
+use serde::Deserialize;
+use tch::{Device, Kind};
+
+use super::{data, json, model};
+use crate::golden::pictures::same_picture;
+
+/// A run of a notebook. Picture `i` is what the reference draws alone with the seed `seed + i`.
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    caption: String,
+    seed: u64,
+    pictures: u64,
+    base_timestep_respacing: TimestepRespacing,
+    upsample_timestep_respacing: TimestepRespacing,
+    base_sampler: Solver,
+    /// The factor of the noise that the upsampler begins with.
+    upsample_temp: f64,
+    /// Of classifier-free guidance; at 1 the base runs alone and draws noise for itself alone.
+    guidance_scale: f64,
+    clip_guidance_scale: Option<f64>,
+    /// A picture of golden/data/images, and the mask of what is kept of it.
+    image: Option<String>,
+    mask: Option<String>,
+}
+
+impl Case {
+    fn settings(&self) -> Settings {
+        let mut settings = Settings::of_family(&families::glide());
+        settings.solver = self.base_sampler;
+        settings.clip_guidance_scale = self.clip_guidance_scale;
+        let [base, upsampler] = &mut settings.stages[..] else { panic!("GLIDE has two stages") };
+        base.steps = self.base_timestep_respacing.clone();
+        base.guidance_scale = Some(self.guidance_scale);
+        upsampler.steps = self.upsample_timestep_respacing.clone();
+        upsampler.temperature = Some(self.upsample_temp);
+        settings
+    }
+
+    /// The picture to be painted in, if the case is of such a run.
+    fn inpainting(&self) -> Option<Inpainting> {
+        let (picture, mask) = self.image.as_ref().zip(self.mask.as_ref())?;
+        let image = read_image(&crate::golden::data().join("images").join(picture)).unwrap();
+        let mask = image::open(data().join(mask)).unwrap().to_luma8();
+        let kept = mask.pixels().map(|pixel| pixel.0[0] > 127).collect();
+        Some(Inpainting { image: image.image, mask: Mask::new(mask.width(), kept).unwrap() })
+    }
+
+    fn request(&self, index: u64) -> Request {
+        let request = Request::new(self.caption.as_str(), self.seed + index, self.settings());
+        match self.inpainting() {
+            Some(inpainting) => request.with_inpainting(inpainting),
+            None => request,
+        }
+    }
+}
+
+fn cases(notebook: &str) -> Vec<Case> {
+    json::<HashMap<String, Vec<Case>>>("cases.json").remove(notebook).unwrap()
+}
+
+fn recorded(notebook: &str, case: &Case, index: u64) -> RgbImage {
+    let file = format!("pictures/{notebook}-{}-{index}.png", case.name);
+    image::open(data().join(file)).unwrap().to_rgb8()
+}
+
+/// Every picture of a notebook's runs, drawn alone and together with the others of its case.
+fn pictures_are_the_references(notebook: &str) {
+    let folders = ModelFolders::new(model());
+    let pipeline = Pipeline::open(folders, Device::Cpu, Kind::Float).unwrap();
+    for case in cases(notebook) {
+        let draw = |requests: &[Request]| pipeline.sample(requests, &mut Silent).unwrap();
+        let all: Vec<Request> = (0..case.pictures).map(|index| case.request(index)).collect();
+        let together = draw(&all);
+        for (index, together) in (0..case.pictures).zip(&together) {
+            let what = format!("{notebook}/{}-{index}", case.name);
+            let recorded = recorded(notebook, &case, index);
+            let alone = draw(&[case.request(index)]).remove(0);
+            same_picture(&what, &alone, &recorded);
+            same_picture(&format!("{what} in a batch"), together, &recorded);
+        }
+    }
+}
+
+#[test]
+fn pictures_of_captions_are_the_references() {
+    pictures_are_the_references("text2im");
+}
+
+#[test]
+fn inpainted_pictures_are_the_references() {
+    pictures_are_the_references("inpaint");
+}
+
+#[test]
+fn pictures_guided_by_clip_are_the_references() {
+    pictures_are_the_references("clip_guided");
+}
