@@ -16,6 +16,7 @@ mod clip;
 mod command;
 mod components;
 mod configurations;
+mod convert;
 mod diffusion;
 mod evaluation;
 mod families;
