@@ -43,6 +43,7 @@ mod parameterizations;
 mod pickles;
 mod pipeline;
 mod requests;
+mod respacing;
 mod scenes;
 mod solver;
 mod threads;
