@@ -48,6 +48,7 @@ mod scenes;
 mod solver;
 mod threads;
 mod tidy;
+mod tokenizers;
 mod training;
 mod variants;
 mod weights;
