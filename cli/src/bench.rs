@@ -6,12 +6,11 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use families::{Shapes, karlo};
+use families::{Shapes, recognise};
 use pipeline::{Pipeline, Settings, SettingsOverrides, Step, Task};
 use serde::Serialize;
 use tch::{Cuda, Device, Kind, Tensor, no_grad};
-use training::Recipe;
-use training::estimate::step_costs;
+use training::estimate::{prior_step_cost, stage_step_cost};
 
 use crate::model::{ModelArgs, PriorArgs};
 use crate::settings_args::{DecoderSettingsArgs, PresetArgs, PriorSettingsArgs};
@@ -171,16 +170,22 @@ impl Bench {
         settings: &Settings,
         kind: Kind,
     ) -> Result<Vec<StageReport>> {
-        let recipe = Recipe::preset_text("karlo")?;
-        let shapes = Shapes::read(&self.model.folder()?, &karlo())?;
-        let costs = step_costs(&Recipe::read(recipe, &shapes, &[] as &[&str])?);
+        let folder = self.model.folder()?;
+        let family = recognise(&folder);
+        let shapes = Shapes::read(&folder, &family)?;
         let mut reports = Vec::new();
-        for ((stage, steps), cost) in pipeline.stages().zip(steps).zip(costs) {
+        for (stage, steps) in pipeline.stages().zip(steps) {
+            let place = family.stages.iter().position(|other| other.name == stage);
+            let cost = match place {
+                Some(place) => stage_step_cost(&shapes, &shapes.stages[place]),
+                None if settings.codes().is_some() => continue,
+                None => shapes.prior.as_ref().map(prior_step_cost),
+            };
             let guidance = match settings.stage(stage) {
                 Some(stage) => settings.stage_guidance(stage),
-                None if settings.codes().is_some() => continue,
                 None => settings.prior_guidance(),
             };
+            let Some(cost) = cost else { continue };
             let passes = if guidance.is_some() { 2.0 } else { 1.0 };
             let bytes = cost.parameters as f64 * kind.elt_size_in_bytes() as f64;
             reports.push(StageReport::new(stage, steps, cost.flops * passes, bytes));

@@ -9,6 +9,7 @@ mod bench;
 mod claims;
 mod classify;
 mod completions;
+mod convert;
 mod destinations;
 mod device;
 mod drawing;
@@ -22,6 +23,7 @@ mod evaluate;
 mod frames;
 mod generate;
 mod image_index;
+mod info;
 mod input;
 mod interpolate;
 mod interrupt;
@@ -126,8 +128,10 @@ enum Command {
     Invert(invert::Invert),
     /// Draw a picture from what invert found
     Decode(invert::Decode),
-    /// Tell how a picture was drawn, from its file, or what this machine computes with
-    Info(record::Info),
+    /// Tell how a picture was drawn, what a model is, or what this machine computes with
+    Info(info::Info),
+    /// Write a model as safetensors, in the layout that unclip writes
+    Convert(convert::Convert),
     /// Export the pictures and captions that the project's own model learns from
     Scenes(scenes::Scenes),
     /// Train the models of one folder, all or one of them
@@ -156,6 +160,7 @@ impl Command {
             Self::Invert(invert) => invert.run(),
             Self::Decode(decode) => decode.run(),
             Self::Info(info) => info.run(),
+            Self::Convert(convert) => convert.run(),
             Self::Scenes(scenes) => scenes.run(),
             Self::Train(train) => train.run(),
             Self::Bench(bench) => bench.run(),

@@ -1,9 +1,8 @@
 //! How a picture was drawn: `unclip info` prints it, and `generate --from` draws it again.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use clap::Args;
 use files::text::steers;
 use images::formats::format_name;
 use images::png_text::find_text;
@@ -12,9 +11,7 @@ use pipeline::record::KEYWORD;
 use serde_json::Value;
 
 use crate::input::{name_of, read_image_bytes};
-use crate::kernel_cache;
 use crate::path_json::insert_path;
-use crate::stdout::{print_bytes, print_line};
 
 /// A record with the name of a file that the user brought; where it lies is nobody's business.
 pub(crate) fn with_file(mut record: Record, what: &str, path: &Path) -> Record {
@@ -43,7 +40,7 @@ pub(crate) fn read_record(path: &Path) -> Result<Record> {
 }
 
 /// JSON in which a picture's words steer no terminal: such characters are written as JSON escapes them.
-fn inert(json: &str) -> String {
+pub(crate) fn inert(json: &str) -> String {
     let mut inert = String::with_capacity(json.len());
     for c in json.chars() {
         match c {
@@ -53,28 +50,4 @@ fn inert(json: &str) -> String {
         }
     }
     inert
-}
-
-/// The arguments of `unclip info`.
-#[derive(Args)]
-pub(crate) struct Info {
-    /// A picture that unclip drew, - for standard input; none for this machine and the kernels that were found to be the fastest on it
-    image: Option<PathBuf>,
-}
-
-impl Info {
-    /// Prints the record as JSON, or the machine and its kernels.
-    pub(crate) fn run(&self) -> Result<()> {
-        match &self.image {
-            Some(image) => {
-                let record = read_record(image)?;
-                print_line!("{}", inert(&serde_json::to_string_pretty(&record)?))
-            }
-            None => {
-                let mut text = Vec::new();
-                kernel_cache::tell(&mut text)?;
-                print_bytes(&text)
-            }
-        }
-    }
 }

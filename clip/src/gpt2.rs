@@ -27,10 +27,10 @@ pub struct Gpt2Files<'a> {
     pub merges_txt: Option<&'a [u8]>,
 }
 
-/// The context length of the published GLIDE (GLIDE, section 3).
+/// The context length of the published GLIDE (GLIDE, section 4.1).
 const CONTEXT_LENGTH: usize = 128;
 
-/// GPT-2's tokenizer with GLIDE's padding (GLIDE, section 3; the rules of GPT-2's `encoder.py`).
+/// GPT-2's tokenizer with GLIDE's padding (GLIDE, section 4.1; the rules of GPT-2's `encoder.py`).
 pub struct Gpt2Tokenizer {
     tokenizer: tokenizers::Tokenizer,
     pad: i64,

@@ -1,13 +1,13 @@
 //! Completes a model with the components of another.
 
 use std::fs;
-use std::io::{self, Write};
 use std::path::Path;
 
-use files::atomic::{AtomicFile, AtomicFolder, folder_of};
+use files::atomic::{AtomicFolder, folder_of};
 
 use crate::karlo::{INDEX, karlo};
 use weights::Error;
+use weights::files::copy_file;
 
 /// Copies into the model at `to` each component that it lacks and the model at `from` has, but for those in `except`,
 /// and the index where it has none. Existing components stay as they are, and a new one has its name once all of its
@@ -45,18 +45,4 @@ fn copy_folder(from: &Path, to: &Path) -> Result<(), Error> {
         Err(_) if to.is_dir() => Ok(()),
         placed => placed.map_err(failed()),
     }
-}
-
-/// Copies a file to `to`, which is called `shown` in errors.
-fn copy_file(from: &Path, to: &Path, shown: &Path) -> Result<(), Error> {
-    let mut source = fs::File::open(from).map_err(Error::io("read", from.display()))?;
-    let mut copy = || {
-        let mut file = AtomicFile::create(to)?;
-        let mut writer = file.writer();
-        io::copy(&mut source, &mut writer)?;
-        writer.flush()?;
-        drop(writer);
-        file.commit(true)
-    };
-    copy().map_err(Error::io("write", shown.display()))
 }

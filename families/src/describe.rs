@@ -49,7 +49,7 @@ fn describe_files(folder: &Folder) -> String {
     if has("adapter_config.json") || files.iter().any(|f| f.starts_with("pytorch_lora_weights")) {
         return "it holds a LoRA adapter, which changes another model and is none".to_owned();
     }
-    let config = json(folder, "config.json").and_then(|config| class(&config));
+    let config = config_class(folder);
     let example = karlo().example;
     match config {
         Some(class) if class == "CLIPModel" || class == "clip" => {
@@ -80,6 +80,11 @@ fn models_within(model: &Folder) -> Vec<String> {
     names
 }
 
+/// The class that the configuration in `folder` names.
+pub(crate) fn config_class(folder: &Folder) -> Option<String> {
+    json(folder, "config.json").and_then(|config| class(&config))
+}
+
 fn json(folder: &Folder, name: &str) -> Option<Map<String, Value>> {
     json::parse(&folder.read(name).ok()??, json::CONFIGURATION).ok()
 }
@@ -87,9 +92,7 @@ fn json(folder: &Folder, name: &str) -> Option<Map<String, Value>> {
 /// Whether `folder` may be that of transformers' whole CLIP, or of one of its towers: its configuration names no other class.
 pub fn may_be_clip(folder: &Folder) -> bool {
     let clip = |class: String| class.to_ascii_lowercase().starts_with("clip");
-    folder.has("config.json")
-        && !folder.has(INDEX)
-        && json(folder, "config.json").and_then(|config| class(&config)).is_none_or(clip)
+    folder.has("config.json") && !folder.has(INDEX) && config_class(folder).is_none_or(clip)
 }
 
 /// The class that a configuration names: a pipeline's, a component's, a transformers model's, or its type.

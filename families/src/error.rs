@@ -69,6 +69,25 @@ pub enum Error {
         /// The folder's contents, where it is no such model.
         found: Option<String>,
     },
+    /// A folder that holds no component of any family.
+    #[error("{folder} is no model{}", end(.found))]
+    NoComponent {
+        /// The folder.
+        folder: String,
+        /// Its contents.
+        found: Option<String>,
+    },
+    /// A folder that a model cannot be written to.
+    #[error("cannot write a model to {folder}: {reason}")]
+    Destination {
+        /// The folder.
+        folder: String,
+        /// The problem.
+        reason: String,
+    },
+    /// The observer of a conversion stopped it.
+    #[error("stopped: the observer asked for no more steps")]
+    Stopped,
     /// A folder that was brought to complete a model, and does not.
     #[error(
         "{folder}: this is neither a {component} (it has no config.json) nor a model with one in {component}/{}",

@@ -20,7 +20,7 @@ pub struct Family {
     pub classes: &'static [Class],
     /// CLIP, which embeds captions and images (2204.06125, section 2).
     pub clip: Option<Clip>,
-    /// CLIP of noised images, whose gradient guides (2112.10741, section 2.4).
+    /// CLIP of noised images, whose gradient guides (2112.10741, section 4.4).
     pub noised_clip: Option<NoisedClip>,
     /// The diffusion prior (2204.06125, section 2.2).
     pub prior: Option<DiffusionPrior>,
@@ -30,7 +30,7 @@ pub struct Family {
     pub principal_components: Option<&'static str>,
     /// The stages of diffusion over images, in the order in which they sample.
     pub stages: Vec<Stage>,
-    /// The same stages with networks that were trained to paint where a mask says (2112.10741, section 2.5); empty where the
+    /// The same stages with networks that were trained to paint where a mask says (2112.10741, section 4.3); empty where the
     /// family has none.
     pub inpainting_stages: Vec<Stage>,
     /// The settings that the authors sample with.
@@ -112,7 +112,7 @@ pub enum Condition {
         /// The folder of what projects embedding and text to the U-Net's conditions.
         projection: &'static str,
     },
-    /// A caption, which a text transformer of the stage's own reads (2112.10741, section 3).
+    /// A caption, which a text transformer of the stage's own reads (2112.10741, section 4.1).
     Caption {
         /// The folder of the tokenizer.
         tokenizer: &'static str,

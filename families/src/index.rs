@@ -21,7 +21,12 @@ const DEFAULTS: &str = "unclip_defaults";
 /// Writes the index of the components that are in `folder`, with the logit scale if there is a new one. Other entries of
 /// an existing index stay.
 pub fn save_model_index(folder: &Path, logit_scale: Option<f64>) -> Result<(), Error> {
-    update(folder, logit_scale.map(|scale| (LOGIT_SCALE, json!(scale))))
+    update(folder, &karlo(), logit_scale.map(|scale| (LOGIT_SCALE, json!(scale))))
+}
+
+/// Writes the index of the components of a family that are in `folder`.
+pub(crate) fn save_family_index(folder: &Path, family: &Family) -> Result<(), Error> {
+    update(folder, family, None)
 }
 
 /// Writes the default settings of the model in `folder` into its index.
@@ -30,7 +35,7 @@ pub fn save_model_defaults(folder: &Path, defaults: &impl Serialize) -> Result<(
         file: folder.join(INDEX).display().to_string(),
         reason: error.to_string(),
     })?;
-    update(folder, Some((DEFAULTS, defaults)))
+    update(folder, &karlo(), Some((DEFAULTS, defaults)))
 }
 
 /// The logarithm of the factor that CLIP's cosines are multiplied with, where the index of the model in `folder` has it.
@@ -81,7 +86,8 @@ fn check_classes(index: &Map<String, Value>, family: &Family) -> Result<(), Stri
         };
         // Transformers' tokenizers and feature extractors have had several names.
         let fits = match library {
-            "transformers" => named(found).starts_with("CLIP"),
+            "transformers" if class.starts_with("CLIP") => named(found).starts_with("CLIP"),
+            "transformers" => named(found).starts_with(class),
             _ => found == class,
         };
         if !fits && !found.is_null() {
@@ -103,12 +109,12 @@ fn read(folder: &Folder) -> Result<Option<Map<String, Value>>, Error> {
     Ok(Some(index))
 }
 
-fn update(folder: &Path, entry: Option<(&str, Value)>) -> Result<(), Error> {
+fn update(folder: &Path, family: &Family, entry: Option<(&str, Value)>) -> Result<(), Error> {
     let place = Folder::open(folder)?;
     let mut index = read(&place)?.unwrap_or_default();
-    index.insert("_class_name".to_owned(), json!("UnCLIPPipeline"));
+    index.insert("_class_name".to_owned(), json!(format!("{}Pipeline", family.pipeline)));
     index.insert("_diffusers_version".to_owned(), json!("0.42.1"));
-    for &Class { component, library, class } in karlo().classes {
+    for &Class { component, library, class } in family.classes {
         index.remove(component);
         if place.component(component).exists() {
             index.insert(component.to_owned(), json!([library, class]));

@@ -5,13 +5,16 @@
 //! translates configurations, `open` makes components and `save` writes them,
 //! `index` reads and writes the list of them. [`shapes`] reads configurations alone, and [`compatibility`] compares them.
 //! `folders` finds the components that a task needs, `locate` the folder that a user means, `describe` describes folders
-//! that are no model, `complete` copies components from another model.
+//! that are no model, `complete` copies components from another model. `components` lists those that a folder holds, whatever its
+//! layout, `convert` writes them in ours, and `summary` counts them.
 
 #![forbid(unsafe_code)]
 
 pub mod compatibility;
 mod complete;
+mod components;
 pub mod configs;
+mod convert;
 mod describe;
 mod error;
 pub mod family;
@@ -25,10 +28,12 @@ mod openai;
 mod recognise;
 mod save;
 pub mod shapes;
+mod summary;
 
 pub use compatibility::Mismatch;
 pub use complete::complete_model;
 pub use configs::ConfigError;
+pub use convert::{ConversionStep, convert_model};
 pub use describe::{describe, may_be_clip};
 pub use error::{Completion, Error};
 pub use family::{
@@ -54,3 +59,6 @@ pub use save::{
     write_text_encoder_config, write_unet_config,
 };
 pub use shapes::{ImageSize, Shapes, StageShapes, TokenizerShape};
+pub use summary::{
+    Ability, AbilitySummary, ComponentSummary, MemorySummary, ModelSummary, summarize_model,
+};

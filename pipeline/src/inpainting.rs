@@ -1,5 +1,5 @@
 //! Inpainting by networks that were trained for it: the known part of an image and its mask are inputs, and the known pixels
-//! take the place of predicted ones in every step (2112.10741, section 2.5).
+//! take the place of predicted ones in every step (2112.10741, section 4.3).
 
 use images::preprocess::Size;
 use images::resize::Filter;

@@ -50,7 +50,7 @@ impl Request {
         Self { caption: caption.into(), ..self }
     }
 
-    /// The same with a part of an image that stays (2112.10741, section 2.5).
+    /// The same with a part of an image that stays (2112.10741, section 4.3).
     pub fn with_inpainting(self, inpainting: Inpainting) -> Self {
         Self { inpainting: Some(inpainting), ..self }
     }

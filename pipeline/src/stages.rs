@@ -1,5 +1,5 @@
 //! The stages that sample images: the decoder, `P(x | z_i, y)`, and those that upsample (2204.06125, section 2.1; 2112.10741,
-//! section 3).
+//! section 4.1).
 
 use decoder::{Conditions, StepConditions, UNet};
 use diffusion::{Hooks, Output, Step as DiffusionStep, Variance, dynamic_threshold};

@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use ::decoder::{AttentionConfig, UNet, UNetConfig};
 use ::weights::Folder;
 use families::Error;
+use layers::{Initialiser, Params};
 use serde_json::{Value, json};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::components::{golden, open};
 
@@ -92,6 +94,28 @@ fn a_configuration_that_must_be_guessed_is_refused() {
             "down_block_types",
             json!(["DownBlock2D", "DownBlock2D"]),
             "down_block_types is [\"DownBlock2D\"",
+        ),
+        (
+            "decoder",
+            "down_block_types",
+            json!(["SimpleCrossAttnDownBlock2D", "ResnetDownsampleBlock2D"]),
+            "a list of 2, first \"ResnetDownsampleBlock2D\" and then, from some level on",
+        ),
+        (
+            "decoder",
+            "down_block_types",
+            json!(["SimpleCrossAttnDownBlock2D", "SimpleCrossAttnDownBlock2D"]),
+            "up_block_types is [\"SimpleCrossAttnUpBlock2D\",\"ResnetUpsampleBlock2D\"]",
+        ),
+        (
+            "decoder",
+            "down_block_types",
+            json!([
+                "ResnetDownsampleBlock2D",
+                "ResnetDownsampleBlock2D",
+                "ResnetDownsampleBlock2D"
+            ]),
+            "a list of 2, first",
         ),
         (
             "decoder",
@@ -199,6 +223,31 @@ fn later_fields_that_change_nothing_are_accepted() {
         config["mid_block_scale_factor"] = json!(1.0);
     });
     open("decoder", &folder).unwrap();
+}
+
+#[test]
+fn attention_may_begin_at_any_level() {
+    for finest_level in 0..=3 {
+        let config = UNetConfig {
+            sample_size: 8,
+            in_channels: 7,
+            out_channels: 6,
+            block_out_channels: vec![8, 12, 16],
+            layers_per_block: 1,
+            attention: Some(AttentionConfig { head_width: 4, context_width: 20, finest_level }),
+            scale_shift: true,
+            norm_groups: 4,
+            norm_eps: 1e-5,
+        };
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("decoder");
+        let initialiser = Initialiser::new(1, Device::Cpu, Kind::Float);
+        UNet::new(&Params::root(&initialiser), &config);
+        families::save_decoder(&folder, &initialiser.into_parameters(), &config).unwrap();
+        let folder = Folder::open(folder).unwrap();
+        let opened = families::open_decoder(&folder, Device::Cpu, Kind::Float).unwrap();
+        assert_eq!(opened.config(), &config);
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The prior and the decoder without golden data: published names and shapes, and what padding may change.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use decoder::{AttentionConfig, Conditioning, ConditioningConfig, Conditions, UNet, UNetConfig};
 use layers::{Init, Initialiser, Params, Source};
@@ -12,7 +12,7 @@ const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
 /// Notes every name and shape asked for; what it hands out has the shape but only one value of storage.
 #[derive(Default)]
-struct Recorder {
+pub(crate) struct Recorder {
     asked: RefCell<BTreeMap<String, Vec<i64>>>,
 }
 
@@ -25,18 +25,22 @@ impl Source for Recorder {
 }
 
 impl Recorder {
-    fn parameters(&self) -> i64 {
+    pub(crate) fn names(&self) -> BTreeSet<String> {
+        self.asked.borrow().keys().cloned().collect()
+    }
+
+    pub(crate) fn parameters(&self) -> i64 {
         self.asked.borrow().values().map(|shape| shape.iter().product::<i64>()).sum()
     }
 
-    fn assert_shapes(&self, expected: &[(&str, &[i64])]) {
+    pub(crate) fn assert_shapes(&self, expected: &[(&str, &[i64])]) {
         let asked = self.asked.borrow();
         for &(name, shape) in expected {
             assert_eq!(asked.get(name).map(Vec::as_slice), Some(shape), "{name}");
         }
     }
 
-    fn assert_absent(&self, parts: &[&str]) {
+    pub(crate) fn assert_absent(&self, parts: &[&str]) {
         for part in parts {
             let found: Vec<_> =
                 self.asked.borrow().keys().filter(|name| name.contains(part)).cloned().collect();
@@ -165,25 +169,26 @@ fn the_upsampler_takes_karlos_names_and_shapes() {
 }
 
 /// Deterministic values that are all different: `[shape]` around 0, other ones for another `seed`.
-fn values(seed: u64, shape: &[i64]) -> Tensor {
+pub(crate) fn values(seed: u64, shape: &[i64]) -> Tensor {
     Initialiser::new(seed, Device::Cpu, Kind::Float).take("values", shape, Init::Normal(1.0))
 }
 
-/// Makes tensors as a new model has them, except that none is left at zero.
-struct Lively(Initialiser);
+/// Makes tensors as a new model has them, except that none is left at zero, and rounds them to a kind.
+pub(crate) struct Lively(pub(crate) Initialiser, pub(crate) Kind);
 
 impl Source for Lively {
     fn take(&self, name: &str, shape: &[i64], init: Init) -> Tensor {
-        self.0.take(name, shape, if init == Init::Zeros { Init::Normal(0.1) } else { init })
+        let init = if init == Init::Zeros { Init::Normal(0.1) } else { init };
+        self.0.take(name, shape, init).to_kind(self.1)
     }
 }
 
-fn lively(seed: u64) -> Lively {
-    Lively(Initialiser::new(seed, Device::Cpu, Kind::Float))
+pub(crate) fn lively(seed: u64) -> Lively {
+    Lively(Initialiser::new(seed, Device::Cpu, Kind::Float), Kind::Float)
 }
 
 /// True at the first `real` of `tokens`, one row.
-fn mask(real: i64, tokens: i64) -> Tensor {
+pub(crate) fn mask(real: i64, tokens: i64) -> Tensor {
     Tensor::arange(tokens, (Kind::Int64, Device::Cpu)).lt(real).unsqueeze(0)
 }
 
@@ -195,7 +200,7 @@ fn changed_from(x: &Tensor, first: i64) -> Tensor {
     x
 }
 
-fn distance(a: &Tensor, b: &Tensor) -> f64 {
+pub(crate) fn distance(a: &Tensor, b: &Tensor) -> f64 {
     (a - b).abs().max().double_value(&[])
 }
 

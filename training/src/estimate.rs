@@ -10,7 +10,7 @@ use std::ops::{Add, Mul};
 
 use clip::{TextConfig, TextEncoder, VisionConfig, VisionEncoder};
 use decoder::{ConditioningConfig, UNet, UNetConfig};
-use families::karlo;
+use families::{Shapes, StageShapes, karlo};
 use layers::{Init, Params, Source};
 use prior::{AutoregressiveConfig, AutoregressivePrior, EmbeddingQuantizer, Prior, PriorConfig};
 use tch::{Device, Kind, Tensor};
@@ -148,20 +148,29 @@ pub struct StepCost {
     pub flops: f64,
 }
 
-/// The costs of a step of the prior, of the decoder and of the upsampler.
-pub fn step_costs(recipe: &Recipe) -> [StepCost; 3] {
-    let costs = CostModel { width: 0.0, saves_attention: false };
-    let (prior, decoder, upsampler) =
-        (&recipe.prior.model, &recipe.decoder.unet, &recipe.upsampler.unet);
-    let tokens = recipe.decoder.conditioning.extra_tokens + recipe.clip.text.context_length;
-    let unet = |config: &UNetConfig, tokens| StepCost {
-        parameters: count(|p| UNet::new(p, config)),
-        flops: costs.unet(config, config.sample_size, tokens, false).flops,
-    };
-    let prior =
-        StepCost { parameters: count(|p| Prior::new(p, prior)), flops: costs.prior(prior).flops };
-    [prior, unet(decoder, tokens), unet(upsampler, 0)]
+/// The cost of a step of a diffusion prior of this shape.
+pub fn prior_step_cost(config: &PriorConfig) -> StepCost {
+    let flops = SAMPLING.prior(config).flops;
+    StepCost { parameters: count(|p| Prior::new(p, config)), flops }
 }
+
+/// The cost of a step of a stage that samples images, in a model of these shapes; `None` where it has no network.
+pub fn stage_step_cost(shapes: &Shapes, stage: &StageShapes) -> Option<StepCost> {
+    let config = stage.network.as_ref()?;
+    let embedding = stage.conditioning.as_ref().map(|conditioning| {
+        let text = shapes.text_encoder.as_ref().map_or(0, |text| text.context_length);
+        conditioning.extra_tokens + text
+    });
+    let caption = stage.text_encoder.as_ref().map(|text| text.context_length);
+    let tokens = embedding.or(caption).unwrap_or_default();
+    Some(StepCost {
+        parameters: count(|p| UNet::new(p, config)),
+        flops: SAMPLING.unet(config, config.sample_size, tokens, false).flops,
+    })
+}
+
+/// The costs of sampling, which saves no activations.
+const SAMPLING: CostModel = CostModel { width: 0.0, saves_attention: false };
 
 /// The bytes, those at a word's end, and the marks of start and end.
 const SINGLE_TOKENS: usize = 514;

@@ -63,6 +63,11 @@ impl Dtype {
         DTYPES.into_iter().find(|dtype| dtype.kind == Some(kind))
     }
 
+    /// Whether its numbers are floating-point ones, whether libtorch has them or not.
+    pub(crate) fn is_float(self) -> bool {
+        self.name.starts_with('F') || self.name.starts_with("BF")
+    }
+
     /// The kind of a floating-point type that computes.
     pub(crate) fn float(self) -> Option<Kind> {
         let float =

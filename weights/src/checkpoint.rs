@@ -16,7 +16,7 @@ use crate::numbers::Numbers;
 use crate::{Error, Problems, pickle, safetensors};
 
 /// The buffers of transformers' older files that no model needs: the indices of a sequence's positions.
-const IGNORED: [&str; 2] =
+pub(crate) const IGNORED: [&str; 2] =
     ["text_model.embeddings.position_ids", "vision_model.embeddings.position_ids"];
 
 /// The tensors of a checkpoint's files, given out by name.
@@ -122,6 +122,31 @@ impl Checkpoint {
     /// The names of all tensors, in no order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
+    }
+
+    /// All tensors by their names, in order, each in the kind that its file has it in, on the CPU and in the file's own pages.
+    /// An error where libtorch has no such kind.
+    pub fn tensors(&self) -> Result<Vec<(String, Tensor)>, Error> {
+        let mut problems = Problems::default();
+        let mut tensors = Vec::with_capacity(self.tensors.len());
+        for (name, stored) in &self.tensors {
+            match stored.tensor() {
+                Some(tensor) => tensors.push((name.clone(), tensor)),
+                None => problems.mistyped.push((name.clone(), stored.dtype.name)),
+            }
+        }
+        if !problems.is_empty() {
+            problems.mistyped.sort();
+            let (file, model) = (self.file.clone(), self.model.clone());
+            return Err(Error::Tensors { file, model, problems: Box::new(problems) });
+        }
+        tensors.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(tensors)
+    }
+
+    /// What its files hold, from their headers.
+    pub(crate) fn stored(&self) -> impl Iterator<Item = &StoredTensor> {
+        self.tensors.values()
     }
 
     /// The name of each tensor and of its file, in order.

@@ -1,6 +1,7 @@
 //! Files that appear whole or not at all.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::Path;
 
 use files::atomic::AtomicFile;
@@ -21,4 +22,18 @@ pub fn write_atomically(
     writer.flush().map_err(failed())?;
     drop(writer);
     file.commit(true).map_err(failed())
+}
+
+/// Copies a file to `to`, which is called `shown` in errors.
+pub fn copy_file(from: &Path, to: &Path, shown: &Path) -> Result<(), Error> {
+    let mut source = File::open(from).map_err(Error::io("read", from.display()))?;
+    let mut copy = || {
+        let mut file = AtomicFile::create(to)?;
+        let mut writer = file.writer();
+        io::copy(&mut source, &mut writer)?;
+        writer.flush()?;
+        drop(writer);
+        file.commit(true)
+    };
+    copy().map_err(Error::io("write", shown.display()))
 }

@@ -10,6 +10,7 @@ use files::{extensions, whole_file};
 
 use crate::Error;
 use crate::blob::Blob;
+use crate::files::{copy_file, write_atomically};
 
 /// A model's folder, or that of one of its components.
 #[derive(Clone, Debug)]
@@ -165,6 +166,17 @@ impl Folder {
                 Ok(Some(Cow::Owned(as_text(bytes.into_owned(), &path)?)))
             }
             (found, _) => Ok(found),
+        }
+    }
+
+    /// Copies the file called `name` to `to`, byte for byte.
+    pub fn copy_file(&self, name: &str, to: &Path) -> Result<(), Error> {
+        match self {
+            Self::Disk(folder) => copy_file(&folder.path.join(name), to, to),
+            Self::Embedded(folder) => write_atomically(to, |file| {
+                let bytes = folder.get(name).unwrap_or_default();
+                file.write_all(bytes).map_err(Error::io("write", to.display()))
+            }),
         }
     }
 

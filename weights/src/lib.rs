@@ -4,7 +4,7 @@
 //! reports everything that does not fit in one error, and `adapter` those of another layout by our names, or records them; [`safetensors`] and [`pickle`] are the two formats that it reads;
 //! [`folder`] is a folder of files, of which `weight_files` says which are weights, and `hub` finds those that the
 //! Hugging Face Hub's tools fetched. `embeddings` reads files of embeddings, [`npy`](mod@npy) numpy's arrays. `numbers` describes
-//! those that are not finite.
+//! those that are not finite, `summary` counts them.
 
 #![forbid(unsafe_code)]
 
@@ -22,6 +22,7 @@ pub mod npy;
 mod numbers;
 pub mod pickle;
 pub mod safetensors;
+mod summary;
 mod weight_files;
 
 pub use adapter::{Operation, Packing, Recorder, Rule, SourceAdapter};
@@ -34,3 +35,4 @@ pub use hub::{cached_repository, snapshot};
 pub use npy::{NpyError, npy, read_npy};
 pub use numbers::{damaged_row, describe_numbers};
 pub use safetensors::{load_safetensors, save_safetensors};
+pub use summary::WeightSummary;

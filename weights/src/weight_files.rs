@@ -128,6 +128,19 @@ impl Folder {
         Ok(checkpoint?.checked(self.is_checked()))
     }
 
+    /// The names of the files that [`Folder::checkpoint`] reads, and of their index.
+    pub fn weight_files(&self, model: &str) -> Result<Vec<String>, Error> {
+        let files = WeightFiles::among(self.file_names(), self.variant());
+        match files.map_err(|problem| problem.of(self, model))? {
+            WeightFiles::Whole(name) => Ok(vec![name]),
+            WeightFiles::Sharded(index) => {
+                let bytes = self.read(&index)?.unwrap_or_default();
+                let shards: BTreeSet<String> = self.shards(&index, &bytes)?.into_values().collect();
+                Ok([index].into_iter().chain(shards).collect())
+            }
+        }
+    }
+
     /// Refuses a variant that no part of this model has weights of.
     pub fn check_variant(&self, variant: &str) -> Result<(), Error> {
         let parts = self.folder_names();

@@ -17,12 +17,15 @@ mod tokenizers;
 
 pub use components::{NetworkConfig, read_network, save_network, write_scheduler};
 pub use family::glide;
+pub(crate) use open::checkpoint;
 pub use open::{
     open_noised_image_encoder, open_noised_text_encoder, open_scheduler, open_text_transformer,
     open_unet,
 };
+pub(crate) use options::OPTIONS;
 pub use published::{is_published, published_component, published_file};
 pub(crate) use shapes::{noised_image_shape, noised_text_shape, stage_shapes};
+pub(crate) use tokenizers::tokenizer_files;
 pub use tokenizers::{open_caption_tokenizer, open_noised_clip_tokenizer};
 
 /// The folder of the captions' tokenizer, GPT-2's byte-level BPE.

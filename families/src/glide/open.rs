@@ -63,6 +63,29 @@ pub fn open_scheduler(folder: &Folder, component: &'static str) -> Result<Schedu
     scheduler(component).ok_or_else(|| missing(folder, component))
 }
 
+/// The weights of the network `component`, in `folder` if that is its own, or in the published file there. No tensor is read.
+pub(crate) fn checkpoint(folder: &Folder, component: &'static str) -> Result<Checkpoint, Error> {
+    let (device, kind) = (Device::Cpu, Kind::Float);
+    if folder.has(CONFIG) {
+        return Ok(folder.checkpoint("a network", device, kind)?);
+    }
+    let file = published_file(component).ok_or_else(|| missing(folder, component))?;
+    let checkpoint = folder.checkpoint_in(file, "a network", device, kind)?;
+    let (first, ignored) = match UNetFile::of(component) {
+        Some((_, true)) => (inference::FIRST_CONVOLUTION, names::TEXT_TRANSFORMER),
+        Some((_, false)) => (inference::FIRST_CONVOLUTION, names::UNET),
+        None if component == CLIP_TEXT_ENCODER => (inference::FIRST_TEXT_BLOCK, &[][..]),
+        None => (inference::FIRST_IMAGE_BLOCK, &[][..]),
+    };
+    let checkpoint = inference::without_prefix(checkpoint, first);
+    let checkpoint = checkpoint.map_err(|problem| Error::Config {
+        file: folder.name_of(file),
+        component: "a network",
+        problem,
+    })?;
+    Ok(checkpoint.ignore(ignored))
+}
+
 /// Where tensors lie, and their kind; `None` for that of their file.
 #[derive(Clone, Copy)]
 pub(super) struct Placement {

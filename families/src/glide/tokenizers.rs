@@ -3,18 +3,31 @@
 use clip::{Gpt2Files, Gpt2Tokenizer, Tokenizer};
 use weights::Folder;
 
-use super::is_published;
+use super::{TOKENIZER, is_published};
 use crate::Error;
 
 /// CLIP's merges, as openai/CLIP and the reference have them.
 const CLIP_MERGES: &str = "bpe_simple_vocab_16e6.txt";
 
+/// The files of GPT-2's tokenizer, the preferred one first.
+const CAPTION_FILES: [&str; 5] =
+    ["tokenizer.json", "encoder.json", "vocab.bpe", "vocab.json", "merges.txt"];
+
+/// The files of the tokenizer `component` that lie beside the published ones.
+pub(crate) fn tokenizer_files(folder: &Folder, component: &str) -> Vec<String> {
+    let names = match component {
+        TOKENIZER => &CAPTION_FILES[..],
+        _ => &[CLIP_MERGES],
+    };
+    let forms = names.iter().flat_map(|name| [(*name).to_owned(), format!("{name}.gz")]);
+    forms.filter(|name| folder.has(name)).collect()
+}
+
 /// The tokenizer of captions, GPT-2's: `tokenizer.json`, or `encoder.json` and `vocab.bpe`, or `vocab.json` and `merges.txt`,
 /// each of which may be packed by gzip.
 pub fn open_caption_tokenizer(folder: &Folder) -> Result<Gpt2Tokenizer, Error> {
-    let names = ["tokenizer.json", "encoder.json", "vocab.bpe", "vocab.json", "merges.txt"];
-    let mut files = Vec::with_capacity(names.len());
-    for name in names {
+    let mut files = Vec::with_capacity(CAPTION_FILES.len());
+    for name in CAPTION_FILES {
         files.push(folder.read_packed(name)?);
     }
     let bytes: Vec<Option<&[u8]>> = files.iter().map(Option::as_deref).collect();

@@ -1,0 +1,197 @@
+//! `unclip info`: what a picture, a model, a file of weights or this machine is.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+use families::{ModelFolders, ModelSummary};
+use files::contents::{Contents, ENOUGH};
+use files::text::{REPLACEMENT, excerpt, steers};
+use serde_json::{Map, Value, json};
+use tch::Kind;
+use unclip::OpenOptions;
+use weights::{Folder, WeightSummary, listed};
+
+use crate::input::STANDARD_INPUT;
+use crate::kernel_cache;
+use crate::record::{inert, read_record};
+use crate::stdout::{print_bytes, print_line};
+
+/// The arguments of `unclip info`.
+#[derive(Args)]
+pub(crate) struct Info {
+    /// A picture that unclip drew (- for standard input), a model, or a file of weights; none for this machine and the kernels that were found to be the fastest on it
+    #[arg(value_name = "FILE|MODEL")]
+    subject: Option<PathBuf>,
+    /// Print what a model is as JSON, as a picture's record always is
+    #[arg(long, requires = "subject")]
+    json: bool,
+}
+
+impl Info {
+    /// Prints it.
+    pub(crate) fn run(&self) -> Result<()> {
+        let Some(subject) = &self.subject else {
+            let mut text = Vec::new();
+            kernel_cache::tell(&mut text)?;
+            return print_bytes(&text);
+        };
+        if is_weights(subject) {
+            return self.print_weights(&WeightSummary::of_file(subject)?);
+        }
+        let is_file = subject == Path::new(STANDARD_INPUT)
+            || subject.metadata().is_ok_and(|found| !found.is_dir());
+        match unclip::locate_model(subject) {
+            Ok(folder) if !is_file => self.print_model(&folder),
+            Err(error) if !is_file && is_name(subject) => Err(error.into()),
+            _ => print_line!("{}", inert(&serde_json::to_string_pretty(&read_record(subject)?)?)),
+        }
+    }
+
+    fn print_model(&self, folder: &Folder) -> Result<()> {
+        let summary = families::summarize_model(folder)?;
+        let defaults = defaults(folder, &summary);
+        if self.json {
+            let mut object = json!(summary);
+            object["defaults"] = json!(defaults);
+            return print_line!("{}", inert(&format!("{object:#}")));
+        }
+        print_bytes(model_text(folder, &summary, &defaults).as_bytes())
+    }
+
+    fn print_weights(&self, weights: &WeightSummary) -> Result<()> {
+        match self.json {
+            true => print_line!("{}", inert(&format!("{:#}", json!(weights)))),
+            false => {
+                let WeightSummary { formats, tensors, .. } = weights;
+                let [parameters, dtypes, size] = columns(weights);
+                let formats = formats.join(" and ");
+                print_line!(
+                    "weights: {formats}, {tensors} tensors, {parameters} parameters in {dtypes}, {size}"
+                )
+            }
+        }
+    }
+}
+
+/// Whether a word is the name of a built-in model, whether there is one or not.
+fn is_name(word: &Path) -> bool {
+    word.to_str().is_some_and(|word| word.starts_with("builtin:"))
+}
+
+/// Whether a file's first bytes are those of weights.
+fn is_weights(path: &Path) -> bool {
+    let first = || {
+        // Opening a pipe would wait for its writer.
+        let mut file = path.is_file().then(|| File::open(path).ok())??;
+        let mut bytes = Vec::new();
+        file.by_ref().take(ENOUGH as u64).read_to_end(&mut bytes).ok()?;
+        Contents::of(&bytes)
+    };
+    matches!(first(), Some(Contents::Safetensors | Contents::Zip | Contents::Pickle))
+}
+
+/// The settings that a model which draws is sampled with unless a user changes them.
+fn defaults(folder: &Folder, summary: &ModelSummary) -> Option<Map<String, Value>> {
+    if summary.description.is_some() {
+        return None;
+    }
+    let options = OpenOptions::new().dtype(Kind::Float);
+    let pipeline = options.open_folders(ModelFolders::new(folder.clone())).ok()?;
+    match serde_json::to_value(pipeline.defaults().ok()?).ok()? {
+        Value::Object(settings) => Some(settings),
+        _ => None,
+    }
+}
+
+/// A model as lines for readers.
+fn model_text(
+    folder: &Folder,
+    summary: &ModelSummary,
+    defaults: &Option<Map<String, Value>>,
+) -> String {
+    let mut text = String::new();
+    let mut add = |name: &str, value: String| {
+        let line = format!("{name:<10}{value}");
+        text += &line.replace(steers, REPLACEMENT);
+        text.push('\n');
+    };
+    add("model", excerpt(&folder.to_string()));
+    if let Some(family) = summary.family {
+        add("family", family.to_owned());
+    }
+    if let Some(description) = &summary.description {
+        add("folder", description.clone());
+    }
+    for row in table(summary) {
+        add("", row);
+    }
+    let sizes = summary.memory.each_ref().map(|memory| {
+        let dtypes = memory.dtypes.join(" and ");
+        let [all, largest] = [memory.all, memory.largest].map(bytes);
+        format!("{all} in {dtypes} (the largest part {largest})")
+    });
+    add("memory", sizes.join(", "));
+    let able = summary.abilities.iter().filter(|ability| ability.missing.is_empty());
+    let able: Vec<String> = able.map(|ability| ability.ability.to_string()).collect();
+    if !able.is_empty() {
+        add("can", able.join(", "));
+    }
+    for ability in summary.abilities.iter().filter(|ability| !ability.missing.is_empty()) {
+        let missing: Vec<String> =
+            ability.missing.iter().map(|component| format!("{component}/")).collect();
+        add("cannot", format!("{}: there is no {}", ability.ability, listed(&missing)));
+    }
+    summary.problems.iter().for_each(|problem| add("problem", problem.clone()));
+    if let Some(defaults) = defaults {
+        let settings = defaults.iter().map(|(name, value)| format!("{name} {value}"));
+        add("defaults", settings.collect::<Vec<_>>().join(", "));
+    }
+    text
+}
+
+/// The components as aligned columns, and the sum of those with weights.
+fn table(summary: &ModelSummary) -> Vec<String> {
+    let widest = summary.components.iter().map(|component| component.component.len()).max();
+    let width = widest.unwrap_or(0).max("all".len());
+    let row = |name: &str, weights: &WeightSummary| {
+        let [parameters, dtypes, size] = columns(weights);
+        let formats = weights.formats.join(", ");
+        format!("{name:<width$}  {parameters:>9}  {dtypes:<9}  {size:>9}  {formats}")
+    };
+    let mut rows: Vec<String> = summary
+        .components
+        .iter()
+        .map(|component| match (&component.weights, &component.problem) {
+            (Some(weights), _) => row(component.component, weights),
+            (None, Some(problem)) => format!("{:<width$}  {problem}", component.component),
+            (None, None) => component.component.to_owned(),
+        })
+        .collect();
+    if rows.len() > 1 {
+        rows.push(row("all", &summary.weights));
+    }
+    rows
+}
+
+/// The parameters, the types and the size of weights.
+fn columns(weights: &WeightSummary) -> [String; 3] {
+    let parameters = scaled(weights.parameters, ["", " k", " M", " G"]);
+    [parameters, weights.dtypes.join(", "), bytes(weights.bytes)]
+}
+
+fn bytes(count: u64) -> String {
+    scaled(count, [" B", " kB", " MB", " GB"])
+}
+
+/// A number with the unit that leaves one to three digits before its point.
+fn scaled(number: u64, units: [&str; 4]) -> String {
+    let steps = [1, 1_000, 1_000_000, 1_000_000_000_u64];
+    let largest = (0..units.len()).rev().find(|&unit| number >= steps[unit]).unwrap_or(0);
+    match largest {
+        0 => format!("{number}{}", units[0]),
+        _ => format!("{:.1}{}", number as f64 / steps[largest] as f64, units[largest]),
+    }
+}

@@ -1,0 +1,234 @@
+//! Summaries of models: what a folder holds and what can be done with it, from headers and configurations alone.
+
+use std::fmt;
+
+use serde::Serialize;
+use weights::{Folder, WeightSummary};
+
+use crate::components::{Component, is_whole_clip};
+use crate::{
+    Error, Family, PriorKind, Requirement, Shapes, compatibility, describe, may_be_clip, recognise,
+};
+
+/// A model, or a component of one. No tensor is read for it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModelSummary {
+    /// The family's name; `None` for a component alone.
+    pub family: Option<&'static str>,
+    /// A description of a folder that is no whole model.
+    pub description: Option<String>,
+    /// The components that are there, in the order in which they work.
+    pub components: Vec<ComponentSummary>,
+    /// The weights of all of them.
+    pub weights: WeightSummary,
+    /// The memory that the weights take, in f32 and in half precision.
+    pub memory: [MemorySummary; 2],
+    /// What the family can do, each with what is missing for it.
+    pub abilities: Vec<AbilitySummary>,
+    /// The components that do not fit each other, and configurations that cannot be read, as sentences.
+    pub problems: Vec<String>,
+}
+
+/// A component.
+#[derive(Clone, Debug, Serialize)]
+pub struct ComponentSummary {
+    /// Its folder; empty for a component alone.
+    pub component: &'static str,
+    /// Its weights, where it has such and they can be read.
+    pub weights: Option<WeightSummary>,
+    /// Why they cannot be read.
+    pub problem: Option<String>,
+}
+
+/// The memory that weights take, in bytes.
+#[derive(Clone, Debug, Serialize)]
+pub struct MemorySummary {
+    /// The types that they are in.
+    pub dtypes: &'static [&'static str],
+    /// That of all components.
+    pub all: u64,
+    /// That of the largest one, where one is held at a time.
+    pub largest: u64,
+}
+
+/// Something that a family can do.
+#[derive(Clone, Debug, Serialize)]
+pub struct AbilitySummary {
+    /// The ability.
+    pub ability: Ability,
+    /// The folders of the components that are missing for it.
+    pub missing: Vec<&'static str>,
+}
+
+/// What is done with a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Ability {
+    /// Images of captions.
+    Generate,
+    /// Images of captions, guided by the gradient of a CLIP (2112.10741, section 2.4).
+    ClipGuidance,
+    /// Images of an image (2204.06125, section 3.1).
+    Variations,
+    /// Images between images and captions (2204.06125, section 3.2).
+    Interpolate,
+    /// Images moved by the difference of two captions (2204.06125, section 3.3).
+    Edit,
+    /// Images of the principal components of an embedding (2204.06125, section 4).
+    Reconstruct,
+    /// The latents of an image (2204.06125, section 3).
+    Invert,
+    /// CLIP's embeddings of images and captions.
+    Embed,
+    /// The labels that images show.
+    Classify,
+    /// The images that a caption or an image is closest to.
+    Search,
+    /// Images painted where a mask says (2112.10741, section 2.5).
+    Inpaint,
+}
+
+impl fmt::Display for Ability {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::Generate => "generate",
+            Self::ClipGuidance => "CLIP guidance",
+            Self::Variations => "variations",
+            Self::Interpolate => "interpolate",
+            Self::Edit => "edit",
+            Self::Reconstruct => "reconstruct",
+            Self::Invert => "invert",
+            Self::Embed => "embed",
+            Self::Classify => "classify",
+            Self::Search => "search",
+            Self::Inpaint => "inpaint",
+        })
+    }
+}
+
+/// The summary of the model in `folder`, or of the component that it is the folder of. An error that describes a folder
+/// which is neither.
+pub fn summarize_model(folder: &Folder) -> Result<ModelSummary, Error> {
+    let description = describe(folder);
+    let alone = Component::alone(folder);
+    let is_clip = alone.is_some() && may_be_clip(folder);
+    if description.is_none() || is_clip {
+        let family = recognise(folder);
+        let components = Component::all(folder, &family);
+        let mut summary = ModelSummary::of(components, description);
+        summary.family = Some(if is_whole_clip(folder) { "CLIP" } else { family.name });
+        summary.add_abilities(&family);
+        summary.add_problems(folder, &family);
+        return Ok(summary);
+    }
+    match alone {
+        Some(component) => Ok(ModelSummary::of(vec![component], description)),
+        None => Err(Error::NoComponent { folder: folder.to_string(), found: description }),
+    }
+}
+
+impl ModelSummary {
+    fn of(components: Vec<Component>, description: Option<String>) -> Self {
+        let components: Vec<_> = components.iter().map(ComponentSummary::of).collect();
+        let parts = || components.iter().filter_map(|component| component.weights.as_ref());
+        let mut weights = WeightSummary::default();
+        parts().for_each(|part| weights.add(part));
+        let largest = parts().map(|part| part.parameters).max().unwrap_or(0);
+        let memory = |dtypes, bytes| MemorySummary {
+            dtypes,
+            all: bytes * weights.parameters,
+            largest: bytes * largest,
+        };
+        Self {
+            family: None,
+            description,
+            memory: [memory(&["f32"], 4), memory(&["bf16", "f16"], 2)],
+            components,
+            weights,
+            abilities: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    fn has(&self, component: &str) -> bool {
+        self.components.iter().any(|there| there.component == component)
+    }
+
+    fn add_abilities(&mut self, family: &Family) {
+        let autoregressive = family.prior_components(PriorKind::Autoregressive);
+        let diffusion = family.prior_components(PriorKind::Diffusion);
+        let all = |names: &[&str]| !names.is_empty() && names.iter().all(|name| self.has(name));
+        let kind = match all(&autoregressive) && !all(&diffusion) {
+            true => PriorKind::Autoregressive,
+            false => PriorKind::Diffusion,
+        };
+        let abilities = abilities(family, kind).into_iter().map(|(ability, components)| {
+            let missing = components.into_iter().filter(|name| !self.has(name)).collect();
+            AbilitySummary { ability, missing }
+        });
+        self.abilities = abilities.collect();
+    }
+
+    fn add_problems(&mut self, folder: &Folder, family: &Family) {
+        match Shapes::read(folder, family) {
+            Ok(shapes) => {
+                let mismatches = compatibility::mismatches(&shapes, family);
+                self.problems = mismatches.iter().map(ToString::to_string).collect();
+            }
+            Err(error) => self.problems.push(error.to_string()),
+        }
+        if let Err(error) = crate::read_model_defaults(folder, family) {
+            self.problems.push(error.to_string());
+        }
+    }
+}
+
+impl ComponentSummary {
+    fn of(component: &Component) -> Self {
+        let (weights, problem) = match component.weights() {
+            None => (None, None),
+            Some(Ok(weights)) => (Some(weights), None),
+            Some(Err(error)) => (None, Some(error.to_string())),
+        };
+        Self { component: component.name, weights, problem }
+    }
+}
+
+/// What models of a family can do, where a prior of this kind samples, each with the components that it needs.
+fn abilities(family: &Family, kind: PriorKind) -> Vec<(Ability, Vec<&'static str>)> {
+    let images = Requirement { text: true, stages: family.stages.len(), ..Requirement::default() };
+    let prior = family.decodes_embeddings().then_some(kind);
+    let generate = Requirement { prior, ..images };
+    let mut abilities = vec![(Ability::Generate, family.components(generate))];
+    if family.noised_clip.is_some() {
+        let guided = Requirement { noised_clip: true, ..generate };
+        abilities.push((Ability::ClipGuidance, family.components(guided)));
+    }
+    if family.clip.is_some() && family.decodes_embeddings() {
+        let vary = Requirement { image_encoder: true, ..images };
+        let both = Requirement { prior, ..vary };
+        let invert = Requirement { stages: 1, ..vary };
+        let principal = family.principal_components.into_iter();
+        let reconstruct = family.components(vary).into_iter().chain(principal).collect();
+        abilities.extend([
+            (Ability::Variations, family.components(vary)),
+            (Ability::Interpolate, family.components(both)),
+            (Ability::Edit, family.components(vary)),
+            (Ability::Reconstruct, reconstruct),
+            (Ability::Invert, family.components(invert)),
+        ]);
+    }
+    if family.clip.is_some() {
+        let compare = Requirement { text: true, image_encoder: true, ..Requirement::default() };
+        let compare = family.components(compare);
+        let abilities_of_clip = [Ability::Embed, Ability::Classify, Ability::Search];
+        abilities.extend(abilities_of_clip.map(|ability| (ability, compare.clone())));
+    }
+    if !family.inpainting_stages.is_empty() {
+        let inpaint =
+            Requirement { inpaints: true, stages: family.inpainting_stages.len(), ..images };
+        abilities.push((Ability::Inpaint, family.components(inpaint)));
+    }
+    abilities
+}
