@@ -183,7 +183,7 @@ def write_tokenizers(folder):
     write_merges(folder / "vocab.bpe", "#version: 0.2", merges, "\n")
     # The reference would take a last empty line for a merge; the published file goes on after the merges that it uses.
     merges = folder / "merges"
-    write_merges(merges, '"bpe_simple_vocab_16e6.txt#version: 0.2', bpe.train().merges, "")
+    write_merges(merges, "#version: 0.2", bpe.train().merges, "")
     (folder / "bpe_simple_vocab_16e6.txt.gz").write_bytes(gzip.compress(merges.read_bytes(), mtime=0))
     merges.unlink()
 

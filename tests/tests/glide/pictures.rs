@@ -1,16 +1,17 @@
 //! Finished pictures against those of runs of the reference's notebooks.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use ::diffusion::TimestepRespacing;
 use ::images::read_image;
 use families::ModelFolders;
 use image::RgbImage;
-use pipeline::{Inpainting, Mask, Pipeline, Request, Settings, Silent, Solver};
+use pipeline::{Inpainting, Mask, Pipeline, Request, Settings, Solver, Step, to_images};
 use serde::Deserialize;
 use tch::{Device, Kind};
 
-use super::{data, json, model};
+use super::{Record, data, json, model};
 use crate::golden::pictures::same_picture;
 
 /// A run of a notebook. Picture `i` is what the reference draws alone with the seed `seed + i`.
@@ -68,27 +69,46 @@ fn cases(notebook: &str) -> Vec<Case> {
     json::<HashMap<String, Vec<Case>>>("cases.json").remove(notebook).unwrap()
 }
 
-fn recorded(notebook: &str, case: &Case, index: u64) -> RgbImage {
-    let file = format!("pictures/{notebook}-{}-{index}.png", case.name);
-    image::open(data().join(file)).unwrap().to_rgb8()
-}
-
-/// Every picture of a notebook's runs, drawn alone and together with the others of its case.
+/// Every picture of a notebook's runs, and the base image it comes from, drawn alone and together with the others of its case.
 fn pictures_are_the_references(notebook: &str) {
-    let folders = ModelFolders::new(model());
-    let pipeline = Pipeline::open(folders, Device::Cpu, Kind::Float).unwrap();
+    let pipeline = Pipeline::open(ModelFolders::new(model()), Device::Cpu, Kind::Float).unwrap();
+    let bases = Record::read("bases.safetensors");
     for case in cases(notebook) {
-        let draw = |requests: &[Request]| pipeline.sample(requests, &mut Silent).unwrap();
-        let all: Vec<Request> = (0..case.pictures).map(|index| case.request(index)).collect();
-        let together = draw(&all);
-        for (index, together) in (0..case.pictures).zip(&together) {
-            let what = format!("{notebook}/{}-{index}", case.name);
-            let recorded = recorded(notebook, &case, index);
-            let alone = draw(&[case.request(index)]).remove(0);
-            same_picture(&what, &alone, &recorded);
-            same_picture(&format!("{what} in a batch"), together, &recorded);
+        let requests: Vec<Request> = (0..case.pictures).map(|index| case.request(index)).collect();
+        let together = draw(&pipeline, &requests);
+        for (index, together) in together.iter().enumerate() {
+            let name = format!("{}-{index}", case.name);
+            let alone = draw(&pipeline, &requests[index..=index]).remove(0);
+            let base = bases.get(notebook, &format!("{}.{index}", case.name));
+            let base = to_images(&base.unsqueeze(0)).remove(0);
+            let file = data().join(format!("pictures/{notebook}-{name}.png"));
+            let picture = image::open(file).unwrap().to_rgb8();
+            for (how, drawn) in [("alone", &alone), ("in a batch", together)] {
+                same_picture(&format!("{notebook}/{name} {how}: base"), &drawn.base, &base);
+                same_picture(&format!("{notebook}/{name} {how}"), &drawn.picture, &picture);
+            }
         }
     }
+}
+
+/// A finished picture, and the base image that was upsampled.
+struct Sample {
+    base: RgbImage,
+    picture: RgbImage,
+}
+
+fn draw(pipeline: &Pipeline, requests: &[Request]) -> Vec<Sample> {
+    let mut bases = Vec::new();
+    // The last step ends where its prediction is.
+    let mut observer = |step: Step<'_>| {
+        if step.index == 0 && step.done == step.steps {
+            bases = step.preview().unwrap();
+        }
+        ControlFlow::Continue(())
+    };
+    let pictures = pipeline.sample(requests, &mut observer).unwrap();
+    assert_eq!(bases.len(), pictures.len());
+    bases.into_iter().zip(pictures).map(|(base, picture)| Sample { base, picture }).collect()
 }
 
 #[test]
