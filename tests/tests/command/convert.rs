@@ -62,7 +62,7 @@ fn what_cannot_be_converted_is_refused_and_leaves_nothing() {
         (&["model", "link"], &["OUT link", "a link to nowhere"]),
         (&["model", "no/such/folder"], &["there is no folder no/such"]),
         (&["model", "/proc/new"], &["OUT /proc/new", "cannot write there"]),
-        (&["model", ""], &["OUT is empty"]),
+        (&["model", ""], &["a value is required for '<OUT>'"]),
         (&["one.png", "new"], &["MODEL", "one.png is a picture"]),
         (&["nothing", "new"], &["nothing is no model: it holds no file"]),
         (&["gone", "new"], &["MODEL", "gone", "built in: builtin:unclip"]),
