@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use families::{ModelFolders, ModelSummary};
+use families::{AbilitySummary, ModelFolders, ModelSummary};
 use files::contents::{Contents, ENOUGH};
 use files::text::{REPLACEMENT, excerpt, steers};
 use serde_json::{Map, Value, json};
@@ -139,7 +139,10 @@ fn model_text(
     if !able.is_empty() {
         add("can", able.join(", "));
     }
-    for ability in summary.abilities.iter().filter(|ability| !ability.missing.is_empty()) {
+    // A description says of what is no whole model that it lacks most.
+    let lacks =
+        |ability: &&AbilitySummary| summary.description.is_none() && !ability.missing.is_empty();
+    for ability in summary.abilities.iter().filter(lacks) {
         let missing: Vec<String> =
             ability.missing.iter().map(|component| format!("{component}/")).collect();
         add("cannot", format!("{}: there is no {}", ability.ability, listed(&missing)));

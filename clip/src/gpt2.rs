@@ -53,10 +53,8 @@ impl Gpt2Tokenizer {
             }),
             (None, Some(tokens), Some(merges)) => catch_panic(tokens.0, || {
                 let vocabulary = Vocabulary::of_pair(tokens, merges)?;
-                let model = BPE::builder()
-                    .vocab_and_merges(vocabulary.numbers(), vocabulary.pairs())
-                    .build()
-                    .map_err(|error| problem(merges.0, error.to_string()))?;
+                let model = vocabulary.bpe()?.build();
+                let model = model.map_err(|error| problem(merges.0, error.to_string()))?;
                 build(model, &vocabulary)
             }),
             _ => return Err(TokenizerError::NoGpt2Vocabulary),
@@ -131,20 +129,17 @@ fn build(mut model: BPE, vocabulary: &Vocabulary) -> Result<Gpt2Tokenizer, FileP
     if let Some((byte, token)) = alphabet().into_iter().find(missing) {
         return Err(problem(format!("it has no token {token:?}, which is byte {byte}")));
     }
-    let [bytes, _] = byte_tokens();
-    vocabulary.check(bytes, &[END.to_owned()])?;
     let tokens = vocabulary.tokens.iter().map(|(token, number)| (token, *number));
     let added = vocabulary.added.iter().map(|(token, number)| (token, *number));
     let last = tokens.chain(added).max_by_key(|(_, number)| *number);
-    let pad = match last {
-        Some((token, number)) if token == END => i64::from(number),
-        Some((token, number)) => {
-            let reason = format!("its last token, number {number}, is {token:?} and not {END:?}");
-            return Err(problem(reason));
-        }
-        None => return Err(problem("it has no tokens".to_owned())),
-    };
+    let (token, number) = last.expect("every byte has a token");
+    if token != END {
+        let reason = format!("its last token, number {number}, is {token:?} and not {END:?}");
+        return Err(problem(reason));
+    }
+    let [bytes, _] = byte_tokens();
+    vocabulary.check(bytes, &[END.to_owned()])?;
     let mut tokenizer = tokenizers::Tokenizer::new(model);
     tokenizer.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
-    Ok(Gpt2Tokenizer { tokenizer, pad, context_length: CONTEXT_LENGTH })
+    Ok(Gpt2Tokenizer { tokenizer, pad: i64::from(number), context_length: CONTEXT_LENGTH })
 }

@@ -200,8 +200,8 @@ fn around(
     vocabulary: &Vocabulary,
     specials: &SpecialTokens,
 ) -> Result<tokenizers::Tokenizer, FileProblem> {
-    let model = BPE::builder()
-        .vocab_and_merges(vocabulary.numbers(), vocabulary.pairs())
+    let model = vocabulary
+        .bpe()?
         .unk_token(specials.unknown.content.clone())
         .end_of_word_suffix(SUFFIX.to_owned())
         .build();

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use files::json;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tokenizers::models::bpe::{Merges, Vocab};
+use tokenizers::models::bpe::{BPE, BpeBuilder, Vocab};
 
 use crate::byte_level::alphabet;
 
@@ -170,14 +170,22 @@ impl Vocabulary {
         self.check_merges(bytes.into_iter().collect(), specials)
     }
 
-    /// Every token and its number, as the tokenizers crate takes them.
-    pub(crate) fn numbers(&self) -> Vocab {
-        self.tokens.clone().into_iter().collect()
-    }
-
-    /// The merges in their order.
-    pub(crate) fn pairs(&self) -> Merges {
-        self.merges.iter().map(|(_, pair)| pair.clone()).collect()
+    /// The BPE that these tokens and merges make.
+    pub(crate) fn bpe(&self) -> Result<BpeBuilder, FileProblem> {
+        let (file, place) = self.merges_file;
+        for (at, (left, right)) in &self.merges {
+            let merged = format!("{left}{right}");
+            for token in [left, right, &merged] {
+                if !self.tokens.contains_key(token) {
+                    let reason =
+                        format!("{place} {at} needs the token {token:?}, and there is none");
+                    return Err(problem(file, reason));
+                }
+            }
+        }
+        let tokens: Vocab = self.tokens.clone().into_iter().collect();
+        let pairs = self.merges.iter().map(|(_, pair)| pair.clone());
+        Ok(BPE::builder().vocab_and_merges(tokens, pairs.collect()))
     }
 
     fn check_numbers(&self) -> Result<(), FileProblem> {

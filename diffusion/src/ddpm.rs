@@ -31,13 +31,34 @@ impl<F: Float + Into<f64>> Ddpm<F> {
                 let two = F::one() + F::one();
                 Deviation::Scalar((c.log_variance / two).exp().into())
             }
-            Variance::LearnedRange => {
-                let output = variance.expect("a learned variance");
-                let log_variance =
-                    learned_log_variance(output, &c.log_variance.into(), &c.log_beta.into());
-                Deviation::Learned((log_variance * 0.5).exp())
-            }
+            Variance::LearnedRange => learned(variance, c.log_variance, c.log_beta),
         });
         Posterior { mean, deviation }
     }
+
+    /// The deviation of the last `step` by which guidance moves its mean, though the step adds no noise: between beta and the
+    /// posterior's variance in the step `before`, as its own is 0 (guided-diffusion's `posterior_log_variance_clipped`).
+    /// `None` where the variance is not learned, or no step came before.
+    pub(crate) fn last_deviation(
+        &self,
+        variance: Option<&Tensor>,
+        step: Step,
+        before: Option<&Step>,
+    ) -> Option<Deviation> {
+        let before = before.filter(|_| self.config.variance == Variance::LearnedRange)?;
+        let log_variance = self.schedule.posterior(*before).log_variance;
+        Some(learned(variance, log_variance, self.schedule.posterior(step).log_beta))
+    }
+}
+
+/// The deviation that a network's `variance` [B, ...] means.
+fn learned<F: Float + Into<f64>>(
+    variance: Option<&Tensor>,
+    log_posterior_variance: F,
+    log_beta: F,
+) -> Deviation {
+    let output = variance.expect("a learned variance");
+    let log_variance =
+        learned_log_variance(output, &log_posterior_variance.into(), &log_beta.into());
+    Deviation::Learned((log_variance * 0.5).exp())
 }

@@ -91,10 +91,18 @@ pub struct Hooks<'a> {
 }
 
 impl Hooks<'_> {
-    fn guide_mean(&mut self, posterior: Posterior, step: Step, x_t: &Tensor) -> Posterior {
+    /// Guides a mean; `last_deviation` is that of a step that adds no noise.
+    fn guide_mean(
+        &mut self,
+        posterior: Posterior,
+        step: Step,
+        x_t: &Tensor,
+        last_deviation: impl FnOnce() -> Option<Deviation>,
+    ) -> Posterior {
         let Some(hook) = &mut self.guidance else { return posterior };
         let Posterior { mean, deviation } = posterior;
-        let quantity = Quantity::Mean(deviation.as_ref());
+        let last = if step.is_last() { last_deviation() } else { None };
+        let quantity = Quantity::Mean(deviation.as_ref().or(last.as_ref()));
         let mean = hook(mean, &GradientGuidance { x_t, step, quantity });
         Posterior { mean, deviation }
     }
@@ -127,7 +135,9 @@ pub struct GradientGuidance<'a> {
 /// A quantity that a gradient guides.
 #[derive(Debug)]
 pub enum Quantity<'a> {
-    /// The mean of an ancestral step, whose noise has this deviation: none in the last step.
+    /// The mean of an ancestral step, which moves by the variance of this deviation, that of the step's noise. The last step
+    /// adds none: it has a deviation where [`Sampler::Ddpm`] has a learned variance and took a step before, whose posterior's
+    /// variance then stands in, as in GLIDE's code, and none where not.
     Mean(Option<&'a Deviation>),
     /// The eps of a step of DDIM or DPM-Solver++, from which x_0 is then computed anew. The number is sqrt(1 - alpha_bar).
     Eps(f64),
@@ -136,7 +146,7 @@ pub enum Quantity<'a> {
 impl GradientGuidance<'_> {
     /// The quantity's `value` [B, ...] moved along a `gradient` [B, ...] of log p(y | x_t) with respect to x_t: mean +
     /// variance * gradient (2105.05233, algorithm 1; 2112.10741, section 2.2), or eps - sqrt(1 - alpha_bar) * gradient
-    /// (2105.05233, algorithm 2). In the last step, whose variance is 0, a mean stays as it is.
+    /// (2105.05233, algorithm 2). A mean without a deviation stays as it is.
     pub fn along(&self, value: Tensor, gradient: &Tensor) -> Tensor {
         match self.quantity {
             Quantity::Mean(None) => value,
@@ -188,11 +198,12 @@ pub fn sample(
         x_t = match sampler {
             Sampler::Unclip(ddpm) => {
                 let posterior = ddpm.posterior(&x_0, variance, step, &x_t);
-                hooks.guide_mean(posterior, step, &x_t).draw(&mut noise)
+                hooks.guide_mean(posterior, step, &x_t, || None).draw(&mut noise)
             }
             Sampler::Ddpm(ddpm) => {
                 let posterior = ddpm.posterior(&x_0, variance, step, &x_t);
-                hooks.guide_mean(posterior, step, &x_t).draw(&mut noise)
+                let last = || ddpm.last_deviation(variance, step, steps[..done].last());
+                hooks.guide_mean(posterior, step, &x_t, last).draw(&mut noise)
             }
             Sampler::Ddim(ddim) => {
                 let mut eps = config.eps(&output, &x_t, &level, changed);

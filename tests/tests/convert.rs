@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use ::pipeline::{Pipeline, Request, Settings, Silent, TimestepRespacing};
-use ::weights::{Folder, WeightSummary, load_safetensors, save_safetensors};
+use ::weights::{Checkpoint, Folder, WeightSummary, load_safetensors, save_safetensors};
 use families::{Ability, Error, ModelFolders, ModelSummary, convert_model, summarize_model};
 use image::RgbImage;
 use tch::{Device, Kind, Tensor};
@@ -212,6 +212,28 @@ fn a_dtype_changes_floats_alone() {
     assert!(error.contains(file.to_str().unwrap()) && error.contains("65504"), "{error}");
     assert!(!out.exists());
     assert!(files(place.path()).iter().all(|name| !name.contains("partial")));
+}
+
+#[test]
+fn tensors_of_any_kind_and_of_one_storage_are_written_as_they_are() {
+    let place = tempfile::tempdir().unwrap();
+    let to = place.path().join("to.safetensors");
+    for name in ["nested.bin", "legacy.bin", "protocol4.bin"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/weights").join(name);
+        let checkpoint = Checkpoint::open(&path, "weights", Device::Cpu, Kind::Float).unwrap();
+        let tensors = checkpoint.tensors().unwrap();
+        save_safetensors(&to, &tensors, None).unwrap();
+        assert_same_tensors(&path, &to);
+        let tensor = |name: &str| &tensors.iter().find(|(n, _)| n == name).unwrap().1;
+        // One is a view of the other's storage, and one is no contiguous one of its own.
+        assert!(tensor("whole").get(1) == *tensor("part"));
+        assert!(!tensor("turned").is_contiguous());
+        assert_eq!(tensor("double").kind(), Kind::Double);
+        assert_eq!(tensor("bool").kind(), Kind::Bool);
+        let summary = checkpoint.summary();
+        assert_eq!(summary.dtypes, ["f32", "f16", "bf16", "f64"]);
+        assert_eq!(summary.parameters, 24 + 6 + 6 + 3 + 2 + 1 + 1 + 2);
+    }
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn what_is_no_whole_model_is_described_too() {
             assert!(text.contains(word), "{word:?} is not in: {text}");
         }
     };
-    told("clip", &["CLIP", "can       embed, classify, search\n", "cannot    generate"]);
+    told("clip", &["family    CLIP\n", "draws none", "can       embed, classify, search\n"]);
     told("glide", &["family    GLIDE", "PyTorch", "generate, CLIP guidance, inpaint\n"]);
     told("model/prior", &["one part of the model in", "memory"]);
     told(
