@@ -1,10 +1,10 @@
 //! Formats of weights: safetensors, PyTorch's state dicts and numpy's arrays, read strictly and written whole.
 //!
-//! No model and no publisher is known here. Modules in reading order: [`checkpoint`] gives a model its tensors and
-//! reports everything that does not fit in one error, and `adapter` those of another layout by our names, or records them; [`safetensors`] and [`pickle`] are the two formats that it reads;
-//! [`folder`] is a folder of files, of which `weight_files` says which are weights, and `hub` finds those that the
-//! Hugging Face Hub's tools fetched. `embeddings` reads files of embeddings, [`npy`](mod@npy) numpy's arrays. `numbers` describes
-//! those that are not finite, `summary` counts them.
+//! No model and no publisher is known here. Modules in reading order: [`checkpoint`] gives a model its tensors and reports
+//! everything that does not fit in one error, and `adapter` those of another layout by our names, or records them;
+//! [`safetensors`] and [`pickle`] are the two formats that it reads; [`folder`] is a folder of files, of which `weight_files`
+//! says which are weights, and `hub` finds those that the Hugging Face Hub's tools fetched. `embeddings` reads files of
+//! embeddings, [`npy`](mod@npy) numpy's arrays. `numbers` describes those that are not finite.
 
 #![forbid(unsafe_code)]
 

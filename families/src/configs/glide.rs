@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::fields::{ConfigError, Fields, divides};
 
 const TEXT_TRANSFORMER: &str = "GlideTextTransformer";
-const NOISED_TEXT: &str = "NoisedCLIPTextModelWithProjection";
-const NOISED_IMAGE: &str = "NoisedCLIPVisionModelWithProjection";
+const NOISED_TEXT: &str = "NoisedClipTextModel";
+const NOISED_IMAGE: &str = "NoisedClipVisionModel";
 
 /// Translates a text transformer's `config.json`.
 pub(crate) fn text_transformer_config(bytes: &[u8]) -> Result<TextTransformerConfig, ConfigError> {

@@ -5,7 +5,7 @@ use decoder::{AttentionConfig, TextTransformerConfig, UNetConfig};
 use weights::{Checkpoint, listed};
 
 use super::options::{OPTIONS, UNetOptions};
-use super::published::UNetFile;
+use super::release::UNetFile;
 use crate::ConfigError;
 use crate::configs;
 

@@ -1,7 +1,7 @@
 //! GLIDE (2112.10741) as OpenAI publishes it, and its components in our own layout, which has a folder for each as diffusers'
 //! pipelines do.
 //!
-//! Modules in reading order: `family` is the layout as a value, `published` lists the published files, `options` is a file of
+//! Modules in reading order: `family` is the layout as a value, `release` lists the published files, `options` is a file of
 //! ours beside them, `inference` reads a network's shape off its tensors, and `names` has their names. `open` and `tokenizers`
 //! make components of either layout, and `components` reads and writes whole ones. `shapes` reads configurations alone.
 
@@ -11,7 +11,7 @@ mod inference;
 mod names;
 mod open;
 mod options;
-mod published;
+mod release;
 mod shapes;
 mod tokenizers;
 
@@ -23,7 +23,7 @@ pub use open::{
     open_unet,
 };
 pub(crate) use options::OPTIONS;
-pub use published::{is_published, published_component, published_file};
+pub use release::{is_published, published_component, published_file};
 pub(crate) use shapes::{noised_image_shape, noised_text_shape, stage_shapes};
 pub(crate) use tokenizers::tokenizer_files;
 pub use tokenizers::{open_caption_tokenizer, open_noised_clip_tokenizer};

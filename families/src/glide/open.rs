@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 use weights::{Checkpoint, Folder, Recorder, Rule, SourceAdapter};
 
 use super::options::Options;
-use super::published::{UNetFile, published_file, scheduler};
+use super::release::{UNetFile, published_file, scheduler};
 use super::{CLIP_IMAGE_ENCODER, CLIP_TEXT_ENCODER, inference, names};
 use crate::open::{CONFIG, SCHEDULER_CONFIG, translate};
 use crate::{ConfigError, Error, configs};

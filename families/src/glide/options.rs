@@ -4,7 +4,7 @@ use files::json;
 use serde::Deserialize;
 use weights::Folder;
 
-use super::published::UNetFile;
+use super::release::UNetFile;
 use crate::Error;
 
 /// The file's name.

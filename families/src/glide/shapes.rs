@@ -5,7 +5,7 @@ use tch::{Device, Kind};
 use weights::Folder;
 
 use super::open::{self, Placement};
-use super::published::{published_component, published_file};
+use super::release::{published_component, published_file};
 use super::{CLIP_IMAGE_ENCODER, CLIP_TEXT_ENCODER};
 use crate::{Condition, Error, Stage, StageShapes};
 
