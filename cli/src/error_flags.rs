@@ -21,6 +21,9 @@ pub(crate) fn with_flags(error: &(dyn Error + 'static)) -> String {
         Some(pipeline::Error::OtherPrior { autoregressive: false, .. }) => {
             format!("{error}: --prior autoregressive has")
         }
+        Some(error @ pipeline::Error::NoNoisedClip { .. }) => {
+            error.to_string().replacen("clip_guidance_scale", "--clip-guidance-scale", 1)
+        }
         Some(pipeline::Error::NoBuiltInModel) => format!("{error} with --model DIR"),
         _ => error.to_string(),
     }

@@ -49,6 +49,14 @@ pub enum Error {
         /// The place in it.
         place: &'static str,
     },
+    /// A published file is not beside the others.
+    #[error("{file} is missing: {noun} is published in it, beside the other files in that folder")]
+    NoPublishedFile {
+        /// The file.
+        file: String,
+        /// The component that it holds, with its article.
+        noun: &'static str,
+    },
     /// The image encoder's preprocessing is wrong.
     #[error("{folder} cannot be used to prepare pictures: {problem}")]
     ImageProcessor {

@@ -98,6 +98,16 @@ pub fn published_file(component: &str) -> Option<&'static str> {
     }
 }
 
+/// A network with its article, for messages.
+fn noun(component: &str) -> &'static str {
+    match (component, UNetFile::of(component)) {
+        (CLIP_TEXT_ENCODER, _) => "the noised CLIP's text encoder",
+        (CLIP_IMAGE_ENCODER, _) => "the noised CLIP's image encoder",
+        (_, Some((file, _))) => file.nouns()[0],
+        (_, None) => "a component",
+    }
+}
+
 /// Whether any of the published files of weights lies in `folder`.
 pub fn is_published(folder: &Folder) -> bool {
     let files = UNetFile::ALL.map(UNetFile::name).into_iter();
@@ -110,7 +120,7 @@ pub fn published_component(folder: &Folder, component: &'static str) -> Result<F
     let file = published_file(component);
     match file {
         Some(file) if !folder.has(file) => {
-            Err(weights::Error::NoFile { file: folder.name_of(file) }.into())
+            Err(Error::NoPublishedFile { file: folder.name_of(file), noun: noun(component) })
         }
         None if !super::family::glide().all_components().contains(&component) => {
             Err(super::open::missing(folder, component))
