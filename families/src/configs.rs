@@ -64,15 +64,17 @@ pub fn check_conditioning(config: &ConditioningConfig) -> Result<(), ConfigError
 /// As [`check_text`], a decoder's U-Net, or an upsampler's.
 pub fn check_unet(config: &UNetConfig) -> Result<(), ConfigError> {
     let json = bytes(&unet_json(config));
-    let levels = config.block_out_channels.len();
-    match &config.attention {
-        Some(attention) if attention.finest_level > levels => Err(ConfigError::Relation(format!(
-            "its finest_level is {}, which must lie between 0 and its {levels} levels",
-            attention.finest_level
-        ))),
-        Some(_) => decoder_config(&json).map(drop),
-        None => upsampler_config(&json).map(drop),
+    let Some(attention) = &config.attention else {
+        return upsampler_config(&json).map(drop);
+    };
+    decoder_config(&json)?;
+    let (finest, levels) = (attention.finest_level, config.block_out_channels.len());
+    if finest > levels {
+        return Err(ConfigError::Relation(format!(
+            "its finest_level is {finest}, which must lie between 0 and its {levels} levels"
+        )));
     }
+    Ok(())
 }
 
 pub(crate) fn bytes(json: &Value) -> Vec<u8> {

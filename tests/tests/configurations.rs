@@ -227,18 +227,21 @@ fn later_fields_that_change_nothing_are_accepted() {
 
 #[test]
 fn attention_may_begin_at_any_level() {
-    for finest_level in 0..=3 {
-        let config = UNetConfig {
-            sample_size: 8,
-            in_channels: 7,
-            out_channels: 6,
-            block_out_channels: vec![8, 12, 16],
-            layers_per_block: 1,
-            attention: Some(AttentionConfig { head_width: 4, context_width: 20, finest_level }),
-            scale_shift: true,
-            norm_groups: 4,
-            norm_eps: 1e-5,
-        };
+    let config = |finest_level| UNetConfig {
+        sample_size: 8,
+        in_channels: 7,
+        out_channels: 6,
+        block_out_channels: vec![8, 12, 16],
+        layers_per_block: 1,
+        attention: Some(AttentionConfig { head_width: 4, context_width: 20, finest_level }),
+        scale_shift: true,
+        norm_groups: 4,
+        norm_eps: 1e-5,
+    };
+    let error = families::configs::check_unet(&config(4)).unwrap_err().to_string();
+    assert_eq!(error, "its finest_level is 4, which must lie between 0 and its 3 levels");
+    for config in (0..=3).map(config) {
+        families::configs::check_unet(&config).unwrap();
         let place = tempfile::tempdir().unwrap();
         let folder = place.path().join("decoder");
         let initialiser = Initialiser::new(1, Device::Cpu, Kind::Float);

@@ -231,7 +231,6 @@ fn a_recipe_is_changed_field_by_field() {
         ("upsampler.unet.block_out_channels=[]", "upsampler.unet"),
         ("decoder.unet.norm_groups=0", "norm_num_groups is 0"),
         ("decoder.unet.attention.head_width=0", "head_dim is 0"),
-        ("decoder.unet.attention.finest_level=9", "finest_level is 9, which must lie between 0"),
         ("drawing.decoder_guidance_scale=nan", "scale is NaN"),
         ("drawing.decoder_steps=0", "between 1 and 1000"),
         ("drawing.upsampler_steps=1001", "upsampler_steps is 1001"),
