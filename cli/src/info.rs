@@ -143,9 +143,7 @@ fn model_text(
     let lacks =
         |ability: &&AbilitySummary| summary.description.is_none() && !ability.missing.is_empty();
     for ability in summary.abilities.iter().filter(lacks) {
-        let missing: Vec<String> =
-            ability.missing.iter().map(|component| format!("{component}/")).collect();
-        add("cannot", format!("{}: there is no {}", ability.ability, listed(&missing)));
+        add("cannot", format!("{}: there is no {}", ability.ability, listed(&ability.missing)));
     }
     summary.problems.iter().for_each(|problem| add("problem", problem.clone()));
     if let Some(defaults) = defaults {

@@ -199,6 +199,14 @@ impl ModelArgs {
         let image_encoder = image_encoder.and_then(|given| given.image_encoder.as_deref());
         let model = self.folder()?;
         let family = recognise(&model);
+        if prior.is_some() && !family.decodes_embeddings() {
+            let error = pipeline::Error::NoEmbedding { family: family.name };
+            return Err(error).context("--prior");
+        }
+        if image_encoder.is_some() && family.clip.is_none() {
+            let error = pipeline::Error::NoClip { family: family.name };
+            return Err(error).context("--image-encoder");
+        }
         let autoregressive = match prior {
             Some(name) if elsewhere.is_none() => name == Path::new(AUTOREGRESSIVE),
             _ => {

@@ -21,7 +21,7 @@ pub(crate) struct PresetArgs {
     #[arg(long, value_name = "PRESET", value_parser = presets())]
     pub preset: Option<Preset>,
     /// The sampler of the steps
-    #[arg(long, value_name = "SOLVER", value_parser = solvers())]
+    #[arg(long, hide_possible_values = true, value_name = "ddpm|ddim|dpm-solver++", value_parser = solvers())]
     pub solver: Option<Solver>,
 }
 

@@ -9,7 +9,7 @@ use crate::open::{CONFIG, PROCESSOR_CONFIG};
 use crate::save::{DIFFUSERS_WEIGHTS, TRANSFORMERS_WEIGHTS};
 use crate::{Class, Condition, Error, Family, describe, glide, karlo, may_be_clip};
 
-/// What opens a component.
+/// The kind of a component, which says how it is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ComponentKind {
     Tokenizer,
@@ -42,7 +42,7 @@ pub(crate) struct Component {
 }
 
 impl Family {
-    /// What opens a component.
+    /// The kind of a component, which says how it is opened.
     fn component_kind(&self, component: &str) -> Option<ComponentKind> {
         let mut kinds = Vec::new();
         if let Some(clip) = self.clip {

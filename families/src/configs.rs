@@ -33,7 +33,10 @@ pub(crate) use glide::{
 };
 pub use image_processor::{ImageProcessorError, image_processor_config, image_processor_json};
 pub(crate) use prior::{prior_config, prior_json};
-pub(crate) use scheduler::{DDIM, DDPM, respaced_scheduler_json, scheduler_config, scheduler_json};
+pub(crate) use scheduler::{
+    DDIM, DDPM, respaced_scheduler_config, respaced_scheduler_json, scheduler_config,
+    scheduler_json,
+};
 pub(crate) use unet::{decoder_config, unet_json, upsampler_config};
 
 /// Whether a text encoder of this shape can be written and read again.

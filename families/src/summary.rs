@@ -7,7 +7,8 @@ use weights::{Folder, WeightSummary};
 
 use crate::components::{Component, is_whole_clip};
 use crate::{
-    Error, Family, PriorKind, Requirement, Shapes, compatibility, describe, may_be_clip, recognise,
+    Error, Family, PriorKind, Requirement, Shapes, compatibility, describe, glide, may_be_clip,
+    recognise,
 };
 
 /// A model, or a component of one. No tensor is read for it.
@@ -23,7 +24,7 @@ pub struct ModelSummary {
     pub weights: WeightSummary,
     /// The memory that the weights take, in f32 and in half precision.
     pub memory: [MemorySummary; 2],
-    /// What the family can do, each with what is missing for it.
+    /// The abilities of the family, each with what is missing for it.
     pub abilities: Vec<AbilitySummary>,
     /// The components that do not fit each other, and configurations that cannot be read, as sentences.
     pub problems: Vec<String>,
@@ -56,11 +57,11 @@ pub struct MemorySummary {
 pub struct AbilitySummary {
     /// The ability.
     pub ability: Ability,
-    /// The folders of the components that are missing for it.
-    pub missing: Vec<&'static str>,
+    /// The folders of the components that are missing for it, or the published files that they are in.
+    pub missing: Vec<String>,
 }
 
-/// What is done with a model.
+/// A use of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -85,7 +86,7 @@ pub enum Ability {
     Classify,
     /// The images that a caption or an image is closest to.
     Search,
-    /// Images painted where a mask says (2112.10741, section 2.5).
+    /// Images painted where a mask says (2112.10741, section 4.3).
     Inpaint,
 }
 
@@ -118,7 +119,7 @@ pub fn summarize_model(folder: &Folder) -> Result<ModelSummary, Error> {
         let components = Component::all(folder, &family);
         let mut summary = ModelSummary::of(components, description);
         summary.family = Some(if is_whole_clip(folder) { "CLIP" } else { family.name });
-        summary.add_abilities(&family);
+        summary.add_abilities(folder, &family);
         summary.add_problems(folder, &family);
         return Ok(summary);
     }
@@ -155,7 +156,7 @@ impl ModelSummary {
         self.components.iter().any(|there| there.component == component)
     }
 
-    fn add_abilities(&mut self, family: &Family) {
+    fn add_abilities(&mut self, folder: &Folder, family: &Family) {
         let autoregressive = family.prior_components(PriorKind::Autoregressive);
         let diffusion = family.prior_components(PriorKind::Diffusion);
         let all = |names: &[&str]| !names.is_empty() && names.iter().all(|name| self.has(name));
@@ -164,7 +165,14 @@ impl ModelSummary {
             false => PriorKind::Diffusion,
         };
         let abilities = abilities(family, kind).into_iter().map(|(ability, components)| {
-            let missing = components.into_iter().filter(|name| !self.has(name)).collect();
+            let missing = components.into_iter().filter(|name| !self.has(name));
+            let mut missing: Vec<String> = missing
+                .map(|name| match glide::is_published(folder) {
+                    true => glide::missing_file(name),
+                    false => format!("{name}/"),
+                })
+                .collect();
+            missing.dedup();
             AbilitySummary { ability, missing }
         });
         self.abilities = abilities.collect();
@@ -195,7 +203,7 @@ impl ComponentSummary {
     }
 }
 
-/// What models of a family can do, where a prior of this kind samples, each with the components that it needs.
+/// The abilities of models of a family, where a prior of this kind samples, each with the components that it needs.
 fn abilities(family: &Family, kind: PriorKind) -> Vec<(Ability, Vec<&'static str>)> {
     let images = Requirement { text: true, stages: family.stages.len(), ..Requirement::default() };
     let prior = family.decodes_embeddings().then_some(kind);

@@ -29,7 +29,7 @@ impl Mask {
     /// The mask of an image with so many columns, from the top left corner on: true at known pixels. `None` where the pixels
     /// are no whole rows.
     pub fn new(width: u32, known: Vec<bool>) -> Option<Self> {
-        let is_whole = width > 0 && !known.is_empty() && known.len() % width as usize == 0;
+        let is_whole = width > 0 && !known.is_empty() && known.len().is_multiple_of(width as usize);
         is_whole.then_some(Self { width: width.into(), known })
     }
 
@@ -42,13 +42,13 @@ impl Mask {
 }
 
 /// The known parts of a batch of images.
-pub(crate) struct Known {
+pub(crate) struct InpaintingBatch {
     images: Vec<RgbImage>,
     /// The masks at the size of the base images, `[B, 1, h, h]`: 1 at known pixels.
     masks: Tensor,
 }
 
-impl Known {
+impl InpaintingBatch {
     /// Those of a batch whose base images have `base` pixels a side. Larger images have the base images' mask, enlarged.
     pub(crate) fn new(batch: &[&Inpainting], base: i64) -> Self {
         let masks: Vec<Tensor> = batch.iter().map(|known| known.mask.tensor(base)).collect();

@@ -7,7 +7,7 @@ use noise::Generator;
 use tch::Tensor;
 
 use crate::image_tensors::to_images;
-use crate::inpainting::{Inpainting, Known};
+use crate::inpainting::{Inpainting, InpaintingBatch};
 use crate::memory::within_memory;
 use crate::stages::StageInput;
 use crate::{Error, Observer, Pipeline, Settings, Task};
@@ -128,7 +128,7 @@ impl Pipeline {
         let known: Vec<&Inpainting> =
             requests.iter().filter_map(|r| r.inpainting.as_ref()).collect();
         let base_size = self.image_shape(stages.start)?[1];
-        let known = (!known.is_empty()).then(|| Known::new(&known, base_size));
+        let known = (!known.is_empty()).then(|| InpaintingBatch::new(&known, base_size));
         let input =
             StageInput { captions: &captions, known: known.as_ref(), ..StageInput::default() };
         let base = match self.components.family().decodes_embeddings() {

@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use crate::components::{Lease, Network, opened};
 use crate::diffuse::{Diffusion, ObservedStage};
 use crate::image_tensors::to_images;
-use crate::inpainting::{Known, KnownPixels};
+use crate::inpainting::{InpaintingBatch, KnownPixels};
 use crate::memory::within_memory;
 use crate::noise_streams::Streams;
 use crate::request::Batch;
@@ -31,7 +31,7 @@ pub(crate) struct StageInput<'a> {
     /// The images of the stage before, `[B, C, h, w]`.
     pub(crate) previous: Option<&'a Tensor>,
     /// The parts of images that stay, for stages that inpaint.
-    pub(crate) known: Option<&'a Known>,
+    pub(crate) known: Option<&'a InpaintingBatch>,
 }
 
 impl Pipeline {

@@ -57,7 +57,12 @@ def state_dict(path):
 
     loaded = torch.load(path, weights_only=True, map_location="cpu")
     inner = loaded.get("state_dict")
-    loaded = inner if isinstance(inner, dict) else loaded
+    has_tensors = lambda value: isinstance(value, dict) and any(isinstance(v, torch.Tensor) for v in value.values())
+    wrapped = {id(value): value for key, value in loaded.items() if isinstance(key, str) and has_tensors(value)}
+    if isinstance(inner, dict):
+        loaded = inner
+    elif not has_tensors(loaded) and wrapped:
+        (loaded,) = wrapped.values()
     found = {name: value for name, value in loaded.items() if isinstance(value, torch.Tensor) and isinstance(name, str)}
     if loaded and not found:
         raise ValueError("no tensors")

@@ -19,6 +19,7 @@ mod classify;
 mod convert;
 mod data;
 mod destinations;
+mod glide;
 mod info;
 mod interrupts;
 mod kernels;

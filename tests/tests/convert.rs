@@ -242,16 +242,23 @@ fn clip_alone_and_components_alone_are_converted() {
     let clip = golden("zero_shot/model");
     let out = place.path().join("clip");
     convert(&folder(&clip), &out, None).unwrap();
-    let embedding = |model: &Path| {
+    let embeddings = |model: &Path| {
         let pipeline = open(model);
         pipeline.prepare_clip().unwrap();
         let image = RgbImage::from_fn(40, 30, |x, y| image::Rgb([x as u8, y as u8, 9]));
         let text =
             pipeline.class_embeddings(&["house"], &::pipeline::Template::defaults()).unwrap();
         let image = pipeline.encode_images(&[image]).unwrap();
-        (text, image, pipeline.logit_factor().unwrap())
+        ([text, image], pipeline.logit_factor().unwrap())
     };
-    assert!(embedding(&clip) == embedding(&out));
+    let ((before, factor), (after, same_factor)) = (embeddings(&clip), embeddings(&out));
+    assert_eq!(factor, same_factor);
+    for (before, after) in before.iter().zip(&after) {
+        // The published file's tensors lie at any place, and kernels round by their alignment.
+        let off = (before - after).abs().max().double_value(&[]);
+        assert!(off < 1e-6, "{off}");
+    }
+    assert_same_tensors(&clip.join("model.safetensors"), &out.join("model.safetensors"));
     for part in
         ["prior", "decoder", "text_proj", "super_res_first", "text_encoder", "image_encoder"]
     {
@@ -390,7 +397,7 @@ fn only_new_and_empty_folders_elsewhere_are_written() {
 }
 
 /// What cannot be done, with what is missing for it.
-fn lacks(summary: &ModelSummary) -> Vec<(Ability, Vec<&'static str>)> {
+fn lacks(summary: &ModelSummary) -> Vec<(Ability, Vec<String>)> {
     let lacking = summary.abilities.iter().filter(|ability| !ability.missing.is_empty());
     lacking.map(|ability| (ability.ability, ability.missing.clone())).collect()
 }
@@ -423,7 +430,7 @@ fn a_summary_counts_what_the_files_hold() {
     let [single, half] = &summary.memory;
     assert_eq!((single.all, half.all), (4 * parameters, 2 * parameters));
     assert_eq!((single.largest, half.largest), (4 * largest.unwrap(), 2 * largest.unwrap()));
-    assert_eq!(lacks(&summary), [(Ability::Reconstruct, vec!["image_pca"])]);
+    assert_eq!(lacks(&summary), [(Ability::Reconstruct, vec!["image_pca/".to_owned()])]);
     let built_in = summarize_model(&unclip::built_in_folder().unwrap()).unwrap();
     assert_eq!(lacks(&built_in), []);
     assert_eq!(built_in.weights.dtypes[0], "f16");
@@ -444,10 +451,10 @@ fn a_summary_says_what_is_missing_and_does_not_fit() {
         let mut all = lacks(&summary).into_iter();
         all.find(|(of, _)| *of == ability).map(|(_, missing)| missing).unwrap_or_default()
     };
-    assert_eq!(lacking(Ability::Generate), ["prior"]);
-    assert_eq!(lacking(Ability::Variations), ["image_encoder"]);
-    assert_eq!(lacking(Ability::Interpolate), ["prior", "image_encoder"]);
-    assert_eq!(lacking(Ability::Reconstruct), ["image_encoder", "image_pca"]);
+    assert_eq!(lacking(Ability::Generate), ["prior/"]);
+    assert_eq!(lacking(Ability::Variations), ["image_encoder/"]);
+    assert_eq!(lacking(Ability::Interpolate), ["prior/", "image_encoder/"]);
+    assert_eq!(lacking(Ability::Reconstruct), ["image_encoder/", "image_pca/"]);
     assert!(summary.problems[0].contains("text_encoder and text_proj do not fit each other"));
     let last = summary.components.iter().find(|c| c.component == "super_res_last").unwrap();
     assert!(last.weights.is_none());

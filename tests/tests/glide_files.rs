@@ -65,7 +65,7 @@ impl StateDict {
         self.1 += 1;
         let values = Tensor::from_slice(&Generator::new(self.1).normal(count));
         // Published files are of f32 and of f16.
-        let kind = if self.1 % 2 == 0 { Kind::Half } else { Kind::Float };
+        let kind = if self.1.is_multiple_of(2) { Kind::Half } else { Kind::Float };
         self.0.push((name.into(), values.view(shape).to_kind(kind)));
     }
 

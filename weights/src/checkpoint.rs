@@ -144,7 +144,7 @@ impl Checkpoint {
         Ok(tensors)
     }
 
-    /// What its files hold, from their headers.
+    /// A summary of its files, from their headers.
     pub(crate) fn stored(&self) -> impl Iterator<Item = &StoredTensor> {
         self.tensors.values()
     }

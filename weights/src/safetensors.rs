@@ -76,8 +76,12 @@ pub fn save_safetensors(
         let unknown = || problem(name, format!("the format has no {kind:?}"));
         entries.push((name, tensor, Dtype::of(kind).ok_or_else(unknown)?));
     }
-    // Wide types first keep every tensor aligned; within a type the caller's order stays.
-    entries.sort_by_key(|(_, _, dtype)| std::cmp::Reverse(dtype.bits));
+    // Whole lines of the processor's cache first, then wide types: so every tensor begins as aligned as it can be, and kernels,
+    // which round by alignment, give what they give for PyTorch's files. Otherwise the caller's order stays.
+    entries.sort_by_key(|(_, tensor, dtype)| {
+        let is_whole = (tensor.numel() * dtype.bits / 8) % ALIGNMENT == 0;
+        (!is_whole, std::cmp::Reverse(dtype.bits))
+    });
 
     let mut header = serde_json::Map::new();
     header.insert(METADATA.to_owned(), serde_json::json!({ "format": "pt" }));

@@ -19,19 +19,29 @@ pub(crate) const DDPM: &str = "DDPMScheduler";
 /// The scheduler of DDIM (2010.02502).
 pub(crate) const DDIM: &str = "DDIMScheduler";
 
-/// Translates a `scheduler_config.json`.
+/// Translates the `scheduler_config.json` of an `UnCLIPScheduler`.
 pub(crate) fn scheduler_config(bytes: &[u8]) -> Result<SchedulerConfig, ConfigError> {
     let mut fields = Fields::parse(bytes)?;
-    let unclip = fields.class(UNCLIP);
-    let respaced = unclip.is_err() && [DDPM, DDIM].iter().any(|class| fields.class(class).is_ok());
-    let beta_schedule = match respaced {
-        true => respaced_betas(&mut fields)?,
-        false => {
-            unclip?;
-            fields.only("beta_schedule", &[json!("squaredcos_cap_v2")])?;
-            BetaSchedule::Cosine
-        }
-    };
+    fields.class(UNCLIP)?;
+    fields.only("beta_schedule", &[json!("squaredcos_cap_v2")])?;
+    config_of(fields, BetaSchedule::Cosine, Some("fixed_small_log"))
+}
+
+/// Translates that of a [`DDPM`] or a [`DDIM`].
+pub(crate) fn respaced_scheduler_config(bytes: &[u8]) -> Result<SchedulerConfig, ConfigError> {
+    let mut fields = Fields::parse(bytes)?;
+    fields.class(DDIM).or_else(|_| fields.class(DDPM))?;
+    let beta_schedule = respaced_betas(&mut fields)?;
+    // The classes have other defaults of the variance, or none.
+    config_of(fields, beta_schedule, None)
+}
+
+/// The configuration of the fields that all classes have; `variance` is the default.
+fn config_of(
+    mut fields: Fields,
+    beta_schedule: BetaSchedule,
+    variance: Option<&'static str>,
+) -> Result<SchedulerConfig, ConfigError> {
     let range = fields.number("clip_sample_range", 1.0, 1000.0)?;
     let clips = match fields.take("clip_sample") {
         None | Some(Value::Bool(true)) => true,
@@ -40,8 +50,6 @@ pub(crate) fn scheduler_config(bytes: &[u8]) -> Result<SchedulerConfig, ConfigEr
             return Err(super::fields::wrong("clip_sample", &other, "true or false".to_owned()));
         }
     };
-    // The other classes have other defaults, or none.
-    let variance = if respaced { None } else { Some("fixed_small_log") };
     let config = SchedulerConfig {
         train_timesteps: fields.size("num_train_timesteps", Some(1000))? as usize,
         beta_schedule,

@@ -39,7 +39,7 @@ pub(crate) fn without_prefix(
             Some(other) => format!(
                 "the names of some tensors begin with {prefix}, and {} does not: the tensors of one network must be \
                  saved by themselves",
-                listed(&[other.clone()])
+                listed(std::slice::from_ref(other))
             ),
         },
         several => format!(

@@ -23,6 +23,7 @@ pub use open::{
     open_unet,
 };
 pub(crate) use options::OPTIONS;
+pub(crate) use release::missing_file;
 pub use release::{is_published, published_component, published_file};
 pub(crate) use shapes::{noised_image_shape, noised_text_shape, stage_shapes};
 pub(crate) use tokenizers::tokenizer_files;

@@ -58,7 +58,8 @@ pub fn open_noised_image_encoder(
 /// The scheduler `component`, in `folder` if that is its own, or that of the published networks.
 pub fn open_scheduler(folder: &Folder, component: &'static str) -> Result<SchedulerConfig, Error> {
     if folder.has(SCHEDULER_CONFIG) {
-        return crate::open_scheduler(folder);
+        let noun = "a scheduler";
+        return translate(folder, SCHEDULER_CONFIG, noun, configs::respaced_scheduler_config);
     }
     scheduler(component).ok_or_else(|| missing(folder, component))
 }

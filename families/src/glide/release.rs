@@ -98,6 +98,15 @@ pub fn published_file(component: &str) -> Option<&'static str> {
     }
 }
 
+/// The file, or the files, that a component would come from.
+pub(crate) fn missing_file(component: &str) -> String {
+    let tokenizer = match component {
+        CLIP_TOKENIZER => "bpe_simple_vocab_16e6.txt",
+        _ => "encoder.json with vocab.bpe",
+    };
+    published_file(component).unwrap_or(tokenizer).to_owned()
+}
+
 /// A network with its article, for messages.
 fn noun(component: &str) -> &'static str {
     match (component, UNetFile::of(component)) {

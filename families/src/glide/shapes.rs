@@ -5,7 +5,7 @@ use tch::{Device, Kind};
 use weights::Folder;
 
 use super::open::{self, Placement};
-use super::release::{published_component, published_file};
+use super::release::{is_published, published_file};
 use super::{CLIP_IMAGE_ENCODER, CLIP_TEXT_ENCODER};
 use crate::{Condition, Error, Stage, StageShapes};
 
@@ -30,9 +30,11 @@ pub(crate) fn stage_shapes(folder: &Folder, stage: &Stage) -> Result<StageShapes
     let network = located(folder, stage.network)
         .map(|folder| open::unet(&folder, stage.network, PLACEMENT))
         .transpose()?;
-    let scheduler = match published_component(folder, stage.scheduler) {
-        Ok(folder) => Some(open::open_scheduler(&folder, stage.scheduler)?),
-        Err(_) => None,
+    let own = folder.component(stage.scheduler);
+    let scheduler = match (own.exists(), is_published(folder)) {
+        (true, _) => Some(open::open_scheduler(&own, stage.scheduler)?),
+        (false, true) => Some(open::open_scheduler(folder, stage.scheduler)?),
+        (false, false) => None,
     };
     Ok(StageShapes {
         text_encoder: text_encoder.map(|network| network.config),

@@ -154,7 +154,7 @@ fn presets_solvers_and_intervals_that_there_are_not_are_refused() {
     let place = Workplace::new();
     for (flag, value, there) in [
         ("--preset", "best", "fast, balanced, quality"),
-        ("--solver", "euler", "ddpm, dpm-solver++"),
+        ("--solver", "euler", "ddpm, ddim, dpm-solver++"),
         ("--guidance-interval", "0.8,0.2", "from 0 to 1"),
         ("--guidance-interval", "-1,1", "from 0 to 1"),
         ("--guidance-interval", "0,nan", "from 0 to 1"),

@@ -1,0 +1,142 @@
+//! The third paper's system by its published files: settings of its own, and what it has no parts for.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{CAPTION, Ran, Workplace};
+use crate::pipeline::copy_folder;
+
+/// A folder with the tiny model as published.
+fn workplace() -> Workplace {
+    let place = Workplace::new();
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/glide/model");
+    copy_folder(&model, &place.path("glide"));
+    place
+}
+
+fn golden_images() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/data/images")
+}
+
+const FEW: [&str; 4] = ["generate", CAPTION, "--model=glide", "--seed=3"];
+
+fn draw(place: &Workplace, out: &str, more: &[&str]) -> Ran {
+    let out = format!("--out={out}");
+    let steps: &[&str] = match more.iter().any(|flag| flag.starts_with("--decoder-steps")) {
+        true => &[],
+        false => &["--decoder-steps=4", "--upsampler-steps=3"],
+    };
+    place.run(&[&FEW[..], steps, more, &[&out]].concat())
+}
+
+#[test]
+fn a_record_with_respaced_steps_draws_the_same_picture_again() {
+    let place = workplace();
+    let respaced = ["--decoder-steps=ddim5", "--upsampler-steps=fast27", "--solver=ddim"];
+    draw(&place, "one.png", &[&respaced[..], &["--upsampler-temperature=0.9"]].concat()).succeeds();
+    let record = place.run(&["info", "one.png"]).succeeds().stdout;
+    for field in
+        [r#""decoder_steps": "ddim5""#, r#""upsampler_steps": "fast27""#, r#""solver": "ddim""#]
+    {
+        assert!(record.contains(field), "{field} is not in {record}");
+    }
+    assert!(!record.contains("prior"), "{record}");
+    place.run(&["generate", "--model=glide", "--from=one.png", "--out=two.png"]).succeeds();
+    let read = |name: &str| fs::read(place.path(name)).unwrap();
+    assert!(read("one.png") == read("two.png"));
+    draw(&place, "three.png", &respaced).succeeds();
+    assert!(read("one.png") != read("three.png"), "the temperature changes nothing");
+}
+
+#[test]
+fn prompts_may_respace_their_steps() {
+    let place = workplace();
+    let line = r#"{"caption": "a boat", "decoder_steps": "2,2", "upsampler_steps": 3, "seed": 3}"#;
+    fs::write(place.path("captions.jsonl"), line).unwrap();
+    place
+        .run(&["generate", "--model=glide", "--prompts=captions.jsonl", "--out=one.png"])
+        .succeeds();
+    let flags = ["generate", "a boat", "--model=glide", "--seed=3", "--decoder-steps=2,2"];
+    place.run(&[&flags[..], &["--upsampler-steps=3", "--out=two.png"]].concat()).succeeds();
+    let read = |name: &str| fs::read(place.path(name)).unwrap();
+    assert!(read("one.png") == read("two.png"));
+    fs::write(place.path("captions.jsonl"), line.replace("2,2", "2;2")).unwrap();
+    place
+        .run(&["generate", "--model=glide", "--prompts=captions.jsonl", "--out=three.png"])
+        .refuses(&["captions.jsonl, line 1", "decoder_steps 2;2", "fast27"]);
+}
+
+#[test]
+fn guidance_by_clip_takes_the_place_of_the_other_unless_both_scales_are_given() {
+    let place = workplace();
+    let read = |name: &str| fs::read(place.path(name)).unwrap();
+    draw(&place, "alone.png", &["--clip-guidance-scale=3"]).succeeds();
+    draw(&place, "one.png", &["--clip-guidance-scale=3", "--decoder-guidance-scale=1"]).succeeds();
+    assert!(read("alone.png") == read("one.png"));
+    draw(&place, "both.png", &["--clip-guidance-scale=3", "--decoder-guidance-scale=3"]).succeeds();
+    draw(&place, "free.png", &[]).succeeds();
+    for other in ["both.png", "free.png"] {
+        assert!(read("alone.png") != read(other), "{other}");
+    }
+    draw(&place, "no.png", &["--clip-guidance-scale=3", "--guidance-interval=0.2,0.8"])
+        .refuses(&["--guidance-interval is 0.2,0.8", "classifier-free guidance"]);
+    let from = ["generate", "--model=glide", "--from=free.png", "--clip-guidance-scale=3"];
+    place.run(&[&from[..], &["--out=no.png"]].concat()).refuses(&["--decoder-guidance-scale too"]);
+    let both = ["--decoder-guidance-scale=1", "--out=again.png"];
+    place.run(&[&from[..], &both].concat()).succeeds();
+    assert!(read("again.png") == read("one.png"));
+
+    place
+        .generate(&[CAPTION, "--clip-guidance-scale=3"])
+        .refuses(&["--clip-guidance-scale", "no CLIP of noised pictures"]);
+    fs::remove_file(place.path("glide/clip_image_enc.pt")).unwrap();
+    draw(&place, "no.png", &["--clip-guidance-scale=3"])
+        .refuses(&["glide/clip_image_enc.pt is missing", "the noised CLIP's image encoder"]);
+    assert!(!place.path("no.png").exists());
+}
+
+#[test]
+fn a_model_that_draws_from_captions_alone_says_so() {
+    let place = workplace();
+    for (arguments, words) in [
+        (&["--prior-steps=3"][..], &["--prior-steps", "no stage prior"][..]),
+        (&["--prior=autoregressive"], &["--prior", "GLIDE draws from captions alone"]),
+        (&["--image-encoder=model"], &["--image-encoder", "GLIDE draws from captions alone"]),
+        (&["--candidates=2"], &["GLIDE", "no CLIP"]),
+    ] {
+        draw(&place, "no.png", arguments).refuses(words);
+    }
+    let image = golden_images().join("0.png");
+    for command in ["variations", "invert", "embed"] {
+        place.run(&[command, image.to_str().unwrap(), "--model=glide"]).refuses(&["GLIDE"]);
+    }
+}
+
+#[test]
+fn words_beyond_the_context_are_named() {
+    let place = workplace();
+    let caption = format!("{} and a tall green tree", "a painting of a red house, ".repeat(40));
+    let arguments = ["generate", &caption, "--model=glide", "--seed=1", "--decoder-steps=2"];
+    let ran = place.run(&[&arguments[..], &["--upsampler-steps=2", "--out=long.png"]].concat());
+    let ran = ran.succeeds();
+    assert!(ran.stderr.contains("this is cut off: "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("tall green tree"), "{}", ran.stderr);
+}
+
+#[test]
+fn missing_files_are_named_with_what_they_hold() {
+    for (file, words) in [
+        ("upsample.pt", &["glide/upsample.pt is missing", "the upsampler"][..]),
+        ("base.pt", &["glide/base.pt is missing", "the base network"]),
+        ("vocab.bpe", &["has no vocab.bpe", "openai/glide-text2im"]),
+    ] {
+        let place = workplace();
+        fs::remove_file(place.path("glide").join(file)).unwrap();
+        draw(&place, "no.png", &[]).refuses(words);
+        if file.ends_with(".pt") {
+            let summary = place.run(&["info", "glide"]).succeeds().stdout;
+            let lack = format!("cannot    generate: there is no {file}");
+            assert!(summary.contains(&lack), "{summary}");
+        }
+    }
+}
