@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 use families::{Shapes, recognise};
+use kernels::multiplies_in_f32;
 use pipeline::{Pipeline, Settings, SettingsOverrides, Step, Task};
 use serde::Serialize;
 use tch::{Cuda, Device, Kind, Tensor, no_grad};
@@ -303,10 +304,10 @@ fn peak(operations: f64, device: Device, run: impl Fn() -> Tensor) -> f64 {
     operations / (0..8).map(|_| time()).fold(f64::INFINITY, f64::min)
 }
 
+/// Numbers of the kind that the networks' products are computed in.
 fn random(shape: &[i64], kind: Kind, device: Device) -> Tensor {
     let count = shape.iter().product::<i64>() as usize;
-    Tensor::from_slice(&noise::Generator::new(1).normal(count))
-        .view(shape)
-        .to_kind(kind)
-        .to_device(device)
+    let numbers = Tensor::from_slice(&noise::Generator::new(1).normal(count)).view(shape);
+    let rounded = numbers.to_kind(kind).to_device(device);
+    if multiplies_in_f32(&[&rounded]) { numbers } else { rounded }
 }

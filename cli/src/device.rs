@@ -92,7 +92,7 @@ impl Dtype {
     pub(crate) fn warn_of_cost(self, device: Device) {
         if self == Self::Bf16 && !has_bf16(device) {
             say!(
-                "warning: this processor has no bf16 arithmetic: --dtype bf16 takes four to eight times as long as f32"
+                "warning: this processor has no bf16 arithmetic: --dtype bf16 computes in f32 and rounds, and takes half as long again"
             );
         }
     }

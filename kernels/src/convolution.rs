@@ -76,17 +76,15 @@ impl ConvShape {
 
     /// The kernel that is the fastest as a rule (`bin/test --ignored kernels_by_shape` measures it). Transforms cost less than they save where
     /// each of their numbers is used by many channels; larger tiles take more pixels to pay. Where halves are
-    /// emulated, a direct convolution of them takes ten times one of f32.
+    /// emulated, they are convolved in f32.
     pub fn kernel(&self, emulated_halves: bool) -> Kernel {
         /// Channels on the narrower side.
         const CHANNELS: i64 = 48;
-        let direct = match self.halves {
-            true => !emulated_halves,
-            false => self.inputs.min(self.outputs) < CHANNELS,
-        };
+        let halves = self.halves && !emulated_halves;
+        let direct = halves || self.inputs.min(self.outputs) < CHANNELS;
         match self.pixels() {
             _ if direct => Kernel::Direct,
-            ..1024 if !self.halves => Kernel::Direct,
+            ..1024 => Kernel::Direct,
             ..4096 => Kernel::WinogradFour,
             _ => Kernel::WinogradSix,
         }
@@ -234,6 +232,14 @@ pub fn has_bf16() -> bool {
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub fn has_bf16() -> bool {
     false
+}
+
+/// Whether `tensors` are multiplied in f32 and their product rounded: bf16 on a CPU that does not multiply it itself, where a
+/// product takes ten times one of f32 or more. With gradients, and where kernels are the same on every machine, none are.
+pub fn multiplies_in_f32(tensors: &[&Tensor]) -> bool {
+    let is_bf16 =
+        |x: &&Tensor| x.kind() == Kind::BFloat16 && x.device() == Device::Cpu && !x.requires_grad();
+    tensors.iter().all(is_bf16) && !has_bf16() && choices().policy != Policy::Shape
 }
 
 /// Measures each kernel in turn, records the times and returns the output of the fastest.

@@ -12,7 +12,7 @@ mod winograd;
 
 pub use convolution::{
     ConvShape, Kernel, KernelTimings, Policy, autotune, convolve, has_bf16, load_timings,
-    new_timings, set_policy,
+    multiplies_in_f32, new_timings, set_policy,
 };
 pub use gemv::gemv;
 pub use memory::OutOfMemory;

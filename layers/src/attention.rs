@@ -1,5 +1,6 @@
 //! Scaled dot-product attention over heads.
 
+use kernels::multiplies_in_f32;
 use tch::{Device, Kind, Tensor};
 
 /// Attention of `q [B, Tq, D]` over `k, v [B, Tk, D]`, with `D` split into heads of `head_width`, and a mask that is
@@ -20,6 +21,13 @@ pub fn attend(
         let scores = (queries * (head_width as f64).powf(-0.5)).matmul(&keys.transpose(2, 3)); // [B, N, Tq, Tk]
         let scores = mask.map_or_else(|| scores.shallow_clone(), |mask| &scores + mask);
         scores.softmax(-1, Kind::Float).to_kind(q.kind()).matmul(&values)
+    } else if multiplies_in_f32(&[q, k, v]) {
+        let [queries, keys, values] = [queries, keys, values].map(|x| x.to_kind(Kind::Float));
+        let mask = mask.map(|mask| mask.to_kind(Kind::Float));
+        let attended = Tensor::scaled_dot_product_attention(
+            &queries, &keys, &values, mask, 0.0, false, None, false,
+        );
+        attended.to_kind(q.kind())
     } else {
         Tensor::scaled_dot_product_attention(
             &queries, &keys, &values, mask, 0.0, false, None, false,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use kernels::{convolve, gemv, is_channels_last};
+use kernels::{convolve, gemv, is_channels_last, multiplies_in_f32};
 
 use crate::{Init, Params};
 
@@ -35,9 +35,25 @@ impl Linear {
 
     /// `[.., inputs] -> [.., outputs]`
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        gemv(x, &self.weight, self.bias.as_ref())
-            .unwrap_or_else(|| x.linear(&self.weight, self.bias.as_ref()))
+        gemv(x, &self.weight, self.bias.as_ref()).unwrap_or_else(|| {
+            product(x, &self.weight, self.bias.as_ref(), |x, weight, bias| x.linear(weight, bias))
+        })
     }
+}
+
+/// The `multiply` of `x` with a weight and a bias: where the processor has no kernels of their kind in f32, rounded.
+fn product(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    multiply: impl Fn(&Tensor, &Tensor, Option<&Tensor>) -> Tensor,
+) -> Tensor {
+    if !multiplies_in_f32(&[x, weight]) {
+        return multiply(x, weight, bias);
+    }
+    let [x_f32, weight] = [x, weight].map(|tensor| tensor.to_kind(Kind::Float));
+    let bias = bias.map(|bias| bias.to_kind(Kind::Float));
+    multiply(&x_f32, &weight, bias.as_ref()).to_kind(x.kind())
 }
 
 /// A 2-D convolution with zero padding that keeps the size at stride 1.
@@ -79,20 +95,27 @@ impl Conv2d {
             // A matrix product an image: on the CPU half of the time of a convolution, and a third of its gradient's.
             Some(bias) if size == 1 && self.stride == 1 && !is_channels_last(x) => {
                 let (batch, _, height, width) = x.size4().expect("images are [B, C, H, W]");
-                let weight = self.weight.view([1, outputs, inputs]);
-                bias.view([1, outputs, 1])
-                    .baddbmm(
-                        &weight.expand([batch, outputs, inputs], false),
-                        &x.reshape([batch, inputs, height * width]),
-                        1,
-                        1,
-                    )
-                    .view([batch, outputs, height, width])
+                product(x, &self.weight, Some(bias), |x, weight, bias| {
+                    let weight = weight.view([1, outputs, inputs]);
+                    bias.expect("this convolution has a bias")
+                        .view([1, outputs, 1])
+                        .baddbmm(
+                            &weight.expand([batch, outputs, inputs], false),
+                            &x.reshape([batch, inputs, height * width]),
+                            1,
+                            1,
+                        )
+                        .view([batch, outputs, height, width])
+                })
             }
             bias => {
                 let bias = bias.as_ref();
                 let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
-                let direct = || x.conv2d(&self.weight, bias, stride, padding, [1, 1], 1);
+                let direct = || {
+                    product(x, &self.weight, bias, |x, weight, bias| {
+                        x.conv2d(weight, bias, stride, padding, [1, 1], 1)
+                    })
+                };
                 match (size, self.stride) {
                     (3, 1) => convolve(x, &self.weight, bias, false, direct),
                     _ => direct(),
@@ -113,7 +136,9 @@ impl Conv2d {
                 // Multiplied faster than kernels are added up.
                 let (_, _, height, width) = x.size4().expect("images are [B, C, H, W]");
                 let x = x.upsample_nearest2d([2 * height, 2 * width], None, None);
-                return x.conv2d(&self.weight, bias, [1, 1], [1, 1], [1, 1], 1);
+                return product(&x, &self.weight, bias, |x, weight, bias| {
+                    x.conv2d(weight, bias, [1, 1], [1, 1], [1, 1], 1)
+                });
             }
             // [0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]: made where it is used, for a captured graph reads no host's memory.
             let options = (self.weight.kind(), self.weight.device());

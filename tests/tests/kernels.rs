@@ -246,9 +246,13 @@ fn the_kernel_goes_by_the_shape() {
         assert_eq!(shape.kernel(true), kernel, "{shape:?}");
         assert_eq!(shape.kernel(false), kernel, "{shape:?}");
     }
-    let halves = ConvShape { halves: true, ..few_outputs };
-    assert_eq!(halves.kernel(true), Kernel::WinogradSix);
-    assert_eq!(halves.kernel(false), Kernel::Direct);
+    // Where halves are emulated, they are convolved as f32 is.
+    for (shape, kernel) in [(few_outputs, Kernel::Direct), (square(256, 320), Kernel::WinogradSix)]
+    {
+        let halves = ConvShape { halves: true, ..shape };
+        assert_eq!(halves.kernel(true), kernel, "{shape:?}");
+        assert_eq!(halves.kernel(false), Kernel::Direct, "{shape:?}");
+    }
 }
 
 /// Times of the kernels relative to the direct one's, for the shapes of Karlo and of small models.
