@@ -85,7 +85,7 @@ impl ConvShape {
         match self.pixels() {
             _ if direct => Kernel::Direct,
             ..1024 => Kernel::Direct,
-            ..4096 => Kernel::WinogradFour,
+            1024..4096 => Kernel::WinogradFour,
             _ => Kernel::WinogradSix,
         }
     }
