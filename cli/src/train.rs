@@ -160,6 +160,13 @@ fn init_folder(init: &Path) -> Result<Folder> {
     let folder = families::locate(init).context("--init")?;
     match families::describe(&folder) {
         Some(description) => bail!("--init {}: this is no model: {description}", init.display()),
+        None if !families::recognise(&folder).decodes_embeddings() => {
+            let family = families::recognise(&folder).name;
+            bail!(
+                "--init {}: {family} cannot be trained, models in Karlo's layout can",
+                init.display()
+            )
+        }
         None => Ok(folder),
     }
 }

@@ -109,11 +109,14 @@ pub fn mismatches(shapes: &Shapes, family: &Family) -> Vec<Mismatch> {
     }
     let mut previous = None;
     for (stage, shapes) in stages() {
-        let before = previous.filter(|_| stage.upsampling.is_some());
+        let before = previous.take().filter(|_| stage.upsampling.is_some());
         found.stage(stage, shapes, Text { embedding, state }, before);
-        let channels = shapes.network.as_ref();
-        let channels = channels.map(|network| stage.image_channels(network.in_channels));
-        previous = Some(value(stage.network, channels));
+        let network = shapes.network.as_ref();
+        let of = |number| value(stage.network, number);
+        previous = Some(Previous {
+            channels: of(network.map(|network| stage.image_channels(network.in_channels))),
+            size: of(network.map(|network| network.sample_size)),
+        });
     }
     found.equal(EMBEDDING, embedding, image_embedding);
     found.noised_clip(shapes, family);
@@ -129,6 +132,12 @@ struct Value {
 
 fn value(component: &'static str, number: Option<i64>) -> Value {
     Value { component, number }
+}
+
+/// The images that the stage before gives.
+struct Previous {
+    channels: Value,
+    size: Value,
 }
 
 /// The widths that the text encoder gives.
@@ -171,7 +180,13 @@ impl Mismatches {
     }
 
     /// Compares a stage's components with each other, with the text encoder, and with the channels of the stage before.
-    fn stage(&mut self, stage: &Stage, shapes: &StageShapes, text: Text, previous: Option<Value>) {
+    fn stage(
+        &mut self,
+        stage: &Stage,
+        shapes: &StageShapes,
+        text: Text,
+        previous: Option<Previous>,
+    ) {
         let network = shapes.network.as_ref();
         let channels = network.map(|network| stage.image_channels(network.in_channels));
         let scheduled = shapes.scheduler.as_ref().zip(channels);
@@ -215,7 +230,9 @@ impl Mismatches {
             let size = of(network.map(|n| n.sample_size));
             self.equal(SIZE, size, of_last(last.map(|n| n.sample_size)));
         }
-        if let Some(Value { component, number }) = previous {
+        if let Some(Previous { channels: Value { component, number }, size: before }) = previous {
+            let size = of(network.map(|n| n.sample_size));
+            self.at_most(SIZE, before, size);
             let taken = value(component, number.map(|channels| stage.in_channels(channels)));
             self.equal(TWO_IMAGES, taken, inputs);
         }

@@ -10,7 +10,7 @@ use weights::{Error, Folder, cached_repository, snapshot};
 use crate::describe::whole;
 
 /// A description of models, for messages.
-const MODEL: &str = "a model is a folder in Karlo's layout, as kakaobrain/karlo-v1-alpha is";
+const MODEL: &str = "a model is a folder: in Karlo's layout, as kakaobrain/karlo-v1-alpha is, or with all files of GLIDE";
 
 /// The folder that a user means by `path`. Whether it holds a model is known when its components are opened.
 pub fn locate(path: &Path) -> Result<Folder, Error> {

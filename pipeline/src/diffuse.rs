@@ -155,7 +155,8 @@ impl Pipeline {
             (TimestepRespacing::Count(count), Sampler::Ddpm(_) | Sampler::Ddim(_), published)
                 if published != PublishedSampler::Unclip =>
             {
-                sampler.steps(&TimestepRespacing::Sections(vec![*count]))
+                let spaced = || sampler.steps(&TimestepRespacing::Sections(vec![*count]));
+                sampler.steps(steps).and_then(|_| spaced())
             }
             _ => sampler.steps(steps),
         };

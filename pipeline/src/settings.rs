@@ -241,9 +241,9 @@ impl Settings {
         }
         for stage in &self.stages {
             if let Some(temperature) = stage.temperature
-                && !(0.0..=LARGEST_TEMPERATURE).contains(&temperature)
+                && !(temperature > 0.0 && temperature <= LARGEST_TEMPERATURE)
             {
-                let must = format!("it must lie between 0 and {LARGEST_TEMPERATURE}");
+                let must = format!("it must lie above 0 and be {LARGEST_TEMPERATURE} at most");
                 let setting = format!("{}_temperature", stage.name);
                 return Err(Error::setting(setting, format!("{temperature:?}"), &must));
             }

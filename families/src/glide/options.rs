@@ -1,7 +1,9 @@
 //! `glide.json` beside published files: the numbers of their networks that no tensor has.
 
 use files::json;
+use files::text::excerpt;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use weights::Folder;
 
 use super::release::UNetFile;
@@ -9,6 +11,12 @@ use crate::Error;
 
 /// The file's name.
 pub(crate) const OPTIONS: &str = "glide.json";
+
+/// The largest images of a base network, which attends to all of their pixels at half of that size, and of an upsampler.
+const LARGEST_BASE: i64 = 256;
+const LARGEST_IMAGE: i64 = 1024;
+/// More heads, or channels of a head, than any network has.
+const MOST_CHANNELS: i64 = 4096;
 
 /// The options by the names of the published files, each by the reference's name of the option.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -52,10 +60,47 @@ impl Options {
         let Some(bytes) = folder.read(OPTIONS)? else {
             return Ok(Self::default());
         };
-        json::parse(&bytes, json::CONFIGURATION).map_err(|error| Error::Index {
-            file: folder.name_of(OPTIONS),
-            reason: error.to_string(),
-        })
+        let problem = |reason: String| Error::Index { file: folder.name_of(OPTIONS), reason };
+        let fields: Map<String, Value> = json::parse(&bytes, json::CONFIGURATION)
+            .map_err(|error| problem(format!("it is not a JSON object: {error}")))?;
+        if let Some((name, value)) = fields.iter().find(|(_, value)| !value.is_object()) {
+            let (name, value) = (excerpt(name), excerpt(&value.to_string()));
+            return Err(problem(format!("{name} is {value}, and an object is wanted")));
+        }
+        let options: Self =
+            json::from_value(Value::Object(fields)).map_err(|error| problem(error.to_string()))?;
+        options.check().map_err(problem)?;
+        Ok(options)
+    }
+
+    /// Refuses numbers that no network has, and images that no memory holds the attention of.
+    fn check(&self) -> Result<(), String> {
+        let unets = [
+            ("base", LARGEST_BASE, Some(self.base)),
+            ("base_inpaint", LARGEST_BASE, self.base_inpaint),
+            ("upsample", LARGEST_IMAGE, Some(self.upsample)),
+            ("upsample_inpaint", LARGEST_IMAGE, self.upsample_inpaint),
+        ];
+        let mut numbers = vec![
+            ("clip_text_enc", "n_head_text", MOST_CHANNELS, self.clip_text_enc.n_head_text),
+            ("clip_image_enc", "n_head_image", MOST_CHANNELS, self.clip_image_enc.n_head_image),
+        ];
+        for (name, largest, unet) in unets {
+            let unet = unet.unwrap_or_default();
+            numbers.extend([
+                (name, "image_size", largest, unet.image_size),
+                (name, "num_head_channels", MOST_CHANNELS, unet.num_head_channels),
+                (name, "xf_heads", MOST_CHANNELS, unet.xf_heads),
+            ]);
+        }
+        for (name, option, most, number) in numbers {
+            if let Some(number) = number.filter(|number| !(1..=most).contains(number)) {
+                return Err(format!(
+                    "{name}.{option} is {number}: it must lie between 1 and {most}"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Those of a U-Net; an inpainting network's are those of the one that it was made of, unless it has its own.
