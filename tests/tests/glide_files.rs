@@ -792,7 +792,22 @@ fn options_are_read_strictly() {
             unet,
             "base.xf_heads: invalid type: string \"2\", expected i64",
         ),
-        ("[", unet, "glide/glide.json cannot be read: "),
+        ("[", unet, "glide/glide.json cannot be read: it is not a JSON object: "),
+        (
+            "[{\"image_size\": 16}]",
+            unet,
+            "glide/glide.json cannot be read: it is not a JSON object: ",
+        ),
+        (
+            "{\"base\": 3}",
+            unet,
+            "glide/glide.json cannot be read: base is 3, and an object is wanted",
+        ),
+        (
+            "{\"upsample\": {\"image_size\": 4096}}",
+            unet,
+            "upsample.image_size is 4096: it must lie between 1 and 1024",
+        ),
         (
             "{\"base\": {\"num_head_channels\": 24}}",
             unet,
@@ -804,7 +819,7 @@ fn options_are_read_strictly() {
         (
             "{\"base\": {\"xf_heads\": 0}}",
             text,
-            "its field num_attention_heads is 0 where a whole number from 1 to 1024",
+            "glide/glide.json cannot be read: base.xf_heads is 0: it must lie between 1 and 4096",
         ),
         (
             "{\"base\": {\"xf_heads\": 5}}",
@@ -814,7 +829,7 @@ fn options_are_read_strictly() {
         (
             "{\"base\": {\"num_head_channels\": -8}}",
             unet,
-            "its field attention_head_dim is -8 where",
+            "base.num_head_channels is -8: it must lie between 1 and 4096",
         ),
         (
             "{\"base\": {\"num_head_channels\": 8, \"image_size\": 15}}",
@@ -824,12 +839,13 @@ fn options_are_read_strictly() {
         (
             "{\"base\": {\"num_head_channels\": 8, \"image_size\": 9000}}",
             unet,
-            "its field sample_size is 9000 where",
+            "base.image_size is 9000: it must lie between 1 and 256",
         ),
     ] {
         let sentence = with(options, component);
         assert!(sentence.contains(expected), "{options}: {sentence}");
     }
+    fs::write(place.path().join("glide.json"), "{}").unwrap();
     let Err(Error::Config { problem: ConfigError::Relation(_), .. }) =
         glide::read_network(&folder(&place), "clip_text_encoder").map(drop)
     else {

@@ -114,6 +114,15 @@ fn a_model_that_draws_from_captions_alone_says_so() {
 }
 
 #[test]
+fn an_upsampler_that_makes_images_smaller_is_refused() {
+    let place = workplace();
+    let options = fs::read_to_string(place.path("glide/glide.json")).unwrap();
+    let options = options.replacen("16,", "64,", 1);
+    fs::write(place.path("glide/glide.json"), options).unwrap();
+    draw(&place, "no.png", &[]).refuses(&["the size of a picture is 64 in the first and 32"]);
+}
+
+#[test]
 fn words_beyond_the_context_are_named() {
     let place = workplace();
     let caption = format!("{} and a tall green tree", "a painting of a red house, ".repeat(4));
