@@ -127,8 +127,10 @@ impl Pipeline {
         let stages = self.stage_indices(task, &settings[0]);
         let known: Vec<&Inpainting> =
             requests.iter().filter_map(|r| r.inpainting.as_ref()).collect();
-        let base_size = self.image_shape(stages.start)?[1];
-        let known = (!known.is_empty()).then(|| InpaintingBatch::new(&known, base_size));
+        let known = match known[..] {
+            [] => None,
+            _ => Some(InpaintingBatch::new(&known, self.image_shape(stages.start)?[1])),
+        };
         let input =
             StageInput { captions: &captions, known: known.as_ref(), ..StageInput::default() };
         let base = match self.components.family().decodes_embeddings() {

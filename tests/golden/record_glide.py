@@ -99,7 +99,7 @@ def record_tokens(tokenizer, clip, out):
 
 
 def record_networks(unets, clip, out):
-    """What every network takes and gives; gives the calls of the U-Nets."""
+    """Records the inputs and outputs of every network; returns the calls of the U-Nets."""
     calls, tensors, generator = {}, {}, torch.Generator().manual_seed(7)
     normal = lambda *size: torch.randn(size, generator=generator)
     for name, unet in unets.items():
@@ -124,7 +124,7 @@ def record_networks(unets, clip, out):
 
 
 def inputs(name, unet, normal):
-    """What a U-Net takes at once: four timesteps, and captions that are padded, cut, empty and odd."""
+    """The batch of a U-Net: four timesteps, and captions that are padded, cut, empty and odd."""
     size = glide_models.options(name)["image_size"]
     ids, mask = glide_models.tokens(unet, [CAPTION, LONG, "", ODD])
     call = dict(x=normal(4, 3, size, size), timesteps=torch.tensor([997, 500, 133, 0]), ids=ids, mask=mask)
@@ -298,7 +298,7 @@ def record_pictures(reference, out):
 
 
 def one_generator_is_torchs(reference):
-    """What is drawn from `Streams` is what the notebook draws from torch's own generator."""
+    """Checks that `Streams` draw the numbers that the notebook draws from torch's own generator."""
     case = RUNS["text2im"][0]
     torch.manual_seed(5)
     alone = reference.draw(case, 1, torch)[1]

@@ -396,7 +396,7 @@ fn only_new_and_empty_folders_elsewhere_are_written() {
     assert!(error.to_string().contains("is no model: it holds no file"), "{error}");
 }
 
-/// What cannot be done, with what is missing for it.
+/// The abilities that a model lacks, with the parts that are missing for each.
 fn lacks(summary: &ModelSummary) -> Vec<(Ability, Vec<String>)> {
     let lacking = summary.abilities.iter().filter(|ability| !ability.missing.is_empty());
     lacking.map(|ability| (ability.ability, ability.missing.clone())).collect()

@@ -40,7 +40,7 @@ fn json<T: for<'a> Deserialize<'a>>(file: &str) -> T {
     serde_json::from_slice(&std::fs::read(data().join(file)).unwrap()).unwrap()
 }
 
-/// What the networks took and gave.
+/// The recorded inputs and outputs of the networks.
 struct Record(HashMap<String, Tensor>);
 
 impl Record {
@@ -110,7 +110,7 @@ fn unets_agree_with_the_reference() {
     }
 }
 
-/// What our U-Net of this kind gives for the recorded input, timesteps and states of the text.
+/// The output of our U-Net of this kind for the recorded input, timesteps and states of the text.
 fn unet_output(record: &Record, network: &str, component: &'static str, kind: Kind) -> Tensor {
     let get = |value: &str| record.get(network, value);
     let unet = glide::open_unet(&model(), component, Device::Cpu, kind).unwrap();

@@ -315,7 +315,7 @@ fn a_noised_images_gradient_is_that_of_finite_differences() {
 
 #[test]
 fn bf16_stays_near_f32() {
-    /// What `output` gives for a source of parameters in either kind, with the same values.
+    /// The results of `output` for a source of parameters in either kind, with the same values.
     fn in_both(output: impl Fn(&Params) -> Tensor) -> [Tensor; 2] {
         [Kind::Float, Kind::BFloat16].map(|kind| {
             let mut source = lively(32);
