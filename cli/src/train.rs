@@ -28,7 +28,7 @@ pub(crate) struct Train {
         value_enum,
         default_value = "all",
         hide_possible_values = true,
-        value_name = "tokenizer|clip|prior|decoder|upsampler|all"
+        value_name = "tokenizer|clip|prior|decoder|upsampler|glide|noised-clip|all"
     )]
     what: What,
     /// The recipe: small (the model that ships), tiny (to try things out), karlo or paper (the published shapes)
@@ -134,6 +134,8 @@ enum What {
     Prior,
     Decoder,
     Upsampler,
+    Glide,
+    NoisedClip,
     All,
 }
 
@@ -201,7 +203,7 @@ impl Train {
 
     /// The models that are asked for, in their order.
     fn trainings(&self) -> Vec<Training> {
-        let all: [(What, Training); 5] = [
+        let all: [(What, Training); 8] = [
             (What::Tokenizer, ("tokenizer", |trainer, _| trainer.train_tokenizer())),
             (What::Clip, ("clip", Trainer::train_clip)),
             match self.kind {
@@ -213,9 +215,16 @@ impl Train {
             },
             (What::Decoder, ("decoder", Trainer::train_decoder)),
             (What::Upsampler, ("upsampler", Trainer::train_upsampler)),
+            (What::Glide, ("glide", Trainer::train_glide)),
+            (What::Glide, ("glide_inpainting", Trainer::train_glide_inpainting)),
+            (What::NoisedClip, ("noised_clip", Trainer::train_noised_clip)),
         ];
         // The tokens of initial weights are those that their text encoder knows.
-        let in_all = |model: What| model != What::Tokenizer || self.init.is_none();
+        let in_all = |model: What| match model {
+            What::Tokenizer => self.init.is_none(),
+            What::Glide | What::NoisedClip => false,
+            _ => true,
+        };
         let asked = |model: What| match self.what {
             What::All => in_all(model),
             what => what == model,

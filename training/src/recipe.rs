@@ -4,8 +4,8 @@ mod checks;
 
 use serde::{Deserialize, Serialize};
 
-use clip::{TextConfig, VisionConfig};
-use decoder::{ConditioningConfig, UNetConfig};
+use clip::{NoisedImageConfig, NoisedTextConfig, TextConfig, VisionConfig};
+use decoder::{ConditioningConfig, TextTransformerConfig, UNetConfig};
 use diffusion::Prediction;
 use families::Shapes;
 use files::text::excerpt;
@@ -29,6 +29,12 @@ pub struct Recipe {
     pub decoder: DecoderRecipe,
     /// From the base image to the full size.
     pub upsampler: UpsamplerRecipe,
+    /// GLIDE's base; none in a recipe of unCLIP alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub glide: Option<GlideRecipe>,
+    /// The CLIP of noised images; none in a recipe without CLIP guidance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noised_clip: Option<NoisedClipRecipe>,
     /// The model's defaults for sampling.
     pub drawing: DrawingDefaults,
 }
@@ -144,6 +150,48 @@ pub struct UpsamplerRecipe {
     /// As the decoder's.
     pub gradient_checkpointing: bool,
     /// Its run.
+    pub run: RunSettings,
+}
+
+/// GLIDE's base with its text transformer (2112.10741, section 3), and their runs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GlideRecipe {
+    /// The text transformer; its vocabulary follows from the tokenizer.
+    pub text: TextTransformerConfig,
+    /// The network before it is fine-tuned to inpaint.
+    pub unet: UNetConfig,
+    /// Share of captions that are replaced by the empty one.
+    pub drop_caption: f64,
+    /// As the decoder's.
+    pub weight_limit: f64,
+    /// As the decoder's.
+    pub gradient_checkpointing: bool,
+    /// The run on captions alone.
+    pub run: RunSettings,
+    /// The fine-tuning to inpaint.
+    pub inpainting: InpaintingRecipe,
+}
+
+/// The fine-tuning of GLIDE's base to paint where an image is erased (2112.10741, section 3.2).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InpaintingRecipe {
+    /// Share of images of which everything is erased, so that the network goes on to draw of captions alone.
+    pub erase_all: f64,
+    /// Its run.
+    pub run: RunSettings,
+}
+
+/// The CLIP of noised images (2112.10741, section 4.4) and its run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoisedClipRecipe {
+    /// The text encoder; its vocabulary follows from the tokenizer.
+    pub text: NoisedTextConfig,
+    /// The image encoder, of images as large as the base's.
+    pub image: NoisedImageConfig,
+    /// Its run; a batch is computed at once.
     pub run: RunSettings,
 }
 

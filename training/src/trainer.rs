@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use families::karlo;
+use families::{glide, karlo};
 use layers::{Initialiser, Params};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
@@ -24,6 +24,9 @@ pub(crate) const DECODER_SUBSET: u64 = 4;
 pub(crate) const UPSAMPLER_SUBSET: u64 = 5;
 pub(crate) const AUTOREGRESSIVE_SUBSET: u64 = 6;
 pub(crate) const CODES_SUBSET: u64 = 7;
+pub(crate) const GLIDE_SUBSET: u64 = 8;
+pub(crate) const GLIDE_INPAINTING_SUBSET: u64 = 9;
+pub(crate) const NOISED_CLIP_SUBSET: u64 = 10;
 
 /// The first synthetic image that the decoder learns from; batch `n` has the `n`-th batch after it.
 pub const FIRST_DECODER_IMAGE: u64 = DECODER_SUBSET * SUBSET_SIZE;
@@ -36,7 +39,14 @@ const WRITES: &[(&str, &[&str])] = &[
     (karlo::AUTOREGRESSIVE_PRIOR, &[karlo::AUTOREGRESSIVE_PRIOR]),
     ("decoder", &[karlo::CONDITIONING, "decoder", karlo::DECODER_SCHEDULER]),
     ("upsampler", &[karlo::UPSAMPLER, karlo::LAST_UPSAMPLER, karlo::UPSAMPLER_SCHEDULER]),
+    ("glide", GLIDE_BASE),
+    ("glide_inpainting", GLIDE_BASE),
+    ("noised_clip", &[glide::CLIP_TEXT_ENCODER, glide::CLIP_IMAGE_ENCODER]),
 ];
+
+/// The folders of GLIDE's base.
+const GLIDE_BASE: &[&str] =
+    &[glide::DECODER_TEXT_ENCODER, glide::DECODER, glide::DECODER_SCHEDULER];
 
 /// The folders that the training of a model writes.
 fn writes(model: &str) -> impl Iterator<Item = &'static str> {
@@ -120,7 +130,8 @@ impl Trainer {
             sheet_model.draw(|whole| save(whole, averaged), &self.data.captions(SAMPLES))
         };
         // The prior and the decoder of a new CLIP are trained after it.
-        let wanted = self.samples_every > 0 && run.model != "clip";
+        let wanted = self.samples_every > 0
+            && !matches!(run.model, "clip" | "noised_clip" | "glide" | "glide_inpainting");
         let lacking = sheet_model.lacks().filter(|_| wanted);
         if let Some(part) = lacking {
             let model = run.model;
@@ -171,6 +182,18 @@ impl Trainer {
         build: impl Fn(&Params) -> M,
         trained: impl Fn(&str) -> bool,
     ) -> Result<(M, AdamW), Error> {
+        self.build_from(self.init_with(components)?, run, components, build, trained)
+    }
+
+    /// The same with the weights that `init`, if any, has in `components`.
+    pub(crate) fn build_from<M>(
+        &self,
+        init: Option<Folder>,
+        run: &TrainingRun,
+        components: &[Component],
+        build: impl Fn(&Params) -> M,
+        trained: impl Fn(&str) -> bool,
+    ) -> Result<(M, AdamW), Error> {
         let initialiser = Initialiser::new(run.settings.seed, self.device, self.kind);
         let model = build(&Params::root(&initialiser));
         let select = |tensors: Vec<(String, Tensor)>| -> Vec<(String, Tensor)> {
@@ -178,7 +201,7 @@ impl Trainer {
         };
         let parameters = select(initialiser.into_parameters());
         let mut optimizer = AdamW::new(parameters, run.settings.optimizer.clone());
-        if let Some(init) = self.init_with(components)? {
+        if let Some(init) = init {
             let initial = InitialWeights::open(&init, components)?;
             build(&Params::root(&initial));
             let weights = select(initial.finish()?).into_iter().map(|(_, tensor)| tensor);
