@@ -5,15 +5,21 @@ use std::path::Path;
 
 use files::atomic::{AtomicFolder, folder_of};
 
-use crate::karlo::{INDEX, karlo};
+use crate::Family;
+use crate::karlo::INDEX;
 use weights::Error;
 use weights::files::copy_file;
 
-/// Copies into the model at `to` each component that it lacks and the model at `from` has, but for those in `except`,
+/// Copies into the model of a family at `to` each component that it lacks and the model at `from` has, but for those in `except`,
 /// and the index where it has none. Existing components stay as they are, and a new one has its name once all of its
 /// files are there.
-pub fn complete_model(from: &Path, to: &Path, except: &[&str]) -> Result<(), Error> {
-    let components = karlo().all_components();
+pub fn complete_model(
+    from: &Path,
+    to: &Path,
+    family: &Family,
+    except: &[&str],
+) -> Result<(), Error> {
+    let components = family.all_components();
     for name in components.into_iter().filter(|name| !except.contains(name)) {
         let (from, to) = (from.join(name), to.join(name));
         if from.is_dir() && !to.exists() {

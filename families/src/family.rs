@@ -239,6 +239,19 @@ impl Family {
         }
     }
 
+    /// The class that a component opens in, where the family's pipelines name one.
+    pub fn class_of(&self, component: &str) -> Option<&'static str> {
+        let class = self.classes.iter().find(|class| class.component == component);
+        class.map(|class| class.class)
+    }
+
+    /// Whether a component is the scheduler of a stage that reads captions itself.
+    pub fn schedules_captions(&self, component: &str) -> bool {
+        self.stages.iter().chain(&self.inpainting_stages).any(|stage| {
+            stage.scheduler == component && matches!(stage.condition, Condition::Caption { .. })
+        })
+    }
+
     /// The indices of the stages that a task needs.
     pub fn stage_indices(&self, requirement: Requirement) -> Range<usize> {
         let (first, available) = match requirement.inpaints {

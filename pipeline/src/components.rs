@@ -4,7 +4,7 @@ use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::ops::Deref;
 
 use clip::{
-    Gpt2Tokenizer, NoisedImageEncoder, NoisedTextEncoder, TextEncoder, Tokenizer, VisionConfig,
+    CaptionTokenizer, NoisedImageEncoder, NoisedTextEncoder, TextEncoder, Tokenizer, VisionConfig,
     VisionEncoder,
 };
 use decoder::{Conditioning, TextTransformer, UNet};
@@ -88,7 +88,7 @@ pub(crate) struct Components {
     noised_tokenizer: OnceCell<Tokenizer>,
     noised_text_encoder: Slot<NoisedTextEncoder>,
     noised_image_encoder: Slot<NoisedImageEncoder>,
-    stage_tokenizer: OnceCell<Gpt2Tokenizer>,
+    stage_tokenizer: OnceCell<CaptionTokenizer>,
     prior: Slot<Prior>,
     autoregressive_prior: Slot<AutoregressivePrior>,
     stages: Vec<StageSlots>,
@@ -322,10 +322,7 @@ impl Components {
             return Ok(config.clone());
         }
         let folder = self.folder(component)?;
-        let config = match self.family().reads_captions() {
-            true => glide::open_scheduler(&folder, component)?,
-            false => families::open_scheduler(&folder)?,
-        };
+        let config = self.family().open_scheduler(&folder, component)?;
         self.schedulers.borrow_mut().push((component, config.clone()));
         Ok(config)
     }
@@ -404,11 +401,12 @@ impl Components {
     }
 
     /// The tokenizer of a stage that reads captions; one for all of a model's stages.
-    pub(crate) fn stage_tokenizer(&self, index: usize) -> Result<&Gpt2Tokenizer, Error> {
+    pub(crate) fn stage_tokenizer(&self, index: usize) -> Result<&CaptionTokenizer, Error> {
         opened(&self.stage_tokenizer, || {
             let length = self.stage_text_encoder(index)?.config().context_length;
             let (component, _) = self.stage_captions(index);
-            let tokenizer = glide::open_caption_tokenizer(&self.folder(component)?)?;
+            let folder = self.folder(component)?;
+            let tokenizer = self.family().open_caption_tokenizer(&folder, component)?;
             Ok(tokenizer.with_context_length(length as usize)?)
         })
     }

@@ -157,7 +157,7 @@ impl Pipeline {
     /// The words of a caption that no training caption had, for models that know them.
     pub fn unknown_words(&self, caption: &str) -> Result<Vec<String>, Error> {
         match self.components.family().reads_captions() {
-            true => Ok(Vec::new()),
+            true => Ok(self.components.stage_tokenizer(BASE)?.unknown_words(caption)),
             false => Ok(self.components.tokenizer()?.unknown_words(caption)),
         }
     }

@@ -94,7 +94,7 @@ impl Trainer {
             }
         }
         let writes: Vec<&str> = models.iter().flat_map(|model| writes(model)).collect();
-        Ok(families::complete_model(init, &self.model, &writes)?)
+        Ok(families::complete_model(init, &self.model, &families::karlo(), &writes)?)
     }
 
     /// Plots the metrics of all models on one page, `plots.svg` beside their folders. None where there are no metrics.
@@ -146,8 +146,9 @@ impl Trainer {
 
     /// Names the components that are there, and the model's defaults for drawing.
     pub(crate) fn save_index(&self, folder: &Path, logit_scale: Option<f64>) -> Result<(), Error> {
-        families::save_model_index(folder, logit_scale)?;
-        Ok(families::save_model_defaults(folder, &self.recipe.drawing)?)
+        let family = families::karlo();
+        families::save_model_index(folder, &family, logit_scale)?;
+        Ok(families::save_model_defaults(folder, &family, &self.recipe.drawing)?)
     }
 
     /// A run of this trainer's, of a model that learns from the components `upstream`.
