@@ -9,6 +9,7 @@ lacks, goes into the keys and values of the U-Net's attention. `unclip train gli
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 
 import torch
@@ -152,6 +153,28 @@ def main():
         (args.out / folder).mkdir(parents=True, exist_ok=True)
         save_file({n: t.float().contiguous() for n, t in tensors.items()}, args.out / folder / name)
     (args.out / "decoder/config.json").write_text(json.dumps(config, indent=2) + "\n")
+    positions = text["text_model.embeddings.position_embedding.weight"]
+    tokens = text["text_model.embeddings.token_embedding.weight"]
+    text_config = json.loads((args.model / "text_encoder/config.json").read_text())
+    text_config = {
+        "_class_name": "GlideTextTransformer",
+        "hidden_size": tokens.shape[1],
+        "max_position_embeddings": positions.shape[0],
+        "num_attention_heads": text_config["num_attention_heads"],
+        "num_hidden_layers": text_config["num_hidden_layers"],
+        "time_embed_dim": conditioning["embedding_proj.weight"].shape[0],
+        "vocab_size": tokens.shape[0],
+    }
+    path = args.out / "decoder_text_encoder/config.json"
+    path.write_text(json.dumps(text_config, indent=2) + "\n")
+    for ours, theirs in [
+        ("tokenizer", "tokenizer"),
+        ("upsampler", "super_res_first"),
+        ("upsampler_scheduler", "super_res_scheduler"),
+    ]:
+        shutil.copytree(args.model / theirs, args.out / ours, dirs_exist_ok=True)
+    index = {"_class_name": "CompactGlidePipeline"}
+    (args.out / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ mod summary;
 
 pub use compact_glide::compact_glide;
 pub use compatibility::Mismatch;
-pub use complete::complete_model;
+pub use complete::{complete_compact_glide, complete_model, copy_component};
 pub use configs::ConfigError;
 pub use convert::{ConversionStep, convert_model};
 pub use describe::{describe, may_be_clip};

@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 use crate::run::Metrics;
 
 /// Diffusion steps of every model here.
-const TIMESTEPS: usize = 1000;
+pub(crate) const TIMESTEPS: usize = 1000;
 
 /// The cosine schedule's noising, on a device.
 pub struct Noising {

@@ -1,6 +1,7 @@
 //! Recipes: the models' shapes and the runs that train them, as data.
 
 mod checks;
+mod glide_checks;
 
 use serde::{Deserialize, Serialize};
 
@@ -171,6 +172,20 @@ pub struct GlideRecipe {
     pub run: RunSettings,
     /// The fine-tuning to inpaint.
     pub inpainting: InpaintingRecipe,
+    /// The model's defaults for sampling.
+    pub drawing: GlideDrawingDefaults,
+}
+
+/// Steps and guidance that suit a trained compact GLIDE; its index carries them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GlideDrawingDefaults {
+    /// Steps of the base.
+    pub decoder_steps: usize,
+    /// Steps of the upsampler.
+    pub upsampler_steps: usize,
+    /// Guidance of the base.
+    pub decoder_guidance_scale: f64,
 }
 
 /// The fine-tuning of GLIDE's base to paint where an image is erased (2112.10741, section 3.2).
@@ -261,12 +276,30 @@ impl Recipe {
         let mut stages = shapes.stages.into_iter();
         let (decoder, upsampler) = (stages.next(), stages.next());
         let (decoder, upsampler) = (decoder.unwrap_or_default(), upsampler.unwrap_or_default());
+        if let Some(clip) = &mut self.noised_clip {
+            take(&mut clip.text, shapes.noised_text_encoder);
+            take(&mut clip.image, shapes.noised_image_encoder);
+        }
+        if let Some(text) = decoder.text_encoder {
+            self.take_glide(text, decoder.network);
+            return;
+        }
         take(&mut self.decoder.conditioning, decoder.conditioning);
         take(&mut self.decoder.unet, decoder.network);
         take(&mut self.upsampler.predicts, upsampler.scheduler.map(|s| s.prediction));
         if let Some(unet) = upsampler.network {
             self.upsampler.crop = self.upsampler.crop.min(unet.sample_size);
             self.upsampler.unet = unet;
+        }
+    }
+
+    /// Takes the shapes of a compact GLIDE, whose network may know to inpaint already.
+    fn take_glide(&mut self, text: TextTransformerConfig, network: Option<UNetConfig>) {
+        if let Some(glide) = &mut self.glide {
+            glide.text = text;
+            if let Some(unet) = network {
+                glide.unet = UNetConfig { in_channels: unet.out_channels / 2, ..unet };
+            }
         }
     }
 }

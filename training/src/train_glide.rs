@@ -121,6 +121,13 @@ impl Trainer {
         self.train_glide_base("glide_inpainting", recipe, Some(&recipe.inpainting), observer)
     }
 
+    /// The tokenizer, for captions of so many tokens.
+    pub(crate) fn caption_tokenizer(&self, length: i64) -> Result<Tokenizer, Error> {
+        let tokenizer = families::open_tokenizer(&self.component(glide::TOKENIZER)?)?;
+        let fitted = tokenizer.with_context_length(length as usize);
+        fitted.map_err(|error| Error::Tokenizer(error.to_string()))
+    }
+
     fn glide(&self) -> Result<&GlideRecipe, Error> {
         let missing = || Error::Recipe("the recipe has no part `glide`".to_owned());
         self.recipe.glide.as_ref().ok_or_else(missing)
@@ -134,7 +141,7 @@ impl Trainer {
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
         self.data.check_images(name)?;
-        let tokenizer = families::open_tokenizer(&self.component(glide::TOKENIZER)?)?;
+        let tokenizer = self.caption_tokenizer(recipe.text.context_length)?;
         let text = TextTransformerConfig {
             vocab_size: tokenizer.vocab_size() as i64,
             ..recipe.text.clone()
@@ -165,7 +172,9 @@ impl Trainer {
             }
             let scheduler = folder.join(glide::DECODER_SCHEDULER);
             glide::write_scheduler(&scheduler, glide::DECODER_SCHEDULER)?;
-            Ok(())
+            let family = families::compact_glide();
+            families::save_model_index(folder, &family, None)?;
+            Ok(families::save_model_defaults(folder, &family, &recipe.drawing)?)
         };
         self.train(run, optimizer, observer, save, |step| {
             let size = recipe.unet.sample_size;

@@ -85,7 +85,7 @@ impl Trainer {
         self.data.check_images("noised_clip")?;
         let missing = || Error::Recipe("the recipe has no part `noised_clip`".to_owned());
         let recipe = self.recipe.noised_clip.as_ref().ok_or_else(missing)?;
-        let tokenizer = families::open_tokenizer(&self.component(glide::TOKENIZER)?)?;
+        let tokenizer = self.caption_tokenizer(recipe.text.context_length)?;
         let text =
             NoisedTextConfig { vocab_size: tokenizer.vocab_size() as i64, ..recipe.text.clone() };
         let run = self.run("noised_clip", &recipe.run, &[glide::TOKENIZER])?;
@@ -104,7 +104,9 @@ impl Trainer {
                 let weights = without_prefix(averaged, prefix);
                 glide::save_network(&folder.join(component), &config, &weights, Kind::Half)?;
             }
-            Ok(())
+            let (tokenizer, own) = (glide::TOKENIZER, folder.join(glide::CLIP_TOKENIZER));
+            families::copy_component(&self.model.join(tokenizer), &own)?;
+            Ok(families::save_model_index(folder, &families::compact_glide(), None)?)
         };
         self.train(run, optimizer, observer, save, |step| {
             let size = recipe.image.image_size;

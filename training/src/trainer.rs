@@ -48,6 +48,11 @@ const WRITES: &[(&str, &[&str])] = &[
 const GLIDE_BASE: &[&str] =
     &[glide::DECODER_TEXT_ENCODER, glide::DECODER, glide::DECODER_SCHEDULER];
 
+/// Whether a model is a part of a compact GLIDE, and not of an unCLIP.
+pub fn is_compact_glide(model: &str) -> bool {
+    matches!(model, "glide" | "glide_inpainting" | "noised_clip")
+}
+
 /// The folders that the training of a model writes.
 fn writes(model: &str) -> impl Iterator<Item = &'static str> {
     WRITES.iter().filter(move |(name, _)| *name == model).flat_map(|(_, parts)| *parts).copied()
@@ -83,6 +88,7 @@ impl Trainer {
     /// of `models` will write, so that it is whole afterwards. Writes nothing where the data does not suit these models.
     pub fn complete_from_init(&self, models: &[&str]) -> Result<(), Error> {
         models.iter().try_for_each(|model| self.data.check_images(model))?;
+        self.check_family(models)?;
         let Some(init) = &self.init else {
             return Ok(());
         };
@@ -94,7 +100,32 @@ impl Trainer {
             }
         }
         let writes: Vec<&str> = models.iter().flat_map(|model| writes(model)).collect();
-        Ok(families::complete_model(init, &self.model, &families::karlo(), &writes)?)
+        let from = families::recognise(&Folder::open(init)?);
+        match models.iter().any(|model| is_compact_glide(model)) && from.decodes_embeddings() {
+            true => Ok(families::complete_compact_glide(init, &self.model, &writes)?),
+            false => Ok(families::complete_model(init, &self.model, &from, &writes)?),
+        }
+    }
+
+    /// Refuses a model folder of another family, whose index would no longer say what it is.
+    fn check_family(&self, models: &[&str]) -> Result<(), Error> {
+        let wanted = match models.iter().any(|model| is_compact_glide(model)) {
+            true => families::compact_glide(),
+            false => families::karlo(),
+        };
+        if !self.model.join(karlo::INDEX).exists() {
+            return Ok(());
+        }
+        let found = families::recognise(&Folder::open(&self.model)?);
+        match found.pipeline == wanted.pipeline {
+            true => Ok(()),
+            false => Err(Error::OtherFamily {
+                folder: self.model.clone(),
+                found: found.name,
+                wanted: wanted.name,
+                model: models[0].to_owned(),
+            }),
+        }
     }
 
     /// Plots the metrics of all models on one page, `plots.svg` beside their folders. None where there are no metrics.
@@ -125,13 +156,13 @@ impl Trainer {
             writes: &writes,
             device: self.device,
             kind: self.kind,
+            is_compact_glide: is_compact_glide(run.model),
         };
         let draw = |averaged: &Weights| {
             sheet_model.draw(|whole| save(whole, averaged), &self.data.captions(SAMPLES))
         };
         // The prior and the decoder of a new CLIP are trained after it.
-        let wanted = self.samples_every > 0
-            && !matches!(run.model, "clip" | "noised_clip" | "glide" | "glide_inpainting");
+        let wanted = self.samples_every > 0 && !matches!(run.model, "clip" | "noised_clip");
         let lacking = sheet_model.lacks().filter(|_| wanted);
         if let Some(part) = lacking {
             let model = run.model;
