@@ -60,7 +60,6 @@ pub fn compact_glide() -> Family {
                     text_encoder: DECODER_TEXT_ENCODER,
                 },
                 upsampling: None,
-                inpaints: false,
                 sampler: PublishedSampler::Ddpm,
             },
             Stage {
@@ -73,7 +72,6 @@ pub fn compact_glide() -> Family {
                     interpolation: Interpolation::Bicubic,
                     rounds: false,
                 }),
-                inpaints: false,
                 sampler: PublishedSampler::Unclip,
             },
         ],

@@ -95,6 +95,8 @@ pub(crate) struct Components {
     schedulers: RefCell<Vec<(&'static str, SchedulerConfig)>>,
     /// Whether no network outlives the stage that works with it.
     low_memory: Cell<bool>,
+    /// Whether the stages that were trained to inpaint are all there.
+    inpainting: OnceCell<bool>,
     /// The requirements whose components are known to be compatible.
     compatible: RefCell<Vec<Requirement>>,
 }
@@ -121,6 +123,7 @@ impl Components {
             autoregressive_prior: Slot::default(),
             schedulers: RefCell::default(),
             low_memory: Cell::new(false),
+            inpainting: OnceCell::new(),
             compatible: RefCell::default(),
         }
     }
@@ -133,6 +136,15 @@ impl Components {
     /// The layout of the model.
     pub(crate) fn family(&self) -> &Family {
         &self.folders.family
+    }
+
+    /// Whether stages that were trained to inpaint do so: those of the family, where all of them are there.
+    pub(crate) fn has_inpainting_stages(&self) -> bool {
+        *self.inpainting.get_or_init(|| {
+            let stages = &self.family().inpainting_stages;
+            let mut networks = stages.iter().flat_map(Stage::networks);
+            !stages.is_empty() && networks.all(|network| self.folder(network).is_ok())
+        })
     }
 
     /// Opens all that a task requires. A missing component is an error before any is opened, and one that does not fit
@@ -156,9 +168,6 @@ impl Components {
         }
         if requirement.image_encoder && family.clip.is_none() {
             return Err(Error::NoClip { family: family.name });
-        }
-        if requirement.inpaints && family.inpainting_stages.is_empty() {
-            return Err(Error::NoInpainting { family: family.name });
         }
         if let Some(kind) = requirement.prior
             && self.family().prior_components(kind).is_empty()
