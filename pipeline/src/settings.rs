@@ -46,6 +46,9 @@ pub struct Settings {
     /// The quantile of |x_0| that dynamic thresholding clips the guided stages' predictions at (2205.11487, section 2.3);
     /// `None` clips at 1, as published.
     pub thresholding: Option<f64>,
+    /// How many times RePaint takes each step of the base image that is inpainted by a network which takes no mask (2201.09865,
+    /// section 4.2); `None` for [`RESAMPLE`](crate::repaint::RESAMPLE) times.
+    pub resample: Option<usize>,
 }
 
 /// The settings of a prior.
@@ -129,6 +132,7 @@ impl Settings {
             clip_guidance_scale: None,
             guidance_interval: None,
             thresholding: None,
+            resample: None,
         }
     }
 
@@ -305,6 +309,9 @@ impl Serialize for Settings {
         if let Some(quantile) = &self.thresholding {
             map.serialize_entry("thresholding", quantile)?;
         }
+        if let Some(resample) = &self.resample {
+            map.serialize_entry("resample", resample)?;
+        }
         map.end()
     }
 }
@@ -317,8 +324,8 @@ impl<'de> Deserialize<'de> for Settings {
 
 /// The fields of the flat object, for messages.
 const FIELDS: &str = "`prior_steps`, `prior_candidates`, `candidates`, `prior_guidance_scale`, `prior_codes`, `solver`, \
-     `clip_guidance_scale`, `guidance_interval`, `thresholding`, and of each stage `STAGE_steps`, `STAGE_guidance_scale` and \
-     `STAGE_temperature`";
+     `clip_guidance_scale`, `guidance_interval`, `thresholding`, `resample`, and of each stage `STAGE_steps`, \
+     `STAGE_guidance_scale` and `STAGE_temperature`";
 
 /// Reads the flat object: every `NAME_steps` that is not the prior's is a stage's.
 struct SettingsVisitor;
@@ -334,6 +341,7 @@ impl<'de> Visitor<'de> for SettingsVisitor {
         let mut prior = PriorFields::default();
         let (mut candidates, mut solver) = (1, Solver::Ddpm);
         let (mut clip_guidance_scale, mut guidance_interval, mut thresholding) = (None, None, None);
+        let mut resample = None;
         let mut stages: Vec<StageSettings> = Vec::new();
         let mut numbers: Vec<(String, StageNumber)> = Vec::new();
         while let Some(key) = map.next_key::<String>()? {
@@ -347,6 +355,7 @@ impl<'de> Visitor<'de> for SettingsVisitor {
                 "clip_guidance_scale" => clip_guidance_scale = map.next_value()?,
                 "guidance_interval" => guidance_interval = map.next_value()?,
                 "thresholding" => thresholding = map.next_value()?,
+                "resample" => resample = map.next_value()?,
                 other => match stage_field(other) {
                     Some((name, "_steps")) => {
                         let (name, steps) = (name.to_owned(), map.next_value()?);
@@ -385,6 +394,7 @@ impl<'de> Visitor<'de> for SettingsVisitor {
             clip_guidance_scale,
             guidance_interval,
             thresholding,
+            resample,
         })
     }
 }
