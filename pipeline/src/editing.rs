@@ -7,7 +7,7 @@ use images::resize::{Filter, resize};
 use images::{RgbImage, canvas};
 use tch::Tensor;
 
-use crate::{Error, Inpainting, Mask, Observer, Pipeline, Request};
+use crate::{Error, Inpainting, Mask, Observer, Pipeline, Request, Step};
 
 /// The feather of an edit that names none: under a mask lies what is to go, and a seam that fades would show it through.
 pub const FEATHER: u16 = 0;
@@ -99,7 +99,7 @@ fn check_size(width: u64, height: u64) -> Result<(), EditError> {
 impl Pipeline {
     /// The edited image for each request, in their order: of the size of the edit's, and equal to it outside the mask. The
     /// regions are painted one after another, each from a request's own seed, and in sight of those before; what a request says
-    /// of inpainting is replaced.
+    /// of inpainting is replaced. To the observer a stage's steps are those of all regions.
     ///
     /// A region's square is reduced to the size of the images that the model samples, painted, and enlarged again where it is
     /// larger than these.
@@ -114,7 +114,7 @@ impl Pipeline {
         let seam = canvas::Seam::new(&edit.mask, edit.feather);
         let mut images = vec![edit.image.clone(); requests.len()];
         let mut rest = edit.mask.clone();
-        for region in &regions {
+        for (n, region) in regions.iter().enumerate() {
             let known = rest.cover(region.square, base).into_iter().map(|painted| !painted);
             let mask = Mask::new(base, known.collect()).expect("whole rows of cells");
             let batch: Vec<Request> = requests
@@ -125,7 +125,11 @@ impl Pipeline {
                     of_square(request, Inpainting { image, mask: mask.clone() })
                 })
                 .collect();
-            let squares = self.sample(&batch, observer)?;
+            let mut observer = |step: Step<'_>| {
+                let (done, steps) = (n * step.steps + step.done, regions.len() * step.steps);
+                observer.step(Step { done, steps, ..step })
+            };
+            let squares = self.sample(&batch, &mut observer)?;
             for (image, square) in images.iter_mut().zip(&squares) {
                 seam.lay(square, region, image);
             }
