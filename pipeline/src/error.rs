@@ -179,6 +179,9 @@ pub enum Error {
     /// The caption cannot be tokenised.
     #[error(transparent)]
     Tokenizer(#[from] clip::TokenizerError),
+    /// An image cannot be edited.
+    #[error(transparent)]
+    Edit(#[from] crate::EditError),
     /// A picture cannot be prepared for the image encoder.
     #[error(transparent)]
     Preprocess(#[from] images::PreprocessError),

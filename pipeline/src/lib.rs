@@ -6,7 +6,7 @@
 //! `reranker` chooses among candidates. [`variations`], [`interpolation`], [`text_diff`] and [`inversion`] are section 3
 //! over the geometry of [`manipulation`]; [`zero_shot`] is CLIP alone,
 //! [`inpainting`] and `clip_guidance` are GLIDE's (2112.10741, sections 2.4 and 4.3), and [`repaint`] inpaints by networks that
-//! were not trained for it. `noise_streams` is one stream of noise an image,
+//! were not trained for it; [`editing`] inpaints images of any size. `noise_streams` is one stream of noise an image,
 //! [`image_tensors`] makes images of tensors, [`record`] says how an image was sampled, [`threads`] counts the processors,
 //! [`finite`] finds numbers that are not, `memory` makes an error of an allocation that failed, [`error`] is everything that can go
 //! wrong.
@@ -22,6 +22,7 @@ mod components;
 mod conditions;
 mod denoiser;
 mod diffuse;
+pub mod editing;
 pub mod error;
 pub mod finite;
 pub mod image_tensors;
@@ -49,6 +50,7 @@ pub mod zero_shot;
 
 pub use ::diffusion::TimestepRespacing;
 pub use ar_sampling::{CodeSampling, EmbeddingCodes};
+pub use editing::{Edit, EditError};
 pub use error::{Error, ErrorKind};
 pub use finite::Quantity;
 pub use image_tensors::to_images;
