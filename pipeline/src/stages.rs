@@ -92,6 +92,23 @@ impl Pipeline {
         self.decoded(embedding, text, &mut Batch { settings, streams, observer })
     }
 
+    /// Base images `[B, C, h, w]` from -1 to 1 of captions alone, whatever the model's chain to them is.
+    pub fn sample_base_of_captions(
+        &self,
+        captions: &[&str],
+        settings: &Settings,
+        streams: &mut [Generator],
+        observer: &mut dyn Observer,
+    ) -> Result<Tensor, Error> {
+        let settings = std::slice::from_ref(settings);
+        let batch = &mut Batch { settings, streams, observer };
+        if self.decodes_embeddings() {
+            return self.base_images(None, &self.encode_text(captions)?, batch);
+        }
+        let input = StageInput { captions, ..StageInput::default() };
+        within_memory(|| self.stage_images(BASE, input, batch))
+    }
+
     fn decoded(&self, embedding: &Tensor, text: &Text, batch: &mut Batch) -> Result<Tensor, Error> {
         let input = StageInput { embedding: Some((embedding, text)), ..StageInput::default() };
         within_memory(|| self.stage_images(BASE, input, batch))
