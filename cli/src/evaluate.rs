@@ -18,7 +18,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use pipeline::text_diff::STRENGTH;
 use pipeline::{CodeSampling, Pipeline, Preset, Settings, SettingsOverrides};
 
-use crate::claims;
+use crate::claims::Claims;
 use crate::destinations::Files;
 use crate::drawing::InversionArgs;
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
@@ -112,8 +112,8 @@ pub(crate) struct Evaluate {
     /// Tables to measure; --help tells more
     #[arg(value_enum, value_name = "TABLE", default_value = "captions")]
     tables: Vec<Table>,
-    /// Test what the papers claim instead, with two models in a folder, which keeps the pictures and plots [default:
-    /// runs/claims]
+    /// Test what the papers claim instead, with two models in a folder, which keeps the pictures and plots, and with GLIDE,
+    /// in that folder or built in [default: runs/claims]
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "runs/claims", conflicts_with_all = OF_TABLES)]
     claims: Option<PathBuf>,
     /// Captions of each table that draws from captions: those of one thing in a colour that training showed, of styles, of
@@ -195,8 +195,14 @@ impl Evaluate {
         let mut tables = Tables { bar: &bar, json, origins: None, reports: <_>::default() };
         match &self.claims {
             Some(folder) => {
-                let report = claims::run(folder, &self.model, self.scenes, self.batch, &progress)?;
-                tables.add("claims", Ok(report))?;
+                let (model, at_most, batch) = (&self.model, self.scenes, self.batch);
+                let claims = Claims { folder, model, at_most, batch, progress: &progress };
+                if let Some(report) = claims.test_systems()? {
+                    tables.add("claims", Ok(report))?;
+                }
+                if let Some(report) = claims.test_guidance()? {
+                    tables.add("guidance", Ok(report))?;
+                }
             }
             None => self.fill(&mut tables, &progress)?,
         }
