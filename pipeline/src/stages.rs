@@ -100,6 +100,24 @@ impl Pipeline {
         within_memory(|| self.stage_images(BASE, input, batch))
     }
 
+    /// Base images `[B, C, h, w]` from -1 to 1 of captions alone, whatever the model's chain to them is.
+    pub fn sample_base_of_captions(
+        &self,
+        captions: &[&str],
+        settings: &Settings,
+        streams: &mut [Generator],
+        observer: &mut dyn Observer,
+    ) -> Result<Tensor, Error> {
+        let settings = std::slice::from_ref(settings);
+        let batch = &mut Batch { settings, streams, observer };
+        if self.decodes_embeddings() {
+            let text = self.encode_text(captions)?;
+            return self.base_images(BASE, None, &text, StageInput::default(), batch);
+        }
+        let input = StageInput { captions, ..StageInput::default() };
+        within_memory(|| self.stage_images(BASE, input, batch))
+    }
+
     /// The shape `[C, h, w]` of a stage's image.
     pub(crate) fn image_shape(&self, index: usize) -> Result<[i64; 3], Error> {
         let unet = self.components.unet(index)?;
