@@ -320,6 +320,7 @@ fn glide_repaints_where_its_inpainting_networks_are_not_both_there() {
     }
     let pipeline = open_at(&alone);
     assert!(!pipeline.repaints().unwrap());
+    assert_eq!((pipeline.base_side().unwrap(), pipeline.side().unwrap()), (16, 32));
     let settings = pipeline.defaults().unwrap();
     assert!(pipeline.prepare(inpaint, &settings).is_ok());
     assert!(pipeline.prepare(Task::GENERATE, &settings).is_err());
