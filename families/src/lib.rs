@@ -1,12 +1,12 @@
 //! Model families as data: the components that a publisher's folder has, their names, and how they agree.
 //!
 //! Modules in reading order: [`family`] is a layout as a value, [`mod@karlo`] the published one, and `openai` the names of
-//! CLIP's tensors in another, [`mod@glide`] the third paper's system, [`mod@compact_glide`] the same idea in models of our own, and [`fn@recognise`] tells them apart. [`configs`]
-//! translates configurations, `open` makes components and `save` writes them,
-//! `index` reads and writes the list of them. [`shapes`] reads configurations alone, and [`compatibility`] compares them.
-//! `folders` finds the components that a task needs, `locate` the folder that a user means, `describe` describes folders
-//! that are no model, `complete` copies components from another model. `components` lists those that a folder holds, whatever its
-//! layout, `convert` writes them in ours, and `summary` counts them.
+//! CLIP's tensors in another, [`mod@glide`] the third paper's system, [`mod@compact_glide`] the same idea in models of our
+//! own, and [`fn@recognise`] tells them apart. [`configs`] translates configurations, `open` makes components and `save`
+//! writes them, `index` reads and writes the list of them. [`shapes`] reads configurations alone, and [`compatibility`]
+//! compares them. `folders` finds the components that a task needs, `locate` the folder that a user means, `describe`
+//! describes folders that are no model, `complete` copies components from another model. `components` lists those that a
+//! folder holds, whatever its layout, `convert` writes them in ours, and `summary` counts them.
 
 #![forbid(unsafe_code)]
 

@@ -252,7 +252,13 @@ impl Pipeline {
     }
 
     fn side_of(&self, stage: usize) -> Result<u32, Error> {
-        Ok(self.components.unet(stage)?.config().sample_size as u32)
+        // The networks that were trained to inpaint may be all that there is.
+        let missing = self.components.folder(self.components.stage(stage).network).is_err();
+        let index = match missing && self.components.has_inpainting_stages() {
+            true => stage + self.components.family().stages.len(),
+            false => stage,
+        };
+        Ok(self.components.unet(index)?.config().sample_size as u32)
     }
 
     /// Embeddings `[count, E]` without an image: what guidance compares with. Decoded, the caption alone says what is

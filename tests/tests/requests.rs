@@ -27,7 +27,7 @@ fn sample(pipeline: &Pipeline, requests: &[Request]) -> Vec<RgbImage> {
 
 /// Whether two images are one but for the rounding of kernels that sum in another order: at most a thousandth of the values
 /// off by more than 4 of 255, and 0.05 in the mean.
-fn is_same(one: &RgbImage, other: &RgbImage) -> bool {
+pub(crate) fn is_same(one: &RgbImage, other: &RgbImage) -> bool {
     assert_eq!(one.dimensions(), other.dimensions());
     let off: Vec<u8> = one.iter().zip(other.iter()).map(|(a, b)| a.abs_diff(*b)).collect();
     let far = off.iter().filter(|off| **off > 4).count();

@@ -36,6 +36,8 @@ fn settings_that_the_model_cannot_run_with_are_refused() {
         refused(settings!(karlo, prior_guidance_scale: f64::NAN))
             .contains("prior_guidance_scale is NaN")
     );
+    assert!(refused(settings!(karlo, resample: Some(0))).contains("resample is 0: each step is"));
+    assert!(refused(settings!(karlo, resample: Some(101))).contains("taken 1 to 100 times"));
     let infinite = settings!(karlo, decoder_guidance_scale: f64::INFINITY);
     assert!(refused(infinite).contains("decoder_guidance_scale is inf"));
     for [low, high] in [[0.8, 0.2], [-0.1, 0.5], [0.5, 1.5], [0.3, 0.3], [f64::NAN, 1.0]] {
@@ -66,9 +68,10 @@ fn settings_of_old_are_read_and_new_fields_are_told_only_where_they_are_used() {
     of_old.sort_unstable();
     assert_eq!(fields, of_old);
     assert_eq!(serde_json::from_value::<Settings>(told).unwrap(), karlo_settings());
-    let new = settings!(karlo_settings(), solver: Solver::DpmSolver, guidance_interval: Some([0.2, 0.9]), candidates: 3);
+    let new = settings!(karlo_settings(), solver: Solver::DpmSolver, guidance_interval: Some([0.2, 0.9]), candidates: 3, resample: Some(4));
     let told = serde_json::to_value(&new).unwrap();
     assert_eq!(told["solver"], "dpm-solver++");
+    assert_eq!(told["resample"], 4);
     assert_eq!(serde_json::from_value::<Settings>(told).unwrap(), new);
 }
 
