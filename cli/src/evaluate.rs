@@ -1,43 +1,31 @@
 //! `unclip evaluate`: tables of a model's accuracy, diversity, manipulations and speed.
 
-use std::path::{Path, PathBuf};
+mod outputs;
+
+use std::path::PathBuf;
 
 use ::judge::network::HIDDEN;
 use ::judge::{Judge, Subject};
-use anyhow::{Context, Error, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
-use evaluation::sheets::{caption_table, nearest_scenes, nearest_sheet, prediction_table};
 use evaluation::{
-    CaptionSet, Evaluation, EvaluationSettings, Evaluator, Example, Report, evaluate_captions,
-    evaluate_edits, evaluate_interpolations, evaluate_inversions, evaluate_presets,
-    evaluate_priors, evaluate_upsampling, evaluate_variations, evaluate_zero_shot, frechet,
+    CaptionSet, Evaluation, EvaluationSettings, Evaluator, InpaintingEvaluation, evaluate_captions,
+    evaluate_edits, evaluate_inpainting, evaluate_interpolations, evaluate_inversions,
+    evaluate_presets, evaluate_priors, evaluate_upsampling, evaluate_variations,
+    evaluate_zero_shot, frechet,
 };
-use images::{RgbImage, contact_sheet, write_png};
 use indicatif::{ProgressBar, ProgressStyle};
 use pipeline::text_diff::STRENGTH;
 use pipeline::{CodeSampling, Pipeline, Preset, Settings, SettingsOverrides};
-use training::trainer::FIRST_DECODER_IMAGE;
 
-use crate::claims;
+use crate::claims::Claims;
 use crate::destinations::Files;
 use crate::drawing::InversionArgs;
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
-use crate::origins::{Origins, in_flag};
-use crate::output::write_whole;
+use crate::origins::in_flag;
 use crate::settings_args::{CandidatesArgs, DecoderSettingsArgs, PresetArgs, PriorSettingsArgs};
-use crate::stdout::print_line;
 use crate::value_parsers;
-
-/// Images in a contact sheet, and its columns.
-const SHEET: usize = 48;
-const COLUMNS: usize = 8;
-
-/// Images whose nearest training scene is looked for.
-const NEAREST: usize = 24;
-
-/// Predictions that are listed for a person to check, and the columns of their contact sheet.
-const VERDICTS: usize = 100;
-const VERDICT_COLUMNS: u32 = 10;
+use outputs::{Tables, beside};
 
 /// The tables of captions, and what these ask for.
 const CAPTIONED: [(Table, CaptionSet); 3] = [
@@ -47,7 +35,8 @@ const CAPTIONED: [(Table, CaptionSet); 3] = [
 ];
 
 /// The other tables, in their order.
-const OTHERS: [Table; 8] = [
+const OTHERS: [Table; 9] = [
+    Table::Inpainting,
     Table::Upsampling,
     Table::Presets,
     Table::Prior,
@@ -109,6 +98,8 @@ enum Table {
     Styles,
     /// How often two things are drawn, each in its colour, and stand as their captions say
     Pairs,
+    /// Whether what captions ask for is painted where a thing was, and whether the mask's border shows
+    Inpainting,
     /// How much the upsampler gives back, and how sharp pictures are
     Upsampling,
     /// All of them
@@ -121,8 +112,8 @@ pub(crate) struct Evaluate {
     /// Tables to measure; --help tells more
     #[arg(value_enum, value_name = "TABLE", default_value = "captions")]
     tables: Vec<Table>,
-    /// Test what the papers claim instead, with two models in a folder, which keeps the pictures and plots [default:
-    /// runs/claims]
+    /// Test what the papers claim instead, with two models in a folder, which keeps the pictures and plots, and with GLIDE,
+    /// in that folder or built in [default: runs/claims]
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "runs/claims", conflicts_with_all = OF_TABLES)]
     claims: Option<PathBuf>,
     /// Captions of each table that draws from captions: those of one thing in a colour that training showed, of styles, of
@@ -152,8 +143,8 @@ pub(crate) struct Evaluate {
     /// Write the numbers as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write the first pictures of captions, styles or pairs, the first of them that was asked for, as one PNG, and their
-    /// captions as a table beside it
+    /// Write the first pictures of captions, styles, pairs or inpainting, the first of them that was asked for, as one PNG,
+    /// and their captions as a table beside it
     #[arg(long, value_name = "FILE")]
     sheet: Option<PathBuf>,
     /// Write 24 of these pictures beside the nearest training picture of each as one PNG
@@ -204,8 +195,14 @@ impl Evaluate {
         let mut tables = Tables { bar: &bar, json, origins: None, reports: <_>::default() };
         match &self.claims {
             Some(folder) => {
-                let report = claims::run(folder, &self.model, self.scenes, self.batch, &progress)?;
-                tables.add("claims", Ok(report))?;
+                let (model, at_most, batch) = (&self.model, self.scenes, self.batch);
+                let claims = Claims { folder, model, at_most, batch, progress: &progress };
+                if let Some(report) = claims.test_systems()? {
+                    tables.add("claims", Ok(report))?;
+                }
+                if let Some(report) = claims.test_guidance()? {
+                    tables.add("guidance", Ok(report))?;
+                }
             }
             None => self.fill(&mut tables, &progress)?,
         }
@@ -217,10 +214,10 @@ impl Evaluate {
     fn check_outputs(&self) -> Result<()> {
         let mut files = Files::new(&[]);
         for (flag, kind, path) in self.outputs() {
+            let is_of_captions = CAPTIONED.iter().any(|(table, _)| self.wants(*table));
+            let is_of_edits = flag == "--sheet" && self.wants(Table::Inpainting);
             ensure!(
-                flag == "--json"
-                    || self.claims.is_none()
-                        && CAPTIONED.iter().any(|(table, _)| self.wants(*table)),
+                flag == "--json" || self.claims.is_none() && (is_of_captions || is_of_edits),
                 "{flag} shows pictures of the table `captions`, `styles` or `pairs`, and none of them was asked for"
             );
             match kind {
@@ -258,6 +255,7 @@ impl Evaluate {
             OTHERS.into_iter().filter(|table| self.fills(*table, &pipeline, &settings.drawing))
         {
             match table {
+                Table::Inpainting => self.fill_inpainting(tables, evaluator),
                 Table::Upsampling => tables.add("upsampling", evaluate_upsampling(evaluator)),
                 Table::Presets => {
                     let presets = self.presets(&defaults)?;
@@ -281,14 +279,15 @@ impl Evaluate {
         Ok(())
     }
 
-    /// Whether a table is filled. `all` leaves presets out where there are fewer images than a distance takes, and priors where
-    /// the model has no autoregressive one.
+    /// Whether a table is filled. `all` leaves presets out where there are fewer images than a distance takes, priors where
+    /// the model has no autoregressive one, and what works with embeddings where the model takes none.
     fn fills(&self, table: Table, pipeline: &Pipeline, drawing: &Settings) -> bool {
         let by_codes = drawing.clone().with_codes(Some(CodeSampling::plain()));
         let of_all = match table {
             Table::Presets => frechet::check(self.captions as i64, HIDDEN).is_ok(),
             Table::Prior => pipeline.has_prior(&by_codes),
-            _ => true,
+            Table::Inpainting | Table::Upsampling => true,
+            _ => pipeline.decodes_embeddings(),
         };
         self.tables.contains(&table) || of_all && self.wants(table)
     }
@@ -321,6 +320,17 @@ impl Evaluate {
             }
         }
         Ok(())
+    }
+
+    /// Fills the table of inpainting, and writes a sheet of it where no table of captions has one.
+    fn fill_inpainting(&self, tables: &mut Tables, evaluator: &Evaluator) -> Result<()> {
+        let evaluation = evaluate_inpainting(evaluator).map_err(|error| tables.explain(error))?;
+        let InpaintingEvaluation { report, samples } = evaluation;
+        tables.add("inpainting", Ok(report))?;
+        match CAPTIONED.iter().any(|(table, _)| self.wants(*table)) {
+            true => Ok(()),
+            false => self.write_edit_sheet(&samples),
+        }
     }
 
     /// The overrides of the flags.
@@ -359,70 +369,4 @@ impl Evaluate {
         let named = |(flag, kind, path): (_, _, Option<PathBuf>)| Some((flag, kind, path?));
         outputs.into_iter().filter_map(named).collect()
     }
-
-    /// Writes the sheets that are asked for, of the first table of captions.
-    fn write_sheets(&self, samples: &[(Example, RgbImage)], judge: &Judge) -> Result<()> {
-        let images = |count: usize| -> Vec<RgbImage> {
-            samples.iter().take(count).map(|(_, image)| image.clone()).collect()
-        };
-        if let Some(path) = &self.sheet {
-            let captions: Vec<&str> =
-                samples.iter().take(SHEET).map(|(e, _)| e.caption.text.as_str()).collect();
-            write_sheet(path, &contact_sheet(&images(SHEET), COLUMNS as u32))?;
-            let table = caption_table(&captions, COLUMNS);
-            write_whole(&beside(path, "md"), table.as_bytes(), true)?;
-        }
-        if let Some(path) = &self.nearest {
-            let images = images(NEAREST);
-            let seeds = FIRST_DECODER_IMAGE..FIRST_DECODER_IMAGE + self.nearest_among;
-            write_sheet(path, &nearest_sheet(&images, &nearest_scenes(&images, seeds)))?;
-        }
-        if let Some(path) = &self.verdicts {
-            let table = prediction_table(judge, &samples[..samples.len().min(VERDICTS)]);
-            write_whole(path, table.as_bytes(), true)?;
-            let sheet = contact_sheet(&images(VERDICTS), VERDICT_COLUMNS);
-            write_sheet(&beside(path, "png"), &sheet)?;
-        }
-        Ok(())
-    }
-}
-
-/// The tables so far: printed, and written as JSON.
-struct Tables<'a> {
-    bar: &'a ProgressBar,
-    json: Option<&'a Path>,
-    /// The origins of the settings that an error may name.
-    origins: Option<Origins>,
-    reports: serde_json::Map<String, serde_json::Value>,
-}
-
-impl Tables<'_> {
-    /// Prints a table, and writes all so far, which took long enough.
-    fn add(&mut self, name: &str, report: Result<impl Report, evaluation::Error>) -> Result<()> {
-        let report = report.map_err(|error| self.explain(error))?;
-        self.bar.suspend(|| print_line!("{}", report.to_markdown()))?;
-        self.reports.insert(name.to_owned(), serde_json::to_value(report)?);
-        match self.json {
-            Some(path) => {
-                write_whole(path, serde_json::to_string_pretty(&self.reports)?.as_bytes(), true)
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn explain(&self, error: evaluation::Error) -> Error {
-        match (error, &self.origins) {
-            (evaluation::Error::Pipeline(error), Some(origins)) => origins.explain()(*error),
-            (error, _) => Error::new(error),
-        }
-    }
-}
-
-fn write_sheet(path: &Path, sheet: &RgbImage) -> Result<()> {
-    write_png(path, sheet).with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// The file of the same name with another ending.
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    path.with_extension(ending)
 }

@@ -90,12 +90,6 @@ pub enum Error {
         /// The family.
         family: &'static str,
     },
-    /// Inpainting in a family that has no networks for it.
-    #[error("{family} has no networks that were trained to paint where a mask says")]
-    NoInpainting {
-        /// The family.
-        family: &'static str,
-    },
     /// Principal components of a family that brings none.
     #[error("{family} has no principal components of its image embeddings")]
     NoPrincipalComponents {

@@ -93,7 +93,24 @@ impl Pipeline {
         for index in self.components.family().stage_indices(requirement) {
             self.stage_steps(index, &self.stage_sampler(index, settings)?, settings)?;
         }
-        self.components.prepare(requirement)
+        self.components.prepare(requirement)?;
+        let resample = settings.resample.filter(|_| task.inpaints && requirement.stages > 0);
+        match resample {
+            Some(resample) if !self.repaints()? => {
+                let must = "RePaint takes steps several times, and this model's network was trained to inpaint without";
+                Err(Error::setting("resample", resample, must))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether images are inpainted by [RePaint](crate::repaint), as the network of the base images takes no mask.
+    pub fn repaints(&self) -> Result<bool, Error> {
+        let inpaints = self.components.has_inpainting_stages();
+        let base = Requirement { stages: 1, inpaints, ..Requirement::default() };
+        let base = self.components.family().stage_indices(base).start;
+        let unet = self.components.unet(base)?;
+        Ok(!self.components.stage(base).inpaints(unet.config()))
     }
 
     /// The components of a task; CLIP compares candidates.
@@ -109,7 +126,7 @@ impl Pipeline {
             prior: (task.prior && family.decodes_embeddings()).then_some(kind),
             image_encoder: task.image_encoder || settings.candidates > 1,
             noised_clip: settings.clip_guidance_scale.is_some() && task.stages != Stages::None,
-            inpaints: task.inpaints,
+            inpaints: task.inpaints && self.components.has_inpainting_stages(),
             stages: match task.stages {
                 Stages::None => 0,
                 Stages::Base => stages.len().min(1),
@@ -157,7 +174,7 @@ impl Pipeline {
     /// The words of a caption that no training caption had, for models that know them.
     pub fn unknown_words(&self, caption: &str) -> Result<Vec<String>, Error> {
         match self.components.family().reads_captions() {
-            true => Ok(Vec::new()),
+            true => Ok(self.components.stage_tokenizer(BASE)?.unknown_words(caption)),
             false => Ok(self.components.tokenizer()?.unknown_words(caption)),
         }
     }
@@ -251,6 +268,16 @@ impl Pipeline {
         Ok(self.components.conditioning(0)?.config().embedding)
     }
 
+    /// Whether the model decodes image embeddings, which a prior samples of captions; else it samples of captions alone.
+    pub fn decodes_embeddings(&self) -> bool {
+        self.components.family().decodes_embeddings()
+    }
+
+    /// Whether the model has networks that were trained to paint where a mask says.
+    pub fn has_inpainting_networks(&self) -> bool {
+        !self.components.family().inpainting_stages.is_empty()
+    }
+
     /// The names of the stages: the prior's, in models that decode embeddings, then in the order in which they sample images.
     pub fn stages(&self) -> impl Iterator<Item = &'static str> {
         let family = self.components.family();
@@ -268,7 +295,7 @@ pub struct Task {
     pub image_encoder: bool,
     /// The stages that sample images.
     pub stages: Stages,
-    /// Whether they paint where a mask says, by networks that were trained for it.
+    /// Whether they inpaint.
     pub inpaints: bool,
 }
 

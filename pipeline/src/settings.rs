@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Error;
 use crate::ar_sampling::CodeSampling;
+use crate::repaint::MOST_RESAMPLE;
 
 /// The most embeddings that the prior samples for one image, and the most base images.
 pub const MOST_CANDIDATES: usize = 1000;
@@ -144,6 +145,12 @@ impl Settings {
         self
     }
 
+    /// The same without guidance, for images of which nothing is said.
+    pub(crate) fn without_guidance(mut self) -> Self {
+        self.stages.iter_mut().for_each(|stage| stage.guidance_scale = None);
+        self
+    }
+
     /// The same by the autoregressive prior, or by the diffusion prior.
     pub fn with_codes(mut self, codes: Option<CodeSampling>) -> Self {
         if let Some(prior) = &mut self.prior {
@@ -242,6 +249,12 @@ impl Settings {
         {
             let must = "it must lie above 0 and be 1 at most: a share of a picture's values";
             return Err(Error::setting("thresholding", format!("{quantile:?}"), must));
+        }
+        if let Some(resample) = self.resample
+            && !(1..=MOST_RESAMPLE).contains(&resample)
+        {
+            let must = format!("each step is taken 1 to {MOST_RESAMPLE} times");
+            return Err(Error::setting("resample", resample, &must));
         }
         for stage in &self.stages {
             if let Some(temperature) = stage.temperature

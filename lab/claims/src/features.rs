@@ -10,7 +10,7 @@ use tch::Tensor;
 
 use crate::hypothesis_tests::Claim;
 use crate::samples::SampleStore;
-use crate::systems::{PRIOR_SCALES, SCALES, Setting, System};
+use crate::systems::{PRIOR_SCALES, Setting};
 
 /// Bootstrap samples of a distance.
 const BOOTSTRAP: usize = 100;
@@ -22,23 +22,27 @@ pub(crate) struct ImageFeatures {
     /// Whether each image shows everything that its caption says.
     right: Vec<bool>,
     judge: Tensor,
-    clip: Tensor,
+    /// CLIP's embeddings, of models that have it.
+    clip: Option<Tensor>,
 }
 
 impl ImageFeatures {
     pub(crate) fn of(
         judge: &Judge,
-        clip: &Pipeline,
+        clip: Option<&Pipeline>,
         examples: &[Example],
         images: &[RgbImage],
     ) -> Result<Self, Error> {
         let predictions = judge.predict(images);
         let right = examples.iter().zip(&predictions);
-        let embeddings = images.chunks(BATCH).map(|some| clip.encode_images(some));
+        let embeddings = |clip: &Pipeline| {
+            let embeddings = images.chunks(BATCH).map(|some| clip.encode_images(some));
+            Ok::<_, Error>(Tensor::cat(&embeddings.collect::<Result<Vec<_>, _>>()?, 0))
+        };
         Ok(Self {
             right: right.map(|(example, prediction)| example.is_all_right(prediction)).collect(),
             judge: judge.features(images),
-            clip: Tensor::cat(&embeddings.collect::<Result<Vec<_>, _>>()?, 0),
+            clip: clip.map(embeddings).transpose()?,
         })
     }
 
@@ -50,8 +54,12 @@ impl ImageFeatures {
     /// The Frechet distances of the first `count` images to as many others over the judge's features and over CLIP's; none
     /// of too few images.
     pub(crate) fn distances(&self, others: &Self, count: usize) -> [Option<f64>; 2] {
-        [(&self.judge, &others.judge), (&self.clip, &others.clip)]
-            .map(|(own, others)| frechet(&first(own, count), &first(others, count)).ok())
+        let pairs =
+            [Some((&self.judge, &others.judge)), self.clip.as_ref().zip(others.clip.as_ref())];
+        pairs.map(|pair| {
+            let (own, others) = pair?;
+            frechet(&first(own, count), &first(others, count)).ok()
+        })
     }
 }
 
@@ -63,6 +71,8 @@ fn first(features: &Tensor, count: usize) -> Tensor {
 pub(crate) struct Features<'a> {
     pub(crate) judge: &'a Judge,
     pub(crate) store: &'a SampleStore<'a>,
+    /// CLIP, where distances over its embeddings are measured too.
+    pub(crate) clip: Option<&'a Pipeline>,
     pub(crate) truth: ImageFeatures,
     pub(crate) by_setting: Vec<(Setting, ImageFeatures)>,
 }
@@ -71,8 +81,7 @@ impl Features<'_> {
     /// Samples the first examples by a setting, in the place of fewer of it.
     pub(crate) fn add(&mut self, setting: Setting, examples: &[Example]) -> Result<(), Error> {
         let images = self.store.of_examples(setting, examples)?;
-        let clip = self.store.systems.stack;
-        let features = ImageFeatures::of(self.judge, clip, examples, &images)?;
+        let features = ImageFeatures::of(self.judge, self.clip, examples, &images)?;
         self.by_setting.retain(|(known, _)| *known != setting);
         self.by_setting.push((setting, features));
         Ok(())
@@ -83,16 +92,24 @@ impl Features<'_> {
         &found.expect("the setting was sampled").1
     }
 
-    /// The setting of a system with the highest accuracy in its first images; of equals the lowest scale.
-    pub(crate) fn best(&self, system: System, count: usize) -> Setting {
-        let settings = SCALES.map(|scale| Setting::new(system, scale));
+    /// The one of some settings with the highest accuracy in its first images; of equals the first.
+    pub(crate) fn best(&self, settings: &[Setting], count: usize) -> Setting {
         let right = |setting: &Setting| self.get(*setting).accuracy(count).right;
         let most = settings.iter().map(right).max().expect("there are scales");
         *settings.iter().find(|s| right(s) == most).expect("one has the most")
     }
 
+    /// The one of some settings whose first images have the smallest FID-J; none of too few images.
+    pub(crate) fn nearest(&self, settings: &[Setting], count: usize) -> Option<Setting> {
+        let distance = |setting: &Setting| self.get(*setting).distances(&self.truth, count)[0];
+        let distances = settings.iter().map(|setting| Some((distance(setting)?, *setting)));
+        let distances = distances.collect::<Option<Vec<_>>>()?;
+        let nearest = distances.into_iter().min_by(|one, other| one.0.total_cmp(&other.0));
+        nearest.map(|(_, setting)| setting)
+    }
+
     /// The first setting's accuracy less the second's, in points.
-    fn accuracy(&self, settings: [Setting; 2], count: usize) -> Estimate {
+    pub(crate) fn accuracy(&self, settings: [Setting; 2], count: usize) -> Estimate {
         let [one, other] = settings.map(|setting| {
             let right = self.get(setting).right[..count].iter();
             right.map(|&right| f64::from(right)).collect::<Vec<f64>>()
@@ -101,7 +118,7 @@ impl Features<'_> {
     }
 
     /// The second setting's Frechet distance from true images less the first's.
-    fn distance(&self, settings: [Setting; 2], count: usize) -> Estimate {
+    pub(crate) fn distance(&self, settings: [Setting; 2], count: usize) -> Estimate {
         let [one, other] = settings.map(|setting| &self.get(setting).judge);
         let difference = |rows: &Tensor| {
             let gaussian = |of: &Tensor| Gaussian::of(&first(of, count).index_select(0, rows));

@@ -3,12 +3,13 @@
 //!
 //! Modules in reading order: [`systems`] (the models that are compared), [`samples`] (their images, in a folder),
 //! [`hypothesis_tests`], `features` and `diversity` (comparisons by images), `linear_probe` (CLIP beside a classifier on its
-//! embeddings), [`report`], [`plots`].
+//! embeddings), [`guidance`] (GLIDE's two kinds), [`report`], [`plots`].
 
 #![forbid(unsafe_code)]
 
 mod diversity;
 mod features;
+pub mod guidance;
 pub mod hypothesis_tests;
 mod linear_probe;
 pub mod plots;
@@ -26,19 +27,24 @@ use hypothesis_tests::Claim;
 use samples::true_base_images;
 use systems::{PRIOR_SCALES, SCALES, Setting, System};
 
+pub use guidance::{Glide, evaluate_guidance};
 pub use report::ClaimsReport;
-pub use samples::{SampleCounts, SampleStore};
+pub use samples::{SampleCounts, SampleStore, Sampler};
 pub use systems::Systems;
 
-/// Samples what `store` does not have yet, and tests the claims.
-pub fn evaluate_claims(store: &SampleStore, counts: SampleCounts) -> Result<ClaimsReport, Error> {
-    let stack = store.systems.stack;
-    store.systems.prepare()?;
+/// Samples what `store`, of these systems, does not have yet, and tests the claims on them.
+pub fn evaluate_claims(
+    systems: &Systems,
+    store: &SampleStore,
+    counts: SampleCounts,
+) -> Result<ClaimsReport, Error> {
+    let stack = systems.stack;
+    systems.prepare()?;
     let judge = &Judge::shipped(Subject::Scene)?;
     let examples = CaptionSet::Seen.examples(0..counts.best.max(counts.each) as u64);
     let true_images = true_base_images(stack, &examples)?;
-    let truth = ImageFeatures::of(judge, stack, &examples, &true_images)?;
-    let mut features = Features { judge, store, truth, by_setting: Vec::new() };
+    let truth = ImageFeatures::of(judge, Some(stack), &examples, &true_images)?;
+    let mut features = Features { judge, store, clip: Some(stack), truth, by_setting: Vec::new() };
     let each = &examples[..counts.each];
 
     // The curves, each system's best scale, and the others at the stack's.
@@ -47,8 +53,10 @@ pub fn evaluate_claims(store: &SampleStore, counts: SampleCounts) -> Result<Clai
             features.add(Setting::new(system, scale), each)?;
         }
     }
-    let best = features.best(System::Stack, counts.each);
-    let captions = features.best(System::Captions, counts.each);
+    let [best, captions] = [System::Stack, System::Captions].map(|system| {
+        let settings = SCALES.map(|scale| Setting::new(system, scale));
+        features.best(&settings, counts.each)
+    });
     for prior_scale in PRIOR_SCALES {
         features.add(Setting { prior_scale, ..best }, each)?;
     }
@@ -64,13 +72,9 @@ pub fn evaluate_claims(store: &SampleStore, counts: SampleCounts) -> Result<Clai
     claims.extend(diversity.claims(&features, captions, counts.each));
     claims.extend(features.guidance(best, captions, counts.each));
     claims.extend(linear_probe::claims(stack, counts.scenes, store.batch, store.progress)?);
-    claims.push(Claim::untested(
-        "guidance without a classifier beats CLIP guidance",
-        "no CLIP here was trained on noised pictures, so its gradient cannot guide",
-    ));
     Ok(ClaimsReport {
         claims,
-        points: report::points(&features, &diversity, counts.each),
+        points: report::points(&features, Some(&diversity), counts.each),
         truth: features.truth.accuracy(counts.each),
     })
 }

@@ -1,4 +1,5 @@
-//! The curves over the guidance scale, an SVG: accuracy, distance and diversity of the stack and of a decoder of captions.
+//! The curves over the guidance scale, an SVG: accuracy, distance and diversity of the stack and of a decoder of captions, or
+//! accuracy and distance of GLIDE guided in two ways.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -9,47 +10,98 @@ use crate::systems::System;
 /// A plot's width and height.
 const PLOT: (u32, u32) = (340, 250);
 
-/// A figure of a point, and its name.
-type Figure = (&'static str, fn(&Point) -> Option<f64>);
+/// A number of a point.
+type Value = fn(&Point) -> Option<f64>;
 
-const FIGURES: [Figure; 3] = [
-    ("everything asked, in percent", |p| Some(100.0 * p.everything.value()?)),
-    ("FID-J", |p| p.fid_j),
-    ("diversity over the renderer's", |p| p.diversity),
-];
+/// A plot of two numbers of points: its name, that of its x axis, and both.
+struct Panel {
+    name: &'static str,
+    x_name: &'static str,
+    x: Value,
+    y: Value,
+}
 
-/// The two curves.
-const CURVES: [(System, RGBColor); 2] =
-    [(System::Stack, RGBColor(31, 100, 170)), (System::Captions, RGBColor(200, 90, 30))];
+impl Panel {
+    const fn over_scale(name: &'static str, x_name: &'static str, y: Value) -> Self {
+        Self { name, x_name, x: |point| Some(point.scale), y }
+    }
+}
+
+/// Plots side by side, of the same curves.
+pub struct Page {
+    curves: [(System, RGBColor); 2],
+    panels: [Panel; 3],
+}
+
+/// The name of accuracy.
+const ACCURACY: &str = "everything asked, in percent";
+
+/// The stack and a decoder of captions.
+pub const SYSTEMS: Page = {
+    const SCALE: &str = "guidance scale of the decoder";
+    Page {
+        curves: [
+            (System::Stack, RGBColor(31, 100, 170)),
+            (System::Captions, RGBColor(200, 90, 30)),
+        ],
+        panels: [
+            Panel::over_scale(ACCURACY, SCALE, accuracy),
+            Panel::over_scale("FID-J", SCALE, |point| point.fid_j),
+            Panel::over_scale("diversity over the renderer's", SCALE, |point| point.diversity),
+        ],
+    }
+};
+
+/// GLIDE's two kinds of guidance.
+pub const GUIDANCE: Page = {
+    const SCALE: &str = "guidance scale";
+    Page {
+        curves: [
+            (System::GlideClassifierFree, RGBColor(31, 100, 170)),
+            (System::GlideClip, RGBColor(200, 90, 30)),
+        ],
+        panels: [
+            Panel::over_scale(ACCURACY, SCALE, accuracy),
+            Panel::over_scale("FID-J", SCALE, |point| point.fid_j),
+            Panel { name: "FID-J", x_name: ACCURACY, x: accuracy, y: |point| point.fid_j },
+        ],
+    }
+};
+
+fn accuracy(point: &Point) -> Option<f64> {
+    Some(100.0 * point.everything.value()?)
+}
 
 /// The error of a plot.
 pub type PlotError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The plots of a report's points, an SVG.
-pub fn svg(report: &ClaimsReport) -> Result<String, PlotError> {
-    let mut page = String::new();
+pub fn svg(report: &ClaimsReport, page: &Page) -> Result<String, PlotError> {
+    let mut text = String::new();
     {
-        let size = (PLOT.0 * FIGURES.len() as u32, PLOT.1);
-        let area = SVGBackend::with_string(&mut page, size).into_drawing_area();
+        let size = (PLOT.0 * page.panels.len() as u32, PLOT.1);
+        let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
         area.fill(&WHITE)?;
-        for (figure, area) in FIGURES.iter().zip(area.split_evenly((1, FIGURES.len()))) {
-            plot(report, figure, &area)?;
+        for (panel, area) in page.panels.iter().zip(area.split_evenly((1, page.panels.len()))) {
+            plot(report, panel, &page.curves, &area)?;
         }
         area.present()?;
     }
-    Ok(page)
+    Ok(text)
 }
 
 fn plot(
     report: &ClaimsReport,
-    (name, figure): &Figure,
+    panel: &Panel,
+    curves: &[(System, RGBColor)],
     area: &DrawingArea<SVGBackend, Shift>,
 ) -> Result<(), PlotError> {
     let curve = |system: System| -> Vec<(f64, f64)> {
         let own = report.points.iter().filter(|p| p.system == system && p.prior_scale == 1.0);
-        own.filter_map(|p| Some((p.scale, figure(p)?))).collect()
+        own.filter_map(|p| Some(((panel.x)(p)?, (panel.y)(p)?))).collect()
     };
-    let curves = CURVES.map(|(system, colour)| (system, colour, curve(system)));
+    let curves: Vec<_> =
+        curves.iter().map(|&(system, colour)| (system, colour, curve(system))).collect();
     let all = || curves.iter().flat_map(|(.., points)| points);
     let fold = |start: f64, with: fn(f64, f64) -> f64, of: fn(&(f64, f64)) -> f64| {
         all().map(of).fold(start, with)
@@ -65,14 +117,14 @@ fn plot(
     // Below the curves is room for their names.
     let bottom = bottom - 3.0 * margin;
     let mut chart = ChartBuilder::on(area)
-        .caption(name, ("sans-serif", 13))
+        .caption(panel.name, ("sans-serif", 13))
         .margin(6)
         .x_label_area_size(34)
         .y_label_area_size(48)
         .build_cartesian_2d(left..right, bottom - margin..top + margin)?;
     chart
         .configure_mesh()
-        .x_desc("guidance scale of the decoder")
+        .x_desc(panel.x_name)
         .x_labels(6)
         .y_labels(6)
         .label_style(("sans-serif", 11))

@@ -15,7 +15,7 @@ use crate::systems::System;
 pub struct Point {
     /// The system.
     pub system: System,
-    /// The decoder's guidance scale.
+    /// The decoder's guidance scale, or that of CLIP where its gradient guides.
     pub scale: f64,
     /// The prior's.
     pub prior_scale: f64,
@@ -41,7 +41,11 @@ pub struct ClaimsReport {
 }
 
 /// The points of all settings, by their first `count` images; the scales of a system in order.
-pub(crate) fn points(features: &Features, diversity: &Diversity, count: usize) -> Vec<Point> {
+pub(crate) fn points(
+    features: &Features,
+    diversity: Option<&Diversity>,
+    count: usize,
+) -> Vec<Point> {
     let mut points: Vec<Point> = features
         .by_setting
         .iter()
@@ -54,7 +58,7 @@ pub(crate) fn points(features: &Features, diversity: &Diversity, count: usize) -
                 everything: own.accuracy(count),
                 fid_j,
                 fid_clip,
-                diversity: diversity.ratio(*setting),
+                diversity: diversity.and_then(|diversity| diversity.ratio(*setting)),
             }
         })
         .collect();

@@ -9,8 +9,9 @@ use evaluation::{Error, EvaluationProgress, Example};
 use image::RgbImage;
 use images::{contact_sheet, cut_sheet};
 use pipeline::{Pipeline, to_images};
+use tch::Tensor;
 
-use crate::systems::{Setting, Systems};
+use crate::systems::Setting;
 
 /// Images on a sheet, and on a row of it.
 const SHEET: usize = 100;
@@ -29,11 +30,23 @@ pub struct SampleCounts {
     pub seeds: usize,
     /// Scenes that CLIP classifies, and four times as many that a classifier learns from.
     pub scenes: u64,
+    /// For each scale of GLIDE's two kinds of guidance.
+    pub guidance: usize,
+    /// For the best scales of both.
+    pub best_guidance: usize,
 }
 
 impl SampleCounts {
     /// Those of the documentation.
-    pub const STANDARD: Self = Self { each: 1000, best: 5000, open: 40, seeds: 10, scenes: 1000 };
+    pub const STANDARD: Self = Self {
+        each: 1000,
+        best: 5000,
+        open: 40,
+        seeds: 10,
+        scenes: 1000,
+        guidance: 500,
+        best_guidance: 2000,
+    };
 
     /// No more than `most` of anything, to try something.
     pub fn limited(self, most: u64) -> Self {
@@ -44,14 +57,25 @@ impl SampleCounts {
             open: few(self.open),
             seeds: few(self.seeds),
             scenes: self.scenes.min(most),
+            guidance: few(self.guidance),
+            best_guidance: few(self.best_guidance),
         }
     }
+}
+
+/// Models that sample base images by a setting.
+pub trait Sampler {
+    /// The images' side, in pixels.
+    fn base_side(&self) -> Result<u32, Error>;
+
+    /// Base images `[B, C, h, w]` of captions, each with the noise of its seed.
+    fn sample(&self, setting: Setting, captions: &[&str], seeds: &[u64]) -> Result<Tensor, Error>;
 }
 
 /// Samples that are kept in a folder, and sampled where it does not have them.
 pub struct SampleStore<'a> {
     /// The models.
-    pub systems: &'a Systems<'a>,
+    pub sampler: &'a dyn Sampler,
     /// The folder.
     pub folder: PathBuf,
     /// Images that are sampled at once, at least 1.
@@ -102,7 +126,7 @@ impl SampleStore<'_> {
         let folder = self.folder.join(&prompts.name);
         std::fs::create_dir_all(&folder).map_err(|error| Error::write(&folder, error))?;
         let all = prompts.captions.len();
-        let side = self.systems.stack.base_side()?;
+        let side = self.sampler.base_side()?;
         let mut images = Vec::with_capacity(all);
         while images.len() < all {
             let first = images.len();
@@ -136,7 +160,7 @@ impl SampleStore<'_> {
         let mut samples = Vec::new();
         let (captions, seeds) = (&prompts.captions[numbers.clone()], &prompts.seeds[numbers]);
         for (captions, seeds) in captions.chunks(self.batch).zip(seeds.chunks(self.batch)) {
-            samples.extend(to_images(&self.systems.sample(setting, captions, seeds)?));
+            samples.extend(to_images(&self.sampler.sample(setting, captions, seeds)?));
         }
         Ok(samples)
     }

@@ -1,5 +1,5 @@
 //! Systems that are compared: one decoder of captions and image embeddings, conditioned in different ways, and one of captions
-//! alone.
+//! alone; and GLIDE, guided in two ways.
 
 use evaluation::Error;
 use evaluation::evaluator::streams;
@@ -7,8 +7,12 @@ use pipeline::{CodeSampling, Pipeline, Settings, Silent, Task, TimestepRespacing
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use crate::samples::Sampler;
+
 /// Guidance scales of the curves; 1 is no guidance.
 pub const SCALES: [f64; 6] = [1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
+/// Guidance scales of the curve of CLIP guidance.
+pub const CLIP_SCALES: [f64; 6] = [0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
 /// Guidance scales of the prior that are compared with none.
 pub const PRIOR_SCALES: [f64; 2] = [2.0, 4.0];
 
@@ -29,6 +33,10 @@ pub enum System {
     NoEmbedding,
     /// A decoder that learned from captions alone.
     Captions,
+    /// GLIDE with classifier-free guidance.
+    GlideClassifierFree,
+    /// GLIDE with the gradient of its CLIP of noised images instead (2112.10741, section 2.4).
+    GlideClip,
 }
 
 impl System {
@@ -40,6 +48,8 @@ impl System {
             Self::TextEmbedding => "text embedding into the stack's decoder",
             Self::NoEmbedding => "caption alone into the stack's decoder",
             Self::Captions => "decoder of captions",
+            Self::GlideClassifierFree => "GLIDE, classifier-free guidance",
+            Self::GlideClip => "GLIDE, CLIP guidance",
         }
     }
 
@@ -51,6 +61,8 @@ impl System {
             Self::TextEmbedding => "text-embedding",
             Self::NoEmbedding => "no-embedding",
             Self::Captions => "captions",
+            Self::GlideClassifierFree => "classifier-free",
+            Self::GlideClip => "clip",
         }
     }
 }
@@ -60,7 +72,7 @@ impl System {
 pub struct Setting {
     /// The system.
     pub system: System,
-    /// The decoder's guidance scale.
+    /// The decoder's guidance scale, or that of CLIP where its gradient guides.
     pub scale: f64,
     /// The prior's.
     pub prior_scale: f64,
@@ -110,14 +122,14 @@ impl Systems<'_> {
         settings.stages[0].guidance_scale = Some(setting.scale);
         Ok(settings)
     }
+}
 
-    /// Base images `[B, C, h, w]` of captions, each with the noise of its seed.
-    pub fn sample(
-        &self,
-        setting: Setting,
-        captions: &[&str],
-        seeds: &[u64],
-    ) -> Result<Tensor, Error> {
+impl Sampler for Systems<'_> {
+    fn base_side(&self) -> Result<u32, Error> {
+        Ok(self.stack.base_side()?)
+    }
+
+    fn sample(&self, setting: Setting, captions: &[&str], seeds: &[u64]) -> Result<Tensor, Error> {
         let silent = &mut Silent;
         let streams = &mut streams(seeds);
         let settings = self.settings(setting)?;
@@ -131,9 +143,7 @@ impl Systems<'_> {
                 pipeline.sample_embedding(&text, &settings, streams, silent)?
             }
             System::TextEmbedding => text.embedding.shallow_clone(),
-            System::NoEmbedding | System::Captions => {
-                pipeline.unconditional_embedding(captions.len())?
-            }
+            _ => pipeline.unconditional_embedding(captions.len())?,
         };
         Ok(pipeline.decode(&embedding, &text, &settings, streams, silent)?)
     }

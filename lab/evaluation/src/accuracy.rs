@@ -3,7 +3,7 @@
 use image::RgbImage;
 use judge::markdown::table;
 use judge::{Prediction, Proportion};
-use pipeline::Settings;
+use pipeline::{Pipeline, Settings};
 use serde::{Deserialize, Serialize};
 
 use crate::diversity::{DiversityReport, evaluate_diversity};
@@ -24,6 +24,14 @@ pub enum ImageSource {
 }
 
 impl ImageSource {
+    /// Those that a model has: one that takes no image embeddings samples of captions alone.
+    fn of(pipeline: &Pipeline) -> &'static [Self] {
+        match pipeline.decodes_embeddings() {
+            true => &[Self::True, Self::Decoder, Self::Chain],
+            false => &[Self::True, Self::Chain],
+        }
+    }
+
     /// The name in tables.
     pub const fn name(self) -> &'static str {
         match self {
@@ -141,9 +149,9 @@ pub fn evaluate_captions(
 ) -> Result<Evaluation, Error> {
     let (mut rows, mut samples) = (Vec::new(), Vec::new());
     for (n, &(captions, count)) in sets.iter().enumerate() {
-        evaluator.prepare()?;
+        evaluator.prepare_captions()?;
         let examples = captions.examples(0..count);
-        for source in [ImageSource::True, ImageSource::Decoder, ImageSource::Chain] {
+        for &source in ImageSource::of(evaluator.pipeline) {
             let (row, images) = evaluate_source(evaluator, captions, source, &examples)?;
             rows.push(row);
             if n == 0 && source == ImageSource::Chain {

@@ -3,7 +3,7 @@
 use image::RgbImage;
 use judge::Judge;
 use noise::Generator;
-use pipeline::{Inversion, Pipeline, Settings, Silent, Task, to_images};
+use pipeline::{Inversion, Pipeline, Request, Settings, Silent, Task};
 use serde::Serialize;
 use tch::Tensor;
 
@@ -51,6 +51,15 @@ impl Evaluator<'_> {
         Ok(self.pipeline.prepare(Task::MIXED, &self.settings.drawing)?)
     }
 
+    /// Opens what sampling from captions takes and, in models that decode image embeddings, what embeds images.
+    pub fn prepare_captions(&self) -> Result<(), Error> {
+        let task = match self.pipeline.decodes_embeddings() {
+            true => Task::MIXED,
+            false => Task::GENERATE,
+        };
+        Ok(self.pipeline.prepare(task, &self.settings.drawing)?)
+    }
+
     /// A table's number of examples, or the smaller one of the settings.
     pub fn limited(&self, count: u64) -> u64 {
         self.settings.at_most.unwrap_or(count).min(count)
@@ -79,11 +88,15 @@ impl Evaluator<'_> {
         seeds: &[u64],
         drawing: &Settings,
     ) -> Result<Vec<RgbImage>, Error> {
-        let (streams, silent) = (&mut streams(seeds), &mut Silent);
-        let text = self.pipeline.encode_text(captions)?;
-        let base = self.pipeline.sample_base(embeddings, &text, drawing, streams, silent)?; // [B, C, h, w]
-        let images = self.pipeline.upsample(&base, drawing, streams, silent)?; // [B, C, H, W]
-        Ok(to_images(&images))
+        let requests =
+            (0..).zip(captions).zip(seeds).map(|((n, &caption), &seed)| match embeddings {
+                Some(embeddings) => {
+                    let embedding = embeddings.narrow(0, n, 1); // [1, E]
+                    Request::of_embedding(&embedding, seed, drawing.clone()).with_caption(caption)
+                }
+                None => Request::new(caption, seed, drawing.clone()),
+            });
+        Ok(self.pipeline.sample(&requests.collect::<Vec<_>>(), &mut Silent)?)
     }
 
     /// The inversions of images by `calls` of the decoder each.

@@ -3,7 +3,7 @@
 //! Modules in reading order: [`examples`] (the captions), [`evaluator`] (a pipeline, its judge and how it samples),
 //! [`statistics`] (estimates with their intervals, entropies), [`accuracy`] with [`diversity`] (whether images show their
 //! captions, and what varies), [`inversions`], [`variations`] and [`manipulations`] of [`siblings`] (images that are worked
-//! on), [`priors`] (diffusion beside autoregression), [`presets`] (quality by time) with [`frechet`](mod@frechet), [`upsampling`] with
+//! on), [`inpainting`] of [`edit_examples`] with [`edit_masks`], [`priors`] (diffusion beside autoregression), [`presets`] (quality by time) with [`frechet`](mod@frechet), [`upsampling`] with
 //! [`image_metrics`], [`zero_shot`] with [`bindings`] (CLIP alone), and [`sheets`] (images for eyes).
 
 #![forbid(unsafe_code)]
@@ -11,11 +11,14 @@
 pub mod accuracy;
 pub mod bindings;
 pub mod diversity;
+pub mod edit_examples;
+pub mod edit_masks;
 pub mod error;
 pub mod evaluator;
 pub mod examples;
 pub mod frechet;
 pub mod image_metrics;
+pub mod inpainting;
 pub mod inversions;
 pub mod manipulations;
 pub mod presets;
@@ -28,10 +31,13 @@ pub mod variations;
 pub mod zero_shot;
 
 pub use accuracy::{AccuracyRow, Evaluation, ImageSource, evaluate_captions};
+pub use edit_examples::{EditExample, edit_examples};
+pub use edit_masks::{EditMask, MaskShape};
 pub use error::Error;
 pub use evaluator::{EvaluationProgress, EvaluationSettings, Evaluator, Report};
 pub use examples::{CaptionSet, Example};
 pub use frechet::frechet;
+pub use inpainting::{InpaintingEvaluation, InpaintingReport, evaluate_inpainting};
 pub use inversions::evaluate_inversions;
 pub use manipulations::{evaluate_edits, evaluate_interpolations};
 pub use presets::evaluate_presets;

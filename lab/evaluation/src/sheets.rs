@@ -3,14 +3,19 @@
 use std::fmt::Write;
 use std::ops::Range;
 
+use image::Rgb;
 use images::{RgbImage, contact_sheet};
 use judge::Judge;
 use judge::markdown::table;
 use scenes::{Scene, Split};
 use tch::{Kind, Tensor};
 
+use crate::edit_examples::EditExample;
 use crate::examples::Example;
 use crate::image_metrics::{COMPARISON_SIDE, thumbnail};
+
+/// Examples on a row of [`edit_sheet`].
+pub const EDIT_COLUMNS: usize = 2;
 
 /// Scenes that are compared at once.
 const BATCH: usize = 500;
@@ -67,6 +72,17 @@ pub fn nearest_sheet(images: &[RgbImage], nearest: &[NearestScene]) -> RgbImage 
         [image.clone(), scene.to_image(image.width())]
     });
     contact_sheet(&pairs.collect::<Vec<_>>(), 8)
+}
+
+/// Each scene, the scene with its mask in grey, and the image that a model made of it, two examples to a row.
+pub fn edit_sheet(samples: &[(EditExample, RgbImage)]) -> RgbImage {
+    let triplets = samples.iter().flat_map(|(example, image)| {
+        let original = example.scene.to_image(image.width());
+        let grey = RgbImage::from_pixel(image.width(), image.height(), Rgb([128; 3]));
+        let masked = example.mask.paste(&original, &grey);
+        [original, masked, image.clone()]
+    });
+    contact_sheet(&triplets.collect::<Vec<_>>(), 3 * EDIT_COLUMNS as u32)
 }
 
 /// The judge's predictions for the images of examples, as a numbered markdown table with their captions, for a person to agree

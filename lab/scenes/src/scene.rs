@@ -237,9 +237,22 @@ impl Scene {
 
     /// Renders the image, `size` pixels wide and high (at least 1): RGB bytes, `[H, W, 3]`.
     pub fn render(&self, size: u32) -> Vec<u8> {
+        self.render_things(size, &self.things)
+    }
+
+    /// The pixels of an image of that size that show the first thing with its edge, its shadow and what it stands on, row by
+    /// row: those that the same image without it has in another colour.
+    pub fn thing_pixels(&self, size: u32) -> Vec<bool> {
+        let [with, without] =
+            [&self.things[..], &self.things[1..]].map(|things| self.render_things(size, things));
+        let pixels = with.chunks_exact(3).zip(without.chunks_exact(3));
+        pixels.map(|(one, other)| one != other).collect()
+    }
+
+    fn render_things(&self, size: u32, things: &[Placement]) -> Vec<u8> {
         let mut painter = Painter::new(size, self.labels.style, self.line_weight);
         self.backdrop.paint(&mut painter);
-        for placed in self.things.iter().rev() {
+        for placed in things.iter().rev() {
             self.paint_support(placed, &mut painter);
             let rim = self.rim(placed);
             painter.thing(&things::draw(placed.thing), placed.colour, &placed.pose(), rim);
