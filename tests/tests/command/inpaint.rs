@@ -282,7 +282,7 @@ fn a_picture_says_how_it_was_painted_and_is_painted_again() {
     assert!(bytes("again.png") == bytes("first.png"));
     let ran = from("two.png", &["--mask=one.png", "--mask-rect=0,0,4,4", "--out=other.png"]);
     let ran = ran.succeeds();
-    for words in ["another picture", "another --mask for", "another --feather"] {
+    for words in ["in another picture", "with another --mask,", "with another --feather"] {
         assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);
     }
     assert!(!ran.stderr.contains("another --mask-rect"), "{}", ran.stderr);
