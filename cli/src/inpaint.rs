@@ -90,7 +90,8 @@ impl Inpaint {
         let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
         let settings = self.settings(&pipeline, caption, again.as_ref())?;
         let embedding = given.map(|path| embedding::read(path, &pipeline)).transpose()?;
-        remark(&edit, &edit.edit.regions(pipeline.side()?)?, pipeline.side()?);
+        let (_, side) = pipeline.inpainting_sides()?;
+        remark(&edit, &edit.edit.regions(side)?, side);
         warn_of_format(plan.first_path());
         let words = caption.unwrap_or_default();
         warn(&pipeline, "", words)?;
@@ -210,15 +211,15 @@ fn warn_of_other_files(recorded: &Record, record: &Record) {
         return;
     }
     for (argument, what) in [
-        ("image_sha256", "another picture was painted in"),
-        ("mask_sha256", "another --mask"),
-        ("mask_rects", "another --mask-rect"),
-        ("invert_mask", "another --invert-mask"),
-        ("feather", "another --feather"),
-        ("outpaint", "another --outpaint"),
+        ("image_sha256", "in another picture"),
+        ("mask_sha256", "with another --mask"),
+        ("mask_rects", "with another --mask-rect"),
+        ("invert_mask", "with another --invert-mask"),
+        ("feather", "with another --feather"),
+        ("outpaint", "with another --outpaint"),
     ] {
         if recorded.arguments.get(argument) != record.arguments.get(argument) {
-            say!("warning: {what} for that picture, this one will differ");
+            say!("warning: that one was painted {what}, this one will differ");
         }
     }
 }

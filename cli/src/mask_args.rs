@@ -17,7 +17,7 @@ use crate::value_parsers;
 #[derive(Args)]
 #[command(next_help_heading = "Mask")]
 pub(crate) struct MaskArgs {
-    /// A picture whose transparent pixels are painted, or white ones where none is transparent [default: IMAGE's transparent ones]
+    /// Where to paint: its transparent pixels, or its white ones if none is [default: IMAGE itself]
     #[arg(long, value_name = "FILE")]
     pub mask: Option<PathBuf>,
     /// Paint this rectangle; may be given several times, and beside --mask
@@ -79,8 +79,7 @@ impl MaskArgs {
     }
 
     /// The record with the arguments that decide the edit.
-    pub(crate) fn add_to(&self, record: Record, edit: &MaskedEdit) -> Record {
-        let mut record = record;
+    pub(crate) fn add_to(&self, mut record: Record, edit: &MaskedEdit) -> Record {
         if let Some((path, mask)) = self.mask.as_deref().zip(edit.mask.as_ref()) {
             record = with_digest(record, "mask", path, mask);
         }

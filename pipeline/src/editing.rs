@@ -7,7 +7,7 @@ use images::resize::{Filter, resize};
 use images::{RgbImage, canvas};
 use tch::Tensor;
 
-use crate::{Error, Inpainting, Mask, Observer, Pipeline, Request, Step};
+use crate::{Error, Inpainting, Mask, Observer, Pipeline, Request, Step, Task};
 
 /// The feather of an edit that names none: under a mask lies what is to go, and a seam that fades would show it through.
 pub const FEATHER: u16 = 0;
@@ -97,6 +97,14 @@ fn check_size(width: u64, height: u64) -> Result<(), EditError> {
 }
 
 impl Pipeline {
+    /// The sides in pixels of the base images, and of the finished ones, where the model inpaints.
+    pub fn inpainting_sides(&self) -> Result<(u32, u32), Error> {
+        let task = Task { inpaints: true, ..Task::GENERATE };
+        let stages = self.stage_indices(task, &self.defaults()?);
+        let side = |index| Ok::<_, Error>(self.image_shape(index)?[1] as u32);
+        Ok((side(stages.start)?, side(stages.end - 1)?))
+    }
+
     /// The edited image for each request, in their order: of the size of the edit's, and equal to it outside the mask. The
     /// regions are painted one after another, each from a request's own seed, and in sight of those before; what a request says
     /// of inpainting is replaced. To the observer a stage's steps are those of all regions.
@@ -109,7 +117,7 @@ impl Pipeline {
         requests: &[Request],
         observer: &mut dyn Observer,
     ) -> Result<Vec<RgbImage>, Error> {
-        let (side, base) = (self.side()?, self.base_side()?);
+        let (base, side) = self.inpainting_sides()?;
         let regions = edit.regions(side)?;
         let seam = canvas::Seam::new(&edit.mask, edit.feather);
         let mut images = vec![edit.image.clone(); requests.len()];

@@ -21,6 +21,7 @@ mod data;
 mod destinations;
 mod glide;
 mod info;
+mod inpaint;
 mod interrupts;
 mod kernels;
 mod locks;

@@ -3,9 +3,11 @@
 mod damaged;
 mod formats;
 mod jpeg;
+mod masks;
 mod memory;
 mod png_text;
 mod preprocess;
+mod regions;
 
 /// The bytes that hexadecimal digits stand for.
 fn bytes_of(hex: &str) -> Vec<u8> {

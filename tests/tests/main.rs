@@ -19,6 +19,7 @@ mod components;
 mod configurations;
 mod convert;
 mod diffusion;
+mod editing;
 mod evaluation;
 mod families;
 mod files;

@@ -10,13 +10,15 @@ use super::{CAPTION, Ran, Workplace, binary};
 const NO_MODEL: &str = "--model=gone";
 
 /// Commands that write a file, with the flag that names it and its ending.
-const FILES: [(&[&str], &str, &str); 14] = [
+const FILES: [(&[&str], &str, &str); 16] = [
     (&["generate", CAPTION], "--out", ".png"),
     (&["generate", CAPTION, "--seed=1"], "--grid", ".png"),
     (&["generate", "--prompts=list.txt"], "--out", ".png"),
     (&["generate", "--prompts=list.txt"], "--grid", ".png"),
     (&["variations", "one.png"], "--out", ".webp"),
     (&["edit", "one.png", "--from=a", "--to=b"], "--out", ".png"),
+    (&["inpaint", "one.png", "--mask-rect=1,1,9,9"], "--out", ".webp"),
+    (&["inpaint", "one.png", "--mask-rect=1,1,9,9", "--seed=1"], "--grid", ".png"),
     (&["decode", "latent.safetensors"], "--out", ".jpg"),
     (&["invert", "one.png"], "--out", ".safetensors"),
     (&["embed", "one.png", CAPTION], "--out", ".npy"),
@@ -276,8 +278,12 @@ fn files_in_use_are_not_written() {
     symlink("one.png", place.path("link.png")).unwrap();
     let whole = fs::read(place.path("one.png")).unwrap();
     for out in ["one.png", "same.png", "link.png", "model/../one.png"] {
-        for command in [&["variations", "one.png"][..], &["edit", "one.png", "--from=a", "--to=b"]]
-        {
+        for command in [
+            &["variations", "one.png"][..],
+            &["edit", "one.png", "--from=a", "--to=b"],
+            &["inpaint", "one.png", "--mask-rect=1,1,9,9"],
+            &["inpaint", "two.png", "--mask", "one.png"],
+        ] {
             let out = ["--out", out, "--force", NO_MODEL];
             let ran = place.run(&[command, &out[..]].concat());
             ran.refuses(&["--out", "this is the file one.png that is read"]);

@@ -30,6 +30,7 @@ fn every_command_reads_a_picture_from_a_pipe() {
     for command in [
         &format!("variations IN --out=OUT.png {few}"),
         "edit IN --from=a --to=b --out=OUT.png --seed=1 --calls=4 --upsampler-steps=2",
+        &format!("inpaint IN a --mask-rect=1,1,9,9 --out=OUT.png --prior-steps=2 {few}"),
         "invert IN --out=OUT.safetensors --calls=4",
         "embed IN a --out=OUT.npy",
         &format!("reconstruct IN --pca=2 --embeddings=three.npy --out=OUT {few}"),
@@ -76,11 +77,12 @@ fn a_fifo_is_a_picture_and_no_caption() {
 fn standard_input_is_named_once() {
     let place = Workplace::with_pictures();
     let picture = fs::read(place.path("one.png")).unwrap();
-    let twice: [&[&str]; 4] = [
+    let twice: [&[&str]; 5] = [
         &["embed", "-", CAPTION, "-", "--out=a.npy"],
         &["classify", "-", "one.png", "-", "--labels=a,b"],
         &["classify", "-", "--labels-file=-"],
         &["interpolate", "-", "-", "--out=way"],
+        &["inpaint", "-", "--mask=-", "--out=a.png"],
     ];
     for arguments in twice {
         let arguments = [arguments, &["--model=model"]].concat();
