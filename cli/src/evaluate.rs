@@ -216,9 +216,13 @@ impl Evaluate {
         for (flag, kind, path) in self.outputs() {
             let is_of_captions = CAPTIONED.iter().any(|(table, _)| self.wants(*table));
             let is_of_edits = flag == "--sheet" && self.wants(Table::Inpainting);
+            let tables = match flag {
+                "--sheet" => "`captions`, `styles`, `pairs` or `inpainting`",
+                _ => "`captions`, `styles` or `pairs`",
+            };
             ensure!(
                 flag == "--json" || self.claims.is_none() && (is_of_captions || is_of_edits),
-                "{flag} shows pictures of the table `captions`, `styles` or `pairs`, and none of them was asked for"
+                "{flag} shows pictures of the table {tables}, and none of them was asked for"
             );
             match kind {
                 OutputKind::Sheet => files.add_sheet(flag, &path, self.force)?,

@@ -4,7 +4,7 @@
 use image::RgbImage;
 use judge::markdown::table;
 use judge::network::HIDDEN;
-use judge::{Prediction, Proportion, Question};
+use judge::{Judge, Prediction, Proportion, Question};
 use pipeline::{Inpainting, Request, Settings, Silent, Task};
 use serde::{Deserialize, Serialize};
 
@@ -81,7 +81,7 @@ pub struct InpaintingEvaluation {
     pub samples: Vec<(EditExample, RgbImage)>,
 }
 
-/// Measures one image.
+/// What one image shows.
 struct Measurement {
     thing: bool,
     colour: bool,
@@ -98,7 +98,7 @@ pub fn evaluate_inpainting(evaluator: &Evaluator) -> Result<InpaintingEvaluation
     let side = pipeline.side()?;
     let examples = edit_examples(FIRST, evaluator.limited(SCENES), side);
     let painted = paint_all(evaluator, "inpainting", &examples, captions)?;
-    let rows = rows(&examples, &measure(evaluator, &examples, &painted));
+    let rows = rows(&examples, &measure(evaluator.judge, &examples, &painted));
     let references = references(evaluator, &examples)?;
     let report = InpaintingReport {
         method: match pipeline.has_inpainting_networks() {
@@ -161,12 +161,8 @@ fn paint(
 }
 
 /// What some images of examples show.
-fn measure(
-    evaluator: &Evaluator,
-    examples: &[EditExample],
-    images: &[RgbImage],
-) -> Vec<Measurement> {
-    let predictions = evaluator.judge.predict(images);
+fn measure(judge: &Judge, examples: &[EditExample], images: &[RgbImage]) -> Vec<Measurement> {
+    let predictions = judge.predict(images);
     let all = examples.iter().zip(images).zip(&predictions);
     all.map(|((example, image), prediction)| Measurement::of(example, image, prediction)).collect()
 }
@@ -186,6 +182,16 @@ impl Measurement {
 }
 
 impl InpaintingRow {
+    /// The row of images of examples, one each, of one size.
+    pub fn measure(
+        name: &str,
+        judge: &Judge,
+        examples: &[EditExample],
+        images: &[RgbImage],
+    ) -> Self {
+        Self::of(name, &measure(judge, examples, images))
+    }
+
     fn of<'a>(name: &str, measurements: impl IntoIterator<Item = &'a Measurement>) -> Self {
         let all: Vec<&Measurement> = measurements.into_iter().collect();
         let share = |is: fn(&Measurement) -> bool| all.iter().map(|one| is(one)).collect();
@@ -232,7 +238,7 @@ fn references(
 ) -> Result<Vec<InpaintingRow>, Error> {
     let side = evaluator.pipeline.side()?;
     let row = |name: &str, examples: &[EditExample], images: &[RgbImage]| {
-        InpaintingRow::of(name, &measure(evaluator, examples, images))
+        InpaintingRow::measure(name, evaluator.judge, examples, images)
     };
     let some = &examples[..examples.len().min(FRESH)];
     let mut pasted = Vec::with_capacity(some.len());
