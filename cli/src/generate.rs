@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Args;
 use files::text::excerpt;
 use images::read_image;
-use pipeline::{Pipeline, Record, Request, Settings, SettingsOverrides, Task, check_caption};
+use pipeline::{Pipeline, Record, Request, Settings, SettingsOverrides, Task};
 
+use crate::again::{Again, caption};
 use crate::drawing::ImageArgs;
 use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
@@ -80,18 +81,17 @@ impl Generate {
             return self.draw_all(file);
         }
         let given = self.image_embedding.as_deref();
-        let recorded = self.from.as_deref().map(again).transpose()?;
-        let caption = self.caption(recorded.as_ref())?;
+        let is_enough = |record: &Record| record.command == "generate" && record.caption.is_some();
+        let again = self.from.as_deref().map(|from| Again::read(from, is_enough)).transpose()?;
+        let caption = caption(self.caption.as_deref(), again.as_ref())?;
         let name = match given {
             Some(path) if caption.is_none() => stem(path),
             _ => slug(caption.unwrap_or_default()),
         };
-        let seed = self.from.as_deref().zip(recorded.as_ref());
-        let seed = seed.map(|(from, record)| (from, record.seed));
         let inputs: Vec<&Path> = given.into_iter().chain(self.from.as_deref()).collect();
-        let plan = self.images.plan_again(&name, &inputs, seed)?;
+        let plan = self.images.plan_again(&name, &inputs, again.as_ref().map(Again::seed))?;
         let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
-        let settings = self.settings(&pipeline, recorded.as_ref())?;
+        let settings = self.settings(&pipeline, again.as_ref())?;
         let embedding = given.map(|path| embedding::read(path, &pipeline)).transpose()?;
         let words = caption.unwrap_or_default();
         warn(&pipeline, "", words)?;
@@ -101,8 +101,8 @@ impl Generate {
             record = with_file(record, "image_embedding", path);
         }
         record.prior = self.other_prior(&record)?;
-        if let Some(recorded) = &recorded {
-            warn_of_differences(recorded, &record);
+        if let Some(again) = &again {
+            again.warn_of_differences(&record);
         }
         plan.draw(&record, |seeds, observer| {
             let request = |&seed| match &embedding {
@@ -116,18 +116,6 @@ impl Generate {
         })
     }
 
-    /// The caption of the command line, or else of the picture that is drawn again.
-    fn caption<'a>(&'a self, recorded: Option<&'a Record>) -> Result<Option<&'a str>> {
-        let own = self.caption.as_deref();
-        let caption = own.or(recorded.and_then(|record| record.caption.as_deref()));
-        let checked = caption.map_or(Ok(()), check_caption);
-        match (own, &self.from) {
-            (None, Some(from)) => checked.with_context(|| from.display().to_string())?,
-            _ => checked?,
-        }
-        Ok(caption)
-    }
-
     /// The overrides of the flags; those of the prior's settings where it takes part.
     fn flags(&self) -> SettingsOverrides {
         let flags = self.decoder.add_to(SettingsOverrides::default());
@@ -139,32 +127,18 @@ impl Generate {
     }
 
     /// The model's settings, or those of the picture that is drawn again, changed by the flags. Prepares the pipeline.
-    fn settings(&self, pipeline: &Pipeline, recorded: Option<&Record>) -> Result<Settings> {
+    fn settings(&self, pipeline: &Pipeline, again: Option<&Again>) -> Result<Settings> {
         let (task, fix): (_, fn(Settings) -> Settings) = match self.image_embedding {
             None => (Task::GENERATE, |settings| settings),
             Some(_) => (Task::DECODE, Settings::without_prior),
         };
-        let Some(recorded) = recorded else {
-            return self.model.prepare(pipeline, task, &self.preset, &self.flags(), fix);
-        };
-        let defaults = pipeline.defaults()?;
-        let mut again = recorded.settings.clone();
-        if self.prior.is_given() {
-            let codes = again.codes();
-            again = again.with_codes(defaults.codes().map(|plain| codes.unwrap_or(plain)));
+        match again {
+            None => self.model.prepare(pipeline, task, &self.preset, &self.flags(), fix),
+            Some(again) => {
+                let (prior, preset) = (&self.prior, &self.preset);
+                again.settings(&self.model, pipeline, task, prior, preset, &self.flags())
+            }
         }
-        let preset = self.preset.apply(again.clone(), &defaults);
-        let flags = self.flags();
-        ensure!(
-            flags.clip_guidance_scale.is_none() || flags.has_guidance_scale() || !guides(&again),
-            "--clip-guidance-scale: that picture was drawn with classifier-free guidance, please give --decoder-guidance-scale too: 1 for none"
-        );
-        let settings = fix(flags.apply(preset.clone()).map_err(in_flag)?);
-        let place = self.from.as_deref().unwrap_or(Path::new("")).display().to_string();
-        let origins = self.model.origins(&defaults)?.then(place, &again);
-        let origins = origins.then("--preset", &preset).then_flags(&settings);
-        pipeline.prepare(task, &settings).map_err(origins.explain())?;
-        Ok(settings)
     }
 
     /// Draws the pictures of all prompts that are not there yet.
@@ -251,23 +225,6 @@ impl Generate {
     }
 }
 
-/// Whether a stage is guided by its unconditional prediction.
-fn guides(settings: &Settings) -> bool {
-    settings.stages.iter().any(|stage| settings.stage_guidance(stage).is_some())
-}
-
-/// Says why a picture that is drawn again will differ.
-fn warn_of_differences(recorded: &Record, record: &Record) {
-    let differs = [
-        ("another model", recorded.model != record.model),
-        ("another --dtype", recorded.dtype != record.dtype),
-        ("another --prior", recorded.has_other_prior(record)),
-    ];
-    for (cause, _) in differs.iter().filter(|(_, differs)| *differs) {
-        say!("warning: {cause} drew that picture, this one will differ");
-    }
-}
-
 /// Says which of the pictures that are there already were drawn otherwise than their lines and flags are now. Of what says
 /// nothing of itself nothing is known.
 fn warn_of_others(prompts: &[Prompt], planned: &[PlannedImage], records: &[Record]) {
@@ -289,18 +246,6 @@ fn warn_of_others(prompts: &[Prompt], planned: &[PlannedImage], records: &[Recor
             "warning: {count} of them were drawn otherwise or cannot be read, and --force draws them anew; the first is {first}"
         );
     }
-}
-
-/// The record in a picture, where its caption and its seed were all that it needed.
-fn again(path: &Path) -> Result<Record> {
-    let record = read_record(path)?;
-    ensure!(
-        record.command == "generate" && record.caption.is_some(),
-        "--from {}: unclip {} drew this picture, from more than a caption",
-        path.display(),
-        record.command
-    );
-    Ok(record)
 }
 
 /// Says what the model will not see of the caption in `place`, or has never seen.

@@ -53,12 +53,30 @@ pub(crate) fn read_image_bytes(path: &Path) -> Result<Vec<u8>> {
 
 /// Reads a picture; says on standard error where only a part of the file is used.
 pub(crate) fn open_image(path: &Path) -> Result<RgbImage> {
-    let name = name_of(path);
-    let read = decode_image(&read_image_bytes(path)?, &name)?;
-    if read.animated {
-        say!("{name} is animated: its first frame is used");
+    Ok(ImageFile::open(path)?.image)
+}
+
+/// A picture and the file that it was read from.
+pub(crate) struct ImageFile {
+    /// The file as messages call it.
+    pub name: String,
+    /// The bytes of the file.
+    pub bytes: Vec<u8>,
+    /// The picture.
+    pub image: RgbImage,
+}
+
+impl ImageFile {
+    /// Reads a picture as [`open_image`] does.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let name = name_of(path).into_owned();
+        let bytes = read_image_bytes(path)?;
+        let read = decode_image(&bytes, &name)?;
+        if read.animated {
+            say!("{name} is animated: its first frame is used");
+        }
+        Ok(Self { name, bytes, image: read.image })
     }
-    Ok(read.image)
 }
 
 /// The embedding `[1, E]` of the picture in a file; where it cannot be prepared for the encoder, the error names the file.

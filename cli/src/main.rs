@@ -3,6 +3,7 @@
 //! Arguments become validated settings, and settings an action: each subcommand is a module with its flags and a
 //! `run`. What a user does wrong ends in one sentence on standard error and exit code 2.
 
+mod again;
 #[cfg(feature = "lab")]
 mod bench;
 #[cfg(feature = "lab")]
@@ -24,6 +25,7 @@ mod frames;
 mod generate;
 mod image_index;
 mod info;
+mod inpaint;
 mod input;
 mod interpolate;
 mod interrupt;
@@ -34,6 +36,7 @@ mod kernel_cache;
 #[cfg(not(feature = "lab"))]
 mod lab;
 mod malloc;
+mod mask_args;
 mod messages;
 mod model;
 mod names;
@@ -114,6 +117,9 @@ enum Command {
     Interpolate(interpolate::Interpolate),
     /// Change a picture by the difference of two captions
     Edit(edit::Edit),
+    /// Paint a part of a picture anew
+    #[command(after_help = inpaint::EXAMPLES)]
+    Inpaint(inpaint::Inpaint),
     /// Draw what the first principal components of a picture's embedding say
     Reconstruct(reconstruct::Reconstruct),
     /// Save the CLIP embeddings of pictures and captions
@@ -153,6 +159,7 @@ impl Command {
             Self::Variations(variations) => variations.run(),
             Self::Interpolate(interpolate) => interpolate.run(),
             Self::Edit(edit) => edit.run(),
+            Self::Inpaint(inpaint) => inpaint.run(),
             Self::Reconstruct(reconstruct) => reconstruct.run(),
             Self::Embed(embed) => embed.run(),
             Self::Classify(classify) => classify.run(),

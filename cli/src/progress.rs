@@ -39,7 +39,10 @@ impl Bars {
             let _ = self.screen.println(STOPS);
         }
         let total = self.steps(self.images.len(), step.stage);
-        let position = self.steps(first, step.stage) + (step.done * step.batch) as u64;
+        let last = self.images.len().min(first + step.batch);
+        let [before, behind] = [first, last].map(|images| self.steps(images, step.stage));
+        // A stage may take more steps than the settings say: code by code, several times, in several regions.
+        let position = before + (behind - before) * step.done as u64 / step.steps.max(1) as u64;
         let bar = match self.bars.iter().find(|(stage, _)| stage == step.stage) {
             Some((_, bar)) => bar,
             None => {

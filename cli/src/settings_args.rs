@@ -106,6 +106,22 @@ impl ClipGuidanceArgs {
     }
 }
 
+/// How models inpaint that were not trained for it.
+#[derive(Args, Clone, Copy, Default)]
+#[command(next_help_heading = HEADING)]
+pub(crate) struct ResampleArgs {
+    /// How often a model that was not trained to inpaint takes each step
+    #[arg(long, value_name = "N", value_parser = value_parsers::resample, allow_negative_numbers = true)]
+    pub resample: Option<usize>,
+}
+
+impl ResampleArgs {
+    /// Adds them to overrides.
+    pub(crate) fn add_to(&self, overrides: SettingsOverrides) -> SettingsOverrides {
+        SettingsOverrides { resample: self.resample, ..overrides }
+    }
+}
+
 /// The number of base images that one is chosen among.
 #[derive(Args, Clone, Copy, Default)]
 #[command(next_help_heading = HEADING)]

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use families::{Shapes, karlo};
 use tch::{Device, Kind};
+use training::trainer::is_compact_glide;
 use training::{Data, Estimate, Observer, Recipe, Trainer, estimate};
 use weights::Folder;
 
@@ -23,12 +24,12 @@ use crate::training_progress::TrainingProgress;
 /// Train the models, one after the other; one whose training was stopped goes on where its last checkpoint is.
 #[derive(Args, Debug)]
 pub(crate) struct Train {
-    /// One model, or `all` of them in this order
+    /// One model, or `all` of an unCLIP in this order; glide and noised-clip are a model of their own
     #[arg(
         value_enum,
         default_value = "all",
         hide_possible_values = true,
-        value_name = "tokenizer|clip|prior|decoder|upsampler|all"
+        value_name = "tokenizer|clip|prior|decoder|upsampler|glide|noised-clip|all"
     )]
     what: What,
     /// The recipe: small (the model that ships), tiny (to try things out), karlo or paper (the published shapes)
@@ -98,7 +99,9 @@ fn dry_run(recipe: &Recipe, what: &str, kind: Kind, device: Device) -> Result<()
     let header = ["model", "trained", "frozen", "weights", "activations", "a step", "all steps"];
     let estimates = estimate(recipe, kind, device);
     let asked = estimates.iter().filter(|estimate| match what {
-        "all" => estimate.model != karlo::AUTOREGRESSIVE_PRIOR,
+        "all" => estimate.model != karlo::AUTOREGRESSIVE_PRIOR && !is_compact_glide(estimate.model),
+        // Its two trainings go by one name.
+        "glide" => matches!(estimate.model, "glide" | "glide_inpainting"),
         model => estimate.model == model,
     });
     let mut out = Vec::new();
@@ -134,6 +137,8 @@ enum What {
     Prior,
     Decoder,
     Upsampler,
+    Glide,
+    NoisedClip,
     All,
 }
 
@@ -148,6 +153,11 @@ enum PriorKind {
 type Training = (&'static str, fn(&Trainer, &mut dyn Observer) -> Result<(), training::Error>);
 
 impl What {
+    /// Whether it is a part of a compact GLIDE.
+    fn is_of_glide(self) -> bool {
+        matches!(self, Self::Glide | Self::NoisedClip)
+    }
+
     /// As on the command line.
     fn argument(self) -> String {
         let value = self.to_possible_value().expect("no model is hidden");
@@ -156,26 +166,33 @@ impl What {
 }
 
 /// The model with the initial weights.
-fn init_folder(init: &Path) -> Result<Folder> {
+fn init_folder(init: &Path, of_glide: bool) -> Result<Folder> {
     let folder = families::locate(init).context("--init")?;
-    match families::describe(&folder) {
-        Some(description) => bail!("--init {}: this is no model: {description}", init.display()),
-        None if !families::recognise(&folder).decodes_embeddings() => {
-            let family = families::recognise(&folder).name;
-            bail!(
-                "--init {}: {family} cannot be trained, models in Karlo's layout can",
-                init.display()
-            )
-        }
-        None => Ok(folder),
+    if let Some(description) = families::describe(&folder) {
+        bail!("--init {}: this is no model: {description}", init.display());
     }
+    let family = families::recognise(&folder);
+    let is_compact = family.pipeline == families::compact_glide().pipeline;
+    let (name, init_name) = (family.name, init.display());
+    ensure!(
+        family.decodes_embeddings() || is_compact,
+        "--init {init_name}: {name} cannot be trained, models in Karlo's layout can"
+    );
+    ensure!(
+        of_glide || !is_compact,
+        "--init {init_name}: it is a {name}, which `train glide` and `train noised-clip` train on"
+    );
+    Ok(folder)
 }
 
 impl Train {
     /// The preset or the user's own recipe, with the shapes of the model with the initial weights, changed as asked.
     fn recipe(&self) -> Result<Recipe> {
         let shapes = match &self.init {
-            Some(init) => Shapes::read(&init_folder(init)?, &karlo())?,
+            Some(init) => {
+                let folder = init_folder(init, self.what.is_of_glide())?;
+                Shapes::read(&folder, &families::recognise(&folder))?
+            }
             None => Shapes::default(),
         };
         let Some(path) = &self.config else {
@@ -201,7 +218,7 @@ impl Train {
 
     /// The models that are asked for, in their order.
     fn trainings(&self) -> Vec<Training> {
-        let all: [(What, Training); 5] = [
+        let all: [(What, Training); 8] = [
             (What::Tokenizer, ("tokenizer", |trainer, _| trainer.train_tokenizer())),
             (What::Clip, ("clip", Trainer::train_clip)),
             match self.kind {
@@ -213,9 +230,16 @@ impl Train {
             },
             (What::Decoder, ("decoder", Trainer::train_decoder)),
             (What::Upsampler, ("upsampler", Trainer::train_upsampler)),
+            (What::Glide, ("glide", Trainer::train_glide)),
+            (What::Glide, ("glide_inpainting", Trainer::train_glide_inpainting)),
+            (What::NoisedClip, ("noised_clip", Trainer::train_noised_clip)),
         ];
         // The tokens of initial weights are those that their text encoder knows.
-        let in_all = |model: What| model != What::Tokenizer || self.init.is_none();
+        let in_all = |model: What| match model {
+            What::Tokenizer => self.init.is_none(),
+            What::Glide | What::NoisedClip => false,
+            _ => true,
+        };
         let asked = |model: What| match self.what {
             What::All => in_all(model),
             what => what == model,
@@ -249,7 +273,9 @@ impl Train {
             data: data.clone(),
             model: out,
             init: match &self.init {
-                Some(init) => init_folder(init)?.path().map(Path::to_owned),
+                Some(init) => {
+                    init_folder(init, self.what.is_of_glide())?.path().map(Path::to_owned)
+                }
                 None => None,
             },
             runs: self.runs,

@@ -1,5 +1,6 @@
 //! clap value parsers for numbers, with messages that say what would be right.
 
+use images::{Margins, Rect};
 use pipeline::TimestepRespacing;
 
 /// A seed: any number that 64 bits hold.
@@ -59,6 +60,57 @@ pub(crate) fn interval(text: &str) -> Result<[f64; 2], String> {
         Some(ends).filter(|[low, high]| 0.0 <= *low && low < high && *high <= 1.0)
     });
     ends.ok_or_else(|| "two numbers from 0 to 1 are wanted, the smaller one first".to_owned())
+}
+
+/// A rectangle of an image, which its size limits further: left, top, width and height.
+pub(crate) fn rect(text: &str) -> Result<Rect, String> {
+    let rect = || {
+        let [x, y, width, height] = whole_numbers::<i32>(text)?;
+        let side = |length: i32| u32::try_from(length).ok().filter(|&length| length > 0);
+        Some(Rect { x: x.into(), y: y.into(), width: side(width)?, height: side(height)? })
+    };
+    rect().ok_or_else(|| {
+        "a rectangle is four whole numbers of pixels, X,Y,W,H: 40,90,120,60 begins 40 pixels from the left and 90 from the top, \
+         and is 120 pixels wide and 60 high, at least 1"
+            .to_owned()
+    })
+}
+
+/// The pixels that are added on each side of an image.
+pub(crate) fn margins(text: &str) -> Result<Margins, String> {
+    let margins = || {
+        let [left, top, right, bottom] = whole_numbers::<u32>(text)?;
+        Some(Margins { left, top, right, bottom }).filter(|&margins| margins != Margins::default())
+    };
+    margins().ok_or_else(|| {
+        "four whole numbers of pixels are wanted, LEFT,TOP,RIGHT,BOTTOM, and one of them above 0: 0,0,128,0 adds 128 on the right"
+            .to_owned()
+    })
+}
+
+/// Four numbers with commas between.
+fn whole_numbers<T: std::str::FromStr>(text: &str) -> Option<[T; 4]> {
+    let numbers = text.split(',').map(|number| number.trim().parse().ok());
+    numbers.collect::<Option<Vec<T>>>()?.try_into().ok()
+}
+
+/// The widest seam.
+const MOST_FEATHER: u16 = 1000;
+
+/// The width of a seam in pixels.
+pub(crate) fn feather(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(pixels) if pixels <= MOST_FEATHER => Ok(pixels),
+        _ => Err(format!("a seam is 0 to {MOST_FEATHER} pixels wide")),
+    }
+}
+
+/// How many times a step is taken; the model's schedule limits it further.
+pub(crate) fn resample(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(times) if times > 0 => Ok(times),
+        _ => Err("a step is taken a whole number of times from 1 on".to_owned()),
+    }
 }
 
 /// A softmax temperature.

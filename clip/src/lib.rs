@@ -2,13 +2,14 @@
 //!
 //! Modules in reading order: [`tokenizer`] makes tokens of captions; [`text`] and [`vision`] are the encoders, in the names
 //! and with the arithmetic of transformers' CLIP, and [`noised_encoders`] those of a CLIP for noised images; [`gpt2`] is
-//! GPT-2's tokenizer, which GLIDE has beside CLIP's; [`bpe_training`] learns a new vocabulary. The crate `images`
+//! GPT-2's tokenizer, which GLIDE has beside CLIP's, and [`caption_tokenizer`] is either of them; [`bpe_training`] learns a new vocabulary. The crate `images`
 //! preprocesses images.
 
 #![forbid(unsafe_code)]
 
 pub mod bpe_training;
 mod byte_level;
+pub mod caption_tokenizer;
 pub mod gpt2;
 pub mod noised_encoders;
 mod pre_tokenizer;
@@ -18,6 +19,7 @@ mod tokenizer_config;
 pub mod vision;
 mod vocabulary;
 
+pub use caption_tokenizer::CaptionTokenizer;
 pub use gpt2::{Gpt2Files, Gpt2Tokenizer};
 pub use noised_encoders::{
     NoisedImageConfig, NoisedImageEncoder, NoisedTextConfig, NoisedTextEncoder,

@@ -1,4 +1,4 @@
-//! Samplers, the loop that all of them share, and the two hooks into its steps.
+//! Samplers, the loop that all of them share, and the three hooks into its steps.
 
 use crate::{
     Ddim, Ddpm, Deviation, DpmSolver, NoiseLevel, Output, Posterior, Schedule, SchedulerConfig,
@@ -64,8 +64,8 @@ impl Sampler {
         }
     }
 
-    fn level(&self, step: Step) -> NoiseLevel {
-        let timestep = Some(step.timestep);
+    /// The mix of x_0 and eps at a timestep of the sampler's tables; `None` is the clean image.
+    pub fn level(&self, timestep: Option<i64>) -> NoiseLevel {
         match self {
             Self::Unclip(ddpm) => ddpm.schedule.level(timestep),
             Self::Ddpm(ddpm) => ddpm.schedule.level(timestep),
@@ -81,6 +81,9 @@ pub type X0Hook<'a> = Box<dyn FnMut(Tensor, Step) -> Tensor + 'a>;
 /// The second hook: the mean [B, ...] of an ancestral step, or the eps [B, ...] of another, to another.
 pub type GuidanceHook<'a> = Box<dyn FnMut(Tensor, &GradientGuidance) -> Tensor + 'a>;
 
+/// The third hook: the x [B, ...] that a step arrived at, to the one that the next step, if there is one, starts from.
+pub type ArrivalHook<'a> = Box<dyn FnMut(Tensor, Step, Option<Step>) -> Tensor + 'a>;
+
 /// Functions that change what a step computes. Without them no tensor is computed for their sake.
 #[derive(Default)]
 pub struct Hooks<'a> {
@@ -88,6 +91,8 @@ pub struct Hooks<'a> {
     pub x_0: Option<X0Hook<'a>>,
     /// Changes the mean or eps, as guidance by a classifier or by CLIP does.
     pub guidance: Option<GuidanceHook<'a>>,
+    /// Changes the x that a step arrived at, as RePaint does (2201.09865, algorithm 1).
+    pub arrival: Option<ArrivalHook<'a>>,
 }
 
 impl Hooks<'_> {
@@ -116,8 +121,11 @@ impl Hooks<'_> {
 
 impl fmt::Debug for Hooks<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let [x_0, guidance] = [self.x_0.is_some(), self.guidance.is_some()];
-        f.debug_struct("Hooks").field("x_0", &x_0).field("guidance", &guidance).finish()
+        f.debug_struct("Hooks")
+            .field("x_0", &self.x_0.is_some())
+            .field("guidance", &self.guidance.is_some())
+            .field("arrival", &self.arrival.is_some())
+            .finish()
     }
 }
 
@@ -172,8 +180,9 @@ pub fn gradient(x: &Tensor, f: impl FnOnce(&Tensor) -> Tensor) -> Tensor {
 ///
 /// `x_t` [B, ...] is standard noise, or what another call's steps arrived at. `denoise` gives a network's output for the
 /// x_t of a step. `noise` gives standard noise in the shape of x_t: it is called once for every step that adds noise,
-/// after the denoiser, which is the order that the published pipelines draw in. `hooks` may change a step. `observe`
-/// hears after each step how many are done, and the x_0 [B, ...] that was predicted in it, and says whether to go on.
+/// after the denoiser, which is the order that the published pipelines draw in. `hooks` may change a step. Steps may go
+/// over the same timesteps again, where a hook adds the noise between; DPM-Solver++'s step after such a jump is of first
+/// order. `observe` hears after each step how many are done, and the x_0 [B, ...] that was predicted in it, and says whether to go on.
 pub fn sample(
     sampler: &Sampler,
     steps: &[Step],
@@ -187,7 +196,7 @@ pub fn sample(
     let is_changed = hooks.x_0.is_some() || config.clip_range.is_some();
     for (done, &step) in steps.iter().enumerate() {
         let output = denoise(&x_t, step);
-        let level = sampler.level(step);
+        let level = sampler.level(Some(step.timestep));
         let mut x_0 = config.prediction.x_0(&output.prediction, &x_t, &level);
         if let Some(hook) = &mut hooks.x_0 {
             x_0 = hook(x_0, step);
@@ -218,11 +227,16 @@ pub fn sample(
                     let eps = config.eps(&output, &x_t, &level, changed);
                     x_0 = level.x_0(&x_t, &hooks.guide_eps(eps, step, &x_t, &level));
                 }
-                let previous = solver.step(&x_0, before.as_ref(), step, &x_t);
+                let follows = steps[..done].last().and_then(|s| s.previous) == Some(step.timestep);
+                let history = before.as_ref().filter(|_| follows);
+                let previous = solver.step(&x_0, history, step, &x_t);
                 before = Some((step.timestep, x_0.shallow_clone()));
                 previous
             }
         };
+        if let Some(hook) = &mut hooks.arrival {
+            x_t = hook(x_t, step, steps.get(done + 1).copied());
+        }
         if observe(done + 1, &x_0).is_break() {
             return None;
         }

@@ -114,7 +114,7 @@ pub fn mismatches(shapes: &Shapes, family: &Family) -> Vec<Mismatch> {
         let network = shapes.network.as_ref();
         let of = |number| value(stage.network, number);
         previous = Some(Previous {
-            channels: of(network.map(|network| stage.image_channels(network.in_channels))),
+            channels: of(network.map(|network| stage.image_channels(network))),
             size: of(network.map(|network| network.sample_size)),
         });
     }
@@ -188,7 +188,7 @@ impl Mismatches {
         previous: Option<Previous>,
     ) {
         let network = shapes.network.as_ref();
-        let channels = network.map(|network| stage.image_channels(network.in_channels));
+        let channels = network.map(|network| stage.image_channels(network));
         let scheduled = shapes.scheduler.as_ref().zip(channels);
         let scheduled = scheduled.map(|(scheduler, channels)| outputs(scheduler, channels));
         let scheduled = value(stage.scheduler, scheduled);
@@ -233,7 +233,9 @@ impl Mismatches {
         if let Some(Previous { channels: Value { component, number }, size: before }) = previous {
             let size = of(network.map(|n| n.sample_size));
             self.at_most(SIZE, before, size);
-            let taken = value(component, number.map(|channels| stage.in_channels(channels)));
+            let inpaints = network.is_some_and(|network| stage.inpaints(network));
+            let taken = number.map(|channels| stage.in_channels(channels, inpaints));
+            let taken = value(component, taken);
             self.equal(TWO_IMAGES, taken, inputs);
         }
     }

@@ -5,26 +5,52 @@ use std::path::Path;
 
 use files::atomic::{AtomicFolder, folder_of};
 
-use crate::karlo::{INDEX, karlo};
+use crate::karlo::INDEX;
+use crate::{Family, glide, karlo};
 use weights::Error;
 use weights::files::copy_file;
 
-/// Copies into the model at `to` each component that it lacks and the model at `from` has, but for those in `except`,
+/// Copies into the model of a family at `to` each component that it lacks and the model at `from` has, but for those in `except`,
 /// and the index where it has none. Existing components stay as they are, and a new one has its name once all of its
 /// files are there.
-pub fn complete_model(from: &Path, to: &Path, except: &[&str]) -> Result<(), Error> {
-    let components = karlo().all_components();
+pub fn complete_model(
+    from: &Path,
+    to: &Path,
+    family: &Family,
+    except: &[&str],
+) -> Result<(), Error> {
+    let components = family.all_components();
     for name in components.into_iter().filter(|name| !except.contains(name)) {
-        let (from, to) = (from.join(name), to.join(name));
-        if from.is_dir() && !to.exists() {
-            copy_folder(&from, &to)?;
-        }
+        copy_component(&from.join(name), &to.join(name))?;
     }
     let (from, to) = (from.join(INDEX), to.join(INDEX));
     if from.is_file() && !to.exists() {
         copy_file(&from, &to, &to)?;
     }
     Ok(())
+}
+
+/// Copies into a model of compact GLIDE at `to` what it lacks and takes from an unCLIP model at `from` as it is: the tokenizer
+/// and the upsampler, but for those in `except`.
+pub fn complete_compact_glide(from: &Path, to: &Path, except: &[&str]) -> Result<(), Error> {
+    for (ours, theirs) in [
+        (glide::TOKENIZER, karlo::TOKENIZER),
+        (glide::UPSAMPLER, karlo::UPSAMPLER),
+        (glide::UPSAMPLER_SCHEDULER, karlo::UPSAMPLER_SCHEDULER),
+    ] {
+        if !except.contains(&ours) {
+            copy_component(&from.join(theirs), &to.join(ours))?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies a component's folder, where it is there and the other is not.
+pub fn copy_component(from: &Path, to: &Path) -> Result<(), Error> {
+    match from.is_dir() && !to.exists() {
+        true => copy_folder(from, to),
+        false => Ok(()),
+    }
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<(), Error> {

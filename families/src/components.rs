@@ -76,7 +76,11 @@ impl Family {
                     (ComponentKind::Decoder, ComponentKind::Scheduler)
                 }
                 Condition::Caption { tokenizer, text_encoder } => {
-                    kinds.push((tokenizer, ComponentKind::GlideTokenizer));
+                    let read = match self.reads_by_gpt2(tokenizer) {
+                        true => ComponentKind::GlideTokenizer,
+                        false => ComponentKind::Tokenizer,
+                    };
+                    kinds.push((tokenizer, read));
                     kinds.push((text_encoder, ComponentKind::GlideNetwork));
                     (ComponentKind::GlideNetwork, ComponentKind::GlideScheduler)
                 }

@@ -15,8 +15,8 @@ mod prior;
 mod scheduler;
 mod unet;
 
-use ::clip::{TextConfig, VisionConfig};
-use ::decoder::{ConditioningConfig, UNetConfig};
+use ::clip::{NoisedImageConfig, NoisedTextConfig, TextConfig, VisionConfig};
+use ::decoder::{ConditioningConfig, TextTransformerConfig, UNetConfig};
 use ::prior::{AutoregressiveConfig, PriorConfig};
 use serde_json::Value;
 
@@ -78,6 +78,21 @@ pub fn check_unet(config: &UNetConfig) -> Result<(), ConfigError> {
         )));
     }
     Ok(())
+}
+
+/// As [`check_text`], a text transformer of GLIDE's.
+pub fn check_text_transformer(config: &TextTransformerConfig) -> Result<(), ConfigError> {
+    text_transformer_config(&bytes(&text_transformer_json(config))).map(drop)
+}
+
+/// As [`check_text`], the text encoder of a noised CLIP.
+pub fn check_noised_text(config: &NoisedTextConfig) -> Result<(), ConfigError> {
+    noised_text_config(&bytes(&noised_text_json(config))).map(drop)
+}
+
+/// As [`check_text`], its image encoder.
+pub fn check_noised_image(config: &NoisedImageConfig) -> Result<(), ConfigError> {
+    noised_image_config(&bytes(&noised_image_json(config))).map(drop)
 }
 
 pub(crate) fn bytes(json: &Value) -> Vec<u8> {

@@ -11,7 +11,7 @@ use tch::Kind;
 use weights::{Folder, save_safetensors};
 
 use crate::components::{Component, ComponentKind};
-use crate::index::save_family_index;
+use crate::index::save_model_index;
 use crate::karlo::INDEX;
 use crate::open::CODES;
 use crate::{Error, Family, glide, recognise};
@@ -201,7 +201,7 @@ fn write_rest(
     }
     match from.has(INDEX) {
         true => Ok(from.copy_file(INDEX, &to.join(INDEX))?),
-        false => save_family_index(to, family),
+        false => save_model_index(to, family, None),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use decoder::Interpolation;
+use decoder::{Interpolation, UNetConfig};
 use diffusion::TimestepRespacing;
 
 /// A publisher's layout of a model: the folder of each component within the model's folder, in the order in which they
@@ -30,8 +30,8 @@ pub struct Family {
     pub principal_components: Option<&'static str>,
     /// The stages of diffusion over images, in the order in which they sample.
     pub stages: Vec<Stage>,
-    /// The same stages with networks that were trained to paint where a mask says (2112.10741, section 4.3); empty where the
-    /// family has none.
+    /// The same stages with networks of their own that were trained to inpaint (2112.10741, section 4.3); empty where the
+    /// family has none, and [`Family::stages`] inpaint.
     pub inpainting_stages: Vec<Stage>,
     /// The settings that the authors sample with.
     pub defaults: Defaults,
@@ -96,8 +96,6 @@ pub struct Stage {
     pub condition: Condition,
     /// How the image of the stage before becomes an input of the U-Net; `None` for the stage that samples the base image.
     pub upsampling: Option<Upsampling>,
-    /// Whether the U-Net also takes the known part of an image and a mask, as channels.
-    pub inpaints: bool,
     /// The sampler that the authors sample with.
     pub sampler: PublishedSampler,
 }
@@ -183,7 +181,7 @@ pub struct Requirement {
     pub noised_clip: bool,
     /// How many of the first stages sample images.
     pub stages: usize,
-    /// Whether those stages paint where a mask says.
+    /// Whether those stages are the ones that were trained to inpaint, in families that have such.
     pub inpaints: bool,
 }
 
@@ -217,21 +215,30 @@ impl Stage {
     }
 
     /// The channels of a U-Net's input for images with so many: an upsampler takes the enlarged image beside the noised one,
-    /// and a network that inpaints the known part of an image and a mask of one channel.
-    pub fn in_channels(&self, channels: i64) -> i64 {
-        let inpaints = i64::from(self.inpaints);
+    /// and a network that `inpaints` the known part of an image and a mask of one channel (2112.10741, section 4.3).
+    pub fn in_channels(&self, channels: i64, inpaints: bool) -> i64 {
+        let inpaints = i64::from(inpaints);
         (1 + inpaints + i64::from(self.upsampling.is_some())) * channels + inpaints
     }
 
-    /// The channels of the images that a U-Net with so many input channels denoises: [`Stage::in_channels`] solved for them.
-    pub fn image_channels(&self, in_channels: i64) -> i64 {
-        let of_one = self.in_channels(1) - self.in_channels(0);
-        (in_channels - self.in_channels(0)) / of_one
+    /// Whether the stage's U-Net takes the known part of an image and a mask: the channels of its input say it, beside those
+    /// of its output, which are an image's, or twice as many where the variance is learned.
+    pub fn inpaints(&self, network: &UNetConfig) -> bool {
+        let outputs = network.out_channels;
+        let channels = [outputs, outputs / 2].into_iter().filter(|channels| *channels > 0);
+        channels.map(|channels| self.in_channels(channels, true)).any(|n| n == network.in_channels)
+    }
+
+    /// The channels of the images that the stage's U-Net denoises: [`Stage::in_channels`] solved for them.
+    pub fn image_channels(&self, network: &UNetConfig) -> i64 {
+        let inpaints = self.inpaints(network);
+        let mask = self.in_channels(0, inpaints);
+        (network.in_channels - mask) / (self.in_channels(1, inpaints) - mask)
     }
 }
 
 impl Family {
-    /// A stage by its index: the stages that sample come first, those that paint after them.
+    /// A stage by its index: [`Family::stages`] come first, and the inpainting ones after them.
     pub fn stage(&self, index: usize) -> Stage {
         match self.stages.get(index) {
             Some(stage) => *stage,
@@ -239,9 +246,22 @@ impl Family {
         }
     }
 
+    /// The class that a component opens in, where the family's pipelines name one.
+    pub fn class_of(&self, component: &str) -> Option<&'static str> {
+        let class = self.classes.iter().find(|class| class.component == component);
+        class.map(|class| class.class)
+    }
+
+    /// Whether a component is the scheduler of a stage that reads captions itself.
+    pub fn schedules_captions(&self, component: &str) -> bool {
+        self.stages.iter().chain(&self.inpainting_stages).any(|stage| {
+            stage.scheduler == component && matches!(stage.condition, Condition::Caption { .. })
+        })
+    }
+
     /// The indices of the stages that a task needs.
     pub fn stage_indices(&self, requirement: Requirement) -> Range<usize> {
-        let (first, available) = match requirement.inpaints {
+        let (first, available) = match requirement.inpaints && !self.inpainting_stages.is_empty() {
             false => (0, self.stages.len()),
             true => (self.stages.len(), self.inpainting_stages.len()),
         };

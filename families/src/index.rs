@@ -13,29 +13,32 @@ use weights::Folder;
 
 use crate::karlo::INDEX;
 use crate::save::write_text;
-use crate::{Class, Error, Family, karlo};
+use crate::{Class, Error, Family};
 
 const LOGIT_SCALE: &str = "unclip_logit_scale";
 const DEFAULTS: &str = "unclip_defaults";
 
-/// Writes the index of the components that are in `folder`, with the logit scale if there is a new one. Other entries of
-/// an existing index stay.
-pub fn save_model_index(folder: &Path, logit_scale: Option<f64>) -> Result<(), Error> {
-    update(folder, &karlo(), logit_scale.map(|scale| (LOGIT_SCALE, json!(scale))))
+/// Writes the index of the components of a family that are in `folder`, with the logit scale if there is a new one. Other
+/// entries of an existing index stay.
+pub fn save_model_index(
+    folder: &Path,
+    family: &Family,
+    logit_scale: Option<f64>,
+) -> Result<(), Error> {
+    update(folder, family, logit_scale.map(|scale| (LOGIT_SCALE, json!(scale))))
 }
 
-/// Writes the index of the components of a family that are in `folder`.
-pub(crate) fn save_family_index(folder: &Path, family: &Family) -> Result<(), Error> {
-    update(folder, family, None)
-}
-
-/// Writes the default settings of the model in `folder` into its index.
-pub fn save_model_defaults(folder: &Path, defaults: &impl Serialize) -> Result<(), Error> {
+/// Writes the default settings of the model of a family in `folder` into its index.
+pub fn save_model_defaults(
+    folder: &Path,
+    family: &Family,
+    defaults: &impl Serialize,
+) -> Result<(), Error> {
     let defaults = serde_json::to_value(defaults).map_err(|error| Error::Index {
         file: folder.join(INDEX).display().to_string(),
         reason: error.to_string(),
     })?;
-    update(folder, &karlo(), Some((DEFAULTS, defaults)))
+    update(folder, family, Some((DEFAULTS, defaults)))
 }
 
 /// The logarithm of the factor that CLIP's cosines are multiplied with, where the index of the model in `folder` has it.

@@ -92,7 +92,6 @@ pub fn karlo() -> Family {
                 last_network: None,
                 condition: Condition::Embedding { projection: CONDITIONING },
                 upsampling: None,
-                inpaints: false,
                 sampler: PublishedSampler::Unclip,
             },
             Stage {
@@ -105,7 +104,6 @@ pub fn karlo() -> Family {
                     interpolation: Interpolation::Bicubic,
                     rounds: false,
                 }),
-                inpaints: false,
                 sampler: PublishedSampler::Unclip,
             },
         ],

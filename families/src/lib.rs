@@ -1,7 +1,7 @@
 //! Model families as data: the components that a publisher's folder has, their names, and how they agree.
 //!
 //! Modules in reading order: [`family`] is a layout as a value, [`mod@karlo`] the published one, and `openai` the names of
-//! CLIP's tensors in another, [`mod@glide`] the third paper's system, and [`fn@recognise`] tells them apart. [`configs`]
+//! CLIP's tensors in another, [`mod@glide`] the third paper's system, [`mod@compact_glide`] the same idea in models of our own, and [`fn@recognise`] tells them apart. [`configs`]
 //! translates configurations, `open` makes components and `save` writes them,
 //! `index` reads and writes the list of them. [`shapes`] reads configurations alone, and [`compatibility`] compares them.
 //! `folders` finds the components that a task needs, `locate` the folder that a user means, `describe` describes folders
@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod compact_glide;
 pub mod compatibility;
 mod complete;
 mod components;
@@ -30,8 +31,9 @@ mod save;
 pub mod shapes;
 mod summary;
 
+pub use compact_glide::compact_glide;
 pub use compatibility::Mismatch;
-pub use complete::complete_model;
+pub use complete::{complete_compact_glide, complete_model, copy_component};
 pub use configs::ConfigError;
 pub use convert::{ConversionStep, convert_model};
 pub use describe::{describe, may_be_clip};

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use clip::{TextEncoder, Tokenizer, TokenizerFiles, VisionEncoder};
+use clip::{CaptionTokenizer, TextEncoder, Tokenizer, TokenizerFiles, VisionEncoder};
 use decoder::{Conditioning, UNet};
 use diffusion::SchedulerConfig;
 use images::ImageProcessor;
@@ -12,7 +12,7 @@ use tch::{Device, Kind};
 use weights::{Checkpoint, Folder};
 
 use crate::configs::{self, ClipTower, ConfigError, IMAGE_TOWER, LOGIT_SCALE, TEXT_TOWER};
-use crate::{Error, Family, PriorKind};
+use crate::{Error, Family, PriorKind, glide};
 
 /// The configuration of a network, and of a scheduler.
 pub(crate) const CONFIG: &str = "config.json";
@@ -160,6 +160,36 @@ pub fn open_image_processor(folder: &Folder) -> Result<ImageProcessor, Error> {
 }
 
 impl Family {
+    /// The scheduler `component` in `folder`: that of a stage which reads captions is [`glide::open_scheduler`]'s, any other
+    /// [`open_scheduler`]'s.
+    pub fn open_scheduler(
+        &self,
+        folder: &Folder,
+        component: &'static str,
+    ) -> Result<SchedulerConfig, Error> {
+        match self.schedules_captions(component) {
+            true => glide::open_scheduler(folder, component),
+            false => open_scheduler(folder),
+        }
+    }
+
+    /// The tokenizer `component` of a stage that reads captions, in `folder`: GPT-2's or CLIP's, as the family's class says.
+    pub fn open_caption_tokenizer(
+        &self,
+        folder: &Folder,
+        component: &str,
+    ) -> Result<CaptionTokenizer, Error> {
+        Ok(match self.reads_by_gpt2(component) {
+            true => CaptionTokenizer::Gpt2(glide::open_caption_tokenizer(folder)?),
+            false => CaptionTokenizer::Clip(open_tokenizer(folder)?),
+        })
+    }
+
+    /// Whether a tokenizer is GPT-2's.
+    pub(crate) fn reads_by_gpt2(&self, tokenizer: &str) -> bool {
+        self.class_of(tokenizer).is_some_and(|class| class.starts_with("GPT2"))
+    }
+
     /// The prior that `folder` brings: that of a prior's own folder, or a model's, where the diffusion prior goes before
     /// the other.
     pub fn prior_kind(&self, folder: &Folder) -> Result<PriorKind, Error> {

@@ -5,11 +5,11 @@ use serde_json::{Map, Value};
 use weights::Folder;
 
 use crate::karlo::INDEX;
-use crate::{Family, glide, karlo};
+use crate::{Family, compact_glide, glide, karlo};
 
 /// Every family that is read here, the first of them where nothing says another.
-pub fn all_families() -> [Family; 2] {
-    [karlo(), glide()]
+pub fn all_families() -> [Family; 3] {
+    [karlo(), glide(), compact_glide()]
 }
 
 /// The family of the model in `folder`: that of the class in its index, else the one whose published files it has, else

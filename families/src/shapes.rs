@@ -1,7 +1,7 @@
 //! The shapes of a model's components, from their configurations alone.
 
 use clip::{
-    Gpt2Tokenizer, NoisedImageConfig, NoisedTextConfig, TextConfig, Tokenizer, VisionConfig,
+    CaptionTokenizer, NoisedImageConfig, NoisedTextConfig, TextConfig, Tokenizer, VisionConfig,
 };
 use decoder::{ConditioningConfig, TextTransformerConfig, UNetConfig};
 use diffusion::SchedulerConfig;
@@ -82,11 +82,11 @@ impl From<&Tokenizer> for TokenizerShape {
     }
 }
 
-impl From<&Gpt2Tokenizer> for TokenizerShape {
-    fn from(tokenizer: &Gpt2Tokenizer) -> Self {
+impl From<&CaptionTokenizer> for TokenizerShape {
+    fn from(tokenizer: &CaptionTokenizer) -> Self {
         Self {
             vocab_size: tokenizer.vocab_size() as i64,
-            context_length: tokenizer.context_length() as i64,
+            context_length: tokenizer.context_length().unwrap_or_default() as i64,
         }
     }
 }

@@ -7,8 +7,8 @@ use weights::{Folder, WeightSummary};
 
 use crate::components::{Component, is_whole_clip};
 use crate::{
-    Error, Family, PriorKind, Requirement, Shapes, compatibility, describe, glide, may_be_clip,
-    recognise,
+    Error, Family, PriorKind, Requirement, Shapes, Stage, compatibility, describe, glide,
+    may_be_clip, recognise,
 };
 
 /// A model, or a component of one. No tensor is read for it.
@@ -86,7 +86,7 @@ pub enum Ability {
     Classify,
     /// The images that a caption or an image is closest to.
     Search,
-    /// Images painted where a mask says (2112.10741, section 4.3).
+    /// Images of which a part is painted anew (2112.10741, section 4.3; 2201.09865).
     Inpaint,
 }
 
@@ -164,7 +164,10 @@ impl ModelSummary {
             true => PriorKind::Autoregressive,
             false => PriorKind::Diffusion,
         };
-        let abilities = abilities(family, kind).into_iter().map(|(ability, components)| {
+        let inpainting: Vec<_> =
+            family.inpainting_stages.iter().flat_map(Stage::components).collect();
+        let abilities = abilities(family, kind, all(&inpainting));
+        let abilities = abilities.into_iter().map(|(ability, components)| {
             let missing = components.into_iter().filter(|name| !self.has(name));
             let mut missing: Vec<String> = missing
                 .map(|name| match glide::is_published(folder) {
@@ -203,8 +206,13 @@ impl ComponentSummary {
     }
 }
 
-/// The abilities of models of a family, where a prior of this kind samples, each with the components that it needs.
-fn abilities(family: &Family, kind: PriorKind) -> Vec<(Ability, Vec<&'static str>)> {
+/// The abilities of models of a family, each with the components that it needs: a prior of this kind samples, and where
+/// `inpaints` is true the stages that were trained to inpaint do.
+fn abilities(
+    family: &Family,
+    kind: PriorKind,
+    inpaints: bool,
+) -> Vec<(Ability, Vec<&'static str>)> {
     let images = Requirement { text: true, stages: family.stages.len(), ..Requirement::default() };
     let prior = family.decodes_embeddings().then_some(kind);
     let generate = Requirement { prior, ..images };
@@ -233,10 +241,7 @@ fn abilities(family: &Family, kind: PriorKind) -> Vec<(Ability, Vec<&'static str
         let abilities_of_clip = [Ability::Embed, Ability::Classify, Ability::Search];
         abilities.extend(abilities_of_clip.map(|ability| (ability, compare.clone())));
     }
-    if !family.inpainting_stages.is_empty() {
-        let inpaint =
-            Requirement { inpaints: true, stages: family.inpainting_stages.len(), ..images };
-        abilities.push((Ability::Inpaint, family.components(inpaint)));
-    }
+    let inpaint = Requirement { inpaints, ..generate };
+    abilities.push((Ability::Inpaint, family.components(inpaint)));
     abilities
 }

@@ -3,9 +3,9 @@
 use std::panic::catch_unwind;
 use std::path::Path;
 
-use image::{ImageFormat, RgbImage};
+use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
 
-use crate::decoders::{UnorientedImage, gif, jpeg, png, webp};
+use crate::decoders::{Channels, UnorientedImage, gif, jpeg, png, webp};
 use crate::formats::FileKind;
 use crate::memory::MAX_MEMORY;
 use crate::source::{MAX_FILE_BYTES, read_file};
@@ -83,21 +83,40 @@ pub fn read_image(path: &Path) -> Result<DecodedImage, DecodeError> {
 
 /// Reads the picture that `bytes` are, as [`read_image`] does; `name` says which one in errors.
 pub fn decode_image(bytes: &[u8], name: &str) -> Result<DecodedImage, DecodeError> {
+    let decoded = decode(bytes, name, Channels::Rgb)?;
+    Ok(DecodedImage { animated: decoded.animated, image: decoded.oriented().into_rgb8() })
+}
+
+/// The alpha of the picture that `bytes` are, turned as its EXIF orientation says; `None` where all of it is opaque.
+pub fn decode_alpha(bytes: &[u8], name: &str) -> Result<Option<GrayImage>, DecodeError> {
+    match decode(bytes, name, Channels::Alpha)?.oriented() {
+        DynamicImage::ImageLuma8(alpha) => {
+            let is_opaque = alpha.iter().all(|&alpha| alpha == u8::MAX);
+            Ok((!is_opaque).then_some(alpha))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn decode(bytes: &[u8], name: &str, channels: Channels) -> Result<UnorientedImage, DecodeError> {
     if let Some(kind) = FileKind::of(bytes, Path::new(name)) {
         return Err(DecodeError::Unknown { path: name.to_owned(), kind });
     }
     // The decoders' authors warn that some input makes them panic.
-    let decoded = catch_unwind(|| decode(bytes, name))
-        .map_err(|_| DecodeError::damaged(name, "its decoder gave up"))??;
-    Ok(DecodedImage { animated: decoded.animated, image: decoded.oriented() })
+    catch_unwind(|| decode_format(bytes, name, channels))
+        .map_err(|_| DecodeError::damaged(name, "its decoder gave up"))?
 }
 
-fn decode(bytes: &[u8], name: &str) -> Result<UnorientedImage, DecodeError> {
+fn decode_format(
+    bytes: &[u8],
+    name: &str,
+    channels: Channels,
+) -> Result<UnorientedImage, DecodeError> {
     match image::guess_format(bytes) {
-        Ok(ImageFormat::Png) => png::decode(bytes, name),
+        Ok(ImageFormat::Png) => png::decode(bytes, name, channels),
         Ok(ImageFormat::Jpeg) => jpeg::decode(bytes, name),
-        Ok(ImageFormat::Gif) => gif::decode(bytes, name),
-        Ok(ImageFormat::WebP) => webp::decode(bytes, name),
+        Ok(ImageFormat::Gif) => gif::decode(bytes, name, channels),
+        Ok(ImageFormat::WebP) => webp::decode(bytes, name, channels),
         Ok(_) => Err(DecodeError::damaged(name, FileKind::Unknown)),
         Err(error) => Err(DecodeError::damaged(name, error)),
     }

@@ -8,6 +8,9 @@ pub const MAX_MEMORY: u64 = 700_000_000;
 /// Bytes of an 8-bit RGB pixel.
 pub(crate) const RGB: u64 = 3;
 
+/// The most pixels of an image: those of one that may be read, turned and resized.
+pub const MOST_PIXELS: u64 = MAX_MEMORY / (2 * RGB);
+
 /// Bytes of a filter's weights for each pixel along the side that is resized.
 const WEIGHTS: u64 = 16;
 

@@ -4,7 +4,7 @@ use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::ops::Deref;
 
 use clip::{
-    Gpt2Tokenizer, NoisedImageEncoder, NoisedTextEncoder, TextEncoder, Tokenizer, VisionConfig,
+    CaptionTokenizer, NoisedImageEncoder, NoisedTextEncoder, TextEncoder, Tokenizer, VisionConfig,
     VisionEncoder,
 };
 use decoder::{Conditioning, TextTransformer, UNet};
@@ -88,13 +88,15 @@ pub(crate) struct Components {
     noised_tokenizer: OnceCell<Tokenizer>,
     noised_text_encoder: Slot<NoisedTextEncoder>,
     noised_image_encoder: Slot<NoisedImageEncoder>,
-    stage_tokenizer: OnceCell<Gpt2Tokenizer>,
+    stage_tokenizer: OnceCell<CaptionTokenizer>,
     prior: Slot<Prior>,
     autoregressive_prior: Slot<AutoregressivePrior>,
     stages: Vec<StageSlots>,
     schedulers: RefCell<Vec<(&'static str, SchedulerConfig)>>,
     /// Whether no network outlives the stage that works with it.
     low_memory: Cell<bool>,
+    /// Whether the stages that were trained to inpaint are all there.
+    inpainting: OnceCell<bool>,
     /// The requirements whose components are known to be compatible.
     compatible: RefCell<Vec<Requirement>>,
 }
@@ -121,6 +123,7 @@ impl Components {
             autoregressive_prior: Slot::default(),
             schedulers: RefCell::default(),
             low_memory: Cell::new(false),
+            inpainting: OnceCell::new(),
             compatible: RefCell::default(),
         }
     }
@@ -133,6 +136,15 @@ impl Components {
     /// The layout of the model.
     pub(crate) fn family(&self) -> &Family {
         &self.folders.family
+    }
+
+    /// Whether stages that were trained to inpaint do so: those of the family, where all of them are there.
+    pub(crate) fn has_inpainting_stages(&self) -> bool {
+        *self.inpainting.get_or_init(|| {
+            let stages = &self.family().inpainting_stages;
+            let mut networks = stages.iter().flat_map(Stage::networks);
+            !stages.is_empty() && networks.all(|network| self.folder(network).is_ok())
+        })
     }
 
     /// Opens all that a task requires. A missing component is an error before any is opened, and one that does not fit
@@ -156,9 +168,6 @@ impl Components {
         }
         if requirement.image_encoder && family.clip.is_none() {
             return Err(Error::NoClip { family: family.name });
-        }
-        if requirement.inpaints && family.inpainting_stages.is_empty() {
-            return Err(Error::NoInpainting { family: family.name });
         }
         if let Some(kind) = requirement.prior
             && self.family().prior_components(kind).is_empty()
@@ -322,10 +331,7 @@ impl Components {
             return Ok(config.clone());
         }
         let folder = self.folder(component)?;
-        let config = match self.family().reads_captions() {
-            true => glide::open_scheduler(&folder, component)?,
-            false => families::open_scheduler(&folder)?,
-        };
+        let config = self.family().open_scheduler(&folder, component)?;
         self.schedulers.borrow_mut().push((component, config.clone()));
         Ok(config)
     }
@@ -404,11 +410,12 @@ impl Components {
     }
 
     /// The tokenizer of a stage that reads captions; one for all of a model's stages.
-    pub(crate) fn stage_tokenizer(&self, index: usize) -> Result<&Gpt2Tokenizer, Error> {
+    pub(crate) fn stage_tokenizer(&self, index: usize) -> Result<&CaptionTokenizer, Error> {
         opened(&self.stage_tokenizer, || {
             let length = self.stage_text_encoder(index)?.config().context_length;
             let (component, _) = self.stage_captions(index);
-            let tokenizer = glide::open_caption_tokenizer(&self.folder(component)?)?;
+            let folder = self.folder(component)?;
+            let tokenizer = self.family().open_caption_tokenizer(&folder, component)?;
             Ok(tokenizer.with_context_length(length as usize)?)
         })
     }

@@ -8,7 +8,9 @@ use families::PublishedSampler;
 use layers::finite::norm;
 use tch::{Tensor, no_grad};
 
+use crate::inpainting::KnownPixels;
 use crate::noise_streams::Streams;
+use crate::repaint::next_x;
 use crate::settings::Solver;
 use crate::{Error, Observer, Pipeline, Quantity, Settings, StageSettings, Step};
 
@@ -31,6 +33,8 @@ pub(crate) struct Diffusion<'a> {
     pub(crate) draws_always: bool,
     /// Functions that change what a step computes.
     pub(crate) hooks: Hooks<'a>,
+    /// The known pixels of images that a network which takes no mask inpaints.
+    pub(crate) repaint: Option<&'a KnownPixels>,
     pub(crate) quantity: Quantity,
 }
 
@@ -70,7 +74,7 @@ impl Pipeline {
         denoise: impl FnMut(&Tensor, DiffusionStep) -> Output,
         observer: &mut dyn Observer,
     ) -> Result<Tensor, Error> {
-        let Diffusion { stage, sampler, steps, first, scales, hooks, .. } = diffusion;
+        let Diffusion { stage, sampler, steps, first, scales, hooks, repaint, .. } = diffusion;
         let mut denoise: Box<Denoiser> = match &scales {
             Some(scales) => Box::new(guided(scales.clone(), diffusion.guided_timesteps, denoise)),
             None => Box::new(denoise),
@@ -87,11 +91,19 @@ impl Pipeline {
             has_drawn.set(true);
             streams.borrow_mut().normal(&shape[1..])
         };
+        let mut hooks: Hooks = hooks;
+        if let Some(known) = repaint {
+            hooks.arrival =
+                Some(Box::new(|x, step, next| next_x(sampler, &x, step, next, known, noise)));
+        }
         let observe = |done, x_0: &Tensor| {
             if !has_drawn.take() && diffusion.draws_always {
                 streams.borrow_mut().skip(&shape[1..]);
             }
-            stage.observe(observer, first + done, x_0)
+            match repaint {
+                Some(known) => stage.observe(observer, first + done, &known.impose(x_0)),
+                None => stage.observe(observer, first + done, x_0),
+            }
         };
         let x = no_grad(|| sample(sampler, steps, x, denoise, noise, hooks, observe));
         let x = x.ok_or(Error::Stopped)?;

@@ -90,12 +90,6 @@ pub enum Error {
         /// The family.
         family: &'static str,
     },
-    /// Inpainting in a family that has no networks for it.
-    #[error("{family} has no networks that were trained to paint where a mask says")]
-    NoInpainting {
-        /// The family.
-        family: &'static str,
-    },
     /// Principal components of a family that brings none.
     #[error("{family} has no principal components of its image embeddings")]
     NoPrincipalComponents {
@@ -185,6 +179,9 @@ pub enum Error {
     /// The caption cannot be tokenised.
     #[error(transparent)]
     Tokenizer(#[from] clip::TokenizerError),
+    /// An image cannot be edited.
+    #[error(transparent)]
+    Edit(#[from] crate::EditError),
     /// A picture cannot be prepared for the image encoder.
     #[error(transparent)]
     Preprocess(#[from] images::PreprocessError),

@@ -1,6 +1,7 @@
-//! Inpainting by networks that were trained for it: the known part of an image and its mask are inputs, and the known pixels
-//! take the place of predicted ones in every step (2112.10741, section 4.3).
+//! Inpainting: the known part of an image and its mask. Networks that were trained for it take both as channels, and the known
+//! pixels take the place of predicted ones in every step (2112.10741, section 4.3); others inpaint as [`crate::repaint`] says.
 
+use diffusion::NoiseLevel;
 use images::preprocess::Size;
 use images::resize::Filter;
 use images::{ImageProcessor, RgbImage};
@@ -66,12 +67,13 @@ impl InpaintingBatch {
         };
         let pixels = Tensor::try_from(squash.preprocess(&self.images)?).expect(PLANES); // [B, 3, S, S]
         let mask = self.masks.upsample_nearest2d([size, size], None, None); // [B, 1, S, S]
-        Ok(KnownPixels { known: (pixels * &mask).to_device(device), mask: mask.to_device(device) })
+        Ok(KnownPixels::new(&pixels.to_device(device), &mask.to_device(device)))
     }
 }
 
 /// The known pixels of a batch at one stage's size.
-pub(crate) struct KnownPixels {
+#[derive(Debug)]
+pub struct KnownPixels {
     /// The images from -1 to 1, and 0 at unknown pixels, `[B, 3, S, S]`.
     known: Tensor,
     /// 1 at known pixels, `[B, 1, S, S]`.
@@ -79,13 +81,24 @@ pub(crate) struct KnownPixels {
 }
 
 impl KnownPixels {
+    /// Those of `images [B, 3, S, S]` from -1 to 1, where `mask [B, 1, S, S]` is 1.
+    pub fn new(images: &Tensor, mask: &Tensor) -> Self {
+        Self { known: images * mask, mask: mask.shallow_clone() }
+    }
+
     /// The channels that a network takes: the known pixels, and the mask.
     pub(crate) fn channels(&self) -> Vec<Tensor> {
         vec![self.known.shallow_clone(), self.mask.shallow_clone()]
     }
 
     /// A predicted `x_0 [B, 3, S, S]` with the known pixels in their places.
-    pub(crate) fn impose(&self, x_0: &Tensor) -> Tensor {
+    pub fn impose(&self, x_0: &Tensor) -> Tensor {
         x_0 * (1.0 - &self.mask) + &self.known
+    }
+
+    /// An `x [B, 3, S, S]` at a `level` of noise with the known pixels, noised to that level by `noise [B, 3, S, S]`, in their
+    /// places.
+    pub fn impose_noised(&self, x: &Tensor, level: &NoiseLevel, noise: &Tensor) -> Tensor {
+        x * (1.0 - &self.mask) + level.x_t(&self.known, noise) * &self.mask
     }
 }

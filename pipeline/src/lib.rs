@@ -1,11 +1,12 @@
 //! unCLIP sampling: requests, the prior and the stages that sample images, observers, records, and the paper's section 3.
 //!
 //! Modules in reading order: [`request`] is an image to sample and the chain of stages, `prior_stage` and [`ar_sampling`] sample
-//! its embedding, `stages` the image, each by `diffuse`, which an [`observer`] watches; [`settings`] say how, and
+//! its embedding, `stages` the image, by `conditions` and a `denoiser`, each by `diffuse`, which an [`observer`] watches; [`settings`] say how, and
 //! [`overrides`] change them; `components` opens what [`pipeline`] requires, [`text`] is a caption after the text encoder,
 //! `reranker` chooses among candidates. [`variations`], [`interpolation`], [`text_diff`] and [`inversion`] are section 3
 //! over the geometry of [`manipulation`]; [`zero_shot`] is CLIP alone,
-//! [`inpainting`] and `clip_guidance` are GLIDE's (2112.10741, sections 2.4 and 4.3). `noise_streams` is one stream of noise an image,
+//! [`inpainting`] and `clip_guidance` are GLIDE's (2112.10741, sections 2.4 and 4.3), and [`repaint`] inpaints by networks that
+//! were not trained for it; [`editing`] inpaints images of any size. `noise_streams` is one stream of noise an image,
 //! [`image_tensors`] makes images of tensors, [`record`] says how an image was sampled, [`threads`] counts the processors,
 //! [`finite`] finds numbers that are not, `memory` makes an error of an allocation that failed, [`error`] is everything that can go
 //! wrong.
@@ -18,7 +19,10 @@
 pub mod ar_sampling;
 mod clip_guidance;
 mod components;
+mod conditions;
+mod denoiser;
 mod diffuse;
+pub mod editing;
 pub mod error;
 pub mod finite;
 pub mod image_tensors;
@@ -33,6 +37,7 @@ pub mod overrides;
 pub mod pipeline;
 mod prior_stage;
 pub mod record;
+pub mod repaint;
 pub mod request;
 mod reranker;
 pub mod settings;
@@ -45,6 +50,7 @@ pub mod zero_shot;
 
 pub use ::diffusion::TimestepRespacing;
 pub use ar_sampling::{CodeSampling, EmbeddingCodes};
+pub use editing::{Edit, EditError};
 pub use error::{Error, ErrorKind};
 pub use finite::Quantity;
 pub use image_tensors::to_images;

@@ -80,6 +80,8 @@ pub struct SettingsOverrides {
     pub guidance_interval: Option<[f64; 2]>,
     /// [`Settings::thresholding`]
     pub thresholding: Option<f64>,
+    /// [`Settings::resample`]
+    pub resample: Option<usize>,
     /// Steps of the diffusion prior.
     pub prior_steps: Option<usize>,
     /// Embeddings that the prior samples.
@@ -161,6 +163,7 @@ impl SettingsOverrides {
         settings.candidates = self.candidates.unwrap_or(settings.candidates);
         settings.guidance_interval = self.guidance_interval.or(settings.guidance_interval);
         settings.thresholding = self.thresholding.or(settings.thresholding);
+        settings.resample = self.resample.or(settings.resample);
         if let Some(prior) = &mut settings.prior {
             prior.steps = self.prior_steps.unwrap_or(prior.steps);
             prior.candidates = self.prior_candidates.unwrap_or(prior.candidates);

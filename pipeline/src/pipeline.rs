@@ -93,7 +93,24 @@ impl Pipeline {
         for index in self.components.family().stage_indices(requirement) {
             self.stage_steps(index, &self.stage_sampler(index, settings)?, settings)?;
         }
-        self.components.prepare(requirement)
+        self.components.prepare(requirement)?;
+        let resample = settings.resample.filter(|_| task.inpaints && requirement.stages > 0);
+        match resample {
+            Some(resample) if !self.repaints()? => {
+                let must = "RePaint takes steps several times, and this model's network was trained to inpaint without";
+                Err(Error::setting("resample", resample, must))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether images are inpainted by [RePaint](crate::repaint), as the network of the base images takes no mask.
+    pub fn repaints(&self) -> Result<bool, Error> {
+        let inpaints = self.components.has_inpainting_stages();
+        let base = Requirement { stages: 1, inpaints, ..Requirement::default() };
+        let base = self.components.family().stage_indices(base).start;
+        let unet = self.components.unet(base)?;
+        Ok(!self.components.stage(base).inpaints(unet.config()))
     }
 
     /// The components of a task; CLIP compares candidates.
@@ -109,7 +126,7 @@ impl Pipeline {
             prior: (task.prior && family.decodes_embeddings()).then_some(kind),
             image_encoder: task.image_encoder || settings.candidates > 1,
             noised_clip: settings.clip_guidance_scale.is_some() && task.stages != Stages::None,
-            inpaints: task.inpaints,
+            inpaints: task.inpaints && self.components.has_inpainting_stages(),
             stages: match task.stages {
                 Stages::None => 0,
                 Stages::Base => stages.len().min(1),
@@ -157,7 +174,7 @@ impl Pipeline {
     /// The words of a caption that no training caption had, for models that know them.
     pub fn unknown_words(&self, caption: &str) -> Result<Vec<String>, Error> {
         match self.components.family().reads_captions() {
-            true => Ok(Vec::new()),
+            true => Ok(self.components.stage_tokenizer(BASE)?.unknown_words(caption)),
             false => Ok(self.components.tokenizer()?.unknown_words(caption)),
         }
     }
@@ -278,7 +295,7 @@ pub struct Task {
     pub image_encoder: bool,
     /// The stages that sample images.
     pub stages: Stages,
-    /// Whether they paint where a mask says, by networks that were trained for it.
+    /// Whether they inpaint.
     pub inpaints: bool,
 }
 

@@ -91,6 +91,7 @@ impl Pipeline {
             guided_timesteps,
             draws_always: false,
             hooks: Hooks::default(),
+            repaint: None,
             quantity: Quantity::PriorEmbedding,
         };
         let mut streams = Streams::new(&mut *batch.streams, self.device, self.kind);

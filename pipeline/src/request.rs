@@ -9,7 +9,9 @@ use tch::Tensor;
 use crate::image_tensors::to_images;
 use crate::inpainting::{Inpainting, InpaintingBatch};
 use crate::memory::within_memory;
-use crate::stages::StageInput;
+use crate::observer::PRIOR;
+use crate::repaint::{RESAMPLE, resample_count};
+use crate::stages::{BASE, StageInput};
 use crate::{Error, Observer, Pipeline, Settings, Task};
 
 /// An image to sample.
@@ -54,12 +56,6 @@ impl Request {
     pub fn with_inpainting(self, inpainting: Inpainting) -> Self {
         Self { inpainting: Some(inpainting), ..self }
     }
-
-    /// The components that take part.
-    fn task(&self) -> Task {
-        let task = if self.image_embedding.is_some() { Task::DECODE } else { Task::GENERATE };
-        Task { inpaints: self.inpainting.is_some(), ..task }
-    }
 }
 
 /// A batch of images on their way through the stages.
@@ -88,6 +84,34 @@ impl<'a> Batch<'a> {
 }
 
 impl Pipeline {
+    /// The task of a request. Where nothing is said of an image that is inpainted, neither by a caption nor by an embedding, no
+    /// prior takes part: the known part alone says what is painted.
+    pub fn task(&self, request: &Request) -> Task {
+        let inpaints = request.inpainting.is_some();
+        let by_embedding = self.components.family().decodes_embeddings();
+        let says_nothing = by_embedding && inpaints && request.caption.trim().is_empty();
+        match request.image_embedding.is_some() || says_nothing {
+            true => Task { inpaints, ..Task::DECODE },
+            false => Task { inpaints, ..Task::GENERATE },
+        }
+    }
+
+    /// The steps that a stage takes for a request, [`Step::steps`](crate::Step::steps): none of a prior that takes no part, and
+    /// more than the settings say where RePaint inpaints the base image.
+    pub fn step_count(&self, request: &Request, stage: &str) -> Result<usize, Error> {
+        let (task, settings) = (self.task(request), &request.settings);
+        if stage == PRIOR {
+            let prior = settings.prior.as_ref().filter(|_| task.prior);
+            return Ok(prior.map_or(0, |prior| prior.steps));
+        }
+        let steps = settings.stage(stage).map_or(0, |stage| stage.steps.count());
+        let is_base = self.components.stage(BASE).name == stage;
+        Ok(match is_base && task.inpaints && self.repaints()? {
+            true => resample_count(steps, settings.resample.unwrap_or(RESAMPLE)),
+            false => steps,
+        })
+    }
+
     /// An image for each request, in their order, with its embedding from the prior, or from the request, decoded and
     /// upsampled in turn. Requests that differ in their captions, embeddings, seeds and guidance scales alone are sampled
     /// as one batch; others in one batch after another.
@@ -100,7 +124,7 @@ impl Pipeline {
         observer: &mut dyn Observer,
     ) -> Result<Vec<RgbImage>, Error> {
         let mut images: BTreeMap<usize, RgbImage> = BTreeMap::new();
-        for batch in batches(requests) {
+        for batch in self.batches(requests) {
             let requests: Vec<&Request> = batch.iter().map(|&n| &requests[n]).collect();
             let sampled = within_memory(|| self.sample_batch(&requests, observer))?;
             images.extend(batch.into_iter().zip(sampled));
@@ -114,13 +138,22 @@ impl Pipeline {
         requests: &[&Request],
         observer: &mut dyn Observer,
     ) -> Result<Vec<RgbImage>, Error> {
-        let task = requests[0].task();
+        let task = self.task(requests[0]);
         requests.iter().try_for_each(|request| self.prepare(task, &request.settings))?;
         let captions: Vec<&str> = requests.iter().map(|request| &*request.caption).collect();
+        let mut settings: Vec<Settings> = requests.iter().map(|r| r.settings.clone()).collect();
         let embeddings: Option<Vec<&Tensor>> =
             requests.iter().map(|request| request.image_embedding.as_ref()).collect();
-        let embeddings = embeddings.map(|embeddings| Tensor::cat(&embeddings, 0)); // [B, E]
-        let settings: Vec<Settings> = requests.iter().map(|r| r.settings.clone()).collect();
+        let embeddings = match embeddings {
+            Some(embeddings) => Some(Tensor::cat(&embeddings, 0)), // [B, E]
+            None if task.prior => None,
+            None => {
+                check_nothing_to_choose(&settings[0])?;
+                // Nothing is said that could guide.
+                settings = settings.into_iter().map(Settings::without_guidance).collect();
+                Some(self.unconditional_embedding(requests.len())?)
+            }
+        };
         let mut streams: Vec<Generator> =
             requests.iter().map(|request| Generator::new(request.seed)).collect();
         let batch = &mut Batch { settings: &settings, streams: &mut streams, observer };
@@ -134,7 +167,10 @@ impl Pipeline {
         let input =
             StageInput { captions: &captions, known: known.as_ref(), ..StageInput::default() };
         let base = match self.components.family().decodes_embeddings() {
-            true => self.base_images(embeddings.as_ref(), &self.encode_text(&captions)?, batch)?,
+            true => {
+                let text = self.encode_text(&captions)?;
+                self.base_images(stages.start, embeddings.as_ref(), &text, input, batch)?
+            }
             false => self.stage_images(stages.start, input, batch)?,
         }; // [B, C, h, w]
         let upsampling = stages.start + 1..stages.end;
@@ -164,17 +200,29 @@ impl Pipeline {
         let image = |request| Ok(self.sample(&[request], observer)?.remove(0));
         requests.map(image).collect()
     }
+
+    /// The places of the requests that are sampled together, batch by batch, in the order of their first requests.
+    fn batches(&self, requests: &[Request]) -> Vec<Vec<usize>> {
+        let mut batches: Vec<(_, Vec<usize>)> = Vec::new();
+        for (n, request) in requests.iter().enumerate() {
+            let by_embedding = request.image_embedding.is_some();
+            let key = (self.task(request), by_embedding, request.settings.batch_key());
+            match batches.iter_mut().find(|(other, _)| *other == key) {
+                Some((_, batch)) => batch.push(n),
+                None => batches.push((key, vec![n])),
+            }
+        }
+        batches.into_iter().map(|(.., batch)| batch).collect()
+    }
 }
 
-/// The places of the requests that are sampled together, batch by batch, in the order of their first requests.
-fn batches(requests: &[Request]) -> Vec<Vec<usize>> {
-    let mut batches: Vec<(Task, Settings, Vec<usize>)> = Vec::new();
-    for (n, request) in requests.iter().enumerate() {
-        let (task, key) = (request.task(), request.settings.batch_key());
-        match batches.iter_mut().find(|(other, settings, _)| *other == task && *settings == key) {
-            Some((.., batch)) => batch.push(n),
-            None => batches.push((task, key, vec![n])),
+/// Refuses candidates of an image of which nothing is said: nothing says either which of them to choose.
+fn check_nothing_to_choose(settings: &Settings) -> Result<(), Error> {
+    match settings.candidates {
+        1 => Ok(()),
+        candidates => {
+            let must = "one is chosen by its likeness to the caption, and without one it must be 1";
+            Err(Error::setting("candidates", candidates, must))
         }
     }
-    batches.into_iter().map(|(.., batch)| batch).collect()
 }

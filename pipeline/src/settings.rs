@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Error;
 use crate::ar_sampling::CodeSampling;
+use crate::repaint::MOST_RESAMPLE;
 
 /// The most embeddings that the prior samples for one image, and the most base images.
 pub const MOST_CANDIDATES: usize = 1000;
@@ -46,6 +47,9 @@ pub struct Settings {
     /// The quantile of |x_0| that dynamic thresholding clips the guided stages' predictions at (2205.11487, section 2.3);
     /// `None` clips at 1, as published.
     pub thresholding: Option<f64>,
+    /// How many times RePaint takes each step of the base image that is inpainted by a network which takes no mask (2201.09865,
+    /// section 4.2); `None` for [`RESAMPLE`](crate::repaint::RESAMPLE) times.
+    pub resample: Option<usize>,
 }
 
 /// The settings of a prior.
@@ -129,6 +133,7 @@ impl Settings {
             clip_guidance_scale: None,
             guidance_interval: None,
             thresholding: None,
+            resample: None,
         }
     }
 
@@ -137,6 +142,12 @@ impl Settings {
         if let Some(prior) = &mut self.prior {
             (prior.guidance_scale, prior.codes) = (1.0, None);
         }
+        self
+    }
+
+    /// The same without guidance, for images of which nothing is said.
+    pub(crate) fn without_guidance(mut self) -> Self {
+        self.stages.iter_mut().for_each(|stage| stage.guidance_scale = None);
         self
     }
 
@@ -239,6 +250,12 @@ impl Settings {
             let must = "it must lie above 0 and be 1 at most: a share of a picture's values";
             return Err(Error::setting("thresholding", format!("{quantile:?}"), must));
         }
+        if let Some(resample) = self.resample
+            && !(1..=MOST_RESAMPLE).contains(&resample)
+        {
+            let must = format!("each step is taken 1 to {MOST_RESAMPLE} times");
+            return Err(Error::setting("resample", resample, &must));
+        }
         for stage in &self.stages {
             if let Some(temperature) = stage.temperature
                 && !(temperature > 0.0 && temperature <= LARGEST_TEMPERATURE)
@@ -305,6 +322,9 @@ impl Serialize for Settings {
         if let Some(quantile) = &self.thresholding {
             map.serialize_entry("thresholding", quantile)?;
         }
+        if let Some(resample) = &self.resample {
+            map.serialize_entry("resample", resample)?;
+        }
         map.end()
     }
 }
@@ -317,8 +337,8 @@ impl<'de> Deserialize<'de> for Settings {
 
 /// The fields of the flat object, for messages.
 const FIELDS: &str = "`prior_steps`, `prior_candidates`, `candidates`, `prior_guidance_scale`, `prior_codes`, `solver`, \
-     `clip_guidance_scale`, `guidance_interval`, `thresholding`, and of each stage `STAGE_steps`, `STAGE_guidance_scale` and \
-     `STAGE_temperature`";
+     `clip_guidance_scale`, `guidance_interval`, `thresholding`, `resample`, and of each stage `STAGE_steps`, \
+     `STAGE_guidance_scale` and `STAGE_temperature`";
 
 /// Reads the flat object: every `NAME_steps` that is not the prior's is a stage's.
 struct SettingsVisitor;
@@ -334,6 +354,7 @@ impl<'de> Visitor<'de> for SettingsVisitor {
         let mut prior = PriorFields::default();
         let (mut candidates, mut solver) = (1, Solver::Ddpm);
         let (mut clip_guidance_scale, mut guidance_interval, mut thresholding) = (None, None, None);
+        let mut resample = None;
         let mut stages: Vec<StageSettings> = Vec::new();
         let mut numbers: Vec<(String, StageNumber)> = Vec::new();
         while let Some(key) = map.next_key::<String>()? {
@@ -347,6 +368,7 @@ impl<'de> Visitor<'de> for SettingsVisitor {
                 "clip_guidance_scale" => clip_guidance_scale = map.next_value()?,
                 "guidance_interval" => guidance_interval = map.next_value()?,
                 "thresholding" => thresholding = map.next_value()?,
+                "resample" => resample = map.next_value()?,
                 other => match stage_field(other) {
                     Some((name, "_steps")) => {
                         let (name, steps) = (name.to_owned(), map.next_value()?);
@@ -385,6 +407,7 @@ impl<'de> Visitor<'de> for SettingsVisitor {
             clip_guidance_scale,
             guidance_interval,
             thresholding,
+            resample,
         })
     }
 }

@@ -137,7 +137,7 @@ pub(crate) fn write_tiny_model(folder: &Path) {
         let file = file.unwrap();
         fs::copy(file.path(), tokenizer.join(file.file_name())).unwrap();
     }
-    families::save_model_index(folder, Some(2.75)).unwrap();
+    families::save_model_index(folder, &families::karlo(), Some(2.75)).unwrap();
 }
 
 #[test]
@@ -197,10 +197,11 @@ fn the_index_keeps_what_it_says() {
     let place = tempfile::tempdir().unwrap();
     let folder = Folder::open(place.path()).unwrap();
     assert_eq!(families::read_logit_scale(&folder).unwrap(), None);
-    families::save_model_index(place.path(), Some(2.75)).unwrap();
-    families::save_model_defaults(place.path(), &json!({ "prior_steps": 9 })).unwrap();
+    families::save_model_index(place.path(), &families::karlo(), Some(2.75)).unwrap();
+    families::save_model_defaults(place.path(), &families::karlo(), &json!({ "prior_steps": 9 }))
+        .unwrap();
     fs::create_dir(place.path().join("prior")).unwrap();
-    families::save_model_index(place.path(), None).unwrap();
+    families::save_model_index(place.path(), &families::karlo(), None).unwrap();
     assert_eq!(families::read_logit_scale(&folder).unwrap(), Some(2.75));
     let index: Value =
         serde_json::from_slice(&folder.read("model_index.json").unwrap().unwrap()).unwrap();

@@ -42,7 +42,7 @@ fn run(sampler: &Sampler, hooks: Hooks) -> Tensor {
 #[test]
 fn hooks_that_change_nothing_leave_what_is_drawn() {
     for sampler in samplers(None).into_iter().chain(samplers(Some(1.0))) {
-        let mut seen = (0, 0);
+        let mut seen = (0, 0, 0);
         let hooks = Hooks {
             x_0: Some(Box::new(|x_0, _| {
                 seen.0 += 1;
@@ -52,11 +52,15 @@ fn hooks_that_change_nothing_leave_what_is_drawn() {
                 seen.1 += 1;
                 guidance.along(value, &guidance.x_t.zeros_like())
             })),
+            arrival: Some(Box::new(|x, _, _| {
+                seen.2 += 1;
+                x
+            })),
         };
         let off = largest_difference(&run(&sampler, hooks), &run(&sampler, Hooks::default()));
         // eps is computed of x_0 and back.
         assert!(off < 1e-6, "off by {off}: {:?}", sampler.config());
-        assert_eq!(seen, (5, 5));
+        assert_eq!(seen, (5, 5, 5));
     }
 }
 

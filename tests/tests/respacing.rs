@@ -352,6 +352,7 @@ fn every_step_agrees_with_glides() {
                     guidance.along(value, &gradient)
                 }) as GuidanceHook
             }),
+            arrival: None,
         };
         let mut x_0s = Vec::new();
         let observe = |_, x_0: &Tensor| {

@@ -49,6 +49,21 @@ pub enum Error {
     /// A recipe cannot be used.
     #[error("the recipe is wrong: {0}")]
     Recipe(String),
+    /// The model folder is of another family than the model that is to be trained.
+    #[error(
+        "{} is of {found}, and `{model}` is a part of {wanted}: another folder, or none yet, can hold it",
+        folder.display()
+    )]
+    OtherFamily {
+        /// The model folder.
+        folder: PathBuf,
+        /// Its family.
+        found: &'static str,
+        /// The family of the model that is to be trained.
+        wanted: &'static str,
+        /// The model that is to be trained.
+        model: String,
+    },
     /// A component that is trained before is not there or does not open.
     #[error(transparent)]
     Families(#[from] families::Error),

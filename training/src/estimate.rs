@@ -8,16 +8,20 @@
 use std::cell::Cell;
 use std::ops::{Add, Mul};
 
-use clip::{TextConfig, TextEncoder, VisionConfig, VisionEncoder};
-use decoder::{ConditioningConfig, UNet, UNetConfig};
+use clip::{
+    NoisedImageConfig, NoisedTextConfig, TextConfig, TextEncoder, VisionConfig, VisionEncoder,
+};
+use decoder::{ConditioningConfig, TextTransformerConfig, UNet, UNetConfig};
 use families::{Shapes, StageShapes, karlo};
 use layers::{Init, Params, Source};
 use prior::{AutoregressiveConfig, AutoregressivePrior, EmbeddingQuantizer, Prior, PriorConfig};
 use tch::{Device, Kind, Tensor};
 
-use crate::recipe::DecoderRecipe;
+use crate::recipe::{DecoderRecipe, GlideRecipe, NoisedClipRecipe};
 use crate::train_clip::Clip;
 use crate::train_decoder::Decoder;
+use crate::train_glide::Glide;
+use crate::train_noised_clip::NoisedClip;
 use crate::{Recipe, RunSettings};
 
 /// The estimate of one model's training.
@@ -64,7 +68,7 @@ impl Mul<f64> for ForwardCost {
 
 /// Estimates the training of each model of `recipe`, for networks in `kind` on `device`. The vocabulary is the largest that
 /// the tokenizer can learn.
-pub fn estimate(recipe: &Recipe, kind: Kind, device: Device) -> [Estimate; 5] {
+pub fn estimate(recipe: &Recipe, kind: Kind, device: Device) -> Vec<Estimate> {
     let costs = CostModel {
         width: kind.elt_size_in_bytes() as f64,
         saves_attention: kind == Kind::BFloat16 && device == Device::Cpu,
@@ -80,7 +84,7 @@ pub fn estimate(recipe: &Recipe, kind: Kind, device: Device) -> [Estimate; 5] {
         EmbeddingQuantizer::new(p, embedding, dimensions, buckets)
     };
     let estimate = |model, run: &RunSettings, parameters: i64, network: ForwardCost, passes| {
-        let frozen = !matches!(model, "clip" | "upsampler");
+        let frozen = matches!(model, "prior" | "decoder" | karlo::AUTOREGRESSIVE_PRIOR);
         let (frozen, of_frozen) =
             if frozen { (encoder_parameters, encoders.flops) } else { (0, 0.0) };
         // Working weights and their gradients; master, moments, average, gradient and two temporaries in f32.
@@ -96,7 +100,30 @@ pub fn estimate(recipe: &Recipe, kind: Kind, device: Device) -> [Estimate; 5] {
         }
     };
     let unet_passes = |checkpointing| if checkpointing { 4.0 } else { 3.0 };
-    [
+    let vocab_size = text.vocab_size;
+    let of_glide = recipe.glide.iter().flat_map(|recipe| {
+        let GlideRecipe { text, unet, gradient_checkpointing: checkpointing, .. } = recipe;
+        let text = TextTransformerConfig { vocab_size, ..text.clone() };
+        let inpaints = UNetConfig { in_channels: 2 * unet.in_channels + 1, ..unet.clone() };
+        let runs = [
+            ("glide", &recipe.run, unet.clone()),
+            ("glide_inpainting", &recipe.inpainting.run, inpaints),
+        ];
+        runs.map(|(model, run, unet)| {
+            let network = costs.text_transformer(&text)
+                + costs.unet(&unet, unet.sample_size, text.context_length, *checkpointing);
+            let parameters = count(|p| Glide::new(p, &text, &unet));
+            estimate(model, run, parameters, network, unet_passes(*checkpointing))
+        })
+    });
+    let noised_clip = recipe.noised_clip.iter().map(|recipe| {
+        let NoisedClipRecipe { text, image, run } = recipe;
+        let text = NoisedTextConfig { vocab_size, ..text.clone() };
+        let parameters = count(|p| NoisedClip::new(p, &text, image));
+        let network = costs.noised_text(&text) + costs.noised_image(image);
+        estimate("noised_clip", run, parameters, network, 3.0)
+    });
+    let of_unclip = [
         estimate(
             "clip",
             &clip.run,
@@ -136,7 +163,8 @@ pub fn estimate(recipe: &Recipe, kind: Kind, device: Device) -> [Estimate; 5] {
             costs.unet(&upsampler.unet, upsampler.crop, 0, upsampler.gradient_checkpointing),
             unet_passes(upsampler.gradient_checkpointing),
         ),
-    ]
+    ];
+    of_unclip.into_iter().chain(of_glide).chain(noised_clip).collect()
 }
 
 /// The cost of a step of sampling.
@@ -189,6 +217,26 @@ impl CostModel {
         let blocks =
             self.block(config.context_length, config.width, config.intermediate, config.heads);
         blocks * config.layers as f64 + product(1, config.width, config.embedding)
+    }
+
+    fn text_transformer(self, config: &TextTransformerConfig) -> ForwardCost {
+        let &TextTransformerConfig { context_length, width, heads, .. } = config;
+        self.block(context_length, width, 4 * width, heads) * config.layers as f64
+            + product(1, width, config.time_width)
+    }
+
+    fn noised_text(self, config: &NoisedTextConfig) -> ForwardCost {
+        let &NoisedTextConfig { context_length, width, heads, embedding, .. } = config;
+        self.block(context_length, width, 4 * width, heads) * config.layers as f64
+            + product(1, width, embedding)
+    }
+
+    fn noised_image(self, config: &NoisedImageConfig) -> ForwardCost {
+        let &NoisedImageConfig { patch_size, width, heads, embedding, .. } = config;
+        let patches = (config.image_size / patch_size).pow(2);
+        product(patches, 3 * patch_size.pow(2), width)
+            + self.block(patches + 1, width, 4 * width, heads) * config.layers as f64
+            + product(1, width, embedding)
     }
 
     fn vision(self, config: &VisionConfig) -> ForwardCost {

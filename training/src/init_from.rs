@@ -8,6 +8,9 @@ use weights::{Checkpoint, Folder};
 
 use crate::Error;
 
+/// The weights of the convolution of a U-Net's input.
+const INPUT: &str = "conv_in.weight";
+
 /// A part of what is trained at once, and where it lies in a model.
 pub(crate) struct Component {
     /// The prefix of its parameters' names in training.
@@ -47,6 +50,21 @@ impl InitialWeights {
     }
 }
 
+/// A tensor of `shape`. The convolution of a network's input may have fewer channels in the checkpoint than it takes: the
+/// weights of new channels are 0.
+fn widened(checkpoint: &Checkpoint, name: &str, shape: &[i64], init: Init) -> Tensor {
+    match checkpoint.shape(name) {
+        Some(&[outputs, inputs, height, width])
+            if name == INPUT && shape[0] == outputs && inputs < shape[1] =>
+        {
+            let new = shape[1] - inputs;
+            let weights = checkpoint.take(name, &[outputs, inputs, height, width], init);
+            weights.constant_pad_nd([0, 0, 0, 0, 0, new])
+        }
+        _ => checkpoint.take(name, shape, init),
+    }
+}
+
 impl Source for InitialWeights {
     fn take(&self, name: &str, shape: &[i64], init: Init) -> Tensor {
         let component = self
@@ -54,7 +72,7 @@ impl Source for InitialWeights {
             .iter()
             .find_map(|(prefix, checkpoint)| Some((name.strip_prefix(prefix)?, checkpoint)));
         let tensor = match (component, init) {
-            (Some((name, checkpoint)), _) => checkpoint.take(name, shape, init),
+            (Some((name, checkpoint)), _) => widened(checkpoint, name, shape, init),
             // CLIP's temperature lies in the index, and in none where nobody trained it.
             (None, Init::Constant(usual)) => {
                 Tensor::from(self.logit_scale.unwrap_or(usual)).to_kind(Kind::Float)

@@ -1,11 +1,14 @@
 //! A noised batch, and the loss of a network's prediction of it, for the diffusion models.
 
-use diffusion::{BetaSchedule, Prediction, Process, Schedule};
+use diffusion::loss::variational_bound;
+use diffusion::{BetaSchedule, Output, Prediction, Process, Schedule};
 use noise::Generator;
 use tch::{Device, Kind, Tensor};
 
+use crate::run::Metrics;
+
 /// Diffusion steps of every model here.
-const TIMESTEPS: usize = 1000;
+pub(crate) const TIMESTEPS: usize = 1000;
 
 /// The cosine schedule's noising, on a device.
 pub struct Noising {
@@ -42,6 +45,28 @@ impl Noising {
         let eps = eps.to_device(self.device);
         let values = self.process.q_sample(clean, &timesteps, &eps);
         NoisedBatch { timesteps, eps, values }
+    }
+
+    /// The hybrid objective of 2102.09672 over a network's `output [B, 2C, H, W]`: the noise by its squared error, weighted as
+    /// in [`Noising::loss`], the variance by the variational bound. The loss, and metrics to log beside it.
+    pub fn hybrid_loss(
+        &self,
+        output: &Tensor,
+        clean: &Tensor,
+        noised: &NoisedBatch,
+        weight_limit: f64,
+    ) -> (Tensor, Metrics) {
+        let predicts = Prediction::Epsilon;
+        let Output { prediction, variance } = Output::with_variance(output);
+        let (simple, error) = self.loss(predicts, &prediction, clean, noised, weight_limit);
+        // The weight that 2102.09672 gives the bound beside the noise's error is 1 at 1,000 timesteps.
+        let detached = Output { prediction: prediction.detach(), variance };
+        let NoisedBatch { timesteps, values, .. } = noised;
+        let bound = variational_bound(&self.process, predicts, clean, values, timesteps, &detached);
+        let bound = bound.mean(Kind::Float);
+        let metrics =
+            vec![("noise_error", error.double_value(&[])), ("bound", bound.double_value(&[]))];
+        (simple + bound, metrics)
     }
 
     /// The squared error of a network's `prediction`, `output [B, C, H, W]`: weighted, and plain.

@@ -1,11 +1,12 @@
 //! Recipes: the models' shapes and the runs that train them, as data.
 
 mod checks;
+mod glide_checks;
 
 use serde::{Deserialize, Serialize};
 
-use clip::{TextConfig, VisionConfig};
-use decoder::{ConditioningConfig, UNetConfig};
+use clip::{NoisedImageConfig, NoisedTextConfig, TextConfig, VisionConfig};
+use decoder::{ConditioningConfig, TextTransformerConfig, UNetConfig};
 use diffusion::Prediction;
 use families::Shapes;
 use files::text::excerpt;
@@ -29,6 +30,12 @@ pub struct Recipe {
     pub decoder: DecoderRecipe,
     /// From the base image to the full size.
     pub upsampler: UpsamplerRecipe,
+    /// GLIDE's base; none in a recipe of unCLIP alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub glide: Option<GlideRecipe>,
+    /// The CLIP of noised images; none in a recipe without CLIP guidance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noised_clip: Option<NoisedClipRecipe>,
     /// The model's defaults for sampling.
     pub drawing: DrawingDefaults,
 }
@@ -147,6 +154,62 @@ pub struct UpsamplerRecipe {
     pub run: RunSettings,
 }
 
+/// GLIDE's base with its text transformer (2112.10741, section 3), and their runs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GlideRecipe {
+    /// The text transformer; its vocabulary follows from the tokenizer.
+    pub text: TextTransformerConfig,
+    /// The network before it is fine-tuned to inpaint.
+    pub unet: UNetConfig,
+    /// Share of captions that are replaced by the empty one.
+    pub drop_caption: f64,
+    /// As the decoder's.
+    pub weight_limit: f64,
+    /// As the decoder's.
+    pub gradient_checkpointing: bool,
+    /// The run on captions alone.
+    pub run: RunSettings,
+    /// The fine-tuning to inpaint.
+    pub inpainting: InpaintingRecipe,
+    /// The model's defaults for sampling.
+    pub drawing: GlideDrawingDefaults,
+}
+
+/// Steps and guidance that suit a trained compact GLIDE; its index carries them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GlideDrawingDefaults {
+    /// Steps of the base.
+    pub decoder_steps: usize,
+    /// Steps of the upsampler.
+    pub upsampler_steps: usize,
+    /// Guidance of the base.
+    pub decoder_guidance_scale: f64,
+}
+
+/// The fine-tuning of GLIDE's base to paint where an image is erased (2112.10741, section 3.2).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InpaintingRecipe {
+    /// Share of images of which everything is erased, so that the network goes on to draw of captions alone.
+    pub erase_all: f64,
+    /// Its run.
+    pub run: RunSettings,
+}
+
+/// The CLIP of noised images (2112.10741, section 4.4) and its run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoisedClipRecipe {
+    /// The text encoder; its vocabulary follows from the tokenizer.
+    pub text: NoisedTextConfig,
+    /// The image encoder, of images as large as the base's.
+    pub image: NoisedImageConfig,
+    /// Its run; a batch is computed at once.
+    pub run: RunSettings,
+}
+
 impl Recipe {
     /// A preset as it is: see [`Recipe::preset_text`].
     pub fn preset(name: &str) -> Result<Self, Error> {
@@ -213,12 +276,30 @@ impl Recipe {
         let mut stages = shapes.stages.into_iter();
         let (decoder, upsampler) = (stages.next(), stages.next());
         let (decoder, upsampler) = (decoder.unwrap_or_default(), upsampler.unwrap_or_default());
+        if let Some(clip) = &mut self.noised_clip {
+            take(&mut clip.text, shapes.noised_text_encoder);
+            take(&mut clip.image, shapes.noised_image_encoder);
+        }
+        if let Some(text) = decoder.text_encoder {
+            self.take_glide(text, decoder.network);
+            return;
+        }
         take(&mut self.decoder.conditioning, decoder.conditioning);
         take(&mut self.decoder.unet, decoder.network);
         take(&mut self.upsampler.predicts, upsampler.scheduler.map(|s| s.prediction));
         if let Some(unet) = upsampler.network {
             self.upsampler.crop = self.upsampler.crop.min(unet.sample_size);
             self.upsampler.unet = unet;
+        }
+    }
+
+    /// Takes the shapes of a compact GLIDE, whose network may know to inpaint already.
+    fn take_glide(&mut self, text: TextTransformerConfig, network: Option<UNetConfig>) {
+        if let Some(glide) = &mut self.glide {
+            glide.text = text;
+            if let Some(unet) = network {
+                glide.unet = UNetConfig { in_channels: unet.out_channels / 2, ..unet };
+            }
         }
     }
 }

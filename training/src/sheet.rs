@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use families::{ModelFolders, karlo};
+use families::{ModelFolders, glide, karlo};
 use files::atomic::AtomicFolder;
 use images::{RgbImage, contact_sheet};
 use noise::Generator;
@@ -22,6 +22,14 @@ const COLUMNS: u32 = 4;
 const NEEDED: &[&str] = &["tokenizer", "text_encoder", "decoder", karlo::CONDITIONING];
 const PRIORS: [&str; 2] = ["prior", karlo::AUTOREGRESSIVE_PRIOR];
 const UPSAMPLER: &str = karlo::UPSAMPLER;
+/// The components of a compact GLIDE, which draws with all of them or not at all.
+const COMPACT_GLIDE: &[&str] = &[
+    glide::TOKENIZER,
+    glide::DECODER_TEXT_ENCODER,
+    glide::DECODER,
+    glide::UPSAMPLER,
+    glide::UPSAMPLER_SCHEDULER,
+];
 
 /// A model that is being trained, as sheets of samples draw with it.
 pub(crate) struct SheetModel<'a> {
@@ -35,12 +43,17 @@ pub(crate) struct SheetModel<'a> {
     pub(crate) device: Device,
     /// The dtype that it computes in.
     pub(crate) kind: Kind,
+    /// Whether it is a compact GLIDE.
+    pub(crate) is_compact_glide: bool,
 }
 
 impl SheetModel<'_> {
     /// A component that is lacking for a sheet, if there is one.
     pub(crate) fn lacks(&self) -> Option<&'static str> {
         let there = |part: &str| self.writes.contains(&part) || self.model.join(part).exists();
+        if self.is_compact_glide {
+            return COMPACT_GLIDE.iter().find(|part| !there(part)).copied();
+        }
         if !PRIORS.into_iter().any(there) {
             return Some(PRIORS[0]);
         }
@@ -67,6 +80,10 @@ impl SheetModel<'_> {
         let settings = pipeline.defaults()?;
         let mut images = Vec::with_capacity(captions.len());
         for (caption, seed) in captions.iter().zip(0..) {
+            if self.is_compact_glide {
+                images.extend(pipeline.generate(caption, &[seed], &settings, &mut Silent)?);
+                continue;
+            }
             let text = pipeline.encode_text(&[caption])?;
             let streams = &mut [Generator::new(seed)];
             let embedding = pipeline.sample_embedding(&text, &settings, streams, &mut Silent)?;

@@ -15,8 +15,8 @@ use crate::trainer::{CLIP_SUBSET, request, without_prefix};
 use crate::{Error, Trainer};
 
 /// The temperature starts at 0.07 and its inverse never exceeds 100 (section 2.5).
-const INITIAL_LOGIT_SCALE: f64 = 2.659_260_036_932_778;
-const MAX_LOGIT_SCALE: f64 = 4.605_170_185_988_092;
+pub(crate) const INITIAL_LOGIT_SCALE: f64 = 2.659_260_036_932_778;
+pub(crate) const MAX_LOGIT_SCALE: f64 = 4.605_170_185_988_092;
 
 const COMPONENTS: &[Component] = &[
     Component { prefix: "text.", folder: "text_encoder" },

@@ -3,8 +3,6 @@
 use std::path::Path;
 
 use decoder::{Conditioning, ConditioningConfig, UNet, UNetConfig};
-use diffusion::loss::variational_bound;
-use diffusion::{Output, Prediction};
 use families::karlo;
 use layers::Params;
 use noise::Generator;
@@ -13,7 +11,7 @@ use tch::Kind;
 use crate::data::{Batch, SampleRequest, Stream, dropout_mask, to_signed};
 use crate::encoders::{FrozenImageEncoder, FrozenTextEncoder};
 use crate::init_from::Component;
-use crate::noising::{NoisedBatch, Noising};
+use crate::noising::Noising;
 use crate::recipe::DecoderRecipe;
 use crate::run::{Loss, Objective, Observer, Weights, accumulate};
 use crate::trainer::{DECODER_SUBSET, ENCODERS, request, without_prefix};
@@ -87,19 +85,9 @@ impl DecoderObjective<'_> {
             Some(&conditions),
             self.recipe.gradient_checkpointing,
         );
-        let Output { prediction, variance } = Output::with_variance(&output.to_kind(Kind::Float));
-
-        let (limit, predicts) = (self.recipe.weight_limit, Prediction::Epsilon);
-        let (simple, error) = self.noising.loss(predicts, &prediction, &clean, &noised, limit);
-        // The weight that 2102.09672 gives the bound beside the noise's error is 1 at 1,000 timesteps.
-        let detached = Output { prediction: prediction.detach(), variance };
-        let NoisedBatch { timesteps, values, .. } = &noised;
-        let process = &self.noising.process;
-        let bound = variational_bound(process, predicts, &clean, values, timesteps, &detached);
-        let bound = bound.mean(Kind::Float);
-        let metrics =
-            vec![("noise_error", error.double_value(&[])), ("bound", bound.double_value(&[]))];
-        let loss = simple + bound;
+        let output = output.to_kind(Kind::Float);
+        let (loss, metrics) =
+            self.noising.hybrid_loss(&output, &clean, &noised, self.recipe.weight_limit);
         (&loss * weight).backward();
         checkpoints.backward();
         Ok(Loss { value: loss.double_value(&[]), metrics })

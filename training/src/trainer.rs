@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use families::karlo;
+use families::{glide, karlo};
 use layers::{Initialiser, Params};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
@@ -24,6 +24,9 @@ pub(crate) const DECODER_SUBSET: u64 = 4;
 pub(crate) const UPSAMPLER_SUBSET: u64 = 5;
 pub(crate) const AUTOREGRESSIVE_SUBSET: u64 = 6;
 pub(crate) const CODES_SUBSET: u64 = 7;
+pub(crate) const GLIDE_SUBSET: u64 = 8;
+pub(crate) const GLIDE_INPAINTING_SUBSET: u64 = 9;
+pub(crate) const NOISED_CLIP_SUBSET: u64 = 10;
 
 /// The first synthetic image that the decoder learns from; batch `n` has the `n`-th batch after it.
 pub const FIRST_DECODER_IMAGE: u64 = DECODER_SUBSET * SUBSET_SIZE;
@@ -36,7 +39,19 @@ const WRITES: &[(&str, &[&str])] = &[
     (karlo::AUTOREGRESSIVE_PRIOR, &[karlo::AUTOREGRESSIVE_PRIOR]),
     ("decoder", &[karlo::CONDITIONING, "decoder", karlo::DECODER_SCHEDULER]),
     ("upsampler", &[karlo::UPSAMPLER, karlo::LAST_UPSAMPLER, karlo::UPSAMPLER_SCHEDULER]),
+    ("glide", GLIDE_BASE),
+    ("glide_inpainting", GLIDE_BASE),
+    ("noised_clip", &[glide::CLIP_TEXT_ENCODER, glide::CLIP_IMAGE_ENCODER]),
 ];
+
+/// The folders of GLIDE's base.
+const GLIDE_BASE: &[&str] =
+    &[glide::DECODER_TEXT_ENCODER, glide::DECODER, glide::DECODER_SCHEDULER];
+
+/// Whether a model is a part of a compact GLIDE, and not of an unCLIP.
+pub fn is_compact_glide(model: &str) -> bool {
+    matches!(model, "glide" | "glide_inpainting" | "noised_clip")
+}
 
 /// The folders that the training of a model writes.
 fn writes(model: &str) -> impl Iterator<Item = &'static str> {
@@ -73,6 +88,7 @@ impl Trainer {
     /// of `models` will write, so that it is whole afterwards. Writes nothing where the data does not suit these models.
     pub fn complete_from_init(&self, models: &[&str]) -> Result<(), Error> {
         models.iter().try_for_each(|model| self.data.check_images(model))?;
+        self.check_family(models)?;
         let Some(init) = &self.init else {
             return Ok(());
         };
@@ -84,7 +100,32 @@ impl Trainer {
             }
         }
         let writes: Vec<&str> = models.iter().flat_map(|model| writes(model)).collect();
-        Ok(families::complete_model(init, &self.model, &writes)?)
+        let from = families::recognise(&Folder::open(init)?);
+        match models.iter().any(|model| is_compact_glide(model)) && from.decodes_embeddings() {
+            true => Ok(families::complete_compact_glide(init, &self.model, &writes)?),
+            false => Ok(families::complete_model(init, &self.model, &from, &writes)?),
+        }
+    }
+
+    /// Refuses a model folder of another family, whose index would no longer say what it is.
+    fn check_family(&self, models: &[&str]) -> Result<(), Error> {
+        let wanted = match models.iter().any(|model| is_compact_glide(model)) {
+            true => families::compact_glide(),
+            false => families::karlo(),
+        };
+        if !self.model.join(karlo::INDEX).exists() {
+            return Ok(());
+        }
+        let found = families::recognise(&Folder::open(&self.model)?);
+        match found.pipeline == wanted.pipeline {
+            true => Ok(()),
+            false => Err(Error::OtherFamily {
+                folder: self.model.clone(),
+                found: found.name,
+                wanted: wanted.name,
+                model: models[0].to_owned(),
+            }),
+        }
     }
 
     /// Plots the metrics of all models on one page, `plots.svg` beside their folders. None where there are no metrics.
@@ -115,12 +156,13 @@ impl Trainer {
             writes: &writes,
             device: self.device,
             kind: self.kind,
+            is_compact_glide: is_compact_glide(run.model),
         };
         let draw = |averaged: &Weights| {
             sheet_model.draw(|whole| save(whole, averaged), &self.data.captions(SAMPLES))
         };
         // The prior and the decoder of a new CLIP are trained after it.
-        let wanted = self.samples_every > 0 && run.model != "clip";
+        let wanted = self.samples_every > 0 && !matches!(run.model, "clip" | "noised_clip");
         let lacking = sheet_model.lacks().filter(|_| wanted);
         if let Some(part) = lacking {
             let model = run.model;
@@ -135,8 +177,9 @@ impl Trainer {
 
     /// Names the components that are there, and the model's defaults for drawing.
     pub(crate) fn save_index(&self, folder: &Path, logit_scale: Option<f64>) -> Result<(), Error> {
-        families::save_model_index(folder, logit_scale)?;
-        Ok(families::save_model_defaults(folder, &self.recipe.drawing)?)
+        let family = families::karlo();
+        families::save_model_index(folder, &family, logit_scale)?;
+        Ok(families::save_model_defaults(folder, &family, &self.recipe.drawing)?)
     }
 
     /// A run of this trainer's, of a model that learns from the components `upstream`.
@@ -171,6 +214,18 @@ impl Trainer {
         build: impl Fn(&Params) -> M,
         trained: impl Fn(&str) -> bool,
     ) -> Result<(M, AdamW), Error> {
+        self.build_from(self.init_with(components)?, run, components, build, trained)
+    }
+
+    /// The same with the weights that `init`, if any, has in `components`.
+    pub(crate) fn build_from<M>(
+        &self,
+        init: Option<Folder>,
+        run: &TrainingRun,
+        components: &[Component],
+        build: impl Fn(&Params) -> M,
+        trained: impl Fn(&str) -> bool,
+    ) -> Result<(M, AdamW), Error> {
         let initialiser = Initialiser::new(run.settings.seed, self.device, self.kind);
         let model = build(&Params::root(&initialiser));
         let select = |tensors: Vec<(String, Tensor)>| -> Vec<(String, Tensor)> {
@@ -178,7 +233,7 @@ impl Trainer {
         };
         let parameters = select(initialiser.into_parameters());
         let mut optimizer = AdamW::new(parameters, run.settings.optimizer.clone());
-        if let Some(init) = self.init_with(components)? {
+        if let Some(init) = init {
             let initial = InitialWeights::open(&init, components)?;
             build(&Params::root(&initial));
             let weights = select(initial.finish()?).into_iter().map(|(_, tensor)| tensor);

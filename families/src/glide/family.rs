@@ -36,23 +36,22 @@ static CLASSES: [Class; 14] = {
 
 /// GLIDE's layout, and the settings of the reference's notebooks.
 pub fn glide() -> Family {
-    let base = |text_encoder, network, inpaints| Stage {
+    let base = |text_encoder, network| Stage {
         name: "decoder",
         scheduler: DECODER_SCHEDULER,
         network,
         last_network: None,
         condition: Condition::Caption { tokenizer: TOKENIZER, text_encoder },
         upsampling: None,
-        inpaints,
         sampler: PublishedSampler::Ddpm,
     };
-    let upsampler = |text_encoder, network, inpaints, sampler| Stage {
+    let upsampler = |text_encoder, network, sampler| Stage {
         name: "upsampler",
         scheduler: UPSAMPLER_SCHEDULER,
         network,
         upsampling: Some(Upsampling { interpolation: Interpolation::Bilinear, rounds: true }),
         sampler,
-        ..base(text_encoder, network, inpaints)
+        ..base(text_encoder, network)
     };
     Family {
         name: "GLIDE",
@@ -69,17 +68,12 @@ pub fn glide() -> Family {
         autoregressive_prior: None,
         principal_components: None,
         stages: vec![
-            base(DECODER_TEXT_ENCODER, DECODER, false),
-            upsampler(UPSAMPLER_TEXT_ENCODER, UPSAMPLER, false, PublishedSampler::Ddim),
+            base(DECODER_TEXT_ENCODER, DECODER),
+            upsampler(UPSAMPLER_TEXT_ENCODER, UPSAMPLER, PublishedSampler::Ddim),
         ],
         inpainting_stages: vec![
-            base(INPAINT_DECODER_TEXT_ENCODER, INPAINT_DECODER, true),
-            upsampler(
-                INPAINT_UPSAMPLER_TEXT_ENCODER,
-                INPAINT_UPSAMPLER,
-                true,
-                PublishedSampler::Ddpm,
-            ),
+            base(INPAINT_DECODER_TEXT_ENCODER, INPAINT_DECODER),
+            upsampler(INPAINT_UPSAMPLER_TEXT_ENCODER, INPAINT_UPSAMPLER, PublishedSampler::Ddpm),
         ],
         defaults: Defaults {
             prior: None,

@@ -5,14 +5,20 @@ use std::io::Cursor;
 use gif::{DecodeOptions, Decoder, DecodingError, Frame, MemoryLimit};
 use image::metadata::Orientation;
 
-use super::{UnorientedImage, rgb};
+use super::{Channels, UnorientedImage};
 use crate::decode::DecodeError;
 use crate::memory::{ImageHeader, RGB};
 
 const WHITE: u8 = 255;
 
+const OPAQUE: u8 = 255;
+
 /// The first frame of a GIF, on white.
-pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<UnorientedImage, DecodeError> {
+pub(crate) fn decode(
+    bytes: &[u8],
+    name: &str,
+    channels: Channels,
+) -> Result<UnorientedImage, DecodeError> {
     let damaged = |error: DecodingError| DecodeError::damaged(name, error);
     let mut options = DecodeOptions::new();
     options.set_memory_limit(MemoryLimit::Unlimited); // what it limits is no longer than the file
@@ -34,10 +40,13 @@ pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<UnorientedImage, Decode
     header.check(RGB * header.pixels() + pixels + bytes.len() as u64)?;
     let mut colours = vec![0; pixels as usize];
     decoder.read_into_buffer(&mut colours).map_err(damaged)?;
-    let levels = draw(&decoder, &frame, &colours).map_err(damaged)?;
+    let levels = match channels {
+        Channels::Rgb => draw(&decoder, &frame, &colours).map_err(damaged)?,
+        Channels::Alpha => alpha(header, &frame, &colours),
+    };
     drop(colours);
     Ok(UnorientedImage {
-        image: rgb(header.width, header.height, levels),
+        image: channels.image(header.width, header.height, levels),
         orientation: Orientation::NoTransforms,
         animated: matches!(decoder.next_frame_info(), Ok(Some(_))),
     })
@@ -68,6 +77,21 @@ fn draw<R: std::io::Read>(
         }
     }
     Ok(levels)
+}
+
+/// The alpha of a frame at its place on a canvas: 0 where [`draw`] leaves white.
+fn alpha(header: ImageHeader, frame: &Frame, colours: &[u8]) -> Vec<u8> {
+    let width = header.width as usize;
+    let around = if frame.transparent.is_some() { 0 } else { OPAQUE };
+    let mut levels = vec![around; header.pixels() as usize];
+    let rows = colours.chunks_exact(usize::from(frame.width).max(1));
+    for (row, y) in rows.zip(usize::from(frame.top)..) {
+        let line = &mut levels[width * y + usize::from(frame.left)..][..row.len()];
+        for (level, &colour) in line.iter_mut().zip(row) {
+            *level = if Some(colour) == frame.transparent { 0 } else { OPAQUE };
+        }
+    }
+    levels
 }
 
 /// A colour; white where the palette is shorter.

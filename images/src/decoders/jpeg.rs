@@ -47,7 +47,7 @@ pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<UnorientedImage, Decode
         }
         _ => rgb(width, height, levels),
     };
-    Ok(UnorientedImage { image, orientation, animated: false })
+    Ok(UnorientedImage { image: image.into(), orientation, animated: false })
 }
 
 /// Bytes that decoding takes: pixels, the coefficients of all blocks where several scans refine them, and copies of

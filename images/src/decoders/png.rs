@@ -1,13 +1,14 @@
 //! PNGs, row by row: neither a frame of 16 bits nor one with transparency is ever whole in memory.
 
 use std::io::Cursor;
+use std::slice::IterMut;
 
 use png::{
     ColorType, DecodeOptions, Decoder, DecodingError, InterlaceInfo, Reader, Transformations,
     expand_interlaced_row,
 };
 
-use super::{UnorientedImage, on_white, orientation, rgb};
+use super::{Channels, UnorientedImage, on_white, orientation};
 use crate::decode::DecodeError;
 use crate::memory::{ImageHeader, RGB};
 
@@ -15,7 +16,11 @@ use crate::memory::{ImageHeader, RGB};
 const ROWS: u64 = 6 * 8;
 
 /// The pixels of a PNG. Of a profile or a text nothing is unpacked.
-pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<UnorientedImage, DecodeError> {
+pub(crate) fn decode(
+    bytes: &[u8],
+    name: &str,
+    channels: Channels,
+) -> Result<UnorientedImage, DecodeError> {
     let damaged = |error: DecodingError| DecodeError::damaged(name, reason(&error));
     check_names(bytes).map_err(|reason| DecodeError::damaged(name, reason))?;
     let mut options = DecodeOptions::default();
@@ -38,12 +43,12 @@ pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<UnorientedImage, Decode
         let reason = format!("its PLTE has {} bytes, and a colour three", palette.len());
         return Err(DecodeError::damaged(name, reason));
     }
-    let levels = read_rows(&mut reader).map_err(damaged)?;
+    let levels = read_rows(&mut reader, channels).map_err(damaged)?;
     let info = reader.info();
     Ok(UnorientedImage {
         orientation: orientation(info.exif_metadata.as_deref()),
         animated: info.animation_control.is_some(),
-        image: rgb(width, height, levels),
+        image: channels.image(width, height, levels),
     })
 }
 
@@ -79,11 +84,18 @@ fn reason(error: &DecodingError) -> String {
     chunk.unwrap_or(reason)
 }
 
-/// All rows in RGB on white.
-fn read_rows(reader: &mut Reader<Cursor<&[u8]>>) -> Result<Vec<u8>, DecodingError> {
+/// All rows in RGB on white, or their alpha.
+fn read_rows(
+    reader: &mut Reader<Cursor<&[u8]>>,
+    channels: Channels,
+) -> Result<Vec<u8>, DecodingError> {
     let (width, height) = reader.info().size();
     let (color, _) = reader.output_color_type();
-    let stride = RGB as usize * width as usize;
+    let write = match channels {
+        Channels::Rgb => write_rgb,
+        Channels::Alpha => write_alpha,
+    };
+    let stride = channels.count() * width as usize;
     let mut levels = vec![0; stride * height as usize];
     let mut row = Vec::with_capacity(stride);
     let mut line = 0;
@@ -91,14 +103,15 @@ fn read_rows(reader: &mut Reader<Cursor<&[u8]>>) -> Result<Vec<u8>, DecodingErro
         match read.interlace() {
             InterlaceInfo::Null(_) => {
                 let place = &mut levels[line * stride..][..stride];
-                write_rgb(color, read.data(), place.iter_mut());
+                write(color, read.data(), place.iter_mut());
                 line += 1;
             }
             InterlaceInfo::Adam7(pass) => {
                 row.clear();
-                row.resize(RGB as usize * (read.data().len() / color.samples()), 0);
-                write_rgb(color, read.data(), row.iter_mut());
-                expand_interlaced_row(&mut levels, stride, &row, pass, 8 * RGB as u8);
+                row.resize(channels.count() * (read.data().len() / color.samples()), 0);
+                write(color, read.data(), row.iter_mut());
+                let bits = 8 * channels.count() as u8;
+                expand_interlaced_row(&mut levels, stride, &row, pass, bits);
             }
         }
     }
@@ -106,7 +119,7 @@ fn read_rows(reader: &mut Reader<Cursor<&[u8]>>) -> Result<Vec<u8>, DecodingErro
 }
 
 /// Writes pixels of 8 bits a sample as RGB.
-fn write_rgb<'a>(color: ColorType, pixels: &[u8], mut levels: impl Iterator<Item = &'a mut u8>) {
+fn write_rgb(color: ColorType, pixels: &[u8], mut levels: IterMut<u8>) {
     let mut write = |pixel: [u8; 3]| {
         for level in pixel {
             *levels.next().expect("as many pixels as the row has") = level;
@@ -122,6 +135,19 @@ fn write_rgb<'a>(color: ColorType, pixels: &[u8], mut levels: impl Iterator<Item
         ColorType::Rgba => {
             let pixels = pixels.as_chunks::<4>().0.iter();
             pixels.for_each(|&pixel| write(on_white(pixel)));
+        }
+    }
+}
+
+/// Writes the alpha of pixels of 8 bits a sample.
+fn write_alpha(color: ColorType, pixels: &[u8], levels: IterMut<u8>) {
+    match color {
+        ColorType::GrayscaleAlpha | ColorType::Rgba => {
+            let alpha = pixels.iter().skip(color.samples() - 1).step_by(color.samples());
+            levels.zip(alpha).for_each(|(level, alpha)| *level = *alpha);
+        }
+        ColorType::Grayscale | ColorType::Indexed | ColorType::Rgb => {
+            levels.for_each(|level| *level = u8::MAX);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io::Cursor;
 
 use image_webp::{DecodingError, WebPDecoder};
 
-use super::{UnorientedImage, on_white, orientation, rgb};
+use super::{Channels, UnorientedImage, on_white, orientation};
 use crate::decode::DecodeError;
 use crate::memory::{ImageHeader, RGB};
 use crate::webp::{Layout, check};
@@ -16,7 +16,11 @@ const RGBA: u64 = 4;
 const MAX_EXIF: usize = 1 << 16;
 
 /// The pixels of a WebP whose chunks are whole.
-pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<UnorientedImage, DecodeError> {
+pub(crate) fn decode(
+    bytes: &[u8],
+    name: &str,
+    channels: Channels,
+) -> Result<UnorientedImage, DecodeError> {
     let layout = check(bytes).map_err(|error| DecodeError::damaged(name, error))?;
     let damaged = |error: DecodingError| DecodeError::damaged(name, error);
     let sound = announce_what_is_there(bytes, &layout);
@@ -31,11 +35,14 @@ pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<UnorientedImage, Decode
     decoder.read_image(&mut levels).map_err(damaged)?;
     let animated = decoder.num_frames() > 1;
     drop(decoder);
-    if alpha {
-        lay_on_white(&mut levels);
+    match channels {
+        Channels::Rgb if alpha => lay_on_white(&mut levels),
+        Channels::Rgb => {}
+        Channels::Alpha if alpha => levels = levels.into_iter().skip(3).step_by(4).collect(),
+        Channels::Alpha => levels = vec![u8::MAX; header.pixels() as usize],
     }
     Ok(UnorientedImage {
-        image: rgb(width, height, levels),
+        image: channels.image(width, height, levels),
         orientation: orientation(exif.as_deref()),
         animated,
     })

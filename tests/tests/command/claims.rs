@@ -24,7 +24,7 @@ pub(super) fn are_tested_and_a_cut_off_run_goes_on(place: &Workplace) {
     for model in ["stack", "captions"] {
         let folder = place.path(&format!("claims/{model}"));
         copy_folder(&place.path("mine"), &folder);
-        families::save_model_defaults(&folder, &few_steps()).unwrap();
+        families::save_model_defaults(&folder, &families::karlo(), &few_steps()).unwrap();
     }
     let json = [&claims[..], &["--json=claims.json"]].concat();
     let ran = place.run(&json).succeeds();

@@ -13,7 +13,8 @@ const KARLO: [f64; 5] =
 fn estimated(preset: &str, changes: &[&str]) -> [Estimate; 4] {
     let recipe =
         Recipe::read(Recipe::preset_text(preset).unwrap(), &Shapes::default(), changes).unwrap();
-    let [clip, prior, _, decoder, upsampler] = estimate(&recipe, Kind::Float, Device::Cpu);
+    let estimates = estimate(&recipe, Kind::Float, Device::Cpu);
+    let [clip, prior, _, decoder, upsampler] = estimates[..5].try_into().unwrap();
     [clip, prior, decoder, upsampler]
 }
 

@@ -64,17 +64,7 @@ impl Recipe {
             ("upsampler", &self.upsampler.run),
         ];
         for (training, run) in trainings {
-            check_count(&format!("{training}.run.batch"), run.batch, 1..=LARGEST_BATCH)?;
-            at_least_one(&format!("{training}.run.accumulate"), run.accumulate)?;
-            if run.batch % run.accumulate != 0 {
-                let (batch, parts) = (run.batch, run.accumulate);
-                return Err(Error::Recipe(format!(
-                    "{training}.run.batch is {batch}, which cannot be computed in {parts} equal parts"
-                )));
-            }
-            let every = run.checkpoint_every as usize;
-            at_least_one(&format!("{training}.run.checkpoint_every"), every)?;
-            run.check_numbers(training)?;
+            run.check(training)?;
         }
         let weight_limits = [
             ("decoder.weight_limit", self.decoder.weight_limit),
@@ -89,6 +79,7 @@ impl Recipe {
             check_number(field, deviation, NOT_NEGATIVE)?;
         }
         self.drawing.check()?;
+        self.check_glide()?;
         for (field, share) in [
             ("prior.drop_caption", self.prior.drop_caption),
             ("autoregressive.drop_caption", self.autoregressive.drop_caption),
@@ -200,6 +191,21 @@ impl Recipe {
 }
 
 impl RunSettings {
+    /// Refuses a run that cannot be computed.
+    pub(super) fn check(&self, training: &str) -> Result<(), Error> {
+        check_count(&format!("{training}.run.batch"), self.batch, 1..=LARGEST_BATCH)?;
+        at_least_one(&format!("{training}.run.accumulate"), self.accumulate)?;
+        if self.batch % self.accumulate != 0 {
+            let (batch, parts) = (self.batch, self.accumulate);
+            return Err(Error::Recipe(format!(
+                "{training}.run.batch is {batch}, which cannot be computed in {parts} equal parts"
+            )));
+        }
+        let every = self.checkpoint_every as usize;
+        at_least_one(&format!("{training}.run.checkpoint_every"), every)?;
+        self.check_numbers(training)
+    }
+
     fn check_numbers(&self, training: &str) -> Result<(), Error> {
         let (rate, own) = (self.learning_rate, &self.optimizer);
         check_number(&format!("{training}.run.learning_rate"), rate, NOT_NEGATIVE)?;
@@ -242,22 +248,30 @@ const LARGEST_BATCH: usize = 1 << 20;
 const MOST_MERGES: usize = 1 << 20;
 
 /// A condition of a number, and its words.
-type Condition = (fn(f64) -> bool, &'static str);
+pub(super) type Condition = (fn(f64) -> bool, &'static str);
 
-const FINITE: Condition = (f64::is_finite, "a finite number");
+pub(super) const FINITE: Condition = (f64::is_finite, "a finite number");
 const NOT_NEGATIVE: Condition = (|x| x >= 0.0 && x.is_finite(), "0 or more");
-const POSITIVE: Condition = (|x| x > 0.0 && x.is_finite(), "above 0");
-const SHARE: Condition = (|x| (0.0..=1.0).contains(&x), "between 0 and 1");
+pub(super) const POSITIVE: Condition = (|x| x > 0.0 && x.is_finite(), "above 0");
+pub(super) const SHARE: Condition = (|x| (0.0..=1.0).contains(&x), "between 0 and 1");
 const DECAY: Condition = (|x| (0.0..1.0).contains(&x), "between 0 and 1, and not 1");
 
-fn check_number(what: &str, number: f64, (fits, wanted): Condition) -> Result<(), Error> {
+pub(super) fn check_number(
+    what: &str,
+    number: f64,
+    (fits, wanted): Condition,
+) -> Result<(), Error> {
     match fits(number) {
         true => Ok(()),
         false => Err(Error::Recipe(format!("{what} is {number}, and must be {wanted}"))),
     }
 }
 
-fn check_count(what: &str, count: usize, range: RangeInclusive<usize>) -> Result<(), Error> {
+pub(super) fn check_count(
+    what: &str,
+    count: usize,
+    range: RangeInclusive<usize>,
+) -> Result<(), Error> {
     match range.contains(&count) {
         true => Ok(()),
         false => Err(Error::Recipe(format!(

@@ -1,0 +1,224 @@
+//! `unclip inpaint`: a part of a picture, painted anew.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use images::{EncoderFormat, Region};
+use pipeline::observer::PRIOR;
+use pipeline::{Pipeline, Record, Request, Settings, SettingsOverrides, Task};
+
+use crate::again::{Again, caption};
+use crate::drawing::ImageArgs;
+use crate::embedding;
+use crate::generate::warn;
+use crate::input::{ImageFile, check_named_once, stem};
+use crate::mask_args::{MaskArgs, MaskedEdit, with_digest};
+use crate::messages::say;
+use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
+use crate::record::with_file;
+use crate::settings_args::{
+    CandidatesArgs, ClipGuidanceArgs, DecoderSettingsArgs, PresetArgs, PriorSettingsArgs,
+    ResampleArgs,
+};
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  unclip inpaint scene.png --mask-rect 40,90,120,120 \"a green tree\"
+  unclip inpaint photo.jpg --mask mask.png -n 4 --grid trees.png \"a green tree\"
+  unclip inpaint scene.png --outpaint 0,0,128,0
+
+Without a caption, what lies around the mask alone says what is painted.";
+
+/// The name of the command in records.
+const COMMAND: &str = "inpaint";
+
+/// Arguments of `unclip inpaint`.
+#[derive(Args)]
+pub(crate) struct Inpaint {
+    /// The picture: PNG, JPEG, WebP or GIF, - for standard input
+    image: PathBuf,
+    /// The whole picture in plain words, as it shall be
+    caption: Option<String>,
+    /// Paint from this image embedding, without the prior
+    #[arg(long, value_name = "FILE")]
+    image_embedding: Option<PathBuf>,
+    /// Take caption, seed and settings of this PNG of unclip; other flags win
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    #[command(flatten)]
+    mask: MaskArgs,
+    #[command(flatten)]
+    images: ImageArgs,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    prior: PriorArgs,
+    #[command(flatten)]
+    image_encoder: ImageEncoderArgs,
+    #[command(flatten)]
+    preset: PresetArgs,
+    #[command(flatten)]
+    prior_settings: PriorSettingsArgs,
+    #[command(flatten)]
+    decoder: DecoderSettingsArgs,
+    #[command(flatten)]
+    resample: ResampleArgs,
+    #[command(flatten)]
+    clip_guidance: ClipGuidanceArgs,
+    #[command(flatten)]
+    candidates: CandidatesArgs,
+}
+
+impl Inpaint {
+    /// Paints the pictures. Everything that can be refused is refused before the first of them.
+    pub(crate) fn run(&self) -> Result<()> {
+        let given = self.image_embedding.as_deref();
+        let others = [self.mask.mask.as_deref(), self.from.as_deref(), given];
+        let inputs: Vec<&Path> =
+            [&*self.image].into_iter().chain(others.into_iter().flatten()).collect();
+        check_named_once(&inputs)?;
+        let again = self.again()?;
+        let caption = match self.caption.as_deref() {
+            Some(words) if words.trim().is_empty() => None,
+            own => caption(own, again.as_ref())?,
+        };
+        let picture = ImageFile::open(&self.image)?;
+        let edit = self.mask.edit(&picture)?;
+        let name = format!("{}-inpainted", stem(&self.image));
+        let plan = self.images.plan_again(&name, &inputs, again.as_ref().map(Again::seed))?;
+        let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
+        let settings = self.settings(&pipeline, caption, again.as_ref())?;
+        let embedding = given.map(|path| embedding::read(path, &pipeline)).transpose()?;
+        remark(&edit, &edit.edit.regions(pipeline.side()?)?, pipeline.side()?);
+        warn_of_format(plan.first_path());
+        let words = caption.unwrap_or_default();
+        warn(&pipeline, "", words)?;
+        let record = self.record(caption, &settings, &picture, &edit)?;
+        if let Some(again) = &again {
+            again.warn_of_differences(&record);
+            warn_of_other_files(&again.record, &record);
+        }
+        plan.draw(&record, |seeds, observer| {
+            let request = |&seed| match &embedding {
+                None => Request::new(words, seed, settings.clone()),
+                Some(embedding) => {
+                    Request::of_embedding(embedding, seed, settings.clone()).with_caption(words)
+                }
+            };
+            let requests: Vec<Request> = seeds.iter().map(request).collect();
+            Ok(pipeline.inpaint(&edit.edit, &requests, observer)?)
+        })
+    }
+
+    /// The picture whose caption, seed and settings are taken.
+    fn again(&self) -> Result<Option<Again<'_>>> {
+        let is_enough = |record: &Record| match &*record.command {
+            COMMAND => true,
+            command => command == "generate" && record.caption.is_some(),
+        };
+        let again = self.from.as_deref().map(|from| Again::read(from, is_enough)).transpose()?;
+        if let (Some(again), None) = (&again, &self.image_embedding) {
+            ensure!(
+                !again.record.arguments.contains_key("image_embedding"),
+                "--from {}: this picture was painted from an image embedding, please give it with --image-embedding",
+                again.seed().0.display()
+            );
+        }
+        Ok(again)
+    }
+
+    /// The model's settings, or those of the picture that is drawn again, changed by the flags. Prepares the pipeline.
+    fn settings(
+        &self,
+        pipeline: &Pipeline,
+        caption: Option<&str>,
+        again: Option<&Again>,
+    ) -> Result<Settings> {
+        let decodes = pipeline.stages().any(|stage| stage == PRIOR);
+        // Of no caption the prior of a model that has one samples nothing.
+        let prior = self.image_embedding.is_none() && (caption.is_some() || !decodes);
+        let task = Task { prior, inpaints: true, ..Task::GENERATE };
+        let flags = self.decoder.add_to(self.resample.add_to(SettingsOverrides::default()));
+        let flags = self.clip_guidance.add_to(self.candidates.add_to(flags));
+        let flags = match prior {
+            true => self.prior_settings.add_to(flags),
+            false => flags,
+        };
+        let fix = match prior {
+            true => |settings| settings,
+            false => Settings::without_prior,
+        };
+        match again {
+            None => self.model.prepare(pipeline, task, &self.preset, &flags, fix),
+            Some(again) => {
+                let (prior, preset) = (&self.prior, &self.preset);
+                again.settings(&self.model, pipeline, task, prior, preset, &flags)
+            }
+        }
+    }
+
+    /// The record of the pictures, but their seeds.
+    fn record(
+        &self,
+        caption: Option<&str>,
+        settings: &Settings,
+        picture: &ImageFile,
+        edit: &MaskedEdit,
+    ) -> Result<Record> {
+        let mut record = self.model.record(COMMAND, caption, settings)?;
+        record.prior = self.model.prior_fingerprint(&self.prior)?;
+        record.prior = record.prior.filter(|prior| *prior != record.model);
+        if let Some(path) = &self.image_embedding {
+            record = with_file(record, "image_embedding", path);
+        }
+        Ok(self.mask.add_to(with_digest(record, "image", &self.image, picture), edit))
+    }
+}
+
+/// Says how the mask is read, and what of the picture is painted at once by a model whose images have `side` pixels.
+fn remark(edit: &MaskedEdit, regions: &[Region], side: u32) {
+    for remark in &edit.remarks {
+        say!("{remark}");
+    }
+    if regions.len() > 1 {
+        say!("the mask has {} regions, which are painted one by one", regions.len());
+    }
+    for region in regions.iter().filter(|region| region.is_whole) {
+        let (width, height) = edit.edit.mask().dimensions();
+        say!(
+            "the mask is {} x {} pixels large, and the picture {width} x {height}: all of it is painted at once, as {side} x {side} pixels",
+            region.bounds.width,
+            region.bounds.height
+        );
+    }
+}
+
+/// Says that a JPEG keeps no pixel as it was.
+fn warn_of_format(path: &Path) {
+    if EncoderFormat::of(path) == Some(EncoderFormat::Jpeg) {
+        say!(
+            "warning: {} is a JPEG, which changes pixels outside the mask too: a PNG or a WebP keeps them",
+            path.display()
+        );
+    }
+}
+
+/// Says which files and flags of the mask were others.
+fn warn_of_other_files(recorded: &Record, record: &Record) {
+    if recorded.command != COMMAND {
+        return;
+    }
+    for (argument, what) in [
+        ("image_sha256", "another picture was painted in"),
+        ("mask_sha256", "another --mask"),
+        ("mask_rects", "another --mask-rect"),
+        ("invert_mask", "another --invert-mask"),
+        ("feather", "another --feather"),
+        ("outpaint", "another --outpaint"),
+    ] {
+        if recorded.arguments.get(argument) != record.arguments.get(argument) {
+            say!("warning: {what} for that picture, this one will differ");
+        }
+    }
+}

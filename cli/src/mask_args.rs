@@ -1,0 +1,184 @@
+//! The flags that say which pixels of a picture are painted anew.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use files::digest::sha256;
+use images::{Margins, PaintMask, Rect, decode_alpha};
+use pipeline::editing::FEATHER;
+use pipeline::{Edit, Record};
+
+use crate::input::ImageFile;
+use crate::record::with_file;
+use crate::value_parsers;
+
+/// The flags.
+#[derive(Args)]
+#[command(next_help_heading = "Mask")]
+pub(crate) struct MaskArgs {
+    /// A picture whose transparent pixels are painted, or white ones where none is transparent [default: IMAGE's transparent ones]
+    #[arg(long, value_name = "FILE")]
+    pub mask: Option<PathBuf>,
+    /// Paint this rectangle; may be given several times, and beside --mask
+    #[arg(long, value_name = "X,Y,W,H", value_parser = value_parsers::rect, allow_hyphen_values = true)]
+    mask_rect: Vec<Rect>,
+    /// Paint everything but what the mask and the rectangles say
+    #[arg(long)]
+    invert_mask: bool,
+    /// Pixels inside the mask over which what is painted fades in
+    #[arg(long, value_name = "N", default_value_t = FEATHER, value_parser = value_parsers::feather, allow_negative_numbers = true)]
+    feather: u16,
+    /// Make the picture larger by so many pixels a side, and paint these
+    #[arg(long, value_name = "LEFT,TOP,RIGHT,BOTTOM", value_parser = value_parsers::margins, allow_hyphen_values = true)]
+    outpaint: Option<Margins>,
+}
+
+/// An edit of a picture, and what there is to say of its mask.
+pub(crate) struct MaskedEdit {
+    pub edit: Edit,
+    pub remarks: Vec<String>,
+    /// The mask's file, where it has one of its own.
+    mask: Option<ImageFile>,
+}
+
+impl MaskArgs {
+    /// The edit that they describe. An error where nothing is painted.
+    pub(crate) fn edit(&self, picture: &ImageFile) -> Result<MaskedEdit> {
+        let mask = self.mask.as_deref().map(ImageFile::open).transpose()?;
+        let mut remarks = Vec::new();
+        let file = match &mask {
+            Some(file) => Some(read_mask(file, picture, &mut remarks)?),
+            None if self.mask_rect.is_empty() => own_transparency(picture, &mut remarks)?,
+            None => None,
+        };
+        ensure!(
+            file.is_some() || !self.mask_rect.is_empty() || self.outpaint.is_some(),
+            "{} has no transparent pixels, so nothing says where to paint: --mask FILE does, a picture that is white there, or --mask-rect X,Y,W,H, or --outpaint LEFT,TOP,RIGHT,BOTTOM",
+            picture.name
+        );
+        ensure!(
+            !self.invert_mask || file.is_some() || !self.mask_rect.is_empty(),
+            "--invert-mask: there is no mask to invert: --mask FILE or --mask-rect X,Y,W,H is one"
+        );
+        let (width, height) = picture.image.dimensions();
+        let mut painted = file.unwrap_or_else(|| PaintMask::new(width, height));
+        for &rect in &self.mask_rect {
+            fill(&mut painted, rect, &mut remarks)?;
+        }
+        if self.invert_mask {
+            painted.invert();
+        }
+        let edit = Edit::new(picture.image.clone(), painted)?.with_feather(self.feather);
+        let edit = match self.outpaint {
+            Some(margins) => edit.outpaint(margins).context("--outpaint")?,
+            None => edit,
+        };
+        check_count(edit.mask(), &mut remarks)?;
+        Ok(MaskedEdit { edit, remarks, mask })
+    }
+
+    /// The record with the arguments that decide the edit.
+    pub(crate) fn add_to(&self, record: Record, edit: &MaskedEdit) -> Record {
+        let mut record = record;
+        if let Some((path, mask)) = self.mask.as_deref().zip(edit.mask.as_ref()) {
+            record = with_digest(record, "mask", path, mask);
+        }
+        if !self.mask_rect.is_empty() {
+            let rects = self.mask_rect.iter();
+            let rects = rects.map(|r| format!("{},{},{},{}", r.x, r.y, r.width, r.height));
+            record = record.with("mask_rects", rects.collect::<Vec<_>>());
+        }
+        if self.invert_mask {
+            record = record.with("invert_mask", true);
+        }
+        if self.feather != FEATHER {
+            record = record.with("feather", self.feather);
+        }
+        match self.outpaint {
+            Some(Margins { left, top, right, bottom }) => {
+                record.with("outpaint", format!("{left},{top},{right},{bottom}"))
+            }
+            None => record,
+        }
+    }
+}
+
+/// A record with the name of a picture's file, and the digest of its bytes.
+pub(crate) fn with_digest(record: Record, what: &str, path: &Path, file: &ImageFile) -> Record {
+    with_file(record, what, path).with(&format!("{what}_sha256"), sha256(&file.bytes))
+}
+
+/// The mask in a file, at the size of the picture.
+fn read_mask(
+    file: &ImageFile,
+    picture: &ImageFile,
+    remarks: &mut Vec<String>,
+) -> Result<PaintMask> {
+    let name = &file.name;
+    let mask = match decode_alpha(&file.bytes, name)? {
+        Some(alpha) => {
+            remarks.push(format!(
+                "{name} is read by its transparency: transparent pixels are painted"
+            ));
+            PaintMask::of_alpha(&alpha)
+        }
+        None => {
+            remarks.push(format!("{name} is read by its brightness: white pixels are painted"));
+            PaintMask::of_brightness(&file.image)
+        }
+    };
+    let (size, (width, height)) = (mask.dimensions(), picture.image.dimensions());
+    if size == (width, height) {
+        return Ok(mask);
+    }
+    remarks.push(format!(
+        "{name} has {} x {} pixels, and {} {width} x {height}: of each pixel the nearest one's value is taken",
+        size.0, size.1, picture.name
+    ));
+    Ok(mask.resize(width, height))
+}
+
+/// The mask that is a picture's own transparency.
+fn own_transparency(picture: &ImageFile, remarks: &mut Vec<String>) -> Result<Option<PaintMask>> {
+    let alpha = decode_alpha(&picture.bytes, &picture.name)?;
+    if alpha.is_some() {
+        let name = &picture.name;
+        remarks.push(format!(
+            "{name} itself is the mask, by its transparency: transparent pixels are painted"
+        ));
+    }
+    Ok(alpha.map(|alpha| PaintMask::of_alpha(&alpha)))
+}
+
+/// Paints a rectangle. An error where all of it lies outside the picture.
+fn fill(mask: &mut PaintMask, rect: Rect, remarks: &mut Vec<String>) -> Result<()> {
+    let (width, height) = mask.dimensions();
+    let shown = format!("--mask-rect {},{},{},{}", rect.x, rect.y, rect.width, rect.height);
+    let inside = rect.intersection(Rect::of_image((width, height)));
+    let inside = inside.with_context(|| {
+        format!("{shown}: it lies outside the picture, which has {width} x {height} pixels")
+    })?;
+    if inside != rect {
+        remarks.push(format!(
+            "{shown}: a part of it lies outside the picture, which has {width} x {height} pixels: {} x {} are painted",
+            inside.width, inside.height
+        ));
+    }
+    mask.fill(inside);
+    Ok(())
+}
+
+/// Refuses a mask that paints nothing, and remarks on one that paints everything.
+fn check_count(mask: &PaintMask, remarks: &mut Vec<String>) -> Result<()> {
+    let (width, height) = mask.dimensions();
+    let count = mask.count();
+    ensure!(
+        count > 0,
+        "the mask paints none of the picture's {width} x {height} pixels: transparent or white ones are painted, and --invert-mask paints the others"
+    );
+    if count == width as usize * height as usize {
+        remarks.push("the mask paints all of the picture: nothing of it will be left".to_owned());
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! Denoisers over the stages' U-Nets, and the channels that these take beside the noised image.
+
+use decoder::{Conditions, StepConditions, UNet};
+use diffusion::{Output, Step as DiffusionStep, Variance};
+use kernels::channels_last;
+use tch::{Device, Kind, Tensor, no_grad};
+
+use crate::components::{Lease, Network};
+use crate::inpainting::KnownPixels;
+use crate::stages::BASE;
+use crate::{Error, Pipeline, Text};
+
+impl Pipeline {
+    /// A denoiser over the decoder for these `steps`, of image embeddings `[B, E]` and captions. Guided, it expects the batch
+    /// twice, `[2B, ..]`, the unconditional half first; or once, the conditional half, at a step without guidance.
+    pub(crate) fn decoder_denoiser<'a>(
+        &'a self,
+        embedding: &Tensor,
+        text: &Text,
+        guided: bool,
+        steps: &[DiffusionStep],
+    ) -> Result<impl FnMut(&Tensor, DiffusionStep) -> Output + use<'a>, Error> {
+        let unet = self.components.unet(BASE)?;
+        let conditions = self.embedding_conditions(BASE, embedding, text, guided)?;
+        let learned = self.learns_variance(BASE)?;
+        let channels = self.input_channels(BASE, None, None, text.batch())?;
+        let batch = text.batch() * if guided { 2 } else { 1 };
+        let mut denoise = no_grad(|| self.denoiser(unet, steps, batch, Some(&conditions)));
+        Ok(move |x: &Tensor, step: DiffusionStep| {
+            output_of(&denoise(&with_channels(x, &channels), step), learned)
+        })
+    }
+
+    pub(crate) fn learns_variance(&self, index: usize) -> Result<bool, Error> {
+        let scheduler = self.components.scheduler(self.components.stage(index).scheduler)?;
+        Ok(scheduler.variance == Variance::LearnedRange)
+    }
+
+    /// The channels of a stage's input beside the noised image's, `[B, .., size, size]` each: the known part of an image with its
+    /// mask, or zeros where nothing is known, for a network that takes them; and the enlarged image of the stage before.
+    pub(crate) fn input_channels(
+        &self,
+        index: usize,
+        known: Option<&KnownPixels>,
+        previous: Option<&Tensor>,
+        batch: i64,
+    ) -> Result<Vec<Tensor>, Error> {
+        let stage = self.components.stage(index);
+        let [channels, size, _] = self.image_shape(index)?;
+        let mut inputs = match (stage.inpaints(self.components.unet(index)?.config()), known) {
+            (false, _) => Vec::new(),
+            (true, Some(known)) => known.channels(),
+            (true, None) => {
+                let shape = [batch, channels + 1, size, size];
+                vec![Tensor::zeros(shape, (Kind::Float, self.device))]
+            }
+        };
+        if let Some((upsampling, images)) = stage.upsampling.zip(previous) {
+            let images = match upsampling.rounds {
+                true => ((images + 1.0) * 127.5).round() / 127.5 - 1.0,
+                false => images.clamp(-1.0, 1.0),
+            };
+            inputs.push(upsampling.interpolation.enlarge(&images, size));
+        }
+        Ok(inputs)
+    }
+
+    /// A denoiser over a U-Net for the `steps` of `batch` images, or of the last of them: from `x [B, ..]` at one of the
+    /// steps to the network's output, in f32. What does not depend on x is computed once.
+    pub(crate) fn denoiser<'a>(
+        &'a self,
+        unet: Lease<'a, UNet>,
+        steps: &[DiffusionStep],
+        batch: i64,
+        conditions: Option<&Conditions>,
+    ) -> impl FnMut(&Tensor, DiffusionStep) -> Tensor + use<'a> {
+        let timesteps: Vec<i64> = steps.iter().map(|step| step.timestep).collect();
+        let precomputed = {
+            let timesteps = Tensor::from_slice(&timesteps).to_device(self.device);
+            let timesteps = timesteps.repeat_interleave_self_int(batch, 0, None);
+            unet.precompute(&timesteps, conditions, self.kind)
+        };
+        move |x, step| {
+            let n = timesteps.iter().position(|&timestep| timestep == step.timestep);
+            let conditions = precomputed.at_step(n.expect("one of the steps"), batch, x.size()[0]);
+            let x = x.to_kind(self.kind);
+            // The CPU's convolutions of halves sum over a pixel's channels.
+            let x = match (self.device, self.kind) {
+                (Device::Cpu, Kind::BFloat16) => channels_last(&x),
+                _ => x,
+            };
+            self.output(&unet, x, conditions).to_kind(Kind::Float)
+        }
+    }
+
+    fn output(&self, unet: &Network<UNet>, x: Tensor, conditions: StepConditions) -> Tensor {
+        match &self.graphs {
+            None => unet.denoise(&x, &conditions),
+            Some(graphs) => {
+                let inputs: Vec<Tensor> = [x].into_iter().chain(conditions.tensors()).collect();
+                unet.graph.run(&**graphs, &inputs, &|inputs| {
+                    unet.denoise(&inputs[0], &conditions.with_tensors(&inputs[1..]))
+                })
+            }
+        }
+    }
+}
+
+/// The output of a network, with or without a learned variance beside its prediction.
+pub(crate) fn output_of(output: &Tensor, learned: bool) -> Output {
+    if learned { Output::with_variance(output) } else { Output::plain(output.shallow_clone()) }
+}
+
+/// `x [B, C, H, W]` beside further channels `[b, .., H, W]`, which are repeated where the batch is there twice.
+pub(crate) fn with_channels(x: &Tensor, channels: &[Tensor]) -> Tensor {
+    if channels.is_empty() {
+        return x.shallow_clone();
+    }
+    let repeated = channels.iter().map(|c| match x.size()[0] / c.size()[0] {
+        1 => c.shallow_clone(),
+        times => c.repeat([times, 1, 1, 1]),
+    });
+    let all: Vec<Tensor> = [x.shallow_clone()].into_iter().chain(repeated).collect();
+    Tensor::cat(&all, 1)
+}

@@ -1,0 +1,160 @@
+//! Editing: a part of an image of any size is painted anew, in squares that the model samples, and nothing else changes.
+
+use images::mask::{Margins, PaintMask};
+use images::memory::MOST_PIXELS;
+use images::regions::Region;
+use images::resize::{Filter, resize};
+use images::{RgbImage, canvas};
+use tch::Tensor;
+
+use crate::{Error, Inpainting, Mask, Observer, Pipeline, Request, Step};
+
+/// The feather of an edit that names none: under a mask lies what is to go, and a seam that fades would show it through.
+pub const FEATHER: u16 = 0;
+
+/// Why an image cannot be edited.
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    /// A mask of another image.
+    #[error("the mask has {} x {} pixels, and the picture {} x {}", mask.0, mask.1, image.0, image.1)]
+    Sizes {
+        /// Width and height of the image.
+        image: (u32, u32),
+        /// Those of the mask.
+        mask: (u32, u32),
+    },
+    /// A mask without a pixel.
+    #[error("the mask paints none of the picture's {} x {} pixels", .0.0, .0.1)]
+    NothingToPaint((u32, u32)),
+    /// More pixels than an image may have.
+    #[error(
+        "a picture of {width} x {height} pixels is too large to be painted in: at most {MOST_PIXELS} pixels are"
+    )]
+    TooLarge {
+        /// The width.
+        width: u64,
+        /// The height.
+        height: u64,
+    },
+}
+
+/// An image and the pixels of it that are painted anew.
+#[derive(Clone, Debug)]
+pub struct Edit {
+    image: RgbImage,
+    mask: PaintMask,
+    feather: u16,
+}
+
+impl Edit {
+    /// An edit of an image where its mask says. An error for a mask of another size.
+    pub fn new(image: RgbImage, mask: PaintMask) -> Result<Self, EditError> {
+        match image.dimensions() == mask.dimensions() {
+            true => Ok(Self { image, mask, feather: FEATHER }),
+            false => Err(EditError::Sizes { image: image.dimensions(), mask: mask.dimensions() }),
+        }
+    }
+
+    /// The same on a larger canvas, whose new pixels are painted too. Until they are, the reflection of the image lies there,
+    /// so that a reduced square has no edge at the image's border. An error for more pixels than an image may have.
+    pub fn outpaint(self, margins: Margins) -> Result<Self, EditError> {
+        let (width, height) = margins.extend(self.image.dimensions());
+        check_size(width, height)?;
+        let image = canvas::extend(&self.image, margins);
+        Ok(Self { image, mask: self.mask.extend(margins), feather: self.feather })
+    }
+
+    /// The same with a seam that fades in over so many pixels inside the mask, of which the outermost keep most of what they
+    /// were; [`FEATHER`] without.
+    pub fn with_feather(self, feather: u16) -> Self {
+        Self { feather, ..self }
+    }
+
+    /// The pixels that are painted.
+    pub fn mask(&self) -> &PaintMask {
+        &self.mask
+    }
+
+    /// The regions that are painted one by one, with their squares, by a model that samples images of `side` pixels. An error
+    /// where nothing is painted, and where a square would have more pixels than an image may.
+    pub fn regions(&self, side: u32) -> Result<Vec<Region>, EditError> {
+        let regions = self.mask.regions(side);
+        if regions.is_empty() {
+            return Err(EditError::NothingToPaint(self.mask.dimensions()));
+        }
+        for Region { square, .. } in &regions {
+            check_size(square.width.into(), square.height.into())?;
+        }
+        Ok(regions)
+    }
+}
+
+fn check_size(width: u64, height: u64) -> Result<(), EditError> {
+    match width.checked_mul(height).is_some_and(|pixels| pixels <= MOST_PIXELS) {
+        true => Ok(()),
+        false => Err(EditError::TooLarge { width, height }),
+    }
+}
+
+impl Pipeline {
+    /// The edited image for each request, in their order: of the size of the edit's, and equal to it outside the mask. The
+    /// regions are painted one after another, each from a request's own seed, and in sight of those before; what a request says
+    /// of inpainting is replaced. To the observer a stage's steps are those of all regions.
+    ///
+    /// A region's square is reduced to the size of the images that the model samples, painted, and enlarged again where it is
+    /// larger than these.
+    pub fn inpaint(
+        &self,
+        edit: &Edit,
+        requests: &[Request],
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<RgbImage>, Error> {
+        let (side, base) = (self.side()?, self.base_side()?);
+        let regions = edit.regions(side)?;
+        let seam = canvas::Seam::new(&edit.mask, edit.feather);
+        let mut images = vec![edit.image.clone(); requests.len()];
+        let mut rest = edit.mask.clone();
+        for (n, region) in regions.iter().enumerate() {
+            let known = rest.cover(region.square, base).into_iter().map(|painted| !painted);
+            let mask = Mask::new(base, known.collect()).expect("whole rows of cells");
+            let batch: Vec<Request> = requests
+                .iter()
+                .zip(&images)
+                .map(|(request, image)| {
+                    let image = square(image, region, side);
+                    of_square(request, Inpainting { image, mask: mask.clone() })
+                })
+                .collect();
+            let mut observer = |step: Step<'_>| {
+                let (done, steps) = (n * step.steps + step.done, regions.len() * step.steps);
+                observer.step(Step { done, steps, ..step })
+            };
+            let squares = self.sample(&batch, &mut observer)?;
+            for (image, square) in images.iter_mut().zip(&squares) {
+                seam.lay(square, region, image);
+            }
+            rest.erase(region.bounds);
+        }
+        Ok(images)
+    }
+}
+
+/// A region's square of an image, reduced where it is larger than the images that a model samples.
+fn square(image: &RgbImage, region: &Region, side: u32) -> RgbImage {
+    let square = canvas::crop(image, region.square);
+    match square.width() > side {
+        true => resize(&square, side, side, Filter::Bicubic),
+        false => square,
+    }
+}
+
+/// A request for a square.
+fn of_square(request: &Request, inpainting: Inpainting) -> Request {
+    Request {
+        caption: request.caption.clone(),
+        image_embedding: request.image_embedding.as_ref().map(Tensor::shallow_clone),
+        inpainting: Some(inpainting),
+        seed: request.seed,
+        settings: request.settings.clone(),
+    }
+}

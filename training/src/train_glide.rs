@@ -1,0 +1,196 @@
+//! Trains GLIDE's base: from a caption, by a text transformer of its own, to the base image (2112.10741, section 3), and
+//! fine-tunes it to paint where an image is erased (section 3.2).
+
+use std::path::Path;
+
+use clip::Tokenizer;
+use decoder::{TextTransformer, TextTransformerConfig, UNet, UNetConfig};
+use families::glide::{self, NetworkConfig};
+use layers::Params;
+use noise::Generator;
+use tch::{Device, Kind, Tensor};
+
+use crate::data::{Batch, SampleRequest, Stream, dropout_mask, to_signed};
+use crate::init_from::Component;
+use crate::noising::Noising;
+use crate::recipe::{GlideRecipe, InpaintingRecipe};
+use crate::regions::known_pixels;
+use crate::run::{Loss, Objective, Observer, Weights, accumulate};
+use crate::trainer::{GLIDE_INPAINTING_SUBSET, GLIDE_SUBSET, request, without_prefix};
+use crate::{Error, RunSettings, Trainer};
+
+/// The text transformer's and the U-Net's tensors, among those that are trained together.
+const TEXT: &str = "text.";
+const UNET: &str = "unet.";
+const COMPONENTS: &[Component] = &[
+    Component { prefix: TEXT, folder: glide::DECODER_TEXT_ENCODER },
+    Component { prefix: UNET, folder: glide::DECODER },
+];
+
+/// The network and the transformer of its captions, trained together.
+pub(crate) struct Glide {
+    /// Captions to the conditions that the network takes.
+    pub text: TextTransformer,
+    /// Noised images to noise and variance.
+    pub unet: UNet,
+}
+
+impl Glide {
+    /// Takes `text.*` and `unet.*`.
+    pub(crate) fn new(p: &Params, text: &TextTransformerConfig, unet: &UNetConfig) -> Self {
+        Self {
+            text: TextTransformer::new(&(p / "text"), text),
+            unet: UNet::new(&(p / "unet"), unet),
+        }
+    }
+}
+
+/// The hybrid objective of 2102.09672 over captions, and over images of which a part is erased.
+struct GlideObjective<'a> {
+    model: Glide,
+    tokenizer: Tokenizer,
+    noising: Noising,
+    /// Images of the base size, with their noise.
+    stream: Stream,
+    recipe: &'a GlideRecipe,
+    /// What is erased; `None` while the network sees no part of an image.
+    inpainting: Option<&'a InpaintingRecipe>,
+    run: &'a RunSettings,
+    kind: Kind,
+    device: Device,
+}
+
+impl Objective for GlideObjective<'_> {
+    fn backward(&mut self, generator: &mut Generator) -> Result<Loss, Error> {
+        accumulate(self.run.accumulate, |weight| self.micro_batch(weight, generator))
+    }
+}
+
+impl GlideObjective<'_> {
+    fn micro_batch(&self, weight: f64, generator: &mut Generator) -> Result<Loss, Error> {
+        let (Batch { images, captions, .. }, eps) = self.stream.next_with_noise()?;
+        let dropped = dropout_mask(generator, self.recipe.drop_caption, captions.len());
+        let dropped = Vec::<bool>::try_from(&dropped).expect("a mask of captions");
+        let captions: Vec<&str> = captions
+            .iter()
+            .zip(dropped)
+            .map(|(caption, dropped)| if dropped { "" } else { caption.as_str() })
+            .collect();
+        let tokens =
+            self.tokenizer.encode(&captions).map_err(|e| Error::Tokenizer(e.to_string()))?;
+        let (ids, mask) = (tokens.ids.to_device(self.device), tokens.mask.to_device(self.device));
+        let conditions = self.model.text.forward(&ids, &mask);
+
+        let size = self.recipe.unet.sample_size;
+        let clean = to_signed(&images.to_device(self.device), size);
+        let noised = self.noising.noise(&clean, &eps.view_as(&clean), generator);
+        let input = match self.inpainting {
+            None => noised.values.shallow_clone(),
+            Some(InpaintingRecipe { erase_all, .. }) => {
+                let known = known_pixels(generator, *erase_all, captions.len(), size);
+                let known = known.to_device(self.device); // [B, 1, H, W]
+                Tensor::cat(&[&noised.values, &(&clean * &known), &known], 1) // [B, 7, H, W]
+            }
+        };
+        let (output, checkpoints) = self.model.unet.forward_training(
+            &input.to_kind(self.kind),
+            &noised.timesteps,
+            Some(&conditions),
+            self.recipe.gradient_checkpointing,
+        );
+        let output = output.to_kind(Kind::Float);
+        let (loss, metrics) =
+            self.noising.hybrid_loss(&output, &clean, &noised, self.recipe.weight_limit);
+        (&loss * weight).backward();
+        checkpoints.backward();
+        Ok(Loss { value: loss.double_value(&[]), metrics })
+    }
+}
+
+impl Trainer {
+    /// Trains GLIDE's base on captions alone, and writes it with its text transformer and its scheduler.
+    pub fn train_glide(&self, observer: &mut dyn Observer) -> Result<(), Error> {
+        let recipe = self.glide()?;
+        self.train_glide_base("glide", recipe, None, observer)
+    }
+
+    /// Fine-tunes GLIDE's base to paint where an image is erased: the known pixels and their mask are new channels of its
+    /// input, whose weights begin at 0.
+    pub fn train_glide_inpainting(&self, observer: &mut dyn Observer) -> Result<(), Error> {
+        let recipe = self.glide()?;
+        self.train_glide_base("glide_inpainting", recipe, Some(&recipe.inpainting), observer)
+    }
+
+    /// The tokenizer, for captions of so many tokens.
+    pub(crate) fn caption_tokenizer(&self, length: i64) -> Result<Tokenizer, Error> {
+        let tokenizer = families::open_tokenizer(&self.component(glide::TOKENIZER)?)?;
+        let fitted = tokenizer.with_context_length(length as usize);
+        fitted.map_err(|error| Error::Tokenizer(error.to_string()))
+    }
+
+    fn glide(&self) -> Result<&GlideRecipe, Error> {
+        let missing = || Error::Recipe("the recipe has no part `glide`".to_owned());
+        self.recipe.glide.as_ref().ok_or_else(missing)
+    }
+
+    fn train_glide_base(
+        &self,
+        name: &'static str,
+        recipe: &GlideRecipe,
+        inpainting: Option<&InpaintingRecipe>,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Error> {
+        self.data.check_images(name)?;
+        let tokenizer = self.caption_tokenizer(recipe.text.context_length)?;
+        let text = TextTransformerConfig {
+            vocab_size: tokenizer.vocab_size() as i64,
+            ..recipe.text.clone()
+        };
+        let mut unet = recipe.unet.clone();
+        let (subset, settings) = match inpainting {
+            None => (GLIDE_SUBSET, &recipe.run),
+            Some(inpainting) => {
+                unet.in_channels = 2 * recipe.unet.in_channels + 1;
+                (GLIDE_INPAINTING_SUBSET, &inpainting.run)
+            }
+        };
+        let run = self.run(name, settings, &[glide::TOKENIZER])?;
+        let build = |p: &Params| Glide::new(p, &text, &unet);
+        let init = match inpainting {
+            None => self.init_with(COMPONENTS)?,
+            Some(_) => Some(weights::Folder::open(&self.model)?),
+        };
+        let (model, optimizer) = self.build_from(init, &run, COMPONENTS, build, |_| true)?;
+        let save = |folder: &Path, averaged: &Weights| {
+            let parts = [
+                (glide::DECODER_TEXT_ENCODER, TEXT, NetworkConfig::TextTransformer(text.clone())),
+                (glide::DECODER, UNET, NetworkConfig::UNet(unet.clone())),
+            ];
+            for (component, prefix, config) in parts {
+                let weights = without_prefix(averaged, prefix);
+                glide::save_network(&folder.join(component), &config, &weights, Kind::Half)?;
+            }
+            let scheduler = folder.join(glide::DECODER_SCHEDULER);
+            glide::write_scheduler(&scheduler, glide::DECODER_SCHEDULER)?;
+            let family = families::compact_glide();
+            families::save_model_index(folder, &family, None)?;
+            Ok(families::save_model_defaults(folder, &family, &recipe.drawing)?)
+        };
+        self.train(run, optimizer, observer, save, |step| {
+            let size = recipe.unet.sample_size;
+            let noise = 3 * size.pow(2) as usize;
+            let request = SampleRequest { noise, ..request(subset, size, settings) };
+            Ok(GlideObjective {
+                model,
+                tokenizer,
+                noising: Noising::new(self.device),
+                stream: self.stream(request, settings, step),
+                recipe,
+                inpainting,
+                run: settings,
+                kind: self.kind,
+                device: self.device,
+            })
+        })
+    }
+}
