@@ -5,7 +5,8 @@
 
 use std::ops::Range;
 
-use image::RgbImage;
+use image::{Rgb, RgbImage};
+use images::mask::PaintMask;
 use noise::Generator;
 use serde::{Deserialize, Serialize};
 
@@ -97,10 +98,11 @@ impl EditMask {
         pixels.iter().zip(&self.paint).all(|(&pixel, &paint)| paint || !pixel)
     }
 
-    /// The mask of the pixels that are known.
-    pub fn to_known(&self) -> pipeline::Mask {
-        let known = self.paint.iter().map(|paint| !paint).collect();
-        pipeline::Mask::new(self.side as u32, known).expect("a mask has whole rows")
+    /// The mask as an edit takes it.
+    pub fn to_paint_mask(&self) -> PaintMask {
+        let side = self.side as u32;
+        let white = RgbImage::from_pixel(side, side, Rgb([u8::MAX; 3]));
+        PaintMask::of_brightness(&self.paste(&RgbImage::new(side, side), &white))
     }
 
     /// `image` with the pixels of `other` where it is painted anew; both have the mask's size.

@@ -2,10 +2,12 @@
 //! (2112.10741, section 4.3).
 
 use image::RgbImage;
+use images::mask::Rect;
 use judge::markdown::table;
 use judge::network::HIDDEN;
 use judge::{Judge, Prediction, Proportion, Question};
-use pipeline::{Inpainting, Request, Settings, Silent, Task};
+use pipeline::repaint::RESAMPLE;
+use pipeline::{Inpainting, Mask, Request, Settings, Silent, Task};
 use serde::{Deserialize, Serialize};
 
 use crate::edit_examples::{EditExample, edit_examples, originals, truths};
@@ -101,11 +103,13 @@ pub fn evaluate_inpainting(evaluator: &Evaluator) -> Result<InpaintingEvaluation
     let rows = rows(&examples, &measure(evaluator.judge, &examples, &painted));
     let references = references(evaluator, &examples)?;
     let report = InpaintingReport {
-        method: match pipeline.has_inpainting_networks() {
-            true => "by networks that were trained for it",
-            false => "by RePaint",
-        }
-        .to_owned(),
+        method: match pipeline.repaints()? {
+            true => {
+                let times = settings.drawing.resample.unwrap_or(RESAMPLE);
+                format!("by RePaint, each jump {times} times")
+            }
+            false => "by networks that were trained for it".to_owned(),
+        },
         settings: settings.drawing.clone(),
         seed: settings.seed,
         rows,
@@ -140,19 +144,22 @@ fn paint_all(
     Ok(images)
 }
 
-/// A batch of these: the scenes, with what is sampled at the pixels that their masks paint anew. (An editing module of the
-/// pipeline does the same with images of any size; a scene has the size that the model samples.)
-fn paint(
+/// A batch of these: [`pipeline::Pipeline::inpaint`] of scenes of the size that the model samples, each with a mask of its own.
+pub fn paint(
     evaluator: &Evaluator,
     examples: &[EditExample],
     captions: &[&str],
 ) -> Result<Vec<RgbImage>, Error> {
     let Evaluator { pipeline, settings, .. } = evaluator;
-    let originals = originals(examples, pipeline.side()?);
+    let (side, base) = (pipeline.side()?, pipeline.base_side()?);
+    let originals = originals(examples, side);
     let all = examples.iter().zip(&originals).zip(captions);
     let requests = all.map(|((example, image), &caption)| {
         let seed = settings.seed.wrapping_add(example.target.number);
-        let inpainting = Inpainting { image: image.clone(), mask: example.mask.to_known() };
+        let cover = example.mask.to_paint_mask().cover(Rect::of_image((side, side)), base);
+        let known = cover.into_iter().map(|painted| !painted).collect();
+        let mask = Mask::new(base, known).expect("whole rows of cells");
+        let inpainting = Inpainting { image: image.clone(), mask };
         Request::new(caption, seed, settings.drawing.clone()).with_inpainting(inpainting)
     });
     let sampled = pipeline.sample(&requests.collect::<Vec<_>>(), &mut Silent)?;

@@ -3,13 +3,15 @@
 use ::judge::{Judge, Question, Subject};
 use evaluation::edit_examples::{EditExample, edit_examples, originals, truths};
 use evaluation::edit_masks::{EditMask, MaskShape, SIZES};
-use evaluation::inpainting::{EmptyCaptionRow, InpaintingReport, InpaintingRow};
+use evaluation::inpainting::{EmptyCaptionRow, InpaintingReport, InpaintingRow, paint};
 use evaluation::statistics::Estimate;
-use evaluation::{Example, Report};
+use evaluation::{EvaluationSettings, Evaluator, Example, Report};
 use image::{Rgb, RgbImage};
 use noise::Generator;
-use pipeline::Settings;
+use pipeline::{Edit, Request, Settings, Silent};
 use scenes::{Pairs, Scene, Split};
+
+use crate::pipeline::{few_steps, open};
 
 const SIDE: u32 = 96;
 
@@ -163,6 +165,31 @@ fn examples_ask_for_another_thing_or_colour_within_their_masks() {
     assert!(same.iter().zip(&examples).all(|(one, other)| one.mask == other.mask));
     let first = edit_examples(600_000, 5, SIDE);
     assert!(first.iter().zip(&examples).all(|(one, other)| one.mask == other.mask));
+}
+
+#[test]
+fn a_scene_is_painted_as_an_edit_of_it_is() {
+    let (pipeline, judge) = (open("deep"), Judge::shipped(Subject::Scene).unwrap());
+    let drawing = Settings { resample: Some(2), ..few_steps() };
+    let settings = EvaluationSettings { at_most: None, batch: 2, seed: 5, drawing };
+    let evaluator = Evaluator {
+        pipeline: &pipeline,
+        judge: &judge,
+        settings: &settings,
+        progress: &|_, _, _| {},
+    };
+    let side = pipeline.side().unwrap();
+    for example in edit_examples(600_000, 4, side) {
+        let captions = [&*example.target.caption.text];
+        let painted = paint(&evaluator, std::slice::from_ref(&example), &captions).unwrap();
+        let scene = example.scene.to_image(side);
+        let edit = Edit::new(scene.clone(), example.mask.to_paint_mask()).unwrap();
+        let seed = settings.seed + example.target.number;
+        let request = Request::new(captions[0], seed, settings.drawing.clone());
+        assert!(painted == pipeline.inpaint(&edit, &[request], &mut Silent).unwrap());
+        assert_eq!(example.mask.changes_outside(&scene, &painted[0]), 0);
+        assert!(painted[0] != scene, "nothing is painted");
+    }
 }
 
 /// Another scene of each example's caption.
