@@ -1,7 +1,8 @@
-//! Random masks of a share of an image that cover its thing, rectangles and free shapes, and the difference across their border.
+//! Random masks of a share of an image that cover its thing, rectangles and free shapes, and the difference across their
+//! border.
 //!
-//! A free shape is the pixels of the smallest distance from a figure, as many as the share takes, so that it grows until it has
-//! its size. Nothing but sums, products and roots is computed, so that a seed draws the same mask on every machine.
+//! A free shape is the pixels of the smallest distance from a figure, as many as the share takes, so that it grows until it
+//! has its size. Nothing but sums, products and roots is computed, so that a seed draws the same mask on every machine.
 
 use std::ops::Range;
 
@@ -56,8 +57,8 @@ impl EditMask {
         (paint.len() == side * side).then_some(Self { side, paint })
     }
 
-    /// A random mask of this shape that covers `thing`, `side * side` pixels, with a margin, and whose share of the image lies in
-    /// `size`; `None` where it found none.
+    /// A random mask of this shape that covers `thing`, `side * side` pixels, with a margin, and whose share of the image lies
+    /// in `size`; `None` where it found none.
     pub fn draw(
         thing: &[bool],
         side: u32,

@@ -38,7 +38,7 @@ pub struct InpaintingReport {
     pub seed: u64,
     /// The model's images: by the size and by the shape of the mask, by what is asked for, and all.
     pub rows: Vec<InpaintingRow>,
-    /// What other images would have: the scenes untouched, fresh images of the captions pasted into the masks, and the scenes
+    /// Other images to compare with: the scenes untouched, fresh images of the captions pasted into the masks, and the scenes
     /// that the captions describe.
     pub references: Vec<InpaintingRow>,
     /// The model's images of empty captions, and the same scenes with another thing or colour.
@@ -48,7 +48,7 @@ pub struct InpaintingReport {
 /// Some images that should show something else where a mask says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct InpaintingRow {
-    /// What they have in common.
+    /// The name of what they have in common.
     pub name: String,
     /// How often they show the thing that is asked for.
     pub thing: Proportion,
@@ -83,7 +83,7 @@ pub struct InpaintingEvaluation {
     pub samples: Vec<(EditExample, RgbImage)>,
 }
 
-/// What one image shows.
+/// The measurements of one image.
 struct Measurement {
     thing: bool,
     colour: bool,
@@ -106,7 +106,7 @@ pub fn evaluate_inpainting(evaluator: &Evaluator) -> Result<InpaintingEvaluation
         method: match pipeline.repaints()? {
             true => {
                 let times = settings.drawing.resample.unwrap_or(RESAMPLE);
-                format!("by RePaint, each jump {times} times")
+                format!("by RePaint, each step {times} times")
             }
             false => "by networks that were trained for it".to_owned(),
         },
@@ -167,7 +167,7 @@ pub fn paint(
     Ok(pasted.map(|((example, image), sample)| example.mask.paste(image, sample)).collect())
 }
 
-/// What some images of examples show.
+/// The measurements of images of examples.
 fn measure(judge: &Judge, examples: &[EditExample], images: &[RgbImage]) -> Vec<Measurement> {
     let predictions = judge.predict(images);
     let all = examples.iter().zip(images).zip(&predictions);
@@ -238,7 +238,7 @@ fn rows(examples: &[EditExample], measurements: &[Measurement]) -> Vec<Inpaintin
     sizes.chain(shapes).chain(questions).chain([row("all", &|_| true)]).flatten().collect()
 }
 
-/// What images that no model painted would have: two floors, and the ceiling.
+/// Rows of images that no model painted: two floors, and the ceiling.
 fn references(
     evaluator: &Evaluator,
     examples: &[EditExample],
