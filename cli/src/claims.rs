@@ -20,7 +20,7 @@ const SYSTEMS: [&str; 2] = ["stack", "captions"];
 const GLIDE: &str = "glide";
 const BUILT_IN_GLIDE: &str = "builtin:glide";
 
-/// What the claims are tested with.
+/// Tests of claims, and what they take.
 pub(crate) struct Claims<'a> {
     /// The folder of the models, which gets a folder of the images and the plots of each test.
     pub folder: &'a Path,

@@ -23,7 +23,9 @@ use crate::destinations::Files;
 use crate::drawing::InversionArgs;
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::origins::in_flag;
-use crate::settings_args::{CandidatesArgs, DecoderSettingsArgs, PresetArgs, PriorSettingsArgs};
+use crate::settings_args::{
+    CandidatesArgs, DecoderSettingsArgs, PresetArgs, PriorSettingsArgs, ResampleArgs,
+};
 use crate::value_parsers;
 use outputs::{Tables, beside};
 
@@ -48,7 +50,7 @@ const OTHERS: [Table; 9] = [
 ];
 
 /// Arguments of the tables alone.
-const OF_TABLES: [&str; 18] = [
+const OF_TABLES: [&str; 19] = [
     "tables",
     "captions",
     "held_out_captions",
@@ -67,6 +69,7 @@ const OF_TABLES: [&str; 18] = [
     "PriorSettingsArgs",
     "DecoderSettingsArgs",
     "CandidatesArgs",
+    "ResampleArgs",
 ];
 
 /// The contents of a file.
@@ -173,6 +176,8 @@ pub(crate) struct Evaluate {
     decoder: DecoderSettingsArgs,
     #[command(flatten)]
     candidates: CandidatesArgs,
+    #[command(flatten)]
+    resample: ResampleArgs,
 }
 
 impl Evaluate {
@@ -216,9 +221,13 @@ impl Evaluate {
         for (flag, kind, path) in self.outputs() {
             let is_of_captions = CAPTIONED.iter().any(|(table, _)| self.wants(*table));
             let is_of_edits = flag == "--sheet" && self.wants(Table::Inpainting);
+            let tables = match flag {
+                "--sheet" => "`captions`, `styles`, `pairs` or `inpainting`",
+                _ => "`captions`, `styles` or `pairs`",
+            };
             ensure!(
                 flag == "--json" || self.claims.is_none() && (is_of_captions || is_of_edits),
-                "{flag} shows pictures of the table `captions`, `styles` or `pairs`, and none of them was asked for"
+                "{flag} shows pictures of the table {tables}, and none of them was asked for"
             );
             match kind {
                 OutputKind::Sheet => files.add_sheet(flag, &path, self.force)?,
@@ -336,7 +345,7 @@ impl Evaluate {
     /// The overrides of the flags.
     fn overrides(&self) -> SettingsOverrides {
         let overrides = self.prior_settings.add_to(SettingsOverrides::default());
-        self.candidates.add_to(self.decoder.add_to(overrides))
+        self.resample.add_to(self.candidates.add_to(self.decoder.add_to(overrides)))
     }
 
     /// The settings of each preset, with the overrides.

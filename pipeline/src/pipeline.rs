@@ -279,11 +279,6 @@ impl Pipeline {
         self.components.family().decodes_embeddings()
     }
 
-    /// Whether the model has networks that were trained to paint where a mask says.
-    pub fn has_inpainting_networks(&self) -> bool {
-        !self.components.family().inpainting_stages.is_empty()
-    }
-
     /// The names of the stages: the prior's, in models that decode embeddings, then in the order in which they sample images.
     pub fn stages(&self) -> impl Iterator<Item = &'static str> {
         let family = self.components.family();

@@ -1,5 +1,5 @@
-//! GLIDE's claim that classifier-free guidance beats the gradient of a CLIP of noised images (2112.10741, section 5.1), by one model
-//! that has both. People chose between the images of both there; here a judge counts what it sees.
+//! GLIDE's claim that classifier-free guidance beats the gradient of a CLIP of noised images (2112.10741, section 5.1), by one
+//! model that has both. People chose between the images of both there; here a judge counts what it sees.
 
 use evaluation::evaluator::streams;
 use evaluation::{CaptionSet, Error};
@@ -60,8 +60,8 @@ impl Sampler for Glide<'_> {
     }
 }
 
-/// Samples what `store`, of this model, does not have yet, and tests the claim: by accuracy each kind of guidance at the scale at
-/// which most images show everything asked, by distance each at the scale of the smallest FID-J.
+/// Samples what `store`, of this model, does not have yet, and tests the claim: by accuracy each kind of guidance at the scale
+/// at which most images show everything asked, by distance each at the scale of the smallest FID-J.
 pub fn evaluate_guidance(
     glide: &Glide,
     store: &SampleStore,

@@ -1,4 +1,5 @@
-//! Examples of edits: fresh scenes, masks that cover their things, and captions of the same scenes with another thing or colour.
+//! Examples of edits: fresh scenes, masks that cover their things, and captions of the same scenes with another thing or
+//! colour.
 
 use image::RgbImage;
 use judge::Question;
@@ -55,8 +56,8 @@ impl EditExample {
     }
 }
 
-/// `count` examples at `side` pixels of the scenes from number `first` on, kind after kind in turn. An example of a kind is the next
-/// scene of that kind into whose mask both things fit; a kind of which none is found is left out.
+/// `count` examples at `side` pixels of the scenes from number `first` on, kind after kind in turn. An example of a kind is the
+/// next scene of that kind into whose mask both things fit; a kind of which none is found is left out.
 pub fn edit_examples(first: u64, count: u64, side: u32) -> Vec<EditExample> {
     let mut tries = vec![0; KINDS as usize];
     let example = |n: u64| {

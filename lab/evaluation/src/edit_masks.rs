@@ -1,9 +1,13 @@
-//! Random masks of a share of an image that cover its thing, rectangles and free shapes, and the difference across their border.
+//! Random masks of a share of an image that cover its thing, rectangles and free shapes, and the difference across their
+//! border.
 //!
-//! A free shape is the pixels of the smallest distance from a figure, as many as the share takes, so that it grows until it has
-//! its size. Nothing but sums, products and roots is computed, so that a seed draws the same mask on every machine.
+//! A free shape is the pixels of the smallest distance from a figure, as many as the share takes, so that it grows until it
+//! has its size. Nothing but sums, products and roots is computed, so that a seed draws the same mask on every machine.
 
-use image::RgbImage;
+use std::ops::Range;
+
+use image::{Rgb, RgbImage};
+use images::mask::PaintMask;
 use noise::Generator;
 use serde::{Deserialize, Serialize};
 
@@ -53,8 +57,8 @@ impl EditMask {
         (paint.len() == side * side).then_some(Self { side, paint })
     }
 
-    /// A random mask of this shape that covers `thing`, `side * side` pixels, with a margin, and whose share of the image lies in
-    /// `size`; `None` where it found none.
+    /// A random mask of this shape that covers `thing`, `side * side` pixels, with a margin, and whose share of the image lies
+    /// in `size`; `None` where it found none.
     pub fn draw(
         thing: &[bool],
         side: u32,
@@ -65,22 +69,23 @@ impl EditMask {
         let side = side as usize;
         let thing = dilate(thing, side, side / MARGIN);
         let bounds = Bounds::of(&thing, side)?;
-        let share = size[0] + generator.uniform() * (size[1] - size[0]);
-        let area = (share * (side * side) as f64).round() as usize;
+        let [low, high] = size.map(|share| (share * (side * side) as f64).ceil() as usize);
+        let areas = low..high;
         let paint = match shape {
-            MaskShape::Rectangle => bounds.rectangle(side, area, generator)?,
+            MaskShape::Rectangle => bounds.rectangle(side, areas, generator)?,
             MaskShape::Free => {
                 let points = points(&thing, side);
-                match generator.below(3) {
-                    0 => nearest(&blob(&points, side, generator), side, area),
-                    1 => nearest(&stroke(&bounds, generator), side, area),
-                    _ => nearest(&polygon(&points, &bounds, generator), side, area),
-                }
+                let distance = match generator.below(3) {
+                    0 => blob(&points, side, generator),
+                    1 => stroke(&bounds, generator),
+                    _ => polygon(&points, &bounds, generator),
+                };
+                nearest(&distance, &thing, side, areas, generator)?
             }
         };
         let mask = Self { side, paint };
         let is_of_size = size[0] <= mask.share() && mask.share() < size[1];
-        (is_of_size && mask.covers(&thing)).then_some(mask)
+        is_of_size.then_some(mask)
     }
 
     /// The part of the image that is painted anew, from 0 to 1.
@@ -94,10 +99,11 @@ impl EditMask {
         pixels.iter().zip(&self.paint).all(|(&pixel, &paint)| paint || !pixel)
     }
 
-    /// The mask of the pixels that are known.
-    pub fn to_known(&self) -> pipeline::Mask {
-        let known = self.paint.iter().map(|paint| !paint).collect();
-        pipeline::Mask::new(self.side as u32, known).expect("a mask has whole rows")
+    /// The mask as an edit takes it.
+    pub fn to_paint_mask(&self) -> PaintMask {
+        let side = self.side as u32;
+        let white = RgbImage::from_pixel(side, side, Rgb([u8::MAX; 3]));
+        PaintMask::of_brightness(&self.paste(&RgbImage::new(side, side), &white))
     }
 
     /// `image` with the pixels of `other` where it is painted anew; both have the mask's size.
@@ -179,18 +185,15 @@ impl Bounds {
         })
     }
 
-    /// A rectangle of this area around them, wherever it lies; `None` where none is so small.
-    fn rectangle(&self, side: usize, area: usize, g: &mut Generator) -> Option<Vec<bool>> {
+    /// A rectangle around them, wherever it lies, of about one of these areas; `None` where none is so small.
+    fn rectangle(&self, side: usize, areas: Range<usize>, g: &mut Generator) -> Option<Vec<bool>> {
         let (least_width, least_height) = (self.right - self.left, self.bottom - self.top);
+        let area = pick(areas.start.max(least_width * least_height), areas.end, g)?;
         let narrowest = least_width.max(area.div_ceil(side));
-        let widest = (area / least_height).min(side);
-        if narrowest > widest {
-            return None;
-        }
-        let width = pick(narrowest, widest, g);
-        let height = ((area + width / 2) / width).clamp(least_height, side);
-        let left = pick(self.right.saturating_sub(width), self.left.min(side - width), g);
-        let top = pick(self.bottom.saturating_sub(height), self.top.min(side - height), g);
+        let width = pick(narrowest, (area / least_height).min(side) + 1, g)?;
+        let height = area / width;
+        let left = pick(self.right.saturating_sub(width), self.left.min(side - width) + 1, g)?;
+        let top = pick(self.bottom.saturating_sub(height), self.top.min(side - height) + 1, g)?;
         let is_inside = |at: usize| {
             let (x, y) = (at % side, at / side);
             (left..left + width).contains(&x) && (top..top + height).contains(&y)
@@ -199,9 +202,9 @@ impl Bounds {
     }
 }
 
-/// A number from `low` to `high`, both included.
-fn pick(low: usize, high: usize, generator: &mut Generator) -> usize {
-    low + generator.below((high - low) as u64 + 1) as usize
+/// A number from `low` on and below `end`; `None` where there is none.
+fn pick(low: usize, end: usize, generator: &mut Generator) -> Option<usize> {
+    (low < end).then(|| low + generator.below((end - low) as u64) as usize)
 }
 
 /// A number from `low` to `high`.
@@ -212,15 +215,23 @@ fn between(low: f32, high: f32, generator: &mut Generator) -> f32 {
 /// A distance of a point from a figure.
 type Distance = Box<dyn Fn([f32; 2]) -> f32>;
 
-/// The `area` pixels of the smallest distances.
-fn nearest(distance: &Distance, side: usize, area: usize) -> Vec<bool> {
-    let all = points(&vec![true; side * side], side);
-    let distances: Vec<f32> = all.into_iter().map(distance).collect();
+/// The pixels of the smallest distances, one of these `areas` of them and all of the `thing`; `None` where that takes more.
+fn nearest(
+    distance: &Distance,
+    thing: &[bool],
+    side: usize,
+    areas: Range<usize>,
+    g: &mut Generator,
+) -> Option<Vec<bool>> {
+    let distances: Vec<f32> =
+        points(&vec![true; side * side], side).into_iter().map(distance).collect();
     let mut order: Vec<usize> = (0..distances.len()).collect();
     order.sort_by(|&one, &other| distances[one].total_cmp(&distances[other]));
+    let farthest = order.iter().rposition(|&at| thing[at])?;
+    let area = pick(areas.start.max(farthest + 1), areas.end, g)?;
     let mut pixels = vec![false; side * side];
-    order[..area.min(side * side)].iter().for_each(|&at| pixels[at] = true);
-    pixels
+    order[..area].iter().for_each(|&at| pixels[at] = true);
+    Some(pixels)
 }
 
 fn length([x, y]: [f32; 2]) -> f32 {

@@ -2,10 +2,12 @@
 //! (2112.10741, section 4.3).
 
 use image::RgbImage;
+use images::mask::Rect;
 use judge::markdown::table;
 use judge::network::HIDDEN;
-use judge::{Prediction, Proportion, Question};
-use pipeline::{Inpainting, Request, Settings, Silent, Task};
+use judge::{Judge, Prediction, Proportion, Question};
+use pipeline::repaint::RESAMPLE;
+use pipeline::{Inpainting, Mask, Request, Settings, Silent, Task};
 use serde::{Deserialize, Serialize};
 
 use crate::edit_examples::{EditExample, edit_examples, originals, truths};
@@ -36,7 +38,7 @@ pub struct InpaintingReport {
     pub seed: u64,
     /// The model's images: by the size and by the shape of the mask, by what is asked for, and all.
     pub rows: Vec<InpaintingRow>,
-    /// What other images would have: the scenes untouched, fresh images of the captions pasted into the masks, and the scenes
+    /// Other images to compare with: the scenes untouched, fresh images of the captions pasted into the masks, and the scenes
     /// that the captions describe.
     pub references: Vec<InpaintingRow>,
     /// The model's images of empty captions, and the same scenes with another thing or colour.
@@ -46,7 +48,7 @@ pub struct InpaintingReport {
 /// Some images that should show something else where a mask says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct InpaintingRow {
-    /// What they have in common.
+    /// The name of what they have in common.
     pub name: String,
     /// How often they show the thing that is asked for.
     pub thing: Proportion,
@@ -81,7 +83,7 @@ pub struct InpaintingEvaluation {
     pub samples: Vec<(EditExample, RgbImage)>,
 }
 
-/// Measures one image.
+/// The measurements of one image.
 struct Measurement {
     thing: bool,
     colour: bool,
@@ -98,14 +100,16 @@ pub fn evaluate_inpainting(evaluator: &Evaluator) -> Result<InpaintingEvaluation
     let side = pipeline.side()?;
     let examples = edit_examples(FIRST, evaluator.limited(SCENES), side);
     let painted = paint_all(evaluator, "inpainting", &examples, captions)?;
-    let rows = rows(&examples, &measure(evaluator, &examples, &painted));
+    let rows = rows(&examples, &measure(evaluator.judge, &examples, &painted));
     let references = references(evaluator, &examples)?;
     let report = InpaintingReport {
-        method: match pipeline.has_inpainting_networks() {
-            true => "by networks that were trained for it",
-            false => "by RePaint",
-        }
-        .to_owned(),
+        method: match pipeline.repaints()? {
+            true => {
+                let times = settings.drawing.resample.unwrap_or(RESAMPLE);
+                format!("by RePaint, each step {times} times")
+            }
+            false => "by networks that were trained for it".to_owned(),
+        },
         settings: settings.drawing.clone(),
         seed: settings.seed,
         rows,
@@ -140,19 +144,22 @@ fn paint_all(
     Ok(images)
 }
 
-/// A batch of these: the scenes, with what is sampled at the pixels that their masks paint anew. (An editing module of the
-/// pipeline does the same with images of any size; a scene has the size that the model samples.)
-fn paint(
+/// A batch of these: [`pipeline::Pipeline::inpaint`] of scenes of the size that the model samples, each with a mask of its own.
+pub fn paint(
     evaluator: &Evaluator,
     examples: &[EditExample],
     captions: &[&str],
 ) -> Result<Vec<RgbImage>, Error> {
     let Evaluator { pipeline, settings, .. } = evaluator;
-    let originals = originals(examples, pipeline.side()?);
+    let (side, base) = (pipeline.side()?, pipeline.base_side()?);
+    let originals = originals(examples, side);
     let all = examples.iter().zip(&originals).zip(captions);
     let requests = all.map(|((example, image), &caption)| {
         let seed = settings.seed.wrapping_add(example.target.number);
-        let inpainting = Inpainting { image: image.clone(), mask: example.mask.to_known() };
+        let cover = example.mask.to_paint_mask().cover(Rect::of_image((side, side)), base);
+        let known = cover.into_iter().map(|painted| !painted).collect();
+        let mask = Mask::new(base, known).expect("whole rows of cells");
+        let inpainting = Inpainting { image: image.clone(), mask };
         Request::new(caption, seed, settings.drawing.clone()).with_inpainting(inpainting)
     });
     let sampled = pipeline.sample(&requests.collect::<Vec<_>>(), &mut Silent)?;
@@ -160,13 +167,9 @@ fn paint(
     Ok(pasted.map(|((example, image), sample)| example.mask.paste(image, sample)).collect())
 }
 
-/// What some images of examples show.
-fn measure(
-    evaluator: &Evaluator,
-    examples: &[EditExample],
-    images: &[RgbImage],
-) -> Vec<Measurement> {
-    let predictions = evaluator.judge.predict(images);
+/// The measurements of images of examples.
+fn measure(judge: &Judge, examples: &[EditExample], images: &[RgbImage]) -> Vec<Measurement> {
+    let predictions = judge.predict(images);
     let all = examples.iter().zip(images).zip(&predictions);
     all.map(|((example, image), prediction)| Measurement::of(example, image, prediction)).collect()
 }
@@ -186,6 +189,16 @@ impl Measurement {
 }
 
 impl InpaintingRow {
+    /// The row of images of examples, one each, of one size.
+    pub fn measure(
+        name: &str,
+        judge: &Judge,
+        examples: &[EditExample],
+        images: &[RgbImage],
+    ) -> Self {
+        Self::of(name, &measure(judge, examples, images))
+    }
+
     fn of<'a>(name: &str, measurements: impl IntoIterator<Item = &'a Measurement>) -> Self {
         let all: Vec<&Measurement> = measurements.into_iter().collect();
         let share = |is: fn(&Measurement) -> bool| all.iter().map(|one| is(one)).collect();
@@ -225,14 +238,14 @@ fn rows(examples: &[EditExample], measurements: &[Measurement]) -> Vec<Inpaintin
     sizes.chain(shapes).chain(questions).chain([row("all", &|_| true)]).flatten().collect()
 }
 
-/// What images that no model painted would have: two floors, and the ceiling.
+/// Rows of images that no model painted: two floors, and the ceiling.
 fn references(
     evaluator: &Evaluator,
     examples: &[EditExample],
 ) -> Result<Vec<InpaintingRow>, Error> {
     let side = evaluator.pipeline.side()?;
     let row = |name: &str, examples: &[EditExample], images: &[RgbImage]| {
-        InpaintingRow::of(name, &measure(evaluator, examples, images))
+        InpaintingRow::measure(name, evaluator.judge, examples, images)
     };
     let some = &examples[..examples.len().min(FRESH)];
     let mut pasted = Vec::with_capacity(some.len());

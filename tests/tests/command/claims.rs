@@ -1,6 +1,7 @@
 //! `unclip evaluate --claims`.
 
 use std::fs;
+use std::path::Path;
 
 use evaluation::{CaptionSet, Example};
 use image::RgbImage;
@@ -14,7 +15,12 @@ use crate::pipeline::{copy_folder, few_steps};
 /// With two copies of `mine`, a model that has both priors.
 pub(super) fn are_tested_and_a_cut_off_run_goes_on(place: &Workplace) {
     let claims = ["evaluate", "--claims=claims", "--scenes=2"];
+    let folder = place.path("claims/captions");
+    fs::create_dir_all(&folder).unwrap();
     place.run(&claims).refuses(&["--claims", "claims/stack", "docs/claims.md"]);
+    fs::remove_dir(folder).unwrap();
+    let glide = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/glide/model");
+    copy_folder(&glide, &place.path("claims/glide"));
     for model in ["stack", "captions"] {
         let folder = place.path(&format!("claims/{model}"));
         copy_folder(&place.path("mine"), &folder);
@@ -26,13 +32,18 @@ pub(super) fn are_tested_and_a_cut_off_run_goes_on(place: &Workplace) {
         "| true pictures |",
         "| decoder of captions | 6 | 1 |",
         "| stack with the autoregressive prior |",
+        "| GLIDE, classifier-free guidance | 6 | 1 |",
+        "| GLIDE, CLIP guidance | 16 | 1 |",
         "cannot be told |",
     ] {
         assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
     }
     let report = fs::read_to_string(place.path("claims.json")).unwrap();
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
-    let names = report["claims"]["claims"].as_array().unwrap().iter();
+    let claims_of = |table: &str| report[table]["claims"].as_array().unwrap().clone();
+    assert_eq!(claims_of("guidance").len(), 2);
+    let names = [claims_of("claims"), claims_of("guidance")].concat();
+    let names = names.iter();
     let page = include_str!("../../../docs/claims.md");
     for name in names.map(|claim| claim["name"].as_str().unwrap()) {
         let name = name.split(": ").next().unwrap();
@@ -46,6 +57,7 @@ pub(super) fn are_tested_and_a_cut_off_run_goes_on(place: &Workplace) {
     let drawn =
         drawn.into_iter().find(|path| path.to_string_lossy().contains("pictures-")).unwrap();
     assert!(drawn.join("claims.svg").exists());
+    guidance_alone_is_tested(place);
     let sheet = |setting: &str| drawn.join(setting).join("00000-00002.png");
     let [lost, kept] = ["stack-1", "stack-2"].map(sheet);
     let before = fs::read(&lost).unwrap();
@@ -84,4 +96,23 @@ pub(super) fn are_tested_and_a_cut_off_run_goes_on(place: &Workplace) {
     for beside in ["captions", "--model=mine", "--captions=3", "--decoder-steps=2"] {
         place.run(&["evaluate", "--claims=claims", beside]).refuses(&["--claims"]);
     }
+}
+
+/// With GLIDE in the folder and none of the models that other claims are tested with.
+fn guidance_alone_is_tested(place: &Workplace) {
+    let guidance = fs::read_dir(place.path("claims")).unwrap().map(|entry| entry.unwrap());
+    let guidance = guidance.into_iter().find(|entry| {
+        let name = entry.file_name();
+        name.to_string_lossy().starts_with("guidance-")
+    });
+    let guidance = guidance.unwrap();
+    let plots = place.path("alone").join(guidance.file_name()).join("guidance.svg");
+    // Its pictures are there already.
+    copy_folder(&guidance.path(), plots.parent().unwrap());
+    fs::remove_file(&plots).unwrap();
+    copy_folder(&place.path("claims/glide"), &place.path("alone/glide"));
+    let ran = place.run(&["evaluate", "--claims=alone", "--scenes=2"]).succeeds();
+    assert!(ran.stdout.contains("| guidance without a classifier beats CLIP guidance: accuracy |"));
+    assert!(!ran.stdout.contains("| stack |"), "{}", ran.stdout);
+    assert!(plots.is_file());
 }

@@ -150,3 +150,59 @@ fn missing_files_are_named_with_what_they_hold() {
         }
     }
 }
+
+#[test]
+fn its_captions_are_evaluated_without_embeddings() {
+    let place = workplace();
+    let few = ["--captions=2", "--held-out-captions=1", "--diversity-captions=0"];
+    let steps = ["--decoder-steps=2", "--upsampler-steps=2"];
+    let evaluate = |arguments: &[&str]| {
+        place.run(&[&["evaluate", "--model=glide"], arguments, &few, &steps].concat())
+    };
+    let ran = evaluate(&["captions", "styles", "pairs", "--sheet=sheet.png"]).succeeds();
+    for row in ["| seen | whole chain, from captions |", "| two things | true pictures |"] {
+        assert!(ran.stdout.contains(row), "{row}: {}", ran.stdout);
+    }
+    assert!(!ran.stdout.contains("embeddings"), "{}", ran.stdout);
+    assert!(place.path("sheet.png").is_file());
+    for table in ["inversion", "variations", "interpolation", "edits", "prior", "zero-shot"] {
+        evaluate(&[table, "--scenes=2"]).refuses(&["GLIDE draws from captions alone"]);
+    }
+}
+
+#[test]
+fn inpainting_is_evaluated() {
+    let place = workplace();
+    let steps = ["--decoder-steps=2", "--upsampler-steps=2", "--scenes=3", "--batch=2"];
+    for model in ["glide", "model"] {
+        let model = format!("--model={model}");
+        let arguments = ["evaluate", "inpainting", &model, "--json=table.json", "--force"];
+        let sheet = ["--sheet=sheet.png"];
+        let ran = place.run(&[&arguments[..], &steps, &sheet].concat()).succeeds();
+        for part in [
+            "| 10 to 18% painted anew |",
+            "| rectangles |",
+            "| free shapes |",
+            "| another thing |",
+            "| fresh pictures pasted in |",
+            "| without a caption | pictures |",
+        ] {
+            assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
+        }
+        let json = fs::read_to_string(place.path("table.json")).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let rows = json["inpainting"]["rows"].as_array().unwrap();
+        let all = rows.iter().find(|row| row["name"] == "all").unwrap();
+        assert_eq!(all["unchanged"]["right"], 3);
+        assert_eq!(all["unchanged"]["asked"], 3);
+        // Three examples of three pictures each.
+        let sheet = image::open(place.path("sheet.png")).unwrap();
+        let side = (sheet.width() - 4) / 6;
+        assert_eq!(sheet.height(), 2 * side + 4);
+        let captions = fs::read_to_string(place.path("sheet.md")).unwrap();
+        assert_eq!(captions.lines().count(), 4, "{captions}");
+    }
+    place
+        .run(&["evaluate", "inpainting", "--model=glide", "--verdicts=verdicts.md"])
+        .refuses(&["--verdicts"]);
+}
