@@ -53,7 +53,7 @@ struct GlideObjective<'a> {
     /// Images of the base size, with their noise.
     stream: Stream,
     recipe: &'a GlideRecipe,
-    /// What is erased; `None` while the network sees no part of an image.
+    /// How images are erased; `None` while the network sees no part of one.
     inpainting: Option<&'a InpaintingRecipe>,
     run: &'a RunSettings,
     kind: Kind,
