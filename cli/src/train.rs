@@ -263,8 +263,8 @@ impl Train {
         let trainings = self.trainings();
         let recipe = self.recipe()?;
         match self.what {
-            What::Glide => drop(recipe.glide()?),
-            What::NoisedClip => drop(recipe.noised_clip()?),
+            What::Glide => recipe.glide().map(drop)?,
+            What::NoisedClip => recipe.noised_clip().map(drop)?,
             _ => {}
         }
         let device = self.device.find()?;

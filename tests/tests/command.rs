@@ -38,6 +38,7 @@ mod records;
 mod refusals;
 mod search;
 mod signals;
+mod train_glide;
 mod training;
 mod wait_policy;
 

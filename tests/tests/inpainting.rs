@@ -39,7 +39,7 @@ fn block(cells: u32, seed: u32) -> Vec<bool> {
 }
 
 /// The inpainting of an image whose last stage has `side` pixels, with a mask of the base's size.
-fn inpainting(side: u32, cells: u32, seed: u32) -> Inpainting {
+pub(crate) fn inpainting(side: u32, cells: u32, seed: u32) -> Inpainting {
     Inpainting { image: colourful(side, seed), mask: Mask::new(cells, block(cells, seed)).unwrap() }
 }
 
@@ -50,7 +50,7 @@ fn is_known(side: u32, cells: u32, seed: u32, (x, y): (u32, u32)) -> bool {
 }
 
 /// Fails where a known pixel is not the image's, and where no unknown one is another.
-fn assert_known(picture: &RgbImage, cells: u32, seed: u32, what: &str) {
+pub(crate) fn assert_known(picture: &RgbImage, cells: u32, seed: u32, what: &str) {
     let side = picture.width();
     let image = colourful(side, seed);
     let mut painted = 0;

@@ -1,13 +1,14 @@
 //! The chain on the tiny golden models: what it refuses, and what a picture may not depend on. That its pictures are the
 //! reference's is tested in `golden`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use crate::settings::karlo_settings;
 use families::{Completion, ModelFolders};
+use files::walk::walk;
 use image::RgbImage;
 use noise::Generator;
 use pipeline::{Error, Pipeline, Request, Settings, Silent, Step, Task, check_caption, to_images};
@@ -36,6 +37,15 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
             fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+/// The files below a folder, by their paths in it.
+pub(crate) fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let read = |path: PathBuf| {
+        let name = path.strip_prefix(folder).unwrap().to_owned();
+        (name, fs::read(&path).unwrap())
+    };
+    walk(folder, |_| true).files.into_iter().map(|file| read(file.path)).collect()
 }
 
 /// A tiny model's pipeline, in f32 on the CPU.

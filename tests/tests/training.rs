@@ -20,8 +20,10 @@ use training::{
 use weights::Folder;
 
 mod checkpoints;
+mod compact_glide;
 mod estimates;
 mod folder;
+mod glide_objective;
 mod gradients;
 mod layouts;
 mod metrics;

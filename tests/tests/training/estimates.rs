@@ -32,6 +32,34 @@ fn parameters_are_those_of_the_published_classes() {
     assert!((0.65..0.75).contains(&upsampler), "{upsampler}");
 }
 
+/// As the published code counts them in GLIDE (filtered), the base and the one that inpaints, without the table of its tokens:
+/// `create_model_and_diffusion` of glide_text2im, with `inpaint` false and true.
+const GLIDE: [i64; 2] = [359_299_142, 359_306_054];
+/// As `torch.utils.flop_counter` counts a forward pass of either.
+const GLIDE_FLOPS: [f64; 2] = [238_289_911_808.0, 238_346_534_912.0];
+/// As counted in its `TextEncoder`, without the table of its tokens, and its `ImageEncoder`, with the sizes of its config.yaml.
+const NOISED_CLIP: [i64; 2] = [38_125_056, 86_443_776];
+
+#[test]
+fn the_paper_preset_is_glide_filtered_and_its_noised_clip() {
+    let recipe = Recipe::preset("paper").unwrap();
+    let estimates = estimate(&recipe, Kind::Float, Device::Cpu);
+    let [base, inpainting, clip] = estimates[5..].try_into().unwrap();
+    // The tokens are our tokenizer's; both texts are 512 wide.
+    let tokens = 512 * (514 + recipe.tokenizer.merges as i64);
+    let runs = [&recipe.glide().unwrap().run, &recipe.glide().unwrap().inpainting.run];
+    for (n, estimate) in [base, inpainting].into_iter().enumerate() {
+        assert_eq!(estimate.model, ["glide", "glide_inpainting"][n]);
+        assert_eq!(estimate.parameters, GLIDE[n] + tokens);
+        // Its blocks are computed a second time.
+        assert_eq!(estimate.flops, 4.0 * GLIDE_FLOPS[n] * runs[n].batch as f64);
+        assert_eq!((estimate.steps, estimate.frozen), (runs[n].steps, 0));
+    }
+    // The temperature is trained too.
+    assert_eq!(clip.model, "noised_clip");
+    assert_eq!(clip.parameters, NOISED_CLIP.iter().sum::<i64>() + tokens + 1);
+}
+
 #[test]
 fn operations_are_those_that_pytorch_counts() {
     for (preset, counted) in [("tiny", TINY), ("karlo", KARLO)] {

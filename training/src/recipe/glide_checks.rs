@@ -7,6 +7,9 @@ use super::{GlideRecipe, NoisedClipRecipe, Recipe};
 use crate::Error;
 use crate::noising::TIMESTEPS;
 
+/// The channels of an image: red, green and blue.
+const CHANNELS: i64 = 3;
+
 impl Recipe {
     /// Refuses a compact GLIDE, or a noised CLIP, whose parts do not fit each other or cannot be trained.
     pub(super) fn check_glide(&self) -> Result<(), Error> {
@@ -49,12 +52,14 @@ impl GlideRecipe {
             text.time_width,
             unet.time_width(),
         )?;
+        agree(
+            "glide.unet.out_channels and twice the channels of a picture",
+            unet.out_channels,
+            2 * CHANNELS,
+        )?;
         if unet.in_channels != self.inpainting_unet().in_channels {
-            agree(
-                "glide.unet.out_channels and twice its in_channels",
-                unet.out_channels,
-                2 * unet.in_channels,
-            )?;
+            let what = "glide.unet.in_channels and the channels of a picture";
+            agree(what, unet.in_channels, CHANNELS)?;
         }
         for (field, share) in [
             ("glide.drop_caption", self.drop_caption),
@@ -95,7 +100,7 @@ impl NoisedClipRecipe {
         match run.accumulate {
             1 => Ok(()),
             parts => Err(Error::Recipe(format!(
-                "noised_clip.run.accumulate is {parts}, and its batch is computed at once: 1"
+                "noised_clip.run.accumulate is {parts}, and must be 1: each caption is compared with all pictures of its batch"
             ))),
         }
     }
