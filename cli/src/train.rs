@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::{Args, ValueEnum};
 use families::{Shapes, karlo};
 use tch::{Device, Kind};
@@ -176,13 +176,23 @@ fn init_folder(init: &Path, of_glide: bool) -> Result<Folder> {
     let (name, init_name) = (family.name, init.display());
     ensure!(
         family.decodes_embeddings() || is_compact,
-        "--init {init_name}: {name} cannot be trained, models in Karlo's layout can"
+        "--init {init_name}: {name} cannot be trained, models in Karlo's layout and compact GLIDE can"
     );
     ensure!(
         of_glide || !is_compact,
         "--init {init_name}: it is a {name}, which `train glide` and `train noised-clip` train on"
     );
     Ok(folder)
+}
+
+/// The error, and the commands that help.
+fn with_commands(error: training::Error) -> anyhow::Error {
+    match &error {
+        training::Error::NoTokenizer { .. } => {
+            anyhow!("{error}, by `unclip train tokenizer`, or comes from the model of --init")
+        }
+        _ => error.into(),
+    }
 }
 
 impl Train {
@@ -252,6 +262,11 @@ impl Train {
         self.check()?;
         let trainings = self.trainings();
         let recipe = self.recipe()?;
+        match self.what {
+            What::Glide => drop(recipe.glide()?),
+            What::NoisedClip => drop(recipe.noised_clip()?),
+            _ => {}
+        }
         let device = self.device.find()?;
         let dtype = self.dtype.unwrap_or_else(|| Dtype::for_training(device));
         let data = scenes::dataset::open(&self.data, self.flip)?;
@@ -292,7 +307,7 @@ impl Train {
         dtype.warn_of_cost(device);
         let mut progress = TrainingProgress::default();
         for (_, train) in trainings {
-            train(&trainer, &mut progress)?;
+            train(&trainer, &mut progress).map_err(with_commands)?;
             if interrupt::requested() {
                 let runs = trainer.runs.display();
                 say!("stopped: the same command goes on from the checkpoint in {runs}");

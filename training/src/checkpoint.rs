@@ -66,6 +66,15 @@ pub struct Checkpoints<'a> {
 impl Checkpoints<'_> {
     /// The checkpoints that are there, whole or not, the newest first.
     pub fn found(&self) -> Vec<PathBuf> {
+        self.by_step().into_iter().map(|(_, path)| path).collect()
+    }
+
+    /// The step of the newest checkpoint, whole or not; 0 where there is none.
+    pub fn steps_taken(&self) -> u64 {
+        self.by_step().first().map_or(0, |(step, _)| *step)
+    }
+
+    fn by_step(&self) -> Vec<(u64, PathBuf)> {
         let Ok(entries) = fs::read_dir(self.folder) else {
             return Vec::new();
         };
@@ -78,7 +87,8 @@ impl Checkpoints<'_> {
             })
             .collect();
         found.sort();
-        found.into_iter().rev().map(|(_, path)| path).collect()
+        found.reverse();
+        found
     }
 
     /// Writes a checkpoint, and removes those that are older than the one before it.

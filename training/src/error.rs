@@ -49,9 +49,25 @@ pub enum Error {
     /// A recipe cannot be used.
     #[error("the recipe is wrong: {0}")]
     Recipe(String),
+    /// A recipe has no such part.
+    #[error(
+        "the recipe has no part `{0}`, which says how it is trained: the presets small, tiny and paper have one"
+    )]
+    NoPart(&'static str),
+    /// The model has no tokenizer yet.
+    #[error(
+        "{} has no tokenizer, with which `{model}` reads captions: it is trained before",
+        folder.display()
+    )]
+    NoTokenizer {
+        /// The model folder.
+        folder: PathBuf,
+        /// The model that is to be trained.
+        model: &'static str,
+    },
     /// The model folder is of another family than the model that is to be trained.
     #[error(
-        "{} is of {found}, and `{model}` is a part of {wanted}: another folder, or none yet, can hold it",
+        "{} holds a model of {found}, and `{model}` is a part of {wanted}: it goes into another folder, or a new one",
         folder.display()
     )]
     OtherFamily {

@@ -104,10 +104,9 @@ pub fn estimate(recipe: &Recipe, kind: Kind, device: Device) -> Vec<Estimate> {
     let of_glide = recipe.glide.iter().flat_map(|recipe| {
         let GlideRecipe { text, unet, gradient_checkpointing: checkpointing, .. } = recipe;
         let text = TextTransformerConfig { vocab_size, ..text.clone() };
-        let inpaints = UNetConfig { in_channels: 2 * unet.in_channels + 1, ..unet.clone() };
         let runs = [
             ("glide", &recipe.run, unet.clone()),
-            ("glide_inpainting", &recipe.inpainting.run, inpaints),
+            ("glide_inpainting", &recipe.inpainting.run, recipe.inpainting_unet()),
         ];
         runs.map(|(model, run, unet)| {
             let network = costs.text_transformer(&text)

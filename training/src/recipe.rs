@@ -160,7 +160,7 @@ pub struct UpsamplerRecipe {
 pub struct GlideRecipe {
     /// The text transformer; its vocabulary follows from the tokenizer.
     pub text: TextTransformerConfig,
-    /// The network before it is fine-tuned to inpaint.
+    /// The network before it is fine-tuned to inpaint; with the channels for that where it was before.
     pub unet: UNetConfig,
     /// Share of captions that are replaced by the empty one.
     pub drop_caption: f64,
@@ -210,7 +210,24 @@ pub struct NoisedClipRecipe {
     pub run: RunSettings,
 }
 
+impl GlideRecipe {
+    /// The network that inpaints: the known pixels and their mask follow the noised image.
+    pub fn inpainting_unet(&self) -> UNetConfig {
+        UNetConfig { in_channels: self.unet.out_channels + 1, ..self.unet.clone() }
+    }
+}
+
 impl Recipe {
+    /// The part on GLIDE's base.
+    pub fn glide(&self) -> Result<&GlideRecipe, Error> {
+        self.glide.as_ref().ok_or(Error::NoPart("glide"))
+    }
+
+    /// The part on the CLIP of noised images.
+    pub fn noised_clip(&self) -> Result<&NoisedClipRecipe, Error> {
+        self.noised_clip.as_ref().ok_or(Error::NoPart("noised_clip"))
+    }
+
     /// A preset as it is: see [`Recipe::preset_text`].
     pub fn preset(name: &str) -> Result<Self, Error> {
         Self::read(Self::preset_text(name)?, &Shapes::default(), &[""; 0])
@@ -277,11 +294,18 @@ impl Recipe {
         let (decoder, upsampler) = (stages.next(), stages.next());
         let (decoder, upsampler) = (decoder.unwrap_or_default(), upsampler.unwrap_or_default());
         if let Some(clip) = &mut self.noised_clip {
+            // Where the model has no such CLIP yet, a new one must fit its base.
+            if let (Some(_), Some(base)) = (&decoder.text_encoder, &decoder.network) {
+                clip.image.image_size = base.sample_size;
+            }
             take(&mut clip.text, shapes.noised_text_encoder);
             take(&mut clip.image, shapes.noised_image_encoder);
         }
         if let Some(text) = decoder.text_encoder {
-            self.take_glide(text, decoder.network);
+            if let Some(glide) = &mut self.glide {
+                glide.text = text;
+                take(&mut glide.unet, decoder.network);
+            }
             return;
         }
         take(&mut self.decoder.conditioning, decoder.conditioning);
@@ -290,16 +314,6 @@ impl Recipe {
         if let Some(unet) = upsampler.network {
             self.upsampler.crop = self.upsampler.crop.min(unet.sample_size);
             self.upsampler.unet = unet;
-        }
-    }
-
-    /// Takes the shapes of a compact GLIDE, whose network may know to inpaint already.
-    fn take_glide(&mut self, text: TextTransformerConfig, network: Option<UNetConfig>) {
-        if let Some(glide) = &mut self.glide {
-            glide.text = text;
-            if let Some(unet) = network {
-                glide.unet = UNetConfig { in_channels: unet.out_channels / 2, ..unet };
-            }
         }
     }
 }

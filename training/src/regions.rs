@@ -3,10 +3,11 @@
 use noise::Generator;
 use tch::Tensor;
 
-/// The largest share of an image that rectangles, strokes and polygons may leave known at random is bounded by their number.
+/// The most rectangles and the most strokes that are erased from one image.
 const MOST_RECTANGLES: u64 = 2;
 const MOST_STROKES: u64 = 2;
-const MOST_CORNERS: u64 = 5;
+/// How many numbers of corners a polygon can have, from 4 on.
+const CORNER_COUNTS: u64 = 5;
 
 /// A region, in a unit square with its origin at the top left.
 enum Region {
@@ -107,7 +108,7 @@ fn stroke(generator: &mut Generator) -> Region {
 /// A polygon around a centre, whose corners lie at random distances from it.
 fn polygon(generator: &mut Generator) -> Region {
     let centre = [(); 2].map(|()| between(generator, 0.25, 0.75));
-    let count = 4 + generator.below(MOST_CORNERS);
+    let count = 4 + generator.below(CORNER_COUNTS);
     let corner = |n: u64| {
         let angle = std::f64::consts::TAU * (n as f64 + generator.uniform()) / count as f64;
         let radius = between(generator, 0.15, 0.5);

@@ -138,7 +138,7 @@ impl Trainer {
     /// Trains both encoders, and writes them with the image processor and the logit scale.
     pub fn train_clip(&self, observer: &mut dyn Observer) -> Result<(), Error> {
         self.data.check_images("clip")?;
-        let tokenizer = families::open_tokenizer(&self.component("tokenizer")?)?;
+        let tokenizer = self.tokenizer("clip")?;
         let recipe = &self.recipe.clip;
         let text = TextConfig {
             vocab_size: tokenizer.vocab_size() as i64,

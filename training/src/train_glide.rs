@@ -22,10 +22,9 @@ use crate::{Error, RunSettings, Trainer};
 /// The text transformer's and the U-Net's tensors, among those that are trained together.
 const TEXT: &str = "text.";
 const UNET: &str = "unet.";
-const COMPONENTS: &[Component] = &[
-    Component { prefix: TEXT, folder: glide::DECODER_TEXT_ENCODER },
-    Component { prefix: UNET, folder: glide::DECODER },
-];
+const TEXT_TRANSFORMER: Component = Component { prefix: TEXT, folder: glide::DECODER_TEXT_ENCODER };
+const COMPONENTS: &[Component] =
+    &[TEXT_TRANSFORMER, Component { prefix: UNET, folder: glide::DECODER }];
 
 /// The network and the transformer of its captions, trained together.
 pub(crate) struct Glide {
@@ -85,7 +84,11 @@ impl GlideObjective<'_> {
         let clean = to_signed(&images.to_device(self.device), size);
         let noised = self.noising.noise(&clean, &eps.view_as(&clean), generator);
         let input = match self.inpainting {
-            None => noised.values.shallow_clone(),
+            // Nothing is known to a network that inpaints already.
+            None => {
+                let further = self.recipe.unet.in_channels - clean.size()[1];
+                noised.values.constant_pad_nd([0, 0, 0, 0, 0, further])
+            }
             Some(InpaintingRecipe { erase_all, .. }) => {
                 let known = known_pixels(generator, *erase_all, captions.len(), size);
                 let known = known.to_device(self.device); // [B, 1, H, W]
@@ -110,27 +113,33 @@ impl GlideObjective<'_> {
 impl Trainer {
     /// Trains GLIDE's base on captions alone, and writes it with its text transformer and its scheduler.
     pub fn train_glide(&self, observer: &mut dyn Observer) -> Result<(), Error> {
-        let recipe = self.glide()?;
+        let recipe = self.recipe.glide()?;
         self.train_glide_base("glide", recipe, None, observer)
     }
 
     /// Fine-tunes GLIDE's base to paint where an image is erased: the known pixels and their mask are new channels of its
-    /// input, whose weights begin at 0.
+    /// input, whose weights begin at 0. Waits, with a warning, for the base's own training to have taken all of its steps.
     pub fn train_glide_inpainting(&self, observer: &mut dyn Observer) -> Result<(), Error> {
-        let recipe = self.glide()?;
+        let recipe = self.recipe.glide()?;
+        let (step, steps) = (self.steps_taken("glide"), recipe.run.steps);
+        if step < steps {
+            tracing::warn!(
+                "glide_inpainting: it begins when `glide` has taken its {steps} steps, and it has taken {step}"
+            );
+            return Ok(());
+        }
         self.train_glide_base("glide_inpainting", recipe, Some(&recipe.inpainting), observer)
     }
 
-    /// The tokenizer, for captions of so many tokens.
-    pub(crate) fn caption_tokenizer(&self, length: i64) -> Result<Tokenizer, Error> {
-        let tokenizer = families::open_tokenizer(&self.component(glide::TOKENIZER)?)?;
+    /// The tokenizer with which a model reads captions of so many tokens.
+    pub(crate) fn caption_tokenizer(
+        &self,
+        model: &'static str,
+        length: i64,
+    ) -> Result<Tokenizer, Error> {
+        let tokenizer = self.tokenizer(model)?;
         let fitted = tokenizer.with_context_length(length as usize);
         fitted.map_err(|error| Error::Tokenizer(error.to_string()))
-    }
-
-    fn glide(&self) -> Result<&GlideRecipe, Error> {
-        let missing = || Error::Recipe("the recipe has no part `glide`".to_owned());
-        self.recipe.glide.as_ref().ok_or_else(missing)
     }
 
     fn train_glide_base(
@@ -141,23 +150,22 @@ impl Trainer {
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
         self.data.check_images(name)?;
-        let tokenizer = self.caption_tokenizer(recipe.text.context_length)?;
+        let tokenizer = self.caption_tokenizer(name, recipe.text.context_length)?;
         let text = TextTransformerConfig {
             vocab_size: tokenizer.vocab_size() as i64,
             ..recipe.text.clone()
         };
-        let mut unet = recipe.unet.clone();
-        let (subset, settings) = match inpainting {
-            None => (GLIDE_SUBSET, &recipe.run),
-            Some(inpainting) => {
-                unet.in_channels = 2 * recipe.unet.in_channels + 1;
-                (GLIDE_INPAINTING_SUBSET, &inpainting.run)
+        let (subset, settings, unet) = match inpainting {
+            None => (GLIDE_SUBSET, &recipe.run, recipe.unet.clone()),
+            Some(InpaintingRecipe { run, .. }) => {
+                (GLIDE_INPAINTING_SUBSET, run, recipe.inpainting_unet())
             }
         };
         let run = self.run(name, settings, &[glide::TOKENIZER])?;
         let build = |p: &Params| Glide::new(p, &text, &unet);
         let init = match inpainting {
-            None => self.init_with(COMPONENTS)?,
+            // An unCLIP has a decoder too, of embeddings; the text transformer is GLIDE's.
+            None => self.init_with(&[TEXT_TRANSFORMER])?,
             Some(_) => Some(weights::Folder::open(&self.model)?),
         };
         let (model, optimizer) = self.build_from(init, &run, COMPONENTS, build, |_| true)?;

@@ -83,9 +83,8 @@ impl Trainer {
     /// Trains both encoders of the noised CLIP, and writes them with their tokenizer.
     pub fn train_noised_clip(&self, observer: &mut dyn Observer) -> Result<(), Error> {
         self.data.check_images("noised_clip")?;
-        let missing = || Error::Recipe("the recipe has no part `noised_clip`".to_owned());
-        let recipe = self.recipe.noised_clip.as_ref().ok_or_else(missing)?;
-        let tokenizer = self.caption_tokenizer(recipe.text.context_length)?;
+        let recipe = self.recipe.noised_clip()?;
+        let tokenizer = self.caption_tokenizer("noised_clip", recipe.text.context_length)?;
         let text =
             NoisedTextConfig { vocab_size: tokenizer.vocab_size() as i64, ..recipe.text.clone() };
         let run = self.run("noised_clip", &recipe.run, &[glide::TOKENIZER])?;

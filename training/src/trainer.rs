@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clip::Tokenizer;
 use families::{glide, karlo};
 use layers::{Initialiser, Params};
 use sha2::{Digest, Sha256};
@@ -14,7 +15,7 @@ use crate::encoders::{FrozenImageEncoder, FrozenTextEncoder};
 use crate::init_from::{Component, InitialWeights};
 use crate::run::{Objective, Observer, SampleSheets, Weights};
 use crate::sheet::{SAMPLES, SheetModel};
-use crate::{AdamW, Error, Recipe, RunSettings, TrainingRun, plots, tokenizer};
+use crate::{AdamW, Checkpoints, Error, Recipe, RunSettings, TrainingRun, plots, tokenizer};
 
 /// The subsets of the data that the objectives draw from, and those of the statistics that are measured before.
 pub(crate) const CLIP_SUBSET: u64 = 1;
@@ -41,7 +42,7 @@ const WRITES: &[(&str, &[&str])] = &[
     ("upsampler", &[karlo::UPSAMPLER, karlo::LAST_UPSAMPLER, karlo::UPSAMPLER_SCHEDULER]),
     ("glide", GLIDE_BASE),
     ("glide_inpainting", GLIDE_BASE),
-    ("noised_clip", &[glide::CLIP_TEXT_ENCODER, glide::CLIP_IMAGE_ENCODER]),
+    ("noised_clip", &[glide::CLIP_TOKENIZER, glide::CLIP_TEXT_ENCODER, glide::CLIP_IMAGE_ENCODER]),
 ];
 
 /// The folders of GLIDE's base.
@@ -107,13 +108,13 @@ impl Trainer {
         }
     }
 
-    /// Refuses a model folder of another family, whose index would no longer say what it is.
+    /// Refuses a model folder of another family, whose index would no longer say what it is. All have tokenizers.
     fn check_family(&self, models: &[&str]) -> Result<(), Error> {
         let wanted = match models.iter().any(|model| is_compact_glide(model)) {
             true => families::compact_glide(),
             false => families::karlo(),
         };
-        if !self.model.join(karlo::INDEX).exists() {
+        if models == ["tokenizer"] || !self.model.join(karlo::INDEX).exists() {
             return Ok(());
         }
         let found = families::recognise(&Folder::open(&self.model)?);
@@ -265,6 +266,21 @@ impl Trainer {
             }
         }
         Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// The steps that a training has taken up to its newest checkpoint.
+    pub(crate) fn steps_taken(&self, model: &str) -> u64 {
+        let folder = &self.runs.join(model);
+        Checkpoints { folder, model, upstream: "", data: "" }.steps_taken()
+    }
+
+    /// The tokenizer of the model that is written, for the training of one of its parts.
+    pub(crate) fn tokenizer(&self, model: &'static str) -> Result<Tokenizer, Error> {
+        let folder = self.model.join(karlo::TOKENIZER);
+        match folder.is_dir() {
+            true => Ok(families::open_tokenizer(&Folder::open(&folder)?)?),
+            false => Err(Error::NoTokenizer { folder: self.model.clone(), model }),
+        }
     }
 
     /// A component of the model that is written.

@@ -49,11 +49,13 @@ impl GlideRecipe {
             text.time_width,
             unet.time_width(),
         )?;
-        agree(
-            "glide.unet.out_channels and twice its in_channels",
-            unet.out_channels,
-            2 * unet.in_channels,
-        )?;
+        if unet.in_channels != self.inpainting_unet().in_channels {
+            agree(
+                "glide.unet.out_channels and twice its in_channels",
+                unet.out_channels,
+                2 * unet.in_channels,
+            )?;
+        }
         for (field, share) in [
             ("glide.drop_caption", self.drop_caption),
             ("glide.inpainting.erase_all", inpainting.erase_all),
