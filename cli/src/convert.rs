@@ -17,7 +17,7 @@ use crate::stdout::print_path;
 /// Arguments of `unclip convert`.
 #[derive(Args)]
 pub(crate) struct Convert {
-    /// A folder, or builtin:unclip
+    /// A folder, builtin:unclip or builtin:glide
     #[arg(value_name = "MODEL")]
     model: PathBuf,
     /// The folder to write: new, or empty

@@ -30,11 +30,17 @@ Examples:
 
 Without a caption, what lies around the mask alone says what is painted.";
 
+/// The model that paints where the user chooses none: it was trained to.
+const DEFAULT_MODEL: &str = "builtin:glide";
+
 /// The name of the command in records.
 const COMMAND: &str = "inpaint";
 
 /// Arguments of `unclip inpaint`.
 #[derive(Args)]
+#[command(mut_arg("model", |model| model.help(
+    "A folder, builtin:glide or builtin:unclip [default: builtin:glide, or with an embedding or --prior builtin:unclip]"
+)))]
 pub(crate) struct Inpaint {
     /// The picture: PNG, JPEG, WebP or GIF, - for standard input
     image: PathBuf,
@@ -72,7 +78,11 @@ pub(crate) struct Inpaint {
 
 impl Inpaint {
     /// Paints the pictures. Everything that can be refused is refused before the first of them.
-    pub(crate) fn run(&self) -> Result<()> {
+    pub(crate) fn run(mut self) -> Result<()> {
+        // Embeddings are what the other built-in model paints from.
+        if self.image_embedding.is_none() && !self.prior.is_given() {
+            self.model = self.model.or(DEFAULT_MODEL);
+        }
         let given = self.image_embedding.as_deref();
         let others = [self.mask.mask.as_deref(), self.from.as_deref(), given];
         let inputs: Vec<&Path> =
@@ -90,7 +100,7 @@ impl Inpaint {
         let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
         let settings = self.settings(&pipeline, caption, again.as_ref())?;
         let embedding = given.map(|path| embedding::read(path, &pipeline)).transpose()?;
-        let (_, side) = pipeline.inpainting_sides()?;
+        let side = pipeline.inpainting_side()?;
         remark(&edit, &edit.edit.regions(side)?, side);
         warn_of_format(plan.first_path());
         let words = caption.unwrap_or_default();

@@ -19,9 +19,9 @@ use crate::settings_args::PresetArgs;
 use crate::threads::warn_of_idle_processors;
 
 /// The flags that say so.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct ModelArgs {
-    /// A folder, or builtin:unclip [default: builtin:unclip]
+    /// A folder, builtin:unclip or builtin:glide [default: builtin:unclip]
     #[arg(long, value_name = "MODEL", help_heading = "Model")]
     model: Option<PathBuf>,
     /// Variant of the weights to take where there is one, as fp16
@@ -88,6 +88,11 @@ impl PriorArgs {
 }
 
 impl ModelArgs {
+    /// The same with another model where the user chose none.
+    pub(crate) fn or(&self, model: &str) -> Self {
+        Self { model: self.model.clone().or_else(|| Some(model.into())), ..self.clone() }
+    }
+
     /// The record of the images that `command` samples with this model, but their seeds.
     pub(crate) fn record(
         &self,

@@ -97,12 +97,11 @@ fn check_size(width: u64, height: u64) -> Result<(), EditError> {
 }
 
 impl Pipeline {
-    /// The sides in pixels of the base images, and of the finished ones, where the model inpaints.
-    pub fn inpainting_sides(&self) -> Result<(u32, u32), Error> {
+    /// The side in pixels of the images that the model samples where it inpaints.
+    pub fn inpainting_side(&self) -> Result<u32, Error> {
         let task = Task { inpaints: true, ..Task::GENERATE };
         let stages = self.stage_indices(task, &self.defaults()?);
-        let side = |index| Ok::<_, Error>(self.image_shape(index)?[1] as u32);
-        Ok((side(stages.start)?, side(stages.end - 1)?))
+        Ok(self.image_shape(stages.end - 1)?[1] as u32)
     }
 
     /// The edited image for each request, in their order: of the size of the edit's, and equal to it outside the mask. The
@@ -117,14 +116,14 @@ impl Pipeline {
         requests: &[Request],
         observer: &mut dyn Observer,
     ) -> Result<Vec<RgbImage>, Error> {
-        let (base, side) = self.inpainting_sides()?;
+        let side = self.inpainting_side()?;
         let regions = edit.regions(side)?;
         let seam = canvas::Seam::new(&edit.mask, edit.feather);
         let mut images = vec![edit.image.clone(); requests.len()];
         let mut rest = edit.mask.clone();
         for (n, region) in regions.iter().enumerate() {
-            let known = rest.cover(region.square, base).into_iter().map(|painted| !painted);
-            let mask = Mask::new(base, known.collect()).expect("whole rows of cells");
+            let known = rest.cover(region.square, side).into_iter().map(|painted| !painted);
+            let mask = Mask::new(side, known.collect()).expect("whole rows of cells");
             let batch: Vec<Request> = requests
                 .iter()
                 .zip(&images)

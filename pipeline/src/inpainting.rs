@@ -34,27 +34,33 @@ impl Mask {
         is_whole.then_some(Self { width: width.into(), known })
     }
 
-    /// 1 at known pixels and 0 elsewhere, `[1, 1, size, size]`: the nearest pixel's value.
+    /// 1 at known pixels and 0 elsewhere, `[1, 1, size, size]`: of a larger mask those whose pixels are all known, so that
+    /// nothing counts as known that is to be painted over, and of a smaller one the nearest pixel's value.
     fn tensor(&self, size: i64) -> Tensor {
-        let known = Tensor::from_slice(&self.known).to_kind(tch::Kind::Float);
-        let known = known.view([1, 1, -1, self.width]); // [1, 1, H, W]
-        known.upsample_nearest2d([size, size], None, None)
+        let known = Tensor::from_slice(&self.known).view([1, 1, -1, self.width]); // [1, 1, H, W]
+        let unknown = known.logical_not().to_kind(tch::Kind::Float);
+        let [_, _, height, width] = unknown.size()[..] else {
+            unreachable!("it is a view of four")
+        };
+        let unknown = match height > size || width > size {
+            true => unknown.adaptive_max_pool2d([height.min(size), width.min(size)]).0,
+            false => unknown,
+        };
+        1f64 - unknown.upsample_nearest2d([size, size], None, None)
     }
 }
 
 /// The known parts of a batch of images.
 pub(crate) struct InpaintingBatch {
     images: Vec<RgbImage>,
-    /// The masks at the size of the base images, `[B, 1, h, h]`: 1 at known pixels.
-    masks: Tensor,
+    masks: Vec<Mask>,
 }
 
 impl InpaintingBatch {
-    /// Those of a batch whose base images have `base` pixels a side. Larger images have the base images' mask, enlarged.
-    pub(crate) fn new(batch: &[&Inpainting], base: i64) -> Self {
-        let masks: Vec<Tensor> = batch.iter().map(|known| known.mask.tensor(base)).collect();
+    pub(crate) fn new(batch: &[&Inpainting]) -> Self {
+        let masks = batch.iter().map(|known| known.mask.clone()).collect();
         let images = batch.iter().map(|known| known.image.clone()).collect();
-        Self { images, masks: Tensor::cat(&masks, 0) }
+        Self { images, masks }
     }
 
     /// The known pixels at a stage's size.
@@ -66,7 +72,8 @@ impl InpaintingBatch {
             ..ImageProcessor::signed(side)
         };
         let pixels = Tensor::try_from(squash.preprocess(&self.images)?).expect(PLANES); // [B, 3, S, S]
-        let mask = self.masks.upsample_nearest2d([size, size], None, None); // [B, 1, S, S]
+        let masks: Vec<Tensor> = self.masks.iter().map(|mask| mask.tensor(size)).collect();
+        let mask = Tensor::cat(&masks, 0); // [B, 1, S, S]
         Ok(KnownPixels::new(&pixels.to_device(device), &mask.to_device(device)))
     }
 }

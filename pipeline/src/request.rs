@@ -162,7 +162,7 @@ impl Pipeline {
             requests.iter().filter_map(|r| r.inpainting.as_ref()).collect();
         let known = match known[..] {
             [] => None,
-            _ => Some(InpaintingBatch::new(&known, self.image_shape(stages.start)?[1])),
+            _ => Some(InpaintingBatch::new(&known)),
         };
         let input =
             StageInput { captions: &captions, known: known.as_ref(), ..StageInput::default() };

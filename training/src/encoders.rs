@@ -28,16 +28,18 @@ pub struct EncodedCaptions {
     pub mask: Tensor,
 }
 
+/// Captions, with the empty one in the place of those that `dropped [B]` marks.
+pub(crate) fn without_dropped<'a>(captions: &'a [String], dropped: &Tensor) -> Vec<&'a str> {
+    let dropped = Vec::<bool>::try_from(dropped).expect("a mask of captions");
+    let captions = captions.iter().zip(dropped);
+    captions.map(|(caption, dropped)| if dropped { "" } else { caption }).collect()
+}
+
 impl FrozenTextEncoder {
     /// Encodes captions, with the empty one in the place of those that `dropped [B]` marks: the unconditional input of
     /// guidance.
     pub fn encode(&self, captions: &[String], dropped: &Tensor) -> Result<EncodedCaptions, Error> {
-        let dropped = Vec::<bool>::try_from(dropped).expect("a mask of captions");
-        let captions: Vec<&str> = captions
-            .iter()
-            .zip(dropped)
-            .map(|(caption, dropped)| if dropped { "" } else { caption.as_str() })
-            .collect();
+        let captions = without_dropped(captions, dropped);
         let tokens =
             self.tokenizer.encode(&captions).map_err(|e| Error::Tokenizer(e.to_string()))?;
         let encoding = no_grad(|| self.text.forward(&tokens.ids.to_device(self.device)));

@@ -11,6 +11,7 @@ use noise::Generator;
 use tch::{Device, Kind, Tensor};
 
 use crate::data::{Batch, SampleRequest, Stream, dropout_mask, to_signed};
+use crate::encoders::without_dropped;
 use crate::init_from::Component;
 use crate::noising::Noising;
 use crate::recipe::{GlideRecipe, InpaintingRecipe};
@@ -69,12 +70,7 @@ impl GlideObjective<'_> {
     fn micro_batch(&self, weight: f64, generator: &mut Generator) -> Result<Loss, Error> {
         let (Batch { images, captions, .. }, eps) = self.stream.next_with_noise()?;
         let dropped = dropout_mask(generator, self.recipe.drop_caption, captions.len());
-        let dropped = Vec::<bool>::try_from(&dropped).expect("a mask of captions");
-        let captions: Vec<&str> = captions
-            .iter()
-            .zip(dropped)
-            .map(|(caption, dropped)| if dropped { "" } else { caption.as_str() })
-            .collect();
+        let captions = without_dropped(&captions, &dropped);
         let tokens =
             self.tokenizer.encode(&captions).map_err(|e| Error::Tokenizer(e.to_string()))?;
         let (ids, mask) = (tokens.ids.to_device(self.device), tokens.mask.to_device(self.device));

@@ -6,7 +6,7 @@ use files::text::excerpt;
 use pipeline::Error;
 use weights::Folder;
 
-use crate::model_files::FILES;
+use crate::model_files::{GLIDE, UNCLIP};
 
 /// Names and contents of files inside the program.
 type Files = &'static [(&'static str, &'static [u8])];
@@ -15,7 +15,7 @@ type Files = &'static [(&'static str, &'static [u8])];
 const PREFIX: &str = "builtin:";
 
 /// The built-in models, the default one first; one that this build leaves out has no files.
-static BUILT_IN: [(&str, Files); 1] = [("builtin:unclip", FILES)];
+static BUILT_IN: [(&str, Files); 2] = [("builtin:unclip", UNCLIP), ("builtin:glide", GLIDE)];
 
 /// The names of the models that the program carries, as [`locate_model`] takes them; none in a build without the feature
 /// `embedded-model`.

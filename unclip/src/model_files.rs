@@ -1,3 +1,3 @@
-//! The files of the project's own model, inside the program.
+//! The files of the project's own models, inside the program.
 
 include!(concat!(env!("OUT_DIR"), "/embedded.rs"));

@@ -151,14 +151,14 @@ pub fn paint(
     captions: &[&str],
 ) -> Result<Vec<RgbImage>, Error> {
     let Evaluator { pipeline, settings, .. } = evaluator;
-    let (side, base) = (pipeline.side()?, pipeline.base_side()?);
+    let side = pipeline.side()?;
     let originals = originals(examples, side);
     let all = examples.iter().zip(&originals).zip(captions);
     let requests = all.map(|((example, image), &caption)| {
         let seed = settings.seed.wrapping_add(example.target.number);
-        let cover = example.mask.to_paint_mask().cover(Rect::of_image((side, side)), base);
+        let cover = example.mask.to_paint_mask().cover(Rect::of_image((side, side)), side);
         let known = cover.into_iter().map(|painted| !painted).collect();
-        let mask = Mask::new(base, known).expect("whole rows of cells");
+        let mask = Mask::new(side, known).expect("whole rows of cells");
         let inpainting = Inpainting { image: image.clone(), mask };
         Request::new(caption, seed, settings.drawing.clone()).with_inpainting(inpainting)
     });

@@ -7,7 +7,7 @@ use super::{CAPTION, Workplace};
 use crate::pipeline::copy_folder;
 
 /// The list of built-in models at the end of a sentence.
-const LIST: &str = "a model is a folder, or built in: builtin:unclip";
+const LIST: &str = "a model is a folder, or built in: builtin:unclip, builtin:glide";
 
 #[test]
 fn a_built_in_model_by_its_name_is_the_default_one() {
@@ -91,7 +91,7 @@ fn a_word_that_names_no_model_is_told_with_those_that_there_are() {
 
 #[test]
 fn programs_open_models_by_the_same_words() {
-    assert_eq!(unclip::built_in_models(), ["builtin:unclip"]);
+    assert_eq!(unclip::built_in_models(), ["builtin:unclip", "builtin:glide"]);
     let options = unclip::OpenOptions::new();
     let [named, built_in] =
         [options.open("builtin:unclip").unwrap(), options.open_built_in().unwrap()];
@@ -104,7 +104,7 @@ fn programs_open_models_by_the_same_words() {
     let error = options.open("builtin:xyz").err().unwrap();
     assert_eq!(
         error.to_string(),
-        "there is no built-in model builtin:xyz; a model is a folder, or built in: builtin:unclip"
+        "there is no built-in model builtin:xyz; a model is a folder, or built in: builtin:unclip, builtin:glide"
     );
     assert_eq!(error.kind(), unclip::ErrorKind::User);
 }
