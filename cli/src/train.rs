@@ -59,7 +59,7 @@ pub(crate) struct Train {
     #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
     out: Option<PathBuf>,
     /// A model folder whose weights the models begin with, where they have no checkpoint yet; shapes are its own, and parts
-    /// that --out lacks are copied from it
+    /// that --out lacks are copied from it; of an unCLIP, glide and noised-clip take the tokenizer and the upsampler alone
     #[arg(long, value_name = "DIR")]
     init: Option<PathBuf>,
     /// The folder of checkpoints, figures (metrics.jsonl and TensorBoard's events), samples and plots, one folder a model
