@@ -106,11 +106,11 @@ fn guidance_alone_is_tested(place: &Workplace) {
         name.to_string_lossy().starts_with("guidance-")
     });
     let guidance = guidance.unwrap();
-    let plots = place.path("alone").join(guidance.file_name()).join("guidance.svg");
+    let plots = place.path("guidance_alone").join(guidance.file_name()).join("guidance.svg");
     // Its pictures are there already.
     copy_folder(&guidance.path(), plots.parent().unwrap());
     fs::remove_file(&plots).unwrap();
-    copy_folder(&place.path("claims/glide"), &place.path("alone/glide"));
+    copy_folder(&place.path("claims/glide"), &place.path("guidance_alone/glide"));
     let ran = place.run(&["evaluate", "--claims=alone", "--scenes=2"]).succeeds();
     assert!(ran.stdout.contains("| guidance without a classifier beats CLIP guidance: accuracy |"));
     assert!(!ran.stdout.contains("| stack |"), "{}", ran.stdout);
