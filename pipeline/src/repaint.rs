@@ -4,6 +4,7 @@
 
 use std::iter;
 
+use decoder::Interpolation;
 use diffusion::{NoiseLevel, Sampler, Step};
 use tch::Tensor;
 
@@ -68,4 +69,13 @@ pub fn next_x(
 fn forward(x: &Tensor, from: &NoiseLevel, to: &NoiseLevel, noise: &Tensor) -> Tensor {
     let scale = to.sqrt_alpha_bar / from.sqrt_alpha_bar;
     x * scale + noise * (1.0 - scale * scale).max(0.0).sqrt()
+}
+
+/// A predicted clean image `x_0 [B, C, S, S]` with the low frequencies of the image `base [B, C, h, w]` that it enlarges, which an
+/// upsampler may shift: x_0 + A⁺ (base - A x_0), the decomposition of 2212.00490, section 3.2, for A the mean over the pixels
+/// of a smaller one. So that beside known pixels no other colour shows where the painted ones begin.
+pub fn consistent(x_0: &Tensor, base: &Tensor) -> Tensor {
+    let [_, _, height, width] = base.size()[..] else { return x_0.shallow_clone() };
+    let difference = base.clamp(-1.0, 1.0) - x_0.adaptive_avg_pool2d([height, width]);
+    x_0 + Interpolation::Bicubic.enlarge(&difference, x_0.size()[3])
 }

@@ -15,7 +15,7 @@ use crate::image_tensors::to_images;
 use crate::inpainting::{InpaintingBatch, KnownPixels};
 use crate::memory::within_memory;
 use crate::noise_streams::Streams;
-use crate::repaint::{RESAMPLE, resample_steps};
+use crate::repaint::{RESAMPLE, consistent, resample_steps};
 use crate::request::Batch;
 use crate::reranker::Reranker;
 use crate::{Error, Observer, Pipeline, Quantity, Settings, Text};
@@ -206,6 +206,7 @@ impl Pipeline {
             _ => None,
         };
         let thresholding = settings.thresholding.filter(|_| is_base);
+        let consistent_with = input.previous.filter(|_| repaint.is_some());
         let last = taken.len() - usize::from(stage.last_network.is_some());
         let mut run = |unet: Lease<UNet>, first: usize, end: usize, x: Tensor| {
             let batch_size = count * if guided { 2 } else { 1 };
@@ -223,7 +224,7 @@ impl Pipeline {
                 scales: scales.clone(),
                 guided_timesteps: settings.guided_timesteps(sampler.config().train_timesteps),
                 draws_always: stage.sampler != PublishedSampler::Unclip,
-                hooks: stage_hooks(thresholding, known.as_ref(), clip.as_ref()),
+                hooks: stage_hooks(thresholding, known.as_ref(), clip.as_ref(), consistent_with),
                 repaint: repaint.as_ref(),
                 quantity: if is_base { Quantity::Base } else { Quantity::Upsampled(index) },
             };
@@ -248,12 +249,17 @@ impl Pipeline {
 }
 
 /// The hooks of a stage: a predicted x_0 is clipped at a quantile of itself, and has known pixels in their places; CLIP guides.
+/// What is painted by a network that was not trained for it is `consistent_with` a smaller image.
 fn stage_hooks<'a>(
     thresholding: Option<f64>,
     known: Option<&'a KnownPixels>,
     clip: Option<&'a ClipGuidance>,
+    consistent_with: Option<&'a Tensor>,
 ) -> Hooks<'a> {
     let mut hooks = Hooks::default();
+    if let Some(base) = consistent_with {
+        hooks.x_0 = Some(Box::new(move |x_0, _| consistent(&x_0, base)));
+    }
     if thresholding.is_some() || known.is_some() {
         hooks.x_0 = Some(Box::new(move |x_0, _| {
             let x_0 = match thresholding {
