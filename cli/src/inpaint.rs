@@ -101,7 +101,7 @@ impl Inpaint {
         let settings = self.settings(&pipeline, caption, again.as_ref())?;
         let embedding = given.map(|path| embedding::read(path, &pipeline)).transpose()?;
         let side = pipeline.inpainting_side()?;
-        remark(&edit, &edit.edit.regions(side)?, side);
+        remark(&edit, &edit.edit.regions(pipeline.inpainting_base_side()?)?, side);
         warn_of_format(plan.first_path());
         let words = caption.unwrap_or_default();
         warn(&pipeline, "", words)?;

@@ -23,8 +23,9 @@ impl PaintMask {
         self.components().into_iter().reduce(Rect::union)
     }
 
-    /// The regions of the mask, from the top on. `side` is that of the images that a model samples: no square is smaller,
-    /// where the image has as many pixels, because nothing would be won by enlarging it.
+    /// The regions of the mask, from the top on. `side` is that of the first images that a model samples, its smallest: no
+    /// square is smaller, where the image has as many pixels, because that image would show it enlarged. Nor is one larger for
+    /// the sake of the finished images: what is small in that first image its caption would not reach.
     ///
     /// A region is one or several 8-connected components. They are taken together where their rectangles touch, and where the
     /// square of them all is no larger than that of one of them.
