@@ -101,7 +101,9 @@ impl Inpaint {
         let settings = self.settings(&pipeline, caption, again.as_ref())?;
         let embedding = given.map(|path| embedding::read(path, &pipeline)).transpose()?;
         let side = pipeline.inpainting_side()?;
-        remark(&edit, &edit.edit.regions(pipeline.inpainting_base_side()?)?, side);
+        let regions = edit.edit.regions(pipeline.inpainting_base_side()?)?;
+        remark(&edit, &regions, side);
+        self.mask.remark_on_feather(&edit.edit, &regions);
         warn_of_format(plan.first_path());
         let words = caption.unwrap_or_default();
         warn(&pipeline, "", words)?;

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use files::digest::sha256;
-use images::{Margins, PaintMask, Rect, decode_alpha};
+use images::{Margins, PaintMask, Rect, Region, decode_alpha};
 use pipeline::editing::FEATHER;
 use pipeline::{Edit, Record};
 
 use crate::input::ImageFile;
+use crate::messages::say;
 use crate::record::with_file;
 use crate::value_parsers;
 
@@ -26,7 +27,7 @@ pub(crate) struct MaskArgs {
     /// Paint everything but what the mask and the rectangles say
     #[arg(long)]
     invert_mask: bool,
-    /// Pixels inside the mask over which what is painted fades in
+    /// Pixels inside the mask over which what is painted fades in, fewer where it is not as wide
     #[arg(long, value_name = "N", default_value_t = FEATHER, value_parser = value_parsers::feather, allow_negative_numbers = true)]
     feather: u16,
     /// Make the picture larger by so many pixels a side, and paint these
@@ -76,6 +77,17 @@ impl MaskArgs {
         };
         check_count(edit.mask(), &mut remarks)?;
         Ok(MaskedEdit { edit, remarks, mask })
+    }
+
+    /// Says where the mask is too narrow for --feather.
+    pub(crate) fn remark_on_feather(&self, edit: &Edit, regions: &[Region]) {
+        let narrowest = edit.narrowest_feather(regions);
+        if narrowest < self.feather {
+            say!(
+                "--feather {}: a region of the mask is narrower than that, and what is painted there fades in over {narrowest} pixels",
+                self.feather
+            );
+        }
     }
 
     /// The record with the arguments that decide the edit.

@@ -66,9 +66,16 @@ impl Edit {
     }
 
     /// The same with a seam that fades in over so many pixels inside the mask, of which the outermost keep most of what they
-    /// were; [`FEATHER`] without.
+    /// were, and over no more than leave the innermost ones of each region to what is painted; [`FEATHER`] without.
     pub fn with_feather(self, feather: u16) -> Self {
         Self { feather, ..self }
+    }
+
+    /// The pixels over which the seam fades in where it does over the fewest: those of the feather, or fewer in a region that is
+    /// not as deep.
+    pub fn narrowest_feather(&self, regions: &[Region]) -> u16 {
+        let seam = Seam::new(&self.mask, self.feather);
+        regions.iter().map(|region| seam.feather(region)).min().unwrap_or(self.feather)
     }
 
     /// The pixels that are painted.

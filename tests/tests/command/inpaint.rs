@@ -180,6 +180,10 @@ fn a_canvas_grows_and_a_seam_fades_in() {
     assert!(hard != soft);
     assert_eq!(hard[(20, 19)], soft[(20, 19)]);
     painted_alone(&before, &soft, in_mask);
+    let ran = inpaint(&place, "one.png", &[rect, "--feather=100", "--out=wide.png"]).succeeds();
+    let words = "--feather 100: a region of the mask is narrower than that";
+    assert!(ran.stderr.contains(words) && ran.stderr.contains("over 7 pixels"), "{}", ran.stderr);
+    assert_eq!(read(&place, "wide.png")[(20, 19)], hard[(20, 19)]);
 }
 
 #[test]
