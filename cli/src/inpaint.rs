@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use images::{EncoderFormat, Region};
 use pipeline::observer::PRIOR;
+use pipeline::repaint::RESAMPLE;
 use pipeline::{Pipeline, Record, Request, Settings, SettingsOverrides, Task};
 
 use crate::again::{Again, caption};
@@ -101,7 +102,7 @@ impl Inpaint {
         let settings = self.settings(&pipeline, caption, again.as_ref())?;
         let embedding = given.map(|path| embedding::read(path, &pipeline)).transpose()?;
         let side = pipeline.inpainting_side()?;
-        let regions = edit.edit.regions(pipeline.inpainting_base_side()?)?;
+        let regions = self.mask.regions(&edit.edit, &pipeline)?;
         remark(&edit, &regions, side);
         self.mask.remark_on_feather(&edit.edit, &regions);
         warn_of_format(plan.first_path());
@@ -162,13 +163,16 @@ impl Inpaint {
             true => |settings| settings,
             false => Settings::without_prior,
         };
-        match again {
-            None => self.model.prepare(pipeline, task, &self.preset, &flags, fix),
+        let settings = match again {
+            None => self.model.prepare(pipeline, task, &self.preset, &flags, fix)?,
             Some(again) => {
                 let (prior, preset) = (&self.prior, &self.preset);
-                again.settings(&self.model, pipeline, task, prior, preset, &flags)
+                again.settings(&self.model, pipeline, task, prior, preset, &flags)?
             }
-        }
+        };
+        // The record says it, so that the picture is painted again should another number become the default.
+        let resample = settings.resample.or(pipeline.repaints()?.then_some(RESAMPLE));
+        Ok(Settings { resample, ..settings })
     }
 
     /// The record of the pictures, but their seeds.

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use files::digest::sha256;
-use images::{Margins, PaintMask, Rect, Region, decode_alpha};
+use images::mask::HALF;
+use images::{GrayImage, Margins, PaintMask, Rect, Region, RgbImage, decode_alpha};
 use pipeline::editing::FEATHER;
-use pipeline::{Edit, Record};
+use pipeline::{Edit, Pipeline, Record};
 
 use crate::input::ImageFile;
 use crate::messages::say;
@@ -53,6 +54,10 @@ impl MaskArgs {
             None if self.mask_rect.is_empty() => own_transparency(picture, &mut remarks)?,
             None => None,
         };
+        let paints_more = self.invert_mask || !self.mask_rect.is_empty() || self.outpaint.is_some();
+        if let Some(FileMask { mask, reason }) = &file {
+            ensure!(paints_more || mask.count() > 0, "{reason}");
+        }
         ensure!(
             file.is_some() || !self.mask_rect.is_empty() || self.outpaint.is_some(),
             "{} has no transparent pixels, so nothing says where to paint: --mask FILE does, a picture that is white there, or --mask-rect X,Y,W,H, or --outpaint LEFT,TOP,RIGHT,BOTTOM",
@@ -63,7 +68,7 @@ impl MaskArgs {
             "--invert-mask: there is no mask to invert: --mask FILE or --mask-rect X,Y,W,H is one"
         );
         let (width, height) = picture.image.dimensions();
-        let mut painted = file.unwrap_or_else(|| PaintMask::new(width, height));
+        let mut painted = file.map_or_else(|| PaintMask::new(width, height), |file| file.mask);
         for &rect in &self.mask_rect {
             fill(&mut painted, rect, &mut remarks)?;
         }
@@ -77,6 +82,15 @@ impl MaskArgs {
         };
         check_count(edit.mask(), &mut remarks)?;
         Ok(MaskedEdit { edit, remarks, mask })
+    }
+
+    /// The regions that a model paints one by one.
+    pub(crate) fn regions(&self, edit: &Edit, pipeline: &Pipeline) -> Result<Vec<Region>> {
+        let regions = edit.regions(pipeline.inpainting_base_side()?);
+        match self.outpaint {
+            Some(_) => regions.context("--outpaint"),
+            None => Ok(regions?),
+        }
     }
 
     /// Says where the mask is too narrow for --feather.
@@ -120,38 +134,65 @@ pub(crate) fn with_digest(record: Record, what: &str, path: &Path, file: &ImageF
     with_file(record, what, path).with(&format!("{what}_sha256"), sha256(&file.bytes))
 }
 
+/// A mask that a file says.
+struct FileMask {
+    mask: PaintMask,
+    /// Why it paints nothing, where that is so.
+    reason: String,
+}
+
+impl FileMask {
+    /// The pixels that are transparent.
+    fn of_alpha(alpha: &GrayImage, name: &str) -> Self {
+        let reason = format!(
+            "{name} is read by its transparency, and none of its pixels has an alpha below {HALF} of 255, so nothing is painted: --invert-mask paints all"
+        );
+        Self { mask: PaintMask::of_alpha(alpha), reason }
+    }
+
+    /// The pixels that are white.
+    fn of_brightness(image: &RgbImage, name: &str) -> Self {
+        let reason = format!(
+            "{name} is read by its brightness, and none of its pixels is as bright as {HALF} of 255, so nothing is painted: --invert-mask paints all"
+        );
+        Self { mask: PaintMask::of_brightness(image), reason }
+    }
+}
+
 /// The mask in a file, at the size of the picture.
-fn read_mask(
-    file: &ImageFile,
-    picture: &ImageFile,
-    remarks: &mut Vec<String>,
-) -> Result<PaintMask> {
+fn read_mask(file: &ImageFile, picture: &ImageFile, remarks: &mut Vec<String>) -> Result<FileMask> {
     let name = &file.name;
-    let mask = match decode_alpha(&file.bytes, name)? {
+    let FileMask { mask, reason } = match decode_alpha(&file.bytes, name)? {
         Some(alpha) => {
             remarks.push(format!(
                 "{name} is read by its transparency: transparent pixels are painted"
             ));
-            PaintMask::of_alpha(&alpha)
+            FileMask::of_alpha(&alpha, name)
         }
         None => {
             remarks.push(format!("{name} is read by its brightness: white pixels are painted"));
-            PaintMask::of_brightness(&file.image)
+            FileMask::of_brightness(&file.image, name)
         }
     };
-    let (size, (width, height)) = (mask.dimensions(), picture.image.dimensions());
-    if size == (width, height) {
-        return Ok(mask);
+    let ((columns, rows), (width, height)) = (mask.dimensions(), picture.image.dimensions());
+    if (columns, rows) == (width, height) {
+        return Ok(FileMask { mask, reason });
     }
     remarks.push(format!(
-        "{name} has {} x {} pixels, and {} {width} x {height}: of each pixel the nearest one's value is taken",
-        size.0, size.1, picture.name
+        "{name} has {columns} x {rows} pixels, and {} {width} x {height}: of each pixel the nearest one's value is taken",
+        picture.name
     ));
-    Ok(mask.resize(width, height))
+    let reason = match mask.count() {
+        0 => reason,
+        count => format!(
+            "{name} paints {count} of its {columns} x {rows} pixels, and none is left at the picture's {width} x {height}: a mask of that size loses none"
+        ),
+    };
+    Ok(FileMask { mask: mask.resize(width, height), reason })
 }
 
 /// The mask that is a picture's own transparency.
-fn own_transparency(picture: &ImageFile, remarks: &mut Vec<String>) -> Result<Option<PaintMask>> {
+fn own_transparency(picture: &ImageFile, remarks: &mut Vec<String>) -> Result<Option<FileMask>> {
     let alpha = decode_alpha(&picture.bytes, &picture.name)?;
     if alpha.is_some() {
         let name = &picture.name;
@@ -159,7 +200,7 @@ fn own_transparency(picture: &ImageFile, remarks: &mut Vec<String>) -> Result<Op
             "{name} itself is the mask, by its transparency: transparent pixels are painted"
         ));
     }
-    Ok(alpha.map(|alpha| PaintMask::of_alpha(&alpha)))
+    Ok(alpha.map(|alpha| FileMask::of_alpha(&alpha, &picture.name)))
 }
 
 /// Paints a rectangle. An error where all of it lies outside the picture.
@@ -186,7 +227,7 @@ fn check_count(mask: &PaintMask, remarks: &mut Vec<String>) -> Result<()> {
     let count = mask.count();
     ensure!(
         count > 0,
-        "the mask paints none of the picture's {width} x {height} pixels: transparent or white ones are painted, and --invert-mask paints the others"
+        "the mask holds all of the picture's {width} x {height} pixels, and --invert-mask paints none of them: without it all are painted"
     );
     if count == width as usize * height as usize {
         remarks.push("the mask paints all of the picture: nothing of it will be left".to_owned());

@@ -110,7 +110,7 @@ impl ClipGuidanceArgs {
 #[derive(Args, Clone, Copy, Default)]
 #[command(next_help_heading = HEADING)]
 pub(crate) struct ResampleArgs {
-    /// How often a model that was not trained to inpaint takes each step
+    /// How often a model that was not trained to inpaint takes each step [10]
     #[arg(long, value_name = "N", value_parser = value_parsers::resample, allow_negative_numbers = true)]
     pub resample: Option<usize>,
 }

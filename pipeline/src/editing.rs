@@ -37,6 +37,17 @@ pub enum EditError {
         /// The height.
         height: u64,
     },
+    /// A square around a region with more pixels than an image may have.
+    #[error(
+        "a picture of {} x {} pixels would be painted in a square of {side} x {side}, which is too large: at most {MOST_PIXELS} pixels are painted at once",
+        image.0, image.1
+    )]
+    SquareTooLarge {
+        /// Width and height of the image.
+        image: (u32, u32),
+        /// The side of the square.
+        side: u32,
+    },
 }
 
 /// An image and the pixels of it that are painted anew.
@@ -92,7 +103,10 @@ impl Edit {
             return Err(EditError::NothingToPaint(self.mask.dimensions()));
         }
         for Region { square, .. } in &regions {
-            check_size(square.width.into(), square.height.into())?;
+            let side = square.width;
+            let is_small = check_size(side.into(), side.into()).is_ok();
+            let image = self.mask.dimensions();
+            is_small.then_some(()).ok_or(EditError::SquareTooLarge { image, side })?;
         }
         Ok(regions)
     }

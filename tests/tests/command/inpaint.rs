@@ -5,6 +5,8 @@ use std::fs;
 use files::digest::sha256;
 use image::{GrayImage, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 
+use pipeline::repaint::RESAMPLE;
+
 use super::{CAPTION, Ran, Workplace};
 
 const FEW: [&str; 5] =
@@ -194,9 +196,22 @@ fn nothing_and_everything_is_said() {
     };
     flat(0, "black.png");
     flat(255, "white.png");
-    inpaint(&place, "one.png", &["--mask=black.png"])
-        .refuses(&["paints none of the picture's 50 x 40 pixels", "--invert-mask"]);
-    inpaint(&place, "one.png", &["--mask=white.png", "--invert-mask"]).refuses(&["paints none"]);
+    inpaint(&place, "one.png", &["--mask=black.png"]).refuses(&[
+        "black.png is read by its brightness",
+        "as bright as 128",
+        "--invert-mask",
+    ]);
+    inpaint(&place, "one.png", &["--mask=white.png", "--invert-mask"])
+        .refuses(&["all of the picture's 50 x 40 pixels, and --invert-mask paints none"]);
+    let soft = RgbaImage::from_pixel(50, 40, Rgba([255, 255, 255, 254]));
+    soft.save(place.path("soft.png")).unwrap();
+    let words = ["soft.png is read by its transparency", "an alpha below 128"];
+    inpaint(&place, "one.png", &["--mask=soft.png"]).refuses(&words);
+    inpaint(&place, "soft.png", &[]).refuses(&words);
+    let dot = GrayImage::from_fn(500, 400, |x, y| Luma([if x + y == 0 { 255 } else { 0 }]));
+    dot.save(place.path("small.png")).unwrap();
+    let words = "small.png paints 1 of its 500 x 400 pixels, and none is left";
+    inpaint(&place, "one.png", &["--mask=small.png"]).refuses(&[words, "50 x 40"]);
     let ran = inpaint(&place, "one.png", &["--mask=white.png", "--out=a.png"]).succeeds();
     assert!(ran.stderr.contains("paints all of the picture"), "{}", ran.stderr);
     RgbImage::from_pixel(1, 1, Rgb([9; 3])).save(place.path("dot.png")).unwrap();
@@ -247,6 +262,8 @@ fn bad_input_is_refused_before_a_model_is_opened() {
     }
     let huge = "--outpaint=4000000000,0,0,4000000000";
     refused("one.png", &[huge], &["--outpaint", "4000000050 x 4000000040 pixels is too large"]);
+    let long = inpaint(&place, "one.png", &["--outpaint=100000,0,0,0"]);
+    long.refuses(&["--outpaint: a picture of 100050 x 40 pixels", "a square of 100050 x 100050"]);
     let rect = "--mask-rect=1,1,9,9";
     refused("one.png", &[rect, "--feather=-1"], &["--feather", "0 to 1000"]);
     refused("one.png", &[rect, "--resample=0"], &["--resample", "from 1 on"]);
@@ -273,6 +290,7 @@ fn a_picture_says_how_it_was_painted_and_is_painted_again() {
         let digest = sha256(&fs::read(place.path(name)).unwrap());
         assert_eq!(arguments[format!("{what}_sha256")], digest);
     }
+    assert_eq!(record["settings"]["resample"], RESAMPLE);
     assert_eq!(arguments["mask_rects"], serde_json::json!(["0,0,4,4"]));
     assert_eq!((&arguments["feather"], &arguments["outpaint"]), (&2.into(), &().into()));
 
