@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use clap::Args;
+use images::regions::MOST_REGIONS;
 use images::{EncoderFormat, Region};
 use pipeline::observer::PRIOR;
 use pipeline::repaint::RESAMPLE;
@@ -15,6 +16,7 @@ use crate::embedding;
 use crate::generate::warn;
 use crate::input::{ImageFile, check_named_once, stem};
 use crate::mask_args::{MaskArgs, MaskedEdit, with_digest};
+use crate::mask_record::{self, COMMAND};
 use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::record::with_file;
@@ -33,9 +35,6 @@ Without a caption, what lies around the mask alone says what is painted.";
 
 /// The model that paints where the user chooses none: it was trained to.
 const DEFAULT_MODEL: &str = "builtin:glide";
-
-/// The name of the command in records.
-const COMMAND: &str = "inpaint";
 
 /// Arguments of `unclip inpaint`.
 #[derive(Args)]
@@ -95,7 +94,7 @@ impl Inpaint {
             own => caption(own, again.as_ref())?,
         };
         let picture = ImageFile::open(&self.image)?;
-        let edit = self.mask.edit(&picture)?;
+        let edit = self.mask.edit(&picture, again.as_ref().map(|again| &again.record))?;
         let name = format!("{}-inpainted", stem(&self.image));
         let plan = self.images.plan_again(&name, &inputs, again.as_ref().map(Again::seed))?;
         let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
@@ -111,7 +110,7 @@ impl Inpaint {
         let record = self.record(caption, &settings, &picture, &edit)?;
         if let Some(again) = &again {
             again.warn_of_differences(&record);
-            warn_of_other_files(&again.record, &record);
+            mask_record::warn_of_differences(&again.record, &record);
         }
         plan.draw(&record, |seeds, observer| {
             let request = |&seed| match &embedding {
@@ -201,13 +200,19 @@ fn remark(edit: &MaskedEdit, regions: &[Region], side: u32) {
     if regions.len() > 1 {
         say!("the mask has {} regions, which are painted one by one", regions.len());
     }
-    for region in regions.iter().filter(|region| region.is_whole) {
+    for Region { bounds, is_whole, is_union, .. } in regions {
         let (width, height) = edit.edit.mask().dimensions();
-        say!(
-            "the mask is {} x {} pixels large, and the picture {width} x {height}: all of it is painted at once, as {side} x {side} pixels",
-            region.bounds.width,
-            region.bounds.height
-        );
+        let (columns, rows) = (bounds.width, bounds.height);
+        if *is_union {
+            say!(
+                "the mask has more than {MOST_REGIONS} regions, which are painted together: the rectangle around them has {columns} x {rows} pixels"
+            );
+        }
+        if *is_whole {
+            say!(
+                "the rectangle around the mask's pixels has {columns} x {rows} pixels, and the picture {width} x {height}: all of it is painted at once, as {side} x {side} pixels"
+            );
+        }
     }
 }
 
@@ -218,24 +223,5 @@ fn warn_of_format(path: &Path) {
             "warning: {} is a JPEG, which changes pixels outside the mask too: a PNG or a WebP keeps them",
             path.display()
         );
-    }
-}
-
-/// Says which files and flags of the mask were others.
-fn warn_of_other_files(recorded: &Record, record: &Record) {
-    if recorded.command != COMMAND {
-        return;
-    }
-    for (argument, what) in [
-        ("image_sha256", "in another picture"),
-        ("mask_sha256", "with another --mask"),
-        ("mask_rects", "with another --mask-rect"),
-        ("invert_mask", "with another --invert-mask"),
-        ("feather", "with another --feather"),
-        ("outpaint", "with another --outpaint"),
-    ] {
-        if recorded.arguments.get(argument) != record.arguments.get(argument) {
-            say!("warning: that one was painted {what}, this one will differ");
-        }
     }
 }

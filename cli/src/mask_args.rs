@@ -11,6 +11,7 @@ use pipeline::editing::FEATHER;
 use pipeline::{Edit, Pipeline, Record};
 
 use crate::input::ImageFile;
+use crate::mask_record;
 use crate::messages::say;
 use crate::record::with_file;
 use crate::value_parsers;
@@ -45,24 +46,33 @@ pub(crate) struct MaskedEdit {
 }
 
 impl MaskArgs {
-    /// The edit that they describe. An error where nothing is painted.
-    pub(crate) fn edit(&self, picture: &ImageFile) -> Result<MaskedEdit> {
-        let mask = self.mask.as_deref().map(ImageFile::open).transpose()?;
+    /// The edit that they describe. An error where nothing is painted; it names the flags of the picture that is painted again.
+    pub(crate) fn edit(
+        &self,
+        picture: &ImageFile,
+        recorded: Option<&Record>,
+    ) -> Result<MaskedEdit> {
+        let mask = self.mask.as_deref().map(|path| ImageFile::open(path).context("--mask"));
+        let mask = mask.transpose()?;
         let mut remarks = Vec::new();
         let file = match &mask {
             Some(file) => Some(read_mask(file, picture, &mut remarks)?),
             None if self.mask_rect.is_empty() => own_transparency(picture, &mut remarks)?,
             None => None,
         };
+        let is_another = mask.is_some() || !self.mask_rect.is_empty();
+        if is_another && decode_alpha(&picture.bytes, &picture.name)?.is_some() {
+            remarks.push(format!(
+                "{} has transparent pixels: they are white in what is painted",
+                picture.name
+            ));
+        }
         let paints_more = self.invert_mask || !self.mask_rect.is_empty() || self.outpaint.is_some();
         if let Some(FileMask { mask, reason }) = &file {
             ensure!(paints_more || mask.count() > 0, "{reason}");
         }
-        ensure!(
-            file.is_some() || !self.mask_rect.is_empty() || self.outpaint.is_some(),
-            "{} has no transparent pixels, so nothing says where to paint: --mask FILE does, a picture that is white there, or --mask-rect X,Y,W,H, or --outpaint LEFT,TOP,RIGHT,BOTTOM",
-            picture.name
-        );
+        let is_somewhere = file.is_some() || !self.mask_rect.is_empty() || self.outpaint.is_some();
+        ensure!(is_somewhere, "{}", nowhere(picture, recorded));
         ensure!(
             !self.invert_mask || file.is_some() || !self.mask_rect.is_empty(),
             "--invert-mask: there is no mask to invert: --mask FILE or --mask-rect X,Y,W,H is one"
@@ -126,6 +136,18 @@ impl MaskArgs {
             }
             None => record,
         }
+    }
+}
+
+/// The message of an edit of which nothing says where to paint.
+fn nowhere(picture: &ImageFile, recorded: Option<&Record>) -> String {
+    let reason =
+        format!("{} has no transparent pixels, so nothing says where to paint", picture.name);
+    match recorded.and_then(mask_record::flags) {
+        Some(flags) => format!("{reason}: the picture of --from was painted with {flags}"),
+        None => format!(
+            "{reason}: --mask FILE does, a picture that is white there, or --mask-rect X,Y,W,H, or --outpaint LEFT,TOP,RIGHT,BOTTOM"
+        ),
     }
 }
 

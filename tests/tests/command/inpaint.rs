@@ -85,9 +85,23 @@ fn a_large_picture_with_several_regions_keeps_its_size() {
     assert!(!ran.stderr.contains("at once"), "{}", ran.stderr);
     painted_alone(&before, &read(&place, "a.png"), in_spots);
     let ran = inpaint(&place, "large.png", &["--mask-rect=0,0,800,20", "--out=b.png"]).succeeds();
-    let whole = "the mask is 800 x 20 pixels large, and the picture 1000 x 700: all of it";
+    let whole = "the rectangle around the mask's pixels has 800 x 20 pixels, and the picture 1000 x 700: all";
     assert!(ran.stderr.contains(whole), "{}", ran.stderr);
     painted_alone(&before, &read(&place, "b.png"), |x, y| x < 800 && y < 20);
+}
+
+#[test]
+fn more_regions_than_are_painted_one_by_one_are_named() {
+    let place = Workplace::with_pictures();
+    let spots = GrayImage::from_fn(400, 400, |x, y| {
+        Luma([if x % 40 == 0 && y % 40 == 0 { 255 } else { 0 }])
+    });
+    spots.save(place.path("spots.png")).unwrap();
+    let before = RgbImage::from_pixel(400, 400, Rgb([90, 80, 70]));
+    before.save(place.path("plain.png")).unwrap();
+    let ran = inpaint(&place, "plain.png", &["--mask=spots.png", "--out=a.png"]).succeeds();
+    let words = "the mask has more than 64 regions, which are painted together";
+    assert!(ran.stderr.contains(words) && ran.stderr.contains("361 x 361"), "{}", ran.stderr);
 }
 
 #[test]
@@ -145,6 +159,8 @@ fn a_pictures_own_transparency_is_its_mask() {
     // A rectangle is the mask alone.
     let ran = inpaint(&place, "hole.png", &["--mask-rect=0,0,5,5", "--out=b.png"]).succeeds();
     assert!(!ran.stderr.contains("itself"), "{}", ran.stderr);
+    let white = "hole.png has transparent pixels: they are white in what is painted";
+    assert_eq!(ran.stderr.matches(white).count(), 1, "{}", ran.stderr);
     assert_eq!(read(&place, "b.png")[(20, 20)].0, [255; 3]);
     inpaint(&place, "one.png", &[]).refuses(&[
         "one.png has no transparent",
@@ -268,7 +284,8 @@ fn bad_input_is_refused_before_a_model_is_opened() {
     refused("one.png", &[rect, "--feather=-1"], &["--feather", "0 to 1000"]);
     refused("one.png", &[rect, "--resample=0"], &["--resample", "from 1 on"]);
     refused("note.txt", &[rect], &["note.txt is no picture"]);
-    refused("one.png", &["--mask=note.txt"], &["note.txt is no picture"]);
+    refused("one.png", &["--mask=note.txt"], &["--mask: note.txt is no picture"]);
+    refused("one.png", &["--mask=gone.png"], &["--mask: cannot read gone.png"]);
     refused("gone.png", &[rect], &["gone.png"]);
     refused("one.png", &["--outpaint=1,1,1,1", "--invert-mask"], &["--invert-mask", "no mask"]);
     refused("one.png", &[rect, "--from=one.png"], &["one.png does not say"]);
@@ -304,11 +321,27 @@ fn a_picture_says_how_it_was_painted_and_is_painted_again() {
     assert!(bytes("again.png") == bytes("first.png"));
     let ran = from("two.png", &["--mask=one.png", "--mask-rect=0,0,4,4", "--out=other.png"]);
     let ran = ran.succeeds();
-    for words in ["in another picture", "with another --mask,", "with another --feather"] {
+    for words in [
+        "in another file, this one may differ",
+        "with --mask mask.png, another file: this one may differ",
+        "with --feather 2, this one will differ",
+    ] {
         assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);
     }
-    assert!(!ran.stderr.contains("another --mask-rect"), "{}", ran.stderr);
-    from("one.png", &["--out=no.png"]).refuses(&["one.png has no transparent pixels"]);
+    assert!(!ran.stderr.contains("--mask-rect"), "{}", ran.stderr);
+    let ran = from("one.png", &["--mask-rect=0,0,5,5", "--invert-mask", "--out=third.png"]);
+    let ran = ran.succeeds();
+    for words in [
+        "with --mask mask.png, this one will differ",
+        "with --mask-rect 0,0,4,4, this one will differ",
+        "without --invert-mask, this one will differ",
+    ] {
+        assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);
+    }
+    from("one.png", &["--out=no.png"]).refuses(&[
+        "one.png has no transparent pixels",
+        "--from was painted with --mask mask.png --mask-rect 0,0,4,4 --feather 2",
+    ]);
     place.run(&["generate", "--model=model", "--from=first.png"]).refuses(&[
         "--from first.png",
         "inpaint",

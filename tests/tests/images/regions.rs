@@ -125,7 +125,9 @@ fn a_mask_of_very_many_regions_is_painted_as_one() {
     let most = MOST_REGIONS as i64;
     assert_eq!(bounds(&mask_of(1000, 9, &spots(most)), 1).len(), MOST_REGIONS);
     let one = [rect(0, 0, 10 * MOST_REGIONS as u32 + 1, 1)];
-    assert_eq!(bounds(&mask_of(1000, 9, &spots(most + 1)), 1), one);
+    let more = mask_of(1000, 9, &spots(most + 1));
+    assert_eq!(bounds(&more, 1), one);
+    assert!(more.regions(1)[0].is_union && !mask_of(1000, 9, &one).regions(1)[0].is_union);
 }
 
 #[test]
@@ -139,7 +141,9 @@ fn squares_hold_twice_the_region_and_leave_the_image_only_where_it_is_smaller() 
         let (w, h) = (1 + numbers.below(width - x), 1 + numbers.below(height - y));
         let mask = mask_of(width, height, &[rect(x.into(), y.into(), w, h)]);
         let regions = mask.regions(side);
-        let [Region { bounds, square, is_whole }] = regions[..] else { panic!("{regions:?}") };
+        let [Region { bounds, square, is_whole, is_union: false }] = regions[..] else {
+            panic!("{regions:?}")
+        };
         assert_eq!(bounds, rect(x.into(), y.into(), w, h));
         assert_eq!(square.width, square.height);
         let (shorter, longer) = (width.min(height), width.max(height));
