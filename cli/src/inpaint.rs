@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
+use files::extensions::is_image;
 use images::regions::MOST_REGIONS;
 use images::{EncoderFormat, Region};
 use pipeline::observer::PRIOR;
@@ -91,6 +92,11 @@ impl Inpaint {
         let again = self.again()?;
         let caption = match self.caption.as_deref() {
             Some(words) if words.trim().is_empty() => None,
+            Some(words) if is_image(Path::new(words)) && Path::new(words).is_file() => {
+                bail!(
+                    "{words} is a file, and a caption is wanted: --mask {words} says where to paint"
+                )
+            }
             own => caption(own, again.as_ref())?,
         };
         let picture = ImageFile::open(&self.image)?;
@@ -156,7 +162,10 @@ impl Inpaint {
         let flags = self.clip_guidance.add_to(self.candidates.add_to(flags));
         let flags = match prior {
             true => self.prior_settings.add_to(flags),
-            false => flags,
+            false => {
+                self.warn_of_prior_flags();
+                flags
+            }
         };
         let fix = match prior {
             true => |settings| settings,
@@ -172,6 +181,18 @@ impl Inpaint {
         // The record says it, so that the picture is painted again should another number become the default.
         let resample = settings.resample.or(pipeline.repaints()?.then_some(RESAMPLE));
         Ok(Settings { resample, ..settings })
+    }
+
+    /// Says of which flags of the prior nothing comes, where it takes no part.
+    fn warn_of_prior_flags(&self) {
+        let flags = self.prior_settings.flags();
+        if !flags.is_empty() {
+            let reason = match self.image_embedding {
+                Some(_) => "the image embedding takes the prior's place",
+                None => "without a caption the prior takes no part",
+            };
+            say!("warning: nothing comes of {}: {reason}", flags.join(", "));
+        }
     }
 
     /// The record of the pictures, but their seeds.
@@ -198,7 +219,10 @@ fn remark(edit: &MaskedEdit, regions: &[Region], side: u32) {
         say!("{remark}");
     }
     if regions.len() > 1 {
-        say!("the mask has {} regions, which are painted one by one", regions.len());
+        say!(
+            "the mask has {} regions, which are painted one by one: Ctrl-C stops behind the last of a picture, and a second one at once",
+            regions.len()
+        );
     }
     for Region { bounds, is_whole, is_union, .. } in regions {
         let (width, height) = edit.edit.mask().dimensions();

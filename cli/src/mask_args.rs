@@ -23,7 +23,7 @@ pub(crate) struct MaskArgs {
     /// Where to paint: its transparent pixels, or its white ones if none is [default: IMAGE itself]
     #[arg(long, value_name = "FILE")]
     pub mask: Option<PathBuf>,
-    /// Paint this rectangle; may be given several times, and beside --mask
+    /// Paint this rectangle of IMAGE as it is without --outpaint; may be given several times, and beside --mask
     #[arg(long, value_name = "X,Y,W,H", value_parser = value_parsers::rect, allow_hyphen_values = true)]
     mask_rect: Vec<Rect>,
     /// Paint everything but what the mask and the rectangles say
@@ -80,7 +80,8 @@ impl MaskArgs {
         let (width, height) = picture.image.dimensions();
         let mut painted = file.map_or_else(|| PaintMask::new(width, height), |file| file.mask);
         for &rect in &self.mask_rect {
-            fill(&mut painted, rect, &mut remarks)?;
+            let remark = fill(&mut painted, rect, self.outpaint.is_some())?;
+            remarks.extend(remark);
         }
         if self.invert_mask {
             painted.invert();
@@ -225,22 +226,23 @@ fn own_transparency(picture: &ImageFile, remarks: &mut Vec<String>) -> Result<Op
     Ok(alpha.map(|alpha| FileMask::of_alpha(&alpha, &picture.name)))
 }
 
-/// Paints a rectangle. An error where all of it lies outside the picture.
-fn fill(mask: &mut PaintMask, rect: Rect, remarks: &mut Vec<String>) -> Result<()> {
+/// Paints a rectangle, and remarks on one that lies in part outside the picture. An error where all of it does.
+fn fill(mask: &mut PaintMask, rect: Rect, is_outpaint: bool) -> Result<Option<String>> {
     let (width, height) = mask.dimensions();
     let shown = format!("--mask-rect {},{},{},{}", rect.x, rect.y, rect.width, rect.height);
+    let before = if is_outpaint { " before --outpaint" } else { "" };
     let inside = rect.intersection(Rect::of_image((width, height)));
     let inside = inside.with_context(|| {
-        format!("{shown}: it lies outside the picture, which has {width} x {height} pixels")
+        format!("{shown}: it lies outside the picture, which has {width} x {height} pixels{before}")
     })?;
-    if inside != rect {
-        remarks.push(format!(
-            "{shown}: a part of it lies outside the picture, which has {width} x {height} pixels: {} x {} are painted",
-            inside.width, inside.height
-        ));
-    }
     mask.fill(inside);
-    Ok(())
+    let remark = || {
+        format!(
+            "{shown}: a part of it lies outside the picture, which has {width} x {height} pixels{before}: {} x {} are painted",
+            inside.width, inside.height
+        )
+    };
+    Ok((inside != rect).then(remark))
 }
 
 /// Refuses a mask that paints nothing, and remarks on one that paints everything.

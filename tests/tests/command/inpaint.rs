@@ -82,7 +82,8 @@ fn a_large_picture_with_several_regions_keeps_its_size() {
     mask.save(place.path("mask.png")).unwrap();
     let ran = inpaint(&place, "large.png", &["--mask=mask.png", "--out=a.png"]).succeeds();
     assert!(ran.stderr.contains("the mask has 2 regions"), "{}", ran.stderr);
-    assert!(!ran.stderr.contains("at once"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("a second one at once"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("painted at once"), "{}", ran.stderr);
     painted_alone(&before, &read(&place, "a.png"), in_spots);
     let ran = inpaint(&place, "large.png", &["--mask-rect=0,0,800,20", "--out=b.png"]).succeeds();
     let whole = "the rectangle around the mask's pixels has 800 x 20 pixels, and the picture 1000 x 700: all";
@@ -243,10 +244,52 @@ fn a_rectangle_that_leaves_the_picture_is_clipped_and_one_outside_refused() {
     let words = "--mask-rect -5,-5,10,10: a part of it lies outside the picture, which has 50 x 40";
     assert!(ran.stderr.contains(words), "{}", ran.stderr);
     painted_alone(&read(&place, "one.png"), &read(&place, "a.png"), |x, y| x < 5 && y < 5);
-    for outside in ["50,0,5,5", "0,40,5,5", "-9,0,9,9", "2147483647,0,2147483647,1"] {
+    for outside in [
+        "50,0,5,5",
+        "0,40,5,5",
+        "-9,0,9,9",
+        "2147483647,0,2147483647,1",
+        "4294967295,0,1,1",
+        "0,9223372036854775807,1,1",
+        "-9223372036854775808,0,9,9",
+    ] {
         let flag = format!("--mask-rect={outside}");
         inpaint(&place, "one.png", &[&flag]).refuses(&[outside, "outside", "50 x 40"]);
     }
+}
+
+#[test]
+fn a_rectangle_counts_in_the_picture_before_it_grows() {
+    let place = Workplace::with_pictures();
+    inpaint(&place, "one.png", &["--mask-rect=52,0,5,5", "--outpaint=0,0,10,0"])
+        .refuses(&["which has 50 x 40 pixels before --outpaint"]);
+}
+
+#[test]
+fn a_picture_in_the_place_of_the_caption_is_named_as_a_mask() {
+    let place = Workplace::with_pictures();
+    let ran = place.run(&["inpaint", "one.png", "two.png", "--model=gone"]);
+    ran.refuses(&["two.png is a file", "--mask two.png"]);
+}
+
+#[test]
+fn flags_of_a_prior_that_takes_no_part_are_named() {
+    let place = Workplace::with_pictures();
+    place.run(&["embed", "--model=model", "two.png", "--out=two.npy"]).succeeds();
+    let few = ["--decoder-steps=2", "--upsampler-steps=2", "--model=model"];
+    let prior = ["--mask-rect=10,12,20,15", "--prior-steps=2", "--prior-candidates=2"];
+    let paint = |arguments: &[&str]| {
+        place.run(&[&["inpaint", "one.png"], &few[..], &prior, arguments].concat()).succeeds()
+    };
+    let words = "warning: nothing comes of --prior-steps, --prior-candidates: ";
+    for (arguments, reason) in [
+        (&["--out=a.png"][..], "without a caption the prior takes no part"),
+        (&["--image-embedding=two.npy", "--out=b.png"], "the image embedding takes the prior's"),
+    ] {
+        let stderr = paint(arguments).stderr;
+        assert!(stderr.contains(&format!("{words}{reason}")), "{stderr}");
+    }
+    assert!(!paint(&[CAPTION, "--out=c.png"]).stderr.contains("nothing comes of"));
 }
 
 #[test]
@@ -266,7 +309,8 @@ fn bad_input_is_refused_before_a_model_is_opened() {
         "NaN,0,1,1",
         "1.5,0,2,2",
         "0,0,-3,3",
-        "9999999999,0,1,1",
+        "0,0,9999999999,1",
+        "99999999999999999999,0,1,1",
         "",
     ] {
         let flag = format!("--mask-rect={rect}");
@@ -282,7 +326,9 @@ fn bad_input_is_refused_before_a_model_is_opened() {
     long.refuses(&["--outpaint: a picture of 100050 x 40 pixels", "a square of 100050 x 100050"]);
     let rect = "--mask-rect=1,1,9,9";
     refused("one.png", &[rect, "--feather=-1"], &["--feather", "0 to 1000"]);
-    refused("one.png", &[rect, "--resample=0"], &["--resample", "from 1 on"]);
+    for resample in ["--resample=0", "--resample=1000"] {
+        refused("one.png", &[rect, resample], &["--resample", "each step is taken 1 to 100 times"]);
+    }
     refused("note.txt", &[rect], &["note.txt is no picture"]);
     refused("one.png", &["--mask=note.txt"], &["--mask: note.txt is no picture"]);
     refused("one.png", &["--mask=gone.png"], &["--mask: cannot read gone.png"]);
