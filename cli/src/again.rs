@@ -52,6 +52,10 @@ impl<'a> Again<'a> {
         if task.prior && self.record.caption.is_none() {
             again.prior = defaults.prior;
         }
+        // What RePaint painted may be painted again by a network that was trained to.
+        if task.inpaints && !pipeline.repaints()? {
+            again.resample = None;
+        }
         if prior.is_given() {
             let codes = again.codes();
             again = again.with_codes(defaults.codes().map(|plain| codes.unwrap_or(plain)));

@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
+use files::extensions::is_image;
+use images::regions::MOST_REGIONS;
 use images::{EncoderFormat, Region};
 use pipeline::observer::PRIOR;
+use pipeline::repaint::RESAMPLE;
 use pipeline::{Pipeline, Record, Request, Settings, SettingsOverrides, Task};
 
 use crate::again::{Again, caption};
@@ -14,6 +17,7 @@ use crate::embedding;
 use crate::generate::warn;
 use crate::input::{ImageFile, check_named_once, stem};
 use crate::mask_args::{MaskArgs, MaskedEdit, with_digest};
+use crate::mask_record::{self, COMMAND};
 use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::record::with_file;
@@ -32,9 +36,6 @@ Without a caption, what lies around the mask alone says what is painted.";
 
 /// The model that paints where the user chooses none: it was trained to.
 const DEFAULT_MODEL: &str = "builtin:glide";
-
-/// The name of the command in records.
-const COMMAND: &str = "inpaint";
 
 /// Arguments of `unclip inpaint`.
 #[derive(Args)]
@@ -91,24 +92,31 @@ impl Inpaint {
         let again = self.again()?;
         let caption = match self.caption.as_deref() {
             Some(words) if words.trim().is_empty() => None,
+            Some(words) if is_image(Path::new(words)) && Path::new(words).is_file() => {
+                bail!(
+                    "{words} is a file, and a caption is wanted: --mask {words} says where to paint"
+                )
+            }
             own => caption(own, again.as_ref())?,
         };
         let picture = ImageFile::open(&self.image)?;
-        let edit = self.mask.edit(&picture)?;
+        let edit = self.mask.edit(&picture, again.as_ref().map(|again| &again.record))?;
         let name = format!("{}-inpainted", stem(&self.image));
         let plan = self.images.plan_again(&name, &inputs, again.as_ref().map(Again::seed))?;
         let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
         let settings = self.settings(&pipeline, caption, again.as_ref())?;
         let embedding = given.map(|path| embedding::read(path, &pipeline)).transpose()?;
         let side = pipeline.inpainting_side()?;
-        remark(&edit, &edit.edit.regions(side)?, side);
+        let regions = self.mask.regions(&edit.edit, &pipeline)?;
+        remark(&edit, &regions, side);
+        self.mask.remark_on_feather(&edit.edit, &regions);
         warn_of_format(plan.first_path());
         let words = caption.unwrap_or_default();
         warn(&pipeline, "", words)?;
         let record = self.record(caption, &settings, &picture, &edit)?;
         if let Some(again) = &again {
             again.warn_of_differences(&record);
-            warn_of_other_files(&again.record, &record);
+            mask_record::warn_of_differences(&again.record, &record);
         }
         plan.draw(&record, |seeds, observer| {
             let request = |&seed| match &embedding {
@@ -154,18 +162,36 @@ impl Inpaint {
         let flags = self.clip_guidance.add_to(self.candidates.add_to(flags));
         let flags = match prior {
             true => self.prior_settings.add_to(flags),
-            false => flags,
+            false => {
+                self.warn_of_prior_flags();
+                flags
+            }
         };
         let fix = match prior {
             true => |settings| settings,
             false => Settings::without_prior,
         };
-        match again {
-            None => self.model.prepare(pipeline, task, &self.preset, &flags, fix),
+        let settings = match again {
+            None => self.model.prepare(pipeline, task, &self.preset, &flags, fix)?,
             Some(again) => {
                 let (prior, preset) = (&self.prior, &self.preset);
-                again.settings(&self.model, pipeline, task, prior, preset, &flags)
+                again.settings(&self.model, pipeline, task, prior, preset, &flags)?
             }
+        };
+        // The record says it, so that the picture is painted again should another number become the default.
+        let resample = settings.resample.or(pipeline.repaints()?.then_some(RESAMPLE));
+        Ok(Settings { resample, ..settings })
+    }
+
+    /// Says of which flags of the prior nothing comes, where it takes no part.
+    fn warn_of_prior_flags(&self) {
+        let flags = self.prior_settings.flags();
+        if !flags.is_empty() {
+            let reason = match self.image_embedding {
+                Some(_) => "the image embedding takes the prior's place",
+                None => "without a caption the prior takes no part",
+            };
+            say!("warning: nothing comes of {}: {reason}", flags.join(", "));
         }
     }
 
@@ -193,15 +219,24 @@ fn remark(edit: &MaskedEdit, regions: &[Region], side: u32) {
         say!("{remark}");
     }
     if regions.len() > 1 {
-        say!("the mask has {} regions, which are painted one by one", regions.len());
-    }
-    for region in regions.iter().filter(|region| region.is_whole) {
-        let (width, height) = edit.edit.mask().dimensions();
         say!(
-            "the mask is {} x {} pixels large, and the picture {width} x {height}: all of it is painted at once, as {side} x {side} pixels",
-            region.bounds.width,
-            region.bounds.height
+            "the mask has {} regions, which are painted one by one: Ctrl-C stops behind the last of a picture, and a second one at once",
+            regions.len()
         );
+    }
+    for Region { bounds, is_whole, is_union, .. } in regions {
+        let (width, height) = edit.edit.mask().dimensions();
+        let (columns, rows) = (bounds.width, bounds.height);
+        if *is_union {
+            say!(
+                "the mask has more than {MOST_REGIONS} regions, which are painted together: the rectangle around them has {columns} x {rows} pixels"
+            );
+        }
+        if *is_whole {
+            say!(
+                "the rectangle around the mask's pixels has {columns} x {rows} pixels, and the picture {width} x {height}: all of it is painted at once, as {side} x {side} pixels"
+            );
+        }
     }
 }
 
@@ -212,24 +247,5 @@ fn warn_of_format(path: &Path) {
             "warning: {} is a JPEG, which changes pixels outside the mask too: a PNG or a WebP keeps them",
             path.display()
         );
-    }
-}
-
-/// Says which files and flags of the mask were others.
-fn warn_of_other_files(recorded: &Record, record: &Record) {
-    if recorded.command != COMMAND {
-        return;
-    }
-    for (argument, what) in [
-        ("image_sha256", "in another picture"),
-        ("mask_sha256", "with another --mask"),
-        ("mask_rects", "with another --mask-rect"),
-        ("invert_mask", "with another --invert-mask"),
-        ("feather", "with another --feather"),
-        ("outpaint", "with another --outpaint"),
-    ] {
-        if recorded.arguments.get(argument) != record.arguments.get(argument) {
-            say!("warning: that one was painted {what}, this one will differ");
-        }
     }
 }

@@ -37,6 +37,7 @@ mod kernel_cache;
 mod lab;
 mod malloc;
 mod mask_args;
+mod mask_record;
 mod messages;
 mod model;
 mod names;

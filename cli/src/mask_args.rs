@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use files::digest::sha256;
-use images::{Margins, PaintMask, Rect, decode_alpha};
+use images::mask::HALF;
+use images::{GrayImage, Margins, PaintMask, Rect, Region, RgbImage, decode_alpha};
 use pipeline::editing::FEATHER;
-use pipeline::{Edit, Record};
+use pipeline::{Edit, Pipeline, Record};
 
 use crate::input::ImageFile;
+use crate::mask_record;
+use crate::messages::say;
 use crate::record::with_file;
 use crate::value_parsers;
 
@@ -20,13 +23,13 @@ pub(crate) struct MaskArgs {
     /// Where to paint: its transparent pixels, or its white ones if none is [default: IMAGE itself]
     #[arg(long, value_name = "FILE")]
     pub mask: Option<PathBuf>,
-    /// Paint this rectangle; may be given several times, and beside --mask
+    /// Paint this rectangle of IMAGE as it is without --outpaint; may be given several times, and beside --mask
     #[arg(long, value_name = "X,Y,W,H", value_parser = value_parsers::rect, allow_hyphen_values = true)]
     mask_rect: Vec<Rect>,
     /// Paint everything but what the mask and the rectangles say
     #[arg(long)]
     invert_mask: bool,
-    /// Pixels inside the mask over which what is painted fades in
+    /// Pixels inside the mask over which what is painted fades in, fewer where it is not as wide
     #[arg(long, value_name = "N", default_value_t = FEATHER, value_parser = value_parsers::feather, allow_negative_numbers = true)]
     feather: u16,
     /// Make the picture larger by so many pixels a side, and paint these
@@ -43,28 +46,42 @@ pub(crate) struct MaskedEdit {
 }
 
 impl MaskArgs {
-    /// The edit that they describe. An error where nothing is painted.
-    pub(crate) fn edit(&self, picture: &ImageFile) -> Result<MaskedEdit> {
-        let mask = self.mask.as_deref().map(ImageFile::open).transpose()?;
+    /// The edit that they describe. An error where nothing is painted; it names the flags of the picture that is painted again.
+    pub(crate) fn edit(
+        &self,
+        picture: &ImageFile,
+        recorded: Option<&Record>,
+    ) -> Result<MaskedEdit> {
+        let mask = self.mask.as_deref().map(|path| ImageFile::open(path).context("--mask"));
+        let mask = mask.transpose()?;
         let mut remarks = Vec::new();
         let file = match &mask {
             Some(file) => Some(read_mask(file, picture, &mut remarks)?),
             None if self.mask_rect.is_empty() => own_transparency(picture, &mut remarks)?,
             None => None,
         };
-        ensure!(
-            file.is_some() || !self.mask_rect.is_empty() || self.outpaint.is_some(),
-            "{} has no transparent pixels, so nothing says where to paint: --mask FILE does, a picture that is white there, or --mask-rect X,Y,W,H, or --outpaint LEFT,TOP,RIGHT,BOTTOM",
-            picture.name
-        );
+        let is_another = mask.is_some() || !self.mask_rect.is_empty();
+        if is_another && decode_alpha(&picture.bytes, &picture.name)?.is_some() {
+            remarks.push(format!(
+                "{} has transparent pixels: they are white in what is painted",
+                picture.name
+            ));
+        }
+        let paints_more = self.invert_mask || !self.mask_rect.is_empty() || self.outpaint.is_some();
+        if let Some(FileMask { mask, reason }) = &file {
+            ensure!(paints_more || mask.count() > 0, "{reason}");
+        }
+        let is_somewhere = file.is_some() || !self.mask_rect.is_empty() || self.outpaint.is_some();
+        ensure!(is_somewhere, "{}", nowhere(picture, recorded));
         ensure!(
             !self.invert_mask || file.is_some() || !self.mask_rect.is_empty(),
             "--invert-mask: there is no mask to invert: --mask FILE or --mask-rect X,Y,W,H is one"
         );
         let (width, height) = picture.image.dimensions();
-        let mut painted = file.unwrap_or_else(|| PaintMask::new(width, height));
+        let mut painted = file.map_or_else(|| PaintMask::new(width, height), |file| file.mask);
         for &rect in &self.mask_rect {
-            fill(&mut painted, rect, &mut remarks)?;
+            let remark = fill(&mut painted, rect, self.outpaint.is_some())?;
+            remarks.extend(remark);
         }
         if self.invert_mask {
             painted.invert();
@@ -76,6 +93,26 @@ impl MaskArgs {
         };
         check_count(edit.mask(), &mut remarks)?;
         Ok(MaskedEdit { edit, remarks, mask })
+    }
+
+    /// The regions that a model paints one by one.
+    pub(crate) fn regions(&self, edit: &Edit, pipeline: &Pipeline) -> Result<Vec<Region>> {
+        let regions = edit.regions(pipeline.inpainting_base_side()?);
+        match self.outpaint {
+            Some(_) => regions.context("--outpaint"),
+            None => Ok(regions?),
+        }
+    }
+
+    /// Says where the mask is too narrow for --feather.
+    pub(crate) fn remark_on_feather(&self, edit: &Edit, regions: &[Region]) {
+        let narrowest = edit.narrowest_feather(regions);
+        if narrowest < self.feather {
+            say!(
+                "--feather {}: a region of the mask is narrower than that, and what is painted there fades in over {narrowest} pixels",
+                self.feather
+            );
+        }
     }
 
     /// The record with the arguments that decide the edit.
@@ -103,43 +140,82 @@ impl MaskArgs {
     }
 }
 
+/// The message of an edit of which nothing says where to paint.
+fn nowhere(picture: &ImageFile, recorded: Option<&Record>) -> String {
+    let reason =
+        format!("{} has no transparent pixels, so nothing says where to paint", picture.name);
+    match recorded.and_then(mask_record::flags) {
+        Some(flags) => format!("{reason}: the picture of --from was painted with {flags}"),
+        None => format!(
+            "{reason}: --mask FILE does, a picture that is white there, or --mask-rect X,Y,W,H, or --outpaint LEFT,TOP,RIGHT,BOTTOM"
+        ),
+    }
+}
+
 /// A record with the name of a picture's file, and the digest of its bytes.
 pub(crate) fn with_digest(record: Record, what: &str, path: &Path, file: &ImageFile) -> Record {
     with_file(record, what, path).with(&format!("{what}_sha256"), sha256(&file.bytes))
 }
 
+/// A mask that a file says.
+struct FileMask {
+    mask: PaintMask,
+    /// Why it paints nothing, where that is so.
+    reason: String,
+}
+
+impl FileMask {
+    /// The pixels that are transparent.
+    fn of_alpha(alpha: &GrayImage, name: &str) -> Self {
+        let reason = format!(
+            "{name} is read by its transparency, and none of its pixels has an alpha below {HALF} of 255, so nothing is painted: --invert-mask paints all"
+        );
+        Self { mask: PaintMask::of_alpha(alpha), reason }
+    }
+
+    /// The pixels that are white.
+    fn of_brightness(image: &RgbImage, name: &str) -> Self {
+        let reason = format!(
+            "{name} is read by its brightness, and none of its pixels is as bright as {HALF} of 255, so nothing is painted: --invert-mask paints all"
+        );
+        Self { mask: PaintMask::of_brightness(image), reason }
+    }
+}
+
 /// The mask in a file, at the size of the picture.
-fn read_mask(
-    file: &ImageFile,
-    picture: &ImageFile,
-    remarks: &mut Vec<String>,
-) -> Result<PaintMask> {
+fn read_mask(file: &ImageFile, picture: &ImageFile, remarks: &mut Vec<String>) -> Result<FileMask> {
     let name = &file.name;
-    let mask = match decode_alpha(&file.bytes, name)? {
+    let FileMask { mask, reason } = match decode_alpha(&file.bytes, name)? {
         Some(alpha) => {
             remarks.push(format!(
                 "{name} is read by its transparency: transparent pixels are painted"
             ));
-            PaintMask::of_alpha(&alpha)
+            FileMask::of_alpha(&alpha, name)
         }
         None => {
             remarks.push(format!("{name} is read by its brightness: white pixels are painted"));
-            PaintMask::of_brightness(&file.image)
+            FileMask::of_brightness(&file.image, name)
         }
     };
-    let (size, (width, height)) = (mask.dimensions(), picture.image.dimensions());
-    if size == (width, height) {
-        return Ok(mask);
+    let ((columns, rows), (width, height)) = (mask.dimensions(), picture.image.dimensions());
+    if (columns, rows) == (width, height) {
+        return Ok(FileMask { mask, reason });
     }
     remarks.push(format!(
-        "{name} has {} x {} pixels, and {} {width} x {height}: of each pixel the nearest one's value is taken",
-        size.0, size.1, picture.name
+        "{name} has {columns} x {rows} pixels, and {} {width} x {height}: of each pixel the nearest one's value is taken",
+        picture.name
     ));
-    Ok(mask.resize(width, height))
+    let reason = match mask.count() {
+        0 => reason,
+        count => format!(
+            "{name} paints {count} of its {columns} x {rows} pixels, and none is left at the picture's {width} x {height}: a mask of that size loses none"
+        ),
+    };
+    Ok(FileMask { mask: mask.resize(width, height), reason })
 }
 
 /// The mask that is a picture's own transparency.
-fn own_transparency(picture: &ImageFile, remarks: &mut Vec<String>) -> Result<Option<PaintMask>> {
+fn own_transparency(picture: &ImageFile, remarks: &mut Vec<String>) -> Result<Option<FileMask>> {
     let alpha = decode_alpha(&picture.bytes, &picture.name)?;
     if alpha.is_some() {
         let name = &picture.name;
@@ -147,25 +223,26 @@ fn own_transparency(picture: &ImageFile, remarks: &mut Vec<String>) -> Result<Op
             "{name} itself is the mask, by its transparency: transparent pixels are painted"
         ));
     }
-    Ok(alpha.map(|alpha| PaintMask::of_alpha(&alpha)))
+    Ok(alpha.map(|alpha| FileMask::of_alpha(&alpha, &picture.name)))
 }
 
-/// Paints a rectangle. An error where all of it lies outside the picture.
-fn fill(mask: &mut PaintMask, rect: Rect, remarks: &mut Vec<String>) -> Result<()> {
+/// Paints a rectangle, and remarks on one that lies in part outside the picture. An error where all of it does.
+fn fill(mask: &mut PaintMask, rect: Rect, is_outpaint: bool) -> Result<Option<String>> {
     let (width, height) = mask.dimensions();
     let shown = format!("--mask-rect {},{},{},{}", rect.x, rect.y, rect.width, rect.height);
+    let before = if is_outpaint { " before --outpaint" } else { "" };
     let inside = rect.intersection(Rect::of_image((width, height)));
     let inside = inside.with_context(|| {
-        format!("{shown}: it lies outside the picture, which has {width} x {height} pixels")
+        format!("{shown}: it lies outside the picture, which has {width} x {height} pixels{before}")
     })?;
-    if inside != rect {
-        remarks.push(format!(
-            "{shown}: a part of it lies outside the picture, which has {width} x {height} pixels: {} x {} are painted",
-            inside.width, inside.height
-        ));
-    }
     mask.fill(inside);
-    Ok(())
+    let remark = || {
+        format!(
+            "{shown}: a part of it lies outside the picture, which has {width} x {height} pixels{before}: {} x {} are painted",
+            inside.width, inside.height
+        )
+    };
+    Ok((inside != rect).then(remark))
 }
 
 /// Refuses a mask that paints nothing, and remarks on one that paints everything.
@@ -174,7 +251,7 @@ fn check_count(mask: &PaintMask, remarks: &mut Vec<String>) -> Result<()> {
     let count = mask.count();
     ensure!(
         count > 0,
-        "the mask paints none of the picture's {width} x {height} pixels: transparent or white ones are painted, and --invert-mask paints the others"
+        "the mask holds all of the picture's {width} x {height} pixels, and --invert-mask paints none of them: without it all are painted"
     );
     if count == width as usize * height as usize {
         remarks.push("the mask paints all of the picture: nothing of it will be left".to_owned());

@@ -77,6 +77,18 @@ pub(crate) struct PriorSettingsArgs {
 }
 
 impl PriorSettingsArgs {
+    /// The flags that the user chose.
+    pub(crate) fn flags(&self) -> Vec<&'static str> {
+        let all = [
+            ("--prior-steps", self.prior_steps.is_some()),
+            ("--prior-candidates", self.prior_candidates.is_some()),
+            ("--prior-guidance-scale", self.prior_guidance_scale.is_some()),
+            ("--prior-temperature", self.prior_temperature.is_some()),
+            ("--prior-top-p", self.prior_top_p.is_some()),
+        ];
+        all.into_iter().filter(|(_, is_chosen)| *is_chosen).map(|(flag, _)| flag).collect()
+    }
+
     /// Adds them to overrides.
     pub(crate) fn add_to(&self, overrides: SettingsOverrides) -> SettingsOverrides {
         SettingsOverrides {
@@ -110,7 +122,7 @@ impl ClipGuidanceArgs {
 #[derive(Args, Clone, Copy, Default)]
 #[command(next_help_heading = HEADING)]
 pub(crate) struct ResampleArgs {
-    /// How often a model that was not trained to inpaint takes each step
+    /// How often a model that was not trained to inpaint takes each step [10]
     #[arg(long, value_name = "N", value_parser = value_parsers::resample, allow_negative_numbers = true)]
     pub resample: Option<usize>,
 }

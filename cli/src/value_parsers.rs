@@ -2,6 +2,7 @@
 
 use images::{Margins, Rect};
 use pipeline::TimestepRespacing;
+use pipeline::repaint::MOST_RESAMPLE;
 
 /// A seed: any number that 64 bits hold.
 pub(crate) fn seed(text: &str) -> Result<u64, String> {
@@ -65,9 +66,9 @@ pub(crate) fn interval(text: &str) -> Result<[f64; 2], String> {
 /// A rectangle of an image, which its size limits further: left, top, width and height.
 pub(crate) fn rect(text: &str) -> Result<Rect, String> {
     let rect = || {
-        let [x, y, width, height] = whole_numbers::<i32>(text)?;
-        let side = |length: i32| u32::try_from(length).ok().filter(|&length| length > 0);
-        Some(Rect { x: x.into(), y: y.into(), width: side(width)?, height: side(height)? })
+        let [x, y, width, height] = whole_numbers::<i64>(text)?;
+        let side = |length: i64| u32::try_from(length).ok().filter(|&length| length > 0);
+        Some(Rect { x, y, width: side(width)?, height: side(height)? })
     };
     rect().ok_or_else(|| {
         "a rectangle is four whole numbers of pixels, X,Y,W,H: 40,90,120,60 begins 40 pixels from the left and 90 from the top, \
@@ -105,11 +106,11 @@ pub(crate) fn feather(text: &str) -> Result<u16, String> {
     }
 }
 
-/// How many times a step is taken; the model's schedule limits it further.
+/// How many times a step is taken.
 pub(crate) fn resample(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(times) if times > 0 => Ok(times),
-        _ => Err("a step is taken a whole number of times from 1 on".to_owned()),
+        Ok(times) if (1..=MOST_RESAMPLE).contains(&times) => Ok(times),
+        _ => Err(format!("each step is taken 1 to {MOST_RESAMPLE} times")),
     }
 }
 

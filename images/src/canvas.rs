@@ -85,21 +85,32 @@ impl PaintMask {
 /// How much of a painted image each pixel of a mask takes.
 pub struct Seam {
     mask: PaintMask,
-    /// The pixels over which it grows from the border of the mask inwards.
-    feather: u16,
-    /// The distance of each pixel from the border, where it matters.
+    /// The distance of each pixel from the border, and at most one more than the pixels over which it grows; none where it does
+    /// not grow.
     distances: Vec<u16>,
 }
 
 impl Seam {
-    /// The seam inside a mask, over so many pixels; over 0 of them every pixel of the mask is the painted image's. The border of
-    /// the image is none of the mask's.
+    /// The seam inside a mask, over so many pixels, and over no more than leave the innermost ones of each region to the painted
+    /// image; over 0 of them every pixel of the mask is the painted image's. The border of the image is none of the mask's.
     pub fn new(mask: &PaintMask, feather: u16) -> Self {
         let distances = match feather {
             0 => Vec::new(),
             feather => mask.distances(feather.saturating_add(1)),
         };
-        Self { mask: mask.clone(), feather, distances }
+        Self { mask: mask.clone(), distances }
+    }
+
+    /// The pixels over which it grows in a region: no more than leave its innermost ones to the painted image.
+    pub fn feather(&self, region: &Region) -> u16 {
+        if self.distances.is_empty() {
+            return 0;
+        }
+        let width = self.mask.dimensions().0 as usize;
+        let Rect { x, y, width: columns, height } = region.bounds;
+        let rows = self.distances.chunks_exact(width).skip(y as usize).take(height as usize);
+        let deepest = rows.flat_map(|row| &row[x as usize..][..columns as usize]).max();
+        deepest.map_or(0, |deepest| deepest.saturating_sub(1))
     }
 
     /// Lays a region's painted square, of any size, on the image that it was cut from, in the pixels of the mask alone.
@@ -107,7 +118,7 @@ impl Seam {
         let side = region.square.width;
         let square = resize(square, side, side, Filter::Bicubic);
         let width = image.width() as usize;
-        let whole = u32::from(self.feather) + 1;
+        let whole = u32::from(self.feather(region)) + 1;
         for y in region.bounds.y..region.bounds.bottom() {
             for x in region.bounds.x..region.bounds.right() {
                 let (column, row) = (x as u32, y as u32);
@@ -115,7 +126,7 @@ impl Seam {
                     continue;
                 }
                 let place = row as usize * width + column as usize;
-                let weight = self.distances.get(place).map_or(whole, |&d| u32::from(d));
+                let weight = self.distances.get(place).map_or(whole, |&d| whole.min(d.into()));
                 let painted = square[((x - region.square.x) as u32, (y - region.square.y) as u32)];
                 for (level, painted) in image[(column, row)].0.iter_mut().zip(painted.0) {
                     let sum = u32::from(*level) * (whole - weight) + u32::from(painted) * weight;

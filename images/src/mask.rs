@@ -3,7 +3,7 @@
 use image::{GrayImage, RgbImage};
 
 /// The alpha and the brightness from which on a pixel is opaque, and white: half of 255, rounded up.
-const HALF: u8 = 128;
+pub const HALF: u8 = 128;
 
 /// A rectangle of pixels, of which a part may lie outside an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

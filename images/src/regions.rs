@@ -15,6 +15,8 @@ pub struct Region {
     /// Whether the square is all of the image, because a square of twice the region's longer side does not fit into it, or the
     /// region is longer than the image's shorter side.
     pub is_whole: bool,
+    /// Whether it is all of a mask that has more than [`MOST_REGIONS`] regions.
+    pub is_union: bool,
 }
 
 impl PaintMask {
@@ -23,8 +25,9 @@ impl PaintMask {
         self.components().into_iter().reduce(Rect::union)
     }
 
-    /// The regions of the mask, from the top on. `side` is that of the images that a model samples: no square is smaller,
-    /// where the image has as many pixels, because nothing would be won by enlarging it.
+    /// The regions of the mask, from the top on. `side` is that of the first images that a model samples, its smallest: no
+    /// square is smaller, where the image has as many pixels, because that image would show it enlarged. Nor is one larger for
+    /// the sake of the finished images: what is small in that first image its caption would not reach.
     ///
     /// A region is one or several 8-connected components. They are taken together where their rectangles touch, and where the
     /// square of them all is no larger than that of one of them.
@@ -33,6 +36,7 @@ impl PaintMask {
         components
             .sort_by_key(|rect| std::cmp::Reverse(u64::from(rect.width) * u64::from(rect.height)));
         let mut groups: Vec<Rect> = Vec::new();
+        let mut is_union = false;
         for mut rect in components {
             while let Some(other) =
                 groups.iter().position(|group| belong_together(rect, *group, side))
@@ -42,14 +46,15 @@ impl PaintMask {
             groups.push(rect);
             if groups.len() > MOST_REGIONS {
                 groups = self.bounds().into_iter().collect();
+                is_union = true;
                 break;
             }
         }
         groups.sort_by_key(|rect| (rect.y, rect.x));
-        groups.into_iter().map(|bounds| self.region(bounds, side)).collect()
+        groups.into_iter().map(|bounds| self.region(bounds, side, is_union)).collect()
     }
 
-    fn region(&self, bounds: Rect, side: u32) -> Region {
+    fn region(&self, bounds: Rect, side: u32, is_union: bool) -> Region {
         let (width, height) = self.dimensions();
         let (shorter, longer) = (width.min(height), width.max(height));
         let length = bounds.longer_side();
@@ -62,7 +67,7 @@ impl PaintMask {
             place(bounds.x, bounds.width, side, width),
             place(bounds.y, bounds.height, side, height),
         );
-        Region { bounds, square: Rect { x, y, width: side, height: side }, is_whole }
+        Region { bounds, square: Rect { x, y, width: side, height: side }, is_whole, is_union }
     }
 
     /// The rectangles around the 8-connected components, found from the runs of painted pixels in each row.

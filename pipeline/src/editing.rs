@@ -1,10 +1,11 @@
 //! Editing: a part of an image of any size is painted anew, in squares that the model samples, and nothing else changes.
 
+use images::RgbImage;
+use images::canvas::{self, Seam};
 use images::mask::{Margins, PaintMask};
 use images::memory::MOST_PIXELS;
 use images::regions::Region;
 use images::resize::{Filter, resize};
-use images::{RgbImage, canvas};
 use tch::Tensor;
 
 use crate::{Error, Inpainting, Mask, Observer, Pipeline, Request, Step, Task};
@@ -36,6 +37,17 @@ pub enum EditError {
         /// The height.
         height: u64,
     },
+    /// A square around a region with more pixels than an image may have.
+    #[error(
+        "a picture of {} x {} pixels would be painted in a square of {side} x {side}, which is too large: at most {MOST_PIXELS} pixels are painted at once",
+        image.0, image.1
+    )]
+    SquareTooLarge {
+        /// Width and height of the image.
+        image: (u32, u32),
+        /// The side of the square.
+        side: u32,
+    },
 }
 
 /// An image and the pixels of it that are painted anew.
@@ -65,9 +77,16 @@ impl Edit {
     }
 
     /// The same with a seam that fades in over so many pixels inside the mask, of which the outermost keep most of what they
-    /// were; [`FEATHER`] without.
+    /// were, and over no more than leave the innermost ones of each region to what is painted; [`FEATHER`] without.
     pub fn with_feather(self, feather: u16) -> Self {
         Self { feather, ..self }
+    }
+
+    /// The pixels over which the seam fades in where it does over the fewest: those of the feather, or fewer in a region that is
+    /// not as deep.
+    pub fn narrowest_feather(&self, regions: &[Region]) -> u16 {
+        let seam = Seam::new(&self.mask, self.feather);
+        regions.iter().map(|region| seam.feather(region)).min().unwrap_or(self.feather)
     }
 
     /// The pixels that are painted.
@@ -75,15 +94,19 @@ impl Edit {
         &self.mask
     }
 
-    /// The regions that are painted one by one, with their squares, by a model that samples images of `side` pixels. An error
-    /// where nothing is painted, and where a square would have more pixels than an image may.
-    pub fn regions(&self, side: u32) -> Result<Vec<Region>, EditError> {
-        let regions = self.mask.regions(side);
+    /// The regions that are painted one by one, with their squares, by a model whose first images have a side of
+    /// [`base_side`](Pipeline::inpainting_base_side) pixels. An error where nothing is painted, and where a square would have
+    /// more pixels than an image may.
+    pub fn regions(&self, base_side: u32) -> Result<Vec<Region>, EditError> {
+        let regions = self.mask.regions(base_side);
         if regions.is_empty() {
             return Err(EditError::NothingToPaint(self.mask.dimensions()));
         }
         for Region { square, .. } in &regions {
-            check_size(square.width.into(), square.height.into())?;
+            let side = square.width;
+            let is_small = check_size(side.into(), side.into()).is_ok();
+            let image = self.mask.dimensions();
+            is_small.then_some(()).ok_or(EditError::SquareTooLarge { image, side })?;
         }
         Ok(regions)
     }
@@ -104,49 +127,104 @@ impl Pipeline {
         Ok(self.image_shape(stages.end - 1)?[1] as u32)
     }
 
+    /// The side in pixels of the first images that the model samples where it inpaints.
+    pub fn inpainting_base_side(&self) -> Result<u32, Error> {
+        let task = Task { inpaints: true, ..Task::GENERATE };
+        let stages = self.stage_indices(task, &self.defaults()?);
+        Ok(self.image_shape(stages.start)?[1] as u32)
+    }
+
     /// The edited image for each request, in their order: of the size of the edit's, and equal to it outside the mask. The
     /// regions are painted one after another, each from a request's own seed, and in sight of those before; what a request says
     /// of inpainting is replaced. To the observer a stage's steps are those of all regions.
     ///
-    /// A region's square is reduced to the size of the images that the model samples, painted, and enlarged again where it is
-    /// larger than these.
+    /// A region's square is brought to the size of the images that the model samples, painted, and brought back.
     pub fn inpaint(
         &self,
         edit: &Edit,
         requests: &[Request],
         observer: &mut dyn Observer,
     ) -> Result<Vec<RgbImage>, Error> {
-        let side = self.inpainting_side()?;
-        let regions = edit.regions(side)?;
-        let seam = canvas::Seam::new(&edit.mask, edit.feather);
-        let mut images = vec![edit.image.clone(); requests.len()];
-        let mut rest = edit.mask.clone();
-        for (n, region) in regions.iter().enumerate() {
-            let known = rest.cover(region.square, side).into_iter().map(|painted| !painted);
-            let mask = Mask::new(side, known.collect()).expect("whole rows of cells");
-            let batch: Vec<Request> = requests
-                .iter()
-                .zip(&images)
-                .map(|(request, image)| {
-                    let image = square(image, region, side);
-                    of_square(request, Inpainting { image, mask: mask.clone() })
-                })
-                .collect();
+        self.inpaint_all(&[(edit, requests)], observer)
+    }
+
+    /// The same of several edits, each with its requests: the first region of them all is sampled at once, then the second.
+    pub fn inpaint_all(
+        &self,
+        edits: &[(&Edit, &[Request])],
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<RgbImage>, Error> {
+        let (base_side, side) = (self.inpainting_base_side()?, self.inpainting_side()?);
+        let paintings =
+            edits.iter().map(|(edit, requests)| Painting::new(edit, requests, base_side));
+        let mut paintings = paintings.collect::<Result<Vec<_>, _>>()?;
+        let rounds = paintings.iter().map(|painting| painting.regions.len()).max().unwrap_or(0);
+        for n in 0..rounds {
+            let batch: Vec<Request> =
+                paintings.iter().flat_map(|painting| painting.squares(n, side)).collect();
             let mut observer = |step: Step<'_>| {
-                let (done, steps) = (n * step.steps + step.done, regions.len() * step.steps);
+                let (done, steps) = (n * step.steps + step.done, rounds * step.steps);
                 observer.step(Step { done, steps, ..step })
             };
-            let squares = self.sample(&batch, &mut observer)?;
-            for (image, square) in images.iter_mut().zip(&squares) {
-                seam.lay(square, region, image);
-            }
-            rest.erase(region.bounds);
+            let mut squares = self.sample(&batch, &mut observer)?.into_iter();
+            paintings.iter_mut().for_each(|painting| painting.lay(n, &mut squares));
         }
-        Ok(images)
+        Ok(paintings.into_iter().flat_map(|painting| painting.images).collect())
     }
 }
 
-/// A region's square of an image, reduced where it is larger than the images that a model samples.
+/// An edit while its regions are painted.
+struct Painting<'a> {
+    requests: &'a [Request],
+    regions: Vec<Region>,
+    seam: Seam,
+    /// The image for each request.
+    images: Vec<RgbImage>,
+    /// The pixels that are still to be painted.
+    rest: PaintMask,
+}
+
+impl<'a> Painting<'a> {
+    fn new(edit: &Edit, requests: &'a [Request], base_side: u32) -> Result<Self, EditError> {
+        Ok(Self {
+            requests,
+            regions: edit.regions(base_side)?,
+            seam: Seam::new(&edit.mask, edit.feather),
+            images: vec![edit.image.clone(); requests.len()],
+            rest: edit.mask.clone(),
+        })
+    }
+
+    /// A request for the square of region `n` of each image, for a model that samples `side` pixels; none where there are
+    /// fewer regions.
+    fn squares(&self, n: usize, side: u32) -> Vec<Request> {
+        let Some(region) = self.regions.get(n) else {
+            return Vec::new();
+        };
+        let known = self.rest.cover(region.square, side).into_iter().map(|painted| !painted);
+        let mask = Mask::new(side, known.collect()).expect("whole rows of cells");
+        let all = self.requests.iter().zip(&self.images);
+        let all = all.map(|(request, image)| {
+            let image = square(image, region, side);
+            of_square(request, Inpainting { image, mask: mask.clone() })
+        });
+        all.collect()
+    }
+
+    /// Lays the next of the painted squares on the images.
+    fn lay(&mut self, n: usize, squares: &mut impl Iterator<Item = RgbImage>) {
+        let Some(region) = self.regions.get(n) else {
+            return;
+        };
+        for (image, square) in self.images.iter_mut().zip(squares) {
+            self.seam.lay(&square, region, image);
+        }
+        self.rest.erase(region.bounds);
+    }
+}
+
+/// A region's square of an image, reduced where it is larger than the images that a model samples; each stage enlarges a
+/// smaller one.
 fn square(image: &RgbImage, region: &Region, side: u32) -> RgbImage {
     let square = canvas::crop(image, region.square);
     match square.width() > side {

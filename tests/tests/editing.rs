@@ -73,6 +73,45 @@ fn pixels_outside_the_mask_stay_and_those_inside_are_painted() {
 }
 
 #[test]
+fn a_small_region_is_painted_in_a_square_that_the_base_does_not_reduce() {
+    let pipeline = open();
+    let base_side = pipeline.inpainting_base_side().unwrap();
+    assert!(base_side < SIDE, "{base_side}");
+    let small = rect(50, 30, 4, 4);
+    let before = image(100, 70);
+    let edit_of = |image: &RgbImage| edit(image, &[small]);
+    let square = edit_of(&before).regions(base_side).unwrap()[0].square;
+    assert_eq!(square.width, base_side);
+    let after = inpaint(&pipeline, &edit_of(&before), 1);
+    assert!(differing(&edit_of(&before), &before, &after) > 0);
+    let painted = |image: &RgbImage| ::images::canvas::crop(image, small);
+    // Beyond the square nothing is seen.
+    let mut other = RgbImage::from_pixel(100, 70, Rgb([200, 10, 90]));
+    let inside = ::images::canvas::crop(&before, square);
+    image::imageops::replace(&mut other, &inside, square.x, square.y);
+    assert!(painted(&inpaint(&pipeline, &edit_of(&other), 1)) == painted(&after));
+}
+
+#[test]
+fn several_edits_are_painted_as_each_alone() {
+    let pipeline = open();
+    let one = edit(&image(60, 40), &[rect(2, 3, 6, 6), rect(40, 20, 8, 8)]);
+    let other = edit(&image(50, 44), &[rect(20, 10, 15, 12)]);
+    let base_side = pipeline.inpainting_base_side().unwrap();
+    let counts = [&one, &other].map(|edit| edit.regions(base_side).unwrap().len());
+    assert_eq!(counts, [2, 1]);
+    let requests = [[request(1)], [request(2)]];
+    let edits = [(&one, &requests[0][..]), (&other, &requests[1][..])];
+    let together = pipeline.inpaint_all(&edits, &mut Silent).unwrap();
+    let alone = [inpaint(&pipeline, &one, 1), inpaint(&pipeline, &other, 2)];
+    for (one, other) in together.iter().zip(&alone) {
+        assert_eq!(one.dimensions(), other.dimensions());
+        let far = one.iter().zip(other.iter()).filter(|(one, other)| one.abs_diff(**other) > 4);
+        assert!(far.count() * 1000 <= one.len());
+    }
+}
+
+#[test]
 fn a_single_pixel_and_all_pixels_are_painted() {
     let pipeline = open();
     for (width, height) in [(1, 1), (40, 30)] {
@@ -93,7 +132,7 @@ fn regions_are_painted_one_by_one_in_sight_of_those_before() {
     let before = image(100, 70);
     let (one, other) = (rect(15, 5, 10, 10), rect(36, 10, 34, 34));
     let both = edit(&before, &[one, other]);
-    assert_eq!(both.regions(SIDE).unwrap().len(), 2);
+    assert_eq!(both.regions(pipeline.inpainting_base_side().unwrap()).unwrap().len(), 2);
     let mut seen = Vec::new();
     let mut observer = |step: Step<'_>| {
         if step.index == 0 {

@@ -12,8 +12,11 @@ use super::{Channels, UnorientedImage, on_white, orientation};
 use crate::decode::DecodeError;
 use crate::memory::{ImageHeader, RGB};
 
-/// Rows of up to eight bytes a pixel that the decoder keeps: packed, unfiltered, the one before, and unpacked.
-const ROWS: u64 = 6 * 8;
+/// The most bytes of a pixel: those of RGBA with 16 bits a sample.
+const PIXEL: u64 = 8;
+
+/// Bytes of a column in the rows that the decoder keeps: packed, unfiltered, the one before, and unpacked.
+const ROWS: u64 = 6 * PIXEL;
 
 /// The pixels of a PNG. Of a profile or a text nothing is unpacked.
 pub(crate) fn decode(
@@ -29,12 +32,12 @@ pub(crate) fn decode(
     options.set_ignore_adler32(false);
     options.set_skip_ancillary_crc_failures(false);
     let mut decoder = Decoder::new_with_options(Cursor::new(bytes), options);
-    decoder.set_limits(png::Limits {
-        bytes: bytes.len().saturating_mul(2), // chunks that are kept are no longer than the file
-    });
     let (width, height) = decoder.read_header_info().map_err(damaged)?.size();
     let header = ImageHeader { name, bytes, width, height };
     header.check(RGB * header.pixels() + ROWS * u64::from(width))?;
+    // Chunks that are kept are no longer than the file; one unpacked row, which may be longer, counts too.
+    let row = usize::try_from(PIXEL * u64::from(width)).unwrap_or(usize::MAX);
+    decoder.set_limits(png::Limits { bytes: bytes.len().saturating_mul(2).saturating_add(row) });
     decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
     let mut reader = decoder.read_info().map_err(damaged)?;
     if let Some(palette) = reader.info().palette.as_deref()

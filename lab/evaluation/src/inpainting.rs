@@ -2,12 +2,11 @@
 //! (2112.10741, section 4.3).
 
 use image::RgbImage;
-use images::mask::Rect;
 use judge::markdown::table;
 use judge::network::HIDDEN;
 use judge::{Judge, Prediction, Proportion, Question};
 use pipeline::repaint::RESAMPLE;
-use pipeline::{Inpainting, Mask, Request, Settings, Silent, Task};
+use pipeline::{Edit, Request, Settings, Silent, Task};
 use serde::{Deserialize, Serialize};
 
 use crate::edit_examples::{EditExample, edit_examples, originals, truths};
@@ -151,20 +150,16 @@ pub fn paint(
     captions: &[&str],
 ) -> Result<Vec<RgbImage>, Error> {
     let Evaluator { pipeline, settings, .. } = evaluator;
-    let side = pipeline.side()?;
-    let originals = originals(examples, side);
-    let all = examples.iter().zip(&originals).zip(captions);
-    let requests = all.map(|((example, image), &caption)| {
+    let originals = originals(examples, pipeline.side()?);
+    let all = examples.iter().zip(originals).zip(captions);
+    let edits = all.map(|((example, image), &caption)| {
         let seed = settings.seed.wrapping_add(example.target.number);
-        let cover = example.mask.to_paint_mask().cover(Rect::of_image((side, side)), side);
-        let known = cover.into_iter().map(|painted| !painted).collect();
-        let mask = Mask::new(side, known).expect("whole rows of cells");
-        let inpainting = Inpainting { image: image.clone(), mask };
-        Request::new(caption, seed, settings.drawing.clone()).with_inpainting(inpainting)
+        let edit = Edit::new(image, example.mask.to_paint_mask()).expect("a mask of its size");
+        (edit, [Request::new(caption, seed, settings.drawing.clone())])
     });
-    let sampled = pipeline.sample(&requests.collect::<Vec<_>>(), &mut Silent)?;
-    let pasted = examples.iter().zip(&originals).zip(&sampled);
-    Ok(pasted.map(|((example, image), sample)| example.mask.paste(image, sample)).collect())
+    let edits: Vec<_> = edits.collect();
+    let edits: Vec<_> = edits.iter().map(|(edit, request)| (edit, &request[..])).collect();
+    Ok(pipeline.inpaint_all(&edits, &mut Silent)?)
 }
 
 /// The measurements of images of examples.

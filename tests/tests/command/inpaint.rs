@@ -5,6 +5,8 @@ use std::fs;
 use files::digest::sha256;
 use image::{GrayImage, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 
+use pipeline::repaint::RESAMPLE;
+
 use super::{CAPTION, Ran, Workplace};
 
 const FEW: [&str; 5] =
@@ -80,12 +82,27 @@ fn a_large_picture_with_several_regions_keeps_its_size() {
     mask.save(place.path("mask.png")).unwrap();
     let ran = inpaint(&place, "large.png", &["--mask=mask.png", "--out=a.png"]).succeeds();
     assert!(ran.stderr.contains("the mask has 2 regions"), "{}", ran.stderr);
-    assert!(!ran.stderr.contains("at once"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("a second one at once"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("painted at once"), "{}", ran.stderr);
     painted_alone(&before, &read(&place, "a.png"), in_spots);
     let ran = inpaint(&place, "large.png", &["--mask-rect=0,0,800,20", "--out=b.png"]).succeeds();
-    let whole = "the mask is 800 x 20 pixels large, and the picture 1000 x 700: all of it";
+    let whole = "the rectangle around the mask's pixels has 800 x 20 pixels, and the picture 1000 x 700: all";
     assert!(ran.stderr.contains(whole), "{}", ran.stderr);
     painted_alone(&before, &read(&place, "b.png"), |x, y| x < 800 && y < 20);
+}
+
+#[test]
+fn more_regions_than_are_painted_one_by_one_are_named() {
+    let place = Workplace::with_pictures();
+    let spots = GrayImage::from_fn(400, 400, |x, y| {
+        Luma([if x % 40 == 0 && y % 40 == 0 { 255 } else { 0 }])
+    });
+    spots.save(place.path("spots.png")).unwrap();
+    let before = RgbImage::from_pixel(400, 400, Rgb([90, 80, 70]));
+    before.save(place.path("plain.png")).unwrap();
+    let ran = inpaint(&place, "plain.png", &["--mask=spots.png", "--out=a.png"]).succeeds();
+    let words = "the mask has more than 64 regions, which are painted together";
+    assert!(ran.stderr.contains(words) && ran.stderr.contains("361 x 361"), "{}", ran.stderr);
 }
 
 #[test]
@@ -143,6 +160,8 @@ fn a_pictures_own_transparency_is_its_mask() {
     // A rectangle is the mask alone.
     let ran = inpaint(&place, "hole.png", &["--mask-rect=0,0,5,5", "--out=b.png"]).succeeds();
     assert!(!ran.stderr.contains("itself"), "{}", ran.stderr);
+    let white = "hole.png has transparent pixels: they are white in what is painted";
+    assert_eq!(ran.stderr.matches(white).count(), 1, "{}", ran.stderr);
     assert_eq!(read(&place, "b.png")[(20, 20)].0, [255; 3]);
     inpaint(&place, "one.png", &[]).refuses(&[
         "one.png has no transparent",
@@ -180,6 +199,10 @@ fn a_canvas_grows_and_a_seam_fades_in() {
     assert!(hard != soft);
     assert_eq!(hard[(20, 19)], soft[(20, 19)]);
     painted_alone(&before, &soft, in_mask);
+    let ran = inpaint(&place, "one.png", &[rect, "--feather=100", "--out=wide.png"]).succeeds();
+    let words = "--feather 100: a region of the mask is narrower than that";
+    assert!(ran.stderr.contains(words) && ran.stderr.contains("over 7 pixels"), "{}", ran.stderr);
+    assert_eq!(read(&place, "wide.png")[(20, 19)], hard[(20, 19)]);
 }
 
 #[test]
@@ -190,9 +213,22 @@ fn nothing_and_everything_is_said() {
     };
     flat(0, "black.png");
     flat(255, "white.png");
-    inpaint(&place, "one.png", &["--mask=black.png"])
-        .refuses(&["paints none of the picture's 50 x 40 pixels", "--invert-mask"]);
-    inpaint(&place, "one.png", &["--mask=white.png", "--invert-mask"]).refuses(&["paints none"]);
+    inpaint(&place, "one.png", &["--mask=black.png"]).refuses(&[
+        "black.png is read by its brightness",
+        "as bright as 128",
+        "--invert-mask",
+    ]);
+    inpaint(&place, "one.png", &["--mask=white.png", "--invert-mask"])
+        .refuses(&["all of the picture's 50 x 40 pixels, and --invert-mask paints none"]);
+    let soft = RgbaImage::from_pixel(50, 40, Rgba([255, 255, 255, 254]));
+    soft.save(place.path("soft.png")).unwrap();
+    let words = ["soft.png is read by its transparency", "an alpha below 128"];
+    inpaint(&place, "one.png", &["--mask=soft.png"]).refuses(&words);
+    inpaint(&place, "soft.png", &[]).refuses(&words);
+    let dot = GrayImage::from_fn(500, 400, |x, y| Luma([if x + y == 0 { 255 } else { 0 }]));
+    dot.save(place.path("small.png")).unwrap();
+    let words = "small.png paints 1 of its 500 x 400 pixels, and none is left";
+    inpaint(&place, "one.png", &["--mask=small.png"]).refuses(&[words, "50 x 40"]);
     let ran = inpaint(&place, "one.png", &["--mask=white.png", "--out=a.png"]).succeeds();
     assert!(ran.stderr.contains("paints all of the picture"), "{}", ran.stderr);
     RgbImage::from_pixel(1, 1, Rgb([9; 3])).save(place.path("dot.png")).unwrap();
@@ -208,10 +244,52 @@ fn a_rectangle_that_leaves_the_picture_is_clipped_and_one_outside_refused() {
     let words = "--mask-rect -5,-5,10,10: a part of it lies outside the picture, which has 50 x 40";
     assert!(ran.stderr.contains(words), "{}", ran.stderr);
     painted_alone(&read(&place, "one.png"), &read(&place, "a.png"), |x, y| x < 5 && y < 5);
-    for outside in ["50,0,5,5", "0,40,5,5", "-9,0,9,9", "2147483647,0,2147483647,1"] {
+    for outside in [
+        "50,0,5,5",
+        "0,40,5,5",
+        "-9,0,9,9",
+        "2147483647,0,2147483647,1",
+        "4294967295,0,1,1",
+        "0,9223372036854775807,1,1",
+        "-9223372036854775808,0,9,9",
+    ] {
         let flag = format!("--mask-rect={outside}");
         inpaint(&place, "one.png", &[&flag]).refuses(&[outside, "outside", "50 x 40"]);
     }
+}
+
+#[test]
+fn a_rectangle_counts_in_the_picture_before_it_grows() {
+    let place = Workplace::with_pictures();
+    inpaint(&place, "one.png", &["--mask-rect=52,0,5,5", "--outpaint=0,0,10,0"])
+        .refuses(&["which has 50 x 40 pixels before --outpaint"]);
+}
+
+#[test]
+fn a_picture_in_the_place_of_the_caption_is_named_as_a_mask() {
+    let place = Workplace::with_pictures();
+    let ran = place.run(&["inpaint", "one.png", "two.png", "--model=gone"]);
+    ran.refuses(&["two.png is a file", "--mask two.png"]);
+}
+
+#[test]
+fn flags_of_a_prior_that_takes_no_part_are_named() {
+    let place = Workplace::with_pictures();
+    place.run(&["embed", "--model=model", "two.png", "--out=two.npy"]).succeeds();
+    let few = ["--decoder-steps=2", "--upsampler-steps=2", "--model=model"];
+    let prior = ["--mask-rect=10,12,20,15", "--prior-steps=2", "--prior-candidates=2"];
+    let paint = |arguments: &[&str]| {
+        place.run(&[&["inpaint", "one.png"], &few[..], &prior, arguments].concat()).succeeds()
+    };
+    let words = "warning: nothing comes of --prior-steps, --prior-candidates: ";
+    for (arguments, reason) in [
+        (&["--out=a.png"][..], "without a caption the prior takes no part"),
+        (&["--image-embedding=two.npy", "--out=b.png"], "the image embedding takes the prior's"),
+    ] {
+        let stderr = paint(arguments).stderr;
+        assert!(stderr.contains(&format!("{words}{reason}")), "{stderr}");
+    }
+    assert!(!paint(&[CAPTION, "--out=c.png"]).stderr.contains("nothing comes of"));
 }
 
 #[test]
@@ -231,7 +309,8 @@ fn bad_input_is_refused_before_a_model_is_opened() {
         "NaN,0,1,1",
         "1.5,0,2,2",
         "0,0,-3,3",
-        "9999999999,0,1,1",
+        "0,0,9999999999,1",
+        "99999999999999999999,0,1,1",
         "",
     ] {
         let flag = format!("--mask-rect={rect}");
@@ -243,11 +322,16 @@ fn bad_input_is_refused_before_a_model_is_opened() {
     }
     let huge = "--outpaint=4000000000,0,0,4000000000";
     refused("one.png", &[huge], &["--outpaint", "4000000050 x 4000000040 pixels is too large"]);
+    let long = inpaint(&place, "one.png", &["--outpaint=100000,0,0,0"]);
+    long.refuses(&["--outpaint: a picture of 100050 x 40 pixels", "a square of 100050 x 100050"]);
     let rect = "--mask-rect=1,1,9,9";
     refused("one.png", &[rect, "--feather=-1"], &["--feather", "0 to 1000"]);
-    refused("one.png", &[rect, "--resample=0"], &["--resample", "from 1 on"]);
+    for resample in ["--resample=0", "--resample=1000"] {
+        refused("one.png", &[rect, resample], &["--resample", "each step is taken 1 to 100 times"]);
+    }
     refused("note.txt", &[rect], &["note.txt is no picture"]);
-    refused("one.png", &["--mask=note.txt"], &["note.txt is no picture"]);
+    refused("one.png", &["--mask=note.txt"], &["--mask: note.txt is no picture"]);
+    refused("one.png", &["--mask=gone.png"], &["--mask: cannot read gone.png"]);
     refused("gone.png", &[rect], &["gone.png"]);
     refused("one.png", &["--outpaint=1,1,1,1", "--invert-mask"], &["--invert-mask", "no mask"]);
     refused("one.png", &[rect, "--from=one.png"], &["one.png does not say"]);
@@ -269,6 +353,7 @@ fn a_picture_says_how_it_was_painted_and_is_painted_again() {
         let digest = sha256(&fs::read(place.path(name)).unwrap());
         assert_eq!(arguments[format!("{what}_sha256")], digest);
     }
+    assert_eq!(record["settings"]["resample"], RESAMPLE);
     assert_eq!(arguments["mask_rects"], serde_json::json!(["0,0,4,4"]));
     assert_eq!((&arguments["feather"], &arguments["outpaint"]), (&2.into(), &().into()));
 
@@ -282,11 +367,27 @@ fn a_picture_says_how_it_was_painted_and_is_painted_again() {
     assert!(bytes("again.png") == bytes("first.png"));
     let ran = from("two.png", &["--mask=one.png", "--mask-rect=0,0,4,4", "--out=other.png"]);
     let ran = ran.succeeds();
-    for words in ["in another picture", "with another --mask,", "with another --feather"] {
+    for words in [
+        "in another file, this one may differ",
+        "with --mask mask.png, another file: this one may differ",
+        "with --feather 2, this one will differ",
+    ] {
         assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);
     }
-    assert!(!ran.stderr.contains("another --mask-rect"), "{}", ran.stderr);
-    from("one.png", &["--out=no.png"]).refuses(&["one.png has no transparent pixels"]);
+    assert!(!ran.stderr.contains("--mask-rect"), "{}", ran.stderr);
+    let ran = from("one.png", &["--mask-rect=0,0,5,5", "--invert-mask", "--out=third.png"]);
+    let ran = ran.succeeds();
+    for words in [
+        "with --mask mask.png, this one will differ",
+        "with --mask-rect 0,0,4,4, this one will differ",
+        "without --invert-mask, this one will differ",
+    ] {
+        assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);
+    }
+    from("one.png", &["--out=no.png"]).refuses(&[
+        "one.png has no transparent pixels",
+        "--from was painted with --mask mask.png --mask-rect 0,0,4,4 --feather 2",
+    ]);
     place.run(&["generate", "--model=model", "--from=first.png"]).refuses(&[
         "--from first.png",
         "inpaint",

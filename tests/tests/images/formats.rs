@@ -129,3 +129,27 @@ fn no_more_is_read_than_a_picture_may_have() {
     let error = read_stream(std::io::repeat(1), "noise").unwrap_err();
     assert!(matches!(error, DecodeError::Unknown { .. }), "{error}");
 }
+
+#[test]
+fn pngs_that_are_shorter_than_a_row_of_theirs_are_read() {
+    use png::{BitDepth, ColorType, Compression, Encoder};
+    let kinds = [
+        (ColorType::Grayscale, BitDepth::One, 2048, 256),
+        (ColorType::Rgba, BitDepth::Eight, 1024, 4096),
+        (ColorType::Rgba, BitDepth::Sixteen, 1024, 8192),
+    ];
+    for (color, depth, width, row) in kinds {
+        let mut bytes = Vec::new();
+        let mut encoder = Encoder::new(&mut bytes, width, 64);
+        encoder.set_color(color);
+        encoder.set_depth(depth);
+        encoder.set_compression(Compression::High);
+        let mut writer = encoder.write_header().unwrap();
+        writer.write_image_data(&vec![0; row * 64]).unwrap();
+        writer.finish().unwrap();
+        let levels = width as usize * color.samples();
+        assert!(2 * bytes.len() < levels, "{} bytes of {color:?}", bytes.len());
+        let image = decode_image(&bytes, "short.png").unwrap().image;
+        assert_eq!(image.dimensions(), (width, 64));
+    }
+}

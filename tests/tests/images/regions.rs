@@ -125,7 +125,9 @@ fn a_mask_of_very_many_regions_is_painted_as_one() {
     let most = MOST_REGIONS as i64;
     assert_eq!(bounds(&mask_of(1000, 9, &spots(most)), 1).len(), MOST_REGIONS);
     let one = [rect(0, 0, 10 * MOST_REGIONS as u32 + 1, 1)];
-    assert_eq!(bounds(&mask_of(1000, 9, &spots(most + 1)), 1), one);
+    let more = mask_of(1000, 9, &spots(most + 1));
+    assert_eq!(bounds(&more, 1), one);
+    assert!(more.regions(1)[0].is_union && !mask_of(1000, 9, &one).regions(1)[0].is_union);
 }
 
 #[test]
@@ -139,7 +141,9 @@ fn squares_hold_twice_the_region_and_leave_the_image_only_where_it_is_smaller() 
         let (w, h) = (1 + numbers.below(width - x), 1 + numbers.below(height - y));
         let mask = mask_of(width, height, &[rect(x.into(), y.into(), w, h)]);
         let regions = mask.regions(side);
-        let [Region { bounds, square, is_whole }] = regions[..] else { panic!("{regions:?}") };
+        let [Region { bounds, square, is_whole, is_union: false }] = regions[..] else {
+            panic!("{regions:?}")
+        };
         assert_eq!(bounds, rect(x.into(), y.into(), w, h));
         assert_eq!(square.width, square.height);
         let (shorter, longer) = (width.min(height), width.max(height));
@@ -254,4 +258,22 @@ fn a_seam_rises_inside_the_mask() {
     // The image's own border is none of the mask's.
     let image = laid(&mask_of(30, 30, &[rect(0, 0, 10, 30)]), 3);
     assert_eq!([0, 5, 7, 8, 9].map(|x| image[(x, 0)][0]), [255, 255, 191, 128, 64]);
+}
+
+#[test]
+fn a_seam_is_no_wider_than_its_region() {
+    let mask = mask_of(60, 30, &[rect(2, 2, 1, 1), rect(10, 10, 11, 11), rect(30, 2, 25, 25)]);
+    let regions = mask.regions(1);
+    let seam = Seam::new(&mask, 9);
+    let feathers: Vec<u16> = regions.iter().map(|region| seam.feather(region)).collect();
+    let widths: Vec<u32> = regions.iter().map(|region| region.bounds.width).collect();
+    assert_eq!((widths, feathers), (vec![1, 25, 11], vec![0, 9, 5]));
+    let image = laid(&mask, 9);
+    assert_eq!([(2, 2), (15, 15), (42, 14)].map(|place| image[place][0]), [255; 3]);
+    let row: Vec<u8> = (10..16).map(|x| image[(x, 15)][0]).collect();
+    assert_eq!(row, [43, 85, 128, 170, 213, 255]);
+    // Where nothing is left of an image there is no border.
+    let all = laid(&mask_of(5, 5, &[rect(0, 0, 5, 5)]), 1000);
+    assert!(all.iter().all(|&level| level == 255));
+    assert_eq!(Seam::new(&mask, 0).feather(&regions[0]), 0);
 }
