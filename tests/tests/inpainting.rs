@@ -142,6 +142,26 @@ fn known_pixels_stay_and_others_are_painted_in_a_batch_as_alone() {
 }
 
 #[test]
+fn a_mask_of_pixels_says_what_is_known_to_the_pixel() {
+    let place = tempfile::tempdir().unwrap();
+    for model in models(place.path()) {
+        // The last pixel of the first cell makes the cell unknown to the base, and no other pixel of it to the last stage.
+        let (side, cell) = (model.side, model.side / model.base);
+        let unknown = (cell - 1, cell - 1);
+        let at = |n: u32| (n % side, n / side) != unknown;
+        let mask = Mask::new(side, (0..side * side).map(at).collect()).unwrap();
+        let inpainting = Inpainting { image: colourful(side, 0), mask };
+        let settings = model.settings.clone();
+        let request = Request::new(CAPTIONS[0], 1, settings).with_inpainting(inpainting.clone());
+        let picture = sample(&model.pipeline, &[request]).remove(0);
+        for (x, y, pixel) in picture.enumerate_pixels() {
+            let stays = pixel == inpainting.image.get_pixel(x, y);
+            assert!(stays || (x, y) == unknown, "{}: at {x},{y}", model.name);
+        }
+    }
+}
+
+#[test]
 fn known_pixels_are_exact_at_the_base_size_too_and_previews_have_them() {
     let place = tempfile::tempdir().unwrap();
     for model in models(place.path()) {

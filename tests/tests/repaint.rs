@@ -8,9 +8,9 @@ use ::diffusion::{
 };
 use noise::Generator;
 use pipeline::inpainting::KnownPixels;
-use pipeline::repaint::{next_x, resample_count, resample_steps};
+use pipeline::repaint::{consistent, next_x, resample_count, resample_steps};
 use serde_json::Value;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::diffusion::{count, go_on, largest_difference, normal, scheduler, take_step};
 
@@ -158,4 +158,25 @@ fn the_solver_takes_a_step_of_first_order_after_a_jump() {
     let jumps = run(&[first, first, second]);
     assert_eq!(jumps[..2], [alone[0], alone[0]]);
     assert!((jumps[2] - run(&[second])[0]).abs() > 1e-4, "the step after it is of second order");
+}
+
+#[test]
+fn a_consistent_image_has_the_low_frequencies_of_its_base() {
+    let mut generator = Generator::new(3);
+    let mut random = |shape: [i64; 4]| {
+        let numbers = generator.normal(shape.iter().product::<i64>() as usize);
+        Tensor::from_slice(&numbers).view(shape) * 0.3
+    };
+    let (base, detail) = (random([2, 3, 8, 8]).clamp(-1.0, 1.0), random([2, 3, 32, 32]));
+    let error = |x_0: &Tensor| {
+        let means = x_0.adaptive_avg_pool2d([8, 8]);
+        (means - &base).square().mean(Kind::Float).sqrt().double_value(&[])
+    };
+    let fixed = consistent(&detail, &base);
+    assert!(error(&fixed) < 0.5 * error(&detail), "{} {}", error(&fixed), error(&detail));
+    // A colour that is off by the same everywhere is mended altogether, and nothing else of the image changes.
+    let flat = Tensor::full([1, 3, 8, 8], 0.25, (Kind::Float, Device::Cpu));
+    let pattern = Tensor::from_slice(&[0.1f32, -0.1]).repeat([1, 3, 32, 16]);
+    let mended = consistent(&(&pattern + 0.75), &flat);
+    assert!((mended - (pattern + 0.25)).abs().max().double_value(&[]) < 1e-6);
 }
