@@ -40,7 +40,7 @@ const DEFAULT_MODEL: &str = "builtin:glide";
 /// Arguments of `unclip inpaint`.
 #[derive(Args)]
 #[command(mut_arg("model", |model| model.help(
-    "A folder, builtin:glide or builtin:unclip [default: builtin:glide, or with an embedding or --prior builtin:unclip]"
+    "A folder or builtin:unclip [default: builtin:glide]"
 )))]
 pub(crate) struct Inpaint {
     /// The picture: PNG, JPEG, WebP or GIF, - for standard input
