@@ -111,7 +111,7 @@ fn guidance_alone_is_tested(place: &Workplace) {
     copy_folder(&guidance.path(), plots.parent().unwrap());
     fs::remove_file(&plots).unwrap();
     copy_folder(&place.path("claims/glide"), &place.path("guidance_alone/glide"));
-    let ran = place.run(&["evaluate", "--claims=alone", "--scenes=2"]).succeeds();
+    let ran = place.run(&["evaluate", "--claims=guidance_alone", "--scenes=2"]).succeeds();
     assert!(ran.stdout.contains("| guidance without a classifier beats CLIP guidance: accuracy |"));
     assert!(!ran.stdout.contains("| stack |"), "{}", ran.stdout);
     assert!(plots.is_file());
