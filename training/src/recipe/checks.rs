@@ -195,7 +195,7 @@ impl RunSettings {
     pub(super) fn check(&self, training: &str) -> Result<(), Error> {
         check_count(&format!("{training}.run.batch"), self.batch, 1..=LARGEST_BATCH)?;
         at_least_one(&format!("{training}.run.accumulate"), self.accumulate)?;
-        if self.batch % self.accumulate != 0 {
+        if !self.batch.is_multiple_of(self.accumulate) {
             let (batch, parts) = (self.batch, self.accumulate);
             return Err(Error::Recipe(format!(
                 "{training}.run.batch is {batch}, which cannot be computed in {parts} equal parts"
