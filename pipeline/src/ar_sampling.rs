@@ -6,8 +6,8 @@ use prior::{AutoregressivePrior, DecodingState};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, no_grad};
 
-use crate::components::Network;
 use crate::diffuse::ObservedStage;
+use crate::lease::Network;
 use crate::memory::within_memory;
 use crate::observer::PRIOR;
 use crate::request::Batch;

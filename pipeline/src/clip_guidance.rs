@@ -5,7 +5,7 @@ use diffusion::{GradientGuidance, gradient};
 use layers::embedding::timesteps;
 use tch::{Kind, Tensor, no_grad};
 
-use crate::components::Lease;
+use crate::lease::Lease;
 use crate::{Error, Pipeline};
 
 /// The factor of cosines that the published CLIP of noised images was trained with.

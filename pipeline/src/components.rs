@@ -1,7 +1,6 @@
 //! The components of a model, each opened when it is first needed.
 
-use std::cell::{Cell, OnceCell, Ref, RefCell};
-use std::ops::Deref;
+use std::cell::{Cell, OnceCell, RefCell};
 
 use clip::{
     CaptionTokenizer, NoisedImageEncoder, NoisedTextEncoder, TextEncoder, Tokenizer, VisionConfig,
@@ -14,58 +13,15 @@ use families::{
     Clip, Condition, Family, ImageSize, Mismatch, ModelFolders, NoisedClip, PriorKind, Requirement,
     Shapes, Stage, StageShapes, glide,
 };
-use graphs::GraphCache;
 use images::ImageProcessor;
 use prior::{AutoregressivePrior, Pca, Prior};
 use tch::{Device, Kind};
 use weights::Folder;
 
 use crate::ar_sampling::CodeSampling;
+use crate::lease::{Lease, Slot};
 use crate::memory::within_memory;
 use crate::{Error, Settings};
-
-/// A network, and the CUDA graph of its step, which is over its memory.
-pub(crate) struct Network<M> {
-    network: M,
-    pub(crate) graph: GraphCache,
-}
-
-impl<M> Deref for Network<M> {
-    type Target = M;
-
-    fn deref(&self) -> &M {
-        &self.network
-    }
-}
-
-/// A component's place: empty until it is opened.
-type Slot<M> = RefCell<Option<Network<M>>>;
-
-/// A network at work. Where memory is short, the last lease of a network closes it.
-pub(crate) struct Lease<'a, M> {
-    network: Option<Ref<'a, Network<M>>>,
-    slot: &'a Slot<M>,
-    closes: bool,
-}
-
-impl<M> Deref for Lease<'_, M> {
-    type Target = Network<M>;
-
-    fn deref(&self) -> &Network<M> {
-        self.network.as_ref().expect("a lease holds its network until it is dropped")
-    }
-}
-
-impl<M> Drop for Lease<'_, M> {
-    fn drop(&mut self) {
-        self.network = None;
-        if self.closes
-            && let Ok(mut slot) = self.slot.try_borrow_mut()
-        {
-            *slot = None;
-        }
-    }
-}
 
 /// The networks of a stage that samples images.
 #[derive(Default)]
@@ -498,14 +454,10 @@ impl Components {
         component: &'static str,
         open: impl FnOnce(&Folder, Device, Kind) -> Result<M, families::Error>,
     ) -> Result<Lease<'a, M>, Error> {
-        if slot.borrow().is_none() {
+        slot.lease(self.low_memory.get(), || {
             let folder = self.folder(component)?;
-            let network = within_memory(|| Ok(open(&folder, self.device, self.kind)?))?;
-            *slot.borrow_mut() = Some(Network { network, graph: GraphCache::default() });
-        }
-        let network =
-            Ref::map(slot.borrow(), |slot| slot.as_ref().expect("the slot was filled above"));
-        Ok(Lease { network: Some(network), slot, closes: self.low_memory.get() })
+            within_memory(|| Ok(open(&folder, self.device, self.kind)?))
+        })
     }
 
     pub(crate) fn folder(&self, component: &'static str) -> Result<Folder, Error> {

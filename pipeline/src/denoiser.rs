@@ -5,8 +5,8 @@ use diffusion::{Output, Step as DiffusionStep, Variance};
 use kernels::channels_last;
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::components::{Lease, Network};
 use crate::inpainting::KnownPixels;
+use crate::lease::{Lease, Network};
 use crate::stages::BASE;
 use crate::{Error, Pipeline, Text};
 

@@ -8,8 +8,8 @@ use noise::Generator;
 use prior::{PrefixCache, Prior};
 use tch::{Kind, Tensor, no_grad};
 
-use crate::components::Network;
 use crate::diffuse::{Diffusion, ObservedStage};
+use crate::lease::Network;
 use crate::memory::within_memory;
 use crate::noise_streams::Streams;
 use crate::observer::PRIOR;

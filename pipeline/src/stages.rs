@@ -8,11 +8,11 @@ use noise::Generator;
 use tch::{Tensor, no_grad};
 
 use crate::clip_guidance::ClipGuidance;
-use crate::components::Lease;
 use crate::denoiser::{output_of, with_channels};
 use crate::diffuse::{Diffusion, ObservedStage};
 use crate::image_tensors::to_images;
 use crate::inpainting::{InpaintingBatch, KnownPixels};
+use crate::lease::Lease;
 use crate::memory::within_memory;
 use crate::noise_streams::Streams;
 use crate::repaint::{RESAMPLE, consistent, resample_steps};
@@ -249,7 +249,7 @@ impl Pipeline {
 }
 
 /// The hooks of a stage: a predicted x_0 is clipped at a quantile of itself, and has known pixels in their places; CLIP guides.
-/// What is painted by a network that was not trained for it is `consistent_with` a smaller image.
+/// An upsampler that was not trained to inpaint stays `consistent_with` the smaller image.
 fn stage_hooks<'a>(
     thresholding: Option<f64>,
     known: Option<&'a KnownPixels>,

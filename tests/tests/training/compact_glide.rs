@@ -30,7 +30,7 @@ fn train_base(trainer: &Trainer) {
     trainer.train_glide_inpainting(&mut ()).unwrap();
 }
 
-/// What lies in a folder, by name.
+/// The contents of a folder, by name.
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<String> =

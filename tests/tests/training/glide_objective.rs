@@ -1,4 +1,4 @@
-//! What GLIDE's base learns from: erased regions, and the hybrid loss; and the recipes of its presets.
+//! The objective of GLIDE's base, erased regions and the hybrid loss, and the recipes of its presets.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use training::regions::known_pixels;
 /// The side of the masks.
 const SIDE: usize = 32;
 
-/// What is erased from an image, as far as its mask tells.
+/// The kind of region that is erased from an image, as far as its mask tells.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Erased {
     Nothing,
