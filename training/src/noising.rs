@@ -1,11 +1,12 @@
 //! A noised batch, and the loss of a network's prediction of it, for the diffusion models.
 
+use decoder::{Conditions, UNet};
 use diffusion::loss::variational_bound;
 use diffusion::{BetaSchedule, Output, Prediction, Process, Schedule};
 use noise::Generator;
 use tch::{Device, Kind, Tensor};
 
-use crate::run::Metrics;
+use crate::run::{Loss, Metrics};
 
 /// Diffusion steps of every model here.
 pub(crate) const TIMESTEPS: usize = 1000;
@@ -94,5 +95,41 @@ impl Noising {
         };
         let weight = weight.clamp_max(weight_limit);
         ((&error * weight).mean(Kind::Float), error.mean(Kind::Float))
+    }
+}
+
+/// The hybrid objective of 2102.09672 over a U-Net with conditions.
+pub(crate) struct HybridObjective<'a> {
+    /// The forward process.
+    pub noising: &'a Noising,
+    /// The network.
+    pub unet: &'a UNet,
+    /// As in [`Noising::loss`].
+    pub weight_limit: f64,
+    /// Whether the network's blocks are recomputed in the backward pass.
+    pub checkpointing: bool,
+}
+
+impl HybridObjective<'_> {
+    /// Adds the gradients of a batch's loss, times `weight`, for the network's `input [B, in, H, W]` of `noised` images.
+    pub(crate) fn backward(
+        &self,
+        input: &Tensor,
+        conditions: &Conditions,
+        clean: &Tensor,
+        noised: &NoisedBatch,
+        weight: f64,
+    ) -> Loss {
+        let (output, checkpoints) = self.unet.forward_training(
+            input,
+            &noised.timesteps,
+            Some(conditions),
+            self.checkpointing,
+        );
+        let output = output.to_kind(Kind::Float);
+        let (loss, metrics) = self.noising.hybrid_loss(&output, clean, noised, self.weight_limit);
+        (&loss * weight).backward();
+        checkpoints.backward();
+        Loss { value: loss.double_value(&[]), metrics }
     }
 }

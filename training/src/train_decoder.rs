@@ -6,12 +6,11 @@ use decoder::{Conditioning, ConditioningConfig, UNet, UNetConfig};
 use families::karlo;
 use layers::Params;
 use noise::Generator;
-use tch::Kind;
 
 use crate::data::{Batch, SampleRequest, Stream, dropout_mask, to_signed};
 use crate::encoders::{FrozenImageEncoder, FrozenTextEncoder};
 use crate::init_from::Component;
-use crate::noising::Noising;
+use crate::noising::{HybridObjective, Noising};
 use crate::recipe::DecoderRecipe;
 use crate::run::{Loss, Objective, Observer, Weights, accumulate};
 use crate::trainer::{DECODER_SUBSET, ENCODERS, request, without_prefix};
@@ -79,18 +78,13 @@ impl DecoderObjective<'_> {
             &captions.mask,
         );
         let input = noised.values.to_kind(kind);
-        let (output, checkpoints) = self.model.unet.forward_training(
-            &input,
-            &noised.timesteps,
-            Some(&conditions),
-            self.recipe.gradient_checkpointing,
-        );
-        let output = output.to_kind(Kind::Float);
-        let (loss, metrics) =
-            self.noising.hybrid_loss(&output, &clean, &noised, self.recipe.weight_limit);
-        (&loss * weight).backward();
-        checkpoints.backward();
-        Ok(Loss { value: loss.double_value(&[]), metrics })
+        let hybrid = HybridObjective {
+            noising: &self.noising,
+            unet: &self.model.unet,
+            weight_limit: self.recipe.weight_limit,
+            checkpointing: self.recipe.gradient_checkpointing,
+        };
+        Ok(hybrid.backward(&input, &conditions, &clean, &noised, weight))
     }
 }
 

@@ -13,7 +13,7 @@ use tch::{Device, Kind, Tensor};
 use crate::data::{Batch, SampleRequest, Stream, dropout_mask, to_signed};
 use crate::encoders::without_dropped;
 use crate::init_from::Component;
-use crate::noising::Noising;
+use crate::noising::{HybridObjective, Noising};
 use crate::recipe::{GlideRecipe, InpaintingRecipe};
 use crate::regions::known_pixels;
 use crate::run::{Loss, Objective, Observer, Weights, accumulate};
@@ -91,18 +91,13 @@ impl GlideObjective<'_> {
                 Tensor::cat(&[&noised.values, &(&clean * &known), &known], 1) // [B, 7, H, W]
             }
         };
-        let (output, checkpoints) = self.model.unet.forward_training(
-            &input.to_kind(self.kind),
-            &noised.timesteps,
-            Some(&conditions),
-            self.recipe.gradient_checkpointing,
-        );
-        let output = output.to_kind(Kind::Float);
-        let (loss, metrics) =
-            self.noising.hybrid_loss(&output, &clean, &noised, self.recipe.weight_limit);
-        (&loss * weight).backward();
-        checkpoints.backward();
-        Ok(Loss { value: loss.double_value(&[]), metrics })
+        let hybrid = HybridObjective {
+            noising: &self.noising,
+            unet: &self.model.unet,
+            weight_limit: self.recipe.weight_limit,
+            checkpointing: self.recipe.gradient_checkpointing,
+        };
+        Ok(hybrid.backward(&input.to_kind(self.kind), &conditions, &clean, &noised, weight))
     }
 }
 
