@@ -7,7 +7,6 @@ use clap::Args;
 use files::digest::sha256;
 use images::mask::HALF;
 use images::{GrayImage, Margins, PaintMask, Rect, Region, RgbImage, decode_alpha};
-use pipeline::editing::FEATHER;
 use pipeline::{Edit, Pipeline, Record};
 
 use crate::input::ImageFile;
@@ -29,9 +28,9 @@ pub(crate) struct MaskArgs {
     /// Paint everything but what the mask and the rectangles say
     #[arg(long)]
     invert_mask: bool,
-    /// Pixels inside the mask over which what is painted fades in, fewer where it is not as wide
-    #[arg(long, value_name = "N", default_value_t = FEATHER, value_parser = value_parsers::feather, allow_negative_numbers = true)]
-    feather: u16,
+    /// Pixels inside the mask over which colours are drawn to those around it, fewer where it is not as wide [default: a 32nd of the square that is painted]
+    #[arg(long, value_name = "N", value_parser = value_parsers::feather, allow_negative_numbers = true)]
+    feather: Option<u16>,
     /// Make the picture larger by so many pixels a side, and paint these
     #[arg(long, value_name = "LEFT,TOP,RIGHT,BOTTOM", value_parser = value_parsers::margins, allow_hyphen_values = true)]
     outpaint: Option<Margins>,
@@ -86,7 +85,11 @@ impl MaskArgs {
         if self.invert_mask {
             painted.invert();
         }
-        let edit = Edit::new(picture.image.clone(), painted)?.with_feather(self.feather);
+        let edit = Edit::new(picture.image.clone(), painted)?;
+        let edit = match self.feather {
+            Some(feather) => edit.with_feather(feather),
+            None => edit,
+        };
         let edit = match self.outpaint {
             Some(margins) => edit.outpaint(margins).context("--outpaint")?,
             None => edit,
@@ -106,11 +109,11 @@ impl MaskArgs {
 
     /// Says where the mask is too narrow for --feather.
     pub(crate) fn remark_on_feather(&self, edit: &Edit, regions: &[Region]) {
-        let narrowest = edit.narrowest_feather(regions);
-        if narrowest < self.feather {
+        if let Some((feather, narrowest)) = self.feather.zip(edit.narrowest_feather(regions))
+            && narrowest < feather
+        {
             say!(
-                "--feather {}: a region of the mask is narrower than that, and what is painted there fades in over {narrowest} pixels",
-                self.feather
+                "--feather {feather}: a region of the mask is narrower than that, and its seam fades in over {narrowest} pixels"
             );
         }
     }
@@ -128,8 +131,8 @@ impl MaskArgs {
         if self.invert_mask {
             record = record.with("invert_mask", true);
         }
-        if self.feather != FEATHER {
-            record = record.with("feather", self.feather);
+        if let Some(feather) = self.feather {
+            record = record.with("feather", feather);
         }
         match self.outpaint {
             Some(Margins { left, top, right, bottom }) => {

@@ -1,10 +1,8 @@
-//! Squares cut from an image, with reflections around it, and painted squares laid back where a mask says.
+//! Squares cut from an image, with reflections around it.
 
 use image::RgbImage;
 
 use crate::mask::{Margins, PaintMask, Rect};
-use crate::regions::Region;
-use crate::resize::{Filter, resize};
 
 /// The pixels of a rectangle, which may lie outside the image: there its reflection is, in which the pixels of the border are
 /// not doubled. Panics where the image or the rectangle has no pixels.
@@ -79,60 +77,5 @@ impl PaintMask {
         (0..height).for_each(|y| (0..width).for_each(|x| relax(x, y, false)));
         (0..height).rev().for_each(|y| (0..width).rev().for_each(|x| relax(x, y, true)));
         distances
-    }
-}
-
-/// How much of a painted image each pixel of a mask takes.
-pub struct Seam {
-    mask: PaintMask,
-    /// The distance of each pixel from the border, and at most one more than the pixels over which it grows; none where it does
-    /// not grow.
-    distances: Vec<u16>,
-}
-
-impl Seam {
-    /// The seam inside a mask, over so many pixels, and over no more than leave the innermost ones of each region to the painted
-    /// image; over 0 of them every pixel of the mask is the painted image's. The border of the image is none of the mask's.
-    pub fn new(mask: &PaintMask, feather: u16) -> Self {
-        let distances = match feather {
-            0 => Vec::new(),
-            feather => mask.distances(feather.saturating_add(1)),
-        };
-        Self { mask: mask.clone(), distances }
-    }
-
-    /// The pixels over which it grows in a region: no more than leave its innermost ones to the painted image.
-    pub fn feather(&self, region: &Region) -> u16 {
-        if self.distances.is_empty() {
-            return 0;
-        }
-        let width = self.mask.dimensions().0 as usize;
-        let Rect { x, y, width: columns, height } = region.bounds;
-        let rows = self.distances.chunks_exact(width).skip(y as usize).take(height as usize);
-        let deepest = rows.flat_map(|row| &row[x as usize..][..columns as usize]).max();
-        deepest.map_or(0, |deepest| deepest.saturating_sub(1))
-    }
-
-    /// Lays a region's painted square, of any size, on the image that it was cut from, in the pixels of the mask alone.
-    pub fn lay(&self, square: &RgbImage, region: &Region, image: &mut RgbImage) {
-        let side = region.square.width;
-        let square = resize(square, side, side, Filter::Bicubic);
-        let width = image.width() as usize;
-        let whole = u32::from(self.feather(region)) + 1;
-        for y in region.bounds.y..region.bounds.bottom() {
-            for x in region.bounds.x..region.bounds.right() {
-                let (column, row) = (x as u32, y as u32);
-                if !self.mask.contains(column, row) {
-                    continue;
-                }
-                let place = row as usize * width + column as usize;
-                let weight = self.distances.get(place).map_or(whole, |&d| whole.min(d.into()));
-                let painted = square[((x - region.square.x) as u32, (y - region.square.y) as u32)];
-                for (level, painted) in image[(column, row)].0.iter_mut().zip(painted.0) {
-                    let sum = u32::from(*level) * (whole - weight) + u32::from(painted) * weight;
-                    *level = ((sum + whole / 2) / whole) as u8;
-                }
-            }
-        }
     }
 }

@@ -3,8 +3,8 @@
 //! Modules in reading order: [`source`] reads files and pipes within bounds, [`formats`] names those that are not decoded,
 //! [`jpeg`] and [`webp`] check that files are whole, [`memory`] limits what decoding takes, and [`decode`] decodes by
 //! `decoders`; [`resize`](mod@resize) is Pillow's resampling, [`preprocess`] makes the arrays that CLIP's image encoder takes;
-//! [`mask`] says which pixels are painted anew, [`regions`] where they lie and in which squares, [`canvas`] cuts these and lays
-//! them back; [`sheet`] and [`view`] are for people to look at, [`encode`](mod@encode) writes, and [`png_text`] reads texts in PNGs.
+//! [`mask`] says which pixels are painted anew, [`regions`] where they lie and in which squares, [`canvas`] cuts these and
+//! [`seam`] lays them back; [`sheet`] and [`view`] are for people to look at, [`encode`](mod@encode) writes, and [`png_text`] reads texts in PNGs.
 
 #![forbid(unsafe_code)]
 
@@ -20,6 +20,7 @@ pub mod png_text;
 pub mod preprocess;
 pub mod regions;
 pub mod resize;
+pub mod seam;
 pub mod sheet;
 pub mod source;
 pub mod view;

@@ -1,17 +1,15 @@
 //! Editing: a part of an image of any size is painted anew, in squares that the model samples, and nothing else changes.
 
 use images::RgbImage;
-use images::canvas::{self, Seam};
+use images::canvas;
 use images::mask::{Margins, PaintMask};
 use images::memory::MOST_PIXELS;
 use images::regions::Region;
 use images::resize::{Filter, resize};
+use images::seam::Seam;
 use tch::Tensor;
 
 use crate::{Error, Inpainting, Mask, Observer, Pipeline, Request, Step, Task};
-
-/// The feather of an edit that names none: under a mask lies what is to go, and a seam that fades would show it through.
-pub const FEATHER: u16 = 0;
 
 /// Why an image cannot be edited.
 #[derive(Debug, thiserror::Error)]
@@ -55,14 +53,14 @@ pub enum EditError {
 pub struct Edit {
     image: RgbImage,
     mask: PaintMask,
-    feather: u16,
+    feather: Option<u16>,
 }
 
 impl Edit {
     /// An edit of an image where its mask says. An error for a mask of another size.
     pub fn new(image: RgbImage, mask: PaintMask) -> Result<Self, EditError> {
         match image.dimensions() == mask.dimensions() {
-            true => Ok(Self { image, mask, feather: FEATHER }),
+            true => Ok(Self { image, mask, feather: None }),
             false => Err(EditError::Sizes { image: image.dimensions(), mask: mask.dimensions() }),
         }
     }
@@ -76,17 +74,16 @@ impl Edit {
         Ok(Self { image, mask: self.mask.extend(margins), feather: self.feather })
     }
 
-    /// The same with a seam that fades in over so many pixels inside the mask, of which the outermost keep most of what they
-    /// were, and over no more than leave the innermost ones of each region to what is painted; [`FEATHER`] without.
+    /// The same with a [`Seam`] over so many pixels inside the mask; over a 32nd of each region's square without.
     pub fn with_feather(self, feather: u16) -> Self {
-        Self { feather, ..self }
+        Self { feather: Some(feather), ..self }
     }
 
-    /// The pixels over which the seam fades in where it does over the fewest: those of the feather, or fewer in a region that is
-    /// not as deep.
-    pub fn narrowest_feather(&self, regions: &[Region]) -> u16 {
+    /// The pixels over which the seam fades in where it does over the fewest, which no region deep enough has; `None` without
+    /// regions.
+    pub fn narrowest_feather(&self, regions: &[Region]) -> Option<u16> {
         let seam = Seam::new(&self.mask, self.feather);
-        regions.iter().map(|region| seam.feather(region)).min().unwrap_or(self.feather)
+        regions.iter().map(|region| seam.feather(region)).min()
     }
 
     /// The pixels that are painted.

@@ -86,8 +86,7 @@ impl GlideObjective<'_> {
                 noised.values.constant_pad_nd([0, 0, 0, 0, 0, further])
             }
             Some(InpaintingRecipe { erase_all, .. }) => {
-                let known = known_pixels(generator, *erase_all, captions.len(), size);
-                let known = known.to_device(self.device); // [B, 1, H, W]
+                let known = known_pixels(generator, *erase_all, &clean).to_device(self.device); // [B, 1, H, W]
                 Tensor::cat(&[&noised.values, &(&clean * &known), &known], 1) // [B, 7, H, W]
             }
         };

@@ -125,9 +125,20 @@ impl EditMask {
     /// The mean absolute difference of neighbouring pixels of which one is painted anew and the other is not, over the channels
     /// of an image of the mask's size, from 0 to 255. NaN of a mask without a border.
     pub fn seam(&self, image: &RgbImage) -> f64 {
+        self.difference(image, 1)
+    }
+
+    /// The same of pixels a 64th of the side apart, in a row or a column: the margin around the thing, so that neither is the
+    /// thing's. A border that is blurred shows here.
+    pub fn wide_seam(&self, image: &RgbImage) -> f64 {
+        self.difference(image, (self.side / MARGIN).max(1))
+    }
+
+    /// The mean absolute difference of pixels so far apart of which one is painted anew and the other is not.
+    fn difference(&self, image: &RgbImage, apart: usize) -> f64 {
         let pixels: Vec<_> = image.pixels().collect();
         let (mut sum, mut count) = (0u64, 0u64);
-        for (here, there) in self.border() {
+        for (here, there) in self.border(apart) {
             let channels = pixels[here].0.iter().zip(pixels[there].0);
             sum += channels.map(|(&one, other)| u64::from(one.abs_diff(other))).sum::<u64>();
             count += 3;
@@ -135,10 +146,11 @@ impl EditMask {
         sum as f64 / count as f64
     }
 
-    /// The pairs of horizontal and vertical neighbours of which one is painted anew and the other is not.
-    fn border(&self) -> impl Iterator<Item = (usize, usize)> {
-        let right = move |at: usize| (at % self.side + 1 < self.side).then_some(at + 1);
-        let below = move |at: usize| (at + self.side < self.paint.len()).then_some(at + self.side);
+    /// The pairs of pixels so far apart in a row or a column of which one is painted anew and the other is not.
+    fn border(&self, apart: usize) -> impl Iterator<Item = (usize, usize)> {
+        let right = move |at: usize| (at % self.side + apart < self.side).then_some(at + apart);
+        let down = apart * self.side;
+        let below = move |at: usize| (at + down < self.paint.len()).then_some(at + down);
         let neighbours = move |at: usize| [right(at), below(at)].into_iter().flatten();
         let pairs =
             (0..self.paint.len()).flat_map(move |at| neighbours(at).map(move |to| (at, to)));

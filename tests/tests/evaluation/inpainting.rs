@@ -93,6 +93,10 @@ fn a_seam_is_the_difference_across_the_border_alone() {
     // Two columns further on, the same step is none of the mask's border.
     let elsewhere = mask(8, |x, _| x >= 6);
     assert_eq!(elsewhere.seam(&step(10, 17)), 0.0);
+    // Pixels further apart lie on both sides of a step that is near: 4 of 256.
+    let near = EditMask::new(256, (0..256 * 256).map(|at| at % 256 >= 128).collect()).unwrap();
+    let ramp = RgbImage::from_fn(256, 256, |x, _| Rgb([x as u8; 3]));
+    assert_eq!((near.seam(&ramp), near.wide_seam(&ramp)), (1.0, 4.0));
     // Both directions count: a single pixel has four neighbours.
     let one = mask(8, |x, y| (x, y) == (3, 3));
     let dot = RgbImage::from_fn(8, 8, |x, y| Rgb([if (x, y) == (3, 3) { 30 } else { 0 }; 3]));
@@ -216,7 +220,8 @@ fn floors_fail_and_true_pictures_pass() {
     let truth = row("true pictures", &truths(&examples, SIDE));
     assert!(truth.both.right + 3 >= count, "{}", truth.both);
     assert_eq!(truth.unchanged.right, count);
-    assert_eq!(truth.seam, Estimate { value: 1.0, interval: (1.0, 1.0) });
+    let same = Estimate { value: 1.0, interval: (1.0, 1.0) };
+    assert_eq!([truth.seam, truth.wide_seam, untouched.seam, untouched.wide_seam], [same; 4]);
 
     let fresh = fresh(&examples);
     let scenes = originals(&examples, SIDE);
@@ -225,6 +230,7 @@ fn floors_fail_and_true_pictures_pass() {
         pasted.map(|((example, own), other)| example.mask.paste(own, other)).collect();
     let pasted = row("fresh pictures pasted in", &pasted);
     assert!(pasted.seam.interval.0 > 1.15, "{}", pasted.seam);
+    assert!(pasted.wide_seam.interval.0 > 1.15, "{}", pasted.wide_seam);
     assert_eq!(pasted.unchanged.right, count);
     let whole = row("fresh pictures", &fresh);
     assert_eq!(whole.unchanged.right, 0);

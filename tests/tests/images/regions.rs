@@ -1,8 +1,9 @@
 //! Regions of masks and their squares, squares with reflections, and seams.
 
 use image::{Rgb, RgbImage};
-use images::canvas::{Seam, crop, extend};
+use images::canvas::{crop, extend};
 use images::regions::MOST_REGIONS;
+use images::seam::Seam;
 use images::{Margins, PaintMask, Rect, Region};
 use noise::Generator;
 
@@ -227,7 +228,7 @@ fn a_cell_is_painted_where_one_of_its_pixels_is() {
 }
 
 /// A black image after a white square was laid on it.
-fn laid(mask: &PaintMask, feather: u16) -> RgbImage {
+fn laid(mask: &PaintMask, feather: Option<u16>) -> RgbImage {
     let (width, height) = mask.dimensions();
     let mut image = RgbImage::new(width, height);
     let seam = Seam::new(mask, feather);
@@ -240,40 +241,72 @@ fn laid(mask: &PaintMask, feather: u16) -> RgbImage {
 #[test]
 fn a_square_is_laid_on_the_pixels_of_the_mask_alone() {
     let mask = mask_of(40, 30, &[rect(2, 3, 5, 4), rect(30, 20, 10, 10), rect(31, 5, 1, 1)]);
-    for (x, y, pixel) in laid(&mask, 0).enumerate_pixels() {
+    for (x, y, pixel) in laid(&mask, Some(0)).enumerate_pixels() {
         assert_eq!(pixel.0, [if mask.contains(x, y) { 255 } else { 0 }; 3], "{x} {y}");
     }
+}
+
+/// The levels that white fades in with from black: what is left of 255 where the smoothstep of `part` is taken away.
+fn risen(part: f32) -> u8 {
+    (255.0 - 255.0 * part * part * (3.0 - 2.0 * part)).round() as u8
 }
 
 #[test]
 fn a_seam_rises_inside_the_mask() {
     let mask = mask_of(30, 30, &[rect(10, 10, 11, 11)]);
-    let image = laid(&mask, 3);
+    let image = laid(&mask, Some(3));
     for (x, y, pixel) in image.enumerate_pixels() {
-        assert_eq!(pixel[0] > 0, mask.contains(x, y), "{x} {y}");
+        assert!(pixel[0] == 0 || mask.contains(x, y), "{x} {y}");
     }
     let row: Vec<u8> = (10..21).map(|x| image[(x, 15)][0]).collect();
-    assert_eq!(row, [64, 128, 191, 255, 255, 255, 255, 255, 191, 128, 64]);
-    assert_eq!(image[(11, 11)][0], 128, "the second pixel from a corner");
+    let [two, one] = [2.0 / 3.0, 1.0 / 3.0].map(risen);
+    assert_eq!(row, [0, two, one, 255, 255, 255, 255, 255, one, two, 0]);
+    assert_eq!(image[(11, 11)][0], two, "the second pixel from a corner");
     // The image's own border is none of the mask's.
-    let image = laid(&mask_of(30, 30, &[rect(0, 0, 10, 30)]), 3);
-    assert_eq!([0, 5, 7, 8, 9].map(|x| image[(x, 0)][0]), [255, 255, 191, 128, 64]);
+    let image = laid(&mask_of(30, 30, &[rect(0, 0, 10, 30)]), Some(3));
+    assert_eq!([0, 5, 7, 8, 9].map(|x| image[(x, 0)][0]), [255, 255, one, two, 0]);
+    // Without a feather, of a square of 32 pixels one is at the border.
+    let image = laid(&mask_of(40, 40, &[rect(10, 10, 16, 16)]), None);
+    assert_eq!([9, 10, 11].map(|x| image[(x, 15)][0]), [0, 0, 255]);
+}
+
+#[test]
+fn a_seam_keeps_what_is_painted_and_shows_nothing_of_what_was_masked() {
+    // Stripes are painted 40 levels too dark beside a gray, over a white that is to go.
+    let mask = mask_of(64, 64, &[rect(16, 16, 32, 32)]);
+    let stripe = |y: u32| if y.is_multiple_of(2) { 10 } else { 0 };
+    let mut image = RgbImage::from_fn(64, 64, |x, y| {
+        Rgb([if mask.contains(x, y) { 255 } else { 100 + stripe(y) }; 3])
+    });
+    let painted = RgbImage::from_fn(64, 64, |_, y| Rgb([60 + stripe(y); 3]));
+    let region = mask.regions(8)[0];
+    assert_eq!(region.square, rect(0, 0, 64, 64));
+    Seam::new(&mask, Some(6)).lay(&painted, &region, &mut image);
+    for (y, x) in (24..40).flat_map(|y| [(y, 16), (y, 47)]) {
+        let level = i16::from(image[(x, y)][0]);
+        assert!((level - 100 - i16::from(stripe(y))).abs() <= 4, "{x} {y}: {level}");
+    }
+    assert_eq!(image[(32, 32)], painted[(32, 32)]);
+    let rising: Vec<u8> = (16..24).map(|x| image[(x, 32)][0]).collect();
+    assert!(rising.is_sorted_by(|one, next| one >= next), "{rising:?}");
+    let brightest = image.iter().max();
+    assert!(brightest <= Some(&120), "{brightest:?}: white was masked");
 }
 
 #[test]
 fn a_seam_is_no_wider_than_its_region() {
     let mask = mask_of(60, 30, &[rect(2, 2, 1, 1), rect(10, 10, 11, 11), rect(30, 2, 25, 25)]);
     let regions = mask.regions(1);
-    let seam = Seam::new(&mask, 9);
+    let seam = Seam::new(&mask, Some(9));
     let feathers: Vec<u16> = regions.iter().map(|region| seam.feather(region)).collect();
     let widths: Vec<u32> = regions.iter().map(|region| region.bounds.width).collect();
     assert_eq!((widths, feathers), (vec![1, 25, 11], vec![0, 9, 5]));
-    let image = laid(&mask, 9);
+    let image = laid(&mask, Some(9));
     assert_eq!([(2, 2), (15, 15), (42, 14)].map(|place| image[place][0]), [255; 3]);
     let row: Vec<u8> = (10..16).map(|x| image[(x, 15)][0]).collect();
-    assert_eq!(row, [43, 85, 128, 170, 213, 255]);
+    assert_eq!(row, [1.0, 0.8, 0.6, 0.4, 0.2, 0.0].map(risen));
     // Where nothing is left of an image there is no border.
-    let all = laid(&mask_of(5, 5, &[rect(0, 0, 5, 5)]), 1000);
+    let all = laid(&mask_of(5, 5, &[rect(0, 0, 5, 5)]), Some(1000));
     assert!(all.iter().all(|&level| level == 255));
-    assert_eq!(Seam::new(&mask, 0).feather(&regions[0]), 0);
+    assert_eq!(Seam::new(&mask, Some(0)).feather(&regions[0]), 0);
 }

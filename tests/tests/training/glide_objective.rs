@@ -60,7 +60,9 @@ fn erased(known: &[f32]) -> Erased {
 }
 
 fn masks(seed: u64, erase_all: f64, count: usize) -> Vec<f32> {
-    let known = known_pixels(&mut Generator::new(seed), erase_all, count, SIDE as i64);
+    let images =
+        Tensor::zeros([count as i64, 3, SIDE as i64, SIDE as i64], (Kind::Float, Device::Cpu));
+    let known = known_pixels(&mut Generator::new(seed), erase_all, &images);
     assert_eq!(known.size(), [count as i64, 1, SIDE as i64, SIDE as i64]);
     Vec::try_from(&known.flatten(0, -1)).unwrap()
 }
@@ -90,6 +92,33 @@ fn regions_of_each_kind_are_erased() {
     let kinds = masks(1, 0.0, 300);
     let kinds: Vec<Erased> = kinds.chunks(SIDE * SIDE).map(self::erased).collect();
     assert!(!kinds.contains(&Erased::Everything));
+}
+
+#[test]
+fn regions_seldom_cut_a_thing() {
+    // A white disc on black, as a thing in a scene; a region cuts it where it erases a part.
+    const COUNT: usize = 400;
+    const RADIUS: f64 = 0.2 * SIDE as f64;
+    let is_thing = |place: usize| {
+        let [x, y] = [place % SIDE, place / SIDE].map(|at| at as f64 + 0.5 - SIDE as f64 / 2.0);
+        x.powi(2) + y.powi(2) < RADIUS.powi(2)
+    };
+    let thing: Vec<f32> = (0..SIDE * SIDE).map(|place| f32::from(is_thing(place))).collect();
+    let shape = [COUNT as i64, 3, SIDE as i64, SIDE as i64];
+    let scenes =
+        Tensor::from_slice(&thing).view([1, 1, SIDE as i64, SIDE as i64]).expand(shape, true);
+    let share_of_cuts = |images: &Tensor| {
+        let known = known_pixels(&mut Generator::new(1), 0.0, images);
+        let known = Vec::<f32>::try_from(&known.flatten(0, -1)).unwrap();
+        let cuts = known.chunks(SIDE * SIDE).filter(|known| {
+            let rest: f32 = known.iter().zip(&thing).map(|(known, thing)| known * thing).sum();
+            0.0 < rest && rest < thing.iter().sum()
+        });
+        cuts.count() as f64 / COUNT as f64
+    };
+    let (blind, seeing) = (share_of_cuts(&scenes.zeros_like()), share_of_cuts(&scenes));
+    // A fourth of the images loses any region.
+    assert!(seeing > 0.15 * blind && seeing < 0.5 * blind, "{seeing} of {blind}");
 }
 
 #[test]
