@@ -8,6 +8,7 @@ use std::process::Command;
 /// Each crate and all of ours that it may know.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("files", &[]),
+    ("hub", &["files"]),
     ("images", &["files"]),
     ("noise", &[]),
     ("diffusion", &[]),
@@ -39,7 +40,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "graphs",
         ],
     ),
-    ("unclip", &["files", "images", "weights", "families", "pipeline"]),
+    ("unclip", &["files", "hub", "images", "weights", "families", "pipeline"]),
     (
         "training",
         &[
@@ -63,7 +64,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// What must not reach crates that hold neither tensors nor files.
-const WITHOUT_TENSORS: &[&str] = &["files", "images", "noise", "scenes"];
+const WITHOUT_TENSORS: &[&str] = &["files", "hub", "images", "noise", "scenes"];
 const WITHOUT_FILES: &[&str] = &["diffusion", "kernels", "layers", "prior", "decoder", "graphs"];
 const FILE_FORMATS: &[&str] = &["safetensors", "memmap2", "serde_json", "zip", "image"];
 
