@@ -12,12 +12,13 @@ use weights::listed;
 use crate::destinations::check_room;
 use crate::device::Dtype;
 use crate::messages::say;
+use crate::model::locator;
 use crate::stdout::print_path;
 
 /// Arguments of `unclip convert`.
 #[derive(Args)]
 pub(crate) struct Convert {
-    /// A folder, builtin:unclip or builtin:glide
+    /// A folder, OWNER/NAME of the Hub, builtin:unclip or builtin:glide
     #[arg(value_name = "MODEL")]
     model: PathBuf,
     /// The folder to write: new, or empty
@@ -35,10 +36,9 @@ impl Convert {
     /// Converts the model and prints the folder.
     pub(crate) fn run(&self) -> Result<()> {
         check_room("OUT", &self.out)?;
-        let mut folder = unclip::locate_model(&self.model).context("MODEL")?;
+        let folder = locator(self.variant.as_deref()).locate(&self.model).context("MODEL")?;
         if let Some(variant) = &self.variant {
             folder.check_variant(variant).context("--variant")?;
-            folder = folder.with_variant(variant);
         }
         let style = ProgressStyle::with_template("{bar:32} {pos}/{len} parts read and written")?;
         let bar = ProgressBar::no_length().with_style(style);

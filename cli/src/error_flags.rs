@@ -24,7 +24,7 @@ pub(crate) fn with_flags(error: &(dyn Error + 'static)) -> String {
         Some(error @ pipeline::Error::NoNoisedClip { .. }) => {
             error.to_string().replacen("clip_guidance_scale", "--clip-guidance-scale", 1)
         }
-        Some(pipeline::Error::NoBuiltInModel) => format!("{error} with --model DIR"),
+        Some(pipeline::Error::NoBuiltInModel) => format!("{error} with --model MODEL"),
         _ => error.to_string(),
     }
 }
@@ -52,7 +52,7 @@ fn flag(completion: Completion) -> &'static str {
 fn advice(completion: Completion) -> &'static str {
     match completion {
         Completion::Prior | Completion::ImageEncoder => {
-            "DIR completes the model with one from elsewhere"
+            "MODEL completes the model with one from elsewhere"
         }
         Completion::Embeddings => "FILE takes the components of embeddings that unclip embed wrote",
     }

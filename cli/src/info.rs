@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
-use families::{AbilitySummary, ModelFolders, ModelSummary};
+use families::{AbilitySummary, KnownModel, ModelFolders, ModelSummary, known_model};
 use files::contents::{Contents, ENOUGH};
 use files::text::{REPLACEMENT, excerpt, steers};
+use images::EncoderFormat;
 use serde_json::{Map, Value, json};
 use tch::Kind;
 use unclip::OpenOptions;
@@ -16,6 +17,7 @@ use weights::{Folder, WeightSummary, listed};
 
 use crate::input::STANDARD_INPUT;
 use crate::kernel_cache;
+use crate::model::locator;
 use crate::record::{inert, read_record};
 use crate::stdout::{print_bytes, print_line};
 
@@ -43,22 +45,46 @@ impl Info {
         }
         let is_file = subject == Path::new(STANDARD_INPUT)
             || subject.metadata().is_ok_and(|found| !found.is_dir());
-        match unclip::locate_model(subject) {
-            Ok(folder) if !is_file => self.print_model(&folder),
+        match locator(None).cached_only().locate(subject) {
+            Ok(folder) if !is_file => self.print_model(subject, &folder),
+            Err(error) if is_on_hub(subject) => {
+                let size = known(subject).map(|model| format!("'s {}", bytes(model.bytes)));
+                let size = size.unwrap_or_default();
+                let name = subject.display();
+                bail!("{error}: `unclip pull {name}` downloads the model{size}")
+            }
             Err(error) if !is_file && is_name(subject) => Err(error.into()),
             _ => print_line!("{}", inert(&serde_json::to_string_pretty(&read_record(subject)?)?)),
         }
     }
 
-    fn print_model(&self, folder: &Folder) -> Result<()> {
+    fn print_model(&self, subject: &Path, folder: &Folder) -> Result<()> {
         let summary = families::summarize_model(folder)?;
         let defaults = defaults(folder, &summary);
+        let known = known(subject);
+        let licence = families::licence(folder).or(known.map(|model| model.licence.to_owned()));
         if self.json {
             let mut object = json!(summary);
             object["defaults"] = json!(defaults);
+            object["licence"] = json!(licence);
             return print_line!("{}", inert(&format!("{object:#}")));
         }
-        print_bytes(model_text(folder, &summary, &defaults).as_bytes())
+        let mut text = model_text(folder, &summary, &defaults);
+        let mut add = |name: &str, value: &str| {
+            text += &format!("{name:<10}{}\n", excerpt(value).replace(steers, REPLACEMENT));
+        };
+        if let Some(licence) = licence {
+            add("licence", &licence);
+        }
+        if let Some(repository) = known.and_then(|model| model.image_encoder) {
+            add(
+                "with",
+                &format!(
+                    "the image encoder of {repository}, which is downloaded where it is needed"
+                ),
+            );
+        }
+        print_bytes(text.as_bytes())
     }
 
     fn print_weights(&self, weights: &WeightSummary) -> Result<()> {
@@ -79,6 +105,17 @@ impl Info {
 /// Whether a word is the name of a built-in model, whether there is one or not.
 fn is_name(word: &Path) -> bool {
     word.to_str().is_some_and(|word| word.starts_with("builtin:"))
+}
+
+/// Whether a word names a repository of the Hub, and no picture.
+fn is_on_hub(word: &Path) -> bool {
+    let is_picture = EncoderFormat::of(word).is_some();
+    !is_picture && matches!(unclip::repository(word), Ok(Some(_)))
+}
+
+/// The known model that a word names.
+fn known(word: &Path) -> Option<&'static KnownModel> {
+    known_model(&unclip::repository(word).ok()??.id())
 }
 
 /// Whether a file's first bytes are those of weights.
@@ -183,7 +220,8 @@ fn columns(weights: &WeightSummary) -> [String; 3] {
     [parameters, weights.dtypes.join(", "), bytes(weights.bytes)]
 }
 
-fn bytes(count: u64) -> String {
+/// A number of bytes in the unit that fits.
+pub(crate) fn bytes(count: u64) -> String {
     scaled(count, [" B", " kB", " MB", " GB"])
 }
 

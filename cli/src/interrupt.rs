@@ -88,9 +88,27 @@ fn is_default(signal: i32) -> bool {
     }
 }
 
-/// Defers a first signal from now on until [`check`] is called, where it would else end the command at once.
-pub(crate) fn defer() {
-    DEFERS.store(true, Ordering::SeqCst);
+/// Defers a first signal from now on until [`check`] is called, where it would else end the command at once. Whether one was
+/// deferred already.
+pub(crate) fn defer() -> bool {
+    DEFERS.swap(true, Ordering::SeqCst)
+}
+
+/// Defers signals no longer. One that was deferred ends the command now.
+pub(crate) fn end_deferral() {
+    DEFERS.store(false, Ordering::SeqCst);
+    match SIGNAL.load(Ordering::SeqCst) {
+        0 => {}
+        signal => handle(signal),
+    }
+}
+
+/// The exit code of a command that a signal asked to stop, if one did.
+pub(crate) fn requested_exit_code() -> Option<u8> {
+    match SIGNAL.load(Ordering::SeqCst) {
+        0 => None,
+        signal => Some(exit_code(signal) as u8),
+    }
 }
 
 /// Whether a signal requested the end of the run.

@@ -13,6 +13,7 @@ mod completions;
 mod convert;
 mod destinations;
 mod device;
+mod download_progress;
 mod drawing;
 mod edit;
 mod embedding;
@@ -40,6 +41,7 @@ mod mask_args;
 mod mask_record;
 mod messages;
 mod model;
+mod models;
 mod names;
 mod origins;
 mod output;
@@ -47,6 +49,7 @@ mod path_json;
 mod preview;
 mod progress;
 mod prompts;
+mod pull;
 mod reconstruct;
 mod record;
 mod run;
@@ -94,7 +97,7 @@ const EXAMPLES: &str = "\
 Examples:
   unclip generate \"a small red boat on a calm sea\"
   unclip generate --seed 7 -n 4 --out 'boat-{index}.png' \"a red boat\"
-  unclip generate --model karlo-v1-alpha --device cuda \"a corgi in a field of flowers\"";
+  unclip generate --model kakaobrain/karlo-v1-alpha --device cuda \"a corgi in a field of flowers\"";
 
 /// Draws pictures from captions: unCLIP, the architecture of DALL-E 2.
 #[derive(Parser)]
@@ -139,6 +142,11 @@ enum Command {
     Info(info::Info),
     /// Write a model as safetensors, in the layout that unclip writes
     Convert(convert::Convert),
+    /// List the models in the Hugging Face Hub's cache, and those that are known to work
+    Models(models::Models),
+    /// Download a model from the Hugging Face Hub into its cache
+    #[command(after_help = pull::EXAMPLES)]
+    Pull(pull::Pull),
     /// Export the pictures and captions that the project's own model learns from
     Scenes(scenes::Scenes),
     /// Train the models of one folder, all or one of them
@@ -169,6 +177,8 @@ impl Command {
             Self::Decode(decode) => decode.run(),
             Self::Info(info) => info.run(),
             Self::Convert(convert) => convert.run(),
+            Self::Models(models) => models.run(),
+            Self::Pull(pull) => pull.run(),
             Self::Scenes(scenes) => scenes.run(),
             Self::Train(train) => train.run(),
             Self::Bench(bench) => bench.run(),
@@ -207,7 +217,8 @@ fn run() -> u8 {
         Ok(Err(error)) => {
             complain(&sentence(&error));
             let stopped = error.downcast_ref::<interrupt::Interruption>();
-            stopped.map_or(MISTAKE, interrupt::Interruption::exit_code)
+            let stopped = stopped.map(interrupt::Interruption::exit_code);
+            stopped.or_else(|| download_progress::exit_code(&error)).unwrap_or(MISTAKE)
         }
         Err(_) => {
             let message = defect.lock().map(|message| message.clone());

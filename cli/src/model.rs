@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use families::{ModelFolders, PriorKind, recognise};
+use families::{Completion, ModelFolders, PriorKind, recognise};
 use kernels::{Policy, set_policy};
 use pipeline::{Pipeline, Record, Settings, SettingsOverrides, Task};
 use tch::Device;
-use unclip::OpenOptions;
+use unclip::{Locator, OpenOptions};
 use weights::Folder;
 
 use crate::device::{self, DeviceChoice, Dtype};
+use crate::download_progress::DownloadProgress;
 use crate::kernel_cache;
 use crate::malloc::release_freed_pages;
 use crate::origins::{Origins, in_flag};
@@ -21,7 +22,7 @@ use crate::threads::warn_of_idle_processors;
 /// The flags that say so.
 #[derive(Args, Clone)]
 pub(crate) struct ModelArgs {
-    /// A folder or builtin:glide [default: builtin:unclip]
+    /// A folder, OWNER/NAME of the Hub or builtin:glide [default: builtin:unclip]
     #[arg(long, value_name = "MODEL", help_heading = "Model")]
     model: Option<PathBuf>,
     /// Variant of the weights to take where there is one, as fp16
@@ -61,16 +62,16 @@ const AUTOREGRESSIVE: &str = "autoregressive";
 /// The flag that chooses a prior, or completes a model without one.
 #[derive(Args)]
 pub(crate) struct PriorArgs {
-    /// diffusion, autoregressive, or a prior's or model's folder
-    #[arg(long, value_name = "KIND|DIR", help_heading = "Model")]
+    /// diffusion, autoregressive, or a prior or a model
+    #[arg(long, value_name = "KIND|MODEL", help_heading = "Model")]
     prior: Option<PathBuf>,
 }
 
 /// The flag that completes a model without an image encoder.
 #[derive(Args)]
 pub(crate) struct ImageEncoderArgs {
-    /// An image encoder for models without: its folder or a model's
-    #[arg(long, value_name = "DIR", help_heading = "Model")]
+    /// An image encoder, or a model with one, for models without
+    #[arg(long, value_name = "MODEL", help_heading = "Model")]
     image_encoder: Option<PathBuf>,
 }
 
@@ -171,7 +172,7 @@ impl ModelArgs {
     /// The model's folder.
     pub(crate) fn folder(&self) -> Result<Folder> {
         match &self.model {
-            Some(path) => self.locate("--model", path),
+            Some(path) => self.locate("--model", path, None),
             None => Ok(unclip::built_in_folder().ok_or(pipeline::Error::NoBuiltInModel)?),
         }
     }
@@ -183,8 +184,10 @@ impl ModelArgs {
     }
 
     fn prior_folder(&self, prior: &PriorArgs) -> Result<Option<Folder>> {
-        let located = prior.path().map(|path| self.locate("--prior", path));
-        located.transpose()
+        let Some(path) = prior.path() else {
+            return Ok(None);
+        };
+        self.locate("--prior", path, Some(Completion::Prior)).map(Some)
     }
 
     /// The pipeline that they describe, completed where its command has flags for that.
@@ -199,11 +202,11 @@ impl ModelArgs {
         } else if self.deterministic {
             set_policy(Policy::Shape);
         }
+        let model = self.folder()?;
+        let family = recognise(&model);
         let elsewhere = prior.map(|prior| self.prior_folder(prior)).transpose()?.flatten();
         let prior = prior.and_then(|given| given.prior.as_deref());
         let image_encoder = image_encoder.and_then(|given| given.image_encoder.as_deref());
-        let model = self.folder()?;
-        let family = recognise(&model);
         if prior.is_some() && !family.decodes_embeddings() {
             let error = pipeline::Error::NoEmbedding { family: family.name };
             return Err(error).context("--prior");
@@ -219,14 +222,16 @@ impl ModelArgs {
                 kind == PriorKind::Autoregressive
             }
         };
+        let completed = |path| self.locate("--image-encoder", path, Some(Completion::ImageEncoder));
+        let name = self.model.as_deref();
         let folders = ModelFolders {
+            lazy_image_encoder: name
+                .and_then(|name| self.locator().lazy_image_encoder(name, &family)),
             family,
             model,
             autoregressive,
             prior: elsewhere,
-            image_encoder: image_encoder
-                .map(|path| self.locate("--image-encoder", path))
-                .transpose()?,
+            image_encoder: image_encoder.map(completed).transpose()?,
         };
         self.check_variant(&folders)?;
         let options = OpenOptions::new().device(device).dtype(self.dtype.kind());
@@ -258,15 +263,33 @@ impl ModelArgs {
         }
     }
 
-    fn locate(&self, flag: &str, path: &Path) -> Result<Folder> {
-        let folder = unclip::locate_model(path).with_context(|| flag.to_owned())?;
-        let folder = match &self.variant {
-            Some(variant) => folder.with_variant(variant),
-            None => folder,
+    /// The folder that a flag names: a model, or what completes this one.
+    fn locate(&self, flag: &str, path: &Path, completes: Option<Completion>) -> Result<Folder> {
+        let locator = self.locator();
+        let folder = match completes {
+            None => locator.locate(path),
+            Some(completion) => {
+                let family = recognise(&self.folder()?);
+                locator.locate_components(path, &family.completing_components(completion))
+            }
         };
+        let folder = folder.with_context(|| flag.to_owned())?;
         Ok(match self.check {
             true => folder.checked(),
             false => folder,
         })
+    }
+
+    fn locator(&self) -> Locator {
+        locator(self.variant.as_deref())
+    }
+}
+
+/// Finds models, and shows downloads.
+pub(crate) fn locator(variant: Option<&str>) -> Locator {
+    let locator = Locator::new().progress(DownloadProgress::new());
+    match variant {
+        Some(variant) => locator.variant(variant),
+        None => locator,
     }
 }

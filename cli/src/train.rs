@@ -17,6 +17,7 @@ use crate::device::{self, DeviceChoice, Dtype};
 use crate::input::read_text;
 use crate::interrupt;
 use crate::messages::say;
+use crate::model::locator;
 use crate::stdout::print_bytes;
 use crate::threads::warn_of_idle_processors;
 use crate::training_progress::TrainingProgress;
@@ -167,7 +168,7 @@ impl What {
 
 /// The model with the initial weights.
 fn init_folder(init: &Path, of_glide: bool) -> Result<Folder> {
-    let folder = families::locate(init).context("--init")?;
+    let folder = locator(None).locate(init).context("--init")?;
     if let Some(description) = families::describe(&folder) {
         bail!("--init {}: this is no model: {description}", init.display());
     }

@@ -179,7 +179,7 @@ fn is_kept(name: &str) -> bool {
 }
 
 /// Whether a file says what may be done with a model: a licence, a notice, or the card that names one.
-fn is_licence(name: &str) -> bool {
+pub(crate) fn is_licence(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     let names = ["LICENSE", "LICENCE", "COPYING", "NOTICE", "README"];
     names.iter().any(|beginning| name.starts_with(beginning))

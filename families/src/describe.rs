@@ -96,7 +96,7 @@ pub fn may_be_clip(folder: &Folder) -> bool {
 }
 
 /// The class that a configuration names: a pipeline's, a component's, a transformers model's, or its type.
-fn class(config: &Map<String, Value>) -> Option<String> {
+pub(crate) fn class(config: &Map<String, Value>) -> Option<String> {
     let first = |value: &Value| match value {
         Value::Array(names) => names.first()?.as_str().map(excerpt),
         name => name.as_str().map(excerpt),

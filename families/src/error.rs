@@ -1,6 +1,7 @@
 //! Errors of a family's components.
 
 use crate::configs::ConfigError;
+use crate::repository_files::RepositoryError;
 
 /// Why a component could not be found, opened or written.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +85,22 @@ pub enum Error {
         folder: String,
         /// Its contents.
         found: Option<String>,
+    },
+    /// A repository whose files make no model.
+    #[error("{repository}: {problem}")]
+    Repository {
+        /// The repository, and where its files were looked for.
+        repository: String,
+        /// The problem.
+        problem: RepositoryError,
+    },
+    /// Files of a model that could not be brought from elsewhere.
+    #[error("{}{source}", .purpose.as_ref().map_or_else(String::new, |purpose| format!("{purpose}: ")))]
+    Download {
+        /// Why they are needed, where the user did not ask for them.
+        purpose: Option<String>,
+        /// The problem.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A folder that a model cannot be written to.
     #[error("cannot write a model to {folder}: {reason}")]

@@ -6,6 +6,8 @@ use std::ops::Range;
 use decoder::{Interpolation, UNetConfig};
 use diffusion::TimestepRespacing;
 
+use crate::Completion;
+
 /// A publisher's layout of a model: the folder of each component within the model's folder, in the order in which they
 /// work, and the settings that its authors sample with.
 #[derive(Clone, Debug)]
@@ -319,6 +321,21 @@ impl Family {
         let others: Vec<_> = inpainting.filter(|name| !components.contains(name)).collect();
         components.extend(others);
         components
+    }
+
+    /// The folders that complete a model which lacks them.
+    pub fn completing_components(&self, completion: Completion) -> Vec<&'static str> {
+        match completion {
+            Completion::Prior => {
+                let kinds = [PriorKind::Diffusion, PriorKind::Autoregressive];
+                kinds.into_iter().flat_map(|kind| self.prior_components(kind)).collect()
+            }
+            Completion::ImageEncoder => {
+                let clip = self.clip.map(|clip| [clip.image_encoder, clip.image_processor]);
+                clip.into_iter().flatten().collect()
+            }
+            Completion::Embeddings => self.principal_components.into_iter().collect(),
+        }
     }
 
     /// The folders of a prior, its network's first.

@@ -1,5 +1,8 @@
 //! Folders of a model's components: in the model, or in another that completes it.
 
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
 use weights::Folder;
 
 use crate::{Clip, Completion, Error, Family, PriorKind, describe, glide, may_be_clip, recognise};
@@ -16,13 +19,54 @@ pub struct ModelFolders {
     pub autoregressive: bool,
     /// Where the image encoder comes from instead: a model, or an image encoder's own folder.
     pub image_encoder: Option<Folder>,
+    /// Where the image encoder of a model without one comes from when it is needed.
+    pub lazy_image_encoder: Option<LazyFolder>,
+}
+
+/// Finds a folder.
+type FindFolder = dyn Fn() -> Result<Folder, Error> + Send + Sync;
+
+/// A folder that is looked for, or downloaded, when it is first needed.
+#[derive(Clone)]
+pub struct LazyFolder {
+    find: Arc<FindFolder>,
+    folder: Arc<Mutex<Option<Folder>>>,
+}
+
+impl LazyFolder {
+    /// The folder that `find` finds. An error of it is one of each task that needs the folder.
+    pub fn new(find: impl Fn() -> Result<Folder, Error> + Send + Sync + 'static) -> Self {
+        Self { find: Arc::new(find), folder: Arc::default() }
+    }
+
+    /// The folder, which is looked for once.
+    pub fn get(&self) -> Result<Folder, Error> {
+        // Nothing panics while it is locked but `find`, and then there is still no folder.
+        let mut folder = self.folder.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        match &*folder {
+            Some(folder) => Ok(folder.clone()),
+            None => Ok(folder.insert((self.find)()?).clone()),
+        }
+    }
+}
+
+impl fmt::Debug for LazyFolder {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        to.debug_struct("LazyFolder").field("folder", &self.folder).finish_non_exhaustive()
+    }
 }
 
 impl ModelFolders {
     /// A model that nothing completes, with its diffusion prior.
     pub fn new(model: Folder) -> Self {
-        let family = recognise(&model);
-        Self { family, model, prior: None, autoregressive: false, image_encoder: None }
+        Self {
+            family: recognise(&model),
+            model,
+            prior: None,
+            autoregressive: false,
+            image_encoder: None,
+            lazy_image_encoder: None,
+        }
     }
 
     /// The folder of a component. An error where it is nowhere, or where what should complete the model does not.
@@ -47,6 +91,12 @@ impl ModelFolders {
         }
         if glide::is_published(&self.model) {
             return glide::published_component(&self.model, component);
+        }
+        if let (Some(completion @ Completion::ImageEncoder), Some(lazy)) =
+            (completion, &self.lazy_image_encoder)
+            && let Some(folder) = self.completed(component, completion, &lazy.get()?)?
+        {
+            return Ok(folder);
         }
         let found = describe(&self.model);
         Err(Error::Missing { folder: self.model.to_string(), component, completion, found })

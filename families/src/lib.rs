@@ -6,7 +6,9 @@
 //! writes them, `index` reads and writes the list of them. [`shapes`] reads configurations alone, and [`compatibility`]
 //! compares them. `folders` finds the components that a task needs, `locate` the folder that a user means, `describe`
 //! describes folders that are no model, `complete` copies components from another model. `components` lists those that a
-//! folder holds, whatever its layout, `convert` writes them in ours, and `summary` counts them.
+//! folder holds, whatever its layout, `convert` writes them in ours, and `summary` counts them. [`repository_files`] chooses
+//! the files of a repository that a model needs, [`known_models`] are repositories that open here, and `licence` reads a
+//! model's card.
 
 #![forbid(unsafe_code)]
 
@@ -23,10 +25,13 @@ mod folders;
 pub mod glide;
 mod index;
 pub mod karlo;
+pub mod known_models;
+mod licence;
 mod locate;
 mod open;
 mod openai;
 mod recognise;
+pub mod repository_files;
 mod save;
 pub mod shapes;
 mod summary;
@@ -42,10 +47,12 @@ pub use family::{
     Class, Clip, Condition, Defaults, DiffusionPrior, Family, NoisedClip, PriorDefaults, PriorKind,
     PublishedSampler, Requirement, Stage, StageDefaults, Upsampling,
 };
-pub use folders::ModelFolders;
+pub use folders::{LazyFolder, ModelFolders};
 pub use glide::glide;
 pub use index::{read_logit_scale, read_model_defaults, save_model_defaults, save_model_index};
 pub use karlo::karlo;
+pub use known_models::{KNOWN_MODELS, KnownModel, known_model};
+pub use licence::licence;
 pub use locate::locate;
 pub use open::{
     open_autoregressive_prior, open_conditioning, open_decoder, open_image_encoder,
@@ -54,6 +61,7 @@ pub use open::{
 };
 pub use openai::openai_clip;
 pub use recognise::{all_families, recognise};
+pub use repository_files::{RepositoryError, description_file, model_files};
 pub use save::{
     save_autoregressive_prior, save_conditioning, save_decoder, save_image_encoder, save_pca,
     save_prior, save_text_encoder, save_upsampler, write_conditioning_config,

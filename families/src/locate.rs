@@ -1,11 +1,11 @@
-//! Finds the folder that a user means: a path, the one snapshot of a repository in the Hugging Face Hub's cache, or the
-//! repository in that cache by its name.
+//! Opens the folder that a path means: the folder itself, or the snapshot in one of the Hugging Face Hub's cache.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use files::contents::{self, Contents};
-use weights::{Error, Folder, cached_repository, snapshot};
+use files::whole_file;
+use weights::{Error, Folder, listed};
 
 use crate::describe::whole;
 
@@ -17,7 +17,6 @@ pub fn locate(path: &Path) -> Result<Folder, Error> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => Folder::open(snapshot(path)?),
         Ok(_) => Err(file(path)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => on_the_hub(path, error),
         Err(error) => Err(Error::io("open the folder", path.display())(error)),
     }
 }
@@ -60,27 +59,33 @@ fn first_bytes(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The snapshot of a repository in the Hub's cache, or how to get it there.
-fn on_the_hub(path: &Path, error: io::Error) -> Result<Folder, Error> {
-    let Some((owner, name)) = repository(path) else {
-        return Err(Error::io("open the folder", path.display())(error));
-    };
-    match cached_repository(owner, name) {
-        Some(cached) => Folder::open(snapshot(&cached)?),
-        None => Err(Error::NoModel {
+/// The folder itself, or where it is a repository in the Hugging Face Hub's cache (`models--OWNER--NAME`), its snapshot: the one
+/// that its `refs/main` names, or the only one.
+fn snapshot(path: &Path) -> Result<PathBuf, Error> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let snapshots = path.join("snapshots");
+    if !name.starts_with("models--") || !snapshots.is_dir() {
+        return Ok(path.to_owned());
+    }
+    // A commit's 40 digits, and a line feed.
+    if let Ok(main) = whole_file::read(&path.join("refs/main"), 256) {
+        let main = snapshots.join(String::from_utf8_lossy(&main).trim());
+        if main.is_dir() {
+            return Ok(main);
+        }
+    }
+    let names = Folder::open(&snapshots)?.folder_names();
+    match &names[..] {
+        [only] => Ok(snapshots.join(only)),
+        [] => Err(Error::NoModel {
             path: path.display().to_string(),
-            found: "neither a folder nor in the Hugging Face Hub's cache".to_owned(),
-            advice: format!(
-                "where it is a model of the Hub's, `hf download {owner}/{name} --local-dir {name}` fetches it into the folder {name}"
-            ),
+            found: "a repository in the Hugging Face Hub's cache without a snapshot".to_owned(),
+            advice: "please download it again".to_owned(),
+        }),
+        several => Err(Error::NoModel {
+            path: snapshots.display().to_string(),
+            found: format!("a folder of {} snapshots", several.len()),
+            advice: format!("one of them must be named: {}", listed(several)),
         }),
     }
-}
-
-/// The owner and the name of a repository, where a path could be one of the Hub's.
-fn repository(path: &Path) -> Option<(&str, &str)> {
-    let (owner, name) = path.to_str()?.split_once('/')?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let fits = |part: &str| !part.is_empty() && !part.starts_with('.') && part.chars().all(plain);
-    (fits(owner) && fits(name) && !Path::new(owner).exists()).then_some((owner, name))
 }

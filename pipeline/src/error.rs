@@ -231,6 +231,7 @@ impl Error {
                 | weights::Error::Io { .. }
                 | weights::Error::Place { .. },
             )
+            | Self::Families(families::Error::Download { .. })
             | Self::Families(families::Error::Weights(
                 weights::Error::Memory { .. }
                 | weights::Error::Io { .. }

@@ -1,11 +1,14 @@
-//! The model that a user means: one that the program carries, by its name, or a folder.
+//! The model that a user means: one that the program carries, by its name, a folder, or a repository of the Hugging Face Hub.
 
 use std::path::Path;
 
+use families::{Family, LazyFolder};
 use files::text::excerpt;
 use pipeline::Error;
 use weights::Folder;
 
+#[cfg(feature = "hub")]
+use crate::download::{Downloader, repository};
 use crate::model_files::{GLIDE, UNCLIP};
 
 /// Names and contents of files inside the program.
@@ -30,26 +33,121 @@ pub fn built_in_folder() -> Option<Folder> {
     (!files.is_empty()).then(|| Folder::embedded(files))
 }
 
-/// The folder of the model that a user means: one of [`built_in_models`], a folder, or a repository in the Hugging Face
-/// Hub's cache by its name. An error that lists the built-in models where it is none of these.
+/// The folder of the model that a user means, as a [`Locator`] finds it that shows no progress.
 pub fn locate_model(model: impl AsRef<Path>) -> Result<Folder, Error> {
-    let model = model.as_ref();
-    let name = model.to_str().unwrap_or_default();
-    match BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
-        Some((_, [])) => return Err(Error::NoBuiltInModel),
-        Some((_, files)) => return Ok(Folder::embedded(files)),
-        None => {}
-    }
-    if name.starts_with(PREFIX) {
-        let reason = format!("there is no built-in model {}", excerpt(name));
-        return Err(unknown(reason));
-    }
-    families::locate(model).map_err(|error| match model.try_exists() {
-        Ok(false) => unknown(error.to_string()),
-        _ => error.into(),
-    })
+    Locator::new().locate(model)
 }
 
-fn unknown(reason: String) -> Error {
+/// Finds the model that a user means: one of [`built_in_models`], a folder, or a repository of the Hugging Face Hub by its name
+/// (`OWNER/NAME`, `OWNER/NAME@REVISION`, either with `hf://` before it). A folder of that name goes before a repository, and
+/// the Hub's cache before the Hub: only what the cache lacks is downloaded, into that cache.
+#[derive(Clone, Debug, Default)]
+pub struct Locator {
+    variant: Option<String>,
+    #[cfg(feature = "hub")]
+    downloader: Downloader,
+}
+
+impl Locator {
+    /// Of plain weights, and without progress.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The variant of the weights to take where there is one, as `fp16`.
+    pub fn variant(self, variant: impl Into<String>) -> Self {
+        Self { variant: Some(variant.into()), ..self }
+    }
+
+    /// The observer of downloads, which may stop them.
+    #[cfg(feature = "hub")]
+    pub fn progress(mut self, progress: impl hub::Progress + Send + 'static) -> Self {
+        self.downloader.set_progress(progress);
+        self
+    }
+
+    /// Without downloads: a repository must be in the cache.
+    #[cfg(feature = "hub")]
+    pub fn cached_only(mut self) -> Self {
+        self.downloader.forbid();
+        self
+    }
+
+    /// The folder of a model. An error that lists the built-in models where there is none of this name.
+    pub fn locate(&self, model: impl AsRef<Path>) -> Result<Folder, Error> {
+        self.find(model.as_ref(), None)
+    }
+
+    /// As [`Locator::locate`], a folder that completes another with some components: of a pipeline on the Hub these alone are
+    /// downloaded.
+    pub fn locate_components(
+        &self,
+        model: impl AsRef<Path>,
+        components: &[&str],
+    ) -> Result<Folder, Error> {
+        self.find(model.as_ref(), Some(components))
+    }
+
+    /// Downloads what the Hub has of a repository's revision today, as far as the cache lacks it.
+    #[cfg(feature = "hub")]
+    pub fn pull(&self, repository: &hub::Repository) -> Result<Folder, Error> {
+        let folder = self.downloader.pull(repository, self.variant.as_deref())?;
+        Ok(self.with_variant(folder))
+    }
+
+    /// The image encoder of a known model of the Hub that has none: that of the repository which completes it.
+    pub fn lazy_image_encoder(&self, model: &Path, family: &Family) -> Option<LazyFolder> {
+        #[cfg(feature = "hub")]
+        {
+            let known = families::known_model(&repository(model).ok()??.id())?;
+            let (source, clip) = (known.image_encoder?, family.clip?);
+            let locator = Self { variant: None, ..self.clone() };
+            return Some(LazyFolder::new(move || {
+                let components = [clip.image_encoder, clip.image_processor];
+                locator.downloader.complete(known.repository, source, &components)
+            }));
+        }
+        #[cfg(not(feature = "hub"))]
+        {
+            let _ = (model, family);
+            None
+        }
+    }
+
+    #[cfg_attr(not(feature = "hub"), allow(unused_variables))]
+    fn find(&self, model: &Path, components: Option<&[&str]>) -> Result<Folder, Error> {
+        let name = model.to_str().unwrap_or_default();
+        match BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
+            Some((_, [])) => return Err(Error::NoBuiltInModel),
+            Some((_, files)) => return Ok(Folder::embedded(files)),
+            None => {}
+        }
+        if name.starts_with(PREFIX) {
+            let reason = format!("there is no built-in model {}", excerpt(name));
+            return Err(unknown(reason));
+        }
+        #[cfg(feature = "hub")]
+        if let Some(repository) = repository(model)? {
+            let variant = self.variant.as_deref();
+            let folder = self.downloader.model(&repository, variant, components)?;
+            return Ok(self.with_variant(folder));
+        }
+        let folder = families::locate(model).map_err(|error| match model.try_exists() {
+            Ok(false) => unknown(error.to_string()),
+            _ => error.into(),
+        })?;
+        Ok(self.with_variant(folder))
+    }
+
+    fn with_variant(&self, folder: Folder) -> Folder {
+        match &self.variant {
+            Some(variant) => folder.with_variant(variant),
+            None => folder,
+        }
+    }
+}
+
+/// The error for a word that names no model.
+pub(crate) fn unknown(reason: String) -> Error {
     Error::UnknownModel { reason, built_in: built_in_models() }
 }

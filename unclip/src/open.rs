@@ -2,19 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use families::{ModelFolders, PriorKind, recognise};
+use families::{Completion, LazyFolder, ModelFolders, PriorKind, recognise};
 use pipeline::{Error, Pipeline};
 use tch::{Device, Kind};
 use weights::Folder;
 
-use crate::locate::{built_in_folder, locate_model};
+use crate::locate::{Locator, built_in_folder};
 
 /// The device, the dtype and the components of a model that is about to be opened.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
     device: Device,
     dtype: Kind,
-    variant: Option<String>,
+    locator: Locator,
     prior: Option<PathBuf>,
     prior_kind: Option<PriorKind>,
     image_encoder: Option<PathBuf>,
@@ -33,7 +33,7 @@ impl OpenOptions {
         Self {
             device: Device::Cpu,
             dtype: Kind::Float,
-            variant: None,
+            locator: Locator::new(),
             prior: None,
             prior_kind: None,
             image_encoder: None,
@@ -53,10 +53,16 @@ impl OpenOptions {
 
     /// The variant of the weights to take where there is one, as `fp16`.
     pub fn variant(self, variant: impl Into<String>) -> Self {
-        Self { variant: Some(variant.into()), ..self }
+        Self { locator: self.locator.variant(variant), ..self }
     }
 
-    /// The folder of a prior, or of a model with one, in place of the model's own.
+    /// The observer of downloads, which may stop them; without one they show nothing.
+    #[cfg(feature = "hub")]
+    pub fn progress(self, progress: impl hub::Progress + Send + 'static) -> Self {
+        Self { locator: self.locator.progress(progress), ..self }
+    }
+
+    /// A prior, or a model with one, in place of the model's own: a folder, or a repository as [`Locator`] finds it.
     pub fn prior(self, folder: impl Into<PathBuf>) -> Self {
         Self { prior: Some(folder.into()), ..self }
     }
@@ -66,7 +72,7 @@ impl OpenOptions {
         Self { prior_kind: Some(kind), ..self }
     }
 
-    /// The folder of an image encoder, or of a model with one, in place of the model's own.
+    /// An image encoder, or a model with one, in place of the model's own: a folder, or a repository as [`Locator`] finds it.
     pub fn image_encoder(self, folder: impl Into<PathBuf>) -> Self {
         Self { image_encoder: Some(folder.into()), ..self }
     }
@@ -76,40 +82,52 @@ impl OpenOptions {
         Self { low_memory, ..self }
     }
 
-    /// Opens the model that [`locate_model`] finds: a folder, or one of
-    /// [`built_in_models`](crate::built_in_models). Its networks are read when they are first needed.
+    /// Opens the model that a [`Locator`] finds: a folder, one of [`built_in_models`](crate::built_in_models), or a repository
+    /// of the Hugging Face Hub. Its networks are read when they are first needed; so is the image encoder of a known model of
+    /// the Hub that has none downloaded.
     pub fn open(&self, model: impl AsRef<Path>) -> Result<Pipeline, Error> {
-        self.open_folder(self.locate(model.as_ref())?)
+        let model = model.as_ref();
+        let folder = self.locator.locate(model)?;
+        let lazy_image_encoder = self.locator.lazy_image_encoder(model, &recognise(&folder));
+        self.open_folder(folder, lazy_image_encoder)
     }
 
     /// Opens the model that the program carries. An error in a build without the feature `embedded-model`.
     pub fn open_built_in(&self) -> Result<Pipeline, Error> {
-        self.open_folder(built_in_folder().ok_or(Error::NoBuiltInModel)?)
+        self.open_folder(built_in_folder().ok_or(Error::NoBuiltInModel)?, None)
     }
 
-    fn open_folder(&self, model: Folder) -> Result<Pipeline, Error> {
+    fn open_folder(
+        &self,
+        model: Folder,
+        lazy_image_encoder: Option<LazyFolder>,
+    ) -> Result<Pipeline, Error> {
         let family = recognise(&model);
-        let located = |path: &Option<PathBuf>| path.as_deref().map(|p| self.locate(p)).transpose();
-        let (prior, image_encoder) = (located(&self.prior)?, located(&self.image_encoder)?);
+        let located = |path: &Option<PathBuf>, completion| {
+            let components = family.completing_components(completion);
+            let path = path.as_deref();
+            path.map(|path| self.locator.locate_components(path, &components)).transpose()
+        };
+        let prior = located(&self.prior, Completion::Prior)?;
+        let image_encoder = located(&self.image_encoder, Completion::ImageEncoder)?;
         let kind = match self.prior_kind {
             Some(kind) => kind,
             None => family.prior_kind(prior.as_ref().unwrap_or(&model))?,
         };
         let autoregressive = kind == PriorKind::Autoregressive;
-        self.open_folders(ModelFolders { family, model, prior, autoregressive, image_encoder })
+        self.open_folders(ModelFolders {
+            family,
+            model,
+            prior,
+            autoregressive,
+            image_encoder,
+            lazy_image_encoder,
+        })
     }
 
     /// Opens a model whose components lie in `folders`.
     pub fn open_folders(&self, folders: ModelFolders) -> Result<Pipeline, Error> {
         let pipeline = Pipeline::open(folders, self.device, self.dtype)?;
         Ok(if self.low_memory { pipeline.low_memory() } else { pipeline })
-    }
-
-    fn locate(&self, path: &Path) -> Result<Folder, Error> {
-        let folder = locate_model(path)?;
-        Ok(match &self.variant {
-            Some(variant) => folder.with_variant(variant),
-            None => folder,
-        })
     }
 }

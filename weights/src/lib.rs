@@ -3,8 +3,8 @@
 //! No model and no publisher is known here. Modules in reading order: [`checkpoint`] gives a model its tensors and reports
 //! everything that does not fit in one error, and `adapter` those of another layout by our names, or records them;
 //! [`safetensors`] and [`pickle`] are the two formats that it reads; [`folder`] is a folder of files, of which `weight_files`
-//! says which are weights, and `hub` finds those that the Hugging Face Hub's tools fetched. `embeddings` reads files of
-//! embeddings, [`npy`](mod@npy) numpy's arrays. `numbers` describes those that are not finite.
+//! says which are weights. `embeddings` reads files of embeddings, [`npy`](mod@npy) numpy's arrays. `numbers` describes those
+//! that are not finite.
 
 #![forbid(unsafe_code)]
 
@@ -17,7 +17,6 @@ pub mod error;
 pub mod files;
 mod fingerprint;
 pub mod folder;
-mod hub;
 pub mod npy;
 mod numbers;
 pub mod pickle;
@@ -31,8 +30,8 @@ pub use embeddings::load_embeddings;
 pub use error::{Error, Problems, listed};
 pub use files::write_atomically;
 pub use folder::Folder;
-pub use hub::{cached_repository, snapshot};
 pub use npy::{NpyError, npy, read_npy};
 pub use numbers::{damaged_row, describe_numbers};
 pub use safetensors::{load_safetensors, save_safetensors};
 pub use summary::WeightSummary;
+pub use weight_files::{variants, weights_among};

@@ -81,26 +81,73 @@ impl WeightFiles {
     }
 
     fn of(files: &[String], variant: Option<&str>) -> Option<Self> {
-        let has = |name: String| files.contains(&name).then_some(name);
-        NAMES.into_iter().find_map(|(stem, ending)| {
-            let (whole, indices) = match variant {
-                None => (
-                    format!("{stem}.{ending}"),
-                    [Some(format!("{stem}.{ending}.index.json")), None],
-                ),
-                // Older versions of diffusers put the variant of an index elsewhere.
-                Some(v) => (
-                    format!("{stem}.{v}.{ending}"),
-                    [
-                        Some(format!("{stem}.{ending}.index.{v}.json")),
-                        Some(format!("{stem}.{v}.{ending}.index.json")),
-                    ],
-                ),
-            };
-            let index = || indices.into_iter().flatten().find_map(has).map(Self::Sharded);
-            has(whole).map(Self::Whole).or_else(index)
-        })
+        let named = |(stem, ending)| Self::named(files, stem, ending, variant);
+        NAMES.into_iter().find_map(named)
     }
+
+    /// The weights whose names begin and end so.
+    fn named(files: &[String], stem: &str, ending: &str, variant: Option<&str>) -> Option<Self> {
+        let has = |name: String| files.contains(&name).then_some(name);
+        let (whole, indices) = match variant {
+            None => {
+                (format!("{stem}.{ending}"), [Some(format!("{stem}.{ending}.index.json")), None])
+            }
+            // Older versions of diffusers put the variant of an index elsewhere.
+            Some(v) => (
+                format!("{stem}.{v}.{ending}"),
+                [
+                    Some(format!("{stem}.{ending}.index.{v}.json")),
+                    Some(format!("{stem}.{v}.{ending}.index.json")),
+                ],
+            ),
+        };
+        let index = || indices.into_iter().flatten().find_map(has).map(Self::Sharded);
+        has(whole).map(Self::Whole).or_else(index)
+    }
+}
+
+/// The weights of `variant` (else the plain ones) among the files of a component, in the format whose names end in `ending`:
+/// one file, or an index and all of its shards, which are found by their names alone. `None` where one of them is missing.
+pub fn weights_among(files: &[String], variant: Option<&str>, ending: &str) -> Option<Vec<String>> {
+    let stems = NAMES.into_iter().filter(|(_, other)| *other == ending).map(|(stem, _)| stem);
+    stems.into_iter().find_map(|stem| match WeightFiles::named(files, stem, ending, variant)? {
+        WeightFiles::Whole(name) => Some(vec![name]),
+        WeightFiles::Sharded(index) => {
+            let shards = shards_among(files, stem, ending, variant)?;
+            Some([index].into_iter().chain(shards).collect())
+        }
+    })
+}
+
+/// The shards of weights, all of them, whose variant stands before their numbers, or behind them as older versions of
+/// diffusers put it.
+fn shards_among(
+    files: &[String],
+    stem: &str,
+    ending: &str,
+    variant: Option<&str>,
+) -> Option<Vec<String>> {
+    let affixes = match variant {
+        None => vec![(stem.to_owned(), format!(".{ending}"))],
+        Some(v) => {
+            vec![
+                (format!("{stem}.{v}"), format!(".{ending}")),
+                (stem.to_owned(), format!(".{v}.{ending}")),
+            ]
+        }
+    };
+    affixes.iter().find_map(|(beginning, end)| {
+        let count = |file: &String| {
+            let numbers = file.strip_prefix(beginning)?.strip_suffix(end)?.strip_prefix('-')?;
+            let (number, count) = numbers.split_once("-of-")?;
+            number.parse::<usize>().ok()?;
+            count.parse::<usize>().ok()
+        };
+        let total = files.iter().find_map(count)?;
+        let shards: Vec<String> =
+            files.iter().filter(|file| count(file) == Some(total)).cloned().collect();
+        (shards.len() == total).then_some(shards)
+    })
 }
 
 impl Folder {
@@ -227,8 +274,8 @@ impl Folder {
     }
 }
 
-/// The variants of the weights among these files.
-pub(crate) fn variants(files: &[String]) -> BTreeSet<String> {
+/// The variants of the weights among these files, which are those of a component: "fp16".
+pub fn variants(files: &[String]) -> BTreeSet<String> {
     files.iter().filter_map(|file| variant(file)).collect()
 }
 

@@ -1,0 +1,83 @@
+//! Models on the Hugging Face Hub that are known to open here: their licences, sizes and abilities, and those that complete
+//! them.
+
+use serde::Serialize;
+
+use crate::{Ability, karlo};
+
+/// A model on the Hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct KnownModel {
+    /// The repository: its owner and its name.
+    pub repository: &'static str,
+    /// The family.
+    pub family: &'static str,
+    /// The licence of its weights, as the repository names it.
+    pub licence: &'static str,
+    /// The bytes of the weights that are fetched: four a parameter.
+    pub bytes: u64,
+    /// Its abilities, with the components of the repository that completes it.
+    pub abilities: &'static [Ability],
+    /// The repository that completes it with an image encoder, where it has none.
+    pub image_encoder: Option<&'static str>,
+}
+
+const VARIATIONS: &str = "kakaobrain/karlo-v1-alpha-image-variations";
+
+/// All of them.
+pub static KNOWN_MODELS: [KnownModel; 6] = [
+    KnownModel {
+        repository: karlo::EXAMPLE,
+        family: "Karlo",
+        licence: "creativeml-openrail-m",
+        bytes: 13_688_630_064,
+        abilities: &[
+            Ability::Generate,
+            Ability::Variations,
+            Ability::Interpolate,
+            Ability::Edit,
+            Ability::Invert,
+            Ability::Embed,
+            Ability::Classify,
+            Ability::Search,
+            Ability::Inpaint,
+        ],
+        image_encoder: Some(VARIATIONS),
+    },
+    KnownModel {
+        repository: VARIATIONS,
+        family: "Karlo",
+        licence: "creativeml-openrail-m",
+        bytes: 10_816_374_576,
+        abilities: &[
+            Ability::Variations,
+            Ability::Edit,
+            Ability::Invert,
+            Ability::Embed,
+            Ability::Classify,
+            Ability::Search,
+        ],
+        image_encoder: None,
+    },
+    clip("openai/clip-vit-base-patch32", 605_109_252),
+    clip("openai/clip-vit-base-patch16", 598_482_948),
+    clip("openai/clip-vit-large-patch14", 1_710_466_052),
+    clip("openai/clip-vit-large-patch14-336", 1_711_776_772),
+];
+
+/// A CLIP of OpenAI's as transformers lays it out.
+const fn clip(repository: &'static str, bytes: u64) -> KnownModel {
+    KnownModel {
+        repository,
+        family: "CLIP",
+        licence: "mit",
+        bytes,
+        abilities: &[Ability::Embed, Ability::Classify, Ability::Search],
+        image_encoder: None,
+    }
+}
+
+/// The known model of a repository, by its owner and name.
+pub fn known_model(repository: &str) -> Option<&'static KnownModel> {
+    KNOWN_MODELS.iter().find(|model| model.repository == repository)
+}
