@@ -1,6 +1,6 @@
 //! The files of a repository at one commit.
 
-use crate::Repository;
+use crate::{Digest, Repository};
 
 /// A repository at the commit that its revision means today.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,15 +27,17 @@ pub struct RemoteFile {
     pub path: String,
     /// Bytes.
     pub size: u64,
-    /// The digest that its contents must have.
-    pub digest: Digest,
+    /// The digest that its contents must have; `None` for a file that lies in the cache's snapshot itself, without a blob.
+    pub digest: Option<Digest>,
 }
 
-/// The name of a file's contents: that of its blob in the cache.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Digest {
-    /// The SHA-256 of a large file (Git LFS), 64 hexadecimal digits.
-    Sha256(String),
-    /// Git's SHA-1 of a small one: of `blob LENGTH`, a zero byte and the contents, 40 hexadecimal digits.
-    Git(String),
+/// Whether a text is a commit: 40 hexadecimal digits in lower case.
+pub(crate) fn is_commit(text: &str) -> bool {
+    matches!(Digest::parse(text), Some(Digest::Git(_)))
+}
+
+/// Whether a path of a repository stays in the folder that it is put into.
+pub(crate) fn is_safe(path: &str) -> bool {
+    let fits = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['\0', '\\']);
+    path.split('/').all(fits)
 }
