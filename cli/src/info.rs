@@ -47,12 +47,14 @@ impl Info {
             || subject.metadata().is_ok_and(|found| !found.is_dir());
         match locator(None).cached_only().locate(subject) {
             Ok(folder) if !is_file => self.print_model(subject, &folder),
-            Err(error) if is_on_hub(subject) => {
+            Err(error) if is_on_hub(subject) && is_absent(&error) => {
                 let size = known(subject).map(|model| format!("'s {}", bytes(model.bytes)));
-                let size = size.unwrap_or_default();
-                let name = subject.display();
-                bail!("{error}: `unclip pull {name}` downloads the model{size}")
+                let (size, name) = (size.unwrap_or_default(), subject.display());
+                bail!(
+                    "{name} is not, or not whole, in the Hugging Face Hub's cache: `unclip pull {name}` downloads the model{size}"
+                )
             }
+            Err(error) if is_on_hub(subject) => Err(error.into()),
             Err(error) if !is_file && is_name(subject) => Err(error.into()),
             _ => print_line!("{}", inert(&serde_json::to_string_pretty(&read_record(subject)?)?)),
         }
@@ -111,6 +113,22 @@ fn is_name(word: &Path) -> bool {
 fn is_on_hub(word: &Path) -> bool {
     let is_picture = EncoderFormat::of(word).is_some();
     !is_picture && matches!(unclip::repository(word), Ok(Some(_)))
+}
+
+/// Whether the cache lacks a model, or a part of it.
+fn is_absent(error: &unclip::Error) -> bool {
+    let is_part = |error: &families::Error| match error {
+        families::Error::Repository { .. } => true,
+        families::Error::Download { source, .. } => {
+            matches!(source.downcast_ref(), Some(hub::Error::MissingOffline { .. }))
+        }
+        _ => false,
+    };
+    match error {
+        unclip::Error::UnknownModel { .. } => true,
+        unclip::Error::Families(error) => is_part(error),
+        _ => false,
+    }
 }
 
 /// The known model that a word names.

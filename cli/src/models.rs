@@ -70,11 +70,11 @@ struct Snapshot<'a> {
 impl<'a> Snapshot<'a> {
     /// Those of a repository.
     fn all(repository: &'a CachedRepository) -> Vec<Self> {
-        let CachedRepository { owner, name, size, snapshots, refs } = repository;
+        let CachedRepository { repository, size, snapshots, refs } = repository;
         let snapshots = snapshots.iter().map(|(commit, path)| {
             let refs = refs.iter().filter(|(_, meant)| meant == commit);
             Self {
-                repository: format!("{owner}/{name}"),
+                repository: repository.id(),
                 size: *size,
                 commit,
                 refs: refs.map(|(name, _)| &**name).collect(),

@@ -1,11 +1,10 @@
-//! Opens the folder that a path means: the folder itself, or the snapshot in one of the Hugging Face Hub's cache.
+//! Opens the folder that a user means, and describes a file in its place.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::{fs, io};
 
 use files::contents::{self, Contents};
-use files::whole_file;
-use weights::{Error, Folder, listed};
+use weights::{Error, Folder};
 
 use crate::describe::whole;
 
@@ -15,7 +14,7 @@ const MODEL: &str = "a model is a folder: in Karlo's layout, as kakaobrain/karlo
 /// The folder that a user means by `path`. Whether it holds a model is known when its components are opened.
 pub fn locate(path: &Path) -> Result<Folder, Error> {
     match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => Folder::open(snapshot(path)?),
+        Ok(metadata) if metadata.is_dir() => Folder::open(path),
         Ok(_) => Err(file(path)),
         Err(error) => Err(Error::io("open the folder", path.display())(error)),
     }
@@ -57,35 +56,4 @@ fn first_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let file = fs::File::open(path)?;
     io::Read::read_to_end(&mut io::Read::take(file, contents::ENOUGH as u64), &mut bytes)?;
     Ok(bytes)
-}
-
-/// The folder itself, or where it is a repository in the Hugging Face Hub's cache (`models--OWNER--NAME`), its snapshot: the one
-/// that its `refs/main` names, or the only one.
-fn snapshot(path: &Path) -> Result<PathBuf, Error> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let snapshots = path.join("snapshots");
-    if !name.starts_with("models--") || !snapshots.is_dir() {
-        return Ok(path.to_owned());
-    }
-    // A commit's 40 digits, and a line feed.
-    if let Ok(main) = whole_file::read(&path.join("refs/main"), 256) {
-        let main = snapshots.join(String::from_utf8_lossy(&main).trim());
-        if main.is_dir() {
-            return Ok(main);
-        }
-    }
-    let names = Folder::open(&snapshots)?.folder_names();
-    match &names[..] {
-        [only] => Ok(snapshots.join(only)),
-        [] => Err(Error::NoModel {
-            path: path.display().to_string(),
-            found: "a repository in the Hugging Face Hub's cache without a snapshot".to_owned(),
-            advice: "please download it again".to_owned(),
-        }),
-        several => Err(Error::NoModel {
-            path: snapshots.display().to_string(),
-            found: format!("a folder of {} snapshots", several.len()),
-            advice: format!("one of them must be named: {}", listed(several)),
-        }),
-    }
 }

@@ -198,7 +198,7 @@ pub fn pipeline_files(
     let networks = folders.iter().filter(|(part, _)| part.has_weights);
     let networks: Vec<_> = networks.map(|(_, names)| Weights::of(names, variant)).collect();
     check_variant(folders.iter().map(|(_, names)| names), variant)?;
-    let format = format_of_all(&networks);
+    let format = format_of_all(&networks, variant);
     let mut chosen: Vec<String> =
         names_in(files, "").into_iter().filter(|name| name == INDEX || is_licence(name)).collect();
     for (part, names) in &folders {
@@ -228,7 +228,7 @@ fn folder_files(
     let weights = match Weights::of(&names, variant) {
         Some(weights) => {
             check_variant([&names].into_iter(), variant)?;
-            let format = format_of_all(&[Some(weights.clone())]);
+            let format = format_of_all(&[Some(weights.clone())], variant);
             weights.in_format(format)
         }
         None => {
@@ -249,41 +249,54 @@ fn folder_files(
 
 /// The weights of a network in each of [`FORMATS`].
 #[derive(Clone)]
-struct Weights([Option<Vec<String>>; 2]);
+struct Weights([Option<WeightsInFormat>; 2]);
+
+/// Weights in one format.
+#[derive(Clone)]
+struct WeightsInFormat {
+    names: Vec<String>,
+    /// Whether they are of the variant that was named.
+    is_variant: bool,
+}
 
 impl Weights {
     /// Those of `variant` where there are such, else the plain ones; where no variant is named and nothing is plain, those of
     /// the only variant.
     fn of(names: &[String], variant: Option<&str>) -> Option<Self> {
-        let only = variants(names).into_iter();
-        let only: Vec<String> = only.take(2).collect();
         let formats = FORMATS.map(|format| {
-            let named = variant.and_then(|variant| weights_among(names, Some(variant), format));
-            named.or_else(|| weights_among(names, None, format))
+            let weights = |variant: Option<&str>| {
+                let names = weights_among(names, variant, format)?;
+                Some(WeightsInFormat { names, is_variant: variant.is_some() })
+            };
+            variant.and_then(|variant| weights(Some(variant))).or_else(|| weights(None))
         });
-        let found = Self(formats);
-        match (&only[..], variant) {
-            ([only], None) if found.is_empty() => Self::of(names, Some(only)),
-            _ => Some(found).filter(|found| !found.is_empty()),
+        if formats.iter().any(Option::is_some) {
+            return Some(Self(formats));
         }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.iter().all(Option::is_none)
+        let only: Vec<String> = variants(names).into_iter().take(2).collect();
+        match (&only[..], variant) {
+            ([only], None) => Self::of(names, Some(only)),
+            _ => None,
+        }
     }
 
     /// Those in the format with this index, or in the other where there are none.
     fn in_format(&self, format: usize) -> Vec<String> {
         let other = || self.0.iter().find_map(Option::as_ref);
-        self.0[format].as_ref().or_else(other).cloned().unwrap_or_default()
+        let weights = self.0[format].as_ref().or_else(other);
+        weights.map(|weights| weights.names.clone()).unwrap_or_default()
     }
 }
 
-/// The index of the first format that all networks have, or of the last.
-fn format_of_all(networks: &[Option<Weights>]) -> usize {
-    let all =
-        |&format: &usize| networks.iter().flatten().all(|weights| weights.0[format].is_some());
-    (0..FORMATS.len()).find(all).unwrap_or(FORMATS.len() - 1)
+/// The index of the first format that all networks have, and some of them in the variant where one is named; else of the first
+/// that all have, or of the last.
+fn format_of_all(networks: &[Option<Weights>], variant: Option<&str>) -> usize {
+    let weights = |format: usize| networks.iter().flatten().map(move |w| w.0[format].as_ref());
+    let all = |&format: &usize| weights(format).all(|weights| weights.is_some());
+    let varies = |format: usize| weights(format).flatten().any(|weights| weights.is_variant);
+    let formats = || (0..FORMATS.len()).filter(all);
+    let first = formats().find(|&format| variant.is_none() || varies(format));
+    first.or_else(|| formats().next()).unwrap_or(FORMATS.len() - 1)
 }
 
 /// Refuses a variant that none of these folders has weights of.

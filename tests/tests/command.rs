@@ -34,6 +34,7 @@ mod outputs;
 mod pictures;
 mod pipes;
 mod prompts;
+mod pull;
 mod records;
 mod refusals;
 mod search;
@@ -79,7 +80,11 @@ impl Workplace {
             .args(arguments)
             .current_dir(self.folder.path())
             .env("UNCLIP_THREADS", "1")
-            .env("UNCLIP_DETERMINISTIC", "1");
+            .env("UNCLIP_DETERMINISTIC", "1")
+            .env("HF_HUB_OFFLINE", "1")
+            .env("HF_HOME", self.folder.path().join("huggingface"))
+            .env_remove("HF_HUB_CACHE")
+            .env_remove("HF_ENDPOINT");
         command
     }
 

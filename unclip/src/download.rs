@@ -65,7 +65,7 @@ impl Downloader {
         repository: &Repository,
         variant: Option<&str>,
         components: Option<&[&str]>,
-    ) -> Result<Folder, Error> {
+    ) -> Result<Folder, families::Error> {
         let settings = Settings::from_env().map_err(failed)?;
         let is_offline = settings.offline || self.cached_only;
         // The same choice among the files of the cache, which is whole where none is missing.
@@ -84,7 +84,7 @@ impl Downloader {
         &self,
         repository: &Repository,
         variant: Option<&str>,
-    ) -> Result<Folder, Error> {
+    ) -> Result<Folder, families::Error> {
         let hub = Hub::from_env().map_err(failed)?;
         self.fetch(&hub, repository, variant, None)
     }
@@ -96,13 +96,15 @@ impl Downloader {
         source: &str,
         components: &[&str],
     ) -> Result<Folder, families::Error> {
-        let found = match source.parse::<Repository>() {
-            Ok(repository) => self.model(&repository, None, Some(components)),
-            Err(error) => Err(unknown(error.to_string())),
-        };
-        found.map_err(|error| families::Error::Download {
-            purpose: Some(format!("{model} has no image encoder, and {source} completes it")),
-            source: Box::new(error),
+        let purpose = || Some(format!("{model} has no image encoder, and {source} completes it"));
+        let repository = source.parse::<Repository>().map_err(|error| {
+            families::Error::Download { purpose: purpose(), source: Box::new(error) }
+        })?;
+        self.model(&repository, None, Some(components)).map_err(|error| match error {
+            families::Error::Download { purpose: None, source } => {
+                families::Error::Download { purpose: purpose(), source }
+            }
+            error => error,
         })
     }
 
@@ -112,7 +114,7 @@ impl Downloader {
         repository: &Repository,
         variant: Option<&str>,
         components: Option<&[&str]>,
-    ) -> Result<Folder, Error> {
+    ) -> Result<Folder, families::Error> {
         let revision = hub.resolve(repository).map_err(failed)?;
         let paths: Vec<String> = revision.files.iter().map(|file| file.path.clone()).collect();
         let place = match hub.settings().offline {
@@ -139,6 +141,15 @@ impl Downloader {
 }
 
 /// The error of a repository that is nowhere, of the way to the Hub, or of the cache.
-fn failed(error: hub::Error) -> Error {
-    families::Error::Download { purpose: None, source: Box::new(error) }.into()
+pub(crate) fn failed(error: hub::Error) -> families::Error {
+    families::Error::Download { purpose: None, source: Box::new(error) }
+}
+
+/// Whether an error says that there is no such repository, so that its name may be a mistake.
+pub(crate) fn is_nowhere(error: &families::Error) -> bool {
+    let families::Error::Download { source, .. } = error else {
+        return false;
+    };
+    use hub::Error::{NotCached, RepositoryNotFound};
+    matches!(source.downcast_ref(), Some(NotCached { .. } | RepositoryNotFound { .. }))
 }

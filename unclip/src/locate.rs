@@ -8,7 +8,7 @@ use pipeline::Error;
 use weights::Folder;
 
 #[cfg(feature = "hub")]
-use crate::download::{Downloader, repository};
+use crate::download::{Downloader, is_nowhere, repository};
 use crate::model_files::{GLIDE, UNCLIP};
 
 /// Names and contents of files inside the program.
@@ -91,7 +91,7 @@ impl Locator {
     /// Downloads what the Hub has of a repository's revision today, as far as the cache lacks it.
     #[cfg(feature = "hub")]
     pub fn pull(&self, repository: &hub::Repository) -> Result<Folder, Error> {
-        let folder = self.downloader.pull(repository, self.variant.as_deref())?;
+        let folder = self.downloader.pull(repository, self.variant.as_deref()).map_err(missing)?;
         Ok(self.with_variant(folder))
     }
 
@@ -129,9 +129,11 @@ impl Locator {
         #[cfg(feature = "hub")]
         if let Some(repository) = repository(model)? {
             let variant = self.variant.as_deref();
-            let folder = self.downloader.model(&repository, variant, components)?;
-            return Ok(self.with_variant(folder));
+            let folder = self.downloader.model(&repository, variant, components);
+            return Ok(self.with_variant(folder.map_err(missing)?));
         }
+        #[cfg(feature = "hub")]
+        let model = &hub::snapshot(model).map_err(crate::download::failed)?;
         let folder = families::locate(model).map_err(|error| match model.try_exists() {
             Ok(false) => unknown(error.to_string()),
             _ => error.into(),
@@ -144,6 +146,15 @@ impl Locator {
             Some(variant) => folder.with_variant(variant),
             None => folder,
         }
+    }
+}
+
+/// The error with the models that there are, where a repository is nowhere.
+#[cfg(feature = "hub")]
+fn missing(error: families::Error) -> Error {
+    match is_nowhere(&error) {
+        true => unknown(error.to_string()),
+        false => error.into(),
     }
 }
 

@@ -75,7 +75,7 @@ fn a_word_that_names_no_model_is_told_with_those_that_there_are() {
         ("BUILTIN:unclip", "cannot open the folder BUILTIN:unclip"),
         ("karlo", "cannot open the folder karlo"),
         ("link", "cannot open the folder link"),
-        ("owner/other", "`hf download owner/other"),
+        ("owner/other", "owner/other is not in the Hub's cache"),
     ] {
         for flag in ["--model", "--prior", "--image-encoder"] {
             let ran = place.run(&["generate", CAPTION, "--candidates=2", flag, model]);

@@ -192,16 +192,25 @@ fn the_hubs_cache_is_gone_into() {
         super::Ran::new(command.output().unwrap())
     };
     draw(repository).refuses(&[repository, "without a snapshot"]);
-    draw("owner/name").refuses(&["without a snapshot"]);
-    copy_folder(&place.path("model"), &place.path(&snapshot("aaa")));
+    draw("owner/name").refuses(&["owner/name is not in the Hub's cache", "HF_HUB_OFFLINE"]);
+    let [one, other] = ["a", "b"].map(|digit| digit.repeat(40));
+    copy_folder(&place.path("model"), &place.path(&snapshot(&one)));
     draw(repository).succeeds();
     draw("owner/name").succeeds();
-    fs::create_dir(place.path(&snapshot("bbb"))).unwrap();
-    draw(repository).refuses(&["2 snapshots", "aaa, bbb"]);
+    fs::create_dir(place.path(&snapshot(&other))).unwrap();
+    draw(repository).refuses(&["2 snapshots", &one, &other]);
+    draw("owner/name").refuses(&["2 snapshots", &one, &other]);
+    draw(&format!("owner/name@{one}")).succeeds();
     fs::create_dir(place.path(repository).join("refs")).unwrap();
-    fs::write(place.path(repository).join("refs/main"), "aaa").unwrap();
+    fs::write(place.path(repository).join("refs/main"), &one).unwrap();
     draw(repository).succeeds();
+    draw("hf://owner/name").succeeds();
+    draw(&format!("owner/name@{other}"))
+        .refuses(&["in the Hugging Face Hub's cache", "it holds no file, and a model has"]);
+    fs::remove_dir_all(place.path(&snapshot(&one)).join("decoder")).unwrap();
+    draw("owner/name").refuses(&["owner/name in the Hugging Face Hub's cache: it has no decoder/"]);
     draw("hub").refuses(&["hub has no tokenizer/", "the model is in hub/models--owner--name"]);
-    draw("owner/other").refuses(&["owner/other", "`hf download owner/other --local-dir other`"]);
+    draw("owner/other").refuses(&["owner/other is not in the Hub's cache"]);
+    draw("hf://owner").refuses(&["hf://owner names no repository of the Hub"]);
     draw("nowhere/at/all").refuses(&["cannot open the folder nowhere/at/all"]);
 }
