@@ -1,5 +1,5 @@
 //! Signal handling: the first Ctrl-C or SIGTERM lets the image that is being sampled be finished, the next ends the command
-//! at once.
+//! at once. A download is stopped by the first, and resumed by the next command.
 
 use std::fmt;
 use std::sync::Arc;

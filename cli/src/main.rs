@@ -142,9 +142,9 @@ enum Command {
     Info(info::Info),
     /// Write a model as safetensors, in the layout that unclip writes
     Convert(convert::Convert),
-    /// List the models in the Hugging Face Hub's cache, and those that are known to work
+    /// List the models in the Hugging Face Hub's cache and those known to work
     Models(models::Models),
-    /// Download a model from the Hugging Face Hub into its cache
+    /// Download a model from the Hugging Face Hub
     #[command(after_help = pull::EXAMPLES)]
     Pull(pull::Pull),
     /// Export the pictures and captions that the project's own model learns from

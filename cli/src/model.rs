@@ -22,7 +22,7 @@ use crate::threads::warn_of_idle_processors;
 /// The flags that say so.
 #[derive(Args, Clone)]
 pub(crate) struct ModelArgs {
-    /// A folder, OWNER/NAME of the Hub or builtin:glide [default: builtin:unclip]
+    /// A folder, OWNER/NAME or builtin:glide [default: builtin:unclip]
     #[arg(long, value_name = "MODEL", help_heading = "Model")]
     model: Option<PathBuf>,
     /// Variant of the weights to take where there is one, as fp16

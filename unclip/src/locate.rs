@@ -135,7 +135,7 @@ impl Locator {
         #[cfg(feature = "hub")]
         let model = &hub::snapshot(model).map_err(crate::download::failed)?;
         let folder = families::locate(model).map_err(|error| match model.try_exists() {
-            Ok(false) => unknown(error.to_string()),
+            Ok(false) => unknown(format!("{error}{}", hint(name))),
             _ => error.into(),
         })?;
         Ok(self.with_variant(folder))
@@ -147,6 +147,15 @@ impl Locator {
             None => folder,
         }
     }
+}
+
+/// The known model whose name lacks its owner, as the end of a sentence.
+fn hint(name: &str) -> String {
+    let is_meant =
+        |repository: &str| repository.split_once('/').is_some_and(|(_, end)| end == name);
+    let known = families::KNOWN_MODELS.iter().find(|model| is_meant(model.repository));
+    let known = known.filter(|_| cfg!(feature = "hub"));
+    known.map_or_else(String::new, |model| format!(", and the Hub has {}", model.repository))
 }
 
 /// The error with the models that there are, where a repository is nowhere.

@@ -204,6 +204,8 @@ fn names_that_the_hub_does_not_know_are_mistakes() {
     let words = ["has no repository owner/other", "or built in: builtin:unclip"];
     place.run(&draw("owner/other", "--out=no.png")).refuses(&words);
     place.run(&["pull", "owner/other"]).refuses(&words);
+    let hint = ["cannot open the folder karlo-v1-alpha", "the Hub has kakaobrain/karlo-v1-alpha;"];
+    place.run(&draw("karlo-v1-alpha", "--out=no.png")).refuses(&hint);
     place.run(&["convert", "owner/other", "new"]).refuses(&words);
     place
         .run(&["train", "decoder", "--out=new", "--init=owner/other"])
