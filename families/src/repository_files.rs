@@ -113,11 +113,14 @@ pub fn description_file(files: &[String]) -> Result<&'static str, RepositoryErro
     let has = |name: &str| files.iter().any(|file| file == name);
     let root = names_in(files, "");
     let is_open_clip = has(OPEN_CLIP_CONFIG) && Weights::of(&root, None).is_none();
-    match () {
-        () if has(INDEX) => Ok(INDEX),
-        () if is_open_clip => Ok(OPEN_CLIP_CONFIG),
-        () if has(CONFIG) => Ok(CONFIG),
-        () => Err(RepositoryError::NoDescription { found: listed(&entries(files)) }),
+    if has(INDEX) {
+        Ok(INDEX)
+    } else if is_open_clip {
+        Ok(OPEN_CLIP_CONFIG)
+    } else if has(CONFIG) {
+        Ok(CONFIG)
+    } else {
+        Err(RepositoryError::NoDescription { found: listed(&entries(files)) })
     }
 }
 

@@ -96,22 +96,21 @@ impl Locator {
     }
 
     /// The image encoder of a known model of the Hub that has none: that of the repository which completes it.
+    #[cfg(feature = "hub")]
     pub fn lazy_image_encoder(&self, model: &Path, family: &Family) -> Option<LazyFolder> {
-        #[cfg(feature = "hub")]
-        {
-            let known = families::known_model(&repository(model).ok()??.id())?;
-            let (source, clip) = (known.image_encoder?, family.clip?);
-            let locator = Self { variant: None, ..self.clone() };
-            return Some(LazyFolder::new(move || {
-                let components = [clip.image_encoder, clip.image_processor];
-                locator.downloader.complete(known.repository, source, &components)
-            }));
-        }
-        #[cfg(not(feature = "hub"))]
-        {
-            let _ = (model, family);
-            None
-        }
+        let known = families::known_model(&repository(model).ok()??.id())?;
+        let (source, clip) = (known.image_encoder?, family.clip?);
+        let downloader = self.downloader.clone();
+        Some(LazyFolder::new(move || {
+            let components = [clip.image_encoder, clip.image_processor];
+            downloader.complete(known.repository, source, &components)
+        }))
+    }
+
+    /// Nothing: no model is known in a build without the feature `hub`.
+    #[cfg(not(feature = "hub"))]
+    pub fn lazy_image_encoder(&self, _: &Path, _: &Family) -> Option<LazyFolder> {
+        None
     }
 
     #[cfg_attr(not(feature = "hub"), allow(unused_variables))]

@@ -73,11 +73,11 @@ impl Place {
         self
     }
 
-    fn add(&self, repository: &str, files: &Files) -> String {
+    fn add(&self, repository: &str, files: &[(String, Vec<u8>)]) -> String {
         self.add_at(repository, "main", files)
     }
 
-    fn add_at(&self, repository: &str, revision: &str, files: &Files) -> String {
+    fn add_at(&self, repository: &str, revision: &str, files: &[(String, Vec<u8>)]) -> String {
         let files: Vec<(&str, &[u8])> = files.iter().map(|(path, b)| (&**path, &**b)).collect();
         self.server.add_at(repository, revision, &files)
     }
@@ -388,14 +388,14 @@ fn what_does_not_open_is_not_downloaded() {
     let weights = ("unet/diffusion_pytorch_model.safetensors".to_owned(), b"never".to_vec());
     place.add(
         "owner/kandinsky",
-        &vec![("model_index.json".to_owned(), index.to_string().into_bytes()), weights],
+        &[("model_index.json".to_owned(), index.to_string().into_bytes()), weights],
     );
     let words = ["owner/kandinsky: it holds a KandinskyV22Pipeline", KARLO];
     place.run(&draw("owner/kandinsky", "--out=no.png")).refuses(&words);
     place.run(&["pull", "owner/kandinsky"]).refuses(&words);
     let fetched = place.fetched("owner/kandinsky");
     assert_eq!(fetched.into_iter().collect::<Vec<_>>(), ["model_index.json"]);
-    place.add("owner/sd", &vec![("v1-5.ckpt".to_owned(), b"never".to_vec())]);
+    place.add("owner/sd", &[("v1-5.ckpt".to_owned(), b"never".to_vec())]);
     place.run(&["pull", "owner/sd"]).refuses(&["owner/sd: it holds v1-5.ckpt, and a model has"]);
     assert!(place.fetched("owner/sd").is_empty());
 }
