@@ -41,7 +41,11 @@ impl Info {
             return print_bytes(&text);
         };
         if is_weights(subject) {
-            return self.print_weights(&WeightSummary::of_file(subject)?);
+            // A CLIP is a model in one file.
+            return match unclip::locate_model(subject) {
+                Ok(folder) => self.print_model(subject, &folder),
+                Err(_) => self.print_weights(&WeightSummary::of_file(subject)?),
+            };
         }
         let is_file = subject == Path::new(STANDARD_INPUT)
             || subject.metadata().is_ok_and(|found| !found.is_dir());

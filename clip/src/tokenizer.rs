@@ -1,6 +1,7 @@
 //! CLIP's tokenizer: byte-level BPE, start and end tokens around every caption, truncation and padding to one length.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -9,8 +10,10 @@ use files::text;
 use files::whole_file::LONGEST_TEXT;
 use tch::Tensor;
 use thiserror::Error;
+use tokenizers::NormalizerWrapper;
 
 use crate::pre_tokenizer::words;
+use crate::text_cleaning::clean;
 use crate::tokenizer_config::{ClipTokenizer, SpecialTokens, build, build_from_merges};
 use crate::vocabulary::FileProblem;
 
@@ -128,6 +131,8 @@ pub struct Tokenizer {
     pad: i64,
     context_length: Option<usize>,
     words: Option<HashSet<String>>,
+    /// Whether captions are cleaned before they are split.
+    cleans: bool,
 }
 
 impl Tokenizer {
@@ -151,8 +156,8 @@ impl Tokenizer {
 
     /// Makes CLIP's tokenizer of its merges alone, OpenAI's `bpe_simple_vocab_16e6.txt`, as it is or packed by gzip: 49,408
     /// tokens, a context of 77, and zeros for padding. Of that table the first 48,894 merges count, and of any other with
-    /// `#version` in its first line all. The rules for splitting are those of [`Self::from_files`]: neither are broken
-    /// encodings repaired nor HTML's entities read, as OpenAI's code does before it splits.
+    /// `#version` in its first line all. The rules for splitting are those of [`Self::from_files`]: what OpenAI's code does
+    /// before it splits, [`Self::with_text_cleaning`] does.
     pub fn from_merges(table: &[u8]) -> Result<Self, TokenizerError> {
         let problem = |problem: String| FileProblem { file: MERGES, problem };
         let table = gunzip(table, LONGEST_TEXT).map_err(|error| problem(error.to_string()))?;
@@ -167,7 +172,19 @@ impl Tokenizer {
         words: Option<HashSet<String>>,
     ) -> Self {
         let ClipTokenizer { tokenizer, start, end, pad } = built;
-        Self { tokenizer, start, end, pad, context_length, words }
+        Self { tokenizer, start, end, pad, context_length, words, cleans: false }
+    }
+
+    /// Cleans captions first, as OpenAI's own code does: see [`clean`](crate::text_cleaning::clean).
+    pub fn with_text_cleaning(mut self) -> Self {
+        // A cleaned text has single spaces, small letters, and what it has of composed characters.
+        self.tokenizer.with_normalizer(None::<NormalizerWrapper>);
+        Self { cleans: true, ..self }
+    }
+
+    /// Forgets the context length that the files name: the text encoder has one.
+    pub fn without_context_length(self) -> Self {
+        Self { context_length: None, ..self }
     }
 
     /// Uses this context length instead of the files'.
@@ -203,14 +220,22 @@ impl Tokenizer {
         let mut rows = Vec::with_capacity(captions.len());
         let mut cut_off = Vec::with_capacity(captions.len());
         for caption in captions {
-            let caption = caption.as_ref();
-            let encoding = split(&self.tokenizer, caption, caption)?;
+            let (caption, text) = (caption.as_ref(), self.prepare(caption.as_ref()));
+            let encoding = split(&self.tokenizer, &text, caption)?;
             let count = encoding.len().min(length - 2);
             let ids = encoding.get_ids()[..count].iter().map(|&id| i64::from(id));
             rows.push([self.start].into_iter().chain(ids).chain([self.end]).collect());
-            cut_off.push((count < encoding.len()).then(|| words_from(caption, &encoding, count)));
+            cut_off.push((count < encoding.len()).then(|| words_from(&text, &encoding, count)));
         }
         Ok(Tokens::new(&rows, self.pad, length, cut_off))
+    }
+
+    /// The text that is split.
+    fn prepare<'a>(&self, caption: &'a str) -> Cow<'a, str> {
+        match self.cleans {
+            true => clean(caption).into(),
+            false => caption.into(),
+        }
     }
 
     /// The caption's words that no caption of the model's training had, each once; none where the model does not say

@@ -93,12 +93,12 @@ pub fn mismatches(shapes: &Shapes, family: &Family) -> Vec<Mismatch> {
     }
 
     let image = shapes.image_encoder.as_ref();
-    let side = value(clip.image_encoder, image.map(|i| i.image_size));
+    let side = value(clip.image_encoder, image.map(|i| i.image_size()));
     let size = shapes.image_processor;
     let [width, height] = [size.map(|s| s.width), size.map(|s| s.height)];
     found.equal(SIDES[0], value(clip.image_processor, width), side);
     found.equal(SIDES[1], value(clip.image_processor, height), side);
-    let image_embedding = value(clip.image_encoder, image.map(|i| i.embedding));
+    let image_embedding = value(clip.image_encoder, image.map(|i| i.embedding()));
     conditioned.iter().for_each(|c| found.equal(EMBEDDING, image_embedding, *c));
 
     if let (Some(names), Some(prior)) = (family.prior, &shapes.prior) {

@@ -3,6 +3,10 @@
 use tch::{Device, Kind};
 use weights::{Checkpoint, Folder, WeightSummary};
 
+use crate::clip_files::{
+    ClipLayout, check_clip_file, clip_checkpoint, clip_layout, has_tokenizer, ignored_prefixes,
+    own_layout,
+};
 use crate::describe::config_class;
 use crate::karlo::INDEX;
 use crate::open::{CONFIG, PROCESSOR_CONFIG};
@@ -108,6 +112,10 @@ impl Component {
 
     /// The one component that `folder` is the folder of, as its configuration says.
     pub(crate) fn alone(folder: &Folder) -> Option<Self> {
+        if own_layout(folder).is_some() {
+            let (kind, folder) = (ComponentKind::WholeClip, folder.clone());
+            return Some(Self { name: "", kind, folder });
+        }
         if folder.has(INDEX) {
             return None;
         }
@@ -196,6 +204,9 @@ impl Component {
     pub(crate) fn checkpoint(&self) -> Result<Checkpoint, Error> {
         match self.kind {
             ComponentKind::GlideNetwork => glide::checkpoint(&self.folder, self.name),
+            _ if let Some(layout) = own_layout(&self.folder) => {
+                clip_checkpoint(&self.folder, layout)
+            }
             _ => Ok(self.folder.checkpoint("a component", Device::Cpu, Kind::Float)?),
         }
     }
@@ -204,12 +215,14 @@ impl Component {
     pub(crate) fn weights(&self) -> Option<Result<WeightSummary, Error>> {
         self.weights_name().map(|_| {
             let checkpoint = self.checkpoint()?;
-            let others = match self.kind {
-                ComponentKind::TextEncoder => crate::configs::IMAGE_TOWER,
-                ComponentKind::ImageEncoder => crate::configs::TEXT_TOWER,
-                _ => &[],
+            let others = match (self.kind, own_layout(&self.folder)) {
+                (ComponentKind::TextEncoder, Some(_)) => ignored_prefixes(false),
+                (ComponentKind::ImageEncoder, Some(_)) => ignored_prefixes(true),
+                (ComponentKind::TextEncoder, None) => crate::configs::IMAGE_TOWER.to_vec(),
+                (ComponentKind::ImageEncoder, None) => crate::configs::TEXT_TOWER.to_vec(),
+                _ => Vec::new(),
             };
-            Ok(checkpoint.ignore(others).summary())
+            Ok(checkpoint.ignore(&others).summary())
         })
     }
 }
@@ -224,8 +237,14 @@ fn is_beside_others(
 ) -> bool {
     let has = |names: &[&str]| names.iter().any(|name| folder.has(name));
     match kind {
-        ComponentKind::Tokenizer => may_be_clip(folder) && has(&["tokenizer.json", "vocab.json"]),
-        ComponentKind::ImageProcessor => may_be_clip(folder) && has(&[PROCESSOR_CONFIG]),
+        ComponentKind::Tokenizer => match clip_layout(folder) {
+            Some(ClipLayout::Transformers) => has(&["tokenizer.json", "vocab.json"]),
+            layout => layout.is_some() && has_tokenizer(folder),
+        },
+        ComponentKind::ImageProcessor => match clip_layout(folder) {
+            Some(ClipLayout::Transformers) => has(&[PROCESSOR_CONFIG]),
+            layout => layout.is_some(),
+        },
         ComponentKind::TextEncoder | ComponentKind::ImageEncoder => {
             let alone = Component::alone(folder).map(|component| component.kind);
             alone == Some(kind) || alone == Some(ComponentKind::WholeClip)
@@ -250,10 +269,13 @@ fn is_beside_others(
 /// Whether `folder` holds both towers of CLIP.
 pub(crate) fn is_whole_clip(folder: &Folder) -> bool {
     let class = config_class(folder).unwrap_or_default();
-    may_be_clip(folder) && ["CLIPModel", "clip"].contains(&&*class)
+    own_layout(folder).is_some() || may_be_clip(folder) && ["CLIPModel", "clip"].contains(&&*class)
 }
 
 fn check_whole_clip(folder: &Folder) -> Result<(), Error> {
+    if let Some(layout) = own_layout(folder) {
+        return check_clip_file(folder, layout);
+    }
     let (device, kind) = (Device::Cpu, Kind::Float);
     crate::open_text_encoder(folder, device, kind)?;
     crate::open_image_encoder(folder, device, kind)?;

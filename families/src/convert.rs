@@ -10,6 +10,7 @@ use files::atomic::{AtomicFolder, folder_of};
 use tch::Kind;
 use weights::{Folder, save_safetensors};
 
+use crate::clip_files::own_layout;
 use crate::components::{Component, ComponentKind};
 use crate::index::save_model_index;
 use crate::karlo::INDEX;
@@ -41,6 +42,12 @@ pub fn convert_model(
     dtype: Option<Kind>,
     observer: &mut dyn FnMut(ConversionStep) -> ControlFlow<()>,
 ) -> Result<Vec<String>, Error> {
+    if own_layout(from).is_some() {
+        return Err(Error::Destination {
+            folder: to.display().to_string(),
+            reason: format!("{from} is a CLIP in its publisher's layout, which is read as it is"),
+        });
+    }
     let family = recognise(from);
     let components = Component::to_convert(from, &family)?;
     let place = destination(from, to)?;

@@ -7,6 +7,7 @@ use files::text::excerpt;
 use serde_json::{Map, Value};
 use weights::{Folder, listed};
 
+use crate::clip_files::{ClipLayout, OPEN_CLIP_CONFIG, own_layout};
 use crate::karlo::{DECODER, INDEX};
 use crate::{Family, all_families, glide, karlo};
 
@@ -14,6 +15,16 @@ use crate::{Family, all_families, glide, karlo};
 /// complete or not, and for one inside the program.
 pub fn describe(folder: &Folder) -> Option<String> {
     let path = folder.path()?;
+    if let Some(layout) = own_layout(folder) {
+        let whose = match layout {
+            ClipLayout::OpenClip => "open_clip's",
+            _ => "OpenAI's",
+        };
+        let example = karlo().example;
+        return Some(format!(
+            "it holds CLIP alone, in {whose} layout, which compares pictures and captions and draws none, as {example} does"
+        ));
+    }
     let index = json(folder, INDEX);
     if let Some(class) = index.as_ref().and_then(class) {
         let is_known = all_families().iter().any(|family| class.starts_with(family.pipeline));
@@ -61,9 +72,9 @@ fn describe_files(folder: &Folder) -> String {
         None => {}
     }
     if files.iter().any(|file| file.starts_with("open_clip_")) {
-        return "it holds a CLIP in open_clip's layout, and CLIP is read in transformers': a config.json beside \
-                model.safetensors"
-            .to_owned();
+        return format!(
+            "it holds a CLIP in open_clip's layout without its configuration, {OPEN_CLIP_CONFIG}"
+        );
     }
     let folders: Vec<String> = folder.folder_names().iter().map(|f| format!("{f}/")).collect();
     let held = listed(&[files, folders].concat());

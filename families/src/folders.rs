@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use weights::Folder;
 
-use crate::{Clip, Completion, Error, Family, PriorKind, describe, glide, may_be_clip, recognise};
+use crate::clip_files::{clip_layout, own_layout};
+use crate::open::{CONFIG, PROCESSOR_CONFIG};
+use crate::{Clip, Completion, Error, Family, PriorKind, describe, glide, recognise};
 
 /// A model's folder, and those that complete it.
 pub struct ModelFolders {
@@ -82,7 +84,8 @@ impl ModelFolders {
             _ => None,
         };
         // A component that comes without its companion makes do with the model's own.
-        let own = || existing(self.model.component(component));
+        let is_file = self.model.weights_file().is_some();
+        let own = || existing(self.model.component(component)).filter(|_| !is_file);
         if let Some(folder) = completed.or_else(own) {
             return Ok(folder);
         }
@@ -111,13 +114,16 @@ impl ModelFolders {
         folder: &Folder,
     ) -> Result<Option<Folder>, Error> {
         let whole = self.network_of(component);
-        if folder.component(whole).exists() {
+        if folder.weights_file().is_none() && folder.component(whole).exists() {
             return Ok(existing(folder.component(component)));
+        }
+        if completion == Completion::ImageEncoder && own_layout(folder).is_some() {
+            return Ok(Some(folder.clone()));
         }
         if self.is_other_prior(component) {
             return Ok(None);
         }
-        if !folder.has("config.json") {
+        if !folder.has(CONFIG) {
             return Err(Error::NotTheComponent {
                 completion,
                 folder: folder.to_string(),
@@ -127,6 +133,8 @@ impl ModelFolders {
         }
         Ok(match component == whole {
             true => Some(folder.clone()),
+            // transformers publishes all of CLIP in one folder.
+            false if folder.has(PROCESSOR_CONFIG) => Some(folder.clone()),
             false => folder.beside(component),
         })
     }
@@ -175,9 +183,9 @@ impl ModelFolders {
         self.family.clip.map(all).unwrap_or_default()
     }
 
-    /// Whether the model is no more than CLIP, in the one folder in which transformers publishes it.
+    /// Whether the model is no more than CLIP, in the one folder or file in which it is published.
     pub fn is_whole_clip(&self) -> bool {
-        may_be_clip(&self.model)
+        clip_layout(&self.model).is_some()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Model families as data: the components that a publisher's folder has, their names, and how they agree.
 //!
-//! Modules in reading order: [`family`] is a layout as a value, [`mod@karlo`] the published one, and `openai` the names of
-//! CLIP's tensors in another, [`mod@glide`] the third paper's system, [`mod@compact_glide`] the same idea in models of our
+//! Modules in reading order: [`family`] is a layout as a value, [`mod@karlo`] the published one, and `clip_files` CLIP in the
+//! one folder or file of its publishers, [`mod@glide`] the third paper's system, [`mod@compact_glide`] the same idea in models of our
 //! own, and [`fn@recognise`] tells them apart. [`configs`] translates configurations, `open` makes components and `save`
 //! writes them, `index` reads and writes the list of them. [`shapes`] reads configurations alone, and [`compatibility`]
 //! compares them. `folders` finds the components that a task needs, `locate` the folder that a user means, `describe`
@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+mod clip_files;
 pub mod compact_glide;
 pub mod compatibility;
 mod complete;
@@ -29,13 +30,13 @@ pub mod known_models;
 mod licence;
 mod locate;
 mod open;
-mod openai;
 mod recognise;
 pub mod repository_files;
 mod save;
 pub mod shapes;
 mod summary;
 
+pub use clip_files::openai_clip;
 pub use compact_glide::compact_glide;
 pub use compatibility::Mismatch;
 pub use complete::{complete_compact_glide, complete_model, copy_component};
@@ -59,7 +60,6 @@ pub use open::{
     open_image_processor, open_logit_scale, open_pca, open_prior, open_scheduler,
     open_text_encoder, open_tokenizer, open_upsampler,
 };
-pub use openai::openai_clip;
 pub use recognise::{all_families, recognise};
 pub use repository_files::{RepositoryError, description_file, model_files};
 pub use save::{

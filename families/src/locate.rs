@@ -1,4 +1,4 @@
-//! Opens the folder that a user means, and describes a file in its place.
+//! Opens the folder that a user means, or the file that is a model by itself, and describes any other file.
 
 use std::path::Path;
 use std::{fs, io};
@@ -6,22 +6,24 @@ use std::{fs, io};
 use files::contents::{self, Contents};
 use weights::{Error, Folder};
 
+use crate::clip_files::is_clip_file;
 use crate::describe::whole;
 
 /// A description of models, for messages.
-const MODEL: &str = "a model is a folder: in Karlo's layout, as kakaobrain/karlo-v1-alpha is, or with all files of GLIDE";
+const MODEL: &str = "a model is a folder: in Karlo's layout, as kakaobrain/karlo-v1-alpha is, or with all files of GLIDE; a \
+                     file is one where it holds a CLIP in OpenAI's or open_clip's layout";
 
 /// The folder that a user means by `path`. Whether it holds a model is known when its components are opened.
 pub fn locate(path: &Path) -> Result<Folder, Error> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => Folder::open(path),
-        Ok(_) => Err(file(path)),
+        Ok(_) => file(path),
         Err(error) => Err(Error::io("open the folder", path.display())(error)),
     }
 }
 
-/// Describes a file that was named in the place of a folder.
-fn file(path: &Path) -> Error {
+/// The folder of a file that is a model by itself, a CLIP. An error that describes any other.
+fn file(path: &Path) -> Result<Folder, Error> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
     // Whoever opens a fifo waits for its writer.
@@ -30,6 +32,15 @@ fn file(path: &Path) -> Error {
     let archive =
         matches!(found, Some(Contents::Gzip | Contents::Zstd | Contents::SevenZip | Contents::Tar))
             || found == Some(Contents::Zip) && files::extensions::extension(path) == "zip";
+    let is_weights =
+        matches!(found, Some(Contents::Zip | Contents::Pickle | Contents::Safetensors));
+    if is_weights
+        && !archive
+        && let Some(name) = path.file_name().and_then(|name| name.to_str())
+        && is_clip_file(path)?
+    {
+        return Ok(Folder::open(parent)?.with_weights_file(name));
+    }
     let advice = match found {
         _ if archive => "please unpack it, and name the folder".to_owned(),
         Some(Contents::Json) => {
@@ -41,14 +52,14 @@ fn file(path: &Path) -> Error {
         }
         _ => MODEL.to_owned(),
     };
-    Error::NoModel {
+    Err(Error::NoModel {
         path: path.display().to_string(),
         found: match found {
             Some(found) => found.to_string(),
             None => "a file".to_owned(),
         },
         advice,
-    }
+    })
 }
 
 fn first_bytes(path: &Path) -> io::Result<Vec<u8>> {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use clip::{CaptionTokenizer, TextEncoder, Tokenizer, TokenizerFiles, VisionEncoder};
+use clip::{CaptionTokenizer, ImageEncoder, TextEncoder, Tokenizer, TokenizerFiles, VisionEncoder};
 use decoder::{Conditioning, UNet};
 use diffusion::SchedulerConfig;
 use images::ImageProcessor;
@@ -11,6 +11,10 @@ use prior::{AutoregressivePrior, EmbeddingQuantizer, Pca, Prior};
 use tch::{Device, Kind};
 use weights::{Checkpoint, Folder};
 
+use crate::clip_files::{
+    open_clip_image_encoder, open_clip_image_processor, open_clip_logit_scale,
+    open_clip_text_encoder, open_clip_tokenizer, own_layout,
+};
 use crate::configs::{self, ClipTower, ConfigError, IMAGE_TOWER, LOGIT_SCALE, TEXT_TOWER};
 use crate::{Error, Family, PriorKind, glide};
 
@@ -24,12 +28,16 @@ pub(crate) const PROCESSOR_CONFIG: &str = "preprocessor_config.json";
 /// The file of an autoregressive prior's quantizer.
 pub(crate) const CODES: &str = "codes.safetensors";
 
-/// The text encoder in `folder`: transformers' `CLIPTextModelWithProjection`, or the text tower of its `CLIPModel`.
+/// The text encoder in `folder`: transformers' `CLIPTextModelWithProjection`, or the text tower of its `CLIPModel`, of OpenAI's
+/// CLIP or of open_clip's.
 pub fn open_text_encoder(
     folder: &Folder,
     device: Device,
     kind: Kind,
 ) -> Result<TextEncoder, Error> {
+    if let Some(layout) = own_layout(folder) {
+        return open_clip_text_encoder(folder, layout, device, kind);
+    }
     let noun = "the text encoder";
     let tower = translate(folder, CONFIG, noun, configs::text_config)?;
     let ClipTower { config, ignored_prefixes } = tower;
@@ -37,22 +45,29 @@ pub fn open_text_encoder(
     build(checkpoint, |p| TextEncoder::new(p, &config))
 }
 
-/// The image encoder in `folder`: transformers' `CLIPVisionModelWithProjection`, or the image tower of its `CLIPModel`.
+/// The image encoder in `folder`: transformers' `CLIPVisionModelWithProjection`, or the image tower of its `CLIPModel`, of
+/// OpenAI's CLIP or of open_clip's.
 pub fn open_image_encoder(
     folder: &Folder,
     device: Device,
     kind: Kind,
-) -> Result<VisionEncoder, Error> {
+) -> Result<ImageEncoder, Error> {
+    if let Some(layout) = own_layout(folder) {
+        return open_clip_image_encoder(folder, layout, device, kind);
+    }
     let noun = "the image encoder";
     let tower = translate(folder, CONFIG, noun, configs::vision_config)?;
     let ClipTower { config, ignored_prefixes } = tower;
     let checkpoint = folder.checkpoint(noun, device, kind)?.ignore(&ignored_prefixes);
-    build(checkpoint, |p| VisionEncoder::new(p, &config))
+    build(checkpoint, |p| VisionEncoder::new(p, &config)).map(ImageEncoder::VisionTransformer)
 }
 
-/// The logarithm of the factor that cosines are multiplied with (CLIP, section 2.3), where `folder` holds transformers'
-/// whole `CLIPModel`, which has it beside the towers' tensors.
+/// The logarithm of the factor that cosines are multiplied with (CLIP, section 2.3), where `folder` holds a whole CLIP, which
+/// has it beside the towers' tensors.
 pub fn open_logit_scale(folder: &Folder) -> Result<Option<f64>, Error> {
+    if let Some(layout) = own_layout(folder) {
+        return open_clip_logit_scale(folder, layout);
+    }
     if !folder.has(CONFIG) {
         return Ok(None);
     }
@@ -125,8 +140,17 @@ pub fn open_scheduler(folder: &Folder) -> Result<SchedulerConfig, Error> {
     translate(folder, SCHEDULER_CONFIG, "a scheduler", configs::scheduler_config)
 }
 
-/// The tokenizer in `folder`: `tokenizer.json`, or `vocab.json` and `merges.txt`, with what configures them.
+/// The tokenizer in `folder`: `tokenizer.json`, or `vocab.json` and `merges.txt`, with what configures them; or that of OpenAI's
+/// CLIP or of open_clip's.
 pub fn open_tokenizer(folder: &Folder) -> Result<Tokenizer, Error> {
+    match own_layout(folder) {
+        Some(_) => open_clip_tokenizer(folder),
+        None => open_files_tokenizer(folder),
+    }
+}
+
+/// The tokenizer of transformers' files in `folder`.
+pub(crate) fn open_files_tokenizer(folder: &Folder) -> Result<Tokenizer, Error> {
     let names = [
         "tokenizer.json",
         "vocab.json",
@@ -152,8 +176,12 @@ pub fn open_tokenizer(folder: &Folder) -> Result<Tokenizer, Error> {
         .map_err(|problem| Error::Tokenizer { folder: folder.to_string(), problem })
 }
 
-/// The preprocessing of images for the image encoder, from the `preprocessor_config.json` in `folder`.
+/// The preprocessing of images for the image encoder, from the `preprocessor_config.json` in `folder`, or that of OpenAI's CLIP
+/// or of open_clip's.
 pub fn open_image_processor(folder: &Folder) -> Result<ImageProcessor, Error> {
+    if let Some(layout) = own_layout(folder) {
+        return open_clip_image_processor(folder, layout);
+    }
     let bytes = read(folder, PROCESSOR_CONFIG)?;
     configs::image_processor_config(&bytes)
         .map_err(|problem| Error::ImageProcessor { folder: folder.to_string(), problem })

@@ -15,6 +15,10 @@ pub fn all_families() -> [Family; 3] {
 /// The family of the model in `folder`: that of the class in its index, else the one whose published files it has, else
 /// Karlo's. Whether all components are there is known when they are opened.
 pub fn recognise(folder: &Folder) -> Family {
+    // A file is a CLIP, whatever lies beside it.
+    if folder.weights_file().is_some() {
+        return karlo();
+    }
     let index: Option<Map<String, Value>> =
         folder.read(INDEX).ok().flatten().and_then(|b| json::parse(&b, json::CONFIGURATION).ok());
     let class = index.as_ref().and_then(|index| index.get("_class_name")?.as_str());

@@ -9,20 +9,15 @@ use files::text::excerpt;
 use serde_json::{Map, Value};
 use weights::{listed, variants, weights_among};
 
+use crate::clip_files::{OPEN_CLIP_CONFIG, open_clip_weights};
 use crate::convert::is_licence;
 use crate::describe::class;
 use crate::karlo::INDEX;
 use crate::open::{CODES, CONFIG, PROCESSOR_CONFIG};
 use crate::{Class, Family, all_families, karlo};
 
-/// The configuration of a CLIP in open_clip's layout.
-const OPEN_CLIP_CONFIG: &str = "open_clip_config.json";
-
-/// The files of its weights, the best first.
-const OPEN_CLIP_WEIGHTS: [&str; 2] = ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"];
-
 /// Small files beside the weights of a model without an index: a CLIP's tokenizer and its preprocessing of images.
-const COMPANIONS: [&str; 10] = [
+const COMPANIONS: [&str; 11] = [
     CONFIG,
     OPEN_CLIP_CONFIG,
     PROCESSOR_CONFIG,
@@ -33,6 +28,7 @@ const COMPANIONS: [&str; 10] = [
     "vocab.json",
     "merges.txt",
     "words.txt",
+    "bpe_simple_vocab_16e6.txt.gz",
 ];
 
 /// The formats of weights, by the endings of their names, the best first.
@@ -237,7 +233,7 @@ fn folder_files(
         None => {
             let whole = |name: &&str| names.iter().any(|file| file == name);
             let is_open_clip = description == OPEN_CLIP_CONFIG;
-            let name = OPEN_CLIP_WEIGHTS.into_iter().find(whole).filter(|_| is_open_clip);
+            let name = open_clip_weights().into_iter().find(whole).filter(|_| is_open_clip);
             let Some(name) = name else {
                 let found = listed(&names);
                 return Err(RepositoryError::NoWeights { component: String::new(), found });

@@ -1,7 +1,8 @@
 //! The shapes of a model's components, from their configurations alone.
 
 use clip::{
-    CaptionTokenizer, NoisedImageConfig, NoisedTextConfig, TextConfig, Tokenizer, VisionConfig,
+    CaptionTokenizer, ImageEncoderConfig, NoisedImageConfig, NoisedTextConfig, TextConfig,
+    Tokenizer,
 };
 use decoder::{ConditioningConfig, TextTransformerConfig, UNetConfig};
 use diffusion::SchedulerConfig;
@@ -21,7 +22,7 @@ pub struct Shapes {
     /// The size of the images that the image processor gives, where it is one for all.
     pub image_processor: Option<ImageSize>,
     /// The image encoder's.
-    pub image_encoder: Option<VisionConfig>,
+    pub image_encoder: Option<ImageEncoderConfig>,
     /// The diffusion prior's.
     pub prior: Option<PriorConfig>,
     /// The diffusion prior's scheduler.
@@ -109,7 +110,8 @@ impl Shapes {
             shapes.text_encoder = text.map(|tower| tower.config);
             let noun = "the image encoder";
             let image = model.read(clip.image_encoder, noun, configs::vision_config)?;
-            shapes.image_encoder = image.map(|tower| tower.config);
+            shapes.image_encoder =
+                image.map(|tower| ImageEncoderConfig::VisionTransformer(tower.config));
         }
         if family.noised_clip.is_some() {
             shapes.noised_text_encoder = glide::noised_text_shape(folder)?;

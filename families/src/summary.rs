@@ -5,10 +5,10 @@ use std::fmt;
 use serde::Serialize;
 use weights::{Folder, WeightSummary};
 
+use crate::clip_files::clip_layout;
 use crate::components::{Component, is_whole_clip};
 use crate::{
-    Error, Family, PriorKind, Requirement, Shapes, Stage, compatibility, describe, glide,
-    may_be_clip, recognise,
+    Error, Family, PriorKind, Requirement, Shapes, Stage, compatibility, describe, glide, recognise,
 };
 
 /// A model, or a component of one. No tensor is read for it.
@@ -113,7 +113,7 @@ impl fmt::Display for Ability {
 pub fn summarize_model(folder: &Folder) -> Result<ModelSummary, Error> {
     let description = describe(folder);
     let alone = Component::alone(folder);
-    let is_clip = alone.is_some() && may_be_clip(folder);
+    let is_clip = alone.is_some() && clip_layout(folder).is_some();
     if description.is_none() || is_clip {
         let family = recognise(folder);
         let components = Component::all(folder, &family);

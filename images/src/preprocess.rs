@@ -43,6 +43,15 @@ pub enum Size {
     },
 }
 
+/// How many pixels before a crop are left off where an odd number is: half of them, rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CropRounding {
+    /// Down, as transformers rounds.
+    Down,
+    /// To the even number, as torchvision rounds.
+    HalfToEven,
+}
+
 /// Resize, centre crop, rescale and normalise, in this order; a step that is absent is left out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImageProcessor {
@@ -50,6 +59,8 @@ pub struct ImageProcessor {
     pub resize: Option<(Size, Filter)>,
     /// Width and height of the centre crop.
     pub crop: Option<(u32, u32)>,
+    /// The place of a crop that cannot be in the middle.
+    pub crop_rounding: CropRounding,
     /// The factor of the levels, which are 0 to 255.
     pub rescale: Option<f64>,
     /// The mean and the standard deviation of red, green and blue.
@@ -62,6 +73,7 @@ impl ImageProcessor {
         Self {
             resize: Some((Size::ShortestEdge(size), Filter::Bicubic)),
             crop: Some((size, size)),
+            crop_rounding: CropRounding::Down,
             rescale: Some(1.0 / 255.0),
             normalize: Some((CLIP_MEAN, CLIP_STD)),
         }
@@ -129,7 +141,9 @@ impl ImageProcessor {
         };
         Ok(match self.crop {
             None => resized,
-            Some((width, height)) => Cow::Owned(center_crop(&resized, width, height)),
+            Some((width, height)) => {
+                Cow::Owned(center_crop(&resized, width, height, self.crop_rounding))
+            }
         })
     }
 
@@ -153,10 +167,16 @@ fn longer(edge: u32, short: u32, long: u32) -> u64 {
 }
 
 /// The centre of an image, black where it is too small.
-fn center_crop(image: &RgbImage, width: u32, height: u32) -> RgbImage {
+fn center_crop(image: &RgbImage, width: u32, height: u32, rounding: CropRounding) -> RgbImage {
     let (old_width, old_height) = image.dimensions();
     // Cutting rounds down what is left off before the middle; filling rounds up what is put there.
-    let offset = |old: u32, new: u32| (i64::from(old) - i64::from(new)).div_euclid(2);
+    let offset = |old: u32, new: u32| {
+        let (more, half) = (i64::from(old) - i64::from(new), i64::from(old.abs_diff(new) / 2));
+        match rounding {
+            CropRounding::HalfToEven if more > 0 => half + more % 2 * (half % 2),
+            _ => more.div_euclid(2),
+        }
+    };
     let (left, top) = (offset(old_width, width), offset(old_height, height));
     RgbImage::from_fn(width, height, |x, y| {
         let inside =

@@ -16,5 +16,5 @@ pub use attention::attend;
 pub use embedding::{TimestepEmbedding, sinusoidal};
 pub use finite::is_finite;
 pub use params::{Init, Initialiser, Params, Source};
-pub use primitives::{Activation, Conv2d, Embedding, GroupNorm, LayerNorm, Linear};
+pub use primitives::{Activation, BatchNorm, Conv2d, Embedding, GroupNorm, LayerNorm, Linear};
 pub use transformer::{Transformer, TransformerConfig};

@@ -81,6 +81,13 @@ impl Conv2d {
         }
     }
 
+    /// As [`Conv2d::new`] without a bias, at a stride.
+    pub fn without_bias(p: &Params, inputs: i64, outputs: i64, size: i64, stride: i64) -> Self {
+        let bound = Init::Uniform(((inputs * size * size) as f64).powf(-0.5));
+        let weight = p.take("weight", &[outputs, inputs, size, size], bound);
+        Self { weight, bias: None, stride, padding: size / 2 }
+    }
+
     /// Cuts an image into patches: `weight [outputs, inputs, size, size]`, stride `size`, no bias, no padding.
     pub fn patches(p: &Params, inputs: i64, outputs: i64, size: i64) -> Self {
         let deviation = ((inputs * size * size) as f64).powf(-0.5);
@@ -220,6 +227,35 @@ impl GroupNorm {
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let [weight, bias] = affine(&self.weight, &self.bias, x);
         x.group_norm(self.groups, Some(weight), Some(bias), self.eps, false)
+    }
+}
+
+/// Batch normalisation over channels with the statistics of the training, which no batch changes.
+pub struct BatchNorm {
+    weight: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+}
+
+impl BatchNorm {
+    /// Takes `weight`, `bias`, `running_mean` and `running_var`, each `[channels]`.
+    pub fn new(p: &Params, channels: i64) -> Self {
+        let take = |leaf, init| p.take(leaf, &[channels], init);
+        Self {
+            weight: take("weight", Init::Ones),
+            bias: take("bias", Init::Zeros),
+            mean: take("running_mean", Init::Zeros),
+            variance: take("running_var", Init::Ones),
+        }
+    }
+
+    /// `[B, C, H, W] -> [B, C, H, W]`
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let [weight, bias] = affine(&self.weight, &self.bias, x);
+        let [mean, variance] = affine(&self.mean, &self.variance, x);
+        let [weight, bias, mean, variance] = [weight, bias, mean, variance].map(Some);
+        x.batch_norm(weight, bias, mean, variance, false, 0.1, 1e-5, false)
     }
 }
 

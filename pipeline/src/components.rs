@@ -3,8 +3,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 
 use clip::{
-    CaptionTokenizer, NoisedImageEncoder, NoisedTextEncoder, TextEncoder, Tokenizer, VisionConfig,
-    VisionEncoder,
+    CaptionTokenizer, ImageEncoder, NoisedImageEncoder, NoisedTextEncoder, TextEncoder, Tokenizer,
 };
 use decoder::{Conditioning, TextTransformer, UNet};
 use diffusion::SchedulerConfig;
@@ -39,7 +38,7 @@ pub(crate) struct Components {
     kind: Kind,
     tokenizer: OnceCell<Tokenizer>,
     text_encoder: Slot<TextEncoder>,
-    image_encoder: Slot<VisionEncoder>,
+    image_encoder: Slot<ImageEncoder>,
     image_processor: OnceCell<ImageProcessor>,
     noised_tokenizer: OnceCell<Tokenizer>,
     noised_text_encoder: Slot<NoisedTextEncoder>,
@@ -144,7 +143,7 @@ impl Components {
         }
         if image_encoder {
             shapes.image_processor = self.image_processor()?.output_size().map(Into::into);
-            shapes.image_encoder = Some(self.image_encoder()?.config().clone());
+            shapes.image_encoder = Some(self.image_encoder()?.config());
         }
         match prior {
             Some(PriorKind::Diffusion) => {
@@ -213,10 +212,10 @@ impl Components {
     }
 
     /// Refuses images of a size that the image encoder does not take.
-    pub(crate) fn check_size(&self, size: ImageSize, encoder: &VisionConfig) -> Result<(), Error> {
+    pub(crate) fn check_size(&self, size: ImageSize, encoder: &ImageEncoder) -> Result<(), Error> {
         let shapes = Shapes {
             image_processor: Some(size),
-            image_encoder: Some(encoder.clone()),
+            image_encoder: Some(encoder.config()),
             ..Shapes::default()
         };
         compatibility::check(&shapes, self.family()).map_err(|mismatch| self.mismatch(mismatch))
@@ -320,7 +319,7 @@ impl Components {
         self.lease(&self.text_encoder, self.clip()?.text_encoder, families::open_text_encoder)
     }
 
-    pub(crate) fn image_encoder(&self) -> Result<Lease<'_, VisionEncoder>, Error> {
+    pub(crate) fn image_encoder(&self) -> Result<Lease<'_, ImageEncoder>, Error> {
         self.lease(&self.image_encoder, self.clip()?.image_encoder, families::open_image_encoder)
     }
 

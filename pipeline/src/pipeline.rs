@@ -225,7 +225,7 @@ impl Pipeline {
             let pixels = processor.preprocess(images)?;
             let pixels = Tensor::try_from(pixels).expect(PLANES); // [B, 3, H, W]
             let (_, _, height, width) = pixels.size4().expect("pixels are [B, 3, H, W]");
-            self.components.check_size(ImageSize { width, height }, encoder.config())?;
+            self.components.check_size(ImageSize { width, height }, &encoder)?;
             let embedding = encoder.forward(&pixels.to_device(self.device).to_kind(self.kind));
             self.finite(embedding, Quantity::ImageEmbedding, None)
         })

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ::clip::{TextConfig, TextEncoder, VisionConfig, VisionEncoder};
+use ::clip::{ImageEncoderConfig, TextConfig, TextEncoder, VisionConfig, VisionEncoder};
 use ::decoder::{AttentionConfig, Conditioning, ConditioningConfig, UNet, UNetConfig};
 use ::diffusion::{BetaSchedule, Prediction, SchedulerConfig, Variance};
 use ::prior::{Prior, PriorConfig};
@@ -186,10 +186,8 @@ fn our_own_model_comes_back() {
     );
     let image =
         families::open_image_encoder(&folder.component("image_encoder"), HERE.0, HERE.1).unwrap();
-    assert_eq!(
-        (image.config().layer_norm_eps, image.config().activation),
-        (1e-6, Activation::Gelu)
-    );
+    let ImageEncoderConfig::VisionTransformer(image) = image.config() else { panic!("a ResNet") };
+    assert_eq!((image.layer_norm_eps, image.activation), (1e-6, Activation::Gelu));
 }
 
 #[test]

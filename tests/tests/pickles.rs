@@ -112,7 +112,10 @@ fn a_pickle_that_is_more_than_tensors_is_refused_by_name() {
             data("module.bin"),
             "it asks for torch.nn.modules.linear.Linear, and only tensors are read",
         ),
-        (data("script.pt"), "it is a TorchScript archive"),
+        (module(b"c__torch__.net\nNet\n)R."), "a function has unknown arguments"),
+        (module(&module_within_itself()), "its modules are nested more than 64 deep"),
+        (module(&shared_modules(60)), "bytes of memory, and no state dict of its length does"),
+        (module(b"c__torch__.net\nNet\n)\x81}b."), "it holds no tensor, only a module without any"),
         (data("no_tensor.bin"), "it holds no tensor, only epoch (an integer), model (a dict)"),
         (
             data("several.bin"),
@@ -176,6 +179,30 @@ fn legacy(state_dict: &[u8]) -> Vec<u8> {
     [&magic[..], version_and_machine, state_dict].concat()
 }
 
+/// A file of before PyTorch 1.6 whose fourth pickle is this, and which has no storage.
+fn module(program: &[u8]) -> Vec<u8> {
+    legacy(&[program, b"\x80\x02]."].concat())
+}
+
+/// A module that is its own attribute.
+fn module_within_itself() -> Vec<u8> {
+    b"c__torch__.net\nNet\n)\x81q\x00}(X\x01\x00\x00\x00ah\x00ub.".to_vec()
+}
+
+/// Modules each of which is two attributes of the next, so that paths double with each.
+fn shared_modules(count: u8) -> Vec<u8> {
+    let mut program = b"c__torch__.net\nNet\n)\x81q\x000".to_vec();
+    for next in 1..=count {
+        program.extend(b"c__torch__.net\nNet\n)\x81}(");
+        for name in [b'a', b'b'] {
+            program.extend([b'X', 1, 0, 0, 0, name, b'h', next - 1]);
+        }
+        program.extend([b'u', b'b', b'q', next, b'0']);
+    }
+    program.extend([b'h', count, b'.']);
+    program
+}
+
 /// The deflated file, which says of its pickle that it is of 256 MiB.
 fn large_when_unpacked() -> Vec<u8> {
     let mut bytes = data("deflated.bin");
@@ -190,6 +217,18 @@ fn large_when_unpacked() -> Vec<u8> {
         bytes[at..at + 4].copy_from_slice(&(256u32 << 20).to_le_bytes());
     }
     bytes
+}
+
+#[test]
+fn the_tensors_of_a_torchscript_module_are_called_by_their_paths() {
+    let checkpoint = open_pickle(&data("script.pt")).unwrap();
+    assert_eq!(checkpoint.shape("weight"), Some(&[2, 3][..]));
+    assert_eq!(checkpoint.shape("bias"), Some(&[2][..]));
+    assert_eq!(checkpoint.names().count(), 2);
+    let weight = checkpoint.take("weight", &[2, 3], Init::Zeros);
+    let _ = checkpoint.take("bias", &[2], Init::Zeros);
+    checkpoint.finish().unwrap();
+    assert!(weight.abs().max().double_value(&[]) > 0.0);
 }
 
 #[test]
@@ -237,6 +276,7 @@ fn no_damage_to_a_file_panics() {
         ("a.bin", data("legacy.bin")),
         ("a.bin", data("beside4.bin")),
         ("a.bin", data("deflated.bin")),
+        ("a.pt", data("script.pt")),
     ];
     let mut generator = noise::Generator::new(7);
     let mut refused = 0;
@@ -275,5 +315,5 @@ fn no_damage_to_a_file_panics() {
             }
         }
     }
-    assert!(refused > 2000, "only {refused} of 15000 damaged files were refused");
+    assert!(refused > 2000, "only {refused} of 17500 damaged files were refused");
 }

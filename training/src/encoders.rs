@@ -1,6 +1,6 @@
 //! CLIP's two encoders, trained before and frozen, as the priors and the decoder learn from them.
 
-use clip::{TextEncoder, Tokenizer, VisionEncoder};
+use clip::{ImageEncoder, TextEncoder, Tokenizer};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::Error;
@@ -51,7 +51,7 @@ impl FrozenTextEncoder {
 /// The image encoder.
 pub struct FrozenImageEncoder {
     /// The network.
-    pub image: VisionEncoder,
+    pub image: ImageEncoder,
     /// The dtype that it computes in.
     pub kind: Kind,
     /// Its device.
@@ -61,12 +61,12 @@ pub struct FrozenImageEncoder {
 impl FrozenImageEncoder {
     /// The side of the images that it takes.
     pub fn size(&self) -> i64 {
-        self.image.config().image_size
+        self.image.config().image_size()
     }
 
     /// E, the numbers in an embedding.
     pub fn embedding(&self) -> i64 {
-        self.image.config().embedding
+        self.image.config().embedding()
     }
 
     /// Embeds images of any size, `[B, 3, S, S]` u8 to `[B, E]`.

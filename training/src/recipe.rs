@@ -5,7 +5,7 @@ mod glide_checks;
 
 use serde::{Deserialize, Serialize};
 
-use clip::{NoisedImageConfig, NoisedTextConfig, TextConfig, VisionConfig};
+use clip::{ImageEncoderConfig, NoisedImageConfig, NoisedTextConfig, TextConfig, VisionConfig};
 use decoder::{ConditioningConfig, TextTransformerConfig, UNetConfig};
 use diffusion::Prediction;
 use families::Shapes;
@@ -287,7 +287,9 @@ impl Recipe {
             codes.dimensions = codes.dimensions.min(text.embedding);
             self.clip.text = text;
         }
-        take(&mut self.clip.vision, shapes.image_encoder);
+        if let Some(ImageEncoderConfig::VisionTransformer(vision)) = shapes.image_encoder {
+            self.clip.vision = vision;
+        }
         take(&mut self.prior.model, shapes.prior);
         take(&mut self.autoregressive.model, shapes.autoregressive_prior);
         let mut stages = shapes.stages.into_iter();

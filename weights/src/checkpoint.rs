@@ -166,6 +166,13 @@ impl Checkpoint {
         self
     }
 
+    /// The same without the tensors whose names end in one of `suffixes`: buffers that no network computes with.
+    pub fn ignore_suffixes(mut self, suffixes: &[&str]) -> Self {
+        let ignored = |name: &str| suffixes.iter().any(|suffix| name.ends_with(suffix));
+        self.tensors.retain(|name, _| !ignored(name));
+        self
+    }
+
     /// The same with the names of tensors that begin with `prefix` without it.
     pub fn strip_prefix(mut self, prefix: &str) -> Self {
         let strip = |(name, tensor): (String, StoredTensor)| match name.strip_prefix(prefix) {

@@ -12,7 +12,7 @@ use crate::{Error, Folder};
 
 impl Folder {
     /// A SHA-256 that tells models apart without reading gigabytes: of every file's name and length, its first and its
-    /// last 64 KiB.
+    /// last 64 KiB. Where one file alone holds the weights, these are that file and the texts beside it.
     pub fn fingerprint(&self) -> Result<String, Error> {
         const ENDS: usize = 1 << 16;
         let mut hash = Sha256::new();
@@ -36,7 +36,13 @@ impl Folder {
             Folder::Disk(folder) => {
                 let root = folder.path();
                 let mut names = Vec::new();
-                names_under(root, "", &mut names)?;
+                match self.weights_file() {
+                    Some(file) => {
+                        names = self.file_names();
+                        names.retain(|name| name == file || is_text(name));
+                    }
+                    None => names_under(root, "", &mut names)?,
+                }
                 names.sort();
                 for name in names {
                     let path = root.join(&name);
@@ -60,6 +66,11 @@ impl Folder {
         }
         Ok(hex(&hash.finalize()))
     }
+}
+
+/// Whether a file beside weights may say how these are used.
+fn is_text(name: &str) -> bool {
+    [".json", ".txt", ".txt.gz"].iter().any(|ending| name.ends_with(ending))
 }
 
 /// The names of all plain files under a folder, as they are called from `root`'s place.

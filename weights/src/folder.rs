@@ -29,6 +29,8 @@ pub struct DiskFolder {
     variant: Option<String>,
     /// Whether the numbers of the weights must be finite.
     checked: bool,
+    /// The file in it that holds the weights, where that alone is meant.
+    weights_file: Option<String>,
 }
 
 /// The part of a table of files whose names begin alike.
@@ -51,7 +53,25 @@ impl Folder {
     }
 
     pub(crate) fn on_disk(path: PathBuf) -> Self {
-        Self::Disk(DiskFolder { path, variant: None, checked: false })
+        Self::Disk(DiskFolder { path, variant: None, checked: false, weights_file: None })
+    }
+
+    /// The same, of which the file called `name` holds the weights, whatever else lies there.
+    pub fn with_weights_file(self, name: &str) -> Self {
+        match self {
+            Self::Disk(folder) => {
+                Self::Disk(DiskFolder { weights_file: Some(name.to_owned()), ..folder })
+            }
+            embedded => embedded,
+        }
+    }
+
+    /// The file in it that holds the weights, where that alone is meant.
+    pub fn weights_file(&self) -> Option<&str> {
+        match self {
+            Self::Disk(folder) => folder.weights_file.as_deref(),
+            Self::Embedded(_) => None,
+        }
     }
 
     /// The same, of whose weights those of a variant are read where there are such.
@@ -102,9 +122,11 @@ impl Folder {
     /// The folder `name` in this one, whether it is there or not.
     pub fn component(&self, name: &str) -> Self {
         match self {
-            Self::Disk(folder) => {
-                Self::Disk(DiskFolder { path: folder.path.join(name), ..folder.clone() })
-            }
+            Self::Disk(folder) => Self::Disk(DiskFolder {
+                path: folder.path.join(name),
+                weights_file: None,
+                ..folder.clone()
+            }),
             Self::Embedded(EmbeddedFolder { files, prefix }) => {
                 Self::Embedded(EmbeddedFolder { files, prefix: format!("{prefix}{name}/") })
             }
@@ -118,6 +140,7 @@ impl Folder {
         };
         let beside = Self::Disk(DiskFolder {
             path: folder.path.canonicalize().ok()?.parent()?.join(name),
+            weights_file: None,
             ..folder.clone()
         });
         beside.exists().then_some(beside)
@@ -285,6 +308,9 @@ fn as_text(bytes: Vec<u8>, path: &Path) -> Result<Vec<u8>, Error> {
 impl fmt::Display for Folder {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
+            Self::Disk(DiskFolder { path, weights_file: Some(file), .. }) => {
+                write!(f, "{}", path.join(file).display())
+            }
             Self::Disk(folder) => write!(f, "{}", folder.path.display()),
             Self::Embedded(EmbeddedFolder { prefix, .. }) if prefix.is_empty() => {
                 f.write_str("the built-in model")

@@ -153,8 +153,7 @@ fn shards_among(
 impl Folder {
     /// The component's weights, as the checkpoint of `model` (with its article, for messages).
     pub fn checkpoint(&self, model: &str, device: Device, kind: Kind) -> Result<Checkpoint, Error> {
-        let files = WeightFiles::among(self.file_names(), self.variant());
-        let files = files.map_err(|problem| problem.of(self, model))?;
+        let files = self.weight_files_of(model)?;
         let checkpoint = match files {
             WeightFiles::Whole(name) => {
                 let blob = self.blob(&name)?;
@@ -177,8 +176,7 @@ impl Folder {
 
     /// The names of the files that [`Folder::checkpoint`] reads, and of their index.
     pub fn weight_files(&self, model: &str) -> Result<Vec<String>, Error> {
-        let files = WeightFiles::among(self.file_names(), self.variant());
-        match files.map_err(|problem| problem.of(self, model))? {
+        match self.weight_files_of(model)? {
             WeightFiles::Whole(name) => Ok(vec![name]),
             WeightFiles::Sharded(index) => {
                 let bytes = self.read(&index)?.unwrap_or_default();
@@ -186,6 +184,14 @@ impl Folder {
                 Ok([index].into_iter().chain(shards).collect())
             }
         }
+    }
+
+    fn weight_files_of(&self, model: &str) -> Result<WeightFiles, Error> {
+        if let Some(file) = self.weights_file() {
+            return Ok(WeightFiles::Whole(file.to_owned()));
+        }
+        let files = WeightFiles::among(self.file_names(), self.variant());
+        files.map_err(|problem| problem.of(self, model))
     }
 
     /// Refuses a variant that no part of this model has weights of.

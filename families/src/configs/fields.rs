@@ -54,7 +54,7 @@ const LONGEST_SIDE: i64 = 8192;
 const MOST: i64 = 1024;
 
 /// The fields that are not understood yet.
-pub(super) struct Fields(Map<String, Value>);
+pub(crate) struct Fields(Map<String, Value>);
 
 impl Fields {
     /// Reads a JSON object.
@@ -296,6 +296,6 @@ fn equal(value: &Value, expected: &Value) -> bool {
 }
 
 /// A field whose value cannot be used.
-pub(super) fn wrong(field: &str, value: &Value, expected: String) -> ConfigError {
+pub(crate) fn wrong(field: &str, value: &Value, expected: String) -> ConfigError {
     ConfigError::Value { field: excerpt(field), value: excerpt(&value.to_string()), expected }
 }

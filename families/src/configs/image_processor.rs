@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use files::json;
-use images::preprocess::Size;
+use images::preprocess::{CropRounding, Size};
 use images::resize::Filter;
 use images::{CLIP_MEAN, CLIP_STD, ImageProcessor};
 use serde_json::{Map, Value, json};
@@ -70,6 +70,7 @@ pub fn image_processor_config(bytes: &[u8]) -> Result<ImageProcessor, ImageProce
     Ok(ImageProcessor {
         resize: does("do_resize")?.then_some((size, filter)),
         crop: does("do_center_crop")?.then_some(crop),
+        crop_rounding: CropRounding::Down,
         rescale: does("do_rescale")?.then_some(factor),
         normalize: does("do_normalize")?.then_some((mean, std)),
     })

@@ -26,7 +26,7 @@ pub(crate) use options::OPTIONS;
 pub(crate) use release::missing_file;
 pub use release::{is_published, published_component, published_file};
 pub(crate) use shapes::{noised_image_shape, noised_text_shape, stage_shapes};
-pub(crate) use tokenizers::tokenizer_files;
+pub(crate) use tokenizers::{CLIP_MERGES, tokenizer_files};
 pub use tokenizers::{open_caption_tokenizer, open_noised_clip_tokenizer};
 
 /// The folder of the captions' tokenizer, GPT-2's byte-level BPE.

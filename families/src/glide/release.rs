@@ -120,7 +120,8 @@ fn noun(component: &str) -> &'static str {
 /// Whether any of the published files of weights lies in `folder`.
 pub fn is_published(folder: &Folder) -> bool {
     let files = UNetFile::ALL.map(UNetFile::name).into_iter();
-    files.chain([CLIP_TEXT_FILE, CLIP_IMAGE_FILE]).any(|file| folder.has(file))
+    let mut files = files.chain([CLIP_TEXT_FILE, CLIP_IMAGE_FILE]);
+    folder.weights_file().is_none() && files.any(|file| folder.has(file))
 }
 
 /// The folder that a component opens in where it has none of its own: that of the published files, where the component's is

@@ -7,7 +7,7 @@ use super::{TOKENIZER, is_published};
 use crate::Error;
 
 /// CLIP's merges, as openai/CLIP and the reference have them.
-const CLIP_MERGES: &str = "bpe_simple_vocab_16e6.txt";
+pub(crate) const CLIP_MERGES: &str = "bpe_simple_vocab_16e6.txt";
 
 /// The files of GPT-2's tokenizer, the preferred one first.
 const CAPTION_FILES: [&str; 5] =

@@ -156,7 +156,7 @@ fn other_folders_are_named_by_what_they_hold() {
     }
     let classify = ["classify", "--labels=a,b", "--model=model", "--image-encoder=open", "one.png"];
     image::RgbImage::new(9, 9).save(place.path("one.png")).unwrap();
-    place.run(&classify).refuses(&["--image-encoder open", "open_clip's layout"]);
+    place.run(&classify).refuses(&["open/open_clip_config.json", "its field text_cfg is missing"]);
     assert!(!place.path("new").exists());
 }
 

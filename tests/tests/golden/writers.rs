@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ::clip::ImageEncoderConfig;
 use decoder::{AttentionConfig, ConditioningConfig, UNetConfig};
 use prior::PriorConfig;
 use serde_json::{Map, Value};
@@ -49,7 +50,8 @@ fn configs_say_what_the_references_say() {
     compare(&folder("text_encoder"), "text_encoder", "config.json", &free);
 
     let image = families::open_image_encoder(&part("deep", "image_encoder"), device, kind).unwrap();
-    families::write_image_encoder_config(&folder("image_encoder"), image.config()).unwrap();
+    let ImageEncoderConfig::VisionTransformer(image) = image.config() else { panic!("a ResNet") };
+    families::write_image_encoder_config(&folder("image_encoder"), &image).unwrap();
     compare(&folder("image_encoder"), "image_encoder", "config.json", &[]);
 
     let prior = PriorConfig {

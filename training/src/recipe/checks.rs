@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use clip::TextConfig;
+use clip::{ImageEncoderConfig, TextConfig};
 use families::compatibility::{self, CONTEXT, EMBEDDING, LENGTH, OUTPUTS, STATE, TIME, TWO_IMAGES};
 use families::configs::{self, ConfigError};
 use families::{Mismatch, Shapes, StageShapes, TokenizerShape, karlo};
@@ -153,7 +153,7 @@ impl Recipe {
                 context_length: self.tokenizer.context_length,
             }),
             text_encoder: Some(text.clone()),
-            image_encoder: Some(self.clip.vision.clone()),
+            image_encoder: Some(ImageEncoderConfig::VisionTransformer(self.clip.vision.clone())),
             prior: Some(self.prior.model.clone()),
             autoregressive_prior: Some(self.autoregressive.model.clone()),
             stages: vec![

@@ -1,4 +1,5 @@
-//! The zip archive around a state dict: where its files lie, in the archive itself or unpacked.
+//! The zip archive around a state dict: where its files lie, in the archive itself or unpacked. That of a TorchScript module has
+//! its code and its constants beside, none of which is read.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -70,9 +71,6 @@ impl Archive {
                     excerpt(&folder)
                 )));
             }
-        }
-        if files.contains_key("constants.pkl") {
-            return Err(PickleError::TorchScript);
         }
         Ok(Self { files, budget, blob: blob.clone() })
     }

@@ -134,6 +134,7 @@ impl Machine<'_, '_> {
         let (_, class) = (self.pop()?, self.pop()?);
         match self.values[class as usize] {
             Value::Global(Global::Plain(what)) => self.push_plain(what),
+            Value::Global(Global::Module) => self.push(Value::Module(None)),
             _ => Err(PickleError::Opcode("NEWOBJ of another class".to_owned())),
         }
     }
@@ -141,10 +142,14 @@ impl Machine<'_, '_> {
     /// Gives an object its attributes. A module's dict carries the versions of its layers, which say nothing about its
     /// tensors.
     pub(super) fn build(&mut self) -> Result<(), PickleError> {
-        self.pop()?;
-        let target = self.pop()?;
-        match &self.values[target as usize] {
+        let (state, target) = (self.pop()?, self.pop()?);
+        let attributes = matches!(self.values[state as usize], Value::Dict(_)).then_some(state);
+        match &mut self.values[target as usize] {
             Value::Dict(_) | Value::Plain(_) => self.push_place(target),
+            Value::Module(module) => {
+                *module = attributes;
+                self.push_place(target)
+            }
             _ => Err(PickleError::Opcode("BUILD on an object".to_owned())),
         }
     }

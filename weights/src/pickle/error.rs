@@ -42,11 +42,9 @@ pub enum PickleError {
         /// The bytes that may still be made of the archive.
         most: u64,
     },
-    /// It is a program, not a state dict.
-    #[error(
-        "it is a TorchScript archive, which is a program; its weights must be saved as a state dict"
-    )]
-    TorchScript,
+    /// Its modules lie in each other without end, or nearly so.
+    #[error("its modules are nested more than {0} deep")]
+    Nested(usize),
     /// It was written on a big-endian machine.
     #[error("its numbers are not in little-endian order")]
     ByteOrder,

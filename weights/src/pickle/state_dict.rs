@@ -1,10 +1,10 @@
-//! The state dict among what a pickle made.
+//! The state dict among what a pickle made, or that of the TorchScript module which it made.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::machine::ValueGraph;
-use super::value::Value;
+use super::value::{ENTRY, Value};
 use super::{PickleError, Views};
 use crate::budget::{Budget, TENSOR};
 use files::text::excerpt;
@@ -12,9 +12,15 @@ use files::text::excerpt;
 /// As many entries as a sentence names.
 const NAMED: usize = 4;
 
+/// As many modules lie in each other at most; CLIP has five.
+const DEEPEST: usize = 64;
+
 impl ValueGraph {
-    /// The tensors of a dict, or of the one that it wraps, in order. Other entries are passed over.
+    /// The tensors of a dict, or of the one that it wraps, in order, or those of a module. Other entries are passed over.
     pub(crate) fn tensors(&self, budget: &mut Budget) -> Result<Views, PickleError> {
+        if let Value::Module(_) = self.value(self.result) {
+            return self.module_tensors(budget);
+        }
         let entries = self.state_dict()?;
         let mut tensors = Vec::new();
         // A pickle can repeat a name and a tensor in four bytes; twice is enough to report them.
@@ -45,6 +51,43 @@ impl ValueGraph {
         }
         match tensors.is_empty() && !entries.is_empty() {
             true => Err(PickleError::NoTensors(self.named(entries))),
+            false => Ok(tensors),
+        }
+    }
+
+    /// The tensors of a TorchScript module, and of those within it, each by the path of attributes that leads to it: the names
+    /// of its state dict.
+    fn module_tensors(&self, budget: &mut Budget) -> Result<Views, PickleError> {
+        let mut tensors = Vec::new();
+        let mut modules = vec![(String::new(), self.result, 0)];
+        while let Some((path, module, depth)) = modules.pop() {
+            let Value::Module(Some(attributes)) = self.value(module) else { continue };
+            for &(key, value) in self.dict(*attributes)? {
+                // A module can be an attribute of many, and each time its own are looked through.
+                budget.pay(ENTRY as u64)?;
+                let Value::Text(key) = self.value(key) else { continue };
+                match self.value(value) {
+                    Value::Tensor(view) => {
+                        let name = format!("{path}{key}");
+                        budget.pay(TENSOR + (2 * name.len() + view.extent()) as u64)?;
+                        tensors.push((name.into(), view.clone()));
+                    }
+                    Value::Module(_) if depth == DEEPEST => {
+                        return Err(PickleError::Nested(DEEPEST));
+                    }
+                    Value::Module(_) => {
+                        let path = format!("{path}{key}.");
+                        budget.pay((path.len() + 2 * ENTRY) as u64)?;
+                        modules.push((path, value, depth + 1));
+                    }
+                    other => {
+                        tracing::debug!(attribute = excerpt(key), is = other.what(), "passed over");
+                    }
+                }
+            }
+        }
+        match tensors.is_empty() {
+            true => Err(PickleError::NoTensors("a module without any".to_owned())),
             false => Ok(tensors),
         }
     }

@@ -96,6 +96,9 @@ pub(super) enum Global {
     Storage(Dtype),
     /// One whose values are no tensors, which are never looked into, and what they are.
     Plain(&'static str),
+    /// A class of a TorchScript archive's own code, whatever its name: the code is not read, and its objects are no more than
+    /// their attributes.
+    Module,
 }
 
 impl Global {
@@ -110,6 +113,8 @@ impl Global {
             ("torch" | "torch.cuda", storage) if storage.ends_with("Storage") => {
                 storage_dtype(storage).and_then(Dtype::named).map(Self::Storage)
             }
+            ("__torch__", _) => Some(Self::Module),
+            (module, _) if module.starts_with("__torch__.") => Some(Self::Module),
             _ => plain(module, name).map(Self::Plain),
         };
         let unknown = || PickleError::Global(excerpt(&format!("{module}.{name}")));
@@ -165,6 +170,15 @@ fn plain(module: &str, name: &str) -> Option<&'static str> {
         ("torch", "device") => "a torch.device",
         ("torch", dtype) if DTYPES.contains(&dtype) => "a torch.dtype",
         ("torch.serialization", "_get_layout") => "a torch.layout",
+        (
+            "torch.jit._pickle",
+            "build_boollist"
+            | "build_doublelist"
+            | "build_intlist"
+            | "build_tensorlist"
+            | "build_tensor_from_id"
+            | "restore_type_tag",
+        ) => "a list",
         ("numpy", "dtype") => "a type of numpy's",
         ("numpy", "ndarray")
         | ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar" | "_reconstruct")
@@ -185,6 +199,8 @@ pub(super) enum Value {
     Global(Global),
     Storage(Rc<Storage>),
     Tensor(Rc<View>),
+    /// An object of a TorchScript class, and its attributes, a dict, once it has them.
+    Module(Option<u32>),
     /// No tensor, by its kind.
     Plain(&'static str),
 }
@@ -214,6 +230,7 @@ impl Value {
             Self::Global(_) => "a class or function",
             Self::Storage(_) => "a storage",
             Self::Tensor(_) => "a tensor",
+            Self::Module(_) => "a module",
             Self::Plain(what) => what,
         }
     }
