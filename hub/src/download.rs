@@ -9,7 +9,7 @@ use crate::api;
 use crate::cache::{RepositoryCache, is_whole};
 use crate::client::{Answer, Client, Subject};
 use crate::lock::FileLock;
-use crate::partial::{CHUNK, Partial};
+use crate::partial::{self, CHUNK, Partial};
 use crate::retry::{ATTEMPTS, backoff, pause};
 use crate::{Digest, Error, Progress, RemoteFile, Revision};
 
@@ -40,7 +40,11 @@ impl Download<'_> {
         let _lock =
             FileLock::take(&self.cache.lock(digest), &mut || progress.advance(&file.path, 0))?;
         if !is_whole(&blob, file.size) {
-            self.receive_checked(file, digest)?;
+            let received = self.receive_checked(file, digest);
+            if received.is_err() {
+                partial::remove_empty(&self.cache.partial(digest));
+            }
+            received?;
         }
         self.advance(file, file.size)?;
         self.progress.finish(&file.path);

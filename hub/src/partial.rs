@@ -96,3 +96,10 @@ impl<'a> Partial<'a> {
         fs::remove_file(&self.path).map_err(Error::io("remove", &self.path))
     }
 }
+
+/// Removes a partial file of which nothing came. Where it cannot be removed it does no harm.
+pub(crate) fn remove_empty(path: &Path) {
+    if fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0) {
+        let _ = fs::remove_file(path);
+    }
+}

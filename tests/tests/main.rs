@@ -31,6 +31,7 @@ mod golden;
 mod graphs;
 mod hooks;
 mod hostile;
+mod hub;
 mod hub_server;
 mod images;
 mod inpainting;
