@@ -203,6 +203,22 @@ fn a_file_of_open_clips_is_its_folder_too() {
 }
 
 #[test]
+fn a_folder_with_one_archive_is_that_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    for name in ["vit.pt", "bpe_simple_vocab_16e6.txt.gz"] {
+        fs::copy(place("openai").join(name), path.join(name)).unwrap();
+    }
+    let text = open(path).encode_text(&record().captions).unwrap();
+    close("text", &text.embedding, &recorded("openai/vit.pt", "text"), NETWORK);
+    // One of two is not guessed.
+    fs::copy(place("openai/resnet.pt"), path.join("resnet.pt")).unwrap();
+    assert_eq!(families::locate(path).unwrap().weights_file(), None);
+    let error = error(path);
+    assert!(error.contains("it holds bpe_simple_vocab_16e6.txt.gz, resnet.pt, vit.pt"), "{error}");
+}
+
+#[test]
 fn transformers_files_beside_open_clips_go_first() {
     let folder = tempfile::tempdir().unwrap();
     copy_folder(&golden().join("zero_shot/model"), folder.path());
