@@ -6,7 +6,7 @@ use std::{fs, io};
 use files::contents::{self, Contents};
 use weights::{Error, Folder};
 
-use crate::clip_files::is_clip_file;
+use crate::clip_files::{is_clip_file, only_clip_file};
 use crate::describe::whole;
 
 /// A description of models, for messages.
@@ -16,10 +16,19 @@ const MODEL: &str = "a model is a folder: in Karlo's layout, as kakaobrain/karlo
 /// The folder that a user means by `path`. Whether it holds a model is known when its components are opened.
 pub fn locate(path: &Path) -> Result<Folder, Error> {
     match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => Folder::open(path),
+        Ok(metadata) if metadata.is_dir() => folder(path),
         Ok(_) => file(path),
         Err(error) => Err(Error::io("open the folder", path.display())(error)),
     }
+}
+
+/// The folder itself, or of one that holds a CLIP's file alone, that file.
+fn folder(path: &Path) -> Result<Folder, Error> {
+    let folder = Folder::open(path)?;
+    Ok(match only_clip_file(&folder) {
+        Some(file) => folder.with_weights_file(&file),
+        None => folder,
+    })
 }
 
 /// The folder of a file that is a model by itself, a CLIP. An error that describes any other.

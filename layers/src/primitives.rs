@@ -252,9 +252,9 @@ impl BatchNorm {
 
     /// `[B, C, H, W] -> [B, C, H, W]`
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let [weight, bias] = affine(&self.weight, &self.bias, x);
-        let [mean, variance] = affine(&self.mean, &self.variance, x);
-        let [weight, bias, mean, variance] = [weight, bias, mean, variance].map(Some);
+        // libtorch's kernels take these in f32 beside an input of any kind.
+        let [weight, bias, mean, variance] = [&self.weight, &self.bias, &self.mean, &self.variance]
+            .map(|tensor| Some(tensor.to_kind(Kind::Float)));
         x.batch_norm(weight, bias, mean, variance, false, 0.1, 1e-5, false)
     }
 }

@@ -16,6 +16,7 @@ mod built_in;
 mod checkpoints;
 mod claims;
 mod classify;
+mod clip_files;
 mod convert;
 mod data;
 mod destinations;

@@ -12,8 +12,9 @@ use crate::{ConfigError, configs};
 /// The width of a head in every one of OpenAI's models.
 const HEAD_WIDTH: i64 = 64;
 
-/// A tensor of every text tower in this layout, and one of every vision transformer.
-pub(crate) const TOKEN_EMBEDDING: &str = "token_embedding.weight";
+/// A tensor of every image tower in this layout, of either kind.
+pub(crate) const FIRST_CONVOLUTION: &str = "visual.conv1.weight";
+/// One of every vision transformer.
 const CLASS_EMBEDDING: &str = "visual.class_embedding";
 /// Two of every ResNet.
 const FIRST_BOTTLENECK: &str = "visual.layer1.0.conv1.weight";
@@ -49,7 +50,7 @@ pub(crate) fn check_publisher(checkpoint: &Checkpoint) -> Result<(), ConfigError
 
 /// The shape of the text tower.
 pub(crate) fn text_config(checkpoint: &Checkpoint) -> Result<TextConfig, ConfigError> {
-    let [vocab_size, width] = shape(checkpoint, TOKEN_EMBEDDING)?;
+    let [vocab_size, width] = shape(checkpoint, "token_embedding.weight")?;
     let [context_length, _] = shape(checkpoint, "positional_embedding")?;
     let [_, embedding] = shape(checkpoint, "text_projection")?;
     let transformer = "transformer.resblocks";
@@ -83,7 +84,7 @@ fn vision_config(checkpoint: &Checkpoint) -> Result<VisionConfig, ConfigError> {
             "it has neither {CLASS_EMBEDDING} of CLIP's vision transformers nor {FIRST_BOTTLENECK} of its ResNets"
         )));
     }
-    let [width, _, patch_size, _] = shape(checkpoint, "visual.conv1.weight")?;
+    let [width, _, patch_size, _] = shape(checkpoint, FIRST_CONVOLUTION)?;
     let [positions, _] = shape(checkpoint, "visual.positional_embedding")?;
     let [_, embedding] = shape(checkpoint, "visual.proj")?;
     let transformer = "visual.transformer.resblocks";

@@ -5,10 +5,11 @@ use std::path::Path;
 use tch::{Device, Kind};
 use weights::{Checkpoint, Error, Folder};
 
-use super::inference::{TOKEN_EMBEDDING, without_prefix};
+use super::inference::{FIRST_CONVOLUTION, without_prefix};
 use super::open_clip::{OPEN_CLIP_CONFIG, open_clip_weights};
-use crate::may_be_clip;
+use crate::karlo::INDEX;
 use crate::open::CONFIG;
+use crate::{glide, may_be_clip};
 
 /// The layout of a CLIP in one folder or file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,17 @@ pub(crate) fn own_layout(folder: &Folder) -> Option<ClipLayout> {
     clip_layout(folder).filter(|layout| *layout != ClipLayout::Transformers)
 }
 
+/// The file that is a CLIP by itself, where `folder` holds one of PyTorch's and no configuration.
+pub(crate) fn only_clip_file(folder: &Folder) -> Option<String> {
+    let names = folder.file_names();
+    let mut files = names.iter().filter(|name| name.ends_with(".pt"));
+    let (Some(only), None) = (files.next(), files.next()) else { return None };
+    let is_other = [CONFIG, INDEX, OPEN_CLIP_CONFIG].iter().any(|name| folder.has(name))
+        || glide::is_published(folder);
+    let path = folder.path()?.join(only);
+    (!is_other && is_clip_file(&path).unwrap_or(false)).then(|| only.clone())
+}
+
 /// Whether the file at `path` holds a CLIP: by OpenAI's names, or as weights beside open_clip's configuration. An error where
 /// the weights in it cannot be read.
 pub(crate) fn is_clip_file(path: &Path) -> Result<bool, Error> {
@@ -48,5 +60,5 @@ pub(crate) fn is_clip_file(path: &Path) -> Result<bool, Error> {
         return Ok(true);
     }
     let checkpoint = Checkpoint::open(path, "CLIP", Device::Cpu, Kind::Float)?;
-    Ok(without_prefix(checkpoint).shape(TOKEN_EMBEDDING).is_some())
+    Ok(without_prefix(checkpoint).shape(FIRST_CONVOLUTION).is_some())
 }

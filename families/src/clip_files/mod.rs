@@ -11,7 +11,7 @@ mod names;
 mod open;
 mod open_clip;
 
-pub(crate) use layout::{ClipLayout, clip_layout, is_clip_file, own_layout};
+pub(crate) use layout::{ClipLayout, clip_layout, is_clip_file, only_clip_file, own_layout};
 pub use names::openai_clip;
 pub(crate) use open::{
     check_clip_file, clip_checkpoint, has_tokenizer, ignored_prefixes, open_clip_image_encoder,

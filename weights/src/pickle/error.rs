@@ -44,7 +44,7 @@ pub enum PickleError {
     },
     /// Its modules lie in each other without end, or nearly so.
     #[error("its modules are nested more than {0} deep")]
-    Nested(usize),
+    Depth(usize),
     /// It was written on a big-endian machine.
     #[error("its numbers are not in little-endian order")]
     ByteOrder,

@@ -73,7 +73,7 @@ impl ValueGraph {
                         tensors.push((name.into(), view.clone()));
                     }
                     Value::Module(_) if depth == DEEPEST => {
-                        return Err(PickleError::Nested(DEEPEST));
+                        return Err(PickleError::Depth(DEEPEST));
                     }
                     Value::Module(_) => {
                         let path = format!("{path}{key}.");

@@ -1,0 +1,68 @@
+//! Captions as OpenAI's code cleans them (golden/record_text_cleaning.py).
+
+use std::fs;
+use std::path::Path;
+
+use ::clip::Tokenizer;
+use ::clip::text_cleaning::clean;
+use serde::Deserialize;
+use tch::Kind;
+
+/// What the reference makes of a text, and where that is another, what it makes without repairing its encoding.
+#[derive(Deserialize)]
+struct Row {
+    text: String,
+    whole: String,
+    without: Option<String>,
+}
+
+fn rows() -> Vec<Row> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/text_cleaning.json");
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn texts_are_cleaned_as_the_reference_cleans_them() {
+    let rows = rows();
+    assert!(rows.len() > 400, "{}", rows.len());
+    for Row { text, whole, without } in rows {
+        assert_eq!(clean(&text), without.unwrap_or(whole), "{text:?}");
+    }
+}
+
+#[test]
+fn few_texts_need_their_encoding_repaired() {
+    let rows = rows();
+    let broken: Vec<&Row> = rows.iter().filter(|row| row.without.is_some()).collect();
+    assert!((10..30).contains(&broken.len()), "{}", broken.len());
+    // What is left out changes nothing else.
+    for row in broken {
+        assert_ne!(clean(&row.text), row.whole, "{:?} is repaired: say so in the docs", row.text);
+    }
+}
+
+#[test]
+fn a_tokenizer_cleans_where_it_is_asked_to() {
+    let table = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("golden/clip_files/openai/bpe_simple_vocab_16e6.txt.gz");
+    let table = fs::read(table).unwrap();
+    let plain = || Tokenizer::from_merges(&table).unwrap().with_context_length(16).unwrap();
+    let ids = |tokenizer: &Tokenizer, text: &str| {
+        let ids = tokenizer.encode(&[text]).unwrap().ids.squeeze_dim(0).to_kind(Kind::Int64);
+        Vec::<i64>::try_from(ids).unwrap()
+    };
+    let cleaning = plain().with_text_cleaning();
+    for (text, clean) in [
+        ("a “red” house", "a \"red\" house"),
+        ("ﬁsh &amp;amp; A", "fish & a"),
+        ("ｓｅａ\u{200e}", "sea\u{200e}"),
+    ] {
+        assert_eq!(ids(&cleaning, text), ids(&plain(), clean), "{text}");
+        assert_ne!(ids(&plain(), text), ids(&plain(), clean), "{text}");
+    }
+    // Composed characters are the cleaning's business, and references come after it.
+    assert_ne!(ids(&cleaning, "e&#769;"), ids(&cleaning, "é"));
+    assert_eq!(ids(&cleaning, "e\u{301}"), ids(&cleaning, "é"));
+    let cut = cleaning.encode(&["the sea ".repeat(20) + "&amp; the end"]).unwrap().cut_off;
+    assert!(cut[0].as_deref().unwrap().ends_with("& the end"), "{cut:?}");
+}
