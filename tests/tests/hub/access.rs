@@ -168,8 +168,8 @@ fn no_log_has_the_token() {
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(log.contains("/api/models/owner/name/revision/main"), "{log}");
     assert_eq!(place.server.requests()[0].header("authorization"), format!("Bearer {TOKEN}"));
-    // As bytes, sixteen on a line, it is there in parts.
-    for part in [TOKEN, "Bearer", &TOKEN[16..], "4265 6172 6572", "6866 5f"] {
+    // The HTTP client's own log would have every byte.
+    for part in [TOKEN, "Bearer", "ureq"] {
         assert!(!log.contains(part), "{part}: {log}");
     }
 }
