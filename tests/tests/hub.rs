@@ -12,6 +12,7 @@ use crate::hub_server::HubServer;
 mod access;
 mod answers;
 mod cache;
+mod certificates;
 mod downloads;
 mod names;
 mod network;

@@ -3,6 +3,7 @@
 use ::hub::{Error, Hub, Settings, Token};
 
 use super::{CONFIG, LARGE, NAME, NoProgress, Place, fetch, repository, says};
+use crate::command::Workplace;
 use crate::hub_server::{Access, HubServer, Reply};
 
 const TOKEN: &str = "hf_abcdefghijklmnopqrstuvwxyz";
@@ -154,4 +155,21 @@ fn no_message_and_no_debug_has_the_token() {
     says(&error, &["418", "who is (the token)?"]);
     let hub = format!("{:?}", with_token(&place));
     assert!(hub.contains("Token(..)") && !hub.contains(TOKEN), "{hub}");
+}
+
+#[test]
+fn no_log_has_the_token() {
+    let place = Place::new();
+    let work = Workplace::new();
+    let mut command = work.command(&["pull", NAME]);
+    command.envs(place.server.variables(&work.path("cache")));
+    command.envs([("HF_TOKEN", TOKEN), ("UNCLIP_LOG", "trace")]);
+    let output = command.output().unwrap();
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains("/api/models/owner/name/revision/main"), "{log}");
+    assert_eq!(place.server.requests()[0].header("authorization"), format!("Bearer {TOKEN}"));
+    // The HTTP client's own log would have every byte.
+    for part in [TOKEN, "Bearer", "ureq"] {
+        assert!(!log.contains(part), "{part}: {log}");
+    }
 }
