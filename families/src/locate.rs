@@ -1,5 +1,5 @@
-//! Finds the folder that a user means: a path, that of a file which is a model by itself, the one snapshot of a repository in the Hugging Face Hub's cache, or the
-//! repository in that cache by its name.
+//! Finds the folder that a user means: a path, that of a file which is a model by itself, the one snapshot of a repository in
+//! the Hugging Face Hub's cache, or the repository in that cache by its name.
 
 use std::path::Path;
 use std::{fs, io};
