@@ -1,5 +1,5 @@
-//! What OpenAI's code does with a caption before it splits it (`simple_tokenizer.py`), and open_clip's too: the repairs of the
-//! package ftfy, HTML's character references twice, single spaces, small letters.
+//! The cleaning of captions before they are split, as in OpenAI's code (`simple_tokenizer.py`) and open_clip's: the repairs of
+//! the package ftfy, HTML's character references twice, single spaces, small letters.
 //!
 //! Of ftfy's repairs (6.3) one is left out: text that was decoded in another encoding than its own stays as it is.
 

@@ -44,13 +44,16 @@ def randomise(model, seed):
             drawn = 1 + 0.2 * noise
         elif "logit_scale" in name:
             drawn = torch.full(tensor.shape, 2.75)
+        elif "attnpool.positional_embedding" in name:
+            drawn = 0.1 * noise
         elif "embedding" in name:
             drawn = 0.5 * noise
         elif tensor.ndim < 2:
             drawn = 0.2 * noise
         else:
             fan_in = tensor.shape[0] if leaf in ("proj", "text_projection") else tensor[0].numel()
-            drawn = noise * fan_in**-0.5
+            # Pictures must stay apart behind many rectifiers.
+            drawn = noise * ((2 if tensor.ndim == 4 else 1) / fan_in) ** 0.5
         drawn = torch.where(drawn.abs() < 1e-3, torch.full_like(drawn, 1e-2), drawn)
         tensor.data.copy_(drawn.half().float())
         assert (tensor != 0).all(), name
@@ -96,11 +99,14 @@ def in_open_clip(name, seed, config, save):
 def record(name, model, preprocess, tokens):
     pictures = [Image.open(HERE / "data" / "images" / f"{picture}.png").convert("RGB") for picture in PICTURES]
     pixels = torch.stack([preprocess(picture) for picture in pictures])
+    image, text = model.encode_image(pixels), model.encode_text(tokens)
+    for embeddings in (image, text):
+        assert embeddings.std(0).mean() > 0.1 * embeddings.abs().max(), f"{name}: all inputs look alike"
     tensors.update({
         f"{name}.pixels": pixels,
-        f"{name}.image": model.encode_image(pixels),
+        f"{name}.image": image,
         f"{name}.tokens": tokens.long(),
-        f"{name}.text": model.encode_text(tokens),
+        f"{name}.text": text,
         f"{name}.logit_scale": model.logit_scale.reshape(1),
     })  # fmt: skip
 
@@ -135,7 +141,7 @@ in_open_clip(
 )  # fmt: skip
 shutil.copy(PLACE / "openai" / TABLE, PLACE / "open_clip" / TABLE)
 in_open_clip(
-    "open_clip_text", 4,
+    "open_clip_text", 9,
     dict(
         model_cfg=dict(
             embed_dim=14, quick_gelu=True, custom_text=True,

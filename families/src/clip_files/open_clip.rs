@@ -21,7 +21,7 @@ pub(crate) fn open_clip_weights() -> [&'static str; 2] {
     ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]
 }
 
-/// What the configuration says.
+/// The shapes of both towers, and the preprocessing.
 pub(crate) struct OpenClipConfig {
     pub text: TextConfig,
     pub image: ImageEncoderConfig,
