@@ -184,7 +184,7 @@ pub enum Error {
         host: String,
         /// The reason.
         reason: String,
-        /// What would work, after a colon; empty where nothing is known.
+        /// Advice that would work, after a colon; empty where nothing is known.
         advice: String,
     },
     /// A file's name that would lead out of the cache.

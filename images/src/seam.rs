@@ -14,10 +14,10 @@ use crate::resize::{Filter, resize};
 
 /// The part of a square's side over which the seam fades in where nothing else is asked for.
 const PART: u32 = 32;
-/// What the border lacks is averaged over this many pixels in each direction along it.
+/// The pixels in each direction over which the lack at the border is averaged along it.
 const SMOOTHING: i64 = 2;
 
-/// What is added to a pixel, by its place.
+/// The levels that are added to a pixel, by its place.
 type Offsets = HashMap<usize, [f32; 3]>;
 
 /// How painted squares meet the image around a mask.

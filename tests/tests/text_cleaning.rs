@@ -60,9 +60,11 @@ fn a_tokenizer_cleans_where_it_is_asked_to() {
         assert_eq!(ids(&cleaning, text), ids(&plain(), clean), "{text}");
         assert_ne!(ids(&plain(), text), ids(&plain(), clean), "{text}");
     }
-    // Composed characters are the cleaning's business, and references come after it.
-    assert_ne!(ids(&cleaning, "e&#769;"), ids(&cleaning, "é"));
-    assert_eq!(ids(&cleaning, "e\u{301}"), ids(&cleaning, "é"));
+    // Composed characters are the cleaning's business.
+    for decomposed in ["e&#769;", "e\u{301}"] {
+        assert_eq!(ids(&cleaning, decomposed), ids(&cleaning, "é"));
+    }
+    assert_ne!(ids(&cleaning, "e"), ids(&cleaning, "é"));
     let cut = cleaning.encode(&["the sea ".repeat(20) + "&amp; the end"]).unwrap().cut_off;
     assert!(cut[0].as_deref().unwrap().ends_with("& the end"), "{cut:?}");
 }
