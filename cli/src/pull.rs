@@ -28,7 +28,8 @@ impl Pull {
     /// Downloads what the cache lacks of it, and prints the snapshot's folder.
     pub(crate) fn run(&self) -> Result<()> {
         let repository: Repository = self.name.parse().context("NAME")?;
-        let folder = locator(self.variant.as_deref()).pull(&repository).context("NAME")?;
+        let folder = locator(self.variant.as_deref()).pull(&repository);
+        let folder = folder.with_context(|| format!("pull {repository}"))?;
         folder.path().map_or(Ok(()), print_path)
     }
 }
