@@ -59,7 +59,7 @@ fn squared_distance(point: [f64; 2], from: [f64; 2], to: [f64; 2]) -> f64 {
 /// The known pixels of images `[B, C, size, size]`, `[B, 1, size, size]` in f32 on the CPU: 0 in the region that is erased, which
 /// is a random one of rectangles, strokes, a polygon or a frame, or with the probability `erase_all` the whole image.
 ///
-/// Three images in four lose the one of [`CHOICES`] such regions whose border crosses the least of the image, as people who
+/// Three images in four lose of eight such regions the one whose border crosses the least of the image, as people who
 /// mask a thing mask all of it: a network that always saw things cut would paint things that the border cuts.
 pub fn known_pixels(generator: &mut Generator, erase_all: f64, images: &Tensor) -> Tensor {
     let (count, size) = (images.size()[0], images.size()[3]);

@@ -55,8 +55,9 @@ impl Locator {
     }
 
     /// The variant of the weights to take where there is one, as `fp16`.
-    pub fn variant(self, variant: impl Into<String>) -> Self {
-        Self { variant: Some(variant.into()), ..self }
+    pub fn variant(mut self, variant: impl Into<String>) -> Self {
+        self.variant = Some(variant.into());
+        self
     }
 
     /// The observer of downloads, which may stop them.
