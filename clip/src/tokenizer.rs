@@ -175,7 +175,7 @@ impl Tokenizer {
         Self { tokenizer, start, end, pad, context_length, words, cleans: false }
     }
 
-    /// Cleans captions first, as OpenAI's own code does: see [`clean`](crate::text_cleaning::clean).
+    /// Cleans captions first, as OpenAI's own code does: see [`clean`].
     pub fn with_text_cleaning(mut self) -> Self {
         // A cleaned text has single spaces, small letters, and what it has of composed characters.
         self.tokenizer.with_normalizer(None::<NormalizerWrapper>);
