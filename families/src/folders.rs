@@ -38,8 +38,8 @@ impl ModelFolders {
             _ => None,
         };
         // A component that comes without its companion makes do with the model's own.
-        let own = || existing(self.model.component(component));
-        if let Some(folder) = completed.or_else(own) {
+        let own = || self.family.component_in(&self.model, component);
+        if let Some(folder) = completed.or_else(|| self.of_companion(component)).or_else(own) {
             return Ok(folder);
         }
         if self.clip().contains(&component) && self.is_whole_clip() {
@@ -48,8 +48,20 @@ impl ModelFolders {
         if glide::is_published(&self.model) {
             return glide::published_component(&self.model, component);
         }
-        let found = describe(&self.model);
-        Err(Error::Missing { folder: self.model.to_string(), component, completion, found })
+        Err(Error::Missing {
+            folder: self.model.to_string(),
+            component,
+            completion,
+            repository: self.family.repository_of(&self.model, component),
+            found: describe(&self.model),
+        })
+    }
+
+    /// The component in the folder that the prior comes from, where all of a companion's repository does.
+    fn of_companion(&self, component: &'static str) -> Option<Folder> {
+        let companion = self.family.companion.as_ref()?;
+        let folder = self.prior.as_ref().filter(|_| component.starts_with(companion.prefix))?;
+        self.family.component_in(folder, component)
     }
 
     /// The component in `folder`, which was brought to complete the model; `None` where that is the other prior, or
@@ -61,8 +73,8 @@ impl ModelFolders {
         folder: &Folder,
     ) -> Result<Option<Folder>, Error> {
         let whole = self.network_of(component);
-        if folder.component(whole).exists() {
-            return Ok(existing(folder.component(component)));
+        if self.family.component_in(folder, whole).is_some() {
+            return Ok(self.family.component_in(folder, component));
         }
         if self.is_other_prior(component) {
             return Ok(None);
@@ -77,7 +89,9 @@ impl ModelFolders {
         }
         Ok(match component == whole {
             true => Some(folder.clone()),
-            false => folder.beside(component),
+            false => folder.beside(self.family.companion.as_ref().map_or(component, |companion| {
+                component.strip_prefix(companion.prefix).unwrap_or(component)
+            })),
         })
     }
 
@@ -90,9 +104,15 @@ impl ModelFolders {
             _ if encoder.is_some_and(|encoder| encoder.contains(&component)) => {
                 Some(Completion::ImageEncoder)
             }
+            _ if self.is_of_companion(component) => Some(Completion::Prior),
             _ if *principal_components == Some(component) => Some(Completion::Embeddings),
             _ => None,
         }
+    }
+
+    /// Whether a component is published in the companion's repository.
+    fn is_of_companion(&self, component: &str) -> bool {
+        self.family.companion.is_some_and(|companion| component.starts_with(companion.prefix))
     }
 
     /// The prior that a component belongs to.
@@ -101,11 +121,15 @@ impl ModelFolders {
         kinds.into_iter().find(|kind| self.family.prior_components(*kind).contains(&component))
     }
 
-    /// The network that a component is a companion of: a scheduler of its prior, the image processor of its encoder.
+    /// The network that a component is a companion of: a scheduler of its prior, the image processor of its encoder, and the
+    /// text encoder of a prior that is published with it.
     fn network_of(&self, component: &'static str) -> &'static str {
         let prior = self.prior_kind(component).map(|kind| self.family.prior_components(kind)[0]);
-        let encoder = || self.family.clip.map(|clip| clip.image_encoder);
-        prior.or_else(encoder).unwrap_or(component)
+        let network = || match self.completion(component) {
+            Some(Completion::Prior) => self.family.prior.map(|prior| prior.network),
+            _ => self.family.clip.map(|clip| clip.image_encoder),
+        };
+        prior.or_else(network).unwrap_or(component)
     }
 
     /// Whether a component is that of the prior that does not sample unless a setting says so.
@@ -129,8 +153,4 @@ impl ModelFolders {
     pub fn is_whole_clip(&self) -> bool {
         may_be_clip(&self.model)
     }
-}
-
-fn existing(folder: Folder) -> Option<Folder> {
-    folder.exists().then_some(folder)
 }

@@ -235,6 +235,7 @@ fn of_square(request: &Request, inpainting: Inpainting) -> Request {
     Request {
         caption: request.caption.clone(),
         image_embedding: request.image_embedding.as_ref().map(Tensor::shallow_clone),
+        negative_caption: request.negative_caption.clone(),
         inpainting: Some(inpainting),
         seed: request.seed,
         settings: request.settings.clone(),

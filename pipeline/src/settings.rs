@@ -47,6 +47,10 @@ pub struct Settings {
     /// The quantile of |x_0| that dynamic thresholding clips the guided stages' predictions at (2205.11487, section 2.3);
     /// `None` clips at 1, as published.
     pub thresholding: Option<f64>,
+    /// The width of the images in pixels; `None` for the model's own, which it always is where no latents are denoised.
+    pub width: Option<u32>,
+    /// Their height.
+    pub height: Option<u32>,
     /// How many times RePaint takes each step of the base image that is inpainted by a network which takes no mask (2201.09865,
     /// section 4.2); `None` for [`RESAMPLE`](crate::repaint::RESAMPLE) times.
     pub resample: Option<usize>,
@@ -133,6 +137,8 @@ impl Settings {
             clip_guidance_scale: None,
             guidance_interval: None,
             thresholding: None,
+            width: None,
+            height: None,
             resample: None,
         }
     }
@@ -322,6 +328,11 @@ impl Serialize for Settings {
         if let Some(quantile) = &self.thresholding {
             map.serialize_entry("thresholding", quantile)?;
         }
+        for (name, pixels) in [("width", self.width), ("height", self.height)] {
+            if let Some(pixels) = pixels {
+                map.serialize_entry(name, &pixels)?;
+            }
+        }
         if let Some(resample) = &self.resample {
             map.serialize_entry("resample", resample)?;
         }
@@ -337,7 +348,7 @@ impl<'de> Deserialize<'de> for Settings {
 
 /// The fields of the flat object, for messages.
 const FIELDS: &str = "`prior_steps`, `prior_candidates`, `candidates`, `prior_guidance_scale`, `prior_codes`, `solver`, \
-     `clip_guidance_scale`, `guidance_interval`, `thresholding`, `resample`, and of each stage `STAGE_steps`, \
+     `clip_guidance_scale`, `guidance_interval`, `thresholding`, `resample`, `width`, `height`, and of each stage `STAGE_steps`, \
      `STAGE_guidance_scale` and `STAGE_temperature`";
 
 /// Reads the flat object: every `NAME_steps` that is not the prior's is a stage's.
@@ -354,7 +365,7 @@ impl<'de> Visitor<'de> for SettingsVisitor {
         let mut prior = PriorFields::default();
         let (mut candidates, mut solver) = (1, Solver::Ddpm);
         let (mut clip_guidance_scale, mut guidance_interval, mut thresholding) = (None, None, None);
-        let mut resample = None;
+        let (mut resample, mut width, mut height) = (None, None, None);
         let mut stages: Vec<StageSettings> = Vec::new();
         let mut numbers: Vec<(String, StageNumber)> = Vec::new();
         while let Some(key) = map.next_key::<String>()? {
@@ -369,6 +380,8 @@ impl<'de> Visitor<'de> for SettingsVisitor {
                 "guidance_interval" => guidance_interval = map.next_value()?,
                 "thresholding" => thresholding = map.next_value()?,
                 "resample" => resample = map.next_value()?,
+                "width" => width = map.next_value()?,
+                "height" => height = map.next_value()?,
                 other => match stage_field(other) {
                     Some((name, "_steps")) => {
                         let (name, steps) = (name.to_owned(), map.next_value()?);
@@ -407,6 +420,8 @@ impl<'de> Visitor<'de> for SettingsVisitor {
             clip_guidance_scale,
             guidance_interval,
             thresholding,
+            width,
+            height,
             resample,
         })
     }
