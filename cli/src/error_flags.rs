@@ -24,6 +24,10 @@ pub(crate) fn with_flags(error: &(dyn Error + 'static)) -> String {
         Some(error @ pipeline::Error::NoNoisedClip { .. }) => {
             error.to_string().replacen("clip_guidance_scale", "--clip-guidance-scale", 1)
         }
+        Some(
+            error @ (pipeline::Error::NoNegativeCaption { .. }
+            | pipeline::Error::NegativeCaptionWithoutPrior),
+        ) => error.to_string().replacen("negative_caption", "--negative", 1),
         Some(pipeline::Error::NoBuiltInModel) => format!("{error} with --model DIR"),
         _ => error.to_string(),
     }

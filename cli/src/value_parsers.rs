@@ -30,6 +30,14 @@ pub(crate) fn candidates(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A side of an image in pixels, which the model limits further.
+pub(crate) fn side(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(pixels) if pixels > 0 => Ok(pixels),
+        _ => Err("a side is a whole number of pixels from 1 on".to_owned()),
+    }
+}
+
 /// Images that are sampled at a time.
 pub(crate) fn batch(text: &str) -> Result<usize, String> {
     match text.parse() {
