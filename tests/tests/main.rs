@@ -33,6 +33,7 @@ mod hooks;
 mod hostile;
 mod images;
 mod inpainting;
+mod kandinsky;
 mod kernels;
 mod manipulation;
 mod memory_bounds;
