@@ -28,6 +28,7 @@ pub(crate) fn with_flags(error: &(dyn Error + 'static)) -> String {
             error @ (pipeline::Error::NoNegativeCaption { .. }
             | pipeline::Error::NegativeCaptionWithoutPrior),
         ) => error.to_string().replacen("negative_caption", "--negative", 1),
+        Some(error @ pipeline::Error::NoImageToImage { .. }) => format!("--image: {error}"),
         Some(pipeline::Error::NoBuiltInModel) => format!("{error} with --model DIR"),
         _ => error.to_string(),
     }

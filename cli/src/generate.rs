@@ -6,10 +6,12 @@ use anyhow::{Context, Result};
 use clap::Args;
 use files::text::excerpt;
 use images::read_image;
+use pipeline::image_to_image::STRENGTH;
 use pipeline::{Pipeline, Record, Request, Settings, SettingsOverrides, Task};
 
 use crate::again::{Again, caption};
 use crate::drawing::ImageArgs;
+use crate::input::{open_image, stem};
 use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::names::slug;
@@ -20,7 +22,7 @@ use crate::run::{Job, Run};
 use crate::settings_args::{
     CandidatesArgs, ClipGuidanceArgs, DecoderSettingsArgs, PresetArgs, PriorSettingsArgs, SizeArgs,
 };
-use crate::{embedding, input::stem};
+use crate::{embedding, value_parsers};
 
 /// The files of `--prompts`, for the help.
 pub(crate) const PROMPTS: &str = "\
@@ -55,6 +57,12 @@ pub(crate) struct Generate {
     /// Draw every caption in a file, - for standard input; see below
     #[arg(long, value_name = "FILE", conflicts_with_all = ["caption", "image_embedding", "from"])]
     prompts: Option<PathBuf>,
+    /// Draw this picture anew, in models that draw latents
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["image_embedding", "from", "prompts"])]
+    image: Option<PathBuf>,
+    /// How much of the picture is drawn anew, 0 to 1 [0.3]
+    #[arg(long, value_name = "X", requires = "image", value_parser = value_parsers::denoising_strength, allow_negative_numbers = true)]
+    strength: Option<f64>,
     /// Draw away from this caption, in models whose prior reads one
     #[arg(long, value_name = "CAPTION", conflicts_with = "image_embedding")]
     negative: Option<String>,
@@ -97,7 +105,9 @@ impl Generate {
             Some(path) if caption.is_none() => stem(path),
             _ => slug(caption.unwrap_or_default()),
         };
-        let inputs: Vec<&Path> = given.into_iter().chain(self.from.as_deref()).collect();
+        let files = [given, self.from.as_deref(), self.image.as_deref()];
+        let inputs: Vec<&Path> = files.into_iter().flatten().collect();
+        let image = self.image.as_deref().map(open_image).transpose()?;
         let plan = self.images.plan_again(&name, &inputs, again.as_ref().map(Again::seed))?;
         let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
         let settings = self.settings(&pipeline, again.as_ref())?;
@@ -108,10 +118,17 @@ impl Generate {
             |again: &Again| again.record.arguments.get(NEGATIVE)?.as_str().map(str::to_owned);
         let negative = self.negative.clone().or_else(|| again.as_ref().and_then(of_record));
         check_negative(&pipeline, "", negative.as_deref())?;
-        let command = given.map_or("generate", |_| "generate --image-embedding");
+        let command = match (given, &self.image) {
+            (Some(_), _) => "generate --image-embedding",
+            (None, Some(_)) => "generate --image",
+            (None, None) => "generate",
+        };
         let mut record = self.model.record(command, caption, &settings)?;
         if let Some(path) = given {
             record = with_file(record, "image_embedding", path);
+        }
+        if let Some(path) = &self.image {
+            record = with_file(record, "image", path);
         }
         record = with_negative(record, negative.as_deref());
         record.prior = self.other_prior(&record)?;
@@ -122,6 +139,7 @@ impl Generate {
             let request = |&seed| match &embedding {
                 None => Request {
                     negative_caption: negative.clone(),
+                    image: image.clone(),
                     ..Request::new(words, seed, settings.clone())
                 },
                 Some(embedding) => {
@@ -137,6 +155,9 @@ impl Generate {
     fn flags(&self) -> SettingsOverrides {
         let flags = self.decoder.add_to(SettingsOverrides::default());
         let flags = self.clip_guidance.add_to(self.candidates.add_to(self.size.add_to(flags)));
+        let strength = || self.strength.unwrap_or(STRENGTH);
+        let flags =
+            SettingsOverrides { strength: self.image.as_ref().map(|_| strength()), ..flags };
         match self.image_embedding {
             None => self.prior_settings.add_to(flags),
             Some(_) => flags,

@@ -54,6 +54,14 @@ pub(crate) fn quantile(text: &str) -> Result<f64, String> {
     }
 }
 
+/// The share of the steps that an image is noised by.
+pub(crate) fn denoising_strength(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value <= 1.0 => Ok(value),
+        _ => Err("a strength lies above 0 and is 1 at most, 0.3 say".to_owned()),
+    }
+}
+
 /// A guidance scale.
 pub(crate) fn scale(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

@@ -90,6 +90,12 @@ pub enum Error {
         /// The ability, as a verb.
         ability: &'static str,
     },
+    /// An image to start from in a family that denoises no latents.
+    #[error("{family} draws from noise alone, and not from a picture on")]
+    NoImageToImage {
+        /// The family.
+        family: &'static str,
+    },
     /// A negative caption in a family that guidance starts from the empty one in.
     #[error("negative_caption: {family} takes no caption of what a picture should not show")]
     NoNegativeCaption {

@@ -84,6 +84,8 @@ pub struct SettingsOverrides {
     pub width: Option<u32>,
     /// [`Settings::height`]
     pub height: Option<u32>,
+    /// [`Settings::strength`]
+    pub strength: Option<f64>,
     /// [`Settings::resample`]
     pub resample: Option<usize>,
     /// Steps of the diffusion prior.
@@ -169,6 +171,7 @@ impl SettingsOverrides {
         settings.thresholding = self.thresholding.or(settings.thresholding);
         settings.width = self.width.or(settings.width);
         settings.height = self.height.or(settings.height);
+        settings.strength = self.strength.or(settings.strength);
         settings.resample = self.resample.or(settings.resample);
         if let Some(prior) = &mut settings.prior {
             prior.steps = self.prior_steps.unwrap_or(prior.steps);

@@ -12,6 +12,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::components::Components;
 use crate::image_tensors::PLANES;
+use crate::image_to_image::strength_steps;
 use crate::memory::within_memory;
 use crate::prior_stage::Prefix;
 use crate::stages::BASE;
@@ -89,13 +90,17 @@ impl Pipeline {
             self.refuse_latents("paint in pictures")?;
         }
         self.check_size_settings(settings)?;
+        self.check_image_to_image(settings)?;
         let requirement = self.requirement(task, settings);
         self.components.find(requirement)?;
         if requirement.prior == Some(PriorKind::Diffusion) {
             self.prior_steps(&self.prior_sampler(settings)?, settings)?;
         }
         for index in self.components.family().stage_indices(requirement) {
-            self.stage_steps(index, &self.stage_sampler(index, settings)?, settings)?;
+            let steps = self.stage_steps(index, &self.stage_sampler(index, settings)?, settings)?;
+            if settings.strength.is_some() {
+                strength_steps(steps, settings)?;
+            }
         }
         self.components.prepare(requirement)?;
         if requirement.stages > 0 && (settings.width.is_some() || settings.height.is_some()) {

@@ -7,6 +7,7 @@ use noise::Generator;
 use tch::Tensor;
 
 use crate::image_tensors::to_images;
+use crate::image_to_image::STRENGTH;
 use crate::inpainting::{Inpainting, InpaintingBatch};
 use crate::memory::within_memory;
 use crate::observer::PRIOR;
@@ -23,6 +24,9 @@ pub struct Request {
     pub image_embedding: Option<Tensor>,
     /// The caption of what the image should not show, for models that [take](Pipeline::takes_negative_captions) one.
     pub negative_caption: Option<String>,
+    /// The image to start from, noised as far as [`Settings::strength`] says and squashed to the size of the settings' images;
+    /// `None` for noise alone.
+    pub image: Option<RgbImage>,
     /// An image of which the known part stays; `None` for an image that is all sampled.
     pub inpainting: Option<Inpainting>,
     /// The seed of the image's own noise. The same request gives the same image.
@@ -39,6 +43,7 @@ impl Request {
             caption,
             image_embedding: None,
             negative_caption: None,
+            image: None,
             inpainting: None,
             seed,
             settings,
@@ -51,6 +56,7 @@ impl Request {
             caption: String::new(),
             image_embedding: Some(image_embedding.shallow_clone()),
             negative_caption: None,
+            image: None,
             inpainting: None,
             seed,
             settings,
@@ -65,6 +71,11 @@ impl Request {
     /// The same with a caption of what the image should not show.
     pub fn with_negative_caption(self, caption: impl Into<String>) -> Self {
         Self { negative_caption: Some(caption.into()), ..self }
+    }
+
+    /// The same from an image on, for models that denoise latents.
+    pub fn with_image(self, image: RgbImage) -> Self {
+        Self { image: Some(image), ..self }
     }
 
     /// The same with a part of an image that stays (2112.10741, section 4.3).
@@ -120,6 +131,10 @@ impl Pipeline {
             return Ok(prior.map_or(0, |prior| prior.steps));
         }
         let steps = settings.stage(stage).map_or(0, |stage| stage.steps.count());
+        let steps = match request.image {
+            Some(_) => (steps as f64 * settings.strength.unwrap_or(STRENGTH)) as usize,
+            None => steps,
+        };
         let is_base = self.components.stage(BASE).name == stage;
         Ok(match is_base && task.inpaints && self.repaints()? {
             true => resample_count(steps, settings.resample.unwrap_or(RESAMPLE)),
@@ -184,8 +199,16 @@ impl Pipeline {
             [] => None,
             _ => Some(InpaintingBatch::new(&known)),
         };
-        let input =
-            StageInput { captions: &captions, known: known.as_ref(), ..StageInput::default() };
+        let images: Vec<RgbImage> = requests.iter().filter_map(|r| r.image.clone()).collect();
+        if !images.is_empty() && !self.components.family().denoises_latents() {
+            return Err(Error::NoImageToImage { family: self.components.family().name });
+        }
+        let input = StageInput {
+            captions: &captions,
+            images: &images,
+            known: known.as_ref(),
+            ..StageInput::default()
+        };
         let family = self.components.family();
         let base = match family.decodes_embeddings() {
             true => {
@@ -198,6 +221,7 @@ impl Pipeline {
             }
             false => self.stage_images(stages.start, input, batch)?,
         }; // [B, C, h, w]
+        let input = StageInput { images: &[], ..input };
         let upsampling = stages.start + 1..stages.end;
         let images = self.upsampled_images(base, upsampling, input, batch)?; // [B, C, H, W]
         Ok(to_images(&images))
@@ -246,8 +270,8 @@ impl Pipeline {
         let mut batches: Vec<(_, Vec<usize>)> = Vec::new();
         for (n, request) in requests.iter().enumerate() {
             let by_embedding = request.image_embedding.is_some();
-            let negative = request.negative_caption.is_some();
-            let key = (self.task(request), by_embedding, negative, request.settings.batch_key());
+            let has = (request.negative_caption.is_some(), request.image.is_some());
+            let key = (self.task(request), by_embedding, has, request.settings.batch_key());
             match batches.iter_mut().find(|(other, _)| *other == key) {
                 Some((_, batch)) => batch.push(n),
                 None => batches.push((key, vec![n])),

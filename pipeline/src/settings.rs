@@ -51,6 +51,9 @@ pub struct Settings {
     pub width: Option<u32>,
     /// Their height.
     pub height: Option<u32>,
+    /// The share of the base stage's steps that an image to start from is noised and denoised by (2108.01073); `None`
+    /// for [`STRENGTH`](crate::image_to_image::STRENGTH).
+    pub strength: Option<f64>,
     /// How many times RePaint takes each step of the base image that is inpainted by a network which takes no mask (2201.09865,
     /// section 4.2); `None` for [`RESAMPLE`](crate::repaint::RESAMPLE) times.
     pub resample: Option<usize>,
@@ -139,6 +142,7 @@ impl Settings {
             thresholding: None,
             width: None,
             height: None,
+            strength: None,
             resample: None,
         }
     }
@@ -256,6 +260,12 @@ impl Settings {
             let must = "it must lie above 0 and be 1 at most: a share of a picture's values";
             return Err(Error::setting("thresholding", format!("{quantile:?}"), must));
         }
+        if let Some(strength) = self.strength
+            && !(strength > 0.0 && strength <= 1.0)
+        {
+            let must = "it must lie above 0 and be 1 at most, which keeps nothing of the picture";
+            return Err(Error::setting("strength", format!("{strength:?}"), must));
+        }
         if let Some(resample) = self.resample
             && !(1..=MOST_RESAMPLE).contains(&resample)
         {
@@ -333,6 +343,9 @@ impl Serialize for Settings {
                 map.serialize_entry(name, &pixels)?;
             }
         }
+        if let Some(strength) = &self.strength {
+            map.serialize_entry("strength", strength)?;
+        }
         if let Some(resample) = &self.resample {
             map.serialize_entry("resample", resample)?;
         }
@@ -348,7 +361,7 @@ impl<'de> Deserialize<'de> for Settings {
 
 /// The fields of the flat object, for messages.
 const FIELDS: &str = "`prior_steps`, `prior_candidates`, `candidates`, `prior_guidance_scale`, `prior_codes`, `solver`, \
-     `clip_guidance_scale`, `guidance_interval`, `thresholding`, `resample`, `width`, `height`, and of each stage `STAGE_steps`, \
+     `clip_guidance_scale`, `guidance_interval`, `thresholding`, `resample`, `width`, `height`, `strength`, and of each stage `STAGE_steps`, \
      `STAGE_guidance_scale` and `STAGE_temperature`";
 
 /// Reads the flat object: every `NAME_steps` that is not the prior's is a stage's.
@@ -365,7 +378,7 @@ impl<'de> Visitor<'de> for SettingsVisitor {
         let mut prior = PriorFields::default();
         let (mut candidates, mut solver) = (1, Solver::Ddpm);
         let (mut clip_guidance_scale, mut guidance_interval, mut thresholding) = (None, None, None);
-        let (mut resample, mut width, mut height) = (None, None, None);
+        let (mut resample, mut width, mut height, mut strength) = (None, None, None, None);
         let mut stages: Vec<StageSettings> = Vec::new();
         let mut numbers: Vec<(String, StageNumber)> = Vec::new();
         while let Some(key) = map.next_key::<String>()? {
@@ -382,6 +395,7 @@ impl<'de> Visitor<'de> for SettingsVisitor {
                 "resample" => resample = map.next_value()?,
                 "width" => width = map.next_value()?,
                 "height" => height = map.next_value()?,
+                "strength" => strength = map.next_value()?,
                 other => match stage_field(other) {
                     Some((name, "_steps")) => {
                         let (name, steps) = (name.to_owned(), map.next_value()?);
@@ -422,6 +436,7 @@ impl<'de> Visitor<'de> for SettingsVisitor {
             thresholding,
             width,
             height,
+            strength,
             resample,
         })
     }

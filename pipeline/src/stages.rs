@@ -4,6 +4,7 @@
 use decoder::UNet;
 use diffusion::{Hooks, Step as DiffusionStep, dynamic_threshold};
 use families::PublishedSampler;
+use images::RgbImage;
 use noise::Generator;
 use tch::{Tensor, no_grad};
 
@@ -11,6 +12,7 @@ use crate::clip_guidance::ClipGuidance;
 use crate::denoiser::{output_of, with_channels};
 use crate::diffuse::{Diffusion, ObservedStage};
 use crate::image_tensors::to_images;
+use crate::image_to_image::{first_x, strength_steps};
 use crate::inpainting::{InpaintingBatch, KnownPixels};
 use crate::lease::Lease;
 use crate::memory::within_memory;
@@ -37,6 +39,8 @@ pub(crate) struct StageInput<'a> {
     pub(crate) text: Option<&'a Text>,
     /// The images of the stage before, `[B, C, h, w]`.
     pub(crate) previous: Option<&'a Tensor>,
+    /// The images that the base stage starts from, noised.
+    pub(crate) images: &'a [RgbImage],
     /// The parts of images that stay, where they are inpainted.
     pub(crate) known: Option<&'a InpaintingBatch>,
 }
@@ -195,6 +199,13 @@ impl Pipeline {
         let guided = scales.is_some();
         let sampler = self.stage_sampler(index, settings)?;
         let steps = self.stage_steps(index, &sampler, settings)?;
+        let (latents, steps) = match input.images {
+            [] => (None, steps),
+            images => (
+                Some(self.encode_latents(index, images, settings)?),
+                strength_steps(steps, settings)?,
+            ),
+        };
         let conditions = self.conditions(index, input, count, guided)?;
         let unet = self.components.unet(index)?;
         let shape = self.sample_shape(index, settings)?;
@@ -212,10 +223,8 @@ impl Pipeline {
         let mut streams = Streams::new(&mut *batch.streams, self.device, self.kind)
             .twice(guided && stage.sampler.is_guided_diffusions());
         let temperature = settings.stage(stage.name).and_then(|stage| stage.temperature);
-        let mut x = streams.normal(&shape);
-        if let Some(temperature) = temperature {
-            x *= temperature;
-        }
+        let level = sampler.level(taken.first().map(|step| step.timestep));
+        let x = first_x(latents.as_ref(), shape, &level, temperature, &mut streams);
         let learned = self.learns_variance(index)?;
         let clip = match settings.clip_guidance_scale {
             Some(scale) if is_base => Some(self.clip_guidance(input.captions, scale)?),

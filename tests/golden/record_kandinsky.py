@@ -6,12 +6,14 @@ prior's pipeline and then the decoder's draw from one generator, as the combined
 """
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import diffusers
 import numpy as np
 import torch
 import transformers
+from PIL import Image
 from safetensors.torch import save_file
 
 import kandinsky_models
@@ -45,12 +47,26 @@ CASES = {
 }
 
 
+# A name, an image, a strength, a caption, a negative one, pictures, the side in latents of the coarsest level, and the steps and
+# scales. Squares alone, as the reference swaps the sides.
+IMAGE_CASES = {
+    "two": [
+        ("image", "3", 0.5, "a red house under a blue sky", None, 2, 4, 5, 4.0, 6, 4.0),
+        ("image-unguided", "2", 0.9, "a small boat", None, 1, 5, 5, 1.0, 6, 1.0),
+        ("image-negative", "3", 1.0, "a boat", "blue and dark", 1, 4, 5, 4.0, 6, 4.0),
+    ],
+    "three": [("image", "2", 0.4, "a tall green tree", None, 2, 2, 5, 4.0, 6, 4.0)],
+}
+
+
 class Both:
     """The prior's and the decoder's networks, for `record.shaken`."""
 
     def __init__(self, prior, decoder):
         self.prior, self.decoder = prior, decoder
         networks = {**{f"prior_{n}": p for n, p in prior.components.items()}, **decoder.components}
+        self.image_to_image = diffusers.KandinskyV22Img2ImgPipeline(**decoder.components)
+        self.image_to_image.set_progress_bar_config(disable=True)
         self.components = {name: part for name, part in networks.items() if name != "movq"}
 
 
@@ -113,8 +129,11 @@ def record_networks(prior, decoder, shape, folder):
 def record_pictures(both, shape, folder):
     cases = []
     unit = 2 ** (len(shape.movq) - 1 + len(shape.channels) - 1)
-    for name, caption, negative, count, width, height, prior_steps, prior_scale, steps, scale in CASES[shape.name]:
+    images = [(n, i, s, c, neg, count, side, side, *rest) for n, i, s, c, neg, count, side, *rest in IMAGE_CASES[shape.name]]
+    for case in [(name, None, None, *rest) for name, *rest in CASES[shape.name]] + images:
+        name, image, strength, caption, negative, count, width, height, prior_steps, prior_scale, steps, scale = case
         width, height = width * unit, height * unit
+        picture = image and Image.open(record.DATA / "images" / f"{image}.png")
 
         def draw(seeds):
             # A batch's noise is each picture's own. With a negative caption the prior draws noise for two rows a picture, which
@@ -128,7 +147,10 @@ def record_pictures(both, shape, folder):
                 caption, negative_prompt=negative, num_images_per_prompt=len(seeds), num_inference_steps=prior_steps,
                 guidance_scale=prior_scale, generator=generators[0] if len(seeds) == 1 else generators,
             )  # fmt: skip
-            images = both.decoder(
+            decode = both.decoder
+            if image:
+                decode = partial(both.image_to_image, image=[picture] * len(seeds), strength=strength)
+            images = decode(
                 **embeddings, height=height, width=width, num_inference_steps=steps, guidance_scale=scale,
                 generator=generators, output_type="np",
             ).images  # fmt: skip
@@ -138,7 +160,7 @@ def record_pictures(both, shape, folder):
         cases.append(
             dict(
                 name=name, caption=caption, negative_caption=negative, seed=seed, pictures=count, width=width,
-                height=height, prior_steps=prior_steps, prior_guidance_scale=prior_scale, decoder_steps=steps,
+                height=height, image=image and f"{image}.png", strength=strength, prior_steps=prior_steps, prior_guidance_scale=prior_scale, decoder_steps=steps,
                 decoder_guidance_scale=scale,
             )  # fmt: skip
         )

@@ -115,6 +115,25 @@ fn pictures_vary_and_are_not_inverted() {
 }
 
 #[test]
+fn a_picture_is_drawn_anew() {
+    let place = with_kandinsky(Workplace::with_pictures());
+    draw(&place, "a.png", &["--image=one.png", "--strength=0.7", "--width=20"]).succeeds();
+    assert_eq!(size(&place, "a.png"), (20, 16));
+    let record = place.run(&["info", "a.png"]).succeeds().stdout;
+    for field in [r#""image": "one.png""#, r#""strength": 0.7"#] {
+        assert!(record.contains(field), "{field} is not in {record}");
+    }
+    draw(&place, "b.png", &["--image=two.png", "--strength=0.7", "--width=20"]).succeeds();
+    assert!(read(&place, "a.png") != read(&place, "b.png"));
+    draw(&place, "no.png", &["--image=one.png"]).refuses(&["--strength is 0.3", "of 3 steps"]);
+    draw(&place, "no.png", &["--strength=0.5"]).refuses(&["--image"]);
+    let karlo = ["--image=one.png", CAPTION, "--out=no.png"];
+    place.generate(&karlo).refuses(&["--image: Karlo draws from noise alone"]);
+    let again = ["generate", "--from=a.png", "--out=no.png"];
+    place.run(&[&again[..], &BOTH].concat()).refuses(&["--from a.png", "from more than a caption"]);
+}
+
+#[test]
 fn information_tells_the_repositories_apart() {
     let place = workplace();
     let info = |model: &str| place.run(&["info", model]).succeeds().stdout;

@@ -17,6 +17,9 @@ struct Case {
     pictures: u64,
     width: u32,
     height: u32,
+    /// The image to start from, and the strength.
+    image: Option<String>,
+    strength: Option<f64>,
     prior_steps: usize,
     prior_guidance_scale: f64,
     decoder_steps: usize,
@@ -32,12 +35,17 @@ impl Case {
         settings.stages[0].steps = TimestepRespacing::Count(self.decoder_steps);
         settings.stages[0].guidance_scale = Some(self.decoder_guidance_scale);
         (settings.width, settings.height) = (Some(self.width), Some(self.height));
+        settings.strength = self.strength;
         settings
     }
 
     fn request(&self, index: u64) -> Request {
         let request = Request::new(self.caption.as_str(), self.seed + index, self.settings());
-        Request { negative_caption: self.negative_caption.clone(), ..request }
+        let image = self.image.as_ref().map(|name| {
+            let path = crate::golden::data().join("images").join(name);
+            images::read_image(&path).unwrap().image
+        });
+        Request { negative_caption: self.negative_caption.clone(), image, ..request }
     }
 }
 
@@ -125,6 +133,26 @@ fn a_picture_varies_with_its_seed_and_keeps_its_size() {
     let variations = pipeline.vary(&picture, &[1, 2], &settings, &mut Silent).unwrap();
     assert_eq!(variations[0].dimensions(), (8, 16));
     assert_ne!(variations[0], variations[1]);
+}
+
+#[test]
+fn a_picture_is_drawn_anew_by_as_many_steps_as_its_strength_says() {
+    let pipeline = open("two");
+    let case = case("image");
+    let request = case.request(0);
+    let taken = pipeline.step_count(&request, "decoder").unwrap();
+    let mut steps = 0;
+    let mut observer = |step: Step<'_>| {
+        steps += usize::from(step.stage == "decoder");
+        assert!(step.stage == "prior" || step.steps == taken);
+        ControlFlow::Continue(())
+    };
+    let drawn = pipeline.sample(std::slice::from_ref(&request), &mut observer).unwrap();
+    assert_eq!((steps, taken), (case.decoder_steps / 2, case.decoder_steps / 2));
+    // All of the steps keep next to nothing of the picture.
+    let all = Settings { strength: Some(1.0), ..request.settings.clone() };
+    let wholly = pipeline.sample(&[Request { settings: all, ..request }], &mut Silent).unwrap();
+    assert_ne!(drawn, wholly);
 }
 
 /// Of several candidates CLIP chooses; the first is the picture of one alone.

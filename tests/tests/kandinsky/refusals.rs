@@ -61,6 +61,29 @@ fn models_of_one_size_and_without_negative_captions_say_so() {
 }
 
 #[test]
+fn pictures_to_start_from_are_refused_where_nothing_is_denoised_but_noise() {
+    let settings = crate::settings::karlo_settings();
+    let strong = Settings { strength: Some(0.5), ..settings.clone() };
+    let refused = message(karlo().prepare(Task::GENERATE, &strong));
+    assert_eq!(refused, "Karlo draws from noise alone, and not from a picture on");
+    let request = Request::new("a red house", 0, settings).with_image(RgbImage::new(16, 16));
+    assert_eq!(message(karlo().sample(&[request], &mut Silent)), refused);
+}
+
+#[test]
+fn strengths_that_leave_no_step_are_refused() {
+    let prepare = |strength| {
+        let settings = Settings { strength: Some(strength), ..self::settings() };
+        open().prepare(Task::GENERATE, &settings)
+    };
+    assert!(prepare(0.5).is_ok());
+    assert_eq!(message(prepare(0.49)), "strength is 0.49: of 2 steps it leaves none");
+    for strength in [0.0, -1.0, 1.5, f64::NAN] {
+        assert!(message(prepare(strength)).contains("it must lie above 0 and be 1 at most"));
+    }
+}
+
+#[test]
 fn a_negative_caption_needs_the_prior() {
     let embedding =
         Tensor::ones([1, open().embedding_width().unwrap()], (Kind::Float, Device::Cpu));
