@@ -24,6 +24,11 @@ pub(crate) fn with_flags(error: &(dyn Error + 'static)) -> String {
         Some(error @ pipeline::Error::NoNoisedClip { .. }) => {
             error.to_string().replacen("clip_guidance_scale", "--clip-guidance-scale", 1)
         }
+        Some(
+            error @ (pipeline::Error::NoNegativeCaption { .. }
+            | pipeline::Error::NegativeCaptionWithoutPrior),
+        ) => error.to_string().replacen("negative_caption", "--negative", 1),
+        Some(error @ pipeline::Error::NoImageToImage { .. }) => format!("--image: {error}"),
         Some(pipeline::Error::NoBuiltInModel) => format!("{error} with --model MODEL"),
         _ => error.to_string(),
     }

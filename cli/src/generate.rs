@@ -6,10 +6,12 @@ use anyhow::{Context, Result};
 use clap::Args;
 use files::text::excerpt;
 use images::read_image;
+use pipeline::image_to_image::STRENGTH;
 use pipeline::{Pipeline, Record, Request, Settings, SettingsOverrides, Task};
 
 use crate::again::{Again, caption};
 use crate::drawing::ImageArgs;
+use crate::input::{open_image, stem};
 use crate::messages::say;
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::names::slug;
@@ -18,9 +20,9 @@ use crate::prompts::{PlannedImage, Prompt, plan};
 use crate::record::{read_record, with_file};
 use crate::run::{Job, Run};
 use crate::settings_args::{
-    CandidatesArgs, ClipGuidanceArgs, DecoderSettingsArgs, PresetArgs, PriorSettingsArgs,
+    CandidatesArgs, ClipGuidanceArgs, DecoderSettingsArgs, PresetArgs, PriorSettingsArgs, SizeArgs,
 };
-use crate::{embedding, input::stem};
+use crate::{embedding, value_parsers};
 
 /// The files of `--prompts`, for the help.
 pub(crate) const PROMPTS: &str = "\
@@ -30,7 +32,8 @@ Files for --prompts:
   It may also have preset, solver, candidates, prior_steps, prior_candidates,
   prior_guidance_scale, prior_temperature, prior_top_p, decoder_steps,
   upsampler_steps, decoder_guidance_scale, upsampler_temperature,
-  clip_guidance_scale, guidance_interval ([A, B]) and thresholding.
+  clip_guidance_scale, guidance_interval ([A, B]), thresholding, width, height
+  and negative.
   A line wins over the flags, and these over the model.
   Without a seed a caption's first is 0.
   Pictures whose files are there already are left as they are, so the same
@@ -54,6 +57,15 @@ pub(crate) struct Generate {
     /// Draw every caption in a file, - for standard input; see below
     #[arg(long, value_name = "FILE", conflicts_with_all = ["caption", "image_embedding", "from"])]
     prompts: Option<PathBuf>,
+    /// Draw this picture anew, in models that draw latents
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["image_embedding", "from", "prompts"])]
+    image: Option<PathBuf>,
+    /// How much of the picture is drawn anew, 0 to 1 [0.3]
+    #[arg(long, value_name = "X", requires = "image", value_parser = value_parsers::denoising_strength, allow_negative_numbers = true)]
+    strength: Option<f64>,
+    /// Draw away from this caption, in models whose prior reads one
+    #[arg(long, value_name = "CAPTION", conflicts_with = "image_embedding")]
+    negative: Option<String>,
     #[command(flatten)]
     images: ImageArgs,
     #[command(flatten)]
@@ -72,7 +84,12 @@ pub(crate) struct Generate {
     clip_guidance: ClipGuidanceArgs,
     #[command(flatten)]
     candidates: CandidatesArgs,
+    #[command(flatten)]
+    size: SizeArgs,
 }
+
+/// The name of the negative caption in a picture's record.
+const NEGATIVE: &str = "negative";
 
 impl Generate {
     /// Draws the pictures. Everything that can be refused is refused before the first of them.
@@ -88,25 +105,43 @@ impl Generate {
             Some(path) if caption.is_none() => stem(path),
             _ => slug(caption.unwrap_or_default()),
         };
-        let inputs: Vec<&Path> = given.into_iter().chain(self.from.as_deref()).collect();
+        let files = [given, self.from.as_deref(), self.image.as_deref()];
+        let inputs: Vec<&Path> = files.into_iter().flatten().collect();
+        let image = self.image.as_deref().map(open_image).transpose()?;
         let plan = self.images.plan_again(&name, &inputs, again.as_ref().map(Again::seed))?;
         let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
         let settings = self.settings(&pipeline, again.as_ref())?;
         let embedding = given.map(|path| embedding::read(path, &pipeline)).transpose()?;
         let words = caption.unwrap_or_default();
         warn(&pipeline, "", words)?;
-        let command = given.map_or("generate", |_| "generate --image-embedding");
+        let of_record =
+            |again: &Again| again.record.arguments.get(NEGATIVE)?.as_str().map(str::to_owned);
+        let negative = self.negative.clone().or_else(|| again.as_ref().and_then(of_record));
+        check_negative(&pipeline, "", negative.as_deref())?;
+        let command = match (given, &self.image) {
+            (Some(_), _) => "generate --image-embedding",
+            (None, Some(_)) => "generate --image",
+            (None, None) => "generate",
+        };
         let mut record = self.model.record(command, caption, &settings)?;
         if let Some(path) = given {
             record = with_file(record, "image_embedding", path);
         }
+        if let Some(path) = &self.image {
+            record = with_file(record, "image", path);
+        }
+        record = with_negative(record, negative.as_deref());
         record.prior = self.other_prior(&record)?;
         if let Some(again) = &again {
             again.warn_of_differences(&record);
         }
         plan.draw(&record, |seeds, observer| {
             let request = |&seed| match &embedding {
-                None => Request::new(words, seed, settings.clone()),
+                None => Request {
+                    negative_caption: negative.clone(),
+                    image: image.clone(),
+                    ..Request::new(words, seed, settings.clone())
+                },
                 Some(embedding) => {
                     Request::of_embedding(embedding, seed, settings.clone()).with_caption(words)
                 }
@@ -119,7 +154,10 @@ impl Generate {
     /// The overrides of the flags; those of the prior's settings where it takes part.
     fn flags(&self) -> SettingsOverrides {
         let flags = self.decoder.add_to(SettingsOverrides::default());
-        let flags = self.clip_guidance.add_to(self.candidates.add_to(flags));
+        let flags = self.clip_guidance.add_to(self.candidates.add_to(self.size.add_to(flags)));
+        let strength = || self.strength.unwrap_or(STRENGTH);
+        let flags =
+            SettingsOverrides { strength: self.image.as_ref().map(|_| strength()), ..flags };
         match self.image_embedding {
             None => self.prior_settings.add_to(flags),
             Some(_) => flags,
@@ -171,11 +209,19 @@ impl Generate {
                     screen.suspend(|| warn(&pipeline, &format!("{place}: "), caption))?;
                 }
                 let settings = records[image.prompt].settings.clone();
-                requests.push(Request::new(caption, image.seed, settings));
+                requests.push(Request {
+                    negative_caption: self.negative_of(&prompts[image.prompt]).map(str::to_owned),
+                    ..Request::new(caption, image.seed, settings)
+                });
             }
             Ok(pipeline.sample(&requests, observer)?)
         })?;
         run.finish()
+    }
+
+    /// The caption of what a prompt's images should not show: its own, or else the flag's.
+    fn negative_of<'a>(&'a self, prompt: &'a Prompt) -> Option<&'a str> {
+        prompt.negative.as_deref().or(self.negative.as_deref())
     }
 
     /// The record of each prompt's images, but their seeds. Where some will be drawn, opens all that they need; refuses what the
@@ -194,11 +240,14 @@ impl Generate {
         let own = |prompt: &Prompt| {
             let settings = prompt.preset.apply(base.settings.clone(), &defaults);
             let settings = prompt.overrides.apply(settings).map_err(in_flag);
-            Ok(Record {
+            let negative = self.negative_of(prompt);
+            check_negative(pipeline, &prompt.place, negative)?;
+            let record = Record {
                 caption: Some(prompt.caption.clone()),
                 settings: settings.with_context(|| prompt.place.clone())?,
                 ..base.clone()
-            })
+            };
+            Ok(with_negative(record, negative))
         };
         let records: Vec<Record> = prompts.iter().map(own).collect::<Result<_>>()?;
         if prepares {
@@ -245,6 +294,24 @@ fn warn_of_others(prompts: &[Prompt], planned: &[PlannedImage], records: &[Recor
         say!(
             "warning: {count} of them were drawn otherwise or cannot be read, and --force draws them anew; the first is {first}"
         );
+    }
+}
+
+/// Refuses a negative caption in `place` that the model does not read.
+fn check_negative(pipeline: &Pipeline, place: &str, negative: Option<&str>) -> Result<()> {
+    let checked = negative.map(|n| pipeline.check_negative_caption(n, Task::GENERATE)).transpose();
+    match place {
+        "" => checked?,
+        place => checked.with_context(|| place.to_owned())?,
+    };
+    negative.map_or(Ok(()), |negative| warn(pipeline, "--negative: ", negative))
+}
+
+/// The record with the negative caption, where there is one.
+fn with_negative(record: Record, negative: Option<&str>) -> Record {
+    match negative {
+        Some(negative) => record.with(NEGATIVE, negative),
+        None => record,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::drawing::{ImageArgs, seeds};
 use crate::input::read_text;
 use crate::names::{ListNames, Names};
 use crate::settings_args::{
-    CandidatesArgs, ClipGuidanceArgs, DecoderSettingsArgs, PresetArgs, PriorSettingsArgs,
+    CandidatesArgs, ClipGuidanceArgs, DecoderSettingsArgs, PresetArgs, PriorSettingsArgs, SizeArgs,
 };
 use crate::value_parsers;
 
@@ -29,6 +29,8 @@ pub(crate) struct Prompt {
     pub place: String,
     /// The caption.
     pub caption: String,
+    /// The caption of what its images should not show, where it differs from the command line's.
+    pub negative: Option<String>,
     /// The preset and the solver of its images.
     pub preset: PresetArgs,
     /// Their other settings, where they differ from the command line's.
@@ -44,6 +46,7 @@ pub(crate) struct Prompt {
 struct Line {
     #[serde(alias = "prompt")]
     caption: String,
+    negative: Option<String>,
     seed: Option<Number>,
     num_images: Option<Number>,
     out: Option<String>,
@@ -60,6 +63,8 @@ struct Line {
     clip_guidance_scale: Option<Number>,
     guidance_interval: Option<[f64; 2]>,
     thresholding: Option<Number>,
+    width: Option<Number>,
+    height: Option<Number>,
     preset: Option<Preset>,
     solver: Option<Solver>,
 }
@@ -125,8 +130,12 @@ impl Line {
         let clip_guidance = ClipGuidanceArgs {
             clip_guidance_scale: scale("clip_guidance_scale", &self.clip_guidance_scale)?,
         };
+        let side =
+            |field, number: &Option<Number>| parse(field, number.clone(), value_parsers::side);
+        let size =
+            SizeArgs { width: side("width", &self.width)?, height: side("height", &self.height)? };
         let overrides = clip_guidance.add_to(prior.add_to(SettingsOverrides::default()));
-        Ok(candidates.add_to(decoder.add_to(overrides)))
+        Ok(size.add_to(candidates.add_to(decoder.add_to(overrides))))
     }
 }
 
@@ -165,6 +174,7 @@ impl Prompt {
         Self {
             place: place.to_owned(),
             caption: caption.to_owned(),
+            negative: None,
             preset: PresetArgs::default(),
             overrides: SettingsOverrides::default(),
             seed: None,
@@ -185,6 +195,7 @@ impl Prompt {
             seed: parse("seed", line.seed, value_parsers::seed)?,
             num_images: parse("num_images", line.num_images, value_parsers::images)?,
             out: line.out,
+            negative: line.negative,
             preset: PresetArgs { preset: line.preset, solver: line.solver },
             ..Self::plain(place, &line.caption)
         })

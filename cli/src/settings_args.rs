@@ -150,6 +150,25 @@ impl CandidatesArgs {
     }
 }
 
+/// The size of the images, in models that draw any.
+#[derive(Args, Clone, Copy, Default)]
+#[command(next_help_heading = HEADING)]
+pub(crate) struct SizeArgs {
+    /// Width in pixels, for models that draw any size [the model's]
+    #[arg(long, value_name = "N", value_parser = value_parsers::side, allow_negative_numbers = true)]
+    pub width: Option<u32>,
+    /// Height in pixels, for models that draw any size [the model's]
+    #[arg(long, value_name = "N", value_parser = value_parsers::side, allow_negative_numbers = true)]
+    pub height: Option<u32>,
+}
+
+impl SizeArgs {
+    /// Adds them to overrides.
+    pub(crate) fn add_to(&self, overrides: SettingsOverrides) -> SettingsOverrides {
+        SettingsOverrides { width: self.width, height: self.height, ..overrides }
+    }
+}
+
 /// The decoder's and the upsampler's settings, where they differ from the model's.
 #[derive(Args, Clone, Default)]
 #[command(next_help_heading = HEADING)]

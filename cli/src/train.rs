@@ -176,7 +176,7 @@ fn init_folder(init: &Path, of_glide: bool) -> Result<Folder> {
     let is_compact = family.pipeline == families::compact_glide().pipeline;
     let (name, init_name) = (family.name, init.display());
     ensure!(
-        family.decodes_embeddings() || is_compact,
+        family.pipeline == families::karlo().pipeline || is_compact,
         "--init {init_name}: {name} cannot be trained, models in Karlo's layout and compact GLIDE can"
     );
     ensure!(

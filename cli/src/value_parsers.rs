@@ -30,6 +30,14 @@ pub(crate) fn candidates(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A side of an image in pixels, which the model limits further.
+pub(crate) fn side(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(pixels) if pixels > 0 => Ok(pixels),
+        _ => Err("a side is a whole number of pixels from 1 on".to_owned()),
+    }
+}
+
 /// Images that are sampled at a time.
 pub(crate) fn batch(text: &str) -> Result<usize, String> {
     match text.parse() {
@@ -43,6 +51,14 @@ pub(crate) fn quantile(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value > 0.0 && value <= 1.0 => Ok(value),
         _ => Err("a quantile lies above 0 and is 1 at most, 0.95 say".to_owned()),
+    }
+}
+
+/// The share of the steps that an image is noised by.
+pub(crate) fn denoising_strength(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value <= 1.0 => Ok(value),
+        _ => Err("a strength lies above 0 and is 1 at most, 0.3 say".to_owned()),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::drawing::ImageArgs;
 use crate::input::{encode_image, open_image, stem};
 use crate::model::{ImageEncoderArgs, ModelArgs};
 use crate::record::with_file;
-use crate::settings_args::{CandidatesArgs, DecoderSettingsArgs, PresetArgs};
+use crate::settings_args::{CandidatesArgs, DecoderSettingsArgs, PresetArgs, SizeArgs};
 
 /// Arguments of `unclip variations`.
 #[derive(Args)]
@@ -29,6 +29,8 @@ pub(crate) struct Variations {
     decoder: DecoderSettingsArgs,
     #[command(flatten)]
     candidates: CandidatesArgs,
+    #[command(flatten)]
+    size: SizeArgs,
 }
 
 impl Variations {
@@ -37,7 +39,8 @@ impl Variations {
         let image = open_image(&self.image)?;
         let plan = self.images.plan(&format!("{}-variation", stem(&self.image)), &[&self.image])?;
         let pipeline = self.model.open(None, Some(&self.image_encoder))?;
-        let flags = self.candidates.add_to(self.decoder.add_to(SettingsOverrides::default()));
+        let flags = self.size.add_to(self.decoder.add_to(SettingsOverrides::default()));
+        let flags = self.candidates.add_to(flags);
         let settings = self.model.prepare(
             &pipeline,
             Task::VARY,

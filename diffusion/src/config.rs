@@ -1,6 +1,6 @@
 //! The settings of a checkpoint's scheduler.
 
-use crate::{BetaSchedule, NoiseLevel, Output, Prediction};
+use crate::{BetaSchedule, NoiseLevel, Output, Prediction, TimestepSpacing};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -13,6 +13,9 @@ pub struct SchedulerConfig {
     /// The variances that the timesteps add.
     #[serde(default)]
     pub beta_schedule: BetaSchedule,
+    /// The timesteps that a number of steps visits.
+    #[serde(default, skip_serializing_if = "TimestepSpacing::is_linspace")]
+    pub timestep_spacing: TimestepSpacing,
     /// The quantity that the network predicts.
     pub prediction: Prediction,
     /// The variance of the noise that an ancestral step adds.
@@ -25,8 +28,10 @@ pub struct SchedulerConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Variance {
-    /// The posterior's, the smallest that makes sense.
+    /// The posterior's, the smallest that makes sense, whose deviation is computed of its logarithm.
     FixedSmallLog,
+    /// The posterior's, whose deviation is its root: the same but for rounding.
+    FixedSmall,
     /// Between the posterior's and beta, as the network says (2102.09672, equation 15).
     LearnedRange,
 }

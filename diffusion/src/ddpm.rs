@@ -31,6 +31,7 @@ impl<F: Float + Into<f64>> Ddpm<F> {
                 let two = F::one() + F::one();
                 Deviation::Scalar((c.log_variance / two).exp().into())
             }
+            Variance::FixedSmall => Deviation::Scalar(c.variance.sqrt().into()),
             Variance::LearnedRange => learned(variance, c.log_variance, c.log_beta),
         });
         Posterior { mean, deviation }

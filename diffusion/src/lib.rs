@@ -38,7 +38,7 @@ pub use guidance::{Output, guide, guided};
 pub use posterior::{Deviation, Posterior};
 pub use prediction::{NoiseLevel, Prediction};
 pub use process::Process;
-pub use respacing::{RespacingError, Step, StepsError, TimestepRespacing};
+pub use respacing::{RespacingError, Step, StepsError, TimestepRespacing, TimestepSpacing};
 pub use sampler::{GradientGuidance, Hooks, Sampler, gradient, sample};
 pub use schedule::{BetaSchedule, Schedule};
 pub use thresholding::dynamic_threshold;

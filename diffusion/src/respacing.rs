@@ -61,7 +61,12 @@ impl TimestepRespacing {
     /// The steps through a schedule of `train_timesteps`, in the order they are taken: from the noisiest timestep to the
     /// clean image. An error where there is no step, or the timesteps are too few or have no such stride.
     pub fn steps(&self, train_timesteps: usize) -> Result<Vec<Step>, StepsError> {
-        let timesteps = match self {
+        Ok(descending(&self.timesteps(train_timesteps)?))
+    }
+
+    /// The timesteps, ascending.
+    fn timesteps(&self, train_timesteps: usize) -> Result<Vec<i64>, StepsError> {
+        Ok(match self {
             Self::Count(steps) => even(*steps, train_timesteps)?,
             Self::Sections(sections) => sectioned(sections, train_timesteps)?,
             Self::Ddim(steps) => strided(*steps, train_timesteps)?,
@@ -72,13 +77,53 @@ impl TimestepRespacing {
                 }
                 timesteps
             }
+        })
+    }
+}
+
+/// The steps of ascending timesteps, in the order they are taken.
+fn descending(timesteps: &[i64]) -> Vec<Step> {
+    let previous = std::iter::once(None).chain(timesteps.iter().copied().map(Some));
+    let steps = timesteps.iter().zip(previous);
+    let mut steps: Vec<Step> =
+        steps.map(|(&timestep, previous)| Step { timestep, previous }).collect();
+    steps.reverse();
+    steps
+}
+
+/// The timesteps that a number of steps visits, by diffusers' names (2305.08891, table 2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum TimestepSpacing {
+    /// Those of [`TimestepRespacing::Count`].
+    #[default]
+    Linspace,
+    /// From a first timestep on in a whole stride, the largest at which all steps lie before the end.
+    Leading {
+        /// The first timestep.
+        #[serde(rename = "steps_offset")]
+        offset: i64,
+    },
+}
+
+impl TimestepSpacing {
+    /// The steps through a schedule of `train_timesteps`, in the order they are taken. An error where there is no step, or the
+    /// timesteps are too few.
+    pub fn steps(self, steps: usize, train_timesteps: usize) -> Result<Vec<Step>, StepsError> {
+        let Self::Leading { offset } = self else {
+            return TimestepRespacing::Count(steps).steps(train_timesteps);
         };
-        let previous = std::iter::once(None).chain(timesteps.iter().copied().map(Some));
-        let steps = timesteps.iter().zip(previous);
-        let mut steps: Vec<Step> =
-            steps.map(|(&timestep, previous)| Step { timestep, previous }).collect();
-        steps.reverse();
-        Ok(steps)
+        let timesteps = train_timesteps - offset as usize;
+        if steps == 0 || steps > timesteps {
+            return Err(StepsError::Count { steps, timesteps });
+        }
+        let stride = train_timesteps / steps;
+        let visited: Vec<i64> = (0..steps).map(|i| (i * stride) as i64 + offset).collect();
+        Ok(descending(&visited))
+    }
+
+    pub(crate) fn is_linspace(&self) -> bool {
+        *self == Self::Linspace
     }
 }
 

@@ -60,6 +60,10 @@ impl Sampler {
         match (self, respacing) {
             (Self::DpmSolver(solver), TimestepRespacing::Count(steps)) => solver.steps(*steps),
             (Self::DpmSolver(_), _) => Err(StepsError::Solver(respacing.clone())),
+            (_, TimestepRespacing::Count(steps)) => {
+                let config = self.config();
+                config.timestep_spacing.steps(*steps, config.train_timesteps)
+            }
             _ => respacing.steps(self.config().train_timesteps),
         }
     }

@@ -161,6 +161,7 @@ impl<F: Float + Into<f64>> Schedule<F> {
         PosteriorCoefficients {
             mean_of_x_0: alpha_bar_previous.sqrt() * beta / beta_bar,
             mean_of_x_t: alpha.sqrt() * beta_bar_previous / beta_bar,
+            variance: beta_bar_previous / beta_bar * beta,
             log_variance: (beta_bar_previous / beta_bar * beta).ln(),
             log_beta: beta.ln(),
         }
@@ -173,6 +174,8 @@ pub(crate) struct PosteriorCoefficients<F> {
     pub(crate) mean_of_x_0: F,
     /// The mean's factor of x_t.
     pub(crate) mean_of_x_t: F,
+    /// The variance: 0 for a step that ends at x_0.
+    pub(crate) variance: F,
     /// The logarithm of the variance: minus infinity for a step that ends at x_0.
     pub(crate) log_variance: F,
     /// The logarithm of the variance that the step's timesteps add.

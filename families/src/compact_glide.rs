@@ -39,6 +39,7 @@ pub fn compact_glide() -> Family {
         name: "compact GLIDE",
         pipeline: "CompactGlide",
         example: "our own small GLIDE",
+        companion: None,
         classes: &CLASSES,
         clip: None,
         noised_clip: Some(NoisedClip {
@@ -55,6 +56,7 @@ pub fn compact_glide() -> Family {
                 scheduler: DECODER_SCHEDULER,
                 network: DECODER,
                 last_network: None,
+                autoencoder: None,
                 condition: Condition::Caption {
                     tokenizer: TOKENIZER,
                     text_encoder: DECODER_TEXT_ENCODER,
@@ -67,6 +69,7 @@ pub fn compact_glide() -> Family {
                 scheduler: UPSAMPLER_SCHEDULER,
                 network: UPSAMPLER,
                 last_network: None,
+                autoencoder: None,
                 condition: Condition::None,
                 upsampling: Some(Upsampling {
                     interpolation: Interpolation::Bicubic,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use diffusion::{SchedulerConfig, Variance};
 
-use crate::{Condition, Family, Shapes, Stage, StageShapes};
+use crate::{Condition, Family, PublishedSampler, Shapes, Stage, StageShapes};
 
 /// The width of a CLIP embedding.
 pub const EMBEDDING: &str = "the width of an embedding";
@@ -148,8 +148,15 @@ struct Text {
 
 /// The embedding that a decoder is conditioned on.
 fn conditioned_embedding((stage, shapes): (&Stage, &StageShapes)) -> Option<Value> {
-    let Condition::Embedding { projection } = stage.condition else { return None };
-    Some(value(projection, shapes.conditioning.as_ref().map(|c| c.embedding)))
+    match stage.condition {
+        Condition::Embedding { projection } => {
+            Some(value(projection, shapes.conditioning.as_ref().map(|c| c.embedding)))
+        }
+        Condition::ImageEmbedding => {
+            Some(value(stage.network, shapes.image_conditioning.as_ref().map(|c| c.embedding)))
+        }
+        _ => None,
+    }
 }
 
 #[derive(Default)]
@@ -198,7 +205,7 @@ impl Mismatches {
         };
         let (time, context) = (of(network.map(|n| n.time_width())), of(network.map(attended)));
         match stage.condition {
-            Condition::None => {}
+            Condition::None | Condition::ImageEmbedding => {}
             Condition::Embedding { projection } => {
                 let conditioning = shapes.conditioning.as_ref();
                 let width = |number| value(projection, number);
@@ -217,9 +224,22 @@ impl Mismatches {
                 self.equal(CONTEXT, width(text.map(|t| t.width)), context);
             }
         }
-        self.equal(OUTPUTS, scheduled, of(network.map(|n| n.out_channels)));
-        if stage.upsampling.is_none() {
-            self.equal(CHANNELS, value("a picture", Some(3)), of(channels));
+        let outputs = network.zip(scheduled.number).map(|(network, scheduled)| {
+            // A variance that the scheduler does not ask for is passed over.
+            let unread = stage.sampler == PublishedSampler::LeadingDdpm
+                && network.out_channels == 2 * scheduled;
+            if unread { scheduled } else { network.out_channels }
+        });
+        self.equal(OUTPUTS, scheduled, of(outputs));
+        match stage.autoencoder {
+            Some(autoencoder) => {
+                let latents = shapes.autoencoder.as_ref().map(|movq| movq.latent_channels);
+                self.equal(CHANNELS, of(channels), value(autoencoder, latents));
+            }
+            None if stage.upsampling.is_none() => {
+                self.equal(CHANNELS, value("a picture", Some(3)), of(channels));
+            }
+            None => {}
         }
         let inputs = of(network.map(|n| n.in_channels));
         if let Some(last_network) = stage.last_network {
@@ -267,6 +287,6 @@ impl Mismatches {
 fn outputs(scheduler: &SchedulerConfig, values: i64) -> i64 {
     match scheduler.variance {
         Variance::LearnedRange => 2 * values,
-        Variance::FixedSmallLog => values,
+        Variance::FixedSmallLog | Variance::FixedSmall => values,
     }
 }

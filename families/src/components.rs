@@ -27,8 +27,12 @@ pub(crate) enum ComponentKind {
     PrincipalComponents,
     Conditioning,
     Decoder,
+    /// A decoder that projects image embeddings itself.
+    ImageDecoder,
+    Autoencoder,
     Upsampler,
     Scheduler,
+    LeadingScheduler,
     /// A network of GLIDE's.
     GlideNetwork,
     GlideScheduler,
@@ -38,8 +42,10 @@ pub(crate) enum ComponentKind {
 
 /// A component that is there.
 pub(crate) struct Component {
-    /// Its folder in the model, empty where the component is all that there is.
+    /// Its name in the family, empty where the component is all that there is.
     pub name: &'static str,
+    /// The name of its folder in the model, empty where the component is all that there is.
+    pub folder_name: &'static str,
     pub kind: ComponentKind,
     /// Where its files lie: its own folder, or one with several components.
     pub folder: Folder,
@@ -79,6 +85,9 @@ impl Family {
                     kinds.push((projection, ComponentKind::Conditioning));
                     (ComponentKind::Decoder, ComponentKind::Scheduler)
                 }
+                Condition::ImageEmbedding => {
+                    (ComponentKind::ImageDecoder, ComponentKind::LeadingScheduler)
+                }
                 Condition::Caption { tokenizer, text_encoder } => {
                     let read = match self.reads_by_gpt2(tokenizer) {
                         true => ComponentKind::GlideTokenizer,
@@ -91,6 +100,7 @@ impl Family {
             };
             kinds.push((stage.network, network));
             kinds.extend(stage.last_network.map(|name| (name, network)));
+            kinds.extend(stage.autoencoder.map(|name| (name, ComponentKind::Autoencoder)));
             kinds.push((stage.scheduler, scheduler));
         }
         kinds.into_iter().find(|(name, _)| *name == component).map(|(_, kind)| kind)
@@ -102,10 +112,10 @@ impl Component {
     pub(crate) fn all(folder: &Folder, family: &Family) -> Vec<Self> {
         let component = |name| {
             let kind = family.component_kind(name)?;
-            let own = folder.component(name);
+            let folder_name = family.name_in(folder, name)?;
             let shared = || is_beside_others(folder, family, name, kind).then(|| folder.clone());
-            let folder = if own.exists() { Some(own) } else { shared() };
-            folder.map(|folder| Self { name, kind, folder })
+            let place = family.component_in(folder, name).or_else(shared);
+            place.map(|folder| Self { name, folder_name, kind, folder })
         };
         family.all_components().into_iter().filter_map(component).collect()
     }
@@ -114,7 +124,7 @@ impl Component {
     pub(crate) fn alone(folder: &Folder) -> Option<Self> {
         if own_layout(folder).is_some() {
             let (kind, folder) = (ComponentKind::WholeClip, folder.clone());
-            return Some(Self { name: "", kind, folder });
+            return Some(Self { name: "", folder_name: "", kind, folder });
         }
         if folder.has(INDEX) {
             return None;
@@ -130,7 +140,7 @@ impl Component {
             None if is_whole_clip(folder) => ComponentKind::WholeClip,
             None => return None,
         };
-        Some(Self { name: "", kind, folder: folder.clone() })
+        Some(Self { name: "", folder_name: "", kind, folder: folder.clone() })
     }
 
     /// Those that can be written elsewhere: all of a model, or the one that `folder` is. An error where there is none.
@@ -172,9 +182,15 @@ impl Component {
             }
             ComponentKind::Conditioning => crate::open_conditioning(folder, device, kind).map(drop),
             ComponentKind::Decoder => crate::open_decoder(folder, device, kind).map(drop),
+            ComponentKind::ImageDecoder => {
+                crate::open_image_decoder(folder, device, kind)?;
+                crate::open_image_conditioning(folder, device, kind).map(drop)
+            }
+            ComponentKind::Autoencoder => crate::open_movq(folder, device, kind).map(drop),
             ComponentKind::Upsampler => crate::open_upsampler(folder, device, kind).map(drop),
             ComponentKind::Scheduler => crate::open_scheduler(folder).map(drop),
             ComponentKind::GlideNetwork => glide::read_network(folder, self.name).map(drop),
+            ComponentKind::LeadingScheduler => crate::open_leading_scheduler(folder).map(drop),
             ComponentKind::GlideScheduler => glide::open_scheduler(folder, self.name).map(drop),
             ComponentKind::GlideTokenizer => glide::open_caption_tokenizer(folder).map(drop),
             ComponentKind::NoisedClipTokenizer => {
@@ -189,12 +205,15 @@ impl Component {
             ComponentKind::Tokenizer
             | ComponentKind::ImageProcessor
             | ComponentKind::Scheduler
+            | ComponentKind::LeadingScheduler
             | ComponentKind::GlideScheduler
             | ComponentKind::GlideTokenizer
             | ComponentKind::NoisedClipTokenizer => None,
             ComponentKind::Prior
             | ComponentKind::Conditioning
             | ComponentKind::Decoder
+            | ComponentKind::ImageDecoder
+            | ComponentKind::Autoencoder
             | ComponentKind::Upsampler => Some(DIFFUSERS_WEIGHTS),
             _ => Some(TRANSFORMERS_WEIGHTS),
         }

@@ -11,6 +11,7 @@ mod conditioning;
 mod fields;
 mod glide;
 mod image_processor;
+mod movq;
 mod prior;
 mod scheduler;
 mod unet;
@@ -33,12 +34,13 @@ pub(crate) use glide::{
     text_transformer_config, text_transformer_json,
 };
 pub use image_processor::{ImageProcessorError, image_processor_config, image_processor_json};
+pub(crate) use movq::movq_config;
 pub(crate) use prior::{prior_config, prior_json};
 pub(crate) use scheduler::{
-    DDIM, DDPM, respaced_scheduler_config, respaced_scheduler_json, scheduler_config,
-    scheduler_json,
+    DDIM, DDPM, leading_scheduler_config, respaced_scheduler_config, respaced_scheduler_json,
+    scheduler_config, scheduler_json,
 };
-pub(crate) use unet::{decoder_config, unet_json, upsampler_config};
+pub(crate) use unet::{decoder_config, image_decoder_config, unet_json, upsampler_config};
 
 /// Whether a text encoder of this shape can be written and read again.
 pub fn check_text(config: &TextConfig) -> Result<(), ConfigError> {

@@ -130,8 +130,8 @@ fn write_component(
     dtype: Option<Kind>,
     used: &mut UsedFiles,
 ) -> Result<(), Error> {
-    let Component { name, kind, folder } = component;
-    let to = model.join(name);
+    let Component { name, folder_name, kind, folder } = component;
+    let to = model.join(folder_name);
     fs::create_dir_all(&to).map_err(weights::Error::io("make the folder", to.display()))?;
     let mut copies = Vec::new();
     match kind {
@@ -219,10 +219,11 @@ fn left_out(from: &Folder, components: &[Component], used: &UsedFiles) -> Vec<St
     };
     let files = from.file_names().into_iter().filter(|name| is_new(from, name));
     let folders = from.folder_names().into_iter();
-    let folders = folders.filter(|name| components.iter().all(|component| component.name != name));
+    let folders =
+        folders.filter(|name| components.iter().all(|component| component.folder_name != name));
     let mut names: Vec<String> = files.chain(folders.map(|name| format!("{name}/"))).collect();
     let own = |component: &&Component| component.folder.to_string() != from.to_string();
-    for Component { name, folder, .. } in components.iter().filter(own) {
+    for Component { folder_name: name, folder, .. } in components.iter().filter(own) {
         let files = folder.file_names().into_iter().filter(|file| is_new(folder, file));
         names.extend(files.map(|file| format!("{name}/{file}")));
     }

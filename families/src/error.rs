@@ -67,7 +67,7 @@ pub enum Error {
         problem: crate::configs::ImageProcessorError,
     },
     /// A component that a task needs is not there.
-    #[error("{folder} has no {component}/, which this needs{}", end(.found))]
+    #[error("{folder} has no {component}/, which this needs{}{}", published(*.repository), end(.found))]
     Missing {
         /// The model's folder.
         folder: String,
@@ -75,6 +75,8 @@ pub enum Error {
         component: &'static str,
         /// The way to bring it from elsewhere, where the folder is such a model.
         completion: Option<Completion>,
+        /// The repository that it is published in, where that is another than the model's.
+        repository: Option<&'static str>,
         /// The folder's contents, where it is no such model.
         found: Option<String>,
     },
@@ -139,6 +141,11 @@ pub enum Completion {
     ImageEncoder,
     /// A file of image embeddings, whose principal components are computed.
     Embeddings,
+}
+
+/// The middle of a sentence about a component that is not there.
+fn published(repository: Option<&str>) -> String {
+    repository.map_or_else(String::new, |repository| format!(" and {repository} has"))
 }
 
 /// The end of a sentence.

@@ -7,6 +7,7 @@ use decoder::{Interpolation, UNetConfig};
 use diffusion::TimestepRespacing;
 
 use crate::Completion;
+use crate::companion::Companion;
 
 /// A publisher's layout of a model: the folder of each component within the model's folder, in the order in which they
 /// work, and the settings that its authors sample with.
@@ -18,6 +19,8 @@ pub struct Family {
     pub pipeline: &'static str,
     /// A model of the family, for messages.
     pub example: &'static str,
+    /// The repository in which some of its components are published, where they are not all in one.
+    pub companion: Option<Companion>,
     /// The classes that its components open in.
     pub classes: &'static [Class],
     /// CLIP, which embeds captions and images (2204.06125, section 2).
@@ -94,6 +97,8 @@ pub struct Stage {
     pub network: &'static str,
     /// The folder of the last step's U-Net, where that is another.
     pub last_network: Option<&'static str>,
+    /// The folder of the autoencoder whose latents it denoises; `None` for one that denoises pixels.
+    pub autoencoder: Option<&'static str>,
     /// The condition of its U-Net.
     pub condition: Condition,
     /// How the image of the stage before becomes an input of the U-Net; `None` for the stage that samples the base image.
@@ -112,6 +117,9 @@ pub enum Condition {
         /// The folder of what projects embedding and text to the U-Net's conditions.
         projection: &'static str,
     },
+    /// An image embedding alone, which the U-Net projects itself. The unconditional one is CLIP's of an image of zeros, or the
+    /// prior's of another caption.
+    ImageEmbedding,
     /// A caption, which a text transformer of the stage's own reads (2112.10741, section 4.1).
     Caption {
         /// The folder of the tokenizer.
@@ -135,6 +143,9 @@ pub struct Upsampling {
 pub enum PublishedSampler {
     /// diffusers' `UnCLIPScheduler`, over tables in f32; it draws noise in every step but the last.
     Unclip,
+    /// diffusers' `DDPMScheduler`, over tables in f32 and in whole strides; it draws noise in every step. A variance that the
+    /// network learned and its scheduler does not ask for is passed over.
+    LeadingDdpm,
     /// guided-diffusion's `p_sample`, over tables in f64; it draws noise in every step.
     Ddpm,
     /// guided-diffusion's `ddim_sample` with eta 0; it draws noise in every step, and adds none.
@@ -209,11 +220,12 @@ impl Stage {
     /// The folders of the stage's networks.
     pub fn networks(&self) -> Vec<&'static str> {
         let condition = match self.condition {
-            Condition::None => None,
+            Condition::None | Condition::ImageEmbedding => None,
             Condition::Embedding { projection } => Some(projection),
             Condition::Caption { text_encoder, .. } => Some(text_encoder),
         };
-        condition.into_iter().chain([self.network]).chain(self.last_network).collect()
+        let others = self.last_network.into_iter().chain(self.autoencoder);
+        condition.into_iter().chain([self.network]).chain(others).collect()
     }
 
     /// The channels of a U-Net's input for images with so many: an upsampler takes the enlarged image beside the noised one,
@@ -231,11 +243,18 @@ impl Stage {
         channels.map(|channels| self.in_channels(channels, true)).any(|n| n == network.in_channels)
     }
 
-    /// The channels of the images that the stage's U-Net denoises: [`Stage::in_channels`] solved for them.
+    /// The channels of the images or latents that the stage's U-Net denoises: [`Stage::in_channels`] solved for them.
     pub fn image_channels(&self, network: &UNetConfig) -> i64 {
         let inpaints = self.inpaints(network);
         let mask = self.in_channels(0, inpaints);
         (network.in_channels - mask) / (self.in_channels(1, inpaints) - mask)
+    }
+}
+
+impl PublishedSampler {
+    /// Whether it is one of guided-diffusion's, which guides a batch that draws noise for its unconditional half too.
+    pub fn is_guided_diffusions(self) -> bool {
+        matches!(self, Self::Ddpm | Self::Ddim)
     }
 }
 
@@ -261,6 +280,13 @@ impl Family {
         })
     }
 
+    /// Whether a component is the scheduler of a stage that samples by [`PublishedSampler::LeadingDdpm`].
+    pub(crate) fn has_leading_steps(&self, scheduler: &str) -> bool {
+        self.stages.iter().chain(&self.inpainting_stages).any(|stage| {
+            stage.scheduler == scheduler && stage.sampler == PublishedSampler::LeadingDdpm
+        })
+    }
+
     /// The indices of the stages that a task needs.
     pub fn stage_indices(&self, requirement: Requirement) -> Range<usize> {
         let (first, available) = match requirement.inpaints && !self.inpainting_stages.is_empty() {
@@ -275,6 +301,17 @@ impl Family {
         self.stages
             .first()
             .is_some_and(|base| matches!(base.condition, Condition::Embedding { .. }))
+            || self.decodes_embeddings_alone()
+    }
+
+    /// Whether an image embedding alone says what the base image shows, and no caption beside it.
+    pub fn decodes_embeddings_alone(&self) -> bool {
+        self.stages.first().is_some_and(|base| base.condition == Condition::ImageEmbedding)
+    }
+
+    /// Whether the base image is denoised in the latents of an autoencoder.
+    pub fn denoises_latents(&self) -> bool {
+        self.stages.first().is_some_and(|base| base.autoencoder.is_some())
     }
 
     /// Whether the base image is sampled of the caption alone, which its stage reads itself.

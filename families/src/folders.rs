@@ -84,9 +84,8 @@ impl ModelFolders {
             _ => None,
         };
         // A component that comes without its companion makes do with the model's own.
-        let is_file = self.model.weights_file().is_some();
-        let own = || existing(self.model.component(component)).filter(|_| !is_file);
-        if let Some(folder) = completed.or_else(own) {
+        let own = || self.family.component_in(&self.model, component);
+        if let Some(folder) = completed.or_else(|| self.of_companion(component)).or_else(own) {
             return Ok(folder);
         }
         if self.clip().contains(&component) && self.is_whole_clip() {
@@ -101,8 +100,20 @@ impl ModelFolders {
         {
             return Ok(folder);
         }
-        let found = describe(&self.model);
-        Err(Error::Missing { folder: self.model.to_string(), component, completion, found })
+        Err(Error::Missing {
+            folder: self.model.to_string(),
+            component,
+            completion,
+            repository: self.family.repository_of(&self.model, component),
+            found: describe(&self.model),
+        })
+    }
+
+    /// The component in the folder that the prior comes from, where all of a companion's repository does.
+    fn of_companion(&self, component: &'static str) -> Option<Folder> {
+        let companion = self.family.companion.as_ref()?;
+        let folder = self.prior.as_ref().filter(|_| component.starts_with(companion.prefix))?;
+        self.family.component_in(folder, component)
     }
 
     /// The component in `folder`, which was brought to complete the model; `None` where that is the other prior, or
@@ -114,8 +125,8 @@ impl ModelFolders {
         folder: &Folder,
     ) -> Result<Option<Folder>, Error> {
         let whole = self.network_of(component);
-        if folder.weights_file().is_none() && folder.component(whole).exists() {
-            return Ok(existing(folder.component(component)));
+        if self.family.component_in(folder, whole).is_some() {
+            return Ok(self.family.component_in(folder, component));
         }
         if completion == Completion::ImageEncoder && own_layout(folder).is_some() {
             return Ok(Some(folder.clone()));
@@ -135,7 +146,9 @@ impl ModelFolders {
             true => Some(folder.clone()),
             // transformers publishes all of CLIP in one folder.
             false if folder.has(PROCESSOR_CONFIG) => Some(folder.clone()),
-            false => folder.beside(component),
+            false => folder.beside(self.family.companion.as_ref().map_or(component, |companion| {
+                component.strip_prefix(companion.prefix).unwrap_or(component)
+            })),
         })
     }
 
@@ -148,9 +161,15 @@ impl ModelFolders {
             _ if encoder.is_some_and(|encoder| encoder.contains(&component)) => {
                 Some(Completion::ImageEncoder)
             }
+            _ if self.is_of_companion(component) => Some(Completion::Prior),
             _ if *principal_components == Some(component) => Some(Completion::Embeddings),
             _ => None,
         }
+    }
+
+    /// Whether a component is published in the companion's repository.
+    fn is_of_companion(&self, component: &str) -> bool {
+        self.family.companion.is_some_and(|companion| component.starts_with(companion.prefix))
     }
 
     /// The prior that a component belongs to.
@@ -159,11 +178,15 @@ impl ModelFolders {
         kinds.into_iter().find(|kind| self.family.prior_components(*kind).contains(&component))
     }
 
-    /// The network that a component is a companion of: a scheduler of its prior, the image processor of its encoder.
+    /// The network that a component is a companion of: a scheduler of its prior, the image processor of its encoder, and the
+    /// text encoder of a prior that is published with it.
     fn network_of(&self, component: &'static str) -> &'static str {
         let prior = self.prior_kind(component).map(|kind| self.family.prior_components(kind)[0]);
-        let encoder = || self.family.clip.map(|clip| clip.image_encoder);
-        prior.or_else(encoder).unwrap_or(component)
+        let network = || match self.completion(component) {
+            Some(Completion::Prior) => self.family.prior.map(|prior| prior.network),
+            _ => self.family.clip.map(|clip| clip.image_encoder),
+        };
+        prior.or_else(network).unwrap_or(component)
     }
 
     /// Whether a component is that of the prior that does not sample unless a setting says so.
@@ -187,8 +210,4 @@ impl ModelFolders {
     pub fn is_whole_clip(&self) -> bool {
         clip_layout(&self.model).is_some()
     }
-}
-
-fn existing(folder: Folder) -> Option<Folder> {
-    folder.exists().then_some(folder)
 }

@@ -67,12 +67,16 @@ pub fn read_model_defaults(folder: &Folder, family: &Family) -> Result<Option<Va
         return Ok(None);
     };
     let index_error = |reason| Error::Index { file: folder.name_of(INDEX), reason };
-    check_classes(&index, family).map_err(index_error)?;
+    check_classes(&index, folder, family).map_err(index_error)?;
     Ok(index.remove(DEFAULTS))
 }
 
 /// Refuses an index of another pipeline, or of other networks in the folders of this one's.
-fn check_classes(index: &Map<String, Value>, family: &Family) -> Result<(), String> {
+fn check_classes(
+    index: &Map<String, Value>,
+    folder: &Folder,
+    family: &Family,
+) -> Result<(), String> {
     let Family { pipeline, example, classes, .. } = *family;
     let named = |value: &Value| value.as_str().map_or_else(|| excerpt(&value.to_string()), excerpt);
     if let Some(class) = index.get("_class_name").map(named)
@@ -83,6 +87,7 @@ fn check_classes(index: &Map<String, Value>, family: &Family) -> Result<(), Stri
         ));
     }
     for &Class { component, library, class } in classes {
+        let Some(component) = family.name_in(folder, component) else { continue };
         let found = match index.get(component) {
             None | Some(Value::Null) => continue,
             Some(found) => found.get(1).unwrap_or(found),

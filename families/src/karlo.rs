@@ -1,7 +1,9 @@
 //! Karlo, Kakao Brain's unCLIP, as diffusers lays it out, and the two components that our own models add to it.
 
 use decoder::Interpolation;
-use diffusion::{BetaSchedule, Prediction, SchedulerConfig, TimestepRespacing, Variance};
+use diffusion::{
+    BetaSchedule, Prediction, SchedulerConfig, TimestepRespacing, TimestepSpacing, Variance,
+};
 
 use crate::family::{
     Class, Clip, Condition, Defaults, DiffusionPrior, Family, PriorDefaults, PublishedSampler,
@@ -73,6 +75,7 @@ pub fn karlo() -> Family {
         name: "Karlo",
         pipeline: PIPELINE,
         example: EXAMPLE,
+        companion: None,
         classes: &CLASSES,
         clip: Some(Clip {
             tokenizer: TOKENIZER,
@@ -90,6 +93,7 @@ pub fn karlo() -> Family {
                 scheduler: DECODER_SCHEDULER,
                 network: DECODER,
                 last_network: None,
+                autoencoder: None,
                 condition: Condition::Embedding { projection: CONDITIONING },
                 upsampling: None,
                 sampler: PublishedSampler::Unclip,
@@ -99,6 +103,7 @@ pub fn karlo() -> Family {
                 scheduler: UPSAMPLER_SCHEDULER,
                 network: UPSAMPLER,
                 last_network: Some(LAST_UPSAMPLER),
+                autoencoder: None,
                 condition: Condition::None,
                 upsampling: Some(Upsampling {
                     interpolation: Interpolation::Bicubic,
@@ -145,6 +150,7 @@ fn scheduler(prediction: Prediction, variance: Variance, clip_range: f64) -> Sch
     SchedulerConfig {
         train_timesteps: 1000,
         beta_schedule: BetaSchedule::Cosine,
+        timestep_spacing: TimestepSpacing::Linspace,
         prediction,
         variance,
         clip_range: Some(clip_range),

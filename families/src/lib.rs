@@ -2,18 +2,19 @@
 //!
 //! Modules in reading order: [`family`] is a layout as a value, [`mod@karlo`] the published one, and `clip_files` CLIP in the
 //! one folder or file of its publishers, [`mod@glide`] the third paper's system, [`mod@compact_glide`] the same idea in models of our
-//! own, and [`fn@recognise`] tells them apart. [`configs`] translates configurations, `open` makes components and `save`
-//! writes them, `index` reads and writes the list of them. [`shapes`] reads configurations alone, and [`compatibility`]
-//! compares them. `folders` finds the components that a task needs, `locate` the folder that a user means, `describe`
-//! describes folders that are no model, `complete` copies components from another model. `components` lists those that a
-//! folder holds, whatever its layout, `convert` writes them in ours, and `summary` counts them. [`repository_files`] chooses
-//! the files of a repository that a model needs, [`known_models`] are repositories that open here, and `licence` reads a
-//! model's card.
+//! own, [`mod@kandinsky`] a family in two repositories, of which `companion` knows, and [`fn@recognise`] tells them apart.
+//! [`configs`] translates configurations, `open` makes components and `save` writes them, `index` reads and writes the list
+//! of them. [`shapes`] reads configurations alone, and [`compatibility`] compares them. `folders` finds the components that a
+//! task needs, `locate` the folder that a user means, `describe` describes folders that are no model, `complete` copies
+//! components from another model. `components` lists those that a folder holds, whatever its layout, `convert` writes them
+//! in ours, and `summary` counts them. [`repository_files`] chooses the files of a repository that a model needs,
+//! [`known_models`] are repositories that open here, and `licence` reads a model's card.
 
 #![forbid(unsafe_code)]
 
 mod clip_files;
 pub mod compact_glide;
+mod companion;
 pub mod compatibility;
 mod complete;
 mod components;
@@ -25,6 +26,7 @@ pub mod family;
 mod folders;
 pub mod glide;
 mod index;
+pub mod kandinsky;
 pub mod karlo;
 pub mod known_models;
 mod licence;
@@ -38,6 +40,7 @@ mod summary;
 
 pub use clip_files::openai_clip;
 pub use compact_glide::compact_glide;
+pub use companion::Companion;
 pub use compatibility::Mismatch;
 pub use complete::{complete_compact_glide, complete_model, copy_component};
 pub use configs::ConfigError;
@@ -51,14 +54,16 @@ pub use family::{
 pub use folders::{LazyFolder, ModelFolders};
 pub use glide::glide;
 pub use index::{read_logit_scale, read_model_defaults, save_model_defaults, save_model_index};
+pub use kandinsky::kandinsky;
 pub use karlo::karlo;
 pub use known_models::{KNOWN_MODELS, KnownModel, known_model};
 pub use licence::licence;
 pub use locate::locate;
 pub use open::{
-    open_autoregressive_prior, open_conditioning, open_decoder, open_image_encoder,
-    open_image_processor, open_logit_scale, open_pca, open_prior, open_scheduler,
-    open_text_encoder, open_tokenizer, open_upsampler,
+    open_autoregressive_prior, open_conditioning, open_decoder, open_image_conditioning,
+    open_image_decoder, open_image_encoder, open_image_processor, open_leading_scheduler,
+    open_logit_scale, open_movq, open_pca, open_prior, open_scheduler, open_text_encoder,
+    open_tokenizer, open_upsampler,
 };
 pub use recognise::{all_families, recognise};
 pub use repository_files::{RepositoryError, description_file, model_files};

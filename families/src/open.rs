@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use autoencoder::Movq;
 use clip::{CaptionTokenizer, ImageEncoder, TextEncoder, Tokenizer, TokenizerFiles, VisionEncoder};
-use decoder::{Conditioning, UNet};
+use decoder::{Conditioning, ImageConditioning, UNet};
 use diffusion::SchedulerConfig;
 use images::ImageProcessor;
 use layers::{Init, Params};
@@ -128,6 +129,37 @@ pub fn open_decoder(folder: &Folder, device: Device, kind: Kind) -> Result<UNet,
     build(folder.checkpoint(noun, device, kind)?, |p| UNet::new(p, &config))
 }
 
+/// The tensors of a U-Net that project an image embedding, and all others.
+const PROJECTIONS: &[&str] = &["add_embedding.", "encoder_hid_proj."];
+const BLOCKS: &[&str] = &["conv_", "down_blocks.", "mid_block.", "time_embedding.", "up_blocks."];
+
+/// The decoder in `folder` without its projections: diffusers' `UNet2DConditionModel` with Kandinsky 2.2's conditions.
+pub fn open_image_decoder(folder: &Folder, device: Device, kind: Kind) -> Result<UNet, Error> {
+    let noun = "the decoder";
+    let (config, _) = translate(folder, CONFIG, noun, configs::image_decoder_config)?;
+    let checkpoint = folder.checkpoint(noun, device, kind)?.ignore(PROJECTIONS);
+    build(checkpoint, |p| UNet::new(p, &config))
+}
+
+/// The projections of an image embedding in the file of the decoder in `folder`.
+pub fn open_image_conditioning(
+    folder: &Folder,
+    device: Device,
+    kind: Kind,
+) -> Result<ImageConditioning, Error> {
+    let noun = "the decoder";
+    let (_, config) = translate(folder, CONFIG, noun, configs::image_decoder_config)?;
+    let checkpoint = folder.checkpoint(noun, device, kind)?.ignore(BLOCKS);
+    build(checkpoint, |p| ImageConditioning::new(p, &config))
+}
+
+/// The autoencoder in `folder`: diffusers' `VQModel` with spatial norms.
+pub fn open_movq(folder: &Folder, device: Device, kind: Kind) -> Result<Movq, Error> {
+    let noun = "the autoencoder";
+    let config = translate(folder, CONFIG, noun, configs::movq_config)?;
+    build(folder.checkpoint(noun, device, kind)?, |p| Movq::new(p, &config))
+}
+
 /// A super-resolution network in `folder`: diffusers' `UNet2DModel` with Karlo's blocks.
 pub fn open_upsampler(folder: &Folder, device: Device, kind: Kind) -> Result<UNet, Error> {
     let noun = "the upsampler";
@@ -138,6 +170,11 @@ pub fn open_upsampler(folder: &Folder, device: Device, kind: Kind) -> Result<UNe
 /// The configuration of the scheduler in `folder`, diffusers' `UnCLIPScheduler`.
 pub fn open_scheduler(folder: &Folder) -> Result<SchedulerConfig, Error> {
     translate(folder, SCHEDULER_CONFIG, "a scheduler", configs::scheduler_config)
+}
+
+/// The configuration of the scheduler in `folder`, diffusers' `DDPMScheduler` with leading timesteps.
+pub fn open_leading_scheduler(folder: &Folder) -> Result<SchedulerConfig, Error> {
+    translate(folder, SCHEDULER_CONFIG, "a scheduler", configs::leading_scheduler_config)
 }
 
 /// The tokenizer in `folder`: `tokenizer.json`, or `vocab.json` and `merges.txt`, with what configures them; or that of OpenAI's
@@ -188,8 +225,8 @@ pub fn open_image_processor(folder: &Folder) -> Result<ImageProcessor, Error> {
 }
 
 impl Family {
-    /// The scheduler `component` in `folder`: that of a stage which reads captions is [`glide::open_scheduler`]'s, any other
-    /// [`open_scheduler`]'s.
+    /// The scheduler `component` in `folder`: that of a stage which reads captions is [`glide::open_scheduler`]'s, one whose
+    /// steps lead [`open_leading_scheduler`]'s, and any other [`open_scheduler`]'s.
     pub fn open_scheduler(
         &self,
         folder: &Folder,
@@ -197,6 +234,7 @@ impl Family {
     ) -> Result<SchedulerConfig, Error> {
         match self.schedules_captions(component) {
             true => glide::open_scheduler(folder, component),
+            false if self.has_leading_steps(component) => open_leading_scheduler(folder),
             false => open_scheduler(folder),
         }
     }
@@ -221,7 +259,7 @@ impl Family {
     /// The prior that `folder` brings: that of a prior's own folder, or a model's, where the diffusion prior goes before
     /// the other.
     pub fn prior_kind(&self, folder: &Folder) -> Result<PriorKind, Error> {
-        let has = |name: &str| folder.component(name).exists();
+        let has = |name| self.component_in(folder, name).is_some();
         let diffusion = self.prior.is_some_and(|prior| has(prior.network));
         let autoregressive = match self.autoregressive_prior.is_some_and(has) && !diffusion {
             true => true,

@@ -5,11 +5,11 @@ use serde_json::{Map, Value};
 use weights::Folder;
 
 use crate::karlo::INDEX;
-use crate::{Family, compact_glide, glide, karlo};
+use crate::{Family, compact_glide, glide, kandinsky, karlo};
 
 /// Every family that is read here, the first of them where nothing says another.
-pub fn all_families() -> [Family; 3] {
-    [karlo(), glide(), compact_glide()]
+pub fn all_families() -> [Family; 4] {
+    [karlo(), glide(), compact_glide(), kandinsky()]
 }
 
 /// The family of the model in `folder`: that of the class in its index, else the one whose published files it has, else
@@ -27,6 +27,7 @@ pub fn recognise(folder: &Folder) -> Family {
     match class.and_then(of_class) {
         Some(family) => family,
         None if glide::is_published(folder) => glide(),
+        None if folder.component(kandinsky::MOVQ).exists() => kandinsky(),
         None => karlo(),
     }
 }

@@ -1,10 +1,11 @@
 //! The shapes of a model's components, from their configurations alone.
 
+use autoencoder::MovqConfig;
 use clip::{
     CaptionTokenizer, ImageEncoderConfig, NoisedImageConfig, NoisedTextConfig, TextConfig,
     Tokenizer,
 };
-use decoder::{ConditioningConfig, TextTransformerConfig, UNetConfig};
+use decoder::{ConditioningConfig, ImageConditioningConfig, TextTransformerConfig, UNetConfig};
 use diffusion::SchedulerConfig;
 use prior::{AutoregressiveConfig, PriorConfig};
 use weights::Folder;
@@ -64,6 +65,10 @@ pub struct StageShapes {
     pub tokenizer: Option<TokenizerShape>,
     /// The projections to the network's conditions.
     pub conditioning: Option<ConditioningConfig>,
+    /// The network's own projections of image embeddings.
+    pub image_conditioning: Option<ImageConditioningConfig>,
+    /// The autoencoder of the latents.
+    pub autoencoder: Option<MovqConfig>,
     /// The text transformer of the network.
     pub text_encoder: Option<TextTransformerConfig>,
     /// The U-Net.
@@ -102,7 +107,7 @@ impl Shapes {
     /// Those of the networks and schedulers of the model in `folder`. An error for a configuration that describes
     /// another kind of component.
     pub fn read(folder: &Folder, family: &Family) -> Result<Self, Error> {
-        let model = Model { folder };
+        let model = Model { folder, family };
         let mut shapes = Self::default();
         if let Some(clip) = family.clip {
             let noun = "the text encoder";
@@ -135,6 +140,7 @@ impl Shapes {
 /// A model's folder, whose configurations are read.
 struct Model<'a> {
     folder: &'a Folder,
+    family: &'a Family,
 }
 
 impl Model<'_> {
@@ -151,6 +157,15 @@ impl Model<'_> {
                 shapes.network =
                     self.read(stage.network, "the decoder", configs::decoder_config)?;
             }
+            Condition::ImageEmbedding => {
+                let network =
+                    self.read(stage.network, "the decoder", configs::image_decoder_config)?;
+                (shapes.network, shapes.image_conditioning) = network.unzip();
+                let autoencoder = stage
+                    .autoencoder
+                    .map(|component| self.read(component, "the autoencoder", configs::movq_config));
+                shapes.autoencoder = autoencoder.transpose()?.flatten();
+            }
             _ => {
                 let unet = |name| self.read(name, "the upsampler", configs::upsampler_config);
                 shapes.network = unet(stage.network)?;
@@ -160,13 +175,17 @@ impl Model<'_> {
         Ok(shapes)
     }
 
-    fn scheduler(&self, component: &str) -> Result<Option<SchedulerConfig>, Error> {
-        self.translate(component, SCHEDULER_CONFIG, "a scheduler", configs::scheduler_config)
+    fn scheduler(&self, component: &'static str) -> Result<Option<SchedulerConfig>, Error> {
+        let translation = match self.family.has_leading_steps(component) {
+            true => configs::leading_scheduler_config,
+            false => configs::scheduler_config,
+        };
+        self.translate(component, SCHEDULER_CONFIG, "a scheduler", translation)
     }
 
     fn read<C>(
         &self,
-        component: &str,
+        component: &'static str,
         noun: &'static str,
         translation: fn(&[u8]) -> Result<C, ConfigError>,
     ) -> Result<Option<C>, Error> {
@@ -175,12 +194,12 @@ impl Model<'_> {
 
     fn translate<C>(
         &self,
-        component: &str,
+        component: &'static str,
         file: &str,
         noun: &'static str,
         translation: fn(&[u8]) -> Result<C, ConfigError>,
     ) -> Result<Option<C>, Error> {
-        let folder = self.folder.component(component);
-        folder.exists().then(|| translate(&folder, file, noun, translation)).transpose()
+        let folder = self.family.component_in(self.folder, component);
+        folder.map(|folder| translate(&folder, file, noun, translation)).transpose()
     }
 }

@@ -117,9 +117,10 @@ pub fn summarize_model(folder: &Folder) -> Result<ModelSummary, Error> {
     if description.is_none() || is_clip {
         let family = recognise(folder);
         let components = Component::all(folder, &family);
+        let names: Vec<_> = components.iter().map(|component| component.name).collect();
         let mut summary = ModelSummary::of(components, description);
         summary.family = Some(if is_whole_clip(folder) { "CLIP" } else { family.name });
-        summary.add_abilities(folder, &family);
+        summary.add_abilities(folder, &family, &names);
         summary.add_problems(folder, &family);
         return Ok(summary);
     }
@@ -152,14 +153,12 @@ impl ModelSummary {
         }
     }
 
-    fn has(&self, component: &str) -> bool {
-        self.components.iter().any(|there| there.component == component)
-    }
-
-    fn add_abilities(&mut self, folder: &Folder, family: &Family) {
+    /// The abilities of a family, with the components that are missing among those with these names.
+    fn add_abilities(&mut self, folder: &Folder, family: &Family, names: &[&str]) {
+        let has = |name: &str| names.contains(&name);
         let autoregressive = family.prior_components(PriorKind::Autoregressive);
         let diffusion = family.prior_components(PriorKind::Diffusion);
-        let all = |names: &[&str]| !names.is_empty() && names.iter().all(|name| self.has(name));
+        let all = |names: &[&str]| !names.is_empty() && names.iter().all(|name| has(name));
         let kind = match all(&autoregressive) && !all(&diffusion) {
             true => PriorKind::Autoregressive,
             false => PriorKind::Diffusion,
@@ -168,11 +167,11 @@ impl ModelSummary {
             family.inpainting_stages.iter().flat_map(Stage::components).collect();
         let abilities = abilities(family, kind, all(&inpainting));
         let abilities = abilities.into_iter().map(|(ability, components)| {
-            let missing = components.into_iter().filter(|name| !self.has(name));
+            let missing = components.into_iter().filter(|name| !has(name));
             let mut missing: Vec<String> = missing
                 .map(|name| match glide::is_published(folder) {
                     true => glide::missing_file(name),
-                    false => format!("{name}/"),
+                    false => missing_folder(folder, family, name),
                 })
                 .collect();
             missing.dedup();
@@ -202,7 +201,15 @@ impl ComponentSummary {
             Some(Ok(weights)) => (Some(weights), None),
             Some(Err(error)) => (None, Some(error.to_string())),
         };
-        Self { component: component.name, weights, problem }
+        Self { component: component.folder_name, weights, problem }
+    }
+}
+
+/// A component's folder, and where it is published if that is elsewhere.
+fn missing_folder(folder: &Folder, family: &Family, component: &'static str) -> String {
+    match family.repository_of(folder, component) {
+        Some(repository) => repository.to_owned(),
+        None => format!("{component}/"),
     }
 }
 
@@ -213,9 +220,16 @@ fn abilities(
     kind: PriorKind,
     inpaints: bool,
 ) -> Vec<(Ability, Vec<&'static str>)> {
-    let images = Requirement { text: true, stages: family.stages.len(), ..Requirement::default() };
+    // What an image is compared with is another image where no caption says it.
+    let alone = family.decodes_embeddings_alone();
+    let images = Requirement {
+        text: !alone,
+        image_encoder: alone,
+        stages: family.stages.len(),
+        ..Requirement::default()
+    };
     let prior = family.decodes_embeddings().then_some(kind);
-    let generate = Requirement { prior, ..images };
+    let generate = Requirement { text: true, prior, ..images };
     let mut abilities = vec![(Ability::Generate, family.components(generate))];
     if family.noised_clip.is_some() {
         let guided = Requirement { noised_clip: true, ..generate };
@@ -223,17 +237,20 @@ fn abilities(
     }
     if family.clip.is_some() && family.decodes_embeddings() {
         let vary = Requirement { image_encoder: true, ..images };
-        let both = Requirement { prior, ..vary };
+        let both = Requirement { text: true, prior, ..vary };
         let invert = Requirement { stages: 1, ..vary };
         let principal = family.principal_components.into_iter();
         let reconstruct = family.components(vary).into_iter().chain(principal).collect();
         abilities.extend([
             (Ability::Variations, family.components(vary)),
             (Ability::Interpolate, family.components(both)),
+        ]);
+        let of_pixels = [
             (Ability::Edit, family.components(vary)),
             (Ability::Reconstruct, reconstruct),
             (Ability::Invert, family.components(invert)),
-        ]);
+        ];
+        abilities.extend(of_pixels.into_iter().filter(|_| !family.denoises_latents()));
     }
     if family.clip.is_some() {
         let compare = Requirement { text: true, image_encoder: true, ..Requirement::default() };
@@ -241,7 +258,9 @@ fn abilities(
         let abilities_of_clip = [Ability::Embed, Ability::Classify, Ability::Search];
         abilities.extend(abilities_of_clip.map(|ability| (ability, compare.clone())));
     }
-    let inpaint = Requirement { inpaints, ..generate };
-    abilities.push((Ability::Inpaint, family.components(inpaint)));
+    if !family.denoises_latents() {
+        let inpaint = Requirement { inpaints, ..generate };
+        abilities.push((Ability::Inpaint, family.components(inpaint)));
+    }
     abilities
 }

@@ -95,6 +95,11 @@ impl Conv2d {
         Self { weight, bias: None, stride: size, padding: 0 }
     }
 
+    /// Takes `weight [outputs, inputs, size, size]` and `bias [outputs]`; `stride` pixels apart, no padding.
+    pub fn strided(p: &Params, inputs: i64, outputs: i64, size: i64, stride: i64) -> Self {
+        Self { stride, padding: 0, ..Self::new(p, inputs, outputs, size) }
+    }
+
     /// `[B, inputs, H, W] -> [B, outputs, H / stride, W / stride]`
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let (outputs, inputs, size, _) = self.weight.size4().expect("kernels are [O, I, K, K]");

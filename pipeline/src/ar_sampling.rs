@@ -113,7 +113,7 @@ impl Pipeline {
         let scales = batch.guidance(Settings::prior_guidance);
         let dimensions = prior.quantizer.dimensions();
         let steps = batch.settings().prior.as_ref().map_or(1, |prior| prior.steps);
-        let stage = ObservedStage { name: PRIOR, index: 0, steps, is_image: false };
+        let stage = ObservedStage { name: PRIOR, index: 0, steps, is_image: false, decode: None };
         no_grad(|| {
             let (mut state, mut logits) =
                 self.start_codes(prior, text, sampling, scales.is_some(), batch)?;

@@ -2,10 +2,11 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 
+use autoencoder::Movq;
 use clip::{
     CaptionTokenizer, ImageEncoder, NoisedImageEncoder, NoisedTextEncoder, TextEncoder, Tokenizer,
 };
-use decoder::{Conditioning, TextTransformer, UNet};
+use decoder::{Conditioning, ImageConditioning, TextTransformer, UNet};
 use diffusion::SchedulerConfig;
 use families::compatibility;
 use families::{
@@ -20,15 +21,18 @@ use weights::Folder;
 use crate::ar_sampling::CodeSampling;
 use crate::lease::{Lease, Slot};
 use crate::memory::within_memory;
+use crate::stages::BASE;
 use crate::{Error, Settings};
 
 /// The networks of a stage that samples images.
 #[derive(Default)]
 struct StageSlots {
     conditioning: Slot<Conditioning>,
+    image_conditioning: Slot<ImageConditioning>,
     text_encoder: Slot<TextTransformer>,
     network: Slot<UNet>,
     last_network: Slot<UNet>,
+    autoencoder: Slot<Movq>,
 }
 
 /// The opened components of a model.
@@ -176,13 +180,19 @@ impl Components {
             Condition::Embedding { .. } => {
                 shapes.conditioning = Some(self.conditioning(index)?.config().clone());
             }
+            Condition::ImageEmbedding => {
+                let conditioning = self.image_conditioning(index)?;
+                shapes.image_conditioning = Some(conditioning.config().clone());
+            }
             Condition::Caption { .. } => {
                 shapes.text_encoder = Some(self.stage_text_encoder(index)?.config().clone());
                 shapes.tokenizer = Some(self.stage_tokenizer(index)?.into());
             }
         }
         let last_network = self.last_network(index)?;
+        let autoencoder = self.autoencoder(index)?;
         Ok(StageShapes {
+            autoencoder: autoencoder.map(|network| network.config().clone()),
             scheduler: Some(self.scheduler(stage.scheduler)?),
             network: Some(self.unet(index)?.config().clone()),
             last_network: last_network.map(|network| network.config().clone()),
@@ -407,10 +417,10 @@ impl Components {
 
     /// Opened anew each time: nobody needs it twice.
     pub(crate) fn principal_components(&self) -> Result<Pca, Error> {
-        let width = self.conditioning(0)?.config().embedding;
         let family = self.family();
         let none = Error::NoPrincipalComponents { family: family.name };
         let component = family.principal_components.ok_or(none)?;
+        let width = self.embedding_width()?;
         Ok(families::open_pca(&self.folder(component)?, width)?)
     }
 
@@ -426,6 +436,29 @@ impl Components {
         self.lease(&self.stages[index].conditioning, projection, families::open_conditioning)
     }
 
+    /// The projections of image embeddings in the U-Net of a stage that takes nothing else.
+    pub(crate) fn image_conditioning(
+        &self,
+        index: usize,
+    ) -> Result<Lease<'_, ImageConditioning>, Error> {
+        let (slot, network) = (&self.stages[index].image_conditioning, self.stage(index).network);
+        self.lease(slot, network, families::open_image_conditioning)
+    }
+
+    /// E, the width of the image embeddings that the base stage takes.
+    pub(crate) fn embedding_width(&self) -> Result<i64, Error> {
+        Ok(match self.stage(BASE).condition {
+            Condition::ImageEmbedding => self.image_conditioning(BASE)?.config().embedding,
+            _ => self.conditioning(BASE)?.config().embedding,
+        })
+    }
+
+    /// The autoencoder of a stage's latents, where it denoises such.
+    pub(crate) fn autoencoder(&self, index: usize) -> Result<Option<Lease<'_, Movq>>, Error> {
+        let Some(component) = self.stage(index).autoencoder else { return Ok(None) };
+        self.lease(&self.stages[index].autoencoder, component, families::open_movq).map(Some)
+    }
+
     /// The U-Net of a stage's steps.
     pub(crate) fn unet(&self, index: usize) -> Result<Lease<'_, UNet>, Error> {
         let (slot, Stage { network, condition, .. }) =
@@ -433,6 +466,7 @@ impl Components {
         match condition {
             Condition::None => self.lease(slot, network, families::open_upsampler),
             Condition::Embedding { .. } => self.lease(slot, network, families::open_decoder),
+            Condition::ImageEmbedding => self.lease(slot, network, families::open_image_decoder),
             Condition::Caption { .. } => self.lease(slot, network, |folder, device, kind| {
                 glide::open_unet(folder, network, device, kind)
             }),

@@ -18,18 +18,42 @@ impl Pipeline {
         batch: i64,
         guided: bool,
     ) -> Result<Option<Conditions>, Error> {
-        Ok(match (self.components.stage(index).condition, input.embedding) {
-            (Condition::None, _) => None,
-            (Condition::Embedding { .. }, Some((embedding, text))) => {
-                Some(self.embedding_conditions(index, embedding, text, guided)?)
+        let embedding = || input.embedding.expect("a decoder is called with embeddings");
+        Ok(match self.components.stage(index).condition {
+            Condition::None => None,
+            Condition::Embedding { .. } => {
+                let text = input.text.expect("a decoder that reads captions is called with them");
+                Some(self.embedding_conditions(index, embedding(), text, guided)?)
             }
-            (Condition::Embedding { .. }, None) => {
-                unreachable!("a decoder is called with embeddings")
+            Condition::ImageEmbedding => {
+                let negative = input.negative_embedding;
+                Some(self.image_conditions(index, embedding(), negative, guided)?)
             }
-            (Condition::Caption { .. }, _) => {
+            Condition::Caption { .. } => {
                 Some(self.caption_conditions(index, input.captions, batch, guided)?)
             }
         })
+    }
+
+    /// The conditions of a decoder that takes image embeddings `[B, E]` alone. Guided, of the batch twice: first those of the
+    /// `negative` embeddings `[B, E]`, or else of an image of zeros.
+    fn image_conditions(
+        &self,
+        index: usize,
+        embedding: &Tensor,
+        negative: Option<&Tensor>,
+        guided: bool,
+    ) -> Result<Conditions, Error> {
+        let conditioning = self.components.image_conditioning(index)?;
+        let embedding = embedding.to_device(self.device).to_kind(self.kind);
+        let embeddings = match (guided, negative) {
+            (false, _) => embedding,
+            (true, Some(negative)) => Tensor::cat(&[negative, &embedding], 0), // [2B, E]
+            (true, None) => {
+                Tensor::cat(&[self.zero_image_embedding(embedding.size()[0])?, embedding], 0)
+            }
+        };
+        Ok(no_grad(|| conditioning.forward(&embeddings)))
     }
 
     /// The conditions of an unCLIP decoder. Guided, of the batch twice: first the learned embedding with the empty caption.

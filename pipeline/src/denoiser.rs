@@ -20,14 +20,16 @@ impl Pipeline {
         guided: bool,
         steps: &[DiffusionStep],
     ) -> Result<impl FnMut(&Tensor, DiffusionStep) -> Output + use<'a>, Error> {
+        self.refuse_latents("invert pictures")?;
         let unet = self.components.unet(BASE)?;
         let conditions = self.embedding_conditions(BASE, embedding, text, guided)?;
         let learned = self.learns_variance(BASE)?;
-        let channels = self.input_channels(BASE, None, None, text.batch())?;
+        let shape = self.image_shape(BASE)?;
+        let channels = self.input_channels(BASE, shape, None, None, text.batch())?;
         let batch = text.batch() * if guided { 2 } else { 1 };
         let mut denoise = no_grad(|| self.denoiser(unet, steps, batch, Some(&conditions)));
         Ok(move |x: &Tensor, step: DiffusionStep| {
-            output_of(&denoise(&with_channels(x, &channels), step), learned)
+            output_of(&denoise(&with_channels(x, &channels), step), shape[0], learned)
         })
     }
 
@@ -36,22 +38,22 @@ impl Pipeline {
         Ok(scheduler.variance == Variance::LearnedRange)
     }
 
-    /// The channels of a stage's input beside the noised image's, `[B, .., size, size]` each: the known part of an image with its
+    /// The channels of a stage's input beside the noised image's of this `shape [C, h, w]`, `[B, .., h, w]` each: the known part of an image with its
     /// mask, or zeros where nothing is known, for a network that takes them; and the enlarged image of the stage before.
     pub(crate) fn input_channels(
         &self,
         index: usize,
+        [channels, height, width]: [i64; 3],
         known: Option<&KnownPixels>,
         previous: Option<&Tensor>,
         batch: i64,
     ) -> Result<Vec<Tensor>, Error> {
         let stage = self.components.stage(index);
-        let [channels, size, _] = self.image_shape(index)?;
         let mut inputs = match (stage.inpaints(self.components.unet(index)?.config()), known) {
             (false, _) => Vec::new(),
             (true, Some(known)) => known.channels(),
             (true, None) => {
-                let shape = [batch, channels + 1, size, size];
+                let shape = [batch, channels + 1, height, width];
                 vec![Tensor::zeros(shape, (Kind::Float, self.device))]
             }
         };
@@ -60,7 +62,7 @@ impl Pipeline {
                 true => ((images + 1.0) * 127.5).round() / 127.5 - 1.0,
                 false => images.clamp(-1.0, 1.0),
             };
-            inputs.push(upsampling.interpolation.enlarge(&images, size));
+            inputs.push(upsampling.interpolation.enlarge(&images, height));
         }
         Ok(inputs)
     }
@@ -106,9 +108,13 @@ impl Pipeline {
     }
 }
 
-/// The output of a network, with or without a learned variance beside its prediction.
-pub(crate) fn output_of(output: &Tensor, learned: bool) -> Output {
-    if learned { Output::with_variance(output) } else { Output::plain(output.shallow_clone()) }
+/// The output of a network that predicts so many `channels`, with or without a learned variance beside them; one that the
+/// scheduler does not ask for is passed over.
+pub(crate) fn output_of(output: &Tensor, channels: i64, learned: bool) -> Output {
+    match learned {
+        true => Output::with_variance(output),
+        false => Output::plain(output.narrow(1, 0, channels)),
+    }
 }
 
 /// `x [B, C, H, W]` beside further channels `[b, .., H, W]`, which are repeated where the batch is there twice.

@@ -10,6 +10,7 @@ use tch::{Tensor, no_grad};
 
 use crate::inpainting::KnownPixels;
 use crate::noise_streams::Streams;
+use crate::observer::LatentDecoder;
 use crate::repaint::next_x;
 use crate::settings::Solver;
 use crate::{Error, Observer, Pipeline, Quantity, Settings, StageSettings, Step};
@@ -46,6 +47,8 @@ pub(crate) struct ObservedStage<'a> {
     pub(crate) steps: usize,
     /// Whether it samples images, and not embeddings.
     pub(crate) is_image: bool,
+    /// From predicted latents to images, where it denoises latents.
+    pub(crate) decode: Option<&'a LatentDecoder<'a>>,
 }
 
 impl ObservedStage<'_> {
@@ -56,10 +59,10 @@ impl ObservedStage<'_> {
         done: usize,
         x_0: &Tensor,
     ) -> std::ops::ControlFlow<()> {
-        let Self { name, index, steps, is_image } = *self;
+        let Self { name, index, steps, is_image, decode } = *self;
         let batch = x_0.size()[0] as usize;
         let x_0 = is_image.then_some(x_0);
-        observer.step(Step { stage: name, index, done, steps, batch, x_0 })
+        observer.step(Step { stage: name, index, done, steps, batch, x_0, decode })
     }
 }
 
@@ -144,7 +147,9 @@ impl Pipeline {
         Ok(match (settings.solver, stage.sampler) {
             (Solver::DpmSolver, _) if stage.upsampling.is_none() => Sampler::dpm_solver(&config),
             (Solver::Ddim, _) if stage.upsampling.is_none() => Sampler::ddim(&config, 0.0),
-            (_, PublishedSampler::Unclip) => Sampler::unclip(&config),
+            (_, PublishedSampler::Unclip | PublishedSampler::LeadingDdpm) => {
+                Sampler::unclip(&config)
+            }
             (_, PublishedSampler::Ddpm) => Sampler::ddpm(&config),
             (_, PublishedSampler::Ddim) => Sampler::ddim(&config, 0.0),
         })
@@ -165,7 +170,7 @@ impl Pipeline {
         let visited = match (steps, sampler, stage.sampler) {
             // guided-diffusion adds strides up, also those of a single number.
             (TimestepRespacing::Count(count), Sampler::Ddpm(_) | Sampler::Ddim(_), published)
-                if published != PublishedSampler::Unclip =>
+                if published.is_guided_diffusions() =>
             {
                 let spaced = || sampler.steps(&TimestepRespacing::Sections(vec![*count]));
                 sampler.steps(steps).and_then(|_| spaced())

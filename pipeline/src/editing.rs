@@ -235,6 +235,8 @@ fn of_square(request: &Request, inpainting: Inpainting) -> Request {
     Request {
         caption: request.caption.clone(),
         image_embedding: request.image_embedding.as_ref().map(Tensor::shallow_clone),
+        negative_caption: request.negative_caption.clone(),
+        image: None,
         inpainting: Some(inpainting),
         seed: request.seed,
         settings: request.settings.clone(),

@@ -82,6 +82,31 @@ pub enum Error {
         /// The family.
         family: &'static str,
     },
+    /// Something done to an image's own pixels in a family that denoises latents.
+    #[error("{family} draws in the latents of an autoencoder, in which unclip does not {ability}")]
+    Latents {
+        /// The family.
+        family: &'static str,
+        /// The ability, as a verb.
+        ability: &'static str,
+    },
+    /// An image to start from in a family that denoises no latents.
+    #[error("{family} draws from noise alone, and not from a picture on")]
+    NoImageToImage {
+        /// The family.
+        family: &'static str,
+    },
+    /// A negative caption in a family that guidance starts from the empty one in.
+    #[error("negative_caption: {family} takes no caption of what a picture should not show")]
+    NoNegativeCaption {
+        /// The family.
+        family: &'static str,
+    },
+    /// A negative caption where the prior takes no part.
+    #[error(
+        "negative_caption: the prior reads it, which takes no part where a picture's embedding is given"
+    )]
+    NegativeCaptionWithoutPrior,
     /// Guidance by CLIP in a family that has no CLIP of noised images.
     #[error(
         "clip_guidance_scale: {family} has no CLIP of noised pictures whose gradient could guide, as GLIDE has"

@@ -264,6 +264,7 @@ impl Pipeline {
 
     /// The decoder's scheduler, which clips no x_0.
     fn unclipped_scheduler(&self) -> Result<SchedulerConfig, Error> {
+        self.refuse_latents("invert pictures")?;
         let scheduler = self.components.scheduler(self.components.stage(BASE).scheduler)?;
         Ok(SchedulerConfig { clip_range: None, ..scheduler })
     }

@@ -2,7 +2,8 @@
 //!
 //! Modules in reading order: [`request`] is an image to sample and the chain of stages, `prior_stage` and [`ar_sampling`]
 //! sample its embedding, `stages` the image, by `conditions` and a `denoiser`, each by `diffuse`, which an [`observer`]
-//! watches; [`settings`] say how, and [`overrides`] change them; `components` opens what [`pipeline`] requires and lends it
+//! watches, or `latents` of it,
+//! from noise or [an image](image_to_image); [`settings`] say how, and [`overrides`] change them; `components` opens what [`pipeline`] requires and lends it
 //! (`lease`), [`text`] is a caption after the text encoder, `reranker` chooses among candidates. [`variations`],
 //! [`interpolation`], [`text_diff`] and [`inversion`] are section 3 over the geometry of [`manipulation`]; [`zero_shot`] is
 //! CLIP alone, [`inpainting`] and `clip_guidance` are GLIDE's (2112.10741, sections 2.4 and 4.3), and [`repaint`] inpaints
@@ -26,9 +27,11 @@ pub mod editing;
 pub mod error;
 pub mod finite;
 pub mod image_tensors;
+pub mod image_to_image;
 pub mod inpainting;
 pub mod interpolation;
 pub mod inversion;
+mod latents;
 mod lease;
 pub mod manipulation;
 mod memory;

@@ -8,6 +8,7 @@ use tch::{Device, Kind, Tensor};
 pub(crate) struct Streams<'a> {
     streams: &'a mut [Generator],
     twice: bool,
+    rows: i64,
     device: Device,
     kind: Kind,
 }
@@ -15,7 +16,7 @@ pub(crate) struct Streams<'a> {
 impl<'a> Streams<'a> {
     /// Noise for computing in `kind` on `device`.
     pub(crate) fn new(streams: &'a mut [Generator], device: Device, kind: Kind) -> Self {
-        Self { streams, twice: false, device, kind }
+        Self { streams, twice: false, rows: 1, device, kind }
     }
 
     /// The same where each image draws twice as many values and takes the first half, as GLIDE's notebook does, whose guided
@@ -24,19 +25,27 @@ impl<'a> Streams<'a> {
         Self { twice, ..self }
     }
 
+    /// The same where each image has so many rows of a batch, which it draws together: first come the first rows of all images.
+    pub(crate) fn rows(self, rows: i64) -> Self {
+        Self { rows, ..self }
+    }
+
     /// Moves every stream on as [`Streams::normal`] does.
     pub(crate) fn skip(&mut self, shape: &[i64]) {
         drop(self.normal(shape));
     }
 
-    /// The next values of every stream, `[B, shape..]` in f32, rounded to the values that the networks' kind has.
+    /// The next values of every stream, `[rows B, shape..]` in f32, rounded to the values that the networks' kind has.
     pub(crate) fn normal(&mut self, shape: &[i64]) -> Tensor {
-        let count = shape.iter().product::<i64>() as usize;
+        let count = (self.rows * shape.iter().product::<i64>()) as usize;
         require::<f32>(2 * count);
         let drawn = if self.twice { 2 * count } else { count };
-        let row =
-            |stream: &mut Generator| Tensor::from_slice(&stream.normal(drawn)[..count]).view(shape);
-        let rows: Vec<Tensor> = self.streams.iter_mut().map(row).collect();
-        Tensor::stack(&rows, 0).to_kind(self.kind).to_device(self.device).to_kind(Kind::Float)
+        let of_image = [&[self.rows], shape].concat();
+        let values = |stream: &mut Generator| {
+            Tensor::from_slice(&stream.normal(drawn)[..count]).view(&of_image[..])
+        };
+        let images: Vec<Tensor> = self.streams.iter_mut().map(values).collect();
+        let rows = Tensor::stack(&images, 1).flatten(0, 1); // [rows B, shape..]
+        rows.to_kind(self.kind).to_device(self.device).to_kind(Kind::Float)
     }
 }

@@ -22,15 +22,23 @@ pub struct Step<'a> {
     pub steps: usize,
     /// Images that are sampled together.
     pub batch: usize,
-    /// The predicted clean images `[B, C, H, W]`; `None` where embeddings are sampled.
+    /// The predicted clean images or latents `[B, C, H, W]`; `None` where embeddings are sampled.
     pub(crate) x_0: Option<&'a Tensor>,
+    /// From predicted latents to images, where the stage denoises latents.
+    pub(crate) decode: Option<&'a LatentDecoder<'a>>,
 }
+
+/// From latents `[B, C, h, w]` to images `[B, 3, H, W]`; `None` where there is no memory for it.
+pub(crate) type LatentDecoder<'a> = dyn Fn(&Tensor) -> Option<Tensor> + 'a;
 
 impl Step<'_> {
     /// The images that the stage would end at if its prediction were exact, one for each image of the batch; `None` for the
-    /// prior. Converted when it is called, at the stage's own size.
+    /// prior. Converted when it is called, at the stage's own size; latents are decoded.
     pub fn preview(&self) -> Option<Vec<RgbImage>> {
-        self.x_0.map(to_images)
+        match self.decode {
+            Some(decode) => decode(self.x_0?).as_ref().map(to_images),
+            None => self.x_0.map(to_images),
+        }
     }
 }
 

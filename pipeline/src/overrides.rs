@@ -80,6 +80,12 @@ pub struct SettingsOverrides {
     pub guidance_interval: Option<[f64; 2]>,
     /// [`Settings::thresholding`]
     pub thresholding: Option<f64>,
+    /// [`Settings::width`]
+    pub width: Option<u32>,
+    /// [`Settings::height`]
+    pub height: Option<u32>,
+    /// [`Settings::strength`]
+    pub strength: Option<f64>,
     /// [`Settings::resample`]
     pub resample: Option<usize>,
     /// Steps of the diffusion prior.
@@ -163,6 +169,9 @@ impl SettingsOverrides {
         settings.candidates = self.candidates.unwrap_or(settings.candidates);
         settings.guidance_interval = self.guidance_interval.or(settings.guidance_interval);
         settings.thresholding = self.thresholding.or(settings.thresholding);
+        settings.width = self.width.or(settings.width);
+        settings.height = self.height.or(settings.height);
+        settings.strength = self.strength.or(settings.strength);
         settings.resample = self.resample.or(settings.resample);
         if let Some(prior) = &mut settings.prior {
             prior.steps = self.prior_steps.unwrap_or(prior.steps);

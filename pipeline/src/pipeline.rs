@@ -12,6 +12,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::components::Components;
 use crate::image_tensors::PLANES;
+use crate::image_to_image::strength_steps;
 use crate::memory::within_memory;
 use crate::prior_stage::Prefix;
 use crate::stages::BASE;
@@ -85,15 +86,26 @@ impl Pipeline {
         {
             return Err(Error::NoEmbedding { family: self.components.family().name });
         }
+        if task.inpaints {
+            self.refuse_latents("paint in pictures")?;
+        }
+        self.check_size_settings(settings)?;
+        self.check_image_to_image(settings)?;
         let requirement = self.requirement(task, settings);
         self.components.find(requirement)?;
         if requirement.prior == Some(PriorKind::Diffusion) {
             self.prior_steps(&self.prior_sampler(settings)?, settings)?;
         }
         for index in self.components.family().stage_indices(requirement) {
-            self.stage_steps(index, &self.stage_sampler(index, settings)?, settings)?;
+            let steps = self.stage_steps(index, &self.stage_sampler(index, settings)?, settings)?;
+            if settings.strength.is_some() {
+                strength_steps(steps, settings)?;
+            }
         }
         self.components.prepare(requirement)?;
+        if requirement.stages > 0 && (settings.width.is_some() || settings.height.is_some()) {
+            self.sample_shape(BASE, settings)?;
+        }
         let resample = settings.resample.filter(|_| task.inpaints && requirement.stages > 0);
         match resample {
             Some(resample) if !self.repaints()? => {
@@ -121,10 +133,14 @@ impl Pipeline {
         };
         let family = self.components.family();
         let stages = &family.stages;
+        // Where no caption says what guidance starts from, an image of zeros does.
+        let of_images = family.decodes_embeddings_alone();
+        let guided = settings.base().and_then(|base| settings.stage_guidance(base)).is_some();
+        let zero_image = of_images && guided && task.stages != Stages::None;
         Requirement {
-            text: true,
+            text: task.prior || !of_images,
             prior: (task.prior && family.decodes_embeddings()).then_some(kind),
-            image_encoder: task.image_encoder || settings.candidates > 1,
+            image_encoder: task.image_encoder || settings.candidates > 1 || zero_image,
             noised_clip: settings.clip_guidance_scale.is_some() && task.stages != Stages::None,
             inpaints: task.inpaints && self.components.has_inpainting_stages(),
             stages: match task.stages {
@@ -171,8 +187,16 @@ impl Pipeline {
         self.prefills.get()
     }
 
+    /// Whether a caption can say what an image should not show.
+    pub fn takes_negative_captions(&self) -> bool {
+        self.components.family().decodes_embeddings_alone()
+    }
+
     /// The words of a caption that no training caption had, for models that know them.
     pub fn unknown_words(&self, caption: &str) -> Result<Vec<String>, Error> {
+        if caption.is_empty() {
+            return Ok(Vec::new());
+        }
         match self.components.family().reads_captions() {
             true => Ok(self.components.stage_tokenizer(BASE)?.unknown_words(caption)),
             false => Ok(self.components.tokenizer()?.unknown_words(caption)),
@@ -181,6 +205,9 @@ impl Pipeline {
 
     /// The words at the end of a caption that do not fit into the model's context, where there are such.
     pub fn cut_off_words(&self, caption: &str) -> Result<Option<String>, Error> {
+        if caption.is_empty() {
+            return Ok(None);
+        }
         let mut tokens = match self.components.family().reads_captions() {
             true => self.components.stage_tokenizer(BASE)?.encode(&[caption])?,
             false => self.components.tokenizer()?.encode(&[caption])?,
@@ -258,12 +285,16 @@ impl Pipeline {
             true => stage + self.components.family().stages.len(),
             false => stage,
         };
-        Ok(self.components.unet(index)?.config().sample_size as u32)
+        let scale = self.components.autoencoder(index)?.map_or(1, |a| a.config().scale_factor());
+        Ok((self.components.unet(index)?.config().sample_size * scale) as u32)
     }
 
     /// Embeddings `[count, E]` without an image: what guidance compares with. Decoded, the caption alone says what is
     /// sampled.
     pub fn unconditional_embedding(&self, count: usize) -> Result<Tensor, Error> {
+        if self.components.family().decodes_embeddings_alone() {
+            return self.zero_image_embedding(count as i64);
+        }
         let conditioning = self.components.conditioning(0)?;
         let embedding = conditioning.unconditional().unsqueeze(0); // [1, E]
         Ok(embedding.expand([count as i64, -1], false))
@@ -271,7 +302,7 @@ impl Pipeline {
 
     /// E, the width of the image embeddings that the decoder takes.
     pub fn embedding_width(&self) -> Result<i64, Error> {
-        Ok(self.components.conditioning(0)?.config().embedding)
+        self.components.embedding_width()
     }
 
     /// Whether the model decodes image embeddings, which a prior samples of captions; else it samples of captions alone.

@@ -24,6 +24,15 @@ pub(crate) struct Prefix {
     cache: PrefixCache,
 }
 
+/// The captions that guidance starts from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unconditional {
+    /// The empty one.
+    Empty,
+    /// The last half of the batch, for both halves.
+    LastRows,
+}
+
 impl Pipeline {
     /// Image embeddings of captions, `[B, E]`: of several candidates the one whose cosine with the caption's embedding is the
     /// largest.
@@ -61,8 +70,15 @@ impl Pipeline {
         text: &Text,
         batch: &mut Batch,
     ) -> Result<Tensor, Error> {
-        let scales = batch.guidance(Settings::prior_guidance);
-        let cache = self.prefill(prior, text, scales.is_some())?;
+        // Images whose captions come with others, of what they should not show, have two rows each.
+        let rows = text.ids.len() / batch.streams.len();
+        let scales = batch.guidance(Settings::prior_guidance).map(|scales| scales.repeat(rows));
+        let unconditional = match rows {
+            1 => Unconditional::Empty,
+            _ => Unconditional::LastRows,
+        };
+        let unconditional = scales.is_some().then_some(unconditional);
+        let cache = self.prefill(prior, text, unconditional)?;
         let denoise = |x: &Tensor, step: DiffusionStep| {
             let t = timesteps(step.timestep, x.size()[0], self.device);
             let x = x.to_kind(self.kind);
@@ -83,7 +99,13 @@ impl Pipeline {
         let steps = self.prior_steps(&sampler, settings)?;
         let guided_timesteps = 0..=i64::MAX;
         let diffusion = Diffusion {
-            stage: ObservedStage { name: PRIOR, index: 0, steps: steps.len(), is_image: false },
+            stage: ObservedStage {
+                name: PRIOR,
+                index: 0,
+                steps: steps.len(),
+                is_image: false,
+                decode: None,
+            },
             sampler: &sampler,
             steps: &steps,
             first: 0,
@@ -94,21 +116,23 @@ impl Pipeline {
             repaint: None,
             quantity: Quantity::PriorEmbedding,
         };
-        let mut streams = Streams::new(&mut *batch.streams, self.device, self.kind);
+        let mut streams =
+            Streams::new(&mut *batch.streams, self.device, self.kind).rows(rows as i64);
         let x = streams.normal(&[prior.config().embedding]);
         let whitened = self.diffuse(diffusion, x, &mut streams, denoise, &mut *batch.observer)?;
         let embedding = no_grad(|| prior.restore(&whitened.to_kind(self.kind)));
         self.finite(embedding, Quantity::PriorEmbedding, scales.as_deref())
     }
 
-    /// The keys and values of the captions of a batch, `[B, ..]`, or with guidance `[2B, ..]`, the empty caption's first. Each
+    /// The keys and values of the captions of a batch, `[B, ..]`, or with guidance `[2B, ..]`, the unconditional ones first. Each
     /// caption is prefilled once for all its images, and not again while the same captions are sampled.
     fn prefill(
         &self,
         prior: &Network<Prior>,
         text: &Text,
-        guided: bool,
+        unconditional: Option<Unconditional>,
     ) -> Result<PrefixCache, Error> {
+        let empty = unconditional == Some(Unconditional::Empty);
         let mut places: HashMap<&[i64], i64> = HashMap::new();
         let mut distinct: Vec<usize> = Vec::new();
         let mut rows: Vec<i64> = Vec::new();
@@ -117,16 +141,19 @@ impl Pipeline {
                 distinct.push(row);
                 distinct.len() as i64 - 1
             });
-            rows.push(place + i64::from(guided));
+            rows.push(place + i64::from(empty));
         }
-        if guided {
-            rows.splice(0..0, vec![0; text.ids.len()]);
-        }
+        let unconditional_rows = match unconditional {
+            None => Vec::new(),
+            Some(Unconditional::Empty) => vec![0; rows.len()],
+            Some(Unconditional::LastRows) => rows[rows.len() / 2..].repeat(2),
+        };
+        rows.splice(0..0, unconditional_rows);
         let captions = match text.ids.len() == distinct.len() {
             true => text.shallow_clone(),
             false => text.rows(&distinct),
         };
-        let captions = match guided {
+        let captions = match empty {
             true => self.empty_text()?.followed_by(&captions),
             false => captions,
         };

@@ -7,6 +7,7 @@ use noise::Generator;
 use tch::Tensor;
 
 use crate::image_tensors::to_images;
+use crate::image_to_image::STRENGTH;
 use crate::inpainting::{Inpainting, InpaintingBatch};
 use crate::memory::within_memory;
 use crate::observer::PRIOR;
@@ -21,6 +22,11 @@ pub struct Request {
     pub caption: String,
     /// The CLIP image embedding `[1, E]` to decode; `None` for the prior to sample one of the caption.
     pub image_embedding: Option<Tensor>,
+    /// The caption of what the image should not show, for models that [take](Pipeline::takes_negative_captions) one.
+    pub negative_caption: Option<String>,
+    /// The image to start from, noised as far as [`Settings::strength`] says and squashed to the size of the settings' images;
+    /// `None` for noise alone.
+    pub image: Option<RgbImage>,
     /// An image of which the known part stays; `None` for an image that is all sampled.
     pub inpainting: Option<Inpainting>,
     /// The seed of the image's own noise. The same request gives the same image.
@@ -33,7 +39,15 @@ impl Request {
     /// An image of a caption: the prior samples its embedding, in models that have one.
     pub fn new(caption: impl Into<String>, seed: u64, settings: Settings) -> Self {
         let caption = caption.into();
-        Self { caption, image_embedding: None, inpainting: None, seed, settings }
+        Self {
+            caption,
+            image_embedding: None,
+            negative_caption: None,
+            image: None,
+            inpainting: None,
+            seed,
+            settings,
+        }
     }
 
     /// An image of an image embedding `[1, E]`, without the prior.
@@ -41,6 +55,8 @@ impl Request {
         Self {
             caption: String::new(),
             image_embedding: Some(image_embedding.shallow_clone()),
+            negative_caption: None,
+            image: None,
             inpainting: None,
             seed,
             settings,
@@ -50,6 +66,16 @@ impl Request {
     /// The same with a caption, which the decoder reads beside the embedding.
     pub fn with_caption(self, caption: impl Into<String>) -> Self {
         Self { caption: caption.into(), ..self }
+    }
+
+    /// The same with a caption of what the image should not show.
+    pub fn with_negative_caption(self, caption: impl Into<String>) -> Self {
+        Self { negative_caption: Some(caption.into()), ..self }
+    }
+
+    /// The same from an image on, for models that denoise latents.
+    pub fn with_image(self, image: RgbImage) -> Self {
+        Self { image: Some(image), ..self }
     }
 
     /// The same with a part of an image that stays (2112.10741, section 4.3).
@@ -105,6 +131,10 @@ impl Pipeline {
             return Ok(prior.map_or(0, |prior| prior.steps));
         }
         let steps = settings.stage(stage).map_or(0, |stage| stage.steps.count());
+        let steps = match request.image {
+            Some(_) => (steps as f64 * settings.strength.unwrap_or(STRENGTH)) as usize,
+            None => steps,
+        };
         let is_base = self.components.stage(BASE).name == stage;
         Ok(match is_base && task.inpaints && self.repaints()? {
             true => resample_count(steps, settings.resample.unwrap_or(RESAMPLE)),
@@ -141,6 +171,11 @@ impl Pipeline {
         let task = self.task(requests[0]);
         requests.iter().try_for_each(|request| self.prepare(task, &request.settings))?;
         let captions: Vec<&str> = requests.iter().map(|request| &*request.caption).collect();
+        let negative = requests.iter().map(|request| request.negative_caption.as_deref());
+        let negative: Option<Vec<&str>> = negative.collect();
+        for caption in negative.iter().flatten() {
+            self.check_negative_caption(caption, task)?;
+        }
         let mut settings: Vec<Settings> = requests.iter().map(|r| r.settings.clone()).collect();
         let embeddings: Option<Vec<&Tensor>> =
             requests.iter().map(|request| request.image_embedding.as_ref()).collect();
@@ -164,15 +199,29 @@ impl Pipeline {
             [] => None,
             _ => Some(InpaintingBatch::new(&known)),
         };
-        let input =
-            StageInput { captions: &captions, known: known.as_ref(), ..StageInput::default() };
-        let base = match self.components.family().decodes_embeddings() {
+        let images: Vec<RgbImage> = requests.iter().filter_map(|r| r.image.clone()).collect();
+        if !images.is_empty() && !self.components.family().denoises_latents() {
+            return Err(Error::NoImageToImage { family: self.components.family().name });
+        }
+        let input = StageInput {
+            captions: &captions,
+            images: &images,
+            known: known.as_ref(),
+            ..StageInput::default()
+        };
+        let family = self.components.family();
+        let base = match family.decodes_embeddings() {
             true => {
-                let text = self.encode_text(&captions)?;
-                self.base_images(stages.start, embeddings.as_ref(), &text, input, batch)?
+                let is_read = embeddings.is_none() || !family.decodes_embeddings_alone();
+                let captions = [captions.clone(), negative.unwrap_or_default()].concat();
+                let text = is_read.then(|| self.encode_text(&captions)).transpose()?;
+                let (embedding, text) = (embeddings.as_ref(), text.as_ref());
+                let input = StageInput { embedding, text, ..input };
+                self.base_images(stages.start, input, batch)?
             }
             false => self.stage_images(stages.start, input, batch)?,
         }; // [B, C, h, w]
+        let input = StageInput { images: &[], ..input };
         let upsampling = stages.start + 1..stages.end;
         let images = self.upsampled_images(base, upsampling, input, batch)?; // [B, C, H, W]
         Ok(to_images(&images))
@@ -201,12 +250,28 @@ impl Pipeline {
         requests.map(image).collect()
     }
 
+    /// Refuses a caption of what an image should not show where nothing reads it.
+    pub fn check_negative_caption(&self, caption: &str, task: Task) -> Result<(), Error> {
+        if !self.takes_negative_captions() {
+            return Err(Error::NoNegativeCaption { family: self.components.family().name });
+        }
+        if !task.prior {
+            return Err(Error::NegativeCaptionWithoutPrior);
+        }
+        // An empty one is not the same as none: the prior samples an embedding of it.
+        match caption.is_empty() {
+            true => Ok(()),
+            false => crate::check_caption(caption),
+        }
+    }
+
     /// The places of the requests that are sampled together, batch by batch, in the order of their first requests.
     fn batches(&self, requests: &[Request]) -> Vec<Vec<usize>> {
         let mut batches: Vec<(_, Vec<usize>)> = Vec::new();
         for (n, request) in requests.iter().enumerate() {
             let by_embedding = request.image_embedding.is_some();
-            let key = (self.task(request), by_embedding, request.settings.batch_key());
+            let has = (request.negative_caption.is_some(), request.image.is_some());
+            let key = (self.task(request), by_embedding, has, request.settings.batch_key());
             match batches.iter_mut().find(|(other, _)| *other == key) {
                 Some((_, batch)) => batch.push(n),
                 None => batches.push((key, vec![n])),

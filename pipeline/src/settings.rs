@@ -47,6 +47,13 @@ pub struct Settings {
     /// The quantile of |x_0| that dynamic thresholding clips the guided stages' predictions at (2205.11487, section 2.3);
     /// `None` clips at 1, as published.
     pub thresholding: Option<f64>,
+    /// The width of the images in pixels; `None` for the model's own, which it always is where no latents are denoised.
+    pub width: Option<u32>,
+    /// Their height.
+    pub height: Option<u32>,
+    /// The share of the base stage's steps that an image to start from is noised and denoised by (2108.01073); `None`
+    /// for [`STRENGTH`](crate::image_to_image::STRENGTH).
+    pub strength: Option<f64>,
     /// How many times RePaint takes each step of the base image that is inpainted by a network which takes no mask (2201.09865,
     /// section 4.2); `None` for [`RESAMPLE`](crate::repaint::RESAMPLE) times.
     pub resample: Option<usize>,
@@ -133,6 +140,9 @@ impl Settings {
             clip_guidance_scale: None,
             guidance_interval: None,
             thresholding: None,
+            width: None,
+            height: None,
+            strength: None,
             resample: None,
         }
     }
@@ -250,6 +260,12 @@ impl Settings {
             let must = "it must lie above 0 and be 1 at most: a share of a picture's values";
             return Err(Error::setting("thresholding", format!("{quantile:?}"), must));
         }
+        if let Some(strength) = self.strength
+            && !(strength > 0.0 && strength <= 1.0)
+        {
+            let must = "it must lie above 0 and be 1 at most, which keeps nothing of the picture";
+            return Err(Error::setting("strength", format!("{strength:?}"), must));
+        }
         if let Some(resample) = self.resample
             && !(1..=MOST_RESAMPLE).contains(&resample)
         {
@@ -322,6 +338,14 @@ impl Serialize for Settings {
         if let Some(quantile) = &self.thresholding {
             map.serialize_entry("thresholding", quantile)?;
         }
+        for (name, pixels) in [("width", self.width), ("height", self.height)] {
+            if let Some(pixels) = pixels {
+                map.serialize_entry(name, &pixels)?;
+            }
+        }
+        if let Some(strength) = &self.strength {
+            map.serialize_entry("strength", strength)?;
+        }
         if let Some(resample) = &self.resample {
             map.serialize_entry("resample", resample)?;
         }
@@ -337,7 +361,7 @@ impl<'de> Deserialize<'de> for Settings {
 
 /// The fields of the flat object, for messages.
 const FIELDS: &str = "`prior_steps`, `prior_candidates`, `candidates`, `prior_guidance_scale`, `prior_codes`, `solver`, \
-     `clip_guidance_scale`, `guidance_interval`, `thresholding`, `resample`, and of each stage `STAGE_steps`, \
+     `clip_guidance_scale`, `guidance_interval`, `thresholding`, `resample`, `width`, `height`, `strength`, and of each stage `STAGE_steps`, \
      `STAGE_guidance_scale` and `STAGE_temperature`";
 
 /// Reads the flat object: every `NAME_steps` that is not the prior's is a stage's.
@@ -354,7 +378,7 @@ impl<'de> Visitor<'de> for SettingsVisitor {
         let mut prior = PriorFields::default();
         let (mut candidates, mut solver) = (1, Solver::Ddpm);
         let (mut clip_guidance_scale, mut guidance_interval, mut thresholding) = (None, None, None);
-        let mut resample = None;
+        let (mut resample, mut width, mut height, mut strength) = (None, None, None, None);
         let mut stages: Vec<StageSettings> = Vec::new();
         let mut numbers: Vec<(String, StageNumber)> = Vec::new();
         while let Some(key) = map.next_key::<String>()? {
@@ -369,6 +393,9 @@ impl<'de> Visitor<'de> for SettingsVisitor {
                 "guidance_interval" => guidance_interval = map.next_value()?,
                 "thresholding" => thresholding = map.next_value()?,
                 "resample" => resample = map.next_value()?,
+                "width" => width = map.next_value()?,
+                "height" => height = map.next_value()?,
+                "strength" => strength = map.next_value()?,
                 other => match stage_field(other) {
                     Some((name, "_steps")) => {
                         let (name, steps) = (name.to_owned(), map.next_value()?);
@@ -407,6 +434,9 @@ impl<'de> Visitor<'de> for SettingsVisitor {
             clip_guidance_scale,
             guidance_interval,
             thresholding,
+            width,
+            height,
+            strength,
             resample,
         })
     }

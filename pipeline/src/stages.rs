@@ -4,6 +4,7 @@
 use decoder::UNet;
 use diffusion::{Hooks, Step as DiffusionStep, dynamic_threshold};
 use families::PublishedSampler;
+use images::RgbImage;
 use noise::Generator;
 use tch::{Tensor, no_grad};
 
@@ -11,10 +12,12 @@ use crate::clip_guidance::ClipGuidance;
 use crate::denoiser::{output_of, with_channels};
 use crate::diffuse::{Diffusion, ObservedStage};
 use crate::image_tensors::to_images;
+use crate::image_to_image::{first_x, strength_steps};
 use crate::inpainting::{InpaintingBatch, KnownPixels};
 use crate::lease::Lease;
 use crate::memory::within_memory;
 use crate::noise_streams::Streams;
+use crate::observer::LatentDecoder;
 use crate::repaint::{RESAMPLE, consistent, resample_steps};
 use crate::request::Batch;
 use crate::reranker::Reranker;
@@ -28,10 +31,16 @@ pub(crate) const BASE: usize = 0;
 pub(crate) struct StageInput<'a> {
     /// The captions, `B` of them; none where a stage is conditioned on no caption, and empty ones where it is.
     pub(crate) captions: &'a [&'a str],
-    /// Image embeddings `[B, E]`, and the captions after CLIP's text encoder.
-    pub(crate) embedding: Option<(&'a Tensor, &'a Text)>,
+    /// Image embeddings `[B, E]`.
+    pub(crate) embedding: Option<&'a Tensor>,
+    /// Image embeddings `[B, E]` of what the images should not show.
+    pub(crate) negative_embedding: Option<&'a Tensor>,
+    /// The captions after CLIP's text encoder; perhaps the negative ones after them.
+    pub(crate) text: Option<&'a Text>,
     /// The images of the stage before, `[B, C, h, w]`.
     pub(crate) previous: Option<&'a Tensor>,
+    /// The images that the base stage starts from, noised.
+    pub(crate) images: &'a [RgbImage],
     /// The parts of images that stay, where they are inpainted.
     pub(crate) known: Option<&'a InpaintingBatch>,
 }
@@ -50,30 +59,39 @@ impl Pipeline {
     ) -> Result<Tensor, Error> {
         let settings = std::slice::from_ref(settings);
         let batch = &mut Batch { settings, streams, observer };
-        self.base_images(BASE, embeddings, text, StageInput::default(), batch)
+        let input = StageInput { embedding: embeddings, text: Some(text), ..StageInput::default() };
+        self.base_images(BASE, input, batch)
     }
 
+    /// The base images of the embeddings in `input`, or else of those that the prior samples of its text.
     pub(crate) fn base_images(
         &self,
         index: usize,
-        embeddings: Option<&Tensor>,
-        text: &Text,
         input: StageInput,
         batch: &mut Batch,
     ) -> Result<Tensor, Error> {
         let candidates = batch.settings().candidates;
+        let count = batch.streams.len() as i64;
         let mut candidate = || {
-            let embedding = match embeddings {
-                Some(embeddings) => embeddings.shallow_clone(),
-                None => self.embeddings(text, batch)?,
+            let (embedding, negative) = match (input.embedding, input.text) {
+                (None, Some(text)) => {
+                    let all = self.embeddings(text, batch)?; // [B, E] or [2B, E]
+                    let negative = all.size()[0] > count;
+                    (all.narrow(0, 0, count), negative.then(|| all.narrow(0, count, count)))
+                }
+                (embedding, _) => {
+                    (embedding.expect("an embedding, or a caption of it").shallow_clone(), None)
+                }
             };
-            let input = StageInput { embedding: Some((&embedding, text)), ..input };
+            let (embedding, negative_embedding) = (Some(&embedding), negative.as_ref());
+            let input = StageInput { embedding, negative_embedding, ..input };
             within_memory(|| self.stage_images(index, input, batch))
         };
         if candidates == 1 {
             return candidate();
         }
-        let target = embeddings.unwrap_or(&text.embedding);
+        let of_text = input.text.map(|text| text.embedding.narrow(0, 0, count));
+        let target = input.embedding.or(of_text.as_ref()).expect("one of both");
         within_memory(|| {
             let mut reranker = Reranker::default();
             for _ in 0..candidates {
@@ -95,7 +113,8 @@ impl Pipeline {
         observer: &mut dyn Observer,
     ) -> Result<Tensor, Error> {
         let settings = std::slice::from_ref(settings);
-        let input = StageInput { embedding: Some((embedding, text)), ..StageInput::default() };
+        let (embedding, text) = (Some(embedding), Some(text));
+        let input = StageInput { embedding, text, ..StageInput::default() };
         let batch = &mut Batch { settings, streams, observer };
         within_memory(|| self.stage_images(BASE, input, batch))
     }
@@ -112,7 +131,8 @@ impl Pipeline {
         let batch = &mut Batch { settings, streams, observer };
         if self.decodes_embeddings() {
             let text = self.encode_text(captions)?;
-            return self.base_images(BASE, None, &text, StageInput::default(), batch);
+            let input = StageInput { text: Some(&text), ..StageInput::default() };
+            return self.base_images(BASE, input, batch);
         }
         let input = StageInput { captions, ..StageInput::default() };
         within_memory(|| self.stage_images(BASE, input, batch))
@@ -179,11 +199,18 @@ impl Pipeline {
         let guided = scales.is_some();
         let sampler = self.stage_sampler(index, settings)?;
         let steps = self.stage_steps(index, &sampler, settings)?;
+        let (latents, steps) = match input.images {
+            [] => (None, steps),
+            images => (
+                Some(self.encode_latents(index, images, settings)?),
+                strength_steps(steps, settings)?,
+            ),
+        };
         let conditions = self.conditions(index, input, count, guided)?;
         let unet = self.components.unet(index)?;
-        let shape = self.image_shape(index)?;
+        let shape = self.sample_shape(index, settings)?;
         let known = input.known.map(|known| known.pixels(shape[1], self.device)).transpose()?;
-        let channels = self.input_channels(index, known.as_ref(), input.previous, count)?;
+        let channels = self.input_channels(index, shape, known.as_ref(), input.previous, count)?;
         let (known, repaint) = match stage.inpaints(unet.config()) {
             true => (known, None),
             false => (None, known),
@@ -194,12 +221,10 @@ impl Pipeline {
             _ => steps.clone(),
         };
         let mut streams = Streams::new(&mut *batch.streams, self.device, self.kind)
-            .twice(guided && stage.sampler != PublishedSampler::Unclip);
+            .twice(guided && stage.sampler.is_guided_diffusions());
         let temperature = settings.stage(stage.name).and_then(|stage| stage.temperature);
-        let mut x = streams.normal(&shape);
-        if let Some(temperature) = temperature {
-            x *= temperature;
-        }
+        let level = sampler.level(taken.first().map(|step| step.timestep));
+        let x = first_x(latents.as_ref(), shape, &level, temperature, &mut streams);
         let learned = self.learns_variance(index)?;
         let clip = match settings.clip_guidance_scale {
             Some(scale) if is_base => Some(self.clip_guidance(input.captions, scale)?),
@@ -208,16 +233,18 @@ impl Pipeline {
         let thresholding = settings.thresholding.filter(|_| is_base);
         let consistent_with = input.previous.filter(|_| repaint.is_some());
         let last = taken.len() - usize::from(stage.last_network.is_some());
+        let decode = |latents: &Tensor| self.decode_latents(index, latents).ok();
+        let decode = stage.autoencoder.map(|_| &decode as &LatentDecoder);
         let mut run = |unet: Lease<UNet>, first: usize, end: usize, x: Tensor| {
             let batch_size = count * if guided { 2 } else { 1 };
             let mut denoise =
                 no_grad(|| self.denoiser(unet, &steps, batch_size, conditions.as_ref()));
             let denoise = |x: &Tensor, step: DiffusionStep| {
                 let x = with_channels(x, &channels); // [B, in, H, W]
-                output_of(&denoise(&x, step), learned)
+                output_of(&denoise(&x, step), shape[0], learned)
             };
             let diffusion = Diffusion {
-                stage: self.observed(index, taken.len()),
+                stage: ObservedStage { decode, ..self.observed(index, taken.len()) },
                 sampler: &sampler,
                 steps: &taken[first..end],
                 first,
@@ -235,6 +262,9 @@ impl Pipeline {
             Some(unet) => run(unet, last, taken.len(), x)?,
             None => x,
         };
+        if stage.autoencoder.is_some() {
+            return self.decode_latents(index, &x);
+        }
         let next = self.components.family().stages.get(index + 1);
         let rounds = next.and_then(|next| next.upsampling).is_some_and(|next| next.rounds);
         Ok(if is_base && !rounds { x.clamp(-1.0, 1.0) } else { x })
@@ -244,7 +274,7 @@ impl Pipeline {
         let family = self.components.family();
         let place = index % family.stages.len() + usize::from(family.decodes_embeddings());
         let name = self.components.stage(index).name;
-        ObservedStage { name, index: place, steps, is_image: true }
+        ObservedStage { name, index: place, steps, is_image: true, decode: None }
     }
 }
 

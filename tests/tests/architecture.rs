@@ -17,11 +17,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("clip", &["files", "layers"]),
     ("prior", &["layers"]),
     ("decoder", &["layers"]),
+    ("autoencoder", &["layers"]),
     ("graphs", &[]),
     ("weights", &["files", "kernels", "layers"]),
     (
         "families",
-        &["files", "images", "layers", "clip", "prior", "decoder", "diffusion", "weights"],
+        &[
+            "files",
+            "images",
+            "layers",
+            "clip",
+            "prior",
+            "decoder",
+            "autoencoder",
+            "diffusion",
+            "weights",
+        ],
     ),
     (
         "pipeline",
@@ -35,6 +46,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "clip",
             "prior",
             "decoder",
+            "autoencoder",
             "weights",
             "families",
             "graphs",
@@ -65,7 +77,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 /// What must not reach crates that hold neither tensors nor files.
 const WITHOUT_TENSORS: &[&str] = &["files", "hub", "images", "noise", "scenes"];
-const WITHOUT_FILES: &[&str] = &["diffusion", "kernels", "layers", "prior", "decoder", "graphs"];
+const WITHOUT_FILES: &[&str] =
+    &["diffusion", "kernels", "layers", "prior", "decoder", "autoencoder", "graphs"];
 const FILE_FORMATS: &[&str] = &["safetensors", "memmap2", "serde_json", "zip", "image"];
 
 #[test]
@@ -135,6 +148,8 @@ const FOLDERS: &[&str] = &[
 const CLASSES: &[&str] = &[
     "UNet2DConditionModel",
     "UNet2DModel",
+    "VQModel",
+    "DDPMScheduler",
     "UnCLIPTextProjModel",
     "UnCLIPScheduler",
     "PriorTransformer",

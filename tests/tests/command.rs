@@ -24,6 +24,7 @@ mod glide;
 mod info;
 mod inpaint;
 mod interrupts;
+mod kandinsky;
 mod kernels;
 mod locks;
 mod messages;

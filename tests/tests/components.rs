@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ::clip::{ImageEncoderConfig, TextConfig, TextEncoder, VisionConfig, VisionEncoder};
 use ::decoder::{AttentionConfig, Conditioning, ConditioningConfig, UNet, UNetConfig};
-use ::diffusion::{BetaSchedule, Prediction, SchedulerConfig, Variance};
+use ::diffusion::{BetaSchedule, Prediction, SchedulerConfig, TimestepSpacing, Variance};
 use ::prior::{Prior, PriorConfig};
 use ::weights::Folder;
 use families::Error;
@@ -161,6 +161,7 @@ fn our_own_model_comes_back() {
     let scheduler = |name: &str| families::open_scheduler(&folder.component(name)).unwrap();
     let wanted = |prediction, variance, range| SchedulerConfig {
         train_timesteps: 1000,
+        timestep_spacing: TimestepSpacing::Linspace,
         beta_schedule: BetaSchedule::Cosine,
         prediction,
         variance,

@@ -3,7 +3,7 @@
 
 use ::diffusion::{
     BetaSchedule, Ddim, Hooks, Output, Prediction, Process, Sampler, Schedule, SchedulerConfig,
-    Step, TimestepRespacing, Variance, ddim_inverse, guide, guided, sample,
+    Step, TimestepRespacing, TimestepSpacing, Variance, ddim_inverse, guide, guided, sample,
 };
 use noise::Generator;
 use serde_json::Value;
@@ -30,6 +30,7 @@ pub(crate) fn scheduler(
 ) -> SchedulerConfig {
     SchedulerConfig {
         train_timesteps: TIMESTEPS,
+        timestep_spacing: TimestepSpacing::Linspace,
         beta_schedule: BetaSchedule::Cosine,
         prediction,
         variance,
@@ -168,7 +169,9 @@ fn every_scheduler_step_agrees_with_the_published_one() {
         let step = steps[case["index"].as_u64().unwrap() as usize];
         assert_eq!(step.timestep, case["timestep"].as_i64().unwrap(), "{case}");
         let output = match config.variance {
-            Variance::FixedSmallLog => Output::plain(tensor("answer").shallow_clone()),
+            Variance::FixedSmallLog | Variance::FixedSmall => {
+                Output::plain(tensor("answer").shallow_clone())
+            }
             Variance::LearnedRange => Output::with_variance(tensor("answer")),
         };
         let noise = (!step.is_last()).then(|| tensor("noise"));

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ::clip::{NoisedImageConfig, NoisedTextConfig};
 use ::decoder::{AttentionConfig, TextTransformerConfig, UNetConfig};
-use ::diffusion::{BetaSchedule, Prediction, SchedulerConfig, Variance};
+use ::diffusion::{BetaSchedule, Prediction, SchedulerConfig, TimestepSpacing, Variance};
 use ::weights::{Error as WeightsError, Folder, load_safetensors, save_safetensors};
 use families::glide::{self, NetworkConfig};
 use families::{ConfigError, Error};
@@ -462,6 +462,7 @@ fn schedulers_are_those_of_the_reference() {
     let place = tempfile::tempdir().unwrap();
     let config = |beta_schedule| SchedulerConfig {
         train_timesteps: 1000,
+        timestep_spacing: TimestepSpacing::Linspace,
         beta_schedule,
         prediction: Prediction::Epsilon,
         variance: Variance::LearnedRange,

@@ -344,7 +344,9 @@ fn scheduler_steps_of_a_run_agree_with_the_reference() {
             let output = record.get(&call.name("output"));
             let output = match sampler.config().variance {
                 Variance::LearnedRange => Output::with_variance(output),
-                Variance::FixedSmallLog => Output::plain(output.shallow_clone()),
+                Variance::FixedSmallLog | Variance::FixedSmall => {
+                    Output::plain(output.shallow_clone())
+                }
             };
             let step = Step { timestep: call.timestep, previous: call.previous };
             let x_t = record.get(&call.name("sample"));

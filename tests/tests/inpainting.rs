@@ -206,6 +206,8 @@ fn steps_are_taken_as_often_as_resample_says_and_observers_know_it() {
         let request = Request {
             caption: request.caption.clone(),
             image_embedding: None,
+            negative_caption: None,
+            image: None,
             inpainting: request.inpainting.clone(),
             seed: request.seed,
             settings: request.settings.clone(),

@@ -36,6 +36,7 @@ mod hub;
 mod hub_server;
 mod images;
 mod inpainting;
+mod kandinsky;
 mod kernels;
 mod manipulation;
 mod memory_bounds;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ::diffusion::{
     BetaSchedule, Hooks, Output, Prediction, Process, Sampler, Schedule, SchedulerConfig, Step,
-    Variance, guide, sample,
+    TimestepSpacing, Variance, guide, sample,
 };
 use noise::Generator;
 use serde_json::{Value, json};
@@ -36,6 +36,7 @@ fn beta_schedule(fields: &Value) -> BetaSchedule {
 fn config(betas: BetaSchedule, prediction: Prediction, clip_range: Option<f64>) -> SchedulerConfig {
     SchedulerConfig {
         train_timesteps: 1000,
+        timestep_spacing: TimestepSpacing::Linspace,
         beta_schedule: betas,
         prediction,
         variance: Variance::FixedSmallLog,

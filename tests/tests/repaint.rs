@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use ::diffusion::{
-    BetaSchedule, Hooks, Output, Prediction, Sampler, SchedulerConfig, Step, Variance, sample,
+    BetaSchedule, Hooks, Output, Prediction, Sampler, SchedulerConfig, Step, TimestepSpacing,
+    Variance, sample,
 };
 use noise::Generator;
 use pipeline::inpainting::KnownPixels;
@@ -17,6 +18,7 @@ use crate::diffusion::{count, go_on, largest_difference, normal, scheduler, take
 fn sampler(timesteps: usize) -> Sampler {
     Sampler::ddpm(&SchedulerConfig {
         train_timesteps: timesteps,
+        timestep_spacing: TimestepSpacing::Linspace,
         beta_schedule: BetaSchedule::Cosine,
         prediction: Prediction::Epsilon,
         variance: Variance::FixedSmallLog,

@@ -189,7 +189,8 @@ pub fn stage_step_cost(shapes: &Shapes, stage: &StageShapes) -> Option<StepCost>
         conditioning.extra_tokens + text
     });
     let caption = stage.text_encoder.as_ref().map(|text| text.context_length);
-    let tokens = embedding.or(caption).unwrap_or_default();
+    let image = stage.image_conditioning.as_ref().map(|conditioning| conditioning.tokens);
+    let tokens = embedding.or(image).or(caption).unwrap_or_default();
     Some(StepCost {
         parameters: count(|p| UNet::new(p, config)),
         flops: SAMPLING.unet(config, config.sample_size, tokens, false).flops,

@@ -1,6 +1,6 @@
 //! Configurations of diffusers' `UnCLIPScheduler`, `DDPMScheduler` and `DDIMScheduler`.
 
-use diffusion::{BetaSchedule, Prediction, SchedulerConfig, Variance};
+use diffusion::{BetaSchedule, Prediction, SchedulerConfig, TimestepSpacing, Variance};
 use serde_json::{Value, json};
 
 use super::fields::{ConfigError, Fields};
@@ -24,7 +24,7 @@ pub(crate) fn scheduler_config(bytes: &[u8]) -> Result<SchedulerConfig, ConfigEr
     let mut fields = Fields::parse(bytes)?;
     fields.class(UNCLIP)?;
     fields.only("beta_schedule", &[json!("squaredcos_cap_v2")])?;
-    config_of(fields, BetaSchedule::Cosine, Some("fixed_small_log"))
+    config_of(fields, BetaSchedule::Cosine, Some("fixed_small_log"), &VARIANCES)
 }
 
 /// Translates that of a [`DDPM`] or a [`DDIM`].
@@ -33,14 +33,39 @@ pub(crate) fn respaced_scheduler_config(bytes: &[u8]) -> Result<SchedulerConfig,
     fields.class(DDIM).or_else(|_| fields.class(DDPM))?;
     let beta_schedule = respaced_betas(&mut fields)?;
     // The classes have other defaults of the variance, or none.
-    config_of(fields, beta_schedule, None)
+    config_of(fields, beta_schedule, None, &VARIANCES)
 }
 
-/// The configuration of the fields that all classes have; `variance` is the default.
+/// Translates that of a [`DDPM`] that visits whole strides from an offset on.
+pub(crate) fn leading_scheduler_config(bytes: &[u8]) -> Result<SchedulerConfig, ConfigError> {
+    let mut fields = Fields::parse(bytes)?;
+    fields.class(DDPM)?;
+    let train_timesteps = fields.size("num_train_timesteps", Some(1000))?;
+    fields.only("timestep_spacing", &[json!("leading")])?;
+    let offset = fields.take("steps_offset").unwrap_or_else(|| json!(0));
+    let offset = offset
+        .as_i64()
+        .filter(|offset| (0..train_timesteps).contains(offset))
+        .ok_or_else(|| {
+            let expected = format!("a whole number from 0 to {}", train_timesteps - 1);
+            super::fields::wrong("steps_offset", &offset, expected)
+        })?;
+    let beta_schedule = betas(&mut fields)?;
+    let variances =
+        [("fixed_small", Variance::FixedSmall), ("learned_range", Variance::LearnedRange)];
+    Ok(SchedulerConfig {
+        train_timesteps: train_timesteps as usize,
+        timestep_spacing: TimestepSpacing::Leading { offset },
+        ..config_of(fields, beta_schedule, Some("fixed_small"), &variances)?
+    })
+}
+
+/// The configuration of the fields that all classes have; `variance` is the default of the `variances`.
 fn config_of(
     mut fields: Fields,
     beta_schedule: BetaSchedule,
     variance: Option<&'static str>,
+    variances: &[(&str, Variance)],
 ) -> Result<SchedulerConfig, ConfigError> {
     let range = fields.number("clip_sample_range", 1.0, 1000.0)?;
     let clips = match fields.take("clip_sample") {
@@ -53,8 +78,9 @@ fn config_of(
     let config = SchedulerConfig {
         train_timesteps: fields.size("num_train_timesteps", Some(1000))? as usize,
         beta_schedule,
+        timestep_spacing: TimestepSpacing::Linspace,
         prediction: fields.choice("prediction_type", Some("epsilon"), &PREDICTIONS)?,
-        variance: fields.choice("variance_type", variance, &VARIANCES)?,
+        variance: fields.choice("variance_type", variance, variances)?,
         clip_range: clips.then_some(range),
     };
     fields.finish()?;
@@ -66,6 +92,11 @@ fn respaced_betas(fields: &mut Fields) -> Result<BetaSchedule, ConfigError> {
     fields.exactly("timestep_spacing", &json!("linspace"))?;
     fields.only("set_alpha_to_one", &[json!(true)])?;
     fields.only("steps_offset", &[json!(0)])?;
+    betas(fields)
+}
+
+/// The betas of a [`DDPM`] or [`DDIM`].
+fn betas(fields: &mut Fields) -> Result<BetaSchedule, ConfigError> {
     // This concerns dynamic thresholding, which is refused as any other unknown field that is true.
     fields.ignore(&["dynamic_thresholding_ratio", "sample_max_value"]);
     let start = fields.number("beta_start", 1e-4, 1.0)?;
@@ -112,6 +143,7 @@ fn scheduler_fields(config: &SchedulerConfig) -> Value {
         },
         "variance_type": match config.variance {
             Variance::FixedSmallLog => "fixed_small_log",
+            Variance::FixedSmall => "fixed_small",
             Variance::LearnedRange => "learned_range",
         },
     })

@@ -1,6 +1,6 @@
 //! Configurations of diffusers' `UNet2DConditionModel` and `UNet2DModel`, with the blocks of Karlo.
 
-use decoder::{AttentionConfig, UNetConfig};
+use decoder::{AttentionConfig, ImageConditioningConfig, UNetConfig};
 use serde_json::{Value, json};
 
 use super::fields::{ConfigError, Fields, divides, wrong};
@@ -12,10 +12,36 @@ const ATTENDING_DOWN: &str = "SimpleCrossAttnDownBlock2D";
 const ATTENDING_UP: &str = "SimpleCrossAttnUpBlock2D";
 const ATTENDING_MIDDLE: &str = "UNetMidBlock2DSimpleCrossAttn";
 
+/// Tokens that an image embedding becomes, which the published class fixes.
+const IMAGE_TOKENS: i64 = 32;
+
 /// Translates the decoder's `config.json`.
 pub(crate) fn decoder_config(bytes: &[u8]) -> Result<UNetConfig, ConfigError> {
     let mut fields = Fields::parse(bytes)?;
     fields.class("UNet2DConditionModel")?;
+    fields.exactly("class_embed_type", &json!("identity"))?;
+    fields.nulls(&["addition_embed_type", "encoder_hid_dim", "encoder_hid_dim_type"])?;
+    conditional_config(fields)
+}
+
+/// Translates the `config.json` of a decoder that projects image embeddings itself, and takes nothing else.
+pub(crate) fn image_decoder_config(
+    bytes: &[u8],
+) -> Result<(UNetConfig, ImageConditioningConfig), ConfigError> {
+    let mut fields = Fields::parse(bytes)?;
+    fields.class("UNet2DConditionModel")?;
+    fields.exactly("addition_embed_type", &json!("image"))?;
+    fields.exactly("encoder_hid_dim_type", &json!("image_proj"))?;
+    fields.nulls(&["class_embed_type"])?;
+    let embedding = fields.size("encoder_hid_dim", None)?;
+    let config = conditional_config(fields)?;
+    let context_width = config.attention.as_ref().map_or(0, |attention| attention.context_width);
+    let (time_width, tokens) = (config.time_width(), IMAGE_TOKENS);
+    Ok((config, ImageConditioningConfig { embedding, time_width, context_width, tokens }))
+}
+
+/// The network of a `UNet2DConditionModel`, of whose conditions the fields are taken.
+fn conditional_config(mut fields: Fields) -> Result<UNetConfig, ConfigError> {
     let channels = fields.sizes("block_out_channels", &[320, 640, 1280, 1280])?;
     let attention = AttentionConfig {
         head_width: fields.same_size("attention_head_dim", Some(8))?,
@@ -23,13 +49,9 @@ pub(crate) fn decoder_config(bytes: &[u8]) -> Result<UNetConfig, ConfigError> {
         finest_level: finest_level(&mut fields, channels.len())?,
     };
     fields.exactly("mid_block_type", &json!(ATTENDING_MIDDLE))?;
-    fields.exactly("class_embed_type", &json!("identity"))?;
     fields.nulls(&[
-        "addition_embed_type",
         "addition_time_embed_dim",
         "cross_attention_norm",
-        "encoder_hid_dim",
-        "encoder_hid_dim_type",
         "num_attention_heads",
         "projection_class_embeddings_input_dim",
         "reverse_transformer_layers_per_block",

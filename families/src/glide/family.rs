@@ -41,6 +41,7 @@ pub fn glide() -> Family {
         scheduler: DECODER_SCHEDULER,
         network,
         last_network: None,
+        autoencoder: None,
         condition: Condition::Caption { tokenizer: TOKENIZER, text_encoder },
         upsampling: None,
         sampler: PublishedSampler::Ddpm,
@@ -57,6 +58,7 @@ pub fn glide() -> Family {
         name: "GLIDE",
         pipeline: "Glide",
         example: "the folder of the published base.pt and upsample.pt",
+        companion: None,
         classes: &CLASSES,
         clip: None,
         noised_clip: Some(NoisedClip {

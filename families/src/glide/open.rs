@@ -248,5 +248,11 @@ pub(super) fn noised_image_encoder(
 
 /// No component of GLIDE's has this name.
 pub(super) fn missing(folder: &Folder, component: &'static str) -> Error {
-    Error::Missing { folder: folder.to_string(), component, completion: None, found: None }
+    Error::Missing {
+        folder: folder.to_string(),
+        component,
+        completion: None,
+        repository: None,
+        found: None,
+    }
 }

@@ -1,6 +1,6 @@
 //! The published files, each with the components that it holds.
 
-use diffusion::{BetaSchedule, Prediction, SchedulerConfig, Variance};
+use diffusion::{BetaSchedule, Prediction, SchedulerConfig, TimestepSpacing, Variance};
 use weights::Folder;
 
 use super::*;
@@ -149,6 +149,7 @@ pub(crate) fn scheduler(component: &str) -> Option<SchedulerConfig> {
     Some(SchedulerConfig {
         train_timesteps: 1000,
         beta_schedule,
+        timestep_spacing: TimestepSpacing::Linspace,
         prediction: Prediction::Epsilon,
         variance: Variance::LearnedRange,
         clip_range: Some(1.0),

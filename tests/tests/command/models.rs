@@ -105,8 +105,8 @@ fn another_pipelines_folder_is_named() {
     for (class, part) in [
         ("StableDiffusionPipeline", "unet"),
         ("StableDiffusionXLPipeline", "unet"),
-        ("KandinskyV22PriorPipeline", "prior"),
-        ("KandinskyV22Pipeline", "unet"),
+        ("KandinskyPriorPipeline", "prior"),
+        ("KandinskyPipeline", "unet"),
         ("StableUnCLIPImg2ImgPipeline", "unet"),
         ("IFPipeline", "unet"),
         ("FluxPipeline", "transformer"),

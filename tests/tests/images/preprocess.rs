@@ -3,13 +3,37 @@
 use families::configs::{image_processor_config, image_processor_json};
 use image::{Rgb, RgbImage};
 use images::ImageProcessor;
-use images::resize::{Filter, resize};
+use images::resize::{Filter, resize, resize_reducing};
 use ndarray::{Axis, s};
 
 fn pattern(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
         Rgb(std::array::from_fn(|c| ((31 * x + 57 * y + 83 * c as u32 + 13 * x * y) % 256) as u8))
     })
+}
+
+/// Recorded by golden/record_reduced.py: blocks are whole, or cut at the right and lower edge.
+#[test]
+fn reducing_before_resizing_is_pillows() {
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let open = |path: std::path::PathBuf| image::open(path).unwrap().to_rgb8();
+    let mut compared = 0;
+    for entry in std::fs::read_dir(golden.join("reduced")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let numbers: Vec<u32> = name.split('-').map(|number| number.parse().unwrap()).collect();
+        let [index, width, height] = numbers[..] else { panic!("{name}") };
+        let image = open(golden.join(format!("data/images/{index}.png")));
+        let ours = resize_reducing(&image, width, height, Filter::Bicubic);
+        assert!(ours == open(path), "{name}");
+        compared += 1;
+    }
+    assert_eq!(compared, 18);
+    // A side that is less than twice as long is not reduced.
+    let image = pattern(9, 7);
+    assert!(
+        resize_reducing(&image, 5, 8, Filter::Bicubic) == resize(&image, 5, 8, Filter::Bicubic)
+    );
 }
 
 /// Recorded from Pillow 13.0.0.

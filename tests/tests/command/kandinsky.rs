@@ -1,0 +1,175 @@
+//! Kandinsky 2.2 by its two repositories: pictures of any size, negative captions, and what it has no parts for.
+
+use std::fs;
+use std::path::Path;
+
+use super::{CAPTION, Ran, Workplace};
+use crate::pipeline::copy_folder;
+
+/// A folder with both repositories of the tiny model beside the other one.
+fn workplace() -> Workplace {
+    with_kandinsky(Workplace::new())
+}
+
+fn with_kandinsky(place: Workplace) -> Workplace {
+    for name in ["prior", "decoder"] {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/kandinsky/two");
+        copy_folder(&golden.join(name), &place.path(&format!("kandinsky/{name}")));
+    }
+    place
+}
+
+const BOTH: [&str; 2] = ["--model=kandinsky/decoder", "--prior=kandinsky/prior"];
+const FEW: [&str; 2] = ["--prior-steps=2", "--decoder-steps=3"];
+
+fn draw(place: &Workplace, out: &str, more: &[&str]) -> Ran {
+    let out = format!("--out={out}");
+    let first = ["generate", CAPTION, "--seed=3", &out];
+    place.run(&[&first[..], &BOTH, &FEW, more].concat())
+}
+
+fn read(place: &Workplace, name: &str) -> Vec<u8> {
+    fs::read(place.path(name)).unwrap()
+}
+
+fn size(place: &Workplace, name: &str) -> (u32, u32) {
+    let picture = image::open(place.path(name)).unwrap();
+    (picture.width(), picture.height())
+}
+
+#[test]
+fn pictures_have_the_size_that_is_asked_for() {
+    let place = workplace();
+    draw(&place, "own.png", &[]).succeeds();
+    assert_eq!(size(&place, "own.png"), (16, 16));
+    draw(&place, "wide.png", &["--width=24", "--height=12"]).succeeds();
+    assert_eq!(size(&place, "wide.png"), (24, 12));
+    draw(&place, "no.png", &["--width=25"]).refuses(&["--width is 25", "a multiple of 4"]);
+    draw(&place, "no.png", &["--height=0"]).refuses(&["--height", "from 1 on"]);
+    place.generate(&["--width=64", CAPTION]).refuses(&["--width is 64", "squares of 24 pixels"]);
+    assert!(!place.path("no.png").exists());
+}
+
+#[test]
+fn a_record_draws_the_same_picture_again() {
+    let place = workplace();
+    draw(&place, "one.png", &["--negative=blue and dark", "--height=20"]).succeeds();
+    let record = place.run(&["info", "one.png"]).succeeds().stdout;
+    for field in [r#""negative": "blue and dark""#, r#""height": 20"#] {
+        assert!(record.contains(field), "{field} is not in {record}");
+    }
+    let again = ["generate", "--from=one.png", "--out=two.png"];
+    place.run(&[&again[..], &BOTH].concat()).succeeds();
+    assert!(read(&place, "one.png") == read(&place, "two.png"));
+    draw(&place, "plain.png", &["--height=20"]).succeeds();
+    assert!(read(&place, "one.png") != read(&place, "plain.png"), "it says nothing");
+}
+
+#[test]
+fn negative_captions_are_refused_where_nothing_reads_them() {
+    let place = workplace();
+    place.generate(&["--negative=blue", CAPTION]).refuses(&["--negative: Karlo takes no caption"]);
+    fs::write(place.path("lines.jsonl"), r#"{"caption": "a boat", "negative": "blue"}"#).unwrap();
+    place.generate(&["--prompts=lines.jsonl"]).refuses(&["lines.jsonl, line 1", "Karlo takes no"]);
+}
+
+#[test]
+fn prompts_have_sizes_and_negative_captions() {
+    let place = workplace();
+    let line = format!(
+        r#"{{"caption": "{CAPTION}", "negative": "blue", "width": 20, "seed": 3, "out": "one.png"}}"#
+    );
+    fs::write(place.path("lines.jsonl"), line).unwrap();
+    let prompts = ["generate", "--prompts=lines.jsonl", "--height=8"];
+    place.run(&[&prompts[..], &BOTH, &FEW].concat()).succeeds();
+    draw(&place, "two.png", &["--negative=blue", "--width=20", "--height=8"]).succeeds();
+    assert_eq!(size(&place, "one.png"), (20, 8));
+    let pixels = |name| image::open(place.path(name)).unwrap().to_rgb8();
+    assert!(pixels("one.png") == pixels("two.png"));
+}
+
+#[test]
+fn each_repository_names_the_one_that_completes_it() {
+    let place = workplace();
+    let generate = |model: &str| place.run(&["generate", CAPTION, "--model", model]);
+    generate("kandinsky/decoder").refuses(&[
+        "kandinsky-community/kandinsky-2-2-prior has",
+        "--prior",
+        "kandinsky/decoder has no",
+    ]);
+    generate("kandinsky/prior").refuses(&[
+        "kandinsky/prior has no unet/",
+        "kandinsky-community/kandinsky-2-2-decoder has",
+    ]);
+}
+
+#[test]
+fn pictures_vary_and_are_not_inverted() {
+    let place = with_kandinsky(Workplace::with_pictures());
+    let encoder = ["--model=kandinsky/decoder", "--image-encoder=kandinsky/prior"];
+    let vary = ["variations", "one.png", "--seed=1", "--decoder-steps=2", "--out=vary.png"];
+    place.run(&[&vary[..], &encoder, &["--width=24"]].concat()).succeeds();
+    assert_eq!(size(&place, "vary.png"), (24, 16));
+    let invert = ["invert", "one.png", "--out=inverted.safetensors"];
+    place.run(&[&invert[..], &encoder].concat()).refuses(&["does not invert pictures"]);
+}
+
+#[test]
+fn a_picture_is_drawn_anew() {
+    let place = with_kandinsky(Workplace::with_pictures());
+    draw(&place, "a.png", &["--image=one.png", "--strength=0.7", "--width=20"]).succeeds();
+    assert_eq!(size(&place, "a.png"), (20, 16));
+    let record = place.run(&["info", "a.png"]).succeeds().stdout;
+    for field in [r#""image": "one.png""#, r#""strength": 0.7"#] {
+        assert!(record.contains(field), "{field} is not in {record}");
+    }
+    draw(&place, "b.png", &["--image=two.png", "--strength=0.7", "--width=20"]).succeeds();
+    assert!(read(&place, "a.png") != read(&place, "b.png"));
+    draw(&place, "no.png", &["--image=one.png"]).refuses(&["--strength is 0.3", "of 3 steps"]);
+    draw(&place, "no.png", &["--strength=0.5"]).refuses(&["--image"]);
+    let karlo = ["--image=one.png", CAPTION, "--out=no.png"];
+    place.generate(&karlo).refuses(&["--image: Karlo draws from noise alone"]);
+    let again = ["generate", "--from=a.png", "--out=no.png"];
+    place.run(&[&again[..], &BOTH].concat()).refuses(&["--from a.png", "from more than a caption"]);
+}
+
+#[test]
+fn information_tells_the_repositories_apart() {
+    let place = workplace();
+    let info = |model: &str| place.run(&["info", model]).succeeds().stdout;
+    let text = info("kandinsky/decoder");
+    assert!(text.contains("family    Kandinsky 2.2\n"), "{text}");
+    assert!(
+        text.contains("generate: there is no kandinsky-community/kandinsky-2-2-prior"),
+        "{text}"
+    );
+    for component in ["unet ", "movq "] {
+        assert!(text.contains(component), "{component} is not in {text}");
+    }
+    let text = info("kandinsky/prior");
+    assert!(text.contains("can       embed, classify, search\n"), "{text}");
+    assert!(text.contains("there is no kandinsky-community/kandinsky-2-2-decoder"), "{text}");
+    assert!(!text.contains("problem") && !text.contains("prior_prior"), "{text}");
+}
+
+#[test]
+fn a_converted_repository_draws_the_same() {
+    let place = workplace();
+    for name in ["prior", "decoder"] {
+        let (from, to) = (format!("kandinsky/{name}"), format!("converted-{name}"));
+        place.run(&["convert", &from, &to]).succeeds();
+    }
+    draw(&place, "one.png", &[]).succeeds();
+    let converted = ["--model=converted-decoder", "--prior=converted-prior", "--out=two.png"];
+    place.run(&[&["generate", CAPTION, "--seed=3"], &converted[..], &FEW].concat()).succeeds();
+    let pixels = |name| image::open(place.path(name)).unwrap().to_rgb8();
+    assert!(pixels("one.png") == pixels("two.png"));
+}
+
+#[test]
+fn it_is_not_trained() {
+    let place = workplace();
+    let train = ["train", "decoder", "--out=new", "--init=kandinsky/decoder"];
+    place.run(&train).refuses(&["--init", "Kandinsky 2.2 cannot be trained"]);
+    assert!(!place.path("new").exists());
+}
