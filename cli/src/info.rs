@@ -82,12 +82,10 @@ impl Info {
         if let Some(licence) = licence {
             add("licence", &licence);
         }
-        if let Some(repository) = known.and_then(|model| model.image_encoder) {
+        if let Some(repository) = known.and_then(|model| model.completed_by) {
             add(
                 "with",
-                &format!(
-                    "the image encoder of {repository}, which is downloaded where it is needed"
-                ),
+                &format!("components of {repository}, which are downloaded where they are needed"),
             );
         }
         print_bytes(text.as_bytes())

@@ -225,8 +225,7 @@ impl ModelArgs {
         let completed = |path| self.locate("--image-encoder", path, Some(Completion::ImageEncoder));
         let name = self.model.as_deref();
         let folders = ModelFolders {
-            lazy_image_encoder: name
-                .and_then(|name| self.locator().lazy_image_encoder(name, &family)),
+            lazy_completion: name.and_then(|name| self.locator().lazy_completion(name, &family)),
             family,
             model,
             autoregressive,

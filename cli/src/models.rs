@@ -135,8 +135,8 @@ fn contents(path: &Path) -> Result<(&'static str, Vec<Ability>), String> {
 }
 
 fn known_row(model: &families::KnownModel) -> Vec<String> {
-    let completed = match model.image_encoder {
-        Some(repository) => format!(" (pictures by the image encoder of {repository})"),
+    let completed = match model.completed_by {
+        Some(repository) => format!(" (completed by {repository})"),
         None => String::new(),
     };
     let contents = format!("{}: {}{completed}", model.family, names(model.abilities));

@@ -17,10 +17,15 @@ impl Family {
     /// The name of a component's folder in `folder`, a model or the companion's repository; `None` where that does not have it
     /// by any name.
     pub fn name_in(&self, folder: &Folder, component: &'static str) -> Option<&'static str> {
-        match self.companion.filter(|companion| self.is_companion(companion, folder)) {
-            Some(companion) => component.strip_prefix(companion.prefix),
-            None => Some(component),
-        }
+        component.strip_prefix(self.absent_prefix(|name| folder.component(name).exists()))
+    }
+
+    /// The beginning that the names of folders lack among those there are: a companion's prefix in its repository, which has the
+    /// prior by its name there; empty in any other.
+    pub(crate) fn absent_prefix(&self, is_there: impl Fn(&str) -> bool) -> &'static str {
+        let prefix = self.companion.map_or("", |companion| companion.prefix);
+        let prior = self.prior.and_then(|prior| prior.network.strip_prefix(prefix));
+        if prior.is_some_and(is_there) { prefix } else { "" }
     }
 
     /// The folder of a component in `folder`, a model or the companion's repository, where it is there; a file that is a model by
@@ -34,16 +39,11 @@ impl Family {
     /// The repository in which a component is published that `folder` lacks, where it is another than the one in `folder`.
     pub(crate) fn repository_of(&self, folder: &Folder, component: &str) -> Option<&'static str> {
         let companion = self.companion.as_ref()?;
-        match (self.is_companion(companion, folder), component.starts_with(companion.prefix)) {
+        let is_companion = !self.absent_prefix(|name| folder.component(name).exists()).is_empty();
+        match (is_companion, component.starts_with(companion.prefix)) {
             (false, true) => Some(companion.repository),
             (true, false) => Some(self.example),
             _ => None,
         }
-    }
-
-    /// Whether `folder` is the companion's repository: it has the prior by its name there.
-    fn is_companion(&self, companion: &Companion, folder: &Folder) -> bool {
-        let prior = self.prior.and_then(|prior| prior.network.strip_prefix(companion.prefix));
-        prior.is_some_and(|prior| folder.component(prior).exists())
     }
 }

@@ -363,6 +363,11 @@ impl Family {
     /// The folders that complete a model which lacks them.
     pub fn completing_components(&self, completion: Completion) -> Vec<&'static str> {
         match completion {
+            Completion::Prior if self.companion.is_some() => {
+                let prefix = self.companion.map_or("", |companion| companion.prefix);
+                let all = self.all_components().into_iter();
+                all.filter(|component| component.starts_with(prefix)).collect()
+            }
             Completion::Prior => {
                 let kinds = [PriorKind::Diffusion, PriorKind::Autoregressive];
                 kinds.into_iter().flat_map(|kind| self.prior_components(kind)).collect()

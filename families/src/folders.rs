@@ -21,8 +21,8 @@ pub struct ModelFolders {
     pub autoregressive: bool,
     /// Where the image encoder comes from instead: a model, or an image encoder's own folder.
     pub image_encoder: Option<Folder>,
-    /// Where the image encoder of a model without one comes from when it is needed.
-    pub lazy_image_encoder: Option<LazyFolder>,
+    /// Where what a model lacks comes from when it is needed: the image encoder, or all that its companion's repository has.
+    pub lazy_completion: Option<LazyFolder>,
 }
 
 /// Finds a folder.
@@ -67,7 +67,7 @@ impl ModelFolders {
             prior: None,
             autoregressive: false,
             image_encoder: None,
-            lazy_image_encoder: None,
+            lazy_completion: None,
         }
     }
 
@@ -94,8 +94,10 @@ impl ModelFolders {
         if glide::is_published(&self.model) {
             return glide::published_component(&self.model, component);
         }
-        if let (Some(completion @ Completion::ImageEncoder), Some(lazy)) =
-            (completion, &self.lazy_image_encoder)
+        let is_lazy =
+            completion == Some(Completion::ImageEncoder) || self.is_of_companion(component);
+        if let (Some(completion), Some(lazy)) = (completion, &self.lazy_completion)
+            && is_lazy
             && let Some(folder) = self.completed(component, completion, &lazy.get()?)?
         {
             return Ok(folder);

@@ -14,18 +14,19 @@ pub struct KnownModel {
     pub family: &'static str,
     /// The licence of its weights, as the repository names it.
     pub licence: &'static str,
-    /// The bytes of the weights that are fetched: four a parameter.
+    /// The bytes of the weights that are fetched: four a parameter, and of Kandinsky's CLIP two.
     pub bytes: u64,
     /// Its abilities, with the components of the repository that completes it.
     pub abilities: &'static [Ability],
-    /// The repository that completes it with an image encoder, where it has none.
-    pub image_encoder: Option<&'static str>,
+    /// The repository that completes it: with an image encoder, or with all that its family's companion has.
+    pub completed_by: Option<&'static str>,
 }
 
+const KANDINSKY_PRIOR: &str = "kandinsky-community/kandinsky-2-2-prior";
 const VARIATIONS: &str = "kakaobrain/karlo-v1-alpha-image-variations";
 
 /// All of them.
-pub static KNOWN_MODELS: [KnownModel; 6] = [
+pub static KNOWN_MODELS: [KnownModel; 8] = [
     KnownModel {
         repository: karlo::EXAMPLE,
         family: "Karlo",
@@ -42,7 +43,7 @@ pub static KNOWN_MODELS: [KnownModel; 6] = [
             Ability::Search,
             Ability::Inpaint,
         ],
-        image_encoder: Some(VARIATIONS),
+        completed_by: Some(VARIATIONS),
     },
     KnownModel {
         repository: VARIATIONS,
@@ -57,7 +58,30 @@ pub static KNOWN_MODELS: [KnownModel; 6] = [
             Ability::Classify,
             Ability::Search,
         ],
-        image_encoder: None,
+        completed_by: None,
+    },
+    KnownModel {
+        repository: "kandinsky-community/kandinsky-2-2-decoder",
+        family: "Kandinsky 2.2",
+        licence: "apache-2.0",
+        bytes: 5_283_559_132,
+        abilities: &[
+            Ability::Generate,
+            Ability::Variations,
+            Ability::Interpolate,
+            Ability::Embed,
+            Ability::Classify,
+            Ability::Search,
+        ],
+        completed_by: Some(KANDINSKY_PRIOR),
+    },
+    KnownModel {
+        repository: KANDINSKY_PRIOR,
+        family: "Kandinsky 2.2",
+        licence: "apache-2.0",
+        bytes: 9_184_037_888,
+        abilities: &[Ability::Embed, Ability::Classify, Ability::Search],
+        completed_by: None,
     },
     clip("openai/clip-vit-base-patch32", 605_109_252),
     clip("openai/clip-vit-base-patch16", 598_482_948),
@@ -73,7 +97,7 @@ const fn clip(repository: &'static str, bytes: u64) -> KnownModel {
         licence: "mit",
         bytes,
         abilities: &[Ability::Embed, Ability::Classify, Ability::Search],
-        image_encoder: None,
+        completed_by: None,
     }
 }
 

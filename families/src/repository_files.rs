@@ -147,9 +147,12 @@ pub fn model_files(
     let Some(family) = families.find(|family| class.starts_with(family.pipeline)) else {
         return Err(RepositoryError::OtherClass { class, file });
     };
-    let uses = |name: &str| {
-        let known = family.all_components().contains(&name);
-        known && components.is_none_or(|wanted| wanted.contains(&name))
+    let prefix = family.absent_prefix(|name| parsed.contains_key(name));
+    let uses = |folder: &str| {
+        let mut all = family.all_components().into_iter();
+        let component = all.find(|component| component.strip_prefix(prefix) == Some(folder));
+        let is_wanted = |name: &str| components.is_none_or(|wanted| wanted.contains(&name));
+        component.is_some_and(is_wanted)
     };
     let parts = PipelineComponent::of_index(&parsed).into_iter();
     let parts = parts.chain(unlisted(files, &family)).filter(|part| uses(&part.name));

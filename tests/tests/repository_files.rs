@@ -1,7 +1,9 @@
 //! The files of a repository that are downloaded, for the lists of files that publishers have on the Hub.
 
 use families::repository_files::{PipelineComponent, pipeline_files};
-use families::{KNOWN_MODELS, RepositoryError, description_file, known_model, model_files};
+use families::{
+    Completion, KNOWN_MODELS, RepositoryError, description_file, known_model, model_files,
+};
 use serde_json::{Map, Value, json};
 
 /// Names with a folder before each.
@@ -265,7 +267,7 @@ fn parts(index: Value) -> Vec<PipelineComponent> {
 }
 
 #[test]
-fn kandinskys_pipelines_are_chosen_from_and_do_not_open_yet() {
+fn kandinskys_pipelines_are_chosen_from() {
     let prior_index = json!({
         "_class_name": "KandinskyV22PriorPipeline",
         "image_encoder": ["transformers", "CLIPVisionModelWithProjection"],
@@ -288,9 +290,15 @@ fn kandinskys_pipelines_are_chosen_from_and_do_not_open_yet() {
     let taken = pipeline_files(&prior, &parts(prior_index.clone()), None).unwrap();
     let expected = prior.iter().filter(|name| !name.ends_with(".bin") && *name != ".gitattributes");
     assert_eq!(sorted(taken), sorted(expected.cloned().collect()));
-    let error = chosen(&prior, &prior_index, None, None).unwrap_err();
-    let words = "it holds a KandinskyV22PriorPipeline, and an UnCLIPPipeline opens here";
-    assert!(error.to_string().starts_with(words), "{error}");
+    let all = chosen(&prior, &prior_index, None, None).unwrap();
+    assert_eq!(all, pipeline_files(&prior, &parts(prior_index.clone()), None).unwrap());
+    // Components go by the names that they have in the family, which this repository's folders have in part.
+    let encoder = chosen(&prior, &prior_index, None, Some(&["prior_image_encoder"])).unwrap();
+    let expected = ["image_encoder/config.json", "image_encoder/model.safetensors"];
+    let encoder: Vec<_> = encoder.into_iter().filter(|name| name.contains('/')).collect();
+    assert_eq!(sorted(encoder), expected);
+    let completing = families::kandinsky().completing_components(Completion::Prior);
+    assert_eq!(chosen(&prior, &prior_index, None, Some(&completing)).unwrap(), all);
 
     let decoder_index = json!({
         "_class_name": "KandinskyV22Pipeline",
@@ -321,7 +329,7 @@ fn kandinskys_pipelines_are_chosen_from_and_do_not_open_yet() {
         weights(Some("fp16")),
         ["movq/diffusion_pytorch_model.fp16.bin", "unet/diffusion_pytorch_model.fp16.bin"]
     );
-    assert!(chosen(&decoder, &decoder_index, None, None).is_err());
+    assert_eq!(chosen(&decoder, &decoder_index, None, None).unwrap().len(), 7);
 }
 
 #[test]
@@ -418,7 +426,7 @@ fn other_repositories_are_described() {
 #[test]
 fn known_models_complete_each_other() {
     for model in &KNOWN_MODELS {
-        let completion = model.image_encoder.map(known_model);
+        let completion = model.completed_by.map(known_model);
         assert!(completion.is_none_or(|found| found.is_some()), "{}", model.repository);
         assert_eq!(known_model(model.repository), Some(model));
         assert!(model.bytes > 500_000_000 && !model.abilities.is_empty(), "{model:?}");

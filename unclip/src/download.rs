@@ -89,18 +89,19 @@ impl Downloader {
         self.fetch(&hub, repository, variant, None)
     }
 
-    /// The components that `model` lacks, of the repository `source`.
+    /// Some components of the repository `source`, which complete another; `purpose` says so.
     pub(crate) fn complete(
         &self,
-        model: &str,
         source: &str,
+        variant: Option<&str>,
         components: &[&str],
+        purpose: String,
     ) -> Result<Folder, families::Error> {
-        let purpose = || Some(format!("{model} has no image encoder, and {source} completes it"));
+        let purpose = || Some(purpose.clone());
         let repository = source.parse::<Repository>().map_err(|error| {
             families::Error::Download { purpose: purpose(), source: Box::new(error) }
         })?;
-        self.model(&repository, None, Some(components)).map_err(|error| match error {
+        self.model(&repository, variant, Some(components)).map_err(|error| match error {
             families::Error::Download { purpose: None, source } => {
                 families::Error::Download { purpose: purpose(), source }
             }

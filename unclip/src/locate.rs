@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+#[cfg(feature = "hub")]
+use families::Completion;
 use families::{Family, LazyFolder};
 use files::text::excerpt;
 use pipeline::Error;
@@ -96,21 +98,28 @@ impl Locator {
         Ok(self.with_variant(folder))
     }
 
-    /// The image encoder of a known model of the Hub that has none: that of the repository which completes it.
+    /// The components that a known model of the Hub lacks, in the repository that completes it: an image encoder, or all that its
+    /// family's companion has.
     #[cfg(feature = "hub")]
-    pub fn lazy_image_encoder(&self, model: &Path, family: &Family) -> Option<LazyFolder> {
+    pub fn lazy_completion(&self, model: &Path, family: &Family) -> Option<LazyFolder> {
         let known = families::known_model(&repository(model).ok()??.id())?;
-        let (source, clip) = (known.image_encoder?, family.clip?);
-        let downloader = self.downloader.clone();
+        let source = known.completed_by?;
+        let (completion, name) = match family.companion {
+            Some(_) => (Completion::Prior, "prior"),
+            None => (Completion::ImageEncoder, "image encoder"),
+        };
+        let (locator, components) = (self.clone(), family.completing_components(completion));
         Some(LazyFolder::new(move || {
-            let components = [clip.image_encoder, clip.image_processor];
-            downloader.complete(known.repository, source, &components)
+            let purpose = format!("{} has no {name}, and {source} completes it", known.repository);
+            let variant = locator.variant.as_deref();
+            let folder = locator.downloader.complete(source, variant, &components, purpose)?;
+            Ok(locator.with_variant(folder))
         }))
     }
 
     /// Nothing: no model is known in a build without the feature `hub`.
     #[cfg(not(feature = "hub"))]
-    pub fn lazy_image_encoder(&self, _: &Path, _: &Family) -> Option<LazyFolder> {
+    pub fn lazy_completion(&self, _: &Path, _: &Family) -> Option<LazyFolder> {
         None
     }
 

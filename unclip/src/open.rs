@@ -83,13 +83,13 @@ impl OpenOptions {
     }
 
     /// Opens the model that a [`Locator`] finds: a folder, one of [`built_in_models`](crate::built_in_models), or a repository
-    /// of the Hugging Face Hub. Its networks are read when they are first needed; so is the image encoder of a known model of
-    /// the Hub that has none downloaded.
+    /// of the Hugging Face Hub. Its networks are read when they are first needed; so is what a known model of the
+    /// Hub lacks downloaded.
     pub fn open(&self, model: impl AsRef<Path>) -> Result<Pipeline, Error> {
         let model = model.as_ref();
         let folder = self.locator.locate(model)?;
-        let lazy_image_encoder = self.locator.lazy_image_encoder(model, &recognise(&folder));
-        self.open_folder(folder, lazy_image_encoder)
+        let lazy_completion = self.locator.lazy_completion(model, &recognise(&folder));
+        self.open_folder(folder, lazy_completion)
     }
 
     /// Opens the model that the program carries. An error in a build without the feature `embedded-model`.
@@ -100,7 +100,7 @@ impl OpenOptions {
     fn open_folder(
         &self,
         model: Folder,
-        lazy_image_encoder: Option<LazyFolder>,
+        lazy_completion: Option<LazyFolder>,
     ) -> Result<Pipeline, Error> {
         let family = recognise(&model);
         let located = |path: &Option<PathBuf>, completion| {
@@ -121,7 +121,7 @@ impl OpenOptions {
             prior,
             autoregressive,
             image_encoder,
-            lazy_image_encoder,
+            lazy_completion,
         })
     }
 

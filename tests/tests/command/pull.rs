@@ -32,6 +32,11 @@ struct Place {
 
 /// The files of the tiny model.
 fn model_files(work: &Workplace) -> Files {
+    files_below(&work.path("model"))
+}
+
+/// The files of a repository that is laid out as a folder.
+fn files_below(folder: &Path) -> Files {
     fn add(folder: &Path, prefix: &str, files: &mut Files) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -43,7 +48,7 @@ fn model_files(work: &Workplace) -> Files {
         }
     }
     let mut files = Files::new();
-    add(&work.path("model"), "", &mut files);
+    add(folder, "", &mut files);
     files
 }
 
@@ -382,18 +387,58 @@ fn karlo_gets_its_image_encoder_when_it_needs_one() {
 }
 
 #[test]
+fn kandinskys_decoder_gets_its_prior_from_the_hub() {
+    const PRIOR: &str = "kandinsky-community/kandinsky-2-2-prior";
+    const DECODER: &str = "kandinsky-community/kandinsky-2-2-decoder";
+    let place = Place::new();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/kandinsky/two");
+    for (repository, name) in [(PRIOR, "prior"), (DECODER, "decoder")] {
+        place.add(repository, &files_below(&golden.join(name)));
+        copy_folder(&golden.join(name), &place.work.path(&format!("kandinsky/{name}")));
+    }
+    let draw = |model, out| {
+        [
+            "generate",
+            "--model",
+            model,
+            "--prior-steps=2",
+            "--decoder-steps=2",
+            "--seed=1",
+            out,
+            CAPTION,
+        ]
+    };
+    let folders =
+        [&draw("kandinsky/decoder", "--out=folder.png")[..], &["--prior=kandinsky/prior"]];
+    place.work.run(&folders.concat()).succeeds();
+    place
+        .run(&["info", DECODER])
+        .refuses(&["unclip pull kandinsky-community/kandinsky-2-2-decoder"]);
+    place.run(&draw(DECODER, "--out=hub.png")).succeeds();
+    let fetched = place.fetched(PRIOR);
+    assert!(fetched.contains("text_encoder/model.safetensors"), "{fetched:?}");
+    place.offline(&draw(DECODER, "--out=offline.png")).succeeds();
+    for name in ["hub.png", "offline.png"] {
+        assert!(place.pixels(name) == place.pixels("folder.png"), "{name}");
+    }
+    let named = [&draw(DECODER, "--out=named.png")[..], &["--prior", PRIOR]].concat();
+    place.offline(&named).succeeds();
+    assert!(place.pixels("named.png") == place.pixels("folder.png"));
+}
+
+#[test]
 fn what_does_not_open_is_not_downloaded() {
     let place = Place::new();
-    let index = json!({ "_class_name": "KandinskyV22Pipeline", "unet": ["diffusers", "UNet2DConditionModel"] });
+    let index = json!({ "_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"] });
     let weights = ("unet/diffusion_pytorch_model.safetensors".to_owned(), b"never".to_vec());
     place.add(
-        "owner/kandinsky",
+        "owner/stable",
         &[("model_index.json".to_owned(), index.to_string().into_bytes()), weights],
     );
-    let words = ["owner/kandinsky: it holds a KandinskyV22Pipeline", KARLO];
-    place.run(&draw("owner/kandinsky", "--out=no.png")).refuses(&words);
-    place.run(&["pull", "owner/kandinsky"]).refuses(&words);
-    let fetched = place.fetched("owner/kandinsky");
+    let words = ["owner/stable: it holds a StableDiffusionPipeline", KARLO];
+    place.run(&draw("owner/stable", "--out=no.png")).refuses(&words);
+    place.run(&["pull", "owner/stable"]).refuses(&words);
+    let fetched = place.fetched("owner/stable");
     assert_eq!(fetched.into_iter().collect::<Vec<_>>(), ["model_index.json"]);
     place.add("owner/sd", &[("v1-5.ckpt".to_owned(), b"never".to_vec())]);
     place.run(&["pull", "owner/sd"]).refuses(&["owner/sd: it holds v1-5.ckpt, and a model has"]);
