@@ -451,7 +451,7 @@ fn models_lists_the_cache_and_what_is_known_to_work() {
     let empty = place.run(&["models"]).succeeds().stdout;
     assert!(empty.starts_with("in the cache: none\nknown to work\n"), "{empty}");
     assert!(empty.contains("kakaobrain/karlo-v1-alpha ") && empty.contains("13.7 GB"), "{empty}");
-    assert!(!empty.contains("kandinsky"), "{empty}");
+    assert!(empty.contains("kandinsky-2-2-decoder"), "{empty}");
     place.run(&["pull", NAME]).succeeds();
     let index = json!({ "_class_name": "FluxPipeline" }).to_string();
     let commit = "f".repeat(40);
