@@ -21,7 +21,7 @@ import models
 
 @dataclass
 class Shape:
-    """What differs between the tiny models."""
+    """The differences between the tiny models."""
 
     name: str
     clip: models.Shape  # tokenizer, encoders and prior

@@ -75,7 +75,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("claims", &["images", "pipeline", "judge", "evaluation"]),
 ];
 
-/// What must not reach crates that hold neither tensors nor files.
+/// The crates that hold no tensors, and those that read no files.
 const WITHOUT_TENSORS: &[&str] = &["files", "hub", "images", "noise", "scenes"];
 const WITHOUT_FILES: &[&str] =
     &["diffusion", "kernels", "layers", "prior", "decoder", "autoencoder", "graphs"];

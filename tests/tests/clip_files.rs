@@ -40,7 +40,7 @@ fn record() -> Record {
     serde_json::from_slice(&fs::read(place("record.json")).unwrap()).unwrap()
 }
 
-/// What the reference gives for a model.
+/// The outputs of the reference for a model.
 fn recorded(model: &str, what: &str) -> Tensor {
     let tensors = ::weights::load_safetensors(place("record.safetensors")).unwrap();
     let name = format!("{model}.{what}");

@@ -47,7 +47,7 @@ fn both(model: &str) -> ModelFolders {
     ModelFolders { prior: Some(prior(model)), ..ModelFolders::new(decoder(model)) }
 }
 
-/// What was recorded of a model's networks.
+/// The recorded outputs of a model's networks.
 struct Record(HashMap<String, Tensor>);
 
 impl Record {

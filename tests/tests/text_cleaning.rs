@@ -8,7 +8,7 @@ use ::clip::text_cleaning::clean;
 use serde::Deserialize;
 use tch::Kind;
 
-/// What the reference makes of a text, and where that is another, what it makes without repairing its encoding.
+/// A text as the reference cleans it, and where that is another, as it does without repairing its encoding.
 #[derive(Deserialize)]
 struct Row {
     text: String,

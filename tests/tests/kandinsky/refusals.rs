@@ -1,4 +1,4 @@
-//! What Kandinsky 2.2 does not do, and what other models do not do that it does: each refused with one sentence.
+//! Refusals of one sentence each: abilities that Kandinsky 2.2 lacks, and those that it alone has.
 
 use images::RgbImage;
 use pipeline::{Error, Inpainting, Mask, Pipeline, Request, Settings, Silent, Stages, Task};
