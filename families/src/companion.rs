@@ -36,11 +36,16 @@ impl Family {
             .filter(|found| found.exists() && folder.weights_file().is_none())
     }
 
+    /// Whether a component is published in the companion's repository.
+    pub(crate) fn is_of_companion(&self, component: &str) -> bool {
+        self.companion.is_some_and(|companion| component.starts_with(companion.prefix))
+    }
+
     /// The repository in which a component is published that `folder` lacks, where it is another than the one in `folder`.
     pub(crate) fn repository_of(&self, folder: &Folder, component: &str) -> Option<&'static str> {
         let companion = self.companion.as_ref()?;
         let is_companion = !self.absent_prefix(|name| folder.component(name).exists()).is_empty();
-        match (is_companion, component.starts_with(companion.prefix)) {
+        match (is_companion, self.is_of_companion(component)) {
             (false, true) => Some(companion.repository),
             (true, false) => Some(self.example),
             _ => None,

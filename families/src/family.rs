@@ -364,9 +364,8 @@ impl Family {
     pub fn completing_components(&self, completion: Completion) -> Vec<&'static str> {
         match completion {
             Completion::Prior if self.companion.is_some() => {
-                let prefix = self.companion.map_or("", |companion| companion.prefix);
                 let all = self.all_components().into_iter();
-                all.filter(|component| component.starts_with(prefix)).collect()
+                all.filter(|component| self.is_of_companion(component)).collect()
             }
             Completion::Prior => {
                 let kinds = [PriorKind::Diffusion, PriorKind::Autoregressive];

@@ -95,7 +95,7 @@ impl ModelFolders {
             return glide::published_component(&self.model, component);
         }
         let is_lazy =
-            completion == Some(Completion::ImageEncoder) || self.is_of_companion(component);
+            completion == Some(Completion::ImageEncoder) || self.family.is_of_companion(component);
         if let (Some(completion), Some(lazy)) = (completion, &self.lazy_completion)
             && is_lazy
             && let Some(folder) = self.completed(component, completion, &lazy.get()?)?
@@ -113,8 +113,7 @@ impl ModelFolders {
 
     /// The component in the folder that the prior comes from, where all of a companion's repository does.
     fn of_companion(&self, component: &'static str) -> Option<Folder> {
-        let companion = self.family.companion.as_ref()?;
-        let folder = self.prior.as_ref().filter(|_| component.starts_with(companion.prefix))?;
+        let folder = self.prior.as_ref().filter(|_| self.family.is_of_companion(component))?;
         self.family.component_in(folder, component)
     }
 
@@ -163,15 +162,10 @@ impl ModelFolders {
             _ if encoder.is_some_and(|encoder| encoder.contains(&component)) => {
                 Some(Completion::ImageEncoder)
             }
-            _ if self.is_of_companion(component) => Some(Completion::Prior),
+            _ if self.family.is_of_companion(component) => Some(Completion::Prior),
             _ if *principal_components == Some(component) => Some(Completion::Embeddings),
             _ => None,
         }
-    }
-
-    /// Whether a component is published in the companion's repository.
-    fn is_of_companion(&self, component: &str) -> bool {
-        self.family.companion.is_some_and(|companion| component.starts_with(companion.prefix))
     }
 
     /// The prior that a component belongs to.

@@ -13,17 +13,20 @@ use crate::{Error, Pipeline, Settings};
 /// The strength where no setting says it, which diffusers' pipelines have.
 pub const STRENGTH: f64 = 0.3;
 
+/// The number of a stage's steps that are taken, so large a share of them as the settings' strength is.
+pub(crate) fn strength_count(steps: usize, settings: &Settings) -> usize {
+    (steps as f64 * settings.strength.unwrap_or(STRENGTH)) as usize
+}
+
 /// The last steps of a stage, so large a share of them as the settings' strength is. An error where that is none.
 pub(crate) fn strength_steps(
     steps: Vec<DiffusionStep>,
     settings: &Settings,
 ) -> Result<Vec<DiffusionStep>, Error> {
-    let strength = settings.strength.unwrap_or(STRENGTH);
-    let taken = (steps.len() as f64 * strength) as usize;
-    match taken {
+    match strength_count(steps.len(), settings) {
         0 => {
             let must = format!("of {} steps it leaves none", steps.len());
-            Err(Error::setting("strength", strength, &must))
+            Err(Error::setting("strength", settings.strength.unwrap_or(STRENGTH), &must))
         }
         taken => Ok(steps[steps.len().saturating_sub(taken)..].to_vec()),
     }

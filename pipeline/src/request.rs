@@ -7,7 +7,7 @@ use noise::Generator;
 use tch::Tensor;
 
 use crate::image_tensors::to_images;
-use crate::image_to_image::STRENGTH;
+use crate::image_to_image::strength_count;
 use crate::inpainting::{Inpainting, InpaintingBatch};
 use crate::memory::within_memory;
 use crate::observer::PRIOR;
@@ -132,7 +132,7 @@ impl Pipeline {
         }
         let steps = settings.stage(stage).map_or(0, |stage| stage.steps.count());
         let steps = match request.image {
-            Some(_) => (steps as f64 * settings.strength.unwrap_or(STRENGTH)) as usize,
+            Some(_) => strength_count(steps, settings),
             None => steps,
         };
         let is_base = self.components.stage(BASE).name == stage;

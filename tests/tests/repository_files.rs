@@ -37,22 +37,31 @@ fn karlo() -> Vec<String> {
     files
 }
 
-/// Its index.
-fn karlo_index() -> Value {
-    json!({
-        "_class_name": "UnCLIPPipeline",
-        "_diffusers_version": "0.11.0.dev0",
+/// An index of Karlo's decoder, upsampler and text encoder, with these components besides.
+fn index_with(others: Value) -> Value {
+    let mut index = json!({
         "decoder": ["diffusers", "UNet2DConditionModel"],
         "decoder_scheduler": ["diffusers", "UnCLIPScheduler"],
-        "prior": ["diffusers", "PriorTransformer"],
-        "prior_scheduler": ["diffusers", "UnCLIPScheduler"],
         "super_res_first": ["diffusers", "UNet2DModel"],
         "super_res_last": ["diffusers", "UNet2DModel"],
         "super_res_scheduler": ["diffusers", "UnCLIPScheduler"],
         "text_encoder": ["transformers", "CLIPTextModelWithProjection"],
         "text_proj": ["unclip", "UnCLIPTextProjModel"],
         "tokenizer": ["transformers", "CLIPTokenizer"],
-    })
+    });
+    let others = others.as_object().unwrap().clone();
+    index.as_object_mut().unwrap().extend(others);
+    index
+}
+
+/// Its index.
+fn karlo_index() -> Value {
+    index_with(json!({
+        "_class_name": "UnCLIPPipeline",
+        "_diffusers_version": "0.11.0.dev0",
+        "prior": ["diffusers", "PriorTransformer"],
+        "prior_scheduler": ["diffusers", "UnCLIPScheduler"],
+    }))
 }
 
 /// The files of kakaobrain/karlo-v1-alpha-image-variations, of which no network has safetensors.
@@ -73,19 +82,11 @@ fn image_variations() -> Vec<String> {
 }
 
 fn image_variations_index() -> Value {
-    json!({
+    index_with(json!({
         "_class_name": "UnCLIPImageVariationPipeline",
-        "decoder": ["diffusers", "UNet2DConditionModel"],
-        "decoder_scheduler": ["diffusers", "UnCLIPScheduler"],
         "feature_extractor": ["transformers", "CLIPImageProcessor"],
         "image_encoder": ["transformers", "CLIPVisionModelWithProjection"],
-        "super_res_first": ["diffusers", "UNet2DModel"],
-        "super_res_last": ["diffusers", "UNet2DModel"],
-        "super_res_scheduler": ["diffusers", "UnCLIPScheduler"],
-        "text_encoder": ["transformers", "CLIPTextModelWithProjection"],
-        "text_proj": ["unclip", "UnCLIPTextProjModel"],
-        "tokenizer": ["transformers", "CLIPTokenizer"],
-    })
+    }))
 }
 
 /// The files that are chosen of a repository with this description, in order.

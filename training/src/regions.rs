@@ -67,12 +67,14 @@ pub fn known_pixels(generator: &mut Generator, erase_all: f64, images: &Tensor) 
     let known = (0..count).map(|n| {
         let everything = generator.uniform() < erase_all;
         let choices = if generator.below(4) == 0 { 1 } else { CHOICES };
-        let choices = (0..choices).map(|_| rasterize(&regions(generator), size));
-        let masks: Vec<Tensor> = choices.collect();
-        let crossed = masks.iter().map(|known| crossed(known, &gray.get(n)));
-        let least = crossed.enumerate().min_by(|(_, one), (_, other)| one.total_cmp(other));
-        let (least, _) = least.expect("a choice");
-        if everything { masks[least].zeros_like() } else { masks[least].shallow_clone() }
+        let choices: Vec<Vec<Region>> = (0..choices).map(|_| regions(generator)).collect();
+        if everything {
+            return Tensor::zeros([size, size], (Kind::Float, Device::Cpu));
+        }
+        let masks = choices.iter().map(|regions| rasterize(regions, size));
+        let masks = masks.map(|known| (crossed(&known, &gray.get(n)), known));
+        let least = masks.min_by(|(one, _), (other, _)| one.total_cmp(other));
+        least.expect("a choice").1
     });
     Tensor::stack(&known.collect::<Vec<_>>(), 0).unsqueeze(1)
 }
