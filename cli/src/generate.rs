@@ -118,6 +118,7 @@ impl Generate {
             |again: &Again| again.record.arguments.get(NEGATIVE)?.as_str().map(str::to_owned);
         let negative = self.negative.clone().or_else(|| again.as_ref().and_then(of_record));
         check_negative(&pipeline, "", negative.as_deref())?;
+        negative.iter().try_for_each(|negative| warn(&pipeline, "--negative: ", negative))?;
         let command = match (given, &self.image) {
             (Some(_), _) => "generate --image-embedding",
             (None, Some(_)) => "generate --image",
@@ -251,20 +252,31 @@ impl Generate {
         };
         let records: Vec<Record> = prompts.iter().map(own).collect::<Result<_>>()?;
         if prepares {
-            let origins = || {
-                let origins = self.model.origins(&defaults)?.then("--preset", &preset);
-                Ok::<_, anyhow::Error>(origins.then_flags(&base.settings))
-            };
+            self.warn_of_negatives(prompts, pipeline)?;
+            let origins = self.model.origins(&defaults)?.then("--preset", &preset);
+            let origins = origins.then_flags(&base.settings);
             let prepared = pipeline.prepare(Task::GENERATE, &base.settings);
-            prepared.map_err(origins()?.explain())?;
+            prepared.map_err(origins.clone().explain())?;
             let others = prompts.iter().zip(&records);
             for (prompt, record) in others.filter(|(_, record)| record.settings != base.settings) {
-                let origins = origins()?.then(&*prompt.place, &record.settings);
+                let origins = origins.clone().then(&*prompt.place, &record.settings);
                 let prepared = pipeline.prepare(Task::GENERATE, &record.settings);
                 prepared.map_err(origins.explain())?;
             }
         }
         Ok(records)
+    }
+
+    /// Says what of negative captions the model does not read: of the flag's once, and of each prompt's own.
+    fn warn_of_negatives(&self, prompts: &[Prompt], pipeline: &Pipeline) -> Result<()> {
+        let all_have_one = prompts.iter().all(|prompt| prompt.negative.is_some());
+        for negative in self.negative.iter().filter(|_| !all_have_one) {
+            warn(pipeline, "--negative: ", negative)?;
+        }
+        prompts.iter().try_for_each(|prompt| match &prompt.negative {
+            Some(negative) => warn(pipeline, &format!("{}: negative: ", prompt.place), negative),
+            None => Ok(()),
+        })
     }
 
     /// The fingerprint of the prior's folder, where it is not the model's.
@@ -304,7 +316,7 @@ fn check_negative(pipeline: &Pipeline, place: &str, negative: Option<&str>) -> R
         "" => checked?,
         place => checked.with_context(|| place.to_owned())?,
     };
-    negative.map_or(Ok(()), |negative| warn(pipeline, "--negative: ", negative))
+    Ok(())
 }
 
 /// The record with the negative caption, where there is one.

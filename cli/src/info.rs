@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use families::{AbilitySummary, KnownModel, ModelFolders, ModelSummary, known_model};
+use families::{
+    AbilitySummary, KnownModel, ModelFolders, ModelSummary, RepositoryError, known_model,
+};
 use files::contents::{Contents, ENOUGH};
 use files::text::{REPLACEMENT, excerpt, steers};
 use images::EncoderFormat;
@@ -120,7 +122,10 @@ fn is_on_hub(word: &Path) -> bool {
 /// Whether the cache lacks a model, or a part of it.
 fn is_absent(error: &unclip::Error) -> bool {
     let is_part = |error: &families::Error| match error {
-        families::Error::Repository { .. } => true,
+        families::Error::Repository { problem, .. } => !matches!(
+            problem,
+            RepositoryError::OtherClass { .. } | RepositoryError::Description { .. }
+        ),
         families::Error::Download { source, .. } => {
             matches!(source.downcast_ref(), Some(hub::Error::MissingOffline { .. }))
         }

@@ -153,11 +153,13 @@ fn aligned(rows: &[Vec<String>]) -> Vec<String> {
         let cells = rows.iter().filter_map(|row| row.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
     let line = |row: &Vec<String>| {
         let last = row.len().saturating_sub(1);
         let cells = row.iter().enumerate().map(|(column, cell)| match column == last {
             true => cell.clone(),
-            false => format!("{cell:<width$}", width = width(column)),
+            false => format!("{cell:<width$}", width = widths[column]),
         });
         cells.collect::<Vec<_>>().join("  ")
     };

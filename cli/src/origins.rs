@@ -6,11 +6,13 @@ use pipeline::{Error, Settings};
 use crate::error_flags::with_flags;
 
 /// Settings as they were after each that had a say, the first one first.
+#[derive(Clone)]
 pub(crate) struct Origins {
     layers: Vec<(Origin, Settings)>,
 }
 
 /// Who says a setting.
+#[derive(Clone)]
 enum Origin {
     Flags,
     Place(String),

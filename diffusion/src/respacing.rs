@@ -98,7 +98,7 @@ pub enum TimestepSpacing {
     /// Those of [`TimestepRespacing::Count`].
     #[default]
     Linspace,
-    /// From a first timestep on in a whole stride, the largest at which all steps lie before the end.
+    /// From a first timestep on in a whole stride, that of as many steps without an offset.
     Leading {
         /// The first timestep.
         #[serde(rename = "steps_offset")]
@@ -107,8 +107,8 @@ pub enum TimestepSpacing {
 }
 
 impl TimestepSpacing {
-    /// The steps through a schedule of `train_timesteps`, in the order they are taken. An error where there is no step, or the
-    /// timesteps are too few.
+    /// The steps through a schedule of `train_timesteps`, in the order they are taken. An error where there is no step, the
+    /// timesteps are too few, or an offset leads beyond them.
     pub fn steps(self, steps: usize, train_timesteps: usize) -> Result<Vec<Step>, StepsError> {
         let Self::Leading { offset } = self else {
             return TimestepRespacing::Count(steps).steps(train_timesteps);
@@ -118,6 +118,10 @@ impl TimestepSpacing {
             return Err(StepsError::Count { steps, timesteps });
         }
         let stride = train_timesteps / steps;
+        let last = (steps - 1) * stride + offset as usize;
+        if last >= train_timesteps {
+            return Err(StepsError::Leading { steps, stride, offset, last, train_timesteps });
+        }
         let visited: Vec<i64> = (0..steps).map(|i| (i * stride) as i64 + offset).collect();
         Ok(descending(&visited))
     }
@@ -271,6 +275,22 @@ pub enum StepsError {
         steps: usize,
         /// The timesteps of the schedule.
         timesteps: usize,
+    },
+    /// Whole strides that lead beyond the end.
+    #[error(
+        "{steps} sampling steps, every {stride} timesteps from steps_offset {offset} on, lead to timestep {last} of a schedule of {train_timesteps}: more steps, in shorter strides, or fewer may fit"
+    )]
+    Leading {
+        /// The steps asked for.
+        steps: usize,
+        /// The timesteps from one to the next.
+        stride: usize,
+        /// The first timestep.
+        offset: i64,
+        /// The last timestep.
+        last: usize,
+        /// The timesteps of the schedule.
+        train_timesteps: usize,
     },
     /// Sections without any step.
     #[error("no section of the timesteps has a step: one of them must have 1 at least")]

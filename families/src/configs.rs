@@ -28,7 +28,7 @@ pub(crate) use clip::{
 };
 pub(crate) use conditioning::{conditioning_config, conditioning_json};
 pub use fields::ConfigError;
-pub(crate) use fields::{Fields, wrong};
+pub(crate) use fields::{Fields, divides, wrong};
 pub(crate) use glide::{
     noised_image_config, noised_image_json, noised_text_config, noised_text_json,
     text_transformer_config, text_transformer_json,

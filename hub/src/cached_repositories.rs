@@ -23,12 +23,11 @@ pub struct CachedRepository {
 
 /// All models in a cache, in the order of their names; none where there is no cache.
 pub(crate) fn cached_repositories(cache: &Path) -> Result<Vec<CachedRepository>, Error> {
-    match fs::metadata(cache) {
+    match fs::read_dir(cache) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(Error::io("read the folder", cache)(error)),
         Ok(_) => {}
     }
-    fs::read_dir(cache).map_err(Error::io("read the folder", cache))?;
     let names = names(cache);
     Ok(names.iter().filter_map(|name| read(cache, name)).collect())
 }

@@ -112,7 +112,11 @@ impl Download<'_> {
                 answer = self.get(file, 0)?;
             }
         }
-        let total = answer.response.body().content_length().map(|length| partial.length + length);
+        let total = answer
+            .response
+            .body()
+            .content_length()
+            .map(|length| partial.length.saturating_add(length));
         if let Some(total) = total.filter(|total| *total != file.size) {
             if answer.is_page() {
                 return Err(Error::NotTheHub { url: crate::url::shown(&answer.url) });

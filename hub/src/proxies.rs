@@ -27,8 +27,8 @@ impl Proxies {
     /// The proxy of a request to this host, `None` where it goes there itself.
     pub(crate) fn of(&self, is_https: bool, host: &str) -> Result<Option<Proxy>, Error> {
         let (name, address) = match is_https {
-            true => ("HTTPS_PROXY", &self.https),
-            false => ("HTTP_PROXY", &self.http),
+            true => ("HTTPS_PROXY or ALL_PROXY", &self.https),
+            false => ("HTTP_PROXY or ALL_PROXY", &self.http),
         };
         let address = match address {
             Some(address) if !self.is_excepted(host) => address,

@@ -8,6 +8,9 @@ use files::whole_file;
 
 use crate::{Error, Proxies, Token};
 
+/// The longest timeout, a day in seconds.
+const LONGEST_TIMEOUT: u64 = 86_400;
+
 /// Where repositories are, and where their files are put.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -66,11 +69,12 @@ impl Settings {
             None => environment.is_true("TRANSFORMERS_OFFLINE")?,
         };
         if let Some(seconds) = environment.text("HF_HUB_DOWNLOAD_TIMEOUT")? {
-            let whole = seconds.parse().ok().filter(|seconds| *seconds > 0);
+            let whole =
+                seconds.parse().ok().filter(|seconds| (1..=LONGEST_TIMEOUT).contains(seconds));
             settings.timeout = Duration::from_secs(whole.ok_or_else(|| Error::Setting {
                 name: "HF_HUB_DOWNLOAD_TIMEOUT",
                 problem: format!(
-                    "is {}, and must be a number of seconds from 1 on",
+                    "is {}, and must be a number of seconds from 1 to {LONGEST_TIMEOUT}",
                     files::text::excerpt(&seconds)
                 ),
             })?);

@@ -22,7 +22,8 @@ type Offsets = HashMap<usize, [f32; 3]>;
 
 /// How painted squares meet the image around a mask.
 pub struct Seam {
-    mask: PaintMask,
+    /// Width and height of the image.
+    dimensions: (u32, u32),
     /// The pixels over which it fades in.
     feather: Option<u16>,
     /// The distance of each pixel of the mask from the nearest pixel outside, 0 outside.
@@ -33,7 +34,7 @@ impl Seam {
     /// The seam inside a mask, over so many pixels; over a 32nd of each region's square without. Over 0 of them every pixel of
     /// the mask is just the painted image's. The border of the image is none of the mask's.
     pub fn new(mask: &PaintMask, feather: Option<u16>) -> Self {
-        Self { mask: mask.clone(), feather, distances: mask.distances(u16::MAX) }
+        Self { dimensions: mask.dimensions(), feather, distances: mask.distances(u16::MAX) }
     }
 
     /// The pixels over which it fades in, in a region: no more than leave its innermost ones as they were painted.
@@ -83,7 +84,7 @@ impl Seam {
 
     /// The pixels of the mask in a region, by their places in the image, row by row.
     fn places(&self, region: &Region) -> impl Iterator<Item = usize> {
-        let width = self.mask.dimensions().0 as usize;
+        let width = self.dimensions.0 as usize;
         let Rect { x, y, width: columns, height } = region.bounds;
         let rows = y as usize..y as usize + height as usize;
         let places = rows.flat_map(move |row| (row * width + x as usize..).take(columns as usize));
@@ -92,7 +93,7 @@ impl Seam {
 
     /// The places around one, `reach` pixels in each direction, itself too.
     fn around(&self, place: usize, reach: i64) -> impl Iterator<Item = usize> {
-        let (width, height) = self.mask.dimensions();
+        let (width, height) = self.dimensions;
         let (x, y) = ((place % width as usize) as i64, (place / width as usize) as i64);
         let near = move |at: i64, size: u32| (at - reach).max(0)..(at + reach + 1).min(size.into());
         near(y, height).flat_map(move |row| {

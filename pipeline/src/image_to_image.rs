@@ -55,7 +55,7 @@ impl Pipeline {
     pub(crate) fn encode_latents(
         &self,
         index: usize,
-        images: &[RgbImage],
+        images: &[&RgbImage],
         settings: &Settings,
     ) -> Result<Tensor, Error> {
         let [_, height, width] = self.sample_shape(index, settings)?;
@@ -68,7 +68,7 @@ impl Pipeline {
             true => image.clone(),
             false => resize_reducing(image, width, height, Filter::Bicubic),
         };
-        let images: Vec<RgbImage> = images.iter().map(squash).collect();
+        let images: Vec<RgbImage> = images.iter().map(|image| squash(image)).collect();
         let signed = ImageProcessor { resize: None, crop: None, ..ImageProcessor::signed(width) };
         within_memory(|| {
             let pixels = Tensor::try_from(signed.preprocess(&images)?).expect(PLANES); // [B, 3, H, W]
@@ -80,13 +80,12 @@ impl Pipeline {
         })
     }
 
-    /// Refuses images to start from in models that denoise no latents, and settings of them.
-    pub(crate) fn check_image_to_image(&self, settings: &Settings) -> Result<(), Error> {
-        match settings.strength {
-            Some(_) if !self.components.family().denoises_latents() => {
-                Err(Error::NoImageToImage { family: self.components.family().name })
-            }
-            _ => Ok(()),
+    /// Refuses to start from images, which a request `starts` from or settings speak of, in models that denoise no latents.
+    pub(crate) fn check_image_to_image(&self, starts: bool) -> Result<(), Error> {
+        let family = self.components.family();
+        match starts && !family.denoises_latents() {
+            true => Err(Error::NoImageToImage { family: family.name }),
+            false => Ok(()),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use tch::{Kind, Tensor};
 
+use crate::components::opened;
 use crate::memory::within_memory;
-use crate::stages::BASE;
 use crate::{Error, Pipeline, Quantity, Settings};
 
 /// The longest side of an image, in pixels.
@@ -20,6 +20,9 @@ impl Pipeline {
         // Leased here, so that all that asks for it finds it open.
         let unet = self.components.unet(index)?;
         let [channels, height, width] = self.image_shape(index)?;
+        if settings.width.is_none() && settings.height.is_none() {
+            return Ok([channels, height, width]);
+        }
         let Some(autoencoder) = self.components.autoencoder(index)? else {
             return Ok([channels, height, width]);
         };
@@ -67,21 +70,23 @@ impl Pipeline {
     /// Refuses what is done to an image's own pixels in models that denoise latents.
     pub(crate) fn refuse_latents(&self, ability: &'static str) -> Result<(), Error> {
         let family = self.components.family();
-        match family.stage(BASE).autoencoder {
-            Some(_) => Err(Error::Latents { family: family.name, ability }),
-            None => Ok(()),
+        match family.denoises_latents() {
+            true => Err(Error::Latents { family: family.name, ability }),
+            false => Ok(()),
         }
     }
 
     /// CLIP's embeddings `[count, E]` of an image whose prepared pixels are all 0: what guidance starts from where no caption says
     /// what an image should not show.
     pub(crate) fn zero_image_embedding(&self, count: i64) -> Result<Tensor, Error> {
-        let encoder = self.components.image_encoder()?;
-        let side = encoder.config().image_size();
-        within_memory(|| {
-            let pixels = Tensor::zeros([1, 3, side, side], (self.kind, self.device));
-            let embedding = encoder.forward(&pixels).expand([count, -1], false); // [count, E]
-            self.finite(embedding, Quantity::ImageEmbedding, None)
-        })
+        let embedding = opened(&self.zero_image, || {
+            let encoder = self.components.image_encoder()?;
+            let side = encoder.config().image_size();
+            within_memory(|| {
+                let pixels = Tensor::zeros([1, 3, side, side], (self.kind, self.device));
+                self.finite(encoder.forward(&pixels), Quantity::ImageEmbedding, None)
+            })
+        })?; // [1, E]
+        Ok(embedding.expand([count, -1], false))
     }
 }

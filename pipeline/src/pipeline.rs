@@ -29,6 +29,8 @@ pub struct Pipeline {
     pub(crate) kind: Kind,
     /// The empty caption, which guidance starts from.
     pub(crate) empty: OnceCell<Text>,
+    /// CLIP's embedding `[1, E]` of an image of zeros, which guidance starts from in a decoder that reads no caption.
+    pub(crate) zero_image: OnceCell<Tensor>,
     /// The captions that were encoded last, and their encoding.
     pub(crate) encoded: RefCell<Option<(Vec<String>, Text)>>,
     /// The captions that the prior was prefilled with last, and their keys and values.
@@ -49,6 +51,7 @@ impl Pipeline {
             device,
             kind,
             empty: OnceCell::new(),
+            zero_image: OnceCell::new(),
             encoded: RefCell::default(),
             prefix: RefCell::default(),
             prefills: Cell::new(0),
@@ -90,7 +93,7 @@ impl Pipeline {
             self.refuse_latents("paint in pictures")?;
         }
         self.check_size_settings(settings)?;
-        self.check_image_to_image(settings)?;
+        self.check_image_to_image(settings.strength.is_some())?;
         let requirement = self.requirement(task, settings);
         self.components.find(requirement)?;
         if requirement.prior == Some(PriorKind::Diffusion) {

@@ -199,13 +199,15 @@ impl Pipeline {
             [] => None,
             _ => Some(InpaintingBatch::new(&known)),
         };
-        let images: Vec<RgbImage> = requests.iter().filter_map(|r| r.image.clone()).collect();
-        if !images.is_empty() && !self.components.family().denoises_latents() {
-            return Err(Error::NoImageToImage { family: self.components.family().name });
-        }
+        let images: Vec<&RgbImage> = requests.iter().filter_map(|r| r.image.as_ref()).collect();
+        self.check_image_to_image(!images.is_empty())?;
+        let latents = match &images[..] {
+            [] => None,
+            images => Some(self.encode_latents(stages.start, images, &settings[0])?),
+        }; // [B, C, h, w]
         let input = StageInput {
             captions: &captions,
-            images: &images,
+            latents: latents.as_ref(),
             known: known.as_ref(),
             ..StageInput::default()
         };
@@ -221,7 +223,6 @@ impl Pipeline {
             }
             false => self.stage_images(stages.start, input, batch)?,
         }; // [B, C, h, w]
-        let input = StageInput { images: &[], ..input };
         let upsampling = stages.start + 1..stages.end;
         let images = self.upsampled_images(base, upsampling, input, batch)?; // [B, C, H, W]
         Ok(to_images(&images))

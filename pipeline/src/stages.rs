@@ -4,7 +4,6 @@
 use decoder::UNet;
 use diffusion::{Hooks, Step as DiffusionStep, dynamic_threshold};
 use families::PublishedSampler;
-use images::RgbImage;
 use noise::Generator;
 use tch::{Tensor, no_grad};
 
@@ -39,8 +38,8 @@ pub(crate) struct StageInput<'a> {
     pub(crate) text: Option<&'a Text>,
     /// The images of the stage before, `[B, C, h, w]`.
     pub(crate) previous: Option<&'a Tensor>,
-    /// The images that the base stage starts from, noised.
-    pub(crate) images: &'a [RgbImage],
+    /// The latents `[B, C, h, w]` of the images that the base stage starts from, noised.
+    pub(crate) latents: Option<&'a Tensor>,
     /// The parts of images that stay, where they are inpainted.
     pub(crate) known: Option<&'a InpaintingBatch>,
 }
@@ -199,12 +198,11 @@ impl Pipeline {
         let guided = scales.is_some();
         let sampler = self.stage_sampler(index, settings)?;
         let steps = self.stage_steps(index, &sampler, settings)?;
-        let (latents, steps) = match input.images {
-            [] => (None, steps),
-            images => (
-                Some(self.encode_latents(index, images, settings)?),
-                strength_steps(steps, settings)?,
-            ),
+        let is_base = stage.upsampling.is_none();
+        let latents = input.latents.filter(|_| is_base);
+        let steps = match latents {
+            Some(_) => strength_steps(steps, settings)?,
+            None => steps,
         };
         let conditions = self.conditions(index, input, count, guided)?;
         let unet = self.components.unet(index)?;
@@ -215,7 +213,6 @@ impl Pipeline {
             true => (known, None),
             false => (None, known),
         };
-        let is_base = stage.upsampling.is_none();
         let taken = match &repaint {
             Some(_) if is_base => resample_steps(&steps, settings.resample.unwrap_or(RESAMPLE)),
             _ => steps.clone(),
@@ -224,7 +221,7 @@ impl Pipeline {
             .twice(guided && stage.sampler.is_guided_diffusions());
         let temperature = settings.stage(stage.name).and_then(|stage| stage.temperature);
         let level = sampler.level(taken.first().map(|step| step.timestep));
-        let x = first_x(latents.as_ref(), shape, &level, temperature, &mut streams);
+        let x = first_x(latents, shape, &level, temperature, &mut streams);
         let learned = self.learns_variance(index)?;
         let clip = match settings.clip_guidance_scale {
             Some(scale) if is_base => Some(self.clip_guidance(input.captions, scale)?),

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use ::diffusion::{Output, Sampler, SchedulerConfig, Step, TimestepRespacing};
+use ::diffusion::{Output, Sampler, SchedulerConfig, Step, TimestepRespacing, TimestepSpacing};
 use families::kandinsky::{
     IMAGE_ENCODER, MOVQ, PRIOR, PRIOR_SCHEDULER, SCHEDULER, TOKENIZER, UNET,
 };
@@ -162,6 +162,11 @@ fn leading_steps_begin_at_their_offset() {
     for count in [0, 1000, 1001] {
         assert!(steps(count).is_err(), "{count}");
     }
+    // A larger offset leads beyond them in longer strides too.
+    let spacing = TimestepSpacing::Leading { offset: 500 };
+    let error = spacing.steps(3, 1000).unwrap_err().to_string();
+    assert!(error.contains("steps_offset 500") && error.contains("timestep 1166"), "{error}");
+    assert_eq!(spacing.steps(2, 1001).unwrap()[0].timestep, 1000);
 }
 
 #[test]

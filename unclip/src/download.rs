@@ -70,13 +70,14 @@ impl Downloader {
         let is_offline = settings.offline || self.cached_only;
         // The same choice among the files of the cache, which is whole where none is missing.
         let cache = Hub::new(Settings { offline: true, ..settings.clone() }).map_err(failed)?;
-        match self.fetch(&cache, repository, variant, components) {
-            Err(_) if !is_offline => {
-                let hub = Hub::new(settings).map_err(failed)?;
-                self.fetch(&hub, repository, variant, components)
-            }
-            cached => cached,
+        let cached = self.fetch(&cache, repository, variant, components);
+        let is_enough = cached.as_ref().is_ok_and(|(_, chosen)| is_as_asked(chosen, variant));
+        if is_offline || is_enough {
+            return Ok(cached?.0);
         }
+        let hub = Hub::new(settings).map_err(failed)?;
+        let fetched = self.fetch(&hub, repository, variant, components);
+        Ok(fetched.or_else(|error| cached.map_err(|_| error))?.0)
     }
 
     /// The same, as the Hub has it today.
@@ -86,7 +87,7 @@ impl Downloader {
         variant: Option<&str>,
     ) -> Result<Folder, families::Error> {
         let hub = Hub::from_env().map_err(failed)?;
-        self.fetch(&hub, repository, variant, None)
+        Ok(self.fetch(&hub, repository, variant, None)?.0)
     }
 
     /// Some components of the repository `source`, which complete another; `purpose` says so.
@@ -109,13 +110,14 @@ impl Downloader {
         })
     }
 
+    /// The folder of a repository's model, and the files of it that were chosen.
     fn fetch(
         &self,
         hub: &Hub,
         repository: &Repository,
         variant: Option<&str>,
         components: Option<&[&str]>,
-    ) -> Result<Folder, families::Error> {
+    ) -> Result<(Folder, Vec<String>), families::Error> {
         let revision = hub.resolve(repository).map_err(failed)?;
         let paths: Vec<String> = revision.files.iter().map(|file| file.path.clone()).collect();
         let place = match hub.settings().offline {
@@ -137,8 +139,14 @@ impl Downloader {
         let chosen = chosen.map_err(refused)?;
         let mut progress = self.progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let folder = hub.fetch(&revision, &chosen, &mut *progress).map_err(failed)?;
-        Ok(Folder::open(folder)?)
+        Ok((Folder::open(folder)?, chosen))
     }
+}
+
+/// Whether none of these files is of a variant that nobody asked for: the only one that a cache has may not be the Hub's.
+fn is_as_asked(chosen: &[String], variant: Option<&str>) -> bool {
+    let name = |path: &String| path.rsplit('/').next().unwrap_or_default().to_owned();
+    variant.is_some() || weights::variants(&chosen.iter().map(name).collect::<Vec<_>>()).is_empty()
 }
 
 /// The error of a repository that is nowhere, of the way to the Hub, or of the cache.

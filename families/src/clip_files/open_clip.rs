@@ -10,7 +10,7 @@ use layers::Activation;
 use serde_json::{Map, Value, json};
 
 use super::inference::check_resnet;
-use crate::configs::{Fields, wrong};
+use crate::configs::{Fields, divides, wrong};
 use crate::{ConfigError, configs};
 
 /// The file of the configuration.
@@ -196,12 +196,8 @@ fn finish_tower(mut fields: Fields) -> Result<(), ConfigError> {
 }
 
 fn heads(width: i64, head_width: i64) -> Result<i64, ConfigError> {
-    match width % head_width {
-        0 => Ok(width / head_width),
-        _ => Err(ConfigError::Relation(format!(
-            "its image tower's width {width} is not a multiple of its head_width {head_width}"
-        ))),
-    }
+    divides(("head_width", head_width), ("image tower's width", width))?;
+    Ok(width / head_width)
 }
 
 fn intermediate(fields: &mut Fields, width: i64) -> Result<i64, ConfigError> {

@@ -275,7 +275,7 @@ impl Fields {
 }
 
 /// Refuses a number that another does not divide.
-pub(super) fn divides(
+pub(crate) fn divides(
     (part, divisor): (&str, i64),
     (whole, number): (&str, i64),
 ) -> Result<(), ConfigError> {

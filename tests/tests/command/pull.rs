@@ -257,6 +257,10 @@ fn a_variant_is_downloaded_in_the_place_of_plain_weights() {
     assert!(fetched.contains("prior/diffusion_pytorch_model.safetensors"), "{fetched:?}");
     place.run(&["pull", NAME, "--variant=fp16"]).succeeds();
     assert!(place.fetched(NAME).is_empty());
+    // Where the cache has the variant alone, that is the model offline, and online its plain weights are.
+    place.offline(&draw(NAME, "--out=offline.png")).succeeds();
+    place.run(&draw(NAME, "--out=plain.png")).succeeds();
+    assert!(place.fetched(NAME).contains(&weights("")));
 }
 
 /// Waits until `is_so`, at most a minute.

@@ -122,7 +122,7 @@ fn the_network_is_as_its_variables_say() {
     assert_eq!(all.proxies.http.as_deref(), Some("http://third"));
     assert_eq!(all.proxies.none.as_deref(), Some("a,b"));
     assert_eq!(all.certificates.as_deref(), Some(Path::new("/certificates")));
-    for seconds in ["0", "-1", "ten", "1.5"] {
+    for seconds in ["0", "-1", "ten", "1.5", "18446744073709551615"] {
         let error = settings(&[("HOME", "/user"), ("HF_HUB_DOWNLOAD_TIMEOUT", seconds)]);
         let error = error.unwrap_err().to_string();
         assert!(error.contains("HF_HUB_DOWNLOAD_TIMEOUT") && error.contains(seconds), "{error}");
