@@ -14,12 +14,13 @@ use evaluation::{
     evaluate_presets, evaluate_priors, evaluate_upsampling, evaluate_variations,
     evaluate_zero_shot, frechet,
 };
+use files::digest::sha256;
 use indicatif::{ProgressBar, ProgressStyle};
 use pipeline::text_diff::STRENGTH;
 use pipeline::{CodeSampling, Pipeline, Preset, Settings, SettingsOverrides};
 
 use crate::claims::Claims;
-use crate::destinations::Files;
+use crate::destinations::{Files, check_room};
 use crate::drawing::InversionArgs;
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::origins::in_flag;
@@ -50,13 +51,14 @@ const OTHERS: [Table; 9] = [
 ];
 
 /// Arguments of the tables alone.
-const OF_TABLES: [&str; 19] = [
+const OF_TABLES: [&str; 20] = [
     "tables",
     "captions",
     "held_out_captions",
     "diversity_captions",
     "strength",
     "seed",
+    "samples",
     "sheet",
     "nearest",
     "nearest_among",
@@ -143,6 +145,9 @@ pub(crate) struct Evaluate {
     /// The first picture's seed
     #[arg(long, value_name = "S", default_value = "0", value_parser = value_parsers::seed, allow_negative_numbers = true)]
     seed: u64,
+    /// Keep the pictures that captions, styles, pairs and inpainting draw in a folder: the same command goes on from there
+    #[arg(long, value_name = "DIR")]
+    samples: Option<PathBuf>,
     /// Write the numbers as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -185,6 +190,10 @@ impl Evaluate {
     pub(crate) fn run(&self) -> Result<()> {
         ensure!(self.batch > 0, "--batch 0: at least one picture must be drawn at once");
         self.check_outputs()?;
+        ensure!(
+            self.samples.is_none() || self.keeps_samples(),
+            "--samples keeps pictures of the tables `captions`, `styles`, `pairs` or `inpainting`, and none of them was asked for"
+        );
         let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(
             "{msg:>40} {bar:24} {pos}/{len}, {eta} to go",
         )?);
@@ -213,6 +222,12 @@ impl Evaluate {
         }
         bar.finish_and_clear();
         Ok(())
+    }
+
+    /// Whether a table is asked for whose pictures a folder keeps.
+    fn keeps_samples(&self) -> bool {
+        let mut captioned = CAPTIONED.iter();
+        captioned.any(|(table, _)| self.wants(*table)) || self.wants(Table::Inpainting)
     }
 
     /// Refuses files that cannot be written, and files of tables that are not asked for.
@@ -255,6 +270,7 @@ impl Evaluate {
             at_most: self.scenes,
             batch: self.batch,
             seed: self.seed,
+            samples: self.sample_folder(&drawing)?,
             drawing,
         };
         let judge = &Judge::shipped(Subject::Scene)?;
@@ -340,6 +356,25 @@ impl Evaluate {
             true => Ok(()),
             false => self.write_edit_sheet(&samples),
         }
+    }
+
+    /// The folder of this model's samples by these settings, below the one that was asked for.
+    fn sample_folder(&self, drawing: &Settings) -> Result<Option<PathBuf>> {
+        let Some(folder) = &self.samples else {
+            return Ok(None);
+        };
+        check_room("--samples", folder)?;
+        let mut record = self.model.record("evaluate", None, drawing)?;
+        record.seed = self.seed;
+        record.prior = self.model.prior_fingerprint(&self.prior)?;
+        let image_encoder = self.image_encoder.path();
+        let name = format!(
+            "{}-{}",
+            &record.model[..8],
+            &sha256(format!("{} {image_encoder:?}", serde_json::to_string(&record)?).as_bytes())
+                [..8]
+        );
+        Ok(Some(folder.join(name)))
     }
 
     /// The overrides of the flags.

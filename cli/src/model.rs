@@ -75,6 +75,14 @@ pub(crate) struct ImageEncoderArgs {
     image_encoder: Option<PathBuf>,
 }
 
+impl ImageEncoderArgs {
+    /// The path that the user chose.
+    #[cfg(feature = "lab")]
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.image_encoder.as_deref()
+    }
+}
+
 impl PriorArgs {
     /// Whether the user chose.
     pub(crate) fn is_given(&self) -> bool {

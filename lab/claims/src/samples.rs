@@ -1,21 +1,17 @@
-//! The samples of each setting, as contact sheets of a hundred in a folder, so that a run that was cut off goes on, and eyes can
-//! look.
+//! The samples of each setting, in a folder.
 
-use std::ops::Range;
 use std::path::PathBuf;
 
 use evaluation::examples::{captions, true_images};
-use evaluation::{Error, EvaluationProgress, Example};
+use evaluation::{Batches, Error, EvaluationProgress, Example};
 use image::RgbImage;
-use images::{contact_sheet, cut_sheet};
 use pipeline::{Pipeline, to_images};
 use tch::Tensor;
 
 use crate::systems::Setting;
 
-/// Images on a sheet, and on a row of it.
-const SHEET: usize = 100;
-const COLUMNS: u32 = 10;
+/// Scenes that are rendered at once.
+const SCENES: usize = 100;
 
 /// The numbers of samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +76,7 @@ pub struct SampleStore<'a> {
     pub folder: PathBuf,
     /// Images that are sampled at once, at least 1.
     pub batch: usize,
-    /// Hears of every sheet.
+    /// Hears of every batch.
     pub progress: &'a EvaluationProgress<'a>,
 }
 
@@ -123,53 +119,23 @@ impl SampleStore<'_> {
     }
 
     fn sample(&self, setting: Setting, prompts: &Prompts) -> Result<Vec<RgbImage>, Error> {
-        let folder = self.folder.join(&prompts.name);
-        std::fs::create_dir_all(&folder).map_err(|error| Error::write(&folder, error))?;
-        let all = prompts.captions.len();
-        let side = self.sampler.base_side()?;
-        let mut images = Vec::with_capacity(all);
-        while images.len() < all {
-            let first = images.len();
-            let last = (first + SHEET).min(all);
-            // A trial with fewer images has sheets of its own.
-            let path = folder.join(format!("{first:05}-{last:05}.png"));
-            let count = (last - first) as u32;
-            let sheet = image::open(&path).ok();
-            let sheet = sheet.and_then(|sheet| cut_sheet(&sheet.to_rgb8(), side, count, COLUMNS));
-            let samples = match sheet {
-                Some(samples) => samples,
-                None => {
-                    let samples = self.sample_sheet(setting, prompts, first..last)?;
-                    images::write_png(&path, &contact_sheet(&samples, COLUMNS))
-                        .map_err(|error| Error::write(&path, error))?;
-                    samples
-                }
-            };
-            images.extend(samples);
-            (self.progress)(&prompts.name, images.len() as u64, all as u64);
-        }
-        Ok(images)
-    }
-
-    fn sample_sheet(
-        &self,
-        setting: Setting,
-        prompts: &Prompts,
-        numbers: Range<usize>,
-    ) -> Result<Vec<RgbImage>, Error> {
-        let mut samples = Vec::new();
-        let (captions, seeds) = (&prompts.captions[numbers.clone()], &prompts.seeds[numbers]);
-        for (captions, seeds) in captions.chunks(self.batch).zip(seeds.chunks(self.batch)) {
-            samples.extend(to_images(&self.sampler.sample(setting, captions, seeds)?));
-        }
-        Ok(samples)
+        let batches = Batches {
+            folder: Some(self.folder.join(&prompts.name)),
+            side: self.sampler.base_side()?,
+            size: self.batch,
+            progress: self.progress,
+        };
+        batches.sample(&prompts.name, prompts.captions.len(), &|batch| {
+            let (captions, seeds) = (&prompts.captions[batch.clone()], &prompts.seeds[batch]);
+            Ok(to_images(&self.sampler.sample(setting, captions, seeds)?))
+        })
     }
 }
 
 /// The scenes of examples at the decoder's size.
 pub fn true_base_images(pipeline: &Pipeline, examples: &[Example]) -> Result<Vec<RgbImage>, Error> {
     let mut base = Vec::with_capacity(examples.len());
-    for some in examples.chunks(SHEET) {
+    for some in examples.chunks(SCENES) {
         let images = true_images(some, 4 * pipeline.base_side()?);
         base.extend(to_images(&pipeline.to_base_images(&images)?));
     }

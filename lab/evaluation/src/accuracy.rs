@@ -181,14 +181,14 @@ fn evaluate_source(
     examples: &[Example],
 ) -> Result<(AccuracyRow, Vec<RgbImage>), Error> {
     let label = format!("{}, {}", source.name(), captions.name());
+    let images = match source {
+        ImageSource::True => evaluator.true_images(examples)?,
+        _ => evaluator.sample_batches(&label, examples.len(), &|batch| {
+            sample(evaluator, source, &examples[batch])
+        })?,
+    };
     let mut row = AccuracyRow::new(source, captions);
-    let mut images = Vec::new();
-    for batch in examples.chunks(evaluator.settings.batch) {
-        let sampled = sample(evaluator, source, batch)?;
-        row.count(batch, &evaluator.judge.predict(&sampled));
-        images.extend(sampled);
-        (evaluator.progress)(&label, row.everything.total, examples.len() as u64);
-    }
+    row.count(examples, &evaluator.judge.predict(&images));
     Ok((row, images))
 }
 

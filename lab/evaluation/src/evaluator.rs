@@ -1,5 +1,8 @@
 //! The evaluator: a pipeline, the judge of its images, and how they are sampled.
 
+use std::ops::Range;
+use std::path::PathBuf;
+
 use image::RgbImage;
 use judge::Judge;
 use noise::Generator;
@@ -7,6 +10,7 @@ use pipeline::{Inversion, Pipeline, Request, Settings, Silent, Task};
 use serde::Serialize;
 use tch::Tensor;
 
+use crate::batches::Batches;
 use crate::error::Error;
 use crate::examples::{Example, true_images};
 
@@ -30,6 +34,8 @@ pub struct EvaluationSettings {
     pub seed: u64,
     /// The pipeline's settings.
     pub drawing: Settings,
+    /// The folder of the samples of this model by these settings, from which a run that was cut off goes on.
+    pub samples: Option<PathBuf>,
 }
 
 /// A pipeline with the judge of its images.
@@ -97,6 +103,24 @@ impl Evaluator<'_> {
                 None => Request::new(caption, seed, drawing.clone()),
             });
         Ok(self.pipeline.sample(&requests.collect::<Vec<_>>(), &mut Silent)?)
+    }
+
+    /// `count` images of the size that the pipeline samples, a batch at a time by `sample`, or those that the folder of samples
+    /// has under `label`.
+    pub fn sample_batches(
+        &self,
+        label: &str,
+        count: usize,
+        sample: &dyn Fn(Range<usize>) -> Result<Vec<RgbImage>, Error>,
+    ) -> Result<Vec<RgbImage>, Error> {
+        let name = label.replace(", ", "-").replace(' ', "-");
+        let batches = Batches {
+            folder: self.settings.samples.as_ref().map(|folder| folder.join(name)),
+            side: self.pipeline.side()?,
+            size: self.settings.batch,
+            progress: self.progress,
+        };
+        batches.sample(label, count, sample)
     }
 
     /// The inversions of images by `calls` of the decoder each.

@@ -139,12 +139,10 @@ fn paint_all(
     examples: &[EditExample],
     captions: fn(&[EditExample]) -> Vec<&str>,
 ) -> Result<Vec<RgbImage>, Error> {
-    let mut images = Vec::with_capacity(examples.len());
-    for batch in examples.chunks(evaluator.settings.batch) {
-        images.extend(paint(evaluator, batch, &captions(batch))?);
-        (evaluator.progress)(label, images.len() as u64, examples.len() as u64);
-    }
-    Ok(images)
+    evaluator.sample_batches(label, examples.len(), &|batch| {
+        let batch = &examples[batch];
+        paint(evaluator, batch, &captions(batch))
+    })
 }
 
 /// A batch of these: [`pipeline::Pipeline::inpaint`] of scenes of the size that the model samples, each with a mask of its own.
@@ -248,15 +246,15 @@ fn references(
         InpaintingRow::measure(name, evaluator.judge, examples, images)
     };
     let some = &examples[..examples.len().min(FRESH)];
-    let mut pasted = Vec::with_capacity(some.len());
-    for batch in some.chunks(evaluator.settings.batch) {
+    let fresh = evaluator.sample_batches("fresh pictures", some.len(), &|batch| {
+        let batch = &some[batch];
         let targets: Vec<Example> = batch.iter().map(|example| example.target.clone()).collect();
         let (texts, seeds) = (captions(batch), evaluator.seeds(&targets));
-        let fresh = evaluator.sample(&texts, None, &seeds, &evaluator.settings.drawing)?;
-        let both = batch.iter().zip(originals(batch, side)).zip(&fresh);
-        pasted.extend(both.map(|((example, scene), fresh)| example.mask.paste(&scene, fresh)));
-        (evaluator.progress)("fresh pictures", pasted.len() as u64, some.len() as u64);
-    }
+        evaluator.sample(&texts, None, &seeds, &evaluator.settings.drawing)
+    })?;
+    let both = some.iter().zip(originals(some, side)).zip(&fresh);
+    let pasted: Vec<RgbImage> =
+        both.map(|((example, scene), fresh)| example.mask.paste(&scene, fresh)).collect();
     Ok(vec![
         row("the pictures untouched", examples, &originals(examples, side)),
         row("fresh pictures pasted in", some, &pasted),

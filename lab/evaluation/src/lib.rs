@@ -1,7 +1,7 @@
 //! Measurements of a model on scenes, by a judge and by CLIP, each a table.
 //!
-//! Modules in reading order: [`examples`] (the captions), [`evaluator`] (a pipeline, its judge and how it samples),
-//! [`statistics`] (estimates with their intervals, entropies), [`accuracy`] with [`diversity`] (whether images show their
+//! Modules in reading order: [`examples`] (the captions), [`evaluator`] (a pipeline, its judge and how it samples)
+//! with [`batches`], [`statistics`] (estimates with their intervals, entropies), [`accuracy`] with [`diversity`] (whether images show their
 //! captions, and what varies), [`inversions`], [`variations`] and [`manipulations`] of [`siblings`] (images that are worked
 //! on), [`edit_masks`], [`edit_examples`](mod@edit_examples) and [`inpainting`] (images of which a part is painted anew), [`priors`] (diffusion
 //! beside autoregression), [`presets`] (quality by time) with [`frechet`](mod@frechet), [`upsampling`] with
@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accuracy;
+pub mod batches;
 pub mod bindings;
 pub mod diversity;
 pub mod edit_examples;
@@ -32,6 +33,7 @@ pub mod variations;
 pub mod zero_shot;
 
 pub use accuracy::{AccuracyRow, Evaluation, ImageSource, evaluate_captions};
+pub use batches::Batches;
 pub use edit_examples::{EditExample, edit_examples};
 pub use edit_masks::{EditMask, MaskShape};
 pub use error::Error;

@@ -206,3 +206,40 @@ fn inpainting_is_evaluated() {
         .run(&["evaluate", "inpainting", "--model=glide", "--verdicts=verdicts.md"])
         .refuses(&["--verdicts"]);
 }
+
+#[test]
+fn an_evaluation_goes_on_from_its_samples() {
+    let place = workplace();
+    let arguments = ["--decoder-steps=2", "--upsampler-steps=2", "--scenes=2", "--samples=samples"];
+    let evaluate = |others: &[&str]| {
+        let model = ["evaluate", "inpainting", "--model=glide"];
+        place.run(&[&model, &arguments, others].concat())
+    };
+    let first = evaluate(&[]).succeeds().stdout;
+    assert_eq!(evaluate(&[]).succeeds().stdout, first);
+    let runs = || fs::read_dir(place.path("samples")).unwrap().map(|run| run.unwrap().path());
+    let run = runs().next().unwrap();
+    for label in ["empty-captions", "fresh-pictures"] {
+        assert!(run.join(label).join("00000-00002.png").is_file(), "{label}");
+    }
+    // Its samples are those of the table: white ones change what no mask covers.
+    let sheet = run.join("inpainting/00000-00002.png");
+    let image = image::open(&sheet).unwrap();
+    image::RgbImage::from_pixel(image.width(), image.height(), image::Rgb([255; 3]))
+        .save(&sheet)
+        .unwrap();
+    let changed = evaluate(&["--json=white.json"]).succeeds().stdout;
+    assert_ne!(changed, first);
+    let json = fs::read_to_string(place.path("white.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let rows = json["inpainting"]["rows"].as_array().unwrap();
+    assert!(rows.iter().all(|row| row["unchanged"]["right"] == 0), "{json}");
+    // Another seed's are others, and a sheet of another size is none.
+    image::RgbImage::new(8, 8).save(&sheet).unwrap();
+    assert_eq!(evaluate(&[]).succeeds().stdout, first);
+    evaluate(&["--seed=1"]).succeeds();
+    assert_eq!(runs().count(), 2);
+    place
+        .run(&["evaluate", "zero-shot", "--model=glide", "--samples=samples"])
+        .refuses(&["--samples", "`inpainting`"]);
+}
