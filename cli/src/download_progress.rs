@@ -11,6 +11,9 @@ use crate::info::bytes;
 use crate::interrupt;
 use crate::messages::say;
 
+/// Characters of a path on a line.
+const PATH: usize = 28;
+
 /// Shows downloads, and stops them where a signal asks for it.
 pub(crate) struct DownloadProgress {
     download: Option<Download>,
@@ -101,7 +104,7 @@ impl Download {
         file.done = bytes;
         let bar = file.bar.get_or_insert_with(|| {
             let bar = ProgressBar::new(file.size).with_style(style());
-            self.screen.insert_before(&self.all, bar.with_prefix(file.path.clone()))
+            self.screen.insert_before(&self.all, bar.with_prefix(shortened(&file.path)))
         });
         bar.set_position(bytes);
         self.all.set_position(self.files.iter().map(|file| file.done).sum());
@@ -138,9 +141,22 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> Option<u8> {
     error.chain().any(stopped).then_some(code)
 }
 
+/// A path of at most [`PATH`] characters: its beginning, which names the component, and its end.
+fn shortened(path: &str) -> String {
+    let characters: Vec<char> = path.chars().collect();
+    match characters.len().checked_sub(PATH) {
+        None | Some(0) => path.to_owned(),
+        Some(more) => {
+            let (first, last) = characters.split_at(PATH / 2);
+            first.iter().chain(&['…']).chain(&last[more + 1..]).collect()
+        }
+    }
+}
+
+/// A line of 80 columns.
 fn style() -> ProgressStyle {
     ProgressStyle::with_template(
-        "{prefix:>40!} {bar:24} {bytes:>10} of {total_bytes:>10}, {bytes_per_sec}, {eta} to go",
+        "{prefix:>28} {bar:10} {decimal_bytes:>9} of {decimal_total_bytes:>9}, {decimal_bytes_per_sec}, {eta}",
     )
     .expect("the template is sound")
 }
