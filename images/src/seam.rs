@@ -14,8 +14,6 @@ use crate::resize::{Filter, resize};
 
 /// The part of a square's side over which the seam fades in where nothing else is asked for.
 const PART: u32 = 32;
-/// The pixels in each direction over which the lack at the border is averaged along it.
-const SMOOTHING: i64 = 2;
 
 /// The levels that are added to a pixel, by its place.
 type Offsets = HashMap<usize, [f32; 3]>;
@@ -67,8 +65,8 @@ impl Seam {
         for layer in places.chunk_by(|&one, &other| self.distances[one] == self.distances[other]) {
             let distance = self.distances[layer[0]];
             let offsets = match distance {
-                1 => self.means(layer, &self.border_offsets(layer, image), SMOOTHING),
-                _ => self.means(layer, &outer, 1),
+                1 => self.border_offsets(layer, image),
+                _ => self.means(layer, &outer),
             };
             let part = f32::from(feather + 1 - distance) / f32::from(feather);
             let weight = part * part * (3.0 - 2.0 * part);
@@ -91,11 +89,11 @@ impl Seam {
         places.filter(|&place| self.distances[place] > 0)
     }
 
-    /// The places around one, `reach` pixels in each direction, itself too.
-    fn around(&self, place: usize, reach: i64) -> impl Iterator<Item = usize> {
+    /// The places around one, itself too.
+    fn around(&self, place: usize) -> impl Iterator<Item = usize> {
         let (width, height) = self.dimensions;
         let (x, y) = ((place % width as usize) as i64, (place / width as usize) as i64);
-        let near = move |at: i64, size: u32| (at - reach).max(0)..(at + reach + 1).min(size.into());
+        let near = move |at: i64, size: u32| (at - 1).max(0)..(at + 2).min(size.into());
         near(y, height).flat_map(move |row| {
             near(x, width).map(move |column| row as usize * width as usize + column as usize)
         })
@@ -107,7 +105,7 @@ impl Seam {
             std::array::from_fn(|channel| image.as_raw()[3 * place + channel].into())
         };
         let offset = |&place: &usize| {
-            let outside = self.around(place, 1).filter(|&other| self.distances[other] == 0);
+            let outside = self.around(place).filter(|&other| self.distances[other] == 0);
             let around = mean(outside.map(pixel))?;
             let own = pixel(place);
             Some((place, std::array::from_fn(|channel| around[channel] - own[channel])))
@@ -116,9 +114,9 @@ impl Seam {
     }
 
     /// The mean of the offsets around each of these places.
-    fn means(&self, layer: &[usize], offsets: &Offsets, reach: i64) -> Offsets {
+    fn means(&self, layer: &[usize], offsets: &Offsets) -> Offsets {
         let mean_around = |&place: &usize| {
-            let near = self.around(place, reach).filter_map(|other| offsets.get(&other).copied());
+            let near = self.around(place).filter_map(|other| offsets.get(&other).copied());
             Some((place, mean(near)?))
         };
         layer.iter().filter_map(mean_around).collect()
