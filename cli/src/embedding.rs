@@ -65,11 +65,7 @@ impl Embed {
         check_named_once(&self.inputs)?;
         let inputs: Vec<Input> =
             self.inputs.iter().map(|input| Input::new(input)).collect::<Result<_>>()?;
-        let images = inputs.iter().filter_map(|input| match input {
-            Input::File(path) => Some(path.as_path()),
-            Input::Caption(_) => None,
-        });
-        let images: Vec<&Path> = images.collect();
+        let images: Vec<&Path> = inputs.iter().filter_map(Input::file).collect();
         Files::new(&images).add("--out", out, self.force)?;
         let images = images.len();
         ensure!(

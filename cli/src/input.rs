@@ -128,6 +128,14 @@ pub(crate) enum Input {
 }
 
 impl Input {
+    /// The file, where it is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Caption(_) => None,
+        }
+    }
+
     /// Refuses files that are not there and captions that say nothing.
     pub(crate) fn new(argument: &OsStr) -> Result<Self> {
         let path = Path::new(argument);

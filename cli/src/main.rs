@@ -40,6 +40,7 @@ mod malloc;
 mod mask_args;
 mod mask_record;
 mod messages;
+mod mix;
 mod model;
 mod models;
 mod names;
@@ -119,6 +120,9 @@ enum Command {
     Variations(variations::Variations),
     /// Draw the way from one picture or caption to another
     Interpolate(interpolate::Interpolate),
+    /// Draw pictures of several pictures and captions at once
+    #[command(after_help = mix::EXAMPLES)]
+    Mix(mix::Mix),
     /// Change a picture by the difference of two captions
     Edit(edit::Edit),
     /// Paint a part of a picture anew
@@ -167,6 +171,7 @@ impl Command {
             Self::Generate(generate) => generate.run(),
             Self::Variations(variations) => variations.run(),
             Self::Interpolate(interpolate) => interpolate.run(),
+            Self::Mix(mix) => mix.run(),
             Self::Edit(edit) => edit.run(),
             Self::Inpaint(inpaint) => inpaint.run(),
             Self::Reconstruct(reconstruct) => reconstruct.run(),

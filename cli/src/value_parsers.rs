@@ -2,6 +2,7 @@
 
 use images::{Margins, Rect};
 use pipeline::TimestepRespacing;
+use pipeline::mix::LARGEST_WEIGHT;
 use pipeline::repaint::MOST_RESAMPLE;
 
 /// A seed: any number that 64 bits hold.
@@ -67,6 +68,14 @@ pub(crate) fn scale(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() => Ok(value),
         _ => Err("a guidance scale is a finite number".to_owned()),
+    }
+}
+
+/// The weight of something that is mixed.
+pub(crate) fn weight(text: &str) -> Result<f64, String> {
+    match text.trim().parse::<f64>() {
+        Ok(value) if value.abs() <= LARGEST_WEIGHT => Ok(value),
+        _ => Err(format!("a weight is a number from -{LARGEST_WEIGHT} to {LARGEST_WEIGHT}")),
     }
 }
 

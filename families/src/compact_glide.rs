@@ -39,6 +39,7 @@ pub fn compact_glide() -> Family {
         name: "compact GLIDE",
         pipeline: "CompactGlide",
         example: "our own small GLIDE",
+        inpainting_example: None,
         companion: None,
         classes: &CLASSES,
         clip: None,

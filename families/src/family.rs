@@ -19,6 +19,8 @@ pub struct Family {
     pub pipeline: &'static str,
     /// A model of the family, for messages.
     pub example: &'static str,
+    /// A model of the family whose base network takes a mask, for messages, where that of [`Family::example`] does not.
+    pub inpainting_example: Option<&'static str>,
     /// The repository in which some of its components are published, where they are not all in one.
     pub companion: Option<Companion>,
     /// The classes that its components open in.

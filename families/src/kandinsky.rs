@@ -1,5 +1,5 @@
 //! Kandinsky 2.2 as diffusers lays it out: a prior over the embeddings of a large CLIP and, in a repository of its own, a decoder
-//! that denoises latents of image embeddings alone. The components of the prior's repository have the names by which diffusers'
+//! that denoises latents of image embeddings alone, or another of the same components that inpaints. The components of the prior's repository have the names by which diffusers'
 //! pipeline of both knows them.
 
 use diffusion::TimestepRespacing;
@@ -53,6 +53,7 @@ pub fn kandinsky() -> Family {
         name: "Kandinsky 2.2",
         pipeline: "KandinskyV22",
         example: "kandinsky-community/kandinsky-2-2-decoder",
+        inpainting_example: Some("kandinsky-community/kandinsky-2-2-decoder-inpaint"),
         companion: Some(Companion {
             repository: "kandinsky-community/kandinsky-2-2-prior",
             prefix: "prior_",

@@ -75,6 +75,7 @@ pub fn karlo() -> Family {
         name: "Karlo",
         pipeline: PIPELINE,
         example: EXAMPLE,
+        inpainting_example: None,
         companion: None,
         classes: &CLASSES,
         clip: Some(Clip {

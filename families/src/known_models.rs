@@ -26,7 +26,7 @@ const KANDINSKY_PRIOR: &str = "kandinsky-community/kandinsky-2-2-prior";
 const VARIATIONS: &str = "kakaobrain/karlo-v1-alpha-image-variations";
 
 /// All of them.
-pub static KNOWN_MODELS: [KnownModel; 8] = [
+pub static KNOWN_MODELS: [KnownModel; 9] = [
     KnownModel {
         repository: karlo::EXAMPLE,
         family: "Karlo",
@@ -36,6 +36,7 @@ pub static KNOWN_MODELS: [KnownModel; 8] = [
             Ability::Generate,
             Ability::Variations,
             Ability::Interpolate,
+            Ability::Mix,
             Ability::Edit,
             Ability::Invert,
             Ability::Embed,
@@ -69,9 +70,27 @@ pub static KNOWN_MODELS: [KnownModel; 8] = [
             Ability::Generate,
             Ability::Variations,
             Ability::Interpolate,
+            Ability::Mix,
             Ability::Embed,
             Ability::Classify,
             Ability::Search,
+        ],
+        completed_by: Some(KANDINSKY_PRIOR),
+    },
+    KnownModel {
+        repository: "kandinsky-community/kandinsky-2-2-decoder-inpaint",
+        family: "Kandinsky 2.2",
+        licence: "apache-2.0",
+        bytes: 5_283_628_252,
+        abilities: &[
+            Ability::Generate,
+            Ability::Variations,
+            Ability::Interpolate,
+            Ability::Mix,
+            Ability::Embed,
+            Ability::Classify,
+            Ability::Search,
+            Ability::Inpaint,
         ],
         completed_by: Some(KANDINSKY_PRIOR),
     },

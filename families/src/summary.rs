@@ -74,6 +74,8 @@ pub enum Ability {
     Variations,
     /// Images between images and captions (2204.06125, section 3.2).
     Interpolate,
+    /// Images of the weighted sum of images' and captions' embeddings.
+    Mix,
     /// Images moved by the difference of two captions (2204.06125, section 3.3).
     Edit,
     /// Images of the principal components of an embedding (2204.06125, section 4).
@@ -97,6 +99,7 @@ impl fmt::Display for Ability {
             Self::ClipGuidance => "CLIP guidance",
             Self::Variations => "variations",
             Self::Interpolate => "interpolate",
+            Self::Mix => "mix",
             Self::Edit => "edit",
             Self::Reconstruct => "reconstruct",
             Self::Invert => "invert",
@@ -166,6 +169,7 @@ impl ModelSummary {
         let inpainting: Vec<_> =
             family.inpainting_stages.iter().flat_map(Stage::components).collect();
         let abilities = abilities(family, kind, all(&inpainting));
+        let elsewhere = inpainting_elsewhere(folder, family);
         let abilities = abilities.into_iter().map(|(ability, components)| {
             let missing = components.into_iter().filter(|name| !has(name));
             let mut missing: Vec<String> = missing
@@ -175,6 +179,10 @@ impl ModelSummary {
                 })
                 .collect();
             missing.dedup();
+            if let (Ability::Inpaint, Some(repository)) = (ability, elsewhere) {
+                missing.retain(|name| name != family.example);
+                missing.push(repository.to_owned());
+            }
             AbilitySummary { ability, missing }
         });
         self.abilities = abilities.collect();
@@ -213,6 +221,14 @@ fn missing_folder(folder: &Folder, family: &Family, component: &'static str) -> 
     }
 }
 
+/// The repository that inpaints where latents are denoised, and the base network in `folder` takes no mask.
+fn inpainting_elsewhere(folder: &Folder, family: &Family) -> Option<&'static str> {
+    let repository = family.inpainting_example.filter(|_| family.denoises_latents())?;
+    let shapes = Shapes::read(folder, family).ok()?;
+    let (stage, network) = (family.stages.first()?, shapes.stages.first()?.network.as_ref());
+    (!network.is_some_and(|network| stage.inpaints(network))).then_some(repository)
+}
+
 /// The abilities of models of a family, each with the components that it needs: a prior of this kind samples, and where
 /// `inpaints` is true the stages that were trained to inpaint do.
 fn abilities(
@@ -244,6 +260,7 @@ fn abilities(
         abilities.extend([
             (Ability::Variations, family.components(vary)),
             (Ability::Interpolate, family.components(both)),
+            (Ability::Mix, family.components(both)),
         ]);
         let of_pixels = [
             (Ability::Edit, family.components(vary)),
@@ -258,7 +275,7 @@ fn abilities(
         let abilities_of_clip = [Ability::Embed, Ability::Classify, Ability::Search];
         abilities.extend(abilities_of_clip.map(|ability| (ability, compare.clone())));
     }
-    if !family.denoises_latents() {
+    if !family.denoises_latents() || family.inpainting_example.is_some() {
         let inpaint = Requirement { inpaints, ..generate };
         abilities.push((Ability::Inpaint, family.components(inpaint)));
     }

@@ -34,9 +34,44 @@ pub(crate) struct Diffusion<'a> {
     pub(crate) draws_always: bool,
     /// Functions that change what a step computes.
     pub(crate) hooks: Hooks<'a>,
-    /// The known pixels of images that a network which takes no mask inpaints.
-    pub(crate) repaint: Option<&'a KnownPixels>,
+    /// How known pixels keep their places where steps arrive.
+    pub(crate) arrival: Option<Arrival<'a>>,
     pub(crate) quantity: Quantity,
+}
+
+/// How known pixels, or latents, keep their places in the x that each step arrives at.
+#[derive(Clone, Copy)]
+pub(crate) enum Arrival<'a> {
+    /// As RePaint keeps them (2201.09865).
+    Repaint(&'a KnownPixels),
+    /// By the noise `[B, C, h, w]` that the first step starts from, at the level of each arrival.
+    SameNoise(&'a KnownPixels, &'a Tensor),
+}
+
+impl<'a> Arrival<'a> {
+    /// What is known.
+    pub(crate) fn known(self) -> &'a KnownPixels {
+        match self {
+            Self::Repaint(known) | Self::SameNoise(known, _) => known,
+        }
+    }
+
+    /// The x `[B, C, h, w]` that the `next` step starts from, of the one that `step` arrived at. RePaint draws `noise`.
+    pub(crate) fn next_x(
+        self,
+        sampler: &Sampler,
+        x: &Tensor,
+        step: DiffusionStep,
+        next: Option<DiffusionStep>,
+        noise: impl FnMut() -> Tensor,
+    ) -> Tensor {
+        match self {
+            Self::Repaint(known) => next_x(sampler, x, step, next, known, noise),
+            Self::SameNoise(known, first) => {
+                known.impose_noised(x, &sampler.level(step.previous), first)
+            }
+        }
+    }
 }
 
 /// A stage as an observer sees it.
@@ -77,7 +112,7 @@ impl Pipeline {
         denoise: impl FnMut(&Tensor, DiffusionStep) -> Output,
         observer: &mut dyn Observer,
     ) -> Result<Tensor, Error> {
-        let Diffusion { stage, sampler, steps, first, scales, hooks, repaint, .. } = diffusion;
+        let Diffusion { stage, sampler, steps, first, scales, hooks, arrival, .. } = diffusion;
         let mut denoise: Box<Denoiser> = match &scales {
             Some(scales) => Box::new(guided(scales.clone(), diffusion.guided_timesteps, denoise)),
             None => Box::new(denoise),
@@ -95,16 +130,18 @@ impl Pipeline {
             streams.borrow_mut().normal(&shape[1..])
         };
         let mut hooks: Hooks = hooks;
-        if let Some(known) = repaint {
+        if let Some(arrival) = arrival {
             hooks.arrival =
-                Some(Box::new(|x, step, next| next_x(sampler, &x, step, next, known, noise)));
+                Some(Box::new(move |x, step, next| arrival.next_x(sampler, &x, step, next, noise)));
         }
         let observe = |done, x_0: &Tensor| {
             if !has_drawn.take() && diffusion.draws_always {
                 streams.borrow_mut().skip(&shape[1..]);
             }
-            match repaint {
-                Some(known) => stage.observe(observer, first + done, &known.impose(x_0)),
+            match arrival {
+                Some(arrival) => {
+                    stage.observe(observer, first + done, &arrival.known().impose(x_0))
+                }
                 None => stage.observe(observer, first + done, x_0),
             }
         };

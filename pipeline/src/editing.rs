@@ -9,7 +9,7 @@ use images::resize::{Filter, resize};
 use images::seam::Seam;
 use tch::Tensor;
 
-use crate::{Error, Inpainting, Mask, Observer, Pipeline, Request, Step, Task};
+use crate::{Error, Inpainting, Mask, Observer, Pipeline, Request, Settings, Step, Task};
 
 /// Why an image cannot be edited.
 #[derive(Debug, thiserror::Error)]
@@ -121,14 +121,21 @@ impl Pipeline {
     pub fn inpainting_side(&self) -> Result<u32, Error> {
         let task = Task { inpaints: true, ..Task::GENERATE };
         let stages = self.stage_indices(task, &self.defaults()?);
-        Ok(self.image_shape(stages.end - 1)?[1] as u32)
+        self.image_side(stages.end - 1)
     }
 
     /// The side in pixels of the first images that the model samples where it inpaints.
     pub fn inpainting_base_side(&self) -> Result<u32, Error> {
         let task = Task { inpaints: true, ..Task::GENERATE };
         let stages = self.stage_indices(task, &self.defaults()?);
-        Ok(self.image_shape(stages.start)?[1] as u32)
+        self.image_side(stages.start)
+    }
+
+    /// The columns of the masks that the model takes: a pixel of its images each, or a latent.
+    fn mask_width(&self) -> Result<u32, Error> {
+        let task = Task { inpaints: true, ..Task::GENERATE };
+        let stages = self.stage_indices(task, &self.defaults()?);
+        Ok(self.image_shape(stages.end - 1)?[1] as u32)
     }
 
     /// The edited image for each request, in their order: of the size of the edit's, and equal to it outside the mask. The
@@ -155,10 +162,11 @@ impl Pipeline {
         let paintings =
             edits.iter().map(|(edit, requests)| Painting::new(edit, requests, base_side));
         let mut paintings = paintings.collect::<Result<Vec<_>, _>>()?;
+        let columns = self.mask_width()?;
         let rounds = paintings.iter().map(|painting| painting.regions.len()).max().unwrap_or(0);
         for n in 0..rounds {
             let batch: Vec<Request> =
-                paintings.iter().flat_map(|painting| painting.squares(n, side)).collect();
+                paintings.iter().flat_map(|painting| painting.squares(n, side, columns)).collect();
             let mut observer = |step: Step<'_>| {
                 let (done, steps) = (n * step.steps + step.done, rounds * step.steps);
                 observer.step(Step { done, steps, ..step })
@@ -192,14 +200,14 @@ impl<'a> Painting<'a> {
         })
     }
 
-    /// A request for the square of region `n` of each image, for a model that samples `side` pixels; none where there are
-    /// fewer regions.
-    fn squares(&self, n: usize, side: u32) -> Vec<Request> {
+    /// A request for the square of region `n` of each image, for a model that samples `side` pixels and takes masks of so many
+    /// `columns`; none where there are fewer regions.
+    fn squares(&self, n: usize, side: u32, columns: u32) -> Vec<Request> {
         let Some(region) = self.regions.get(n) else {
             return Vec::new();
         };
-        let known = self.rest.cover(region.square, side).into_iter().map(|painted| !painted);
-        let mask = Mask::new(side, known.collect()).expect("whole rows of cells");
+        let known = self.rest.cover(region.square, columns).into_iter().map(|painted| !painted);
+        let mask = Mask::new(columns, known.collect()).expect("whole rows of cells");
         let all = self.requests.iter().zip(&self.images);
         let all = all.map(|(request, image)| {
             let image = square(image, region, side);
@@ -230,7 +238,7 @@ fn square(image: &RgbImage, region: &Region, side: u32) -> RgbImage {
     }
 }
 
-/// A request for a square.
+/// A request for a square, of the size that the model samples.
 fn of_square(request: &Request, inpainting: Inpainting) -> Request {
     Request {
         caption: request.caption.clone(),
@@ -239,6 +247,11 @@ fn of_square(request: &Request, inpainting: Inpainting) -> Request {
         image: None,
         inpainting: Some(inpainting),
         seed: request.seed,
-        settings: request.settings.clone(),
+        settings: Settings {
+            width: None,
+            height: None,
+            strength: None,
+            ..request.settings.clone()
+        },
     }
 }

@@ -90,6 +90,20 @@ pub enum Error {
         /// The ability, as a verb.
         ability: &'static str,
     },
+    /// Inpainting in latents by a network that takes no mask.
+    #[error("this decoder of {family}'s takes no mask, so it paints in no picture{}", elsewhere(*.repository))]
+    NoInpainting {
+        /// The family.
+        family: &'static str,
+        /// A repository with a decoder that does.
+        repository: Option<&'static str>,
+    },
+    /// A mix of fewer than two conditions.
+    #[error("a mix is of two pictures or captions at least, and {count} {} given", if *.count == 1 { "is" } else { "are" })]
+    NothingToMix {
+        /// How many there are.
+        count: usize,
+    },
     /// An image to start from in a family that denoises no latents.
     #[error("{family} draws from noise alone, and not from a picture on")]
     NoImageToImage {
@@ -288,6 +302,11 @@ fn other_prior(autoregressive: bool) -> &'static str {
         true => "autoregressive prior draws, which has no steps: it draws code by code",
         false => "diffusion prior draws, which has no codes",
     }
+}
+
+/// The end of a sentence about something that another repository's model does.
+fn elsewhere(repository: Option<&str>) -> String {
+    repository.map_or_else(String::new, |repository| format!(": {repository} does"))
 }
 
 /// The end of a sentence about a model that is not there.

@@ -7,7 +7,6 @@ use tch::Tensor;
 
 use crate::image_tensors::PLANES;
 use crate::memory::within_memory;
-use crate::noise_streams::Streams;
 use crate::{Error, Pipeline, Settings};
 
 /// The strength where no setting says it, which diffusers' pipelines have.
@@ -32,21 +31,11 @@ pub(crate) fn strength_steps(
     }
 }
 
-/// The x `[B, C, h, w]` that a stage starts from: noise of this `temperature`, or latents noised to the `level` of its first step.
-pub(crate) fn first_x(
-    latents: Option<&Tensor>,
-    shape: [i64; 3],
-    level: &NoiseLevel,
-    temperature: Option<f64>,
-    streams: &mut Streams,
-) -> Tensor {
-    let mut noise = streams.normal(&shape);
-    if let Some(temperature) = temperature {
-        noise *= temperature;
-    }
+/// The x `[B, C, h, w]` that a stage starts from: `noise`, or latents noised with it to the `level` of the first step.
+pub(crate) fn first_x(latents: Option<&Tensor>, noise: &Tensor, level: &NoiseLevel) -> Tensor {
     match latents {
-        Some(latents) => level.x_t(latents, &noise),
-        None => noise,
+        Some(latents) => level.x_t(latents, noise),
+        None => noise.shallow_clone(),
     }
 }
 

@@ -197,7 +197,7 @@ impl Pipeline {
                 guided_timesteps: 0..=i64::MAX,
                 draws_always: false,
                 hooks: Hooks::default(),
-                repaint: None,
+                arrival: None,
                 quantity: Quantity::Base,
             };
             let x = inversion.noise.to_device(self.device);

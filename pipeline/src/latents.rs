@@ -76,6 +76,18 @@ impl Pipeline {
         }
     }
 
+    /// Refuses to inpaint latents by a network that takes no mask: [RePaint](crate::repaint) is for pixels.
+    pub(crate) fn check_inpainting(&self) -> Result<(), Error> {
+        let family = self.components.family();
+        match family.denoises_latents() && self.repaints()? {
+            true => Err(Error::NoInpainting {
+                family: family.name,
+                repository: family.inpainting_example,
+            }),
+            false => Ok(()),
+        }
+    }
+
     /// CLIP's embeddings `[count, E]` of an image whose prepared pixels are all 0: what guidance starts from where no caption says
     /// what an image should not show.
     pub(crate) fn zero_image_embedding(&self, count: i64) -> Result<Tensor, Error> {

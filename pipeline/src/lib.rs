@@ -4,7 +4,7 @@
 //! sample its embedding, `stages` the image, or `latents` of it, from noise or [an image](image_to_image), by `conditions` and
 //! a `denoiser`, each by `diffuse`, which an [`observer`] watches; [`settings`] say how, and [`overrides`] change them;
 //! `components` opens what [`pipeline`] requires and lends it (`lease`), [`text`] is a caption after the text encoder, `reranker` chooses among candidates. [`variations`],
-//! [`interpolation`], [`text_diff`] and [`inversion`] are section 3 over the geometry of [`manipulation`]; [`zero_shot`] is
+//! [`interpolation`], [`text_diff`] and [`inversion`] are section 3 over the geometry of [`manipulation`], and [`mix`] weighs embeddings; [`zero_shot`] is
 //! CLIP alone, [`inpainting`] and `clip_guidance` are GLIDE's (2112.10741, sections 2.4 and 4.3), and [`repaint`] inpaints
 //! by networks that were not trained for it; [`editing`] inpaints images of any size. `noise_streams` is one stream of
 //! noise an image, [`image_tensors`] makes images of tensors, [`record`] says how an image was sampled, [`threads`] counts
@@ -34,6 +34,7 @@ mod latents;
 mod lease;
 pub mod manipulation;
 mod memory;
+pub mod mix;
 mod noise_streams;
 pub mod observer;
 pub mod overrides;
@@ -60,6 +61,7 @@ pub use image_tensors::to_images;
 pub use inpainting::{Inpainting, Mask};
 pub use interpolation::{Interpolation, InterpolationEnd, Latent};
 pub use inversion::{Decoding, Inversion};
+pub use mix::MixCondition;
 pub use observer::{Observer, Silent, Step};
 pub use overrides::{Preset, SettingsOverrides, StageOverrides};
 pub use pipeline::{Pipeline, Stages, Task};

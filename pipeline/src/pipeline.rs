@@ -90,7 +90,7 @@ impl Pipeline {
             return Err(Error::NoEmbedding { family: self.components.family().name });
         }
         if task.inpaints {
-            self.refuse_latents("paint in pictures")?;
+            self.check_inpainting()?;
         }
         self.check_size_settings(settings)?;
         self.check_image_to_image(settings.strength.is_some())?;
@@ -288,6 +288,11 @@ impl Pipeline {
             true => stage + self.components.family().stages.len(),
             false => stage,
         };
+        self.image_side(index)
+    }
+
+    /// The side in pixels of the images of the stage with this index, whose network may be one that inpaints.
+    pub(crate) fn image_side(&self, index: usize) -> Result<u32, Error> {
         let scale = self.components.autoencoder(index)?.map_or(1, |a| a.config().scale_factor());
         Ok((self.components.unet(index)?.config().sample_size * scale) as u32)
     }

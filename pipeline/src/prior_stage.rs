@@ -113,7 +113,7 @@ impl Pipeline {
             guided_timesteps,
             draws_always: false,
             hooks: Hooks::default(),
-            repaint: None,
+            arrival: None,
             quantity: Quantity::PriorEmbedding,
         };
         let mut streams =

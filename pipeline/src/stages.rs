@@ -9,7 +9,7 @@ use tch::{Tensor, no_grad};
 
 use crate::clip_guidance::ClipGuidance;
 use crate::denoiser::{output_of, with_channels};
-use crate::diffuse::{Diffusion, ObservedStage};
+use crate::diffuse::{Arrival, Diffusion, ObservedStage};
 use crate::image_tensors::to_images;
 use crate::image_to_image::{first_x, strength_steps};
 use crate::inpainting::{InpaintingBatch, KnownPixels};
@@ -207,28 +207,34 @@ impl Pipeline {
         let conditions = self.conditions(index, input, count, guided)?;
         let unet = self.components.unet(index)?;
         let shape = self.sample_shape(index, settings)?;
-        let known = input.known.map(|known| known.pixels(shape[1], self.device)).transpose()?;
+        let known = input.known.map(|known| self.known_pixels(index, known, shape[1], settings));
+        let known = known.transpose()?;
         let channels = self.input_channels(index, shape, known.as_ref(), input.previous, count)?;
-        let (known, repaint) = match stage.inpaints(unet.config()) {
-            true => (known, None),
-            false => (None, known),
-        };
-        let taken = match &repaint {
-            Some(_) if is_base => resample_steps(&steps, settings.resample.unwrap_or(RESAMPLE)),
+        let repaints = known.is_some() && !stage.inpaints(unet.config());
+        let taken = match repaints {
+            true if is_base => resample_steps(&steps, settings.resample.unwrap_or(RESAMPLE)),
             _ => steps.clone(),
         };
         let mut streams = Streams::new(&mut *batch.streams, self.device, self.kind)
             .twice(guided && stage.sampler.is_guided_diffusions());
         let temperature = settings.stage(stage.name).and_then(|stage| stage.temperature);
         let level = sampler.level(taken.first().map(|step| step.timestep));
-        let x = first_x(latents, shape, &level, temperature, &mut streams);
+        let noise = streams.normal(&shape) * temperature.unwrap_or(1.0);
+        let x = first_x(latents, &noise, &level);
+        let (known, arrival) = match &known {
+            Some(known) if repaints => (None, Some(Arrival::Repaint(known))),
+            Some(known) if stage.autoencoder.is_some() => {
+                (None, Some(Arrival::SameNoise(known, &noise)))
+            }
+            known => (known.as_ref(), None),
+        };
         let learned = self.learns_variance(index)?;
         let clip = match settings.clip_guidance_scale {
             Some(scale) if is_base => Some(self.clip_guidance(input.captions, scale)?),
             _ => None,
         };
         let thresholding = settings.thresholding.filter(|_| is_base);
-        let consistent_with = input.previous.filter(|_| repaint.is_some());
+        let consistent_with = input.previous.filter(|_| repaints);
         let last = taken.len() - usize::from(stage.last_network.is_some());
         let decode = |latents: &Tensor| self.decode_latents(index, latents).ok();
         let decode = stage.autoencoder.map(|_| &decode as &LatentDecoder);
@@ -248,8 +254,8 @@ impl Pipeline {
                 scales: scales.clone(),
                 guided_timesteps: settings.guided_timesteps(sampler.config().train_timesteps),
                 draws_always: stage.sampler != PublishedSampler::Unclip,
-                hooks: stage_hooks(thresholding, known.as_ref(), clip.as_ref(), consistent_with),
-                repaint: repaint.as_ref(),
+                hooks: stage_hooks(thresholding, known, clip.as_ref(), consistent_with),
+                arrival,
                 quantity: if is_base { Quantity::Base } else { Quantity::Upsampled(index) },
             };
             self.diffuse(diffusion, x, &mut streams, denoise, &mut *batch.observer)

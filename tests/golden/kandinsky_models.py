@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from diffusers import DDPMScheduler, PriorTransformer, UNet2DConditionModel, UnCLIPScheduler, VQModel
-from diffusers import KandinskyV22Pipeline, KandinskyV22PriorPipeline
+from diffusers import KandinskyV22InpaintPipeline, KandinskyV22Pipeline, KandinskyV22PriorPipeline
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
@@ -76,6 +76,21 @@ def build(shape: Shape, folder: Path):
     return KandinskyV22PriorPipeline(**of_prior), KandinskyV22Pipeline(**of_decoder)
 
 
+def build_inpainting(shape: Shape, folder: Path, decoder):
+    """Makes a U-Net that takes the known latents and a mask, saves it under `folder` as the repository of a decoder that
+    inpaints, but for the autoencoder, which is the `decoder` pipeline's, and gives its pipeline."""
+    parts = dict(decoder.components, unet=decoder_unet(shape, in_channels=9))
+    unet = parts["unet"].eval().requires_grad_(False)
+    models.randomise(unet, torch.Generator().manual_seed(1000 * shape.clip.seed + 60), half=True)
+    teach(unet, shape, torch.Generator().manual_seed(1000 * shape.clip.seed + 70))
+    folder.mkdir(parents=True)
+    save_network(folder / "unet", unet, shape)
+    scheduler = parts["scheduler"]
+    save_config(folder / "scheduler" / "scheduler_config.json", dict(scheduler.config), type(scheduler))
+    write_index(folder, "KandinskyV22InpaintPipeline", parts)
+    return KandinskyV22InpaintPipeline(**parts)
+
+
 def prior_parts(shape, folder):
     clip = shape.clip
     vocabulary = bpe.train()
@@ -108,11 +123,10 @@ def prior_parts(shape, folder):
     )  # fmt: skip
 
 
-def decoder_parts(shape):
-    levels, deep = len(shape.channels), len(shape.movq)
-    attends = [level >= deep - shape.movq_attends for level in range(deep)]
-    unet = UNet2DConditionModel(
-        sample_size=shape.latents, in_channels=4, out_channels=8, layers_per_block=shape.blocks,
+def decoder_unet(shape, in_channels=4):
+    levels = len(shape.channels)
+    return UNet2DConditionModel(
+        sample_size=shape.latents, in_channels=in_channels, out_channels=8, layers_per_block=shape.blocks,
         block_out_channels=tuple(shape.channels), attention_head_dim=shape.head_width,
         cross_attention_dim=shape.context_width, norm_num_groups=shape.groups, resnet_time_scale_shift="scale_shift",
         mid_block_type="UNetMidBlock2DSimpleCrossAttn",
@@ -121,6 +135,11 @@ def decoder_parts(shape):
         addition_embed_type="image", addition_embed_type_num_heads=64, encoder_hid_dim=shape.clip.embedding,
         encoder_hid_dim_type="image_proj",
     )  # fmt: skip
+
+
+def decoder_parts(shape):
+    deep = len(shape.movq)
+    attends = [level >= deep - shape.movq_attends for level in range(deep)]
     movq = VQModel(
         in_channels=3, out_channels=3, latent_channels=4, block_out_channels=tuple(shape.movq), layers_per_block=1,
         num_vq_embeddings=shape.codes, vq_embed_dim=4, norm_type="spatial",
@@ -131,7 +150,7 @@ def decoder_parts(shape):
         beta_schedule="linear", beta_start=0.00085, beta_end=0.012, clip_sample=shape.clip_sample, steps_offset=1,
         timestep_spacing="leading", prediction_type="epsilon",
     )  # fmt: skip
-    return dict(unet=unet, movq=movq, scheduler=scheduler)
+    return dict(unet=decoder_unet(shape), movq=movq, scheduler=scheduler)
 
 
 def rounded(network):
@@ -141,7 +160,7 @@ def rounded(network):
 
 
 def teach(network, shape, generator, steps=400):
-    """As `models.teach`, in latents and of image embeddings."""
+    """As `models.teach`, in latents and of image embeddings; a network that inpaints is shown a random part of the latents."""
     normal = lambda *size: torch.randn(size, generator=generator)
     alphas = DDPMScheduler(beta_schedule="linear", beta_start=0.00085, beta_end=0.012).alphas_cumprod
     size, count = shape.latents, 8
@@ -152,6 +171,9 @@ def teach(network, shape, generator, steps=400):
         clean = torch.nn.functional.interpolate(normal(count, 4, 3, 3), size, mode="bicubic").clamp(-1, 1)
         noise = normal(count, 4, size, size)
         noised = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
+        if network.config.in_channels == 9:
+            mask = (normal(count, 1, size, size) > 0).float()
+            noised = torch.cat([noised, clean * mask, mask], dim=1)
         embeddings = dict(image_embeds=normal(count, shape.clip.embedding))
         output = network(noised, t, None, added_cond_kwargs=embeddings).sample[:, :4]
         loss = (output - noise).square().mean()

@@ -28,6 +28,7 @@ mod kandinsky;
 mod kernels;
 mod locks;
 mod messages;
+mod mix;
 mod models;
 mod names;
 mod not_finite;

@@ -16,6 +16,8 @@ use weights::Folder;
 use crate::diffusion::take_step;
 use crate::golden::{NETWORK, agree};
 
+pub(crate) mod inpainting;
+mod mixing;
 mod pictures;
 mod refusals;
 

@@ -8,7 +8,7 @@
 //! project's own, or over a repository of the Hugging Face Hub, which a [`Locator`] brings. A [`Request`] is an image to sample, with [`Settings`] of the model's own that [`SettingsOverrides`] and a
 //! [`Preset`] change; [`Pipeline::sample`] samples several in one batch. An [`Observer`] sees each [`Step`], may ask for a
 //! preview, and can stop the request. What can be done with an image (section 3 of the paper) are [`Pipeline::vary`],
-//! [`Pipeline::inpaint`], [`Pipeline::interpolate`], [`Pipeline::text_diff`], [`Pipeline::reconstruct`] and [`Pipeline::invert`]; CLIP alone
+//! [`Pipeline::inpaint`], [`Pipeline::interpolate`], [`Pipeline::mix`], [`Pipeline::text_diff`], [`Pipeline::reconstruct`] and [`Pipeline::invert`]; CLIP alone
 //! classifies and compares ([`Pipeline::class_embeddings`]). A [`Record`] goes into a PNG and says how it was drawn.
 //!
 //! A [`Pipeline`] is `Send`, not `Sync`: one thread works with it at a time. An [`Error`] has a [`kind`](Error::kind): the
@@ -32,8 +32,8 @@ pub use locate::{Locator, built_in_folder, built_in_models, locate_model};
 pub use open::OpenOptions;
 pub use pipeline::{
     CodeSampling, Decoding, Edit, EditError, Error, ErrorKind, Inpainting, Interpolation,
-    InterpolationEnd, Inversion, Latent, Mask, Observer, Pipeline, Preset, PriorSettings, Record,
-    Request, Settings, SettingsOverrides, Silent, Solver, StageOverrides, StageSettings, Stages,
-    Step, Task, Template, TextDiff, check_caption, zero_shot,
+    InterpolationEnd, Inversion, Latent, Mask, MixCondition, Observer, Pipeline, Preset,
+    PriorSettings, Record, Request, Settings, SettingsOverrides, Silent, Solver, StageOverrides,
+    StageSettings, Stages, Step, Task, Template, TextDiff, check_caption, zero_shot,
 };
 pub use tch::{Device, Kind, Tensor};

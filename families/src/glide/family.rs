@@ -58,6 +58,7 @@ pub fn glide() -> Family {
         name: "GLIDE",
         pipeline: "Glide",
         example: "the folder of the published base.pt and upsample.pt",
+        inpainting_example: None,
         companion: None,
         classes: &CLASSES,
         clip: None,

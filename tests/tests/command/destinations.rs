@@ -10,12 +10,13 @@ use super::{CAPTION, Ran, Workplace, binary};
 const NO_MODEL: &str = "--model=gone";
 
 /// Commands that write a file, with the flag that names it and its ending.
-const FILES: [(&[&str], &str, &str); 16] = [
+const FILES: [(&[&str], &str, &str); 17] = [
     (&["generate", CAPTION], "--out", ".png"),
     (&["generate", CAPTION, "--seed=1"], "--grid", ".png"),
     (&["generate", "--prompts=list.txt"], "--out", ".png"),
     (&["generate", "--prompts=list.txt"], "--grid", ".png"),
     (&["variations", "one.png"], "--out", ".webp"),
+    (&["mix", "one.png", CAPTION], "--out", ".png"),
     (&["edit", "one.png", "--from=a", "--to=b"], "--out", ".png"),
     (&["inpaint", "one.png", "--mask-rect=1,1,9,9"], "--out", ".webp"),
     (&["inpaint", "one.png", "--mask-rect=1,1,9,9", "--seed=1"], "--grid", ".png"),
@@ -280,6 +281,7 @@ fn files_in_use_are_not_written() {
     for out in ["one.png", "same.png", "link.png", "model/../one.png"] {
         for command in [
             &["variations", "one.png"][..],
+            &["mix", CAPTION, "one.png"],
             &["edit", "one.png", "--from=a", "--to=b"],
             &["inpaint", "one.png", "--mask-rect=1,1,9,9"],
             &["inpaint", "two.png", "--mask", "one.png"],

@@ -19,7 +19,7 @@ fn a_model_is_described_by_lines() {
     assert_eq!(line("family"), "family    Karlo");
     assert_eq!(
         line("can"),
-        "can       generate, variations, interpolate, edit, invert, embed, classify, search, inpaint"
+        "can       generate, variations, interpolate, mix, edit, invert, embed, classify, search, inpaint"
     );
     assert_eq!(line("cannot"), "cannot    reconstruct: there is no image_pca/");
     assert!(line("memory").contains(" in f32 (the largest part "), "{text}");

@@ -134,6 +134,43 @@ fn a_picture_is_drawn_anew() {
 }
 
 #[test]
+fn a_part_of_a_picture_is_painted_by_a_decoder_that_takes_a_mask() {
+    let place = with_kandinsky(Workplace::with_pictures());
+    crate::kandinsky::inpainting::write_painter("two", &place.path("painter"));
+    let inpaint = |arguments: &[&str]| {
+        let first = ["inpaint", "one.png", "--mask-rect=10,12,20,15", "--prior=kandinsky/prior"];
+        place.run(&[&first[..], &["--seed=3", "--decoder-steps=3"], arguments].concat())
+    };
+    let painter = "--model=painter";
+    inpaint(&[painter, CAPTION, "--prior-steps=2", "--out=a.png"]).succeeds();
+    inpaint(&[painter, "--out=b.png"]).succeeds();
+    let [before, a, b] =
+        ["one.png", "a.png", "b.png"].map(|name| image::open(place.path(name)).unwrap().to_rgb8());
+    let mut differing = 0;
+    for (x, y, pixel) in before.enumerate_pixels() {
+        let in_mask = (10..30).contains(&x) && (12..27).contains(&y);
+        differing += usize::from(a.get_pixel(x, y) != pixel);
+        assert!(in_mask || [&a, &b].iter().all(|after| after.get_pixel(x, y) == pixel), "{x} {y}");
+    }
+    assert!(differing > 200, "{differing} of 300");
+    assert!(a != b, "the caption says nothing");
+    inpaint(&["--model=kandinsky/decoder", CAPTION, "--out=no.png"])
+        .refuses(&["takes no mask", "kandinsky-community/kandinsky-2-2-decoder-inpaint does"]);
+    inpaint(&[painter, CAPTION, "--resample=3", "--out=no.png"]).refuses(&["--resample"]);
+    let text = place.run(&["info", "kandinsky/decoder"]).succeeds().stdout;
+    assert!(text.contains("kandinsky-community/kandinsky-2-2-decoder-inpaint"), "{text}");
+    assert!(!place.path("no.png").exists());
+}
+
+#[test]
+fn captions_and_pictures_are_mixed() {
+    let place = with_kandinsky(Workplace::with_pictures());
+    let mix = ["mix", CAPTION, "one.png", "--seed=3", "--out=mixed.png", "--width=24"];
+    place.run(&[&mix[..], &BOTH, &FEW].concat()).succeeds();
+    assert_eq!(size(&place, "mixed.png"), (24, 16));
+}
+
+#[test]
 fn information_tells_the_repositories_apart() {
     let place = workplace();
     let info = |model: &str| place.run(&["info", model]).succeeds().stdout;

@@ -41,7 +41,8 @@ fn variations_of_a_picture_are_drawn() {
 #[test]
 fn with_low_memory_every_command_draws_the_same() {
     let place = Workplace::with_pictures();
-    let drawing = "generate variations edit inpaint interpolate reconstruct invert decode bench";
+    let drawing =
+        "generate variations mix edit inpaint interpolate reconstruct invert decode bench";
     for command in drawing.split(' ') {
         let help = place.run(&[command, "--help"]).succeeds().stdout;
         assert!(help.contains("--low-memory"), "{command}");

@@ -93,7 +93,7 @@ fn a_negative_caption_needs_the_prior() {
 }
 
 #[test]
-fn latents_are_neither_inverted_nor_painted_in() {
+fn latents_are_not_inverted_nor_painted_in_without_a_mask() {
     let image = RgbImage::new(16, 16);
     let refused = message(open().invert(std::slice::from_ref(&image), 2, &mut Silent));
     assert!(refused.contains("does not invert pictures"), "{refused}");
@@ -101,7 +101,10 @@ fn latents_are_neither_inverted_nor_painted_in() {
     let request = Request::new("a red house", 0, settings());
     let request = request.with_inpainting(Inpainting { image, mask });
     let refused = message(open().sample(&[request], &mut Silent));
-    assert!(refused.contains("does not paint in pictures"), "{refused}");
+    assert_eq!(
+        refused,
+        "this decoder of Kandinsky 2.2's takes no mask, so it paints in no picture: kandinsky-community/kandinsky-2-2-decoder-inpaint does"
+    );
 }
 
 /// Guidance starts from CLIP's embedding of zeros: without guidance the decoder's repository decodes embeddings alone.

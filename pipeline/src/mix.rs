@@ -1,0 +1,142 @@
+//! Mixes: images of the weighted sum of the embeddings of images and captions, as diffusers' prior pipeline of Kandinsky 2.2 sums
+//! them (`interpolate`).
+
+use std::slice;
+
+use images::RgbImage;
+use noise::Generator;
+use tch::Tensor;
+
+use crate::image_tensors::to_images;
+use crate::memory::within_memory;
+use crate::noise_streams::Streams;
+use crate::request::Batch;
+use crate::stages::StageInput;
+use crate::{Error, Observer, Pipeline, Settings, Step, Task};
+
+/// The largest weight: those of a mix sum up to 1 where they are shares.
+pub const LARGEST_WEIGHT: f64 = 100.0;
+
+/// Something that is mixed.
+#[derive(Debug)]
+pub enum MixCondition {
+    /// An image, by its CLIP embedding `[1, E]`.
+    Image(Tensor),
+    /// A caption, whose embedding the prior samples.
+    Caption(String),
+}
+
+/// Refuses weights of fewer than two conditions, and those beyond [`LARGEST_WEIGHT`].
+pub fn check_weights(weights: &[f64]) -> Result<(), Error> {
+    if weights.len() < 2 {
+        return Err(Error::NothingToMix { count: weights.len() });
+    }
+    match weights.iter().find(|weight| weight.is_nan() || weight.abs() > LARGEST_WEIGHT) {
+        Some(weight) => {
+            let must = format!("it must lie between -{LARGEST_WEIGHT} and {LARGEST_WEIGHT}");
+            Err(Error::setting("weights", weight, &must))
+        }
+        None => Ok(()),
+    }
+}
+
+impl Pipeline {
+    /// The task of a mix with `captions`, with `images`, or with both. An error in a family whose networks take no image
+    /// embedding.
+    pub fn mix_task(&self, captions: bool, images: bool) -> Result<Task, Error> {
+        match self.decodes_embeddings() {
+            true => Ok(Task { prior: captions, image_encoder: images, ..Task::MIXED }),
+            false => Err(Error::NoEmbedding { family: self.components.family().name }),
+        }
+    }
+
+    /// An image for each seed, of conditions with their weights: the sum of their embeddings, each times its weight, is decoded
+    /// with an empty caption. The prior samples the captions' embeddings one after another from the noise of the image's own seed.
+    /// To the observer its steps are those of all captions.
+    ///
+    /// Where guidance starts from the embedding of an image of zeros, the noise of one more embedding is passed over: diffusers
+    /// samples the empty caption's too, and makes no use of it.
+    pub fn mix(
+        &self,
+        conditions: &[(MixCondition, f64)],
+        seeds: &[u64],
+        settings: &Settings,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<RgbImage>, Error> {
+        let captions = conditions.iter().any(|(c, _)| matches!(c, MixCondition::Caption(_)));
+        let task = self.mix_task(captions, false)?;
+        self.prepare(task, settings)?;
+        if seeds.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut streams: Vec<Generator> = seeds.iter().map(|&seed| Generator::new(seed)).collect();
+        within_memory(|| {
+            let embedding = self.mix_embedding(conditions, settings, &mut streams, observer)?;
+            let captions = vec![""; seeds.len()];
+            let alone = self.components.family().decodes_embeddings_alone();
+            let text = match alone {
+                true => None,
+                false => Some(self.encode_text(&captions)?),
+            };
+            if alone {
+                self.skip_embedding(settings, &mut streams)?;
+            }
+            let settings = slice::from_ref(settings);
+            let batch = &mut Batch { settings, streams: &mut streams, observer };
+            let input = StageInput { captions: &captions, ..StageInput::default() };
+            let (embedding, text) = (Some(&embedding), text.as_ref());
+            let stages = self.stage_indices(task, &settings[0]);
+            let of_embedding = StageInput { embedding, text, ..input };
+            let base = self.base_images(stages.start, of_embedding, batch)?; // [B, C, h, w]
+            let images = self.upsampled_images(base, stages.start + 1..stages.end, input, batch)?;
+            Ok(to_images(&images))
+        })
+    }
+
+    /// The sum `[B, E]` of the conditions' embeddings, each times its weight, for each stream of noise.
+    pub fn mix_embedding(
+        &self,
+        conditions: &[(MixCondition, f64)],
+        settings: &Settings,
+        streams: &mut [Generator],
+        observer: &mut dyn Observer,
+    ) -> Result<Tensor, Error> {
+        let weights: Vec<f64> = conditions.iter().map(|(_, weight)| *weight).collect();
+        check_weights(&weights)?;
+        let is_caption = |(c, _): &&(MixCondition, f64)| matches!(c, MixCondition::Caption(_));
+        let (captions, mut sampled) = (conditions.iter().filter(is_caption).count(), 0);
+        let mut terms = Vec::with_capacity(conditions.len());
+        for (condition, weight) in conditions {
+            let embedding = match condition {
+                MixCondition::Image(embedding) => {
+                    let embedding = embedding.to_device(self.device).to_kind(self.kind);
+                    embedding.expand([streams.len() as i64, -1], false)
+                }
+                MixCondition::Caption(caption) => {
+                    let text = self.encode_text(&vec![caption; streams.len()])?;
+                    let mut observer = |step: Step<'_>| {
+                        let (done, steps) =
+                            (sampled * step.steps + step.done, captions * step.steps);
+                        observer.step(Step { done, steps, ..step })
+                    };
+                    let embedding =
+                        self.sample_embedding(&text, settings, streams, &mut observer)?;
+                    sampled += 1;
+                    embedding
+                }
+            }; // [B, E]
+            terms.push(embedding * *weight);
+        }
+        let sum = terms.into_iter().reduce(|sum, term| sum + term);
+        Ok(sum.expect("the weights of no conditions are refused"))
+    }
+
+    /// Moves each stream on by the noise that the prior draws for one embedding.
+    fn skip_embedding(&self, settings: &Settings, streams: &mut [Generator]) -> Result<(), Error> {
+        let shape = [self.embedding_width()?];
+        let steps = settings.prior.as_ref().map_or(0, |prior| prior.steps);
+        let mut streams = Streams::new(streams, self.device, self.kind);
+        (0..steps).for_each(|_| streams.skip(&shape));
+        Ok(())
+    }
+}
