@@ -213,7 +213,7 @@ fn an_evaluation_goes_on_from_its_samples() {
     let arguments = ["--decoder-steps=2", "--upsampler-steps=2", "--scenes=2", "--samples=samples"];
     let evaluate = |others: &[&str]| {
         let model = ["evaluate", "inpainting", "--model=glide"];
-        place.run(&[&model, &arguments, others].concat())
+        place.run(&[&model[..], &arguments, others].concat())
     };
     let first = evaluate(&[]).succeeds().stdout;
     assert_eq!(evaluate(&[]).succeeds().stdout, first);
