@@ -12,7 +12,7 @@ use weights::{Folder, save_safetensors};
 
 use crate::clip_files::{self, own_layout};
 use crate::components::{Component, ComponentKind};
-use crate::index::save_model_index;
+use crate::index::{read_logit_scale, save_model_index};
 use crate::karlo::INDEX;
 use crate::open::CODES;
 use crate::{Error, Family, glide, karlo_files, recognise};
@@ -232,7 +232,7 @@ fn write_rest(
     }
     match from.has(INDEX) {
         true => Ok(from.copy_file(INDEX, &to.join(INDEX))?),
-        false => save_model_index(to, family, None),
+        false => save_model_index(to, family, read_logit_scale(from)?),
     }
 }
 

@@ -146,7 +146,7 @@ pub(crate) fn component_in(
 pub(crate) fn missing(folder: &Folder, component: &str) -> Option<Error> {
     let file = is_published(folder).then(|| missing_release_file(folder, component))??;
     Some(match (component, file.in_folder(folder)) {
-        (TOKENIZER, Some(_)) => no_tokenizer(folder),
+        (TOKENIZER, Some(clip)) => no_tokenizer(&folder.clone().with_weights_file(&clip)),
         _ => Error::NoPublishedFile { file: folder.name_of(file.name()), noun: file.noun() },
     })
 }
