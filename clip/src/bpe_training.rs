@@ -8,8 +8,12 @@ use tokenizers::{AddedToken, Trainer};
 
 use crate::byte_level::alphabet;
 use crate::pre_tokenizer::{END, START, is_word, pre_tokenize};
-use crate::tokenizer::TokenizerFiles;
+use crate::tokenizer::{TokenizerError, TokenizerFiles, vocabulary_of_merges};
 use crate::vocabulary::SUFFIX;
+
+/// The names of a tokenizer's files.
+const TOKENIZER_FILES: [&str; 4] =
+    ["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"];
 
 /// A trained vocabulary, as the contents of its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,10 +48,10 @@ impl TrainedBpe {
     /// Every file of the tokenizer's folder, by name.
     pub fn named_files(&self) -> [(&'static str, &str); 5] {
         [
-            ("vocab.json", &self.vocab_json),
-            ("merges.txt", &self.merges_txt),
-            ("tokenizer_config.json", &self.tokenizer_config),
-            ("special_tokens_map.json", &self.special_tokens_map),
+            (TOKENIZER_FILES[0], &self.vocab_json),
+            (TOKENIZER_FILES[1], &self.merges_txt),
+            (TOKENIZER_FILES[2], &self.tokenizer_config),
+            (TOKENIZER_FILES[3], &self.special_tokens_map),
             ("words.txt", &self.words_txt),
         ]
     }
@@ -76,25 +80,51 @@ pub fn train<C: AsRef<str>>(
     tokens.sort_unstable_by_key(|(_, number)| *number);
     let mut tokens: Vec<String> = tokens.into_iter().map(|(token, _)| token).collect();
     tokens.extend([START.to_owned(), END.to_owned()]);
-    let specials =
-        json!({ "bos_token": START, "eos_token": END, "pad_token": tokens[0], "unk_token": END });
+    let [vocab_json, merges_txt, tokenizer_config, special_tokens_map] =
+        file_texts(&tokens, &merges, context_length);
     TrainedBpe {
-        vocab_json: vocabulary(&tokens),
-        merges_txt: format!("#version: 0.2\n{merges}"),
-        tokenizer_config: pretty(json!({
-            "add_prefix_space": false,
-            "bos_token": START,
-            "do_lower_case": true,
-            "eos_token": END,
-            "model_max_length": context_length,
-            "pad_token": tokens[0],
-            "tokenizer_class": "CLIPTokenizer",
-            "unk_token": END,
-        })),
-        special_tokens_map: pretty(specials),
+        vocab_json,
+        merges_txt,
+        tokenizer_config,
+        special_tokens_map,
         words_txt: counts.keys().filter(|piece| is_word(piece)).map(|w| format!("{w}\n")).collect(),
         vocab_size: tokens.len(),
     }
+}
+
+/// The texts of [`TOKENIZER_FILES`]: for tokens in the order of their numbers, of which the first pads, and merges, one a line.
+fn file_texts(tokens: &[String], merges: &str, context_length: usize) -> [String; 4] {
+    let pad = &tokens[0];
+    let specials =
+        json!({ "bos_token": START, "eos_token": END, "pad_token": pad, "unk_token": END });
+    let config = json!({
+        "add_prefix_space": false,
+        "bos_token": START,
+        "do_lower_case": true,
+        "eos_token": END,
+        "model_max_length": context_length,
+        "pad_token": pad,
+        "tokenizer_class": "CLIPTokenizer",
+        "unk_token": END,
+    });
+    let merges = format!("#version: 0.2\n{merges}");
+    [vocabulary(tokens), merges, pretty(config), pretty(specials)]
+}
+
+/// The files of transformers' `CLIPTokenizer`, by name, for OpenAI's table of merges, as it is or packed by gzip, and captions of
+/// `context_length` tokens. As with that table, token 0 pads.
+pub fn tokenizer_files(
+    table: &[u8],
+    context_length: usize,
+) -> Result<[(&'static str, String); 4], TokenizerError> {
+    let vocabulary = vocabulary_of_merges(table)?;
+    let mut tokens: Vec<(&String, &u32)> = vocabulary.tokens.iter().collect();
+    tokens.sort_unstable_by_key(|(_, number)| **number);
+    let tokens: Vec<String> = tokens.into_iter().map(|(token, _)| token.clone()).collect();
+    let pairs = vocabulary.merges.iter();
+    let merges: String = pairs.map(|(_, (left, right))| format!("{left} {right}\n")).collect();
+    let mut texts = file_texts(&tokens, &merges, context_length).into_iter();
+    Ok(TOKENIZER_FILES.map(|name| (name, texts.next().unwrap_or_default())))
 }
 
 /// Merges the most frequent pair of neighbours, again and again; of equally frequent pairs, the one whose tokens have the

@@ -23,6 +23,7 @@ mod tokenizer_config;
 pub mod vision;
 mod vocabulary;
 
+pub use bpe_training::tokenizer_files;
 pub use caption_tokenizer::CaptionTokenizer;
 pub use gpt2::{Gpt2Files, Gpt2Tokenizer};
 pub use image_encoder::{ImageEncoder, ImageEncoderConfig};

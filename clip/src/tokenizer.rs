@@ -12,10 +12,10 @@ use tch::Tensor;
 use thiserror::Error;
 use tokenizers::NormalizerWrapper;
 
-use crate::pre_tokenizer::words;
+use crate::pre_tokenizer::{END, START, words};
 use crate::text_cleaning::clean;
 use crate::tokenizer_config::{ClipTokenizer, SpecialTokens, build, build_from_merges};
-use crate::vocabulary::FileProblem;
+use crate::vocabulary::{FileProblem, Vocabulary};
 
 /// The contents of a tokenizer's files; either `tokenizer.json` or both of `vocab.json` and `merges.txt` are needed.
 #[derive(Clone, Copy, Default)]
@@ -135,6 +135,14 @@ pub struct Tokenizer {
     cleans: bool,
 }
 
+/// The vocabulary of OpenAI's table of merges, which may be packed by gzip.
+pub(crate) fn vocabulary_of_merges(table: &[u8]) -> Result<Vocabulary, TokenizerError> {
+    let problem = |problem: String| FileProblem { file: MERGES, problem };
+    let table = gunzip(table, LONGEST_TEXT).map_err(|error| problem(error.to_string()))?;
+    let table = text::decode(&table).map_err(|error| problem(error.to_string()))?;
+    Ok(Vocabulary::of_merges(MERGES, &table, [START, END])?)
+}
+
 impl Tokenizer {
     /// Reads a tokenizer from its files' contents. Whatever `tokenizer.json` says, the rules for splitting are CLIP's:
     /// composed characters, single spaces, lower case, runs of letters.
@@ -159,10 +167,7 @@ impl Tokenizer {
     /// `#version` in its first line all. The rules for splitting are those of [`Self::from_files`]: what OpenAI's code does
     /// before it splits, [`Self::with_text_cleaning`] does.
     pub fn from_merges(table: &[u8]) -> Result<Self, TokenizerError> {
-        let problem = |problem: String| FileProblem { file: MERGES, problem };
-        let table = gunzip(table, LONGEST_TEXT).map_err(|error| problem(error.to_string()))?;
-        let table = text::decode(&table).map_err(|error| problem(error.to_string()))?;
-        let built = catch_panic(MERGES, || build_from_merges(MERGES, &table))?;
+        let built = catch_panic(MERGES, || build_from_merges(vocabulary_of_merges(table)?))?;
         Ok(Self::new(built, Some(CONTEXT_LENGTH), None))
     }
 

@@ -155,13 +155,9 @@ pub(crate) fn build(
     add_rules(tokenizer, vocabulary, specials)
 }
 
-/// The tokenizer of OpenAI's table of merges; token 0 pads.
-pub(crate) fn build_from_merges(
-    file: &'static str,
-    table: &str,
-) -> Result<ClipTokenizer, TokenizerError> {
+/// The tokenizer of the vocabulary of OpenAI's table of merges; token 0 pads.
+pub(crate) fn build_from_merges(vocabulary: Vocabulary) -> Result<ClipTokenizer, TokenizerError> {
     let specials = SpecialTokens::read(&TokenizerFiles::default())?;
-    let vocabulary = Vocabulary::of_merges(file, table, [START, END])?;
     let tokenizer = around(&vocabulary, &specials)?;
     Ok(ClipTokenizer { pad: 0, ..add_rules(tokenizer, vocabulary, &specials)? })
 }

@@ -2,7 +2,7 @@
 
 use weights::Folder;
 
-use crate::Family;
+use crate::{Family, karlo_files};
 
 /// A repository in which some of a family's components are published, apart from the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,12 +28,14 @@ impl Family {
         if prior.is_some_and(is_there) { prefix } else { "" }
     }
 
-    /// The folder of a component in `folder`, a model or the companion's repository, where it is there; a file that is a model by
-    /// itself has none.
+    /// The folder that a component opens in, in `folder`, a model or the companion's repository, where it is there: its own, or
+    /// `folder` itself where that has Karlo's published file with it. A file that is a model by itself has none.
     pub fn component_in(&self, folder: &Folder, component: &'static str) -> Option<Folder> {
-        let name = self.name_in(folder, component)?;
-        Some(folder.component(name))
-            .filter(|found| found.exists() && folder.weights_file().is_none())
+        let own = folder.component(self.name_in(folder, component)?);
+        match own.exists() && folder.weights_file().is_none() {
+            true => Some(own),
+            false => karlo_files::component_in(self, folder, component),
+        }
     }
 
     /// Whether a component is published in the companion's repository.

@@ -11,7 +11,7 @@ use crate::describe::config_class;
 use crate::karlo::INDEX;
 use crate::open::{CONFIG, PROCESSOR_CONFIG};
 use crate::save::{DIFFUSERS_WEIGHTS, TRANSFORMERS_WEIGHTS};
-use crate::{Class, Condition, Error, Family, describe, glide, karlo, may_be_clip};
+use crate::{Class, Condition, Error, Family, describe, glide, karlo, karlo_files, may_be_clip};
 
 /// The kind of a component, which says how it is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,6 +223,7 @@ impl Component {
     pub(crate) fn checkpoint(&self) -> Result<Checkpoint, Error> {
         match self.kind {
             ComponentKind::GlideNetwork => glide::checkpoint(&self.folder, self.name),
+            _ if self.folder.file_component().is_some() => karlo_files::checkpoint(&self.folder),
             _ if let Some(layout) = own_layout(&self.folder) => {
                 clip_checkpoint(&self.folder, layout)
             }

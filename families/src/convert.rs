@@ -10,12 +10,12 @@ use files::atomic::{AtomicFolder, folder_of};
 use tch::Kind;
 use weights::{Folder, save_safetensors};
 
-use crate::clip_files::own_layout;
+use crate::clip_files::{self, own_layout};
 use crate::components::{Component, ComponentKind};
-use crate::index::save_model_index;
+use crate::index::{read_logit_scale, save_model_index};
 use crate::karlo::INDEX;
 use crate::open::CODES;
-use crate::{Error, Family, glide, recognise};
+use crate::{Error, Family, glide, karlo_files, recognise};
 
 /// A step of a conversion: a component was checked, or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,17 +109,17 @@ fn destination(from: &Folder, to: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-/// The files of a model that were read for what was written, each by its folder and name.
+/// The files of a model that were read for what was written, each by its path.
 #[derive(Default)]
-struct UsedFiles(HashSet<(String, String)>);
+struct UsedFiles(HashSet<String>);
 
 impl UsedFiles {
     fn add(&mut self, folder: &Folder, name: &str) {
-        self.0.insert((folder.to_string(), name.to_owned()));
+        self.0.insert(folder.name_of(name));
     }
 
     fn contains(&self, folder: &Folder, name: &str) -> bool {
-        self.0.contains(&(folder.to_string(), name.to_owned()))
+        self.0.contains(&folder.name_of(name))
     }
 }
 
@@ -155,6 +155,15 @@ fn write_component(
         {
             copies = glide::tokenizer_files(folder, name);
         }
+        _ if folder.file_component().is_some() => {
+            karlo_files::write_component(folder, &to, dtype)?;
+            karlo_files::source_files(folder).iter().for_each(|file| used.add(folder, file));
+        }
+        _ if let Some(file) = folder.weights_file() => {
+            write_of_clip(*kind, folder, &to, dtype)?;
+            clip_files::tokenizer_sources().for_each(|file| used.add(folder, &file));
+            used.add(folder, file);
+        }
         _ => {
             if let Some(weights) = component.weights_name() {
                 let is_network = *kind != ComponentKind::PrincipalComponents;
@@ -170,6 +179,21 @@ fn write_component(
         used.add(folder, &file);
     }
     Ok(())
+}
+
+/// Writes a component of the CLIP in a file of OpenAI's.
+fn write_of_clip(
+    kind: ComponentKind,
+    folder: &Folder,
+    to: &Path,
+    dtype: Option<Kind>,
+) -> Result<(), Error> {
+    match kind {
+        ComponentKind::TextEncoder => clip_files::write_text_encoder(folder, to, dtype),
+        ComponentKind::ImageEncoder => clip_files::write_image_encoder(folder, to, dtype),
+        ComponentKind::ImageProcessor => clip_files::write_image_processor(folder, to),
+        _ => clip_files::write_tokenizer(folder, to),
+    }
 }
 
 fn mark_weights(component: &Component, used: &mut UsedFiles) -> Result<(), Error> {
@@ -208,7 +232,7 @@ fn write_rest(
     }
     match from.has(INDEX) {
         true => Ok(from.copy_file(INDEX, &to.join(INDEX))?),
-        false => save_model_index(to, family, None),
+        false => save_model_index(to, family, read_logit_scale(from)?),
     }
 }
 
@@ -222,7 +246,7 @@ fn left_out(from: &Folder, components: &[Component], used: &UsedFiles) -> Vec<St
     let folders =
         folders.filter(|name| components.iter().all(|component| component.folder_name != name));
     let mut names: Vec<String> = files.chain(folders.map(|name| format!("{name}/"))).collect();
-    let own = |component: &&Component| component.folder.to_string() != from.to_string();
+    let own = |component: &&Component| component.folder.name_of("") != from.name_of("");
     for Component { folder_name: name, folder, .. } in components.iter().filter(own) {
         let files = folder.file_names().into_iter().filter(|file| is_new(folder, file));
         names.extend(files.map(|file| format!("{name}/{file}")));

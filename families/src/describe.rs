@@ -9,7 +9,7 @@ use weights::{Folder, listed};
 
 use crate::clip_files::{ClipLayout, OPEN_CLIP_CONFIG, own_layout};
 use crate::karlo::{DECODER, INDEX};
-use crate::{Family, all_families, glide, karlo};
+use crate::{Family, all_families, glide, karlo, karlo_files};
 
 /// Describes a folder that lacks a component, and names one that would do; `None` for a model of a family that is read here,
 /// complete or not, and for one inside the program.
@@ -35,7 +35,8 @@ pub fn describe(folder: &Folder) -> Option<String> {
     }
     let mut components = all_families().into_iter().flat_map(|family| family.all_components());
     let has_part = components.any(|name| folder.component(name).exists());
-    if index.is_some() || has_part || glide::is_published(folder) {
+    let is_published = glide::is_published(folder) || karlo_files::is_published(folder);
+    if index.is_some() || has_part || is_published {
         return None;
     }
     if let Some(whole) = whole(path) {

@@ -7,7 +7,7 @@ use weights::Folder;
 
 use crate::clip_files::{clip_layout, own_layout};
 use crate::open::{CONFIG, PROCESSOR_CONFIG};
-use crate::{Clip, Completion, Error, Family, PriorKind, describe, glide, recognise};
+use crate::{Clip, Completion, Error, Family, PriorKind, describe, glide, karlo_files, recognise};
 
 /// A model's folder, and those that complete it.
 pub struct ModelFolders {
@@ -101,6 +101,9 @@ impl ModelFolders {
             && let Some(folder) = self.completed(component, completion, &lazy.get()?)?
         {
             return Ok(folder);
+        }
+        if let Some(error) = karlo_files::missing(&self.model, component) {
+            return Err(error);
         }
         Err(Error::Missing {
             folder: self.model.to_string(),

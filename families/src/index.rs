@@ -11,9 +11,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use weights::Folder;
 
-use crate::karlo::INDEX;
+use crate::karlo::{INDEX, TEXT_ENCODER};
 use crate::save::write_text;
-use crate::{Class, Error, Family};
+use crate::{Class, Error, Family, karlo};
 
 const LOGIT_SCALE: &str = "unclip_logit_scale";
 const DEFAULTS: &str = "unclip_defaults";
@@ -41,10 +41,13 @@ pub fn save_model_defaults(
     update(folder, family, Some((DEFAULTS, defaults)))
 }
 
-/// The logarithm of the factor that CLIP's cosines are multiplied with, where the index of the model in `folder` has it.
+/// The logarithm of the factor that CLIP's cosines are multiplied with, where the index of the model in `folder` has it, or the
+/// CLIP among Karlo's published files there.
 pub fn read_logit_scale(folder: &Folder) -> Result<Option<f64>, Error> {
     let Some(mut index) = read(folder)? else {
-        return Ok(None);
+        let clip = karlo().component_in(folder, TEXT_ENCODER);
+        let clip = clip.filter(|clip| clip.weights_file().is_some());
+        return clip.map_or(Ok(None), |clip| crate::open_logit_scale(&clip));
     };
     match index.remove(LOGIT_SCALE) {
         None => Ok(None),

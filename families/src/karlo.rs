@@ -46,7 +46,7 @@ pub const INDEX: &str = "model_index.json";
 /// The repository that messages give as an example.
 pub(crate) const EXAMPLE: &str = "kakaobrain/karlo-v1-alpha";
 /// The beginning of the class names of its pipelines.
-const PIPELINE: &str = "UnCLIP";
+pub(crate) const PIPELINE: &str = "UnCLIP";
 
 /// The classes of the published components.
 static CLASSES: [Class; 12] = {

@@ -1,14 +1,16 @@
 //! Model families as data: the components that a publisher's folder has, their names, and how they agree.
 //!
-//! Modules in reading order: [`family`] is a layout as a value, [`mod@karlo`] the published one, and `clip_files` CLIP in the
-//! one folder or file of its publishers, [`mod@glide`] the third paper's system, [`mod@compact_glide`] the same idea in models of our
-//! own, [`mod@kandinsky`] a family in two repositories, of which `companion` knows, and [`fn@recognise`] tells them apart.
-//! [`configs`] translates configurations, `open` makes components and `save` writes them, `index` reads and writes the list
-//! of them. [`shapes`] reads configurations alone, and [`compatibility`] compares them. `folders` finds the components that a
-//! task needs, `locate` the folder that a user means, `describe` describes folders that are no model, `complete` copies
-//! components from another model. `components` lists those that a folder holds, whatever its layout, `convert` writes them
-//! in ours, and `summary` counts them. [`repository_files`] chooses the files of a repository that a model needs,
-//! [`known_models`] are repositories that open here, and `licence` reads a model's card.
+//! Modules in reading order: [`family`] is a layout as a value, [`mod@karlo`] the published one as diffusers lays it out, and
+//! `karlo_files` as its publisher does, `clip_files` CLIP in the one folder or file of its publishers, [`mod@glide`] the third
+//! paper's system, [`mod@compact_glide`] the same idea in models of our own, [`mod@kandinsky`] a family in two repositories, of
+//! which `companion` knows, and [`fn@recognise`] tells them apart. [`configs`] translates configurations, `open` makes components
+//! and `save` writes them, `index` reads and writes the list of them. `guided_diffusion` has what GLIDE's U-Nets and Karlo's have
+//! in common, `network` is one in a publisher's file, and `options` reads what such a file lacks. [`shapes`] reads
+//! configurations alone, and [`compatibility`] compares them. `folders` finds the components that a task needs, `locate` the
+//! folder that a user means, `describe` describes folders that are no model, `complete` copies components from another model.
+//! `components` lists those that a folder holds, whatever its layout, `convert` writes them in ours, and `summary` counts them.
+//! [`repository_files`] chooses the files of a repository that a model needs, [`known_models`] are repositories that open here,
+//! and `licence` reads a model's card.
 
 #![forbid(unsafe_code)]
 
@@ -25,13 +27,17 @@ mod error;
 pub mod family;
 mod folders;
 pub mod glide;
+mod guided_diffusion;
 mod index;
 pub mod kandinsky;
 pub mod karlo;
+mod karlo_files;
 pub mod known_models;
 mod licence;
 mod locate;
+mod network;
 mod open;
+mod options;
 mod recognise;
 pub mod repository_files;
 mod save;

@@ -10,8 +10,8 @@ use crate::clip_files::{is_clip_file, only_clip_file};
 use crate::describe::whole;
 
 /// A description of models, for messages.
-const MODEL: &str = "a model is a folder: in Karlo's layout, as kakaobrain/karlo-v1-alpha is, or with all files of GLIDE; a \
-                     file is one where it holds a CLIP in OpenAI's or open_clip's layout";
+const MODEL: &str = "a model is a folder: in Karlo's layout, as kakaobrain/karlo-v1-alpha is, or with all files that Kakao \
+                     Brain or GLIDE's authors publish; a file is one where it holds a CLIP in OpenAI's or open_clip's layout";
 
 /// The folder that a user means by `path`. Whether it holds a model is known when its components are opened.
 pub fn locate(path: &Path) -> Result<Folder, Error> {

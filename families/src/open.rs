@@ -17,7 +17,8 @@ use crate::clip_files::{
     open_clip_text_encoder, open_clip_tokenizer, own_layout,
 };
 use crate::configs::{self, ClipTower, ConfigError, IMAGE_TOWER, LOGIT_SCALE, TEXT_TOWER};
-use crate::{Error, Family, PriorKind, glide};
+use crate::network::Placement;
+use crate::{Error, Family, PriorKind, glide, karlo_files};
 
 /// The configuration of a network, and of a scheduler.
 pub(crate) const CONFIG: &str = "config.json";
@@ -81,8 +82,12 @@ pub fn open_logit_scale(folder: &Folder) -> Result<Option<f64>, Error> {
     Ok(Some(scale.double_value(&[])))
 }
 
-/// The prior in `folder`: diffusers' `PriorTransformer`.
+/// The prior in `folder`: diffusers' `PriorTransformer`, or that in Karlo's published files.
 pub fn open_prior(folder: &Folder, device: Device, kind: Kind) -> Result<Prior, Error> {
+    if folder.file_component().is_some() {
+        return karlo_files::prior(folder, Placement { device, kind: Some(kind) })?
+            .build(Prior::new);
+    }
     let noun = "the prior";
     let config = translate(folder, CONFIG, noun, configs::prior_config)?;
     build(folder.checkpoint(noun, device, kind)?, |p| Prior::new(p, &config))
@@ -111,19 +116,27 @@ pub fn open_pca(folder: &Folder, embedding: i64) -> Result<Pca, Error> {
     build(checkpoint.checked(true), |p| Pca::new(p, embedding))
 }
 
-/// The decoder's conditioning in `folder`: diffusers' `UnCLIPTextProjModel`.
+/// The decoder's conditioning in `folder`: diffusers' `UnCLIPTextProjModel`, or that in Karlo's published files.
 pub fn open_conditioning(
     folder: &Folder,
     device: Device,
     kind: Kind,
 ) -> Result<Conditioning, Error> {
+    if folder.file_component().is_some() {
+        return karlo_files::conditioning(folder, Placement { device, kind: Some(kind) })?
+            .build(Conditioning::new);
+    }
     let noun = "the decoder's conditioning";
     let config = translate(folder, CONFIG, noun, configs::conditioning_config)?;
     build(folder.checkpoint(noun, device, kind)?, |p| Conditioning::new(p, &config))
 }
 
-/// The decoder in `folder`: diffusers' `UNet2DConditionModel` with Karlo's blocks.
+/// The decoder in `folder`: diffusers' `UNet2DConditionModel` with Karlo's blocks, or that in Karlo's published files.
 pub fn open_decoder(folder: &Folder, device: Device, kind: Kind) -> Result<UNet, Error> {
+    if folder.file_component().is_some() {
+        return karlo_files::decoder(folder, Placement { device, kind: Some(kind) })?
+            .build(UNet::new);
+    }
     let noun = "the decoder";
     let config = translate(folder, CONFIG, noun, configs::decoder_config)?;
     build(folder.checkpoint(noun, device, kind)?, |p| UNet::new(p, &config))
@@ -160,15 +173,22 @@ pub fn open_movq(folder: &Folder, device: Device, kind: Kind) -> Result<Movq, Er
     build(folder.checkpoint(noun, device, kind)?, |p| Movq::new(p, &config))
 }
 
-/// A super-resolution network in `folder`: diffusers' `UNet2DModel` with Karlo's blocks.
+/// A super-resolution network in `folder`: diffusers' `UNet2DModel` with Karlo's blocks, or one in Karlo's published files.
 pub fn open_upsampler(folder: &Folder, device: Device, kind: Kind) -> Result<UNet, Error> {
+    if folder.file_component().is_some() {
+        return karlo_files::upsampler(folder, Placement { device, kind: Some(kind) })?
+            .build(UNet::new);
+    }
     let noun = "the upsampler";
     let config = translate(folder, CONFIG, noun, configs::upsampler_config)?;
     build(folder.checkpoint(noun, device, kind)?, |p| UNet::new(p, &config))
 }
 
-/// The configuration of the scheduler in `folder`, diffusers' `UnCLIPScheduler`.
+/// The configuration of the scheduler in `folder`, diffusers' `UnCLIPScheduler`, or that of Karlo's published networks.
 pub fn open_scheduler(folder: &Folder) -> Result<SchedulerConfig, Error> {
+    if folder.file_component().is_some() {
+        return karlo_files::scheduler(folder);
+    }
     translate(folder, SCHEDULER_CONFIG, "a scheduler", configs::scheduler_config)
 }
 

@@ -11,7 +11,7 @@ use prior::{AutoregressiveConfig, PriorConfig};
 use weights::Folder;
 
 use crate::open::{CONFIG, SCHEDULER_CONFIG, translate};
-use crate::{Condition, ConfigError, Error, Family, Stage, configs, glide};
+use crate::{Condition, ConfigError, Error, Family, Stage, configs, glide, karlo, karlo_files};
 
 /// The shapes of those components that are there.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -107,6 +107,9 @@ impl Shapes {
     /// Those of the networks and schedulers of the model in `folder`. An error for a configuration that describes
     /// another kind of component.
     pub fn read(folder: &Folder, family: &Family) -> Result<Self, Error> {
+        if karlo_files::is_published(folder) && family.pipeline == karlo::PIPELINE {
+            return karlo_files::shapes(folder, family);
+        }
         let model = Model { folder, family };
         let mut shapes = Self::default();
         if let Some(clip) = family.clip {

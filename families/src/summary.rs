@@ -8,7 +8,8 @@ use weights::{Folder, WeightSummary};
 use crate::clip_files::clip_layout;
 use crate::components::{Component, is_whole_clip};
 use crate::{
-    Error, Family, PriorKind, Requirement, Shapes, Stage, compatibility, describe, glide, recognise,
+    Error, Family, PriorKind, Requirement, Shapes, Stage, compatibility, describe, glide,
+    karlo_files, recognise,
 };
 
 /// A model, or a component of one. No tensor is read for it.
@@ -175,7 +176,10 @@ impl ModelSummary {
             let mut missing: Vec<String> = missing
                 .map(|name| match glide::is_published(folder) {
                     true => glide::missing_file(name),
-                    false => missing_folder(folder, family, name),
+                    false => match karlo_files::missing_file(folder, name) {
+                        Some(file) => file.to_owned(),
+                        None => missing_folder(folder, family, name),
+                    },
                 })
                 .collect();
             missing.dedup();

@@ -37,6 +37,7 @@ mod hub_server;
 mod images;
 mod inpainting;
 mod kandinsky;
+mod karlo_files;
 mod kernels;
 mod manipulation;
 mod memory_bounds;

@@ -34,6 +34,8 @@ pub enum Operation {
     Transpose,
     /// `[O, I, 1] -> [O, I]`, for a convolution over single positions that is a linear map here.
     Squeeze,
+    /// `[C] -> [1, C]`, for a vector that is a batch of one here.
+    Unsqueeze,
 }
 
 /// The order of packed tensors along their dimension.
@@ -104,6 +106,7 @@ impl Operation {
             Self::Unpack { parts, .. } => shape[0] *= parts,
             Self::Transpose => shape.reverse(),
             Self::Squeeze => shape.push(1),
+            Self::Unsqueeze => drop(shape.remove(0)),
         }
         shape
     }
@@ -125,6 +128,7 @@ impl Operation {
             }
             Self::Transpose => tensor.tr(),
             Self::Squeeze => tensor.squeeze_dim(-1),
+            Self::Unsqueeze => tensor.unsqueeze(0),
         }
     }
 }

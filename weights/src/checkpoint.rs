@@ -183,6 +183,22 @@ impl Checkpoint {
         self
     }
 
+    /// The same with the tensors of `other` too. A name that both have is reported.
+    pub fn merge(mut self, other: Self) -> Self {
+        for (name, tensor) in other.tensors {
+            match self.tensors.contains_key(&name) {
+                true => self.report.get_mut().problems.duplicate.push(name),
+                false => drop(self.tensors.insert(name, tensor)),
+            }
+        }
+        self.report
+            .get_mut()
+            .problems
+            .duplicate
+            .extend(other.report.into_inner().problems.duplicate);
+        self
+    }
+
     /// The shape of the tensor called `name`, if there is one.
     pub fn shape(&self, name: &str) -> Option<&[i64]> {
         self.tensors.get(name).map(|stored| &stored.shape[..])
@@ -252,8 +268,17 @@ fn not_finite(norms: Vec<(String, Tensor)>) -> Vec<String> {
     damaged.map(|(name, _)| name).collect()
 }
 
+/// The names of the tensors in the file at `path`, in its order. No number is read.
+pub fn tensor_names(path: &Path) -> Result<Vec<String>, Error> {
+    let blob = Rc::new(Blob::map(path)?);
+    match blob.contents() {
+        Some(Contents::Zip) => pickle::names(&blob),
+        _ => Ok(read_tensors(&blob)?.into_iter().map(|tensor| tensor.name).collect()),
+    }
+}
+
 /// The endings of PyTorch's files, for those whose first bytes say nothing.
-const PYTORCH: [&str; 4] = [".bin", ".pt", ".pth", ".ckpt"];
+const PYTORCH: [&str; 5] = [".bin", ".pt", ".pth", ".th", ".ckpt"];
 
 /// The tensors of a file, whose format its first bytes say, whatever its name promises.
 pub(crate) fn read_tensors(blob: &Rc<Blob>) -> Result<Vec<StoredTensor>, Error> {

@@ -31,6 +31,8 @@ pub struct DiskFolder {
     checked: bool,
     /// The file in it that holds the weights, where that alone is meant.
     weights_file: Option<String>,
+    /// The component that is meant, where the files of several lie in it.
+    file_component: Option<&'static str>,
 }
 
 /// The part of a table of files whose names begin alike.
@@ -53,7 +55,13 @@ impl Folder {
     }
 
     pub(crate) fn on_disk(path: PathBuf) -> Self {
-        Self::Disk(DiskFolder { path, variant: None, checked: false, weights_file: None })
+        Self::Disk(DiskFolder {
+            path,
+            variant: None,
+            checked: false,
+            weights_file: None,
+            file_component: None,
+        })
     }
 
     /// The same, of which the file called `name` holds the weights, whatever else lies there.
@@ -70,6 +78,22 @@ impl Folder {
     pub fn weights_file(&self) -> Option<&str> {
         match self {
             Self::Disk(folder) => folder.weights_file.as_deref(),
+            Self::Embedded(_) => None,
+        }
+    }
+
+    /// The same, of which the component called `name` is meant, whose files lie in it among those of others.
+    pub fn with_file_component(self, name: &'static str) -> Self {
+        match self {
+            Self::Disk(folder) => Self::Disk(DiskFolder { file_component: Some(name), ..folder }),
+            embedded => embedded,
+        }
+    }
+
+    /// The component that is meant, where the files of several lie in it.
+    pub fn file_component(&self) -> Option<&'static str> {
+        match self {
+            Self::Disk(folder) => folder.file_component,
             Self::Embedded(_) => None,
         }
     }
@@ -125,6 +149,7 @@ impl Folder {
             Self::Disk(folder) => Self::Disk(DiskFolder {
                 path: folder.path.join(name),
                 weights_file: None,
+                file_component: None,
                 ..folder.clone()
             }),
             Self::Embedded(EmbeddedFolder { files, prefix }) => {
@@ -141,6 +166,7 @@ impl Folder {
         let beside = Self::Disk(DiskFolder {
             path: folder.path.canonicalize().ok()?.parent()?.join(name),
             weights_file: None,
+            file_component: None,
             ..folder.clone()
         });
         beside.exists().then_some(beside)

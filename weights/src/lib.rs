@@ -25,7 +25,7 @@ mod summary;
 mod weight_files;
 
 pub use adapter::{Operation, Packing, Recorder, Rule, SourceAdapter};
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, tensor_names};
 pub use embeddings::load_embeddings;
 pub use error::{Error, Problems, listed};
 pub use files::write_atomically;

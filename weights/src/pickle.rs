@@ -1,4 +1,4 @@
-//! PyTorch's state dicts (`.bin`, `.pt`, `.pth`, `.ckpt`), and those of TorchScript modules (`.pt`): a pickle that says which
+//! PyTorch's state dicts (`.bin`, `.pt`, `.pth`, `.ckpt`), its tuples of tensors (`.th`), and those of TorchScript modules (`.pt`): a pickle that says which
 //! tensors there are, and the storages that hold their numbers, together in a zip archive or, before PyTorch 1.6, one after the
 //! other.
 //!
@@ -50,6 +50,12 @@ struct StateDict {
 /// The tensors of a state dict, duplicates included.
 pub(crate) fn read(blob: &Rc<Blob>) -> Result<Vec<StoredTensor>, Error> {
     read_state_dict(blob).map_err(|problem| Error::Pickle { file: blob.name.clone(), problem })
+}
+
+/// The names of the tensors in an archive, of which no more than the pickle is read.
+pub(crate) fn names(blob: &Rc<Blob>) -> Result<Vec<String>, Error> {
+    let names = archive::read_names(blob);
+    names.map_err(|problem| Error::Pickle { file: blob.name.clone(), problem })
 }
 
 fn read_state_dict(blob: &Rc<Blob>) -> Result<Vec<StoredTensor>, PickleError> {

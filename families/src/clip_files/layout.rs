@@ -9,7 +9,7 @@ use super::inference::{FIRST_CONVOLUTION, without_prefix};
 use super::open_clip::{OPEN_CLIP_CONFIG, open_clip_weights};
 use crate::karlo::INDEX;
 use crate::open::CONFIG;
-use crate::{glide, may_be_clip};
+use crate::{glide, karlo_files, may_be_clip};
 
 /// The layout of a CLIP in one folder or file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,10 @@ pub(crate) enum ClipLayout {
 /// The layout of the CLIP in `folder`; `None` where nothing says that it holds one. Where transformers' files lie beside
 /// open_clip's, theirs are read, unless a file of open_clip's is named.
 pub(crate) fn clip_layout(folder: &Folder) -> Option<ClipLayout> {
+    // A file with another component is none.
+    if folder.file_component().is_some() {
+        return None;
+    }
     let is_file = folder.weights_file().is_some();
     let is_open_clip = folder.has(OPEN_CLIP_CONFIG)
         && (is_file || !folder.has(CONFIG) || folder.weight_files("CLIP").is_err());
@@ -46,7 +50,8 @@ pub(crate) fn only_clip_file(folder: &Folder) -> Option<String> {
     let mut files = names.iter().filter(|name| name.ends_with(".pt"));
     let (Some(only), None) = (files.next(), files.next()) else { return None };
     let is_other = [CONFIG, INDEX, OPEN_CLIP_CONFIG].iter().any(|name| folder.has(name))
-        || glide::is_published(folder);
+        || glide::is_published(folder)
+        || karlo_files::is_published(folder);
     let path = folder.path()?.join(only);
     (!is_other && is_clip_file(&path).unwrap_or(false)).then(|| only.clone())
 }

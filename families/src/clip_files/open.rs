@@ -17,6 +17,15 @@ use crate::glide::CLIP_MERGES;
 use crate::open::{open_files_tokenizer, translate};
 use crate::{ConfigError, Error};
 
+/// Transformers' files of a tokenizer.
+pub(super) const TOKENIZER_FILES: [&str; 5] = [
+    "tokenizer.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+];
+
 /// A part of the names of open_clip's files whose models have OpenAI's activation.
 const QUICK_GELU: &str = "quickgelu";
 
@@ -36,9 +45,9 @@ pub(crate) fn ignored_prefixes(image_tower: bool) -> Vec<&'static str> {
 }
 
 /// A CLIP in one of the two layouts.
-struct ClipFile<'a> {
-    folder: &'a Folder,
-    layout: ClipLayout,
+pub(super) struct ClipFile<'a> {
+    pub folder: &'a Folder,
+    pub layout: ClipLayout,
 }
 
 impl ClipFile<'_> {
@@ -91,7 +100,11 @@ impl ClipFile<'_> {
         })
     }
 
-    fn text(&self, device: Device, kind: Kind) -> Result<(TextConfig, Checkpoint), Error> {
+    pub(super) fn text(
+        &self,
+        device: Device,
+        kind: Kind,
+    ) -> Result<(TextConfig, Checkpoint), Error> {
         let noun = "the text encoder";
         let config = self.config(noun)?;
         let checkpoint = self.checkpoint(noun, device, kind)?;
@@ -102,7 +115,11 @@ impl ClipFile<'_> {
         Ok((config, checkpoint.ignore(&ignored_prefixes(false))))
     }
 
-    fn image(&self, device: Device, kind: Kind) -> Result<(ImageEncoderConfig, Checkpoint), Error> {
+    pub(super) fn image(
+        &self,
+        device: Device,
+        kind: Kind,
+    ) -> Result<(ImageEncoderConfig, Checkpoint), Error> {
         let noun = "the image encoder";
         let config = self.config(noun)?;
         let checkpoint = self.checkpoint(noun, device, kind)?;
@@ -117,6 +134,19 @@ impl ClipFile<'_> {
 /// The weights in `folder` by OpenAI's names. No tensor is read.
 pub(crate) fn clip_checkpoint(folder: &Folder, layout: ClipLayout) -> Result<Checkpoint, Error> {
     ClipFile { folder, layout }.checkpoint("CLIP", Device::Cpu, Kind::Float)
+}
+
+/// The shape of the text encoder in `folder`. No tensor is read.
+pub(crate) fn clip_text_config(folder: &Folder, layout: ClipLayout) -> Result<TextConfig, Error> {
+    ClipFile { folder, layout }.text(Device::Cpu, Kind::Float).map(|(config, _)| config)
+}
+
+/// The shape of the image encoder in `folder`. No tensor is read.
+pub(crate) fn clip_image_config(
+    folder: &Folder,
+    layout: ClipLayout,
+) -> Result<ImageEncoderConfig, Error> {
+    ClipFile { folder, layout }.image(Device::Cpu, Kind::Float).map(|(config, _)| config)
 }
 
 /// The text encoder in `folder`.
@@ -201,16 +231,19 @@ pub(crate) fn open_clip_tokenizer(folder: &Folder) -> Result<Tokenizer, Error> {
     let tokenizer = match folder.read_packed(CLIP_MERGES)? {
         Some(merges) => Tokenizer::from_merges(&merges).map_err(refused)?,
         None if has_tokenizer(folder) => open_files_tokenizer(folder)?,
-        None => {
-            return Err(Error::NoTokenizer {
-                folder: folder.to_string(),
-                missing: format!("{CLIP_MERGES} (or tokenizer.json) beside it"),
-                repository: "openai/CLIP",
-                place: "clip/, packed by gzip, as it may stay",
-            });
-        }
+        None => return Err(no_tokenizer(folder)),
     };
     Ok(tokenizer.with_text_cleaning().without_context_length())
+}
+
+/// The error for weights in `folder` without a tokenizer beside them.
+pub(crate) fn no_tokenizer(folder: &Folder) -> Error {
+    Error::NoTokenizer {
+        folder: folder.to_string(),
+        missing: format!("{CLIP_MERGES} (or tokenizer.json) beside it"),
+        repository: "openai/CLIP",
+        place: "clip/, packed by gzip, as it may stay",
+    }
 }
 
 /// Opens all of it and closes it again.

@@ -8,9 +8,10 @@ use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 use weights::{Folder, save_safetensors};
 
-use super::open::{self, Placement, missing};
+use super::open::{self, missing};
 use super::release::{UNetFile, scheduler};
 use super::{CLIP_IMAGE_ENCODER, CLIP_TEXT_ENCODER, UPSAMPLER_SCHEDULER};
+use crate::network::Placement;
 use crate::open::{CONFIG, SCHEDULER_CONFIG};
 use crate::save::{DIFFUSERS_WEIGHTS, TRANSFORMERS_WEIGHTS, checked, write_json};
 use crate::{Error, configs};

@@ -3,15 +3,16 @@
 use clip::{NoisedImageConfig, NoisedImageEncoder, NoisedTextConfig, NoisedTextEncoder};
 use decoder::{TextTransformer, TextTransformerConfig, UNet, UNetConfig};
 use diffusion::SchedulerConfig;
-use layers::Params;
-use tch::{Device, Kind, Tensor};
-use weights::{Checkpoint, Folder, Recorder, Rule, SourceAdapter};
+use tch::{Device, Kind};
+use weights::{Checkpoint, Folder};
 
 use super::options::Options;
 use super::release::{UNetFile, published_file, scheduler};
 use super::{CLIP_IMAGE_ENCODER, CLIP_TEXT_ENCODER, inference, names};
+use crate::guided_diffusion::{FIRST_CONVOLUTION, UNET, unet_rules, without_prefix};
+use crate::network::{Network, Placement};
 use crate::open::{CONFIG, SCHEDULER_CONFIG, translate};
-use crate::{ConfigError, Error, configs};
+use crate::{Error, configs};
 
 /// The text transformer `component` (2112.10741, section 4.1), in `folder` if that is its own, or in the published file there.
 pub fn open_text_transformer(
@@ -73,97 +74,18 @@ pub(crate) fn checkpoint(folder: &Folder, component: &'static str) -> Result<Che
     let file = published_file(component).ok_or_else(|| missing(folder, component))?;
     let checkpoint = folder.checkpoint_in(file, "a network", device, kind)?;
     let (first, ignored) = match UNetFile::of(component) {
-        Some((_, true)) => (inference::FIRST_CONVOLUTION, names::TEXT_TRANSFORMER),
-        Some((_, false)) => (inference::FIRST_CONVOLUTION, names::UNET),
+        Some((_, true)) => (FIRST_CONVOLUTION, names::TEXT_TRANSFORMER),
+        Some((_, false)) => (FIRST_CONVOLUTION, UNET),
         None if component == CLIP_TEXT_ENCODER => (inference::FIRST_TEXT_BLOCK, &[][..]),
         None => (inference::FIRST_IMAGE_BLOCK, &[][..]),
     };
-    let checkpoint = inference::without_prefix(checkpoint, first);
+    let checkpoint = without_prefix(checkpoint, first);
     let checkpoint = checkpoint.map_err(|problem| Error::Config {
         file: folder.name_of(file),
         component: "a network",
         problem,
     })?;
     Ok(checkpoint.ignore(ignored))
-}
-
-/// Where tensors lie, and their kind; `None` for that of their file.
-#[derive(Clone, Copy)]
-pub(super) struct Placement {
-    pub device: Device,
-    pub kind: Option<Kind>,
-}
-
-impl Placement {
-    fn apply(self, checkpoint: Checkpoint) -> Checkpoint {
-        match self.kind {
-            Some(_) => checkpoint,
-            None => checkpoint.as_stored(),
-        }
-    }
-
-    /// The network in its own folder.
-    fn ours<C>(
-        self,
-        folder: &Folder,
-        noun: &'static str,
-        translation: impl FnOnce(&[u8]) -> Result<C, ConfigError>,
-    ) -> Result<Network<C>, Error> {
-        let config = translate(folder, CONFIG, noun, translation)?;
-        let kind = self.kind.unwrap_or(Kind::Float);
-        let checkpoint = self.apply(folder.checkpoint(noun, self.device, kind)?);
-        Ok(Network { config, source: SourceAdapter::new(checkpoint, Vec::new()) })
-    }
-
-    /// The network in a published file, of which `first` is a tensor: without those of another network in it, whose names
-    /// begin with one of `ignored`.
-    fn published<C>(
-        self,
-        (folder, file): (&Folder, &'static str),
-        (noun, first, ignored): (&'static str, &str, &[&str]),
-        infer: impl FnOnce(&Checkpoint) -> Result<(C, Vec<Rule>), ConfigError>,
-    ) -> Result<Network<C>, Error> {
-        let kind = self.kind.unwrap_or(Kind::Float);
-        let checkpoint = self.apply(folder.checkpoint_in(file, noun, self.device, kind)?);
-        let network = || {
-            let checkpoint = inference::without_prefix(checkpoint, first)?;
-            let (config, rules) = infer(&checkpoint)?;
-            let source = SourceAdapter::new(checkpoint.ignore(ignored), rules);
-            Ok(Network { config, source })
-        };
-        network().map_err(|problem| Error::Config {
-            file: folder.name_of(file),
-            component: noun,
-            problem,
-        })
-    }
-}
-
-/// A network's shape, and where its tensors come from, by our names.
-pub(super) struct Network<C> {
-    pub config: C,
-    source: SourceAdapter<Checkpoint>,
-}
-
-impl<C> Network<C> {
-    /// The network, which must take all tensors.
-    fn build<M>(self, new: impl FnOnce(&Params, &C) -> M) -> Result<M, Error> {
-        let model = new(&Params::root(&self.source), &self.config);
-        self.source.into_inner().finish()?;
-        Ok(model)
-    }
-
-    /// The shape, and the tensors that the network takes, by our names.
-    pub(super) fn record<M>(
-        self,
-        new: impl FnOnce(&Params, &C) -> M,
-    ) -> Result<(C, Vec<(String, Tensor)>), Error> {
-        let recorder = Recorder::new(self.source);
-        drop(new(&Params::root(&recorder), &self.config));
-        let (source, tensors) = recorder.into_parts();
-        source.into_inner().finish()?;
-        Ok((self.config, tensors))
-    }
 }
 
 /// The text transformer `component`.
@@ -180,7 +102,7 @@ pub(super) fn text_transformer(
         return placement.ours(folder, noun, configs::text_transformer_config);
     }
     let options = Options::read(folder)?.unet(file);
-    let of = (noun, inference::FIRST_CONVOLUTION, names::UNET);
+    let of = (noun, FIRST_CONVOLUTION, UNET);
     placement.published((folder, file.name()), of, |checkpoint| {
         let config = inference::text_transformer(checkpoint, file, options)?;
         let rules = names::text_transformer(config.width / config.heads);
@@ -202,10 +124,10 @@ pub(super) fn unet(
         return placement.ours(folder, noun, configs::decoder_config);
     }
     let options = Options::read(folder)?.unet(file);
-    let of = (noun, inference::FIRST_CONVOLUTION, names::TEXT_TRANSFORMER);
+    let of = (noun, FIRST_CONVOLUTION, names::TEXT_TRANSFORMER);
     placement.published((folder, file.name()), of, |checkpoint| {
         let config = inference::unet(checkpoint, file, options)?;
-        let rules = names::unet(&config);
+        let rules = unet_rules(&config);
         Ok((config, rules))
     })
 }

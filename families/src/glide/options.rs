@@ -1,13 +1,11 @@
 //! `glide.json` beside published files: the numbers of their networks that no tensor has.
 
-use files::json;
-use files::text::excerpt;
 use serde::Deserialize;
-use serde_json::{Map, Value};
 use weights::Folder;
 
 use super::release::UNetFile;
 use crate::Error;
+use crate::options::{MOST_CHANNELS, NumberOption, read_options};
 
 /// The file's name.
 pub(crate) const OPTIONS: &str = "glide.json";
@@ -15,8 +13,6 @@ pub(crate) const OPTIONS: &str = "glide.json";
 /// The largest images of a base network, which attends to all of their pixels at half of that size, and of an upsampler.
 const LARGEST_BASE: i64 = 256;
 const LARGEST_IMAGE: i64 = 1024;
-/// More heads, or channels of a head, than any network has.
-const MOST_CHANNELS: i64 = 4096;
 
 /// The options by the names of the published files, each by the reference's name of the option.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -57,24 +53,10 @@ struct ImageOptions {
 impl Options {
     /// Those in `folder`; none where it has no such file.
     pub(crate) fn read(folder: &Folder) -> Result<Self, Error> {
-        let Some(bytes) = folder.read(OPTIONS)? else {
-            return Ok(Self::default());
-        };
-        let problem = |reason: String| Error::Index { file: folder.name_of(OPTIONS), reason };
-        let fields: Map<String, Value> = json::parse(&bytes, json::CONFIGURATION)
-            .map_err(|error| problem(format!("it is not a JSON object: {error}")))?;
-        if let Some((name, value)) = fields.iter().find(|(_, value)| !value.is_object()) {
-            let (name, value) = (excerpt(name), excerpt(&value.to_string()));
-            return Err(problem(format!("{name} is {value}, and an object is wanted")));
-        }
-        let options: Self =
-            json::from_value(Value::Object(fields)).map_err(|error| problem(error.to_string()))?;
-        options.check().map_err(problem)?;
-        Ok(options)
+        read_options(folder, OPTIONS, Self::numbers)
     }
 
-    /// Refuses numbers that no network has, and images that no memory holds the attention of.
-    fn check(&self) -> Result<(), String> {
+    fn numbers(&self) -> Vec<NumberOption> {
         let unets = [
             ("base", LARGEST_BASE, Some(self.base)),
             ("base_inpaint", LARGEST_BASE, self.base_inpaint),
@@ -93,14 +75,7 @@ impl Options {
                 (name, "xf_heads", MOST_CHANNELS, unet.xf_heads),
             ]);
         }
-        for (name, option, most, number) in numbers {
-            if let Some(number) = number.filter(|number| !(1..=most).contains(number)) {
-                return Err(format!(
-                    "{name}.{option} is {number}: it must lie between 1 and {most}"
-                ));
-            }
-        }
-        Ok(())
+        numbers
     }
 
     /// Those of a U-Net; an inpainting network's are those of the one that it was made of, unless it has its own.

@@ -4,9 +4,10 @@ use clip::{NoisedImageConfig, NoisedTextConfig};
 use tch::{Device, Kind};
 use weights::Folder;
 
-use super::open::{self, Placement};
+use super::open;
 use super::release::{is_published, published_file};
 use super::{CLIP_IMAGE_ENCODER, CLIP_TEXT_ENCODER};
+use crate::network::Placement;
 use crate::{Condition, Error, Stage, StageShapes};
 
 /// Where headers are read and no tensor is.

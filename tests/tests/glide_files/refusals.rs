@@ -68,7 +68,7 @@ fn every_tensor_must_fit() {
                 },
                 text,
             ),
-            "its tensor positional_embedding is [240], and has 2 dimensions in GLIDE",
+            "its tensor positional_embedding is [240], and must have 2 dimensions",
         ),
     ] {
         assert!(sentence.contains(expected), "{component}: {sentence}");

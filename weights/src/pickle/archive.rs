@@ -11,7 +11,7 @@ use flate2::bufread::DeflateDecoder;
 use super::directory::{self, Member, Packing, ambiguous};
 use super::machine;
 use super::program::Program;
-use super::{PickleError, Span, StateDict};
+use super::{PickleError, Span, StateDict, Views};
 use crate::blob::Blob;
 use crate::budget::{Budget, OverBudget};
 use files::text::excerpt;
@@ -30,11 +30,7 @@ pub(super) fn read(blob: &Rc<Blob>) -> Result<StateDict, PickleError> {
     {
         return Err(PickleError::ByteOrder);
     }
-    let program = archive.file(PROGRAM)?.ok_or(PickleError::NoProgram)?;
-    let end = program.start + program.length;
-    let budget = &mut archive.budget;
-    let mut bytes = Program::new(&program.blob, program.start, end);
-    let tensors = machine::run(&mut bytes, budget)?.tensors(budget)?;
+    let tensors = archive.tensors()?;
     let mut spans = HashMap::new();
     for (_, view) in &tensors {
         let key = &view.storage.key;
@@ -45,6 +41,12 @@ pub(super) fn read(blob: &Rc<Blob>) -> Result<StateDict, PickleError> {
         }
     }
     Ok(StateDict { tensors, spans })
+}
+
+/// The names of a state dict's tensors.
+pub(super) fn read_names(blob: &Rc<Blob>) -> Result<Vec<String>, PickleError> {
+    let tensors = Archive::open(blob)?.tensors()?;
+    Ok(tensors.into_iter().map(|(name, _)| name.to_string()).collect())
 }
 
 /// The files of an archive by their names beside the pickle.
@@ -73,6 +75,14 @@ impl Archive {
             }
         }
         Ok(Self { files, budget, blob: blob.clone() })
+    }
+
+    /// The tensors that the pickle makes.
+    fn tensors(&mut self) -> Result<Views, PickleError> {
+        let program = self.file(PROGRAM)?.ok_or(PickleError::NoProgram)?;
+        let end = program.start + program.length;
+        let mut bytes = Program::new(&program.blob, program.start, end);
+        machine::run(&mut bytes, &mut self.budget)?.tensors(&mut self.budget)
     }
 
     /// The bytes of a file, where there is one of this name.

@@ -135,6 +135,7 @@ impl Machine<'_, '_> {
         match self.values[class as usize] {
             Value::Global(Global::Plain(what)) => self.push_plain(what),
             Value::Global(Global::Module) => self.push(Value::Module(None)),
+            Value::Global(Global::Dict) => self.push(Value::Dict(Vec::new())),
             _ => Err(PickleError::Opcode("NEWOBJ of another class".to_owned())),
         }
     }

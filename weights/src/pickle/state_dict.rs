@@ -1,4 +1,4 @@
-//! The state dict among what a pickle made, or that of the TorchScript module which it made.
+//! The state dict among what a pickle made, or that of the TorchScript module or the tuple which it made.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -16,10 +16,13 @@ const NAMED: usize = 4;
 const DEEPEST: usize = 64;
 
 impl ValueGraph {
-    /// The tensors of a dict, or of the one that it wraps, in order, or those of a module. Other entries are passed over.
+    /// The tensors of a dict, or of the one that it wraps, in order, or those of a module or of a tuple. Other entries are
+    /// passed over.
     pub(crate) fn tensors(&self, budget: &mut Budget) -> Result<Views, PickleError> {
-        if let Value::Module(_) = self.value(self.result) {
-            return self.module_tensors(budget);
+        match self.value(self.result) {
+            Value::Module(_) => return self.module_tensors(budget),
+            Value::Tuple(items) => return self.tuple_tensors(items, budget),
+            _ => {}
         }
         let entries = self.state_dict()?;
         let mut tensors = Vec::new();
@@ -51,6 +54,23 @@ impl ValueGraph {
         }
         match tensors.is_empty() && !entries.is_empty() {
             true => Err(PickleError::NoTensors(self.named(entries))),
+            false => Ok(tensors),
+        }
+    }
+
+    /// The tensors of a tuple that holds nothing else, by their places in it from 0.
+    fn tuple_tensors(&self, items: &[u32], budget: &mut Budget) -> Result<Views, PickleError> {
+        let mut tensors = Vec::new();
+        for (place, &item) in items.iter().enumerate() {
+            let Value::Tensor(view) = self.value(item) else {
+                return Err(PickleError::NoDict("a tuple of other things than tensors"));
+            };
+            let name: Rc<str> = place.to_string().into();
+            budget.pay(TENSOR + (2 * name.len() + view.extent()) as u64)?;
+            tensors.push((name, view.clone()));
+        }
+        match tensors.is_empty() {
+            true => Err(PickleError::NoDict("an empty tuple")),
             false => Ok(tensors),
         }
     }

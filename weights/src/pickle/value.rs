@@ -106,6 +106,13 @@ impl Global {
     pub(crate) fn named(module: &str, name: &str) -> Result<Self, PickleError> {
         let known = match (module, name) {
             ("collections", "OrderedDict" | "defaultdict" | "Counter") => Some(Self::Dict),
+            // The hyperparameters beside a state dict of Lightning's.
+            (
+                "pytorch_lightning.utilities.parsing"
+                | "lightning_fabric.utilities.data"
+                | "lightning.fabric.utilities.data",
+                "AttributeDict",
+            ) => Some(Self::Dict),
             ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Some(Self::RebuildTensor),
             ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => {
                 Some(Self::RebuildParameter)
@@ -166,6 +173,9 @@ fn plain(module: &str, name: &str) -> Option<&'static str> {
             "a class"
         }
         ("builtins" | "__builtin__", "range" | "xrange" | "slice") => "a range",
+        ("argparse", "Namespace") => "a namespace",
+        ("typing", "Any") => "a class",
+        (module, _) if module.starts_with("omegaconf.") => "omegaconf's",
         ("torch", "Size") => "a torch.Size",
         ("torch", "device") => "a torch.device",
         ("torch", dtype) if DTYPES.contains(&dtype) => "a torch.dtype",

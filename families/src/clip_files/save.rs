@@ -1,0 +1,93 @@
+//! Writes the components of a CLIP in OpenAI's file as transformers lays them out.
+
+use std::path::Path;
+
+use clip::{ImageEncoderConfig, TextEncoder, VisionEncoder, tokenizer_files};
+use tch::{Device, Kind, Tensor};
+use weights::{Checkpoint, Folder, Recorder, SourceAdapter, save_safetensors};
+
+use super::open::{ClipFile, TOKENIZER_FILES};
+use super::{ClipLayout, openai_clip};
+use crate::configs::image_processor_json;
+use crate::glide::CLIP_MERGES;
+use crate::open::PROCESSOR_CONFIG;
+use crate::save::{
+    TRANSFORMERS_WEIGHTS, write_image_encoder_config, write_text, write_text_encoder_config,
+};
+use crate::{ConfigError, Error};
+
+/// Writes the text encoder in `folder` into the folder `to`, in `dtype` or without one as it is stored.
+pub(crate) fn write_text_encoder(
+    folder: &Folder,
+    to: &Path,
+    dtype: Option<Kind>,
+) -> Result<(), Error> {
+    let (config, checkpoint) = openai(folder).text(Device::Cpu, Kind::Float)?;
+    write_text_encoder_config(to, &config)?;
+    let tensors = record(checkpoint, |params| drop(TextEncoder::new(params, &config)))?;
+    Ok(save_safetensors(to.join(TRANSFORMERS_WEIGHTS), &tensors, dtype)?)
+}
+
+/// As [`write_text_encoder`], the image encoder, a vision transformer.
+pub(crate) fn write_image_encoder(
+    folder: &Folder,
+    to: &Path,
+    dtype: Option<Kind>,
+) -> Result<(), Error> {
+    let (config, checkpoint) = openai(folder).image(Device::Cpu, Kind::Float)?;
+    let ImageEncoderConfig::VisionTransformer(config) = config else {
+        let problem = "it is a ResNet, and transformers' CLIP is a vision transformer";
+        return Err(Error::Config {
+            file: folder.to_string(),
+            component: "the image encoder",
+            problem: ConfigError::Relation(problem.to_owned()),
+        });
+    };
+    write_image_encoder_config(to, &config)?;
+    let tensors = record(checkpoint, |params| drop(VisionEncoder::new(params, &config)))?;
+    Ok(save_safetensors(to.join(TRANSFORMERS_WEIGHTS), &tensors, dtype)?)
+}
+
+/// Writes the preprocessing of images for the image encoder in `folder`.
+pub(crate) fn write_image_processor(folder: &Folder, to: &Path) -> Result<(), Error> {
+    let processor = super::open_clip_image_processor(folder, ClipLayout::OpenAi)?;
+    write_text(&to.join(PROCESSOR_CONFIG), &image_processor_json(&processor))
+}
+
+/// Writes the tokenizer beside the weights in `folder`: transformers' files, which are copied where they are there.
+pub(crate) fn write_tokenizer(folder: &Folder, to: &Path) -> Result<(), Error> {
+    let Some(table) = folder.read_packed(CLIP_MERGES)? else {
+        for file in TOKENIZER_FILES.iter().filter(|file| folder.has(file)) {
+            folder.copy_file(file, &to.join(file))?;
+        }
+        return Ok(());
+    };
+    let (config, _) = openai(folder).text(Device::Cpu, Kind::Float)?;
+    let files = tokenizer_files(&table, config.context_length as usize);
+    let files =
+        files.map_err(|problem| Error::Tokenizer { folder: folder.to_string(), problem })?;
+    files.iter().try_for_each(|(name, text)| write_text(&to.join(name), text))
+}
+
+/// The names of the files beside the weights that a tokenizer comes from.
+pub(crate) fn tokenizer_sources() -> impl Iterator<Item = String> {
+    let packed = format!("{CLIP_MERGES}.gz");
+    let files = TOKENIZER_FILES.iter().map(|file| (*file).to_owned());
+    files.chain([CLIP_MERGES.to_owned(), packed])
+}
+
+fn openai(folder: &Folder) -> ClipFile<'_> {
+    ClipFile { folder, layout: ClipLayout::OpenAi }
+}
+
+/// The tensors that a network takes, by our names and as they are stored.
+fn record(
+    checkpoint: Checkpoint,
+    new: impl FnOnce(&layers::Params),
+) -> Result<Vec<(String, Tensor)>, Error> {
+    let recorder = Recorder::new(SourceAdapter::new(checkpoint.as_stored(), openai_clip()));
+    new(&layers::Params::root(&recorder));
+    let (source, tensors) = recorder.into_parts();
+    source.into_inner().finish()?;
+    Ok(tensors)
+}
