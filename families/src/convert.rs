@@ -191,7 +191,6 @@ fn write_of_clip(
     match kind {
         ComponentKind::TextEncoder => clip_files::write_text_encoder(folder, to, dtype),
         ComponentKind::ImageEncoder => clip_files::write_image_encoder(folder, to, dtype),
-        ComponentKind::ImageProcessor => clip_files::write_image_processor(folder, to),
         _ => clip_files::write_tokenizer(folder, to),
     }
 }

@@ -236,6 +236,9 @@ pub(crate) fn open_files_tokenizer(folder: &Folder) -> Result<Tokenizer, Error> 
 /// The preprocessing of images for the image encoder, from the `preprocessor_config.json` in `folder`, or that of OpenAI's CLIP
 /// or of open_clip's.
 pub fn open_image_processor(folder: &Folder) -> Result<ImageProcessor, Error> {
+    if folder.file_component().is_some() {
+        return karlo_files::image_processor(folder);
+    }
     if let Some(layout) = own_layout(folder) {
         return open_clip_image_processor(folder, layout);
     }

@@ -53,6 +53,12 @@ fn tensors(model: &Path, component: &str) -> HashMap<String, Tensor> {
     load_safetensors(file).unwrap().into_iter().collect()
 }
 
+/// The tensors in a recorded file.
+fn saved(file: &str) -> HashMap<String, Tensor> {
+    let file = Checkpoint::open(golden(file), "weights", HERE.0, HERE.1).unwrap();
+    file.tensors().unwrap().into_iter().collect()
+}
+
 #[test]
 fn networks_agree_with_the_references() {
     let place = published();
@@ -85,11 +91,14 @@ fn a_checkpoint_of_a_trainers_and_a_tuple_are_read() {
     let drawn = state_dict("prior");
     let names = tensor_names(&golden("prior.ckpt")).unwrap();
     assert_eq!(names, drawn.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
-    let saved = Checkpoint::open(golden("prior.ckpt"), "the prior", HERE.0, HERE.1).unwrap();
-    let saved: HashMap<String, Tensor> = saved.tensors().unwrap().into_iter().collect();
+    let saved = saved("prior.ckpt");
     for (name, tensor) in drawn {
-        assert!(saved[&name] == tensor && tensor.kind() == Kind::Half, "{name}");
-        assert_ne!(tensor.count_nonzero(None::<i64>).int64_value(&[]), 0, "{name}");
+        let (saved, tensor) = (saved[&name].to_kind(Kind::Float), tensor.to_kind(Kind::Float));
+        // A number in the middle of two of f16 may become either.
+        assert!(saved.allclose(&tensor, 1e-3, 1e-6, false), "{name}");
+        assert!(
+            tensor.count_nonzero(None::<i64>).int64_value(&[]) as usize * 10 > 9 * tensor.numel()
+        );
     }
     assert_eq!(tensor_names(&golden("stats.th")).unwrap(), ["0", "1"]);
 }
@@ -183,8 +192,8 @@ fn published_files_draw_what_the_folders_do_that_they_become() {
 
 /// Fails unless tensors in the folders are the published ones, each moved as Kakao Brain's code reads it.
 fn assert_tensors_are_moved(out: &Path) {
-    let theirs: HashMap<String, Tensor> =
-        ["prior", "decoder", "improved_sr"].into_iter().flat_map(state_dict).collect();
+    let drawn = ["decoder", "improved_sr"].into_iter().flat_map(state_dict);
+    let theirs: HashMap<String, Tensor> = drawn.chain(saved("prior.ckpt")).collect();
     let theirs = |name: &str| theirs[name].shallow_clone();
     let prior = tensors(out, "prior");
     // [heads, parts, head width, inputs]
@@ -233,8 +242,7 @@ fn assert_tensors_are_moved(out: &Path) {
     ] {
         assert_eq!(ours[name], theirs(their), "{name}");
     }
-    let statistics = Checkpoint::open(golden("stats.th"), "statistics", HERE.0, HERE.1).unwrap();
-    let statistics: HashMap<String, Tensor> = statistics.tensors().unwrap().into_iter().collect();
+    let statistics = saved("stats.th");
     assert_eq!(prior["clip_mean"], statistics["0"].unsqueeze(0));
     assert_eq!(prior["clip_std"], statistics["1"].unsqueeze(0));
 }

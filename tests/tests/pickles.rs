@@ -134,6 +134,8 @@ fn a_pickle_that_is_more_than_tensors_is_refused_by_name() {
         ),
         (b"\x80\x02K\x01.".to_vec(), "it is not what torch.save writes"),
         (data("list.bin"), "it holds a list where a dict of tensors is wanted"),
+        (module(b"K\x01\x85."), "it holds a tuple of other things than tensors where a dict of"),
+        (module(b")."), "it holds an empty tuple where a dict of tensors is wanted"),
         (
             patched("nested.bin", b"\x80\x02}", b"\x80\x02\x8f"),
             "an entry is set in what is no dict",

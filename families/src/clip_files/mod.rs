@@ -22,6 +22,5 @@ pub(crate) use open::{
 };
 pub(crate) use open_clip::{OPEN_CLIP_CONFIG, open_clip_weights};
 pub(crate) use save::{
-    tokenizer_sources, write_image_encoder, write_image_processor, write_text_encoder,
-    write_tokenizer,
+    tokenizer_sources, write_image_encoder, write_text_encoder, write_tokenizer,
 };

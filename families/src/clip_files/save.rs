@@ -8,9 +8,7 @@ use weights::{Checkpoint, Folder, Recorder, SourceAdapter, save_safetensors};
 
 use super::open::{ClipFile, TOKENIZER_FILES};
 use super::{ClipLayout, openai_clip};
-use crate::configs::image_processor_json;
 use crate::glide::CLIP_MERGES;
-use crate::open::PROCESSOR_CONFIG;
 use crate::save::{
     TRANSFORMERS_WEIGHTS, write_image_encoder_config, write_text, write_text_encoder_config,
 };
@@ -46,12 +44,6 @@ pub(crate) fn write_image_encoder(
     write_image_encoder_config(to, &config)?;
     let tensors = record(checkpoint, |params| drop(VisionEncoder::new(params, &config)))?;
     Ok(save_safetensors(to.join(TRANSFORMERS_WEIGHTS), &tensors, dtype)?)
-}
-
-/// Writes the preprocessing of images for the image encoder in `folder`.
-pub(crate) fn write_image_processor(folder: &Folder, to: &Path) -> Result<(), Error> {
-    let processor = super::open_clip_image_processor(folder, ClipLayout::OpenAi)?;
-    write_text(&to.join(PROCESSOR_CONFIG), &image_processor_json(&processor))
 }
 
 /// Writes the tokenizer beside the weights in `folder`: transformers' files, which are copied where they are there.

@@ -13,7 +13,9 @@ mod release;
 mod save;
 mod shapes;
 
-pub(crate) use open::{checkpoint, conditioning, decoder, prior, scheduler, upsampler};
+pub(crate) use open::{
+    checkpoint, conditioning, decoder, image_processor, prior, scheduler, upsampler,
+};
 pub(crate) use release::{component_in, is_published, missing, missing_file};
 pub(crate) use save::{source_files, write_component};
 pub(crate) use shapes::shapes;

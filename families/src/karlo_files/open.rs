@@ -2,6 +2,7 @@
 
 use decoder::{ConditioningConfig, UNetConfig};
 use diffusion::{Prediction, SchedulerConfig};
+use images::ImageProcessor;
 use prior::PriorConfig;
 use tch::{Device, Kind};
 use weights::{Checkpoint, Folder};
@@ -11,6 +12,7 @@ use super::names;
 use super::options::Options;
 use super::release::ReleaseFile;
 use crate::Error;
+use crate::clip_files::{ClipLayout, clip_image_config};
 use crate::guided_diffusion::{FIRST_CONVOLUTION, UNET, unet_config, unet_rules, without_prefix};
 use crate::karlo::*;
 use crate::network::{Network, Placement};
@@ -72,6 +74,12 @@ pub(crate) fn upsampler(
         let rules = unet_rules(&config);
         Ok((config, checkpoint, rules))
     })
+}
+
+/// The preprocessing of images for CLIP's image encoder, as transformers does it: the folders of diffusers vary images so.
+pub(crate) fn image_processor(folder: &Folder) -> Result<ImageProcessor, Error> {
+    let encoder = clip_image_config(folder, ClipLayout::OpenAi)?;
+    Ok(ImageProcessor::clip(encoder.image_size() as u32))
 }
 
 /// The scheduler of the published networks that `folder` is about.

@@ -66,7 +66,7 @@ impl ReleaseFile {
     fn noun(self) -> &'static str {
         match self {
             Self::Clip => "CLIP",
-            Self::Statistics => "the mean and deviation of the prior's embeddings",
+            Self::Statistics => "the prior's normalisation (mean and deviation)",
             Self::Prior => "the prior",
             Self::Decoder => "the decoder",
             Self::Upsampler => "the upsampler",
@@ -136,7 +136,7 @@ pub(crate) fn component_in(
     let found = folder.clone().with_weights_file(&file.in_folder(folder)?);
     match component {
         TOKENIZER => has_tokenizer(folder).then_some(found),
-        _ if file == ReleaseFile::Clip => Some(found),
+        TEXT_ENCODER | IMAGE_ENCODER => Some(found),
         PRIOR if ReleaseFile::Statistics.in_folder(folder).is_none() => None,
         _ => Some(found.with_file_component(component)),
     }

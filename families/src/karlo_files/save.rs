@@ -11,11 +11,12 @@ use super::open;
 use super::options::OPTIONS;
 use super::release::ReleaseFile;
 use crate::Error;
+use crate::clip_files::{ClipLayout, clip_image_config};
 use crate::karlo::*;
 use crate::network::Placement;
 use crate::save::{
-    DIFFUSERS_WEIGHTS, write_conditioning_config, write_prior_config, write_scheduler_config,
-    write_unet_config,
+    DIFFUSERS_WEIGHTS, write_conditioning_config, write_image_processor, write_prior_config,
+    write_scheduler_config, write_unet_config,
 };
 
 /// Tensors stay as they are stored.
@@ -47,6 +48,10 @@ pub(crate) fn write_component(
             let (config, tensors) = network.record(UNet::new)?;
             write_unet_config(to, &config)?;
             tensors
+        }
+        Some(IMAGE_PROCESSOR) => {
+            let encoder = clip_image_config(folder, ClipLayout::OpenAi)?;
+            return write_image_processor(to, encoder.image_size());
         }
         _ => return write_scheduler_config(to, &open::scheduler(folder)?),
     };

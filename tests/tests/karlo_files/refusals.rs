@@ -35,7 +35,7 @@ fn a_missing_file_is_named() {
         ),
         (
             STATISTICS,
-            "karlo/ViT-L-14_stats.th is missing: the mean and deviation of the prior's embeddings are",
+            "karlo/ViT-L-14_stats.th is missing: the prior's normalisation (mean and deviation) is",
         ),
         (
             PRIOR,
