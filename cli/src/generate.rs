@@ -114,10 +114,8 @@ impl Generate {
         let embedding = given.map(|path| embedding::read(path, &pipeline)).transpose()?;
         let words = caption.unwrap_or_default();
         warn(&pipeline, "", words)?;
-        let of_record =
-            |again: &Again| again.record.arguments.get(NEGATIVE)?.as_str().map(str::to_owned);
-        let negative = self.negative.clone().or_else(|| again.as_ref().and_then(of_record));
-        check_negative(&pipeline, "", negative.as_deref())?;
+        let negative = negative(self.negative.as_deref(), again.as_ref());
+        check_negative(&pipeline, "", negative, Task::GENERATE)?;
         negative.iter().try_for_each(|negative| warn(&pipeline, "--negative: ", negative))?;
         let command = match (given, &self.image) {
             (Some(_), _) => "generate --image-embedding",
@@ -131,7 +129,7 @@ impl Generate {
         if let Some(path) = &self.image {
             record = with_file(record, "image", path);
         }
-        record = with_negative(record, negative.as_deref());
+        record = with_negative(record, negative);
         record.prior = self.other_prior(&record)?;
         if let Some(again) = &again {
             again.warn_of_differences(&record);
@@ -139,7 +137,7 @@ impl Generate {
         plan.draw(&record, |seeds, observer| {
             let request = |&seed| match &embedding {
                 None => Request {
-                    negative_caption: negative.clone(),
+                    negative_caption: negative.map(str::to_owned),
                     image: image.clone(),
                     ..Request::new(words, seed, settings.clone())
                 },
@@ -242,7 +240,7 @@ impl Generate {
             let settings = prompt.preset.apply(base.settings.clone(), &defaults);
             let settings = prompt.overrides.apply(settings).map_err(in_flag);
             let negative = self.negative_of(prompt);
-            check_negative(pipeline, &prompt.place, negative)?;
+            check_negative(pipeline, &prompt.place, negative, Task::GENERATE)?;
             let record = Record {
                 caption: Some(prompt.caption.clone()),
                 settings: settings.with_context(|| prompt.place.clone())?,
@@ -309,9 +307,19 @@ fn warn_of_others(prompts: &[Prompt], planned: &[PlannedImage], records: &[Recor
     }
 }
 
-/// Refuses a negative caption in `place` that the model does not read.
-fn check_negative(pipeline: &Pipeline, place: &str, negative: Option<&str>) -> Result<()> {
-    let checked = negative.map(|n| pipeline.check_negative_caption(n, Task::GENERATE)).transpose();
+/// The negative caption of the command line, or else of the picture that is drawn again.
+pub(crate) fn negative<'a>(own: Option<&'a str>, again: Option<&'a Again>) -> Option<&'a str> {
+    own.or_else(|| again?.record.arguments.get(NEGATIVE)?.as_str())
+}
+
+/// Refuses a negative caption in `place` that the model does not read for this task.
+pub(crate) fn check_negative(
+    pipeline: &Pipeline,
+    place: &str,
+    negative: Option<&str>,
+    task: Task,
+) -> Result<()> {
+    let checked = negative.map(|n| pipeline.check_negative_caption(n, task)).transpose();
     match place {
         "" => checked?,
         place => checked.with_context(|| place.to_owned())?,
@@ -320,7 +328,7 @@ fn check_negative(pipeline: &Pipeline, place: &str, negative: Option<&str>) -> R
 }
 
 /// The record with the negative caption, where there is one.
-fn with_negative(record: Record, negative: Option<&str>) -> Record {
+pub(crate) fn with_negative(record: Record, negative: Option<&str>) -> Record {
     match negative {
         Some(negative) => record.with(NEGATIVE, negative),
         None => record,

@@ -14,7 +14,7 @@ use pipeline::{Pipeline, Record, Request, Settings, SettingsOverrides, Task};
 use crate::again::{Again, caption};
 use crate::drawing::ImageArgs;
 use crate::embedding;
-use crate::generate::warn;
+use crate::generate::{check_negative, negative, warn, with_negative};
 use crate::input::{ImageFile, check_named_once, stem};
 use crate::mask_args::{MaskArgs, MaskedEdit, with_digest};
 use crate::mask_record::{self, COMMAND};
@@ -53,6 +53,9 @@ pub(crate) struct Inpaint {
     /// Take caption, seed and settings of this PNG of unclip; other flags win
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
+    /// Paint away from this caption, in models whose prior reads one
+    #[arg(long, value_name = "CAPTION", conflicts_with = "image_embedding")]
+    negative: Option<String>,
     #[command(flatten)]
     mask: MaskArgs,
     #[command(flatten)]
@@ -105,6 +108,8 @@ impl Inpaint {
         let plan = self.images.plan_again(&name, &inputs, again.as_ref().map(Again::seed))?;
         let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
         let settings = self.settings(&pipeline, caption, again.as_ref())?;
+        let negative = negative(self.negative.as_deref(), again.as_ref());
+        check_negative(&pipeline, "", negative, self.task(&pipeline, caption))?;
         let embedding = given.map(|path| embedding::read(path, &pipeline)).transpose()?;
         let side = pipeline.inpainting_side()?;
         let regions = self.mask.regions(&edit.edit, &pipeline)?;
@@ -113,14 +118,19 @@ impl Inpaint {
         warn_of_format(plan.first_path());
         let words = caption.unwrap_or_default();
         warn(&pipeline, "", words)?;
+        negative.iter().try_for_each(|negative| warn(&pipeline, "--negative: ", negative))?;
         let record = self.record(caption, &settings, &picture, &edit)?;
+        let record = with_negative(record, negative);
         if let Some(again) = &again {
             again.warn_of_differences(&record);
             mask_record::warn_of_differences(&again.record, &record);
         }
         plan.draw(&record, |seeds, observer| {
             let request = |&seed| match &embedding {
-                None => Request::new(words, seed, settings.clone()),
+                None => Request {
+                    negative_caption: negative.map(str::to_owned),
+                    ..Request::new(words, seed, settings.clone())
+                },
                 Some(embedding) => {
                     Request::of_embedding(embedding, seed, settings.clone()).with_caption(words)
                 }
@@ -147,6 +157,13 @@ impl Inpaint {
         Ok(again)
     }
 
+    /// The task: of no caption the prior of a model that has one samples nothing.
+    fn task(&self, pipeline: &Pipeline, caption: Option<&str>) -> Task {
+        let decodes = pipeline.stages().any(|stage| stage == PRIOR);
+        let prior = self.image_embedding.is_none() && (caption.is_some() || !decodes);
+        Task { prior, inpaints: true, ..Task::GENERATE }
+    }
+
     /// The model's settings, or those of the picture that is drawn again, changed by the flags. Prepares the pipeline.
     fn settings(
         &self,
@@ -154,10 +171,8 @@ impl Inpaint {
         caption: Option<&str>,
         again: Option<&Again>,
     ) -> Result<Settings> {
-        let decodes = pipeline.stages().any(|stage| stage == PRIOR);
-        // Of no caption the prior of a model that has one samples nothing.
-        let prior = self.image_embedding.is_none() && (caption.is_some() || !decodes);
-        let task = Task { prior, inpaints: true, ..Task::GENERATE };
+        let task = self.task(pipeline, caption);
+        let prior = task.prior;
         let flags = self.decoder.add_to(self.resample.add_to(SettingsOverrides::default()));
         let flags = self.clip_guidance.add_to(self.candidates.add_to(flags));
         let flags = match prior {

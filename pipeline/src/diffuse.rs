@@ -34,12 +34,12 @@ pub(crate) struct Diffusion<'a> {
     pub(crate) draws_always: bool,
     /// Functions that change what a step computes.
     pub(crate) hooks: Hooks<'a>,
-    /// How known pixels keep their places where steps arrive.
+    /// The way in which known pixels keep their places where steps arrive.
     pub(crate) arrival: Option<Arrival<'a>>,
     pub(crate) quantity: Quantity,
 }
 
-/// How known pixels, or latents, keep their places in the x that each step arrives at.
+/// The way in which known pixels, or latents, keep their places in the x that each step arrives at.
 #[derive(Clone, Copy)]
 pub(crate) enum Arrival<'a> {
     /// As RePaint keeps them (2201.09865).
@@ -49,7 +49,7 @@ pub(crate) enum Arrival<'a> {
 }
 
 impl<'a> Arrival<'a> {
-    /// What is known.
+    /// The known pixels or latents.
     pub(crate) fn known(self) -> &'a KnownPixels {
         match self {
             Self::Repaint(known) | Self::SameNoise(known, _) => known,

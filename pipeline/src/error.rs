@@ -118,7 +118,7 @@ pub enum Error {
     },
     /// A negative caption where the prior takes no part.
     #[error(
-        "negative_caption: the prior reads it, which takes no part where a picture's embedding is given"
+        "negative_caption: the prior reads it, which takes no part where a picture's embedding or no caption is given"
     )]
     NegativeCaptionWithoutPrior,
     /// Guidance by CLIP in a family that has no CLIP of noised images.

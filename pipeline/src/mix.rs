@@ -14,10 +14,10 @@ use crate::request::Batch;
 use crate::stages::StageInput;
 use crate::{Error, Observer, Pipeline, Settings, Step, Task};
 
-/// The largest weight: those of a mix sum up to 1 where they are shares.
+/// The largest size of a weight: 1 at most is usual.
 pub const LARGEST_WEIGHT: f64 = 100.0;
 
-/// Something that is mixed.
+/// A condition of a mix.
 #[derive(Debug)]
 pub enum MixCondition {
     /// An image, by its CLIP embedding `[1, E]`.
@@ -73,14 +73,13 @@ impl Pipeline {
         within_memory(|| {
             let embedding = self.mix_embedding(conditions, settings, &mut streams, observer)?;
             let captions = vec![""; seeds.len()];
-            let alone = self.components.family().decodes_embeddings_alone();
-            let text = match alone {
-                true => None,
+            let text = match self.components.family().decodes_embeddings_alone() {
+                true => {
+                    self.skip_embedding(settings, &mut streams)?;
+                    None
+                }
                 false => Some(self.encode_text(&captions)?),
             };
-            if alone {
-                self.skip_embedding(settings, &mut streams)?;
-            }
             let settings = slice::from_ref(settings);
             let batch = &mut Batch { settings, streams: &mut streams, observer };
             let input = StageInput { captions: &captions, ..StageInput::default() };

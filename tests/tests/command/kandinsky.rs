@@ -154,6 +154,13 @@ fn a_part_of_a_picture_is_painted_by_a_decoder_that_takes_a_mask() {
     }
     assert!(differing > 200, "{differing} of 300");
     assert!(a != b, "the caption says nothing");
+    inpaint(&[painter, CAPTION, "--prior-steps=2", "--negative=blue", "--out=c.png"]).succeeds();
+    assert!(read(&place, "a.png") != read(&place, "c.png"), "the negative caption says nothing");
+    let again = ["inpaint", "one.png", "--from=c.png", painter, "--prior=kandinsky/prior"];
+    place.run(&[&again[..], &["--mask-rect=10,12,20,15", "--out=d.png"]].concat()).succeeds();
+    assert!(read(&place, "c.png") == read(&place, "d.png"));
+    inpaint(&[painter, "--negative=blue", "--out=no.png"])
+        .refuses(&["--negative: the prior reads it", "no caption is given"]);
     inpaint(&["--model=kandinsky/decoder", CAPTION, "--out=no.png"])
         .refuses(&["takes no mask", "kandinsky-community/kandinsky-2-2-decoder-inpaint does"]);
     inpaint(&[painter, CAPTION, "--resample=3", "--out=no.png"]).refuses(&["--resample"]);
