@@ -1,5 +1,6 @@
 //! Summaries of models: what a folder holds and what can be done with it, from headers and configurations alone.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::Serialize;
@@ -178,7 +179,8 @@ impl ModelSummary {
                     },
                 })
                 .collect();
-            missing.dedup();
+            let mut names = HashSet::new();
+            missing.retain(|name| names.insert(name.clone()));
             AbilitySummary { ability, missing }
         });
         self.abilities = abilities.collect();
