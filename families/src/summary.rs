@@ -1,5 +1,6 @@
 //! Summaries of models: what a folder holds and what can be done with it, from headers and configurations alone.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::Serialize;
@@ -182,7 +183,8 @@ impl ModelSummary {
                     },
                 })
                 .collect();
-            missing.dedup();
+            let mut names = HashSet::new();
+            missing.retain(|name| names.insert(name.clone()));
             if let (Ability::Inpaint, Some(repository)) = (ability, elsewhere) {
                 missing.retain(|name| name != family.example);
                 missing.push(repository.to_owned());

@@ -294,4 +294,8 @@ fn a_summary_counts_the_files_tensors() {
         missing(&summary, Ability::Generate),
         ["bpe_simple_vocab_16e6.txt", UPSAMPLER, STATISTICS]
     );
+    // A file of several components is named once.
+    fs::remove_file(place.path().join(CLIP)).unwrap();
+    let summary = summarize_model(&folder(place.path())).unwrap();
+    assert_eq!(missing(&summary, Ability::Variations), [CLIP, UPSAMPLER]);
 }
