@@ -270,7 +270,7 @@ impl Evaluate {
             at_most: self.scenes,
             batch: self.batch,
             seed: self.seed,
-            samples: self.sample_folder(&drawing)?,
+            samples: self.sample_folder(&pipeline, &drawing)?,
             drawing,
         };
         let judge = &Judge::shipped(Subject::Scene)?;
@@ -359,7 +359,7 @@ impl Evaluate {
     }
 
     /// The folder of this model's samples by these settings, below the one that was asked for.
-    fn sample_folder(&self, drawing: &Settings) -> Result<Option<PathBuf>> {
+    fn sample_folder(&self, pipeline: &Pipeline, drawing: &Settings) -> Result<Option<PathBuf>> {
         let Some(folder) = &self.samples else {
             return Ok(None);
         };
@@ -368,6 +368,8 @@ impl Evaluate {
         record.seed = self.seed;
         record.prior = self.model.prior_fingerprint(&self.prior)?;
         let image_encoder = self.image_encoder.path();
+        let image_encoder =
+            image_encoder.map(|_| pipeline.image_encoder_fingerprint()).transpose()?;
         let name = format!(
             "{}-{}",
             &record.model[..8],

@@ -108,8 +108,10 @@ impl Inpaint {
         let plan = self.images.plan_again(&name, &inputs, again.as_ref().map(Again::seed))?;
         let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
         let settings = self.settings(&pipeline, caption, again.as_ref())?;
-        let negative = negative(self.negative.as_deref(), again.as_ref());
-        check_negative(&pipeline, "", negative, self.task(&pipeline, caption))?;
+        let task = self.task(&pipeline, caption);
+        // The record's is of no use where the prior takes no part.
+        let negative = negative(self.negative.as_deref(), again.as_ref().filter(|_| task.prior));
+        check_negative(&pipeline, "", negative, task)?;
         let embedding = given.map(|path| embedding::read(path, &pipeline)).transpose()?;
         let side = pipeline.inpainting_side()?;
         let regions = self.mask.regions(&edit.edit, &pipeline)?;

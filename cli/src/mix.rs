@@ -111,7 +111,10 @@ impl Mix {
         let task = pipeline.mix_task(captions, images)?;
         let flags = self.decoder.add_to(self.prior_settings.add_to(SettingsOverrides::default()));
         let flags = self.size.add_to(self.candidates.add_to(flags));
-        self.model.prepare(pipeline, task, &self.preset, &flags, |settings| settings)
+        self.model.prepare(pipeline, task, &self.preset, &flags, |settings| match captions {
+            true => settings,
+            false => settings.without_prior(),
+        })
     }
 
     /// The record of the pictures, but their seeds.

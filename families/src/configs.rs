@@ -35,6 +35,7 @@ pub(crate) use glide::{
 };
 pub use image_processor::{ImageProcessorError, image_processor_config, image_processor_json};
 pub(crate) use movq::movq_config;
+pub(crate) use prior::ADDITIONAL_EMBEDDINGS;
 pub(crate) use prior::{prior_config, prior_json};
 pub(crate) use scheduler::{
     DDIM, DDPM, leading_scheduler_config, respaced_scheduler_config, respaced_scheduler_json,

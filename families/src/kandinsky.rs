@@ -1,6 +1,6 @@
 //! Kandinsky 2.2 as diffusers lays it out: a prior over the embeddings of a large CLIP and, in a repository of its own, a decoder
-//! that denoises latents of image embeddings alone, or another of the same components that inpaints. The components of the prior's repository have the names by which diffusers'
-//! pipeline of both knows them.
+//! that denoises latents of image embeddings alone, or another of the same components that inpaints. The components of the prior's
+//! repository have the names by which diffusers' pipeline of both knows them.
 
 use diffusion::TimestepRespacing;
 

@@ -33,7 +33,7 @@ impl Placement {
         let config = translate(folder, CONFIG, noun, translation)?;
         let kind = self.kind.unwrap_or(Kind::Float);
         let checkpoint = self.apply(folder.checkpoint(noun, self.device, kind)?);
-        Ok(Network { config, source: SourceAdapter::new(checkpoint, Vec::new()) })
+        Ok(Network::new(config, SourceAdapter::new(checkpoint, Vec::new())))
     }
 
     /// The network in a published file, of which `first` is a tensor: without those of another network in it, whose names
@@ -65,7 +65,7 @@ impl Placement {
             problem,
         });
         let (config, checkpoint, rules) = inferred?;
-        Ok(Network { config, source: SourceAdapter::new(checkpoint, rules) })
+        Ok(Network::new(config, SourceAdapter::new(checkpoint, rules)))
     }
 
     /// The tensors in a published file.
@@ -87,6 +87,11 @@ pub(crate) struct Network<C> {
 }
 
 impl<C> Network<C> {
+    /// A network of this shape, of these tensors.
+    pub(crate) fn new(config: C, source: SourceAdapter<Checkpoint>) -> Self {
+        Self { config, source }
+    }
+
     /// Its tensors by their publisher's names.
     pub(crate) fn into_checkpoint(self) -> Checkpoint {
         self.source.into_inner()

@@ -1,15 +1,16 @@
 //! unCLIP sampling: requests, the prior and the stages that sample images, observers, records, and the paper's section 3.
 //!
 //! Modules in reading order: [`request`] is an image to sample and the chain of stages, `prior_stage` and [`ar_sampling`]
-//! sample its embedding, `stages` the image, or `latents` of it, from noise or [an image](image_to_image), by `conditions` and
-//! a `denoiser`, each by `diffuse`, which an [`observer`] watches; [`settings`] say how, and [`overrides`] change them;
-//! `components` opens what [`pipeline`] requires and lends it (`lease`), [`text`] is a caption after the text encoder, `reranker` chooses among candidates. [`variations`],
-//! [`interpolation`], [`text_diff`] and [`inversion`] are section 3 over the geometry of [`manipulation`], and [`mix`] weighs embeddings; [`zero_shot`] is
-//! CLIP alone, [`inpainting`] and `clip_guidance` are GLIDE's (2112.10741, sections 2.4 and 4.3), and [`repaint`] inpaints
-//! by networks that were not trained for it; [`editing`] inpaints images of any size. `noise_streams` is one stream of
-//! noise an image, [`image_tensors`] makes images of tensors, [`record`] says how an image was sampled, [`threads`] counts
-//! the processors, [`finite`] finds numbers that are not, `memory` makes an error of an allocation that failed, [`error`]
-//! is everything that can go wrong.
+//! sample its embedding, `stages` the image, or `latents` of it, from noise or [an image](image_to_image), by `conditions`
+//! and a `denoiser`, each by `diffuse`, which an [`observer`] watches; [`settings`] say how, and [`overrides`] change them;
+//! `components` opens what [`pipeline`] requires and lends it (`lease`), [`text`] is a caption after the text encoder,
+//! `reranker` chooses among candidates. [`variations`], [`interpolation`], [`text_diff`] and [`inversion`] are section 3
+//! over the geometry of [`manipulation`], and [`mix`] weighs embeddings; [`zero_shot`] is CLIP alone, [`inpainting`] and
+//! `clip_guidance` are GLIDE's (2112.10741, sections 2.4 and 4.3), and [`repaint`] inpaints by networks that were not
+//! trained for it; [`editing`] inpaints images of any size. `noise_streams` is one stream of noise an image,
+//! [`image_tensors`] makes images of tensors, [`record`] says how an image was sampled, [`threads`] counts the processors,
+//! [`finite`] finds numbers that are not, `memory` makes an error of an allocation that failed, [`error`] is everything
+//! that can go wrong.
 //!
 //! The arithmetic and the order in which noise is drawn are those of diffusers' pipeline of Karlo, so that a seed means
 //! the same image in both.

@@ -65,6 +65,10 @@ impl Pipeline {
     ) -> Result<Vec<RgbImage>, Error> {
         let captions = conditions.iter().any(|(c, _)| matches!(c, MixCondition::Caption(_)));
         let task = self.mix_task(captions, false)?;
+        let settings = &match captions {
+            true => settings.clone(),
+            false => settings.clone().without_prior(),
+        };
         self.prepare(task, settings)?;
         if seeds.is_empty() {
             return Ok(Vec::new());

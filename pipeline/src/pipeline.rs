@@ -10,7 +10,7 @@ use layers::finite::norm;
 use prior::Pca;
 use tch::{Device, Kind, Tensor};
 
-use crate::components::Components;
+use crate::components::{Components, opened};
 use crate::image_tensors::PLANES;
 use crate::image_to_image::strength_steps;
 use crate::memory::within_memory;
@@ -31,6 +31,8 @@ pub struct Pipeline {
     pub(crate) empty: OnceCell<Text>,
     /// CLIP's embedding `[1, E]` of an image of zeros, which guidance starts from in a decoder that reads no caption.
     pub(crate) zero_image: OnceCell<Tensor>,
+    /// Whether images are inpainted by RePaint.
+    repaints: OnceCell<bool>,
     /// The captions that were encoded last, and their encoding.
     pub(crate) encoded: RefCell<Option<(Vec<String>, Text)>>,
     /// The captions that the prior was prefilled with last, and their keys and values.
@@ -52,6 +54,7 @@ impl Pipeline {
             kind,
             empty: OnceCell::new(),
             zero_image: OnceCell::new(),
+            repaints: OnceCell::new(),
             encoded: RefCell::default(),
             prefix: RefCell::default(),
             prefills: Cell::new(0),
@@ -89,13 +92,13 @@ impl Pipeline {
         {
             return Err(Error::NoEmbedding { family: self.components.family().name });
         }
-        if task.inpaints {
-            self.check_inpainting()?;
-        }
         self.check_size_settings(settings)?;
         self.check_image_to_image(settings.strength.is_some())?;
         let requirement = self.requirement(task, settings);
         self.components.find(requirement)?;
+        if task.inpaints {
+            self.check_inpainting()?;
+        }
         if requirement.prior == Some(PriorKind::Diffusion) {
             self.prior_steps(&self.prior_sampler(settings)?, settings)?;
         }
@@ -121,11 +124,21 @@ impl Pipeline {
 
     /// Whether images are inpainted by [RePaint](crate::repaint), as the network of the base images takes no mask.
     pub fn repaints(&self) -> Result<bool, Error> {
-        let inpaints = self.components.has_inpainting_stages();
-        let base = Requirement { stages: 1, inpaints, ..Requirement::default() };
-        let base = self.components.family().stage_indices(base).start;
-        let unet = self.components.unet(base)?;
-        Ok(!self.components.stage(base).inpaints(unet.config()))
+        let repaints = opened(&self.repaints, || {
+            let inpaints = self.components.has_inpainting_stages();
+            let base = Requirement { stages: 1, inpaints, ..Requirement::default() };
+            let base = self.components.family().stage_indices(base).start;
+            let unet = self.components.unet(base)?;
+            Ok(!self.components.stage(base).inpaints(unet.config()))
+        })?;
+        Ok(*repaints)
+    }
+
+    /// Opens the image encoder beside a task's components, for the embedding of an image of zeros.
+    pub(crate) fn prepare_zero_image(&self, task: Task, settings: &Settings) -> Result<(), Error> {
+        let requirement = Requirement { image_encoder: true, ..self.requirement(task, settings) };
+        self.components.find(requirement)?;
+        self.components.prepare(requirement)
     }
 
     /// The components of a task; CLIP compares candidates.

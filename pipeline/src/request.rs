@@ -186,6 +186,9 @@ impl Pipeline {
                 check_nothing_to_choose(&settings[0])?;
                 // Nothing is said that could guide.
                 settings = settings.into_iter().map(Settings::without_guidance).collect();
+                if self.components.family().decodes_embeddings_alone() {
+                    self.prepare_zero_image(task, &settings[0])?;
+                }
                 Some(self.unconditional_embedding(requests.len())?)
             }
         };

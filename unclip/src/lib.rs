@@ -5,11 +5,13 @@
 //! ```
 //!
 //! [`OpenOptions`] open a [`Pipeline`] over a model's folder, over one of [`built_in_models`]: the small model of the
-//! project's own, or over a repository of the Hugging Face Hub, which a [`Locator`] brings. A [`Request`] is an image to sample, with [`Settings`] of the model's own that [`SettingsOverrides`] and a
-//! [`Preset`] change; [`Pipeline::sample`] samples several in one batch. An [`Observer`] sees each [`Step`], may ask for a
-//! preview, and can stop the request. What can be done with an image (section 3 of the paper) are [`Pipeline::vary`],
-//! [`Pipeline::inpaint`], [`Pipeline::interpolate`], [`Pipeline::mix`], [`Pipeline::text_diff`], [`Pipeline::reconstruct`] and [`Pipeline::invert`]; CLIP alone
-//! classifies and compares ([`Pipeline::class_embeddings`]). A [`Record`] goes into a PNG and says how it was drawn.
+//! project's own, or over a repository of the Hugging Face Hub, which a [`Locator`] brings. A [`Request`] is an image to
+//! sample, with [`Settings`] of the model's own that [`SettingsOverrides`] and a [`Preset`] change; [`Pipeline::sample`]
+//! samples several in one batch. An [`Observer`] sees each [`Step`], may ask for a preview, and can stop the request. What
+//! can be done with an image (section 3 of the paper) are [`Pipeline::vary`], [`Pipeline::inpaint`],
+//! [`Pipeline::interpolate`], [`Pipeline::mix`], [`Pipeline::text_diff`], [`Pipeline::reconstruct`] and
+//! [`Pipeline::invert`]; CLIP alone classifies and compares ([`Pipeline::class_embeddings`]). A [`Record`] goes into a PNG
+//! and says how it was drawn.
 //!
 //! A [`Pipeline`] is `Send`, not `Sync`: one thread works with it at a time. An [`Error`] has a [`kind`](Error::kind): the
 //! user's, the model's or the machine's.

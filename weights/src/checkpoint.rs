@@ -183,19 +183,22 @@ impl Checkpoint {
         self
     }
 
-    /// The same with the tensors of `other` too. A name that both have is reported.
+    /// The same with the tensors of `other` too, whose numbers are looked at as they would be alone. A name that both have is
+    /// reported.
     pub fn merge(mut self, other: Self) -> Self {
-        for (name, tensor) in other.tensors {
-            match self.tensors.contains_key(&name) {
-                true => self.report.get_mut().problems.duplicate.push(name),
-                false => drop(self.tensors.insert(name, tensor)),
+        let report = self.report.get_mut();
+        report.problems.duplicate.extend(other.report.into_inner().problems.duplicate);
+        for (name, stored) in other.tensors {
+            if self.tensors.contains_key(&name) {
+                report.problems.duplicate.push(name);
+                continue;
             }
+            let is_checked = other.checked && !self.checked && stored.dtype.float().is_some();
+            if let Some(tensor) = stored.tensor().filter(|_| is_checked) {
+                report.norms.push((name.clone(), norm(&tensor)));
+            }
+            self.tensors.insert(name, stored);
         }
-        self.report
-            .get_mut()
-            .problems
-            .duplicate
-            .extend(other.report.into_inner().problems.duplicate);
         self
     }
 

@@ -1,6 +1,6 @@
-//! PyTorch's state dicts (`.bin`, `.pt`, `.pth`, `.ckpt`), its tuples of tensors (`.th`), and those of TorchScript modules (`.pt`): a pickle that says which
-//! tensors there are, and the storages that hold their numbers, together in a zip archive or, before PyTorch 1.6, one after the
-//! other.
+//! PyTorch's state dicts (`.bin`, `.pt`, `.pth`, `.ckpt`), its tuples of tensors (`.th`), and those of TorchScript modules
+//! (`.pt`): a pickle that says which tensors there are, and the storages that hold their numbers, together in a zip archive
+//! or, before PyTorch 1.6, one after the other.
 //!
 //! A pickle is a program. `machine` runs the few instructions that build tensors, dicts, lists, tuples, numbers and
 //! strings (`scalars`, `containers`, `calls`); whatever else a pickle asks for is refused by its name, so no code of a file's

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use clip::{ImageEncoderConfig, TextEncoder, VisionEncoder, tokenizer_files};
-use tch::{Device, Kind, Tensor};
-use weights::{Checkpoint, Folder, Recorder, SourceAdapter, save_safetensors};
+use tch::{Device, Kind};
+use weights::{Checkpoint, Folder, SourceAdapter, save_safetensors};
 
 use super::open::{ClipFile, TOKENIZER_FILES};
 use super::{ClipLayout, openai_clip};
 use crate::glide::CLIP_MERGES;
+use crate::network::Network;
 use crate::save::{
     TRANSFORMERS_WEIGHTS, write_image_encoder_config, write_text, write_text_encoder_config,
 };
@@ -22,7 +23,7 @@ pub(crate) fn write_text_encoder(
 ) -> Result<(), Error> {
     let (config, checkpoint) = openai(folder).text(Device::Cpu, Kind::Float)?;
     write_text_encoder_config(to, &config)?;
-    let tensors = record(checkpoint, |params| drop(TextEncoder::new(params, &config)))?;
+    let (_, tensors) = network(config, checkpoint).record(TextEncoder::new)?;
     Ok(save_safetensors(to.join(TRANSFORMERS_WEIGHTS), &tensors, dtype)?)
 }
 
@@ -42,7 +43,7 @@ pub(crate) fn write_image_encoder(
         });
     };
     write_image_encoder_config(to, &config)?;
-    let tensors = record(checkpoint, |params| drop(VisionEncoder::new(params, &config)))?;
+    let (_, tensors) = network(config, checkpoint).record(VisionEncoder::new)?;
     Ok(save_safetensors(to.join(TRANSFORMERS_WEIGHTS), &tensors, dtype)?)
 }
 
@@ -72,14 +73,6 @@ fn openai(folder: &Folder) -> ClipFile<'_> {
     ClipFile { folder, layout: ClipLayout::OpenAi }
 }
 
-/// The tensors that a network takes, by our names and as they are stored.
-fn record(
-    checkpoint: Checkpoint,
-    new: impl FnOnce(&layers::Params),
-) -> Result<Vec<(String, Tensor)>, Error> {
-    let recorder = Recorder::new(SourceAdapter::new(checkpoint.as_stored(), openai_clip()));
-    new(&layers::Params::root(&recorder));
-    let (source, tensors) = recorder.into_parts();
-    source.into_inner().finish()?;
-    Ok(tensors)
+fn network<C>(config: C, checkpoint: Checkpoint) -> Network<C> {
+    Network::new(config, SourceAdapter::new(checkpoint.as_stored(), openai_clip()))
 }

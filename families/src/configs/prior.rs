@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::fields::{ConfigError, Fields, divides};
 
 /// Tokens beside the caption's: its embedding, the timestep, the noised embedding, and the place of the answer.
-const ADDITIONAL: i64 = 4;
+pub(crate) const ADDITIONAL_EMBEDDINGS: i64 = 4;
 
 /// Translates a prior's `config.json`.
 pub(crate) fn prior_config(bytes: &[u8]) -> Result<PriorConfig, ConfigError> {
@@ -21,7 +21,7 @@ pub(crate) fn prior_config(bytes: &[u8]) -> Result<PriorConfig, ConfigError> {
         head_width: fields.count("attention_head_dim", 64)?,
         layers: fields.count("num_layers", 20)?,
     };
-    fields.only("additional_embeddings", &[json!(ADDITIONAL)])?;
+    fields.only("additional_embeddings", &[json!(ADDITIONAL_EMBEDDINGS)])?;
     fields.only("time_embed_act_fn", &[json!("silu"), json!("swish")])?;
     fields.nulls(&["norm_in_type", "embedding_proj_norm_type"])?;
     fields.only("encoder_hid_proj_type", &[json!("linear")])?;
@@ -47,7 +47,7 @@ pub(crate) fn prior_json(config: &PriorConfig) -> Result<Value, ConfigError> {
         "_class_name": "PriorTransformer",
         "_diffusers_version": super::DIFFUSERS,
         "added_emb_type": "prd",
-        "additional_embeddings": ADDITIONAL,
+        "additional_embeddings": ADDITIONAL_EMBEDDINGS,
         "attention_head_dim": config.head_width,
         "clip_embed_dim": null,
         "dropout": 0.0,

@@ -19,7 +19,7 @@ pub(crate) fn text_transformer(
     file: UNetFile,
     options: UNetOptions,
 ) -> Result<TextTransformerConfig, ConfigError> {
-    in_channels(checkpoint, file)?;
+    check_in_channels(checkpoint, file)?;
     let [vocab_size, width] = shape(checkpoint, "token_embedding.weight")?;
     let [context_length, _] = shape(checkpoint, "positional_embedding")?;
     let [time_width, _] = shape(checkpoint, "transformer_proj.weight")?;
@@ -42,7 +42,7 @@ pub(crate) fn unet(
     file: UNetFile,
     options: UNetOptions,
 ) -> Result<UNetConfig, ConfigError> {
-    in_channels(checkpoint, file)?;
+    check_in_channels(checkpoint, file)?;
     let config = unet_config(
         checkpoint,
         options.image_size.unwrap_or_else(|| file.image_size()),
@@ -54,8 +54,8 @@ pub(crate) fn unet(
     }
 }
 
-/// The channels of a U-Net's input. An error for those of another file's.
-fn in_channels(checkpoint: &Checkpoint, file: UNetFile) -> Result<(), ConfigError> {
+/// Refuses a U-Net whose input has the channels of another file's.
+fn check_in_channels(checkpoint: &Checkpoint, file: UNetFile) -> Result<(), ConfigError> {
     let [_, found, _, _] = shape(checkpoint, FIRST_CONVOLUTION)?;
     let expected = file.in_channels();
     if found == expected {

@@ -17,9 +17,6 @@ pub(super) const UNCONDITIONAL: &str = "cf_param";
 pub(super) const FIRST_STEPS: &str = "model_first_steps.";
 pub(super) const LAST_STEP: &str = "model_last_step.";
 
-/// Tokens beside the caption's: its embedding, the timestep, the noised embedding, and the place of the answer.
-const ADDITIONAL: i64 = 4;
-
 /// The shape of the prior.
 pub(super) fn prior(
     checkpoint: &Checkpoint,
@@ -38,7 +35,7 @@ pub(super) fn prior(
             )));
         }
     };
-    if heads > width || width % heads != 0 {
+    if heads < 1 || heads > width || width % heads != 0 {
         return Err(ConfigError::Relation(format!(
             "its width {width} is not a multiple of its {heads} heads"
         )));
@@ -46,7 +43,7 @@ pub(super) fn prior(
     let config = PriorConfig {
         embedding,
         text_width,
-        context_length: tokens - ADDITIONAL,
+        context_length: tokens - configs::ADDITIONAL_EMBEDDINGS,
         heads,
         head_width: width / heads,
         layers: count(checkpoint, |n| format!("transformer.resblocks.{n}.ln_1.weight")),

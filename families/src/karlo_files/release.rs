@@ -12,7 +12,7 @@ use crate::{Error, Family, glide};
 
 /// The endings of the files, and how many with such a folder has at most: one with more is full of something else.
 const ENDINGS: [&str; 4] = [".ckpt", ".pt", ".pth", ".th"];
-const MOST_FILES: usize = 32;
+const MOST_FILES: usize = 12;
 
 /// A published file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -184,7 +184,7 @@ fn evaluate_source(
     let images = match source {
         ImageSource::True => evaluator.true_images(examples)?,
         _ => evaluator.sample_batches(&label, examples.len(), &|batch| {
-            sample(evaluator, source, &examples[batch])
+            sample(evaluator, source == ImageSource::Decoder, &examples[batch])
         })?,
     };
     let mut row = AccuracyRow::new(source, captions);
@@ -192,17 +192,13 @@ fn evaluate_source(
     Ok((row, images))
 }
 
-/// The images of a batch of examples from one source.
+/// The images of a batch of examples, from the embeddings of their scenes or from their captions alone.
 fn sample(
     evaluator: &Evaluator,
-    source: ImageSource,
+    from_embeddings: bool,
     batch: &[Example],
 ) -> Result<Vec<RgbImage>, Error> {
-    let embeddings = match source {
-        ImageSource::True => return evaluator.true_images(batch),
-        ImageSource::Decoder => Some(evaluator.true_embeddings(batch)?), // [B, E]
-        ImageSource::Chain => None,
-    };
+    let embeddings = from_embeddings.then(|| evaluator.true_embeddings(batch)).transpose()?; // [B, E]
     let (texts, seeds) = (captions(batch), evaluator.seeds(batch));
     evaluator.sample(&texts, embeddings.as_ref(), &seeds, &evaluator.settings.drawing)
 }

@@ -49,7 +49,7 @@ impl Batches<'_> {
                 continue;
             }
             for first in sheet.clone().step_by(self.size) {
-                images.extend(sample(first..(first + self.size).min(sheet.end))?);
+                images.extend(sample(first..first.saturating_add(self.size).min(sheet.end))?);
                 (self.progress)(label, images.len() as u64, count as u64);
             }
             if let Some(path) = &path {

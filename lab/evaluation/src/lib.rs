@@ -1,11 +1,12 @@
 //! Measurements of a model on scenes, by a judge and by CLIP, each a table.
 //!
-//! Modules in reading order: [`examples`] (the captions), [`evaluator`] (a pipeline, its judge and how it samples)
-//! with [`batches`], [`statistics`] (estimates with their intervals, entropies), [`accuracy`] with [`diversity`] (whether images show their
-//! captions, and what varies), [`inversions`], [`variations`] and [`manipulations`] of [`siblings`] (images that are worked
-//! on), [`edit_masks`], [`edit_examples`](mod@edit_examples) and [`inpainting`] (images of which a part is painted anew), [`priors`] (diffusion
-//! beside autoregression), [`presets`] (quality by time) with [`frechet`](mod@frechet), [`upsampling`] with
-//! [`image_metrics`], [`zero_shot`] with [`bindings`] (CLIP alone), and [`sheets`] (images for eyes).
+//! Modules in reading order: [`examples`] (the captions), [`evaluator`] (a pipeline, its judge and how it samples) with
+//! [`batches`], [`statistics`] (estimates with their intervals, entropies), [`accuracy`] with [`diversity`] (whether images
+//! show their captions, and what varies), [`inversions`], [`variations`] and [`manipulations`] of [`siblings`] (images that
+//! are worked on), [`edit_masks`], [`edit_examples`](mod@edit_examples) and [`inpainting`] (images of which a part is
+//! painted anew), [`priors`] (diffusion beside autoregression), [`presets`] (quality by time) with
+//! [`frechet`](mod@frechet), [`upsampling`] with [`image_metrics`], [`zero_shot`] with [`bindings`] (CLIP alone), and
+//! [`sheets`] (images for eyes).
 
 #![forbid(unsafe_code)]
 
