@@ -40,7 +40,7 @@ const DEFAULT_MODEL: &str = "builtin:glide";
 /// Arguments of `unclip inpaint`.
 #[derive(Args)]
 #[command(mut_arg("model", |model| model.help(
-    "A folder or builtin:unclip [default: builtin:glide]"
+    "A folder, OWNER/NAME or builtin:unclip [default: builtin:glide]"
 )))]
 pub(crate) struct Inpaint {
     /// The picture: PNG, JPEG, WebP or GIF, - for standard input
@@ -237,7 +237,7 @@ fn remark(edit: &MaskedEdit, regions: &[Region], side: u32) {
     }
     if regions.len() > 1 {
         say!(
-            "the mask has {} regions, which are painted one by one: Ctrl-C stops behind the last of a picture, and a second one at once",
+            "the mask has {} regions, which are painted one by one: Ctrl-C stops after a picture's last region, and a second Ctrl-C at once",
             regions.len()
         );
     }

@@ -75,13 +75,13 @@ impl Interpolate {
         };
         let settings =
             self.model.prepare(&pipeline, task, &self.preset, &flags, |settings| settings)?;
-        let steps = self.inversion.steps(&pipeline)?;
+        let inverts = !task.prior && !self.shared_noise;
+        let steps = inverts.then(|| self.inversion.steps(&pipeline)).transpose()?;
         self.animation.check()?;
         let _alone = prepare("--out", &self.out, false)?;
         let seed = self.seed.resolve();
         let mut settings = if task.prior { settings } else { settings.without_prior() };
-        let inverts = !task.prior && !self.shared_noise;
-        if inverts {
+        if let Some(steps) = steps {
             settings.stages[0].steps = steps.into();
             settings.stages[0].guidance_scale = Some(1.0);
         }
@@ -89,9 +89,9 @@ impl Interpolate {
         let frames = self.frames as usize;
         let before = if inverts { ends.len() } else { 0 };
         let mut bars = Bars::new(&settings, before + frames);
-        let [from, to] = match inverts {
-            true => self.invert(&pipeline, &ends, steps, &mut bars)?,
-            false => self.encode(&pipeline, &ends, seed, &settings)?,
+        let [from, to] = match steps {
+            Some(steps) => self.invert(&pipeline, &ends, steps, &mut bars)?,
+            None => self.encode(&pipeline, &ends, seed, &settings)?,
         };
         let way = Interpolation::new(from, to, seed, &settings.without_prior());
         self.animation.draw(&sequence, &mut bars, before, |t, observer| {

@@ -55,8 +55,10 @@ impl MaskArgs {
         let mask = mask.transpose()?;
         let mut remarks = Vec::new();
         let file = match &mask {
-            Some(file) => Some(read_mask(file, picture, &mut remarks)?),
-            None if self.mask_rect.is_empty() => own_transparency(picture, &mut remarks)?,
+            Some(file) => Some(read_mask(file, picture, self.invert_mask, &mut remarks)?),
+            None if self.mask_rect.is_empty() => {
+                own_transparency(picture, self.invert_mask, &mut remarks)?
+            }
             None => None,
         };
         let is_another = mask.is_some() || !self.mask_rect.is_empty();
@@ -185,18 +187,31 @@ impl FileMask {
     }
 }
 
+/// The pixels that a mask paints, in words.
+fn painted(pixels: &str, inverts: bool) -> String {
+    match inverts {
+        false => format!("{pixels} pixels are painted"),
+        true => format!("{pixels} pixels stay, and all others are painted"),
+    }
+}
+
 /// The mask in a file, at the size of the picture.
-fn read_mask(file: &ImageFile, picture: &ImageFile, remarks: &mut Vec<String>) -> Result<FileMask> {
+fn read_mask(
+    file: &ImageFile,
+    picture: &ImageFile,
+    inverts: bool,
+    remarks: &mut Vec<String>,
+) -> Result<FileMask> {
     let name = &file.name;
     let FileMask { mask, reason } = match decode_alpha(&file.bytes, name)? {
         Some(alpha) => {
-            remarks.push(format!(
-                "{name} is read by its transparency: transparent pixels are painted"
-            ));
+            let painted = painted("transparent", inverts);
+            remarks.push(format!("{name} is read by its transparency: {painted}"));
             FileMask::of_alpha(&alpha, name)
         }
         None => {
-            remarks.push(format!("{name} is read by its brightness: white pixels are painted"));
+            let painted = painted("white", inverts);
+            remarks.push(format!("{name} is read by its brightness: {painted}"));
             FileMask::of_brightness(&file.image, name)
         }
     };
@@ -218,13 +233,16 @@ fn read_mask(file: &ImageFile, picture: &ImageFile, remarks: &mut Vec<String>) -
 }
 
 /// The mask that is a picture's own transparency.
-fn own_transparency(picture: &ImageFile, remarks: &mut Vec<String>) -> Result<Option<FileMask>> {
+fn own_transparency(
+    picture: &ImageFile,
+    inverts: bool,
+    remarks: &mut Vec<String>,
+) -> Result<Option<FileMask>> {
     let alpha = decode_alpha(&picture.bytes, &picture.name)?;
     if alpha.is_some() {
         let name = &picture.name;
-        remarks.push(format!(
-            "{name} itself is the mask, by its transparency: transparent pixels are painted"
-        ));
+        let painted = painted("transparent", inverts);
+        remarks.push(format!("{name} itself is the mask, by its transparency: {painted}"));
     }
     Ok(alpha.map(|alpha| FileMask::of_alpha(&alpha, &picture.name)))
 }

@@ -15,6 +15,7 @@ use crate::generate::warn;
 use crate::input::{Input, check_named_once, encode_image, open_image, stem};
 use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
 use crate::names::slug;
+use crate::origins::in_flag;
 use crate::path_json::insert_path;
 use crate::settings_args::{
     CandidatesArgs, DecoderSettingsArgs, PresetArgs, PriorSettingsArgs, SizeArgs,
@@ -30,6 +31,9 @@ Weights are taken as they are: 0.6,0.4 keeps the length of an embedding, 1,1 dou
 
 /// Arguments of `unclip mix`.
 #[derive(Args)]
+#[command(mut_arg("model", |model| model.help(
+    "A folder or OWNER/NAME, of a model that draws from embeddings [default: builtin:unclip]"
+)))]
 pub(crate) struct Mix {
     /// Pictures' files, - for standard input, and captions: two or more
     #[arg(required = true)]
@@ -103,6 +107,7 @@ impl Mix {
             "--weights: {given} {} given, and {count} pictures and captions are mixed: each has one, in their order",
             if given == 1 { "weight is" } else { "weights are" }
         );
+        check_weights(&weights).map_err(in_flag)?;
         Ok(weights)
     }
 

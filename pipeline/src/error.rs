@@ -49,7 +49,7 @@ pub enum Error {
         autoregressive: bool,
     },
     /// A setting of a stage that the model does not have.
-    #[error("{setting}: this model has no stage {stage}")]
+    #[error("{setting}: this model has no {stage}")]
     NoStage {
         /// Its name in [`Settings`](crate::Settings).
         setting: String,

@@ -26,10 +26,14 @@ pub enum MixCondition {
     Caption(String),
 }
 
-/// Refuses weights of fewer than two conditions, and those beyond [`LARGEST_WEIGHT`].
+/// Refuses weights of fewer than two conditions, those beyond [`LARGEST_WEIGHT`], and those that are all 0.
 pub fn check_weights(weights: &[f64]) -> Result<(), Error> {
     if weights.len() < 2 {
         return Err(Error::NothingToMix { count: weights.len() });
+    }
+    if weights.iter().all(|&weight| weight == 0.0) {
+        let must = "one of them at least must not be 0: nothing would be mixed";
+        return Err(Error::setting("weights", "all 0", must));
     }
     match weights.iter().find(|weight| weight.is_nan() || weight.abs() > LARGEST_WEIGHT) {
         Some(weight) => {

@@ -185,7 +185,7 @@ fn settings_are_named_by_the_stages_of_the_family() {
         SettingsOverrides::default().with_steps("decoder", Some(3.into())).apply(settings);
     let refused = refused.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::User);
-    assert_eq!(refused.to_string(), "decoder_steps: this model has no stage decoder");
+    assert_eq!(refused.to_string(), "decoder_steps: this model has no decoder");
     // Settings of another family's stages are refused before anything is computed.
     let refused = pipeline.prepare(pipeline::Task::GENERATE, &few_steps()).unwrap_err();
     assert!(refused.to_string().contains("first_steps is missing"), "{refused}");

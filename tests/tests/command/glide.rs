@@ -99,7 +99,7 @@ fn guidance_by_clip_takes_the_place_of_the_other_unless_both_scales_are_given() 
 fn a_model_that_draws_from_captions_alone_says_so() {
     let place = workplace();
     for (arguments, words) in [
-        (&["--prior-steps=3"][..], &["--prior-steps", "no stage prior"][..]),
+        (&["--prior-steps=3"][..], &["--prior-steps", "has no prior"][..]),
         (&["--prior=autoregressive"], &["--prior", "GLIDE draws from captions alone"]),
         (&["--image-encoder=model"], &["--image-encoder", "GLIDE draws from captions alone"]),
         (&["--candidates=2"], &["GLIDE", "no CLIP"]),

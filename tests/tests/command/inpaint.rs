@@ -137,7 +137,8 @@ fn masks_are_read_by_their_alpha_or_else_by_their_brightness() {
         assert!(*first.get_or_insert(after.clone()) == after, "{mask}");
     }
     let inverted = ["--mask=white.png", "--invert-mask", "--out=inverted.png"];
-    inpaint(&place, "one.png", &inverted).succeeds();
+    let ran = inpaint(&place, "one.png", &inverted).succeeds();
+    assert!(ran.stderr.contains("white pixels stay, and all others are painted"), "{}", ran.stderr);
     painted_alone(&before, &read(&place, "inverted.png"), |x, y| !in_mask(x, y));
     let both =
         ["--mask=white.png", "--mask-rect=0,0,5,5", "--mask-rect=40,0,4,4", "--out=both.png"];

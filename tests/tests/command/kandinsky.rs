@@ -217,3 +217,20 @@ fn it_is_not_trained() {
     place.run(&train).refuses(&["--init", "Kandinsky 2.2 cannot be trained"]);
     assert!(!place.path("new").exists());
 }
+
+#[test]
+fn a_way_between_embeddings_needs_no_inversion() {
+    let place = workplace();
+    draw(&place, "one.png", &[]).succeeds();
+    let way = |out: &str, ends: &[&str], more: &[&str]| {
+        let out = format!("--out={out}");
+        let first = ["interpolate", "--frames=3", "--seed=1", &out];
+        place.run(&[&first[..], ends, &BOTH, &FEW, more].concat())
+    };
+    way("words", &[CAPTION, "a blue boat"], &[]).succeeds();
+    way("mixed", &[CAPTION, "one.png"], &[]).succeeds();
+    draw(&place, "two.png", &["--height=20"]).succeeds();
+    way("images", &["one.png", "two.png"], &["--shared-noise"]).succeeds();
+    way("no", &["one.png", "two.png"], &[]).refuses(&["Kandinsky 2.2", "invert pictures"]);
+    assert!(!place.path("no").exists());
+}

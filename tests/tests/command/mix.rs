@@ -93,6 +93,7 @@ fn what_cannot_be_mixed_is_refused() {
         &[CAPTION, "one.png", "--weights=0.2,0.3,0.5"],
         &["--weights: 3 weights are given, and 2 pictures and captions"],
     );
+    refused(&[CAPTION, "one.png", "--weights=0,0"], &["--weights", "all 0"]);
     refused(&[CAPTION, "one.png", "--weights=1"], &["--weights: 1 weight is given"]);
     for weights in ["nan,1", "1,inf", "1,", "a,b", "101,1"] {
         let flag = format!("--weights={weights}");
