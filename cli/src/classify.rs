@@ -13,7 +13,7 @@ use tch::{Device, Tensor};
 
 use crate::input::{STANDARD_INPUT, check_named_once, encode_image, open_image, read_text};
 use crate::messages::say;
-use crate::model::{ImageEncoderArgs, ModelArgs};
+use crate::model::{EncoderArgs, ModelArgs};
 use crate::path_json::insert_path;
 use crate::stdout::{print_line, print_path};
 use crate::value_parsers;
@@ -49,7 +49,7 @@ pub(crate) struct Classify {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
-    image_encoder: ImageEncoderArgs,
+    encoders: EncoderArgs,
 }
 
 impl Classify {
@@ -62,7 +62,7 @@ impl Classify {
         for image in files.filter(|image| *image != Path::new(STANDARD_INPUT)) {
             image.metadata().with_context(|| format!("cannot read {}", image.display()))?;
         }
-        let pipeline = self.model.open(None, Some(&self.image_encoder))?;
+        let pipeline = self.model.open(None, Some(&self.encoders))?;
         pipeline.prepare_clip()?;
         self.model.warn_of_idle_processors()?;
         let mut embeddings = Vec::with_capacity(self.images.len());

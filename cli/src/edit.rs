@@ -10,7 +10,7 @@ use pipeline::{Record, Silent, Task, check_caption};
 use crate::drawing::{ImageArgs, InversionArgs};
 use crate::frames::{AnimationArgs, FrameSequence, check_new, prepare};
 use crate::input::{in_image, open_image, stem};
-use crate::model::{ImageEncoderArgs, ModelArgs};
+use crate::model::{EncoderArgs, ModelArgs};
 use crate::origins::in_flag;
 use crate::progress::Bars;
 use crate::record::with_file;
@@ -47,7 +47,7 @@ pub(crate) struct Edit {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
-    image_encoder: ImageEncoderArgs,
+    encoders: EncoderArgs,
     #[command(flatten)]
     upsampler: UpsamplerArgs,
 }
@@ -66,7 +66,7 @@ impl Edit {
             self.animation.check()?;
             check_new("--frames", &folder, self.images.force)?;
         }
-        let pipeline = self.model.open(None, Some(&self.image_encoder))?;
+        let pipeline = self.model.open(None, Some(&self.encoders))?;
         let steps = self.inversion.steps(&pipeline)?;
         let defaults = pipeline.defaults()?.without_prior();
         let preset = self.upsampler.apply_preset(&defaults);

@@ -12,7 +12,7 @@ use tch::{Kind, Tensor};
 use crate::destinations::Files;
 use crate::drawing::{SeedArgs, seeds};
 use crate::input::{Input, check_named_once, encode_image, open_image};
-use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
+use crate::model::{EncoderArgs, ModelArgs, PriorArgs};
 use crate::output::write_whole;
 use crate::settings_args::{PresetArgs, PriorSettingsArgs};
 use crate::shard_args::ShardArgs;
@@ -45,7 +45,7 @@ pub(crate) struct Embed {
     #[command(flatten)]
     prior: PriorArgs,
     #[command(flatten)]
-    image_encoder: ImageEncoderArgs,
+    encoders: EncoderArgs,
     #[command(flatten)]
     preset: PresetArgs,
     #[command(flatten)]
@@ -57,7 +57,7 @@ impl Embed {
     pub(crate) fn run(&self) -> Result<()> {
         let Some(out) = &self.out else {
             #[cfg(feature = "lab")]
-            return self.shards.run(&self.model, &self.image_encoder);
+            return self.shards.run(&self.model, &self.encoders);
             #[cfg(not(feature = "lab"))]
             return crate::lab::absent("embed --data");
         };
@@ -72,7 +72,7 @@ impl Embed {
             !self.sample || images == 0,
             "--drawn: the prior draws for captions, and {images} of the inputs are pictures"
         );
-        let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
+        let pipeline = self.model.open(Some(&self.prior), Some(&self.encoders))?;
         let captions = inputs.len() - images;
         match (captions > 0, images > 0) {
             _ if self.sample => return self.draw(&pipeline, &inputs, out),

@@ -9,7 +9,7 @@ use training::{Data, Embed};
 
 use crate::destinations::check_room;
 use crate::interrupt;
-use crate::model::{ImageEncoderArgs, ModelArgs};
+use crate::model::{EncoderArgs, ModelArgs};
 use crate::shard_args::ShardArgs;
 use crate::stdout::print_path;
 use crate::train::say_broken;
@@ -19,7 +19,7 @@ const LARGEST_SHARD: u64 = 100_000;
 
 impl ShardArgs {
     /// Computes the embeddings that are not there yet.
-    pub(crate) fn run(&self, model: &ModelArgs, image_encoder: &ImageEncoderArgs) -> Result<()> {
+    pub(crate) fn run(&self, model: &ModelArgs, encoders: &EncoderArgs) -> Result<()> {
         let Some(folder) = &self.shards else {
             unreachable!("--data requires --shards");
         };
@@ -39,7 +39,7 @@ impl ShardArgs {
             }
         );
         let (kind, device) = model.place()?;
-        let encoder = model.open(None, Some(image_encoder))?.image_encoder_folder()?;
+        let encoder = model.open(None, Some(encoders))?.image_encoder_folder()?;
         let embed = Embed {
             data: &data,
             synthetic: self.count.unwrap_or_default(),

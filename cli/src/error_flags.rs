@@ -26,8 +26,21 @@ pub(crate) fn with_flags(error: &(dyn Error + 'static)) -> String {
         }
         Some(
             error @ (pipeline::Error::NoNegativeCaption { .. }
-            | pipeline::Error::NegativeCaptionWithoutPrior),
-        ) => error.to_string().replacen("negative_caption", "--negative", 1),
+            | pipeline::Error::WithoutPrior { .. }
+            | pipeline::Error::UnreadHint { .. }
+            | pipeline::Error::NoHint { .. }),
+        ) => {
+            let text = error.to_string();
+            let inputs = [
+                ("negative_caption", "--negative"),
+                ("first_embedding", "--prior-image"),
+                ("hint", "--hint"),
+            ];
+            let named = inputs.iter().find_map(|(input, flag)| {
+                text.strip_prefix(input).map(|rest| format!("{flag}{rest}"))
+            });
+            named.unwrap_or(text)
+        }
         Some(error @ pipeline::Error::NoImageToImage { .. }) => format!("--image: {error}"),
         Some(pipeline::Error::NoBuiltInModel) => format!("{error} with --model MODEL"),
         _ => error.to_string(),
@@ -46,17 +59,18 @@ fn of_family(error: &families::Error) -> String {
     }
 }
 
-fn flag(completion: Completion) -> &'static str {
+pub(crate) fn flag(completion: Completion) -> &'static str {
     match completion {
         Completion::Prior => "--prior",
         Completion::ImageEncoder => "--image-encoder",
+        Completion::TextEncoder => "--text-encoder",
         Completion::Embeddings => "--embeddings",
     }
 }
 
 fn advice(completion: Completion) -> &'static str {
     match completion {
-        Completion::Prior | Completion::ImageEncoder => {
+        Completion::Prior | Completion::ImageEncoder | Completion::TextEncoder => {
             "MODEL completes the model with one from elsewhere"
         }
         Completion::Embeddings => "FILE takes the components of embeddings that unclip embed wrote",

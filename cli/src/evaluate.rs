@@ -22,7 +22,7 @@ use pipeline::{CodeSampling, Pipeline, Preset, Settings, SettingsOverrides};
 use crate::claims::Claims;
 use crate::destinations::{Files, check_room};
 use crate::drawing::InversionArgs;
-use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
+use crate::model::{EncoderArgs, ModelArgs, PriorArgs};
 use crate::origins::in_flag;
 use crate::settings_args::{
     CandidatesArgs, DecoderSettingsArgs, PresetArgs, PriorSettingsArgs, ResampleArgs,
@@ -66,7 +66,7 @@ const OF_TABLES: [&str; 20] = [
     "model",
     "InversionArgs",
     "PriorArgs",
-    "ImageEncoderArgs",
+    "EncoderArgs",
     "PresetArgs",
     "PriorSettingsArgs",
     "DecoderSettingsArgs",
@@ -172,7 +172,7 @@ pub(crate) struct Evaluate {
     #[command(flatten)]
     prior: PriorArgs,
     #[command(flatten)]
-    image_encoder: ImageEncoderArgs,
+    encoders: EncoderArgs,
     #[command(flatten)]
     preset: PresetArgs,
     #[command(flatten)]
@@ -254,7 +254,7 @@ impl Evaluate {
 
     /// Fills the tables.
     fn fill(&self, tables: &mut Tables, progress: &dyn Fn(&str, u64, u64)) -> Result<()> {
-        let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
+        let pipeline = self.model.open(Some(&self.prior), Some(&self.encoders))?;
         // Tables that need no decoder can be filled by CLIP alone.
         let inverts = [Table::Inversion, Table::Variations, Table::Interpolation, Table::Edits];
         let calls = match inverts.iter().any(|table| self.wants(*table)) {
@@ -270,7 +270,7 @@ impl Evaluate {
             at_most: self.scenes,
             batch: self.batch,
             seed: self.seed,
-            samples: self.sample_folder(&pipeline, &drawing)?,
+            samples: self.sample_folder(&drawing)?,
             drawing,
         };
         let judge = &Judge::shipped(Subject::Scene)?;
@@ -359,7 +359,7 @@ impl Evaluate {
     }
 
     /// The folder of this model's samples by these settings, below the one that was asked for.
-    fn sample_folder(&self, pipeline: &Pipeline, drawing: &Settings) -> Result<Option<PathBuf>> {
+    fn sample_folder(&self, drawing: &Settings) -> Result<Option<PathBuf>> {
         let Some(folder) = &self.samples else {
             return Ok(None);
         };
@@ -367,14 +367,11 @@ impl Evaluate {
         let mut record = self.model.record("evaluate", None, drawing)?;
         record.seed = self.seed;
         record.prior = self.model.prior_fingerprint(&self.prior)?;
-        let image_encoder = self.image_encoder.path();
-        let image_encoder =
-            image_encoder.map(|_| pipeline.image_encoder_fingerprint()).transpose()?;
+        let encoders = self.model.encoder_fingerprints(&self.encoders)?;
         let name = format!(
             "{}-{}",
             &record.model[..8],
-            &sha256(format!("{} {image_encoder:?}", serde_json::to_string(&record)?).as_bytes())
-                [..8]
+            &sha256(format!("{} {encoders:?}", serde_json::to_string(&record)?).as_bytes())[..8]
         );
         Ok(Some(folder.join(name)))
     }

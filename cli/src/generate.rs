@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 use files::text::excerpt;
-use images::read_image;
+use images::{RgbImage, read_image};
 use pipeline::image_to_image::STRENGTH;
 use pipeline::{Pipeline, Record, Request, Settings, SettingsOverrides, Task};
+use tch::Tensor;
 
 use crate::again::{Again, caption};
 use crate::drawing::ImageArgs;
-use crate::input::{open_image, stem};
+use crate::input::{encode_image, open_image, stem};
 use crate::messages::say;
-use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
+use crate::model::{EncoderArgs, ModelArgs, PriorArgs};
 use crate::names::slug;
 use crate::origins::in_flag;
 use crate::prompts::{PlannedImage, Prompt, plan};
@@ -63,6 +64,15 @@ pub(crate) struct Generate {
     /// How much of the picture is drawn anew, 0 to 1 [0.3]
     #[arg(long, value_name = "X", requires = "image", value_parser = value_parsers::denoising_strength, allow_negative_numbers = true)]
     strength: Option<f64>,
+    /// Let the prior start from this picture's embedding (emb2emb)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["image_embedding", "from", "prompts"])]
+    prior_image: Option<PathBuf>,
+    /// How much of that embedding is drawn anew, 0 to 1 [0.3]
+    #[arg(long, value_name = "X", requires = "prior_image", value_parser = value_parsers::denoising_strength, allow_negative_numbers = true)]
+    prior_strength: Option<f64>,
+    /// Draw by this hint, a picture of depths, in models that take one
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "prompts"])]
+    hint: Option<PathBuf>,
     /// Draw away from this caption, in models whose prior reads one
     #[arg(long, value_name = "CAPTION", conflicts_with = "image_embedding")]
     negative: Option<String>,
@@ -73,7 +83,7 @@ pub(crate) struct Generate {
     #[command(flatten)]
     prior: PriorArgs,
     #[command(flatten)]
-    image_encoder: ImageEncoderArgs,
+    encoders: EncoderArgs,
     #[command(flatten)]
     preset: PresetArgs,
     #[command(flatten)]
@@ -105,29 +115,37 @@ impl Generate {
             Some(path) if caption.is_none() => stem(path),
             _ => slug(caption.unwrap_or_default()),
         };
-        let files = [given, self.from.as_deref(), self.image.as_deref()];
-        let inputs: Vec<&Path> = files.into_iter().flatten().collect();
+        let others = self.image_files().map(|(_, file)| file);
+        let inputs: Vec<&Path> =
+            [given, self.from.as_deref()].into_iter().flatten().chain(others).collect();
         let image = self.image.as_deref().map(open_image).transpose()?;
+        let prior_image = self.prior_image.as_deref().map(open_image).transpose()?;
+        let hint = self.hint.as_deref().map(open_image).transpose()?;
         let plan = self.images.plan_again(&name, &inputs, again.as_ref().map(Again::seed))?;
-        let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
+        let pipeline = self.model.open(Some(&self.prior), Some(&self.encoders))?;
         let settings = self.settings(&pipeline, again.as_ref())?;
+        if let (Some(path), Some(hint)) = (&self.hint, &hint) {
+            warn_of_size(path, hint, pipeline.hint_size(&settings)?);
+        }
         let embedding = given.map(|path| embedding::read(path, &pipeline)).transpose()?;
+        pipeline.check_first_embedding(prior_image.is_some(), self.task(), &settings)?;
+        let first = self.prior_image.as_deref().zip(prior_image);
+        let first = first.map(|(path, image)| encode_image(&pipeline, path, image)).transpose()?;
         let words = caption.unwrap_or_default();
         warn(&pipeline, "", words)?;
         let negative = negative(self.negative.as_deref(), again.as_ref());
         check_negative(&pipeline, "", negative, Task::GENERATE)?;
         negative.iter().try_for_each(|negative| warn(&pipeline, "--negative: ", negative))?;
-        let command = match (given, &self.image) {
-            (Some(_), _) => "generate --image-embedding",
-            (None, Some(_)) => "generate --image",
-            (None, None) => "generate",
+        let files =
+            given.map(|path| ("image_embedding", path)).into_iter().chain(self.image_files());
+        let files: Vec<_> = files.collect();
+        let command = match files.first() {
+            Some((name, _)) => format!("generate --{}", name.replace('_', "-")),
+            None => "generate".to_owned(),
         };
-        let mut record = self.model.record(command, caption, &settings)?;
-        if let Some(path) = given {
-            record = with_file(record, "image_embedding", path);
-        }
-        if let Some(path) = &self.image {
-            record = with_file(record, "image", path);
+        let mut record = self.model.record(&command, caption, &settings)?;
+        for (name, path) in files {
+            record = with_file(record, name, path);
         }
         record = with_negative(record, negative);
         record.prior = self.other_prior(&record)?;
@@ -135,19 +153,34 @@ impl Generate {
             again.warn_of_differences(&record);
         }
         plan.draw(&record, |seeds, observer| {
-            let request = |&seed| match &embedding {
-                None => Request {
-                    negative_caption: negative.map(str::to_owned),
-                    image: image.clone(),
-                    ..Request::new(words, seed, settings.clone())
-                },
-                Some(embedding) => {
-                    Request::of_embedding(embedding, seed, settings.clone()).with_caption(words)
-                }
+            let request = |&seed| Request {
+                image_embedding: embedding.as_ref().map(Tensor::shallow_clone),
+                first_embedding: first.as_ref().map(Tensor::shallow_clone),
+                negative_caption: negative.map(str::to_owned),
+                image: image.clone(),
+                hint: hint.clone(),
+                ..Request::new(words, seed, settings.clone())
             };
             let requests: Vec<Request> = seeds.iter().map(request).collect();
             Ok(pipeline.sample(&requests, observer)?)
         })
+    }
+
+    /// The pictures that are drawn from or by, with their names in records.
+    fn image_files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let files =
+            [("image", &self.image), ("prior_image", &self.prior_image), ("hint", &self.hint)];
+        files.into_iter().filter_map(|(name, file)| Some((name, file.as_deref()?)))
+    }
+
+    /// The task of the command line's picture.
+    fn task(&self) -> Task {
+        Task {
+            prior: self.image_embedding.is_none(),
+            image_encoder: self.prior_image.is_some(),
+            hint: self.hint.is_some(),
+            ..Task::GENERATE
+        }
     }
 
     /// The overrides of the flags; those of the prior's settings where it takes part.
@@ -155,8 +188,12 @@ impl Generate {
         let flags = self.decoder.add_to(SettingsOverrides::default());
         let flags = self.clip_guidance.add_to(self.candidates.add_to(self.size.add_to(flags)));
         let strength = || self.strength.unwrap_or(STRENGTH);
-        let flags =
-            SettingsOverrides { strength: self.image.as_ref().map(|_| strength()), ..flags };
+        let prior_strength = || self.prior_strength.unwrap_or(STRENGTH);
+        let flags = SettingsOverrides {
+            strength: self.image.as_ref().map(|_| strength()),
+            prior_strength: self.prior_image.as_ref().map(|_| prior_strength()),
+            ..flags
+        };
         match self.image_embedding {
             None => self.prior_settings.add_to(flags),
             Some(_) => flags,
@@ -165,9 +202,10 @@ impl Generate {
 
     /// The model's settings, or those of the picture that is drawn again, changed by the flags. Prepares the pipeline.
     fn settings(&self, pipeline: &Pipeline, again: Option<&Again>) -> Result<Settings> {
-        let (task, fix): (_, fn(Settings) -> Settings) = match self.image_embedding {
-            None => (Task::GENERATE, |settings| settings),
-            Some(_) => (Task::DECODE, Settings::without_prior),
+        let task = self.task();
+        let fix: fn(Settings) -> Settings = match task.prior {
+            true => |settings| settings,
+            false => Settings::without_prior,
         };
         match again {
             None => self.model.prepare(pipeline, task, &self.preset, &self.flags(), fix),
@@ -187,7 +225,7 @@ impl Generate {
             let of = planned.len();
             say!("{there} of {of} pictures are there already and stay as they are");
         }
-        let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
+        let pipeline = self.model.open(Some(&self.prior), Some(&self.encoders))?;
         let records = self.records(prompts, &pipeline, there < planned.len())?;
         warn_of_others(prompts, &planned, &records);
         if there == planned.len() && self.images.grid.as_ref().is_none_or(|grid| grid.exists()) {
@@ -281,6 +319,17 @@ impl Generate {
     fn other_prior(&self, record: &Record) -> Result<Option<String>> {
         let fingerprint = self.model.prior_fingerprint(&self.prior)?;
         Ok(fingerprint.filter(|prior| *prior != record.model))
+    }
+}
+
+/// Says that a hint of another size than `[width, height]` is squashed.
+fn warn_of_size(path: &Path, hint: &RgbImage, [width, height]: [u32; 2]) {
+    let (own_width, own_height) = hint.dimensions();
+    if (own_width, own_height) != (width, height) {
+        say!(
+            "--hint {} has {own_width} x {own_height} pixels, and is resized to {width} x {height}",
+            path.display()
+        );
     }
 }
 

@@ -19,7 +19,7 @@ use crate::input::{ImageFile, check_named_once, stem};
 use crate::mask_args::{MaskArgs, MaskedEdit, with_digest};
 use crate::mask_record::{self, COMMAND};
 use crate::messages::say;
-use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
+use crate::model::{EncoderArgs, ModelArgs, PriorArgs};
 use crate::record::with_file;
 use crate::settings_args::{
     CandidatesArgs, ClipGuidanceArgs, DecoderSettingsArgs, PresetArgs, PriorSettingsArgs,
@@ -65,7 +65,7 @@ pub(crate) struct Inpaint {
     #[command(flatten)]
     prior: PriorArgs,
     #[command(flatten)]
-    image_encoder: ImageEncoderArgs,
+    encoders: EncoderArgs,
     #[command(flatten)]
     preset: PresetArgs,
     #[command(flatten)]
@@ -106,7 +106,7 @@ impl Inpaint {
         let edit = self.mask.edit(&picture, again.as_ref().map(|again| &again.record))?;
         let name = format!("{}-inpainted", stem(&self.image));
         let plan = self.images.plan_again(&name, &inputs, again.as_ref().map(Again::seed))?;
-        let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
+        let pipeline = self.model.open(Some(&self.prior), Some(&self.encoders))?;
         let settings = self.settings(&pipeline, caption, again.as_ref())?;
         let task = self.task(&pipeline, caption);
         // The record's is of no use where the prior takes no part.

@@ -13,7 +13,7 @@ use pipeline::{
 use crate::drawing::{InversionArgs, SeedArgs};
 use crate::frames::{AnimationArgs, FrameSequence, check_new, prepare};
 use crate::input::{check_named_once, in_image, read_end};
-use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
+use crate::model::{EncoderArgs, ModelArgs, PriorArgs};
 use crate::progress::Bars;
 use crate::record::with_file;
 use crate::settings_args::{DecoderSettingsArgs, PresetArgs, PriorSettingsArgs};
@@ -49,7 +49,7 @@ pub(crate) struct Interpolate {
     #[command(flatten)]
     prior: PriorArgs,
     #[command(flatten)]
-    image_encoder: ImageEncoderArgs,
+    encoders: EncoderArgs,
     #[command(flatten)]
     preset: PresetArgs,
     #[command(flatten)]
@@ -64,7 +64,7 @@ impl Interpolate {
         check_named_once([&self.from, &self.to])?;
         check_new("--out", &self.out, false)?;
         let ends = [read_end(&self.from)?, read_end(&self.to)?];
-        let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
+        let pipeline = self.model.open(Some(&self.prior), Some(&self.encoders))?;
         let flags = SettingsOverrides::default();
         let flags = self.decoder.add_to(self.prior_settings.add_to(flags));
         let has = |is: fn(&InterpolationEnd) -> bool| ends.iter().any(is);

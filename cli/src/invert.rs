@@ -11,7 +11,7 @@ use pipeline::{Decoding, Inversion, Step, Task};
 use crate::destinations::Files;
 use crate::drawing::{ImageArgs, InversionArgs};
 use crate::input::{in_image, open_image, stem};
-use crate::model::{ImageEncoderArgs, ModelArgs};
+use crate::model::{EncoderArgs, ModelArgs};
 use crate::origins::in_flag;
 use crate::progress::Bars;
 use crate::record::with_file;
@@ -35,7 +35,7 @@ pub(crate) struct Invert {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
-    image_encoder: ImageEncoderArgs,
+    encoders: EncoderArgs,
 }
 
 impl Invert {
@@ -48,7 +48,7 @@ impl Invert {
         );
         Files::new(&[&self.image]).add("--out", &self.out, self.force)?;
         let image = open_image(&self.image)?;
-        let pipeline = self.model.open(None, Some(&self.image_encoder))?;
+        let pipeline = self.model.open(None, Some(&self.encoders))?;
         let steps = self.inversion.steps(&pipeline)?;
         let defaults = pipeline.defaults()?.without_prior();
         let mut settings = defaults.clone();

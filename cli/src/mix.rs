@@ -7,13 +7,13 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use images::RgbImage;
 use pipeline::mix::check_weights;
-use pipeline::{MixCondition, Pipeline, Record, Settings, SettingsOverrides};
+use pipeline::{MixCondition, Pipeline, Record, Settings, SettingsOverrides, Task};
 use serde_json::{Map, Value};
 
 use crate::drawing::ImageArgs;
-use crate::generate::warn;
+use crate::generate::{check_negative, warn, with_negative};
 use crate::input::{Input, check_named_once, encode_image, open_image, stem};
-use crate::model::{ImageEncoderArgs, ModelArgs, PriorArgs};
+use crate::model::{EncoderArgs, ModelArgs, PriorArgs};
 use crate::names::slug;
 use crate::origins::in_flag;
 use crate::path_json::insert_path;
@@ -41,6 +41,9 @@ pub(crate) struct Mix {
     /// The weight of each, in their order [default: equal shares]
     #[arg(long, value_name = "W,W,..", value_delimiter = ',', value_parser = value_parsers::weight, allow_hyphen_values = true)]
     weights: Vec<f64>,
+    /// Draw away from this caption, in models whose prior reads one
+    #[arg(long, value_name = "CAPTION")]
+    negative: Option<String>,
     #[command(flatten)]
     images: ImageArgs,
     #[command(flatten)]
@@ -48,7 +51,7 @@ pub(crate) struct Mix {
     #[command(flatten)]
     prior: PriorArgs,
     #[command(flatten)]
-    image_encoder: ImageEncoderArgs,
+    encoders: EncoderArgs,
     #[command(flatten)]
     preset: PresetArgs,
     #[command(flatten)]
@@ -72,8 +75,11 @@ impl Mix {
         let images: Vec<Option<RgbImage>> = images.collect::<Result<_>>()?;
         let files: Vec<&Path> = inputs.iter().filter_map(Input::file).collect();
         let plan = self.images.plan(&name(&inputs[0]), &files)?;
-        let pipeline = self.model.open(Some(&self.prior), Some(&self.image_encoder))?;
+        let pipeline = self.model.open(Some(&self.prior), Some(&self.encoders))?;
         let settings = self.settings(&pipeline, inputs.len() > files.len(), !files.is_empty())?;
+        let negative = self.negative.as_deref();
+        check_negative(&pipeline, "", negative, Task::GENERATE)?;
+        negative.iter().try_for_each(|negative| warn(&pipeline, "--negative: ", negative))?;
         let mut conditions = Vec::with_capacity(inputs.len());
         for ((input, image), &weight) in inputs.iter().zip(images).zip(&weights) {
             let condition = match (input, image) {
@@ -90,7 +96,7 @@ impl Mix {
         }
         let record = self.record(&inputs, &weights, &settings)?;
         plan.draw(&record, |seeds, observer| {
-            Ok(pipeline.mix(&conditions, seeds, &settings, observer)?)
+            Ok(pipeline.mix(&conditions, negative, seeds, &settings, observer)?)
         })
     }
 
@@ -113,6 +119,7 @@ impl Mix {
 
     /// The model's settings, changed by the flags. Prepares the pipeline.
     fn settings(&self, pipeline: &Pipeline, captions: bool, images: bool) -> Result<Settings> {
+        let captions = captions || self.negative.is_some();
         let task = pipeline.mix_task(captions, images)?;
         let flags = self.decoder.add_to(self.prior_settings.add_to(SettingsOverrides::default()));
         let flags = self.size.add_to(self.candidates.add_to(flags));
@@ -141,7 +148,7 @@ impl Mix {
         let mut record = self.model.record("mix", None, settings)?.with("conditions", conditions);
         let prior = self.model.prior_fingerprint(&self.prior)?;
         record.prior = prior.filter(|prior| *prior != record.model);
-        Ok(record)
+        Ok(with_negative(record, self.negative.as_deref()))
     }
 }
 

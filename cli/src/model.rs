@@ -13,6 +13,7 @@ use weights::Folder;
 
 use crate::device::{self, DeviceChoice, Dtype};
 use crate::download_progress::DownloadProgress;
+use crate::error_flags::flag;
 use crate::kernel_cache;
 use crate::malloc::release_freed_pages;
 use crate::origins::{Origins, in_flag};
@@ -67,19 +68,24 @@ pub(crate) struct PriorArgs {
     prior: Option<PathBuf>,
 }
 
-/// The flag that completes a model without an image encoder.
+/// The flags that complete a model without an encoder of CLIP's, or bring another.
 #[derive(Args)]
-pub(crate) struct ImageEncoderArgs {
+pub(crate) struct EncoderArgs {
     /// An image encoder, or a model with one, for models without
     #[arg(long, value_name = "MODEL", help_heading = "Model")]
     image_encoder: Option<PathBuf>,
+    /// A text encoder, or a model with one, for models without
+    #[arg(long, value_name = "MODEL", help_heading = "Model")]
+    text_encoder: Option<PathBuf>,
 }
 
-impl ImageEncoderArgs {
-    /// The path that the user chose.
-    #[cfg(feature = "lab")]
-    pub(crate) fn path(&self) -> Option<&Path> {
-        self.image_encoder.as_deref()
+impl EncoderArgs {
+    /// The path of an encoder that the user chose.
+    fn path(&self, completion: Completion) -> Option<&Path> {
+        match completion {
+            Completion::TextEncoder => self.text_encoder.as_deref(),
+            _ => self.image_encoder.as_deref(),
+        }
     }
 }
 
@@ -198,11 +204,37 @@ impl ModelArgs {
         self.locate("--prior", path, Some(Completion::Prior)).map(Some)
     }
 
+    /// The fingerprints of the folders that the user chose for CLIP's encoders, if any.
+    #[cfg(feature = "lab")]
+    pub(crate) fn encoder_fingerprints(
+        &self,
+        encoders: &EncoderArgs,
+    ) -> Result<Option<Vec<String>>> {
+        let mut fingerprints = Vec::new();
+        for completion in [Completion::ImageEncoder, Completion::TextEncoder] {
+            if let Some(folder) = self.encoder_folder(encoders, completion)? {
+                fingerprints.push(format!("{completion:?} {}", folder.fingerprint()?));
+            }
+        }
+        Ok((!fingerprints.is_empty()).then_some(fingerprints))
+    }
+
+    fn encoder_folder(
+        &self,
+        encoders: &EncoderArgs,
+        completion: Completion,
+    ) -> Result<Option<Folder>> {
+        let Some(path) = encoders.path(completion) else {
+            return Ok(None);
+        };
+        self.locate(flag(completion), path, Some(completion)).map(Some)
+    }
+
     /// The pipeline that they describe, completed where its command has flags for that.
     pub(crate) fn open(
         &self,
         prior: Option<&PriorArgs>,
-        image_encoder: Option<&ImageEncoderArgs>,
+        encoders: Option<&EncoderArgs>,
     ) -> Result<Pipeline> {
         let device = self.device.find()?;
         if self.tune {
@@ -214,15 +246,21 @@ impl ModelArgs {
         let family = recognise(&model);
         let elsewhere = prior.map(|prior| self.prior_folder(prior)).transpose()?.flatten();
         let prior = prior.and_then(|given| given.prior.as_deref());
-        let image_encoder = image_encoder.and_then(|given| given.image_encoder.as_deref());
         if prior.is_some() && !family.decodes_embeddings() {
             let error = pipeline::Error::NoEmbedding { family: family.name };
             return Err(error).context("--prior");
         }
-        if image_encoder.is_some() && family.clip.is_none() {
-            let error = pipeline::Error::NoClip { family: family.name };
-            return Err(error).context("--image-encoder");
-        }
+        let encoder =
+            |completion| match encoders.filter(|encoders| encoders.path(completion).is_some()) {
+                None => Ok(None),
+                Some(_) if family.clip.is_none() => {
+                    let error = pipeline::Error::NoClip { family: family.name };
+                    Err(error).context(flag(completion))
+                }
+                Some(encoders) => self.encoder_folder(encoders, completion),
+            };
+        let image_encoder = encoder(Completion::ImageEncoder)?;
+        let text_encoder = encoder(Completion::TextEncoder)?;
         let autoregressive = match prior {
             Some(name) if elsewhere.is_none() => name == Path::new(AUTOREGRESSIVE),
             _ => {
@@ -230,7 +268,6 @@ impl ModelArgs {
                 kind == PriorKind::Autoregressive
             }
         };
-        let completed = |path| self.locate("--image-encoder", path, Some(Completion::ImageEncoder));
         let name = self.model.as_deref();
         let folders = ModelFolders {
             lazy_completion: name.and_then(|name| self.locator().lazy_completion(name, &family)),
@@ -238,7 +275,8 @@ impl ModelArgs {
             model,
             autoregressive,
             prior: elsewhere,
-            image_encoder: image_encoder.map(completed).transpose()?,
+            image_encoder,
+            text_encoder,
         };
         self.check_variant(&folders)?;
         let options = OpenOptions::new().device(device).dtype(self.dtype.kind());
@@ -262,7 +300,7 @@ impl ModelArgs {
             return Ok(());
         };
         let checked = folders.model.check_variant(variant);
-        let others = [&folders.prior, &folders.image_encoder];
+        let others = [&folders.prior, &folders.image_encoder, &folders.text_encoder];
         let mut others = others.into_iter().flatten();
         match others.any(|folder| folder.check_variant(variant).is_ok()) {
             true => Ok(()),

@@ -15,7 +15,7 @@ use crate::frames::{check_new, prepare, print_written};
 use crate::input::{encode_image, open_image};
 use crate::interrupt;
 use crate::messages::say;
-use crate::model::{ImageEncoderArgs, ModelArgs};
+use crate::model::{EncoderArgs, ModelArgs};
 use crate::output::save;
 use crate::progress::Bars;
 use crate::record::with_file;
@@ -44,7 +44,7 @@ pub(crate) struct Reconstruct {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
-    image_encoder: ImageEncoderArgs,
+    encoders: EncoderArgs,
     #[command(flatten)]
     preset: PresetArgs,
     #[command(flatten)]
@@ -62,7 +62,7 @@ impl Reconstruct {
         }
         check_new("--out", &self.out, false)?;
         let image = open_image(&self.image)?;
-        let pipeline = self.model.open(None, Some(&self.image_encoder))?;
+        let pipeline = self.model.open(None, Some(&self.encoders))?;
         let settings = self.model.prepare(
             &pipeline,
             Task::VARY,

@@ -23,7 +23,7 @@ use crate::image_index::{FileStamp, ImageIndex};
 use crate::input::{Input, encode_image, open_image};
 use crate::interrupt;
 use crate::messages::say;
-use crate::model::{ImageEncoderArgs, ModelArgs};
+use crate::model::{EncoderArgs, ModelArgs};
 use crate::output::save;
 use crate::path_json::insert_path;
 use crate::run::columns;
@@ -73,7 +73,7 @@ pub(crate) struct Search {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
-    image_encoder: ImageEncoderArgs,
+    encoders: EncoderArgs,
 }
 
 /// A picture in the folder.
@@ -111,7 +111,7 @@ impl Search {
         let mut skipped = SkippedFiles::none()?;
         let images = images_in(&self.folder, &mut skipped)?;
         self.check_grid(&images)?;
-        let pipeline = self.model.open(None, Some(&self.image_encoder))?;
+        let pipeline = self.model.open(None, Some(&self.encoders))?;
         let query = encode_query(&pipeline, &query)?; // [1, E]
         let encoder = format!("{} {}", pipeline.image_encoder_fingerprint()?, self.model.dtype());
         let mut index = match &self.index {

@@ -8,7 +8,7 @@ use pipeline::{Request, Settings, SettingsOverrides, Task};
 
 use crate::drawing::ImageArgs;
 use crate::input::{encode_image, open_image, stem};
-use crate::model::{ImageEncoderArgs, ModelArgs};
+use crate::model::{EncoderArgs, ModelArgs};
 use crate::record::with_file;
 use crate::settings_args::{CandidatesArgs, DecoderSettingsArgs, PresetArgs, SizeArgs};
 
@@ -22,7 +22,7 @@ pub(crate) struct Variations {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
-    image_encoder: ImageEncoderArgs,
+    encoders: EncoderArgs,
     #[command(flatten)]
     preset: PresetArgs,
     #[command(flatten)]
@@ -38,7 +38,7 @@ impl Variations {
     pub(crate) fn run(&self) -> Result<()> {
         let image = open_image(&self.image)?;
         let plan = self.images.plan(&format!("{}-variation", stem(&self.image)), &[&self.image])?;
-        let pipeline = self.model.open(None, Some(&self.image_encoder))?;
+        let pipeline = self.model.open(None, Some(&self.encoders))?;
         let flags = self.size.add_to(self.decoder.add_to(SettingsOverrides::default()));
         let flags = self.candidates.add_to(flags);
         let settings = self.model.prepare(

@@ -3,7 +3,7 @@
 use layers::{LayerNorm, Linear, Params};
 use tch::Tensor;
 
-use crate::Conditions;
+use crate::{Conditions, HINT_CHANNELS, HintEncoder};
 
 /// The epsilon of the norms, which the published classes fix.
 const EPS: f64 = 1e-5;
@@ -19,6 +19,15 @@ pub struct ImageConditioningConfig {
     pub context_width: i64,
     /// Tokens that the image embedding becomes.
     pub tokens: i64,
+    /// Whether the U-Net takes the features of a hint beside the noised latents.
+    pub hint: bool,
+}
+
+impl ImageConditioningConfig {
+    /// The channels of the U-Net's input that a hint's features take.
+    pub fn hint_channels(&self) -> i64 {
+        if self.hint { HINT_CHANNELS } else { 0 }
+    }
 }
 
 /// From a CLIP image embedding to [`Conditions`] (tensors named as in the U-Net's file of the published Kandinsky 2.2).
@@ -27,19 +36,22 @@ pub struct ImageConditioning {
     added_norm: LayerNorm,
     to_tokens: Linear,
     tokens_norm: LayerNorm,
+    hint_encoder: Option<HintEncoder>,
     config: ImageConditioningConfig,
 }
 
 impl ImageConditioning {
     /// Takes `add_embedding` and `encoder_hid_proj`.
     pub fn new(p: &Params, config: &ImageConditioningConfig) -> Self {
-        let &ImageConditioningConfig { embedding, time_width, context_width, tokens } = config;
+        let &ImageConditioningConfig { embedding, time_width, context_width, tokens, hint } =
+            config;
         let (added, context) = (p / "add_embedding", p / "encoder_hid_proj");
         Self {
             to_added: Linear::new(&(&added / "image_proj"), embedding, time_width),
             added_norm: LayerNorm::new(&(&added / "image_norm"), time_width, EPS),
             to_tokens: Linear::new(&(&context / "image_embeds"), embedding, tokens * context_width),
             tokens_norm: LayerNorm::new(&(&context / "norm"), context_width, EPS),
+            hint_encoder: hint.then(|| HintEncoder::new(&added)),
             config: config.clone(),
         }
     }
@@ -47,6 +59,11 @@ impl ImageConditioning {
     /// The shape.
     pub fn config(&self) -> &ImageConditioningConfig {
         &self.config
+    }
+
+    /// The encoder of hints, where the U-Net takes their features.
+    pub fn hint_encoder(&self) -> Option<&HintEncoder> {
+        self.hint_encoder.as_ref()
     }
 
     /// The conditions of `image_embedding [B, E]`, all of whose tokens are attended to.

@@ -1,7 +1,7 @@
 //! The decoder and the upsamplers: U-Nets that generate an image from a CLIP image embedding, and enlarge it.
 //!
 //! In reading order: [`conditioning`] turns embeddings and a caption into the U-Net's conditions, [`image_conditioning`] an
-//! embedding alone, and [`text_transformer`] a caption alone; [`unet`] is the network of the shape in [`config`], [`resnet`] and
+//! embedding alone, perhaps with a [`hint`], and [`text_transformer`] a caption alone; [`unet`] is the network of the shape in [`config`], [`resnet`] and
 //! [`attention`] are its layers, and [`gradient_checkpointing`] trains it in less memory. unCLIP's upsamplers are U-Nets without
 //! conditions.
 
@@ -9,6 +9,7 @@
 
 pub mod conditioning;
 pub mod config;
+pub mod hint;
 pub mod image_conditioning;
 pub mod text_transformer;
 pub mod unet;
@@ -20,6 +21,7 @@ pub mod resnet;
 pub use conditioning::{Conditioning, ConditioningConfig, Conditions};
 pub use config::{AttentionConfig, UNetConfig};
 pub use gradient_checkpointing::GradientCheckpointing;
+pub use hint::{HINT_CHANNELS, HINT_SCALE, HintEncoder};
 pub use image_conditioning::{ImageConditioning, ImageConditioningConfig};
 pub use text_transformer::{TextTransformer, TextTransformerConfig};
 pub use unet::{StepConditions, UNet};

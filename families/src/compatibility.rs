@@ -114,7 +114,7 @@ pub fn mismatches(shapes: &Shapes, family: &Family) -> Vec<Mismatch> {
         let network = shapes.network.as_ref();
         let of = |number| value(stage.network, number);
         previous = Some(Previous {
-            channels: of(network.map(|network| stage.image_channels(network))),
+            channels: of(shapes.image_channels(stage)),
             size: of(network.map(|network| network.sample_size)),
         });
     }
@@ -195,7 +195,7 @@ impl Mismatches {
         previous: Option<Previous>,
     ) {
         let network = shapes.network.as_ref();
-        let channels = network.map(|network| stage.image_channels(network));
+        let channels = shapes.image_channels(stage);
         let scheduled = shapes.scheduler.as_ref().zip(channels);
         let scheduled = scheduled.map(|(scheduler, channels)| outputs(scheduler, channels));
         let scheduled = value(stage.scheduler, scheduled);

@@ -139,6 +139,8 @@ pub enum Completion {
     Prior,
     /// The folder of another image encoder, or of a model with one.
     ImageEncoder,
+    /// The folder of another text encoder with its tokenizer, or of a model with both.
+    TextEncoder,
     /// A file of image embeddings, whose principal components are computed.
     Embeddings,
 }

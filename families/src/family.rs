@@ -245,11 +245,12 @@ impl Stage {
         channels.map(|channels| self.in_channels(channels, true)).any(|n| n == network.in_channels)
     }
 
-    /// The channels of the images or latents that the stage's U-Net denoises: [`Stage::in_channels`] solved for them.
-    pub fn image_channels(&self, network: &UNetConfig) -> i64 {
+    /// The channels of the images or latents that the stage's U-Net denoises: [`Stage::in_channels`] solved for them, where a
+    /// hint's features take so many of the input's.
+    pub fn image_channels(&self, network: &UNetConfig, hint_channels: i64) -> i64 {
         let inpaints = self.inpaints(network);
         let mask = self.in_channels(0, inpaints);
-        (network.in_channels - mask) / (self.in_channels(1, inpaints) - mask)
+        (network.in_channels - hint_channels - mask) / (self.in_channels(1, inpaints) - mask)
     }
 }
 
@@ -375,6 +376,10 @@ impl Family {
             }
             Completion::ImageEncoder => {
                 let clip = self.clip.map(|clip| [clip.image_encoder, clip.image_processor]);
+                clip.into_iter().flatten().collect()
+            }
+            Completion::TextEncoder => {
+                let clip = self.clip.map(|clip| [clip.tokenizer, clip.text_encoder]);
                 clip.into_iter().flatten().collect()
             }
             Completion::Embeddings => self.principal_components.into_iter().collect(),

@@ -21,6 +21,8 @@ pub struct ModelFolders {
     pub autoregressive: bool,
     /// Where the image encoder comes from instead: a model, or an image encoder's own folder.
     pub image_encoder: Option<Folder>,
+    /// Where the text encoder and its tokenizer come from instead: a model, or a text encoder's own folder.
+    pub text_encoder: Option<Folder>,
     /// Where what a model lacks comes from when it is needed: the image encoder, or all that its companion's repository has.
     pub lazy_completion: Option<LazyFolder>,
 }
@@ -67,12 +69,20 @@ impl ModelFolders {
             prior: None,
             autoregressive: false,
             image_encoder: None,
+            text_encoder: None,
             lazy_completion: None,
         }
     }
 
     /// The folder of a component. An error where it is nowhere, or where what should complete the model does not.
     pub fn component(&self, component: &'static str) -> Result<Folder, Error> {
+        let is_text =
+            self.family.completing_components(Completion::TextEncoder).contains(&component);
+        if let Some(folder) = self.text_encoder.as_ref().filter(|_| is_text)
+            && let Some(folder) = self.completed(component, Completion::TextEncoder, folder)?
+        {
+            return Ok(folder);
+        }
         let completion = self.completion(component);
         let source = match completion {
             Some(Completion::Prior) => self.prior.as_ref(),
@@ -128,11 +138,12 @@ impl ModelFolders {
         completion: Completion,
         folder: &Folder,
     ) -> Result<Option<Folder>, Error> {
-        let whole = self.network_of(component);
+        let whole = self.network_of(component, completion);
         if self.family.component_in(folder, whole).is_some() {
             return Ok(self.family.component_in(folder, component));
         }
-        if completion == Completion::ImageEncoder && own_layout(folder).is_some() {
+        let is_of_clip = matches!(completion, Completion::ImageEncoder | Completion::TextEncoder);
+        if is_of_clip && own_layout(folder).is_some() {
             return Ok(Some(folder.clone()));
         }
         if self.is_other_prior(component) {
@@ -146,10 +157,14 @@ impl ModelFolders {
                 found: describe(folder),
             });
         }
+        let beside: &[&str] = match completion {
+            Completion::TextEncoder => &["tokenizer.json", "vocab.json"],
+            _ => &[PROCESSOR_CONFIG],
+        };
         Ok(match component == whole {
             true => Some(folder.clone()),
             // transformers publishes all of CLIP in one folder.
-            false if folder.has(PROCESSOR_CONFIG) => Some(folder.clone()),
+            false if beside.iter().any(|name| folder.has(name)) => Some(folder.clone()),
             false => folder.beside(self.family.companion.as_ref().map_or(component, |companion| {
                 component.strip_prefix(companion.prefix).unwrap_or(component)
             })),
@@ -166,6 +181,11 @@ impl ModelFolders {
                 Some(Completion::ImageEncoder)
             }
             _ if self.family.is_of_companion(component) => Some(Completion::Prior),
+            _ if clip
+                .is_some_and(|clip| [clip.tokenizer, clip.text_encoder].contains(&component)) =>
+            {
+                Some(Completion::TextEncoder)
+            }
             _ if *principal_components == Some(component) => Some(Completion::Embeddings),
             _ => None,
         }
@@ -177,13 +197,15 @@ impl ModelFolders {
         kinds.into_iter().find(|kind| self.family.prior_components(*kind).contains(&component))
     }
 
-    /// The network that a component is a companion of: a scheduler of its prior, the image processor of its encoder, and the
-    /// text encoder of a prior that is published with it.
-    fn network_of(&self, component: &'static str) -> &'static str {
+    /// The network that a component is a companion of where it completes a model: a scheduler of its prior, the image processor
+    /// and the tokenizer of their encoders, and the text encoder of a prior that is published with it.
+    fn network_of(&self, component: &'static str, completion: Completion) -> &'static str {
         let prior = self.prior_kind(component).map(|kind| self.family.prior_components(kind)[0]);
-        let network = || match self.completion(component) {
-            Some(Completion::Prior) => self.family.prior.map(|prior| prior.network),
-            _ => self.family.clip.map(|clip| clip.image_encoder),
+        let network = || match completion {
+            Completion::Prior => self.family.prior.map(|prior| prior.network),
+            Completion::TextEncoder => self.family.clip.map(|clip| clip.text_encoder),
+            Completion::ImageEncoder => self.family.clip.map(|clip| clip.image_encoder),
+            Completion::Embeddings => None,
         };
         prior.or_else(network).unwrap_or(component)
     }

@@ -26,7 +26,7 @@ const KANDINSKY_PRIOR: &str = "kandinsky-community/kandinsky-2-2-prior";
 const VARIATIONS: &str = "kakaobrain/karlo-v1-alpha-image-variations";
 
 /// All of them.
-pub static KNOWN_MODELS: [KnownModel; 9] = [
+pub static KNOWN_MODELS: [KnownModel; 10] = [
     KnownModel {
         repository: karlo::EXAMPLE,
         family: "Karlo",
@@ -92,6 +92,14 @@ pub static KNOWN_MODELS: [KnownModel; 9] = [
             Ability::Search,
             Ability::Inpaint,
         ],
+        completed_by: Some(KANDINSKY_PRIOR),
+    },
+    KnownModel {
+        repository: "kandinsky-community/kandinsky-2-2-controlnet-depth",
+        family: "Kandinsky 2.2",
+        licence: "apache-2.0",
+        bytes: 5_285_046_828,
+        abilities: &[Ability::Generate, Ability::Embed, Ability::Classify, Ability::Search],
         completed_by: Some(KANDINSKY_PRIOR),
     },
     KnownModel {

@@ -79,6 +79,19 @@ pub struct StageShapes {
     pub scheduler: Option<SchedulerConfig>,
 }
 
+impl StageShapes {
+    /// The channels of the images or latents that `stage` denoises.
+    pub fn image_channels(&self, stage: &Stage) -> Option<i64> {
+        let hint = self.image_conditioning.as_ref().map_or(0, |config| config.hint_channels());
+        self.network.as_ref().map(|network| stage.image_channels(network, hint))
+    }
+
+    /// Whether the stage draws by a hint, beside an image embedding.
+    pub fn takes_hint(&self) -> bool {
+        self.image_conditioning.as_ref().is_some_and(|config| config.hint)
+    }
+}
+
 impl From<&Tokenizer> for TokenizerShape {
     fn from(tokenizer: &Tokenizer) -> Self {
         Self {

@@ -9,8 +9,8 @@ use weights::{Folder, WeightSummary};
 use crate::clip_files::clip_layout;
 use crate::components::{Component, is_whole_clip};
 use crate::{
-    Error, Family, PriorKind, Requirement, Shapes, Stage, compatibility, describe, glide,
-    karlo_files, recognise,
+    Error, Family, PriorKind, Requirement, Shapes, Stage, StageShapes, compatibility, describe,
+    glide, karlo_files, recognise,
 };
 
 /// A model, or a component of one. No tensor is read for it.
@@ -94,6 +94,14 @@ pub enum Ability {
     Inpaint,
 }
 
+impl Ability {
+    /// Whether it draws from image embeddings by commands that take no hint.
+    fn draws_without_hints(self) -> bool {
+        use Ability::{Edit, Inpaint, Interpolate, Invert, Mix, Reconstruct, Variations};
+        matches!(self, Variations | Interpolate | Mix | Edit | Reconstruct | Invert | Inpaint)
+    }
+}
+
 impl fmt::Display for Ability {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self {
@@ -170,8 +178,12 @@ impl ModelSummary {
         };
         let inpainting: Vec<_> =
             family.inpainting_stages.iter().flat_map(Stage::components).collect();
-        let abilities = abilities(family, kind, all(&inpainting));
-        let elsewhere = inpainting_elsewhere(folder, family);
+        let base =
+            Shapes::read(folder, family).ok().and_then(|shapes| shapes.stages.into_iter().next());
+        let by_hints = base.as_ref().is_some_and(StageShapes::takes_hint);
+        let mut abilities = abilities(family, kind, all(&inpainting));
+        abilities.retain(|(ability, _)| !(by_hints && ability.draws_without_hints()));
+        let elsewhere = inpainting_elsewhere(family, base.as_ref());
         let abilities = abilities.into_iter().map(|(ability, components)| {
             let missing = components.into_iter().filter(|name| !has(name));
             let mut missing: Vec<String> = missing
@@ -227,11 +239,10 @@ fn missing_folder(folder: &Folder, family: &Family, component: &'static str) -> 
     }
 }
 
-/// The repository that inpaints where latents are denoised, and the base network in `folder` takes no mask.
-fn inpainting_elsewhere(folder: &Folder, family: &Family) -> Option<&'static str> {
+/// The repository that inpaints where latents are denoised, and the base network of these shapes takes no mask.
+fn inpainting_elsewhere(family: &Family, base: Option<&StageShapes>) -> Option<&'static str> {
     let repository = family.inpainting_example.filter(|_| family.denoises_latents())?;
-    let shapes = Shapes::read(folder, family).ok()?;
-    let (stage, network) = (family.stages.first()?, shapes.stages.first()?.network.as_ref());
+    let (stage, network) = (family.stages.first()?, base?.network.as_ref());
     (!network.is_some_and(|network| stage.inpaints(network))).then_some(repository)
 }
 

@@ -95,6 +95,11 @@ impl Conv2d {
         Self { weight, bias: None, stride: size, padding: 0 }
     }
 
+    /// As [`Conv2d::new`], at a stride.
+    pub fn with_stride(p: &Params, inputs: i64, outputs: i64, size: i64, stride: i64) -> Self {
+        Self { stride, ..Self::new(p, inputs, outputs, size) }
+    }
+
     /// Takes `weight [outputs, inputs, size, size]` and `bias [outputs]`; `stride` pixels apart, no padding.
     pub fn strided(p: &Params, inputs: i64, outputs: i64, size: i64, stride: i64) -> Self {
         Self { stride, padding: 0, ..Self::new(p, inputs, outputs, size) }

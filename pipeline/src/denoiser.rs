@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::inpainting::KnownPixels;
 use crate::lease::{Lease, Network};
-use crate::stages::BASE;
+use crate::stages::{BASE, StageInput};
 use crate::{Error, Pipeline, Text};
 
 impl Pipeline {
@@ -25,7 +25,8 @@ impl Pipeline {
         let conditions = self.embedding_conditions(BASE, embedding, text, guided)?;
         let learned = self.learns_variance(BASE)?;
         let shape = self.image_shape(BASE)?;
-        let channels = self.input_channels(BASE, shape, None, None, text.batch())?;
+        let input = StageInput::default();
+        let channels = self.input_channels(BASE, shape, None, input, text.batch())?;
         let batch = text.batch() * if guided { 2 } else { 1 };
         let mut denoise = no_grad(|| self.denoiser(unet, steps, batch, Some(&conditions)));
         Ok(move |x: &Tensor, step: DiffusionStep| {
@@ -38,14 +39,15 @@ impl Pipeline {
         Ok(scheduler.variance == Variance::LearnedRange)
     }
 
-    /// The channels of a stage's input beside the noised image's of this `shape [C, h, w]`, `[B, .., h, w]` each: the known part of an image with its
-    /// mask, or zeros where nothing is known, for a network that takes them; and the enlarged image of the stage before.
+    /// The channels of a stage's input beside the noised image's of this `shape [C, h, w]`, `[B, .., h, w]` each: the known part
+    /// of an image with its mask, or zeros where nothing is known, for a network that takes them; the features of hints; and
+    /// the enlarged image of the stage before.
     pub(crate) fn input_channels(
         &self,
         index: usize,
         [channels, height, width]: [i64; 3],
         known: Option<&KnownPixels>,
-        previous: Option<&Tensor>,
+        input: StageInput,
         batch: i64,
     ) -> Result<Vec<Tensor>, Error> {
         let stage = self.components.stage(index);
@@ -57,7 +59,8 @@ impl Pipeline {
                 vec![Tensor::zeros(shape, (Kind::Float, self.device))]
             }
         };
-        if let Some((upsampling, images)) = stage.upsampling.zip(previous) {
+        inputs.extend(input.hints.map(Tensor::shallow_clone));
+        if let Some((upsampling, images)) = stage.upsampling.zip(input.previous) {
             let images = match upsampling.rounds {
                 true => ((images + 1.0) * 127.5).round() / 127.5 - 1.0,
                 false => images.clamp(-1.0, 1.0),

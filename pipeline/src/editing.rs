@@ -240,18 +240,14 @@ fn square(image: &RgbImage, region: &Region, side: u32) -> RgbImage {
 
 /// A request for a square, of the size that the model samples.
 fn of_square(request: &Request, inpainting: Inpainting) -> Request {
+    let settings =
+        Settings { width: None, height: None, strength: None, ..request.settings.clone() };
+    let embedding = |embedding: &Option<Tensor>| embedding.as_ref().map(Tensor::shallow_clone);
     Request {
-        caption: request.caption.clone(),
-        image_embedding: request.image_embedding.as_ref().map(Tensor::shallow_clone),
+        image_embedding: embedding(&request.image_embedding),
+        first_embedding: embedding(&request.first_embedding),
         negative_caption: request.negative_caption.clone(),
-        image: None,
         inpainting: Some(inpainting),
-        seed: request.seed,
-        settings: Settings {
-            width: None,
-            height: None,
-            strength: None,
-            ..request.settings.clone()
-        },
+        ..Request::new(request.caption.as_str(), request.seed, settings)
     }
 }

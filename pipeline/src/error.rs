@@ -110,17 +110,36 @@ pub enum Error {
         /// The family.
         family: &'static str,
     },
+    /// A hint for a decoder that takes none.
+    #[error(
+        "hint: this decoder of {family}'s takes none, as kandinsky-community/kandinsky-2-2-controlnet-depth does"
+    )]
+    UnreadHint {
+        /// The family.
+        family: &'static str,
+    },
+    /// No hint for a decoder that draws by one.
+    #[error(
+        "hint: this decoder of {family}'s draws by one, a picture of depths say, and there is none"
+    )]
+    NoHint {
+        /// The family.
+        family: &'static str,
+    },
     /// A negative caption in a family that guidance starts from the empty one in.
     #[error("negative_caption: {family} takes no caption of what a picture should not show")]
     NoNegativeCaption {
         /// The family.
         family: &'static str,
     },
-    /// A negative caption where the prior takes no part.
+    /// An input of the prior where that takes no part.
     #[error(
-        "negative_caption: the prior reads it, which takes no part where a picture's embedding or no caption is given"
+        "{what}: the prior reads it, which takes no part where a picture's embedding or no caption is given"
     )]
-    NegativeCaptionWithoutPrior,
+    WithoutPrior {
+        /// The input.
+        what: &'static str,
+    },
     /// Guidance by CLIP in a family that has no CLIP of noised images.
     #[error(
         "clip_guidance_scale: {family} has no CLIP of noised pictures whose gradient could guide, as GLIDE has"

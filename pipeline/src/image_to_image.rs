@@ -9,34 +9,77 @@ use crate::image_tensors::PLANES;
 use crate::memory::within_memory;
 use crate::{Error, Pipeline, Settings};
 
-/// The strength where no setting says it, which diffusers' pipelines have.
+/// The strength where no setting says it, which diffusers' pipelines have, of the decoder and of the prior.
 pub const STRENGTH: f64 = 0.3;
 
-/// The number of a stage's steps that are taken, so large a share of them as the settings' strength is.
-pub(crate) fn strength_count(steps: usize, settings: &Settings) -> usize {
-    (steps as f64 * settings.strength.unwrap_or(STRENGTH)) as usize
+/// The share of the steps that are taken from something on: of a stage from an image, or of the prior from an embedding.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Strength {
+    /// The name of the setting that says it.
+    setting: &'static str,
+    /// The share.
+    share: f64,
 }
 
-/// The last steps of a stage, so large a share of them as the settings' strength is. An error where that is none.
-pub(crate) fn strength_steps(
-    steps: Vec<DiffusionStep>,
-    settings: &Settings,
-) -> Result<Vec<DiffusionStep>, Error> {
-    match strength_count(steps.len(), settings) {
-        0 => {
-            let must = format!("of {} steps it leaves none", steps.len());
-            Err(Error::setting("strength", settings.strength.unwrap_or(STRENGTH), &must))
+impl Strength {
+    /// That of the stage that samples the base image.
+    pub(crate) fn of_stage(settings: &Settings) -> Self {
+        Self { setting: "strength", share: settings.strength.unwrap_or(STRENGTH) }
+    }
+
+    /// That of the prior.
+    pub(crate) fn of_prior(settings: &Settings) -> Self {
+        let share = settings.prior.as_ref().and_then(|prior| prior.strength);
+        Self { setting: "prior_strength", share: share.unwrap_or(STRENGTH) }
+    }
+
+    /// The number of the steps that are taken.
+    pub(crate) fn count(self, steps: usize) -> usize {
+        (steps as f64 * self.share) as usize
+    }
+
+    /// The last of the steps, which are taken. An error where that is none.
+    pub(crate) fn last(self, steps: Vec<DiffusionStep>) -> Result<Vec<DiffusionStep>, Error> {
+        match self.count(steps.len()) {
+            0 => {
+                let must = format!("of {} steps it leaves none", steps.len());
+                Err(Error::setting(self.setting, self.share, &must))
+            }
+            taken => Ok(steps[steps.len().saturating_sub(taken)..].to_vec()),
         }
-        taken => Ok(steps[steps.len().saturating_sub(taken)..].to_vec()),
+    }
+
+    /// Refuses a share of nothing, and more than all.
+    pub(crate) fn check(self) -> Result<(), Error> {
+        match self.share > 0.0 && self.share <= 1.0 {
+            true => Ok(()),
+            false => {
+                let must =
+                    "it must lie above 0 and be 1 at most, which keeps nothing of the picture";
+                Err(Error::setting(self.setting, format!("{:?}", self.share), must))
+            }
+        }
     }
 }
 
-/// The x `[B, C, h, w]` that a stage starts from: `noise`, or latents noised with it to the `level` of the first step.
-pub(crate) fn first_x(latents: Option<&Tensor>, noise: &Tensor, level: &NoiseLevel) -> Tensor {
-    match latents {
-        Some(latents) => level.x_t(latents, noise),
+/// The x `[B, ..]` that a diffusion starts from: `noise`, or an `x_0` noised with it to the `level` of the first step.
+pub(crate) fn first_x(x_0: Option<&Tensor>, noise: &Tensor, level: &NoiseLevel) -> Tensor {
+    match x_0 {
+        Some(x_0) => level.x_t(x_0, noise),
         None => noise.shallow_clone(),
     }
+}
+
+/// Images that are squashed to a size `[width, height]`, as pixels `[B, 3, H, W]` from -1 to 1.
+pub(crate) fn squashed(images: &[&RgbImage], [width, height]: [u32; 2]) -> Result<Tensor, Error> {
+    // An image without pixels is refused below.
+    let squash = |image: &RgbImage| match image.is_empty() {
+        true => image.clone(),
+        false => resize_reducing(image, width, height, Filter::Bicubic),
+    };
+    let images: Vec<RgbImage> = images.iter().map(|image| squash(image)).collect();
+    let signed = ImageProcessor { resize: None, crop: None, ..ImageProcessor::signed(width) };
+    Ok(Tensor::try_from(signed.preprocess(&images)?).expect(PLANES))
 }
 
 impl Pipeline {
@@ -51,16 +94,9 @@ impl Pipeline {
         let none = || Error::NoImageToImage { family: self.components.family().name };
         let autoencoder = self.components.autoencoder(index)?.ok_or_else(none)?;
         let scale = autoencoder.config().scale_factor();
-        let [width, height] = [width, height].map(|side| (side * scale) as u32);
-        // An image without pixels is refused below.
-        let squash = |image: &RgbImage| match image.is_empty() {
-            true => image.clone(),
-            false => resize_reducing(image, width, height, Filter::Bicubic),
-        };
-        let images: Vec<RgbImage> = images.iter().map(|image| squash(image)).collect();
-        let signed = ImageProcessor { resize: None, crop: None, ..ImageProcessor::signed(width) };
+        let size = [width, height].map(|side| (side * scale) as u32);
         within_memory(|| {
-            let pixels = Tensor::try_from(signed.preprocess(&images)?).expect(PLANES); // [B, 3, H, W]
+            let pixels = squashed(images, size)?; // [B, 3, H, W]
             let one_by_one = (0..pixels.size()[0]).map(|n| {
                 let pixels = pixels.narrow(0, n, 1).to_device(self.device).to_kind(self.kind);
                 autoencoder.encode(&pixels).to_kind(tch::Kind::Float)

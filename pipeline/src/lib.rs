@@ -1,8 +1,8 @@
 //! unCLIP sampling: requests, the prior and the stages that sample images, observers, records, and the paper's section 3.
 //!
 //! Modules in reading order: [`request`] is an image to sample and the chain of stages, `prior_stage` and [`ar_sampling`]
-//! sample its embedding, `stages` the image, or `latents` of it, from noise or [an image](image_to_image), by `conditions`
-//! and a `denoiser`, each by `diffuse`, which an [`observer`] watches; [`settings`] say how, and [`overrides`] change them;
+//! sample its embedding, `stages` the image, or `latents` of it, from noise or [an image](image_to_image), by `conditions`,
+//! perhaps [hints], and a `denoiser`, each by `diffuse`, which an [`observer`] watches; [`settings`] say how, and [`overrides`] change them;
 //! `components` opens what [`pipeline`] requires and lends it (`lease`), [`text`] is a caption after the text encoder,
 //! `reranker` chooses among candidates. [`variations`], [`interpolation`], [`text_diff`] and [`inversion`] are section 3
 //! over the geometry of [`manipulation`], and [`mix`] weighs embeddings; [`zero_shot`] is CLIP alone, [`inpainting`] and
@@ -26,6 +26,7 @@ mod diffuse;
 pub mod editing;
 pub mod error;
 pub mod finite;
+pub mod hints;
 pub mod image_tensors;
 pub mod image_to_image;
 pub mod inpainting;

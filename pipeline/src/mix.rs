@@ -58,42 +58,55 @@ impl Pipeline {
     /// with an empty caption. The prior samples the captions' embeddings one after another from the noise of the image's own seed.
     /// To the observer its steps are those of all captions.
     ///
-    /// Where guidance starts from the embedding of an image of zeros, the noise of one more embedding is passed over: diffusers
-    /// samples the empty caption's too, and makes no use of it.
+    /// Guidance in a decoder that takes embeddings alone starts from the embedding that the prior samples, last, of the `negative`
+    /// caption. Without one it starts from that of an image of zeros, and the noise of one more embedding is passed over:
+    /// diffusers samples the empty caption's too, and makes no use of it.
     pub fn mix(
         &self,
         conditions: &[(MixCondition, f64)],
+        negative: Option<&str>,
         seeds: &[u64],
         settings: &Settings,
         observer: &mut dyn Observer,
     ) -> Result<Vec<RgbImage>, Error> {
-        let captions = conditions.iter().any(|(c, _)| matches!(c, MixCondition::Caption(_)));
-        let task = self.mix_task(captions, false)?;
-        let settings = &match captions {
+        let captions = captions_of(conditions);
+        let task = self.mix_task(captions > 0 || negative.is_some(), false)?;
+        let settings = &match task.prior {
             true => settings.clone(),
             false => settings.clone().without_prior(),
         };
         self.prepare(task, settings)?;
+        if let Some(negative) = negative {
+            self.check_negative_caption(negative, task)?;
+        }
         if seeds.is_empty() {
             return Ok(Vec::new());
         }
         let mut streams: Vec<Generator> = seeds.iter().map(|&seed| Generator::new(seed)).collect();
         within_memory(|| {
-            let embedding = self.mix_embedding(conditions, settings, &mut streams, observer)?;
-            let captions = vec![""; seeds.len()];
+            let streams = &mut streams[..];
+            let mut captions = Captions { done: 0, of: captions + negative.iter().len(), observer };
+            let embedding = self.sum(conditions, settings, streams, &mut captions)?;
+            let of_negative = match negative {
+                Some(caption) => Some(captions.sample(self, caption, settings, streams)?),
+                None => None,
+            };
+            let words = vec![""; seeds.len()];
             let text = match self.components.family().decodes_embeddings_alone() {
+                true if negative.is_some() => None,
                 true => {
-                    self.skip_embedding(settings, &mut streams)?;
+                    self.skip_embedding(settings, streams)?;
                     None
                 }
-                false => Some(self.encode_text(&captions)?),
+                false => Some(self.encode_text(&words)?),
             };
             let settings = slice::from_ref(settings);
-            let batch = &mut Batch { settings, streams: &mut streams, observer };
-            let input = StageInput { captions: &captions, ..StageInput::default() };
+            let batch = &mut Batch { settings, streams, observer: captions.observer };
+            let input = StageInput { captions: &words, ..StageInput::default() };
             let (embedding, text) = (Some(&embedding), text.as_ref());
             let stages = self.stage_indices(task, &settings[0]);
-            let of_embedding = StageInput { embedding, text, ..input };
+            let negative_embedding = of_negative.as_ref();
+            let of_embedding = StageInput { embedding, negative_embedding, text, ..input };
             let base = self.base_images(stages.start, of_embedding, batch)?; // [B, C, h, w]
             let images = self.upsampled_images(base, stages.start + 1..stages.end, input, batch)?;
             Ok(to_images(&images))
@@ -108,10 +121,19 @@ impl Pipeline {
         streams: &mut [Generator],
         observer: &mut dyn Observer,
     ) -> Result<Tensor, Error> {
+        let mut captions = Captions { done: 0, of: captions_of(conditions), observer };
+        self.sum(conditions, settings, streams, &mut captions)
+    }
+
+    fn sum(
+        &self,
+        conditions: &[(MixCondition, f64)],
+        settings: &Settings,
+        streams: &mut [Generator],
+        captions: &mut Captions,
+    ) -> Result<Tensor, Error> {
         let weights: Vec<f64> = conditions.iter().map(|(_, weight)| *weight).collect();
         check_weights(&weights)?;
-        let is_caption = |(c, _): &&(MixCondition, f64)| matches!(c, MixCondition::Caption(_));
-        let (captions, mut sampled) = (conditions.iter().filter(is_caption).count(), 0);
         let mut terms = Vec::with_capacity(conditions.len());
         for (condition, weight) in conditions {
             let embedding = match condition {
@@ -120,16 +142,7 @@ impl Pipeline {
                     embedding.expand([streams.len() as i64, -1], false)
                 }
                 MixCondition::Caption(caption) => {
-                    let text = self.encode_text(&vec![caption; streams.len()])?;
-                    let mut observer = |step: Step<'_>| {
-                        let (done, steps) =
-                            (sampled * step.steps + step.done, captions * step.steps);
-                        observer.step(Step { done, steps, ..step })
-                    };
-                    let embedding =
-                        self.sample_embedding(&text, settings, streams, &mut observer)?;
-                    sampled += 1;
-                    embedding
+                    captions.sample(self, caption, settings, streams)?
                 }
             }; // [B, E]
             terms.push(embedding * *weight);
@@ -145,5 +158,40 @@ impl Pipeline {
         let mut streams = Streams::new(streams, self.device, self.kind);
         (0..steps).for_each(|_| streams.skip(&shape));
         Ok(())
+    }
+}
+
+/// The number of captions among conditions.
+fn captions_of(conditions: &[(MixCondition, f64)]) -> usize {
+    conditions.iter().filter(|(c, _)| matches!(c, MixCondition::Caption(_))).count()
+}
+
+/// Captions whose embeddings the prior samples one after another.
+struct Captions<'a> {
+    /// How many are done.
+    done: usize,
+    /// How many there are.
+    of: usize,
+    /// To which their steps are those of one stage.
+    observer: &'a mut dyn Observer,
+}
+
+impl Captions<'_> {
+    /// The embedding `[B, E]` of the next caption, for each stream of noise.
+    fn sample(
+        &mut self,
+        pipeline: &Pipeline,
+        caption: &str,
+        settings: &Settings,
+        streams: &mut [Generator],
+    ) -> Result<Tensor, Error> {
+        let text = pipeline.encode_text(&vec![caption; streams.len()])?;
+        let mut observer = |step: Step<'_>| {
+            let (done, steps) = (self.done * step.steps + step.done, self.of * step.steps);
+            self.observer.step(Step { done, steps, ..step })
+        };
+        let embedding = pipeline.sample_embedding(&text, settings, streams, &mut observer)?;
+        self.done += 1;
+        Ok(embedding)
     }
 }

@@ -94,6 +94,8 @@ pub struct SettingsOverrides {
     pub prior_candidates: Option<usize>,
     /// The prior's guidance scale.
     pub prior_guidance_scale: Option<f64>,
+    /// [`PriorSettings::strength`](crate::settings::PriorSettings::strength)
+    pub prior_strength: Option<f64>,
     /// [`CodeSampling::temperature`]
     pub prior_temperature: Option<f64>,
     /// [`CodeSampling::top_p`]
@@ -177,6 +179,7 @@ impl SettingsOverrides {
             prior.steps = self.prior_steps.unwrap_or(prior.steps);
             prior.candidates = self.prior_candidates.unwrap_or(prior.candidates);
             prior.guidance_scale = self.prior_guidance_scale.unwrap_or(prior.guidance_scale);
+            prior.strength = self.prior_strength.or(prior.strength);
             prior.codes = prior.codes.map(|codes| CodeSampling {
                 temperature: self.prior_temperature.unwrap_or(codes.temperature),
                 top_p: self.prior_top_p.unwrap_or(codes.top_p),
@@ -208,6 +211,7 @@ impl SettingsOverrides {
                 ("prior_steps", self.prior_steps.is_some()),
                 ("prior_candidates", self.prior_candidates.is_some()),
                 ("prior_guidance_scale", self.prior_guidance_scale.is_some()),
+                ("prior_strength", self.prior_strength.is_some()),
                 ("prior_temperature", self.prior_temperature.is_some()),
                 ("prior_top_p", self.prior_top_p.is_some()),
             ];
@@ -219,7 +223,10 @@ impl SettingsOverrides {
         }
         let autoregressive = settings.codes().is_some();
         let others: &[_] = match autoregressive {
-            true => &[("prior_steps", self.prior_steps.is_some())],
+            true => &[
+                ("prior_steps", self.prior_steps.is_some()),
+                ("prior_strength", self.prior_strength.is_some()),
+            ],
             false => &[
                 ("prior_temperature", self.prior_temperature.is_some()),
                 ("prior_top_p", self.prior_top_p.is_some()),

@@ -12,7 +12,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::components::{Components, opened};
 use crate::image_tensors::PLANES;
-use crate::image_to_image::strength_steps;
+use crate::image_to_image::Strength;
 use crate::memory::within_memory;
 use crate::prior_stage::Prefix;
 use crate::stages::BASE;
@@ -99,13 +99,19 @@ impl Pipeline {
         if task.inpaints {
             self.check_inpainting()?;
         }
+        if task.stages != Stages::None {
+            self.check_hint(task.hint)?;
+        }
         if requirement.prior == Some(PriorKind::Diffusion) {
-            self.prior_steps(&self.prior_sampler(settings)?, settings)?;
+            let steps = self.prior_steps(&self.prior_sampler(settings)?, settings)?;
+            if settings.prior.as_ref().is_some_and(|prior| prior.strength.is_some()) {
+                Strength::of_prior(settings).last(steps)?;
+            }
         }
         for index in self.components.family().stage_indices(requirement) {
             let steps = self.stage_steps(index, &self.stage_sampler(index, settings)?, settings)?;
             if settings.strength.is_some() {
-                strength_steps(steps, settings)?;
+                Strength::of_stage(settings).last(steps)?;
             }
         }
         self.components.prepare(requirement)?;
@@ -350,6 +356,8 @@ pub struct Task {
     pub stages: Stages,
     /// Whether they inpaint.
     pub inpaints: bool,
+    /// Whether they draw by a hint.
+    pub hint: bool,
 }
 
 /// The stages of a task.
@@ -365,21 +373,21 @@ pub enum Stages {
 
 impl Task {
     /// Images of captions.
-    pub const GENERATE: Self =
-        Self { prior: true, image_encoder: false, stages: Stages::All, inpaints: false };
+    pub const GENERATE: Self = Self {
+        prior: true,
+        image_encoder: false,
+        stages: Stages::All,
+        inpaints: false,
+        hint: false,
+    };
     /// Image embeddings of captions.
-    pub const EMBEDDING: Self =
-        Self { prior: true, image_encoder: false, stages: Stages::None, inpaints: false };
+    pub const EMBEDDING: Self = Self { stages: Stages::None, ..Self::GENERATE };
     /// Images of image embeddings.
-    pub const DECODE: Self =
-        Self { prior: false, image_encoder: false, stages: Stages::All, inpaints: false };
+    pub const DECODE: Self = Self { prior: false, ..Self::GENERATE };
     /// Images of an image.
-    pub const VARY: Self =
-        Self { prior: false, image_encoder: true, stages: Stages::All, inpaints: false };
+    pub const VARY: Self = Self { image_encoder: true, ..Self::DECODE };
     /// The latents of an image.
-    pub const INVERT: Self =
-        Self { prior: false, image_encoder: true, stages: Stages::Base, inpaints: false };
+    pub const INVERT: Self = Self { stages: Stages::Base, ..Self::VARY };
     /// Images of captions and of images.
-    pub const MIXED: Self =
-        Self { prior: true, image_encoder: true, stages: Stages::All, inpaints: false };
+    pub const MIXED: Self = Self { image_encoder: true, ..Self::GENERATE };
 }

@@ -9,6 +9,7 @@ use prior::{PrefixCache, Prior};
 use tch::{Kind, Tensor, no_grad};
 
 use crate::diffuse::{Diffusion, ObservedStage};
+use crate::image_to_image::{Strength, first_x};
 use crate::lease::Network;
 use crate::memory::within_memory;
 use crate::noise_streams::Streams;
@@ -44,10 +45,31 @@ impl Pipeline {
         observer: &mut dyn Observer,
     ) -> Result<Tensor, Error> {
         let settings = std::slice::from_ref(settings);
-        self.embeddings(text, &mut Batch { settings, streams, observer })
+        self.embeddings(text, None, &mut Batch { settings, streams, observer })
     }
 
-    pub(crate) fn embeddings(&self, text: &Text, batch: &mut Batch) -> Result<Tensor, Error> {
+    /// The same from the image embeddings `first [B, E]` on, noised as far as the diffusion prior's strength says, as diffusers'
+    /// `KandinskyV22PriorEmb2EmbPipeline` samples.
+    pub fn sample_embedding_from(
+        &self,
+        first: &Tensor,
+        text: &Text,
+        settings: &Settings,
+        streams: &mut [Generator],
+        observer: &mut dyn Observer,
+    ) -> Result<Tensor, Error> {
+        let settings = std::slice::from_ref(settings);
+        self.embeddings(text, Some(first), &mut Batch { settings, streams, observer })
+    }
+
+    /// Image embeddings `[B, E]` of captions, or `[2B, E]` of captions and as many others; from the image embeddings
+    /// `first [B, E]` on, where these are there.
+    pub(crate) fn embeddings(
+        &self,
+        text: &Text,
+        first: Option<&Tensor>,
+        batch: &mut Batch,
+    ) -> Result<Tensor, Error> {
         let settings = batch.settings();
         let candidates = settings.prior.as_ref().map_or(1, |prior| prior.candidates);
         within_memory(|| match settings.codes() {
@@ -58,7 +80,7 @@ impl Pipeline {
             }
             None => {
                 let prior = self.components.prior()?;
-                rerank(candidates, text, || self.diffuse_embedding(&prior, text, batch))
+                rerank(candidates, text, || self.diffuse_embedding(&prior, text, first, batch))
             }
         })
     }
@@ -68,6 +90,7 @@ impl Pipeline {
         &self,
         prior: &Network<Prior>,
         text: &Text,
+        first: Option<&Tensor>,
         batch: &mut Batch,
     ) -> Result<Tensor, Error> {
         // Images whose captions come with others, of what they should not show, have two rows each.
@@ -97,6 +120,10 @@ impl Pipeline {
         let settings = batch.settings();
         let sampler = self.prior_sampler(settings)?;
         let steps = self.prior_steps(&sampler, settings)?;
+        let steps = match first {
+            Some(_) => Strength::of_prior(settings).last(steps)?,
+            None => steps,
+        };
         let guided_timesteps = 0..=i64::MAX;
         let diffusion = Diffusion {
             stage: ObservedStage {
@@ -118,7 +145,13 @@ impl Pipeline {
         };
         let mut streams =
             Streams::new(&mut *batch.streams, self.device, self.kind).rows(rows as i64);
-        let x = streams.normal(&[prior.config().embedding]);
+        let noise = streams.normal(&[prior.config().embedding]);
+        let first = first.map(|embedding| {
+            let embedding = embedding.to_device(self.device).to_kind(Kind::Float);
+            embedding.repeat([rows as i64, 1])
+        });
+        let level = sampler.level(steps.first().map(|step| step.timestep));
+        let x = first_x(first.as_ref(), &noise, &level);
         let whitened = self.diffuse(diffusion, x, &mut streams, denoise, &mut *batch.observer)?;
         let embedding = no_grad(|| prior.restore(&whitened.to_kind(self.kind)));
         self.finite(embedding, Quantity::PriorEmbedding, scales.as_deref())

@@ -7,7 +7,7 @@ use noise::Generator;
 use tch::Tensor;
 
 use crate::image_tensors::to_images;
-use crate::image_to_image::strength_count;
+use crate::image_to_image::Strength;
 use crate::inpainting::{Inpainting, InpaintingBatch};
 use crate::memory::within_memory;
 use crate::observer::PRIOR;
@@ -22,11 +22,17 @@ pub struct Request {
     pub caption: String,
     /// The CLIP image embedding `[1, E]` to decode; `None` for the prior to sample one of the caption.
     pub image_embedding: Option<Tensor>,
+    /// The CLIP image embedding `[1, E]` that the diffusion prior starts from, noised as far as
+    /// [`PriorSettings::strength`](crate::settings::PriorSettings::strength) says; `None` for noise alone.
+    pub first_embedding: Option<Tensor>,
     /// The caption of what the image should not show, for models that [take](Pipeline::takes_negative_captions) one.
     pub negative_caption: Option<String>,
     /// The image to start from, noised as far as [`Settings::strength`] says and squashed to the size of the settings' images;
     /// `None` for noise alone.
     pub image: Option<RgbImage>,
+    /// The hint that the image is drawn by, squashed to [its size](Pipeline::hint_size), for models that
+    /// [take](Pipeline::takes_hints) one.
+    pub hint: Option<RgbImage>,
     /// An image of which the known part stays; `None` for an image that is all sampled.
     pub inpainting: Option<Inpainting>,
     /// The seed of the image's own noise. The same request gives the same image.
@@ -42,8 +48,10 @@ impl Request {
         Self {
             caption,
             image_embedding: None,
+            first_embedding: None,
             negative_caption: None,
             image: None,
+            hint: None,
             inpainting: None,
             seed,
             settings,
@@ -53,19 +61,19 @@ impl Request {
     /// An image of an image embedding `[1, E]`, without the prior.
     pub fn of_embedding(image_embedding: &Tensor, seed: u64, settings: Settings) -> Self {
         Self {
-            caption: String::new(),
             image_embedding: Some(image_embedding.shallow_clone()),
-            negative_caption: None,
-            image: None,
-            inpainting: None,
-            seed,
-            settings,
+            ..Self::new("", seed, settings)
         }
     }
 
     /// The same with a caption, which the decoder reads beside the embedding.
     pub fn with_caption(self, caption: impl Into<String>) -> Self {
         Self { caption: caption.into(), ..self }
+    }
+
+    /// The same where the prior starts from an image embedding `[1, E]`.
+    pub fn with_first_embedding(self, embedding: &Tensor) -> Self {
+        Self { first_embedding: Some(embedding.shallow_clone()), ..self }
     }
 
     /// The same with a caption of what the image should not show.
@@ -76,6 +84,11 @@ impl Request {
     /// The same from an image on, for models that denoise latents.
     pub fn with_image(self, image: RgbImage) -> Self {
         Self { image: Some(image), ..self }
+    }
+
+    /// The same by a hint, for models that take one.
+    pub fn with_hint(self, hint: RgbImage) -> Self {
+        Self { hint: Some(hint), ..self }
     }
 
     /// The same with a part of an image that stays (2112.10741, section 4.3).
@@ -116,10 +129,8 @@ impl Pipeline {
         let inpaints = request.inpainting.is_some();
         let by_embedding = self.components.family().decodes_embeddings();
         let says_nothing = by_embedding && inpaints && request.caption.trim().is_empty();
-        match request.image_embedding.is_some() || says_nothing {
-            true => Task { inpaints, ..Task::DECODE },
-            false => Task { inpaints, ..Task::GENERATE },
-        }
+        let prior = request.image_embedding.is_none() && !says_nothing;
+        Task { prior, inpaints, hint: request.hint.is_some(), ..Task::GENERATE }
     }
 
     /// The steps that a stage takes for a request, [`Step::steps`](crate::Step::steps): none of a prior that takes no part, and
@@ -128,11 +139,15 @@ impl Pipeline {
         let (task, settings) = (self.task(request), &request.settings);
         if stage == PRIOR {
             let prior = settings.prior.as_ref().filter(|_| task.prior);
-            return Ok(prior.map_or(0, |prior| prior.steps));
+            let steps = prior.map_or(0, |prior| prior.steps);
+            return Ok(match request.first_embedding {
+                Some(_) => Strength::of_prior(settings).count(steps),
+                None => steps,
+            });
         }
         let steps = settings.stage(stage).map_or(0, |stage| stage.steps.count());
         let steps = match request.image {
-            Some(_) => strength_count(steps, settings),
+            Some(_) => Strength::of_stage(settings).count(steps),
             None => steps,
         };
         let is_base = self.components.stage(BASE).name == stage;
@@ -208,9 +223,17 @@ impl Pipeline {
             [] => None,
             images => Some(self.encode_latents(stages.start, images, &settings[0])?),
         }; // [B, C, h, w]
+        let hints: Vec<&RgbImage> = requests.iter().filter_map(|r| r.hint.as_ref()).collect();
+        let hints = self.hint_features(stages.start, &hints, &settings[0])?; // [B, 4, h, w]
+        let first: Vec<&Tensor> =
+            requests.iter().filter_map(|r| r.first_embedding.as_ref()).collect();
+        self.check_first_embedding(!first.is_empty(), task, &settings[0])?;
+        let first = (!first.is_empty()).then(|| Tensor::cat(&first, 0)); // [B, E]
         let input = StageInput {
             captions: &captions,
+            first_embedding: first.as_ref(),
             latents: latents.as_ref(),
+            hints: hints.as_ref(),
             known: known.as_ref(),
             ..StageInput::default()
         };
@@ -254,13 +277,32 @@ impl Pipeline {
         requests.map(image).collect()
     }
 
+    /// Refuses an image embedding to start from, which `is_there`, where no diffusion prior samples.
+    pub fn check_first_embedding(
+        &self,
+        is_there: bool,
+        task: Task,
+        settings: &Settings,
+    ) -> Result<(), Error> {
+        let (family, kind) = (self.components.family().name, families::PriorKind::Diffusion);
+        match &settings.prior {
+            _ if !is_there => Ok(()),
+            None => Err(Error::NoPrior { family, kind }),
+            Some(_) if !task.prior => Err(Error::WithoutPrior { what: "first_embedding" }),
+            Some(prior) if prior.codes.is_some() => {
+                Err(Error::OtherPrior { setting: "prior_strength", autoregressive: true })
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
     /// Refuses a caption of what an image should not show where nothing reads it.
     pub fn check_negative_caption(&self, caption: &str, task: Task) -> Result<(), Error> {
         if !self.takes_negative_captions() {
             return Err(Error::NoNegativeCaption { family: self.components.family().name });
         }
         if !task.prior {
-            return Err(Error::NegativeCaptionWithoutPrior);
+            return Err(Error::WithoutPrior { what: "negative_caption" });
         }
         // An empty one is not the same as none: the prior samples an embedding of it.
         match caption.is_empty() {
@@ -274,7 +316,11 @@ impl Pipeline {
         let mut batches: Vec<(_, Vec<usize>)> = Vec::new();
         for (n, request) in requests.iter().enumerate() {
             let by_embedding = request.image_embedding.is_some();
-            let has = (request.negative_caption.is_some(), request.image.is_some());
+            let has = [
+                request.first_embedding.is_some(),
+                request.negative_caption.is_some(),
+                request.image.is_some(),
+            ];
             let key = (self.task(request), by_embedding, has, request.settings.batch_key());
             match batches.iter_mut().find(|(other, _)| *other == key) {
                 Some((_, batch)) => batch.push(n),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Error;
 use crate::ar_sampling::CodeSampling;
+use crate::image_to_image::Strength;
 use crate::repaint::MOST_RESAMPLE;
 
 /// The most embeddings that the prior samples for one image, and the most base images.
@@ -68,6 +69,9 @@ pub struct PriorSettings {
     pub guidance_scale: f64,
     /// Embeddings that are sampled, of which the one most similar to the caption's is taken (section 2.2).
     pub candidates: usize,
+    /// The share of its steps that an image embedding to start from is noised and denoised by; `None` for
+    /// [`STRENGTH`](crate::image_to_image::STRENGTH).
+    pub strength: Option<f64>,
     /// How the autoregressive prior samples, where it does; else the diffusion prior does.
     pub codes: Option<CodeSampling>,
 }
@@ -125,6 +129,7 @@ impl Settings {
                 steps: prior.steps,
                 guidance_scale: prior.guidance_scale,
                 candidates: 1,
+                strength: None,
                 codes: None,
             }),
             stages: stages
@@ -260,12 +265,8 @@ impl Settings {
             let must = "it must lie above 0 and be 1 at most: a share of a picture's values";
             return Err(Error::setting("thresholding", format!("{quantile:?}"), must));
         }
-        if let Some(strength) = self.strength
-            && !(strength > 0.0 && strength <= 1.0)
-        {
-            let must = "it must lie above 0 and be 1 at most, which keeps nothing of the picture";
-            return Err(Error::setting("strength", format!("{strength:?}"), must));
-        }
+        Strength::of_stage(self).check()?;
+        Strength::of_prior(self).check()?;
         if let Some(resample) = self.resample
             && !(1..=MOST_RESAMPLE).contains(&resample)
         {
@@ -323,6 +324,9 @@ impl Serialize for Settings {
                 map.serialize_entry(&format!("{name}_temperature"), temperature)?;
             }
         }
+        if let Some(strength) = self.prior.as_ref().and_then(|prior| prior.strength) {
+            map.serialize_entry("prior_strength", &strength)?;
+        }
         if let Some(codes) = &self.codes() {
             map.serialize_entry("prior_codes", codes)?;
         }
@@ -360,7 +364,7 @@ impl<'de> Deserialize<'de> for Settings {
 }
 
 /// The fields of the flat object, for messages.
-const FIELDS: &str = "`prior_steps`, `prior_candidates`, `candidates`, `prior_guidance_scale`, `prior_codes`, `solver`, \
+const FIELDS: &str = "`prior_steps`, `prior_candidates`, `candidates`, `prior_guidance_scale`, `prior_strength`, `prior_codes`, `solver`, \
      `clip_guidance_scale`, `guidance_interval`, `thresholding`, `resample`, `width`, `height`, `strength`, and of each stage `STAGE_steps`, \
      `STAGE_guidance_scale` and `STAGE_temperature`";
 
@@ -386,6 +390,7 @@ impl<'de> Visitor<'de> for SettingsVisitor {
                 "prior_steps" => prior.steps = Some(map.next_value()?),
                 "prior_guidance_scale" => prior.guidance_scale = Some(map.next_value()?),
                 "prior_candidates" => prior.candidates = Some(map.next_value()?),
+                "prior_strength" => prior.strength = map.next_value()?,
                 "prior_codes" => prior.codes = map.next_value()?,
                 "candidates" => candidates = map.next_value()?,
                 "solver" => solver = map.next_value()?,
@@ -455,25 +460,27 @@ fn stage_field(field: &str) -> Option<(&str, &'static str)> {
 }
 
 /// The fields of a prior, as they are read.
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 struct PriorFields {
     steps: Option<usize>,
     guidance_scale: Option<f64>,
     candidates: Option<usize>,
+    strength: Option<f64>,
     codes: Option<CodeSampling>,
 }
 
 impl PriorFields {
     /// The prior's settings; `None` where no field is one of a prior. An error that is the missing field.
     fn settings(self) -> Result<Option<PriorSettings>, &'static str> {
-        let Self { steps, guidance_scale, candidates, codes } = self;
-        if steps.is_none() && guidance_scale.is_none() && candidates.is_none() && codes.is_none() {
+        if self == Self::default() {
             return Ok(None);
         }
+        let Self { steps, guidance_scale, candidates, strength, codes } = self;
         Ok(Some(PriorSettings {
             steps: steps.ok_or("prior_steps")?,
             guidance_scale: guidance_scale.ok_or("prior_guidance_scale")?,
             candidates: candidates.unwrap_or(1),
+            strength,
             codes,
         }))
     }

@@ -11,7 +11,7 @@ use crate::clip_guidance::ClipGuidance;
 use crate::denoiser::{output_of, with_channels};
 use crate::diffuse::{Arrival, Diffusion, ObservedStage};
 use crate::image_tensors::to_images;
-use crate::image_to_image::{first_x, strength_steps};
+use crate::image_to_image::{Strength, first_x};
 use crate::inpainting::{InpaintingBatch, KnownPixels};
 use crate::lease::Lease;
 use crate::memory::within_memory;
@@ -34,12 +34,16 @@ pub(crate) struct StageInput<'a> {
     pub(crate) embedding: Option<&'a Tensor>,
     /// Image embeddings `[B, E]` of what the images should not show.
     pub(crate) negative_embedding: Option<&'a Tensor>,
+    /// Image embeddings `[B, E]` that the prior starts from, noised.
+    pub(crate) first_embedding: Option<&'a Tensor>,
     /// The captions after CLIP's text encoder; perhaps the negative ones after them.
     pub(crate) text: Option<&'a Text>,
     /// The images of the stage before, `[B, C, h, w]`.
     pub(crate) previous: Option<&'a Tensor>,
     /// The latents `[B, C, h, w]` of the images that the base stage starts from, noised.
     pub(crate) latents: Option<&'a Tensor>,
+    /// The features `[B, 4, h, w]` of the hints that the base stage draws by.
+    pub(crate) hints: Option<&'a Tensor>,
     /// The parts of images that stay, where they are inpainted.
     pub(crate) known: Option<&'a InpaintingBatch>,
 }
@@ -74,12 +78,14 @@ impl Pipeline {
         let mut candidate = || {
             let (embedding, negative) = match (input.embedding, input.text) {
                 (None, Some(text)) => {
-                    let all = self.embeddings(text, batch)?; // [B, E] or [2B, E]
+                    let all = self.embeddings(text, input.first_embedding, batch)?; // [B, E] or [2B, E]
                     let negative = all.size()[0] > count;
                     (all.narrow(0, 0, count), negative.then(|| all.narrow(0, count, count)))
                 }
                 (embedding, _) => {
-                    (embedding.expect("an embedding, or a caption of it").shallow_clone(), None)
+                    let embedding = embedding.expect("an embedding, or a caption of it");
+                    let negative = input.negative_embedding.map(Tensor::shallow_clone);
+                    (embedding.shallow_clone(), negative)
                 }
             };
             let (embedding, negative_embedding) = (Some(&embedding), negative.as_ref());
@@ -141,7 +147,8 @@ impl Pipeline {
     pub(crate) fn image_shape(&self, index: usize) -> Result<[i64; 3], Error> {
         let unet = self.components.unet(index)?;
         let config = unet.config();
-        let channels = self.components.stage(index).image_channels(config);
+        let hint = self.components.hint_channels(index)?;
+        let channels = self.components.stage(index).image_channels(config, hint);
         Ok([channels, config.sample_size, config.sample_size])
     }
 
@@ -201,7 +208,7 @@ impl Pipeline {
         let is_base = stage.upsampling.is_none();
         let latents = input.latents.filter(|_| is_base);
         let steps = match latents {
-            Some(_) => strength_steps(steps, settings)?,
+            Some(_) => Strength::of_stage(settings).last(steps)?,
             None => steps,
         };
         let conditions = self.conditions(index, input, count, guided)?;
@@ -209,7 +216,7 @@ impl Pipeline {
         let shape = self.sample_shape(index, settings)?;
         let known = input.known.map(|known| self.known_pixels(index, known, shape[1], settings));
         let known = known.transpose()?;
-        let channels = self.input_channels(index, shape, known.as_ref(), input.previous, count)?;
+        let channels = self.input_channels(index, shape, known.as_ref(), input, count)?;
         let repaints = known.is_some() && !stage.inpaints(unet.config());
         let taken = match repaints {
             true if is_base => resample_steps(&steps, settings.resample.unwrap_or(RESAMPLE)),

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 from diffusers import DDPMScheduler, PriorTransformer, UNet2DConditionModel, UnCLIPScheduler, VQModel
-from diffusers import KandinskyV22InpaintPipeline, KandinskyV22Pipeline, KandinskyV22PriorPipeline
+from diffusers import KandinskyV22ControlnetPipeline, KandinskyV22InpaintPipeline
+from diffusers import KandinskyV22Pipeline, KandinskyV22PriorPipeline
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
@@ -79,16 +80,26 @@ def build(shape: Shape, folder: Path):
 def build_inpainting(shape: Shape, folder: Path, decoder):
     """Makes a U-Net that takes the known latents and a mask, saves it under `folder` as the repository of a decoder that
     inpaints, but for the autoencoder, which is the `decoder` pipeline's, and gives its pipeline."""
-    parts = dict(decoder.components, unet=decoder_unet(shape, in_channels=9))
-    unet = parts["unet"].eval().requires_grad_(False)
-    models.randomise(unet, torch.Generator().manual_seed(1000 * shape.clip.seed + 60), half=True)
-    teach(unet, shape, torch.Generator().manual_seed(1000 * shape.clip.seed + 70))
-    folder.mkdir(parents=True)
+    unet = decoder_unet(shape, in_channels=9)
+    return build_decoder(shape, folder, decoder, unet, 60, KandinskyV22InpaintPipeline)
+
+
+def build_hinted(shape: Shape, folder: Path, decoder):
+    """As `build_inpainting`, with a U-Net that takes the features of a hint."""
+    unet = decoder_unet(shape, in_channels=8, addition_embed_type="image_hint")
+    return build_decoder(shape, folder, decoder, unet, 80, KandinskyV22ControlnetPipeline)
+
+
+def build_decoder(shape, folder, decoder, unet, seed, pipeline):
+    parts = dict(decoder.components, unet=unet.eval().requires_grad_(False))
+    models.randomise(unet, torch.Generator().manual_seed(1000 * shape.clip.seed + seed), half=True)
+    teach(unet, shape, torch.Generator().manual_seed(1000 * shape.clip.seed + seed + 10))
+    folder.mkdir(parents=True, exist_ok=True)
     save_network(folder / "unet", unet, shape)
     scheduler = parts["scheduler"]
     save_config(folder / "scheduler" / "scheduler_config.json", dict(scheduler.config), type(scheduler))
-    write_index(folder, "KandinskyV22InpaintPipeline", parts)
-    return KandinskyV22InpaintPipeline(**parts)
+    write_index(folder, pipeline.__name__, parts)
+    return pipeline(**parts)
 
 
 def prior_parts(shape, folder):
@@ -123,7 +134,7 @@ def prior_parts(shape, folder):
     )  # fmt: skip
 
 
-def decoder_unet(shape, in_channels=4):
+def decoder_unet(shape, in_channels=4, addition_embed_type="image"):
     levels = len(shape.channels)
     return UNet2DConditionModel(
         sample_size=shape.latents, in_channels=in_channels, out_channels=8, layers_per_block=shape.blocks,
@@ -132,7 +143,7 @@ def decoder_unet(shape, in_channels=4):
         mid_block_type="UNetMidBlock2DSimpleCrossAttn",
         down_block_types=("ResnetDownsampleBlock2D", *["SimpleCrossAttnDownBlock2D"] * (levels - 1)),
         up_block_types=(*["SimpleCrossAttnUpBlock2D"] * (levels - 1), "ResnetUpsampleBlock2D"),
-        addition_embed_type="image", addition_embed_type_num_heads=64, encoder_hid_dim=shape.clip.embedding,
+        addition_embed_type=addition_embed_type, addition_embed_type_num_heads=64, encoder_hid_dim=shape.clip.embedding,
         encoder_hid_dim_type="image_proj",
     )  # fmt: skip
 
@@ -155,12 +166,13 @@ def decoder_parts(shape):
 
 def rounded(network):
     for tensor in network.parameters():
-        tensor.copy_(tensor.half().float())
-        assert (tensor != 0).all()
+        half = tensor.half().float()
+        tensor.copy_(torch.where(half == 0, 2.0**-14, half))
 
 
 def teach(network, shape, generator, steps=400):
-    """As `models.teach`, in latents and of image embeddings; a network that inpaints is shown a random part of the latents."""
+    """As `models.teach`, in latents and of image embeddings; a network that inpaints is shown a random part of the latents, one
+    that takes hints all of them."""
     normal = lambda *size: torch.randn(size, generator=generator)
     alphas = DDPMScheduler(beta_schedule="linear", beta_start=0.00085, beta_end=0.012).alphas_cumprod
     size, count = shape.latents, 8
@@ -175,6 +187,10 @@ def teach(network, shape, generator, steps=400):
             mask = (normal(count, 1, size, size) > 0).float()
             noised = torch.cat([noised, clean * mask, mask], dim=1)
         embeddings = dict(image_embeds=normal(count, shape.clip.embedding))
+        if network.config.addition_embed_type == "image_hint":
+            # A hint shows the picture.
+            shown = torch.nn.functional.interpolate(clean[:, :3], 8 * size, mode="bicubic")
+            embeddings["hint"] = (shown / 2 + 0.5).clamp(0, 1)
         output = network(noised, t, None, added_cond_kwargs=embeddings).sample[:, :4]
         loss = (output - noise).square().mean()
         optimiser.zero_grad(set_to_none=True)

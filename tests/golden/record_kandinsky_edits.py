@@ -1,5 +1,5 @@
 """Records what the reference inpaints and mixes with the tiny models of Kandinsky 2.2: `python record_kandinsky_edits.py` rewrites
-`kandinsky/*/inpainting` and `kandinsky/*/mixing`. The models that `record_kandinsky.py` recorded stay as they are.
+`kandinsky/*/inpainting` and `kandinsky/*/mixing`, with a name of these as an argument one of them. The models that `record_kandinsky.py` recorded stay as they are.
 
 - `inpainting/` is the repository of a decoder that inpaints, but for the autoencoder, which is the decoder's; with what its
   U-Net took and gave, masks before and after their erosion (`networks.safetensors`), and pictures.
@@ -8,6 +8,7 @@
 """
 
 import shutil
+import sys
 
 import diffusers
 import numpy as np
@@ -41,19 +42,21 @@ INPAINTING = {
     ],
 }  # fmt: skip
 
-# A name, captions and images (their numbers), weights, pictures, width and height, prior steps and scale, decoder steps and scale.
+# A name, captions and images (their numbers), weights, a negative caption, pictures, width and height, prior steps and scale, decoder steps and scale.
 MIXING = {
     "two": [
-        ("caption-image", ["a red house", 3], [0.6, 0.4], 2, 4, 4, 5, 4.0, 6, 4.0),
-        ("images", [2, 0], [0.5, 0.5], 1, 4, 4, 5, 4.0, 6, 4.0),
-        ("captions", ["a small boat", "A yellow balloon above the snow"], [0.3, 0.7], 2, 5, 3, 5, 4.0, 6, 4.0),
-        ("three", [1, "a red house", "blue and dark"], [0.8, 0.9, -0.4], 1, 4, 4, 5, 4.0, 6, 4.0),
-        ("unguided", ["a red house", 1], [0.2, 0.6], 1, 4, 4, 5, 1.0, 6, 1.0),
-        ("defaults", ["two fish swim below the bridge", 0], [0.4, 0.6], 1, 4, 4, 25, 4.0, 100, 4.0),
+        ("caption-image", ["a red house", 3], [0.6, 0.4], None, 2, 4, 4, 5, 4.0, 6, 4.0),
+        ("images", [2, 0], [0.5, 0.5], None, 1, 4, 4, 5, 4.0, 6, 4.0),
+        ("captions", ["a small boat", "A yellow balloon above the snow"], [0.3, 0.7], None, 2, 5, 3, 5, 4.0, 6, 4.0),
+        ("three", [1, "a red house", "blue and dark"], [0.8, 0.9, -0.4], None, 1, 4, 4, 5, 4.0, 6, 4.0),
+        ("unguided", ["a red house", 1], [0.2, 0.6], None, 1, 4, 4, 5, 1.0, 6, 1.0),
+        ("negative", ["a red house", 3], [0.6, 0.4], "blue and dark", 2, 4, 4, 5, 4.0, 6, 4.0),
+        ("images-negative", [2, 0], [0.5, 0.5], "a boat", 1, 4, 4, 5, 4.0, 6, 4.0),
+        ("defaults", ["two fish swim below the bridge", 0], [0.4, 0.6], None, 1, 4, 4, 25, 4.0, 100, 4.0),
     ],
     "three": [
-        ("caption-image", [record.EMOJI, 2], [0.4, 0.6], 2, 2, 2, 5, 4.0, 6, 4.0),
-        ("captions", ["a tall green tree", "a house"], [0.5, 0.5], 1, 3, 1, 5, 2.0, 7, 2.5),
+        ("caption-image", [record.EMOJI, 2], [0.4, 0.6], None, 2, 2, 2, 5, 4.0, 6, 4.0),
+        ("captions", ["a tall green tree", "a house"], [0.5, 0.5], None, 1, 3, 1, 5, 2.0, 7, 2.5),
     ],
 }  # fmt: skip
 
@@ -67,6 +70,7 @@ class Networks:
 
 
 def main():
+    parts = sys.argv[1:] or ["inpainting", "mixing"]
     torch.set_num_threads(1)
     diffusers.utils.logging.set_verbosity_error()
     transformers.utils.logging.set_verbosity_error()
@@ -75,17 +79,20 @@ def main():
         saved = dict(use_safetensors=not shape.bin, dtype=torch.float32)
         prior = KandinskyV22PriorPipeline.from_pretrained(folder / "prior", **saved)
         decoder = KandinskyV22Pipeline.from_pretrained(folder / "decoder", **saved)
-        for name in ("inpainting", "mixing"):
+        for name in parts:
             shutil.rmtree(folder / name, ignore_errors=True)
-        painter = kandinsky_models.build_inpainting(shape, folder / "inpainting", decoder)
-        for pipeline in (prior, decoder, painter):
+            (folder / name / "pictures").mkdir(parents=True)
+        for pipeline in (prior, decoder):
             pipeline.set_progress_bar_config(disable=True)
-        with torch.no_grad():
-            for name in ("inpainting", "mixing"):
-                (folder / name / "pictures").mkdir(parents=True)
-            record_networks(painter, shape, folder / "inpainting")
-            record_inpainting(prior, painter, shape, folder / "inpainting")
-            record_mixing(prior, decoder, shape, folder / "mixing")
+        if "mixing" in parts:
+            with torch.no_grad():
+                record_mixing(prior, decoder, shape, folder / "mixing")
+        if "inpainting" in parts:
+            painter = kandinsky_models.build_inpainting(shape, folder / "inpainting", decoder)
+            painter.set_progress_bar_config(disable=True)
+            with torch.no_grad():
+                record_networks(painter, shape, folder / "inpainting")
+                record_inpainting(prior, painter, shape, folder / "inpainting")
 
 
 def record_networks(painter, shape, folder):
@@ -169,7 +176,8 @@ def record_inpainting(prior, painter, shape, folder):
 
 def record_mixing(prior, decoder, shape, folder):
     cases, tensors = [], {}
-    for name, things, weights, count, width, height, prior_steps, prior_scale, steps, scale in MIXING[shape.name]:
+    for case in MIXING[shape.name]:
+        name, things, weights, negative, count, width, height, prior_steps, prior_scale, steps, scale = case
         width, height = width * unit(shape), height * unit(shape)
         read = lambda n: Image.open(record.DATA / "images" / f"{n}.png")
         conditions = [thing if isinstance(thing, str) else read(thing) for thing in things]
@@ -177,7 +185,7 @@ def record_mixing(prior, decoder, shape, folder):
         def mix(generators):
             return prior.interpolate(
                 conditions, weights, num_images_per_prompt=len(generators), num_inference_steps=prior_steps,
-                guidance_scale=prior_scale, generator=one_or_all(generators),
+                guidance_scale=prior_scale, generator=one_or_all(generators), negative_prompt=negative or "",
             )  # fmt: skip
 
         def draw(seeds):
@@ -194,9 +202,9 @@ def record_mixing(prior, decoder, shape, folder):
         named = [dict(caption=t) if isinstance(t, str) else dict(image=f"{t}.png") for t in things]
         cases.append(
             dict(
-                name=name, conditions=named, weights=weights, seed=seed, pictures=count, width=width, height=height,
-                prior_steps=prior_steps, prior_guidance_scale=prior_scale, decoder_steps=steps,
-                decoder_guidance_scale=scale,
+                name=name, conditions=named, weights=weights, negative_caption=negative, seed=seed, pictures=count,
+                width=width, height=height, prior_steps=prior_steps, prior_guidance_scale=prior_scale,
+                decoder_steps=steps, decoder_guidance_scale=scale,
             )  # fmt: skip
         )
     save_file({name: tensor.clone().contiguous() for name, tensor in tensors.items()}, folder / "embeddings.safetensors")

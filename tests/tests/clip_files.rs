@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 
 use ::clip::{ImageEncoderConfig, TextConfig};
 use ::images::{RgbImage, read_image};
-use ::pipeline::Pipeline;
+use ::pipeline::{Pipeline, Silent};
 use ::weights::{Checkpoint, Folder, save_safetensors};
-use families::ModelFolders;
+use families::{Completion, ModelFolders};
 use layers::Activation;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::golden::{NETWORK, agree};
-use crate::pipeline::{copy_folder, model};
+use crate::pipeline::{copy_folder, few_steps, model};
 
 /// The models of golden/clip_files: OpenAI's archives, and open_clip's folders in both of its layouts.
 const MODELS: [&str; 4] = ["openai/vit.pt", "openai/resnet.pt", "open_clip", "open_clip_text"];
@@ -275,6 +275,63 @@ fn every_layout_is_an_image_encoder_where_the_widths_fit() {
         let error = open_folders(folders).prepare_clip().unwrap_err().to_string();
         let widths = format!("is 12 in the first and {width} in the second");
         assert!(error.contains(&widths) && error.contains(name), "{error}");
+    }
+}
+
+#[test]
+fn every_layout_is_a_text_encoder_where_the_widths_fit() {
+    let images = || Folder::open(golden().join("zero_shot/model")).unwrap();
+    let beside = |encoder: &Path| {
+        let text_encoder = Some(families::locate(encoder).unwrap());
+        open_folders(ModelFolders { text_encoder, ..ModelFolders::new(images()) })
+    };
+    for name in ["openai/vit.pt", "openai/resnet.pt"] {
+        let completed = beside(&place(name));
+        completed.prepare_clip().unwrap();
+        let text = completed.encode_text(&record().captions).unwrap();
+        agree(name, &text.embedding, &recorded(name, "text"), NETWORK);
+    }
+    for (name, width) in [("open_clip", "10"), ("open_clip_text", "14")] {
+        let error = beside(&place(name)).prepare_clip().unwrap_err().to_string();
+        let widths = format!("is {width} in the first and 12 in the second");
+        assert!(error.contains(&widths) && error.contains(name), "{error}");
+    }
+    let error = beside(&golden().join("glide/model")).prepare_clip().unwrap_err().to_string();
+    assert!(error.contains("text_encoder"), "{error}");
+}
+
+/// Of a model whose text encoder and tokenizer lie elsewhere, in folders of their own or in a whole model.
+#[test]
+fn a_text_encoder_completes_a_prior_and_a_decoder() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    copy_folder(&model("deep"), &place("model"));
+    fs::create_dir(place("text")).unwrap();
+    for name in ["tokenizer", "text_encoder"] {
+        fs::rename(place("model").join(name), place("text").join(name)).unwrap();
+    }
+    let at = |path: &Path| Folder::open(path).unwrap();
+    let draw = |text_encoder: Option<Folder>| {
+        let folders = ModelFolders { text_encoder, ..ModelFolders::new(at(&place("model"))) };
+        open_folders(folders).generate("a red house", &[3], &few_steps(), &mut Silent)
+    };
+    let whole = open(&model("deep")).generate("a red house", &[3], &few_steps(), &mut Silent);
+    let whole = whole.unwrap();
+    for encoder in [place("text").join("text_encoder"), place("text"), model("deep")] {
+        assert!(draw(Some(at(&encoder))).unwrap() == whole, "{}", encoder.display());
+    }
+    let error = draw(None).unwrap_err();
+    let families::Error::Missing { completion, .. } = family_error(&error) else {
+        panic!("{error}");
+    };
+    assert_eq!(*completion, Some(Completion::TextEncoder));
+}
+
+/// The error of the families that an error of the pipeline's is.
+fn family_error(error: &pipeline::Error) -> &families::Error {
+    match error {
+        pipeline::Error::Families(error) => error,
+        other => panic!("{other}"),
     }
 }
 

@@ -204,13 +204,8 @@ fn steps_are_taken_as_often_as_resample_says_and_observers_know_it() {
             ControlFlow::Continue(())
         };
         let request = Request {
-            caption: request.caption.clone(),
-            image_embedding: None,
-            negative_caption: None,
-            image: None,
             inpainting: request.inpainting.clone(),
-            seed: request.seed,
-            settings: request.settings.clone(),
+            ..Request::new(request.caption.as_str(), request.seed, request.settings.clone())
         };
         let picture = pipeline.sample(&[request], observer).unwrap().remove(0);
         assert_eq!(counts[0], ("prior".to_owned(), 2));

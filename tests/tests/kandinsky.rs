@@ -15,8 +15,12 @@ use weights::Folder;
 
 use crate::diffusion::take_step;
 use crate::golden::{NETWORK, agree};
+use crate::pipeline::copy_folder;
 
-pub(crate) mod inpainting;
+mod case;
+mod emb2emb;
+mod hints;
+mod inpainting;
 mod mixing;
 mod pictures;
 mod refusals;
@@ -42,6 +46,17 @@ fn decoder(model: &str) -> Folder {
 /// The repository with the prior.
 fn prior(model: &str) -> Folder {
     Folder::open(data(model).join("prior")).unwrap()
+}
+
+/// Writes the repository of another decoder of a model, which was recorded in `folder`, to `to`: its autoencoder is the plain
+/// decoder's.
+pub(crate) fn write_decoder(model: &str, folder: &str, to: &Path) {
+    for name in ["unet", "scheduler"] {
+        copy_folder(&data(model).join(folder).join(name), &to.join(name));
+    }
+    copy_folder(&data(model).join("decoder/movq"), &to.join("movq"));
+    let index = "model_index.json";
+    std::fs::copy(data(model).join(folder).join(index), to.join(index)).unwrap();
 }
 
 /// Both repositories.

@@ -18,6 +18,7 @@ pub struct OpenOptions {
     prior: Option<PathBuf>,
     prior_kind: Option<PriorKind>,
     image_encoder: Option<PathBuf>,
+    text_encoder: Option<PathBuf>,
     low_memory: bool,
 }
 
@@ -37,6 +38,7 @@ impl OpenOptions {
             prior: None,
             prior_kind: None,
             image_encoder: None,
+            text_encoder: None,
             low_memory: false,
         }
     }
@@ -77,6 +79,11 @@ impl OpenOptions {
         Self { image_encoder: Some(folder.into()), ..self }
     }
 
+    /// A text encoder with its tokenizer, or a model with both, in place of the model's own, likewise.
+    pub fn text_encoder(self, folder: impl Into<PathBuf>) -> Self {
+        Self { text_encoder: Some(folder.into()), ..self }
+    }
+
     /// Whether no network outlives the stage that works with it, so that the largest alone takes memory.
     pub fn low_memory(self, low_memory: bool) -> Self {
         Self { low_memory, ..self }
@@ -110,6 +117,7 @@ impl OpenOptions {
         };
         let prior = located(&self.prior, Completion::Prior)?;
         let image_encoder = located(&self.image_encoder, Completion::ImageEncoder)?;
+        let text_encoder = located(&self.text_encoder, Completion::TextEncoder)?;
         let kind = match self.prior_kind {
             Some(kind) => kind,
             None => family.prior_kind(prior.as_ref().unwrap_or(&model))?,
@@ -121,6 +129,7 @@ impl OpenOptions {
             prior,
             autoregressive,
             image_encoder,
+            text_encoder,
             lazy_completion,
         })
     }

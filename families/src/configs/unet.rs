@@ -24,20 +24,22 @@ pub(crate) fn decoder_config(bytes: &[u8]) -> Result<UNetConfig, ConfigError> {
     conditional_config(fields)
 }
 
-/// Translates the `config.json` of a decoder that projects image embeddings itself, and takes nothing else.
+/// Translates the `config.json` of a decoder that projects image embeddings itself, and takes nothing else but perhaps a
+/// hint.
 pub(crate) fn image_decoder_config(
     bytes: &[u8],
 ) -> Result<(UNetConfig, ImageConditioningConfig), ConfigError> {
     let mut fields = Fields::parse(bytes)?;
     fields.class("UNet2DConditionModel")?;
-    fields.exactly("addition_embed_type", &json!("image"))?;
+    let additions = [("image", false), ("image_hint", true)];
+    let hint = fields.choice("addition_embed_type", None, &additions)?;
     fields.exactly("encoder_hid_dim_type", &json!("image_proj"))?;
     fields.nulls(&["class_embed_type"])?;
     let embedding = fields.size("encoder_hid_dim", None)?;
     let config = conditional_config(fields)?;
     let context_width = config.attention.as_ref().map_or(0, |attention| attention.context_width);
     let (time_width, tokens) = (config.time_width(), IMAGE_TOKENS);
-    Ok((config, ImageConditioningConfig { embedding, time_width, context_width, tokens }))
+    Ok((config, ImageConditioningConfig { embedding, time_width, context_width, tokens, hint }))
 }
 
 /// The network of a `UNet2DConditionModel`, of whose conditions the fields are taken.

@@ -1,5 +1,7 @@
 //! The components of a stage that samples images, each opened when it is first needed.
 
+use std::cell::OnceCell;
+
 use autoencoder::Movq;
 use clip::CaptionTokenizer;
 use decoder::{Conditioning, ImageConditioning, TextTransformer, UNet};
@@ -15,6 +17,7 @@ use crate::stages::BASE;
 pub(super) struct StageSlots {
     conditioning: Slot<Conditioning>,
     image_conditioning: Slot<ImageConditioning>,
+    hint_channels: OnceCell<i64>,
     text_encoder: Slot<TextTransformer>,
     network: Slot<UNet>,
     last_network: Slot<UNet>,
@@ -41,6 +44,15 @@ impl Components {
     ) -> Result<Lease<'_, ImageConditioning>, Error> {
         let (slot, network) = (&self.stages[index].image_conditioning, self.stage(index).network);
         self.lease(slot, network, families::open_image_conditioning)
+    }
+
+    /// The channels of a U-Net's input that the features of a hint take.
+    pub(crate) fn hint_channels(&self, index: usize) -> Result<i64, Error> {
+        if self.stage(index).condition != Condition::ImageEmbedding {
+            return Ok(0);
+        }
+        let channels = || Ok(self.image_conditioning(index)?.config().hint_channels());
+        opened(&self.stages[index].hint_channels, channels).copied()
     }
 
     /// E, the width of the image embeddings that the base stage takes.

@@ -134,9 +134,65 @@ fn a_picture_is_drawn_anew() {
 }
 
 #[test]
+fn the_prior_starts_from_a_picture() {
+    let place = with_kandinsky(Workplace::with_pictures());
+    let one = ["--prior-image=one.png", "--prior-strength=0.5"];
+    draw(&place, "a.png", &one).succeeds();
+    draw(&place, "b.png", &["--prior-image=two.png", "--prior-strength=0.5"]).succeeds();
+    assert!(read(&place, "a.png") != read(&place, "b.png"));
+    let record = place.run(&["info", "a.png"]).succeeds().stdout;
+    for field in [r#""command": "generate --prior-image""#, r#""prior_strength": 0.5"#] {
+        assert!(record.contains(field), "{field} is not in {record}");
+    }
+    draw(&place, "no.png", &one[..1]).refuses(&["--prior-strength is 0.3", "of 2 steps"]);
+    draw(&place, "no.png", &one[1..]).refuses(&["--prior-image"]);
+    draw(&place, "no.png", &["--prior-image=one.png", "--prior-strength=2"])
+        .refuses(&["--prior-strength", "1 at most"]);
+    draw(&place, "no.png", &["--prior-image=nothing.png"]).refuses(&["nothing.png"]);
+    let karlo = ["--prior-image=one.png", "--prior-strength=0.5", CAPTION, "--out=karlo.png"];
+    place.generate(&karlo).succeeds();
+    assert!(!place.path("no.png").exists());
+}
+
+#[test]
+fn a_decoder_draws_by_a_hint() {
+    let place = with_kandinsky(Workplace::with_pictures());
+    crate::kandinsky::write_decoder("two", "hints", &place.path("depth"));
+    let depth = ["--model=depth", "--prior=kandinsky/prior", "--seed=3"];
+    let run =
+        |command: &[&str], more: &[&str]| place.run(&[command, &depth[..], &FEW, more].concat());
+    let generate = ["generate", CAPTION];
+    let drawn = run(&generate, &["--hint=one.png", "--out=a.png"]).succeeds();
+    assert!(drawn.stderr.contains("--hint one.png has 48 x 40 pixels, and is resized to 64 x 64"));
+    run(&generate, &["--hint=two.png", "--out=b.png"]).succeeds();
+    assert!(read(&place, "a.png") != read(&place, "b.png"));
+    run(&generate, &["--hint=one.png", "--image=two.png", "--strength=0.7", "--out=c.png"])
+        .succeeds();
+    let record = place.run(&["info", "c.png"]).succeeds().stdout;
+    for field in [r#""hint": "one.png""#, r#""image": "two.png""#] {
+        assert!(record.contains(field), "{field} is not in {record}");
+    }
+    place.run(&["embed", "two.png", "--model=kandinsky/prior", "--out=e.npy"]).succeeds();
+    let of_embedding = ["generate", "--image-embedding=e.npy", "--decoder-steps=3"];
+    let with_hint = ["--hint=one.png", "--out=d.png"];
+    place.run(&[&of_embedding[..], &depth, &with_hint].concat()).succeeds();
+    // Where a hint is missed, and where none is read.
+    run(&generate, &["--out=no.png"]).refuses(&["--hint: this decoder", "draws by one"]);
+    let vary = ["variations", "one.png", "--out=no.png", "--decoder-steps=2"];
+    place.run(&[&vary[..], &depth].concat()).refuses(&["--hint: this decoder"]);
+    draw(&place, "no.png", &["--hint=one.png"])
+        .refuses(&["--hint: this decoder", "controlnet-depth"]);
+    place.generate(&["--hint=one.png", CAPTION]).refuses(&["--hint: this decoder of Karlo's"]);
+    run(&generate, &["--hint=depth", "--out=no.png"]).refuses(&["depth"]);
+    assert!(!place.path("no.png").exists());
+    let text = place.run(&["info", "depth"]).succeeds().stdout;
+    assert!(!text.contains("variations") && text.contains("generate"), "{text}");
+}
+
+#[test]
 fn a_part_of_a_picture_is_painted_by_a_decoder_that_takes_a_mask() {
     let place = with_kandinsky(Workplace::with_pictures());
-    crate::kandinsky::inpainting::write_painter("two", &place.path("painter"));
+    crate::kandinsky::write_decoder("two", "inpainting", &place.path("painter"));
     let inpaint = |arguments: &[&str]| {
         let first = ["inpaint", "one.png", "--mask-rect=10,12,20,15", "--prior=kandinsky/prior"];
         place.run(&[&first[..], &["--seed=3", "--decoder-steps=3"], arguments].concat())
@@ -175,6 +231,13 @@ fn captions_and_pictures_are_mixed() {
     let mix = ["mix", CAPTION, "one.png", "--seed=3", "--out=mixed.png", "--width=24"];
     place.run(&[&mix[..], &BOTH, &FEW].concat()).succeeds();
     assert_eq!(size(&place, "mixed.png"), (24, 16));
+    let away = ["mix", CAPTION, "one.png", "--seed=3", "--out=away.png", "--width=24"];
+    place.run(&[&away[..], &BOTH, &FEW, &["--negative=blue"]].concat()).succeeds();
+    assert!(read(&place, "mixed.png") != read(&place, "away.png"));
+    let record = place.run(&["info", "away.png"]).succeeds().stdout;
+    assert!(record.contains(r#""negative": "blue""#), "{record}");
+    let karlo = ["mix", CAPTION, "one.png", "--negative=blue", "--model=model", "--out=no.png"];
+    place.run(&karlo).refuses(&["--negative: Karlo takes no caption"]);
 }
 
 #[test]

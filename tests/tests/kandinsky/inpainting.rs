@@ -2,7 +2,6 @@
 //! golden/record_kandinsky_edits.py), and edits of pictures by it.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use ::images::{Margins, PaintMask, Rect};
 use families::{Ability, ModelFolders, summarize_model};
@@ -11,95 +10,44 @@ use pipeline::inpainting::erode;
 use pipeline::{
     Edit, Inpainting, Mask, Pipeline, Request, Settings, Silent, Task, TimestepRespacing,
 };
-use serde::Deserialize;
 use tch::{Device, Kind, Tensor, no_grad};
 use tempfile::TempDir;
 use weights::Folder;
 
-use super::{MODELS, data, decoder, json, prior};
+use super::case::{self, Case, golden_image, recorded};
+use super::{MODELS, data, decoder, prior, write_decoder};
 use crate::golden::pictures::same_picture;
 use crate::golden::{NETWORK, agree};
-use crate::pipeline::copy_folder;
+
+/// The folder of these records, within a model's.
+const HERE: &str = "inpainting";
 
 const REPOSITORY: &str = "kandinsky-community/kandinsky-2-2-decoder-inpaint";
-
-/// Writes the repository of a decoder that inpaints to `to`: what was recorded, and the autoencoder, which is the decoder's.
-pub(crate) fn write_painter(model: &str, to: &Path) {
-    for name in ["unet", "scheduler"] {
-        copy_folder(&data(model).join("inpainting").join(name), &to.join(name));
-    }
-    copy_folder(&data(model).join("decoder/movq"), &to.join("movq"));
-    std::fs::copy(data(model).join("inpainting/model_index.json"), to.join("model_index.json"))
-        .unwrap();
-}
 
 /// A pipeline of the tiny model that inpaints, and its folder.
 fn open(model: &str) -> (Pipeline, TempDir) {
     let place = tempfile::tempdir().unwrap();
-    write_painter(model, place.path());
+    write_decoder(model, HERE, place.path());
     let folder = Folder::open(place.path()).unwrap();
     let folders = ModelFolders { prior: Some(prior(model)), ..ModelFolders::new(folder) };
     (Pipeline::open(folders, Device::Cpu, Kind::Float).unwrap(), place)
 }
 
-#[derive(Deserialize)]
-struct Case {
-    name: String,
-    image: String,
-    caption: String,
-    negative_caption: Option<String>,
-    seed: u64,
-    pictures: u64,
-    width: u32,
-    height: u32,
-    prior_steps: usize,
-    prior_guidance_scale: f64,
-    decoder_steps: usize,
-    decoder_guidance_scale: f64,
-}
-
-impl Case {
-    fn settings(&self) -> Settings {
-        let mut settings = Settings::of_family(&families::kandinsky());
-        let prior = settings.prior.as_mut().unwrap();
-        prior.steps = self.prior_steps;
-        prior.guidance_scale = self.prior_guidance_scale;
-        settings.stages[0].steps = TimestepRespacing::Count(self.decoder_steps);
-        settings.stages[0].guidance_scale = Some(self.decoder_guidance_scale);
-        (settings.width, settings.height) = (Some(self.width), Some(self.height));
-        settings
-    }
-
-    /// A request for a picture of nothing known.
-    fn plain_request(&self, index: u64) -> Request {
-        let request = Request::new(self.caption.as_str(), self.seed + index, self.settings());
-        Request { negative_caption: self.negative_caption.clone(), ..request }
-    }
-
-    fn request(&self, model: &str, index: u64) -> Request {
-        let image = crate::golden::data().join("images").join(&self.image);
-        let image = ::images::read_image(&image).unwrap().image;
-        let mask = data(model).join(format!("inpainting/mask-{}.png", self.name));
-        let mask = image::open(mask).unwrap().to_luma8();
-        assert_eq!(mask.dimensions(), (self.width, self.height));
-        let known = mask.pixels().map(|pixel| pixel.0[0] == 0).collect();
-        let mask = Mask::new(self.width, known).unwrap();
-        self.plain_request(index).with_inpainting(Inpainting { image, mask })
-    }
-}
-
-fn cases(model: &str) -> Vec<Case> {
-    json(model, "inpainting/cases.json")
-}
-
-fn recorded(model: &str, name: &str) -> RgbImage {
-    image::open(data(model).join(format!("inpainting/pictures/{name}.png"))).unwrap().to_rgb8()
+/// A request that inpaints a case's image by its mask.
+fn request(model: &str, case: &Case, index: u64) -> Request {
+    let image = golden_image(case.image.as_ref().unwrap());
+    let mask = data(model).join(HERE).join(format!("mask-{}.png", case.name));
+    let mask = image::open(mask).unwrap().to_luma8();
+    assert_eq!(mask.dimensions(), (case.width, case.height));
+    let known = mask.pixels().map(|pixel| pixel.0[0] == 0).collect();
+    let mask = Mask::new(case.width, known).unwrap();
+    case.request(index).with_inpainting(Inpainting { image, mask })
 }
 
 #[test]
 fn the_network_and_the_erosion_of_masks_agree_with_the_reference() {
     for model in MODELS {
-        let path = data(model).join("inpainting/networks.safetensors");
+        let path = data(model).join(HERE).join("networks.safetensors");
         let record: HashMap<String, Tensor> =
             weights::load_safetensors(path).unwrap().into_iter().collect();
         assert_eq!(erode(&record["mask"]), record["eroded"]);
@@ -116,20 +64,10 @@ fn the_network_and_the_erosion_of_masks_agree_with_the_reference() {
     }
 }
 
-/// Every picture of a model, drawn alone and together with the others of its case.
 fn pictures_are_the_references(model: &str) {
     let (pipeline, _place) = open(model);
-    for case in cases(model) {
-        let requests: Vec<Request> = (0..case.pictures).map(|n| case.request(model, n)).collect();
-        let together = pipeline.sample(&requests, &mut Silent).unwrap();
-        for (index, together) in together.iter().enumerate() {
-            let name = format!("{}-{index}", case.name);
-            let alone = pipeline.sample(&requests[index..=index], &mut Silent).unwrap().remove(0);
-            let recorded = recorded(model, &name);
-            same_picture(&format!("{model}/{name}"), &alone, &recorded);
-            same_picture(&format!("{model}/{name} in a batch"), together, &recorded);
-        }
-    }
+    let request = |case: &Case, index| request(model, case, index);
+    case::pictures_are_the_references(model, HERE, &pipeline, request);
 }
 
 #[test]
@@ -146,19 +84,20 @@ fn pictures_of_three_levels_are_the_references() {
 #[test]
 fn without_an_image_everything_is_painted() {
     let (pipeline, _place) = open("two");
-    let case = cases("two").into_iter().find(|case| case.name == "everything").unwrap();
+    let case = case::case("two", HERE, "everything");
     pipeline.prepare(Task::GENERATE, &case.settings()).unwrap();
-    let drawn = pipeline.sample(&[case.plain_request(0)], &mut Silent).unwrap().remove(0);
-    same_picture("nothing known", &drawn, &recorded("two", "everything-0"));
-    assert!(drawn == pipeline.sample(&[case.request("two", 0)], &mut Silent).unwrap()[0]);
+    let drawn = pipeline.sample(&[case.request(0)], &mut Silent).unwrap().remove(0);
+    same_picture("nothing known", &drawn, &recorded("two", HERE, "everything-0"));
+    assert!(drawn == pipeline.sample(&[request("two", &case, 0)], &mut Silent).unwrap()[0]);
 }
 
 #[test]
 fn one_network_at_a_time_paints_the_same_picture() {
-    let case = cases("two").remove(0);
+    let case = case::case("two", HERE, "square");
     let (pipeline, _place) = open("two");
-    let all = pipeline.sample(&[case.request("two", 0)], &mut Silent).unwrap();
-    let one = pipeline.low_memory().sample(&[case.request("two", 0)], &mut Silent).unwrap();
+    let requests = [request("two", &case, 0)];
+    let all = pipeline.sample(&requests, &mut Silent).unwrap();
+    let one = pipeline.low_memory().sample(&requests, &mut Silent).unwrap();
     assert_eq!(one, all);
 }
 
@@ -230,7 +169,7 @@ fn squares_have_the_size_that_the_model_was_trained_on() {
 #[test]
 fn the_abilities_name_the_repository_that_paints() {
     let place = tempfile::tempdir().unwrap();
-    write_painter("two", place.path());
+    write_decoder("two", HERE, place.path());
     let painter = Folder::open(place.path()).unwrap();
     let missing = |folder: &Folder| {
         let summary = summarize_model(folder).unwrap();

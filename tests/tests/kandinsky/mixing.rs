@@ -6,64 +6,14 @@ use std::ops::ControlFlow;
 
 use image::RgbImage;
 use noise::Generator;
-use pipeline::{Error, MixCondition, Pipeline, Request, Settings, Silent, Step, TimestepRespacing};
-use serde::Deserialize;
+use pipeline::{Error, MixCondition, Pipeline, Request, Settings, Silent, Step};
 use tch::{Device, Kind, Tensor};
 
-use super::{MODELS, both, data, json};
+use super::case::{cases, golden_image, recorded};
+use super::{MODELS, both, data};
 use crate::golden::pictures::same_picture;
 use crate::golden::{NETWORK, agree};
 use crate::pipeline::{few_steps, model};
-
-#[derive(Deserialize)]
-struct Case {
-    name: String,
-    conditions: Vec<Condition>,
-    weights: Vec<f64>,
-    seed: u64,
-    pictures: u64,
-    width: u32,
-    height: u32,
-    prior_steps: usize,
-    prior_guidance_scale: f64,
-    decoder_steps: usize,
-    decoder_guidance_scale: f64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Condition {
-    Caption(String),
-    Image(String),
-}
-
-fn golden_image(name: &str) -> RgbImage {
-    let path = crate::golden::data().join("images").join(name);
-    ::images::read_image(&path).unwrap().image
-}
-
-impl Case {
-    fn settings(&self) -> Settings {
-        let mut settings = Settings::of_family(&families::kandinsky());
-        let prior = settings.prior.as_mut().unwrap();
-        prior.steps = self.prior_steps;
-        prior.guidance_scale = self.prior_guidance_scale;
-        settings.stages[0].steps = TimestepRespacing::Count(self.decoder_steps);
-        settings.stages[0].guidance_scale = Some(self.decoder_guidance_scale);
-        (settings.width, settings.height) = (Some(self.width), Some(self.height));
-        settings
-    }
-
-    fn conditions(&self, pipeline: &Pipeline) -> Vec<(MixCondition, f64)> {
-        let condition = |condition: &Condition| match condition {
-            Condition::Caption(caption) => MixCondition::Caption(caption.clone()),
-            Condition::Image(name) => {
-                MixCondition::Image(pipeline.encode_images(&[golden_image(name)]).unwrap())
-            }
-        };
-        self.conditions.iter().map(condition).zip(self.weights.iter().copied()).collect()
-    }
-}
 
 fn open(model: &str) -> Pipeline {
     Pipeline::open(both(model), Device::Cpu, Kind::Float).unwrap()
@@ -81,21 +31,22 @@ fn embeddings_and_pictures_are_the_references() {
         let path = data(model).join("mixing/embeddings.safetensors");
         let embeddings: HashMap<String, Tensor> =
             weights::load_safetensors(path).unwrap().into_iter().collect();
-        for case in json::<Vec<Case>>(model, "mixing/cases.json") {
+        for case in cases(model, "mixing") {
             let (conditions, settings) = (case.conditions(&pipeline), case.settings());
             let seeds: Vec<u64> = (case.seed..case.seed + case.pictures).collect();
-            let mut streams: Vec<Generator> =
-                seeds.iter().map(|&seed| Generator::new(seed)).collect();
+            let mut streams = case.streams();
             let embedding =
                 pipeline.mix_embedding(&conditions, &settings, &mut streams, &mut Silent).unwrap();
             let what = format!("{model}/{}", case.name);
             agree(&what, &embedding, &embeddings[&case.name], NETWORK);
-            let together = pipeline.mix(&conditions, &seeds, &settings, &mut Silent).unwrap();
+            let negative = case.negative_caption.as_deref();
+            let together =
+                pipeline.mix(&conditions, negative, &seeds, &settings, &mut Silent).unwrap();
             for (index, together) in together.iter().enumerate() {
                 let seeds = &seeds[index..=index];
-                let alone = pipeline.mix(&conditions, seeds, &settings, &mut Silent).unwrap();
-                let name = format!("mixing/pictures/{}-{index}.png", case.name);
-                let recorded = image::open(data(model).join(name)).unwrap().to_rgb8();
+                let alone =
+                    pipeline.mix(&conditions, negative, seeds, &settings, &mut Silent).unwrap();
+                let recorded = recorded(model, "mixing", &format!("{}-{index}", case.name));
                 same_picture(&format!("{what}-{index}"), &alone[0], &recorded);
                 same_picture(&format!("{what}-{index} in a batch"), together, &recorded);
             }
@@ -114,7 +65,7 @@ fn a_mix_of_one_image_is_its_variation() {
     };
     let mix = |weights: [f64; 2]| {
         let conditions = [(encode(&one), weights[0]), (encode(&other), weights[1])];
-        pipeline.mix(&conditions, &[7], &settings, &mut Silent).unwrap().remove(0)
+        pipeline.mix(&conditions, None, &[7], &settings, &mut Silent).unwrap().remove(0)
     };
     let vary = |image: &RgbImage| pipeline.vary(image, &[7], &settings, &mut Silent).unwrap();
     assert!(mix([1.0, 0.0]) == vary(&one)[0]);
@@ -137,7 +88,7 @@ fn captions_of_other_families_share_the_stream_of_their_image() {
         }
         ControlFlow::Continue(())
     };
-    let mixed = pipeline.mix(&conditions, &[5], &settings, &mut observer).unwrap().remove(0);
+    let mixed = pipeline.mix(&conditions, None, &[5], &settings, &mut observer).unwrap().remove(0);
     assert_eq!(steps, [(1, 4), (2, 4), (3, 4), (4, 4)]);
     let streams = &mut [Generator::new(5)];
     let embeddings = captions.map(|caption| {
@@ -160,7 +111,7 @@ fn weights_and_families_that_mix_nothing_are_refused() {
     let mix = |pipeline: &Pipeline, weights: &[f64], settings: &Settings| {
         let condition = |&weight| (MixCondition::Caption("a red house".to_owned()), weight);
         let conditions: Vec<_> = weights.iter().map(condition).collect();
-        match pipeline.mix(&conditions, &[1], settings, &mut Silent) {
+        match pipeline.mix(&conditions, None, &[1], settings, &mut Silent) {
             Ok(_) => panic!("{weights:?} were mixed"),
             Err(error) => error,
         }

@@ -1,89 +1,39 @@
 //! Finished pictures against the reference's: of captions, negative ones, other sizes than squares, guided and not.
 
-use pipeline::{Pipeline, Request, Settings, Silent, Step, TimestepRespacing};
-use serde::Deserialize;
 use std::ops::ControlFlow;
+
+use pipeline::{Pipeline, Request, Settings, Silent, Step};
 use tch::{Device, Kind};
 
-use super::{MODELS, both, data, json};
+use super::case::{self, Case, golden_image, pictures_are_the_references, recorded};
+use super::emb2emb::cosine;
+use super::{MODELS, both};
 use crate::golden::pictures::same_picture;
 
-#[derive(Deserialize)]
-struct Case {
-    name: String,
-    caption: String,
-    negative_caption: Option<String>,
-    seed: u64,
-    pictures: u64,
-    width: u32,
-    height: u32,
-    /// The image to start from, and the strength.
-    image: Option<String>,
-    strength: Option<f64>,
-    prior_steps: usize,
-    prior_guidance_scale: f64,
-    decoder_steps: usize,
-    decoder_guidance_scale: f64,
-}
-
-impl Case {
-    fn settings(&self) -> Settings {
-        let mut settings = Settings::of_family(&families::kandinsky());
-        let prior = settings.prior.as_mut().unwrap();
-        prior.steps = self.prior_steps;
-        prior.guidance_scale = self.prior_guidance_scale;
-        settings.stages[0].steps = TimestepRespacing::Count(self.decoder_steps);
-        settings.stages[0].guidance_scale = Some(self.decoder_guidance_scale);
-        (settings.width, settings.height) = (Some(self.width), Some(self.height));
-        settings.strength = self.strength;
-        settings
-    }
-
-    fn request(&self, index: u64) -> Request {
-        let request = Request::new(self.caption.as_str(), self.seed + index, self.settings());
-        let image = self.image.as_ref().map(|name| {
-            let path = crate::golden::data().join("images").join(name);
-            images::read_image(&path).unwrap().image
-        });
-        Request { negative_caption: self.negative_caption.clone(), image, ..request }
-    }
-}
+/// The folder of these records, within a model's.
+const HERE: &str = ".";
 
 fn open(model: &str) -> Pipeline {
     Pipeline::open(both(model), Device::Cpu, Kind::Float).unwrap()
 }
 
-/// Every picture of a model, drawn alone and together with the others of its case.
-fn pictures_are_the_references(model: &str) {
-    let pipeline = open(model);
-    for case in json::<Vec<Case>>(model, "cases.json") {
-        let requests: Vec<Request> = (0..case.pictures).map(|index| case.request(index)).collect();
-        let together = pipeline.sample(&requests, &mut Silent).unwrap();
-        for (index, together) in together.iter().enumerate() {
-            let name = format!("{}-{index}", case.name);
-            let alone = pipeline.sample(&requests[index..=index], &mut Silent).unwrap().remove(0);
-            assert_eq!(alone.dimensions(), (case.width, case.height), "{name}");
-            let file = data(model).join(format!("pictures/{name}.png"));
-            let recorded = image::open(file).unwrap().to_rgb8();
-            same_picture(&format!("{model}/{name}"), &alone, &recorded);
-            same_picture(&format!("{model}/{name} in a batch"), together, &recorded);
-        }
-    }
+fn request(case: &Case, index: u64) -> Request {
+    let image = case.image.as_deref().map(golden_image);
+    Request { image, ..case.request(index) }
+}
+
+fn case(name: &str) -> Case {
+    case::case("two", HERE, name)
 }
 
 #[test]
 fn pictures_of_two_levels_are_the_references() {
-    pictures_are_the_references(MODELS[0]);
+    pictures_are_the_references(MODELS[0], HERE, &open(MODELS[0]), request);
 }
 
 #[test]
 fn pictures_of_three_levels_are_the_references() {
-    pictures_are_the_references(MODELS[1]);
-}
-
-fn case(name: &str) -> Case {
-    let cases = json::<Vec<Case>>("two", "cases.json");
-    cases.into_iter().find(|case| case.name == name).unwrap()
+    pictures_are_the_references(MODELS[1], HERE, &open(MODELS[1]), request);
 }
 
 #[test]
@@ -128,7 +78,7 @@ fn previews_are_pictures() {
 #[test]
 fn a_picture_varies_with_its_seed_and_keeps_its_size() {
     let pipeline = open("two");
-    let picture = image::open(data("two").join("pictures/square-0.png")).unwrap().to_rgb8();
+    let picture = recorded("two", HERE, "square-0");
     let settings = Settings { width: Some(8), ..case("square").settings() };
     let variations = pipeline.vary(&picture, &[1, 2], &settings, &mut Silent).unwrap();
     assert_eq!(variations[0].dimensions(), (8, 16));
@@ -139,7 +89,7 @@ fn a_picture_varies_with_its_seed_and_keeps_its_size() {
 fn a_picture_is_drawn_anew_by_as_many_steps_as_its_strength_says() {
     let pipeline = open("two");
     let case = case("image");
-    let request = case.request(0);
+    let request = request(&case, 0);
     let taken = pipeline.step_count(&request, "decoder").unwrap();
     let mut steps = 0;
     let mut observer = |step: Step<'_>| {
@@ -155,13 +105,30 @@ fn a_picture_is_drawn_anew_by_as_many_steps_as_its_strength_says() {
     assert_ne!(drawn, wholly);
 }
 
-/// Of several candidates CLIP chooses; the first is the picture of one alone.
+/// Of several candidates, which take the noise of one stream in turn, CLIP chooses the one that is closest to the caption.
 #[test]
 fn candidates_are_compared_as_pictures() {
     let pipeline = open("two");
-    let mut request = case("negative").request(0);
-    let alone = pipeline.sample(std::slice::from_ref(&request), &mut Silent).unwrap();
-    request.settings.candidates = 2;
-    let chosen = pipeline.sample(&[request], &mut Silent).unwrap();
-    assert_eq!(chosen[0].dimensions(), alone[0].dimensions());
+    let case = case("negative");
+    let settings = case.settings();
+    let captions = [&*case.caption, case.negative_caption.as_deref().unwrap()];
+    let text = pipeline.encode_text(&captions).unwrap();
+    let caption = text.embedding.narrow(0, 0, 1);
+    let mut chosen = Vec::new();
+    for index in 0..4 {
+        let request = |candidates| {
+            let request = case.request(index);
+            let settings = Settings { candidates, ..settings.clone() };
+            Request { settings, ..request }
+        };
+        let cosine = |request| {
+            let image = pipeline.sample(&[request], &mut Silent).unwrap().remove(0);
+            let embedding = pipeline.encode_images(std::slice::from_ref(&image)).unwrap();
+            (cosine(&embedding, &caption), image)
+        };
+        let ((alone, first), (best, image)) = (cosine(request(1)), cosine(request(3)));
+        assert!(best >= alone, "{best} and {alone}");
+        chosen.push(image != first);
+    }
+    assert!(chosen.contains(&true), "the first candidate is always the closest");
 }
