@@ -6,15 +6,14 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use families::{Shapes, recognise};
 use kernels::multiplies_in_f32;
 use pipeline::{Pipeline, Settings, SettingsOverrides, Step, Task};
 use serde::Serialize;
 use tch::{Cuda, Device, Kind, Tensor, no_grad};
 use training::estimate::{prior_step_cost, stage_step_cost};
 
-use crate::model::{ModelArgs, PriorArgs};
-use crate::settings_args::{DecoderSettingsArgs, PresetArgs, PriorSettingsArgs};
+use crate::model::{EncoderArgs, ModelArgs, PriorArgs};
+use crate::settings_args::{DecoderSettingsArgs, PresetArgs, PriorSettingsArgs, SizeArgs};
 use crate::stdout::print_bytes;
 use crate::value_parsers;
 
@@ -38,11 +37,15 @@ pub(crate) struct Bench {
     #[command(flatten)]
     prior: PriorArgs,
     #[command(flatten)]
+    encoders: EncoderArgs,
+    #[command(flatten)]
     preset: PresetArgs,
     #[command(flatten)]
     prior_settings: PriorSettingsArgs,
     #[command(flatten)]
     decoder: DecoderSettingsArgs,
+    #[command(flatten)]
+    size: SizeArgs,
 }
 
 /// The measurements. Times are in seconds.
@@ -96,13 +99,13 @@ impl Bench {
     pub(crate) fn run(&self) -> Result<()> {
         let start = Instant::now();
         let (kind, device) = self.model.place()?;
-        let pipeline = self.model.open(Some(&self.prior), None)?;
+        let pipeline = self.model.open(Some(&self.prior), Some(&self.encoders))?;
         let pipeline = match self.eager {
             true => pipeline.with_graph_capture(None),
             false => pipeline,
         };
         let flags = self.decoder.add_to(SettingsOverrides::default());
-        let flags = self.prior_settings.add_to(flags);
+        let flags = self.size.add_to(self.prior_settings.add_to(flags));
         let same = |settings| settings;
         let settings = self.model.prepare(&pipeline, Task::GENERATE, &self.preset, &flags, same)?;
         self.model.warn_of_idle_processors()?;
@@ -171,12 +174,19 @@ impl Bench {
         settings: &Settings,
         kind: Kind,
     ) -> Result<Vec<StageReport>> {
-        let folder = self.model.folder()?;
-        let family = recognise(&folder);
-        let shapes = Shapes::read(&folder, &family)?;
+        let mut shapes = pipeline.shapes(Task::GENERATE, settings)?;
+        if settings.width.is_some() || settings.height.is_some() {
+            // Other images than squares cost about as much as the square with as many pixels.
+            let side = f64::from(pipeline.side()?);
+            let sides = [settings.width, settings.height].map(|own| own.map_or(side, f64::from));
+            let scale = (sides[0] * sides[1]).sqrt() / side;
+            for network in shapes.stages.iter_mut().filter_map(|stage| stage.network.as_mut()) {
+                network.sample_size = (network.sample_size as f64 * scale).round() as i64;
+            }
+        }
         let mut reports = Vec::new();
         for (stage, steps) in pipeline.stages().zip(steps) {
-            let place = family.stages.iter().position(|other| other.name == stage);
+            let place = settings.stages.iter().position(|other| other.name == stage);
             let cost = match place {
                 Some(place) => stage_step_cost(&shapes, &shapes.stages[place]),
                 None if settings.codes().is_some() => continue,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use clap::Args;
 use families::{
-    AbilitySummary, KnownModel, ModelFolders, ModelSummary, RepositoryError, known_model,
+    AbilitySummary, KnownModel, ModelFolders, ModelSummary, RepositoryError, known_model, recognise,
 };
 use files::contents::{Contents, ENOUGH};
 use files::text::{REPLACEMENT, excerpt, steers};
@@ -67,7 +67,8 @@ impl Info {
     }
 
     fn print_model(&self, subject: &Path, folder: &Folder) -> Result<()> {
-        let summary = families::summarize_model(folder)?;
+        let completing = completing(subject, folder);
+        let summary = families::summarize_completed_model(folder, completing.as_ref())?;
         let defaults = defaults(folder, &summary);
         let known = known(subject);
         let licence = families::licence(folder).or(known.map(|model| model.licence.to_owned()));
@@ -85,10 +86,11 @@ impl Info {
             add("licence", &licence);
         }
         if let Some(repository) = known.and_then(|model| model.completed_by) {
-            add(
-                "with",
-                &format!("components of {repository}, which are downloaded where they are needed"),
-            );
+            let place = match completing {
+                Some(_) => "are in the cache",
+                None => "are downloaded where they are needed",
+            };
+            add("with", &format!("components of {repository}, which {place}"));
         }
         print_bytes(text.as_bytes())
     }
@@ -136,6 +138,12 @@ fn is_absent(error: &unclip::Error) -> bool {
         unclip::Error::Families(error) => is_part(error),
         _ => false,
     }
+}
+
+/// The folder in the cache that completes a known model of the Hub.
+fn completing(subject: &Path, folder: &Folder) -> Option<Folder> {
+    let lazy = locator(None).cached_only().lazy_completion(subject, &recognise(folder))?;
+    lazy.get().ok()
 }
 
 /// The known model that a word names.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use clap::Args;
-use families::{Ability, KNOWN_MODELS, summarize_model};
+use families::{Ability, KNOWN_MODELS, known_model, summarize_completed_model};
 use files::text::{REPLACEMENT, excerpt, steers};
 use hub::{CachedRepository, Hub};
 use serde_json::{Value, json};
@@ -26,7 +26,8 @@ impl Models {
     /// Prints them. Opens no socket.
     pub(crate) fn run(&self) -> Result<()> {
         let cached = Hub::from_env()?.cached_repositories()?;
-        let snapshots: Vec<Snapshot> = cached.iter().flat_map(Snapshot::all).collect();
+        let snapshots = cached.iter().flat_map(|repository| Snapshot::all(repository, &cached));
+        let snapshots: Vec<Snapshot> = snapshots.collect();
         if self.json {
             let cached: Vec<Value> = snapshots.iter().map(Snapshot::json).collect();
             let models = json!({
@@ -63,14 +64,18 @@ struct Snapshot<'a> {
     /// The branches and tags that mean it.
     refs: Vec<&'a str>,
     path: &'a Path,
+    /// The repository in the cache that completes it.
+    completed_by: Option<&'static str>,
     /// The family and its abilities, or why it does not open.
     contents: Result<(&'static str, Vec<Ability>), String>,
 }
 
 impl<'a> Snapshot<'a> {
-    /// Those of a repository.
-    fn all(repository: &'a CachedRepository) -> Vec<Self> {
+    /// Those of a repository, which others in the cache may complete.
+    fn all(repository: &'a CachedRepository, cached: &[CachedRepository]) -> Vec<Self> {
         let CachedRepository { repository, size, snapshots, refs } = repository;
+        let completing = known_model(&repository.id()).and_then(|known| known.completed_by);
+        let completing = completing.and_then(|name| Some((name, newest(cached, name)?)));
         let snapshots = snapshots.iter().map(|(commit, path)| {
             let refs = refs.iter().filter(|(_, meant)| meant == commit);
             Self {
@@ -79,7 +84,8 @@ impl<'a> Snapshot<'a> {
                 commit,
                 refs: refs.map(|(name, _)| &**name).collect(),
                 path,
-                contents: contents(path),
+                completed_by: completing.as_ref().map(|(name, _)| *name),
+                contents: contents(path, completing.as_ref().map(|(_, folder)| folder)),
             }
         });
         snapshots.collect()
@@ -89,7 +95,9 @@ impl<'a> Snapshot<'a> {
         let commit: String = self.commit.chars().take(8).collect();
         let revision = [&[&*commit], &self.refs[..]].concat().join(" ");
         let contents = match &self.contents {
-            Ok((family, abilities)) => format!("{family}: {}", names(abilities)),
+            Ok((family, abilities)) => {
+                format!("{family}: {}{}", names(abilities), completed(self.completed_by))
+            }
             Err(reason) => format!("does not open: {reason}"),
         };
         vec![self.repository.clone(), bytes(self.size), revision, contents]
@@ -106,15 +114,30 @@ impl<'a> Snapshot<'a> {
             "opens": self.contents.is_ok(),
             "family": family,
             "abilities": abilities,
+            "completed_by": self.completed_by,
             "problem": self.contents.as_ref().err(),
         })
     }
 }
 
-/// The family of the model in a folder and its abilities, or why it does not open.
-fn contents(path: &Path) -> Result<(&'static str, Vec<Ability>), String> {
+/// The snapshot of the repository `name` in the cache that its main branch means, or any other.
+fn newest(cached: &[CachedRepository], name: &str) -> Option<Folder> {
+    let repository = cached.iter().find(|cached| cached.repository.id() == name)?;
+    let main = repository.refs.iter().find(|(name, _)| name == "main");
+    let is_main = |commit: &str| main.is_some_and(|(_, meant)| meant == commit);
+    let mut snapshots = repository.snapshots.iter();
+    let found = snapshots.clone().find(|(commit, _)| is_main(commit)).or_else(|| snapshots.next());
+    Folder::open(&found?.1).ok()
+}
+
+/// The family of the model in a folder and its abilities with another that completes it, or why it does not open.
+fn contents(
+    path: &Path,
+    completing: Option<&Folder>,
+) -> Result<(&'static str, Vec<Ability>), String> {
     let folder = Folder::open(path).map_err(|error| error.to_string())?;
-    let summary = summarize_model(&folder).map_err(|error| error.to_string())?;
+    let summary = summarize_completed_model(&folder, completing);
+    let summary = summary.map_err(|error| error.to_string())?;
     let damaged = summary.components.iter().find_map(|component| component.problem.as_ref());
     if let Some(problem) = damaged.or(summary.problems.first()) {
         return Err(excerpt(problem));
@@ -135,12 +158,14 @@ fn contents(path: &Path) -> Result<(&'static str, Vec<Ability>), String> {
 }
 
 fn known_row(model: &families::KnownModel) -> Vec<String> {
-    let completed = match model.completed_by {
-        Some(repository) => format!(" (completed by {repository})"),
-        None => String::new(),
-    };
+    let completed = completed(model.completed_by);
     let contents = format!("{}: {}{completed}", model.family, names(model.abilities));
     [model.repository, &bytes(model.bytes), model.licence, &contents].map(str::to_owned).to_vec()
+}
+
+/// The end of a row about a model that another completes.
+fn completed(by: Option<&str>) -> String {
+    by.map_or_else(String::new, |repository| format!(" (completed by {repository})"))
 }
 
 fn names(abilities: &[Ability]) -> String {

@@ -289,9 +289,7 @@ impl Train {
             data: data.clone(),
             model: out,
             init: match &self.init {
-                Some(init) => {
-                    init_folder(init, self.what.is_of_glide())?.path().map(Path::to_owned)
-                }
+                Some(init) => Some(init_folder(init, self.what.is_of_glide())?),
                 None => None,
             },
             runs: self.runs,

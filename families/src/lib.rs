@@ -81,5 +81,6 @@ pub use save::{
 };
 pub use shapes::{ImageSize, Shapes, StageShapes, TokenizerShape};
 pub use summary::{
-    Ability, AbilitySummary, ComponentSummary, MemorySummary, ModelSummary, summarize_model,
+    Ability, AbilitySummary, ComponentSummary, MemorySummary, ModelSummary,
+    summarize_completed_model, summarize_model,
 };

@@ -124,13 +124,25 @@ impl fmt::Display for Ability {
 /// The summary of the model in `folder`, or of the component that it is the folder of. An error that describes a folder
 /// which is neither.
 pub fn summarize_model(folder: &Folder) -> Result<ModelSummary, Error> {
+    summarize_completed_model(folder, None)
+}
+
+/// The same, of a model whose abilities may need components of another folder.
+pub fn summarize_completed_model(
+    folder: &Folder,
+    completing: Option<&Folder>,
+) -> Result<ModelSummary, Error> {
     let description = describe(folder);
     let alone = Component::alone(folder);
     let is_clip = alone.is_some() && clip_layout(folder).is_some();
     if description.is_none() || is_clip {
         let family = recognise(folder);
         let components = Component::all(folder, &family);
-        let names: Vec<_> = components.iter().map(|component| component.name).collect();
+        let mut names: Vec<_> = components.iter().map(|component| component.name).collect();
+        let others = family.all_components().into_iter();
+        names.extend(others.filter(|name| {
+            completing.is_some_and(|folder| family.component_in(folder, name).is_some())
+        }));
         let mut summary = ModelSummary::of(components, description);
         summary.family = Some(if is_whole_clip(folder) { "CLIP" } else { family.name });
         summary.add_abilities(folder, &family, &names);

@@ -128,7 +128,7 @@ impl Components {
     }
 
     /// The shapes of all that a task requires.
-    fn shapes(&self, requirement: Requirement) -> Result<Shapes, Error> {
+    pub(crate) fn shapes(&self, requirement: Requirement) -> Result<Shapes, Error> {
         let Requirement { text, prior, image_encoder, noised_clip, .. } = requirement;
         let mut shapes = Shapes::default();
         if text && self.family().clip.is_some() {

@@ -3,7 +3,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::ops::Range;
 
-use families::{ImageSize, ModelFolders, PriorKind, Requirement};
+use families::{ImageSize, ModelFolders, PriorKind, Requirement, Shapes};
 use graphs::{CudaGraphs, GraphCapture};
 use images::RgbImage;
 use layers::finite::norm;
@@ -126,6 +126,11 @@ impl Pipeline {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The shapes of the components of a task.
+    pub fn shapes(&self, task: Task, settings: &Settings) -> Result<Shapes, Error> {
+        self.components.shapes(self.requirement(task, settings))
     }
 
     /// Whether images are inpainted by [RePaint](crate::repaint), as the network of the base images takes no mask.

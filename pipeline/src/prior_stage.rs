@@ -48,8 +48,8 @@ impl Pipeline {
         self.embeddings(text, None, &mut Batch { settings, streams, observer })
     }
 
-    /// The same from the image embeddings `first [B, E]` on, noised as far as the diffusion prior's strength says, as diffusers'
-    /// `KandinskyV22PriorEmb2EmbPipeline` samples.
+    /// The same from the image embeddings `first [B, E]` on, whitened and noised as far as the diffusion prior's strength says.
+    /// diffusers' `KandinskyV22PriorEmb2EmbPipeline` takes them as if they were whitened.
     pub fn sample_embedding_from(
         &self,
         first: &Tensor,
@@ -147,8 +147,9 @@ impl Pipeline {
             Streams::new(&mut *batch.streams, self.device, self.kind).rows(rows as i64);
         let noise = streams.normal(&[prior.config().embedding]);
         let first = first.map(|embedding| {
-            let embedding = embedding.to_device(self.device).to_kind(Kind::Float);
-            embedding.repeat([rows as i64, 1])
+            let embedding = embedding.to_device(self.device).to_kind(self.kind);
+            let whitened = no_grad(|| prior.whiten(&embedding)).to_kind(Kind::Float);
+            whitened.repeat([rows as i64, 1])
         });
         let level = sampler.level(steps.first().map(|step| step.timestep));
         let x = first_x(first.as_ref(), &noise, &level);

@@ -250,7 +250,13 @@ fn a_model_without_the_noised_clip_samples_and_is_completed() {
     let guided = settings!(settings, clip_guidance_scale: Some(1.0));
     let refused = pipeline.prepare(Task::GENERATE, &guided).unwrap_err().to_string();
     assert!(refused.contains("has no clip_tokenizer/, which this needs"), "{refused}");
-    families::complete_model(&whole, &lacking, &compact_glide(), &["clip_image_encoder"]).unwrap();
+    families::complete_model(
+        &Folder::open(whole).unwrap(),
+        &lacking,
+        &compact_glide(),
+        &["clip_image_encoder"],
+    )
+    .unwrap();
     assert!(lacking.join("clip_text_encoder").is_dir());
     assert!(!lacking.join("clip_image_encoder").exists());
 }

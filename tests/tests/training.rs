@@ -163,7 +163,7 @@ fn a_training_begins_with_the_weights_of_a_model_folder() {
     let files = ["text_encoder/model.safetensors", "prior/diffusion_pytorch_model.safetensors"];
     let before = files.map(saved);
     let mut second = trainer(folder.path(), "second", Kind::Float, Some(0));
-    second.init = Some(folder.path().join("model"));
+    second.init = Some(Folder::open(folder.path().join("model")).unwrap());
     second.train_clip(&mut ()).unwrap();
     second.train_prior(&mut ()).unwrap();
     assert!(files.map(saved) == before, "no step was taken, so the weights are the first's");

@@ -7,6 +7,7 @@ use families::glide::{self, NetworkConfig};
 use layers::{Init, Params};
 use noise::Generator;
 use tch::{Device, Kind, Tensor};
+use weights::Folder;
 
 use crate::data::{Batch, SampleRequest, Stream, to_signed};
 use crate::init_from::Component;
@@ -104,7 +105,7 @@ impl Trainer {
                 glide::save_network(&folder.join(component), &config, &weights, Kind::Half)?;
             }
             let (tokenizer, own) = (glide::TOKENIZER, folder.join(glide::CLIP_TOKENIZER));
-            families::copy_component(&self.model.join(tokenizer), &own)?;
+            families::copy_component(&Folder::open(self.model.join(tokenizer))?, &own)?;
             Ok(families::save_model_index(folder, &families::compact_glide(), None)?)
         };
         self.train(run, optimizer, observer, save, |step| {

@@ -70,8 +70,8 @@ pub struct Trainer {
     pub data: Data,
     /// The model folder that is written.
     pub model: PathBuf,
-    /// A model folder with the initial weights, instead of random ones.
-    pub init: Option<PathBuf>,
+    /// A model with the initial weights, instead of random ones.
+    pub init: Option<Folder>,
     /// Checkpoints and logs, a folder a model.
     pub runs: PathBuf,
     /// The dtype that the networks compute in while they are trained; their masters are f32.
@@ -94,14 +94,16 @@ impl Trainer {
             return Ok(());
         };
         if let Data::Embeddings(cache) = &self.data {
-            let models = [&self.model, init].map(|model| model.join("image_encoder"));
-            if let Some(encoder) = models.iter().find(|encoder| encoder.is_dir()) {
-                let encoder = Folder::open(encoder)?.fingerprint()?;
+            let own = self.model.join("image_encoder");
+            let own = own.is_dir().then(|| Folder::open(own)).transpose()?;
+            let of_init = Some(init.component("image_encoder")).filter(Folder::exists);
+            if let Some(encoder) = own.or(of_init) {
+                let encoder = encoder.fingerprint()?;
                 cache.check(&encoder, self.recipe.prior.model.embedding)?;
             }
         }
         let writes: Vec<&str> = models.iter().flat_map(|model| writes(model)).collect();
-        let from = families::recognise(&Folder::open(init)?);
+        let from = families::recognise(init);
         match models.iter().any(|model| is_compact_glide(model)) && from.decodes_embeddings() {
             true => Ok(families::complete_compact_glide(init, &self.model, &writes)?),
             false => Ok(families::complete_model(init, &self.model, &from, &writes)?),
@@ -248,9 +250,8 @@ impl Trainer {
         let Some(init) = &self.init else {
             return Ok(None);
         };
-        let model = Folder::open(init)?;
-        let has = |component: &Component| model.component(component.folder).exists();
-        Ok(components.iter().any(has).then_some(model))
+        let has = |component: &Component| init.component(component.folder).exists();
+        Ok(components.iter().any(has).then(|| init.clone()))
     }
 
     /// A hash of the files of some components.

@@ -163,7 +163,7 @@ fn a_decoder_draws_by_a_hint() {
         |command: &[&str], more: &[&str]| place.run(&[command, &depth[..], &FEW, more].concat());
     let generate = ["generate", CAPTION];
     let drawn = run(&generate, &["--hint=one.png", "--out=a.png"]).succeeds();
-    assert!(drawn.stderr.contains("--hint one.png has 48 x 40 pixels, and is resized to 64 x 64"));
+    assert!(drawn.stderr.contains("--hint one.png has 50 x 40 pixels, and is resized to 64 x 64"));
     run(&generate, &["--hint=two.png", "--out=b.png"]).succeeds();
     assert!(read(&place, "a.png") != read(&place, "b.png"));
     run(&generate, &["--hint=one.png", "--image=two.png", "--strength=0.7", "--out=c.png"])
@@ -178,8 +178,10 @@ fn a_decoder_draws_by_a_hint() {
     place.run(&[&of_embedding[..], &depth, &with_hint].concat()).succeeds();
     // Where a hint is missed, and where none is read.
     run(&generate, &["--out=no.png"]).refuses(&["--hint: this decoder", "draws by one"]);
-    let vary = ["variations", "one.png", "--out=no.png", "--decoder-steps=2"];
-    place.run(&[&vary[..], &depth].concat()).refuses(&["--hint: this decoder"]);
+    let vary = ["variations", "one.png", "--out=no.png", "--decoder-steps=2", "--model=depth"];
+    place
+        .run(&[&vary[..], &["--image-encoder=kandinsky/prior"]].concat())
+        .refuses(&["--hint: this decoder"]);
     draw(&place, "no.png", &["--hint=one.png"])
         .refuses(&["--hint: this decoder", "controlnet-depth"]);
     place.generate(&["--hint=one.png", CAPTION]).refuses(&["--hint: this decoder of Karlo's"]);

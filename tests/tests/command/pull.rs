@@ -433,6 +433,19 @@ fn kandinskys_decoder_gets_its_prior_from_the_hub() {
     let named = [&draw(DECODER, "--out=named.png")[..], &["--prior", PRIOR]].concat();
     place.offline(&named).succeeds();
     assert!(place.pixels("named.png") == place.pixels("folder.png"));
+    // What each can do counts what the other has.
+    let text = place.offline(&["info", DECODER]).succeeds().stdout;
+    assert!(text.contains("can       generate, variations, interpolate, mix, embed"), "{text}");
+    assert!(
+        text.contains("with      components of") && text.contains("are in the cache"),
+        "{text}"
+    );
+    let text = place.offline(&["models"]).succeeds().stdout;
+    let cached = text.lines().find(|line| line.trim_start().starts_with(DECODER)).unwrap();
+    assert!(
+        cached.contains("Kandinsky 2.2: generate, variations") && cached.contains(PRIOR),
+        "{text}"
+    );
 }
 
 #[test]

@@ -113,8 +113,8 @@ impl Case {
         (self.seed..self.seed + self.pictures).map(Generator::new).collect()
     }
 
-    /// The embedding that the prior starts from.
-    pub(super) fn first_embedding(&self, pipeline: &Pipeline) -> Tensor {
+    /// The embedding of the image that the prior starts from.
+    pub(super) fn prior_embedding(&self, pipeline: &Pipeline) -> Tensor {
         let name = self.prior_image.as_ref().unwrap();
         pipeline.encode_images(&[golden_image(name)]).unwrap()
     }

@@ -93,7 +93,7 @@ fn an_unclip_brings_its_upsampler_and_the_base_draws_and_paints() {
     let place = tempfile::tempdir().unwrap();
     let unclip = model("karlo");
     let mut trainer = trainer(place.path(), "runs", Kind::Float, None);
-    (trainer.init, trainer.samples_every) = (Some(unclip.clone()), 4);
+    (trainer.init, trainer.samples_every) = (Some(Folder::open(unclip.clone()).unwrap()), 4);
     trainer.complete_from_init(&BASE).unwrap();
     let parts = ["tokenizer", "upsampler", "upsampler_scheduler"];
     assert_eq!(names(&trainer.model), parts);
@@ -203,7 +203,8 @@ fn a_compact_glide_is_trained_on_in_its_shapes_and_goes_on_painting() {
     assert_eq!((unet.in_channels, &unet.block_out_channels[..]), (7, &[8, 24][..]));
     let image = &second.recipe.noised_clip().unwrap().image;
     assert_eq!(image.image_size, 16, "a new noised CLIP fits its base");
-    (second.init, second.model) = (Some(first.model.clone()), place.path().join("mine"));
+    (second.init, second.model) =
+        (Some(Folder::open(first.model.clone()).unwrap()), place.path().join("mine"));
     second.complete_from_init(&BASE).unwrap();
     assert_eq!(names(&second.model), ["model_index.json", "tokenizer"]);
     second.train_glide(&mut ()).unwrap();
