@@ -7,7 +7,7 @@ use tch::Tensor;
 const EPS: f64 = 1e-6;
 
 /// The groups of a modulated norm, which the published class fixes.
-const SPATIAL_GROUPS: i64 = 32;
+pub const SPATIAL_GROUPS: i64 = 32;
 
 /// The norms of one half of an autoencoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -60,6 +60,8 @@ struct BenchReport {
     first_picture: f64,
     /// An image after that, the median.
     picture: f64,
+    /// The decoding of an image's latents, the median; `None` for a model that denoises pixels.
+    decoding: Option<f64>,
     /// The peak resident memory of the process, in bytes; memory of a GPU is not counted.
     peak_memory: u64,
     /// Floating-point operations a second of a large matrix product.
@@ -90,6 +92,8 @@ struct Timings {
     first_picture: f64,
     /// Each measured image.
     pictures: Vec<f64>,
+    /// The time after the last step of each.
+    ends: Vec<f64>,
     /// Each stage's steps of each measured image.
     steps: Vec<Vec<Vec<f64>>>,
 }
@@ -118,6 +122,7 @@ impl Bench {
             load,
             first_picture: timings.first_picture,
             picture: median(&mut timings.pictures),
+            decoding: pipeline.denoises_latents().then(|| median(&mut timings.ends)),
             peak_memory: peak_memory(),
             peak_matrix: peak_matrix(kind, device),
             peak_convolution: peak_convolution(kind, device),
@@ -158,6 +163,7 @@ impl Bench {
             }
             if round >= warm_up {
                 timings.pictures.push(began.elapsed().as_secs_f64());
+                timings.ends.push(last.elapsed().as_secs_f64());
                 for (all, own) in timings.steps.iter_mut().zip(own) {
                     all.push(own);
                 }
@@ -235,6 +241,9 @@ impl BenchReport {
             self.picture,
             self.peak_memory as f64 / f64::from(1 << 30)
         )?;
+        if let Some(decoding) = self.decoding {
+            writeln!(out, "latents are decoded in {decoding:.2} s")?;
+        }
         writeln!(
             out,
             "peak: {:.0} GFLOP/s in matrix products, {:.0} GFLOP/s in convolutions\n",

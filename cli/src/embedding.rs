@@ -156,15 +156,20 @@ pub(crate) fn read_all(path: &Path, pipeline: &Pipeline) -> Result<Tensor> {
     let tensor = weights::load_embeddings(path)?;
     let width = pipeline.embedding_width()?;
     let shape = tensor.size();
-    let fits = match shape[..] {
-        [found] => found == width,
-        [count, found] => count > 0 && found == width,
-        _ => false,
+    let found = match shape[..] {
+        [found] => Some(found),
+        [count, found] if count > 0 => Some(found),
+        _ => None,
+    };
+    let Some(found) = found.filter(|_| tensor.is_floating_point()) else {
+        bail!(
+            "{shown} holds {shape:?} of {:?}, and embeddings are [N, {width}] of floats",
+            tensor.kind()
+        );
     };
     ensure!(
-        tensor.is_floating_point() && fits,
-        "{shown} holds {shape:?} of {:?}, and the model's embeddings are [N, {width}] of floats",
-        tensor.kind()
+        found == width,
+        "{shown} holds embeddings of {found} numbers, and this model's have {width}: they are another CLIP's"
     );
     Ok(tensor.to_kind(Kind::Float).view([-1, width]))
 }

@@ -49,10 +49,20 @@ pub(crate) fn with_flags(error: &(dyn Error + 'static)) -> String {
 
 fn of_family(error: &families::Error) -> String {
     match error {
-        families::Error::Missing { completion: Some(completion), found: None, .. } => {
-            format!("{error}: {} {}", flag(*completion), advice(*completion))
+        families::Error::Missing {
+            completion: Some(completion), found: None, repository, ..
+        } => {
+            let advice = format!("{} {}", flag(*completion), advice(*completion));
+            match (completion, repository) {
+                // CLIP is in the repository of the prior.
+                (Completion::Prior, Some(_)) => {
+                    format!("{error}: {advice}; classify, search and embed take that as --model")
+                }
+                _ => format!("{error}: {advice}"),
+            }
         }
-        families::Error::NotTheComponent { completion, .. } => {
+        families::Error::NotTheComponent { completion, .. }
+        | families::Error::OtherFamily { completion, .. } => {
             format!("{} {error}", flag(*completion))
         }
         _ => error.to_string(),

@@ -53,6 +53,7 @@ impl Invert {
         let defaults = pipeline.defaults()?.without_prior();
         let mut settings = defaults.clone();
         settings.stages[0].steps = steps.into();
+        settings.stages[0].guidance_scale = Some(1.0);
         let origins = self.model.origins(&defaults)?.then_flags(&settings);
         pipeline.prepare(Task::INVERT, &settings).map_err(origins.explain())?;
         let mut bars = Bars::new(&settings, 1);
@@ -90,6 +91,7 @@ impl Decode {
         let defaults = pipeline.defaults()?.without_prior();
         let mut of_latent = self.upsampler.apply_preset(&defaults);
         of_latent.stages[0].steps = inversion.steps.into();
+        of_latent.stages[0].guidance_scale = Some(1.0);
         let settings = self.upsampler.overrides().apply(of_latent.clone()).map_err(in_flag)?;
         let latent = self.latent.display();
         let steps = pipeline.check_inversion_steps(&inversion);

@@ -115,6 +115,18 @@ pub enum Error {
     /// The observer of a conversion stopped it.
     #[error("stopped: the observer asked for no more steps")]
     Stopped,
+    /// A model that was brought for its prior, and is of another family.
+    #[error("{folder}: it is a model of {found}, and this one takes a prior of {wanted}'s")]
+    OtherFamily {
+        /// The component that it was brought as.
+        completion: Completion,
+        /// The folder.
+        folder: String,
+        /// Its family.
+        found: &'static str,
+        /// The model's family.
+        wanted: &'static str,
+    },
     /// A folder that was brought to complete a model, and does not.
     #[error(
         "{folder}: this is neither a {component} (it has no config.json) nor a model with one in {component}/{}",

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use weights::Folder;
 
 use crate::clip_files::{clip_layout, own_layout};
+use crate::karlo::INDEX;
 use crate::open::{CONFIG, PROCESSOR_CONFIG};
 use crate::{Clip, Completion, Error, Family, PriorKind, describe, glide, karlo_files, recognise};
 
@@ -138,6 +139,18 @@ impl ModelFolders {
         completion: Completion,
         folder: &Folder,
     ) -> Result<Option<Folder>, Error> {
+        let family = recognise(folder);
+        if completion == Completion::Prior
+            && folder.has(INDEX)
+            && family.pipeline != self.family.pipeline
+        {
+            return Err(Error::OtherFamily {
+                completion,
+                folder: folder.to_string(),
+                found: family.name,
+                wanted: self.family.name,
+            });
+        }
         let whole = self.network_of(component, completion);
         if self.family.component_in(folder, whole).is_some() {
             return Ok(self.family.component_in(folder, component));

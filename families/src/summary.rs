@@ -284,19 +284,17 @@ fn abilities(
         let vary = Requirement { image_encoder: true, ..images };
         let both = Requirement { text: true, prior, ..vary };
         let invert = Requirement { stages: 1, ..vary };
-        let principal = family.principal_components.into_iter();
-        let reconstruct = family.components(vary).into_iter().chain(principal).collect();
         abilities.extend([
             (Ability::Variations, family.components(vary)),
             (Ability::Interpolate, family.components(both)),
             (Ability::Mix, family.components(both)),
-        ]);
-        let of_pixels = [
-            (Ability::Edit, family.components(vary)),
-            (Ability::Reconstruct, reconstruct),
+            (Ability::Edit, family.components(Requirement { text: true, ..vary })),
             (Ability::Invert, family.components(invert)),
-        ];
-        abilities.extend(of_pixels.into_iter().filter(|_| !family.denoises_latents()));
+        ]);
+        abilities.extend(family.principal_components.map(|principal| {
+            let components = family.components(vary).into_iter().chain([principal]);
+            (Ability::Reconstruct, components.collect())
+        }));
     }
     if family.clip.is_some() {
         let compare = Requirement { text: true, image_encoder: true, ..Requirement::default() };

@@ -57,7 +57,7 @@ impl Pipeline {
     }
 
     /// The conditions of an unCLIP decoder. Guided, of the batch twice: first the learned embedding with the empty caption.
-    pub(crate) fn embedding_conditions(
+    fn embedding_conditions(
         &self,
         index: usize,
         embedding: &Tensor,

@@ -8,27 +8,32 @@ use tch::{Device, Kind, Tensor, no_grad};
 use crate::inpainting::KnownPixels;
 use crate::lease::{Lease, Network};
 use crate::stages::{BASE, StageInput};
-use crate::{Error, Pipeline, Text};
+use crate::{Error, Pipeline};
 
 impl Pipeline {
-    /// A denoiser over the decoder for these `steps`, of image embeddings `[B, E]` and captions. Guided, it expects the batch
+    /// A denoiser over the decoder for these `steps`, of image embeddings `[B, E]` and an empty caption. Guided, it expects the batch
     /// twice, `[2B, ..]`, the unconditional half first; or once, the conditional half, at a step without guidance.
     pub(crate) fn decoder_denoiser<'a>(
         &'a self,
         embedding: &Tensor,
-        text: &Text,
         guided: bool,
         steps: &[DiffusionStep],
     ) -> Result<impl FnMut(&Tensor, DiffusionStep) -> Output + use<'a>, Error> {
-        self.refuse_latents("invert pictures")?;
+        self.check_hint(false)?;
         let unet = self.components.unet(BASE)?;
-        let conditions = self.embedding_conditions(BASE, embedding, text, guided)?;
+        let count = embedding.size()[0];
+        let text = match self.components.family().decodes_embeddings_alone() {
+            true => None,
+            false => Some(self.encode_text(&[""])?.expand(count)),
+        };
+        let input =
+            StageInput { embedding: Some(embedding), text: text.as_ref(), ..StageInput::default() };
+        let conditions = self.conditions(BASE, input, count, guided)?;
         let learned = self.learns_variance(BASE)?;
         let shape = self.image_shape(BASE)?;
-        let input = StageInput::default();
-        let channels = self.input_channels(BASE, shape, None, input, text.batch())?;
-        let batch = text.batch() * if guided { 2 } else { 1 };
-        let mut denoise = no_grad(|| self.denoiser(unet, steps, batch, Some(&conditions)));
+        let channels = self.input_channels(BASE, shape, None, input, count)?;
+        let batch = count * if guided { 2 } else { 1 };
+        let mut denoise = no_grad(|| self.denoiser(unet, steps, batch, conditions.as_ref()));
         Ok(move |x: &Tensor, step: DiffusionStep| {
             output_of(&denoise(&with_channels(x, &channels), step), shape[0], learned)
         })

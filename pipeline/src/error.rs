@@ -82,14 +82,6 @@ pub enum Error {
         /// The family.
         family: &'static str,
     },
-    /// Something done to an image's own pixels in a family that denoises latents.
-    #[error("{family} draws in the latents of an autoencoder, in which unclip does not {ability}")]
-    Latents {
-        /// The family.
-        family: &'static str,
-        /// The ability, as a verb.
-        ability: &'static str,
-    },
     /// Inpainting in latents by a network that takes no mask.
     #[error("this decoder of {family}'s takes no mask, so it paints in no picture{}", elsewhere(*.repository))]
     NoInpainting {

@@ -95,14 +95,21 @@ impl Pipeline {
         let autoencoder = self.components.autoencoder(index)?.ok_or_else(none)?;
         let scale = autoencoder.config().scale_factor();
         let size = [width, height].map(|side| (side * scale) as u32);
-        within_memory(|| {
-            let pixels = squashed(images, size)?; // [B, 3, H, W]
-            let one_by_one = (0..pixels.size()[0]).map(|n| {
-                let pixels = pixels.narrow(0, n, 1).to_device(self.device).to_kind(self.kind);
-                autoencoder.encode(&pixels).to_kind(tch::Kind::Float)
-            });
-            Ok(Tensor::cat(&one_by_one.collect::<Vec<_>>(), 0))
-        })
+        within_memory(|| self.latents_of(index, &squashed(images, size)?))
+    }
+
+    /// The latents `[B, C, h, w]` of images `[B, 3, H, W]` from -1 to 1 that a stage denoises, in f32: the images themselves where it
+    /// has no autoencoder.
+    pub(crate) fn latents_of(&self, index: usize, images: &Tensor) -> Result<Tensor, Error> {
+        let Some(autoencoder) = self.components.autoencoder(index)? else {
+            return Ok(images.shallow_clone());
+        };
+        // One image after the other, so that a batch takes no more memory than one.
+        let latents = (0..images.size()[0]).map(|n| {
+            let image = images.narrow(0, n, 1).to_device(self.device).to_kind(self.kind);
+            autoencoder.encode(&image).to_kind(tch::Kind::Float)
+        });
+        Ok(Tensor::cat(&latents.collect::<Vec<_>>(), 0))
     }
 
     /// Refuses to start from images, which a request `starts` from or settings speak of, in models that denoise no latents.

@@ -1,17 +1,17 @@
-//! Inversion: an image as what decodes to it, its CLIP embedding z and the noise x_T (2204.06125, section 3).
+//! Inversion: an image as what decodes to it, its CLIP embedding z and the noise x_T (2204.06125, section 3). A model that denoises
+//! latents inverts those that its autoencoder encodes the image as.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use diffusion::{
-    Ddim, Hooks, Output, Sampler, SchedulerConfig, Step as DiffusionStep, TimestepRespacing,
-    ddim_inverse,
+    Ddim, Hooks, Sampler, SchedulerConfig, Step as DiffusionStep, TimestepRespacing, ddim_inverse,
 };
 use images::{ImageProcessor, RgbImage};
 use noise::Generator;
 use tch::{Kind, Tensor, no_grad};
 
-use crate::diffuse::Diffusion;
+use crate::diffuse::{Diffusion, ObservedStage};
 use crate::image_tensors::{PLANES, to_images};
 use crate::manipulation::{slerp, text_diff};
 use crate::memory::within_memory;
@@ -158,10 +158,11 @@ impl Pipeline {
             let embedding = self.encode_images(images)?; // [B, E]
             // Leased here, so that all that asks for it finds it open.
             let _unet = self.components.unet(BASE)?;
-            let base = self.to_base_images(images)?; // [B, C, h, w]
+            let base = self.latents_of(BASE, &self.to_base_images(images)?)?; // [B, C, h, w]
             let visited = self.inversion_steps(steps)?;
-            let denoise = self.captionless(&embedding, false, &visited)?;
-            let stage = self.observed(BASE, steps);
+            let denoise = self.decoder_denoiser(&embedding, false, &visited)?;
+            let decode = |latents: &Tensor| self.decode_latents(BASE, latents).ok();
+            let stage = ObservedStage { decode: Some(&decode), ..self.observed(BASE, steps) };
             let observe = |done, x_t: &Tensor| stage.observe(observer, done, x_t);
             let ddim = Ddim::new(&self.unclipped_scheduler()?, 0.0);
             let noise =
@@ -171,7 +172,7 @@ impl Pipeline {
         })
     }
 
-    /// The base images `[B, C, h, w]` of an inversion, with a stream of noise for each, which an `eta` above 0 draws from.
+    /// The base images `[B, 3, h, w]` of an inversion, with a stream of noise for each, which an `eta` above 0 draws from.
     pub fn decode_inversion(
         &self,
         inversion: &Inversion,
@@ -186,10 +187,11 @@ impl Pipeline {
             self.check_inversion(inversion)?;
             let Decoding { eta, guidance_scale } = decoding;
             let scales = (guidance_scale != 1.0).then(|| vec![guidance_scale; streams.len()]);
-            let denoise = self.captionless(&inversion.embedding, scales.is_some(), &steps)?;
+            let denoise = self.decoder_denoiser(&inversion.embedding, scales.is_some(), &steps)?;
+            let decode = |latents: &Tensor| self.decode_latents(BASE, latents).ok();
             let sampler = Sampler::Ddim(Ddim::new(&self.unclipped_scheduler()?, eta));
             let diffusion = Diffusion {
-                stage: self.observed(BASE, steps.len()),
+                stage: ObservedStage { decode: Some(&decode), ..self.observed(BASE, steps.len()) },
                 sampler: &sampler,
                 steps: &steps,
                 first: 0,
@@ -202,7 +204,8 @@ impl Pipeline {
             };
             let x = inversion.noise.to_device(self.device);
             let mut streams = Streams::new(streams, self.device, self.kind);
-            self.diffuse(diffusion, x, &mut streams, denoise, observer)
+            let x = self.diffuse(diffusion, x, &mut streams, denoise, observer)?;
+            self.decode_latents(BASE, &x)
         })
     }
 
@@ -241,30 +244,18 @@ impl Pipeline {
         })
     }
 
-    /// Images at the decoder's size, `[B, C, h, w]` from -1 to 1: their shorter side resized, their middle cut out.
+    /// Images at the decoder's size, `[B, 3, h, w]` from -1 to 1: their shorter side resized, their middle cut out.
     pub fn to_base_images(&self, images: &[RgbImage]) -> Result<Tensor, Error> {
-        let [_, size, _] = self.image_shape(BASE)?;
+        let size = self.base_side()?;
         within_memory(|| {
-            let pixels = ImageProcessor::signed(size as u32).preprocess(images)?;
+            let pixels = ImageProcessor::signed(size).preprocess(images)?;
             let pixels = Tensor::try_from(pixels).expect(PLANES); // [B, 3, h, w]
             Ok(pixels.to_device(self.device))
         })
     }
 
-    /// The decoder with an empty caption.
-    fn captionless<'a>(
-        &'a self,
-        embedding: &Tensor,
-        guided: bool,
-        steps: &[DiffusionStep],
-    ) -> Result<impl FnMut(&Tensor, DiffusionStep) -> Output + use<'a>, Error> {
-        let empty = self.encode_text(&[""])?.expand(embedding.size()[0]);
-        self.decoder_denoiser(embedding, &empty, guided, steps)
-    }
-
     /// The decoder's scheduler, which clips no x_0.
     fn unclipped_scheduler(&self) -> Result<SchedulerConfig, Error> {
-        self.refuse_latents("invert pictures")?;
         let scheduler = self.components.scheduler(self.components.stage(BASE).scheduler)?;
         Ok(SchedulerConfig { clip_range: None, ..scheduler })
     }

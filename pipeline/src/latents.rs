@@ -67,13 +67,9 @@ impl Pipeline {
         })
     }
 
-    /// Refuses what is done to an image's own pixels in models that denoise latents.
-    pub(crate) fn refuse_latents(&self, ability: &'static str) -> Result<(), Error> {
-        let family = self.components.family();
-        match family.denoises_latents() {
-            true => Err(Error::Latents { family: family.name, ability }),
-            false => Ok(()),
-        }
+    /// Whether the model denoises the latents of an autoencoder, which its images are decoded from.
+    pub fn denoises_latents(&self) -> bool {
+        self.components.family().denoises_latents()
     }
 
     /// Refuses to inpaint latents by a network that takes no mask: [RePaint](crate::repaint) is for pixels.

@@ -3,7 +3,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::ops::Range;
 
-use families::{ImageSize, ModelFolders, PriorKind, Requirement, Shapes};
+use families::{Family, ImageSize, ModelFolders, PriorKind, Requirement, Shapes};
 use graphs::{CudaGraphs, GraphCapture};
 use images::RgbImage;
 use layers::finite::norm;
@@ -95,6 +95,11 @@ impl Pipeline {
         self.check_size_settings(settings)?;
         self.check_image_to_image(settings.strength.is_some())?;
         let requirement = self.requirement(task, settings);
+        let Family { clip, name, .. } = self.components.family();
+        if settings.candidates > 1 && clip.is_none() {
+            let must = format!("it must be 1: {name} has no CLIP that compares pictures");
+            return Err(Error::setting("candidates", settings.candidates, &must));
+        }
         self.components.find(requirement)?;
         if task.inpaints {
             self.check_inpainting()?;

@@ -21,6 +21,7 @@ mod case;
 mod emb2emb;
 mod hints;
 mod inpainting;
+mod inversion;
 mod mixing;
 mod pictures;
 mod refusals;

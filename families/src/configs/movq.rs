@@ -1,5 +1,6 @@
 //! Configurations of diffusers' `VQModel` with spatial norms, which is MoVQ.
 
+use autoencoder::norm::SPATIAL_GROUPS;
 use autoencoder::{MovqConfig, MovqLevel};
 use serde_json::{Value, json};
 
@@ -11,9 +12,6 @@ const UP_TYPES: &str = "up_block_types";
 /// The types of the blocks on the way down and up: those that attend, and the others.
 const ATTENDING: [&str; 2] = ["AttnDownEncoderBlock2D", "AttnUpDecoderBlock2D"];
 const PLAIN: [&str; 2] = ["DownEncoderBlock2D", "UpDecoderBlock2D"];
-
-/// The groups of a spatial norm, which the published class fixes.
-const SPATIAL_GROUPS: i64 = 32;
 
 /// Translates an autoencoder's `config.json`.
 pub(crate) fn movq_config(bytes: &[u8]) -> Result<MovqConfig, ConfigError> {

@@ -104,14 +104,21 @@ fn each_repository_names_the_one_that_completes_it() {
 }
 
 #[test]
-fn pictures_vary_and_are_not_inverted() {
+fn pictures_vary_and_are_inverted() {
     let place = with_kandinsky(Workplace::with_pictures());
     let encoder = ["--model=kandinsky/decoder", "--image-encoder=kandinsky/prior"];
     let vary = ["variations", "one.png", "--seed=1", "--decoder-steps=2", "--out=vary.png"];
     place.run(&[&vary[..], &encoder, &["--width=24"]].concat()).succeeds();
     assert_eq!(size(&place, "vary.png"), (24, 16));
-    let invert = ["invert", "one.png", "--out=inverted.safetensors"];
-    place.run(&[&invert[..], &encoder].concat()).refuses(&["does not invert pictures"]);
+    let invert = ["invert", "one.png", "--out=inverted.safetensors", "--calls=20"];
+    place.run(&[&invert[..], &encoder].concat()).succeeds();
+    let decode = ["decode", "inverted.safetensors", "--model=kandinsky/decoder", "--out=back.png"];
+    place.run(&decode).succeeds();
+    assert_eq!(size(&place, "back.png"), (16, 16));
+    let edit = ["edit", "one.png", "--from=a house", "--to=a boat", "--out=edit.png", "--calls=20"];
+    place.run(&[&edit[..], &encoder].concat()).refuses(&["prior_tokenizer", "--prior"]);
+    place.run(&[&edit[..], &encoder, &["--text-encoder=kandinsky/prior"]].concat()).succeeds();
+    assert!(read(&place, "back.png") != read(&place, "edit.png"));
 }
 
 #[test]
@@ -284,7 +291,7 @@ fn it_is_not_trained() {
 }
 
 #[test]
-fn a_way_between_embeddings_needs_no_inversion() {
+fn ways_between_embeddings_and_between_pictures() {
     let place = workplace();
     draw(&place, "one.png", &[]).succeeds();
     let way = |out: &str, ends: &[&str], more: &[&str]| {
@@ -296,6 +303,5 @@ fn a_way_between_embeddings_needs_no_inversion() {
     way("mixed", &[CAPTION, "one.png"], &[]).succeeds();
     draw(&place, "two.png", &["--height=20"]).succeeds();
     way("images", &["one.png", "two.png"], &["--shared-noise"]).succeeds();
-    way("no", &["one.png", "two.png"], &[]).refuses(&["Kandinsky 2.2", "invert pictures"]);
-    assert!(!place.path("no").exists());
+    way("inverted", &["one.png", "two.png"], &["--calls=20"]).succeeds();
 }
