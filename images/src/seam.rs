@@ -15,6 +15,10 @@ use crate::resize::{Filter, resize};
 /// The part of a square's side over which the seam fades in where nothing else is asked for.
 const PART: u32 = 32;
 
+/// The share of what a pixel at the border differs by from those beside it that stays as it was painted. With none of it the border
+/// is smoother than scenes are, by a quarter on average.
+const TEXTURE: f32 = 0.25;
+
 /// The levels that are added to a pixel, by its place.
 type Offsets = HashMap<usize, [f32; 3]>;
 
@@ -65,7 +69,7 @@ impl Seam {
         for layer in places.chunk_by(|&one, &other| self.distances[one] == self.distances[other]) {
             let distance = self.distances[layer[0]];
             let offsets = match distance {
-                1 => self.border_offsets(layer, image),
+                1 => self.with_texture(layer, self.border_offsets(layer, image)),
                 _ => self.means(layer, &outer),
             };
             let part = f32::from(feather + 1 - distance) / f32::from(feather);
@@ -111,6 +115,16 @@ impl Seam {
             Some((place, std::array::from_fn(|channel| around[channel] - own[channel])))
         };
         layer.iter().filter_map(offset).collect()
+    }
+
+    /// The offsets of the border, but for a [share](TEXTURE) of that by which each differs from those beside it.
+    fn with_texture(&self, layer: &[usize], offsets: Offsets) -> Offsets {
+        let smooth = self.means(layer, &offsets);
+        let part = |(place, offset): (usize, [f32; 3])| {
+            let smooth = smooth[&place];
+            (place, std::array::from_fn(|c| offset[c] + TEXTURE * (smooth[c] - offset[c])))
+        };
+        offsets.into_iter().map(part).collect()
     }
 
     /// The mean of the offsets around each of these places.

@@ -1,7 +1,9 @@
 //! Bytes of a file in memory, and the tensors that lie in them.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -85,6 +87,8 @@ pub(crate) struct Blob {
     /// The file's name, for messages.
     pub name: String,
     bytes: Tensor,
+    /// The file that is mapped.
+    file: Option<File>,
 }
 
 impl Blob {
@@ -98,7 +102,7 @@ impl Blob {
             return Err(Error::io("read", &name)(kind));
         }
         // Opening says why a file may not be read better than libtorch does.
-        std::fs::File::open(path).map_err(Error::io("read", &name))?;
+        let file = File::open(path).map_err(Error::io("read", &name))?;
         let options = (Kind::Uint8, Device::Cpu);
         let bytes = match path.to_str() {
             _ if metadata.len() == 0 => Tensor::empty([0], options),
@@ -106,28 +110,21 @@ impl Blob {
                 .map_err(|error| unmapped(&name, &error))?,
             None => Tensor::from_slice(&std::fs::read(path).map_err(Error::io("read", &name))?),
         };
-        Ok(Self { name, bytes })
+        Ok(Self { name, bytes, file: Some(file) })
     }
 
     /// A copy of bytes that are in memory.
     pub(crate) fn copied(name: String, bytes: &[u8]) -> Self {
         let bytes = Tensor::from_slice(bytes);
-        Self { name, bytes }
+        Self { name, bytes, file: None }
     }
 
     /// The bytes that `reader` unpacks, which must be `length`.
     pub(crate) fn unpacked(name: String, reader: &mut dyn Read, length: usize) -> io::Result<Self> {
-        const PART: usize = 1 << 20;
-        let bytes = Tensor::empty([length as i64], (Kind::Uint8, Device::Cpu));
-        let mut part = vec![0; PART];
-        for start in (0..length).step_by(PART) {
-            let part = &mut part[..PART.min(length - start)];
-            reader.read_exact(part)?;
-            bytes.narrow(0, start as i64, part.len() as i64).copy_(&Tensor::from_slice(part));
-        }
+        let bytes = read_whole(length, |_, part| reader.read_exact(part))?;
         // At the end the reader checks what it read.
         match reader.read(&mut [0])? {
-            0 => Ok(Self { name, bytes }),
+            0 => Ok(Self { name, bytes, file: None }),
             _ => Err(io::Error::other("it is longer than it says")),
         }
     }
@@ -140,6 +137,16 @@ impl Blob {
     /// The file's length.
     pub(crate) fn len(&self) -> usize {
         self.bytes.size()[0] as usize
+    }
+
+    /// A copy of `length` bytes from `start` on. Of a mapped file they are read, and its pages are not brought into memory too.
+    fn copy(&self, start: usize, length: usize) -> io::Result<Tensor> {
+        match &self.file {
+            Some(file) => {
+                read_whole(length, |at, part| file.read_exact_at(part, (start + at) as u64))
+            }
+            None => Ok(self.bytes.narrow(0, start as i64, length as i64).copy()),
+        }
     }
 
     /// The bytes of `range`, which must be within the file, as a reader.
@@ -159,6 +166,22 @@ impl Blob {
         let part = self.bytes.narrow(0, start as i64, buffer.len() as i64);
         part.copy_data_u8(buffer, buffer.len());
     }
+}
+
+/// So many bytes, of which `read` fills one part after another, each from its place on.
+fn read_whole(
+    length: usize,
+    mut read: impl FnMut(usize, &mut [u8]) -> io::Result<()>,
+) -> io::Result<Tensor> {
+    const PART: usize = 1 << 20;
+    let bytes = Tensor::empty([length as i64], (Kind::Uint8, Device::Cpu));
+    let mut part = vec![0; PART];
+    for start in (0..length).step_by(PART) {
+        let part = &mut part[..PART.min(length - start)];
+        read(start, part)?;
+        bytes.narrow(0, start as i64, part.len() as i64).copy_(&Tensor::from_slice(part));
+    }
+    Ok(bytes)
 }
 
 /// A part of a file's bytes as a reader.
@@ -209,10 +232,20 @@ impl StoredTensor {
     /// The tensor in the file's kind: the file's own pages where they are aligned, a copy where not. `None` if
     /// libtorch has no such kind.
     pub(crate) fn tensor(&self) -> Option<Tensor> {
-        let kind = self.dtype.kind?;
         let bytes = self.blob.bytes.narrow(0, self.start as i64, self.length as i64);
-        let aligned = self.start.is_multiple_of(kind.elt_size_in_bytes());
-        let bytes = if aligned { bytes } else { bytes.copy() };
+        let aligned = self.start.is_multiple_of(self.dtype.kind?.elt_size_in_bytes());
+        self.of_bytes(if aligned { bytes } else { bytes.copy() })
+    }
+
+    /// The same as a copy, for a tensor that is converted and dropped. `None` if libtorch has no such kind.
+    pub(crate) fn copy(&self) -> Result<Option<Tensor>, Error> {
+        let bytes = self.blob.copy(self.start, self.length);
+        Ok(self.of_bytes(bytes.map_err(Error::io("read", &self.blob.name))?))
+    }
+
+    /// The tensor of its bytes, which are aligned.
+    fn of_bytes(&self, bytes: Tensor) -> Option<Tensor> {
+        let kind = self.dtype.kind?;
         let flat = match kind {
             // A byte other than 0 and 1 is no bool; this makes it one.
             Kind::Bool => bytes.ne(0),

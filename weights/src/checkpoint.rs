@@ -316,8 +316,15 @@ impl Source for Checkpoint {
             report.problems.mistyped.push(found);
             return placeholder();
         }
-        let tensor = stored.tensor().expect("libtorch has every float");
-        match self.placed(name, tensor) {
+        // What is converted or moved is read, so that it is not in memory twice.
+        let stays =
+            self.device == Device::Cpu && self.kind.is_none_or(|k| Some(k) == stored.dtype.kind);
+        let tensor = match stays {
+            true => Ok(stored.tensor()),
+            false => stored.copy(),
+        };
+        let tensor = tensor.map(|tensor| tensor.expect("libtorch has every float"));
+        match tensor.and_then(|tensor| self.placed(name, tensor)) {
             Ok(tensor) => {
                 if self.checked {
                     report.norms.push((name.to_owned(), norm(&tensor)));
