@@ -5,8 +5,9 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use pipeline::{Pipeline, Record, Settings, SettingsOverrides, Task, check_caption};
 
+use crate::error_flags::flag;
 use crate::messages::say;
-use crate::model::{ModelArgs, PriorArgs};
+use crate::model::{ENCODERS, ModelArgs, PriorArgs};
 use crate::origins::in_flag;
 use crate::record::read_record;
 use crate::settings_args::PresetArgs;
@@ -84,7 +85,13 @@ impl<'a> Again<'a> {
             ("another --dtype", self.record.dtype != record.dtype),
             ("another --prior", self.record.has_other_prior(record)),
         ];
-        for (cause, _) in differs.iter().filter(|(_, differs)| *differs) {
+        let encoders = ENCODERS.map(|(completion, name)| {
+            let chosen = [&self.record, record].map(|record| record.arguments.get(name));
+            (flag(completion), chosen[0] != chosen[1])
+        });
+        let encoders = encoders.map(|(flag, differs)| (format!("another {flag}"), differs));
+        let differs = differs.map(|(cause, differs)| (cause.to_owned(), differs));
+        for (cause, _) in differs.iter().chain(&encoders).filter(|(_, differs)| *differs) {
             say!("warning: {cause} drew that picture, this one will differ");
         }
     }

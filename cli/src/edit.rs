@@ -76,7 +76,7 @@ impl Edit {
         let settings = self.upsampler.overrides().apply(settings).map_err(in_flag)?;
         let origins = self.model.origins(&defaults)?;
         let origins = origins.then("--preset", &preset).then_flags(&settings);
-        pipeline.prepare(Task::VARY, &settings).map_err(origins.explain())?;
+        pipeline.prepare(Task::EDIT, &settings).map_err(origins.explain())?;
         let _alone = match self.frames {
             Some(_) => Some(prepare("--frames", &folder, self.images.force)?),
             None => None,
@@ -86,6 +86,7 @@ impl Edit {
         let diff = diff.with_strength(self.strength);
         let diff = diff.with_guidance_scale(self.decoder_guidance_scale);
         let record = self.model.record("edit", Some(&self.to), &settings)?;
+        let record = self.model.with_encoders(record, &self.encoders)?;
         let record = with_file(record, "image", &self.image)
             .with("from", self.from.as_str())
             .with("strength", self.strength);

@@ -28,6 +28,7 @@ impl ShardArgs {
             "--shard-size {}: a shard has at most {LARGEST_SHARD} pictures",
             self.shard_size
         );
+        ensure!(!encoders.has_text_encoder(), "--text-encoder: --data embeds pictures alone");
         check_room("--shards", folder)?;
         let data = scenes::dataset::open(&self.data, false)?;
         let endless = matches!(data, Data::Synthetic(_));

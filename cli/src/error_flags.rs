@@ -27,8 +27,8 @@ pub(crate) fn with_flags(error: &(dyn Error + 'static)) -> String {
         Some(
             error @ (pipeline::Error::NoNegativeCaption { .. }
             | pipeline::Error::WithoutPrior { .. }
-            | pipeline::Error::UnreadHint { .. }
-            | pipeline::Error::NoHint { .. }),
+            | pipeline::Error::NoDiffusionPrior
+            | pipeline::Error::UnreadHint { .. }),
         ) => {
             let text = error.to_string();
             let inputs = [
@@ -40,6 +40,9 @@ pub(crate) fn with_flags(error: &(dyn Error + 'static)) -> String {
                 text.strip_prefix(input).map(|rest| format!("{flag}{rest}"))
             });
             named.unwrap_or(text)
+        }
+        Some(pipeline::Error::NoHint { .. }) => {
+            format!("{error}: unclip generate takes it as --hint FILE")
         }
         Some(error @ pipeline::Error::NoImageToImage { .. }) => format!("--image: {error}"),
         Some(pipeline::Error::NoBuiltInModel) => format!("{error} with --model MODEL"),
@@ -56,7 +59,9 @@ fn of_family(error: &families::Error) -> String {
             match (completion, repository) {
                 // CLIP is in the repository of the prior.
                 (Completion::Prior, Some(_)) => {
-                    format!("{error}: {advice}; classify, search and embed take that as --model")
+                    format!(
+                        "{error}: {advice}; classify, search and embed take that as --model, edit as --text-encoder"
+                    )
                 }
                 _ => format!("{error}: {advice}"),
             }

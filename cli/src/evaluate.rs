@@ -364,14 +364,14 @@ impl Evaluate {
             return Ok(None);
         };
         check_room("--samples", folder)?;
-        let mut record = self.model.record("evaluate", None, drawing)?;
+        let record = self.model.record("evaluate", None, drawing)?;
+        let mut record = self.model.with_encoders(record, &self.encoders)?;
         record.seed = self.seed;
         record.prior = self.model.prior_fingerprint(&self.prior)?;
-        let encoders = self.model.encoder_fingerprints(&self.encoders)?;
         let name = format!(
             "{}-{}",
             &record.model[..8],
-            &sha256(format!("{} {encoders:?}", serde_json::to_string(&record)?).as_bytes())[..8]
+            &sha256(serde_json::to_string(&record)?.as_bytes())[..8]
         );
         Ok(Some(folder.join(name)))
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use files::text::excerpt;
 use images::{RgbImage, read_image};
@@ -22,6 +22,7 @@ use crate::record::{read_record, with_file};
 use crate::run::{Job, Run};
 use crate::settings_args::{
     CandidatesArgs, ClipGuidanceArgs, DecoderSettingsArgs, PresetArgs, PriorSettingsArgs, SizeArgs,
+    warn_of,
 };
 use crate::{embedding, value_parsers};
 
@@ -104,8 +105,19 @@ const NEGATIVE: &str = "negative";
 impl Generate {
     /// Draws the pictures. Everything that can be refused is refused before the first of them.
     pub(crate) fn run(&self) -> Result<()> {
+        ensure!(
+            self.image.is_some() || self.strength.is_none(),
+            "--strength: it is how much of a picture is drawn anew, which --image names"
+        );
+        ensure!(
+            self.prior_image.is_some() || self.prior_strength.is_none(),
+            "--prior-strength: it is how much of an embedding is drawn anew, whose picture --prior-image names"
+        );
         if let Some(file) = &self.prompts {
             return self.draw_all(file);
+        }
+        if self.image_embedding.is_some() {
+            self.prior_settings.warn("the image embedding takes the prior's place");
         }
         let given = self.image_embedding.as_deref();
         let is_enough = |record: &Record| record.command == "generate" && record.caption.is_some();
@@ -128,13 +140,13 @@ impl Generate {
             warn_of_size(path, hint, pipeline.hint_size(&settings)?);
         }
         let embedding = given.map(|path| embedding::read(path, &pipeline)).transpose()?;
-        pipeline.check_first_embedding(prior_image.is_some(), self.task(), &settings)?;
         let first = self.prior_image.as_deref().zip(prior_image);
         let first = first.map(|(path, image)| encode_image(&pipeline, path, image)).transpose()?;
         let words = caption.unwrap_or_default();
         warn(&pipeline, "", words)?;
         let negative = negative(self.negative.as_deref(), again.as_ref());
         check_negative(&pipeline, "", negative, Task::GENERATE)?;
+        warn_of_unguided(negative, &settings);
         negative.iter().try_for_each(|negative| warn(&pipeline, "--negative: ", negative))?;
         let files =
             given.map(|path| ("image_embedding", path)).into_iter().chain(self.image_files());
@@ -143,7 +155,8 @@ impl Generate {
             Some((name, _)) => format!("generate --{}", name.replace('_', "-")),
             None => "generate".to_owned(),
         };
-        let mut record = self.model.record(&command, caption, &settings)?;
+        let record = self.model.record(&command, caption, &settings)?;
+        let mut record = self.model.with_encoders(record, &self.encoders)?;
         for (name, path) in files {
             record = with_file(record, name, path);
         }
@@ -188,10 +201,9 @@ impl Generate {
         let flags = self.decoder.add_to(SettingsOverrides::default());
         let flags = self.clip_guidance.add_to(self.candidates.add_to(self.size.add_to(flags)));
         let strength = || self.strength.unwrap_or(STRENGTH);
-        let prior_strength = || self.prior_strength.unwrap_or(STRENGTH);
         let flags = SettingsOverrides {
             strength: self.image.as_ref().map(|_| strength()),
-            prior_strength: self.prior_image.as_ref().map(|_| prior_strength()),
+            prior_strength: self.prior_strength,
             ..flags
         };
         match self.image_embedding {
@@ -203,9 +215,13 @@ impl Generate {
     /// The model's settings, or those of the picture that is drawn again, changed by the flags. Prepares the pipeline.
     fn settings(&self, pipeline: &Pipeline, again: Option<&Again>) -> Result<Settings> {
         let task = self.task();
-        let fix: fn(Settings) -> Settings = match task.prior {
-            true => |settings| settings,
-            false => Settings::without_prior,
+        let starts = self.prior_image.is_some();
+        pipeline.check_first_embedding(starts, task, &pipeline.defaults()?)?;
+        let fix = |mut settings: Settings| {
+            if let Some(prior) = settings.prior.as_mut().filter(|_| starts) {
+                prior.strength.get_or_insert(STRENGTH);
+            }
+            if task.prior { settings } else { settings.without_prior() }
         };
         match again {
             None => self.model.prepare(pipeline, task, &self.preset, &self.flags(), fix),
@@ -272,7 +288,8 @@ impl Generate {
         let defaults = pipeline.defaults()?;
         let preset = self.preset.apply(defaults.clone(), &defaults);
         let settings = self.flags().apply(preset.clone()).map_err(in_flag)?;
-        let mut base = self.model.record("generate", None, &settings)?;
+        let base = self.model.record("generate", None, &settings)?;
+        let mut base = self.model.with_encoders(base, &self.encoders)?;
         base.prior = self.other_prior(&base)?;
         let own = |prompt: &Prompt| {
             let settings = prompt.preset.apply(base.settings.clone(), &defaults);
@@ -374,6 +391,14 @@ pub(crate) fn check_negative(
         place => checked.with_context(|| place.to_owned())?,
     };
     Ok(())
+}
+
+/// Says that nothing comes of a negative caption where nothing is guided.
+pub(crate) fn warn_of_unguided(negative: Option<&str>, settings: &Settings) {
+    let base = settings.base().and_then(|base| settings.stage_guidance(base));
+    if negative.is_some() && base.is_none() && settings.prior_guidance().is_none() {
+        warn_of(&["--negative"], "a guidance scale of 1 draws away from nothing");
+    }
 }
 
 /// The record with the negative caption, where there is one.

@@ -215,6 +215,9 @@ fn model_text(
     for ability in summary.abilities.iter().filter(lacks) {
         add("cannot", format!("{}: there is no {}", ability.ability, listed(&ability.missing)));
     }
+    if summary.takes_hint {
+        add("draws", "by a hint: generate --hint FILE, and no other command".to_owned());
+    }
     summary.problems.iter().for_each(|problem| add("problem", problem.clone()));
     if let Some(defaults) = defaults {
         let settings = defaults.iter().map(|(name, value)| format!("{name} {value}"));

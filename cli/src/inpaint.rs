@@ -202,14 +202,10 @@ impl Inpaint {
 
     /// Says of which flags of the prior nothing comes, where it takes no part.
     fn warn_of_prior_flags(&self) {
-        let flags = self.prior_settings.flags();
-        if !flags.is_empty() {
-            let reason = match self.image_embedding {
-                Some(_) => "the image embedding takes the prior's place",
-                None => "without a caption the prior takes no part",
-            };
-            say!("warning: nothing comes of {}: {reason}", flags.join(", "));
-        }
+        self.prior_settings.warn(match self.image_embedding {
+            Some(_) => "the image embedding takes the prior's place",
+            None => "without a caption the prior takes no part",
+        });
     }
 
     /// The record of the pictures, but their seeds.
@@ -220,7 +216,8 @@ impl Inpaint {
         picture: &ImageFile,
         edit: &MaskedEdit,
     ) -> Result<Record> {
-        let mut record = self.model.record(COMMAND, caption, settings)?;
+        let record = self.model.record(COMMAND, caption, settings)?;
+        let mut record = self.model.with_encoders(record, &self.encoders)?;
         record.prior = self.model.prior_fingerprint(&self.prior)?;
         record.prior = record.prior.filter(|prior| *prior != record.model);
         if let Some(path) = &self.image_embedding {

@@ -77,6 +77,15 @@ impl Interpolate {
             self.model.prepare(&pipeline, task, &self.preset, &flags, |settings| settings)?;
         let inverts = !task.prior && !self.shared_noise;
         let steps = inverts.then(|| self.inversion.steps(&pipeline)).transpose()?;
+        if !task.prior {
+            self.prior_settings.warn("no end is a caption");
+        }
+        if inverts {
+            let solver = self.preset.solver.map(|_| "--solver");
+            let flags = self.decoder.flags().into_iter().chain(solver);
+            let reason = "the steps are those of the inversions, as --calls says";
+            warn_of(&flags.collect::<Vec<_>>(), reason);
+        }
         self.animation.check()?;
         let _alone = prepare("--out", &self.out, false)?;
         let seed = self.seed.resolve();
@@ -84,6 +93,8 @@ impl Interpolate {
         if let Some(steps) = steps {
             settings.stages[0].steps = steps.into();
             settings.stages[0].guidance_scale = Some(1.0);
+            settings.solver = Solver::default();
+            (settings.guidance_interval, settings.thresholding) = (None, None);
         }
         let sequence = self.sequence(&ends, seed, &settings)?;
         let frames = self.frames as usize;
@@ -106,7 +117,8 @@ impl Interpolate {
         seed: u64,
         settings: &Settings,
     ) -> Result<FrameSequence<'_>> {
-        let mut record = self.model.record("interpolate", None, settings)?;
+        let record = self.model.record("interpolate", None, settings)?;
+        let mut record = self.model.with_encoders(record, &self.encoders)?;
         for (name, path, end) in [("from", &self.from, &ends[0]), ("to", &self.to, &ends[1])] {
             record = match end {
                 InterpolationEnd::Image(_) => with_file(record, name, Path::new(path)),

@@ -79,6 +79,8 @@ pub(crate) struct Decode {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
+    encoders: EncoderArgs,
+    #[command(flatten)]
     upsampler: UpsamplerArgs,
 }
 
@@ -87,7 +89,7 @@ impl Decode {
     pub(crate) fn run(&self) -> Result<()> {
         let inversion = Inversion::open(&self.latent)?;
         let plan = self.images.plan(&format!("{}-decoded", stem(&self.latent)), &[&self.latent])?;
-        let pipeline = self.model.open(None, None)?;
+        let pipeline = self.model.open(None, Some(&self.encoders))?;
         let defaults = pipeline.defaults()?.without_prior();
         let mut of_latent = self.upsampler.apply_preset(&defaults);
         of_latent.stages[0].steps = inversion.steps.into();
@@ -100,6 +102,7 @@ impl Decode {
         let origins = origins.then(latent.to_string(), &of_latent).then_flags(&settings);
         pipeline.prepare(Task::DECODE, &settings).map_err(origins.explain())?;
         let record = self.model.record("decode", None, &settings)?;
+        let record = self.model.with_encoders(record, &self.encoders)?;
         let record = with_file(record, "latent", &self.latent).with("eta", self.eta);
         let decoding = Decoding { eta: self.eta, ..Decoding::EXACT };
         plan.draw(&record, |seeds, observer| {

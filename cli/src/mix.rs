@@ -18,7 +18,7 @@ use crate::names::slug;
 use crate::origins::in_flag;
 use crate::path_json::insert_path;
 use crate::settings_args::{
-    CandidatesArgs, DecoderSettingsArgs, PresetArgs, PriorSettingsArgs, SizeArgs,
+    CandidatesArgs, DecoderSettingsArgs, PresetArgs, PriorSettingsArgs, SizeArgs, warn_of,
 };
 use crate::value_parsers;
 
@@ -79,6 +79,15 @@ impl Mix {
         let settings = self.settings(&pipeline, inputs.len() > files.len(), !files.is_empty())?;
         let negative = self.negative.as_deref();
         check_negative(&pipeline, "", negative, Task::GENERATE)?;
+        if settings.base().and_then(|base| settings.stage_guidance(base)).is_none() {
+            warn_of(
+                negative.map(|_| "--negative").as_slice(),
+                "the decoder's scale of 1 draws away from nothing",
+            );
+        }
+        if files.len() == inputs.len() && negative.is_none() {
+            self.prior_settings.warn("no caption is mixed");
+        }
         negative.iter().try_for_each(|negative| warn(&pipeline, "--negative: ", negative))?;
         let mut conditions = Vec::with_capacity(inputs.len());
         for ((input, image), &weight) in inputs.iter().zip(images).zip(&weights) {
@@ -145,7 +154,8 @@ impl Mix {
             Value::Object(condition)
         });
         let conditions: Vec<Value> = conditions.collect();
-        let mut record = self.model.record("mix", None, settings)?.with("conditions", conditions);
+        let record = self.model.record("mix", None, settings)?.with("conditions", conditions);
+        let mut record = self.model.with_encoders(record, &self.encoders)?;
         let prior = self.model.prior_fingerprint(&self.prior)?;
         record.prior = prior.filter(|prior| *prior != record.model);
         Ok(with_negative(record, self.negative.as_deref()))

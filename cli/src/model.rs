@@ -56,6 +56,10 @@ pub(crate) struct ModelArgs {
     check: bool,
 }
 
+/// CLIP's encoders that a user may choose, with their names in records.
+pub(crate) const ENCODERS: [(Completion, &str); 2] =
+    [(Completion::ImageEncoder, "image_encoder"), (Completion::TextEncoder, "text_encoder")];
+
 /// How --prior names the model's own priors.
 const DIFFUSION: &str = "diffusion";
 const AUTOREGRESSIVE: &str = "autoregressive";
@@ -80,6 +84,12 @@ pub(crate) struct EncoderArgs {
 }
 
 impl EncoderArgs {
+    /// Whether the user chose a text encoder.
+    #[cfg(feature = "lab")]
+    pub(crate) fn has_text_encoder(&self) -> bool {
+        self.text_encoder.is_some()
+    }
+
     /// The path of an encoder that the user chose.
     fn path(&self, completion: Completion) -> Option<&Path> {
         match completion {
@@ -204,19 +214,18 @@ impl ModelArgs {
         self.locate("--prior", path, Some(Completion::Prior)).map(Some)
     }
 
-    /// The fingerprints of the folders that the user chose for CLIP's encoders, if any.
-    #[cfg(feature = "lab")]
-    pub(crate) fn encoder_fingerprints(
+    /// The record with the fingerprints of the folders that the user chose for CLIP's encoders, if any.
+    pub(crate) fn with_encoders(
         &self,
+        mut record: Record,
         encoders: &EncoderArgs,
-    ) -> Result<Option<Vec<String>>> {
-        let mut fingerprints = Vec::new();
-        for completion in [Completion::ImageEncoder, Completion::TextEncoder] {
+    ) -> Result<Record> {
+        for (completion, name) in ENCODERS {
             if let Some(folder) = self.encoder_folder(encoders, completion)? {
-                fingerprints.push(format!("{completion:?} {}", folder.fingerprint()?));
+                record = record.with(name, folder.fingerprint()?);
             }
         }
-        Ok((!fingerprints.is_empty()).then_some(fingerprints))
+        Ok(record)
     }
 
     fn encoder_folder(

@@ -90,6 +90,7 @@ impl Reconstruct {
         let seed = self.seed.resolve();
         let embedding = encode_image(&pipeline, &self.image, image.clone())?; // [1, E]
         let record = self.model.record("reconstruct", None, &settings)?;
+        let record = self.model.with_encoders(record, &self.encoders)?;
         let record = with_file(record, "image", &self.image);
         let record = match &self.embeddings {
             Some(path) => with_file(record, "embeddings", path),

@@ -5,6 +5,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use pipeline::{Preset, Settings, SettingsOverrides, Solver, TimestepRespacing};
 
+use crate::messages::say;
 use crate::value_parsers;
 
 const HEADING: &str = "Diffusion (defaults are the model's own; Karlo's are in brackets)";
@@ -78,7 +79,7 @@ pub(crate) struct PriorSettingsArgs {
 
 impl PriorSettingsArgs {
     /// The flags that the user chose.
-    pub(crate) fn flags(&self) -> Vec<&'static str> {
+    fn flags(&self) -> Vec<&'static str> {
         let all = [
             ("--prior-steps", self.prior_steps.is_some()),
             ("--prior-candidates", self.prior_candidates.is_some()),
@@ -87,6 +88,11 @@ impl PriorSettingsArgs {
             ("--prior-top-p", self.prior_top_p.is_some()),
         ];
         all.into_iter().filter(|(_, is_chosen)| *is_chosen).map(|(flag, _)| flag).collect()
+    }
+
+    /// Says of which of them nothing comes, and why.
+    pub(crate) fn warn(&self, reason: &str) {
+        warn_of(&self.flags(), reason);
     }
 
     /// Adds them to overrides.
@@ -193,7 +199,25 @@ pub(crate) struct DecoderSettingsArgs {
     pub thresholding: Option<f64>,
 }
 
+/// Says that nothing comes of flags, where there are some, and why.
+pub(crate) fn warn_of(flags: &[&str], reason: &str) {
+    if !flags.is_empty() {
+        say!("warning: nothing comes of {}: {reason}", flags.join(", "));
+    }
+}
+
 impl DecoderSettingsArgs {
+    /// The flags of the small picture's steps that the user chose.
+    pub(crate) fn flags(&self) -> Vec<&'static str> {
+        let all = [
+            ("--decoder-steps", self.decoder_steps.is_some()),
+            ("--decoder-guidance-scale", self.decoder_guidance_scale.is_some()),
+            ("--guidance-interval", self.guidance_interval.is_some()),
+            ("--thresholding", self.thresholding.is_some()),
+        ];
+        all.into_iter().filter(|(_, is_chosen)| *is_chosen).map(|(flag, _)| flag).collect()
+    }
+
     /// Adds them to overrides.
     pub(crate) fn add_to(&self, overrides: SettingsOverrides) -> SettingsOverrides {
         let overrides = SettingsOverrides {

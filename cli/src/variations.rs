@@ -50,6 +50,7 @@ impl Variations {
         )?;
         let embedding = encode_image(&pipeline, &self.image, image)?;
         let record = self.model.record("variations", None, &settings)?;
+        let record = self.model.with_encoders(record, &self.encoders)?;
         let record = with_file(record, "image", &self.image);
         plan.draw(&record, |seeds, observer| {
             let request = |&seed| Request::of_embedding(&embedding, seed, settings.clone());

@@ -45,7 +45,7 @@ pub fn complete_compact_glide(from: &Folder, to: &Path, except: &[&str]) -> Resu
 
 /// Copies a component's folder, where it is there and the other is not.
 pub fn copy_component(from: &Folder, to: &Path) -> Result<(), Error> {
-    match from.exists() && !to.exists() {
+    match !from.file_names().is_empty() && !to.exists() {
         true => copy_folder(from, to),
         false => Ok(()),
     }

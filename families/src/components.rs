@@ -11,7 +11,9 @@ use crate::describe::config_class;
 use crate::karlo::INDEX;
 use crate::open::{CONFIG, PROCESSOR_CONFIG};
 use crate::save::{DIFFUSERS_WEIGHTS, TRANSFORMERS_WEIGHTS};
-use crate::{Class, Condition, Error, Family, describe, glide, karlo, karlo_files, may_be_clip};
+use crate::{
+    Class, Condition, Error, Family, describe, glide, kandinsky, karlo, karlo_files, may_be_clip,
+};
 
 /// The kind of a component, which says how it is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,11 +131,15 @@ impl Component {
         if folder.has(INDEX) {
             return None;
         }
-        let (family, config) = (karlo(), folder.read(CONFIG).ok()??);
+        let config = folder.read(CONFIG).ok()??;
         let class = config_class(folder);
         let named = |of: &&Class| class.as_deref() == Some(of.class);
-        let kind = match family.classes.iter().find(named) {
-            Some(of) => family.component_kind(of.component)?,
+        let kind = |family: &Family| {
+            let class = family.classes.iter().find(named)?;
+            family.component_kind(class.component)
+        };
+        let kind = match [karlo(), kandinsky()].iter().find_map(kind) {
+            Some(kind) => kind,
             None if crate::configs::is_autoregressive(&config) => {
                 ComponentKind::AutoregressivePrior
             }

@@ -142,6 +142,7 @@ impl ModelFolders {
         let family = recognise(folder);
         if completion == Completion::Prior
             && folder.has(INDEX)
+            && describe(folder).is_none()
             && family.pipeline != self.family.pipeline
         {
             return Err(Error::OtherFamily {
@@ -152,6 +153,11 @@ impl ModelFolders {
             });
         }
         let whole = self.network_of(component, completion);
+        if let Some([whole, component]) = self.in_clip_of(&family, [whole, component])
+            && family.component_in(folder, whole).is_some()
+        {
+            return Ok(family.component_in(folder, component));
+        }
         if self.family.component_in(folder, whole).is_some() {
             return Ok(self.family.component_in(folder, component));
         }
@@ -182,6 +188,17 @@ impl ModelFolders {
                 component.strip_prefix(companion.prefix).unwrap_or(component)
             })),
         })
+    }
+
+    /// Components of CLIP by their names in another family.
+    fn in_clip_of(
+        &self,
+        other: &Family,
+        components: [&'static str; 2],
+    ) -> Option<[&'static str; 2]> {
+        let [own, theirs] = [clip_components(self.family.clip?), clip_components(other.clip?)];
+        let place = |component| own.iter().position(|name| *name == component);
+        Some([theirs[place(components[0])?], theirs[place(components[1])?]])
     }
 
     /// The way to complete a model that lacks a component.
@@ -234,14 +251,17 @@ impl ModelFolders {
 
     /// The folders of CLIP, all of which transformers publishes in one.
     fn clip(&self) -> Vec<&'static str> {
-        let all = |Clip { tokenizer, text_encoder, image_encoder, image_processor }| {
-            vec![tokenizer, text_encoder, image_encoder, image_processor]
-        };
-        self.family.clip.map(all).unwrap_or_default()
+        self.family.clip.map(clip_components).map(Vec::from).unwrap_or_default()
     }
 
     /// Whether the model is no more than CLIP, in the one folder or file in which it is published.
     pub fn is_whole_clip(&self) -> bool {
         clip_layout(&self.model).is_some()
     }
+}
+
+/// The folders of a CLIP.
+fn clip_components(clip: Clip) -> [&'static str; 4] {
+    let Clip { tokenizer, text_encoder, image_encoder, image_processor } = clip;
+    [tokenizer, text_encoder, image_encoder, image_processor]
 }

@@ -9,8 +9,8 @@ use weights::{Folder, WeightSummary};
 use crate::clip_files::clip_layout;
 use crate::components::{Component, is_whole_clip};
 use crate::{
-    Error, Family, PriorKind, Requirement, Shapes, Stage, StageShapes, compatibility, describe,
-    glide, karlo_files, recognise,
+    Completion, Error, Family, PriorKind, Requirement, Shapes, Stage, StageShapes, compatibility,
+    describe, glide, karlo_files, recognise,
 };
 
 /// A model, or a component of one. No tensor is read for it.
@@ -28,6 +28,8 @@ pub struct ModelSummary {
     pub memory: [MemorySummary; 2],
     /// The abilities of the family, each with what is missing for it.
     pub abilities: Vec<AbilitySummary>,
+    /// Whether its decoder draws by a hint, and without one not.
+    pub takes_hint: bool,
     /// The components that do not fit each other, and configurations that cannot be read, as sentences.
     pub problems: Vec<String>,
 }
@@ -139,7 +141,11 @@ pub fn summarize_completed_model(
         let family = recognise(folder);
         let components = Component::all(folder, &family);
         let mut names: Vec<_> = components.iter().map(|component| component.name).collect();
-        let others = family.all_components().into_iter();
+        let completion = match family.companion {
+            Some(_) => Completion::Prior,
+            None => Completion::ImageEncoder,
+        };
+        let others = family.completing_components(completion).into_iter();
         names.extend(others.filter(|name| {
             completing.is_some_and(|folder| family.component_in(folder, name).is_some())
         }));
@@ -174,6 +180,7 @@ impl ModelSummary {
             components,
             weights,
             abilities: Vec::new(),
+            takes_hint: false,
             problems: Vec::new(),
         }
     }
@@ -192,7 +199,8 @@ impl ModelSummary {
             family.inpainting_stages.iter().flat_map(Stage::components).collect();
         let base =
             Shapes::read(folder, family).ok().and_then(|shapes| shapes.stages.into_iter().next());
-        let by_hints = base.as_ref().is_some_and(StageShapes::takes_hint);
+        self.takes_hint = base.as_ref().is_some_and(StageShapes::takes_hint);
+        let by_hints = self.takes_hint;
         let mut abilities = abilities(family, kind, all(&inpainting));
         abilities.retain(|(ability, _)| !(by_hints && ability.draws_without_hints()));
         let elsewhere = inpainting_elsewhere(family, base.as_ref());

@@ -46,8 +46,8 @@ pub(crate) struct Components {
     low_memory: Cell<bool>,
     /// Whether the stages that were trained to inpaint are all there.
     inpainting: OnceCell<bool>,
-    /// The requirements whose components are known to be compatible.
-    compatible: RefCell<Vec<Requirement>>,
+    /// The requirements whose components are known to be compatible, with their shapes.
+    compatible: RefCell<Vec<(Requirement, Shapes)>>,
 }
 
 impl Components {
@@ -100,13 +100,7 @@ impl Components {
     /// another before anything is computed.
     pub(crate) fn prepare(&self, requirement: Requirement) -> Result<(), Error> {
         self.find(requirement)?;
-        if self.compatible.borrow().contains(&requirement) {
-            return Ok(());
-        }
-        let shapes = self.shapes(requirement)?;
-        compatibility::check(&shapes, self.family()).map_err(|mismatch| self.mismatch(mismatch))?;
-        self.compatible.borrow_mut().push(requirement);
-        Ok(())
+        self.shapes(requirement).map(drop)
     }
 
     /// Refuses a requirement of which a component is nowhere.
@@ -127,8 +121,21 @@ impl Components {
         components.into_iter().try_for_each(|component| self.folder(component).map(drop))
     }
 
-    /// The shapes of all that a task requires.
+    /// The shapes of all that a task requires, which is opened for them once. An error where two components do not fit each
+    /// other.
     pub(crate) fn shapes(&self, requirement: Requirement) -> Result<Shapes, Error> {
+        let known = self.compatible.borrow();
+        if let Some((_, shapes)) = known.iter().find(|(known, _)| *known == requirement) {
+            return Ok(shapes.clone());
+        }
+        drop(known);
+        let shapes = self.open_shapes(requirement)?;
+        compatibility::check(&shapes, self.family()).map_err(|mismatch| self.mismatch(mismatch))?;
+        self.compatible.borrow_mut().push((requirement, shapes.clone()));
+        Ok(shapes)
+    }
+
+    fn open_shapes(&self, requirement: Requirement) -> Result<Shapes, Error> {
         let Requirement { text, prior, image_encoder, noised_clip, .. } = requirement;
         let mut shapes = Shapes::default();
         if text && self.family().clip.is_some() {

@@ -20,7 +20,6 @@ impl Pipeline {
         steps: &[DiffusionStep],
     ) -> Result<impl FnMut(&Tensor, DiffusionStep) -> Output + use<'a>, Error> {
         self.check_hint(false)?;
-        let unet = self.components.unet(BASE)?;
         let count = embedding.size()[0];
         let text = match self.components.family().decodes_embeddings_alone() {
             true => None,
@@ -28,7 +27,9 @@ impl Pipeline {
         };
         let input =
             StageInput { embedding: Some(embedding), text: text.as_ref(), ..StageInput::default() };
+        // They are computed first: what they need is closed before the U-Net is open.
         let conditions = self.conditions(BASE, input, count, guided)?;
+        let unet = self.components.unet(BASE)?;
         let learned = self.learns_variance(BASE)?;
         let shape = self.image_shape(BASE)?;
         let channels = self.input_channels(BASE, shape, None, input, count)?;
@@ -56,7 +57,7 @@ impl Pipeline {
         batch: i64,
     ) -> Result<Vec<Tensor>, Error> {
         let stage = self.components.stage(index);
-        let mut inputs = match (stage.inpaints(self.components.unet(index)?.config()), known) {
+        let mut inputs = match (stage.inpaints(self.components.network_config(index)?), known) {
             (false, _) => Vec::new(),
             (true, Some(known)) => known.channels(),
             (true, None) => {

@@ -247,6 +247,7 @@ fn of_square(request: &Request, inpainting: Inpainting) -> Request {
         image_embedding: embedding(&request.image_embedding),
         first_embedding: embedding(&request.first_embedding),
         negative_caption: request.negative_caption.clone(),
+        hint: request.hint.clone(),
         inpainting: Some(inpainting),
         ..Request::new(request.caption.as_str(), request.seed, settings)
     }

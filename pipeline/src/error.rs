@@ -102,6 +102,11 @@ pub enum Error {
         /// The family.
         family: &'static str,
     },
+    /// An embedding to start from where no diffusion prior samples.
+    #[error(
+        "first_embedding: a diffusion prior starts from a picture's embedding, and none draws here"
+    )]
+    NoDiffusionPrior,
     /// A hint for a decoder that takes none.
     #[error(
         "hint: this decoder of {family}'s takes none, as kandinsky-community/kandinsky-2-2-controlnet-depth does"
@@ -112,7 +117,7 @@ pub enum Error {
     },
     /// No hint for a decoder that draws by one.
     #[error(
-        "hint: this decoder of {family}'s draws by one, a picture of depths say, and there is none"
+        "this decoder of {family}'s draws by a hint, a picture of depths say, and there is none"
     )]
     NoHint {
         /// The family.

@@ -42,7 +42,10 @@ impl Strength {
     pub(crate) fn last(self, steps: Vec<DiffusionStep>) -> Result<Vec<DiffusionStep>, Error> {
         match self.count(steps.len()) {
             0 => {
-                let must = format!("of {} steps it leaves none", steps.len());
+                let (steps, least) = (steps.len(), (1.0 / self.share).ceil());
+                let must = format!(
+                    "of {steps} steps it leaves none: it must be 1/{steps} at least, or the steps {least}"
+                );
                 Err(Error::setting(self.setting, self.share, &must))
             }
             taken => Ok(steps[steps.len().saturating_sub(taken)..].to_vec()),

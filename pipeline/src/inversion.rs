@@ -156,8 +156,6 @@ impl Pipeline {
     ) -> Result<Inversion, Error> {
         within_memory(|| {
             let embedding = self.encode_images(images)?; // [B, E]
-            // Leased here, so that all that asks for it finds it open.
-            let _unet = self.components.unet(BASE)?;
             let base = self.latents_of(BASE, &self.to_base_images(images)?)?; // [B, C, h, w]
             let visited = self.inversion_steps(steps)?;
             let denoise = self.decoder_denoiser(&embedding, false, &visited)?;
@@ -182,8 +180,6 @@ impl Pipeline {
     ) -> Result<Tensor, Error> {
         within_memory(|| {
             let steps = self.inversion_steps(inversion.steps)?;
-            // Leased here, so that all that asks for it finds it open.
-            let _unet = self.components.unet(BASE)?;
             self.check_inversion(inversion)?;
             let Decoding { eta, guidance_scale } = decoding;
             let scales = (guidance_scale != 1.0).then(|| vec![guidance_scale; streams.len()]);

@@ -17,17 +17,13 @@ impl Pipeline {
         index: usize,
         settings: &Settings,
     ) -> Result<[i64; 3], Error> {
-        // Leased here, so that all that asks for it finds it open.
-        let unet = self.components.unet(index)?;
         let [channels, height, width] = self.image_shape(index)?;
-        if settings.width.is_none() && settings.height.is_none() {
+        let is_own = settings.width.is_none() && settings.height.is_none();
+        if is_own || self.components.stage(index).autoencoder.is_none() {
             return Ok([channels, height, width]);
         }
-        let Some(autoencoder) = self.components.autoencoder(index)? else {
-            return Ok([channels, height, width]);
-        };
-        let scale = autoencoder.config().scale_factor();
-        let levels = unet.config().block_out_channels.len();
+        let scale = self.components.scale_factor(index)?;
+        let levels = self.components.network_config(index)?.block_out_channels.len();
         let side = |setting, pixels: Option<u32>, own| match pixels.map(i64::from) {
             None => Ok(own),
             Some(pixels) => {

@@ -69,6 +69,8 @@ impl Pipeline {
         settings: &Settings,
         observer: &mut dyn Observer,
     ) -> Result<Vec<RgbImage>, Error> {
+        // An empty one is none, as in the reference.
+        let negative = negative.filter(|negative| !negative.is_empty());
         let captions = captions_of(conditions);
         let task = self.mix_task(captions > 0 || negative.is_some(), false)?;
         let settings = &match task.prior {

@@ -144,8 +144,8 @@ impl Pipeline {
             let inpaints = self.components.has_inpainting_stages();
             let base = Requirement { stages: 1, inpaints, ..Requirement::default() };
             let base = self.components.family().stage_indices(base).start;
-            let unet = self.components.unet(base)?;
-            Ok(!self.components.stage(base).inpaints(unet.config()))
+            let config = self.components.network_config(base)?;
+            Ok(!self.components.stage(base).inpaints(config))
         })?;
         Ok(*repaints)
     }
@@ -170,7 +170,7 @@ impl Pipeline {
         let guided = settings.base().and_then(|base| settings.stage_guidance(base)).is_some();
         let zero_image = of_images && guided && task.stages != Stages::None;
         Requirement {
-            text: task.prior || !of_images,
+            text: task.prior || task.text || !of_images,
             prior: (task.prior && family.decodes_embeddings()).then_some(kind),
             image_encoder: task.image_encoder || settings.candidates > 1 || zero_image,
             noised_clip: settings.clip_guidance_scale.is_some() && task.stages != Stages::None,
@@ -322,8 +322,8 @@ impl Pipeline {
 
     /// The side in pixels of the images of the stage with this index, whose network may be one that inpaints.
     pub(crate) fn image_side(&self, index: usize) -> Result<u32, Error> {
-        let scale = self.components.autoencoder(index)?.map_or(1, |a| a.config().scale_factor());
-        Ok((self.components.unet(index)?.config().sample_size * scale) as u32)
+        let size = self.components.network_config(index)?.sample_size;
+        Ok((size * self.components.scale_factor(index)?) as u32)
     }
 
     /// Embeddings `[count, E]` without an image: what guidance compares with. Decoded, the caption alone says what is
@@ -360,6 +360,8 @@ impl Pipeline {
 pub struct Task {
     /// Captions become image embeddings.
     pub prior: bool,
+    /// Captions are encoded, also where no prior reads them.
+    pub text: bool,
     /// Images become image embeddings.
     pub image_encoder: bool,
     /// The stages that sample images.
@@ -385,6 +387,7 @@ impl Task {
     /// Images of captions.
     pub const GENERATE: Self = Self {
         prior: true,
+        text: false,
         image_encoder: false,
         stages: Stages::All,
         inpaints: false,
@@ -396,6 +399,8 @@ impl Task {
     pub const DECODE: Self = Self { prior: false, ..Self::GENERATE };
     /// Images of an image.
     pub const VARY: Self = Self { image_encoder: true, ..Self::DECODE };
+    /// Images of an image and the difference of two captions.
+    pub const EDIT: Self = Self { text: true, ..Self::VARY };
     /// The latents of an image.
     pub const INVERT: Self = Self { stages: Stages::Base, ..Self::VARY };
     /// Images of captions and of images.

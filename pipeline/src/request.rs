@@ -284,15 +284,11 @@ impl Pipeline {
         task: Task,
         settings: &Settings,
     ) -> Result<(), Error> {
-        let (family, kind) = (self.components.family().name, families::PriorKind::Diffusion);
         match &settings.prior {
             _ if !is_there => Ok(()),
-            None => Err(Error::NoPrior { family, kind }),
             Some(_) if !task.prior => Err(Error::WithoutPrior { what: "first_embedding" }),
-            Some(prior) if prior.codes.is_some() => {
-                Err(Error::OtherPrior { setting: "prior_strength", autoregressive: true })
-            }
-            Some(_) => Ok(()),
+            Some(prior) if prior.codes.is_none() => Ok(()),
+            _ => Err(Error::NoDiffusionPrior),
         }
     }
 

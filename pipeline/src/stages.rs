@@ -145,8 +145,7 @@ impl Pipeline {
 
     /// The shape `[C, h, w]` of a stage's image.
     pub(crate) fn image_shape(&self, index: usize) -> Result<[i64; 3], Error> {
-        let unet = self.components.unet(index)?;
-        let config = unet.config();
+        let config = self.components.network_config(index)?;
         let hint = self.components.hint_channels(index)?;
         let channels = self.components.stage(index).image_channels(config, hint);
         Ok([channels, config.sample_size, config.sample_size])

@@ -62,8 +62,8 @@ impl Pipeline {
         steps: usize,
         observer: &mut dyn Observer,
     ) -> Result<TextDiff, Error> {
-        let inversion = self.invert(std::slice::from_ref(image), steps, observer)?;
         let captions = self.encode_text(&[from, to])?;
+        let inversion = self.invert(std::slice::from_ref(image), steps, observer)?;
         let [from, to] = [0, 1].map(|row| captions.embedding.narrow(0, row, 1));
         let (strength, guidance_scale) = (STRENGTH, EDIT_GUIDANCE_SCALE);
         Ok(TextDiff { inversion, from, to, strength, guidance_scale })

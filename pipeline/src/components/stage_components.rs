@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 
 use autoencoder::Movq;
 use clip::CaptionTokenizer;
-use decoder::{Conditioning, ImageConditioning, TextTransformer, UNet};
+use decoder::{Conditioning, ImageConditioning, TextTransformer, UNet, UNetConfig};
 use families::{Condition, Stage, StageShapes, glide};
 
 use super::{Components, opened};
@@ -18,6 +18,8 @@ pub(super) struct StageSlots {
     conditioning: Slot<Conditioning>,
     image_conditioning: Slot<ImageConditioning>,
     hint_channels: OnceCell<i64>,
+    network_config: OnceCell<UNetConfig>,
+    scale_factor: OnceCell<i64>,
     text_encoder: Slot<TextTransformer>,
     network: Slot<UNet>,
     last_network: Slot<UNet>,
@@ -81,6 +83,17 @@ impl Components {
                 glide::open_unet(folder, network, device, kind)
             }),
         }
+    }
+
+    /// The shape of the U-Net of a stage's steps, which is opened for it once.
+    pub(crate) fn network_config(&self, index: usize) -> Result<&UNetConfig, Error> {
+        opened(&self.stages[index].network_config, || Ok(self.unet(index)?.config().clone()))
+    }
+
+    /// The pixels on the side of what a stage denoises: a pixel, or a latent of its autoencoder's.
+    pub(crate) fn scale_factor(&self, index: usize) -> Result<i64, Error> {
+        let scale = || Ok(self.autoencoder(index)?.map_or(1, |a| a.config().scale_factor()));
+        opened(&self.stages[index].scale_factor, scale).copied()
     }
 
     /// The U-Net of a stage's last step, where that has one of its own.

@@ -116,9 +116,15 @@ fn pictures_vary_and_are_inverted() {
     place.run(&decode).succeeds();
     assert_eq!(size(&place, "back.png"), (16, 16));
     let edit = ["edit", "one.png", "--from=a house", "--to=a boat", "--out=edit.png", "--calls=20"];
-    place.run(&[&edit[..], &encoder].concat()).refuses(&["prior_tokenizer", "--prior"]);
+    place
+        .run(&[&edit[..], &encoder].concat())
+        .refuses(&["prior_tokenizer", "edit as --text-encoder"]);
     place.run(&[&edit[..], &encoder, &["--text-encoder=kandinsky/prior"]].concat()).succeeds();
     assert!(read(&place, "back.png") != read(&place, "edit.png"));
+    let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/kandinsky/three/prior");
+    copy_folder(&other, &place.path("other"));
+    let other = ["--text-encoder=other", "--force"];
+    place.run(&[&edit[..], &encoder, &other].concat()).refuses(&["do not fit each other"]);
 }
 
 #[test]
@@ -155,6 +161,12 @@ fn the_prior_starts_from_a_picture() {
     draw(&place, "no.png", &one[1..]).refuses(&["--prior-image"]);
     draw(&place, "no.png", &["--prior-image=one.png", "--prior-strength=2"])
         .refuses(&["--prior-strength", "1 at most"]);
+    for stray in ["--prior-strength=0.5", "--strength=0.5"] {
+        let needed = if stray.starts_with("--prior") { "--prior-image" } else { "--image" };
+        place
+            .generate(&["--from=a.png", stray, "--out=no.png"])
+            .refuses(&[stray.split('=').next().unwrap(), needed]);
+    }
     draw(&place, "no.png", &["--prior-image=nothing.png"]).refuses(&["nothing.png"]);
     let karlo = ["--prior-image=one.png", "--prior-strength=0.5", CAPTION, "--out=karlo.png"];
     place.generate(&karlo).succeeds();
@@ -184,11 +196,11 @@ fn a_decoder_draws_by_a_hint() {
     let with_hint = ["--hint=one.png", "--out=d.png"];
     place.run(&[&of_embedding[..], &depth, &with_hint].concat()).succeeds();
     // Where a hint is missed, and where none is read.
-    run(&generate, &["--out=no.png"]).refuses(&["--hint: this decoder", "draws by one"]);
+    run(&generate, &["--out=no.png"]).refuses(&["draws by a hint", "generate takes it as --hint"]);
     let vary = ["variations", "one.png", "--out=no.png", "--decoder-steps=2", "--model=depth"];
     place
         .run(&[&vary[..], &["--image-encoder=kandinsky/prior"]].concat())
-        .refuses(&["--hint: this decoder"]);
+        .refuses(&["draws by a hint"]);
     draw(&place, "no.png", &["--hint=one.png"])
         .refuses(&["--hint: this decoder", "controlnet-depth"]);
     place.generate(&["--hint=one.png", CAPTION]).refuses(&["--hint: this decoder of Karlo's"]);
@@ -196,6 +208,7 @@ fn a_decoder_draws_by_a_hint() {
     assert!(!place.path("no.png").exists());
     let text = place.run(&["info", "depth"]).succeeds().stdout;
     assert!(!text.contains("variations") && text.contains("generate"), "{text}");
+    assert!(text.contains("draws     by a hint: generate --hint FILE"), "{text}");
 }
 
 #[test]
@@ -247,6 +260,53 @@ fn captions_and_pictures_are_mixed() {
     assert!(record.contains(r#""negative": "blue""#), "{record}");
     let karlo = ["mix", CAPTION, "one.png", "--negative=blue", "--model=model", "--out=no.png"];
     place.run(&karlo).refuses(&["--negative: Karlo takes no caption"]);
+}
+
+/// An encoder of another family goes by its own family's names, and the record says which it was.
+#[test]
+fn encoders_come_from_other_families() {
+    let place = with_kandinsky(Workplace::with_pictures());
+    let karlo = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/data/karlo/model");
+    copy_folder(&karlo, &place.path("karlo"));
+    let vary = ["variations", "one.png", "--seed=1", "--decoder-steps=2"];
+    let with = |encoder: &str, out: &str| {
+        let (encoder, out) = (format!("--image-encoder={encoder}"), format!("--out={out}"));
+        let more = ["--model=kandinsky/decoder", &encoder, &out];
+        place.run(&[&vary[..], &more].concat()).succeeds();
+    };
+    with("kandinsky/prior", "a.png");
+    with("karlo", "b.png");
+    assert!(read(&place, "a.png") != read(&place, "b.png"));
+    draw(&place, "c.png", &["--text-encoder=karlo"]).succeeds();
+    let record = place.run(&["info", "c.png"]).succeeds().stdout;
+    assert!(record.contains(r#""text_encoder": "#), "{record}");
+    let again = ["generate", "--from=c.png", "--out=d.png"];
+    let ran = place.run(&[&again[..], &BOTH].concat()).succeeds();
+    assert!(ran.stderr.contains("another --text-encoder drew that picture"), "{}", ran.stderr);
+    let same = ["--text-encoder=karlo", "--force"];
+    let ran = place.run(&[&again[..], &BOTH, &same].concat()).succeeds();
+    assert!(!ran.stderr.contains("another"), "{}", ran.stderr);
+    assert!(read(&place, "c.png") == read(&place, "d.png"));
+}
+
+#[test]
+fn flags_of_which_nothing_comes_are_named() {
+    let place = with_kandinsky(Workplace::with_pictures());
+    place.run(&["embed", "two.png", "--model=kandinsky/prior", "--out=e.npy"]).succeeds();
+    let of_embedding = ["generate", "--image-embedding=e.npy", "--out=a.png", "--decoder-steps=2"];
+    let warns = |command: &[&str], more: &[&str], words: &[&str]| {
+        let ran = place.run(&[command, &BOTH, more].concat()).succeeds();
+        for word in words {
+            assert!(ran.stderr.contains(word), "{word} is not in {}", ran.stderr);
+        }
+    };
+    warns(&of_embedding, &["--prior-steps=3"], &["nothing comes of --prior-steps"]);
+    let way = ["interpolate", "one.png", "two.png", "--frames=2", "--calls=4", "--out=way"];
+    let flags = ["--decoder-guidance-scale=9", "--solver=ddim", "--prior-steps=3"];
+    warns(&way, &flags, &["--decoder-guidance-scale, --solver", "nothing comes of --prior-steps"]);
+    let mix = ["mix", "one.png", "two.png", "--out=b.png", "--decoder-steps=2"];
+    let flags = ["--decoder-guidance-scale=1", "--negative=blue", "--prior-steps=2"];
+    warns(&mix, &flags, &["nothing comes of --negative"]);
 }
 
 #[test]

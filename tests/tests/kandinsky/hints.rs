@@ -125,7 +125,7 @@ fn hints_are_refused_where_none_is_read_and_missed_where_one_is() {
         "hint: this decoder of Kandinsky 2.2's takes none, as kandinsky-community/kandinsky-2-2-controlnet-depth does"
     );
     let error = refusal(&hinted, case.request(0));
-    assert!(error.contains("draws by one") && error.contains("there is none"), "{error}");
+    assert!(error.contains("draws by a hint") && error.contains("there is none"), "{error}");
     let empty = case.request(0).with_hint(RgbImage::new(0, 4));
     assert!(refusal(&hinted, empty).contains("0x4"), "an image without pixels");
     // The other commands draw by none, and summaries say so.

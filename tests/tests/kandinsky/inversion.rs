@@ -54,6 +54,18 @@ fn an_inversion_decodes_to_what_its_picture_is_encoded_as() {
     }
 }
 
+#[test]
+fn one_network_at_a_time_inverts_the_same() {
+    let images = [golden_image("3.png")];
+    let invert = |pipeline: &Pipeline| {
+        let inversion = pipeline.invert(&images, 5, &mut Silent).unwrap();
+        let (streams, decoding) = (&mut [Generator::new(1)], Decoding::EXACT);
+        let decoding = Decoding { guidance_scale: 2.0, ..decoding };
+        pipeline.decode_inversion(&inversion, decoding, streams, &mut Silent).unwrap()
+    };
+    assert_eq!(invert(&open("two").low_memory()), invert(&open("two")));
+}
+
 /// A text diff of no strength is the image, and a way between two images ends at both.
 #[test]
 fn text_diffs_and_ways_begin_at_the_picture() {

@@ -77,7 +77,10 @@ fn strengths_that_leave_no_step_are_refused() {
         open().prepare(Task::GENERATE, &settings)
     };
     assert!(prepare(0.5).is_ok());
-    assert_eq!(message(prepare(0.49)), "strength is 0.49: of 2 steps it leaves none");
+    assert_eq!(
+        message(prepare(0.49)),
+        "strength is 0.49: of 2 steps it leaves none: it must be 1/2 at least, or the steps 3"
+    );
     for strength in [0.0, -1.0, 1.5, f64::NAN] {
         assert!(message(prepare(strength)).contains("it must lie above 0 and be 1 at most"));
     }
