@@ -1,7 +1,8 @@
 //! The cleaning of captions before they are split, as in OpenAI's code (`simple_tokenizer.py`) and open_clip's: the repairs of
 //! the package ftfy, HTML's character references twice, single spaces, small letters.
 //!
-//! Of ftfy's repairs (6.3) one is left out: text that was decoded in another encoding than its own stays as it is.
+//! Of ftfy's repairs (6.3) one is done in part: text that was decoded as Windows-1252 or Latin-1 and is UTF-8 is decoded again
+//! where the whole line is such, and other encodings' stay as they are.
 
 use htmlize::unescape as unescape_named;
 use unicode_normalization::UnicodeNormalization;
@@ -20,7 +21,8 @@ fn fix(text: &str) -> String {
     let lines = text.split_inclusive('\n').map(|line| {
         unescapes &= !line.contains('<');
         let mut fixed = fix_once(line, unescapes);
-        // Each pass takes something away or is the last but one: a reference, an escape, or a character of two spellings.
+        // Each pass takes something away or is the last but one: a reference, an escape, an encoding, or a character of two
+        // spellings.
         for _ in 0..line.len() {
             let next = fix_once(&fixed, unescapes && !fixed.contains('<'));
             if next == fixed {
@@ -35,6 +37,7 @@ fn fix(text: &str) -> String {
 
 fn fix_once(line: &str, unescapes: bool) -> String {
     let line = if unescapes { unescape_strictly(line) } else { line.to_owned() };
+    let line = decode_again(&line).unwrap_or(line);
     let mut fixed = String::with_capacity(line.len());
     for character in line.chars() {
         push_plain(&mut fixed, character);
@@ -71,15 +74,33 @@ fn push_plain(text: &mut String, character: char) {
     }
 }
 
-/// The characters that windows-1252 has from 0x80 on, and itself where it has none.
+/// The characters that windows-1252 has from 0x80 on; a control where it has none.
+const WINDOWS_1252: [char; 32] = [
+    '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}',
+    '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
+];
+
+/// The character that windows-1252 has in the place of a control, and itself where it has none.
 fn windows_1252(control: char) -> char {
-    const CHARACTERS: [char; 32] = [
-        '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž',
-        '\u{8f}', '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}',
-        'ž', 'Ÿ',
-    ];
     let place = (control as usize).wrapping_sub(0x80);
-    CHARACTERS.get(place).copied().unwrap_or(control)
+    WINDOWS_1252.get(place).copied().unwrap_or(control)
+}
+
+/// The characters that UTF-8's pairs of bytes begin with in text that was decoded as windows-1252, for the scripts of Europe and the
+/// Near East. Others, such as É, end words before a sign.
+const FIRST_OF_TWO: &str = "ÂÃÄÅÎÏÐÑ×ØÙ";
+
+/// The text that was decoded as windows-1252 and is UTF-8; `None` of any other.
+fn decode_again(text: &str) -> Option<String> {
+    let byte = |character: char| match WINDOWS_1252.iter().position(|&other| other == character) {
+        Some(place) => Some(0x80 + place as u8),
+        None => u8::try_from(u32::from(character)).ok(),
+    };
+    let bytes: Vec<u8> = text.chars().map(byte).collect::<Option<_>>()?;
+    let decoded = String::from_utf8(bytes).ok().filter(|decoded| decoded != text)?;
+    let pairs = decoded.chars().filter(|character| character.len_utf8() == 2);
+    let first = |character: char| char::from(character.encode_utf8(&mut [0; 2]).as_bytes()[0]);
+    pairs.map(first).all(|first| FIRST_OF_TWO.contains(first)).then_some(decoded)
 }
 
 /// Whether a character says nothing that can be read.
