@@ -1,6 +1,8 @@
 //! Examples of edits: fresh scenes, masks that cover their things, and captions of the same scenes with another thing or
 //! colour.
 
+use std::thread::{self, ScopedJoinHandle, available_parallelism};
+
 use image::RgbImage;
 use judge::Question;
 use noise::Generator;
@@ -59,15 +61,29 @@ impl EditExample {
 /// `count` examples at `side` pixels of the scenes from number `first` on, kind after kind in turn. An example of a kind is the
 /// next scene of that kind into whose mask both things fit; a kind of which none is found is left out.
 pub fn edit_examples(first: u64, count: u64, side: u32) -> Vec<EditExample> {
-    let mut tries = vec![0; KINDS as usize];
-    let example = |n: u64| {
-        let kind = n % KINDS;
-        let tried = &mut tries[kind as usize];
-        let numbers = *tried..*tried + TRIES;
-        let mut numbers = numbers.inspect(|&number| *tried = number + 1);
-        numbers.find_map(|number| EditExample::draw(first + kind + number * KINDS, kind, side))
+    let of_kind = |kind: u64| {
+        let mut tried = 0;
+        let example = |_| {
+            let numbers = tried..tried + TRIES;
+            let mut numbers = numbers.inspect(|&number| tried = number + 1);
+            numbers.find_map(|number| EditExample::draw(first + kind + number * KINDS, kind, side))
+        };
+        (kind..count).step_by(KINDS as usize).map(example).collect::<Vec<_>>()
     };
-    (0..count).filter_map(example).collect()
+    // Many scenes are drawn for an example, so each processor takes some of the kinds.
+    let threads = available_parallelism().map_or(1, |threads| threads.get() as u64);
+    let mut kinds: Vec<_> = thread::scope(|scope| {
+        let own = |thread| (thread..KINDS).step_by(threads as usize);
+        let spawn = |thread| {
+            scope.spawn(move || own(thread).map(|kind| (kind, of_kind(kind))).collect::<Vec<_>>())
+        };
+        let handles: Vec<_> = (0..threads).map(spawn).collect();
+        let join = |handle: ScopedJoinHandle<_>| handle.join().expect("no scene panics");
+        handles.into_iter().flat_map(join).collect()
+    });
+    kinds.sort_by_key(|(kind, _)| *kind);
+    let mut kinds: Vec<_> = kinds.into_iter().map(|(_, examples)| examples.into_iter()).collect();
+    (0..count).filter_map(|n| kinds[(n % KINDS) as usize].next().flatten()).collect()
 }
 
 /// The scenes of examples as images of `side` pixels.
