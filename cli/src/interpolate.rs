@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use pipeline::{
     Interpolation, InterpolationEnd, Latent, Pipeline, Record, Settings, SettingsOverrides, Silent,
-    Step, Task,
+    Solver, Step, Task,
 };
 
 use crate::drawing::{InversionArgs, SeedArgs};
@@ -16,7 +16,7 @@ use crate::input::{check_named_once, in_image, read_end};
 use crate::model::{EncoderArgs, ModelArgs, PriorArgs};
 use crate::progress::Bars;
 use crate::record::with_file;
-use crate::settings_args::{DecoderSettingsArgs, PresetArgs, PriorSettingsArgs};
+use crate::settings_args::{DecoderSettingsArgs, PresetArgs, PriorSettingsArgs, warn_of};
 use crate::value_parsers;
 
 /// Arguments of `unclip interpolate`.

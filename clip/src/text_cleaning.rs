@@ -36,8 +36,11 @@ fn fix(text: &str) -> String {
 }
 
 fn fix_once(line: &str, unescapes: bool) -> String {
-    let line = if unescapes { unescape_strictly(line) } else { line.to_owned() };
-    let line = decode_again(&line).unwrap_or(line);
+    let mut line = if unescapes { unescape_strictly(line) } else { line.to_owned() };
+    // Each time it is shorter.
+    while let Some(decoded) = decode_again(&line) {
+        line = decoded;
+    }
     let mut fixed = String::with_capacity(line.len());
     for character in line.chars() {
         push_plain(&mut fixed, character);

@@ -43,7 +43,7 @@ fn most_texts_in_another_encoding_are_decoded_again() {
             others.push(text.as_str());
         }
     }
-    let partly = ["l’humanitÃ©", "Ã la mode", "voilÃ le travail", "â€œ like this â€\u{fffd}"];
+    let partly = ["Ã la mode", "voilÃ le travail", "â€œ like this â€\u{fffd}"];
     assert_eq!((broken.count(), others), (19, partly.to_vec()));
     // Capitals before signs are no broken pair.
     for sound in ["CAFÉ® 5 °C", "Ø 3 mm", "ÀÉ»", "TOUCHÉ§", "naïve"] {

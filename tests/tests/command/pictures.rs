@@ -197,7 +197,7 @@ fn embeddings_go_to_files_and_come_back() {
     draw("bad.npy", "bad.png").refuses(&["bad.npy"]);
     let narrow = tch::Tensor::zeros([1, 5], (tch::Kind::Float, tch::Device::Cpu));
     narrow.write_npy(place.path("narrow.npy")).unwrap();
-    draw("narrow.npy", "bad.png").refuses(&["narrow.npy", "[1, 5]", "[N, 20]"]);
+    draw("narrow.npy", "bad.png").refuses(&["narrow.npy", "embeddings of 5 numbers", "have 20"]);
     // A file that ends before its shape does, and shapes beyond all memory.
     let whole = fs::read(place.path("text.npy")).unwrap();
     fs::write(place.path("short.npy"), &whole[..whole.len() - 8]).unwrap();

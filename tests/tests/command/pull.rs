@@ -435,7 +435,10 @@ fn kandinskys_decoder_gets_its_prior_from_the_hub() {
     assert!(place.pixels("named.png") == place.pixels("folder.png"));
     // What each can do counts what the other has.
     let text = place.offline(&["info", DECODER]).succeeds().stdout;
-    assert!(text.contains("can       generate, variations, interpolate, mix, embed"), "{text}");
+    assert!(
+        text.contains("can       generate, variations, interpolate, mix, edit, invert, embed"),
+        "{text}"
+    );
     assert!(
         text.contains("with      components of") && text.contains("are in the cache"),
         "{text}"
