@@ -81,18 +81,16 @@ impl<'a> Again<'a> {
     /// Says why the picture will differ.
     pub(crate) fn warn_of_differences(&self, record: &Record) {
         let differs = [
-            ("another model", self.record.model != record.model),
-            ("another --dtype", self.record.dtype != record.dtype),
-            ("another --prior", self.record.has_other_prior(record)),
+            ("model", self.record.model != record.model),
+            ("--dtype", self.record.dtype != record.dtype),
+            ("--prior", self.record.has_other_prior(record)),
         ];
         let encoders = ENCODERS.map(|(completion, name)| {
             let chosen = [&self.record, record].map(|record| record.arguments.get(name));
             (flag(completion), chosen[0] != chosen[1])
         });
-        let encoders = encoders.map(|(flag, differs)| (format!("another {flag}"), differs));
-        let differs = differs.map(|(cause, differs)| (cause.to_owned(), differs));
         for (cause, _) in differs.iter().chain(&encoders).filter(|(_, differs)| *differs) {
-            say!("warning: {cause} drew that picture, this one will differ");
+            say!("warning: another {cause} drew that picture, this one will differ");
         }
     }
 }

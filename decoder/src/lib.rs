@@ -1,9 +1,9 @@
 //! The decoder and the upsamplers: U-Nets that generate an image from a CLIP image embedding, and enlarge it.
 //!
 //! In reading order: [`conditioning`] turns embeddings and a caption into the U-Net's conditions, [`image_conditioning`] an
-//! embedding alone, perhaps with a [`hint`], and [`text_transformer`] a caption alone; [`unet`] is the network of the shape in [`config`], [`resnet`] and
-//! [`attention`] are its layers, and [`gradient_checkpointing`] trains it in less memory. unCLIP's upsamplers are U-Nets without
-//! conditions.
+//! embedding alone, perhaps with a [`hint`], and [`text_transformer`] a caption alone; [`unet`] is the network of the shape in
+//! [`config`], [`resnet`] and [`attention`] are its layers, and [`gradient_checkpointing`] trains it in less memory. unCLIP's
+//! upsamplers are U-Nets without conditions.
 
 #![forbid(unsafe_code)]
 

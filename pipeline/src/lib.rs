@@ -2,7 +2,8 @@
 //!
 //! Modules in reading order: [`request`] is an image to sample and the chain of stages, `prior_stage` and [`ar_sampling`]
 //! sample its embedding, `stages` the image, or `latents` of it, from noise or [an image](image_to_image), by `conditions`,
-//! perhaps [hints], and a `denoiser`, each by `diffuse`, which an [`observer`] watches; [`settings`] say how, and [`overrides`] change them;
+//! perhaps [hints], and a `denoiser`, each by `diffuse`, which an [`observer`] watches; [`settings`] say how,
+//! `settings_object` is their JSON, and [`overrides`] change them;
 //! `components` opens what [`pipeline`] requires and lends it (`lease`), [`text`] is a caption after the text encoder,
 //! `reranker` chooses among candidates. [`variations`], [`interpolation`], [`text_diff`] and [`inversion`] are section 3
 //! over the geometry of [`manipulation`], and [`mix`] weighs embeddings; [`zero_shot`] is CLIP alone, [`inpainting`] and
@@ -47,6 +48,7 @@ pub mod repaint;
 pub mod request;
 mod reranker;
 pub mod settings;
+mod settings_object;
 mod stages;
 pub mod text;
 pub mod text_diff;
