@@ -59,7 +59,7 @@ impl Embed {
             #[cfg(feature = "lab")]
             return self.shards.run(&self.model, &self.encoders);
             #[cfg(not(feature = "lab"))]
-            return crate::lab::absent("embed --data");
+            return crate::absent::absent("embed --data");
         };
         Format::of(out)?;
         check_named_once(&self.inputs)?;

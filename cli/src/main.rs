@@ -3,6 +3,8 @@
 //! Arguments become validated settings, and settings an action: each subcommand is a module with its flags and a
 //! `run`. What a user does wrong ends in one sentence on standard error and exit code 2.
 
+#[cfg(not(all(feature = "lab", feature = "server")))]
+mod absent;
 mod again;
 #[cfg(feature = "lab")]
 mod bench;
@@ -34,8 +36,6 @@ mod invert;
 #[cfg(feature = "lab")]
 mod judge;
 mod kernel_cache;
-#[cfg(not(feature = "lab"))]
-mod lab;
 mod malloc;
 mod mask_args;
 mod mask_record;
@@ -57,6 +57,8 @@ mod run;
 #[cfg(feature = "lab")]
 mod scenes;
 mod search;
+#[cfg(feature = "server")]
+mod serve;
 mod settings_args;
 mod shard_args;
 mod stdout;
@@ -76,13 +78,16 @@ use std::sync::Mutex;
 
 use anyhow::Result;
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::builder::FalseyValueParser;
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 use files::text::excerpt;
 use kernels::OutOfMemory;
 use tracing_subscriber::EnvFilter;
 
+#[cfg(not(feature = "server"))]
+use crate::absent::serve;
 #[cfg(not(feature = "lab"))]
-use crate::lab::{bench, evaluate, judge, scenes, train};
+use crate::absent::{bench, evaluate, judge, scenes, train};
 use crate::messages::{Log, complain, complaint, not_utf8, say, sentence};
 
 /// The exit code of a command that did what it should.
@@ -146,6 +151,9 @@ enum Command {
     Info(info::Info),
     /// Write a model as safetensors, in the layout that unclip writes
     Convert(convert::Convert),
+    /// Serve models over HTTP, with a page
+    #[cfg_attr(feature = "server", command(after_help = serve::EXAMPLES))]
+    Serve(serve::Serve),
     /// List the models in the Hugging Face Hub's cache and those known to work
     Models(models::Models),
     /// Download a model from the Hugging Face Hub
@@ -182,6 +190,7 @@ impl Command {
             Self::Decode(decode) => decode.run(),
             Self::Info(info) => info.run(),
             Self::Convert(convert) => convert.run(),
+            Self::Serve(serve) => serve.run(),
             Self::Models(models) => models.run(),
             Self::Pull(pull) => pull.run(),
             Self::Scenes(scenes) => scenes.run(),
@@ -206,7 +215,7 @@ fn run() -> u8 {
     malloc::keep_freed_pages();
     interrupt::install();
     log_to_standard_error();
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => return explain(&error),
     };
@@ -230,6 +239,24 @@ fn run() -> u8 {
             explain_panic(&message.unwrap_or_default())
         }
     }
+}
+
+/// Reads the command line; of `serve` each flag that is not there is read from its variable, which containers set.
+fn parse() -> Result<Cli, clap::Error> {
+    let command = Cli::command().mut_subcommand("serve", |serve| {
+        serve.mut_args(|arg| match arg.get_long().filter(|_| arg.get_env().is_none()) {
+            Some(long) => {
+                let variable = format!("UNCLIP_{}", long.to_uppercase().replace('-', "_"));
+                let arg = arg.env(&*variable.leak()).hide_env(true);
+                match arg.get_action() {
+                    ArgAction::SetTrue => arg.value_parser(FalseyValueParser::new()),
+                    _ => arg,
+                }
+            }
+            None => arg,
+        })
+    });
+    Cli::from_arg_matches(&command.try_get_matches()?)
 }
 
 /// Explains a panic: too little memory, which libtorch's bindings panic of, or a mistake of our own.

@@ -26,6 +26,13 @@ pub(crate) struct ModelArgs {
     /// A folder, OWNER/NAME or builtin:glide [default: builtin:unclip]
     #[arg(long, value_name = "MODEL", help_heading = "Model")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    compute: ComputeArgs,
+}
+
+/// The flags that say how a model computes.
+#[derive(Args, Clone)]
+pub(crate) struct ComputeArgs {
     /// Variant of the weights to take where there is one, as fp16
     #[arg(long, value_name = "NAME", requires = "model", help_heading = "Model")]
     variant: Option<String>,
@@ -112,7 +119,21 @@ impl PriorArgs {
     }
 }
 
+impl ComputeArgs {
+    /// The device that they say.
+    #[cfg(feature = "server")]
+    pub(crate) fn device(&self) -> Result<Device> {
+        self.device.find()
+    }
+}
+
 impl ModelArgs {
+    /// A model that computes so.
+    #[cfg(feature = "server")]
+    pub(crate) fn new(model: &Path, compute: ComputeArgs) -> Self {
+        Self { model: Some(model.to_owned()), compute }
+    }
+
     /// The same with another model where the user chose none.
     pub(crate) fn or(&self, model: &str) -> Self {
         Self { model: self.model.clone().or_else(|| Some(model.into())), ..self.clone() }
@@ -132,12 +153,13 @@ impl ModelArgs {
             seed: 0,
             settings: settings.clone(),
             arguments: self
+                .compute
                 .variant
                 .iter()
                 .map(|variant| ("variant".to_owned(), variant.as_str().into()))
                 .collect(),
-            dtype: self.dtype.name().to_owned(),
-            device: match self.device.find()? {
+            dtype: self.compute.dtype.name().to_owned(),
+            device: match self.compute.device.find()? {
                 Device::Cuda(_) => "cuda".to_owned(),
                 _ => "cpu".to_owned(),
             },
@@ -178,19 +200,19 @@ impl ModelArgs {
 
     /// The name of the numbers that the networks compute in.
     pub(crate) fn dtype(&self) -> &'static str {
-        self.dtype.name()
+        self.compute.dtype.name()
     }
 
     /// The dtype that it computes in, and the device.
     #[cfg(feature = "lab")]
     pub(crate) fn place(&self) -> Result<(tch::Kind, Device)> {
-        Ok((self.dtype.kind(), self.device.find()?))
+        Ok((self.compute.dtype.kind(), self.compute.device.find()?))
     }
 
     /// The same for the model in another folder.
     #[cfg(feature = "lab")]
     pub(crate) fn with_model(&self, path: &Path) -> Self {
-        Self { model: Some(path.to_owned()), variant: self.variant.clone(), ..*self }
+        Self { model: Some(path.to_owned()), ..self.clone() }
     }
 
     /// The model's folder.
@@ -245,10 +267,10 @@ impl ModelArgs {
         prior: Option<&PriorArgs>,
         encoders: Option<&EncoderArgs>,
     ) -> Result<Pipeline> {
-        let device = self.device.find()?;
-        if self.tune {
+        let device = self.compute.device.find()?;
+        if self.compute.tune {
             kernel_cache::tune();
-        } else if self.deterministic {
+        } else if self.compute.deterministic {
             set_policy(Policy::Shape);
         }
         let model = self.folder()?;
@@ -288,10 +310,10 @@ impl ModelArgs {
             text_encoder,
         };
         self.check_variant(&folders)?;
-        let options = OpenOptions::new().device(device).dtype(self.dtype.kind());
-        let pipeline = options.low_memory(self.low_memory).open_folders(folders)?;
-        self.dtype.warn_of_cost(device);
-        if self.low_memory {
+        let options = OpenOptions::new().device(device).dtype(self.compute.dtype.kind());
+        let pipeline = options.low_memory(self.compute.low_memory).open_folders(folders)?;
+        self.compute.dtype.warn_of_cost(device);
+        if self.compute.low_memory {
             release_freed_pages();
         }
         Ok(pipeline)
@@ -299,13 +321,13 @@ impl ModelArgs {
 
     /// Says what leaves processors idle, where a CPU is about to compute.
     pub(crate) fn warn_of_idle_processors(&self) -> Result<()> {
-        warn_of_idle_processors(self.device.find()? == Device::Cpu);
+        warn_of_idle_processors(self.compute.device.find()? == Device::Cpu);
         Ok(())
     }
 
     /// Refuses a variant that no folder has weights of.
     fn check_variant(&self, folders: &ModelFolders) -> Result<()> {
-        let Some(variant) = &self.variant else {
+        let Some(variant) = &self.compute.variant else {
             return Ok(());
         };
         let checked = folders.model.check_variant(variant);
@@ -328,14 +350,14 @@ impl ModelArgs {
             }
         };
         let folder = folder.with_context(|| flag.to_owned())?;
-        Ok(match self.check {
+        Ok(match self.compute.check {
             true => folder.checked(),
             false => folder,
         })
     }
 
     fn locator(&self) -> Locator {
-        locator(self.variant.as_deref())
+        locator(self.compute.variant.as_deref())
     }
 }
 

@@ -47,6 +47,15 @@ pub(crate) fn batch(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A bound of the server's.
+#[cfg(feature = "server")]
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if (1..=usize::MAX >> 1).contains(&count) => Ok(count),
+        _ => Err("a whole number from 1 on is wanted".to_owned()),
+    }
+}
+
 /// A quantile of a distribution.
 pub(crate) fn quantile(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

@@ -1,9 +1,10 @@
 //! Decodes the images that a user brings: within bounds, upright, to 8-bit RGB on white.
 
+use std::io::Cursor;
 use std::panic::catch_unwind;
 use std::path::Path;
 
-use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
+use image::{DynamicImage, GrayImage, ImageError, ImageFormat, ImageReader, RgbImage};
 
 use crate::decoders::{Channels, UnorientedImage, gif, jpeg, png, webp};
 use crate::formats::FileKind;
@@ -85,6 +86,21 @@ pub fn read_image(path: &Path) -> Result<DecodedImage, DecodeError> {
 pub fn decode_image(bytes: &[u8], name: &str) -> Result<DecodedImage, DecodeError> {
     let decoded = decode(bytes, name, Channels::Rgb)?;
     Ok(DecodedImage { animated: decoded.animated, image: decoded.oriented().into_rgb8() })
+}
+
+/// The width and height that the header of a picture declares, before its EXIF orientation turns it; nothing else is decoded.
+pub fn dimensions(bytes: &[u8], name: &str) -> Result<(u32, u32), DecodeError> {
+    if let Some(kind) = FileKind::of(bytes, Path::new(name)) {
+        return Err(DecodeError::Unknown { path: name.to_owned(), kind });
+    }
+    let read = || {
+        let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+        reader.map_err(ImageError::IoError)?.into_dimensions()
+    };
+    match catch_unwind(read) {
+        Ok(size) => size.map_err(|error| DecodeError::damaged(name, error)),
+        Err(_) => Err(DecodeError::damaged(name, "its decoder gave up")),
+    }
 }
 
 /// The alpha of the picture that `bytes` are, turned as its EXIF orientation says; `None` where all of it is opaque.

@@ -26,7 +26,7 @@ pub mod source;
 pub mod view;
 pub mod webp;
 
-pub use decode::{DecodeError, DecodedImage, decode_alpha, decode_image, read_image};
+pub use decode::{DecodeError, DecodedImage, decode_alpha, decode_image, dimensions, read_image};
 pub use encode::{EncodeError, EncoderFormat, encode, encode_apng, encode_gif, write_png};
 pub use image::{GrayImage, RgbImage};
 pub use mask::{Margins, PaintMask, Rect};

@@ -82,16 +82,26 @@ impl Pipeline {
         self.components.defaults()
     }
 
+    /// Refuses a task for which the model lacks a component, or that its family does not do. Opens no network.
+    pub fn find(&self, task: Task, settings: &Settings) -> Result<(), Error> {
+        let family = self.components.family();
+        if !task.prior && task.stages != Stages::None && !family.decodes_embeddings() {
+            return Err(Error::NoEmbedding { family: family.name });
+        }
+        self.components.find(self.requirement(task, settings))?;
+        if task.inpaints {
+            self.check_inpainting()?;
+        }
+        match task.stages {
+            Stages::None => Ok(()),
+            _ => self.check_hint(task.hint),
+        }
+    }
+
     /// Refuses settings that this model cannot sample with, opens every component that a task requires, and checks that they
     /// fit each other, so that nothing is refused later, in the middle of the work.
     pub fn prepare(&self, task: Task, settings: &Settings) -> Result<(), Error> {
         settings.check()?;
-        if !task.prior
-            && task.stages != Stages::None
-            && !self.components.family().decodes_embeddings()
-        {
-            return Err(Error::NoEmbedding { family: self.components.family().name });
-        }
         self.check_size_settings(settings)?;
         self.check_image_to_image(settings.strength.is_some())?;
         let requirement = self.requirement(task, settings);
@@ -100,13 +110,7 @@ impl Pipeline {
             let must = format!("it must be 1: {name} has no CLIP that compares pictures");
             return Err(Error::setting("candidates", settings.candidates, &must));
         }
-        self.components.find(requirement)?;
-        if task.inpaints {
-            self.check_inpainting()?;
-        }
-        if task.stages != Stages::None {
-            self.check_hint(task.hint)?;
-        }
+        self.find(task, settings)?;
         if requirement.prior == Some(PriorKind::Diffusion) {
             let steps = self.prior_steps(&self.prior_sampler(settings)?, settings)?;
             if settings.prior.as_ref().is_some_and(|prior| prior.strength.is_some()) {

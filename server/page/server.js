@@ -1,0 +1,87 @@
+// The state of the server: what it can do, whether it is ready, and its key.
+
+import { ApiError, requestCapabilities, requireKey } from './api.js';
+import { byId, wait } from './dom.js';
+import { clearErrors, showError } from './messages.js';
+
+const BETWEEN_POLLS = 1500;
+
+const STATES = {
+  loading: { short: 'Loading the model', long: 'The model is being loaded. You can get everything ready meanwhile.' },
+  lost: { short: 'No connection', long: 'The server cannot be reached. This page waits for it.' },
+  ready: { short: 'Ready', long: null },
+};
+
+let capabilities = null;
+let watching = false;
+let onCapabilities = () => {};
+let onFirstReady = () => {};
+
+export const getCapabilities = () => capabilities;
+
+export const isReady = () => capabilities?.ready === true;
+
+/** `listeners.capabilities` hears what the server can do, `listeners.ready` that it is ready for the first time. */
+export function startServer(listeners) {
+  onCapabilities = listeners.capabilities;
+  onFirstReady = listeners.ready;
+  byId('key-cancel').addEventListener('click', () => byId('key-dialog').close());
+  watchServer();
+}
+
+/** Asks the server until it is ready. */
+export async function watchServer() {
+  if (watching) return;
+  watching = true;
+  while (!await isServerReady()) await wait(BETWEEN_POLLS);
+  watching = false;
+}
+
+/** An error of a request; where the connection or the model is gone, the server is watched until they are back. */
+export function showRequestError(error) {
+  const isGone = !(error instanceof ApiError);
+  showError(error, isGone ? 'connection' : '');
+  if (isGone || error.status === 503) watchServer();
+}
+
+export function showState(name) {
+  const { short, long } = STATES[name];
+  byId('server-state').textContent = short;
+  byId('server-state').dataset.state = name;
+  byId('banner').hidden = long === null;
+  byId('banner').textContent = long ?? '';
+}
+
+async function isServerReady() {
+  try {
+    const isFirst = !isReady();
+    capabilities = await requestCapabilities();
+    requireKey(capabilities.key_required, askKey);
+    showState(capabilities.ready ? 'ready' : 'loading');
+    onCapabilities(capabilities);
+    clearErrors('connection');
+    if (capabilities.ready && isFirst) onFirstReady();
+    return capabilities.ready;
+  } catch (error) {
+    showState(error.status === 503 ? 'loading' : 'lost');
+    return false;
+  }
+}
+
+/** The key that the user types, or null. */
+function askKey(reason) {
+  const dialog = byId('key-dialog');
+  const key = byId('key');
+  if (reason) byId('key-message').textContent = reason;
+  key.value = '';
+  dialog.showModal();
+  return new Promise((resolve) => {
+    let answer = null;
+    byId('key-form').onsubmit = (event) => {
+      event.preventDefault();
+      answer = key.value.trim();
+      dialog.close();
+    };
+    dialog.addEventListener('close', () => resolve(answer || null), { once: true });
+  });
+}

@@ -1,0 +1,116 @@
+//! Pictures as they are answered: resized, encoded, and as JSON.
+
+use axum::body::Bytes;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use images::resize::{Filter, resize};
+use images::{EncoderFormat, RgbImage};
+use serde_json::{Map, Value, json};
+
+use crate::error::ApiError;
+use crate::shelf::Id;
+
+/// A picture of an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    pub(crate) id: Id,
+    pub(crate) bytes: Bytes,
+    pub(crate) format: EncoderFormat,
+    pub(crate) size: (u32, u32),
+    pub(crate) seed: u64,
+    /// The place of a frame on its way, from 0 to 1.
+    pub(crate) t: Option<f64>,
+}
+
+/// What of a picture is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ResponseFormat {
+    /// Its bytes and its address: clients of one kind read these, those of another kind those.
+    #[default]
+    Both,
+    Base64,
+    Url,
+}
+
+impl ResponseFormat {
+    pub(crate) const NAMES: &'static [&'static str] = &["url", "b64_json"];
+
+    pub(crate) fn of(name: Option<&str>) -> Self {
+        match name {
+            None => Self::Both,
+            Some("url") => Self::Url,
+            Some(_) => Self::Base64,
+        }
+    }
+}
+
+/// A format's name in requests, and its media type.
+pub(crate) const FORMATS: [(EncoderFormat, &str, &str); 3] = [
+    (EncoderFormat::Png, "png", "image/png"),
+    (EncoderFormat::Jpeg, "jpeg", "image/jpeg"),
+    (EncoderFormat::WebP, "webp", "image/webp"),
+];
+
+pub(crate) fn format_name(format: EncoderFormat) -> &'static str {
+    FORMATS.iter().find(|(one, ..)| *one == format).expect("all are there").1
+}
+
+pub(crate) fn media_type(format: EncoderFormat) -> &'static str {
+    FORMATS.iter().find(|(one, ..)| *one == format).expect("all are there").2
+}
+
+/// An image of the size that was asked for: enlarged or reduced until it covers that, and cut to it around its middle.
+pub(crate) fn to_size(image: &RgbImage, (width, height): (u32, u32)) -> RgbImage {
+    if image.dimensions() == (width, height) {
+        return image.clone();
+    }
+    let scale = |side: u32, wanted: u32| f64::from(wanted) / f64::from(side);
+    let scale = scale(image.width(), width).max(scale(image.height(), height));
+    let side = |side: u32, least: u32| ((f64::from(side) * scale).round() as u32).max(least);
+    let (columns, rows) = (side(image.width(), width), side(image.height(), height));
+    let large = resize(image, columns, rows, Filter::Bicubic);
+    let (x, y) = (i64::from(columns - width) / 2, i64::from(rows - height) / 2);
+    images::canvas::crop(&large, images::Rect { x, y, width, height })
+}
+
+/// The bytes of an image's file. An error where the machine has no memory for it.
+pub(crate) fn encode(image: &RgbImage, format: EncoderFormat, texts: &[(&str, String)]) -> Result<Bytes, ApiError> {
+    images::encode(image, format, texts).map(Bytes::from).map_err(|error| {
+        tracing::error!("cannot encode a picture: {error}");
+        ApiError::internal()
+    })
+}
+
+/// A picture as JSON; `base` is what its address begins with.
+pub(crate) fn datum(output: &Output, response_format: ResponseFormat, base: &str) -> Map<String, Value> {
+    let mut datum = Map::new();
+    if response_format != ResponseFormat::Url {
+        datum.insert("b64_json".to_owned(), STANDARD.encode(&output.bytes).into());
+    }
+    if response_format != ResponseFormat::Base64 {
+        let url = format!("{base}/v1/files/{}.{}", output.id, format_name(output.format));
+        datum.insert("url".to_owned(), url.into());
+    }
+    datum.insert("seed".to_owned(), output.seed.into());
+    if let Some(t) = output.t {
+        datum.insert("t".to_owned(), t.into());
+    }
+    datum
+}
+
+/// OpenAI's answer of pictures.
+pub(crate) fn images_response(
+    outputs: &[Output],
+    created: u64,
+    response_format: ResponseFormat,
+    base: &str,
+) -> Value {
+    let data: Vec<Value> =
+        outputs.iter().map(|output| Value::Object(datum(output, response_format, base))).collect();
+    let mut answer = json!({ "created": created, "data": data });
+    if let Some(first) = outputs.first() {
+        answer["output_format"] = format_name(first.format).into();
+        answer["size"] = format!("{}x{}", first.size.0, first.size.1).into();
+    }
+    answer
+}

@@ -1,0 +1,359 @@
+//! The routes: a table for the documentation, and the router.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Path, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, body::Bytes};
+use images::png_text::find_text;
+use pipeline::Record;
+use pipeline::record::KEYWORD;
+use serde_json::{Value, json};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::app::App;
+use crate::error::ApiError;
+use crate::fields::{Field, Kind, Values};
+use crate::form::Form;
+use crate::guard::{base, guard};
+use crate::job::unix_seconds;
+use crate::models::Ability;
+use crate::orders::{DrawTask, JOB};
+use crate::output::media_type;
+use crate::shelf::{Found, Id};
+use crate::{a1111, clip, draw, jobs, openapi, page};
+
+/// A route as the document has it.
+pub(crate) struct Route {
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) summary: &'static str,
+    pub(crate) body: Body,
+    pub(crate) answer: Answer,
+}
+
+/// What a route reads.
+pub(crate) enum Body {
+    None,
+    /// JSON of other clients' making.
+    Json,
+    Fields { tables: &'static [&'static [Field]], is_multipart: bool, task: bool },
+}
+
+/// What it answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Images,
+    Accepted,
+    Job,
+    Json,
+    Events,
+    Bytes,
+    Text(&'static str),
+}
+
+const RECORD: &[Field] = &[Field::new("image", Kind::Image, "The picture.").required()];
+
+const fn route(method: &'static str, path: &'static str, body: Body, answer: Answer, summary: &'static str) -> Route {
+    Route { method, path, summary, body, answer }
+}
+
+/// Fields in JSON, or in a form where there are pictures.
+const fn fields(tables: &'static [&'static [Field]], is_multipart: bool) -> Body {
+    Body::Fields { tables, is_multipart, task: false }
+}
+
+/// All routes but the page's own.
+pub(crate) static ROUTES: &[Route] = &[
+    route("post", "/v1/images/generations", fields(DrawTask::Generations.fields(), false), Answer::Images, "Draws pictures of a caption."),
+    route("post", "/v1/images/edits", fields(DrawTask::Edits.fields(), true), Answer::Images, "Paints a part of a picture anew."),
+    route("post", "/v1/images/variations", fields(DrawTask::Variations.fields(), true), Answer::Images, "Draws pictures like a picture."),
+    route("post", "/v1/images/interpolations", fields(DrawTask::Interpolations.fields(), true), Answer::Images, "Draws the way from one picture or caption to another."),
+    route("post", "/v1/images/edits/text", fields(DrawTask::TextEdits.fields(), true), Answer::Images, "Changes a picture by the difference of two captions."),
+    route("post", "/v1/images/classifications", fields(&[clip::CLASSIFICATION], true), Answer::Json, "Tells which of some labels a picture shows."),
+    route("post", "/v1/images/search", fields(&[clip::SEARCH], false), Answer::Json, "Finds the pictures in the operator's folder that are closest to a caption or a picture."),
+    route("get", "/v1/images/search/{id}", Body::None, Answer::Bytes, "A picture that was found."),
+    route("post", "/v1/images/record", fields(&[RECORD], true), Answer::Json, "Tells how a picture was drawn, as its PNG says."),
+    route("post", "/v1/embeddings", fields(&[clip::EMBEDDING], false), Answer::Json, "Embeds texts or a picture in CLIP's space."),
+    route("post", "/v1/jobs", Body::Fields { tables: JOB, is_multipart: false, task: true }, Answer::Accepted, "Puts a request for pictures into the queue and answers at once."),
+    route("get", "/v1/jobs/{id}", Body::None, Answer::Job, "A job as it is now."),
+    route("delete", "/v1/jobs/{id}", Body::None, Answer::Job, "Cancels a job that is not done."),
+    route("get", "/v1/jobs/{id}/events", Body::None, Answer::Events, "A job's progress, previews and pictures as server-sent events."),
+    route("get", "/v1/models", Body::None, Answer::Json, "Lists the models."),
+    route("get", "/v1/models/{id}", Body::None, Answer::Json, "A model."),
+    route("get", "/v1/capabilities", Body::None, Answer::Json, "What this server can do, with its bounds and its models' own settings."),
+    route("get", "/v1/gallery", Body::None, Answer::Json, "Lists the pictures in the output folder."),
+    route("get", "/v1/gallery/{id}", Body::None, Answer::Bytes, "A picture in the output folder."),
+    route("get", "/v1/files/{id}", Body::None, Answer::Bytes, "A picture of an answer."),
+    route("get", "/healthz", Body::None, Answer::Json, "Whether the server runs."),
+    route("get", "/readyz", Body::None, Answer::Json, "Whether it takes requests."),
+    route("get", "/metrics", Body::None, Answer::Text("application/openmetrics-text"), "Numbers for Prometheus."),
+    route("get", "/openapi.json", Body::None, Answer::Json, "This document."),
+    route("post", "/sdapi/v1/txt2img", Body::Json, Answer::Json, "A1111: pictures of a caption."),
+    route("post", "/sdapi/v1/img2img", Body::Json, Answer::Json, "A1111: a part of a picture painted anew, or variations of it."),
+    route("post", "/sdapi/v1/png-info", Body::Json, Answer::Json, "A1111: how a picture was drawn."),
+    route("post", "/sdapi/v1/interrupt", Body::None, Answer::Json, "A1111: stops what is drawn."),
+    route("get", "/sdapi/v1/progress", Body::None, Answer::Json, "A1111: how far it is."),
+    route("get", "/sdapi/v1/options", Body::None, Answer::Json, "A1111: its options, of which the model alone is one here."),
+    route("post", "/sdapi/v1/options", Body::Json, Answer::Json, "A1111: chooses the model."),
+    route("get", "/sdapi/v1/sd-models", Body::None, Answer::Json, "A1111: the models."),
+    route("get", "/sdapi/v1/samplers", Body::None, Answer::Json, "A1111: the samplers."),
+    route("get", "/sdapi/v1/schedulers", Body::None, Answer::Json, "A1111: the schedulers."),
+    route("get", "/sdapi/v1/upscalers", Body::None, Answer::Json, "A1111: the upscalers, of which there are none."),
+    route("get", "/sdapi/v1/latent-upscale-modes", Body::None, Answer::Json, "A1111: likewise."),
+    route("get", "/sdapi/v1/sd-vae", Body::None, Answer::Json, "A1111: the autoencoders, of which there are none to choose."),
+    route("get", "/sdapi/v1/sd-modules", Body::None, Answer::Json, "A1111: likewise."),
+];
+
+impl Route {
+    pub(crate) fn is_a1111(&self) -> bool {
+        self.path.starts_with("/sdapi/")
+    }
+
+    /// A name for generated clients.
+    pub(crate) fn id(&self) -> String {
+        let path = self.path.replace("{id}", "by_id").replace(['/', '-', '.'], "_");
+        format!("{}{path}", self.method)
+    }
+
+    /// The names in its path.
+    pub(crate) fn parameters(&self) -> Vec<&'static str> {
+        if self.path.contains("{id}") { vec!["id"] } else { Vec::new() }
+    }
+
+    pub(crate) fn needs_key(&self) -> bool {
+        crate::guard::needs_key(self.path)
+    }
+
+    /// Whether it may answer with events.
+    pub(crate) fn streams(&self) -> bool {
+        matches!(self.body, Body::Fields { tables, .. } if tables.iter().copied().flatten().any(|field| field.name == "stream"))
+    }
+
+    /// The errors that it may answer with.
+    pub(crate) fn errors(&self) -> Vec<u16> {
+        let mut errors = vec![400, 401, 403];
+        if !self.parameters().is_empty() || self.path.contains("gallery") || self.path.contains("search") {
+            errors.extend([404, 410]);
+        }
+        if !matches!(self.body, Body::None) {
+            errors.extend([404, 408, 413, 415, 429, 499, 500, 503, 504, 507]);
+        }
+        if self.path == "/readyz" {
+            errors.push(503);
+        }
+        if self.method != "delete" {
+            errors.push(500);
+        }
+        errors.push(405);
+        errors.sort_unstable();
+        errors.dedup();
+        errors
+    }
+}
+
+type Answered = Result<Response, ApiError>;
+type Server = State<Arc<App>>;
+
+/// The router of all of them.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let drawing = DrawTask::ALL.into_iter().fold(Router::new(), |router, task| {
+        let handler = move |State(app): Server, request: Request| draw::draw(app, task, request);
+        router.route(&format!("/v1/images/{}", task.name()), post(handler))
+    });
+    let router = drawing
+        .route("/", get(page::index))
+        .route("/page/{name}", get(page::asset))
+        .route("/healthz", get(async || Json(json!({ "status": "ok" }))))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/openapi.json", get(document))
+        .route("/v1/capabilities", get(capabilities))
+        .route("/v1/models", get(models))
+        .route("/v1/models/{id}", get(model))
+        .route("/v1/images/classifications", post(|State(app): Server, request| clip::classify(app, request)))
+        .route("/v1/images/search", post(|State(app): Server, request| clip::search(app, request)))
+        .route("/v1/images/search/{id}", get(found_image))
+        .route("/v1/images/record", post(record))
+        .route("/v1/embeddings", post(|State(app): Server, request| clip::embed(app, request)))
+        .route("/v1/jobs", post(|State(app): Server, request| jobs::create(app, request)))
+        .route("/v1/jobs/{id}", get(job).delete(cancel_job))
+        .route("/v1/jobs/{id}/events", get(async |State(app): Server, Path(id): Path<String>| jobs::watch(&app, &id)))
+        .route("/v1/gallery", get(gallery))
+        .route("/v1/gallery/{id}", get(gallery_image))
+        .route("/v1/files/{id}", get(file));
+    let router = match app.options.a1111 {
+        true => router.merge(a1111::router()),
+        false => router,
+    };
+    router
+        .fallback(async || ApiError::not_found("there is no such route: /openapi.json lists them"))
+        .method_not_allowed_fallback(async || ApiError::wrong_method())
+        .layer(DefaultBodyLimit::disable())
+        .layer(CatchPanicLayer::custom(|_| {
+            tracing::error!("a request's handler failed: this is a defect");
+            ApiError::internal().into_response()
+        }))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), guard))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), log))
+        .with_state(app)
+}
+
+/// Gives each request an id, counts it and logs it, without anything that its client said.
+async fn log(State(app): Server, request: Request, next: Next) -> Response {
+    let start = Instant::now();
+    let method = request.method().clone();
+    let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let id = Id::random();
+    let mut response = next.run(request).await;
+    let status = response.status();
+    let known = ROUTES.iter().map(|route| route.path).find(|path| Some(*path) == matched.as_deref());
+    let route = known.unwrap_or(if matched.is_some() { "page" } else { "none" });
+    app.metrics.count_request(route, status.as_u16());
+    let milliseconds = start.elapsed().as_millis() as u64;
+    tracing::info!(request = %id, %method, route, status = status.as_u16(), milliseconds);
+    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+        response.headers_mut().insert(HeaderName::from_static("x-request-id"), id);
+    }
+    response
+}
+
+async fn ready(State(app): Server) -> Answered {
+    app.check_ready()?;
+    Ok(Json(json!({ "status": "ready" })).into_response())
+}
+
+async fn metrics(State(app): Server) -> Response {
+    let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, media_type)], app.metrics.text(app.queue.lengths())).into_response()
+}
+
+async fn document(State(app): Server) -> Response {
+    Json(openapi::document(&app.options)).into_response()
+}
+
+async fn capabilities(State(app): Server) -> Json<Value> {
+    let options = &app.options;
+    let default = |ability: Ability| {
+        let model = &app.models[app.default_model(ability)].info;
+        (ability.name().to_owned(), if model.can(ability) { model.name.as_str().into() } else { Value::Null })
+    };
+    let models = app.models.iter().enumerate().map(|(n, entry)| entry.info.json(app.is_loaded(n)));
+    Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "key_required": options.api_key.is_some(),
+        "ready": app.check_ready().is_ok(),
+        "gallery": app.gallery.is_some(),
+        "search": app.search_folder.is_some(),
+        "limits": {
+            "n": options.most_images,
+            "frames": options.most_frames,
+            "upload_bytes": options.upload_bytes,
+            "pixels": options.upload_pixels,
+            "queue": options.queue,
+            "deadline_s": options.deadline.as_secs(),
+        },
+        "models": models.collect::<Vec<_>>(),
+        "tasks": Ability::ALL.into_iter().map(default).collect::<serde_json::Map<_, _>>(),
+    }))
+}
+
+/// A model as OpenAI lists it.
+fn model_json(name: &str) -> Value {
+    json!({ "id": name, "object": "model", "created": unix_seconds(), "owned_by": "unclip" })
+}
+
+async fn models(State(app): Server) -> Json<Value> {
+    let data: Vec<Value> = app.models.iter().map(|entry| model_json(&entry.info.name)).collect();
+    Json(json!({ "object": "list", "data": data }))
+}
+
+async fn model(State(app): Server, Path(id): Path<String>) -> Answered {
+    let names: Vec<&str> = app.models.iter().map(|entry| &*entry.info.name).collect();
+    match names.contains(&&*id) {
+        true => Ok(Json(model_json(&id)).into_response()),
+        false => Err(ApiError::no_model(&files::text::excerpt(&id), &names)),
+    }
+}
+
+async fn job(State(app): Server, Path(id): Path<String>) -> Answered {
+    Ok(Json(jobs::job_json(&*jobs::find(&app, &id)?)).into_response())
+}
+
+async fn cancel_job(State(app): Server, Path(id): Path<String>) -> Answered {
+    jobs::cancel(&app, &id)
+}
+
+/// The bytes of a picture.
+fn image_response(bytes: Bytes, media_type: &'static str) -> Response {
+    let headers = [(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "private, max-age=3600, immutable")];
+    (headers, bytes).into_response()
+}
+
+async fn file(State(app): Server, Path(name): Path<String>) -> Answered {
+    let id = name.split('.').next().and_then(Id::parse);
+    match id.map_or(Found::Unknown, |id| app.files.get(id)) {
+        Found::Here(output) => Ok(image_response(output.bytes, media_type(output.format))),
+        Found::Gone => Err(ApiError::gone("this picture is not kept any more")),
+        Found::Unknown => Err(ApiError::not_found("there is no such picture")),
+    }
+}
+
+/// Does what reads files beside the requests.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::internal())
+}
+
+async fn gallery(State(app): Server, request: Request) -> Answered {
+    let base = base(&app, request.headers());
+    let listed = blocking(move || app.gallery.as_ref().map(|gallery| gallery.list(&base))).await?;
+    match listed {
+        None => Err(ApiError::not_found("this server shows no folder: --gallery DIR names one")),
+        Some(Ok(listed)) => Ok(Json(listed).into_response()),
+        Some(Err(error)) => {
+            tracing::error!("the gallery's folder cannot be read: {error}");
+            Err(ApiError::internal())
+        }
+    }
+}
+
+async fn gallery_image(State(app): Server, Path(id): Path<String>) -> Answered {
+    let read = move || app.gallery.as_ref()?.read(Id::parse(&id)?);
+    match blocking(read).await? {
+        Some((bytes, format)) => Ok(image_response(bytes.into(), media_type(format))),
+        None => Err(ApiError::not_found("there is no such picture in the gallery")),
+    }
+}
+
+async fn found_image(State(app): Server, Path(id): Path<String>) -> Answered {
+    let read = move || {
+        let path = app.found_path(Id::parse(&id)?)?;
+        let bytes = images::read_file(&path).ok()?;
+        let format = images::EncoderFormat::of(&path)?;
+        Some((bytes, format))
+    };
+    match blocking(read).await? {
+        Some((bytes, format)) => Ok(image_response(bytes.into(), media_type(format))),
+        None => Err(ApiError::not_found("no search has found such a picture")),
+    }
+}
+
+/// What a picture says of how it was drawn.
+async fn record(State(app): Server, request: Request) -> Answered {
+    let form = Form::read(request, app.body_limits()).await?;
+    let values = Values::read(form, &[RECORD], app.options.strict)?;
+    let bytes = values.image("image").unwrap_or_default();
+    let read = move || {
+        images::dimensions(&bytes, "image").map_err(|error| ApiError::invalid("image", error.to_string()))?;
+        let text = find_text(&bytes, KEYWORD).ok().flatten();
+        Ok::<_, ApiError>(text.and_then(|text| Record::parse(&text).ok()))
+    };
+    let record = blocking(read).await??;
+    let record = record.map_or(Value::Null, |record| record.fields().into());
+    Ok((StatusCode::OK, Json(json!({ "record": record }))).into_response())
+}
