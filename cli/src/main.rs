@@ -77,8 +77,8 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Mutex;
 
 use anyhow::Result;
-use clap::error::ErrorKind;
 use clap::builder::FalseyValueParser;
+use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 use files::text::excerpt;
 use kernels::OutOfMemory;

@@ -158,7 +158,8 @@ impl Serve {
         let (name, model) = match named.split_once('=') {
             Some((name, model)) => (name.to_owned(), model),
             None => {
-                let last = named.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
+                let last =
+                    named.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
                 (last.split('@').next().unwrap_or_default().to_owned(), named)
             }
         };
@@ -185,10 +186,16 @@ impl Serve {
 
     fn options(&self) -> Result<ServerOptions> {
         let (access, bounds) = (&self.access, &self.bounds);
-        for (flag, url) in [("--cors-origin", &access.cors_origin), ("--public-url", &access.public_url)] {
+        for (flag, url) in
+            [("--cors-origin", &access.cors_origin), ("--public-url", &access.public_url)]
+        {
             let is_url = |url: &&String| url.starts_with("http://") || url.starts_with("https://");
             if let Some(url) = url {
-                ensure!(is_url(&url), "{flag} {}: an address begins with http:// or https://", excerpt(url));
+                ensure!(
+                    is_url(&url),
+                    "{flag} {}: an address begins with http:// or https://",
+                    excerpt(url)
+                );
             }
         }
         if let Some(origin) = &access.cors_origin {

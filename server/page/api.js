@@ -15,7 +15,7 @@ export class ApiError extends Error {
 /** The server did not answer, or stopped in the middle of an answer. */
 export class ConnectionError extends Error {
   constructor() {
-    super('The connection to the server was lost. Is it still running?');
+    super('The connection to the server was lost. This page waits until it is back.');
   }
 }
 
@@ -24,7 +24,7 @@ let keyRequired = false;
 let askUser = async () => null;
 let asking = null;
 
-/** Says whether the server wants a key, and who asks the user for it: a function of the server's reason that resolves to it or to null. */
+/** Says whether the server wants a key; `ask` asks the user, with the server's reason, and resolves to the key or to null. */
 export function requireKey(required, ask) {
   keyRequired = required;
   askUser = ask;

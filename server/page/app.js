@@ -4,11 +4,12 @@ import { byId } from './dom.js';
 import { startDrops } from './drops.js';
 import { startForm } from './form.js';
 import { entryOf, loadFolder, startFolder } from './gallery.js';
+import { download, imageAround } from './gallery-image.js';
 import { isMenuOpen, startMenu } from './menu.js';
+import { showNotice } from './messages.js';
 import { startPainter } from './painter.js';
-import { download, pictureAround } from './picture.js';
-import { showPicture, showWay } from './result.js';
-import { offerUses, recallFile, recallPicture } from './reuse.js';
+import { showImage, showWay } from './result.js';
+import { offerUses, recallFile, recallImage } from './reuse.js';
 import { cancel, isRunning, resume, showButtons, submit } from './run.js';
 import { getCapabilities, showRequestError, startServer } from './server.js';
 import { setCapabilities, showSettings, startSettings } from './settings.js';
@@ -37,9 +38,10 @@ byId('controls').addEventListener('submit', (event) => {
 byId('cancel').addEventListener('click', cancel);
 byId('examples').addEventListener('click', fillExample);
 byId('recall-file').addEventListener('change', recallChosen);
-document.querySelector('.output').addEventListener('click', actOnPicture);
+document.querySelector('.output').addEventListener('click', actOnImage);
 document.addEventListener('keydown', actOnKey);
-if (matchMedia('(pointer: fine)').matches) byId('caption').focus();
+if (/Mac|iPhone|iPad/.test(navigator.platform)) nameMacKeys();
+if (matchMedia('(pointer: fine)'.matches) byId('caption').focus();
 
 function showTab(tab) {
   showSettings(tab);
@@ -73,6 +75,10 @@ function showReason(tab) {
   byId('reason').textContent = reason ?? '';
 }
 
+function nameMacKeys() {
+  for (const key of document.querySelectorAll('kbd')) if (key.textContent === 'Ctrl') key.textContent = '⌘';
+}
+
 function fillExample(event) {
   const example = event.target.closest('button');
   if (!example) return;
@@ -87,24 +93,27 @@ function recallChosen(event) {
   if (file) recallFile(file).catch(showRequestError);
 }
 
-function actOnPicture(event) {
+function actOnImage(event) {
   const button = event.target.closest('[data-action]');
   if (!button) return;
-  const picture = pictureAround(button);
+  const image = imageAround(button);
   const actions = {
-    show: () => showEntry(picture),
-    use: () => offerUses(button, picture),
-    recall: () => recallPicture(picture).catch(showRequestError),
-    download: () => download(picture).catch(showRequestError),
+    show: () => showEntry(image),
+    use: () => offerUses(button, image),
+    recall: () => recallImage(image).catch(showRequestError),
+    download: () => download(image).catch(showRequestError),
   };
   actions[button.dataset.action]();
 }
 
-function showEntry(picture) {
-  if (isRunning()) return;
-  const entry = entryOf(picture);
+function showEntry(image) {
+  if (isRunning()) {
+    showNotice('It can be shown large when the drawing is done or cancelled.');
+    return;
+  }
+  const entry = entryOf(image);
   if (entry.length > 1) showWay(entry);
-  else showPicture(picture);
+  else showImage(image);
   byId('result').focus({ preventScroll: true });
   byId('result').scrollIntoView({ block: 'nearest' });
 }

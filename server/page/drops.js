@@ -1,17 +1,17 @@
 // Images dropped and pasted: on a slot they are its image, elsewhere they recall how they were drawn.
 
 import { byId } from './dom.js';
-import { pictureAround } from './picture.js';
+import { imageAround } from './gallery-image.js';
 import { giveToSlot, giveToTab, recallFile } from './reuse.js';
 import { showRequestError } from './server.js';
 import { slotAround } from './slots.js';
 
-/** The picture of this page that is being dragged. */
+/** The image of this page that is being dragged. */
 let dragged = null;
 
 export function startDrops() {
   document.addEventListener('dragstart', (event) => {
-    dragged = pictureAround(event.target) ?? null;
+    dragged = imageAround(event.target) ?? null;
   });
   document.addEventListener('dragend', () => {
     dragged = null;
@@ -34,12 +34,12 @@ function dragOver(event) {
 function drop(event) {
   const slot = slotAround(event.target);
   const [file] = event.dataTransfer.files;
-  const picture = dragged;
+  const image = dragged;
   showTargets(false);
-  if (!picture && !file) return;
+  if (!image && !file) return;
   event.preventDefault();
-  if (picture) {
-    if (slot) giveToSlot(slot, picture).catch(showRequestError);
+  if (image) {
+    if (slot) giveToSlot(slot, image).catch(showRequestError);
   } else if (slot) {
     slot.take(file);
   } else {

@@ -6,7 +6,7 @@ import { lost, parseJson } from './api.js';
 const LONGEST_SILENCE = 50_000;
 
 /** Cuts a stream of text into events, wherever its chunks were cut. */
-export class EventParser {
+class EventParser {
   #rest = '';
   #data = [];
 

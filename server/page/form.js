@@ -82,7 +82,7 @@ export async function formDataOf({ tab, fields, files }) {
 
 /** Words for what a request draws: the text of its images for those who do not see them. */
 export function describe({ tab, fields, files }) {
-  const nameOf = (file) => file?.name?.replace(/\.\w+$/, '') ?? 'an image';
+  const nameOf = (file) => file?.name?.replace(/\.\w+$/, '') ?? 'a picture';
   const end = (letter) => fields[`prompt_${letter}`] ?? nameOf(files?.[`image_${letter}`]);
   const words = {
     draw: () => fields.prompt,
@@ -91,7 +91,7 @@ export function describe({ tab, fields, files }) {
     edit: () => fields.prompt ?? `${nameOf(files?.image)}, painted anew in part`,
     diff: () => `${fields.from} becomes ${fields.to}`,
   };
-  return words[tab]() ?? 'Image';
+  return words[tab]() ?? 'Picture';
 }
 
 const inputsOf = (panel) => [...panel.querySelectorAll('[data-field]:not(.slot)')].filter((input) => !isHidden(input));
@@ -100,13 +100,13 @@ const labelsIn = (text) => text.split(',').map((label) => label.trim()).filter((
 
 function checkEnds(tab, fields, files) {
   if (tab === 'search') {
-    if (!fields.query && !files.image) throw new FormError('Type a caption, or give an image.', byId('query'));
-    if (fields.query && files.image) throw new FormError('Search by a caption or by an image, not by both.', byId('query'));
+    if (!fields.query && !files.image) throw new FormError('Type a caption, or give a picture.', byId('query'));
+    if (fields.query && files.image) throw new FormError('Search by a caption or by a picture, not by both.', byId('query'));
   }
   if (tab !== 'interpolate') return;
   for (const [end, name] of [['a', 'begins'], ['b', 'ends']]) {
     if (!fields[`prompt_${end}`] && !files[`image_${end}`]) {
-      throw new FormError(`Give the image or the caption where the way ${name}.`, byId(`image-${end}`));
+      throw new FormError(`Give the picture or the caption where the way ${name}.`, byId(`image-${end}`));
     }
   }
 }

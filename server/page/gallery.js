@@ -2,30 +2,30 @@
 
 import { requestJson } from './api.js';
 import { byId } from './dom.js';
-import { Picture, figureOf } from './picture.js';
+import { GalleryImage, figureOf } from './gallery-image.js';
 import { isShown } from './result.js';
 
 const MOST_IN_SESSION = 200;
 const PAGE = 24;
 
-/** The newest last: {pictures, card}. A way is one entry with all its frames. */
+/** The newest last: {images, card}. A way is one entry with all its frames. */
 const session = [];
 let folder = [];
 let folderEntries = [];
 let folderShown = PAGE;
 
 /** Adds an image, or the frames of a way, to the session. */
-export function addToSession(pictures) {
-  const card = figureOf(pictures.at(-1), { opens: true, badge: pictures.length > 1 ? `${pictures.length} frames` : '' });
-  session.push({ pictures, card });
+export function addToSession(images) {
+  const card = figureOf(images.at(-1), { opens: true, badge: images.length > 1 ? `${images.length} frames` : '' });
+  session.push({ images, card });
   byId('session-cards').prepend(card);
   byId('session').hidden = false;
   forgetOldest();
 }
 
-/** All images of the entry that a picture is in: the frames of its way, or itself. */
-export function entryOf(picture) {
-  return session.find(({ pictures }) => pictures.includes(picture))?.pictures ?? [picture];
+/** All images of the entry that an image is in: the frames of its way, or itself. */
+export function entryOf(image) {
+  return session.find(({ images }) => images.includes(image))?.images ?? [image];
 }
 
 export function startFolder(onError) {
@@ -47,28 +47,28 @@ export async function loadFolder() {
 }
 
 function showFolder() {
-  const known = new Map(folder.map((picture) => [picture.id, picture]));
-  folder = folderEntries.slice(0, folderShown).map((entry) => known.get(entry.id) ?? pictureOf(entry));
-  for (const picture of known.values()) if (!folder.includes(picture)) picture.release();
-  byId('folder-cards').replaceChildren(...folder.map((picture) => figureOf(picture, { opens: true })));
+  const known = new Map(folder.map((image) => [image.id, image]));
+  folder = folderEntries.slice(0, folderShown).map((entry) => known.get(entry.id) ?? imageOf(entry));
+  for (const image of known.values()) if (!folder.includes(image)) image.release();
+  byId('folder-cards').replaceChildren(...folder.map((image) => figureOf(image, { opens: true })));
   byId('folder-more').hidden = folderEntries.length <= folderShown;
 }
 
-/** A picture of an entry of the folder, or of one that a search found. */
-export function pictureOf({ id, url, caption, score }) {
+/** An image of an entry of the folder, or of one that a search found. */
+export function imageOf({ id, url, caption, score }) {
   const fileName = String(id).split('/').at(-1);
-  const words = caption ?? (score === undefined ? fileName : `${fileName}, similarity ${score.toFixed(3)}`);
-  const picture = new Picture({ source: url, caption: words, name: /\.\w+$/.test(fileName) ? fileName : `${fileName}.png` });
-  picture.id = id;
-  return picture;
+  const words = caption ?? (score === undefined ? fileName : `${score.toFixed(3)} · ${fileName}`);
+  const image = new GalleryImage({ source: url, caption: words, name: /\.\w+$/.test(fileName) ? fileName : `${fileName}.png` });
+  image.id = id;
+  return image;
 }
 
 function forgetOldest() {
-  let count = session.reduce((sum, { pictures }) => sum + pictures.length, 0);
-  while (count > MOST_IN_SESSION && session.length > 1 && !session[0].pictures.some(isShown)) {
-    const { pictures, card } = session.shift();
-    for (const picture of pictures) picture.release();
+  let count = session.reduce((sum, { images }) => sum + images.length, 0);
+  while (count > MOST_IN_SESSION && session.length > 1 && !session[0].images.some(isShown)) {
+    const { images, card } = session.shift();
+    for (const image of images) image.release();
     card.remove();
-    count -= pictures.length;
+    count -= images.length;
   }
 }

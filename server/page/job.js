@@ -42,8 +42,8 @@ export class Job {
         this.#end ??= endOf(await requestJson(this.path, { signal: this.#reading.signal }));
       } catch (error) {
         if (this.#end) break;
+        onConnection(!(error instanceof ConnectionError));
         if (!(error instanceof ConnectionError)) throw error;
-        onConnection(false);
       }
       if (this.#end) break;
       await Promise.race([wait(Math.min(FIRST_PAUSE * 2 ** failures, LONGEST_PAUSE)), this.#stopped]);

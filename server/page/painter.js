@@ -94,10 +94,10 @@ async function fitCanvas(slot) {
   restoreMask(kept);
 }
 
-async function reduced(image, name) {
-  const scale = Math.sqrt(MOST_PIXELS / (image.naturalWidth * image.naturalHeight));
-  const copy = new OffscreenCanvas(Math.floor(image.naturalWidth * scale), Math.floor(image.naturalHeight * scale));
-  copy.getContext('2d').drawImage(image, 0, 0, copy.width, copy.height);
+async function reduced(img, name) {
+  const scale = Math.sqrt(MOST_PIXELS / (img.naturalWidth * img.naturalHeight));
+  const copy = new OffscreenCanvas(Math.floor(img.naturalWidth * scale), Math.floor(img.naturalHeight * scale));
+  copy.getContext('2d').drawImage(img, 0, 0, copy.width, copy.height);
   return named(await copy.convertToBlob({ type: 'image/png' }), name);
 }
 
@@ -129,7 +129,10 @@ function moveBrush(event) {
 }
 
 function endStroke(event) {
-  if (event.pointerId === pointer) stroke = null;
+  if (event.pointerId !== pointer) return;
+  stroke = null;
+  // Painted as a whole, so that it has the edges that it will have after an undo.
+  restoreMask(operations);
 }
 
 /** Where a pointer is, in the image's pixels. */

@@ -21,7 +21,7 @@ export function showQueued({ position }) {
 }
 
 export function showProgress({ stage, stage_index: place, done, steps, images, images_done: imagesDone }) {
-  say(images > 1 ? `Drawing, ${imagesDone} of ${images} images done` : 'Drawing');
+  say(images > 1 ? `Drawing, ${imagesDone} of ${images} pictures done` : 'Drawing');
   if (!rows.has(stage)) addRow(stage, place);
   for (const row of rows.values()) {
     // Events may be skipped, so that a stage's last step is never told; and the next image begins with the first stage again.

@@ -3,7 +3,7 @@
 import { fieldsOfRecord } from './settings.js';
 
 const TABS = { generate: 'draw', variations: 'vary', inpaint: 'edit', interpolate: 'interpolate', edit: 'diff' };
-const PLACES = { vary: 'the image', edit: 'the image and its mask', diff: 'the image' };
+const PLACES = { vary: 'the picture', edit: 'the picture and its mask', diff: 'the picture' };
 
 /** The tab of a record: that of its command, or Draw where this page has none. */
 export const tabOfRecord = ({ command }) => TABS[command] ?? 'draw';
@@ -29,10 +29,11 @@ export function requestOfRecord(record) {
 /** In words what was recalled, and what was not. */
 export function recalledWords(record, unknown) {
   const tab = tabOfRecord(record);
-  const sentences = [`Recalled${record.caption ? ' the caption,' : ''} the seed ${record.seed} and the settings. The seed is locked.`];
+  const caption = record.caption ? ' the caption,' : '';
+  const sentences = [`Recalled${caption} the seed ${record.seed} and the settings. The seed is locked.`];
   if (!TABS[record.command]) sentences.push(`It was drawn by “${record.command}”, which this page does not do.`);
   if (PLACES[tab]) sentences.push(`Give ${PLACES[tab]} again: a record does not hold them.`);
-  if (tab === 'interpolate') sentences.push('Ends that were images have to be given again: a record does not hold them.');
+  if (tab === 'interpolate') sentences.push('Ends that were pictures have to be given again: a record does not hold them.');
   if (unknown.length > 0) sentences.push(`This page cannot set: ${unknown.join(', ')}.`);
   return sentences.join(' ');
 }

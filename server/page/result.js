@@ -2,13 +2,13 @@
 
 import { byId, element } from './dom.js';
 import { describe } from './form.js';
-import { figureOf } from './picture.js';
+import { figureOf } from './gallery-image.js';
 import { TASKS } from './tasks.js';
 import { addFrame, closeWay, framesShown, openWay, previewFrame } from './way.js';
 
-const pictures = byId('pictures');
+const images = byId('images');
 let shown = [];
-/** Found pictures belong to the result, those that were drawn to the session. */
+/** Found images belong to the result, those that were drawn to the session. */
 let owned = [];
 let isWay = false;
 
@@ -23,17 +23,17 @@ export function beginResult(request) {
   }
   const places = Array.from({ length: Number(n) || 1 }, () =>
     element('div', { className: 'place', role: 'img', 'aria-label': `${describe(request)}: not drawn yet` }));
-  pictures.replaceChildren(...places);
-  countPictures();
+  images.replaceChildren(...places);
+  countImages();
 }
 
-export function showPreview({ image, b64_json: base64 }) {
+export function showPreview({ image: index, b64_json: base64 }) {
   const url = `data:image/png;base64,${base64}`;
   if (isWay) {
     previewFrame(url);
     return;
   }
-  const place = pictures.children[image];
+  const place = images.children[index];
   if (!place?.classList.contains('place')) return;
   const preview = place.querySelector('img') ?? element('img', { className: 'preview', alt: '' });
   preview.src = url;
@@ -41,32 +41,32 @@ export function showPreview({ image, b64_json: base64 }) {
 }
 
 /** Puts an image that is done in its place. */
-export function placePicture(place, picture) {
-  shown.push(picture);
+export function placeImage(place, image) {
+  shown.push(image);
   if (isWay) {
-    addFrame(place, picture);
+    addFrame(place, image);
     return;
   }
-  const figure = figureOf(picture, { small: pictures.children.length > 1 });
-  const empty = pictures.children[place];
+  const figure = figureOf(image, { small: images.children.length > 1 });
+  const empty = images.children[place];
   if (empty) empty.replaceWith(figure);
-  else pictures.append(figure);
-  countPictures();
+  else images.append(figure);
+  countImages();
 }
 
 /** Takes away the places of images that will not come. */
 export function endResult() {
-  for (const place of pictures.querySelectorAll('.place')) place.remove();
-  countPictures();
+  for (const place of images.querySelectorAll('.place')) place.remove();
+  countImages();
   if (isWay && framesShown().length === 0) closeWay();
   byId('welcome').hidden = shown.length > 0;
 }
 
-export function showPicture(picture) {
+export function showImage(image) {
   clear();
-  shown = [picture];
-  pictures.replaceChildren(figureOf(picture));
-  countPictures();
+  shown = [image];
+  images.replaceChildren(figureOf(image));
+  countImages();
 }
 
 export function showWay(frames) {
@@ -79,9 +79,9 @@ export function showWay(frames) {
 export function showFound(found) {
   clear();
   [shown, owned] = [found, found];
-  pictures.replaceChildren(...found.map((picture) => figureOf(picture, { small: true })));
-  pictures.classList.add('cards');
-  countPictures();
+  images.replaceChildren(...found.map((image) => figureOf(image, { small: true })));
+  images.classList.add('cards');
+  countImages();
 }
 
 /** Labels with their probabilities, the best first. */
@@ -97,19 +97,19 @@ export function showLabels(labels) {
   list.hidden = false;
 }
 
-export const isShown = (picture) => shown.includes(picture);
+export const isShown = (image) => shown.includes(image);
 
 function clear() {
-  for (const picture of owned) picture.release();
+  for (const image of owned) image.release();
   [shown, owned, isWay] = [[], [], false];
   closeWay();
-  pictures.replaceChildren();
-  pictures.classList.remove('cards');
+  images.replaceChildren();
+  images.classList.remove('cards');
   byId('welcome').hidden = true;
   byId('label-list').hidden = true;
 }
 
-function countPictures() {
-  const { length } = pictures.children;
-  pictures.dataset.count = length > 4 ? 'many' : length;
+function countImages() {
+  const { length } = images.children;
+  images.dataset.count = length > 4 ? 'many' : length;
 }

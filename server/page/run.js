@@ -3,12 +3,12 @@
 import { ApiError, ConnectionError, requestBlob, requestJson } from './api.js';
 import { byId, wait } from './dom.js';
 import { FormError, describe, formDataOf, readForm } from './form.js';
-import { addToSession, loadFolder, pictureOf } from './gallery.js';
+import { addToSession, loadFolder, imageOf } from './gallery.js';
+import { GalleryImage } from './gallery-image.js';
 import { Job } from './job.js';
 import { announce, clearErrors, clearNotice, showError } from './messages.js';
-import { Picture } from './picture.js';
 import { beginProgress, endProgress, showProgress, showQueued } from './progress.js';
-import { beginResult, endResult, placePicture, showFound, showLabels, showPreview } from './result.js';
+import { beginResult, endResult, placeImage, showFound, showLabels, showPreview } from './result.js';
 import { getCapabilities, isReady, showRequestError, showState } from './server.js';
 import { showSeed } from './settings.js';
 import { currentTab } from './tabs.js';
@@ -115,12 +115,12 @@ async function startJob(body) {
   return job;
 }
 
-/** Follows a run's job to its end; `images` gets the promises of its pictures by their places. */
+/** Follows a run's job to its end; `images` gets the promises of what it draws, by their places. */
 async function follow({ request, job }, images) {
   const receive = (place, datum) => {
-    if (!images.has(place)) images.set(place, placeImage(place, datum, request));
+    if (!images.has(place)) images.set(place, receiveImage(place, datum, request));
   };
-  const end = await job.follow((event) => showEvent(event, receive), showConnection);
+  const end = await job.follow((event) => showEvent(event, receive), (isThere) => showState(isThere ? 'ready' : 'lost'));
   end.result?.data.forEach((datum, place) => receive(place, datum));
   await Promise.all(images.values());
   if (end.type === 'job.failed') throw new ApiError(end.error.message);
@@ -137,28 +137,18 @@ function showEvent(event, receive) {
   }
 }
 
-function showConnection(isThere) {
-  if (isThere) {
-    clearErrors('connection');
-    showState('ready');
-  } else {
-    showError(new Error('The connection to the server was lost. This page tries to find it again; the drawing may go on there.'), 'connection');
-    showState('lost');
-  }
-}
-
 /** Fetches an image that is done and shows it in its place. */
-async function placeImage(place, datum, request) {
+async function receiveImage(place, datum, request) {
   try {
     const blob = datum.url ? await fetchPatiently(datum.url) : blobOf(datum.b64_json);
     const words = describe(request);
     const isFrame = TASKS[request.tab].way && request.fields.frames > 1;
     const alt = isFrame ? `${words}, frame ${place + 1}` : words;
-    const picture = new Picture({ blob, caption: words, alt, seed: datum.seed ?? null, t: datum.t ?? null, request });
+    const image = new GalleryImage({ blob, caption: words, alt, seed: datum.seed ?? null, t: datum.t ?? null, request });
     if (place === 0) showSeed(datum.seed);
-    placePicture(place, picture);
-    if (!isFrame) addToSession([picture]);
-    return picture;
+    placeImage(place, image);
+    if (!isFrame) addToSession([image]);
+    return image;
   } catch (error) {
     showRequestError(error);
     return null;
@@ -167,8 +157,8 @@ async function placeImage(place, datum, request) {
 
 /** The frames of a way are one entry of the session, also where it was cancelled on the way. */
 async function keepWay(images) {
-  const pictures = await Promise.all([...images].sort(([one], [other]) => one - other).map(([, picture]) => picture));
-  const frames = pictures.filter(Boolean);
+  const arrived = await Promise.all([...images].sort(([one], [other]) => one - other).map(([, image]) => image));
+  const frames = arrived.filter(Boolean);
   if (frames.length > 0 && frames[0].request.fields.frames > 1) addToSession(frames);
 }
 
@@ -194,8 +184,8 @@ async function ask(body) {
   announce('Asked the server');
   const { data } = await requestJson(TASKS[tab].route, { method: 'POST', body, signal: run.abort.signal });
   if (tab === 'classify') showLabels(data);
-  else showFound(data.map(pictureOf));
-  announce(tab === 'classify' ? `${data[0]?.label ?? 'Nothing'} fits best` : `${data.length} images found`);
+  else showFound(data.map(imageOf));
+  announce(tab === 'classify' ? `${data[0]?.label ?? 'Nothing'} fits best` : `${data.length} pictures found`);
   scrollToResult();
 }
 

@@ -1,17 +1,14 @@
 // The state of the server: what it can do, whether it is ready, and its key.
 
-import { ApiError, requestCapabilities, requireKey } from './api.js';
+import { ConnectionError, requestCapabilities, requireKey } from './api.js';
 import { byId, wait } from './dom.js';
 import { clearErrors, showError } from './messages.js';
 
 const BETWEEN_POLLS = 1500;
 
-const STATES = {
-  loading: { short: 'Loading the model', long: 'The model is being loaded. You can get everything ready meanwhile.' },
-  lost: { short: 'No connection', long: 'The server cannot be reached. This page waits for it.' },
-  ready: { short: 'Ready', long: null },
-};
+const STATES = { loading: 'Loading the model', lost: 'No connection', ready: 'Ready' };
 
+let state = null;
 let capabilities = null;
 let watching = false;
 let onCapabilities = () => {};
@@ -30,7 +27,7 @@ export function startServer(listeners) {
 }
 
 /** Asks the server until it is ready. */
-export async function watchServer() {
+async function watchServer() {
   if (watching) return;
   watching = true;
   while (!await isServerReady()) await wait(BETWEEN_POLLS);
@@ -39,17 +36,20 @@ export async function watchServer() {
 
 /** An error of a request; where the connection or the model is gone, the server is watched until they are back. */
 export function showRequestError(error) {
-  const isGone = !(error instanceof ApiError);
-  showError(error, isGone ? 'connection' : '');
-  if (isGone || error.status === 503) watchServer();
+  const isLost = error instanceof ConnectionError;
+  showError(error, isLost ? 'connection' : '');
+  if (isLost) showState('lost');
+  if (isLost || error.status === 503) watchServer();
 }
 
+/** Says whether the server is there: in the corner always, and in a message where it is lost or loads its model. */
 export function showState(name) {
-  const { short, long } = STATES[name];
-  byId('server-state').textContent = short;
+  byId('server-state').textContent = STATES[name];
   byId('server-state').dataset.state = name;
-  byId('banner').hidden = long === null;
-  byId('banner').textContent = long ?? '';
+  byId('banner').hidden = name !== 'loading';
+  if (name !== 'lost') clearErrors('connection');
+  else if (state !== 'lost') showError(new ConnectionError(), 'connection');
+  state = name;
 }
 
 async function isServerReady() {
@@ -59,7 +59,6 @@ async function isServerReady() {
     requireKey(capabilities.key_required, askKey);
     showState(capabilities.ready ? 'ready' : 'loading');
     onCapabilities(capabilities);
-    clearErrors('connection');
     if (capabilities.ready && isFirst) onFirstReady();
     return capabilities.ready;
   } catch (error) {

@@ -164,8 +164,10 @@ function advancedField(name, model, typed) {
 }
 
 function countAdvanced() {
-  const set = [...byId('advanced').querySelectorAll('[data-field]')].filter((input) => !isHidden(input) && input.value.trim() !== '');
-  byId('advanced').querySelector('summary').textContent = set.length > 0 ? `Advanced settings, ${set.length} set` : 'Advanced settings';
+  const advanced = byId('advanced');
+  const set = [...advanced.querySelectorAll('[data-field]')].filter((input) => !isHidden(input) && input.value.trim() !== '');
+  const count = set.length > 0 ? `, ${set.length} set` : '';
+  advanced.querySelector('summary').textContent = `Advanced settings${count}`;
 }
 
 /** The field of a request that sets what models call "decoder_steps": the interface numbers the stages that draw. */

@@ -23,7 +23,7 @@ export function startSlots() {
 
 /** A message where the file is none that the server would take; null where it may. */
 export function refusal(file) {
-  if (file.type !== '' && !file.type.startsWith('image/')) return `${file.name} is not an image.`;
+  if (file.type !== '' && !file.type.startsWith('image/')) return `${file.name} is not a picture.`;
   if (file.size > largestUpload) {
     return `${file.name} has ${megabytes(file.size)} MB, and the server takes ${megabytes(largestUpload)} MB at most.`;
   }
@@ -51,7 +51,7 @@ class ImageSlot extends EventTarget {
     frame.htmlFor = input.id;
     frame.id = `${input.id}-frame`;
     input.setAttribute('aria-labelledby', `${title.id} ${frame.id}`);
-    remove.setAttribute('aria-label', `Remove the image “${root.dataset.title}”`);
+    remove.setAttribute('aria-label', `Remove the picture “${root.dataset.title}”`);
     input.addEventListener('change', () => {
       if (input.files[0]) this.take(input.files[0]);
       input.value = '';
@@ -60,15 +60,15 @@ class ImageSlot extends EventTarget {
       this.clear();
       input.focus();
     });
-    this.image.addEventListener('error', () => this.#refuseUnreadable());
+    this.img.addEventListener('error', () => this.#refuseUnreadable());
   }
 
-  get image() {
+  get img() {
     return this.root.querySelector('img');
   }
 
   get name() {
-    return this.file?.name?.replace(/\.\w+$/, '') || 'an image';
+    return this.file?.name?.replace(/\.\w+$/, '') || 'a picture';
   }
 
   /** Takes a file, which is refused in words where the server would not take it. */
@@ -95,13 +95,13 @@ class ImageSlot extends EventTarget {
   }
 
   #show() {
-    const { root, image, file } = this;
+    const { root, img, file } = this;
     const filled = file !== null;
     root.classList.toggle('filled', filled);
-    if (filled) image.src = this.url;
-    else image.removeAttribute('src');
-    image.hidden = !filled;
-    image.alt = filled ? this.name : '';
+    if (filled) img.src = this.url;
+    else img.removeAttribute('src');
+    img.hidden = !filled;
+    img.alt = filled ? this.name : '';
     root.querySelector('.slot-invitation').hidden = filled;
     root.querySelector('.slot-file').hidden = !filled;
     root.querySelector('.slot-name').textContent = file?.name ?? '';
@@ -111,7 +111,7 @@ class ImageSlot extends EventTarget {
     if (!this.file) return;
     const { name } = this.file;
     this.clear();
-    showError(new ApiError(`${name} cannot be read as an image. PNG, JPEG, WebP and GIF can.`), 'file');
+    showError(new ApiError(`${name} cannot be read as a picture. PNG, JPEG, WebP and GIF can.`), 'file');
   }
 }
 

@@ -11,7 +11,7 @@ export const TASKS = {
   },
   vary: {
     task: 'variations', can: 'variations', button: 'Vary', hides: ['stage-prior', 'negative-field'],
-    cannot: 'No model of this server varies an image.',
+    cannot: 'No model of this server varies a picture.',
   },
   interpolate: {
     task: 'interpolations', can: 'interpolations', button: 'Interpolate', hides: ['count-field', 'negative-field'], way: true,
@@ -19,7 +19,7 @@ export const TASKS = {
   },
   edit: {
     task: 'edits', can: 'edits', button: 'Paint', hides: ['size-field'],
-    cannot: 'No model of this server paints a part of an image anew.',
+    cannot: 'No model of this server paints a part of a picture anew.',
   },
   diff: {
     task: 'edits/text', can: 'text_edits', button: 'Edit by text', way: true,
@@ -28,7 +28,7 @@ export const TASKS = {
   },
   classify: {
     route: '/v1/images/classifications', can: 'classifications', button: 'Classify',
-    cannot: 'No model of this server classifies images.',
+    cannot: 'No model of this server classifies pictures.',
   },
   search: {
     route: '/v1/images/search', button: 'Search',

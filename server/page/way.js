@@ -2,7 +2,7 @@
 
 import { byId, element, setIcon } from './dom.js';
 import { describe } from './form.js';
-import { figureOf, fillFigure } from './picture.js';
+import { figureOf, fillFigure } from './gallery-image.js';
 
 const FRAME_TIME = 350;
 
@@ -37,7 +37,7 @@ export function openWay(newRequest, expected, existing = []) {
   byId('way-name').textContent = isDiff() ? 'Strength' : 'Frame';
   byId('way-from').textContent = endOf('a', request.fields.from);
   byId('way-to').textContent = endOf('b', request.fields.to);
-  existing.forEach((picture, place) => addFrame(place, picture));
+  existing.forEach((image, place) => addFrame(place, image));
   if (existing.length > 0) showFrame(isDiff() ? existing.length - 1 : 0);
   showReach();
 }
@@ -46,13 +46,13 @@ export function closeWay() {
   stopPlaying();
   frames = [];
   byId('way').hidden = true;
-  byId('way-picture').replaceChildren();
+  byId('way-image').replaceChildren();
   byId('film').replaceChildren();
 }
 
 /** Adds a frame, which may arrive before one that comes before it. */
-export function addFrame(place, picture) {
-  frames[place] = picture;
+export function addFrame(place, image) {
+  frames[place] = image;
   const known = frames.filter(Boolean);
   byId('film').replaceChildren(...known.map(({ url }) => element('img', { src: url, alt: '' })));
   showReach();
@@ -62,9 +62,9 @@ export function addFrame(place, picture) {
 /** Shows how the first frame looks so far; later ones are seen when they are done. */
 export function previewFrame(url) {
   if (framesShown().length > 0) return;
-  const image = byId('way-picture').querySelector('.preview') ?? element('img', { className: 'preview', alt: '' });
-  image.src = url;
-  byId('way-picture').replaceChildren(image);
+  const img = byId('way-image').querySelector('.preview') ?? element('img', { className: 'preview', alt: '' });
+  img.src = url;
+  byId('way-image').replaceChildren(img);
 }
 
 export const framesShown = () => frames.filter(Boolean);
@@ -79,12 +79,12 @@ function showReach() {
 }
 
 function showFrame(place) {
-  const picture = framesShown()[place];
+  const image = framesShown()[place];
   slider.value = place;
-  const figure = byId('way-picture').querySelector('figure');
-  if (figure) fillFigure(figure, picture);
-  else byId('way-picture').replaceChildren(figureOf(picture));
-  const t = picture.t ?? place / Math.max(total - 1, 1);
+  const figure = byId('way-image').querySelector('figure');
+  if (figure) fillFigure(figure, image);
+  else byId('way-image').replaceChildren(figureOf(image));
+  const t = image.t ?? place / Math.max(total - 1, 1);
   const words = isDiff() ? (t * Number(request.fields.strength)).toFixed(2) : `${place + 1} of ${total}`;
   byId('way-value').textContent = words;
   slider.setAttribute('aria-valuetext', isDiff() ? `strength ${words}` : `frame ${words}`);

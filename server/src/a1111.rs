@@ -38,8 +38,14 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .route("/sdapi/v1/progress", get(progress))
         .route("/sdapi/v1/options", get(options).post(set_options))
         .route("/sdapi/v1/sd-models", get(models))
-        .route("/sdapi/v1/samplers", get(async || Json(json!([{ "name": "DDPM", "aliases": [], "options": {} }]))))
-        .route("/sdapi/v1/schedulers", get(async || Json(json!([{ "name": "automatic", "label": "Automatic" }]))))
+        .route(
+            "/sdapi/v1/samplers",
+            get(async || Json(json!([{ "name": "DDPM", "aliases": [], "options": {} }]))),
+        )
+        .route(
+            "/sdapi/v1/schedulers",
+            get(async || Json(json!([{ "name": "automatic", "label": "Automatic" }]))),
+        )
         .route("/sdapi/v1/upscalers", get(async || Json(json!([{ "name": "None", "scale": 1 }]))))
         .route("/sdapi/v1/latent-upscale-modes", none())
         .route("/sdapi/v1/sd-vae", none())
@@ -117,7 +123,13 @@ async fn image_to_image(State(app): Server, request: Request) -> Answered {
     draw(&app, task, form, base, body).await
 }
 
-async fn draw(app: &Arc<App>, task: DrawTask, form: Form, base: String, body: Map<String, Value>) -> Answered {
+async fn draw(
+    app: &Arc<App>,
+    task: DrawTask,
+    form: Form,
+    base: String,
+    body: Map<String, Value>,
+) -> Answered {
     let mut order = order(app, task, form, base).await?;
     order.job.task = "sdapi";
     let job = app.submit(order.job)?;
@@ -140,7 +152,9 @@ async fn draw(app: &Arc<App>, task: DrawTask, form: Form, base: String, body: Ma
 /// What A1111 says of pictures, which clients read out of a JSON text.
 fn info(outputs: &[Output], parameters: &Map<String, Value>) -> Value {
     let seeds: Vec<u64> = outputs.iter().map(|output| output.seed).collect();
-    let texts = outputs.iter().map(|output| find_text(&output.bytes, PARAMETERS).ok().flatten().unwrap_or_default());
+    let texts = outputs
+        .iter()
+        .map(|output| find_text(&output.bytes, PARAMETERS).ok().flatten().unwrap_or_default());
     let size = outputs.first().map_or((0, 0), |output| output.size);
     json!({
         "prompt": parameters.get("prompt"),
@@ -163,16 +177,20 @@ fn decode_base64(name: &str, text: &str) -> Result<Vec<u8>, ApiError> {
         Some(rest) => rest.split_once(',').map_or("", |(_, data)| data),
         None => text,
     };
-    STANDARD.decode(data.trim()).map_err(|_| ApiError::invalid(name, format!("{name} is no base64")))
+    STANDARD
+        .decode(data.trim())
+        .map_err(|_| ApiError::invalid(name, format!("{name} is no base64")))
 }
 
 async fn png_info(State(app): Server, request: Request) -> Answered {
     let body = json_body(&app, request).await?;
     let image = body.get("image").and_then(Value::as_str).unwrap_or_default();
     let image = decode_base64("image", image)?;
-    images::dimensions(&image, "image").map_err(|error| ApiError::invalid("image", error.to_string()))?;
+    images::dimensions(&image, "image")
+        .map_err(|error| ApiError::invalid("image", error.to_string()))?;
     let text = find_text(&image, PARAMETERS).ok().flatten().unwrap_or_default();
-    Ok(Json(json!({ "info": text, "items": { PARAMETERS: text }, "parameters": {} })).into_response())
+    Ok(Json(json!({ "info": text, "items": { PARAMETERS: text }, "parameters": {} }))
+        .into_response())
 }
 
 async fn interrupt(State(app): Server) -> Json<Value> {
@@ -183,12 +201,14 @@ async fn interrupt(State(app): Server) -> Json<Value> {
 
 async fn progress(State(app): Server) -> Json<Value> {
     let open = app.open_jobs().clone();
-    let running = open.iter().map(|job| job.state()).find(|state| matches!(state.phase, Phase::Running));
+    let running =
+        open.iter().map(|job| job.state()).find(|state| matches!(state.phase, Phase::Running));
     let waiting = open.iter().filter(|job| !job.state().phase.is_final()).count();
     let state = running.unwrap_or_default();
     let JobState { progress, preview, .. } = state;
     let (done, steps) = progress.map_or((0, 0), |progress| (progress.done, progress.steps));
-    let image = preview.and_then(|preview| images::encode(&preview.pixels, images::EncoderFormat::Png, &[]).ok());
+    let image = preview
+        .and_then(|preview| images::encode(&preview.pixels, images::EncoderFormat::Png, &[]).ok());
     Json(json!({
         "progress": if steps == 0 { 0.0 } else { done as f64 / steps as f64 },
         "eta_relative": 0.0,

@@ -58,7 +58,11 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(options: ServerOptions, models: Vec<ModelEntry>, runtime: Handle) -> Result<Self, String> {
+    pub(crate) fn new(
+        options: ServerOptions,
+        models: Vec<ModelEntry>,
+        runtime: Handle,
+    ) -> Result<Self, String> {
         let ServerOptions { keep, keep_jobs, keep_bytes, queue, .. } = options;
         Ok(Self {
             queue: Queue::new(queue),
@@ -121,14 +125,17 @@ impl App {
 
     /// The place of the model that a request names, or of the first that does what it asks for. OpenAI's names mean that too.
     pub(crate) fn model(&self, name: Option<&str>, ability: Ability) -> Result<usize, ApiError> {
-        let is_of_openai = |name: &str| ["dall-e-", "gpt-image-", "chatgpt-image"].iter().any(|prefix| name.starts_with(prefix));
+        let is_of_openai = |name: &str| {
+            ["dall-e-", "gpt-image-", "chatgpt-image"].iter().any(|prefix| name.starts_with(prefix))
+        };
         let named = name.filter(|name| !name.trim().is_empty());
         let place = match named {
             Some(name) => match self.models.iter().position(|entry| entry.info.name == name) {
                 Some(place) => place,
                 None if is_of_openai(name) => self.default_model(ability),
                 None => {
-                    let names: Vec<&str> = self.models.iter().map(|entry| &*entry.info.name).collect();
+                    let names: Vec<&str> =
+                        self.models.iter().map(|entry| &*entry.info.name).collect();
                     return Err(ApiError::no_model(&files::text::excerpt(name), &names));
                 }
             },
@@ -146,7 +153,8 @@ impl App {
 
     /// The first model that can, and paints with a network that was trained for that if one is there; else the first of all.
     pub(crate) fn default_model(&self, ability: Ability) -> usize {
-        let find = |is: &dyn Fn(&ModelInfo) -> bool| self.models.iter().position(|entry| is(&entry.info));
+        let find =
+            |is: &dyn Fn(&ModelInfo) -> bool| self.models.iter().position(|entry| is(&entry.info));
         let painter = match ability {
             Ability::Edits => find(&|info| info.can(ability) && info.takes_masks),
             _ => None,
@@ -164,6 +172,10 @@ impl App {
             open.push(Arc::clone(&job));
         }
         self.queue.push(&job)?;
+        let caption =
+            job.with_work(|work| work.caption().to_owned()).filter(|_| self.options.log_captions);
+        let model = &self.models[job.model].info.name;
+        tracing::info!(job = %job.id, task = job.task, model, images = job.images, caption);
         let (app, watched) = (Arc::clone(self), Arc::clone(&job));
         self.runtime.spawn(async move {
             let deadline = tokio::time::Instant::from_std(watched.deadline);

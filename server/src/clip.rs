@@ -27,13 +27,25 @@ use crate::work::{Query, SearchQuery, Work};
 /// The most texts, labels and results of a request.
 const MOST_TEXTS: usize = 256;
 
-const MODEL: Field = Field::new("model", FieldKind::Text(200), "The model's name, as /v1/models lists it; none means the first that can.");
+const MODEL: Field = Field::new(
+    "model",
+    FieldKind::Text(200),
+    "The model's name, as /v1/models lists it; none means the first that can.",
+);
 const USER: Field = Field::new("user", FieldKind::Text(1000), "Who asks; nothing is made of it.");
 
 pub(crate) const EMBEDDING: &[Field] = &[
-    Field::new("input", FieldKind::TextOrTexts(LONGEST_PROMPT), "The texts to embed, one or several."),
+    Field::new(
+        "input",
+        FieldKind::TextOrTexts(LONGEST_PROMPT),
+        "The texts to embed, one or several.",
+    ),
     Field::new("image", FieldKind::Image, "A picture to embed in the place of texts."),
-    Field::new("encoding_format", FieldKind::Choice(&["float", "base64"]), "Numbers, or the base64 of 32-bit floats."),
+    Field::new(
+        "encoding_format",
+        FieldKind::Choice(&["float", "base64"]),
+        "Numbers, or the base64 of 32-bit floats.",
+    ),
     Field::new("dimensions", FieldKind::Ignored, "Of OpenAI's; ignored."),
     MODEL,
     USER,
@@ -41,15 +53,28 @@ pub(crate) const EMBEDDING: &[Field] = &[
 
 pub(crate) const CLASSIFICATION: &[Field] = &[
     Field::new("image", FieldKind::Image, "The picture.").required(),
-    Field::new("labels", FieldKind::Texts, "Two labels or more to choose among, each a field of its own, or with commas between.").required(),
+    Field::new(
+        "labels",
+        FieldKind::Texts,
+        "Two labels or more to choose among, each a field of its own, or with commas between.",
+    )
+    .required(),
     MODEL,
     USER,
 ];
 
 pub(crate) const SEARCH: &[Field] = &[
     Field::new("query", FieldKind::Text(LONGEST_PROMPT), "What the pictures should show."),
-    Field::new("image", FieldKind::Image, "A picture that they should be like, in the place of words."),
-    Field::new("n", FieldKind::Integer(1, 256), "How many are found at most: 12 where it is absent."),
+    Field::new(
+        "image",
+        FieldKind::Image,
+        "A picture that they should be like, in the place of words.",
+    ),
+    Field::new(
+        "n",
+        FieldKind::Integer(1, 256),
+        "How many are found at most: 12 where it is absent.",
+    ),
     MODEL,
     USER,
 ];
@@ -64,11 +89,15 @@ pub(crate) async fn embed(app: Arc<App>, request: Request) -> Result<Response, A
     let work: Box<dyn FnOnce(&Pipeline) -> Result<Value, ApiError> + Send> = match (texts, image) {
         (Some(texts), None) => {
             if texts.len() > MOST_TEXTS {
-                let message = format!("input has {} texts, and {MOST_TEXTS} at most are embedded at once", texts.len());
+                let message = format!(
+                    "input has {} texts, and {MOST_TEXTS} at most are embedded at once",
+                    texts.len()
+                );
                 return Err(ApiError::invalid("input", message));
             }
             for text in &texts {
-                check_caption(text).map_err(|error| ApiError::invalid("input", format!("input: {error}")))?;
+                check_caption(text)
+                    .map_err(|error| ApiError::invalid("input", format!("input: {error}")))?;
             }
             Box::new(move |pipeline: &Pipeline| {
                 let embed = || {
@@ -91,10 +120,16 @@ pub(crate) async fn embed(app: Arc<App>, request: Request) -> Result<Response, A
             })
         }
         (Some(_), Some(_)) => {
-            return Err(ApiError::invalid("input", "input and image are both given, and one is embedded"));
+            return Err(ApiError::invalid(
+                "input",
+                "input and image are both given, and one is embedded",
+            ));
         }
         (None, None) => {
-            return Err(ApiError::invalid("input", "input is missing: a text, several, or image with a picture"));
+            return Err(ApiError::invalid(
+                "input",
+                "input is missing: a text, several, or image with a picture",
+            ));
         }
     };
     submit(&app, "embeddings", model, base, Work::Answer(work), &values, model_name).await
@@ -102,7 +137,8 @@ pub(crate) async fn embed(app: Arc<App>, request: Request) -> Result<Response, A
 
 /// Which of some labels a picture shows (CLIP, 2103.00020, section 3.1).
 pub(crate) async fn classify(app: Arc<App>, request: Request) -> Result<Response, ApiError> {
-    let (values, model, base) = read(&app, request, CLASSIFICATION, Ability::Classifications).await?;
+    let (values, model, base) =
+        read(&app, request, CLASSIFICATION, Ability::Classifications).await?;
     let labels = labels(values.texts("labels").unwrap_or_default())?;
     let bytes = values.image("image").unwrap_or_default();
     let image = decode(&app, bytes, "image").await?;
@@ -120,7 +156,9 @@ pub(crate) async fn classify(app: Arc<App>, request: Request) -> Result<Response
         let probabilities = numbers(&probabilities)?;
         let mut data: Vec<(f64, &String)> = probabilities.into_iter().zip(&labels).collect();
         data.sort_by(|(one, _), (other, _)| other.total_cmp(one));
-        let data = data.into_iter().map(|(probability, label)| json!({ "label": label, "probability": probability }));
+        let data = data
+            .into_iter()
+            .map(|(probability, label)| json!({ "label": label, "probability": probability }));
         Ok(json!({ "data": data.collect::<Vec<_>>() }))
     }));
     submit(&app, "classifications", model, base, work, &values, model_name).await
@@ -135,12 +173,23 @@ pub(crate) async fn search(app: Arc<App>, request: Request) -> Result<Response, 
     let words = values.text("query").filter(|words| !words.trim().is_empty());
     let query = match (words, values.image("image")) {
         (Some(words), None) => {
-            check_caption(words).map_err(|error| ApiError::invalid("query", format!("query: {error}")))?;
+            check_caption(words)
+                .map_err(|error| ApiError::invalid("query", format!("query: {error}")))?;
             Query::Caption(words.to_owned())
         }
         (None, Some(bytes)) => Query::Image(decode(&app, bytes, "image").await?),
-        (Some(_), Some(_)) => return Err(ApiError::invalid("query", "query and image are both given, and one is searched for")),
-        (None, None) => return Err(ApiError::invalid("query", "query is missing: words, or image with a picture")),
+        (Some(_), Some(_)) => {
+            return Err(ApiError::invalid(
+                "query",
+                "query and image are both given, and one is searched for",
+            ));
+        }
+        (None, None) => {
+            return Err(ApiError::invalid(
+                "query",
+                "query is missing: words, or image with a picture",
+            ));
+        }
     };
     let count = values.count("n").unwrap_or(12);
     let name = app.models[model].info.name.clone();
@@ -176,13 +225,18 @@ async fn submit(
     let job = app.submit(JobOrder { task, model, images: 0, response_format, base, work })?;
     let _cancel = CancelOnDrop::new(app, &job);
     let mut response = answer(&job).await?;
-    let remarks = crate::orders::Remarks { model: name, ignored: values.ignored.clone(), drawn_size: None };
+    let remarks =
+        crate::orders::Remarks { model: name, ignored: values.ignored.clone(), drawn_size: None };
     crate::draw::add_remarks(response.headers_mut(), &remarks);
     Ok(response)
 }
 
 /// Decodes a picture beside the requests.
-pub(crate) async fn decode(app: &Arc<App>, bytes: axum::body::Bytes, name: &'static str) -> Result<images::RgbImage, ApiError> {
+pub(crate) async fn decode(
+    app: &Arc<App>,
+    bytes: axum::body::Bytes,
+    name: &'static str,
+) -> Result<images::RgbImage, ApiError> {
     let _permit = app.decodes.acquire().await.map_err(|_| ApiError::draining())?;
     let limits = Limits { pixels: app.options.upload_pixels };
     let decoded = tokio::task::spawn_blocking(move || limits.decode(&bytes, name));
@@ -193,7 +247,10 @@ pub(crate) async fn decode(app: &Arc<App>, bytes: axum::body::Bytes, name: &'sta
 fn labels(labels: &[String]) -> Result<Vec<String>, ApiError> {
     let invalid = |message: String| ApiError::invalid("labels", message);
     if !(2..=MOST_TEXTS).contains(&labels.len()) {
-        return Err(invalid(format!("labels has {}: 2 to {MOST_TEXTS} are chosen among", labels.len())));
+        return Err(invalid(format!(
+            "labels has {}: 2 to {MOST_TEXTS} are chosen among",
+            labels.len()
+        )));
     }
     let mut seen = HashSet::new();
     let mut trimmed = Vec::with_capacity(labels.len());
@@ -201,7 +258,10 @@ fn labels(labels: &[String]) -> Result<Vec<String>, ApiError> {
         let label = label.trim();
         check_caption(label).map_err(|error| invalid(format!("labels: {error}")))?;
         if label.chars().count() > LONGEST_PROMPT || !seen.insert(label.to_lowercase()) {
-            return Err(invalid(format!("labels: {} is there twice or too long", files::text::excerpt(label))));
+            return Err(invalid(format!(
+                "labels: {} is there twice or too long",
+                files::text::excerpt(label)
+            )));
         }
         trimmed.push(label.to_owned());
     }
@@ -221,7 +281,8 @@ fn embeddings_json(embeddings: &Tensor, is_base64: bool, model: &str) -> Result<
         let numbers = numbers(&embeddings.get(index))?;
         let embedding: Value = match is_base64 {
             true => {
-                let bytes: Vec<u8> = numbers.iter().flat_map(|&number| (number as f32).to_le_bytes()).collect();
+                let bytes: Vec<u8> =
+                    numbers.iter().flat_map(|&number| (number as f32).to_le_bytes()).collect();
                 STANDARD.encode(bytes).into()
             }
             false => numbers.into_iter().map(|number| number as f32).collect::<Vec<_>>().into(),

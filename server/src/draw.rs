@@ -41,7 +41,11 @@ impl App {
 }
 
 /// Draws what a request asks for, and answers with the pictures or streams them.
-pub(crate) async fn draw(app: Arc<App>, task: DrawTask, request: Request) -> Result<Response, ApiError> {
+pub(crate) async fn draw(
+    app: Arc<App>,
+    task: DrawTask,
+    request: Request,
+) -> Result<Response, ApiError> {
     app.check_room()?;
     let base = base(&app, request.headers());
     let form = Form::read(request, app.body_limits()).await?;

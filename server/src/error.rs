@@ -87,7 +87,8 @@ impl ApiError {
     }
 
     pub(crate) fn too_large(most: usize) -> Self {
-        let message = format!("the request's body has more than {most} bytes, the most that are read");
+        let message =
+            format!("the request's body has more than {most} bytes, the most that are read");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, INVALID, message).with_code("request_too_large")
     }
 

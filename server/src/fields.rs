@@ -75,7 +75,11 @@ pub(crate) struct Values {
 impl Values {
     /// The values of a form. An error for a value that its field does not take, for a field that is missing, and in `strict` for
     /// one that nothing is made of.
-    pub(crate) fn read(mut form: Form, fields: &[&[Field]], strict: bool) -> Result<Self, ApiError> {
+    pub(crate) fn read(
+        mut form: Form,
+        fields: &[&[Field]],
+        strict: bool,
+    ) -> Result<Self, ApiError> {
         let mut all = Self::default();
         for field in fields.iter().copied().flatten() {
             let value = match field.kind {
@@ -97,7 +101,10 @@ impl Values {
                         return Err(ApiError::invalid(field.name, message));
                     }
                     let texts = form.take_texts(field.name);
-                    texts.map(|texts| kind.read(field.name, texts, form.is_json)).transpose()?.flatten()
+                    texts
+                        .map(|texts| kind.read(field.name, texts, form.is_json))
+                        .transpose()?
+                        .flatten()
                 }
             };
             match value {
@@ -173,7 +180,12 @@ impl Values {
 
 impl Kind {
     /// A field's value; `None` for null, for `auto`, and for an empty text in a form, which is how a form leaves one out.
-    fn read(self, name: &str, mut texts: Vec<Json>, is_json: bool) -> Result<Option<Value>, ApiError> {
+    fn read(
+        self,
+        name: &str,
+        mut texts: Vec<Json>,
+        is_json: bool,
+    ) -> Result<Option<Value>, ApiError> {
         let list = match self {
             Self::Texts | Self::TextOrTexts(_) => true,
             _ => false,
@@ -205,7 +217,9 @@ impl Kind {
         };
         match self {
             Self::Text(longest) => match &json {
-                Json::String(text) => check_length(name, text, longest).map(|()| Some(Value::Text(text.clone()))),
+                Json::String(text) => {
+                    check_length(name, text, longest).map(|()| Some(Value::Text(text.clone())))
+                }
                 _ => Err(wrong("a text is wanted".to_owned())),
             },
             Self::Integer(least, most) => {
@@ -239,8 +253,14 @@ impl Kind {
                     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
                     text.parse().ok().filter(|side| digits && (1..=most).contains(side))
                 };
-                let sides = text.split_once('x').and_then(|(width, height)| Some((side(width)?, side(height)?)));
-                let wanted = || wrong(format!("WIDTHxHEIGHT with 1 to {most} pixels a side, or auto, is wanted"));
+                let sides = text
+                    .split_once('x')
+                    .and_then(|(width, height)| Some((side(width)?, side(height)?)));
+                let wanted = || {
+                    wrong(format!(
+                        "WIDTHxHEIGHT with 1 to {most} pixels a side, or auto, is wanted"
+                    ))
+                };
                 sides.map(|(width, height)| Some(Value::Size(width, height))).ok_or_else(wanted)
             }
             Self::Texts | Self::TextOrTexts(_) | Self::Image | Self::Ignored => {
@@ -260,7 +280,12 @@ impl Kind {
                     for json in all {
                         match json {
                             Json::String(text) => texts.push(text),
-                            _ => return Err(ApiError::invalid(name, format!("{name}: texts are wanted"))),
+                            _ => {
+                                return Err(ApiError::invalid(
+                                    name,
+                                    format!("{name}: texts are wanted"),
+                                ));
+                            }
                         }
                     }
                 }
@@ -289,6 +314,8 @@ fn check_length(name: &str, text: &str, longest: usize) -> Result<(), ApiError> 
 }
 
 fn not_a_file(name: &str) -> ApiError {
-    let message = format!("{name} is a value, and a file is wanted: a part of multipart/form-data with a file name");
+    let message = format!(
+        "{name} is a value, and a file is wanted: a part of multipart/form-data with a file name"
+    );
     ApiError::invalid(name, message)
 }

@@ -76,7 +76,10 @@ impl Form {
         let mut multipart = multipart.map_err(|error| damaged(&error))?;
         let failed = |error: axum::extract::multipart::MultipartError| match error.status() {
             StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(most),
-            _ => ApiError::bad_request(format!("the request's form cannot be read: {}", error.body_text())),
+            _ => ApiError::bad_request(format!(
+                "the request's form cannot be read: {}",
+                error.body_text()
+            )),
         };
         let (mut form, mut length, mut count) = (Self::default(), 0, 0);
         while let Some(mut part) = multipart.next_field().await.map_err(failed)? {

@@ -56,10 +56,16 @@ impl Gallery {
     }
 
     /// Writes a picture under a new name.
-    pub(crate) fn save(&self, bytes: &[u8], format: EncoderFormat, record: &Record) -> io::Result<()> {
+    pub(crate) fn save(
+        &self,
+        bytes: &[u8],
+        format: EncoderFormat,
+        record: &Record,
+    ) -> io::Result<()> {
         let random = &Id::random().to_string()[..8];
         let name = format!("{}-{}-{random}.{}", unix_seconds(), record.seed, format_name(format));
-        files::atomic::write(&self.folder.join(name), bytes, false).map_err(files::atomic::without_path)
+        files::atomic::write(&self.folder.join(name), bytes, false)
+            .map_err(files::atomic::without_path)
     }
 
     /// The pictures, the newest first. What is no picture, a link or hidden is passed over.
@@ -70,7 +76,8 @@ impl Gallery {
             let (path, metadata) = (entry.path(), entry.metadata()?);
             let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
             if metadata.is_file() && !is_hidden && EncoderFormat::of(&path).is_some() {
-                let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+                let modified =
+                    metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
                 found.push((modified.map_or(0, |time| time.as_secs()), path, metadata.len()));
             }
         }
@@ -81,7 +88,8 @@ impl Gallery {
         let mut data = Vec::new();
         for (created, path, length) in found {
             let id = self.id(&path);
-            let before = known.get(&id).filter(|entry| (entry.created, entry.length) == (created, length));
+            let before =
+                known.get(&id).filter(|entry| (entry.created, entry.length) == (created, length));
             let entry = match before {
                 Some(entry) => Some(entry.clone()),
                 None => read_entry(path, created, length),
@@ -123,6 +131,7 @@ impl Gallery {
 fn read_entry(path: PathBuf, created: u64, length: u64) -> Option<Entry> {
     let bytes = images::read_file(&path).ok()?;
     let size = images::dimensions(&bytes, "a picture").ok()?;
-    let record = find_text(&bytes, KEYWORD).ok().flatten().and_then(|text| Record::parse(&text).ok());
+    let record =
+        find_text(&bytes, KEYWORD).ok().flatten().and_then(|text| Record::parse(&text).ok());
     Some(Entry { path, created, length, size, caption: record.and_then(|record| record.caption) })
 }

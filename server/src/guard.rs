@@ -79,7 +79,8 @@ fn check(options: &ServerOptions, request: &Request) -> Result<(), ApiError> {
     }
     let host = host(headers).ok_or_else(|| ApiError::bad_request("the request names no host"))?;
     if !is_own_host(options, host) {
-        let message = "the request names another host than this server's: --allow-host lets a name in";
+        let message =
+            "the request names another host than this server's: --allow-host lets a name in";
         return Err(ApiError::forbidden(message));
     }
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
@@ -87,6 +88,15 @@ fn check(options: &ServerOptions, request: &Request) -> Result<(), ApiError> {
         check_origin(headers, host, options.public_url.as_deref())?;
     }
     let path = request.uri().path();
+    // What a page of another site shows of this server's its own visitors see.
+    let is_shown = path == "/" || path.starts_with("/v1/files/");
+    if !changes
+        && !is_shown
+        && is_of_another_site(headers)
+        && cors_origin(options, headers).is_none()
+    {
+        return Err(another_origin());
+    }
     match &options.api_key {
         Some(key) if needs_key(path) && !has_key(headers, key, path) => match request.method() {
             &Method::OPTIONS => Ok(()),
@@ -103,12 +113,15 @@ fn is_own_host(options: &ServerOptions, host: &str) -> bool {
     let Ok(port) = port.map_or(Ok(80), str::parse::<u16>) else {
         return false;
     };
-    let is_named = |allowed: &String| allowed.eq_ignore_ascii_case(host) || allowed.eq_ignore_ascii_case(name);
+    let is_named =
+        |allowed: &String| allowed.eq_ignore_ascii_case(host) || allowed.eq_ignore_ascii_case(name);
     if options.hosts.iter().any(is_named) {
         return true;
     }
     let public = options.public_url.as_deref().and_then(|url| url.split_once("://"));
-    if public.is_some_and(|(_, rest)| rest.split('/').next().is_some_and(|own| own.eq_ignore_ascii_case(host))) {
+    if public.is_some_and(|(_, rest)| {
+        rest.split('/').next().is_some_and(|own| own.eq_ignore_ascii_case(host))
+    }) {
         return true;
     }
     let address = options.address;
@@ -117,7 +130,8 @@ fn is_own_host(options: &ServerOptions, host: &str) -> bool {
         Some(ip) => ip.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
         None => name.parse().ok(),
     };
-    let is_loopback = name.eq_ignore_ascii_case("localhost") || ip.is_some_and(|ip| ip.is_loopback());
+    let is_loopback =
+        name.eq_ignore_ascii_case("localhost") || ip.is_some_and(|ip| ip.is_loopback());
     // No name can be pointed at an address that stands there itself.
     let is_address = ip.is_some() && !address.ip().is_loopback();
     (is_loopback || is_address) && port == address.port()
@@ -131,17 +145,25 @@ fn split_port(host: &str) -> (&str, Option<&str>) {
     }
 }
 
+fn another_origin() -> ApiError {
+    ApiError::forbidden("a page of another origin sent this: --cors-origin lets one in")
+}
+
+/// Whether a browser says that a page of another site's asks.
+fn is_of_another_site(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
+    site.is_some_and(|site| site != b"same-origin" && site != b"none")
+}
+
 /// Refuses what a page of another origin sends.
 fn check_origin(headers: &HeaderMap, host: &str, public_url: Option<&str>) -> Result<(), ApiError> {
-    let refused = || ApiError::forbidden("a page of another origin sent this: --cors-origin lets one in");
-    let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
-    if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
-        return Err(refused());
+    if is_of_another_site(headers) {
+        return Err(another_origin());
     }
     let Some(origin) = headers.get(header::ORIGIN) else {
         return Ok(());
     };
-    let origin = origin.to_str().map_err(|_| refused())?;
+    let origin = origin.to_str().map_err(|_| another_origin())?;
     let is_public = public_url.is_some_and(|url| {
         let end = url.find("://").map_or(0, |scheme| scheme + 3);
         let length = url[end..].find('/').map_or(url.len(), |slash| end + slash);
@@ -150,7 +172,7 @@ fn check_origin(headers: &HeaderMap, host: &str, public_url: Option<&str>) -> Re
     let own = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
     match is_public || own.is_some_and(|own| own.eq_ignore_ascii_case(host)) {
         true => Ok(()),
-        false => Err(refused()),
+        false => Err(another_origin()),
     }
 }
 
@@ -162,7 +184,8 @@ pub(crate) fn needs_key(path: &str) -> bool {
 
 /// Whether a request brings the key: as a bearer, or for A1111's clients as the password of basic authentication.
 fn has_key(headers: &HeaderMap, key: &str, path: &str) -> bool {
-    let Some(value) = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()) else {
+    let Some(value) = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok())
+    else {
         return false;
     };
     let Some((scheme, credentials)) = value.split_once(' ') else {
@@ -173,7 +196,8 @@ fn has_key(headers: &HeaderMap, key: &str, path: &str) -> bool {
         "bearer" => is_equal(credentials.trim().as_bytes()),
         "basic" if path.starts_with("/sdapi/") => {
             let decoded = STANDARD.decode(credentials.trim()).unwrap_or_default();
-            let password = decoded.iter().position(|&byte| byte == b':').map(|colon| &decoded[colon + 1..]);
+            let password =
+                decoded.iter().position(|&byte| byte == b':').map(|colon| &decoded[colon + 1..]);
             password.is_some_and(is_equal)
         }
         _ => false,

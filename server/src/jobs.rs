@@ -29,10 +29,16 @@ pub(crate) async fn create(app: Arc<App>, request: Request) -> Result<Response, 
     let named = form.take_text(TASK);
     let task = named.as_deref().and_then(DrawTask::of_name).ok_or_else(|| {
         let names = DrawTask::ALL.map(DrawTask::name).join(", ");
-        ApiError::invalid(TASK, format!("task is {}: one of {names} is wanted", match &named {
-            Some(name) => files::text::excerpt(name),
-            None => "missing".to_owned(),
-        }))
+        ApiError::invalid(
+            TASK,
+            format!(
+                "task is {}: one of {names} is wanted",
+                match &named {
+                    Some(name) => files::text::excerpt(name),
+                    None => "missing".to_owned(),
+                }
+            ),
+        )
     })?;
     let order = order(&app, task, form, base).await?;
     let job = app.submit(order.job)?;

@@ -88,7 +88,9 @@ pub enum ServeError {
         error: std::io::Error,
     },
     /// An address that others can reach, without a key.
-    #[error("{0}: whoever reaches this address could use the server: --api-key KEY asks for a key, and --insecure serves without one")]
+    #[error(
+        "{0}: whoever reaches this address could use the server: --api-key KEY asks for a key, and --insecure serves without one"
+    )]
     NoKey(SocketAddr),
     /// A folder that cannot be written or read.
     #[error("{0}")]
@@ -112,7 +114,10 @@ impl Server {
         if let Some(folder) = &options.search
             && !folder.is_dir()
         {
-            return Err(ServeError::Folder(format!("--search {}: this is no folder", folder.display())));
+            return Err(ServeError::Folder(format!(
+                "--search {}: this is no folder",
+                folder.display()
+            )));
         }
         if !options.address.ip().is_loopback() && options.api_key.is_none() && !options.insecure {
             return Err(ServeError::NoKey(options.address));
@@ -122,7 +127,10 @@ impl Server {
         for served in models {
             let refused = |error| ServeError::Model { name: served.name.clone(), error };
             if entries.iter().any(|entry| entry.info.name == served.name) {
-                return Err(ServeError::Models(format!("--model: two models have the name {}", served.name)));
+                return Err(ServeError::Models(format!(
+                    "--model: two models have the name {}",
+                    served.name
+                )));
             }
             let opened = (served.open)().map_err(refused)?;
             let info = ModelInfo::new(&served.name, &opened.pipeline);
@@ -130,14 +138,18 @@ impl Server {
             first.get_or_insert(opened);
             entries.push(ModelEntry { served, info });
         }
-        let first = first.ok_or_else(|| ServeError::Models("there is no model to serve".to_owned()))?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let first =
+            first.ok_or_else(|| ServeError::Models("there is no model to serve".to_owned()))?;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let address = options.address;
-        let listener = TcpListener::bind(address).map_err(|error| ServeError::Address { address, error })?;
+        let listener =
+            TcpListener::bind(address).map_err(|error| ServeError::Address { address, error })?;
         listener.set_nonblocking(true)?;
         // The port that the system picked is the one that clients name.
         let options = ServerOptions { address: listener.local_addr()?, ..options };
-        let app = App::new(options, entries, runtime.handle().clone()).map_err(ServeError::Folder)?;
+        let app =
+            App::new(options, entries, runtime.handle().clone()).map_err(ServeError::Folder)?;
         Ok(Self { app: Arc::new(app), listener, runtime, first })
     }
 
@@ -150,7 +162,8 @@ impl Server {
     pub fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
         let Self { app, listener, runtime, first } = self;
         let worker = Worker::new(Arc::clone(&app), first);
-        let worker = thread::Builder::new().name("worker".to_owned()).spawn(move || worker.run())?;
+        let worker =
+            thread::Builder::new().name("worker".to_owned()).spawn(move || worker.run())?;
         let served = runtime.block_on(accept(&app, listener, stop));
         let end = Instant::now() + FLUSH_TIME;
         while !worker.is_finished() && Instant::now() < end {
@@ -175,7 +188,11 @@ pub async fn terminated() {
 }
 
 /// Takes connections until the server has stopped, which it does some time after `stop`.
-async fn accept(app: &Arc<App>, listener: TcpListener, stop: impl Future<Output = ()>) -> std::io::Result<()> {
+async fn accept(
+    app: &Arc<App>,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+) -> std::io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let router = routes::router(Arc::clone(app));
     let connections = Arc::new(Semaphore::new(MOST_CONNECTIONS));
@@ -213,7 +230,8 @@ async fn serve_connection(stream: TcpStream, router: Router, mut closing: watch:
     let _ = stream.set_nodelay(true);
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let connection =
+        builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     tokio::pin!(connection);
     tokio::select! {
         _ = connection.as_mut() => {}

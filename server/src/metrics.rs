@@ -61,7 +61,11 @@ impl Metrics {
         };
         let images = counter(&mut registry, "images", "Pictures that were drawn");
         let panics = counter(&mut registry, "worker_panics", "Failures of the worker");
-        let unsaved = counter(&mut registry, "unsaved_images", "Pictures that the gallery's folder did not take");
+        let unsaved = counter(
+            &mut registry,
+            "unsaved_images",
+            "Pictures that the gallery's folder did not take",
+        );
         Self { registry, requests, steps, waiting, running, batches, images, panics, unsaved }
     }
 

@@ -70,7 +70,13 @@ impl Ability {
 }
 
 /// Captions and images are embedded.
-const CLIP: Task = Task { prior: false, text: true, image_encoder: true, stages: pipeline::Stages::None, ..Task::GENERATE };
+const CLIP: Task = Task {
+    prior: false,
+    text: true,
+    image_encoder: true,
+    stages: pipeline::Stages::None,
+    ..Task::GENERATE
+};
 
 /// What is known of a model.
 pub(crate) struct ModelInfo {
@@ -97,7 +103,9 @@ impl ModelInfo {
         let defaults = pipeline.defaults()?;
         let can = |ability: &Ability| pipeline.find(ability.task(), &defaults).is_ok();
         let abilities: Vec<Ability> = Ability::ALL.into_iter().filter(can).collect();
-        let draws = |ability| matches!(ability, &Ability::Generations | &Ability::Variations | &Ability::Edits);
+        let draws = |ability| {
+            matches!(ability, &Ability::Generations | &Ability::Variations | &Ability::Edits)
+        };
         if !abilities.iter().any(draws) {
             pipeline.find(Task::GENERATE, &defaults)?;
         }

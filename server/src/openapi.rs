@@ -1,13 +1,17 @@
 //! The OpenAPI document: every route with its fields, its answers and its errors, from the tables that requests are read by.
 
 use serde_json::{Value, json};
-use utoipa::openapi::path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::path::{
+    Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn,
+};
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
-use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::openapi::schema::{
+    AdditionalProperties, ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Schema, Type,
+};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, Content, ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, PathsBuilder,
-    Ref, RefOr, Required, ResponseBuilder,
+    ComponentsBuilder, Content, ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder,
+    PathItem, PathsBuilder, Ref, RefOr, Required, ResponseBuilder,
 };
 
 use crate::fields::{Field, Kind};
@@ -61,7 +65,8 @@ fn operation(route: &Route, options: &ServerOptions) -> Operation {
     operation = operation.response(status, success(route));
     for status in route.errors() {
         let content = Content::new(Some(Ref::from_schema_name("Error")));
-        let response = ResponseBuilder::new().description(reason(status)).content("application/json", content);
+        let response =
+            ResponseBuilder::new().description(reason(status)).content("application/json", content);
         operation = operation.response(status.to_string(), response.build());
     }
     operation.build()
@@ -126,13 +131,20 @@ fn request_body(body: &Body, options: &ServerOptions) -> Option<RequestBody> {
         return match body {
             Body::Json => {
                 let content = Content::new(Some(ObjectBuilder::new()));
-                Some(RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True)).build())
+                Some(
+                    RequestBodyBuilder::new()
+                        .content("application/json", content)
+                        .required(Some(Required::True))
+                        .build(),
+                )
             }
             _ => None,
         };
     };
     let object = fields_schema(tables, options, *task);
-    let content = |object: &Object| ContentBuilder::new().schema(Some(Schema::Object(object.clone()))).build();
+    let content = |object: &Object| {
+        ContentBuilder::new().schema(Some(Schema::Object(object.clone()))).build()
+    };
     let mut body = RequestBodyBuilder::new().required(Some(Required::True));
     if !*is_multipart {
         body = body.content("application/json", content(&object));
@@ -146,7 +158,10 @@ fn fields_schema(tables: &[&[Field]], options: &ServerOptions, task: bool) -> Ob
     if task {
         let names = crate::orders::DrawTask::ALL.map(crate::orders::DrawTask::name);
         let task = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names));
-        object = object.property(crate::jobs::TASK, task.description(Some("What is drawn: the other fields are those of its route.")));
+        object = object.property(
+            crate::jobs::TASK,
+            task.description(Some("What is drawn: the other fields are those of its route.")),
+        );
         object = object.required(crate::jobs::TASK);
     }
     for field in tables.iter().copied().flatten() {
@@ -156,7 +171,8 @@ fn fields_schema(tables: &[&[Field]], options: &ServerOptions, task: bool) -> Ob
         }
     }
     if options.strict {
-        object = object.additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)));
+        object =
+            object.additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)));
     }
     object.build()
 }
@@ -179,12 +195,25 @@ fn field_schema(field: &Field, options: &ServerOptions) -> RefOr<Schema> {
         Kind::Choice(choices) => of(Type::String).enum_values(Some(choices.iter().copied())),
         Kind::Size(_) => of(Type::String).pattern(Some("^(auto|[1-9][0-9]{0,3}x[1-9][0-9]{0,3})$")),
         Kind::Image => of(Type::String).content_media_type("application/octet-stream"),
-        Kind::Ignored => return RefOr::T(Schema::Object(ObjectBuilder::new().schema_type(utoipa::openapi::schema::SchemaType::AnyValue).description(about).build())),
-        Kind::Texts => return RefOr::T(ArrayBuilder::new().items(of(Type::String)).description(about).build().into()),
+        Kind::Ignored => {
+            return RefOr::T(Schema::Object(
+                ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::SchemaType::AnyValue)
+                    .description(about)
+                    .build(),
+            ));
+        }
+        Kind::Texts => {
+            return RefOr::T(
+                ArrayBuilder::new().items(of(Type::String)).description(about).build().into(),
+            );
+        }
         Kind::TextOrTexts(longest) => {
             let text = || ObjectBuilder::new().schema_type(Type::String).max_length(Some(longest));
             let several = ArrayBuilder::new().items(text()).min_items(Some(1)).max_items(Some(256));
-            return RefOr::T(OneOfBuilder::new().item(text()).item(several).description(about).build().into());
+            return RefOr::T(
+                OneOfBuilder::new().item(text()).item(several).description(about).build().into(),
+            );
         }
     };
     RefOr::T(object.build().into())

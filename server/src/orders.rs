@@ -6,7 +6,9 @@ use axum::body::Bytes;
 use files::digest::sha256;
 use images::{EncoderFormat, PaintMask, RgbImage, decode_alpha, decode_image};
 use pipeline::text_diff::{EDIT_GUIDANCE_SCALE, STRENGTH};
-use pipeline::{Edit, InterpolationEnd, Preset, Settings, SettingsOverrides, TimestepRespacing, check_caption};
+use pipeline::{
+    Edit, InterpolationEnd, Preset, Settings, SettingsOverrides, TimestepRespacing, check_caption,
+};
 use serde_json::{Map, Value};
 
 use crate::app::App;
@@ -42,17 +44,53 @@ pub(crate) enum DrawTask {
 
 /// What all drawing takes.
 const COMMON: &[Field] = &[
-    Field::new("model", Kind::Text(200), "The model's name, as /v1/models lists it; OpenAI's names and none mean the first that can."),
-    Field::new("size", Kind::Size(LARGEST_SIZE), "WIDTHxHEIGHT in pixels, or auto for the model's own; drawn at the model's nearest size and resized."),
-    Field::new("response_format", Kind::Choice(ResponseFormat::NAMES), "What of a picture is answered; both where it is absent."),
-    Field::new("output_format", Kind::Choice(&["png", "jpeg", "webp"]), "The format of the pictures: png where it is absent."),
+    Field::new(
+        "model",
+        Kind::Text(200),
+        "The model's name, as /v1/models lists it; OpenAI's names and none mean the first that can.",
+    ),
+    Field::new(
+        "size",
+        Kind::Size(LARGEST_SIZE),
+        "WIDTHxHEIGHT in pixels, or auto for the model's own; drawn at the model's nearest size and resized.",
+    ),
+    Field::new(
+        "response_format",
+        Kind::Choice(ResponseFormat::NAMES),
+        "What of a picture is answered; both where it is absent.",
+    ),
+    Field::new(
+        "output_format",
+        Kind::Choice(&["png", "jpeg", "webp"]),
+        "The format of the pictures: png where it is absent.",
+    ),
     Field::new("user", Kind::Text(1000), "Who asks; nothing is made of it."),
-    Field::new("seed", Kind::Integer(0, LARGEST_SEED), "The first picture's seed, which fixes it; the next one's is one more. Random where it is absent."),
-    Field::new("preset", Kind::Choice(&["fast", "balanced", "quality"]), "How much time a picture may take: quality where it is absent."),
-    Field::new("decoder_num_inference_steps", Kind::Integer(1, MOST_STEPS), "Steps of the stage that draws the base image."),
+    Field::new(
+        "seed",
+        Kind::Integer(0, LARGEST_SEED),
+        "The first picture's seed, which fixes it; the next one's is one more. Random where it is absent.",
+    ),
+    Field::new(
+        "preset",
+        Kind::Choice(&["fast", "balanced", "quality"]),
+        "How much time a picture may take: quality where it is absent.",
+    ),
+    Field::new(
+        "decoder_num_inference_steps",
+        Kind::Integer(1, MOST_STEPS),
+        "Steps of the stage that draws the base image.",
+    ),
     Field::new("num_inference_steps", Kind::Integer(1, MOST_STEPS), "The same by another name."),
-    Field::new("super_res_num_inference_steps", Kind::Integer(1, MOST_STEPS), "Steps of the stage that upsamples."),
-    Field::new("decoder_guidance_scale", Kind::Number(-1000.0, 1000.0), "How strongly caption and embedding pull."),
+    Field::new(
+        "super_res_num_inference_steps",
+        Kind::Integer(1, MOST_STEPS),
+        "Steps of the stage that upsamples.",
+    ),
+    Field::new(
+        "decoder_guidance_scale",
+        Kind::Number(-1000.0, 1000.0),
+        "How strongly caption and embedding pull.",
+    ),
     Field::new("guidance_scale", Kind::Number(-1000.0, 1000.0), "The same by another name."),
     Field::new("quality", Kind::Ignored, "Of OpenAI's; ignored."),
     Field::new("style", Kind::Ignored, "Of OpenAI's; ignored."),
@@ -65,7 +103,11 @@ const COMMON: &[Field] = &[
 /// What several pictures of one request take.
 const SEVERAL: &[Field] = &[
     Field::new("n", Kind::Integer(1, i64::MAX), "How many pictures: 1 where it is absent."),
-    Field::new("candidates", Kind::Integer(1, 1000), "Base images of which CLIP chooses one, for each picture."),
+    Field::new(
+        "candidates",
+        Kind::Integer(1, 1000),
+        "Base images of which CLIP chooses one, for each picture.",
+    ),
     Field::new("stream", Kind::Switch, "Whether the pictures come as server-sent events."),
     Field::new("partial_images", Kind::Integer(0, 3), "Previews of each picture in the stream."),
 ];
@@ -73,39 +115,75 @@ const SEVERAL: &[Field] = &[
 /// What a prior takes.
 const PRIOR: &[Field] = &[
     Field::new("prior_num_inference_steps", Kind::Integer(1, MOST_STEPS), "Steps of the prior."),
-    Field::new("prior_guidance_scale", Kind::Number(-1000.0, 1000.0), "How strongly the caption pulls the prior."),
-    Field::new("prior_candidates", Kind::Integer(1, 1000), "Embeddings of which the one nearest the caption's is taken."),
-    Field::new("negative_prompt", Kind::Text(LONGEST_PROMPT), "What a picture should not show, for models that take it."),
+    Field::new(
+        "prior_guidance_scale",
+        Kind::Number(-1000.0, 1000.0),
+        "How strongly the caption pulls the prior.",
+    ),
+    Field::new(
+        "prior_candidates",
+        Kind::Integer(1, 1000),
+        "Embeddings of which the one nearest the caption's is taken.",
+    ),
+    Field::new(
+        "negative_prompt",
+        Kind::Text(LONGEST_PROMPT),
+        "What a picture should not show, for models that take it.",
+    ),
 ];
 
 const IMAGE: Field = Field::new("image", Kind::Image, "The picture: PNG, JPEG, WebP or GIF.");
-const FRAMES: Field = Field::new("frames", Kind::Integer(1, i64::MAX), "How many frames, both ends included.");
+const FRAMES: Field =
+    Field::new("frames", Kind::Integer(1, i64::MAX), "How many frames, both ends included.");
 
-const GENERATION: &[Field] = &[Field::new("prompt", Kind::Text(LONGEST_PROMPT), "The caption of the picture.").required()];
+const GENERATION: &[Field] =
+    &[Field::new("prompt", Kind::Text(LONGEST_PROMPT), "The caption of the picture.").required()];
 const VARIATION: &[Field] = &[IMAGE.required()];
 const EDIT: &[Field] = &[
     IMAGE.required(),
-    Field::new("mask", Kind::Image, "Where to paint: its transparent pixels, or the white ones of one that has none; the picture's own transparent pixels where it is absent."),
-    Field::new("prompt", Kind::Text(LONGEST_PROMPT), "The caption of the whole picture as it shall be; without it what lies around the mask alone says what is painted."),
+    Field::new(
+        "mask",
+        Kind::Image,
+        "Where to paint: its transparent pixels, or the white ones of one that has none; the picture's own transparent pixels where it is absent.",
+    ),
+    Field::new(
+        "prompt",
+        Kind::Text(LONGEST_PROMPT),
+        "The caption of the whole picture as it shall be; without it what lies around the mask alone says what is painted.",
+    ),
 ];
 const INTERPOLATION: &[Field] = &[
     Field::new("image_a", Kind::Image, "The picture at which the way begins."),
     Field::new("image_b", Kind::Image, "The picture at which it ends."),
-    Field::new("prompt_a", Kind::Text(LONGEST_PROMPT), "The caption at which the way begins, in the place of a picture."),
+    Field::new(
+        "prompt_a",
+        Kind::Text(LONGEST_PROMPT),
+        "The caption at which the way begins, in the place of a picture.",
+    ),
     Field::new("prompt_b", Kind::Text(LONGEST_PROMPT), "The caption at which it ends."),
     FRAMES,
-    Field::new("shared_noise", Kind::Switch, "Whether all frames have the seed's noise, in the place of each picture's own, which inverting it finds."),
+    Field::new(
+        "shared_noise",
+        Kind::Switch,
+        "Whether all frames have the seed's noise, in the place of each picture's own, which inverting it finds.",
+    ),
 ];
 const TEXT_EDIT: &[Field] = &[
     IMAGE.required(),
-    Field::new("from", Kind::Text(LONGEST_PROMPT), "The caption of the picture as it is.").required(),
+    Field::new("from", Kind::Text(LONGEST_PROMPT), "The caption of the picture as it is.")
+        .required(),
     Field::new("to", Kind::Text(LONGEST_PROMPT), "The caption that it should have.").required(),
-    Field::new("strength", Kind::Number(-10.0, 10.0), "How much of the difference of the captions is added to the embedding: 1 where it is absent."),
+    Field::new(
+        "strength",
+        Kind::Number(-10.0, 10.0),
+        "How much of the difference of the captions is added to the embedding: 1 where it is absent.",
+    ),
     FRAMES,
 ];
 
 /// The fields of all of them, for a job, which may be any.
-pub(crate) const JOB: &[&[Field]] = &[GENERATION, EDIT, INTERPOLATION, TEXT_EDIT, COMMON, SEVERAL, PRIOR];
+pub(crate) const JOB: &[&[Field]] =
+    &[GENERATION, EDIT, INTERPOLATION, TEXT_EDIT, COMMON, SEVERAL, PRIOR];
 
 impl DrawTask {
     pub(crate) const ALL: [Self; 5] =
@@ -165,7 +243,12 @@ pub(crate) struct Remarks {
 }
 
 /// Reads a form as an order; `base` is what addresses begin with.
-pub(crate) async fn order(app: &Arc<App>, task: DrawTask, form: Form, base: String) -> Result<Order, ApiError> {
+pub(crate) async fn order(
+    app: &Arc<App>,
+    task: DrawTask,
+    form: Form,
+    base: String,
+) -> Result<Order, ApiError> {
     let values = Values::read(form, task.fields(), app.options.strict)?;
     let model = app.model(values.text("model"), task.ability())?;
     let _permit = app.decodes.acquire().await.map_err(|_| ApiError::draining())?;
@@ -175,7 +258,13 @@ pub(crate) async fn order(app: &Arc<App>, task: DrawTask, form: Form, base: Stri
 }
 
 /// Decodes the pictures and makes the work.
-fn read(app: &App, task: DrawTask, values: &Values, model: usize, base: String) -> Result<Order, ApiError> {
+fn read(
+    app: &App,
+    task: DrawTask,
+    values: &Values,
+    model: usize,
+    base: String,
+) -> Result<Order, ApiError> {
     let info = &app.models[model].info;
     let limits = Limits { pixels: app.options.upload_pixels };
     let count = count(values, "n", 1, app.options.most_images)?;
@@ -200,17 +289,36 @@ fn read(app: &App, task: DrawTask, values: &Values, model: usize, base: String) 
     };
     let draw = |source, caption: &str, settings, finish| {
         let caption = caption.to_owned();
-        Work::Draw(Box::new(Drawing { source, caption, negative_caption, seeds, settings, previews, finish }))
+        Work::Draw(Box::new(Drawing {
+            source,
+            caption,
+            negative_caption,
+            seeds,
+            settings,
+            previews,
+            finish,
+        }))
     };
-    let draw_way = |way, settings, finish| Work::DrawWay(Box::new(WayDrawing { way, frames, seed, settings, finish }));
+    let draw_way = |way, settings, finish| {
+        Work::DrawWay(Box::new(WayDrawing { way, frames, seed, settings, finish }))
+    };
     let prompt = values.text("prompt").unwrap_or_default();
     let (images, work) = match task {
         DrawTask::Generations => {
             check("prompt", prompt)?;
-            (count, draw(Source::Caption, prompt, settings, finish("generate", Some(prompt), Map::new())))
+            (
+                count,
+                draw(
+                    Source::Caption,
+                    prompt,
+                    settings,
+                    finish("generate", Some(prompt), Map::new()),
+                ),
+            )
         }
         DrawTask::Variations => {
-            let (image, arguments) = limits.image(values, "image")?.ok_or_else(|| missing("image"))?;
+            let (image, arguments) =
+                limits.image(values, "image")?.ok_or_else(|| missing("image"))?;
             let finish = finish("variations", None, arguments);
             (count, draw(Source::Image(image), "", settings.without_prior(), finish))
         }
@@ -219,24 +327,32 @@ fn read(app: &App, task: DrawTask, values: &Values, model: usize, base: String) 
             let caption = Some(prompt).filter(|prompt| !prompt.trim().is_empty());
             caption.map_or(Ok(()), |caption| check("prompt", caption))?;
             let finish = finish("inpaint", caption, arguments);
-            (count, draw(Source::Edit(Box::new(edit)), caption.unwrap_or_default(), settings, finish))
+            (
+                count,
+                draw(Source::Edit(Box::new(edit)), caption.unwrap_or_default(), settings, finish),
+            )
         }
         DrawTask::Interpolations => {
             let mut arguments = Map::new();
-            let mut end = |letter: &str, name: &str| limits.end(values, letter, name, &mut arguments);
+            let mut end =
+                |letter: &str, name: &str| limits.end(values, letter, name, &mut arguments);
             let ends = [end("a", "from")?, end("b", "to")?];
             let shared_noise = values.switch("shared_noise");
             arguments.insert("shared_noise".to_owned(), shared_noise.into());
             let is_caption = |end: &InterpolationEnd| matches!(end, InterpolationEnd::Caption(_));
             if ends.iter().any(is_caption) && !info.can(Ability::Generations) {
-                let message = format!("the model {} reads no captions, and prompt_a and prompt_b are ones", info.name);
+                let message = format!(
+                    "the model {} reads no captions, and prompt_a and prompt_b are ones",
+                    info.name
+                );
                 return Err(ApiError::invalid("model", message));
             }
             let finish = finish("interpolate", None, arguments);
             (frames, draw_way(Way::Interpolation { ends, shared_noise }, settings, finish))
         }
         DrawTask::TextEdits => {
-            let (image, mut arguments) = limits.image(values, "image")?.ok_or_else(|| missing("image"))?;
+            let (image, mut arguments) =
+                limits.image(values, "image")?.ok_or_else(|| missing("image"))?;
             let [from, to] = ["from", "to"].map(|name| values.text(name).unwrap_or_default());
             check("from", from)?;
             check("to", to)?;
@@ -247,7 +363,14 @@ fn read(app: &App, task: DrawTask, values: &Values, model: usize, base: String) 
             arguments.insert("strength".to_owned(), strength.into());
             let finish = finish("edit", Some(to), arguments);
             let (from, to) = (from.to_owned(), to.to_owned());
-            (frames, draw_way(Way::TextDiff { image, from, to, strength, guidance_scale }, settings, finish))
+            (
+                frames,
+                draw_way(
+                    Way::TextDiff { image, from, to, strength, guidance_scale },
+                    settings,
+                    finish,
+                ),
+            )
         }
     };
     let response_format = ResponseFormat::of(values.text("response_format"));
@@ -263,7 +386,10 @@ fn read(app: &App, task: DrawTask, values: &Values, model: usize, base: String) 
 fn count(values: &Values, name: &str, default: usize, most: usize) -> Result<usize, ApiError> {
     match values.count(name).unwrap_or(default) {
         count if count <= most => Ok(count),
-        count => Err(ApiError::invalid(name, format!("{name} is {count}: this server draws 1 to {most} for a request"))),
+        count => Err(ApiError::invalid(
+            name,
+            format!("{name} is {count}: this server draws 1 to {most} for a request"),
+        )),
     }
 }
 
@@ -300,7 +426,9 @@ fn negative_caption(values: &Values, info: &ModelInfo) -> Result<Option<String>,
 
 /// The model's settings with the preset's and the request's own.
 fn settings(values: &Values, info: &ModelInfo) -> Result<Settings, ApiError> {
-    let preset = values.text("preset").and_then(|name| Preset::ALL.into_iter().find(|preset| preset.name() == name));
+    let preset = values
+        .text("preset")
+        .and_then(|name| Preset::ALL.into_iter().find(|preset| preset.name() == name));
     let settings = info.defaults.clone();
     let settings = preset.map_or(settings.clone(), |preset| preset.apply(settings, &info.defaults));
     let mut overrides = SettingsOverrides {
@@ -312,13 +440,18 @@ fn settings(values: &Values, info: &ModelInfo) -> Result<Settings, ApiError> {
     };
     let stage = |n: usize| info.defaults.stages.get(n).map(|stage| stage.name.as_str());
     if let Some(base) = stage(0) {
-        let steps = values.count("decoder_num_inference_steps").or(values.count("num_inference_steps"));
+        let steps =
+            values.count("decoder_num_inference_steps").or(values.count("num_inference_steps"));
         let scale = values.number("decoder_guidance_scale").or(values.number("guidance_scale"));
-        overrides = overrides.with_steps(base, steps.map(TimestepRespacing::Count)).with_guidance_scale(base, scale);
+        overrides = overrides
+            .with_steps(base, steps.map(TimestepRespacing::Count))
+            .with_guidance_scale(base, scale);
     }
     let upsampler_steps = values.count("super_res_num_inference_steps");
     match (stage(1), upsampler_steps) {
-        (Some(upsampler), steps) => overrides = overrides.with_steps(upsampler, steps.map(TimestepRespacing::Count)),
+        (Some(upsampler), steps) => {
+            overrides = overrides.with_steps(upsampler, steps.map(TimestepRespacing::Count))
+        }
         (None, Some(_)) => {
             let message = format!("the model {} does not upsample", info.name);
             return Err(ApiError::invalid("super_res_num_inference_steps", message));
@@ -369,16 +502,23 @@ impl Limits {
     /// Decodes a picture. An error about the field `name`.
     pub(crate) fn decode(&self, bytes: &[u8], name: &str) -> Result<RgbImage, ApiError> {
         let invalid = |message: String| ApiError::invalid(name, message);
-        let (width, height) = images::dimensions(bytes, name).map_err(|error| invalid(error.to_string()))?;
+        let (width, height) =
+            images::dimensions(bytes, name).map_err(|error| invalid(error.to_string()))?;
         let (pixels, most) = (u64::from(width) * u64::from(height), self.pixels);
         if pixels > most {
-            return Err(invalid(format!("{name} has {width} x {height} pixels: {most} at most are read")));
+            return Err(invalid(format!(
+                "{name} has {width} x {height} pixels: {most} at most are read"
+            )));
         }
         Ok(decode_image(bytes, name).map_err(|error| invalid(error.to_string()))?.image)
     }
 
     /// The picture in a field, and the arguments that a record has of it.
-    fn image(&self, values: &Values, name: &str) -> Result<Option<(RgbImage, Map<String, Value>)>, ApiError> {
+    fn image(
+        &self,
+        values: &Values,
+        name: &str,
+    ) -> Result<Option<(RgbImage, Map<String, Value>)>, ApiError> {
         let Some(bytes) = values.image(name) else {
             return Ok(None);
         };
@@ -396,7 +536,10 @@ impl Limits {
                 arguments.extend(digest("mask", &mask));
                 let alpha = decode_alpha(&mask, "mask");
                 let alpha = alpha.map_err(|error| ApiError::invalid("mask", error.to_string()))?;
-                alpha.map_or_else(|| PaintMask::of_brightness(&pixels), |alpha| PaintMask::of_alpha(&alpha))
+                alpha.map_or_else(
+                    || PaintMask::of_brightness(&pixels),
+                    |alpha| PaintMask::of_alpha(&alpha),
+                )
             }
             None => {
                 let alpha = decode_alpha(&bytes, "image");
@@ -414,7 +557,8 @@ impl Limits {
             let message = "the mask paints nothing: its transparent pixels are painted, or where it has none its white ones";
             return Err(ApiError::invalid("mask", message));
         }
-        let edit = Edit::new(image, mask).map_err(|error| ApiError::invalid("mask", error.to_string()))?;
+        let edit =
+            Edit::new(image, mask).map_err(|error| ApiError::invalid("mask", error.to_string()))?;
         Ok((edit, arguments))
     }
 
@@ -439,11 +583,14 @@ impl Limits {
                 Ok(InterpolationEnd::Caption(caption.to_owned()))
             }
             (Some(_), Some(_)) => {
-                let message = format!("{image} and {prompt} are both given, and the way has one end there");
+                let message =
+                    format!("{image} and {prompt} are both given, and the way has one end there");
                 Err(ApiError::invalid(&prompt, message))
             }
             (None, None) => {
-                let message = format!("{image} is missing: a picture, or {prompt} with a caption, is an end of the way");
+                let message = format!(
+                    "{image} is missing: a picture, or {prompt} with a caption, is an end of the way"
+                );
                 Err(ApiError::invalid(&image, message))
             }
         }

@@ -74,7 +74,11 @@ pub(crate) fn to_size(image: &RgbImage, (width, height): (u32, u32)) -> RgbImage
 }
 
 /// The bytes of an image's file. An error where the machine has no memory for it.
-pub(crate) fn encode(image: &RgbImage, format: EncoderFormat, texts: &[(&str, String)]) -> Result<Bytes, ApiError> {
+pub(crate) fn encode(
+    image: &RgbImage,
+    format: EncoderFormat,
+    texts: &[(&str, String)],
+) -> Result<Bytes, ApiError> {
     images::encode(image, format, texts).map(Bytes::from).map_err(|error| {
         tracing::error!("cannot encode a picture: {error}");
         ApiError::internal()
@@ -82,7 +86,11 @@ pub(crate) fn encode(image: &RgbImage, format: EncoderFormat, texts: &[(&str, St
 }
 
 /// A picture as JSON; `base` is what its address begins with.
-pub(crate) fn datum(output: &Output, response_format: ResponseFormat, base: &str) -> Map<String, Value> {
+pub(crate) fn datum(
+    output: &Output,
+    response_format: ResponseFormat,
+    base: &str,
+) -> Map<String, Value> {
     let mut datum = Map::new();
     if response_format != ResponseFormat::Url {
         datum.insert("b64_json".to_owned(), STANDARD.encode(&output.bytes).into());

@@ -109,7 +109,10 @@ impl Inner {
             true => Ok(()),
             false => {
                 let seconds = self.seconds_a_job * (self.waiting.len() + 1) as f64;
-                Err(ApiError::queue_full(self.waiting.len(), seconds.ceil().clamp(1.0, 600.0) as u64))
+                Err(ApiError::queue_full(
+                    self.waiting.len(),
+                    seconds.ceil().clamp(1.0, 600.0) as u64,
+                ))
             }
         }
     }

@@ -42,7 +42,11 @@ pub(crate) enum Body {
     None,
     /// JSON of other clients' making.
     Json,
-    Fields { tables: &'static [&'static [Field]], is_multipart: bool, task: bool },
+    Fields {
+        tables: &'static [&'static [Field]],
+        is_multipart: bool,
+        task: bool,
+    },
 }
 
 /// What it answers.
@@ -59,7 +63,13 @@ pub(crate) enum Answer {
 
 const RECORD: &[Field] = &[Field::new("image", Kind::Image, "The picture.").required()];
 
-const fn route(method: &'static str, path: &'static str, body: Body, answer: Answer, summary: &'static str) -> Route {
+const fn route(
+    method: &'static str,
+    path: &'static str,
+    body: Body,
+    answer: Answer,
+    summary: &'static str,
+) -> Route {
     Route { method, path, summary, body, answer }
 }
 
@@ -70,43 +80,157 @@ const fn fields(tables: &'static [&'static [Field]], is_multipart: bool) -> Body
 
 /// All routes but the page's own.
 pub(crate) static ROUTES: &[Route] = &[
-    route("post", "/v1/images/generations", fields(DrawTask::Generations.fields(), false), Answer::Images, "Draws pictures of a caption."),
-    route("post", "/v1/images/edits", fields(DrawTask::Edits.fields(), true), Answer::Images, "Paints a part of a picture anew."),
-    route("post", "/v1/images/variations", fields(DrawTask::Variations.fields(), true), Answer::Images, "Draws pictures like a picture."),
-    route("post", "/v1/images/interpolations", fields(DrawTask::Interpolations.fields(), true), Answer::Images, "Draws the way from one picture or caption to another."),
-    route("post", "/v1/images/edits/text", fields(DrawTask::TextEdits.fields(), true), Answer::Images, "Changes a picture by the difference of two captions."),
-    route("post", "/v1/images/classifications", fields(&[clip::CLASSIFICATION], true), Answer::Json, "Tells which of some labels a picture shows."),
-    route("post", "/v1/images/search", fields(&[clip::SEARCH], false), Answer::Json, "Finds the pictures in the operator's folder that are closest to a caption or a picture."),
+    route(
+        "post",
+        "/v1/images/generations",
+        fields(DrawTask::Generations.fields(), false),
+        Answer::Images,
+        "Draws pictures of a caption.",
+    ),
+    route(
+        "post",
+        "/v1/images/edits",
+        fields(DrawTask::Edits.fields(), true),
+        Answer::Images,
+        "Paints a part of a picture anew.",
+    ),
+    route(
+        "post",
+        "/v1/images/variations",
+        fields(DrawTask::Variations.fields(), true),
+        Answer::Images,
+        "Draws pictures like a picture.",
+    ),
+    route(
+        "post",
+        "/v1/images/interpolations",
+        fields(DrawTask::Interpolations.fields(), true),
+        Answer::Images,
+        "Draws the way from one picture or caption to another.",
+    ),
+    route(
+        "post",
+        "/v1/images/edits/text",
+        fields(DrawTask::TextEdits.fields(), true),
+        Answer::Images,
+        "Changes a picture by the difference of two captions.",
+    ),
+    route(
+        "post",
+        "/v1/images/classifications",
+        fields(&[clip::CLASSIFICATION], true),
+        Answer::Json,
+        "Tells which of some labels a picture shows.",
+    ),
+    route(
+        "post",
+        "/v1/images/search",
+        fields(&[clip::SEARCH], false),
+        Answer::Json,
+        "Finds the pictures in the operator's folder that are closest to a caption or a picture.",
+    ),
     route("get", "/v1/images/search/{id}", Body::None, Answer::Bytes, "A picture that was found."),
-    route("post", "/v1/images/record", fields(&[RECORD], true), Answer::Json, "Tells how a picture was drawn, as its PNG says."),
-    route("post", "/v1/embeddings", fields(&[clip::EMBEDDING], false), Answer::Json, "Embeds texts or a picture in CLIP's space."),
-    route("post", "/v1/jobs", Body::Fields { tables: JOB, is_multipart: false, task: true }, Answer::Accepted, "Puts a request for pictures into the queue and answers at once."),
+    route(
+        "post",
+        "/v1/images/record",
+        fields(&[RECORD], true),
+        Answer::Json,
+        "Tells how a picture was drawn, as its PNG says.",
+    ),
+    route(
+        "post",
+        "/v1/embeddings",
+        fields(&[clip::EMBEDDING], false),
+        Answer::Json,
+        "Embeds texts or a picture in CLIP's space.",
+    ),
+    route(
+        "post",
+        "/v1/jobs",
+        Body::Fields { tables: JOB, is_multipart: false, task: true },
+        Answer::Accepted,
+        "Puts a request for pictures into the queue and answers at once.",
+    ),
     route("get", "/v1/jobs/{id}", Body::None, Answer::Job, "A job as it is now."),
     route("delete", "/v1/jobs/{id}", Body::None, Answer::Job, "Cancels a job that is not done."),
-    route("get", "/v1/jobs/{id}/events", Body::None, Answer::Events, "A job's progress, previews and pictures as server-sent events."),
+    route(
+        "get",
+        "/v1/jobs/{id}/events",
+        Body::None,
+        Answer::Events,
+        "A job's progress, previews and pictures as server-sent events.",
+    ),
     route("get", "/v1/models", Body::None, Answer::Json, "Lists the models."),
     route("get", "/v1/models/{id}", Body::None, Answer::Json, "A model."),
-    route("get", "/v1/capabilities", Body::None, Answer::Json, "What this server can do, with its bounds and its models' own settings."),
-    route("get", "/v1/gallery", Body::None, Answer::Json, "Lists the pictures in the output folder."),
+    route(
+        "get",
+        "/v1/capabilities",
+        Body::None,
+        Answer::Json,
+        "What this server can do, with its bounds and its models' own settings.",
+    ),
+    route(
+        "get",
+        "/v1/gallery",
+        Body::None,
+        Answer::Json,
+        "Lists the pictures in the output folder.",
+    ),
     route("get", "/v1/gallery/{id}", Body::None, Answer::Bytes, "A picture in the output folder."),
     route("get", "/v1/files/{id}", Body::None, Answer::Bytes, "A picture of an answer."),
     route("get", "/healthz", Body::None, Answer::Json, "Whether the server runs."),
     route("get", "/readyz", Body::None, Answer::Json, "Whether it takes requests."),
-    route("get", "/metrics", Body::None, Answer::Text("application/openmetrics-text"), "Numbers for Prometheus."),
+    route(
+        "get",
+        "/metrics",
+        Body::None,
+        Answer::Text("application/openmetrics-text"),
+        "Numbers for Prometheus.",
+    ),
     route("get", "/openapi.json", Body::None, Answer::Json, "This document."),
     route("post", "/sdapi/v1/txt2img", Body::Json, Answer::Json, "A1111: pictures of a caption."),
-    route("post", "/sdapi/v1/img2img", Body::Json, Answer::Json, "A1111: a part of a picture painted anew, or variations of it."),
-    route("post", "/sdapi/v1/png-info", Body::Json, Answer::Json, "A1111: how a picture was drawn."),
+    route(
+        "post",
+        "/sdapi/v1/img2img",
+        Body::Json,
+        Answer::Json,
+        "A1111: a part of a picture painted anew, or variations of it.",
+    ),
+    route(
+        "post",
+        "/sdapi/v1/png-info",
+        Body::Json,
+        Answer::Json,
+        "A1111: how a picture was drawn.",
+    ),
     route("post", "/sdapi/v1/interrupt", Body::None, Answer::Json, "A1111: stops what is drawn."),
     route("get", "/sdapi/v1/progress", Body::None, Answer::Json, "A1111: how far it is."),
-    route("get", "/sdapi/v1/options", Body::None, Answer::Json, "A1111: its options, of which the model alone is one here."),
+    route(
+        "get",
+        "/sdapi/v1/options",
+        Body::None,
+        Answer::Json,
+        "A1111: its options, of which the model alone is one here.",
+    ),
     route("post", "/sdapi/v1/options", Body::Json, Answer::Json, "A1111: chooses the model."),
     route("get", "/sdapi/v1/sd-models", Body::None, Answer::Json, "A1111: the models."),
     route("get", "/sdapi/v1/samplers", Body::None, Answer::Json, "A1111: the samplers."),
     route("get", "/sdapi/v1/schedulers", Body::None, Answer::Json, "A1111: the schedulers."),
-    route("get", "/sdapi/v1/upscalers", Body::None, Answer::Json, "A1111: the upscalers, of which there are none."),
+    route(
+        "get",
+        "/sdapi/v1/upscalers",
+        Body::None,
+        Answer::Json,
+        "A1111: the upscalers, of which there are none.",
+    ),
     route("get", "/sdapi/v1/latent-upscale-modes", Body::None, Answer::Json, "A1111: likewise."),
-    route("get", "/sdapi/v1/sd-vae", Body::None, Answer::Json, "A1111: the autoencoders, of which there are none to choose."),
+    route(
+        "get",
+        "/sdapi/v1/sd-vae",
+        Body::None,
+        Answer::Json,
+        "A1111: the autoencoders, of which there are none to choose.",
+    ),
     route("get", "/sdapi/v1/sd-modules", Body::None, Answer::Json, "A1111: likewise."),
 ];
 
@@ -138,7 +262,10 @@ impl Route {
     /// The errors that it may answer with.
     pub(crate) fn errors(&self) -> Vec<u16> {
         let mut errors = vec![400, 401, 403];
-        if !self.parameters().is_empty() || self.path.contains("gallery") || self.path.contains("search") {
+        if !self.parameters().is_empty()
+            || self.path.contains("gallery")
+            || self.path.contains("search")
+        {
             errors.extend([404, 410]);
         }
         if !matches!(self.body, Body::None) {
@@ -176,14 +303,20 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/capabilities", get(capabilities))
         .route("/v1/models", get(models))
         .route("/v1/models/{id}", get(model))
-        .route("/v1/images/classifications", post(|State(app): Server, request| clip::classify(app, request)))
+        .route(
+            "/v1/images/classifications",
+            post(|State(app): Server, request| clip::classify(app, request)),
+        )
         .route("/v1/images/search", post(|State(app): Server, request| clip::search(app, request)))
         .route("/v1/images/search/{id}", get(found_image))
         .route("/v1/images/record", post(record))
         .route("/v1/embeddings", post(|State(app): Server, request| clip::embed(app, request)))
         .route("/v1/jobs", post(|State(app): Server, request| jobs::create(app, request)))
         .route("/v1/jobs/{id}", get(job).delete(cancel_job))
-        .route("/v1/jobs/{id}/events", get(async |State(app): Server, Path(id): Path<String>| jobs::watch(&app, &id)))
+        .route(
+            "/v1/jobs/{id}/events",
+            get(async |State(app): Server, Path(id): Path<String>| jobs::watch(&app, &id)),
+        )
         .route("/v1/gallery", get(gallery))
         .route("/v1/gallery/{id}", get(gallery_image))
         .route("/v1/files/{id}", get(file));
@@ -212,7 +345,8 @@ async fn log(State(app): Server, request: Request, next: Next) -> Response {
     let id = Id::random();
     let mut response = next.run(request).await;
     let status = response.status();
-    let known = ROUTES.iter().map(|route| route.path).find(|path| Some(*path) == matched.as_deref());
+    let known =
+        ROUTES.iter().map(|route| route.path).find(|path| Some(*path) == matched.as_deref());
     let route = known.unwrap_or(if matched.is_some() { "page" } else { "none" });
     app.metrics.count_request(route, status.as_u16());
     let milliseconds = start.elapsed().as_millis() as u64;
@@ -241,7 +375,10 @@ async fn capabilities(State(app): Server) -> Json<Value> {
     let options = &app.options;
     let default = |ability: Ability| {
         let model = &app.models[app.default_model(ability)].info;
-        (ability.name().to_owned(), if model.can(ability) { model.name.as_str().into() } else { Value::Null })
+        (
+            ability.name().to_owned(),
+            if model.can(ability) { model.name.as_str().into() } else { Value::Null },
+        )
     };
     let models = app.models.iter().enumerate().map(|(n, entry)| entry.info.json(app.is_loaded(n)));
     Json(json!({
@@ -291,7 +428,10 @@ async fn cancel_job(State(app): Server, Path(id): Path<String>) -> Answered {
 
 /// The bytes of a picture.
 fn image_response(bytes: Bytes, media_type: &'static str) -> Response {
-    let headers = [(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "private, max-age=3600, immutable")];
+    let headers = [
+        (header::CONTENT_TYPE, media_type),
+        (header::CACHE_CONTROL, "private, max-age=3600, immutable"),
+    ];
     (headers, bytes).into_response()
 }
 
@@ -305,7 +445,9 @@ async fn file(State(app): Server, Path(name): Path<String>) -> Answered {
 }
 
 /// Does what reads files beside the requests.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::internal())
 }
 
@@ -349,7 +491,8 @@ async fn record(State(app): Server, request: Request) -> Answered {
     let values = Values::read(form, &[RECORD], app.options.strict)?;
     let bytes = values.image("image").unwrap_or_default();
     let read = move || {
-        images::dimensions(&bytes, "image").map_err(|error| ApiError::invalid("image", error.to_string()))?;
+        images::dimensions(&bytes, "image")
+            .map_err(|error| ApiError::invalid("image", error.to_string()))?;
         let text = find_text(&bytes, KEYWORD).ok().flatten();
         Ok::<_, ApiError>(text.and_then(|text| Record::parse(&text).ok()))
     };

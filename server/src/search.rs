@@ -52,13 +52,15 @@ impl SearchIndex {
             }
         }; // [1, E]
         self.update(folder, pipeline, job)?;
-        let there = self.images.values().filter_map(|entry| Some((entry, entry.embedding.as_ref()?)));
+        let there =
+            self.images.values().filter_map(|entry| Some((entry, entry.embedding.as_ref()?)));
         let (entries, embeddings): (Vec<&Entry>, Vec<&Tensor>) = there.unzip();
         if entries.is_empty() {
             return Ok(json!({ "data": [] }));
         }
         let scores = cosines(&wanted, &Tensor::stack(&embeddings, 0)).squeeze_dim(0); // [N]
-        let scores = Vec::<f64>::try_from(scores.to_kind(Kind::Double)).map_err(|_| ApiError::internal())?;
+        let scores =
+            Vec::<f64>::try_from(scores.to_kind(Kind::Double)).map_err(|_| ApiError::internal())?;
         let mut best: Vec<(f64, &Entry)> = scores.into_iter().zip(entries).collect();
         best.sort_by(|(one, _), (other, _)| other.total_cmp(one));
         best.truncate(query.count);
@@ -103,7 +105,11 @@ impl SearchIndex {
 }
 
 /// A picture's embedding. An error where the model fails, not where the file is no picture.
-fn embed(path: &Path, stamp: (u64, Option<SystemTime>), pipeline: &Pipeline) -> Result<Entry, ApiError> {
+fn embed(
+    path: &Path,
+    stamp: (u64, Option<SystemTime>),
+    pipeline: &Pipeline,
+) -> Result<Entry, ApiError> {
     let id = Id::random();
     let Ok(read) = images::read_image(path) else {
         return Ok(Entry { id, stamp, embedding: None, size: (0, 0) });

@@ -71,7 +71,12 @@ impl std::fmt::Display for Id {
 
 impl<T: Clone> Shelf<T> {
     pub(crate) fn new(most: usize, most_bytes: usize, lifetime: Duration) -> Self {
-        let inner = Inner { things: BTreeMap::new(), order: VecDeque::new(), bytes: 0, gone: VecDeque::new() };
+        let inner = Inner {
+            things: BTreeMap::new(),
+            order: VecDeque::new(),
+            bytes: 0,
+            gone: VecDeque::new(),
+        };
         Self { most, most_bytes, lifetime, inner: Mutex::new(inner) }
     }
 

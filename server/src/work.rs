@@ -86,6 +86,17 @@ pub(crate) enum Query {
     Image(RgbImage),
 }
 
+impl Work {
+    /// The caption that it is about; empty where there is none.
+    pub(crate) fn caption(&self) -> &str {
+        match self {
+            Self::Draw(drawing) => &drawing.caption,
+            Self::DrawWay(drawing) => drawing.finish.caption.as_deref().unwrap_or_default(),
+            Self::Answer(_) | Self::Search(_) => "",
+        }
+    }
+}
+
 impl Drawing {
     /// Whether its pictures may lie in a batch with those of others.
     pub(crate) fn can_share_a_batch(&self) -> bool {

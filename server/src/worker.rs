@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use images::RgbImage;
 use pipeline::{
-    Interpolation, InterpolationEnd, Latent, Pipeline, Record, Request, Settings, Solver, Step, Task,
+    Interpolation, InterpolationEnd, Latent, Pipeline, Record, Request, Settings, Solver, Step,
+    Task,
 };
 
 use crate::app::App;
@@ -67,9 +68,9 @@ impl Worker {
     /// Reads the first model's networks.
     fn load_first(&mut self) {
         let info = &self.app.models[0].info;
-        let task = [Task::GENERATE, Task::VARY].into_iter().find(|&task| {
-            self.opened[0].1.pipeline.find(task, &info.defaults).is_ok()
-        });
+        let task = [Task::GENERATE, Task::VARY]
+            .into_iter()
+            .find(|&task| self.opened[0].1.pipeline.find(task, &info.defaults).is_ok());
         let start = Instant::now();
         let loaded = catch_unwind(AssertUnwindSafe(|| match task {
             Some(task) => self.opened[0].1.pipeline.prepare(task, &info.defaults),
@@ -83,6 +84,7 @@ impl Worker {
             Ok(Err(error)) => tracing::error!(model = info.name, "{error}"),
             Err(_) => tracing::error!(model = info.name, "loading the model failed"),
         }
+        self.app.set_loaded(vec![0]);
         self.app.set_ready();
     }
 
@@ -117,7 +119,8 @@ impl Worker {
             }
             Work::Search(query) => {
                 let folder = self.app.search_folder.as_deref();
-                let folder = folder.ok_or_else(|| ApiError::not_found("this server searches no folder"))?;
+                let folder =
+                    folder.ok_or_else(|| ApiError::not_found("this server searches no folder"))?;
                 let found = self.search.search(folder, &query, &self.opened[n].1.pipeline, job)?;
                 self.app.set_found(self.search.paths());
                 job.end(Phase::Completed(Some(Arc::new(found))));
@@ -160,7 +163,8 @@ impl Worker {
         let OpenedModel { pipeline, record } = &self.opened[n].1;
         let name = &app.models[job.model].info.name;
         let failed = |error: &pipeline::Error| ApiError::of_pipeline(error, name);
-        let first = Canvas::new(pipeline, record, Arc::clone(job), drawing).map_err(|error| failed(&error))?;
+        let first = Canvas::new(pipeline, record, Arc::clone(job), drawing)
+            .map_err(|error| failed(&error))?;
         let mut canvases = vec![first];
         loop {
             canvases.retain(|canvas| !canvas.job.is_over() && !canvas.rest.is_empty());
@@ -172,7 +176,8 @@ impl Worker {
                 let joins = |other: &Job| {
                     let fits = |work: &Work| match work {
                         Work::Draw(drawing) => {
-                            drawing.can_share_a_batch() && drawing.settings == canvases[0].drawing.settings
+                            drawing.can_share_a_batch()
+                                && drawing.settings == canvases[0].drawing.settings
                         }
                         _ => false,
                     };
@@ -215,10 +220,25 @@ impl Worker {
         let OpenedModel { pipeline, record } = &self.opened[n].1;
         let name = &app.models[job.model].info.name;
         let WayDrawing { way, frames, seed, settings, finish } = drawing;
-        let drawn = draw_way(app, pipeline, job, &way, frames, seed, &settings, |settings, place, t, image| {
-            let record = finish.record(record, seed, settings).with("t", t);
-            app.finish_image(Arc::clone(job), place, (image, seed, Some(t)), finish.clone(), record);
-        });
+        let drawn = draw_way(
+            app,
+            pipeline,
+            job,
+            &way,
+            frames,
+            seed,
+            &settings,
+            |settings, place, t, image| {
+                let record = finish.record(record, seed, settings).with("t", t);
+                app.finish_image(
+                    Arc::clone(job),
+                    place,
+                    (image, seed, Some(t)),
+                    finish.clone(),
+                    record,
+                );
+            },
+        );
         match drawn {
             Ok(()) | Err(pipeline::Error::Stopped) => Ok(()),
             Err(error) => Err(ApiError::of_pipeline(&error, name)),
@@ -237,13 +257,20 @@ struct Canvas {
 
 impl Canvas {
     /// Refuses what the model cannot draw, and embeds what is drawn from.
-    fn new(pipeline: &Pipeline, record: &Record, job: Arc<Job>, mut drawing: Drawing) -> Result<Self, pipeline::Error> {
+    fn new(
+        pipeline: &Pipeline,
+        record: &Record,
+        job: Arc<Job>,
+        mut drawing: Drawing,
+    ) -> Result<Self, pipeline::Error> {
         let says_nothing = drawing.caption.trim().is_empty();
         let by_embedding = pipeline.decodes_embeddings();
         let task = match &drawing.source {
             Source::Caption => Task::GENERATE,
             Source::Image(_) => Task::VARY,
-            Source::Edit(_) => Task { prior: !says_nothing || !by_embedding, inpaints: true, ..Task::GENERATE },
+            Source::Edit(_) => {
+                Task { prior: !says_nothing || !by_embedding, inpaints: true, ..Task::GENERATE }
+            }
         };
         if !task.prior {
             drawing.settings = drawing.settings.without_prior();
@@ -318,7 +345,12 @@ impl Batch {
     }
 
     /// Draws the pictures and hands them on. It stops where none of their jobs wants any.
-    fn sample(&mut self, app: &Arc<App>, pipeline: &Pipeline, canvases: &[Canvas]) -> Result<(), pipeline::Error> {
+    fn sample(
+        &mut self,
+        app: &Arc<App>,
+        pipeline: &Pipeline,
+        canvases: &[Canvas],
+    ) -> Result<(), pipeline::Error> {
         app.metrics.batches.observe(self.requests.len() as f64);
         let mut watch = Watch::new(app, &self.requests[0].settings);
         let places = &self.places;
@@ -391,7 +423,9 @@ fn draw_way(
                     settings.solver = Solver::default();
                     (settings.guidance_interval, settings.thresholding) = (None, None);
                     let mut invert = |image: &RgbImage| {
-                        pipeline.invert(std::slice::from_ref(image), steps, observer).map(Latent::Inversion)
+                        pipeline
+                            .invert(std::slice::from_ref(image), steps, observer)
+                            .map(Latent::Inversion)
                     };
                     [invert(from)?, invert(to)?]
                 }
@@ -465,7 +499,9 @@ impl<'a> Watch<'a> {
         }
         let wants = |&(job, _, previews): &(&Job, usize, Previews)| match previews {
             Previews::Live => job.is_watched() && now >= self.next_preview,
-            Previews::Count(count) => step.stage == self.base && preview_number(count, step).is_some(),
+            Previews::Count(count) => {
+                step.stage == self.base && preview_number(count, step).is_some()
+            }
         };
         let wanted: Vec<bool> = images.iter().map(wants).collect();
         if !wanted.contains(&true) {

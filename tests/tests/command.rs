@@ -23,7 +23,7 @@ mod destinations;
 mod glide;
 mod info;
 mod inpaint;
-mod interrupts;
+pub(crate) mod interrupts;
 mod kandinsky;
 mod kernels;
 mod locks;

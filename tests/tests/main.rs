@@ -55,6 +55,7 @@ mod repository_files;
 mod requests;
 mod respacing;
 mod scenes;
+mod server;
 mod solver;
 mod text_cleaning;
 mod threads;

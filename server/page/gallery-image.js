@@ -1,4 +1,4 @@
-// A picture of the result or of a gallery, and the figure that shows it.
+// An image of the result or of a gallery, and the figure that shows it.
 
 import { localPath, needsKey, requestBlob } from './api.js';
 import { element, icon, slug } from './dom.js';
@@ -6,7 +6,7 @@ import { showError } from './messages.js';
 import { named } from './slots.js';
 
 /** An image with what is known of it: one that was drawn here has its blob and its request, one of a folder its source. */
-export class Picture {
+export class GalleryImage {
   url = null;
 
   constructor({ blob = null, source = null, caption = '', alt = caption, seed = null, t = null, request = null, name = null }) {
@@ -25,7 +25,7 @@ export class Picture {
     this.url ??= URL.createObjectURL(this.blob);
   }
 
-  /** Gives the memory back; the picture is shown no more. */
+  /** Gives the memory back; the image is shown no more. */
   release() {
     if (this.url) URL.revokeObjectURL(this.url);
     this.url = null;
@@ -33,10 +33,10 @@ export class Picture {
   }
 }
 
-const pictures = new WeakMap();
+const images = new WeakMap();
 
-/** The picture of the figure around an element. */
-export const pictureAround = (node) => pictures.get(node.closest?.('.picture'));
+/** The image of the figure around an element. */
+export const imageAround = (node) => images.get(node.closest?.('.image'));
 
 const seen = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) {
@@ -46,17 +46,17 @@ const seen = new IntersectionObserver((entries) => {
   }
 }, { rootMargin: '200px' });
 
-/** Shows a picture in an `img`; one that has to be fetched with a key as soon as it is scrolled to. */
-function showIn(image, picture) {
-  image.alt = picture.alt;
-  if (picture.url) {
-    image.src = picture.url;
+/** Shows an image in an `img`; one that has to be fetched with a key as soon as it is scrolled to. */
+function showIn(img, image) {
+  img.alt = image.alt;
+  if (image.url) {
+    img.src = image.url;
   } else if (needsKey()) {
-    pictures.set(image, picture);
-    seen.observe(image);
+    images.set(img, image);
+    seen.observe(img);
   } else {
-    image.loading = 'lazy';
-    image.src = localPath(picture.source);
+    img.loading = 'lazy';
+    img.src = localPath(image.source);
   }
 }
 
@@ -64,58 +64,58 @@ function showIn(image, picture) {
  * A figure: the image, what is known of it, and what can be done with it. `opens` makes the image a button that shows it
  * large, and a small figure has icons for words.
  */
-export function figureOf(picture, { opens = false, small = opens, badge = '' } = {}) {
-  const image = element('img', { decoding: 'async' });
-  image.addEventListener('load', () => figure.style.setProperty('--ratio', image.naturalWidth / image.naturalHeight));
+export function figureOf(image, { opens = false, small = opens, badge = '' } = {}) {
+  const img = element('img', { decoding: 'async' });
+  img.addEventListener('load', () => figure.style.setProperty('--ratio', img.naturalWidth / img.naturalHeight));
   const frame = opens
-    ? element('button', { type: 'button', className: 'view', 'data-action': 'show', title: picture.caption }, image)
-    : image;
+    ? element('button', { type: 'button', className: 'view', 'data-action': 'show', title: image.caption }, img)
+    : img;
   const about = element('p', { className: 'about' },
     element('span', { className: 'caption' }), element('span', { className: 'seed' }));
   const tools = element('div', { className: 'tools' },
     tool('use', 'Use', 'more', false),
     tool('recall', 'Recall settings', 'recall', small),
     tool('download', 'Download', 'download', small));
-  const figure = element('figure', { className: 'picture' }, frame, element('figcaption', {}, about, tools));
+  const figure = element('figure', { className: small ? 'image small' : 'image' }, frame, element('figcaption', {}, about, tools));
   if (badge) figure.append(element('span', { className: 'badge' }, badge));
-  fillFigure(figure, picture);
+  fillFigure(figure, image);
   return figure;
 }
 
-/** Shows another picture in a figure, whose buttons stay where they are. */
-export function fillFigure(figure, picture) {
-  pictures.set(figure, picture);
-  showIn(figure.querySelector('img'), picture);
-  figure.querySelector('.caption').textContent = picture.caption;
-  figure.querySelector('.seed').textContent = picture.seed === null ? '' : `Seed ${picture.seed}`;
+/** Shows another image in a figure, whose buttons stay where they are. */
+export function fillFigure(figure, image) {
+  images.set(figure, image);
+  showIn(figure.querySelector('img'), image);
+  figure.querySelector('.caption').textContent = image.caption;
+  figure.querySelector('.seed').textContent = image.seed === null ? '' : `Seed ${image.seed}`;
 }
 
-async function loadInto(image) {
-  const picture = pictures.get(image);
+async function loadInto(img) {
+  const image = images.get(img);
   try {
-    await picture.load();
-    image.src = picture.url;
+    await image.load();
+    img.src = image.url;
   } catch (error) {
     showError(error);
   }
 }
 
-function tool(action, words, image, iconOnly) {
+function tool(action, words, iconName, iconOnly) {
   const button = element('button', { type: 'button', 'data-action': action });
   if (iconOnly) {
     button.title = words;
     button.setAttribute('aria-label', words);
-    button.append(icon(image));
+    button.append(icon(iconName));
   } else {
-    button.append(...(action === 'use' ? [words, icon(image)] : [icon(image), words]));
+    button.append(...(action === 'use' ? [words, icon(iconName)] : [icon(iconName), words]));
   }
   if (action === 'use') button.setAttribute('aria-haspopup', 'menu');
   return button;
 }
 
-/** Saves a picture as a file. */
-export async function download(picture) {
-  const file = await picture.file();
+/** Saves an image as a file. */
+export async function download(image) {
+  const file = await image.file();
   const url = URL.createObjectURL(file);
   element('a', { href: url, download: file.name }).click();
   // The browser has begun to read the blob long before.
