@@ -41,7 +41,7 @@ byId('recall-file').addEventListener('change', recallChosen);
 document.querySelector('.output').addEventListener('click', actOnImage);
 document.addEventListener('keydown', actOnKey);
 if (/Mac|iPhone|iPad/.test(navigator.platform)) nameMacKeys();
-if (matchMedia('(pointer: fine)'.matches) byId('caption').focus();
+if (matchMedia('(pointer: fine)').matches) byId('caption').focus();
 
 function showTab(tab) {
   showSettings(tab);

@@ -1,6 +1,6 @@
 // The state of the server: what it can do, whether it is ready, and its key.
 
-import { ConnectionError, requestCapabilities, requireKey } from './api.js';
+import { ApiError, ConnectionError, requestCapabilities, requireKey } from './api.js';
 import { byId, wait } from './dom.js';
 import { clearErrors, showError } from './messages.js';
 
@@ -62,6 +62,7 @@ async function isServerReady() {
     if (capabilities.ready && isFirst) onFirstReady();
     return capabilities.ready;
   } catch (error) {
+    if (!(error instanceof ConnectionError || error instanceof ApiError)) throw error;
     showState(error.status === 503 ? 'loading' : 'lost');
     return false;
   }

@@ -23,7 +23,7 @@ use crate::orders::{DrawTask, order};
 use crate::output::Output;
 
 type Server = State<Arc<App>>;
-type Answered = Result<Response, ApiError>;
+type ApiResult = Result<Response, ApiError>;
 
 /// The name under which PNGs have A1111's own text.
 const PARAMETERS: &str = "parameters";
@@ -88,7 +88,7 @@ async fn json_body(app: &App, request: Request) -> Result<Map<String, Value>, Ap
     Ok(form.into_object())
 }
 
-async fn text_to_image(State(app): Server, request: Request) -> Answered {
+async fn text_to_image(State(app): Server, request: Request) -> ApiResult {
     app.check_room()?;
     let base = base(&app, request.headers());
     let body = json_body(&app, request).await?;
@@ -98,7 +98,7 @@ async fn text_to_image(State(app): Server, request: Request) -> Answered {
 }
 
 /// With a mask an edit; without one variations, since pictures are not drawn from pictures on.
-async fn image_to_image(State(app): Server, request: Request) -> Answered {
+async fn image_to_image(State(app): Server, request: Request) -> ApiResult {
     app.check_room()?;
     let base = base(&app, request.headers());
     let body = json_body(&app, request).await?;
@@ -129,7 +129,7 @@ async fn draw(
     form: Form,
     base: String,
     body: Map<String, Value>,
-) -> Answered {
+) -> ApiResult {
     let mut order = order(app, task, form, base).await?;
     order.job.task = "sdapi";
     let job = app.submit(order.job)?;
@@ -149,7 +149,7 @@ async fn draw(
     Ok(Json(json!({ "images": images, "parameters": parameters, "info": info })).into_response())
 }
 
-/// What A1111 says of pictures, which clients read out of a JSON text.
+/// A1111's information on pictures, which clients read out of a JSON text.
 fn info(outputs: &[Output], parameters: &Map<String, Value>) -> Value {
     let seeds: Vec<u64> = outputs.iter().map(|output| output.seed).collect();
     let texts = outputs
@@ -182,7 +182,7 @@ fn decode_base64(name: &str, text: &str) -> Result<Vec<u8>, ApiError> {
         .map_err(|_| ApiError::invalid(name, format!("{name} is no base64")))
 }
 
-async fn png_info(State(app): Server, request: Request) -> Answered {
+async fn png_info(State(app): Server, request: Request) -> ApiResult {
     let body = json_body(&app, request).await?;
     let image = body.get("image").and_then(Value::as_str).unwrap_or_default();
     let image = decode_base64("image", image)?;
@@ -226,7 +226,7 @@ async fn options(State(app): Server) -> Json<Value> {
     Json(json!({ "sd_model_checkpoint": model.name, "samples_format": "png" }))
 }
 
-async fn set_options(State(app): Server, request: Request) -> Answered {
+async fn set_options(State(app): Server, request: Request) -> ApiResult {
     let body = json_body(&app, request).await?;
     if let Some(name) = body.get("sd_model_checkpoint").and_then(Value::as_str) {
         let names: Vec<&str> = app.models.iter().map(|entry| &*entry.info.name).collect();

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use pipeline::ErrorKind;
 use serde_json::{Value, json};
 
-/// What a client gets in the place of what it asked for.
+/// An answer in the place of the one that was asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ApiError {
     pub(crate) status: StatusCode,
@@ -76,7 +76,7 @@ impl ApiError {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, INVALID, message).with_code("method_not_allowed")
     }
 
-    /// What was here, and is not kept any more.
+    /// Something that was here, and is not kept any more.
     pub(crate) fn gone(message: impl Into<String>) -> Self {
         Self::new(StatusCode::GONE, INVALID, message).with_code("gone")
     }

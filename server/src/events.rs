@@ -35,7 +35,7 @@ fn event(kind: &str, data: &Value) -> Event {
     Event::default().event(kind).data(data.to_string())
 }
 
-/// What of a job a watcher has been sent.
+/// A watcher of a job, with all that it has been sent.
 struct Watcher {
     job: Arc<Job>,
     states: watch::Receiver<State>,

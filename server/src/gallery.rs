@@ -29,7 +29,7 @@ pub(crate) struct Gallery {
     known: Mutex<BTreeMap<Id, Entry>>,
 }
 
-/// What is known of a file while it does not change.
+/// A file's properties, while it does not change.
 #[derive(Clone)]
 struct Entry {
     path: PathBuf,
@@ -127,7 +127,7 @@ impl Gallery {
     }
 }
 
-/// What a file says of itself; `None` where it is no picture.
+/// The properties of a file; `None` where it is no picture.
 fn read_entry(path: PathBuf, created: u64, length: u64) -> Option<Entry> {
     let bytes = images::read_file(&path).ok()?;
     let size = images::dimensions(&bytes, "a picture").ok()?;

@@ -23,7 +23,7 @@ use crate::options::ServerOptions;
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self' blob: data:; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
-/// What addresses in an answer begin with.
+/// The beginning of the addresses in an answer.
 pub(crate) fn base(app: &App, headers: &HeaderMap) -> String {
     match &app.options.public_url {
         Some(url) => url.trim_end_matches('/').to_owned(),

@@ -23,7 +23,7 @@ pub(crate) struct Job {
     /// How many pictures it asks for; 0 where it asks for none.
     pub(crate) images: usize,
     pub(crate) response_format: ResponseFormat,
-    /// What addresses in its answer begin with.
+    /// The beginning of the addresses in its answer.
     pub(crate) base: String,
     /// Seconds since 1970.
     pub(crate) created: u64,
@@ -34,7 +34,7 @@ pub(crate) struct Job {
     state: watch::Sender<State>,
 }
 
-/// What a watcher sees.
+/// The state of a job as a watcher sees it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct State {
     pub(crate) phase: Phase,
@@ -85,7 +85,7 @@ pub(crate) struct Progress {
     pub(crate) image: usize,
 }
 
-/// What a picture would be if the last prediction were exact.
+/// The picture that there would be if the last prediction were exact.
 #[derive(Debug)]
 pub(crate) struct Preview {
     pub(crate) image: usize,
@@ -94,7 +94,7 @@ pub(crate) struct Preview {
     pub(crate) pixels: RgbImage,
 }
 
-/// What a job is made of.
+/// The parts of a job.
 pub(crate) struct JobOrder {
     pub(crate) task: &'static str,
     pub(crate) model: usize,

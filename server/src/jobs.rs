@@ -16,7 +16,7 @@ use crate::form::Form;
 use crate::guard::base;
 use crate::job::{Job, Phase};
 use crate::orders::{DrawTask, order};
-use crate::shelf::{Found, Id};
+use crate::shelf::{Id, Lookup};
 
 /// The field that says what a job is; the others are those of that task's route.
 pub(crate) const TASK: &str = "task";
@@ -59,11 +59,11 @@ pub(crate) async fn create(app: Arc<App>, request: Request) -> Result<Response, 
 
 /// The job with an id.
 pub(crate) fn find(app: &App, id: &str) -> Result<Arc<Job>, ApiError> {
-    let found = Id::parse(id).map_or(Found::Unknown, |id| app.jobs.get(id));
+    let found = Id::parse(id).map_or(Lookup::Unknown, |id| app.jobs.get(id));
     match found {
-        Found::Here(job) => Ok(job),
-        Found::Gone => Err(ApiError::gone("this job is not kept any more")),
-        Found::Unknown => Err(ApiError::not_found("there is no such job")),
+        Lookup::Here(job) => Ok(job),
+        Lookup::Gone => Err(ApiError::gone("this job is not kept any more")),
+        Lookup::Unknown => Err(ApiError::not_found("there is no such job")),
     }
 }
 

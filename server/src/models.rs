@@ -22,7 +22,7 @@ pub struct OpenedModel {
     pub record: Record,
 }
 
-/// What a model can do.
+/// Something that a model may be able to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ability {
     Generations,
@@ -78,7 +78,7 @@ const CLIP: Task = Task {
     ..Task::GENERATE
 };
 
-/// What is known of a model.
+/// A model's properties.
 pub(crate) struct ModelInfo {
     pub(crate) name: String,
     /// The side of its images in pixels.
@@ -98,7 +98,7 @@ pub(crate) struct ModelInfo {
 const LATENT_STEP: u32 = 64;
 
 impl ModelInfo {
-    /// What an opened model says of itself. An error where it can draw nothing.
+    /// The properties of an opened model. An error where it can draw nothing.
     pub(crate) fn new(name: &str, pipeline: &Pipeline) -> Result<Self, Error> {
         let defaults = pipeline.defaults()?;
         let can = |ability: &Ability| pipeline.find(ability.task(), &defaults).is_ok();
@@ -133,7 +133,7 @@ impl ModelInfo {
         self.denoises_latents.then(|| (nearest(width), nearest(height)))
     }
 
-    /// What `/v1/capabilities` says.
+    /// The model's entry in `/v1/capabilities`.
     pub(crate) fn json(&self, is_loaded: bool) -> Value {
         let mut can: Vec<&str> = self.abilities.iter().map(|ability| ability.name()).collect();
         if self.takes_negative_captions {

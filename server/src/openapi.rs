@@ -6,7 +6,8 @@ use utoipa::openapi::path::{
 };
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::schema::{
-    AdditionalProperties, ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Schema, Type,
+    AdditionalProperties, ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Schema, SchemaType,
+    Type,
 };
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
@@ -84,19 +85,20 @@ fn path_parameter(name: &str) -> Parameter {
 fn success(route: &Route) -> utoipa::openapi::Response {
     let response = ResponseBuilder::new().description("What was asked for.");
     let of = |name: &str| Content::new(Some(Ref::from_schema_name(name)));
-    let object = || Content::new(Some(ObjectBuilder::new()));
+    // An object or a list, whose members the documentation has.
+    let any = || Content::new(Some(ObjectBuilder::new().schema_type(SchemaType::AnyValue)));
     let text = || Content::new(Some(ObjectBuilder::new().schema_type(Type::String)));
     match route.answer {
         Answer::Images => {
             let response = response.content("application/json", of("ImagesResponse"));
             match route.streams() {
-                true => response.content("text/event-stream", text()),
+                true => response.content("text/event-stream", any()),
                 false => response,
             }
         }
         Answer::Accepted | Answer::Job => response.content("application/json", of("Job")),
-        Answer::Json => response.content("application/json", object()),
-        Answer::Events => response.content("text/event-stream", text()),
+        Answer::Json => response.content("application/json", any()),
+        Answer::Events => response.content("text/event-stream", any()),
         Answer::Bytes => ["image/png", "image/jpeg", "image/webp"]
             .into_iter()
             .fold(response, |response, media_type| response.content(media_type, text())),
@@ -197,10 +199,7 @@ fn field_schema(field: &Field, options: &ServerOptions) -> RefOr<Schema> {
         Kind::Image => of(Type::String).content_media_type("application/octet-stream"),
         Kind::Ignored => {
             return RefOr::T(Schema::Object(
-                ObjectBuilder::new()
-                    .schema_type(utoipa::openapi::schema::SchemaType::AnyValue)
-                    .description(about)
-                    .build(),
+                ObjectBuilder::new().schema_type(SchemaType::AnyValue).description(about).build(),
             ));
         }
         Kind::Texts => {

@@ -1,4 +1,4 @@
-//! What an operator decides.
+//! The options of an operator.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -45,7 +45,7 @@ pub struct ServerOptions {
     pub hosts: Vec<String>,
     /// The one other origin whose pages may use the server.
     pub cors_origin: Option<String>,
-    /// What addresses of pictures begin with, in the place of the request's own host.
+    /// The beginning of pictures' addresses, in the place of the request's own host.
     pub public_url: Option<String>,
     /// The folder that pictures are written to and shown from.
     pub gallery: Option<PathBuf>,

@@ -42,7 +42,7 @@ pub(crate) enum DrawTask {
     TextEdits,
 }
 
-/// What all drawing takes.
+/// The fields of everything that draws.
 const COMMON: &[Field] = &[
     Field::new(
         "model",
@@ -100,7 +100,7 @@ const COMMON: &[Field] = &[
     Field::new("input_fidelity", Kind::Ignored, "Of OpenAI's; ignored."),
 ];
 
-/// What several pictures of one request take.
+/// The fields of several pictures of one request.
 const SEVERAL: &[Field] = &[
     Field::new("n", Kind::Integer(1, i64::MAX), "How many pictures: 1 where it is absent."),
     Field::new(
@@ -112,7 +112,7 @@ const SEVERAL: &[Field] = &[
     Field::new("partial_images", Kind::Integer(0, 3), "Previews of each picture in the stream."),
 ];
 
-/// What a prior takes.
+/// The fields of a prior.
 const PRIOR: &[Field] = &[
     Field::new("prior_num_inference_steps", Kind::Integer(1, MOST_STEPS), "Steps of the prior."),
     Field::new(
@@ -228,11 +228,11 @@ impl DrawTask {
 pub(crate) struct Order {
     pub(crate) job: JobOrder,
     pub(crate) stream: bool,
-    /// What the answer's headers say.
+    /// The answer's headers.
     pub(crate) remarks: Remarks,
 }
 
-/// What an answer says beside its pictures.
+/// The words of an answer beside its pictures.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Remarks {
     pub(crate) model: String,
@@ -266,111 +266,23 @@ fn read(
     base: String,
 ) -> Result<Order, ApiError> {
     let info = &app.models[model].info;
-    let limits = Limits { pixels: app.options.upload_pixels };
-    let count = count(values, "n", 1, app.options.most_images)?;
-    let default = if task == DrawTask::Interpolations { 5 } else { 1 };
-    let frames = self::count(values, "frames", default, app.options.most_frames)?;
-    let seed = values.count("seed").map_or_else(random_seed, |seed| seed as u64);
     let mut settings = settings(values, info)?;
     let size = values.size("size");
     let drawn_size = drawn_size(task, size, info, &mut settings, app.options.strict)?;
-    let finish = |command, caption: Option<&str>, arguments| Finish {
-        size,
-        format: format(values),
-        command,
-        caption: caption.map(str::to_owned),
-        arguments,
-    };
-    let negative_caption = negative_caption(values, info)?;
-    let seeds = (0..count as u64).map(|n| seed + n).collect();
-    let previews = match values.switch("stream") {
-        true => Previews::Count(values.count("partial_images").unwrap_or(0)),
-        false => Previews::Live,
-    };
-    let draw = |source, caption: &str, settings, finish| {
-        let caption = caption.to_owned();
-        Work::Draw(Box::new(Drawing {
-            source,
-            caption,
-            negative_caption,
-            seeds,
-            settings,
-            previews,
-            finish,
-        }))
-    };
-    let draw_way = |way, settings, finish| {
-        Work::DrawWay(Box::new(WayDrawing { way, frames, seed, settings, finish }))
-    };
-    let prompt = values.text("prompt").unwrap_or_default();
+    let reader =
+        OrderReader { values, info, limits: Limits { pixels: app.options.upload_pixels }, size };
+    let seed = values.count("seed").map_or_else(random_seed, |seed| seed as u64);
     let (images, work) = match task {
-        DrawTask::Generations => {
-            check("prompt", prompt)?;
-            (
-                count,
-                draw(
-                    Source::Caption,
-                    prompt,
-                    settings,
-                    finish("generate", Some(prompt), Map::new()),
-                ),
-            )
+        DrawTask::Generations | DrawTask::Variations | DrawTask::Edits => {
+            let count = count(values, "n", 1, app.options.most_images)?;
+            let seeds = (0..count as u64).map(|n| seed + n).collect();
+            (count, Work::Draw(Box::new(reader.drawing(task, settings, seeds)?)))
         }
-        DrawTask::Variations => {
-            let (image, arguments) =
-                limits.image(values, "image")?.ok_or_else(|| missing("image"))?;
-            let finish = finish("variations", None, arguments);
-            (count, draw(Source::Image(image), "", settings.without_prior(), finish))
-        }
-        DrawTask::Edits => {
-            let (edit, arguments) = limits.edit(values)?;
-            let caption = Some(prompt).filter(|prompt| !prompt.trim().is_empty());
-            caption.map_or(Ok(()), |caption| check("prompt", caption))?;
-            let finish = finish("inpaint", caption, arguments);
-            (
-                count,
-                draw(Source::Edit(Box::new(edit)), caption.unwrap_or_default(), settings, finish),
-            )
-        }
-        DrawTask::Interpolations => {
-            let mut arguments = Map::new();
-            let mut end =
-                |letter: &str, name: &str| limits.end(values, letter, name, &mut arguments);
-            let ends = [end("a", "from")?, end("b", "to")?];
-            let shared_noise = values.switch("shared_noise");
-            arguments.insert("shared_noise".to_owned(), shared_noise.into());
-            let is_caption = |end: &InterpolationEnd| matches!(end, InterpolationEnd::Caption(_));
-            if ends.iter().any(is_caption) && !info.can(Ability::Generations) {
-                let message = format!(
-                    "the model {} reads no captions, and prompt_a and prompt_b are ones",
-                    info.name
-                );
-                return Err(ApiError::invalid("model", message));
-            }
-            let finish = finish("interpolate", None, arguments);
-            (frames, draw_way(Way::Interpolation { ends, shared_noise }, settings, finish))
-        }
-        DrawTask::TextEdits => {
-            let (image, mut arguments) =
-                limits.image(values, "image")?.ok_or_else(|| missing("image"))?;
-            let [from, to] = ["from", "to"].map(|name| values.text(name).unwrap_or_default());
-            check("from", from)?;
-            check("to", to)?;
-            let strength = values.number("strength").unwrap_or(STRENGTH);
-            let scale = values.number("decoder_guidance_scale").or(values.number("guidance_scale"));
-            let guidance_scale = scale.unwrap_or(EDIT_GUIDANCE_SCALE);
-            arguments.insert("from".to_owned(), from.into());
-            arguments.insert("strength".to_owned(), strength.into());
-            let finish = finish("edit", Some(to), arguments);
-            let (from, to) = (from.to_owned(), to.to_owned());
-            (
-                frames,
-                draw_way(
-                    Way::TextDiff { image, from, to, strength, guidance_scale },
-                    settings,
-                    finish,
-                ),
-            )
+        DrawTask::Interpolations | DrawTask::TextEdits => {
+            let default = if task == DrawTask::Interpolations { 5 } else { 1 };
+            let frames = count(values, "frames", default, app.options.most_frames)?;
+            let (way, finish) = reader.way(task)?;
+            (frames, Work::DrawWay(Box::new(WayDrawing { way, frames, seed, settings, finish })))
         }
     };
     let response_format = ResponseFormat::of(values.text("response_format"));
@@ -380,6 +292,99 @@ fn read(
         stream: values.switch("stream"),
         remarks: Remarks { model: info.name.clone(), ignored, drawn_size },
     })
+}
+
+/// Makes work of a request's values.
+struct OrderReader<'a> {
+    values: &'a Values,
+    info: &'a ModelInfo,
+    limits: Limits,
+    size: Option<(u32, u32)>,
+}
+
+impl OrderReader<'_> {
+    fn finish(
+        &self,
+        command: &'static str,
+        caption: Option<&str>,
+        arguments: Map<String, Value>,
+    ) -> Finish {
+        let format = format(self.values);
+        Finish { size: self.size, format, command, caption: caption.map(str::to_owned), arguments }
+    }
+
+    /// Pictures that are drawn apart from each other.
+    fn drawing(
+        &self,
+        task: DrawTask,
+        settings: Settings,
+        seeds: Vec<u64>,
+    ) -> Result<Drawing, ApiError> {
+        let values = self.values;
+        let negative_caption = negative_caption(values, self.info)?;
+        let prompt = values.text("prompt").unwrap_or_default();
+        let previews = match values.switch("stream") {
+            true => Previews::Count(values.count("partial_images").unwrap_or(0)),
+            false => Previews::Live,
+        };
+        let (source, caption, finish) = match task {
+            DrawTask::Variations => {
+                let (image, arguments) = self.limits.image(values, "image")?;
+                (Source::Image(image), None, self.finish("variations", None, arguments))
+            }
+            DrawTask::Edits => {
+                let (edit, arguments) = self.limits.edit(values)?;
+                let caption = Some(prompt).filter(|prompt| !prompt.trim().is_empty());
+                caption.map_or(Ok(()), |caption| check("prompt", caption))?;
+                (Source::Edit(Box::new(edit)), caption, self.finish("inpaint", caption, arguments))
+            }
+            _ => {
+                check("prompt", prompt)?;
+                (Source::Caption, Some(prompt), self.finish("generate", Some(prompt), Map::new()))
+            }
+        };
+        let settings = match source {
+            Source::Image(_) => settings.without_prior(),
+            _ => settings,
+        };
+        let caption = caption.unwrap_or_default().to_owned();
+        Ok(Drawing { source, caption, negative_caption, seeds, settings, previews, finish })
+    }
+
+    /// A way, and how its frames become files.
+    fn way(&self, task: DrawTask) -> Result<(Way, Finish), ApiError> {
+        let values = self.values;
+        if task == DrawTask::Interpolations {
+            let mut arguments = Map::new();
+            let mut end =
+                |letter: &str, name: &str| self.limits.end(values, letter, name, &mut arguments);
+            let ends = [end("a", "from")?, end("b", "to")?];
+            let shared_noise = values.switch("shared_noise");
+            arguments.insert("shared_noise".to_owned(), shared_noise.into());
+            let is_caption = |end: &InterpolationEnd| matches!(end, InterpolationEnd::Caption(_));
+            if ends.iter().any(is_caption) && !self.info.can(Ability::Generations) {
+                let name = &self.info.name;
+                let message = format!(
+                    "the model {name} reads no captions, and prompt_a and prompt_b are ones"
+                );
+                return Err(ApiError::invalid("model", message));
+            }
+            let finish = self.finish("interpolate", None, arguments);
+            return Ok((Way::Interpolation { ends, shared_noise }, finish));
+        }
+        let (image, mut arguments) = self.limits.image(values, "image")?;
+        let [from, to] = ["from", "to"].map(|name| values.text(name).unwrap_or_default());
+        check("from", from)?;
+        check("to", to)?;
+        let strength = values.number("strength").unwrap_or(STRENGTH);
+        let scale = values.number("decoder_guidance_scale").or(values.number("guidance_scale"));
+        let guidance_scale = scale.unwrap_or(EDIT_GUIDANCE_SCALE);
+        arguments.insert("from".to_owned(), from.into());
+        arguments.insert("strength".to_owned(), strength.into());
+        let finish = self.finish("edit", Some(to), arguments);
+        let (from, to) = (from.to_owned(), to.to_owned());
+        Ok((Way::TextDiff { image, from, to, strength, guidance_scale }, finish))
+    }
 }
 
 /// A count within the operator's bound.
@@ -518,11 +523,9 @@ impl Limits {
         &self,
         values: &Values,
         name: &str,
-    ) -> Result<Option<(RgbImage, Map<String, Value>)>, ApiError> {
-        let Some(bytes) = values.image(name) else {
-            return Ok(None);
-        };
-        Ok(Some((self.decode(&bytes, name)?, digest("image", &bytes))))
+    ) -> Result<(RgbImage, Map<String, Value>), ApiError> {
+        let bytes = values.image(name).ok_or_else(|| missing(name))?;
+        Ok((self.decode(&bytes, name)?, digest("image", &bytes)))
     }
 
     /// The picture and the pixels of it that are painted anew.
@@ -597,7 +600,7 @@ impl Limits {
     }
 }
 
-/// What a record says of a picture's bytes.
+/// The arguments in a record that tell a picture's bytes.
 fn digest(name: &str, bytes: &Bytes) -> Map<String, Value> {
     Map::from_iter([(format!("{name}_sha256"), sha256(bytes).into())])
 }

@@ -22,7 +22,7 @@ pub(crate) struct Output {
     pub(crate) t: Option<f64>,
 }
 
-/// What of a picture is answered.
+/// The part of a picture that is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ResponseFormat {
     /// Its bytes and its address: clients of one kind read these, those of another kind those.

@@ -25,7 +25,7 @@ use crate::job::unix_seconds;
 use crate::models::Ability;
 use crate::orders::{DrawTask, JOB};
 use crate::output::media_type;
-use crate::shelf::{Found, Id};
+use crate::shelf::{Id, Lookup};
 use crate::{a1111, clip, draw, jobs, openapi, page};
 
 /// A route as the document has it.
@@ -37,7 +37,7 @@ pub(crate) struct Route {
     pub(crate) answer: Answer,
 }
 
-/// What a route reads.
+/// The body that a route reads.
 pub(crate) enum Body {
     None,
     /// JSON of other clients' making.
@@ -49,7 +49,7 @@ pub(crate) enum Body {
     },
 }
 
-/// What it answers.
+/// The body that it answers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
     Images,
@@ -284,7 +284,7 @@ impl Route {
     }
 }
 
-type Answered = Result<Response, ApiError>;
+type ApiResult = Result<Response, ApiError>;
 type Server = State<Arc<App>>;
 
 /// The router of all of them.
@@ -357,7 +357,7 @@ async fn log(State(app): Server, request: Request, next: Next) -> Response {
     response
 }
 
-async fn ready(State(app): Server) -> Answered {
+async fn ready(State(app): Server) -> ApiResult {
     app.check_ready()?;
     Ok(Json(json!({ "status": "ready" })).into_response())
 }
@@ -410,7 +410,7 @@ async fn models(State(app): Server) -> Json<Value> {
     Json(json!({ "object": "list", "data": data }))
 }
 
-async fn model(State(app): Server, Path(id): Path<String>) -> Answered {
+async fn model(State(app): Server, Path(id): Path<String>) -> ApiResult {
     let names: Vec<&str> = app.models.iter().map(|entry| &*entry.info.name).collect();
     match names.contains(&&*id) {
         true => Ok(Json(model_json(&id)).into_response()),
@@ -418,11 +418,11 @@ async fn model(State(app): Server, Path(id): Path<String>) -> Answered {
     }
 }
 
-async fn job(State(app): Server, Path(id): Path<String>) -> Answered {
+async fn job(State(app): Server, Path(id): Path<String>) -> ApiResult {
     Ok(Json(jobs::job_json(&*jobs::find(&app, &id)?)).into_response())
 }
 
-async fn cancel_job(State(app): Server, Path(id): Path<String>) -> Answered {
+async fn cancel_job(State(app): Server, Path(id): Path<String>) -> ApiResult {
     jobs::cancel(&app, &id)
 }
 
@@ -435,12 +435,12 @@ fn image_response(bytes: Bytes, media_type: &'static str) -> Response {
     (headers, bytes).into_response()
 }
 
-async fn file(State(app): Server, Path(name): Path<String>) -> Answered {
+async fn file(State(app): Server, Path(name): Path<String>) -> ApiResult {
     let id = name.split('.').next().and_then(Id::parse);
-    match id.map_or(Found::Unknown, |id| app.files.get(id)) {
-        Found::Here(output) => Ok(image_response(output.bytes, media_type(output.format))),
-        Found::Gone => Err(ApiError::gone("this picture is not kept any more")),
-        Found::Unknown => Err(ApiError::not_found("there is no such picture")),
+    match id.map_or(Lookup::Unknown, |id| app.files.get(id)) {
+        Lookup::Here(output) => Ok(image_response(output.bytes, media_type(output.format))),
+        Lookup::Gone => Err(ApiError::gone("this picture is not kept any more")),
+        Lookup::Unknown => Err(ApiError::not_found("there is no such picture")),
     }
 }
 
@@ -451,7 +451,7 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::internal())
 }
 
-async fn gallery(State(app): Server, request: Request) -> Answered {
+async fn gallery(State(app): Server, request: Request) -> ApiResult {
     let base = base(&app, request.headers());
     let listed = blocking(move || app.gallery.as_ref().map(|gallery| gallery.list(&base))).await?;
     match listed {
@@ -464,7 +464,7 @@ async fn gallery(State(app): Server, request: Request) -> Answered {
     }
 }
 
-async fn gallery_image(State(app): Server, Path(id): Path<String>) -> Answered {
+async fn gallery_image(State(app): Server, Path(id): Path<String>) -> ApiResult {
     let read = move || app.gallery.as_ref()?.read(Id::parse(&id)?);
     match blocking(read).await? {
         Some((bytes, format)) => Ok(image_response(bytes.into(), media_type(format))),
@@ -472,7 +472,7 @@ async fn gallery_image(State(app): Server, Path(id): Path<String>) -> Answered {
     }
 }
 
-async fn found_image(State(app): Server, Path(id): Path<String>) -> Answered {
+async fn found_image(State(app): Server, Path(id): Path<String>) -> ApiResult {
     let read = move || {
         let path = app.found_path(Id::parse(&id)?)?;
         let bytes = images::read_file(&path).ok()?;
@@ -485,8 +485,8 @@ async fn found_image(State(app): Server, Path(id): Path<String>) -> Answered {
     }
 }
 
-/// What a picture says of how it was drawn.
-async fn record(State(app): Server, request: Request) -> Answered {
+/// The record in a picture of how it was drawn.
+async fn record(State(app): Server, request: Request) -> ApiResult {
     let form = Form::read(request, app.body_limits()).await?;
     let values = Values::read(form, &[RECORD], app.options.strict)?;
     let bytes = values.image("image").unwrap_or_default();

@@ -27,8 +27,8 @@ struct Inner<T> {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Id([u8; 16]);
 
-/// What a shelf has under an id.
-pub(crate) enum Found<T> {
+/// The outcome of looking for an id.
+pub(crate) enum Lookup<T> {
     Here(T),
     Gone,
     Unknown,
@@ -100,12 +100,12 @@ impl<T: Clone> Shelf<T> {
         inner.shrink(self.most, self.most_bytes);
     }
 
-    pub(crate) fn get(&self, id: Id) -> Found<T> {
+    pub(crate) fn get(&self, id: Id) -> Lookup<T> {
         let inner = self.lock();
         match inner.things.get(&id) {
-            Some((thing, ..)) => Found::Here(thing.clone()),
-            None if inner.gone.contains(&id) => Found::Gone,
-            None => Found::Unknown,
+            Some((thing, ..)) => Lookup::Here(thing.clone()),
+            None if inner.gone.contains(&id) => Lookup::Gone,
+            None => Lookup::Unknown,
         }
     }
 

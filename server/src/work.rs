@@ -1,4 +1,4 @@
-//! What the worker does for a request.
+//! The work that the worker does for a request.
 
 use images::{EncoderFormat, RgbImage};
 use pipeline::{Edit, InterpolationEnd, Pipeline, Settings};
@@ -27,7 +27,7 @@ pub(crate) struct Drawing {
     pub(crate) finish: Finish,
 }
 
-/// What is drawn from.
+/// The thing that is drawn from.
 pub(crate) enum Source {
     /// The caption alone.
     Caption,

@@ -53,6 +53,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("unclip", &["files", "hub", "images", "weights", "families", "pipeline"]),
+    ("server", &["files", "images", "pipeline", "unclip"]),
     (
         "training",
         &[
