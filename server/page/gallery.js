@@ -7,6 +7,8 @@ import { isShown } from './result.js';
 
 const MOST_IN_SESSION = 200;
 const PAGE = 24;
+/** Words for pictures without a caption, by the command that draws such. */
+const COMMANDS = { variations: 'Variation', interpolate: 'Frame of a way', inpaint: 'Painted', edit: 'Text diff' };
 
 /** The newest last: {images, card}. A way is one entry with all its frames. */
 const session = [];
@@ -55,9 +57,9 @@ function showFolder() {
 }
 
 /** An image of an entry of the folder, or of one that a search found. */
-export function imageOf({ id, url, caption, score }) {
+export function imageOf({ id, url, caption, command, score }) {
   const fileName = String(id).split('/').at(-1);
-  const words = caption ?? (score === undefined ? fileName : `${score.toFixed(3)} · ${fileName}`);
+  const words = caption ?? (score === undefined ? COMMANDS[command] ?? 'Picture' : `Similarity ${score.toFixed(3)}`);
   const image = new GalleryImage({ source: url, caption: words, name: /\.\w+$/.test(fileName) ? fileName : `${fileName}.png` });
   image.id = id;
   return image;

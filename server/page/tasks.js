@@ -22,7 +22,7 @@ export const TASKS = {
     cannot: 'No model of this server paints a part of a picture anew.',
   },
   diff: {
-    task: 'edits/text', can: 'text_edits', button: 'Edit by text', way: true,
+    task: 'edits/text', can: 'edits/text', button: 'Edit by text', way: true,
     hides: ['count-field', 'size-field', 'preset-field', 'stage-prior', 'negative-field'],
     cannot: 'No model of this server edits by the difference of two captions.',
   },

@@ -37,6 +37,7 @@ struct Entry {
     length: u64,
     size: (u32, u32),
     caption: Option<String>,
+    command: Option<String>,
 }
 
 impl Gallery {
@@ -102,6 +103,7 @@ impl Gallery {
                 "width": entry.size.0,
                 "height": entry.size.1,
                 "caption": entry.caption,
+                "command": entry.command,
             }));
             listed.insert(id, entry);
         }
@@ -133,5 +135,7 @@ fn read_entry(path: PathBuf, created: u64, length: u64) -> Option<Entry> {
     let size = images::dimensions(&bytes, "a picture").ok()?;
     let record =
         find_text(&bytes, KEYWORD).ok().flatten().and_then(|text| Record::parse(&text).ok());
-    Some(Entry { path, created, length, size, caption: record.and_then(|record| record.caption) })
+    let (caption, command) =
+        record.map_or((None, None), |record| (record.caption, Some(record.command)));
+    Some(Entry { path, created, length, size, caption, command })
 }

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tempfile
 
+from PIL import Image
+
 from serve import ROOT, TINY, serve
 
 script = pathlib.Path(__file__).parent / sys.argv[1]
@@ -20,7 +22,10 @@ with tempfile.TemporaryDirectory() as folder:
     (folder / "search").mkdir()
     shutil.copy(scene, folder / "search/scene.png")
     if script.name == "sdk.mjs":
-        flags, arguments = ["--model", TINY], [ROOT / "tests/images/rgb.png", ROOT / "tests/images/mask.png"]
+        mask = Image.new("RGBA", Image.open(scene).size, "black")
+        mask.paste((0, 0, 0, 0), (60, 60, 200, 200))
+        mask.save(folder / "mask.png")
+        flags, arguments = ["--model", TINY], [scene, folder / "mask.png"]
     else:
         flags = ["--gallery", folder / "gallery", "--search", folder / "search"]
         arguments = [scene, os.environ.get("SCREENSHOTS", folder / "screenshots")]
