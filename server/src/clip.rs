@@ -22,7 +22,7 @@ use crate::job::JobOrder;
 use crate::models::Ability;
 use crate::orders::{LONGEST_PROMPT, Limits};
 use crate::output::ResponseFormat;
-use crate::work::{Query, SearchQuery, Work};
+use crate::work::{Query, Question, SearchQuery, Work};
 
 /// The most texts, labels and results of a request.
 const MOST_TEXTS: usize = 256;
@@ -86,7 +86,7 @@ pub(crate) async fn embed(app: Arc<App>, request: Request) -> Result<Response, A
     let is_base64 = values.text("encoding_format") == Some("base64");
     let name = app.models[model].info.name.clone();
     let model_name = name.clone();
-    let work: Box<dyn FnOnce(&Pipeline) -> Result<Value, ApiError> + Send> = match (texts, image) {
+    let work: Question = match (texts, image) {
         (Some(texts), None) => {
             if texts.len() > MOST_TEXTS {
                 let message = format!(

@@ -186,10 +186,7 @@ impl Kind {
         mut texts: Vec<Json>,
         is_json: bool,
     ) -> Result<Option<Value>, ApiError> {
-        let list = match self {
-            Self::Texts | Self::TextOrTexts(_) => true,
-            _ => false,
-        };
+        let list = matches!(self, Self::Texts | Self::TextOrTexts(_));
         if !list && texts.len() > 1 {
             let message = format!("{name} is there {} times, and once is wanted", texts.len());
             return Err(ApiError::invalid(name, message));

@@ -6,12 +6,15 @@ use serde_json::{Map, Value};
 
 use crate::error::ApiError;
 
+/// Something to ask a model.
+pub(crate) type Question = Box<dyn FnOnce(&Pipeline) -> Result<Value, ApiError> + Send>;
+
 /// The work of a job.
 pub(crate) enum Work {
     Draw(Box<Drawing>),
     DrawWay(Box<WayDrawing>),
     /// An answer without pictures.
-    Answer(Box<dyn FnOnce(&Pipeline) -> Result<Value, ApiError> + Send>),
+    Answer(Question),
     Search(Box<SearchQuery>),
 }
 
