@@ -28,6 +28,15 @@ Every flag has a variable: UNCLIP_PORT is --port, UNCLIP_API_KEY is --api-key. d
 /// The models that are served where the user names none: the first draws, the second paints.
 const DEFAULT_MODELS: [&str; 2] = ["builtin:unclip", "builtin:glide"];
 
+/// The names of built-in models begin so.
+const BUILT_IN: &str = "builtin:";
+
+/// Pictures that a small model draws at once on a CPU: more at a time hardly save more, and keep others waiting.
+const SMALL_BATCH: usize = 4;
+
+/// Pictures that are drawn at once on a GPU.
+const GPU_BATCH: usize = 16;
+
 /// Bytes of a megabyte, and pixels of a megapixel.
 const MEGA: u64 = 1_000_000;
 
@@ -43,7 +52,8 @@ pub(crate) struct Serve {
     models: usize,
     #[command(flatten)]
     compute: ComputeArgs,
-    /// Pictures to draw at a time, of one request or of several with equal settings [default: 1; on a GPU 16]
+    /// Pictures to draw at a time, of one request or of several with equal settings [default: 4 by a built-in model and
+    /// else 1; on a GPU 16]
     #[arg(long, value_name = "N", value_parser = value_parsers::batch, help_heading = "Model")]
     batch: Option<usize>,
     /// The port; 0 picks a free one
@@ -181,7 +191,12 @@ impl Serve {
             Ok(error) => OpenError::from(error),
             Err(error) => sentence(&error).into(),
         };
-        Ok(ServedModel { name, open: Box::new(move || open().map_err(in_words)) })
+        let batch = self.batch.unwrap_or(match self.compute.device()? {
+            Device::Cpu if !model.starts_with(BUILT_IN) => 1,
+            Device::Cpu => SMALL_BATCH,
+            _ => GPU_BATCH,
+        });
+        Ok(ServedModel { name, batch, open: Box::new(move || open().map_err(in_words)) })
     }
 
     fn options(&self) -> Result<ServerOptions> {
@@ -213,7 +228,6 @@ impl Serve {
                 "--api-key: a key has letters, digits and signs of ASCII without spaces, and this one has others or none"
             );
         }
-        let on_cpu = self.compute.device()? == Device::Cpu;
         Ok(ServerOptions {
             address: SocketAddr::new(self.host, self.port),
             insecure: access.insecure,
@@ -227,7 +241,6 @@ impl Serve {
             keep_jobs: bounds.keep_jobs,
             keep_bytes: bounds.keep_bytes,
             drain_timeout: Duration::from_secs(bounds.drain_timeout),
-            batch: self.batch.unwrap_or(if on_cpu { 1 } else { 16 }),
             models_in_memory: self.models,
             strict: self.strict,
             api_key: access.api_key.clone(),

@@ -7,6 +7,8 @@ use serde_json::{Map, Value, json};
 pub struct ServedModel {
     /// Its name in requests.
     pub name: String,
+    /// Pictures that it draws at once, where so many are asked for with equal settings.
+    pub batch: usize,
     /// Opens it; called again where it had to leave the memory.
     pub open: Box<dyn Fn() -> Result<OpenedModel, OpenError> + Send + Sync>,
 }

@@ -31,8 +31,6 @@ pub struct ServerOptions {
     pub keep_bytes: usize,
     /// The time that is left to requests when the server is told to stop.
     pub drain_timeout: Duration,
-    /// Pictures that are drawn at once.
-    pub batch: usize,
     /// The most models in memory.
     pub models_in_memory: usize,
     /// Refuse what would otherwise be ignored or brought to another size.
@@ -72,7 +70,6 @@ impl Default for ServerOptions {
             keep_jobs: 1000,
             keep_bytes: 256 << 20,
             drain_timeout: Duration::from_secs(30),
-            batch: 1,
             models_in_memory: 2,
             strict: false,
             api_key: None,

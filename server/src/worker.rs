@@ -171,7 +171,7 @@ impl Worker {
             if canvases.is_empty() {
                 return Ok(());
             }
-            let size = app.options.batch;
+            let size = app.models[job.model].served.batch;
             while canvases.iter().map(|canvas| canvas.rest.len()).sum::<usize>() < size {
                 let joins = |other: &Job| {
                     let fits = |work: &Work| match work {

@@ -15,9 +15,13 @@ use crate::requests::is_same;
 /// Kinds of requests, each with a seed of its own.
 const KINDS: usize = 4;
 
-/// Requests on each push; UNCLIP_SERVER_REQUESTS says another number, for nights.
+/// A number of each push, or the one that a variable says, for nights.
+pub(super) fn number(variable: &str, default: usize) -> usize {
+    std::env::var(variable).ok().and_then(|count| count.parse().ok()).unwrap_or(default)
+}
+
 fn count() -> usize {
-    std::env::var("UNCLIP_SERVER_REQUESTS").ok().and_then(|count| count.parse().ok()).unwrap_or(500)
+    number("UNCLIP_SERVER_REQUESTS", 500)
 }
 
 /// Asks for a kind of pictures with a seed.
@@ -147,11 +151,39 @@ fn a_full_queue_refuses_and_says_when_to_come_again() {
 }
 
 #[test]
+fn ten_times_the_capacity_is_refused_in_order_and_the_memory_stays() {
+    let server = Running::start(&["--queue=4"]);
+    let body = fast(CAPTION, json!({ "response_format": "url" }));
+    let start = Instant::now();
+    server.post_json("/v1/images/generations", &body).ok();
+    let end = Instant::now() + Duration::from_secs(number("UNCLIP_SERVER_SECONDS", 5) as u64);
+    let statuses = std::sync::Mutex::new(BTreeMap::<u16, usize>::new());
+    let before = server.memory();
+    thread::scope(|scope| {
+        // One is worked on and four wait: fifty clients are ten times as many.
+        for _ in 0..50 {
+            scope.spawn(|| {
+                while Instant::now() < end {
+                    let status = server.post_json("/v1/images/generations", &body).status;
+                    *statuses.lock().unwrap().entry(status).or_default() += 1;
+                }
+            });
+        }
+    });
+    let statuses = statuses.into_inner().unwrap();
+    assert!(statuses.keys().all(|status| [200, 429, 503].contains(status)), "{statuses:?}");
+    assert!(statuses[&200] > 10 && statuses[&429] > 10, "{statuses:?} in {:?}", start.elapsed());
+    server.wait_until_idle();
+    let after = server.memory();
+    assert!(after < before + 200.0, "{before} MB, then {after} MB");
+}
+
+#[test]
 fn a_client_that_hangs_up_frees_its_place_within_a_step() {
     let server = Running::start(&["--queue=4"]);
     let body =
         json!({ "prompt": CAPTION, "n": 10, "decoder_num_inference_steps": 1000 }).to_string();
-    for n in 0..100u64 {
+    for n in 0..number("UNCLIP_SERVER_HANGUPS", 100) as u64 {
         let mut stream = server.connect();
         let bytes = request(
             &server.address,

@@ -73,14 +73,14 @@ fn every_bound_stands_in_the_help() {
 
 #[test]
 fn sigterm_finishes_what_came_and_refuses_what_comes() {
-    for n in 0..10u64 {
+    for n in 0..super::load::number("UNCLIP_SERVER_TERMS", 10) as u64 {
         let mut server = Running::start(&["--queue=8"]);
         let body = fast(CAPTION, json!({ "n": 3 }));
         let statuses: Vec<u16> = thread::scope(|scope| {
             let (server, body) = (&server, &body);
             let ask = |_| scope.spawn(move || server.post_json("/v1/images/generations", body));
             let threads: Vec<_> = (0..6).map(ask).collect();
-            thread::sleep(Duration::from_millis(10 + n * 13));
+            thread::sleep(Duration::from_millis(10 + n * 13 % 150));
             send("-TERM", &server.child);
             let answers = threads.into_iter().map(|thread| thread.join().unwrap());
             answers
@@ -176,6 +176,25 @@ fn damaged_weights_are_answered_and_the_server_goes_on() {
     assert_eq!(error["code"], "model_error");
     assert!(!error["message"].as_str().unwrap().contains('/'), "no path: {error}");
     ask("tiny").ok();
+}
+
+#[test]
+fn too_little_memory_is_answered_and_the_server_goes_on() {
+    let server = Running::start(&[]);
+    let ask = |more: Value| server.post_json("/v1/images/generations", &fast(CAPTION, more));
+    ask(json!({})).ok();
+    let status = fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmSize:")).unwrap();
+    let kilobytes: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    let limit = format!("--as={}", (kilobytes << 10) + (150 << 20));
+    let limited = std::process::Command::new("prlimit").args([
+        "--pid",
+        &server.child.id().to_string(),
+        &limit,
+    ]);
+    assert!({ limited }.status().unwrap().success());
+    assert_eq!(ask(json!({ "candidates": 1000 })).error(507)["code"], "out_of_memory");
+    ask(json!({})).ok();
 }
 
 #[test]

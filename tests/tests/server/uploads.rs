@@ -93,6 +93,43 @@ fn bombs_and_damaged_files_are_refused_and_the_memory_stays() {
     assert!(after < before + 64.0, "{before} MB, then {after} MB");
 }
 
+/// Every route that takes a picture, with the field of the picture and the other fields that it needs.
+const UPLOADS: [(&str, &str, &[(&str, &str)]); 8] = [
+    ("/v1/images/variations", "image", &[]),
+    ("/v1/images/edits", "image", &[("prompt", "a house")]),
+    ("/v1/images/interpolations", "image_a", &[("prompt_b", "a house"), ("frames", "1")]),
+    ("/v1/images/edits/text", "image", &[("from", "a house"), ("to", "a tree")]),
+    ("/v1/images/classifications", "image", &[("labels", "a,b")]),
+    ("/v1/images/record", "image", &[]),
+    ("/v1/embeddings", "image", &[]),
+    ("/v1/jobs", "image", &[("task", "variations")]),
+];
+
+#[test]
+fn every_upload_refuses_bombs_and_damaged_files() {
+    let server = Running::start(&[]);
+    for (path, field, others) in UPLOADS {
+        let form = others.iter().fold(Form::default(), |form, (name, text)| form.text(name, text));
+        for (n, bomb) in bombs().iter().enumerate() {
+            // The record of a picture is read from its header on.
+            let is_header_enough = path == "/v1/images/record";
+            let answer = server.post_form(path, &form.clone().file(field, bomb));
+            let fits = answer.status == 400 || (is_header_enough && answer.status == 200);
+            assert!(fits, "{path}, bomb {n}: {}", answer.status);
+        }
+        let whole = form.file(field, &png(33, 21));
+        let status = server.post_form(path, &whole).status;
+        // An edit wants a mask too.
+        assert!([200, 202].contains(&status) || path == "/v1/images/edits", "{path}: {status}");
+    }
+    let masked = Form::default().file("image", &png(33, 21));
+    for (n, bomb) in bombs().iter().enumerate() {
+        let error =
+            server.post_form("/v1/images/edits", &masked.clone().file("mask", bomb)).error(400);
+        assert_eq!(error["param"], "mask", "bomb {n}");
+    }
+}
+
 #[test]
 fn every_size_and_kind_of_picture_is_drawn_from() {
     let server = Running::start(&[]);
