@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use files::text::excerpt;
-use server::{OpenError, OpenedModel, ServedModel, Server, ServerOptions, terminated};
+use server::{OpenError, OpenedModel, ServeError, ServedModel, Server, ServerOptions, terminated};
 use tch::Device;
 
 use crate::interrupt;
@@ -152,7 +152,7 @@ impl Serve {
         };
         let models = named.iter().map(|named| self.served(named)).collect::<Result<Vec<_>>>()?;
         let options = self.options()?;
-        let server = Server::bind(options, models)?;
+        let server = Server::bind(options, models).map_err(in_flags)?;
         interrupt::defer();
         let address = format!("http://{}", server.address());
         print_line!("{address}")?;
@@ -253,6 +253,20 @@ impl Serve {
             log_captions: self.log_captions,
             ..ServerOptions::default()
         })
+    }
+}
+
+/// The error with the flag that it is about.
+fn in_flags(error: ServeError) -> anyhow::Error {
+    match &error {
+        ServeError::Models(_) | ServeError::Model { .. } => anyhow!("--model: {error}"),
+        ServeError::Gallery(_) => anyhow!("--gallery {error}"),
+        ServeError::Search(_) => anyhow!("--search {error}"),
+        ServeError::Address { .. } => anyhow!("{error}: --port 0 picks a free port"),
+        ServeError::NoKey(_) => {
+            anyhow!("{error}: --api-key KEY asks for a key, and --insecure serves without one")
+        }
+        ServeError::System(_) => error.into(),
     }
 }
 

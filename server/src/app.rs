@@ -25,6 +25,9 @@ use crate::work::Finish;
 /// Pictures that are decoded at a time: each takes much memory for a moment.
 const DECODES: usize = 2;
 
+/// Pictures that are made files of at a time; the worker waits where there are more.
+const ENCODES: usize = 4;
+
 /// A model that is served, and what is known of it.
 pub(crate) struct ModelEntry {
     pub(crate) served: ServedModel,
@@ -44,6 +47,7 @@ pub(crate) struct App {
     pub(crate) search_folder: Option<PathBuf>,
     pub(crate) metrics: Metrics,
     pub(crate) decodes: Semaphore,
+    encodes: Arc<Semaphore>,
     runtime: Handle,
     /// All jobs that are not done, to end them when the server stops.
     open_jobs: Mutex<Vec<Arc<Job>>>,
@@ -72,6 +76,7 @@ impl App {
             search_folder: options.search.clone(),
             metrics: Metrics::new(),
             decodes: Semaphore::new(DECODES),
+            encodes: Arc::new(Semaphore::new(ENCODES)),
             runtime,
             open_jobs: Mutex::default(),
             loaded: Mutex::default(),
@@ -235,7 +240,7 @@ impl App {
         self.open_jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a file of a job's image, beside the worker, which goes on.
+    /// Makes a file of a job's image, beside the worker, which goes on. For the worker alone: it may wait.
     pub(crate) fn finish_image(
         self: &Arc<Self>,
         job: Arc<Job>,
@@ -248,8 +253,10 @@ impl App {
             return;
         }
         self.metrics.images.inc();
+        let permit = self.runtime.block_on(Arc::clone(&self.encodes).acquire_owned());
         let (app, watched) = (Arc::clone(self), Arc::clone(&job));
         let finished = self.runtime.spawn_blocking(move || {
+            let _permit = permit;
             let image = match finish.size {
                 Some(size) => to_size(&image, size),
                 None => image,

@@ -167,7 +167,7 @@ pub(crate) async fn classify(app: Arc<App>, request: Request) -> Result<Response
 /// The pictures in the operator's folder that are closest to a caption or a picture.
 pub(crate) async fn search(app: Arc<App>, request: Request) -> Result<Response, ApiError> {
     if app.search_folder.is_none() {
-        return Err(ApiError::not_found("this server searches no folder: --search DIR names one"));
+        return Err(ApiError::not_found("this server searches no folder"));
     }
     let (values, model, base) = read(&app, request, SEARCH, Ability::Classifications).await?;
     let words = values.text("query").filter(|words| !words.trim().is_empty());

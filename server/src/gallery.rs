@@ -45,7 +45,7 @@ impl Gallery {
     pub(crate) fn open(folder: &Path) -> Result<Self, String> {
         let refused = |error: io::Error| {
             let error = files::atomic::without_path(error);
-            format!("--gallery {}: pictures cannot be written there: {error}", folder.display())
+            format!("{}: pictures cannot be written there: {error}", folder.display())
         };
         fs::create_dir_all(folder).map_err(refused)?;
         let salt = Id::random().to_string();

@@ -79,8 +79,7 @@ fn check(options: &ServerOptions, request: &Request) -> Result<(), ApiError> {
     }
     let host = host(headers).ok_or_else(|| ApiError::bad_request("the request names no host"))?;
     if !is_own_host(options, host) {
-        let message =
-            "the request names another host than this server's: --allow-host lets a name in";
+        let message = "the request names another host than this server's";
         return Err(ApiError::forbidden(message));
     }
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
@@ -146,7 +145,7 @@ fn split_port(host: &str) -> (&str, Option<&str>) {
 }
 
 fn another_origin() -> ApiError {
-    ApiError::forbidden("a page of another origin sent this: --cors-origin lets one in")
+    ApiError::forbidden("a page of another origin sent this")
 }
 
 /// Whether a browser says that a page of another site's asks.

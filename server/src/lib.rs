@@ -80,7 +80,7 @@ pub enum ServeError {
     #[error("{0}")]
     Models(String),
     /// An address on which others listen, or that is none of this machine's.
-    #[error("cannot listen on {address}: {error}: --port 0 picks a free port")]
+    #[error("cannot listen on {address}: {error}")]
     Address {
         /// The address.
         address: SocketAddr,
@@ -88,13 +88,14 @@ pub enum ServeError {
         error: std::io::Error,
     },
     /// An address that others can reach, without a key.
-    #[error(
-        "{0}: whoever reaches this address could use the server: --api-key KEY asks for a key, and --insecure serves without one"
-    )]
+    #[error("whoever reaches {0} could use the server")]
     NoKey(SocketAddr),
-    /// A folder that cannot be written or read.
+    /// A gallery that cannot be written.
     #[error("{0}")]
-    Folder(String),
+    Gallery(String),
+    /// A folder to search that is none.
+    #[error("{0}: this is no folder")]
+    Search(String),
     /// The system gives no threads or sockets.
     #[error("cannot start the server: {0}")]
     System(#[from] std::io::Error),
@@ -114,10 +115,7 @@ impl Server {
         if let Some(folder) = &options.search
             && !folder.is_dir()
         {
-            return Err(ServeError::Folder(format!(
-                "--search {}: this is no folder",
-                folder.display()
-            )));
+            return Err(ServeError::Search(folder.display().to_string()));
         }
         if !options.address.ip().is_loopback() && options.api_key.is_none() && !options.insecure {
             return Err(ServeError::NoKey(options.address));
@@ -127,10 +125,8 @@ impl Server {
         for served in models {
             let refused = |error| ServeError::Model { name: served.name.clone(), error };
             if entries.iter().any(|entry| entry.info.name == served.name) {
-                return Err(ServeError::Models(format!(
-                    "--model: two models have the name {}",
-                    served.name
-                )));
+                let message = format!("two models have the name {}", served.name);
+                return Err(ServeError::Models(message));
             }
             let opened = (served.open)().map_err(refused)?;
             let info = ModelInfo::new(&served.name, &opened.pipeline);
@@ -149,7 +145,7 @@ impl Server {
         // The port that the system picked is the one that clients name.
         let options = ServerOptions { address: listener.local_addr()?, ..options };
         let app =
-            App::new(options, entries, runtime.handle().clone()).map_err(ServeError::Folder)?;
+            App::new(options, entries, runtime.handle().clone()).map_err(ServeError::Gallery)?;
         Ok(Self { app: Arc::new(app), listener, runtime, first })
     }
 
@@ -200,11 +196,14 @@ async fn accept(
     let stopped = drained(app, stop);
     tokio::pin!(stopped);
     loop {
-        let permit = Arc::clone(&connections).acquire_owned().await;
-        let stream = tokio::select! {
+        let connect = async {
+            let permit = Arc::clone(&connections).acquire_owned().await;
+            (permit, listener.accept().await)
+        };
+        let (permit, stream) = tokio::select! {
             () = &mut stopped => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+            (permit, accepted) = connect => match accepted {
+                Ok((stream, _)) => (permit, stream),
                 // Too many open files, say: it passes.
                 Err(error) => {
                     tracing::warn!("a connection was not taken: {error}");

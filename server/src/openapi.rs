@@ -154,7 +154,7 @@ fn request_body(body: &Body, options: &ServerOptions) -> Option<RequestBody> {
     Some(body.content("multipart/form-data", content(&object)).build())
 }
 
-/// The object of a table's fields. Other fields are ignored, or with --strict refused.
+/// The object of a table's fields. Other fields are ignored, or by a strict server refused.
 fn fields_schema(tables: &[&[Field]], options: &ServerOptions, task: bool) -> Object {
     let mut object = ObjectBuilder::new();
     if task {

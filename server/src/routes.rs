@@ -455,7 +455,7 @@ async fn gallery(State(app): Server, request: Request) -> ApiResult {
     let base = base(&app, request.headers());
     let listed = blocking(move || app.gallery.as_ref().map(|gallery| gallery.list(&base))).await?;
     match listed {
-        None => Err(ApiError::not_found("this server shows no folder: --gallery DIR names one")),
+        None => Err(ApiError::not_found("this server shows no folder")),
         Some(Ok(listed)) => Ok(Json(listed).into_response()),
         Some(Err(error)) => {
             tracing::error!("the gallery's folder cannot be read: {error}");
