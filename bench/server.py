@@ -80,7 +80,7 @@ def command_seconds(unclip, pictures):
 
     def run(count):
         with tempfile.TemporaryDirectory() as folder:
-            command = [unclip, "generate", "a red boat", "--seed", "1", "-n", str(count), "--out", folder]
+            command = [unclip, "generate", "a red boat", "--seed", "1", "-n", str(count), "--out", f"{folder}/{{index}}.png"]
             began = time.perf_counter()
             subprocess.run(command, check=True, capture_output=True, env=AS_STARTED)
             return time.perf_counter() - began
@@ -137,7 +137,7 @@ def main():
     print(f"| the page: bytes of all files, seconds in which they come | {bytes_}, {seconds:.3f} |", flush=True)
     fast = dict(prior_num_inference_steps=2, decoder_num_inference_steps=2, super_res_num_inference_steps=2)
     with Server(arguments.unclip, "--model", f"tiny={TINY}", "--threads", "1") as server:
-        ask = lambda number: server.generate(seed=number % 1000, **fast)
+        ask = lambda number: server.generate(seed=number % 1000, response_format="b64_json", **fast)
         in_threads(8, 100, ask)
         early = server.memory()
         in_threads(8, arguments.requests, ask)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use files::text::excerpt;
-use server::{OpenError, OpenedModel, ServeError, ServedModel, Server, ServerOptions, terminated};
+use server::{OpenError, OpenedModel, ServeError, ServedModel, Server, ServerOptions, once};
 use tch::Device;
 
 use crate::interrupt;
@@ -45,7 +45,7 @@ const MEGA: u64 = 1_000_000;
 pub(crate) struct Serve {
     /// A model with its name in requests, several times for several: a folder, OWNER/NAME or builtin:unclip [default: both
     /// built-in ones]
-    #[arg(long, value_name = "[NAME=]MODEL", help_heading = "Model")]
+    #[arg(long, value_name = "[NAME=]MODEL", value_delimiter = ',', help_heading = "Model")]
     model: Vec<String>,
     /// The most models in memory: the one that was not used for longest goes
     #[arg(long, value_name = "N", default_value = "2", value_parser = value_parsers::at_least_one, help_heading = "Model")]
@@ -97,7 +97,7 @@ struct AccessArgs {
     #[arg(long)]
     insecure: bool,
     /// A name of this server's in requests, besides its address
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
     allow_host: Vec<String>,
     /// The one other origin whose pages may ask, as https://example.org
     #[arg(long, value_name = "ORIGIN")]
@@ -127,11 +127,11 @@ struct BoundArgs {
     #[arg(long, value_name = "N", default_value = "64", value_parser = value_parsers::at_least_one)]
     max_megapixels: usize,
     /// The longest time from a request to its answer, in seconds
-    #[arg(long, value_name = "S", default_value = "600", value_parser = value_parsers::at_least_one)]
-    deadline: usize,
+    #[arg(long, value_name = "S", default_value = "600", value_parser = value_parsers::seconds)]
+    deadline: u64,
     /// How long jobs, and pictures under addresses, are kept, in seconds
-    #[arg(long, value_name = "S", default_value = "3600", value_parser = value_parsers::at_least_one)]
-    keep: usize,
+    #[arg(long, value_name = "S", default_value = "3600", value_parser = value_parsers::seconds)]
+    keep: u64,
     /// The most jobs that are kept
     #[arg(long, value_name = "N", default_value = "1000", value_parser = value_parsers::at_least_one)]
     keep_jobs: usize,
@@ -139,8 +139,11 @@ struct BoundArgs {
     #[arg(long, value_name = "BYTES", default_value = "268435456", value_parser = value_parsers::at_least_one)]
     keep_bytes: usize,
     /// The time that is left to requests when the server is told to stop, in seconds
-    #[arg(long, value_name = "S", default_value = "30")]
+    #[arg(long, value_name = "S", default_value = "30", value_parser = value_parsers::seconds)]
     drain_timeout: u64,
+    /// The longest time that a request's body takes to come, in seconds
+    #[arg(long, value_name = "S", default_value = "60", value_parser = value_parsers::seconds)]
+    body_timeout: u64,
 }
 
 impl Serve {
@@ -159,7 +162,8 @@ impl Serve {
         if self.open {
             open(&address);
         }
-        server.run(terminated())?;
+        // A second signal ends it at once.
+        server.run(once(interrupt::requested))?;
         Ok(())
     }
 
@@ -236,11 +240,12 @@ impl Serve {
             most_frames: bounds.max_frames,
             upload_bytes: bounds.max_upload.saturating_mul(MEGA as usize),
             upload_pixels: (bounds.max_megapixels as u64).saturating_mul(MEGA),
-            deadline: Duration::from_secs(bounds.deadline as u64),
-            keep: Duration::from_secs(bounds.keep as u64),
+            deadline: Duration::from_secs(bounds.deadline),
+            keep: Duration::from_secs(bounds.keep),
             keep_jobs: bounds.keep_jobs,
             keep_bytes: bounds.keep_bytes,
             drain_timeout: Duration::from_secs(bounds.drain_timeout),
+            body_time: Duration::from_secs(bounds.body_timeout),
             models_in_memory: self.models,
             strict: self.strict,
             api_key: access.api_key.clone(),

@@ -47,6 +47,16 @@ pub(crate) fn batch(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A time of the server's in seconds.
+#[cfg(feature = "server")]
+pub(crate) fn seconds(text: &str) -> Result<u64, String> {
+    const YEAR: u64 = 365 * 24 * 3600;
+    match text.parse() {
+        Ok(seconds) if seconds <= YEAR => Ok(seconds),
+        _ => Err(format!("a whole number of seconds from 0 to {YEAR} is wanted")),
+    }
+}
+
 /// A bound of the server's.
 #[cfg(feature = "server")]
 pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {

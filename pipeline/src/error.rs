@@ -302,6 +302,16 @@ impl Error {
         }
     }
 
+    /// Whether there is less memory than it takes.
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(
+            self,
+            Self::Memory(_)
+                | Self::Weights(weights::Error::Memory { .. })
+                | Self::Families(families::Error::Weights(weights::Error::Memory { .. }))
+        )
+    }
+
     /// Whether it is about the picture that was brought, whatever the model.
     pub fn is_about_image(&self) -> bool {
         match self {

@@ -130,21 +130,22 @@ async fn draw(
     base: String,
     body: Map<String, Value>,
 ) -> ApiResult {
-    let mut order = order(app, task, form, base).await?;
+    let mut order = order(app, task, form, base, false).await?;
     order.job.task = "sdapi";
-    let job = app.submit(order.job)?;
-    let _cancel = CancelOnDrop::new(app, &job);
-    let state = job.finished().await;
-    let outputs = match &state.phase {
-        Phase::Completed(_) => state.outputs(),
-        Phase::Failed(error) => return Err(error.clone()),
-        // What was interrupted answers with what is there.
-        _ => state.outputs(),
-    };
-    let images: Vec<String> = outputs.iter().map(|output| STANDARD.encode(&output.bytes)).collect();
     let mut parameters = body;
     parameters.remove("init_images");
     parameters.remove("mask");
+    let job = app.submit(order.job)?;
+    // Clients ask for its progress again and again.
+    job.add_viewer();
+    let _cancel = CancelOnDrop::new(app, &job);
+    let state = job.finished().await;
+    // One that was interrupted answers with the pictures that are there.
+    let outputs = match &state.phase {
+        Phase::Failed(error) => return Err(error.clone()),
+        _ => state.outputs(),
+    };
+    let images: Vec<String> = outputs.iter().map(|output| STANDARD.encode(&output.bytes)).collect();
     let info = info(&outputs, &parameters).to_string();
     Ok(Json(json!({ "images": images, "parameters": parameters, "info": info })).into_response())
 }
@@ -199,26 +200,31 @@ async fn interrupt(State(app): Server) -> Json<Value> {
     Json(json!({}))
 }
 
-async fn progress(State(app): Server) -> Json<Value> {
+async fn progress(State(app): Server) -> ApiResult {
     let open = app.open_jobs().clone();
-    let running =
-        open.iter().map(|job| job.state()).find(|state| matches!(state.phase, Phase::Running));
-    let waiting = open.iter().filter(|job| !job.state().phase.is_final()).count();
-    let state = running.unwrap_or_default();
-    let JobState { progress, preview, .. } = state;
+    let states: Vec<JobState> =
+        open.iter().filter(|job| job.task == "sdapi").map(|job| job.state()).collect();
+    let waiting = states.iter().filter(|state| !state.phase.is_final()).count();
+    let running = states.into_iter().find(|state| matches!(state.phase, Phase::Running));
+    let JobState { progress, previews, .. } = running.unwrap_or_default();
     let (done, steps) = progress.map_or((0, 0), |progress| (progress.done, progress.steps));
-    let image = preview
-        .and_then(|preview| images::encode(&preview.pixels, images::EncoderFormat::Png, &[]).ok());
-    Json(json!({
+    let preview = previews.into_iter().flatten().next();
+    let encoded = tokio::task::spawn_blocking(move || {
+        let png = images::encode(&preview?.pixels, images::EncoderFormat::Png, &[]).ok()?;
+        Some(STANDARD.encode(png))
+    });
+    let image = encoded.await.map_err(|_| ApiError::internal())?;
+    Ok(Json(json!({
         "progress": if steps == 0 { 0.0 } else { done as f64 / steps as f64 },
         "eta_relative": 0.0,
         "state": {
             "job": "", "job_count": waiting, "job_no": 0, "sampling_step": done, "sampling_steps": steps,
             "interrupted": false, "skipped": false,
         },
-        "current_image": image.map(|image| STANDARD.encode(image)),
+        "current_image": image,
         "textinfo": null,
     }))
+    .into_response())
 }
 
 async fn options(State(app): Server) -> Json<Value> {

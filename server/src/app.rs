@@ -9,7 +9,7 @@ use std::time::Instant;
 use images::RgbImage;
 use pipeline::Record;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::ApiError;
 use crate::gallery::Gallery;
@@ -17,13 +17,19 @@ use crate::job::{Job, JobOrder, Phase};
 use crate::metrics::Metrics;
 use crate::models::{Ability, ModelInfo, ServedModel};
 use crate::options::ServerOptions;
-use crate::output::{Output, encode, to_size};
+use crate::output::{Output, ResponseFormat, encode, to_size};
 use crate::queue::Queue;
 use crate::shelf::{Id, Shelf};
 use crate::work::Finish;
 
 /// Pictures that are decoded at a time: each takes much memory for a moment.
 const DECODES: usize = 2;
+
+/// The most pixels of pictures that waiting requests brought, all together, but for one request that brings more.
+const ROOM: u64 = 1 << 28;
+
+/// Pixels are counted by so many.
+const PIXELS: u64 = 1 << 12;
 
 /// Pictures that are made files of at a time; the worker waits where there are more.
 const ENCODES: usize = 4;
@@ -44,10 +50,11 @@ pub(crate) struct App {
     /// The pictures under addresses.
     pub(crate) files: Shelf<Output>,
     pub(crate) gallery: Option<Gallery>,
-    pub(crate) search_folder: Option<PathBuf>,
     pub(crate) metrics: Metrics,
     pub(crate) decodes: Semaphore,
     encodes: Arc<Semaphore>,
+    /// Room for the pictures that waiting requests brought, in units of [`PIXELS`].
+    room: Arc<Semaphore>,
     runtime: Handle,
     /// All jobs that are not done, to end them when the server stops.
     open_jobs: Mutex<Vec<Arc<Job>>>,
@@ -65,18 +72,19 @@ impl App {
     pub(crate) fn new(
         options: ServerOptions,
         models: Vec<ModelEntry>,
+        gallery: Option<Gallery>,
         runtime: Handle,
-    ) -> Result<Self, String> {
+    ) -> Self {
         let ServerOptions { keep, keep_jobs, keep_bytes, queue, .. } = options;
-        Ok(Self {
+        Self {
             queue: Queue::new(queue),
             jobs: Shelf::new(keep_jobs, keep_bytes, keep),
             files: Shelf::new(usize::MAX, keep_bytes, keep),
-            gallery: options.gallery.as_deref().map(Gallery::open).transpose()?,
-            search_folder: options.search.clone(),
+            gallery,
             metrics: Metrics::new(),
             decodes: Semaphore::new(DECODES),
             encodes: Arc::new(Semaphore::new(ENCODES)),
+            room: Arc::new(Semaphore::new((ROOM / PIXELS) as usize)),
             runtime,
             open_jobs: Mutex::default(),
             loaded: Mutex::default(),
@@ -87,7 +95,7 @@ impl App {
             unhealthy_until: Mutex::default(),
             models,
             options,
-        })
+        }
     }
 
     pub(crate) fn set_ready(&self) {
@@ -126,6 +134,13 @@ impl App {
     pub(crate) fn check_room(&self) -> Result<(), ApiError> {
         self.check_ready()?;
         self.queue.check_room()
+    }
+
+    /// Room for a request's pictures until it is done. An error where those that wait take all of it.
+    pub(crate) fn take_room(&self, pixels: u64) -> Result<OwnedSemaphorePermit, ApiError> {
+        let units = pixels.min(ROOM).div_ceil(PIXELS) as u32;
+        let room = Arc::clone(&self.room).try_acquire_many_owned(units);
+        room.map_err(|_| self.queue.full())
     }
 
     /// The place of the model that a request names, or of the first that does what it asks for. OpenAI's names mean that too.
@@ -171,14 +186,10 @@ impl App {
     pub(crate) fn submit(self: &Arc<Self>, order: JobOrder) -> Result<Arc<Job>, ApiError> {
         self.check_ready()?;
         let job = Job::new(order, self.options.deadline);
-        {
-            let mut open = self.open_jobs();
-            open.retain(|job| !job.state().phase.is_final());
-            open.push(Arc::clone(&job));
-        }
+        let caption = job.with_work(|work| work.caption().to_owned());
         self.queue.push(&job)?;
-        let caption =
-            job.with_work(|work| work.caption().to_owned()).filter(|_| self.options.log_captions);
+        self.open_jobs().push(Arc::clone(&job));
+        let caption = caption.filter(|_| self.options.log_captions);
         let model = &self.models[job.model].info.name;
         tracing::info!(job = %job.id, task = job.task, model, images = job.images, caption);
         let (app, watched) = (Arc::clone(self), Arc::clone(&job));
@@ -188,6 +199,7 @@ impl App {
                 let error = ApiError::deadline(app.options.deadline.as_secs());
                 app.end(&watched, Phase::Failed(error));
             }
+            app.open_jobs().retain(|job| job.id != watched.id);
         });
         Ok(job)
     }
@@ -213,7 +225,8 @@ impl App {
 
     /// Whether nothing waits and nothing is worked on.
     pub(crate) fn is_idle(&self) -> bool {
-        self.open_jobs().iter().all(|job| job.state().phase.is_final())
+        self.queue.lengths() == (0, 0)
+            && self.open_jobs().iter().all(|job| job.state().phase.is_final())
     }
 
     /// The model that A1111's clients chose, where it can; else the first that can.
@@ -256,13 +269,15 @@ impl App {
         let permit = self.runtime.block_on(Arc::clone(&self.encodes).acquire_owned());
         let (app, watched) = (Arc::clone(self), Arc::clone(&job));
         let finished = self.runtime.spawn_blocking(move || {
-            let _permit = permit;
             let image = match finish.size {
                 Some(size) => to_size(&image, size),
                 None => image,
             };
             let size = image.dimensions();
-            let bytes = match encode(&image, finish.format, &record.texts(size)) {
+            let encoded = encode(&image, finish.format, &record.texts(size));
+            // The worker waits for no disk.
+            drop(permit);
+            let bytes = match encoded {
                 Ok(bytes) => bytes,
                 Err(error) => {
                     job.end(Phase::Failed(error));
@@ -277,7 +292,9 @@ impl App {
             }
             let output = Output { id: Id::random(), bytes, format: finish.format, size, seed, t };
             let length = output.bytes.len();
-            app.files.put(output.id, output.clone(), length);
+            if job.response_format != ResponseFormat::Base64 {
+                app.files.put(output.id, output.clone(), length);
+            }
             job.finish_image(place, output);
         });
         self.runtime.spawn(async move {

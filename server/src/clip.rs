@@ -15,17 +15,17 @@ use unclip::{Kind, Tensor};
 use crate::app::App;
 use crate::draw::{CancelOnDrop, answer};
 use crate::error::ApiError;
-use crate::fields::{Field, Kind as FieldKind, Values};
+use crate::fields::{Field, Kind as FieldKind, MOST_TEXTS, Values};
 use crate::form::Form;
 use crate::guard::base;
-use crate::job::JobOrder;
+use crate::job::{Job, JobOrder};
 use crate::models::Ability;
 use crate::orders::{LONGEST_PROMPT, Limits};
 use crate::output::ResponseFormat;
 use crate::work::{Query, Question, SearchQuery, Work};
 
-/// The most texts, labels and results of a request.
-const MOST_TEXTS: usize = 256;
+/// Texts that are embedded between two looks at whether somebody waits.
+const CHUNK: usize = 16;
 
 const MODEL: Field = Field::new(
     "model",
@@ -85,7 +85,6 @@ pub(crate) async fn embed(app: Arc<App>, request: Request) -> Result<Response, A
     let (texts, image) = (values.texts("input").map(<[String]>::to_vec), values.image("image"));
     let is_base64 = values.text("encoding_format") == Some("base64");
     let name = app.models[model].info.name.clone();
-    let model_name = name.clone();
     let work: Question = match (texts, image) {
         (Some(texts), None) => {
             if texts.len() > MOST_TEXTS {
@@ -99,10 +98,10 @@ pub(crate) async fn embed(app: Arc<App>, request: Request) -> Result<Response, A
                 check_caption(text)
                     .map_err(|error| ApiError::invalid("input", format!("input: {error}")))?;
             }
-            Box::new(move |pipeline: &Pipeline| {
+            Box::new(move |pipeline: &Pipeline, job: &Job| {
                 let embed = || {
                     pipeline.prepare_text_encoder()?;
-                    pipeline.caption_embeddings(&texts)
+                    in_chunks(&texts, job, |texts| pipeline.caption_embeddings(texts))
                 };
                 let embeddings = embed().map_err(|error| ApiError::of_pipeline(&error, &name))?;
                 embeddings_json(&embeddings, is_base64, &name)
@@ -110,7 +109,7 @@ pub(crate) async fn embed(app: Arc<App>, request: Request) -> Result<Response, A
         }
         (None, Some(bytes)) => {
             let image = decode(&app, bytes, "image").await?;
-            Box::new(move |pipeline: &Pipeline| {
+            Box::new(move |pipeline: &Pipeline, _: &Job| {
                 let embed = || {
                     pipeline.prepare_image_encoder()?;
                     pipeline.encode_images(&[image])
@@ -132,7 +131,7 @@ pub(crate) async fn embed(app: Arc<App>, request: Request) -> Result<Response, A
             ));
         }
     };
-    submit(&app, "embeddings", model, base, Work::Answer(work), &values, model_name).await
+    submit(&app, "embeddings", model, base, Work::Answer(work), &values).await
 }
 
 /// Which of some labels a picture shows (CLIP, 2103.00020, section 3.1).
@@ -143,12 +142,13 @@ pub(crate) async fn classify(app: Arc<App>, request: Request) -> Result<Response
     let bytes = values.image("image").unwrap_or_default();
     let image = decode(&app, bytes, "image").await?;
     let name = app.models[model].info.name.clone();
-    let model_name = name.clone();
-    let work = Work::Answer(Box::new(move |pipeline: &Pipeline| {
+    let work = Work::Answer(Box::new(move |pipeline: &Pipeline, job: &Job| {
         let classify = || {
             pipeline.prepare_clip()?;
             let embedding = normalised(&pipeline.encode_images(&[image])?); // [1, E]
-            let classes = pipeline.class_embeddings(&labels, &Template::defaults())?; // [L, E]
+            let templates = Template::defaults();
+            let classes = |labels: &[String]| pipeline.class_embeddings(labels, &templates);
+            let classes = in_chunks(&labels, job, classes)?; // [L, E]
             let factor = pipeline.logit_factor()?.unwrap_or(LOGIT_FACTOR);
             Ok(probabilities(&embedding, &classes, factor).squeeze_dim(0)) // [L]
         };
@@ -161,12 +161,12 @@ pub(crate) async fn classify(app: Arc<App>, request: Request) -> Result<Response
             .map(|(probability, label)| json!({ "label": label, "probability": probability }));
         Ok(json!({ "data": data.collect::<Vec<_>>() }))
     }));
-    submit(&app, "classifications", model, base, work, &values, model_name).await
+    submit(&app, "classifications", model, base, work, &values).await
 }
 
 /// The pictures in the operator's folder that are closest to a caption or a picture.
 pub(crate) async fn search(app: Arc<App>, request: Request) -> Result<Response, ApiError> {
-    if app.search_folder.is_none() {
+    if app.options.search.is_none() {
         return Err(ApiError::not_found("this server searches no folder"));
     }
     let (values, model, base) = read(&app, request, SEARCH, Ability::Classifications).await?;
@@ -192,9 +192,8 @@ pub(crate) async fn search(app: Arc<App>, request: Request) -> Result<Response, 
         }
     };
     let count = values.count("n").unwrap_or(12);
-    let name = app.models[model].info.name.clone();
     let work = Work::Search(Box::new(SearchQuery { query, count }));
-    submit(&app, "search", model, base, work, &values, name).await
+    submit(&app, "search", model, base, work, &values).await
 }
 
 /// The values of a request's fields, its model, and what addresses in its answer begin with.
@@ -219,14 +218,17 @@ async fn submit(
     base: String,
     work: Work,
     values: &Values,
-    name: String,
 ) -> Result<Response, ApiError> {
     let response_format = ResponseFormat::default();
-    let job = app.submit(JobOrder { task, model, images: 0, response_format, base, work })?;
+    let job =
+        app.submit(JobOrder { task, model, images: 0, response_format, base, work, room: None })?;
     let _cancel = CancelOnDrop::new(app, &job);
     let mut response = answer(&job).await?;
-    let remarks =
-        crate::orders::Remarks { model: name, ignored: values.ignored.clone(), drawn_size: None };
+    let remarks = crate::orders::Remarks {
+        model: app.models[model].info.name.clone(),
+        ignored: values.ignored.clone(),
+        drawn_size: None,
+    };
     crate::draw::add_remarks(response.headers_mut(), &remarks);
     Ok(response)
 }
@@ -241,6 +243,22 @@ pub(crate) async fn decode(
     let limits = Limits { pixels: app.options.upload_pixels };
     let decoded = tokio::task::spawn_blocking(move || limits.decode(&bytes, name));
     decoded.await.map_err(|_| ApiError::internal())?
+}
+
+/// The rows that `embed` makes of texts, some at a time; it stops between two times where nobody waits for the job any more.
+fn in_chunks(
+    texts: &[String],
+    job: &Job,
+    mut embed: impl FnMut(&[String]) -> Result<Tensor, pipeline::Error>,
+) -> Result<Tensor, pipeline::Error> {
+    let mut rows = Vec::new();
+    for texts in texts.chunks(CHUNK) {
+        if job.is_over() {
+            return Err(pipeline::Error::Stopped);
+        }
+        rows.push(embed(texts)?);
+    }
+    Ok(Tensor::cat(&rows, 0))
 }
 
 /// At least two labels, none of them empty or twice.

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
+use files::text::excerpt;
 
 use crate::app::App;
 use crate::error::ApiError;
@@ -49,7 +50,7 @@ pub(crate) async fn draw(
     app.check_room()?;
     let base = base(&app, request.headers());
     let form = Form::read(request, app.body_limits()).await?;
-    let Order { job, stream, remarks } = order(&app, task, form, base).await?;
+    let Order { job, stream, remarks } = order(&app, task, form, base, true).await?;
     let job = app.submit(job)?;
     let cancel = CancelOnDrop::new(&app, &job);
     let mut response = match stream && task.streams() {
@@ -61,9 +62,12 @@ pub(crate) async fn draw(
 }
 
 /// A job's pictures, once they are drawn.
-pub(crate) async fn answer(job: &Job) -> Result<Response, ApiError> {
+pub(crate) async fn answer(job: &Arc<Job>) -> Result<Response, ApiError> {
     let state = job.finished().await;
-    result(job, &state).map(|json| Json(json).into_response())
+    let job = Arc::clone(job);
+    // Base64 of large pictures takes its time.
+    let result = tokio::task::spawn_blocking(move || result(&job, &state)).await;
+    result.map_err(|_| ApiError::internal())?.map(|json| Json(json).into_response())
 }
 
 /// The answer of a job that has ended.
@@ -81,7 +85,8 @@ pub(crate) fn result(job: &Job, state: &State) -> Result<serde_json::Value, ApiE
 /// Says in headers which model drew, which fields nothing was made of, and which size was drawn where another was asked for.
 pub(crate) fn add_remarks(headers: &mut HeaderMap, remarks: &Remarks) {
     let Remarks { model, ignored, drawn_size } = remarks;
-    let ignored = (!ignored.is_empty()).then(|| ignored.join(", "));
+    let ignored: Vec<String> = ignored.iter().map(|name| excerpt(name)).collect();
+    let ignored = (!ignored.is_empty()).then(|| excerpt(&ignored.join(", ")));
     let all = [
         ("x-unclip-model", Some(model.clone())),
         ("x-unclip-ignored", ignored),

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pipeline::ErrorKind;
+use pipeline::finite::Cause;
 use serde_json::{Value, json};
 
 /// An answer in the place of the one that was asked for.
@@ -142,7 +143,7 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, SERVER, message).with_code("internal_error")
     }
 
-    fn model_defect(model: &str) -> Self {
+    pub(crate) fn model_defect(model: &str) -> Self {
         let message = format!("the model {model} cannot do this: the server's log says why");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, SERVER, message).with_code("model_error")
     }
@@ -155,14 +156,29 @@ impl ApiError {
 
     /// The error of a pipeline over `model`: the user's in its own words, any other without them, which go to the log.
     pub(crate) fn of_pipeline(error: &pipeline::Error, model: &str) -> Self {
-        match (error, error.kind()) {
-            (pipeline::Error::Stopped, _) => Self::cancelled(),
-            (pipeline::Error::Setting { setting, .. }, _) => {
-                Self::bad_request(error.to_string()).about(setting)
+        match error {
+            pipeline::Error::Stopped => Self::cancelled(),
+            // Its words name the model's folders.
+            pipeline::Error::Mismatch { mismatch, .. } if error.is_about_image() => {
+                let message = format!(
+                    "the picture does not fit the model: {} is {} and {}",
+                    mismatch.quantity, mismatch.one, mismatch.other
+                );
+                Self::invalid("image", message)
             }
-            (_, ErrorKind::User) => Self::bad_request(error.to_string()),
             _ if error.is_about_image() => Self::invalid("image", error.to_string()),
-            (pipeline::Error::Memory(_), _) => Self::out_of_memory(),
+            pipeline::Error::NotFinite { cause: Cause::Scale { setting, .. }, .. } => {
+                Self::bad_request(error.to_string()).about(field_of(setting))
+            }
+            pipeline::Error::Setting { setting, .. } | pipeline::Error::NoStage { setting, .. } => {
+                Self::bad_request(error.to_string()).about(field_of(setting))
+            }
+            pipeline::Error::OtherPrior { setting, .. } => {
+                Self::bad_request(error.to_string()).about(field_of(setting))
+            }
+            pipeline::Error::Edit(_) => Self::invalid("mask", error.to_string()),
+            _ if error.is_out_of_memory() => Self::out_of_memory(),
+            _ if error.kind() == ErrorKind::User => Self::bad_request(error.to_string()),
             _ => {
                 tracing::error!(model, "{error}");
                 Self::model_defect(model)
@@ -174,6 +190,17 @@ impl ApiError {
     pub(crate) fn object(&self) -> Value {
         let Self { kind, message, param, code, .. } = self;
         json!({ "message": message, "type": kind, "param": param, "code": code })
+    }
+}
+
+/// The field that sets a setting of the library's.
+fn field_of(setting: &str) -> &str {
+    match setting {
+        "prior_steps" => "prior_num_inference_steps",
+        "decoder_steps" => "decoder_num_inference_steps",
+        "upsampler_steps" => "super_res_num_inference_steps",
+        "width" | "height" => "size",
+        other => other,
     }
 }
 

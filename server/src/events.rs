@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::draw::{CancelOnDrop, result};
 use crate::job::{Job, Phase, Preview, Progress, State, unix_seconds};
 use crate::orders::DrawTask;
-use crate::output::{ResponseFormat, datum, format_name};
+use crate::output::{datum, format_name};
 
 /// How often a comment is sent where nothing happens, so that nobody in between takes the stream for dead.
 const COMMENT_PAUSE: Duration = Duration::from_secs(15);
@@ -42,7 +42,7 @@ struct Watcher {
     waiting: std::vec::IntoIter<Event>,
     position: usize,
     progress: Option<Progress>,
-    preview: Option<Arc<Preview>>,
+    previews: Vec<Option<Arc<Preview>>>,
     sent: Vec<bool>,
     is_first: bool,
     is_over: bool,
@@ -50,12 +50,13 @@ struct Watcher {
 
 impl Watcher {
     fn new(job: Arc<Job>) -> Self {
+        job.add_viewer();
         Self {
             states: job.watch(),
             waiting: Vec::new().into_iter(),
             position: 0,
             progress: None,
-            preview: None,
+            previews: vec![None; job.images],
             sent: vec![false; job.images],
             is_first: true,
             is_over: false,
@@ -85,12 +86,24 @@ impl Watcher {
         new
     }
 
-    /// The preview, where it is a new one.
-    fn new_preview(&mut self, state: &State) -> Option<Arc<Preview>> {
-        let preview = state.preview.clone()?;
-        let is_same = self.preview.as_ref().is_some_and(|before| Arc::ptr_eq(before, &preview));
-        self.preview = Some(Arc::clone(&preview));
-        (!is_same).then_some(preview)
+    /// The previews that were not sent.
+    fn new_previews(&mut self, state: &State) -> Vec<Arc<Preview>> {
+        let mut new = Vec::new();
+        for (sent, preview) in self.previews.iter_mut().zip(&state.previews) {
+            if let Some(preview) = preview
+                && !sent.as_ref().is_some_and(|sent| Arc::ptr_eq(sent, preview))
+            {
+                *sent = Some(Arc::clone(preview));
+                new.push(Arc::clone(preview));
+            }
+        }
+        new
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.job.remove_viewer();
     }
 }
 
@@ -131,10 +144,10 @@ async fn job_events(watcher: &mut Watcher) -> Vec<Event> {
         watcher.progress = Some(progress.clone());
         add("job.progress", progress_json(progress, &state));
     }
-    if let Some(preview) = watcher.new_preview(&state)
-        && let Some(png) = preview_base64(&preview).await
-    {
-        add("job.preview", json!({ "image": preview.image, "b64_json": png }));
+    for preview in watcher.new_previews(&state) {
+        if let Some(png) = preview_base64(&preview).await {
+            add("job.preview", json!({ "image": preview.image, "b64_json": png }));
+        }
     }
     let format = watcher.job.response_format;
     for (place, output) in watcher.new_outputs(&state) {
@@ -193,9 +206,10 @@ pub(crate) fn image_stream(job: Arc<Job>, task: DrawTask, cancel: CancelOnDrop) 
 async fn image_events(watcher: &mut Watcher, prefix: &str) -> Vec<Event> {
     let state = watcher.next_state().await;
     let mut events = Vec::new();
-    if let Some(preview) = watcher.new_preview(&state)
-        && let Some(png) = preview_base64(&preview).await
-    {
+    for preview in watcher.new_previews(&state) {
+        let Some(png) = preview_base64(&preview).await else {
+            continue;
+        };
         let kind = format!("{prefix}.partial_image");
         let (width, height) = preview.pixels.dimensions();
         let data = json!({
@@ -212,7 +226,8 @@ async fn image_events(watcher: &mut Watcher, prefix: &str) -> Vec<Event> {
     }
     for (_, output) in watcher.new_outputs(&state) {
         let kind = format!("{prefix}.completed");
-        let mut data = Value::Object(datum(&output, ResponseFormat::Both, &watcher.job.base));
+        let mut data =
+            Value::Object(datum(&output, watcher.job.response_format, &watcher.job.base));
         data["type"] = kind.as_str().into();
         data["created_at"] = unix_seconds().into();
         data["size"] = format!("{}x{}", output.size.0, output.size.1).into();

@@ -9,6 +9,9 @@ use serde_json::Value as Json;
 use crate::error::ApiError;
 use crate::form::Form;
 
+/// The most texts of a field that takes several.
+pub(crate) const MOST_TEXTS: usize = 256;
+
 /// A field of a request.
 #[derive(Clone, Copy)]
 pub(crate) struct Field {
@@ -119,8 +122,9 @@ impl Values {
         all.ignored.extend(form.names());
         match all.ignored.first() {
             Some(name) if strict => {
-                let message = format!("nothing is made of the field {} here", excerpt(name));
-                Err(ApiError::invalid(name, message))
+                let name = excerpt(name);
+                let message = format!("nothing is made of the field {name} here");
+                Err(ApiError::invalid(&name, message))
             }
             _ => Ok(all),
         }
@@ -290,7 +294,8 @@ impl Kind {
             }
         }
         if let (Self::Texts, [one]) = (self, &texts[..]) {
-            texts = one.split(',').map(|text| text.trim().to_owned()).collect();
+            texts =
+                one.split(',').take(MOST_TEXTS + 1).map(|text| text.trim().to_owned()).collect();
         }
         if let Self::TextOrTexts(longest) = self {
             texts.iter().try_for_each(|text| check_length(name, text, longest))?;

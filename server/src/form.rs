@@ -14,6 +14,9 @@ use crate::error::ApiError;
 /// The most fields of a request.
 const MOST_FIELDS: usize = 256;
 
+/// The longest body of JSON, in bytes.
+const LONGEST_JSON: usize = 1 << 20;
+
 /// A request's fields as they came.
 #[derive(Default)]
 pub(crate) struct Form {
@@ -57,11 +60,25 @@ impl Form {
     }
 
     async fn read_json(request: Request, most: usize) -> Result<Self, ApiError> {
+        // Values of JSON take many times the memory of their text. A1111's clients send pictures in it.
+        let most = match request.uri().path().starts_with("/sdapi/") {
+            true => most,
+            false => most.min(LONGEST_JSON),
+        };
         let bytes = axum::body::to_bytes(request.into_body(), most).await;
-        let bytes = bytes.map_err(|_| ApiError::too_large(most))?;
-        let json = serde_json::from_slice(&bytes).map_err(|error| {
-            ApiError::bad_request(format!("the request's body is no JSON: {error}"))
+        let bytes = bytes.map_err(|error| match error.to_string().contains("length limit") {
+            true => ApiError::too_large(most),
+            false => ApiError::bad_request("the request's body broke off"),
         })?;
+        let parse = move || serde_json::from_slice(&bytes);
+        let json = match tokio::task::spawn_blocking(parse).await {
+            Ok(Ok(json)) => json,
+            Ok(Err(error)) => {
+                let message = format!("the request's body is no JSON: {error}");
+                return Err(ApiError::bad_request(message));
+            }
+            Err(_) => return Err(ApiError::internal()),
+        };
         let Json::Object(fields) = json else {
             return Err(ApiError::bad_request("the request's body is JSON, and no object"));
         };

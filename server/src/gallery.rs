@@ -72,19 +72,23 @@ impl Gallery {
     /// The pictures, the newest first. What is no picture, a link or hidden is passed over.
     pub(crate) fn list(&self, base: &str) -> io::Result<Value> {
         let mut found: Vec<(u64, PathBuf, u64)> = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            let (path, metadata) = (entry.path(), entry.metadata()?);
+        for entry in fs::read_dir(&self.folder)?.flatten() {
+            let path = entry.path();
             let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-            if metadata.is_file() && !is_hidden && EncoderFormat::of(&path).is_some() {
-                let modified =
-                    metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+            if is_hidden || EncoderFormat::of(&path).is_none() {
+                continue;
+            }
+            // One that has just got another name is passed over.
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_file() {
+                let modified = metadata.modified().ok();
+                let modified = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
                 found.push((modified.map_or(0, |time| time.as_secs()), path, metadata.len()));
             }
         }
         found.sort_by(|one, other| other.cmp(one));
         found.truncate(MOST_LISTED);
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut listed = BTreeMap::new();
         let mut data = Vec::new();
         for (created, path, length) in found {
@@ -107,7 +111,7 @@ impl Gallery {
             }));
             listed.insert(id, entry);
         }
-        *known = listed;
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = listed;
         Ok(json!({ "data": data }))
     }
 

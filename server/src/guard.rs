@@ -23,6 +23,10 @@ use crate::options::ServerOptions;
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self' blob: data:; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
+/// Headers of answers that scripts of another origin may read.
+const EXPOSED_HEADERS: &str =
+    "retry-after, x-request-id, x-unclip-model, x-unclip-ignored, x-unclip-drawn-size";
+
 /// The beginning of the addresses in an answer.
 pub(crate) fn base(app: &App, headers: &HeaderMap) -> String {
     match &app.options.public_url {
@@ -40,6 +44,8 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
     let options = &app.options;
     let cors = cors_origin(options, request.headers()).cloned();
     let is_preflight = request.method() == Method::OPTIONS && cors.is_some();
+    let wanted = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    let is_file = request.uri().path().starts_with("/v1/files/");
     let mut response = match check(options, &request) {
         Ok(()) if is_preflight => StatusCode::NO_CONTENT.into_response(),
         Ok(()) => next.run(request).await,
@@ -52,15 +58,19 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
     add("x-content-type-options", HeaderValue::from_static("nosniff"));
     add("content-security-policy", HeaderValue::from_static(CONTENT_SECURITY_POLICY));
     add("referrer-policy", HeaderValue::from_static("no-referrer"));
-    add("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+    // A picture's address is for whoever has it.
+    let readers = if is_file || cors.is_some() { "cross-origin" } else { "same-origin" };
+    add("cross-origin-resource-policy", HeaderValue::from_static(readers));
+    if app.options.cors_origin.is_some() {
+        add("vary", HeaderValue::from_static("Origin"));
+    }
     if let Some(origin) = cors {
         add("access-control-allow-origin", origin);
-        add("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
-        add("vary", HeaderValue::from_static("Origin"));
+        add("access-control-expose-headers", HeaderValue::from_static(EXPOSED_HEADERS));
         if is_preflight {
             add("access-control-allow-methods", HeaderValue::from_static("GET, POST, DELETE"));
-            let allowed = HeaderValue::from_static("authorization, content-type");
-            add("access-control-allow-headers", allowed);
+            let plain = HeaderValue::from_static("authorization, content-type");
+            add("access-control-allow-headers", wanted.unwrap_or(plain));
         }
     }
     response

@@ -1,12 +1,12 @@
 //! Jobs: requests on their way through the queue and the worker, and what watchers see of them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use images::RgbImage;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use crate::error::ApiError;
 use crate::output::{Output, ResponseFormat};
@@ -28,8 +28,10 @@ pub(crate) struct Job {
     /// Seconds since 1970.
     pub(crate) created: u64,
     pub(crate) deadline: Instant,
-    /// The work, until the worker takes it.
-    work: Mutex<Option<Work>>,
+    /// The work and the room of its pictures, until the worker takes it.
+    work: Mutex<Option<(Work, Option<OwnedSemaphorePermit>)>>,
+    /// Those who want to see previews.
+    viewers: AtomicUsize,
     stops: AtomicBool,
     state: watch::Sender<State>,
 }
@@ -41,7 +43,8 @@ pub(crate) struct State {
     /// Its place in the queue: 1 is next.
     pub(crate) position: usize,
     pub(crate) progress: Option<Progress>,
-    pub(crate) preview: Option<Arc<Preview>>,
+    /// The last preview of each picture, by their places.
+    pub(crate) previews: Vec<Option<Arc<Preview>>>,
     /// The pictures that are done, by their places.
     pub(crate) outputs: Vec<Option<Output>>,
 }
@@ -102,13 +105,15 @@ pub(crate) struct JobOrder {
     pub(crate) response_format: ResponseFormat,
     pub(crate) base: String,
     pub(crate) work: Work,
+    pub(crate) room: Option<OwnedSemaphorePermit>,
 }
 
 impl Job {
     /// A job that may take so long.
     pub(crate) fn new(order: JobOrder, deadline: Duration) -> Arc<Self> {
-        let JobOrder { task, model, images, response_format, base, work } = order;
-        let state = State { outputs: vec![None; images], ..State::default() };
+        let JobOrder { task, model, images, response_format, base, work, room } = order;
+        let state =
+            State { outputs: vec![None; images], previews: vec![None; images], ..State::default() };
         Arc::new(Self {
             id: Id::random(),
             task,
@@ -118,20 +123,25 @@ impl Job {
             base,
             created: unix_seconds(),
             deadline: Instant::now() + deadline,
-            work: Mutex::new(Some(work)),
+            work: Mutex::new(Some((work, room))),
+            viewers: AtomicUsize::new(0),
             stops: AtomicBool::new(false),
             state: watch::Sender::new(state),
         })
     }
 
-    /// Its work, which one taker gets.
-    pub(crate) fn take_work(&self) -> Option<Work> {
+    /// Its work with the room of its pictures, which one taker gets.
+    pub(crate) fn take_work(&self) -> Option<(Work, Option<OwnedSemaphorePermit>)> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Looks at its work while it waits.
     pub(crate) fn with_work<T>(&self, look: impl FnOnce(&Work) -> T) -> Option<T> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(look)
+        self.work
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map(|(work, _)| look(work))
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<State> {
@@ -142,9 +152,18 @@ impl Job {
         self.state.borrow().clone()
     }
 
-    /// Whether anybody watches.
-    pub(crate) fn is_watched(&self) -> bool {
-        self.state.receiver_count() > 0
+    /// Counts somebody who wants to see previews.
+    pub(crate) fn add_viewer(&self) {
+        self.viewers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn remove_viewer(&self) {
+        self.viewers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether anybody wants to see previews.
+    pub(crate) fn is_viewed(&self) -> bool {
+        self.viewers.load(Ordering::Relaxed) > 0
     }
 
     /// Whether nothing more should be done for it.
@@ -178,7 +197,7 @@ impl Job {
             ended = !state.phase.is_final();
             if ended {
                 state.phase = phase;
-                state.preview = None;
+                state.previews.clear();
             }
             ended
         });

@@ -40,14 +40,14 @@ pub(crate) async fn create(app: Arc<App>, request: Request) -> Result<Response, 
             ),
         )
     })?;
-    let order = order(&app, task, form, base).await?;
+    let order = order(&app, task, form, base, false).await?;
     let job = app.submit(order.job)?;
-    app.jobs.put(job.id, Arc::clone(&job), 0);
+    app.jobs.put_open(job.id, Arc::clone(&job));
     let (shelved, watched) = (Arc::clone(&app), Arc::clone(&job));
     tokio::spawn(async move {
         let state = watched.finished().await;
         let bytes = state.outputs().iter().map(|output| output.bytes.len()).sum();
-        shelved.jobs.resize(watched.id, bytes);
+        shelved.jobs.close(watched.id, bytes);
     });
     let mut response = (StatusCode::ACCEPTED, Json(job_json(&job))).into_response();
     add_remarks(response.headers_mut(), &order.remarks);

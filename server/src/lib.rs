@@ -45,6 +45,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
@@ -53,6 +54,7 @@ pub use models::{OpenError, OpenedModel, ServedModel};
 pub use options::ServerOptions;
 
 use crate::app::{App, ModelEntry};
+use crate::gallery::Gallery;
 use crate::models::ModelInfo;
 use crate::worker::Worker;
 
@@ -61,6 +63,9 @@ const MOST_CONNECTIONS: usize = 1024;
 
 /// The time in which a request's head must come.
 const HEAD_TIME: Duration = Duration::from_secs(10);
+
+/// The time in which a client must take what it is sent.
+const UNREAD_TIME: Duration = Duration::from_secs(60);
 
 /// The time that answers have to leave when the server stops.
 const FLUSH_TIME: Duration = Duration::from_secs(2);
@@ -112,11 +117,11 @@ pub struct Server {
 impl Server {
     /// Opens the models, none of whose networks is read, and listens. Whatever can be refused is refused before that.
     pub fn bind(options: ServerOptions, models: Vec<ServedModel>) -> Result<Self, ServeError> {
-        if let Some(folder) = &options.search
-            && !folder.is_dir()
-        {
-            return Err(ServeError::Search(folder.display().to_string()));
-        }
+        let search = match &options.search {
+            Some(folder) if folder.is_dir() => Some(folder.canonicalize()?),
+            Some(folder) => return Err(ServeError::Search(folder.display().to_string())),
+            None => None,
+        };
         if !options.address.ip().is_loopback() && options.api_key.is_none() && !options.insecure {
             return Err(ServeError::NoKey(options.address));
         }
@@ -138,14 +143,15 @@ impl Server {
             first.ok_or_else(|| ServeError::Models("there is no model to serve".to_owned()))?;
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let gallery = options.gallery.as_deref().map(Gallery::open).transpose();
+        let gallery = gallery.map_err(ServeError::Gallery)?;
         let address = options.address;
         let listener =
             TcpListener::bind(address).map_err(|error| ServeError::Address { address, error })?;
         listener.set_nonblocking(true)?;
         // The port that the system picked is the one that clients name.
-        let options = ServerOptions { address: listener.local_addr()?, ..options };
-        let app =
-            App::new(options, entries, runtime.handle().clone()).map_err(ServeError::Gallery)?;
+        let options = ServerOptions { address: listener.local_addr()?, search, ..options };
+        let app = App::new(options, entries, gallery, runtime.handle().clone());
         Ok(Self { app: Arc::new(app), listener, runtime, first })
     }
 
@@ -170,16 +176,10 @@ impl Server {
     }
 }
 
-/// Ready at the first SIGINT or SIGTERM.
-pub async fn terminated() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// Ready soon after `is_so` says true.
+pub async fn once(is_so: impl Fn() -> bool) {
+    while !is_so() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -227,6 +227,8 @@ async fn accept(
 
 async fn serve_connection(stream: TcpStream, router: Router, mut closing: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
+    // A client that reads nothing of its answer holds no connection for ever.
+    let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD_TIME));
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
     let connection =

@@ -62,7 +62,7 @@ impl Default for ServerOptions {
             queue: 16,
             most_images: 10,
             most_frames: 60,
-            upload_bytes: 50 << 20,
+            upload_bytes: 50_000_000,
             upload_pixels: 64_000_000,
             deadline: Duration::from_secs(600),
             body_time: Duration::from_secs(60),

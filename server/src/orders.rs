@@ -248,12 +248,15 @@ pub(crate) async fn order(
     task: DrawTask,
     form: Form,
     base: String,
+    streams: bool,
 ) -> Result<Order, ApiError> {
     let values = Values::read(form, task.fields(), app.options.strict)?;
     let model = app.model(values.text("model"), task.ability())?;
     let _permit = app.decodes.acquire().await.map_err(|_| ApiError::draining())?;
     let reading = Arc::clone(app);
-    let read = tokio::task::spawn_blocking(move || read(&reading, task, &values, model, base));
+    let stream = streams && values.switch("stream");
+    let read =
+        tokio::task::spawn_blocking(move || read(&reading, task, &values, model, base, stream));
     read.await.map_err(|_| ApiError::internal())?
 }
 
@@ -264,13 +267,14 @@ fn read(
     values: &Values,
     model: usize,
     base: String,
+    stream: bool,
 ) -> Result<Order, ApiError> {
     let info = &app.models[model].info;
     let mut settings = settings(values, info)?;
     let size = values.size("size");
     let drawn_size = drawn_size(task, size, info, &mut settings, app.options.strict)?;
-    let reader =
-        OrderReader { values, info, limits: Limits { pixels: app.options.upload_pixels }, size };
+    let limits = Limits { pixels: app.options.upload_pixels };
+    let reader = OrderReader { values, info, limits, size, stream };
     let seed = values.count("seed").map_or_else(random_seed, |seed| seed as u64);
     let (images, work) = match task {
         DrawTask::Generations | DrawTask::Variations | DrawTask::Edits => {
@@ -285,11 +289,13 @@ fn read(
             (frames, Work::DrawWay(Box::new(WayDrawing { way, frames, seed, settings, finish })))
         }
     };
+    let pixels = work.pixels();
+    let room = (pixels > 0).then(|| app.take_room(pixels)).transpose()?;
     let response_format = ResponseFormat::of(values.text("response_format"));
     let ignored = values.ignored.clone();
     Ok(Order {
-        job: JobOrder { task: task.name(), model, images, response_format, base, work },
-        stream: values.switch("stream"),
+        job: JobOrder { task: task.name(), model, images, response_format, base, work, room },
+        stream,
         remarks: Remarks { model: info.name.clone(), ignored, drawn_size },
     })
 }
@@ -300,6 +306,7 @@ struct OrderReader<'a> {
     info: &'a ModelInfo,
     limits: Limits,
     size: Option<(u32, u32)>,
+    stream: bool,
 }
 
 impl OrderReader<'_> {
@@ -323,7 +330,7 @@ impl OrderReader<'_> {
         let values = self.values;
         let negative_caption = negative_caption(values, self.info)?;
         let prompt = values.text("prompt").unwrap_or_default();
-        let previews = match values.switch("stream") {
+        let previews = match self.stream {
             true => Previews::Count(values.count("partial_images").unwrap_or(0)),
             false => Previews::Live,
         };
@@ -334,6 +341,7 @@ impl OrderReader<'_> {
             }
             DrawTask::Edits => {
                 let (edit, arguments) = self.limits.edit(values)?;
+                self.limits.check_edits(&edit, seeds.len())?;
                 let caption = Some(prompt).filter(|prompt| !prompt.trim().is_empty());
                 caption.map_or(Ok(()), |caption| check("prompt", caption))?;
                 (Source::Edit(Box::new(edit)), caption, self.finish("inpaint", caption, arguments))
@@ -563,6 +571,21 @@ impl Limits {
         let edit =
             Edit::new(image, mask).map_err(|error| ApiError::invalid("mask", error.to_string()))?;
         Ok((edit, arguments))
+    }
+
+    /// Refuses more pixels of edited pictures than a picture that is sent may have.
+    fn check_edits(&self, edit: &Edit, count: usize) -> Result<(), ApiError> {
+        let (width, height) = edit.mask().dimensions();
+        let most = self.pixels / (u64::from(width) * u64::from(height)).max(1);
+        match count as u64 <= most.max(1) {
+            true => Ok(()),
+            false => {
+                let message = format!(
+                    "n is {count}: of a picture with {width} x {height} pixels {most} are painted at most for a request"
+                );
+                Err(ApiError::invalid("n", message))
+            }
+        }
     }
 
     /// An end of a way: `image_a` or `prompt_a`, say.

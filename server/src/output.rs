@@ -59,18 +59,18 @@ pub(crate) fn media_type(format: EncoderFormat) -> &'static str {
     FORMATS.iter().find(|(one, ..)| *one == format).expect("all are there").2
 }
 
-/// An image of the size that was asked for: enlarged or reduced until it covers that, and cut to it around its middle.
+/// An image of the size that was asked for: cut to its form around the middle, and enlarged or reduced.
 pub(crate) fn to_size(image: &RgbImage, (width, height): (u32, u32)) -> RgbImage {
-    if image.dimensions() == (width, height) {
+    let (columns, rows) = image.dimensions();
+    if (columns, rows) == (width, height) {
         return image.clone();
     }
-    let scale = |side: u32, wanted: u32| f64::from(wanted) / f64::from(side);
-    let scale = scale(image.width(), width).max(scale(image.height(), height));
-    let side = |side: u32, least: u32| ((f64::from(side) * scale).round() as u32).max(least);
-    let (columns, rows) = (side(image.width(), width), side(image.height(), height));
-    let large = resize(image, columns, rows, Filter::Bicubic);
-    let (x, y) = (i64::from(columns - width) / 2, i64::from(rows - height) / 2);
-    images::canvas::crop(&large, images::Rect { x, y, width, height })
+    let scale = (f64::from(columns) / f64::from(width)).min(f64::from(rows) / f64::from(height));
+    let side = |wanted: u32, most: u32| ((f64::from(wanted) * scale).round() as u32).clamp(1, most);
+    let cut = (side(width, columns), side(height, rows));
+    let (x, y) = (i64::from(columns - cut.0) / 2, i64::from(rows - cut.1) / 2);
+    let cut = images::canvas::crop(image, images::Rect { x, y, width: cut.0, height: cut.1 });
+    resize(&cut, width, height, Filter::Bicubic)
 }
 
 /// The bytes of an image's file. An error where the machine has no memory for it.
@@ -83,6 +83,17 @@ pub(crate) fn encode(
         tracing::error!("cannot encode a picture: {error}");
         ApiError::internal()
     })
+}
+
+/// The media type of a picture's file, by its first bytes.
+pub(crate) fn media_type_of(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0x89, b'P', b'N', b'G', ..] => Some("image/png"),
+        [0xff, 0xd8, ..] => Some("image/jpeg"),
+        [b'G', b'I', b'F', b'8', ..] => Some("image/gif"),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("image/webp"),
+        _ => None,
+    }
 }
 
 /// A picture as JSON; `base` is what its address begins with.

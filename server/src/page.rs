@@ -1,10 +1,10 @@
 //! The page: files inside the program.
 
-use axum::extract::Path;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::error::ApiError;
+use crate::routes::Name;
 
 macro_rules! assets {
     ($($name:literal),* $(,)?) => {
@@ -47,7 +47,7 @@ pub(crate) async fn index() -> Response {
     answer("index.html", INDEX)
 }
 
-pub(crate) async fn asset(Path(name): Path<String>) -> Result<Response, ApiError> {
+pub(crate) async fn asset(Name(name): Name) -> Result<Response, ApiError> {
     let asset = ASSETS.iter().find(|(asset, _)| *asset == name);
     let (name, bytes) = asset.ok_or_else(|| ApiError::not_found("the page has no such file"))?;
     Ok(answer(name, bytes))

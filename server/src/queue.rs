@@ -34,6 +34,11 @@ impl Queue {
         self.lock().check_room(self.most)
     }
 
+    /// The refusal of a request for which there is no room.
+    pub(crate) fn full(&self) -> ApiError {
+        self.lock().full()
+    }
+
     /// Puts a job at the end.
     pub(crate) fn push(&self, job: &Arc<Job>) -> Result<(), ApiError> {
         let mut inner = self.lock();
@@ -70,8 +75,6 @@ impl Queue {
         inner.running = inner.running.saturating_sub(1);
         let mean = &mut inner.seconds_a_job;
         *mean = if *mean == 0.0 { seconds } else { 0.8 * *mean + 0.2 * seconds };
-        drop(inner);
-        self.changed.notify_all();
     }
 
     /// Takes out a job that waits; its slot is free at once.
@@ -79,8 +82,6 @@ impl Queue {
         let mut inner = self.lock();
         inner.waiting.retain(|other| other.id != job.id);
         inner.tell_positions();
-        drop(inner);
-        self.changed.notify_all();
     }
 
     /// Lets nothing more in.
@@ -107,14 +108,14 @@ impl Inner {
         }
         match self.waiting.len() < most {
             true => Ok(()),
-            false => {
-                let seconds = self.seconds_a_job * (self.waiting.len() + 1) as f64;
-                Err(ApiError::queue_full(
-                    self.waiting.len(),
-                    seconds.ceil().clamp(1.0, 600.0) as u64,
-                ))
-            }
+            false => Err(self.full()),
         }
+    }
+
+    /// The refusal of a request that must come again.
+    fn full(&self) -> ApiError {
+        let seconds = self.seconds_a_job * (self.waiting.len() + 1) as f64;
+        ApiError::queue_full(self.waiting.len(), seconds.ceil().clamp(1.0, 600.0) as u64)
     }
 
     fn take_first(&mut self, is_wanted: impl Fn(&Job) -> bool) -> Option<Arc<Job>> {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Path, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, MatchedPath, Path, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -24,7 +25,7 @@ use crate::guard::{base, guard};
 use crate::job::unix_seconds;
 use crate::models::Ability;
 use crate::orders::{DrawTask, JOB};
-use crate::output::media_type;
+use crate::output::{media_type, media_type_of};
 use crate::shelf::{Id, Lookup};
 use crate::{a1111, clip, draw, jobs, openapi, page};
 
@@ -284,6 +285,18 @@ impl Route {
     }
 }
 
+/// The part of a path that names something. One that is no text names nothing.
+pub(crate) struct Name(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = Path::from_request_parts(parts, state).await;
+        path.map(|Path(name)| Self(name)).map_err(|_| ApiError::not_found("there is no such thing"))
+    }
+}
+
 type ApiResult = Result<Response, ApiError>;
 type Server = State<Arc<App>>;
 
@@ -315,7 +328,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/jobs/{id}", get(job).delete(cancel_job))
         .route(
             "/v1/jobs/{id}/events",
-            get(async |State(app): Server, Path(id): Path<String>| jobs::watch(&app, &id)),
+            get(async |State(app): Server, Name(id): Name| jobs::watch(&app, &id)),
         )
         .route("/v1/gallery", get(gallery))
         .route("/v1/gallery/{id}", get(gallery_image))
@@ -327,7 +340,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     router
         .fallback(async || ApiError::not_found("there is no such route: /openapi.json lists them"))
         .method_not_allowed_fallback(async || ApiError::wrong_method())
-        .layer(DefaultBodyLimit::disable())
+        .layer(DefaultBodyLimit::max(app.options.upload_bytes))
         .layer(CatchPanicLayer::custom(|_| {
             tracing::error!("a request's handler failed: this is a defect");
             ApiError::internal().into_response()
@@ -386,7 +399,7 @@ async fn capabilities(State(app): Server) -> Json<Value> {
         "key_required": options.api_key.is_some(),
         "ready": app.check_ready().is_ok(),
         "gallery": app.gallery.is_some(),
-        "search": app.search_folder.is_some(),
+        "search": app.options.search.is_some(),
         "limits": {
             "n": options.most_images,
             "frames": options.most_frames,
@@ -410,7 +423,7 @@ async fn models(State(app): Server) -> Json<Value> {
     Json(json!({ "object": "list", "data": data }))
 }
 
-async fn model(State(app): Server, Path(id): Path<String>) -> ApiResult {
+async fn model(State(app): Server, Name(id): Name) -> ApiResult {
     let names: Vec<&str> = app.models.iter().map(|entry| &*entry.info.name).collect();
     match names.contains(&&*id) {
         true => Ok(Json(model_json(&id)).into_response()),
@@ -418,11 +431,12 @@ async fn model(State(app): Server, Path(id): Path<String>) -> ApiResult {
     }
 }
 
-async fn job(State(app): Server, Path(id): Path<String>) -> ApiResult {
-    Ok(Json(jobs::job_json(&*jobs::find(&app, &id)?)).into_response())
+async fn job(State(app): Server, Name(id): Name) -> ApiResult {
+    let job = jobs::find(&app, &id)?;
+    Ok(Json(blocking(move || jobs::job_json(&job)).await?).into_response())
 }
 
-async fn cancel_job(State(app): Server, Path(id): Path<String>) -> ApiResult {
+async fn cancel_job(State(app): Server, Name(id): Name) -> ApiResult {
     jobs::cancel(&app, &id)
 }
 
@@ -435,7 +449,7 @@ fn image_response(bytes: Bytes, media_type: &'static str) -> Response {
     (headers, bytes).into_response()
 }
 
-async fn file(State(app): Server, Path(name): Path<String>) -> ApiResult {
+async fn file(State(app): Server, Name(name): Name) -> ApiResult {
     let id = name.split('.').next().and_then(Id::parse);
     match id.map_or(Lookup::Unknown, |id| app.files.get(id)) {
         Lookup::Here(output) => Ok(image_response(output.bytes, media_type(output.format))),
@@ -464,7 +478,7 @@ async fn gallery(State(app): Server, request: Request) -> ApiResult {
     }
 }
 
-async fn gallery_image(State(app): Server, Path(id): Path<String>) -> ApiResult {
+async fn gallery_image(State(app): Server, Name(id): Name) -> ApiResult {
     let read = move || app.gallery.as_ref()?.read(Id::parse(&id)?);
     match blocking(read).await? {
         Some((bytes, format)) => Ok(image_response(bytes.into(), media_type(format))),
@@ -472,21 +486,25 @@ async fn gallery_image(State(app): Server, Path(id): Path<String>) -> ApiResult 
     }
 }
 
-async fn found_image(State(app): Server, Path(id): Path<String>) -> ApiResult {
+async fn found_image(State(app): Server, Name(id): Name) -> ApiResult {
     let read = move || {
         let path = app.found_path(Id::parse(&id)?)?;
-        let bytes = images::read_file(&path).ok()?;
-        let format = images::EncoderFormat::of(&path)?;
-        Some((bytes, format))
+        let folder = app.options.search.as_deref()?;
+        // It may have become a link since.
+        let real = path.canonicalize().ok().filter(|real| real.starts_with(folder))?;
+        let bytes = images::read_file(&real).ok()?;
+        let media_type = media_type_of(&bytes)?;
+        Some((bytes, media_type))
     };
     match blocking(read).await? {
-        Some((bytes, format)) => Ok(image_response(bytes.into(), media_type(format))),
+        Some((bytes, media_type)) => Ok(image_response(bytes.into(), media_type)),
         None => Err(ApiError::not_found("no search has found such a picture")),
     }
 }
 
 /// The record in a picture of how it was drawn.
 async fn record(State(app): Server, request: Request) -> ApiResult {
+    app.check_ready()?;
     let form = Form::read(request, app.body_limits()).await?;
     let values = Values::read(form, &[RECORD], app.options.strict)?;
     let bytes = values.image("image").unwrap_or_default();

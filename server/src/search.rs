@@ -43,7 +43,7 @@ impl SearchIndex {
         pipeline: &Pipeline,
         job: &Job,
     ) -> Result<Value, ApiError> {
-        let failed = |error: pipeline::Error| ApiError::of_pipeline(&error, "of the search");
+        let failed = |error: pipeline::Error| ApiError::of_pipeline(&error, "that searches");
         pipeline.prepare_clip().map_err(failed)?;
         let wanted = match &query.query {
             Query::Caption(caption) => pipeline.caption_embeddings(&[caption]).map_err(failed)?,
@@ -76,7 +76,9 @@ impl SearchIndex {
     fn update(&mut self, folder: &Path, pipeline: &Pipeline, job: &Job) -> Result<(), ApiError> {
         let found = walk(folder, |path| is_image(path)).files;
         let mut images = BTreeMap::new();
-        for file in found.into_iter().take(MOST_IMAGES) {
+        // Links out of the folder are passed over.
+        let inside = found.into_iter().filter(|file| file.real.starts_with(folder));
+        for file in inside.take(MOST_IMAGES) {
             if job.is_over() {
                 break;
             }
@@ -99,8 +101,8 @@ impl SearchIndex {
     }
 
     /// Where the pictures lie, by their ids.
-    pub(crate) fn paths(&self) -> BTreeMap<Id, PathBuf> {
-        self.images.iter().map(|(path, entry)| (entry.id, path.clone())).collect()
+    pub(crate) fn paths(&self) -> impl Iterator<Item = (Id, PathBuf)> {
+        self.images.iter().map(|(path, entry)| (entry.id, path.clone()))
     }
 }
 
@@ -118,7 +120,7 @@ fn embed(
     let embedding = match pipeline.encode_images(&[read.image]) {
         Ok(embedding) => Some(normalised(&embedding).squeeze_dim(0)),
         Err(error) if error.is_about_image() => None,
-        Err(error) => return Err(ApiError::of_pipeline(&error, "of the search")),
+        Err(error) => return Err(ApiError::of_pipeline(&error, "that searches")),
     };
     Ok(Entry { id, stamp, embedding, size })
 }

@@ -17,7 +17,8 @@ pub(crate) struct Shelf<T> {
 }
 
 struct Inner<T> {
-    things: BTreeMap<Id, (T, usize, Instant)>,
+    /// Each with its bytes, and the time since which it ages; one that is not done yet does not.
+    things: BTreeMap<Id, (T, usize, Option<Instant>)>,
     order: VecDeque<Id>,
     bytes: usize,
     gone: VecDeque<Id>,
@@ -82,19 +83,29 @@ impl<T: Clone> Shelf<T> {
 
     /// Puts a thing of so many bytes there.
     pub(crate) fn put(&self, id: Id, thing: T, bytes: usize) {
+        self.insert(id, thing, bytes, Some(Instant::now()));
+    }
+
+    /// Puts a thing there that does not age until it is closed.
+    pub(crate) fn put_open(&self, id: Id, thing: T) {
+        self.insert(id, thing, 0, None);
+    }
+
+    fn insert(&self, id: Id, thing: T, bytes: usize, since: Option<Instant>) {
         let mut inner = self.lock();
-        inner.things.insert(id, (thing, bytes, Instant::now()));
+        inner.things.insert(id, (thing, bytes, since));
         inner.order.push_back(id);
         inner.bytes += bytes;
         inner.shrink(self.most, self.most_bytes);
     }
 
-    /// Says how many bytes a thing has come to, where it is still there.
-    pub(crate) fn resize(&self, id: Id, bytes: usize) {
+    /// Says how many bytes a thing has come to, where it is still there, and lets it age from now on.
+    pub(crate) fn close(&self, id: Id, bytes: usize) {
         let mut inner = self.lock();
-        let Some((_, before, _)) = inner.things.get_mut(&id) else {
+        let Some((_, before, since)) = inner.things.get_mut(&id) else {
             return;
         };
+        *since = Some(Instant::now());
         let before = std::mem::replace(before, bytes);
         inner.bytes = inner.bytes - before + bytes;
         inner.shrink(self.most, self.most_bytes);
@@ -103,7 +114,8 @@ impl<T: Clone> Shelf<T> {
     pub(crate) fn get(&self, id: Id) -> Lookup<T> {
         let inner = self.lock();
         match inner.things.get(&id) {
-            Some((thing, ..)) => Lookup::Here(thing.clone()),
+            Some((thing, _, since)) if !self.is_old(*since) => Lookup::Here(thing.clone()),
+            Some(_) => Lookup::Gone,
             None if inner.gone.contains(&id) => Lookup::Gone,
             None => Lookup::Unknown,
         }
@@ -114,11 +126,15 @@ impl<T: Clone> Shelf<T> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(id) = inner.order.front() {
             match inner.things.get(id) {
-                Some((.., since)) if since.elapsed() < self.lifetime => break,
+                Some((.., since)) if !self.is_old(*since) => break,
                 _ => inner.drop_oldest(),
             }
         }
         inner
+    }
+
+    fn is_old(&self, since: Option<Instant>) -> bool {
+        since.is_some_and(|since| since.elapsed() >= self.lifetime)
     }
 }
 

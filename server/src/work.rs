@@ -5,9 +5,10 @@ use pipeline::{Edit, InterpolationEnd, Pipeline, Settings};
 use serde_json::{Map, Value};
 
 use crate::error::ApiError;
+use crate::job::Job;
 
 /// Something to ask a model.
-pub(crate) type Question = Box<dyn FnOnce(&Pipeline) -> Result<Value, ApiError> + Send>;
+pub(crate) type Question = Box<dyn FnOnce(&Pipeline, &Job) -> Result<Value, ApiError> + Send>;
 
 /// The work of a job.
 pub(crate) enum Work {
@@ -90,6 +91,30 @@ pub(crate) enum Query {
 }
 
 impl Work {
+    /// The pixels of the pictures that it brings.
+    pub(crate) fn pixels(&self) -> u64 {
+        let area = |(width, height): (u32, u32)| u64::from(width) * u64::from(height);
+        let of = |image: &RgbImage| area(image.dimensions());
+        match self {
+            Self::Draw(drawing) => match &drawing.source {
+                Source::Caption => 0,
+                Source::Image(image) => of(image),
+                Source::Edit(edit) => area(edit.mask().dimensions()),
+            },
+            Self::DrawWay(drawing) => match &drawing.way {
+                Way::Interpolation { ends, .. } => {
+                    let end = |end: &InterpolationEnd| match end {
+                        InterpolationEnd::Image(image) => of(image),
+                        InterpolationEnd::Caption(_) => 0,
+                    };
+                    ends.iter().map(end).sum()
+                }
+                Way::TextDiff { image, .. } => of(image),
+            },
+            Self::Answer(_) | Self::Search(_) => 0,
+        }
+    }
+
     /// The caption that it is about; empty where there is none.
     pub(crate) fn caption(&self) -> &str {
         match self {
@@ -101,8 +126,11 @@ impl Work {
 }
 
 impl Drawing {
-    /// Whether its pictures may lie in a batch with those of others.
-    pub(crate) fn can_share_a_batch(&self) -> bool {
-        !matches!(self.source, Source::Edit(_))
+    /// Whether its pictures may lie in a batch with those of another request.
+    pub(crate) fn can_share_a_batch(&self, other: &Self) -> bool {
+        let is_edit = |drawing: &Self| matches!(drawing.source, Source::Edit(_));
+        let is_equal = self.settings == other.settings
+            && self.negative_caption.is_some() == other.negative_caption.is_some();
+        is_equal && !is_edit(self) && !is_edit(other)
     }
 }

@@ -1,6 +1,6 @@
 //! The worker: a thread that owns the models and draws what waits in the queue, one batch after another.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,11 +12,14 @@ use pipeline::{
     Task,
 };
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use crate::app::App;
 use crate::error::ApiError;
 use crate::job::{Job, Phase, Preview, Progress};
 use crate::models::OpenedModel;
 use crate::search::SearchIndex;
+use crate::shelf::Id;
 use crate::work::{Drawing, Finish, Previews, Source, Way, WayDrawing, Work};
 
 /// The shortest time between two live previews.
@@ -38,14 +41,15 @@ pub(crate) struct Worker {
     opened: Vec<(usize, OpenedModel)>,
     /// The jobs that are worked on.
     running: Vec<Arc<Job>>,
-    search: SearchIndex,
+    /// The pictures that were embedded for searches, by the models.
+    search: BTreeMap<usize, SearchIndex>,
     panics: VecDeque<Instant>,
 }
 
 impl Worker {
     /// A worker with the first model, whose networks it reads before anything else.
     pub(crate) fn new(app: Arc<App>, first: OpenedModel) -> Self {
-        let search = SearchIndex::default();
+        let search = BTreeMap::new();
         Self { app, opened: vec![(0, first)], running: Vec::new(), search, panics: VecDeque::new() }
     }
 
@@ -94,7 +98,8 @@ impl Worker {
         self.app.metrics.panics.inc();
         running.iter().for_each(|job| _ = job.end(Phase::Failed(ApiError::internal())));
         self.opened.retain(|(model, _)| *model != job.model);
-        self.search = SearchIndex::default();
+        self.search.remove(&job.model);
+        self.app.set_loaded(self.opened.iter().map(|(model, _)| *model).collect());
         let now = Instant::now();
         self.panics.push_back(now);
         self.panics.retain(|panic| now - *panic < Duration::from_secs(60));
@@ -105,7 +110,8 @@ impl Worker {
 
     /// Does a job's work, and ends it.
     fn work(&mut self, job: &Arc<Job>) {
-        let Some(work) = job.take_work() else {
+        // Its pictures take their room until it is done.
+        let Some((work, _room)) = job.take_work() else {
             return;
         };
         job.update(|state| state.phase = Phase::Running);
@@ -113,16 +119,17 @@ impl Worker {
             Work::Draw(drawing) => self.draw(n, job, *drawing),
             Work::DrawWay(drawing) => self.draw_way(n, job, *drawing),
             Work::Answer(answer) => {
-                let answer = answer(&self.opened[n].1.pipeline)?;
+                let answer = answer(&self.opened[n].1.pipeline, job)?;
                 job.end(Phase::Completed(Some(Arc::new(answer))));
                 Ok(())
             }
             Work::Search(query) => {
-                let folder = self.app.search_folder.as_deref();
+                let folder = self.app.options.search.as_deref();
                 let folder =
                     folder.ok_or_else(|| ApiError::not_found("this server searches no folder"))?;
-                let found = self.search.search(folder, &query, &self.opened[n].1.pipeline, job)?;
-                self.app.set_found(self.search.paths());
+                let index = self.search.entry(job.model).or_default();
+                let found = index.search(folder, &query, &self.opened[n].1.pipeline, job)?;
+                self.app.set_found(self.search.values().flat_map(SearchIndex::paths).collect());
                 job.end(Phase::Completed(Some(Arc::new(found))));
                 Ok(())
             }
@@ -139,18 +146,15 @@ impl Worker {
             let opened = self.opened.remove(n);
             self.opened.push(opened);
         } else {
+            let entry = &self.app.models[model];
+            // Nothing of it is read yet, so it takes no memory.
+            let opened = (entry.served.open)().map_err(|error| {
+                tracing::error!(model = entry.info.name, "the model cannot be opened: {error}");
+                ApiError::model_defect(&entry.info.name)
+            })?;
             while self.opened.len() >= self.app.options.models_in_memory {
                 self.opened.remove(0);
             }
-            let entry = &self.app.models[model];
-            let opened = (entry.served.open)();
-            let opened = opened.map_err(|error| match error.downcast_ref() {
-                Some(error) => ApiError::of_pipeline(error, &entry.info.name),
-                None => {
-                    tracing::error!(model = entry.info.name, "{error}");
-                    ApiError::internal()
-                }
-            })?;
             self.opened.push((model, opened));
         }
         self.app.set_loaded(self.opened.iter().map(|(model, _)| *model).collect());
@@ -175,26 +179,21 @@ impl Worker {
             while canvases.iter().map(|canvas| canvas.rest.len()).sum::<usize>() < size {
                 let joins = |other: &Job| {
                     let fits = |work: &Work| match work {
-                        Work::Draw(drawing) => {
-                            drawing.can_share_a_batch()
-                                && drawing.settings == canvases[0].drawing.settings
-                        }
+                        Work::Draw(drawing) => canvases[0].drawing.can_share_a_batch(drawing),
                         _ => false,
                     };
-                    canvases[0].drawing.can_share_a_batch()
-                        && other.model == job.model
-                        && other.with_work(fits).unwrap_or(false)
+                    other.model == job.model && other.with_work(fits).unwrap_or(false)
                 };
                 let Some(other) = app.queue.next_if(joins) else {
                     break;
                 };
                 self.running.push(Arc::clone(&other));
-                let Some(Work::Draw(drawing)) = other.take_work() else {
+                let Some((Work::Draw(drawing), room)) = other.take_work() else {
                     continue;
                 };
                 other.update(|state| state.phase = Phase::Running);
                 match Canvas::new(pipeline, record, Arc::clone(&other), *drawing) {
-                    Ok(canvas) => canvases.push(canvas),
+                    Ok(canvas) => canvases.push(Canvas { _room: room, ..canvas }),
                     Err(error) => _ = other.end(Phase::Failed(failed(&error))),
                 }
             }
@@ -253,6 +252,8 @@ struct Canvas {
     record: Record,
     /// Their places and requests.
     rest: VecDeque<(usize, Request)>,
+    /// The room of the picture that it is drawn from.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Canvas {
@@ -293,7 +294,7 @@ impl Canvas {
         };
         let rest = drawing.seeds.iter().map(request).enumerate().collect();
         let record = drawing.finish.record(record, 0, &drawing.settings);
-        Ok(Self { job, record, rest, drawing })
+        Ok(Self { job, record, rest, drawing, _room: None })
     }
 }
 
@@ -470,13 +471,15 @@ struct Watch<'a> {
     base: &'a str,
     last_step: Instant,
     next_preview: Instant,
+    /// The previews that were asked for by number and are sent: of which job, picture and number.
+    sent: BTreeSet<(Id, usize, usize)>,
 }
 
 impl<'a> Watch<'a> {
     fn new(app: &'a App, settings: &'a Settings) -> Self {
         let now = Instant::now();
         let base = settings.base().map_or("", |base| &base.name);
-        Self { app, base, last_step: now, next_preview: now }
+        Self { app, base, last_step: now, next_preview: now, sent: BTreeSet::new() }
     }
 
     /// A step of pictures, each of a job, at its place there.
@@ -497,30 +500,35 @@ impl<'a> Watch<'a> {
                 job.update(|state| state.progress = Some(progress));
             }
         }
-        let wants = |&(job, _, previews): &(&Job, usize, Previews)| match previews {
-            Previews::Live => job.is_watched() && now >= self.next_preview,
-            Previews::Count(count) => {
-                step.stage == self.base && preview_number(count, step).is_some()
+        let number = |&(job, image, previews): &(&Job, usize, Previews)| match previews {
+            Previews::Live => (job.is_viewed() && now >= self.next_preview).then_some(0),
+            Previews::Count(count) if step.stage == self.base => {
+                let number = preview_number(count, step)?;
+                // Candidates go through the same steps again.
+                (!self.sent.contains(&(job.id, image, number))).then_some(number)
             }
+            Previews::Count(_) => None,
         };
-        let wanted: Vec<bool> = images.iter().map(wants).collect();
-        if !wanted.contains(&true) {
+        let numbers: Vec<Option<usize>> = images.iter().map(number).collect();
+        if numbers.iter().all(Option::is_none) {
             return;
         }
         // More pictures than are asked for where candidates are drawn: the first of each stands for all.
-        let Some(pixels) = step.preview() else {
+        let Some(pixels) = step.preview().filter(|pixels| pixels.len() % images.len() == 0) else {
             return;
         };
         let each = (pixels.len() / images.len()).max(1);
         let pixels = pixels.into_iter().step_by(each);
-        for ((&(job, image, previews), wanted), pixels) in images.iter().zip(wanted).zip(pixels) {
-            if wanted {
-                let number = match previews {
-                    Previews::Live => 0,
-                    Previews::Count(count) => preview_number(count, step).unwrap_or(0),
-                };
-                let preview = Arc::new(Preview { image, number, pixels });
-                job.update(|state| state.preview = Some(preview));
+        for ((&(job, image, _), number), pixels) in images.iter().zip(numbers).zip(pixels) {
+            if let Some(number) = number {
+                self.sent.insert((job.id, image, number));
+                let before = self.sent.range((job.id, image, 0)..(job.id, image, number)).count();
+                let preview = Arc::new(Preview { image, number: before, pixels });
+                job.update(|state| {
+                    if let Some(place) = state.previews.get_mut(image) {
+                        *place = Some(preview);
+                    }
+                });
             }
         }
         let cost = now.elapsed();

@@ -33,6 +33,10 @@ fn every_route_of_the_document_is_there_and_answers_in_its_terms() {
         }
     }
     server.get("/nowhere").error(404);
+    // Also of paths that are no text.
+    for path in ["/v1/jobs/%ff", "/v1/files/%c0%af", "/v1/gallery/%ff", "/page/%ff"] {
+        server.get(path).error(404);
+    }
     server.send("PUT", "/v1/models", &[], b"").error(405);
 }
 
@@ -82,6 +86,9 @@ fn clip_embeds_classifies_and_searches() {
     std::fs::write(place.path("pictures/a.png"), png(40, 30)).unwrap();
     std::fs::write(place.path("pictures/below/b.png"), png(8, 50)).unwrap();
     std::fs::write(place.path("pictures/c.png"), b"no picture").unwrap();
+    // What lies outside is not shown, whoever links to it.
+    std::fs::write(place.path("outside.png"), png(40, 30)).unwrap();
+    std::os::unix::fs::symlink(place.path("outside.png"), place.path("pictures/link.png")).unwrap();
     let server = Running::start_in(place, &["--model=tiny=model", "--search=pictures"]);
     let embed = |body: serde_json::Value| server.post_json("/v1/embeddings", &body).ok();
     let one = embed(json!({ "input": "a red house" }));

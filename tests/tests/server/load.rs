@@ -176,6 +176,11 @@ fn ten_times_the_capacity_is_refused_in_order_and_the_memory_stays() {
     server.wait_until_idle();
     let after = server.memory();
     assert!(after < before + 200.0, "{before} MB, then {after} MB");
+    // Requests that were refused are not waited for.
+    let mut server = server;
+    let asked = Instant::now();
+    assert_eq!(server.terminate(), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
 }
 
 #[test]

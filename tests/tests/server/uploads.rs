@@ -203,6 +203,47 @@ fn masks_are_read_as_the_command_reads_them() {
 }
 
 #[test]
+fn thin_pictures_are_brought_to_any_size() {
+    let server = Running::start(&[]);
+    for (width, height) in [(60_000, 3), (3, 60_000), (1, 1), (5000, 1)] {
+        let form =
+            Form::default().file("image", &mask(width, height)).text("size", "512x512").fast();
+        let painted = mask(width, height).len() > 200 && width > 3 && height > 3;
+        let answer = server.post_form("/v1/images/edits", &form);
+        match answer.status {
+            200 => assert_eq!(decode(&answer.images()[0]).dimensions(), (512, 512)),
+            // A mask of three rows has no middle.
+            _ => assert!(!painted && answer.error(400)["param"] == "mask"),
+        }
+    }
+    let wide = Form::default().file("image", &mask(60_000, 8)).text("size", "1024x1024").fast();
+    assert_eq!(
+        decode(&server.post_form("/v1/images/edits", &wide).images()[0]).dimensions(),
+        (1024, 1024)
+    );
+}
+
+#[test]
+fn a_form_without_a_boundary_is_read_to_its_bound() {
+    let server = Running::start(&["--max-upload=1"]);
+    let before = server.memory();
+    let mut stream = server.connect();
+    let head = format!(
+        "POST /v1/images/variations HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: multipart/form-data; boundary=x\r\nTransfer-Encoding: chunked\r\n\r\n",
+        server.address
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let chunk = [format!("{:x}\r\n", 1 << 20).as_bytes(), &vec![b'a'; 1 << 20], b"\r\n"].concat();
+    for _ in 0..100 {
+        if stream.write_all(&chunk).is_err() {
+            break;
+        }
+    }
+    let after = server.memory();
+    assert!(after < before + 30.0, "{before} MB, then {after} MB");
+}
+
+#[test]
 fn long_bodies_are_refused() {
     let server = Running::start(&["--max-upload=1", "--max-megapixels=1"]);
     let large = vec![0u8; 1_100_000];
