@@ -39,7 +39,7 @@ use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -160,19 +160,24 @@ impl Server {
         self.app.options.address
     }
 
-    /// Answers until `stop` is ready; then requests that came are finished within their time.
+    /// Answers until `stop` is ready; then requests that came are finished within their time. The caller's thread works: where it
+    /// is a program's first, its memory stays in glibc's main arena, which has room for large tensors.
     pub fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
         let Self { app, listener, runtime, first } = self;
         let worker = Worker::new(Arc::clone(&app), first);
-        let worker =
-            thread::Builder::new().name("worker".to_owned()).spawn(move || worker.run())?;
-        let served = runtime.block_on(accept(&app, listener, stop));
-        let end = Instant::now() + FLUSH_TIME;
-        while !worker.is_finished() && Instant::now() < end {
-            thread::sleep(Duration::from_millis(5));
+        let serve = move || {
+            let served = runtime.block_on(accept(&app, listener, stop));
+            // The worker ends too, whatever happened here.
+            app.drain();
+            runtime.shutdown_timeout(Duration::from_millis(100));
+            served
+        };
+        let server = thread::Builder::new().name("server".to_owned()).spawn(serve)?;
+        worker.run();
+        match server.join() {
+            Ok(served) => Ok(served?),
+            Err(_) => Err(std::io::Error::other("its thread failed").into()),
         }
-        runtime.shutdown_timeout(Duration::from_millis(100));
-        Ok(served?)
     }
 }
 
