@@ -256,7 +256,6 @@ impl Serve {
             search: self.search.clone(),
             a1111: self.a1111,
             log_captions: self.log_captions,
-            ..ServerOptions::default()
         })
     }
 }
