@@ -93,8 +93,11 @@ fn bombs_and_damaged_files_are_refused_and_the_memory_stays() {
     assert!(after < before + 64.0, "{before} MB, then {after} MB");
 }
 
-/// Every route that takes a picture, with the field of the picture and the other fields that it needs.
-const UPLOADS: [(&str, &str, &[(&str, &str)]); 8] = [
+/// A route, the field of its picture, and the other fields that it needs.
+type Upload = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+/// Every route that takes a picture.
+const UPLOADS: [Upload; 8] = [
     ("/v1/images/variations", "image", &[]),
     ("/v1/images/edits", "image", &[("prompt", "a house")]),
     ("/v1/images/interpolations", "image_a", &[("prompt_b", "a house"), ("frames", "1")]),
