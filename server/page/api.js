@@ -4,7 +4,7 @@ const KEY = 'unclip-key';
 /** The one route that answers without a key. */
 const OPEN = '/v1/capabilities';
 
-/** What the server refused, in its words. */
+/** A refusal in the server's words. */
 export class ApiError extends Error {
   constructor(message, status) {
     super(message);

@@ -10,7 +10,7 @@ import { slotsIn } from './slots.js';
 import { currentTab, panelOf, selectTab } from './tabs.js';
 import { TASKS } from './tasks.js';
 
-/** What the form lacks, and the element where it can be given. */
+/** Something that the form lacks, and the element where it can be given. */
 export class FormError extends Error {
   constructor(message, place) {
     super(message);
@@ -26,7 +26,7 @@ export function startForm() {
   byId('strength').addEventListener('input', showStrength);
 }
 
-/** What the current tab asks for; a FormError where something is missing. */
+/** The request of the current tab; a FormError where something is missing. */
 export function readForm() {
   const tab = currentTab();
   const panel = panelOf(tab);

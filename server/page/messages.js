@@ -1,4 +1,4 @@
-// What the page says: errors, notices, and to screen readers how the drawing goes.
+// Messages: errors, notices, and to screen readers how the drawing goes.
 
 import { byId, element, icon } from './dom.js';
 

@@ -16,7 +16,7 @@ const ring = byId('brush-ring');
 const size = byId('brush-size');
 const context = canvas.getContext('2d');
 
-/** What was marked and erased, in its order: undo leaves out the last. */
+/** The strokes that marked and erased, in their order: undo leaves out the last. */
 let operations = [];
 let stroke = null;
 let pointer = null;

@@ -178,7 +178,7 @@ function blobOf(base64) {
   return new Blob([bytes], { type: 'image/png' });
 }
 
-/** What is answered at once: labels, and what a search finds. */
+/** Answers that come at once: labels, and the pictures of a search. */
 async function ask(body) {
   const { tab } = run.request;
   announce('Asked the server');

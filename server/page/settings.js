@@ -5,7 +5,7 @@ import { TASKS, defaultModel } from './tasks.js';
 
 const BEST = 'quality';
 const COUNTS = ['prior_candidates', 'candidates'];
-/** What size and preset set. */
+/** The settings that size and preset stand for. */
 const OTHERWISE_SET = ['width', 'height', 'solver', 'guidance_interval', 'resample'];
 /** Text diffs are guided less than captions are. */
 const DIFF_GUIDANCE = 2;

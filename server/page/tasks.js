@@ -36,7 +36,7 @@ export const TASKS = {
   },
 };
 
-/** What an image can be used for: the tab and its slot. */
+/** The uses of an image: the tab and its slot. */
 export const USES = [
   { name: 'Vary', tab: 'vary', slot: 'vary-image' },
   { name: 'Interpolate from', tab: 'interpolate', slot: 'image-a' },

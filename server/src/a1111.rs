@@ -14,12 +14,13 @@ use serde_json::{Map, Value, json};
 
 use crate::app::App;
 use crate::draw::CancelOnDrop;
+use crate::draw_task::DrawTask;
 use crate::error::ApiError;
 use crate::form::Form;
 use crate::guard::base;
 use crate::job::{Phase, State as JobState};
 use crate::models::Ability;
-use crate::orders::{DrawTask, order};
+use crate::orders::order;
 use crate::output::Output;
 
 type Server = State<Arc<App>>;

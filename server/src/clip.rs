@@ -14,14 +14,15 @@ use unclip::{Kind, Tensor};
 
 use crate::app::App;
 use crate::draw::{CancelOnDrop, answer};
+use crate::draw_task::LONGEST_PROMPT;
 use crate::error::ApiError;
 use crate::fields::{Field, Kind as FieldKind, MOST_TEXTS, Values};
 use crate::form::Form;
 use crate::guard::base;
 use crate::job::{Job, JobOrder};
 use crate::models::Ability;
-use crate::orders::{LONGEST_PROMPT, Limits};
 use crate::output::ResponseFormat;
+use crate::uploads::Limits;
 use crate::work::{Query, Question, SearchQuery, Work};
 
 /// Texts that are embedded between two looks at whether somebody waits.

@@ -9,12 +9,13 @@ use axum::response::{IntoResponse, Response};
 use files::text::excerpt;
 
 use crate::app::App;
+use crate::draw_task::DrawTask;
 use crate::error::ApiError;
 use crate::events;
 use crate::form::{BodyLimits, Form};
 use crate::guard::base;
 use crate::job::{Job, Phase, State};
-use crate::orders::{DrawTask, Order, Remarks, order};
+use crate::orders::{Order, Remarks, order};
 use crate::output::images_response;
 
 /// Ends a job whose client has gone.

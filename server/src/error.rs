@@ -133,7 +133,7 @@ impl ApiError {
     }
 
     pub(crate) fn cancelled() -> Self {
-        // What servers log of a client that went; nobody reads it.
+        // Servers log this of a client that went; nobody reads it.
         let status = StatusCode::from_u16(499).unwrap_or(StatusCode::REQUEST_TIMEOUT);
         Self::new(status, INVALID, "the request was cancelled").with_code("cancelled")
     }

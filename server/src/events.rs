@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::draw::{CancelOnDrop, result};
+use crate::draw_task::DrawTask;
 use crate::job::{Job, Phase, Preview, Progress, State, unix_seconds};
-use crate::orders::DrawTask;
 use crate::output::{datum, format_name};
 
 /// How often a comment is sent where nothing happens, so that nobody in between takes the stream for dead.

@@ -97,7 +97,7 @@ fn check(options: &ServerOptions, request: &Request) -> Result<(), ApiError> {
         check_origin(headers, host, options.public_url.as_deref())?;
     }
     let path = request.uri().path();
-    // What a page of another site shows of this server's its own visitors see.
+    // Pages of other sites may link to the page, and show pictures by their addresses.
     let is_shown = path == "/" || path.starts_with("/v1/files/");
     if !changes
         && !is_shown

@@ -203,7 +203,7 @@ impl Job {
         });
         if ended {
             self.stops.store(true, Ordering::Relaxed);
-            // What it brought is of no more use.
+            // Its pictures are of no more use.
             self.take_work();
         }
         ended

@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::draw::{add_remarks, result};
+use crate::draw_task::DrawTask;
 use crate::error::ApiError;
 use crate::events;
 use crate::form::Form;
 use crate::guard::base;
 use crate::job::{Job, Phase};
-use crate::orders::{DrawTask, order};
+use crate::orders::order;
 use crate::shelf::{Id, Lookup};
 
 /// The field that says what a job is; the others are those of that task's route.

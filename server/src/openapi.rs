@@ -17,7 +17,7 @@ use utoipa::openapi::{
 
 use crate::fields::{Field, Kind};
 use crate::options::ServerOptions;
-use crate::routes::{Answer, Body, ROUTES, Route};
+use crate::route_table::{Answer, Body, ROUTES, Route};
 
 /// The name of the key among security schemes.
 const KEY: &str = "key";
@@ -158,7 +158,7 @@ fn request_body(body: &Body, options: &ServerOptions) -> Option<RequestBody> {
 fn fields_schema(tables: &[&[Field]], options: &ServerOptions, task: bool) -> Object {
     let mut object = ObjectBuilder::new();
     if task {
-        let names = crate::orders::DrawTask::ALL.map(crate::orders::DrawTask::name);
+        let names = crate::draw_task::DrawTask::ALL.map(crate::draw_task::DrawTask::name);
         let task = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names));
         object = object.property(
             crate::jobs::TASK,

@@ -2,227 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use files::digest::sha256;
-use images::{EncoderFormat, PaintMask, RgbImage, decode_alpha, decode_image};
+use images::EncoderFormat;
 use pipeline::text_diff::{EDIT_GUIDANCE_SCALE, STRENGTH};
-use pipeline::{
-    Edit, InterpolationEnd, Preset, Settings, SettingsOverrides, TimestepRespacing, check_caption,
-};
+use pipeline::{InterpolationEnd, Preset, Settings, SettingsOverrides, TimestepRespacing};
 use serde_json::{Map, Value};
 
 use crate::app::App;
+use crate::draw_task::DrawTask;
 use crate::error::ApiError;
-use crate::fields::{Field, Kind, Values};
+use crate::fields::Values;
 use crate::form::Form;
 use crate::job::JobOrder;
 use crate::models::{Ability, ModelInfo};
 use crate::output::{FORMATS, ResponseFormat};
+use crate::uploads::{Limits, check_text};
 use crate::work::{Drawing, Finish, Previews, Source, Way, WayDrawing, Work};
-
-/// The longest prompt, in characters: that of OpenAI's newest models. What the model's context cannot hold is cut off.
-pub(crate) const LONGEST_PROMPT: usize = 32_000;
-
-/// The largest size that is answered, in pixels a side.
-const LARGEST_SIZE: u32 = 1024;
-
-/// The largest seed: JSON's numbers are doubles.
-const LARGEST_SEED: i64 = (1 << 53) - 1;
-
-/// The most steps of a stage.
-const MOST_STEPS: i64 = 1000;
-
-/// The tasks that draw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DrawTask {
-    Generations,
-    Variations,
-    Edits,
-    Interpolations,
-    TextEdits,
-}
-
-/// The fields of everything that draws.
-const COMMON: &[Field] = &[
-    Field::new(
-        "model",
-        Kind::Text(200),
-        "The model's name, as /v1/models lists it; OpenAI's names and none mean the first that can.",
-    ),
-    Field::new(
-        "size",
-        Kind::Size(LARGEST_SIZE),
-        "WIDTHxHEIGHT in pixels, or auto for the model's own; drawn at the model's nearest size and resized.",
-    ),
-    Field::new(
-        "response_format",
-        Kind::Choice(ResponseFormat::NAMES),
-        "What of a picture is answered; both where it is absent.",
-    ),
-    Field::new(
-        "output_format",
-        Kind::Choice(&["png", "jpeg", "webp"]),
-        "The format of the pictures: png where it is absent.",
-    ),
-    Field::new("user", Kind::Text(1000), "Who asks; nothing is made of it."),
-    Field::new(
-        "seed",
-        Kind::Integer(0, LARGEST_SEED),
-        "The first picture's seed, which fixes it; the next one's is one more. Random where it is absent.",
-    ),
-    Field::new(
-        "preset",
-        Kind::Choice(&["fast", "balanced", "quality"]),
-        "How much time a picture may take: quality where it is absent.",
-    ),
-    Field::new(
-        "decoder_num_inference_steps",
-        Kind::Integer(1, MOST_STEPS),
-        "Steps of the stage that draws the base image.",
-    ),
-    Field::new("num_inference_steps", Kind::Integer(1, MOST_STEPS), "The same by another name."),
-    Field::new(
-        "super_res_num_inference_steps",
-        Kind::Integer(1, MOST_STEPS),
-        "Steps of the stage that upsamples.",
-    ),
-    Field::new(
-        "decoder_guidance_scale",
-        Kind::Number(-1000.0, 1000.0),
-        "How strongly caption and embedding pull.",
-    ),
-    Field::new("guidance_scale", Kind::Number(-1000.0, 1000.0), "The same by another name."),
-    Field::new("quality", Kind::Ignored, "Of OpenAI's; ignored."),
-    Field::new("style", Kind::Ignored, "Of OpenAI's; ignored."),
-    Field::new("background", Kind::Ignored, "Of OpenAI's; ignored."),
-    Field::new("output_compression", Kind::Ignored, "Of OpenAI's; ignored."),
-    Field::new("moderation", Kind::Ignored, "Of OpenAI's; ignored."),
-    Field::new("input_fidelity", Kind::Ignored, "Of OpenAI's; ignored."),
-];
-
-/// The fields of several pictures of one request.
-const SEVERAL: &[Field] = &[
-    Field::new("n", Kind::Integer(1, i64::MAX), "How many pictures: 1 where it is absent."),
-    Field::new(
-        "candidates",
-        Kind::Integer(1, 1000),
-        "Base images of which CLIP chooses one, for each picture.",
-    ),
-    Field::new("stream", Kind::Switch, "Whether the pictures come as server-sent events."),
-    Field::new("partial_images", Kind::Integer(0, 3), "Previews of each picture in the stream."),
-];
-
-/// The fields of a prior.
-const PRIOR: &[Field] = &[
-    Field::new("prior_num_inference_steps", Kind::Integer(1, MOST_STEPS), "Steps of the prior."),
-    Field::new(
-        "prior_guidance_scale",
-        Kind::Number(-1000.0, 1000.0),
-        "How strongly the caption pulls the prior.",
-    ),
-    Field::new(
-        "prior_candidates",
-        Kind::Integer(1, 1000),
-        "Embeddings of which the one nearest the caption's is taken.",
-    ),
-    Field::new(
-        "negative_prompt",
-        Kind::Text(LONGEST_PROMPT),
-        "What a picture should not show, for models that take it.",
-    ),
-];
-
-const IMAGE: Field = Field::new("image", Kind::Image, "The picture: PNG, JPEG, WebP or GIF.");
-const FRAMES: Field =
-    Field::new("frames", Kind::Integer(1, i64::MAX), "How many frames, both ends included.");
-
-const GENERATION: &[Field] =
-    &[Field::new("prompt", Kind::Text(LONGEST_PROMPT), "The caption of the picture.").required()];
-const VARIATION: &[Field] = &[IMAGE.required()];
-const EDIT: &[Field] = &[
-    IMAGE.required(),
-    Field::new(
-        "mask",
-        Kind::Image,
-        "Where to paint: its transparent pixels, or the white ones of one that has none; the picture's own transparent pixels where it is absent.",
-    ),
-    Field::new(
-        "prompt",
-        Kind::Text(LONGEST_PROMPT),
-        "The caption of the whole picture as it shall be; without it what lies around the mask alone says what is painted.",
-    ),
-];
-const INTERPOLATION: &[Field] = &[
-    Field::new("image_a", Kind::Image, "The picture at which the way begins."),
-    Field::new("image_b", Kind::Image, "The picture at which it ends."),
-    Field::new(
-        "prompt_a",
-        Kind::Text(LONGEST_PROMPT),
-        "The caption at which the way begins, in the place of a picture.",
-    ),
-    Field::new("prompt_b", Kind::Text(LONGEST_PROMPT), "The caption at which it ends."),
-    FRAMES,
-    Field::new(
-        "shared_noise",
-        Kind::Switch,
-        "Whether all frames have the seed's noise, in the place of each picture's own, which inverting it finds.",
-    ),
-];
-const TEXT_EDIT: &[Field] = &[
-    IMAGE.required(),
-    Field::new("from", Kind::Text(LONGEST_PROMPT), "The caption of the picture as it is.")
-        .required(),
-    Field::new("to", Kind::Text(LONGEST_PROMPT), "The caption that it should have.").required(),
-    Field::new(
-        "strength",
-        Kind::Number(-10.0, 10.0),
-        "How much of the difference of the captions is added to the embedding: 1 where it is absent.",
-    ),
-    FRAMES,
-];
-
-/// The fields of all of them, for a job, which may be any.
-pub(crate) const JOB: &[&[Field]] =
-    &[GENERATION, EDIT, INTERPOLATION, TEXT_EDIT, COMMON, SEVERAL, PRIOR];
-
-impl DrawTask {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Generations, Self::Variations, Self::Edits, Self::Interpolations, Self::TextEdits];
-
-    pub(crate) fn name(self) -> &'static str {
-        self.ability().name()
-    }
-
-    pub(crate) fn of_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|task| task.name() == name)
-    }
-
-    pub(crate) fn ability(self) -> Ability {
-        match self {
-            Self::Generations => Ability::Generations,
-            Self::Variations => Ability::Variations,
-            Self::Edits => Ability::Edits,
-            Self::Interpolations => Ability::Interpolations,
-            Self::TextEdits => Ability::TextEdits,
-        }
-    }
-
-    /// The fields of its route.
-    pub(crate) const fn fields(self) -> &'static [&'static [Field]] {
-        match self {
-            Self::Generations => &[GENERATION, COMMON, SEVERAL, PRIOR],
-            Self::Variations => &[VARIATION, COMMON, SEVERAL],
-            Self::Edits => &[EDIT, COMMON, SEVERAL, PRIOR],
-            Self::Interpolations => &[INTERPOLATION, COMMON, PRIOR],
-            Self::TextEdits => &[TEXT_EDIT, COMMON],
-        }
-    }
-
-    /// Whether its route streams.
-    pub(crate) fn streams(self) -> bool {
-        matches!(self, Self::Generations | Self::Edits | Self::Variations)
-    }
-}
 
 /// A request for pictures that can be drawn.
 pub(crate) struct Order {
@@ -343,11 +137,11 @@ impl OrderReader<'_> {
                 let (edit, arguments) = self.limits.edit(values)?;
                 self.limits.check_edits(&edit, seeds.len())?;
                 let caption = Some(prompt).filter(|prompt| !prompt.trim().is_empty());
-                caption.map_or(Ok(()), |caption| check("prompt", caption))?;
+                caption.map_or(Ok(()), |caption| check_text("prompt", caption))?;
                 (Source::Edit(Box::new(edit)), caption, self.finish("inpaint", caption, arguments))
             }
             _ => {
-                check("prompt", prompt)?;
+                check_text("prompt", prompt)?;
                 (Source::Caption, Some(prompt), self.finish("generate", Some(prompt), Map::new()))
             }
         };
@@ -382,8 +176,8 @@ impl OrderReader<'_> {
         }
         let (image, mut arguments) = self.limits.image(values, "image")?;
         let [from, to] = ["from", "to"].map(|name| values.text(name).unwrap_or_default());
-        check("from", from)?;
-        check("to", to)?;
+        check_text("from", from)?;
+        check_text("to", to)?;
         let strength = values.number("strength").unwrap_or(STRENGTH);
         let scale = values.number("decoder_guidance_scale").or(values.number("guidance_scale"));
         let guidance_scale = scale.unwrap_or(EDIT_GUIDANCE_SCALE);
@@ -417,14 +211,6 @@ fn format(values: &Values) -> EncoderFormat {
     format.map_or(EncoderFormat::Png, |(format, ..)| *format)
 }
 
-fn check(name: &str, caption: &str) -> Result<(), ApiError> {
-    check_caption(caption).map_err(|error| ApiError::invalid(name, format!("{name}: {error}")))
-}
-
-fn missing(name: &str) -> ApiError {
-    ApiError::invalid(name, format!("{name} is missing: a picture is wanted"))
-}
-
 fn negative_caption(values: &Values, info: &ModelInfo) -> Result<Option<String>, ApiError> {
     let caption = values.text("negative_prompt").filter(|caption| !caption.trim().is_empty());
     match caption {
@@ -432,7 +218,7 @@ fn negative_caption(values: &Values, info: &ModelInfo) -> Result<Option<String>,
             let message = format!("the model {} takes no negative_prompt", info.name);
             Err(ApiError::invalid("negative_prompt", message))
         }
-        Some(caption) => check("negative_prompt", caption).map(|()| Some(caption.to_owned())),
+        Some(caption) => check_text("negative_prompt", caption).map(|()| Some(caption.to_owned())),
         None => Ok(None),
     }
 }
@@ -504,126 +290,4 @@ fn drawn_size(
         }
         (false, false) => Ok(Some(format!("{}x{}", drawn.0, drawn.1))),
     }
-}
-
-/// The bounds of pictures that are sent.
-pub(crate) struct Limits {
-    pub(crate) pixels: u64,
-}
-
-impl Limits {
-    /// Decodes a picture. An error about the field `name`.
-    pub(crate) fn decode(&self, bytes: &[u8], name: &str) -> Result<RgbImage, ApiError> {
-        let invalid = |message: String| ApiError::invalid(name, message);
-        let (width, height) =
-            images::dimensions(bytes, name).map_err(|error| invalid(error.to_string()))?;
-        let (pixels, most) = (u64::from(width) * u64::from(height), self.pixels);
-        if pixels > most {
-            return Err(invalid(format!(
-                "{name} has {width} x {height} pixels: {most} at most are read"
-            )));
-        }
-        Ok(decode_image(bytes, name).map_err(|error| invalid(error.to_string()))?.image)
-    }
-
-    /// The picture in a field, and the arguments that a record has of it.
-    fn image(
-        &self,
-        values: &Values,
-        name: &str,
-    ) -> Result<(RgbImage, Map<String, Value>), ApiError> {
-        let bytes = values.image(name).ok_or_else(|| missing(name))?;
-        Ok((self.decode(&bytes, name)?, digest("image", &bytes)))
-    }
-
-    /// The picture and the pixels of it that are painted anew.
-    fn edit(&self, values: &Values) -> Result<(Edit, Map<String, Value>), ApiError> {
-        let bytes = values.image("image").ok_or_else(|| missing("image"))?;
-        let image = self.decode(&bytes, "image")?;
-        let mut arguments = digest("image", &bytes);
-        let mask = match values.image("mask") {
-            Some(mask) => {
-                let pixels = self.decode(&mask, "mask")?;
-                arguments.extend(digest("mask", &mask));
-                let alpha = decode_alpha(&mask, "mask");
-                let alpha = alpha.map_err(|error| ApiError::invalid("mask", error.to_string()))?;
-                alpha.map_or_else(
-                    || PaintMask::of_brightness(&pixels),
-                    |alpha| PaintMask::of_alpha(&alpha),
-                )
-            }
-            None => {
-                let alpha = decode_alpha(&bytes, "image");
-                let alpha = alpha.map_err(|error| ApiError::invalid("image", error.to_string()))?;
-                let nowhere = "image has no transparent pixels and there is no mask, so nothing says where to paint";
-                PaintMask::of_alpha(&alpha.ok_or_else(|| ApiError::invalid("mask", nowhere))?)
-            }
-        };
-        let (width, height) = image.dimensions();
-        let mask = match mask.dimensions() == (width, height) {
-            true => mask,
-            false => mask.resize(width, height),
-        };
-        if mask.count() == 0 {
-            let message = "the mask paints nothing: its transparent pixels are painted, or where it has none its white ones";
-            return Err(ApiError::invalid("mask", message));
-        }
-        let edit =
-            Edit::new(image, mask).map_err(|error| ApiError::invalid("mask", error.to_string()))?;
-        Ok((edit, arguments))
-    }
-
-    /// Refuses more pixels of edited pictures than a picture that is sent may have.
-    fn check_edits(&self, edit: &Edit, count: usize) -> Result<(), ApiError> {
-        let (width, height) = edit.mask().dimensions();
-        let most = self.pixels / (u64::from(width) * u64::from(height)).max(1);
-        match count as u64 <= most.max(1) {
-            true => Ok(()),
-            false => {
-                let message = format!(
-                    "n is {count}: of a picture with {width} x {height} pixels {most} are painted at most for a request"
-                );
-                Err(ApiError::invalid("n", message))
-            }
-        }
-    }
-
-    /// An end of a way: `image_a` or `prompt_a`, say.
-    fn end(
-        &self,
-        values: &Values,
-        letter: &str,
-        argument: &str,
-        arguments: &mut Map<String, Value>,
-    ) -> Result<InterpolationEnd, ApiError> {
-        let (image, prompt) = (format!("image_{letter}"), format!("prompt_{letter}"));
-        let caption = values.text(&prompt).filter(|caption| !caption.trim().is_empty());
-        match (values.image(&image), caption) {
-            (Some(bytes), None) => {
-                arguments.insert(format!("{argument}_sha256"), sha256(&bytes).into());
-                Ok(InterpolationEnd::Image(self.decode(&bytes, &image)?))
-            }
-            (None, Some(caption)) => {
-                check(&prompt, caption)?;
-                arguments.insert(argument.to_owned(), caption.into());
-                Ok(InterpolationEnd::Caption(caption.to_owned()))
-            }
-            (Some(_), Some(_)) => {
-                let message =
-                    format!("{image} and {prompt} are both given, and the way has one end there");
-                Err(ApiError::invalid(&prompt, message))
-            }
-            (None, None) => {
-                let message = format!(
-                    "{image} is missing: a picture, or {prompt} with a caption, is an end of the way"
-                );
-                Err(ApiError::invalid(&image, message))
-            }
-        }
-    }
-}
-
-/// The arguments in a record that tell a picture's bytes.
-fn digest(name: &str, bytes: &Bytes) -> Map<String, Value> {
-    Map::from_iter([(format!("{name}_sha256"), sha256(bytes).into())])
 }

@@ -91,7 +91,7 @@ impl SearchIndex {
             };
             images.insert(file.path, entry);
         }
-        // What was not looked at stays for the next time.
+        // Pictures that were not looked at stay for the next time.
         if job.is_over() {
             self.images.extend(images);
             return Err(ApiError::cancelled());

@@ -1,35 +1,22 @@
 //! The worker: a thread that owns the models and draws what waits in the queue, one batch after another.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use images::RgbImage;
-use pipeline::{
-    Interpolation, InterpolationEnd, Latent, Pipeline, Record, Request, Settings, Solver, Step,
-    Task,
-};
-
+use pipeline::{Pipeline, Record, Request, Settings, Step, Task};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::job::{Job, Phase, Preview, Progress};
+use crate::job::{Job, Phase};
 use crate::models::OpenedModel;
 use crate::search::SearchIndex;
-use crate::shelf::Id;
-use crate::work::{Drawing, Finish, Previews, Source, Way, WayDrawing, Work};
-
-/// The shortest time between two live previews.
-const PREVIEW_PAUSE: Duration = Duration::from_millis(200);
-
-/// Previews may take this share of the time.
-const PREVIEW_SHARE: u32 = 10;
-
-/// How often the decoder is asked to invert a picture, as the command's default.
-const INVERSION_CALLS: usize = 100;
+use crate::step_watch::StepWatch;
+use crate::ways::draw_way;
+use crate::work::{Drawing, Finish, Source, WayDrawing, Work};
 
 /// Failures of a minute after which the worker counts as unhealthy.
 const MOST_PANICS: usize = 3;
@@ -353,7 +340,7 @@ impl Batch {
         canvases: &[Canvas],
     ) -> Result<(), pipeline::Error> {
         app.metrics.batches.observe(self.requests.len() as f64);
-        let mut watch = Watch::new(app, &self.requests[0].settings);
+        let mut watch = StepWatch::new(app, &self.requests[0].settings);
         let places = &self.places;
         let mut observer = |step: Step<'_>| {
             let jobs = places.iter().map(|&(n, place)| (&canvases[n], place));
@@ -376,167 +363,4 @@ impl Batch {
         }
         Ok(())
     }
-}
-
-/// Draws the frames of a way and hands each on with the settings that it was drawn with.
-#[expect(clippy::too_many_arguments)]
-fn draw_way(
-    app: &App,
-    pipeline: &Pipeline,
-    job: &Job,
-    way: &Way,
-    frames: usize,
-    seed: u64,
-    settings: &Settings,
-    mut finish: impl FnMut(&Settings, usize, f64, RgbImage),
-) -> Result<(), pipeline::Error> {
-    let mut watch = Watch::new(app, settings);
-    let place = &std::cell::Cell::new(0);
-    let observer = &mut |step: Step<'_>| {
-        if job.is_over() {
-            return ControlFlow::Break(());
-        }
-        watch.step(&step, &[(job, place.get(), Previews::Live)]);
-        ControlFlow::Continue(())
-    };
-    let t = |frame: usize| match frames {
-        1 => 1.0,
-        frames => frame as f64 / (frames - 1) as f64,
-    };
-    match way {
-        Way::Interpolation { ends, shared_noise } => {
-            let is_caption = |end: &InterpolationEnd| matches!(end, InterpolationEnd::Caption(_));
-            let task = Task {
-                prior: ends.iter().any(is_caption),
-                image_encoder: !ends.iter().all(is_caption),
-                ..Task::MIXED
-            };
-            let mut settings = settings.clone();
-            if !task.prior {
-                settings = settings.without_prior();
-            }
-            pipeline.prepare(task, &settings)?;
-            let latents = match (ends, shared_noise) {
-                ([InterpolationEnd::Image(from), InterpolationEnd::Image(to)], false) => {
-                    let steps = pipeline.steps_of_calls(INVERSION_CALLS)?;
-                    settings.stages[0].steps = steps.into();
-                    settings.stages[0].guidance_scale = Some(1.0);
-                    settings.solver = Solver::default();
-                    (settings.guidance_interval, settings.thresholding) = (None, None);
-                    let mut invert = |image: &RgbImage| {
-                        pipeline
-                            .invert(std::slice::from_ref(image), steps, observer)
-                            .map(Latent::Inversion)
-                    };
-                    [invert(from)?, invert(to)?]
-                }
-                ([from, to], _) => [
-                    pipeline.encode_end(from, seed, &settings, observer)?,
-                    pipeline.encode_end(to, seed, &settings, observer)?,
-                ],
-            };
-            let settings = settings.without_prior();
-            let [from, to] = latents;
-            let way = Interpolation::new(from, to, seed, &settings);
-            for frame in 0..frames {
-                place.set(frame);
-                let image = way.frame(pipeline, t(frame), observer)?;
-                finish(&settings, frame, t(frame), image);
-            }
-        }
-        Way::TextDiff { image, from, to, strength, guidance_scale } => {
-            let steps = pipeline.steps_of_calls(INVERSION_CALLS)?;
-            let mut settings = settings.clone().without_prior();
-            settings.stages[0].steps = steps.into();
-            settings.stages[0].guidance_scale = Some(*guidance_scale);
-            pipeline.prepare(Task::EDIT, &settings)?;
-            let diff = pipeline.text_diff(image, from, to, steps, observer)?;
-            let diff = diff.with_strength(*strength).with_guidance_scale(*guidance_scale);
-            for frame in 0..frames {
-                place.set(frame);
-                let images = diff.frames(pipeline, t(frame), &[seed], &settings, observer)?;
-                for image in images {
-                    finish(&settings, frame, t(frame), image);
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Tells watchers of steps.
-struct Watch<'a> {
-    app: &'a App,
-    /// The name of the stage that samples base images.
-    base: &'a str,
-    last_step: Instant,
-    next_preview: Instant,
-    /// The previews that were asked for by number and are sent: of which job, picture and number.
-    sent: BTreeSet<(Id, usize, usize)>,
-}
-
-impl<'a> Watch<'a> {
-    fn new(app: &'a App, settings: &'a Settings) -> Self {
-        let now = Instant::now();
-        let base = settings.base().map_or("", |base| &base.name);
-        Self { app, base, last_step: now, next_preview: now, sent: BTreeSet::new() }
-    }
-
-    /// A step of pictures, each of a job, at its place there.
-    fn step(&mut self, step: &Step<'_>, images: &[(&Job, usize, Previews)]) {
-        let now = Instant::now();
-        self.app.metrics.observe_step(step.stage, (now - self.last_step).as_secs_f64());
-        self.last_step = now;
-        let mut before = None;
-        for &(job, image, _) in images {
-            if before.replace(job.id) != Some(job.id) {
-                let progress = Progress {
-                    stage: step.stage.to_owned(),
-                    index: step.index,
-                    done: step.done,
-                    steps: step.steps,
-                    image,
-                };
-                job.update(|state| state.progress = Some(progress));
-            }
-        }
-        let number = |&(job, image, previews): &(&Job, usize, Previews)| match previews {
-            Previews::Live => (job.is_viewed() && now >= self.next_preview).then_some(0),
-            Previews::Count(count) if step.stage == self.base => {
-                let number = preview_number(count, step)?;
-                // Candidates go through the same steps again.
-                (!self.sent.contains(&(job.id, image, number))).then_some(number)
-            }
-            Previews::Count(_) => None,
-        };
-        let numbers: Vec<Option<usize>> = images.iter().map(number).collect();
-        if numbers.iter().all(Option::is_none) {
-            return;
-        }
-        // More pictures than are asked for where candidates are drawn: the first of each stands for all.
-        let Some(pixels) = step.preview().filter(|pixels| pixels.len() % images.len() == 0) else {
-            return;
-        };
-        let each = (pixels.len() / images.len()).max(1);
-        let pixels = pixels.into_iter().step_by(each);
-        for ((&(job, image, _), number), pixels) in images.iter().zip(numbers).zip(pixels) {
-            if let Some(number) = number {
-                self.sent.insert((job.id, image, number));
-                let before = self.sent.range((job.id, image, 0)..(job.id, image, number)).count();
-                let preview = Arc::new(Preview { image, number: before, pixels });
-                job.update(|state| {
-                    if let Some(place) = state.previews.get_mut(image) {
-                        *place = Some(preview);
-                    }
-                });
-            }
-        }
-        let cost = now.elapsed();
-        self.next_preview = now + PREVIEW_PAUSE.max(cost * PREVIEW_SHARE);
-    }
-}
-
-/// The number of the preview after a step, of so many that lie evenly over the steps.
-fn preview_number(count: usize, step: &Step<'_>) -> Option<usize> {
-    (0..count).find(|number| step.done == (number + 1) * step.steps / (count + 1))
 }

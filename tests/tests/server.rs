@@ -33,7 +33,7 @@ struct Running {
     workplace: Workplace,
 }
 
-/// What a server answered.
+/// A server's answer.
 #[derive(Debug)]
 struct Answer {
     status: u16,

@@ -35,7 +35,7 @@ const EVIL_ORIGINS: [&[(&str, &str)]; 12] = [
     &[("Origin", "http://HOST"), ("Sec-Fetch-Site", "cross-site")],
 ];
 
-/// What a form or a script without leave can send: three simple types of body.
+/// The simple types of body, which a form or a script can send without leave.
 const SIMPLE_TYPES: [&str; 3] =
     ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"];
 

@@ -86,7 +86,7 @@ fn clip_embeds_classifies_and_searches() {
     std::fs::write(place.path("pictures/a.png"), png(40, 30)).unwrap();
     std::fs::write(place.path("pictures/below/b.png"), png(8, 50)).unwrap();
     std::fs::write(place.path("pictures/c.png"), b"no picture").unwrap();
-    // What lies outside is not shown, whoever links to it.
+    // A picture outside is not shown, whoever links to it.
     std::fs::write(place.path("outside.png"), png(40, 30)).unwrap();
     std::os::unix::fs::symlink(place.path("outside.png"), place.path("pictures/link.png")).unwrap();
     let server = Running::start_in(place, &["--model=tiny=model", "--search=pictures"]);

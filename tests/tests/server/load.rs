@@ -43,7 +43,7 @@ fn ask(server: &Running, kind: usize, seed: usize) -> Answer {
     }
 }
 
-/// What of an answer depends on its request alone.
+/// The part of an answer that depends on its request alone.
 fn essence(answer: &Answer) -> Vec<Vec<u8>> {
     match answer.ok()["object"].as_str() {
         Some(_) => vec![answer.ok()["data"][0]["embedding"].to_string().into_bytes()],
