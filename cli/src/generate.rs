@@ -161,7 +161,7 @@ impl Generate {
             record = with_file(record, name, path);
         }
         record = with_negative(record, negative);
-        record.prior = self.other_prior(&record)?;
+        record = self.model.with_prior(record, &self.prior)?;
         if let Some(again) = &again {
             again.warn_of_differences(&record);
         }
@@ -290,7 +290,7 @@ impl Generate {
         let settings = self.flags().apply(preset.clone()).map_err(in_flag)?;
         let base = self.model.record("generate", None, &settings)?;
         let mut base = self.model.with_encoders(base, &self.encoders)?;
-        base.prior = self.other_prior(&base)?;
+        base = self.model.with_prior(base, &self.prior)?;
         let own = |prompt: &Prompt| {
             let settings = prompt.preset.apply(base.settings.clone(), &defaults);
             let settings = prompt.overrides.apply(settings).map_err(in_flag);
@@ -330,12 +330,6 @@ impl Generate {
             Some(negative) => warn(pipeline, &format!("{}: negative: ", prompt.place), negative),
             None => Ok(()),
         })
-    }
-
-    /// The fingerprint of the prior's folder, where it is not the model's.
-    fn other_prior(&self, record: &Record) -> Result<Option<String>> {
-        let fingerprint = self.model.prior_fingerprint(&self.prior)?;
-        Ok(fingerprint.filter(|prior| *prior != record.model))
     }
 }
 

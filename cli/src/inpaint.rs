@@ -218,8 +218,7 @@ impl Inpaint {
     ) -> Result<Record> {
         let record = self.model.record(COMMAND, caption, settings)?;
         let mut record = self.model.with_encoders(record, &self.encoders)?;
-        record.prior = self.model.prior_fingerprint(&self.prior)?;
-        record.prior = record.prior.filter(|prior| *prior != record.model);
+        record = self.model.with_prior(record, &self.prior)?;
         if let Some(path) = &self.image_embedding {
             record = with_file(record, "image_embedding", path);
         }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use files::digest::sha256;
 use images::mask::HALF;
-use images::{GrayImage, Margins, PaintMask, Rect, Region, RgbImage, decode_alpha};
+use images::{Margins, MaskChannel, PaintMask, Rect, Region, decode_alpha};
 use pipeline::{Edit, Pipeline, Record};
 
 use crate::input::ImageFile;
@@ -170,20 +170,15 @@ struct FileMask {
 }
 
 impl FileMask {
-    /// The pixels that are transparent.
-    fn of_alpha(alpha: &GrayImage, name: &str) -> Self {
+    fn new(mask: PaintMask, channel: MaskChannel, name: &str) -> Self {
+        let (read, needed) = match channel {
+            MaskChannel::Alpha => ("transparency", "has an alpha below"),
+            MaskChannel::Brightness => ("brightness", "is as bright as"),
+        };
         let reason = format!(
-            "{name} is read by its transparency, and none of its pixels has an alpha below {HALF} of 255, so nothing is painted: --invert-mask paints all"
+            "{name} is read by its {read}, and none of its pixels {needed} {HALF} of 255, so nothing is painted: --invert-mask paints all"
         );
-        Self { mask: PaintMask::of_alpha(alpha), reason }
-    }
-
-    /// The pixels that are white.
-    fn of_brightness(image: &RgbImage, name: &str) -> Self {
-        let reason = format!(
-            "{name} is read by its brightness, and none of its pixels is as bright as {HALF} of 255, so nothing is painted: --invert-mask paints all"
-        );
-        Self { mask: PaintMask::of_brightness(image), reason }
+        Self { mask, reason }
     }
 }
 
@@ -203,18 +198,13 @@ fn read_mask(
     remarks: &mut Vec<String>,
 ) -> Result<FileMask> {
     let name = &file.name;
-    let FileMask { mask, reason } = match decode_alpha(&file.bytes, name)? {
-        Some(alpha) => {
-            let painted = painted("transparent", inverts);
-            remarks.push(format!("{name} is read by its transparency: {painted}"));
-            FileMask::of_alpha(&alpha, name)
-        }
-        None => {
-            let painted = painted("white", inverts);
-            remarks.push(format!("{name} is read by its brightness: {painted}"));
-            FileMask::of_brightness(&file.image, name)
-        }
+    let (mask, channel) = PaintMask::of_file(&file.bytes, &file.image, name)?;
+    let (read, pixels) = match channel {
+        MaskChannel::Alpha => ("transparency", "transparent"),
+        MaskChannel::Brightness => ("brightness", "white"),
     };
+    remarks.push(format!("{name} is read by its {read}: {}", painted(pixels, inverts)));
+    let FileMask { mask, reason } = FileMask::new(mask, channel, name);
     let ((columns, rows), (width, height)) = (mask.dimensions(), picture.image.dimensions());
     if (columns, rows) == (width, height) {
         return Ok(FileMask { mask, reason });
@@ -244,7 +234,9 @@ fn own_transparency(
         let painted = painted("transparent", inverts);
         remarks.push(format!("{name} itself is the mask, by its transparency: {painted}"));
     }
-    Ok(alpha.map(|alpha| FileMask::of_alpha(&alpha, &picture.name)))
+    let mask =
+        |alpha| FileMask::new(PaintMask::of_alpha(&alpha), MaskChannel::Alpha, &picture.name);
+    Ok(alpha.map(mask))
 }
 
 /// Paints a rectangle, and remarks on one that lies in part outside the picture. An error where all of it does.

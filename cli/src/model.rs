@@ -72,7 +72,7 @@ const DIFFUSION: &str = "diffusion";
 const AUTOREGRESSIVE: &str = "autoregressive";
 
 /// The flag that chooses a prior, or completes a model without one.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct PriorArgs {
     /// diffusion, autoregressive, or a prior or a model
     #[arg(long, value_name = "KIND|MODEL", help_heading = "Model")]
@@ -80,7 +80,7 @@ pub(crate) struct PriorArgs {
 }
 
 /// The flags that complete a model without an encoder of CLIP's, or bring another.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct EncoderArgs {
     /// An image encoder, or a model with one, for models without
     #[arg(long, value_name = "MODEL", help_heading = "Model")]
@@ -95,6 +95,12 @@ impl EncoderArgs {
     #[cfg(feature = "lab")]
     pub(crate) fn has_text_encoder(&self) -> bool {
         self.text_encoder.is_some()
+    }
+
+    /// Whether the user chose any.
+    #[cfg(feature = "server")]
+    pub(crate) fn is_given(&self) -> bool {
+        self.image_encoder.is_some() || self.text_encoder.is_some()
     }
 
     /// The path of an encoder that the user chose.
@@ -247,6 +253,12 @@ impl ModelArgs {
                 record = record.with(name, folder.fingerprint()?);
             }
         }
+        Ok(record)
+    }
+
+    /// The record with the fingerprint of the prior's folder, where it is not the model's.
+    pub(crate) fn with_prior(&self, mut record: Record, prior: &PriorArgs) -> Result<Record> {
+        record.prior = self.prior_fingerprint(prior)?.filter(|prior| *prior != record.model);
         Ok(record)
     }
 

@@ -13,7 +13,7 @@ use tch::Device;
 
 use crate::interrupt;
 use crate::messages::{say, sentence};
-use crate::model::{ComputeArgs, ModelArgs};
+use crate::model::{ComputeArgs, EncoderArgs, ModelArgs, PriorArgs};
 use crate::stdout::print_line;
 use crate::value_parsers;
 
@@ -50,6 +50,10 @@ pub(crate) struct Serve {
     /// The most models in memory: the one that was not used for longest goes
     #[arg(long, value_name = "N", default_value = "2", value_parser = value_parsers::at_least_one, help_heading = "Model")]
     models: usize,
+    #[command(flatten)]
+    prior: PriorArgs,
+    #[command(flatten)]
+    encoders: EncoderArgs,
     #[command(flatten)]
     compute: ComputeArgs,
     /// Pictures to draw at a time, of one request or of several with equal settings [default: 4 by a built-in model and
@@ -153,6 +157,11 @@ impl Serve {
             [] => DEFAULT_MODELS.to_vec(),
             named => named.iter().map(String::as_str).collect(),
         };
+        ensure!(
+            self.model.len() == 1 || !(self.prior.is_given() || self.encoders.is_given()),
+            "--prior, --image-encoder and --text-encoder complete one model, and {} are served: --model MODEL, once, says which",
+            named.len()
+        );
         let models = named.iter().map(|named| self.served(named)).collect::<Result<Vec<_>>>()?;
         let options = self.options()?;
         let server = Server::bind(options, models).map_err(in_flags)?;
@@ -186,9 +195,11 @@ impl Serve {
         );
         ensure!(!model.is_empty(), "--model {}: there is no model behind the name", excerpt(named));
         let args = ModelArgs::new(Path::new(model), self.compute.clone());
+        let (prior, encoders) = (self.prior.clone(), self.encoders.clone());
         let open = move || {
-            let pipeline = args.open(None, None)?;
+            let pipeline = args.open(Some(&prior), Some(&encoders))?;
             let record = args.record("serve", None, &pipeline.defaults()?)?;
+            let record = args.with_prior(args.with_encoders(record, &encoders)?, &prior)?;
             Ok::<_, anyhow::Error>(OpenedModel { pipeline, record })
         };
         let in_words = |error: anyhow::Error| match error.downcast::<pipeline::Error>() {

@@ -29,7 +29,7 @@ pub mod webp;
 pub use decode::{DecodeError, DecodedImage, decode_alpha, decode_image, dimensions, read_image};
 pub use encode::{EncodeError, EncoderFormat, encode, encode_apng, encode_gif, write_png};
 pub use image::{GrayImage, RgbImage};
-pub use mask::{Margins, PaintMask, Rect};
+pub use mask::{Margins, MaskChannel, PaintMask, Rect};
 pub use memory::MAX_MEMORY;
 pub use preprocess::{CLIP_MEAN, CLIP_STD, ImageProcessor, PreprocessError};
 pub use regions::Region;

@@ -2,8 +2,19 @@
 
 use image::{GrayImage, RgbImage};
 
+use crate::decode::{DecodeError, decode_alpha};
+
 /// The alpha and the brightness from which on a pixel is opaque, and white: half of 255, rounded up.
 pub const HALF: u8 = 128;
+
+/// The part of a file that says where a mask paints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaskChannel {
+    /// Transparent pixels are painted.
+    Alpha,
+    /// The file has no transparent pixels, and white ones are painted.
+    Brightness,
+}
 
 /// A rectangle of pixels, of which a part may lie outside an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +120,19 @@ impl PaintMask {
         Self { width, height, pixels: vec![false; width as usize * height as usize] }
     }
 
+    /// The mask that a file says: its transparent pixels, or its white ones where it has none. `image` is the file's image.
+    /// An error where `name`'s alpha cannot be read.
+    pub fn of_file(
+        bytes: &[u8],
+        image: &RgbImage,
+        name: &str,
+    ) -> Result<(Self, MaskChannel), DecodeError> {
+        Ok(match decode_alpha(bytes, name)? {
+            Some(alpha) => (Self::of_alpha(&alpha), MaskChannel::Alpha),
+            None => (Self::of_brightness(image), MaskChannel::Brightness),
+        })
+    }
+
     /// The pixels that are transparent: whose alpha is below half.
     pub fn of_alpha(alpha: &GrayImage) -> Self {
         let pixels = alpha.iter().map(|&alpha| alpha < HALF).collect();
@@ -146,8 +170,11 @@ impl PaintMask {
         self.pixels.chunks_exact(self.width.max(1) as usize)
     }
 
-    /// The mask at another size: of each pixel the value of the nearest one.
+    /// The mask at another size, where it has not that one: of each pixel the value of the nearest one.
     pub fn resize(&self, width: u32, height: u32) -> Self {
+        if self.dimensions() == (width, height) {
+            return self.clone();
+        }
         let nearest = |place: u32, old: u32, new: u32| {
             ((2 * u64::from(place) + 1) * u64::from(old) / (2 * u64::from(new))) as usize
         };

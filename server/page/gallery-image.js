@@ -8,9 +8,10 @@ import { named } from './slots.js';
 /** An image with what is known of it: one that was drawn here has its blob and its request, one of a folder its source. */
 export class GalleryImage {
   url = null;
+  thumbnailUrl = null;
 
-  constructor({ blob = null, source = null, caption = '', alt = caption, seed = null, t = null, request = null, name = null }) {
-    Object.assign(this, { blob, source, caption, alt, seed, t, request });
+  constructor({ blob = null, source = null, thumbnail = null, caption = '', alt = caption, seed = null, t = null, request = null, name = null }) {
+    Object.assign(this, { blob, source, thumbnail, caption, alt, seed, t, request });
     this.name = name ?? `${slug(caption || alt)}${seed === null ? '' : `-${seed}`}.png`;
     if (blob) this.url = URL.createObjectURL(blob);
   }
@@ -19,16 +20,18 @@ export class GalleryImage {
     return named(this.blob ?? await requestBlob(this.source), this.name);
   }
 
-  /** Fetches what an `img` cannot, because it sends no key. */
-  async load() {
+  /** The address of what an `img` cannot fetch itself, because it sends no key. */
+  async load(small) {
+    if (small && this.thumbnail) return this.thumbnailUrl ??= URL.createObjectURL(await requestBlob(this.thumbnail));
     this.blob ??= await requestBlob(this.source);
-    this.url ??= URL.createObjectURL(this.blob);
+    return this.url ??= URL.createObjectURL(this.blob);
   }
 
   /** Gives the memory back; the image is shown no more. */
   release() {
-    if (this.url) URL.revokeObjectURL(this.url);
+    for (const url of [this.url, this.thumbnailUrl]) if (url) URL.revokeObjectURL(url);
     this.url = null;
+    this.thumbnailUrl = null;
     this.blob = null;
   }
 }
@@ -46,17 +49,18 @@ const seen = new IntersectionObserver((entries) => {
   }
 }, { rootMargin: '200px' });
 
-/** Shows an image in an `img`; one that has to be fetched with a key as soon as it is scrolled to. */
-function showIn(img, image) {
+/** Shows an image in an `img`, a small one where there is one; one that has to be fetched with a key as soon as it is scrolled to. */
+function showIn(img, image, small) {
   img.alt = image.alt;
-  if (image.url) {
-    img.src = image.url;
+  const known = image.url ?? (small ? image.thumbnailUrl : null);
+  if (known) {
+    img.src = known;
   } else if (needsKey()) {
     images.set(img, image);
     seen.observe(img);
   } else {
     img.loading = 'lazy';
-    img.src = localPath(image.source);
+    img.src = localPath((small && image.thumbnail) || image.source);
   }
 }
 
@@ -85,7 +89,7 @@ export function figureOf(image, { opens = false, small = opens, badge = '' } = {
 /** Shows another image in a figure, whose buttons stay where they are. */
 export function fillFigure(figure, image) {
   images.set(figure, image);
-  showIn(figure.querySelector('img'), image);
+  showIn(figure.querySelector('img'), image, figure.classList.contains('small'));
   figure.querySelector('.caption').textContent = image.caption;
   figure.querySelector('.seed').textContent = image.seed === null ? '' : `Seed ${image.seed}`;
 }
@@ -93,8 +97,7 @@ export function fillFigure(figure, image) {
 async function loadInto(img) {
   const image = images.get(img);
   try {
-    await image.load();
-    img.src = image.url;
+    img.src = await image.load(img.closest('.image')?.classList.contains('small'));
   } catch (error) {
     showError(error);
   }

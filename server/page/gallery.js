@@ -60,7 +60,7 @@ function showFolder() {
 export function imageOf({ id, url, caption, command, score }) {
   const fileName = String(id).split('/').at(-1);
   const words = caption ?? (score === undefined ? COMMANDS[command] ?? 'Picture' : `Similarity ${score.toFixed(3)}`);
-  const image = new GalleryImage({ source: url, caption: words, name: /\.\w+$/.test(fileName) ? fileName : `${fileName}.png` });
+  const image = new GalleryImage({ source: url, thumbnail: `${url}/thumbnail`, caption: words, name: /\.\w+$/.test(fileName) ? fileName : `${fileName}.png` });
   image.id = id;
   return image;
 }

@@ -15,8 +15,9 @@ export function clearErrors(kind) {
   }
 }
 
-/** News that is no error, with buttons behind it. */
+/** News that is no error, with buttons behind it: a file that was read takes away what was wrong with the one before. */
 export function showNotice(text, ...buttons) {
+  clearErrors('file');
   byId('notices').replaceChildren();
   show(byId('notices'), 'notice', text, '', buttons);
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, response::IntoResponse};
 use base64::Engine;
@@ -22,9 +21,7 @@ use crate::job::{Phase, State as JobState};
 use crate::models::Ability;
 use crate::orders::order;
 use crate::output::Output;
-
-type Server = State<Arc<App>>;
-type ApiResult = Result<Response, ApiError>;
+use crate::routes::{ApiResult, Server};
 
 /// The name under which PNGs have A1111's own text.
 const PARAMETERS: &str = "parameters";

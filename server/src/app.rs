@@ -12,8 +12,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::ApiError;
+use crate::form::BodyLimits;
 use crate::gallery::Gallery;
-use crate::job::{Job, JobOrder, Phase};
+use crate::job::{Job, JobOrder, Phase, unix_seconds};
 use crate::metrics::Metrics;
 use crate::models::{Ability, ModelInfo, ServedModel};
 use crate::options::ServerOptions;
@@ -27,6 +28,9 @@ const DECODES: usize = 2;
 
 /// The most pixels of pictures that waiting requests brought, all together, but for one request that brings more.
 const ROOM: u64 = 1 << 28;
+
+/// Bodies of the greatest length that are in memory at a time; further ones wait as long as a body may take to come.
+const BODIES: usize = 8;
 
 /// Pixels are counted by so many.
 const PIXELS: u64 = 1 << 12;
@@ -53,6 +57,8 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     pub(crate) decodes: Semaphore,
     encodes: Arc<Semaphore>,
+    /// Memory for bodies of requests that are read.
+    pub(crate) body_memory: Arc<Semaphore>,
     /// Room for the pictures that waiting requests brought, in units of [`PIXELS`].
     room: Arc<Semaphore>,
     runtime: Handle,
@@ -63,6 +69,8 @@ pub(crate) struct App {
     a1111_model: Mutex<Option<usize>>,
     /// Where the pictures lie that a search may find.
     found: Mutex<BTreeMap<Id, PathBuf>>,
+    /// When the server started, in seconds since 1970.
+    pub(crate) started: u64,
     is_ready: AtomicBool,
     is_draining: AtomicBool,
     unhealthy_until: Mutex<Option<Instant>>,
@@ -84,12 +92,14 @@ impl App {
             metrics: Metrics::new(),
             decodes: Semaphore::new(DECODES),
             encodes: Arc::new(Semaphore::new(ENCODES)),
+            body_memory: BodyLimits::memory(options.upload_bytes, BODIES),
             room: Arc::new(Semaphore::new((ROOM / PIXELS) as usize)),
             runtime,
             open_jobs: Mutex::default(),
             loaded: Mutex::default(),
             a1111_model: Mutex::default(),
             found: Mutex::default(),
+            started: unix_seconds(),
             is_ready: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
             unhealthy_until: Mutex::default(),
@@ -290,9 +300,13 @@ impl App {
                 app.metrics.unsaved.inc();
                 tracing::error!("a picture was not written into the gallery's folder: {error}");
             }
-            let output = Output { id: Id::random(), bytes, format: finish.format, size, seed, t };
-            let length = output.bytes.len();
-            if job.response_format != ResponseFormat::Base64 {
+            let length = bytes.len();
+            // The pictures of one answer do not drive each other out.
+            let has_address = job.response_format != ResponseFormat::Base64
+                && length <= app.options.keep_bytes / job.images.max(1);
+            let id = Id::random();
+            let output = Output { id, bytes, format: finish.format, size, seed, t, has_address };
+            if has_address {
                 app.files.put(output.id, output.clone(), length);
             }
             job.finish_image(place, output);

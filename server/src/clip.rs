@@ -168,7 +168,9 @@ pub(crate) async fn classify(app: Arc<App>, request: Request) -> Result<Response
 /// The pictures in the operator's folder that are closest to a caption or a picture.
 pub(crate) async fn search(app: Arc<App>, request: Request) -> Result<Response, ApiError> {
     if app.options.search.is_none() {
-        return Err(ApiError::not_found("this server searches no folder"));
+        return Err(ApiError::not_found(
+            "this server searches no folder: its operator can name one",
+        ));
     }
     let (values, model, base) = read(&app, request, SEARCH, Ability::Classifications).await?;
     let words = values.text("query").filter(|words| !words.trim().is_empty());
@@ -266,21 +268,28 @@ fn in_chunks(
 fn labels(labels: &[String]) -> Result<Vec<String>, ApiError> {
     let invalid = |message: String| ApiError::invalid("labels", message);
     if !(2..=MOST_TEXTS).contains(&labels.len()) {
-        return Err(invalid(format!(
-            "labels has {}: 2 to {MOST_TEXTS} are chosen among",
-            labels.len()
-        )));
+        let count = match labels.len() {
+            count if count > MOST_TEXTS => format!("more than {MOST_TEXTS}"),
+            count => count.to_string(),
+        };
+        let message = format!("labels has {count}: 2 to {MOST_TEXTS} are chosen among");
+        return Err(invalid(message));
     }
     let mut seen = HashSet::new();
     let mut trimmed = Vec::with_capacity(labels.len());
     for label in labels {
         let label = label.trim();
+        if label.is_empty() {
+            return Err(invalid("labels: one of them is empty".to_owned()));
+        }
         check_caption(label).map_err(|error| invalid(format!("labels: {error}")))?;
-        if label.chars().count() > LONGEST_PROMPT || !seen.insert(label.to_lowercase()) {
-            return Err(invalid(format!(
-                "labels: {} is there twice or too long",
-                files::text::excerpt(label)
-            )));
+        let shown = files::text::excerpt(label);
+        if label.chars().count() > LONGEST_PROMPT {
+            let message = format!("labels: {shown} has more than {LONGEST_PROMPT} characters");
+            return Err(invalid(message));
+        }
+        if !seen.insert(label.to_lowercase()) {
+            return Err(invalid(format!("labels: {shown} is there twice")));
         }
         trimmed.push(label.to_owned());
     }

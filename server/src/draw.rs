@@ -15,6 +15,7 @@ use crate::events;
 use crate::form::{BodyLimits, Form};
 use crate::guard::base;
 use crate::job::{Job, Phase, State};
+use crate::options::ServerOptions;
 use crate::orders::{Order, Remarks, order};
 use crate::output::images_response;
 
@@ -38,7 +39,8 @@ impl Drop for CancelOnDrop {
 
 impl App {
     pub(crate) fn body_limits(&self) -> BodyLimits {
-        BodyLimits { bytes: self.options.upload_bytes, time: self.options.body_time }
+        let ServerOptions { upload_bytes: bytes, body_time: time, .. } = self.options;
+        BodyLimits { bytes, time, memory: Arc::clone(&self.body_memory) }
     }
 }
 

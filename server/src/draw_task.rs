@@ -64,7 +64,11 @@ const COMMON: &[Field] = &[
         Kind::Integer(1, MOST_STEPS),
         "Steps of the stage that draws the base image.",
     ),
-    Field::new("num_inference_steps", Kind::Integer(1, MOST_STEPS), "The same by another name."),
+    Field::new(
+        "num_inference_steps",
+        Kind::Integer(1, MOST_STEPS),
+        "Another name of decoder_num_inference_steps.",
+    ),
     Field::new(
         "super_res_num_inference_steps",
         Kind::Integer(1, MOST_STEPS),
@@ -75,7 +79,11 @@ const COMMON: &[Field] = &[
         Kind::Number(-1000.0, 1000.0),
         "How strongly caption and embedding pull.",
     ),
-    Field::new("guidance_scale", Kind::Number(-1000.0, 1000.0), "The same by another name."),
+    Field::new(
+        "guidance_scale",
+        Kind::Number(-1000.0, 1000.0),
+        "Another name of decoder_guidance_scale.",
+    ),
     Field::new("quality", Kind::Ignored, "Of OpenAI's; ignored."),
     Field::new("style", Kind::Ignored, "Of OpenAI's; ignored."),
     Field::new("background", Kind::Ignored, "Of OpenAI's; ignored."),

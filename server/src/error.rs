@@ -93,6 +93,13 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, INVALID, message).with_code("request_too_large")
     }
 
+    /// The refusal of a long body that waited for memory.
+    pub(crate) fn too_many_bodies() -> Self {
+        let message = "so many large requests come at once that there is no memory for this one: please try again";
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, SERVER, message);
+        error.with_code("overloaded").retried_after(10)
+    }
+
     pub(crate) fn media_type(types: &str) -> Self {
         let message = format!("this route reads {types} alone");
         let error = Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID, message);
@@ -128,7 +135,9 @@ impl ApiError {
     }
 
     pub(crate) fn deadline(seconds: u64) -> Self {
-        let message = format!("the request took longer than {seconds} s, the longest that one may");
+        let message = format!(
+            "the request took longer than {seconds} s, the longest that one may: fewer pictures or steps take less"
+        );
         Self::new(StatusCode::GATEWAY_TIMEOUT, SERVER, message).with_code("deadline_exceeded")
     }
 

@@ -7,10 +7,7 @@ use std::time::Duration;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use futures_util::stream::{self, Stream};
-use images::{EncoderFormat, RgbImage};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -145,7 +142,7 @@ async fn job_events(watcher: &mut Watcher) -> Vec<Event> {
         add("job.progress", progress_json(progress, &state));
     }
     for preview in watcher.new_previews(&state) {
-        if let Some(png) = preview_base64(&preview).await {
+        if let Some(png) = preview.base64().await {
             add("job.preview", json!({ "image": preview.image, "b64_json": png }));
         }
     }
@@ -207,7 +204,7 @@ async fn image_events(watcher: &mut Watcher, prefix: &str) -> Vec<Event> {
     let state = watcher.next_state().await;
     let mut events = Vec::new();
     for preview in watcher.new_previews(&state) {
-        let Some(png) = preview_base64(&preview).await else {
+        let Some(png) = preview.base64().await else {
             continue;
         };
         let kind = format!("{prefix}.partial_image");
@@ -216,6 +213,7 @@ async fn image_events(watcher: &mut Watcher, prefix: &str) -> Vec<Event> {
             "type": kind,
             "b64_json": png,
             "partial_image_index": preview.number,
+            "image": preview.image,
             "created_at": unix_seconds(),
             "size": format!("{width}x{height}"),
             "quality": "auto",
@@ -224,11 +222,12 @@ async fn image_events(watcher: &mut Watcher, prefix: &str) -> Vec<Event> {
         });
         events.push(event(&kind, &data));
     }
-    for (_, output) in watcher.new_outputs(&state) {
+    for (place, output) in watcher.new_outputs(&state) {
         let kind = format!("{prefix}.completed");
         let mut data =
             Value::Object(datum(&output, watcher.job.response_format, &watcher.job.base));
         data["type"] = kind.as_str().into();
+        data["image"] = place.into();
         data["created_at"] = unix_seconds().into();
         data["size"] = format!("{}x{}", output.size.0, output.size.1).into();
         data["quality"] = "auto".into();
@@ -249,16 +248,4 @@ async fn image_events(watcher: &mut Watcher, prefix: &str) -> Vec<Event> {
         }
     }
     events
-}
-
-/// A preview as the base64 of a PNG, made beside the requests.
-async fn preview_base64(preview: &Arc<Preview>) -> Option<String> {
-    let preview = Arc::clone(preview);
-    let encoded = tokio::task::spawn_blocking(move || png_base64(&preview.pixels));
-    encoded.await.ok().flatten()
-}
-
-fn png_base64(image: &RgbImage) -> Option<String> {
-    let png = images::encode(image, EncoderFormat::Png, &[]).ok()?;
-    Some(STANDARD.encode(png))
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::body::Bytes;
 use files::text::excerpt;
 use serde_json::Value as Json;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::ApiError;
 use crate::form::Form;
@@ -73,6 +74,8 @@ pub(crate) struct Values {
     values: BTreeMap<&'static str, Value>,
     /// The fields that nothing was made of: those that the route does not know, and those that it knows and ignores.
     pub(crate) ignored: Vec<String>,
+    /// The memory that the request's pictures take.
+    _memory: Option<OwnedSemaphorePermit>,
 }
 
 impl Values {
@@ -83,7 +86,7 @@ impl Values {
         fields: &[&[Field]],
         strict: bool,
     ) -> Result<Self, ApiError> {
-        let mut all = Self::default();
+        let mut all = Self { _memory: form.memory.take(), ..Self::default() };
         for field in fields.iter().copied().flatten() {
             let value = match field.kind {
                 Kind::Image => {
@@ -163,6 +166,31 @@ impl Values {
         }
     }
 
+    /// The value of a field with two names, as `get` reads it. An error where both are there.
+    pub(crate) fn either<T>(
+        &self,
+        name: &str,
+        other: &str,
+        get: impl Fn(&Self, &str) -> Option<T>,
+    ) -> Result<Option<T>, ApiError> {
+        match (get(self, name), get(self, other)) {
+            (Some(_), Some(_)) => Err(ApiError::invalid(
+                other,
+                format!("{other} is another name of {name}: one of both is wanted"),
+            )),
+            (one, two) => Ok(one.or(two)),
+        }
+    }
+
+    /// Takes fields out that mean nothing here.
+    pub(crate) fn ignore(&mut self, names: &[&'static str]) {
+        for name in names {
+            if self.values.remove(name).is_some() {
+                self.ignored.push((*name).to_owned());
+            }
+        }
+    }
+
     pub(crate) fn switch(&self, name: &str) -> bool {
         matches!(self.values.get(name), Some(Value::Switch(true)))
     }
@@ -204,8 +232,9 @@ impl Kind {
             return Ok(None);
         }
         let wrong = |wanted: String| {
+            // In JSON a text has its quotes, so that it looks like no number.
             let shown = match &json {
-                Json::String(text) => excerpt(text),
+                Json::String(text) if !is_json => excerpt(text),
                 other => excerpt(&other.to_string()),
             };
             ApiError::invalid(name, format!("{name} is {shown}: {wanted}"))
@@ -224,7 +253,10 @@ impl Kind {
                 _ => Err(wrong("a text is wanted".to_owned())),
             },
             Self::Integer(least, most) => {
-                let wanted = || wrong(format!("a whole number from {least} to {most} is wanted"));
+                let wanted = || match most {
+                    i64::MAX => wrong(format!("a whole number of at least {least} is wanted")),
+                    _ => wrong(format!("a whole number from {least} to {most} is wanted")),
+                };
                 let number = number().filter(|number| number.fract() == 0.0).ok_or_else(wanted)?;
                 let is_within = (least as f64..=most as f64).contains(&number);
                 is_within.then_some(Some(Value::Integer(number as i64))).ok_or_else(wanted)

@@ -1,6 +1,7 @@
 //! Bodies of requests: JSON objects and multipart forms, within bounds.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -8,6 +9,7 @@ use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::{StatusCode, header};
 use files::text::excerpt;
 use serde_json::Value as Json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::ApiError;
 
@@ -17,6 +19,9 @@ const MOST_FIELDS: usize = 256;
 /// The longest body of JSON, in bytes.
 const LONGEST_JSON: usize = 1 << 20;
 
+/// Memory of bodies is counted by so many bytes, and what is shorter is not counted.
+const BODY_UNIT: usize = 1 << 20;
+
 /// A request's fields as they came.
 #[derive(Default)]
 pub(crate) struct Form {
@@ -24,19 +29,35 @@ pub(crate) struct Form {
     pub(crate) is_json: bool,
     texts: BTreeMap<String, Vec<Json>>,
     files: BTreeMap<String, Vec<Bytes>>,
+    /// The memory that they take.
+    pub(crate) memory: Option<OwnedSemaphorePermit>,
 }
 
 /// The bounds of a body.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct BodyLimits {
     pub(crate) bytes: usize,
     /// How long it may take to come.
     pub(crate) time: Duration,
+    /// The memory that all bodies together may still take, by [`BodyLimits::memory`].
+    pub(crate) memory: Arc<Semaphore>,
+}
+
+impl BodyLimits {
+    /// The memory of bodies that are read at once: of `count` that have `bytes` bytes each.
+    pub(crate) fn memory(bytes: usize, count: usize) -> Arc<Semaphore> {
+        let units = bytes.div_ceil(BODY_UNIT).saturating_mul(count);
+        Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS)))
+    }
 }
 
 impl Form {
     /// The body of a request, as its content type says.
     pub(crate) async fn read(request: Request, limits: BodyLimits) -> Result<Self, ApiError> {
+        let encoding = request.headers().get(header::CONTENT_ENCODING);
+        if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            return Err(ApiError::media_type("bodies without a Content-Encoding"));
+        }
         let declared = request.headers().get(header::CONTENT_LENGTH);
         let declared = declared.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         if declared.is_some_and(|length| length > limits.bytes) {
@@ -46,12 +67,25 @@ impl Form {
         let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
         let media_type = media_type.to_ascii_lowercase();
+        // A body that does not say its length may have all that is allowed.
+        let length = declared.unwrap_or(limits.bytes);
+        let units = u32::try_from(length / BODY_UNIT).unwrap_or(u32::MAX);
+        let memory = Arc::clone(&limits.memory);
+        let memory = match units {
+            0 => None,
+            _ => match tokio::time::timeout(limits.time, memory.acquire_many_owned(units)).await {
+                Ok(Ok(memory)) => Some(memory),
+                Ok(Err(_)) => return Err(ApiError::draining()),
+                Err(_) => return Err(ApiError::too_many_bodies()),
+            },
+        };
         let read = async {
-            match &*media_type {
+            let form = match &*media_type {
                 "application/json" => Self::read_json(request, limits.bytes).await,
                 "multipart/form-data" => Self::read_multipart(request, limits.bytes).await,
                 _ => Err(ApiError::media_type("application/json and multipart/form-data")),
-            }
+            };
+            form.map(|form| Self { memory, ..form })
         };
         match tokio::time::timeout(limits.time, read).await {
             Ok(form) => form,

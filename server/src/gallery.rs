@@ -47,6 +47,9 @@ impl Gallery {
             let error = files::atomic::without_path(error);
             format!("{}: pictures cannot be written there: {error}", folder.display())
         };
+        if folder.exists() && !folder.is_dir() {
+            return Err(format!("{}: it is no folder", folder.display()));
+        }
         fs::create_dir_all(folder).map_err(refused)?;
         let salt = Id::random().to_string();
         let trial = folder.join(format!(".unclip-{salt}"));
@@ -65,6 +68,7 @@ impl Gallery {
     ) -> io::Result<()> {
         let random = &Id::random().to_string()[..8];
         let name = format!("{}-{}-{random}.{}", unix_seconds(), record.seed, format_name(format));
+        fs::create_dir_all(&self.folder).map_err(files::atomic::without_path)?;
         files::atomic::write(&self.folder.join(name), bytes, false)
             .map_err(files::atomic::without_path)
     }
@@ -72,7 +76,14 @@ impl Gallery {
     /// The pictures, the newest first. What is no picture, a link or hidden is passed over.
     pub(crate) fn list(&self, base: &str) -> io::Result<Value> {
         let mut found: Vec<(u64, PathBuf, u64)> = Vec::new();
-        for entry in fs::read_dir(&self.folder)?.flatten() {
+        let entries = match fs::read_dir(&self.folder) {
+            // Somebody removed the folder: the next picture makes it anew.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(json!({ "data": [] }));
+            }
+            entries => entries?,
+        };
+        for entry in entries.flatten() {
             let path = entry.path();
             let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
             if is_hidden || EncoderFormat::of(&path).is_none() {

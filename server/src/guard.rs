@@ -89,7 +89,10 @@ fn check(options: &ServerOptions, request: &Request) -> Result<(), ApiError> {
     }
     let host = host(headers).ok_or_else(|| ApiError::bad_request("the request names no host"))?;
     if !is_own_host(options, host) {
-        let message = "the request names another host than this server's";
+        let message = format!(
+            "the request names the host {}, which is none of this server's: its operator can let that in, with its port",
+            files::text::excerpt(host)
+        );
         return Err(ApiError::forbidden(message));
     }
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);

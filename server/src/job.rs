@@ -4,9 +4,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use images::RgbImage;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use images::{EncoderFormat, RgbImage};
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, watch};
 
 use crate::error::ApiError;
 use crate::output::{Output, ResponseFormat};
@@ -95,6 +97,25 @@ pub(crate) struct Preview {
     /// Its number among the previews of this picture.
     pub(crate) number: usize,
     pub(crate) pixels: RgbImage,
+    /// The base64 of its PNG, which the first watcher makes for all.
+    png: OnceCell<Option<String>>,
+}
+
+impl Preview {
+    pub(crate) fn new(image: usize, number: usize, pixels: RgbImage) -> Arc<Self> {
+        Arc::new(Self { image, number, pixels, png: OnceCell::new() })
+    }
+
+    /// The base64 of its PNG, made beside the requests.
+    pub(crate) async fn base64(self: &Arc<Self>) -> Option<&str> {
+        let preview = Arc::clone(self);
+        let encode = move || {
+            let png = images::encode(&preview.pixels, EncoderFormat::Png, &[]).ok()?;
+            Some(STANDARD.encode(png))
+        };
+        let encoded = async || tokio::task::spawn_blocking(encode).await.ok().flatten();
+        self.png.get_or_init(encoded).await.as_deref()
+    }
 }
 
 /// The parts of a job.

@@ -260,7 +260,7 @@ fn images_schema() -> Value {
 fn job_schema() -> Value {
     json!({
         "type": "object",
-        "required": ["id", "object", "task", "status", "created_at"],
+        "required": ["id", "object", "task", "status", "position", "created_at", "progress", "result", "error"],
         "properties": {
             "id": { "type": "string" },
             "object": { "type": "string" },
@@ -268,6 +268,20 @@ fn job_schema() -> Value {
             "status": { "type": "string", "enum": ["queued", "running", "completed", "failed", "cancelled"] },
             "position": { "type": ["integer", "null"] },
             "created_at": { "type": "integer" },
+            "progress": {
+                "type": ["object", "null"],
+                "properties": {
+                    "stage": { "type": "string" },
+                    "stage_index": { "type": "integer" },
+                    "done": { "type": "integer" },
+                    "steps": { "type": "integer" },
+                    "image": { "type": "integer" },
+                    "images": { "type": "integer" },
+                    "images_done": { "type": "integer" },
+                },
+            },
+            "result": { "type": ["object", "null"] },
+            "error": { "type": ["object", "null"] },
         },
     })
 }

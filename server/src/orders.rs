@@ -44,11 +44,14 @@ pub(crate) async fn order(
     base: String,
     streams: bool,
 ) -> Result<Order, ApiError> {
-    let values = Values::read(form, task.fields(), app.options.strict)?;
+    let mut values = Values::read(form, task.fields(), app.options.strict)?;
     let model = app.model(values.text("model"), task.ability())?;
     let _permit = app.decodes.acquire().await.map_err(|_| ApiError::draining())?;
     let reading = Arc::clone(app);
-    let stream = streams && values.switch("stream");
+    if !streams {
+        values.ignore(&["stream", "partial_images"]);
+    }
+    let stream = values.switch("stream");
     let read =
         tokio::task::spawn_blocking(move || read(&reading, task, &values, model, base, stream));
     read.await.map_err(|_| ApiError::internal())?
@@ -179,7 +182,7 @@ impl OrderReader<'_> {
         check_text("from", from)?;
         check_text("to", to)?;
         let strength = values.number("strength").unwrap_or(STRENGTH);
-        let scale = values.number("decoder_guidance_scale").or(values.number("guidance_scale"));
+        let scale = values.either("decoder_guidance_scale", "guidance_scale", Values::number)?;
         let guidance_scale = scale.unwrap_or(EDIT_GUIDANCE_SCALE);
         arguments.insert("from".to_owned(), from.into());
         arguments.insert("strength".to_owned(), strength.into());
@@ -240,8 +243,8 @@ fn settings(values: &Values, info: &ModelInfo) -> Result<Settings, ApiError> {
     let stage = |n: usize| info.defaults.stages.get(n).map(|stage| stage.name.as_str());
     if let Some(base) = stage(0) {
         let steps =
-            values.count("decoder_num_inference_steps").or(values.count("num_inference_steps"));
-        let scale = values.number("decoder_guidance_scale").or(values.number("guidance_scale"));
+            values.either("decoder_num_inference_steps", "num_inference_steps", Values::count)?;
+        let scale = values.either("decoder_guidance_scale", "guidance_scale", Values::number)?;
         overrides = overrides
             .with_steps(base, steps.map(TimestepRespacing::Count))
             .with_guidance_scale(base, scale);

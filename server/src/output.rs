@@ -3,12 +3,13 @@
 use axum::body::Bytes;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use images::resize::{Filter, resize};
+use images::resize::{Filter, resize, resize_reducing};
 use images::{EncoderFormat, RgbImage};
 use serde_json::{Map, Value, json};
 
 use crate::error::ApiError;
 use crate::shelf::Id;
+use crate::uploads::Limits;
 
 /// A picture of an answer.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Output {
     pub(crate) seed: u64,
     /// The place of a frame on its way, from 0 to 1.
     pub(crate) t: Option<f64>,
+    /// Whether it is under an address.
+    pub(crate) has_address: bool,
 }
 
 /// The part of a picture that is answered.
@@ -73,6 +76,22 @@ pub(crate) fn to_size(image: &RgbImage, (width, height): (u32, u32)) -> RgbImage
     resize(&cut, width, height, Filter::Bicubic)
 }
 
+/// The longer side of a small image in pixels: twice that of the page's cards, for dense screens.
+const THUMBNAIL_SIDE: u32 = 320;
+
+/// A small JPEG of an image's file. An error where it cannot be read.
+pub(crate) fn thumbnail(bytes: &[u8], limits: &Limits) -> Result<Bytes, ApiError> {
+    let image = limits.decode(bytes, "image")?;
+    let (width, height) = image.dimensions();
+    let scale = f64::from(THUMBNAIL_SIDE) / f64::from(width.max(height));
+    if scale >= 1.0 {
+        return encode(&image, EncoderFormat::Jpeg, &[]);
+    }
+    let side = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
+    let small = resize_reducing(&image, side(width), side(height), Filter::Bicubic);
+    encode(&small, EncoderFormat::Jpeg, &[])
+}
+
 /// The bytes of an image's file. An error where the machine has no memory for it.
 pub(crate) fn encode(
     image: &RgbImage,
@@ -103,10 +122,10 @@ pub(crate) fn datum(
     base: &str,
 ) -> Map<String, Value> {
     let mut datum = Map::new();
-    if response_format != ResponseFormat::Url {
+    if response_format != ResponseFormat::Url || !output.has_address {
         datum.insert("b64_json".to_owned(), STANDARD.encode(&output.bytes).into());
     }
-    if response_format != ResponseFormat::Base64 {
+    if output.has_address {
         let url = format!("{base}/v1/files/{}.{}", output.id, format_name(output.format));
         datum.insert("url".to_owned(), url.into());
     }

@@ -108,6 +108,13 @@ pub(crate) static ROUTES: &[Route] = &[
     ),
     route("get", "/v1/images/search/{id}", Body::None, Answer::Bytes, "A picture that was found."),
     route(
+        "get",
+        "/v1/images/search/{id}/thumbnail",
+        Body::None,
+        Answer::Bytes,
+        "A small JPEG of a picture that was found.",
+    ),
+    route(
         "post",
         "/v1/images/record",
         fields(&[RECORD], true),
@@ -154,6 +161,13 @@ pub(crate) static ROUTES: &[Route] = &[
         "Lists the pictures in the output folder.",
     ),
     route("get", "/v1/gallery/{id}", Body::None, Answer::Bytes, "A picture in the output folder."),
+    route(
+        "get",
+        "/v1/gallery/{id}/thumbnail",
+        Body::None,
+        Answer::Bytes,
+        "A small JPEG of a picture in the output folder.",
+    ),
     route("get", "/v1/files/{id}", Body::None, Answer::Bytes, "A picture of an answer."),
     route("get", "/healthz", Body::None, Answer::Json, "Whether the server runs."),
     route("get", "/readyz", Body::None, Answer::Json, "Whether it takes requests."),

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, MatchedPath, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, body::Bytes};
+use axum::{Json, Router};
 use images::png_text::find_text;
 use pipeline::Record;
 use pipeline::record::KEYWORD;
@@ -22,13 +21,11 @@ use crate::draw_task::DrawTask;
 use crate::error::ApiError;
 use crate::fields::Values;
 use crate::form::Form;
-use crate::guard::{base, guard};
-use crate::job::unix_seconds;
+use crate::guard::guard;
 use crate::models::Ability;
-use crate::output::{media_type, media_type_of};
 use crate::route_table::{RECORD, ROUTES};
-use crate::shelf::{Id, Lookup};
-use crate::{a1111, clip, draw, jobs, openapi, page};
+use crate::shelf::Id;
+use crate::{a1111, clip, draw, jobs, openapi, page, stored_images};
 
 /// The part of a path that names something. One that is no text names nothing.
 pub(crate) struct Name(pub(crate) String);
@@ -42,8 +39,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
     }
 }
 
-type ApiResult = Result<Response, ApiError>;
-type Server = State<Arc<App>>;
+pub(crate) type ApiResult = Result<Response, ApiError>;
+pub(crate) type Server = State<Arc<App>>;
 
 /// The router of all of them.
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -66,7 +63,6 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             post(|State(app): Server, request| clip::classify(app, request)),
         )
         .route("/v1/images/search", post(|State(app): Server, request| clip::search(app, request)))
-        .route("/v1/images/search/{id}", get(found_image))
         .route("/v1/images/record", post(record))
         .route("/v1/embeddings", post(|State(app): Server, request| clip::embed(app, request)))
         .route("/v1/jobs", post(|State(app): Server, request| jobs::create(app, request)))
@@ -75,9 +71,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             "/v1/jobs/{id}/events",
             get(async |State(app): Server, Name(id): Name| jobs::watch(&app, &id)),
         )
-        .route("/v1/gallery", get(gallery))
-        .route("/v1/gallery/{id}", get(gallery_image))
-        .route("/v1/files/{id}", get(file));
+        .merge(stored_images::router());
     let router = match app.options.a1111 {
         true => router.merge(a1111::router()),
         false => router,
@@ -159,19 +153,20 @@ async fn capabilities(State(app): Server) -> Json<Value> {
 }
 
 /// A model as OpenAI lists it.
-fn model_json(name: &str) -> Value {
-    json!({ "id": name, "object": "model", "created": unix_seconds(), "owned_by": "unclip" })
+fn model_json(app: &App, name: &str) -> Value {
+    json!({ "id": name, "object": "model", "created": app.started, "owned_by": "unclip" })
 }
 
 async fn models(State(app): Server) -> Json<Value> {
-    let data: Vec<Value> = app.models.iter().map(|entry| model_json(&entry.info.name)).collect();
+    let data: Vec<Value> =
+        app.models.iter().map(|entry| model_json(&app, &entry.info.name)).collect();
     Json(json!({ "object": "list", "data": data }))
 }
 
 async fn model(State(app): Server, Name(id): Name) -> ApiResult {
     let names: Vec<&str> = app.models.iter().map(|entry| &*entry.info.name).collect();
     match names.contains(&&*id) {
-        true => Ok(Json(model_json(&id)).into_response()),
+        true => Ok(Json(model_json(&app, &id)).into_response()),
         false => Err(ApiError::no_model(&files::text::excerpt(&id), &names)),
     }
 }
@@ -185,66 +180,11 @@ async fn cancel_job(State(app): Server, Name(id): Name) -> ApiResult {
     jobs::cancel(&app, &id)
 }
 
-/// The bytes of a picture.
-fn image_response(bytes: Bytes, media_type: &'static str) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, media_type),
-        (header::CACHE_CONTROL, "private, max-age=3600, immutable"),
-    ];
-    (headers, bytes).into_response()
-}
-
-async fn file(State(app): Server, Name(name): Name) -> ApiResult {
-    let id = name.split('.').next().and_then(Id::parse);
-    match id.map_or(Lookup::Unknown, |id| app.files.get(id)) {
-        Lookup::Here(output) => Ok(image_response(output.bytes, media_type(output.format))),
-        Lookup::Gone => Err(ApiError::gone("this picture is not kept any more")),
-        Lookup::Unknown => Err(ApiError::not_found("there is no such picture")),
-    }
-}
-
 /// Does what reads files beside the requests.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::internal())
-}
-
-async fn gallery(State(app): Server, request: Request) -> ApiResult {
-    let base = base(&app, request.headers());
-    let listed = blocking(move || app.gallery.as_ref().map(|gallery| gallery.list(&base))).await?;
-    match listed {
-        None => Err(ApiError::not_found("this server shows no folder")),
-        Some(Ok(listed)) => Ok(Json(listed).into_response()),
-        Some(Err(error)) => {
-            tracing::error!("the gallery's folder cannot be read: {error}");
-            Err(ApiError::internal())
-        }
-    }
-}
-
-async fn gallery_image(State(app): Server, Name(id): Name) -> ApiResult {
-    let read = move || app.gallery.as_ref()?.read(Id::parse(&id)?);
-    match blocking(read).await? {
-        Some((bytes, format)) => Ok(image_response(bytes.into(), media_type(format))),
-        None => Err(ApiError::not_found("there is no such picture in the gallery")),
-    }
-}
-
-async fn found_image(State(app): Server, Name(id): Name) -> ApiResult {
-    let read = move || {
-        let path = app.found_path(Id::parse(&id)?)?;
-        let folder = app.options.search.as_deref()?;
-        // It may have become a link since.
-        let real = path.canonicalize().ok().filter(|real| real.starts_with(folder))?;
-        let bytes = images::read_file(&real).ok()?;
-        let media_type = media_type_of(&bytes)?;
-        Some((bytes, media_type))
-    };
-    match blocking(read).await? {
-        Some((bytes, media_type)) => Ok(image_response(bytes.into(), media_type)),
-        None => Err(ApiError::not_found("no search has found such a picture")),
-    }
 }
 
 /// The record in a picture of how it was drawn.

@@ -1,7 +1,6 @@
 //! Steps as watchers see them: progress, and previews as many as are wanted and worth their time.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pipeline::{Settings, Step};
@@ -76,7 +75,7 @@ impl<'a> StepWatch<'a> {
             if let Some(number) = number {
                 self.sent.insert((job.id, image, number));
                 let before = self.sent.range((job.id, image, 0)..(job.id, image, number)).count();
-                let preview = Arc::new(Preview { image, number: before, pixels });
+                let preview = Preview::new(image, before, pixels);
                 job.update(|state| {
                     if let Some(place) = state.previews.get_mut(image) {
                         *place = Some(preview);

@@ -48,12 +48,8 @@ impl Limits {
             Some(mask) => {
                 let pixels = self.decode(&mask, "mask")?;
                 arguments.extend(digest("mask", &mask));
-                let alpha = decode_alpha(&mask, "mask");
-                let alpha = alpha.map_err(|error| ApiError::invalid("mask", error.to_string()))?;
-                alpha.map_or_else(
-                    || PaintMask::of_brightness(&pixels),
-                    |alpha| PaintMask::of_alpha(&alpha),
-                )
+                let read = PaintMask::of_file(&mask, &pixels, "mask");
+                read.map_err(|error| ApiError::invalid("mask", error.to_string()))?.0
             }
             None => {
                 let alpha = decode_alpha(&bytes, "image");
@@ -63,10 +59,7 @@ impl Limits {
             }
         };
         let (width, height) = image.dimensions();
-        let mask = match mask.dimensions() == (width, height) {
-            true => mask,
-            false => mask.resize(width, height),
-        };
+        let mask = mask.resize(width, height);
         if mask.count() == 0 {
             let message = "the mask paints nothing: its transparent pixels are painted, or where it has none its white ones";
             return Err(ApiError::invalid("mask", message));
@@ -137,5 +130,5 @@ pub(crate) fn check_text(name: &str, caption: &str) -> Result<(), ApiError> {
 }
 
 fn missing(name: &str) -> ApiError {
-    ApiError::invalid(name, format!("{name} is missing: a picture is wanted"))
+    ApiError::invalid(name, format!("{name} is missing or empty: a picture is wanted"))
 }

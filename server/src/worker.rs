@@ -112,8 +112,9 @@ impl Worker {
             }
             Work::Search(query) => {
                 let folder = self.app.options.search.as_deref();
-                let folder =
-                    folder.ok_or_else(|| ApiError::not_found("this server searches no folder"))?;
+                let folder = folder.ok_or_else(|| {
+                    ApiError::not_found("this server searches no folder: its operator can name one")
+                })?;
                 let index = self.search.entry(job.model).or_default();
                 let found = index.search(folder, &query, &self.opened[n].1.pipeline, job)?;
                 self.app.set_found(self.search.values().flat_map(SearchIndex::paths).collect());

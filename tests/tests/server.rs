@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Cursor, Read, Write};
 use std::net::TcpStream;
+use std::ops::Deref;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -29,8 +30,13 @@ const FAST: [(&str, u64); 3] = [
 /// A server over the tiny model `deep`, which ends with this value.
 struct Running {
     child: Child,
-    address: String,
+    client: Client,
     workplace: Workplace,
+}
+
+/// A client of the server at an address.
+struct Client {
+    address: String,
 }
 
 /// A server's answer.
@@ -71,39 +77,7 @@ impl Running {
             child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
             panic!("the server did not start: {error}");
         }
-        Self { child, address, workplace }
-    }
-
-    fn get(&self, path: &str) -> Answer {
-        self.send("GET", path, &[], &[])
-    }
-
-    fn post_json(&self, path: &str, body: &Value) -> Answer {
-        self.send(
-            "POST",
-            path,
-            &[("Content-Type", "application/json")],
-            body.to_string().as_bytes(),
-        )
-    }
-
-    fn post_form(&self, path: &str, form: &Form) -> Answer {
-        let (content_type, body) = form.encode();
-        self.send("POST", path, &[("Content-Type", &content_type)], &body)
-    }
-
-    /// Sends a request, whose host is the server's unless `headers` have another, and reads the answer.
-    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let mut stream = self.connect();
-        // A server that refuses early may not read the body.
-        let _ = stream.write_all(&request(&self.address, method, path, headers, body));
-        Answer::read(&mut stream)
-    }
-
-    fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(&self.address).expect("the server listens");
-        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
-        stream
+        Self { child, client: Client { address }, workplace }
     }
 
     /// Peak and present memory of the process in MB.
@@ -136,6 +110,48 @@ impl Running {
     fn terminate(&mut self) -> Option<i32> {
         send("-TERM", &self.child);
         self.child.wait().unwrap().code()
+    }
+}
+
+impl Client {
+    fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], &[])
+    }
+
+    fn post_json(&self, path: &str, body: &Value) -> Answer {
+        self.send(
+            "POST",
+            path,
+            &[("Content-Type", "application/json")],
+            body.to_string().as_bytes(),
+        )
+    }
+
+    fn post_form(&self, path: &str, form: &Form) -> Answer {
+        let (content_type, body) = form.encode();
+        self.send("POST", path, &[("Content-Type", &content_type)], &body)
+    }
+
+    /// Sends a request, whose host is the server's unless `headers` have another, and reads the answer.
+    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut stream = self.connect();
+        // A server that refuses early may not read the body.
+        let _ = stream.write_all(&request(&self.address, method, path, headers, body));
+        Answer::read(&mut stream)
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).expect("the server listens");
+        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        stream
+    }
+}
+
+impl Deref for Running {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
     }
 }
 

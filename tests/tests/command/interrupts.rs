@@ -12,10 +12,19 @@ const DRAW: [&str; 5] =
 
 /// From now on no file of a running command may be larger than so many bytes: writing fails as on a full disk.
 pub(crate) fn limit_files(child: &Child, bytes: u64) {
-    let limited = Command::new("prlimit")
-        .args(["--pid", &child.id().to_string()])
-        .arg(format!("--fsize={bytes}"))
-        .status();
+    limit(child, &format!("--fsize={bytes}"));
+}
+
+/// Limits the address space of a process to so many bytes, or takes the limit away.
+pub(crate) fn limit_memory(child: &Child, bytes: Option<u64>) {
+    let bytes = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+    // The soft limit alone, which may be raised again.
+    limit(child, &format!("--as={bytes}:"));
+}
+
+fn limit(child: &Child, limit: &str) {
+    let limited =
+        Command::new("prlimit").args(["--pid", &child.id().to_string()]).arg(limit).status();
     assert!(limited.expect("util-linux has prlimit").success());
 }
 

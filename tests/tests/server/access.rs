@@ -211,14 +211,20 @@ fn no_path_leads_out_of_a_folder() {
     let place = Workplace::new();
     std::fs::create_dir_all(place.path("gallery")).unwrap();
     std::fs::write(place.path("secret.png"), png(8, 8)).unwrap();
-    std::fs::write(place.path("gallery/a.png"), png(9, 9)).unwrap();
+    std::fs::write(place.path("gallery/a.png"), png(640, 320)).unwrap();
     std::os::unix::fs::symlink(place.path("secret.png"), place.path("gallery/link.png")).unwrap();
     let server =
         Running::start_in(place, &["--model=tiny=model", "--gallery=gallery", "--search=gallery"]);
     let listed = server.get("/v1/gallery").ok();
     assert_eq!(listed["data"].as_array().unwrap().len(), 1, "a link is not shown");
     let id = listed["data"][0]["id"].as_str().unwrap().to_owned();
-    assert_eq!(super::decode(&server.get(&format!("/v1/gallery/{id}")).body).dimensions(), (9, 9));
+    assert_eq!(
+        super::decode(&server.get(&format!("/v1/gallery/{id}")).body).dimensions(),
+        (640, 320)
+    );
+    let small = server.get(&format!("/v1/gallery/{id}/thumbnail"));
+    assert_eq!(small.header("content-type"), Some("image/jpeg"));
+    assert_eq!(super::decode(&small.body).dimensions(), (320, 160));
     let targets = [
         "secret.png",
         "a.png",

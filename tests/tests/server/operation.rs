@@ -1,13 +1,18 @@
 //! Starting, stopping, failing and going on: what an operator sees.
 
 use std::fs;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use pipeline::Record;
 use serde_json::{Value, json};
+use server::{OpenedModel, ServedModel, Server, ServerOptions, once};
 
-use super::{Running, fast};
-use crate::command::interrupts::{limit_files, send};
+use super::{Client, Running, fast};
+use crate::command::interrupts::{limit_files, limit_memory, send};
 use crate::command::{CAPTION, Workplace};
 
 #[test]
@@ -179,6 +184,78 @@ fn damaged_weights_are_answered_and_the_server_goes_on() {
 }
 
 #[test]
+fn without_memory_a_request_is_answered_507_and_the_next_is_drawn() {
+    let server = Running::start_in(Workplace::new(), &["--model=builtin:unclip"]);
+    let ask = |n: u64| {
+        server.post_json(
+            "/v1/images/generations",
+            &json!({ "prompt": "a red boat", "n": n, "preset": "fast" }),
+        )
+    };
+    ask(1).ok();
+    let status = fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmSize:")).unwrap();
+    let size: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    limit_memory(&server.child, Some((size + 1024) * 1024));
+    let error = ask(10).error(507);
+    assert_eq!(error["code"], "out_of_memory");
+    limit_memory(&server.child, None);
+    ask(1).ok();
+}
+
+#[test]
+fn a_panic_of_the_worker_is_answered_500_and_the_next_request_is_drawn() {
+    let (opened, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let model = |name: &'static str, panics: bool| {
+        let opened = Arc::clone(&opened);
+        let open = move || {
+            // The server opens each once to see that it draws.
+            let is_second = panics && opened.fetch_add(1, Ordering::Relaxed) == 1;
+            assert!(!is_second, "planted");
+            let pipeline = crate::pipeline::open("deep");
+            let record = Record {
+                version: String::new(),
+                command: "serve".to_owned(),
+                caption: None,
+                seed: 0,
+                settings: pipeline.defaults()?,
+                arguments: serde_json::Map::new(),
+                dtype: "f32".to_owned(),
+                device: "cpu".to_owned(),
+                model: "0".repeat(64),
+                prior: None,
+            };
+            Ok(OpenedModel { pipeline, record })
+        };
+        ServedModel { name: name.to_owned(), batch: 1, open: Box::new(open) }
+    };
+    let address = SocketAddr::from(([127, 0, 0, 1], 0));
+    let options = ServerOptions { address, ..ServerOptions::default() };
+    let server =
+        Server::bind(options, vec![model("sound", false), model("fragile", true)]).unwrap();
+    let address = server.address().to_string();
+    let stopped = Arc::clone(&stop);
+    let served = thread::spawn(move || server.run(once(move || stopped.load(Ordering::Relaxed))));
+    let client = Client { address };
+    while client.get("/readyz").status != 200 {
+        thread::sleep(Duration::from_millis(5));
+    }
+    let ask = |model: &str| {
+        client.post_json(
+            "/v1/images/generations",
+            &fast(CAPTION, json!({ "model": model, "seed": 1 })),
+        )
+    };
+    ask("sound").ok();
+    assert_eq!(ask("fragile").error(500)["type"], "server_error");
+    assert_eq!(ask("fragile").ok()["data"].as_array().unwrap().len(), 1);
+    let metrics = String::from_utf8(client.get("/metrics").body).unwrap();
+    assert!(metrics.contains("unclip_worker_panics_total 1"), "{metrics}");
+    stop.store(true, Ordering::Relaxed);
+    served.join().unwrap().unwrap();
+}
+
+#[test]
 fn a_full_disk_keeps_no_picture_from_its_client() {
     let place = Workplace::new();
     let server = Running::start_in(place, &["--model=tiny=model", "--gallery=gallery"]);
@@ -213,7 +290,7 @@ fn logs_have_no_captions_unless_asked() {
         )
         .unwrap();
         let address = line.trim().strip_prefix("http://").unwrap().to_owned();
-        let mut server = Running { child, address, workplace: place };
+        let mut server = Running { child, client: Client { address }, workplace: place };
         while server.get("/readyz").status != 200 {
             thread::sleep(Duration::from_millis(5));
         }
