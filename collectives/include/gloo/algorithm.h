@@ -1,0 +1,2 @@
+// Named by ProcessGroupGloo.hpp, which uses nothing of it.
+#pragma once
