@@ -58,7 +58,10 @@ fn main() {
 fn version(include: &Path) -> Option<String> {
     let texts = ["torch/headeronly/version.h", "torch/version.h"].map(|file| {
         let path = include.join(file);
-        println!("cargo:rerun-if-changed={}", path.display());
+        // cargo takes a file that is not there for one that has changed.
+        if path.exists() {
+            println!("cargo:rerun-if-changed={}", path.display());
+        }
         fs::read_to_string(path).unwrap_or_default()
     });
     let number = |name: &str| {

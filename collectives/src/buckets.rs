@@ -16,9 +16,9 @@ const CAPACITIES: [usize; 2] = [1 << 20, 25 << 20];
 
 /// A partition of parameters into flat buckets, the same on all ranks.
 ///
-/// Parameter n of a bucket has its gradient's numbers, in the bucket's order, and at the bucket's end one number that is 1 where
-/// this rank has a gradient. The mean of all is the sum in the order of the backend's all-reduce, divided by the number of
-/// ranks, in the gradients' dtype.
+/// A bucket has the numbers of its parameters' gradients, one parameter after the other, and then one number for each that is 1
+/// where this rank has its gradient. The mean of all is the sum in the order of the backend's all-reduce, divided by the number
+/// of ranks, in the gradients' dtype: of two ranks it is the same to the bit as parameter by parameter.
 pub struct GradientBuckets {
     buckets: Vec<Bucket>,
 }

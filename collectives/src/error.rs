@@ -16,7 +16,7 @@ pub enum Error {
     #[error("MASTER_ADDR is not set: it names the machine of rank 0, where all processes meet")]
     NoHost,
     /// The store's port could not be opened.
-    #[error("rank 0 cannot host the store at {address}: {reason}")]
+    #[error("the store cannot be hosted at {address}: {reason}")]
     Host {
         /// The host and the port.
         address: String,

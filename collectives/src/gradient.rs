@@ -88,9 +88,10 @@ pub(crate) fn set_gradient(parameter: &Tensor, gradient: &Tensor) -> Result<(), 
 type Backward = Box<dyn Fn(&Tensor) -> Option<Tensor> + Send + Sync>;
 
 impl Group {
-    /// The embeddings of all ranks, [B, E] to [W*B, E], as a function of this rank's: its gradient is the reduce-scatter of that of
-    /// the output, summed over the ranks (2103.00020, section 2.5, trains over the whole batch so). All ranks run the backward pass. A
-    /// failure in it is an error of `f_backward`; [`Group::failure`] says more.
+    /// The embeddings of all ranks, [B, E] to [W*B, E], as a function of this rank's: its gradient is the reduce-scatter of the
+    /// output's, summed over the ranks. Where each rank has the loss of its own rows and gradients are then averaged, they are
+    /// those of the whole batch's loss; without the gradient of the gather they point elsewhere. All ranks run the backward
+    /// pass. A failure in it is an error of `f_backward`; [`Group::failure`] says more.
     pub fn gather_with_gradient(&self, embeddings: &Tensor) -> Result<Tensor, Error> {
         if self.is_alone() {
             return Ok(embeddings.shallow_clone());

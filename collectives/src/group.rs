@@ -30,8 +30,8 @@ pub enum Reduction {
 /// The processes that work together, each with its rank. A collective is called by all of them, in the same order, with tensors
 /// of one shape and dtype, and by one thread of each.
 ///
-/// An error names the ranks that are missing. After one the group is of no more use: every further call answers the same. A clone is the
-/// same group. The group that [`Group::alone`] makes has one process, for which every collective is the identity.
+/// An error names the ranks that are missing. After one the group is of no more use: every further call answers the same. A
+/// clone is the same group. That of [`Group::alone`] has one process, for which every collective is the identity.
 #[derive(Clone, Default)]
 pub struct Group {
     members: Option<Arc<Members>>,
@@ -173,7 +173,7 @@ impl Group {
         Ok(output.to_device(tensor.device()))
     }
 
-    /// This rank's part of the reduced tensor, which is as long in the first dimension as there are parts: [W*B, ..] to [B, ..].
+    /// This rank's part of the reduced tensor, whose first dimension has a part for each rank: [W*B, ..] to [B, ..].
     pub fn reduce_scatter(&self, tensor: &Tensor, reduction: Reduction) -> Result<Tensor, Error> {
         let operation = "reduce_scatter";
         check(operation, tensor)?;

@@ -1,8 +1,8 @@
 //! Processes that train together, over PyTorch's c10d: a group of them, its collectives, and gradients averaged over it.
 //!
 //! [`Group::join`] meets the other processes of a [`launcher::Launch`] as `torch.distributed.init_process_group` does, over a
-//! TCP store and Gloo, so that a group may have processes in Python too. [`GradientBuckets`] averages gradients after the backward
-//! pass, [`OverlappedBuckets`] while it runs, and [`Group::gather_with_gradient`] is the gather of a contrastive loss.
+//! TCP store and Gloo, so that a group may have processes in Python too. [`GradientBuckets`] averages gradients after the
+//! backward pass, [`OverlappedBuckets`] while it runs, and [`Group::gather_with_gradient`] is the gather of a contrastive loss.
 //!
 //! With NCCL the same runs between GPUs, where libtorch has its CUDA half and the headers of NCCL and CUDA are there as this is
 //! built (`NCCL_INCLUDE`). That half was compiled, but never tried: no machine of the project's tests has two GPUs.
@@ -11,6 +11,7 @@ mod buckets;
 mod error;
 mod gradient;
 mod group;
+mod host;
 mod join;
 mod round;
 mod shim;
@@ -20,4 +21,5 @@ pub use buckets::{GradientBuckets, OverlappedBuckets};
 pub use error::{Error, Ranks};
 pub use gradient::GradientHooks;
 pub use group::{Group, Reduction, Work};
+pub use host::StoreHost;
 pub use join::JoinOptions;

@@ -2,7 +2,7 @@
 
 use crate::environment::Environment;
 
-/// The numbers that SLURM gives to steps that no srun started, the script of sbatch and the shell of salloc among them, begin here.
+/// The numbers of steps that no srun started begin here: the script of sbatch and the shell of salloc are such.
 const SPECIAL_STEPS: u64 = 0xffff_fff0;
 
 /// Whether srun started this process.

@@ -19,6 +19,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("decoder", &["layers"]),
     ("autoencoder", &["layers"]),
     ("graphs", &[]),
+    ("launcher", &[]),
+    ("collectives", &["launcher"]),
     ("weights", &["files", "kernels", "layers"]),
     (
         "families",
@@ -77,9 +79,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// The crates that hold no tensors, and those that read no files.
-const WITHOUT_TENSORS: &[&str] = &["files", "hub", "images", "noise", "scenes"];
-const WITHOUT_FILES: &[&str] =
-    &["diffusion", "kernels", "layers", "prior", "decoder", "autoencoder", "graphs"];
+const WITHOUT_TENSORS: &[&str] = &["files", "hub", "images", "noise", "launcher", "scenes"];
+const WITHOUT_FILES: &[&str] = &[
+    "diffusion",
+    "kernels",
+    "layers",
+    "prior",
+    "decoder",
+    "autoencoder",
+    "graphs",
+    "launcher",
+    "collectives",
+];
 const FILE_FORMATS: &[&str] = &["safetensors", "memmap2", "serde_json", "zip", "image"];
 
 #[test]

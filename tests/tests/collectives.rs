@@ -1,0 +1,29 @@
+//! Processes that train together. Each rank is this binary again, which runs the one scenario that its environment names.
+
+mod averages;
+mod failures;
+mod numbers;
+mod ranks;
+mod rounds;
+
+use ranks::Scenario;
+
+/// The name of each scenario, and what a rank does in it.
+const SCENARIOS: &[(&str, Scenario)] = &[
+    ("numbers", numbers::collectives),
+    ("averages", averages::buckets),
+    ("overlap", averages::overlap),
+    ("twice", averages::twice),
+    ("gather", averages::gather),
+    ("sum", rounds::sum),
+    ("wait", rounds::wait),
+    ("loop", failures::reduce_for_ever),
+    ("sleeper", failures::sleeper),
+    ("backward", failures::backward),
+];
+
+/// A rank, where the environment says that this is one; else nothing.
+#[test]
+fn rank_main() {
+    ranks::run(SCENARIOS);
+}
