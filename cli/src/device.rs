@@ -35,6 +35,15 @@ pub(crate) fn parse(text: &str) -> Result<DeviceChoice, String> {
 }
 
 impl DeviceChoice {
+    /// The device of one of several processes on this machine: each has its own GPU, as far as they go.
+    #[cfg(feature = "lab")]
+    pub(crate) fn find_for(self, local_rank: usize) -> Result<Device> {
+        match (self, self.find()?) {
+            (Self::Auto, Device::Cuda(_)) => Ok(Device::Cuda(local_rank % gpus().max(1) as usize)),
+            (_, device) => Ok(device),
+        }
+    }
+
     /// The device itself; refuses a GPU that is not there.
     pub(crate) fn find(self) -> Result<Device> {
         match self {

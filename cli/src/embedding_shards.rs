@@ -9,6 +9,7 @@ use training::{Data, Embed};
 
 use crate::destinations::check_room;
 use crate::interrupt;
+use crate::launch::launch;
 use crate::model::{EncoderArgs, ModelArgs};
 use crate::shard_args::ShardArgs;
 use crate::stdout::print_path;
@@ -39,6 +40,9 @@ impl ShardArgs {
                 false => "--count: scenes alone are counted, other data is embedded whole",
             }
         );
+        let launch = launch()?;
+        let part =
+            launch.as_ref().map_or((0, 1), |launch| (launch.rank as u64, launch.world as u64));
         let (kind, device) = model.place()?;
         let encoder = model.open(None, Some(encoders))?.image_encoder_folder()?;
         let embed = Embed {
@@ -52,6 +56,7 @@ impl ShardArgs {
             fingerprint: encoder.fingerprint()?,
             folder,
             shard_size: self.shard_size,
+            part,
         };
         interrupt::defer();
         model.warn_of_idle_processors()?;

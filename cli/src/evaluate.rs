@@ -22,6 +22,7 @@ use pipeline::{CodeSampling, Pipeline, Preset, Settings, SettingsOverrides};
 use crate::claims::Claims;
 use crate::destinations::{Files, check_room};
 use crate::drawing::InversionArgs;
+use crate::launch::launch;
 use crate::model::{EncoderArgs, ModelArgs, PriorArgs};
 use crate::origins::in_flag;
 use crate::settings_args::{
@@ -189,7 +190,11 @@ impl Evaluate {
     /// Samples, judges, and prints the tables on standard output.
     pub(crate) fn run(&self) -> Result<()> {
         ensure!(self.batch > 0, "--batch 0: at least one picture must be drawn at once");
-        self.check_outputs()?;
+        let part = launch()?.map_or((0, 1), |launch| (launch.rank, launch.world));
+        if part.0 == 0 {
+            self.check_outputs()?;
+        }
+        self.check_part(part)?;
         ensure!(
             self.samples.is_none() || self.keeps_samples(),
             "--samples keeps pictures of the tables `captions`, `styles`, `pairs` or `inpainting`, and none of them was asked for"
@@ -206,7 +211,9 @@ impl Evaluate {
             bar.set_position(done);
         };
         let json = self.json.as_deref();
-        let mut tables = Tables { bar: &bar, json, origins: None, reports: <_>::default() };
+        let is_first = part.0 == 0;
+        let mut tables =
+            Tables { bar: &bar, json, origins: None, reports: <_>::default(), is_first };
         match &self.claims {
             Some(folder) => {
                 let (model, at_most, batch) = (&self.model, self.scenes, self.batch);
@@ -218,9 +225,25 @@ impl Evaluate {
                     tables.add("guidance", Ok(report))?;
                 }
             }
-            None => self.fill(&mut tables, &progress)?,
+            None => self.fill(&mut tables, part, &progress)?,
         }
         bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// Refuses what several processes do not share.
+    fn check_part(&self, (_, processes): (usize, usize)) -> Result<()> {
+        if processes == 1 {
+            return Ok(());
+        }
+        ensure!(
+            self.claims.is_none(),
+            "--claims is measured by one process, and a launcher started {processes}"
+        );
+        ensure!(
+            self.samples.is_some(),
+            "a launcher started {processes} processes: they share pictures by --samples DIR, a folder that all of them see"
+        );
         Ok(())
     }
 
@@ -253,7 +276,12 @@ impl Evaluate {
     }
 
     /// Fills the tables.
-    fn fill(&self, tables: &mut Tables, progress: &dyn Fn(&str, u64, u64)) -> Result<()> {
+    fn fill(
+        &self,
+        tables: &mut Tables,
+        part: (usize, usize),
+        progress: &dyn Fn(&str, u64, u64),
+    ) -> Result<()> {
         let pipeline = self.model.open(Some(&self.prior), Some(&self.encoders))?;
         // Tables that need no decoder can be filled by CLIP alone.
         let inverts = [Table::Inversion, Table::Variations, Table::Interpolation, Table::Edits];
@@ -272,13 +300,17 @@ impl Evaluate {
             seed: self.seed,
             samples: self.sample_folder(&drawing)?,
             drawing,
+            part,
         };
         let judge = &Judge::shipped(Subject::Scene)?;
         let evaluator = &Evaluator { pipeline: &pipeline, judge, settings, progress };
         self.fill_captions(tables, evaluator)?;
-        for table in
-            OTHERS.into_iter().filter(|table| self.fills(*table, &pipeline, &settings.drawing))
-        {
+        let fills = |table: &Table| {
+            // Of the others only inpainting's pictures are shared.
+            let is_own = tables.is_first || *table == Table::Inpainting;
+            is_own && self.fills(*table, &pipeline, &settings.drawing)
+        };
+        for table in OTHERS.into_iter().filter(fills).collect::<Vec<_>>() {
             match table {
                 Table::Inpainting => self.fill_inpainting(tables, evaluator),
                 Table::Upsampling => tables.add("upsampling", evaluate_upsampling(evaluator)),
@@ -340,7 +372,7 @@ impl Evaluate {
             let evaluation = evaluate_captions(evaluator, &sets, diversity);
             let Evaluation { report, samples } = evaluation.map_err(|e| tables.explain(e))?;
             tables.add(name, Ok(report))?;
-            if n == 0 {
+            if n == 0 && tables.is_first {
                 self.write_sheets(&samples, judge)?;
             }
         }
@@ -352,7 +384,8 @@ impl Evaluate {
         let evaluation = evaluate_inpainting(evaluator).map_err(|error| tables.explain(error))?;
         let InpaintingEvaluation { report, samples } = evaluation;
         tables.add("inpainting", Ok(report))?;
-        match CAPTIONED.iter().any(|(table, _)| self.wants(*table)) {
+        let has_one = CAPTIONED.iter().any(|(table, _)| self.wants(*table));
+        match has_one || !tables.is_first {
             true => Ok(()),
             false => self.write_edit_sheet(&samples),
         }

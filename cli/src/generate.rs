@@ -13,6 +13,7 @@ use tch::Tensor;
 use crate::again::{Again, caption};
 use crate::drawing::ImageArgs;
 use crate::input::{encode_image, open_image, stem};
+use crate::launch::{launch, own_part};
 use crate::messages::say;
 use crate::model::{EncoderArgs, ModelArgs, PriorArgs};
 use crate::names::slug;
@@ -235,7 +236,8 @@ impl Generate {
     /// Draws the pictures of all prompts that are not there yet.
     fn draw_all(&self, file: &Path) -> Result<()> {
         let prompts = &Prompt::read(file)?;
-        let planned = plan(prompts, &self.images, file)?;
+        let planned = own_part(plan(prompts, &self.images, file)?, "pictures")?;
+        self.refuse_a_sheet_of_parts()?;
         let there = planned.iter().filter(|image| image.there).count();
         if there > 0 {
             let of = planned.len();
@@ -270,6 +272,16 @@ impl Generate {
             Ok(pipeline.sample(&requests, observer)?)
         })?;
         run.finish()
+    }
+
+    /// Refuses a contact sheet of all pictures where several processes draw them.
+    fn refuse_a_sheet_of_parts(&self) -> Result<()> {
+        let is_alone = self.images.grid.is_none() || launch()?.is_none();
+        ensure!(
+            is_alone,
+            "--grid: several processes draw the pictures, and none has all of them: the same command without a launcher makes the sheet afterwards"
+        );
+        Ok(())
     }
 
     /// The caption of what a prompt's images should not show: its own, or else the flag's.

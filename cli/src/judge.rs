@@ -52,7 +52,7 @@ impl JudgeCommand {
             Some(out) => {
                 Files::new(&[]).add("--train", out, false)?;
                 check_room("--runs", &self.runs)?;
-                let progress = &mut TrainingProgress::default();
+                let progress = &mut TrainingProgress::new(true);
                 train(&JudgeRecipe::small(), subject, &self.runs, out, progress)?;
                 Judge::open(out, subject)?
             }

@@ -26,6 +26,8 @@ mod error_flags;
 mod evaluate;
 mod frames;
 mod generate;
+#[cfg(feature = "lab")]
+mod group_args;
 mod image_index;
 mod info;
 mod inpaint;
@@ -36,6 +38,7 @@ mod invert;
 #[cfg(feature = "lab")]
 mod judge;
 mod kernel_cache;
+mod launch;
 mod malloc;
 mod mask_args;
 mod mask_record;

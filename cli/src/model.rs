@@ -333,7 +333,7 @@ impl ModelArgs {
 
     /// Says what leaves processors idle, where a CPU is about to compute.
     pub(crate) fn warn_of_idle_processors(&self) -> Result<()> {
-        warn_of_idle_processors(self.compute.device.find()? == Device::Cpu);
+        warn_of_idle_processors(self.compute.device.find()? == Device::Cpu, 1);
         Ok(())
     }
 

@@ -95,7 +95,7 @@ impl<'a> Run<'a> {
         }
         let on_cpu = jobs.iter().any(|job| !job.there && job.record.device == "cpu");
         interrupt::defer();
-        warn_of_idle_processors(on_cpu);
+        warn_of_idle_processors(on_cpu, 1);
         Ok(Self {
             args,
             jobs,

@@ -58,12 +58,19 @@ fn said_by_us() -> Result<Option<u16>, String> {
 }
 
 /// Says that OMP_NUM_THREADS leaves processors idle, before a CPU begins to compute: whoever set it (torchrun sets 1, and so
-/// do many clusters) may not know.
-pub(crate) fn warn_of_idle_processors(on_cpu: bool) {
-    if let Some(available) = IDLE_BESIDE_ONE.get().filter(|_| on_cpu) {
-        say!(
-            "OMP_NUM_THREADS is 1 (torchrun sets it): 1 of {available} processors computes, --threads {available} takes all"
-        );
+/// do many clusters) may not know. `processes` share this machine.
+pub(crate) fn warn_of_idle_processors(on_cpu: bool, processes: usize) {
+    let Some(available) = IDLE_BESIDE_ONE.get().filter(|_| on_cpu) else {
+        return;
+    };
+    match (processes, available / processes) {
+        (_, 0 | 1) => {}
+        (1, all) => say!(
+            "OMP_NUM_THREADS is 1 (torchrun sets it): 1 of {all} processors computes, --threads {all} takes all"
+        ),
+        (_, each) => say!(
+            "OMP_NUM_THREADS is 1 (torchrun sets it): {processes} of {available} processors compute, --threads {each} takes all"
+        ),
     }
 }
 

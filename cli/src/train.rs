@@ -14,8 +14,10 @@ use weights::Folder;
 
 use crate::destinations::check_room;
 use crate::device::{self, DeviceChoice, Dtype};
+use crate::group_args::GroupArgs;
 use crate::input::read_text;
 use crate::interrupt;
+use crate::launch::launch;
 use crate::messages::say;
 use crate::model::locator;
 use crate::stdout::print_bytes;
@@ -79,6 +81,8 @@ pub(crate) struct Train {
     /// auto, cpu or cuda[:N]
     #[arg(long, default_value = "auto", value_parser = device::parse, value_name = "auto|cpu|cuda[:N]")]
     device: DeviceChoice,
+    #[command(flatten)]
+    group: GroupArgs,
 }
 
 /// Prints the estimates of `what`.
@@ -268,7 +272,11 @@ impl Train {
             What::NoisedClip => recipe.noised_clip().map(drop)?,
             _ => {}
         }
-        let device = self.device.find()?;
+        let launch = if self.dry_run { None } else { launch()? };
+        let device = match &launch {
+            Some(launch) => self.device.find_for(launch.local_rank)?,
+            None => self.device.find()?,
+        };
         let dtype = self.dtype.unwrap_or_else(|| Dtype::for_training(device));
         let data = scenes::dataset::open(&self.data, self.flip)?;
         let Some(out) = self.out.filter(|_| !self.dry_run) else {
@@ -284,6 +292,7 @@ impl Train {
         check_room("--out", &out)?;
         check_room("--runs", &self.runs)?;
         tch::Cuda::cudnn_set_benchmark(true); // every step has the same shapes
+        let group = self.group.join(launch.as_ref(), device)?;
         let trainer = Trainer {
             recipe,
             data: data.clone(),
@@ -297,23 +306,32 @@ impl Train {
             device,
             stop_at: self.stop_at,
             samples_every: self.samples_every,
+            group: group.clone(),
+            shard_optimizer: self.group.shard_optimizer,
         };
         let models: Vec<&str> = trainings.iter().map(|(model, _)| *model).collect();
         trainer.complete_from_init(&models)?;
         // The first signal waits for the step that is being taken, and for its checkpoint.
         interrupt::defer();
-        warn_of_idle_processors(device == Device::Cpu);
-        dtype.warn_of_cost(device);
-        let mut progress = TrainingProgress::default();
+        if group.is_first() {
+            let processes = launch.as_ref().and_then(|launch| launch.local_world).unwrap_or(1);
+            warn_of_idle_processors(device == Device::Cpu, processes);
+            dtype.warn_of_cost(device);
+        }
+        let mut progress = TrainingProgress::new(group.is_first());
         for (_, train) in trainings {
             train(&trainer, &mut progress).map_err(with_commands)?;
-            if interrupt::requested() {
+            if trainer.any(interrupt::requested())? {
                 let runs = trainer.runs.display();
-                say!("stopped: the same command goes on from the checkpoint in {runs}");
+                if group.is_first() {
+                    say!("stopped: the same command goes on from the checkpoint in {runs}");
+                }
                 break;
             }
         }
-        if let Some(page) = trainer.plot()? {
+        if group.is_first()
+            && let Some(page) = trainer.plot()?
+        {
             say!("how the trainings went is plotted in {}", page.display());
         }
         say_broken(&data);

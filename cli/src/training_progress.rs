@@ -13,9 +13,16 @@ use crate::messages::say;
 const BETWEEN_LINES: Duration = Duration::from_secs(30);
 
 /// Shows the progress of one model after the other, and stops at a signal.
-#[derive(Default)]
 pub(crate) struct TrainingProgress {
+    /// Whether this process shows it.
+    is_shown: bool,
     current: Option<(String, Display)>,
+}
+
+impl TrainingProgress {
+    pub(crate) fn new(is_shown: bool) -> Self {
+        Self { is_shown, current: None }
+    }
 }
 
 /// The display of one model's training.
@@ -35,6 +42,12 @@ impl Observer for TrainingProgress {
     }
 
     fn step(&mut self, step: &TrainingStep) {
+        if !self.is_shown {
+            return;
+        }
+        for (rank, speed) in step.uneven_speeds.iter().enumerate() {
+            say!("rank {rank}: {speed:.1} pictures/s while it computes");
+        }
         let same = self.current.as_ref().is_some_and(|(model, _)| model == step.model);
         if !same {
             self.current = Some((step.model.to_owned(), Display::new(step)));
@@ -62,7 +75,7 @@ impl Display {
     }
 
     fn show(&mut self, step: &TrainingStep) {
-        let TrainingStep { model, step, steps, batch, loss, images_per_second: rate } = *step;
+        let TrainingStep { model, step, steps, batch, loss, images_per_second: rate, .. } = *step;
         let done = step == steps;
         match self {
             Self::Bar(bar) => {

@@ -3,10 +3,12 @@
 mod averages;
 mod failures;
 mod numbers;
-mod ranks;
+pub(crate) mod ranks;
 mod rounds;
 
 use ranks::Scenario;
+
+use crate::training::processes;
 
 /// The name of each scenario, and what a rank does in it.
 const SCENARIOS: &[(&str, Scenario)] = &[
@@ -20,6 +22,9 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("loop", failures::reduce_for_ever),
     ("sleeper", failures::sleeper),
     ("backward", failures::backward),
+    ("train", processes::rank),
+    ("first step", processes::first_step),
+    ("shards", processes::shards),
 ];
 
 /// A rank, where the environment says that this is one; else nothing.

@@ -36,6 +36,7 @@ mod origins;
 mod outputs;
 mod pictures;
 mod pipes;
+mod processes;
 mod prompts;
 mod pull;
 mod records;

@@ -2,15 +2,16 @@
 //!
 //! `step-000001200/` holds `state.json`, `tensors.safetensors` and, written last, `manifest.json` with the SHA-256 of
 //! both. It is written under another name, flushed and renamed, and the one before it stays, so that neither a crash nor
-//! a damaged file takes more than the steps since the last checkpoint.
+//! a damaged file takes more than the steps since the last checkpoint. Where each process holds a part of the optimiser's state
+//! it writes that as `tensors-00000-of-00002.safetensors`, say; rank 0 writes the rest. Any number of processes goes on from it.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use collectives::Group;
 use files::atomic::{self, AtomicFolder, remove_partials};
 use files::digest::sha256;
-use noise::Generator;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -29,7 +30,8 @@ const LONGEST_JSON: u64 = 16 << 20;
 /// How many checkpoints of a run stay.
 const CHECKPOINTS: usize = 2;
 
-/// Everything beside the optimiser's tensors. The data's position is the step: batch `n` is always the same.
+/// Everything beside the optimiser's tensors. The data's position is the step: batch `n` is always the same, and so are its
+/// samples' random numbers.
 #[derive(Serialize, Deserialize)]
 struct CheckpointState {
     /// The model's name.
@@ -42,11 +44,12 @@ struct CheckpointState {
     data: String,
     /// Steps taken.
     step: u64,
-    /// The generator of every random choice of the objective.
-    generator: Generator,
     /// Names and shapes of the parameters.
     layout: Vec<(String, Vec<i64>)>,
 }
+
+/// A step, and the optimiser's tensors after it.
+type SavedState = (u64, Vec<(String, Tensor)>);
 
 /// The SHA-256 of each file.
 type Manifest = BTreeMap<String, String>;
@@ -91,23 +94,70 @@ impl Checkpoints<'_> {
         found
     }
 
-    /// Writes a checkpoint, and removes those that are older than the one before it.
-    pub fn save(&self, optimizer: &AdamW, generator: &Generator) -> Result<(), Error> {
+    /// Writes a checkpoint, and removes those that are older than the one before it. To be called by all processes of the group,
+    /// of which rank 0 alone writes, but for the parts of a state that is spread over them.
+    pub fn save(&self, optimizer: &AdamW, group: &Group) -> Result<(), Error> {
+        let name = format!("step-{:09}", optimizer.steps_taken());
+        let path = self.folder.join(&name);
+        if optimizer.is_sharded() {
+            return self.save_shards(optimizer, group, &name);
+        }
+        if !group.is_first() {
+            return Ok(());
+        }
+        let partial = AtomicFolder::create(self.folder, &name).map_err(Error::file(&path))?;
+        let state = self.state(optimizer);
+        write(partial.path(), &path, &[(STATE, state), (TENSORS, tensors(optimizer))], &[])?;
+        self.finish(partial, &path)
+    }
+
+    /// Writes the parts of all processes, and then the rest.
+    fn save_shards(&self, optimizer: &AdamW, group: &Group, name: &str) -> Result<(), Error> {
+        let path = self.folder.join(name);
+        let partial = group
+            .is_first()
+            .then(|| AtomicFolder::create(self.folder, name).map_err(Error::file(&path)))
+            .transpose()?;
+        // The folder is there once its name is.
+        let own = partial.as_ref().and_then(|partial| partial.path().file_name());
+        let own = own.map(|name| name.as_encoded_bytes().to_vec()).unwrap_or_default();
+        let names = group.all_gather_bytes(&own)?;
+        let folder = self.folder.join(String::from_utf8_lossy(&names[0]).as_ref());
+        let shard = shard_name(group.rank(), group.world());
+        let bytes = tensors(optimizer);
+        atomic::write(&folder.join(&shard), &bytes, true)
+            .map_err(Error::file(path.join(&shard)))?;
+        let digests = group.all_gather_bytes(sha256(&bytes).as_bytes())?;
+        let Some(partial) = partial else {
+            return Ok(());
+        };
+        let shards: Vec<(String, String)> = digests
+            .iter()
+            .enumerate()
+            .map(|(rank, digest)| {
+                let digest = String::from_utf8_lossy(digest).into_owned();
+                (shard_name(rank, group.world()), digest)
+            })
+            .collect();
+        write(partial.path(), &path, &[(STATE, self.state(optimizer))], &shards)?;
+        self.finish(partial, &path)
+    }
+
+    /// The bytes of the state's file.
+    fn state(&self, optimizer: &AdamW) -> Vec<u8> {
         let state = CheckpointState {
             model: self.model.to_owned(),
             upstream: self.upstream.to_owned(),
             data: self.data.to_owned(),
             step: optimizer.steps_taken(),
-            generator: generator.clone(),
             layout: optimizer.layout(),
         };
-        let state = serde_json::to_vec(&state).expect("the state is plain data");
-        let name = format!("step-{:09}", optimizer.steps_taken());
-        let path = self.folder.join(&name);
-        let partial = AtomicFolder::create(self.folder, &name).map_err(Error::file(&path))?;
-        let files = [(STATE, state), (TENSORS, tensors(optimizer))];
-        write(partial.path(), &path, &files)?;
-        self.place(partial, &path)?;
+        serde_json::to_vec(&state).expect("the state is plain data")
+    }
+
+    /// Gives a written checkpoint its name, and removes older ones.
+    fn finish(&self, partial: AtomicFolder, path: &Path) -> Result<(), Error> {
+        self.place(partial, path)?;
         for old in self.found().into_iter().skip(CHECKPOINTS) {
             self.remove(&old)?;
         }
@@ -142,9 +192,23 @@ impl Checkpoints<'_> {
         synchronise(self.folder)
     }
 
-    /// Restores the newest checkpoint that is whole, after a warning for each that is not; `None` where there is none
-    /// at all yet.
-    pub fn resume(&self, optimizer: &mut AdamW) -> Result<Option<Generator>, Error> {
+    /// Restores the newest checkpoint that is whole, after a warning for each that is not; false where there is none at all yet.
+    /// To be called by all processes of the group, of which rank 0 reads.
+    pub fn resume(&self, optimizer: &mut AdamW, group: &Group) -> Result<bool, Error> {
+        let found = if group.is_first() { self.newest(optimizer)? } else { None };
+        let step = found.as_ref().map_or(-1, |(step, _)| *step as i64);
+        let mut step = Tensor::from_slice(&[step]);
+        group.broadcast(&mut step, 0)?;
+        let Ok(step) = u64::try_from(step.int64_value(&[0])) else {
+            return Ok(false);
+        };
+        let tensors = found.map(|(_, tensors)| tensors).unwrap_or_default();
+        optimizer.restore(step, &tensors)?;
+        Ok(true)
+    }
+
+    /// The step and the tensors of the newest checkpoint that is whole.
+    fn newest(&self, optimizer: &AdamW) -> Result<Option<SavedState>, Error> {
         self.tidy();
         let found = self.found();
         let mut damage = Vec::new();
@@ -156,8 +220,8 @@ impl Checkpoints<'_> {
                         let (damage, path) = (damage.join("; "), path.display());
                         tracing::warn!("{damage}: going on from {path}");
                     }
-                    let generator = self.restore(state, &tensors, optimizer).map_err(unfit)?;
-                    return Ok(Some(generator));
+                    self.check(&state, &tensors, optimizer).map_err(unfit)?;
+                    return Ok(Some((state.step, tensors)));
                 }
                 Err(why) => damage.push(format!("{}: {why}", path.display())),
             }
@@ -174,12 +238,13 @@ impl Checkpoints<'_> {
         }
     }
 
-    fn restore(
+    /// An error unless a checkpoint is this run's.
+    fn check(
         &self,
-        state: CheckpointState,
+        state: &CheckpointState,
         tensors: &[(String, Tensor)],
-        optimizer: &mut AdamW,
-    ) -> Result<Generator, String> {
+        optimizer: &AdamW,
+    ) -> Result<(), String> {
         if state.model != self.model {
             let theirs = &state.model;
             return Err(format!("it belongs to `{theirs}`, not to `{}`", self.model));
@@ -203,9 +268,13 @@ impl Checkpoints<'_> {
                 theirs.0, theirs.1, ours.0, ours.1
             ));
         }
-        optimizer.restore(state.step, tensors)?;
-        Ok(state.generator)
+        optimizer.check(tensors)
     }
+}
+
+/// The name of a process's part of the tensors.
+fn shard_name(rank: usize, world: usize) -> String {
+    format!("tensors-{rank:05}-of-{world:05}.safetensors")
 }
 
 /// The optimiser's vectors as a safetensors file.
@@ -225,11 +294,17 @@ fn tensors(optimizer: &AdamW) -> Vec<u8> {
     safetensors::serialize(views, None).expect("names are distinct")
 }
 
-/// Writes the files and then their manifest into a new folder, which is called `shown` in errors, all of it flushed to the
-/// disk.
-fn write(folder: &Path, shown: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), Error> {
-    let manifest: Manifest =
+/// Writes the files and then the manifest of them and of those that are `there`, with their digests, into a new folder, which is
+/// called `shown` in errors, all of it flushed to the disk.
+fn write(
+    folder: &Path,
+    shown: &Path,
+    files: &[(&str, Vec<u8>)],
+    there: &[(String, String)],
+) -> Result<(), Error> {
+    let mut manifest: Manifest =
         files.iter().map(|(name, bytes)| ((*name).to_owned(), sha256(bytes))).collect();
+    manifest.extend(there.iter().cloned());
     let manifest = serde_json::to_vec_pretty(&manifest).expect("names and hashes");
     for (name, bytes) in files.iter().chain([&(MANIFEST, manifest)]) {
         let result = atomic::write(&folder.join(name), bytes, true);
@@ -247,7 +322,7 @@ fn read(folder: &Path) -> Result<(CheckpointState, Vec<(String, Tensor)>), Strin
     let file = |name: &str| {
         let path = folder.join(name);
         let length = fs::metadata(&path).map_or(0, |file| file.len());
-        if name != TENSORS && length > LONGEST_JSON {
+        if !name.starts_with("tensors") && length > LONGEST_JSON {
             return Err(format!(
                 "its {name} has {length} bytes, and at most {LONGEST_JSON} are read"
             ));
@@ -265,12 +340,24 @@ fn read(folder: &Path) -> Result<(CheckpointState, Vec<(String, Tensor)>), Strin
         }
     };
     let state = serde_json::from_slice(&verified(STATE)?).map_err(|_| damaged(STATE))?;
-    Ok((state, vectors(&verified(TENSORS)?)?))
+    let mut shards: Vec<&str> =
+        manifest.keys().map(String::as_str).filter(|name| name.starts_with("tensors-")).collect();
+    if shards.is_empty() {
+        shards.push(TENSORS);
+    }
+    let mut parts: BTreeMap<String, Vec<Tensor>> = BTreeMap::new();
+    for shard in shards {
+        for (name, part) in vectors(shard, &verified(shard)?)? {
+            parts.entry(name).or_default().push(part);
+        }
+    }
+    let whole = |(name, parts): (String, Vec<Tensor>)| (name, Tensor::cat(&parts, 0));
+    Ok((state, parts.into_iter().map(whole).collect()))
 }
 
 /// The tensors of a file, as vectors by name. Refuses values that cannot be resumed from.
-fn vectors(file: &[u8]) -> Result<Vec<(String, Tensor)>, String> {
-    let damaged = |why: String| format!("its {TENSORS}: {why}");
+fn vectors(shard: &str, file: &[u8]) -> Result<Vec<(String, Tensor)>, String> {
+    let damaged = |why: String| format!("its {shard}: {why}");
     let file = SafeTensors::deserialize(file).map_err(|error| damaged(error.to_string()))?;
     let vector = |(name, view): (&str, TensorView)| {
         let numbers = view.data().as_chunks().0.iter();

@@ -1,5 +1,6 @@
 //! Training data: a stream of images, generated or read in the background, in an order that the step fixes.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use families::karlo;
@@ -12,6 +13,7 @@ use crate::dataset::Dataset;
 use crate::embedding_cache::EmbeddingCache;
 use crate::image_dataset::ImageDataset;
 use crate::prefetch::Prefetch;
+use crate::sample_generators::SampleGenerators;
 
 /// Images with captions.
 pub struct CaptionedImages {
@@ -19,8 +21,6 @@ pub struct CaptionedImages {
     pub images: Vec<Vec<u8>>,
     /// One for each image.
     pub captions: Vec<String>,
-    /// `[B, B]`, row by row: see [`Batch::false_negative_mask`].
-    pub false_negatives: Vec<bool>,
 }
 
 /// An endless source of images with captions, each a function of its number.
@@ -34,6 +34,15 @@ pub trait SyntheticDataset: Send + Sync {
     /// `count` images of `size` by `size` pixels, from number `first` on. With `hard_negatives`, each other image is nearly
     /// the one before it, and their captions tell them apart.
     fn draw(&self, first: u64, count: usize, size: u32, hard_negatives: bool) -> CaptionedImages;
+
+    /// Which of the images `first .. first + count`, by their places among them, are false negatives: caption `i` also describes
+    /// image `j` of another caption.
+    fn false_negatives(
+        &self,
+        first: u64,
+        count: usize,
+        hard_negatives: bool,
+    ) -> Box<dyn Fn(usize, usize) -> bool>;
 }
 
 /// A batch of images with captions, as tensors.
@@ -42,19 +51,12 @@ pub struct Batch {
     pub images: Tensor,
     /// One for each image.
     pub captions: Vec<String>,
-    /// `[B, B]`, bool: caption `i` also describes image `j` of another caption, which is no negative of it.
-    pub false_negative_mask: Tensor,
 }
 
 impl CaptionedImages {
     /// The images, of `size` by `size` pixels, as tensors.
     pub(crate) fn into_batch(self, size: u32) -> Batch {
-        let count = self.captions.len() as i64;
-        Batch {
-            images: stack(&self.images, size),
-            captions: self.captions,
-            false_negative_mask: Tensor::from_slice(&self.false_negatives).view([count, count]),
-        }
+        Batch { images: stack(&self.images, size), captions: self.captions }
     }
 }
 
@@ -98,6 +100,24 @@ impl Data {
             }
             Self::Images(images) => Ok(images.draw(request, first, count)?.into_batch(size)),
             Self::Embeddings(cache) => Err(no_images(cache, "this model")),
+        }
+    }
+
+    /// Which of the images `first .. first + count` of a request's order, by their places among them, are no negatives of
+    /// whose captions: those that a caption also describes. `captions` are all of theirs.
+    pub(crate) fn false_negatives(
+        &self,
+        request: SampleRequest,
+        first: u64,
+        captions: Vec<String>,
+    ) -> Box<dyn Fn(usize, usize) -> bool> {
+        match self {
+            Self::Synthetic(dataset) => {
+                let first = request.subset * SUBSET_SIZE + first;
+                dataset.false_negatives(first, captions.len(), request.hard_negatives)
+            }
+            // Of files nothing is known but their captions.
+            _ => Box::new(move |i, j| i != j && captions[i] == captions[j]),
         }
     }
 
@@ -145,30 +165,83 @@ fn no_images(cache: &EmbeddingCache, model: &str) -> Error {
     ))
 }
 
-/// Prefetched batches with their noise.
+/// The part of a run's batches that a process computes, some images at a time: of each step its own images, which follow each
+/// other, in `parts` of equal length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchPlan {
+    /// Images of all processes a step.
+    pub batch: usize,
+    /// Parts that a process's images of a step come in.
+    pub parts: usize,
+    /// The process's number.
+    pub rank: usize,
+    /// How many processes there are.
+    pub world: usize,
+}
+
+impl BatchPlan {
+    /// Of one process that is alone.
+    pub fn alone(batch: usize, parts: usize) -> Self {
+        Self { batch, parts, rank: 0, world: 1 }
+    }
+
+    /// The same with a step's images at once.
+    pub fn whole(self) -> Self {
+        Self { parts: 1, ..self }
+    }
+
+    /// Images in a part.
+    pub fn part(self) -> usize {
+        self.batch / self.world / self.parts
+    }
+
+    /// The number of the first image of part `n`, counted from the first step on.
+    pub fn first(self, n: u64) -> u64 {
+        let (step, part) = (n / self.parts as u64, n % self.parts as u64);
+        let before = (self.rank * self.batch / self.world) as u64 + part * self.part() as u64;
+        step * self.batch as u64 + before
+    }
+
+    /// The numbers of all parts from a step on.
+    pub(crate) fn numbers(self, step: u64) -> Range<u64> {
+        step * self.parts as u64..u64::MAX
+    }
+}
+
+/// Prefetched parts of batches with their noise.
 pub struct Stream {
-    batches: Prefetch<Result<(Batch, Tensor), Error>>,
+    parts: Prefetch<Result<StreamBatch, Error>>,
+}
+
+/// A part of a batch.
+pub struct StreamBatch {
+    /// The images and captions.
+    pub batch: Batch,
+    /// Normal numbers, `[B, request.noise]` in f32.
+    pub noise: Tensor,
+    /// For whatever else is random.
+    pub generators: SampleGenerators,
 }
 
 impl Stream {
-    /// Batch `n` always holds the images `n * batch ..`, so a resumed run sees what an unbroken one would have seen.
-    pub fn new(data: &Data, request: SampleRequest, batch: usize, first_batch: u64) -> Self {
+    /// A process's parts of batches from a step on. Part `n` always holds the same images, so a resumed run sees what an
+    /// unbroken one would have seen, and all processes together see what one alone would have.
+    pub fn new(data: &Data, request: SampleRequest, plan: BatchPlan, step: u64) -> Self {
         let data = data.clone();
         let draw = move |n| {
-            let first = n * batch as u64;
-            Ok((data.draw(request, first, batch)?, noise(request, first, batch)))
+            let (first, count) = (plan.first(n), plan.part());
+            Ok(StreamBatch {
+                batch: data.draw(request, first, count)?,
+                noise: noise(request, first, count),
+                generators: SampleGenerators::new(request, first, count),
+            })
         };
-        Self { batches: Prefetch::new(first_batch..u64::MAX, draw) }
+        Self { parts: Prefetch::new(plan.numbers(step), draw) }
     }
 
-    /// The next batch.
-    pub fn next_batch(&self) -> Result<Batch, Error> {
-        Ok(self.next_with_noise()?.0)
-    }
-
-    /// The next batch and its normal numbers, `[B, request.noise]` in f32.
-    pub fn next_with_noise(&self) -> Result<(Batch, Tensor), Error> {
-        self.batches.next().expect("there is no end to them")
+    /// The next part.
+    pub fn next_batch(&self) -> Result<StreamBatch, Error> {
+        self.parts.next().expect("there is no end to them")
     }
 }
 
@@ -232,16 +305,4 @@ pub(crate) fn seeded(purpose: &str, numbers: [u64; 3]) -> Generator {
     numbers.iter().for_each(|number| hash.update(number.to_le_bytes()));
     let hash = hash.finalize();
     Generator::new(u64::from_le_bytes(std::array::from_fn(|byte| hash[byte])))
-}
-
-/// Standard normal numbers of this shape, in f32.
-pub fn normal(generator: &mut Generator, shape: &[i64]) -> Tensor {
-    Tensor::from_slice(&generator.normal(shape.iter().product::<i64>() as usize)).view(shape)
-}
-
-/// A Bernoulli mask `[count]`, bool, true with probability `rate`: which conditions are dropped, for classifier-free
-/// guidance (2207.12598).
-pub fn dropout_mask(generator: &mut Generator, rate: f64, count: usize) -> Tensor {
-    let mask: Vec<bool> = (0..count).map(|_| generator.uniform() < rate).collect();
-    Tensor::from_slice(&mask)
 }

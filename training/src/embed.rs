@@ -5,9 +5,11 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::ops::Range;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use files::atomic::{self, remove_partials};
-use files::lock::FolderLock;
+use files::lock::{FolderLock, LockError};
 use tar::{Builder, Header};
 use tch::{Kind, Tensor};
 
@@ -23,6 +25,9 @@ use crate::trainer::PRIOR_SUBSET;
 /// Images that are encoded at once.
 const BATCH: u64 = 64;
 
+/// The longest time that a process waits for another's lock.
+const LOCK_TIME: Duration = Duration::from_secs(60);
+
 /// The work of embedding a dataset.
 pub struct Embed<'a> {
     /// Images, which are cropped at the centre and not mirrored. Of a synthetic dataset, those that the prior sees first.
@@ -37,6 +42,8 @@ pub struct Embed<'a> {
     pub folder: &'a Path,
     /// Images a shard.
     pub shard_size: u64,
+    /// The number of this process and of all that share the work: shards are dealt out in turn, and each is written by one.
+    pub part: (u64, u64),
 }
 
 /// The progress of the work.
@@ -68,9 +75,13 @@ impl Embed<'_> {
             self.data.check_images("embed")?;
         }
         fs::create_dir_all(self.folder).map_err(Error::file(self.folder))?;
-        let _alone = FolderLock::take(self.folder).map_err(Error::lock(self.folder))?;
+        let lock = self.lock()?;
         let mut index = self.open_index()?;
+        // The others write beside this process.
+        let _alone = self.is_alone().then_some(lock);
         let missing = self.missing(&mut index)?;
+        let missing: Vec<(String, Range<u64>)> =
+            missing.into_iter().filter(|(_, range)| self.owns(range)).collect();
         let left: u64 = missing.iter().map(|(_, range)| length(range)).sum();
         let mut progress = EmbedProgress {
             done: self.images() - left,
@@ -99,13 +110,46 @@ impl Embed<'_> {
             let bytes = shard.into_inner().map_err(Error::file(&path))?;
             atomic::write(&path, &bytes, true).map_err(Error::write(&path))?;
             index.shards.insert(name, embeddings);
-            self.save(&mut index)?;
-            progress.embeddings = index.count;
+            if self.is_alone() {
+                self.save(&mut index)?;
+            }
+            progress.embeddings = index.shards.values().sum();
         }
         let _ = observe(progress.done); // there is nothing left to end
+        if !self.is_alone() {
+            // The last process to come here finds all shards.
+            let _lock = self.lock()?;
+            index = self.open_index()?;
+            self.missing(&mut index)?;
+            self.save(&mut index)?;
+            progress.embeddings = index.count;
+            return Ok(progress);
+        }
         self.save(&mut index)?;
         progress.embeddings = index.count;
         Ok(progress)
+    }
+
+    fn is_alone(&self) -> bool {
+        self.part.1 == 1
+    }
+
+    /// Whether the shard of these images is this process's.
+    fn owns(&self, range: &Range<u64>) -> bool {
+        range.start / self.shard_size % self.part.1 == self.part.0
+    }
+
+    /// The lock on the folder. Processes that share the work wait for each other, and hold it for a moment.
+    fn lock(&self) -> Result<FolderLock, Error> {
+        let begun = Instant::now();
+        loop {
+            match FolderLock::take(self.folder) {
+                Err(LockError::Held { .. }) if !self.is_alone() && begun.elapsed() < LOCK_TIME => {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                taken => return taken.map_err(Error::lock(self.folder)),
+            }
+        }
     }
 
     /// How many images there are, broken ones included.
@@ -116,7 +160,9 @@ impl Embed<'_> {
     /// The folder's index: a new one in an empty folder, or what earlier work of the same kind left.
     fn open_index(&self) -> Result<CacheIndex, Error> {
         let folder = self.folder;
-        remove_partials(folder);
+        if self.is_alone() {
+            remove_partials(folder);
+        }
         let half = self.encoder.kind == Kind::Half;
         let new = CacheIndex {
             encoder: self.fingerprint.clone(),

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 use crate::Error;
-use crate::data::{Batch, Data, SampleRequest, Stream};
+use crate::data::{Batch, BatchPlan, Data, SampleRequest, Stream, StreamBatch};
 use crate::embedding_cache::EmbeddingCache;
 use crate::encoders::FrozenImageEncoder;
 use crate::prefetch::Prefetch;
+use crate::sample_generators::SampleGenerators;
 
 /// A batch of image embeddings with captions.
 pub struct EmbeddingBatch {
@@ -65,35 +66,43 @@ impl EmbeddingDataset {
         (0..count).step_by(BATCH).map(draw)
     }
 
-    /// Batches of a request's order from a batch on. Batch `n` is always the same: see [`Stream::new`].
-    pub fn stream(self, request: SampleRequest, batch: usize, first_batch: u64) -> EmbeddingStream {
+    /// A process's parts of batches of a request's order from a step on: see [`Stream::new`].
+    pub fn stream(self, request: SampleRequest, plan: BatchPlan, step: u64) -> EmbeddingStream {
         EmbeddingStream(match self {
             Self::Images { data, encoder } => {
-                Batches::Images(Stream::new(&data, request, batch, first_batch), encoder)
+                Parts::Images(Stream::new(&data, request, plan, step), encoder)
             }
             Self::Cache { cache, device } => {
-                let draw = move |n| cache.draw(request, n * batch as u64, batch);
-                Batches::Cache(Prefetch::new(first_batch..u64::MAX, draw), device)
+                let draw = move |n| {
+                    let (first, count) = (plan.first(n), plan.part());
+                    let generators = SampleGenerators::new(request, first, count);
+                    Ok((cache.draw(request, first, count)?, generators))
+                };
+                Parts::Cache(Prefetch::new(plan.numbers(step), draw), device)
             }
         })
     }
 }
 
-/// A stream of batches of embeddings, whose images or cached embeddings are prefetched.
-pub struct EmbeddingStream(Batches);
+/// A stream of parts of batches of embeddings, whose images or cached embeddings are prefetched.
+pub struct EmbeddingStream(Parts);
 
-enum Batches {
+enum Parts {
     Images(Stream, Box<FrozenImageEncoder>),
-    Cache(Prefetch<Result<EmbeddingBatch, Error>>, Device),
+    Cache(Prefetch<Result<(EmbeddingBatch, SampleGenerators), Error>>, Device),
 }
 
 impl EmbeddingStream {
-    /// The next batch.
-    pub fn next_batch(&self) -> Result<EmbeddingBatch, Error> {
+    /// The next part, with generators for whatever is random.
+    pub fn next_batch(&self) -> Result<(EmbeddingBatch, SampleGenerators), Error> {
         match &self.0 {
-            Batches::Images(images, encoder) => Ok(encode(images.next_batch()?, encoder)),
-            Batches::Cache(batches, device) => {
-                Ok(batches.next().expect("there is no end to them")?.moved_to(*device))
+            Parts::Images(images, encoder) => {
+                let StreamBatch { batch, generators, .. } = images.next_batch()?;
+                Ok((encode(batch, encoder), generators))
+            }
+            Parts::Cache(parts, device) => {
+                let (batch, generators) = parts.next().expect("there is no end to them")?;
+                Ok((batch.moved_to(*device), generators))
             }
         }
     }

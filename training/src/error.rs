@@ -97,6 +97,41 @@ pub enum Error {
         /// The problem.
         cause: String,
     },
+    /// Another process is missing.
+    #[error(transparent)]
+    Group(#[from] collectives::Error),
+    /// A batch cannot be dealt to the processes.
+    #[error(
+        "`{model}` has {batch} pictures a step in {parts} parts (accumulate), which cannot be dealt to {world} processes: its batch must be a multiple of {}",
+        parts * world
+    )]
+    Batch {
+        /// The model's name.
+        model: String,
+        /// Images a step.
+        batch: usize,
+        /// Parts of a batch.
+        parts: usize,
+        /// The number of processes.
+        world: usize,
+    },
+    /// Processes train different things.
+    #[error("rank {rank} and rank 0 differ in {what} of `{model}`: {own}, and there {first}")]
+    Disagreement {
+        /// The rank.
+        rank: usize,
+        /// The model's name.
+        model: String,
+        /// The thing that differs.
+        what: &'static str,
+        /// That of the rank.
+        own: String,
+        /// That of rank 0.
+        first: String,
+    },
+    /// A backward pass failed.
+    #[error("the backward pass failed: {0}")]
+    Backward(tch::TchError),
     /// A tokenizer could not be trained or used.
     #[error("{0}")]
     Tokenizer(String),

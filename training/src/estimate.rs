@@ -95,7 +95,7 @@ pub fn estimate(recipe: &Recipe, kind: Kind, device: Device) -> Vec<Estimate> {
             parameters,
             frozen,
             weights: optimiser + frozen as f64 * costs.width,
-            activations: run.micro_batch() as f64 * network.activations,
+            activations: (run.batch / run.accumulate) as f64 * network.activations,
             flops: run.batch as f64 * (passes * network.flops + of_frozen),
         }
     };

@@ -35,8 +35,7 @@ impl ImageDataset {
         format!("{}{mirrored}", self.dataset.describe())
     }
 
-    /// The images `first .. first + count` of a request's order, each a random crop of its file. Equal captions are false
-    /// negatives.
+    /// The images `first .. first + count` of a request's order, each a random crop of its file.
     pub(crate) fn draw(
         &self,
         request: SampleRequest,
@@ -50,10 +49,7 @@ impl ImageDataset {
         };
         let samples = (first..first + count as u64).map(crop).collect::<Result<Vec<_>, Error>>()?;
         let (images, captions): (Vec<_>, Vec<String>) = samples.into_iter().unzip();
-        let same = |i: usize, j: usize| i != j && captions[i] == captions[j];
-        let false_negatives =
-            (0..count).flat_map(|i| (0..count).map(move |j| (i, j))).map(|(i, j)| same(i, j));
-        Ok(CaptionedImages { images, false_negatives: false_negatives.collect(), captions })
+        Ok(CaptionedImages { images, captions })
     }
 
     /// The centre crops of the images in a range of the files' own order, with their numbers and captions, without those

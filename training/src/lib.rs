@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
+pub mod contrastive;
 pub mod data;
 mod data_source;
 pub mod dataset;
@@ -35,6 +36,7 @@ pub mod recipe;
 pub mod regions;
 mod rejects;
 pub mod run;
+pub mod sample_generators;
 mod shard_members;
 mod shards;
 mod sheet;
@@ -52,12 +54,14 @@ pub mod trainer;
 mod values;
 
 pub use checkpoint::Checkpoints;
-pub use data::{CaptionedImages, Data, SampleRequest, SyntheticDataset};
+pub use collectives::Group;
+pub use data::{BatchPlan, CaptionedImages, Data, SampleRequest, SyntheticDataset};
 pub use embed::Embed;
 pub use error::Error;
 pub use estimate::{Estimate, estimate};
 pub use optimizer::{AdamW, AdamWSettings};
 pub use recipe::Recipe;
 pub use run::{Loss, Objective, Observer, RunSettings, TrainingRun, TrainingStep};
+pub use sample_generators::SampleGenerators;
 pub use trainer::Trainer;
 pub use values::LARGEST_VALUE;

@@ -3,10 +3,10 @@
 use decoder::{Conditions, UNet};
 use diffusion::loss::variational_bound;
 use diffusion::{BetaSchedule, Output, Prediction, Process, Schedule};
-use noise::Generator;
 use tch::{Device, Kind, Tensor};
 
 use crate::run::{Loss, Metrics};
+use crate::sample_generators::SampleGenerators;
 
 /// Diffusion steps of every model here.
 pub(crate) const TIMESTEPS: usize = 1000;
@@ -38,10 +38,14 @@ impl Noising {
         Self { process: Process::new(&schedule, device), alpha_bar, device }
     }
 
-    /// Noises `clean [B, ..]` with the normal noise `eps`, shaped like it, at timesteps that `generator` draws.
-    pub fn noise(&self, clean: &Tensor, eps: &Tensor, generator: &mut Generator) -> NoisedBatch {
-        let timesteps: Vec<i64> =
-            (0..clean.size()[0]).map(|_| generator.below(TIMESTEPS as u64) as i64).collect();
+    /// Noises `clean [B, ..]` with the normal noise `eps`, shaped like it, at timesteps that `generators` draw.
+    pub fn noise(
+        &self,
+        clean: &Tensor,
+        eps: &Tensor,
+        generators: &mut SampleGenerators,
+    ) -> NoisedBatch {
+        let timesteps = generators.below(TIMESTEPS as u64);
         let timesteps = Tensor::from_slice(&timesteps).to_device(self.device);
         let eps = eps.to_device(self.device);
         let values = self.process.q_sample(clean, &timesteps, &eps);

@@ -61,10 +61,14 @@ fn squared_distance(point: [f64; 2], from: [f64; 2], to: [f64; 2]) -> f64 {
 ///
 /// Three images in four lose of eight such regions the one whose border crosses the least of the image, as people who
 /// mask a thing mask all of it: a network that always saw things cut would paint things that the border cuts.
-pub fn known_pixels(generator: &mut Generator, erase_all: f64, images: &Tensor) -> Tensor {
-    let (count, size) = (images.size()[0], images.size()[3]);
+pub fn known_pixels<'a>(
+    generators: impl Iterator<Item = &'a mut Generator>,
+    erase_all: f64,
+    images: &Tensor,
+) -> Tensor {
+    let size = images.size()[3];
     let gray = images.mean_dim(1, false, Kind::Float).to_device(Device::Cpu).contiguous();
-    let known = (0..count).map(|n| {
+    let known = generators.zip(gray.unbind(0)).map(|(generator, gray)| {
         let everything = generator.uniform() < erase_all;
         let choices = if generator.below(4) == 0 { 1 } else { CHOICES };
         let choices: Vec<Vec<Region>> = (0..choices).map(|_| regions(generator)).collect();
@@ -72,7 +76,7 @@ pub fn known_pixels(generator: &mut Generator, erase_all: f64, images: &Tensor) 
             return Tensor::zeros([size, size], (Kind::Float, Device::Cpu));
         }
         let masks = choices.iter().map(|regions| rasterize(regions, size));
-        let masks = masks.map(|known| (crossed(&known, &gray.get(n)), known));
+        let masks = masks.map(|known| (crossed(&known, &gray), known));
         let least = masks.min_by(|(one, _), (other, _)| one.total_cmp(other));
         least.expect("a choice").1
     });

@@ -2,11 +2,12 @@
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use collectives::{Group, Reduction};
+use files::digest::sha256;
 use files::lock::FolderLock;
 use image::RgbImage;
-use noise::Generator;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -16,6 +17,10 @@ use crate::{AdamW, AdamWSettings, Error};
 
 /// Steps between two lines of metrics.
 const LOG_EVERY: u64 = 10;
+
+/// The ratio of two processes' speeds above which they are reported, at most once in so long.
+const UNEVEN: f64 = 1.2;
+const UNEVEN_PAUSE: Duration = Duration::from_secs(60);
 
 /// The length, batch size and learning rate of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,11 +46,6 @@ pub struct RunSettings {
 }
 
 impl RunSettings {
-    /// Images that are computed at once.
-    pub fn micro_batch(&self) -> usize {
-        self.batch / self.accumulate
-    }
-
     /// The learning rate of step `step`, counted from 0.
     pub fn learning_rate_at(&self, step: u64) -> f64 {
         if step < self.warmup {
@@ -71,8 +71,8 @@ pub struct Loss {
 
 /// A model's training objective over its own stream of data.
 pub trait Objective {
-    /// Adds the gradients of the next batch's loss to those of the parameters. Everything random comes from `generator`.
-    fn backward(&mut self, generator: &mut Generator) -> Result<Loss, Error>;
+    /// Adds the gradients of the next batch's loss, or of this process's part of it, to those of the parameters.
+    fn backward(&mut self) -> Result<Loss, Error>;
 }
 
 /// Gradient accumulation, for a loss that is a mean over images: `backward` is called for each of `parts`, with the weight
@@ -109,8 +109,10 @@ pub struct TrainingStep<'a> {
     pub batch: usize,
     /// The step's loss.
     pub loss: f64,
-    /// Since the run began or was resumed.
+    /// Of all processes, since the run began or was resumed.
     pub images_per_second: f64,
+    /// The processes whose own speeds differ much: each one's images a second while it computed, by rank; else empty.
+    pub uneven_speeds: &'a [f64],
 }
 
 /// Observes a run, and may stop it. `()` ignores everything.
@@ -153,10 +155,17 @@ pub struct TrainingRun<'a> {
     pub data: String,
     /// Sheets of samples, if any.
     pub samples: Option<SampleSheets<'a>>,
+    /// The recipe as text: processes that train together must have one.
+    pub recipe: String,
+    /// The processes that train together.
+    pub group: Group,
+    /// Whether each of them holds only its part of the optimiser's state.
+    pub shard_optimizer: bool,
 }
 
 impl TrainingRun<'_> {
-    /// Trains until `settings.steps`, or until `stop_at`, and returns the averaged weights.
+    /// Trains until `settings.steps`, or until `stop_at`, and returns the averaged weights. Of a group all processes do, with
+    /// the same arguments; rank 0 has the folder, the log and the last word.
     ///
     /// `open` makes the objective at the step that the run is resumed at, over parameters that the optimiser already holds.
     pub fn train<O: Objective>(
@@ -165,15 +174,19 @@ impl TrainingRun<'_> {
         observer: &mut dyn Observer,
         open: impl FnOnce(u64) -> Result<O, Error>,
     ) -> Result<Vec<(String, Tensor)>, Error> {
-        let Self { model, settings, folder, upstream, data, .. } = self;
-        std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
-        let _alone = FolderLock::take(folder).map_err(Error::lock(folder))?;
+        let Self { model, settings, folder, upstream, data, group, .. } = self;
+        self.agree(&optimizer)?;
+        let lock = || {
+            std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
+            FolderLock::take(folder).map_err(Error::lock(folder))
+        };
+        let _alone = group.is_first().then(lock).transpose()?;
+        optimizer.distribute(group, self.shard_optimizer)?;
         let checkpoints = Checkpoints { folder, model, upstream, data };
-        let resumed = checkpoints.resume(&mut optimizer)?;
-        let mut generator = resumed.unwrap_or_else(|| Generator::new(settings.seed));
+        checkpoints.resume(&mut optimizer, group)?;
         let (first, end) =
             (optimizer.steps_taken(), settings.steps.min(self.stop_at.unwrap_or(u64::MAX)));
-        if first >= end && end > 0 {
+        if first >= end && end > 0 && group.is_first() {
             let folder = folder.display();
             tracing::warn!(
                 "{model}: {folder} is at step {first} of {end} already, nothing is trained"
@@ -183,11 +196,16 @@ impl TrainingRun<'_> {
         let mut objective = open(first)?;
         let mut log = StepLog::open(self, first, end)?;
         let mut saved = first;
-        while optimizer.steps_taken() < end && observer.before_step().is_continue() {
+        let mut stops = any(group, observer.before_step().is_break())?;
+        while optimizer.steps_taken() < end && !stops {
             let step = optimizer.steps_taken();
             let learning_rate = settings.learning_rate_at(step);
-            let loss = objective.backward(&mut generator)?;
-            let gradient_norm = optimizer.step(learning_rate);
+            let started = Instant::now();
+            let own = objective.backward()?;
+            log.computed(started.elapsed());
+            let gradient_norm = optimizer.step(learning_rate)?;
+            let loss;
+            (loss, stops) = mean_loss(group, own, observer.before_step().is_break())?;
             if !loss.value.is_finite() || !gradient_norm.is_finite() {
                 return Err(Error::Diverged {
                     model: (*model).to_owned(),
@@ -197,25 +215,92 @@ impl TrainingRun<'_> {
                     checkpoint: checkpoints.found().into_iter().next(),
                 });
             }
-            observer.step(&log.step(step, &loss));
+            let uneven = log.uneven_speeds(step)?;
+            observer.step(&TrainingStep { uneven_speeds: &uneven, ..log.step(step, &loss) });
             log.metrics(step, loss, gradient_norm)?;
             if (step + 1).is_multiple_of(settings.checkpoint_every) || step + 1 == end {
-                checkpoints.save(&optimizer, &generator)?;
+                checkpoints.save(&optimizer, group)?;
                 saved = step + 1;
             }
             log.samples(step + 1, &optimizer)?;
         }
         if optimizer.steps_taken() > saved {
-            checkpoints.save(&optimizer, &generator)?;
+            checkpoints.save(&optimizer, group)?;
         }
-        Ok(optimizer.averaged())
+        optimizer.averaged()
     }
+
+    /// An error on every process where one of them trains something else.
+    fn agree(&self, optimizer: &AdamW) -> Result<(), Error> {
+        let Self { model, settings, group, .. } = self;
+        let json = |value: serde_json::Result<String>| value.expect("plain data");
+        let parameters = optimizer.layout();
+        let own: [(&str, String); 6] = [
+            ("the number of parameters", optimizer.parameter_count().to_string()),
+            (
+                "the parameters' names and shapes",
+                sha256(json(serde_json::to_string(&parameters)).as_bytes()),
+            ),
+            ("the recipe", json(serde_json::to_string(settings))),
+            ("the rest of the recipe", self.recipe.clone()),
+            ("the data", self.data.clone()),
+            ("the models that it learns from", self.upstream.clone()),
+        ];
+        let bytes = json(serde_json::to_string(&own)).into_bytes();
+        let all = group.all_gather_bytes(&bytes)?;
+        let read = |bytes: &[u8]| -> Vec<(String, String)> {
+            serde_json::from_slice(bytes).unwrap_or_default()
+        };
+        let first = read(&all[0]);
+        for (rank, theirs) in all.iter().enumerate().skip(1) {
+            for ((what, _), (theirs, first)) in own.iter().zip(read(theirs).iter().zip(&first)) {
+                if theirs != first {
+                    let (own, first) = (theirs.1.clone(), first.1.clone());
+                    return Err(Error::Disagreement {
+                        rank,
+                        model: (*model).to_owned(),
+                        what,
+                        own,
+                        first,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether any process says so.
+pub(crate) fn any(group: &Group, own: bool) -> Result<bool, Error> {
+    let said = Tensor::from_slice(&[i64::from(own)]);
+    group.all_reduce(&said, Reduction::Max)?;
+    Ok(said.int64_value(&[0]) == 1)
+}
+
+/// The mean of all processes' losses and metrics, and whether any of them stops.
+fn mean_loss(group: &Group, own: Loss, stops: bool) -> Result<(Loss, bool), Error> {
+    if group.is_alone() {
+        return Ok((own, stops));
+    }
+    let numbers: Vec<f64> = [own.value, f64::from(u8::from(stops))]
+        .into_iter()
+        .chain(own.metrics.iter().map(|(_, value)| *value))
+        .collect();
+    let numbers = Tensor::from_slice(&numbers);
+    group.all_reduce(&numbers, Reduction::Mean)?;
+    let means = Vec::<f64>::try_from(&numbers).expect("a vector of f64");
+    let metrics = own.metrics.iter().zip(&means[2..]).map(|((name, _), &mean)| (*name, mean));
+    Ok((Loss { value: means[0], metrics: metrics.collect() }, means[1] > 0.0))
 }
 
 /// The log of a run: metrics and samples, and how fast it goes.
 struct StepLog<'a> {
     run: &'a TrainingRun<'a>,
-    writer: MetricsWriter,
+    /// Of rank 0.
+    writer: Option<MetricsWriter>,
+    /// The time that this process computed since the last line, and when uneven speeds were reported.
+    computed: Duration,
+    reported: Option<Instant>,
     first: u64,
     end: u64,
     started: Instant,
@@ -227,10 +312,53 @@ struct StepLog<'a> {
 
 impl<'a> StepLog<'a> {
     fn open(run: &'a TrainingRun, first: u64, end: u64) -> Result<Self, Error> {
-        let writer = MetricsWriter::open(&run.folder, first)?;
+        let writer = run.group.is_first().then(|| MetricsWriter::open(&run.folder, first));
+        let writer = writer.transpose()?;
         let started = Instant::now();
         let last_line = (first, started);
-        Ok(Self { run, writer, first, end, started, last_line, samples_failed: false })
+        Ok(Self {
+            run,
+            writer,
+            computed: Duration::ZERO,
+            reported: None,
+            first,
+            end,
+            started,
+            last_line,
+            samples_failed: false,
+        })
+    }
+
+    /// Counts the time of a backward pass.
+    fn computed(&mut self, time: Duration) {
+        self.computed += time;
+    }
+
+    /// Each process's images a second of its own computing, since the last line of metrics, where they differ by more than a
+    /// fifth and were not reported within a minute. To be called by all of them.
+    fn uneven_speeds(&mut self, step: u64) -> Result<Vec<f64>, Error> {
+        let group = &self.run.group;
+        if group.is_alone() || !self.is_line(step) {
+            return Ok(Vec::new());
+        }
+        let images = (step + 1 - self.last_line.0) as usize * self.run.settings.batch;
+        let own = (images / group.world()) as f64 / self.computed.as_secs_f64().max(1e-9);
+        self.computed = Duration::ZERO;
+        let speeds = group.all_gather_into(&Tensor::from_slice(&[own]))?;
+        let speeds = Vec::<f64>::try_from(&speeds).expect("a vector of f64");
+        let least = speeds.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = speeds.iter().copied().fold(0.0, f64::max);
+        let is_due = self.reported.is_none_or(|reported| reported.elapsed() > UNEVEN_PAUSE);
+        if most <= UNEVEN * least || !is_due {
+            return Ok(Vec::new());
+        }
+        self.reported = Some(Instant::now());
+        Ok(speeds)
+    }
+
+    /// Whether a step's metrics are written.
+    fn is_line(&self, step: u64) -> bool {
+        step.is_multiple_of(LOG_EVERY) || step + 1 == self.end
     }
 
     /// Step `step`, counted from 0, as an observer sees it.
@@ -244,12 +372,13 @@ impl<'a> StepLog<'a> {
             batch,
             loss: loss.value,
             images_per_second: images as f64 / self.started.elapsed().as_secs_f64(),
+            uneven_speeds: &[],
         }
     }
 
     /// Writes the metrics of every few steps and of the last.
     fn metrics(&mut self, step: u64, loss: Loss, gradient_norm: f64) -> Result<(), Error> {
-        if !step.is_multiple_of(LOG_EVERY) && step + 1 != self.end {
+        if !self.is_line(step) {
             return Ok(());
         }
         let (after, since) = self.last_line;
@@ -261,7 +390,9 @@ impl<'a> StepLog<'a> {
             ("pictures_per_second", images as f64 / since.elapsed().as_secs_f64()),
         ];
         metrics.extend(loss.metrics);
-        self.writer.write(step, &metrics)?;
+        if let Some(writer) = &mut self.writer {
+            writer.write(step, &metrics)?;
+        }
         self.last_line = (step + 1, Instant::now());
         Ok(())
     }
@@ -276,8 +407,13 @@ impl<'a> StepLog<'a> {
             return Ok(());
         };
         let begun = Instant::now();
-        match (sheets.draw)(&optimizer.averaged()) {
-            Ok(sheet) => self.writer.write_samples(steps, &sheet)?,
+        let averaged = optimizer.averaged()?;
+        // The others wait in their next step.
+        let Some(writer) = &mut self.writer else {
+            return Ok(());
+        };
+        match (sheets.draw)(&averaged) {
+            Ok(sheet) => writer.write_samples(steps, &sheet)?,
             Err(error) => {
                 tracing::warn!("{}: no samples are drawn: {error}", self.run.model);
                 self.samples_failed = true;

@@ -4,13 +4,12 @@ use std::path::Path;
 
 use families::karlo;
 use layers::Params;
-use noise::Generator;
 use prior::autoregressive::bits;
 use prior::quantizer::unigram_bits;
 use prior::{AutoregressivePrior, EmbeddingQuantizer, Pca, image_text_similarity};
 use tch::{Device, Kind, Tensor};
 
-use crate::data::{SampleRequest, dropout_mask};
+use crate::data::SampleRequest;
 use crate::embedding_dataset::{EmbeddingBatch, EmbeddingDataset, EmbeddingStream};
 use crate::encoders::FrozenTextEncoder;
 use crate::init_from::Component;
@@ -71,9 +70,10 @@ struct AutoregressiveObjective<'a> {
 
 impl AutoregressiveObjective<'_> {
     /// The mean of the bits that the codes of the next embeddings take.
-    fn bits(&self, generator: &mut Generator) -> Result<Tensor, Error> {
-        let EmbeddingBatch { embedding, captions } = self.stream.next_batch()?;
-        let dropped = dropout_mask(generator, self.recipe.drop_caption, captions.len());
+    fn bits(&self) -> Result<Tensor, Error> {
+        let (batch, mut generators) = self.stream.next_batch()?;
+        let EmbeddingBatch { embedding, captions } = batch;
+        let dropped = generators.dropout_mask(self.recipe.drop_caption);
         let captions = self.encoder.encode(&captions, &dropped)?;
         let codes = self.model.quantizer.encode(&embedding); // [B, N]
         let similarity = image_text_similarity(&embedding, &captions.embedding); // [B]
@@ -92,9 +92,9 @@ impl AutoregressiveObjective<'_> {
 }
 
 impl Objective for AutoregressiveObjective<'_> {
-    fn backward(&mut self, generator: &mut Generator) -> Result<Loss, Error> {
+    fn backward(&mut self) -> Result<Loss, Error> {
         accumulate(self.recipe.run.accumulate, |weight| {
-            let bits = self.bits(generator)?;
+            let bits = self.bits()?;
             let loss = &bits * std::f64::consts::LN_2; // the cross-entropy, in nats
             (&loss * weight).backward();
             let metrics = vec![
@@ -142,8 +142,7 @@ impl Trainer {
         };
         self.train(run, optimizer, observer, save, |step| {
             let request = request(AUTOREGRESSIVE_SUBSET, size, &recipe.run);
-            let first_batch = step * recipe.run.accumulate as u64;
-            let stream = images.stream(request, recipe.run.micro_batch(), first_batch);
+            let stream = images.stream(request, self.plan(&recipe.run), step);
             Ok(AutoregressiveObjective { model, encoder, stream, recipe, unigram_bits })
         })
     }

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use clip::{TextConfig, TextEncoder, Tokenizer, VisionConfig, VisionEncoder};
+use collectives::Group;
 use families::karlo;
 use layers::{Init, Params};
-use noise::Generator;
 use tch::{Device, Kind, Tensor, no_grad};
 
+use crate::contrastive::{FalseNegatives, backward, contrastive};
 use crate::data::{Batch, SampleRequest, Stream, to_pixels};
 use crate::init_from::Component;
 use crate::run::{Loss, Objective, Observer, Weights};
@@ -50,8 +51,12 @@ pub struct ClipObjective {
     pub model: Clip,
     /// Captions to tokens.
     pub tokenizer: Tokenizer,
-    /// Batches of images as large as the image encoder's.
+    /// Batches of images as large as the image encoder's, a step's at once.
     pub stream: Stream,
+    /// The pairs that are no negatives.
+    pub false_negatives: FalseNegatives,
+    /// The processes that the batch is spread over.
+    pub group: Group,
     /// Parts that a batch is encoded in.
     pub accumulate: i64,
     /// The dtype that the image encoder computes in.
@@ -73,20 +78,20 @@ impl ClipObjective {
 impl Objective for ClipObjective {
     /// In parts, every caption still meets every image of the batch: all are embedded first, and each part once more when
     /// the gradients of its embeddings are known (2101.06983, section 3.2).
-    fn backward(&mut self, _: &mut Generator) -> Result<Loss, Error> {
-        let Batch { images, captions, false_negative_mask } = self.stream.next_batch()?;
+    fn backward(&mut self) -> Result<Loss, Error> {
+        let Batch { images, captions } = self.stream.next_batch()?.batch;
+        let masks = self.false_negatives.next_masks(&captions, self.device)?;
         let texts: Vec<&str> = captions.iter().map(String::as_str).collect();
         let ids = self.tokenizer.encode(&texts).map_err(|e| Error::Tokenizer(e.to_string()))?.ids;
         let scale = self.model.logit_scale.to_kind(Kind::Float).clamp_max(MAX_LOGIT_SCALE).exp();
-        let mask = false_negative_mask.to_device(self.device);
-        let backward = |[text, image]: &[Tensor; 2]| {
-            let (loss, accuracy) = contrastive(text, image, &scale, &mask);
-            loss.backward();
-            (loss, accuracy)
+        let backward = |embeddings: &[Tensor; 2]| -> Result<(Tensor, Tensor), Error> {
+            let (loss, accuracy) = contrastive(embeddings.each_ref(), &scale, &masks, &self.group)?;
+            backward(&loss, &self.group)?;
+            Ok((loss, accuracy))
         };
 
         let (loss, accuracy) = if self.accumulate == 1 {
-            backward(&self.embed(&ids, &images))
+            backward(&self.embed(&ids, &images))?
         } else {
             let parts = ids.chunk(self.accumulate, 0).into_iter();
             let parts: Vec<_> = parts.zip(images.chunk(self.accumulate, 0)).collect();
@@ -96,7 +101,7 @@ impl Objective for ClipObjective {
                 let parts: Vec<&Tensor> = embeddings.iter().map(|part| &part[side]).collect();
                 Tensor::cat(&parts, 0).set_requires_grad(true) // [B, E]
             });
-            let result = backward(&all);
+            let result = backward(&all)?;
             let gradients = all.map(|embeddings| embeddings.grad().chunk(self.accumulate, 0));
             for (n, (ids, images)) in parts.iter().enumerate() {
                 let [text, image] = self.embed(ids, images);
@@ -113,27 +118,6 @@ impl Objective for ClipObjective {
     }
 }
 
-/// The symmetric cross-entropy over `text, image [B, E]`, in f32; a pair marked in `false_negative_mask [B, B]` is no
-/// negative. Also the share of captions whose own image is the closest.
-pub fn contrastive(
-    text: &Tensor,
-    image: &Tensor,
-    scale: &Tensor,
-    false_negative_mask: &Tensor,
-) -> (Tensor, Tensor) {
-    let unit = |x: &Tensor| {
-        let x = x.to_kind(Kind::Float);
-        &x / x.square().sum_dim_intlist([-1i64].as_slice(), true, Kind::Float).sqrt()
-    };
-    let logits = unit(text).matmul(&unit(image).tr()) * scale; // [B captions, B images]
-    let logits = logits.masked_fill(false_negative_mask, f64::NEG_INFINITY);
-    let own = Tensor::arange(logits.size()[0], (Kind::Int64, logits.device()));
-    let loss =
-        (logits.cross_entropy_for_logits(&own) + logits.tr().cross_entropy_for_logits(&own)) / 2.0;
-    let accuracy = logits.argmax(1, false).eq_tensor(&own).to_kind(Kind::Float).mean(Kind::Float);
-    (loss, accuracy.detach())
-}
-
 impl Trainer {
     /// Trains both encoders, and writes them with the image processor and the logit scale.
     pub fn train_clip(&self, observer: &mut dyn Observer) -> Result<(), Error> {
@@ -146,7 +130,8 @@ impl Trainer {
             ..recipe.text.clone()
         };
         let size = recipe.vision.image_size;
-        families::write_image_processor(&self.model.join(karlo::IMAGE_PROCESSOR), size)?;
+        let processor = self.model.join(karlo::IMAGE_PROCESSOR);
+        self.first(|| Ok(families::write_image_processor(&processor, size)?))?;
         let run = self.run("clip", &recipe.run, &["tokenizer"])?;
         let build = |p: &Params| Clip::new(p, &text, &recipe.vision);
         let (model, optimizer) = self.build(&run, COMPONENTS, build, |_| true)?;
@@ -164,10 +149,13 @@ impl Trainer {
         self.train(run, optimizer, observer, save, |step| {
             let request =
                 SampleRequest { hard_negatives: true, ..request(CLIP_SUBSET, size, &recipe.run) };
+            let plan = self.plan(&recipe.run).whole();
             Ok(ClipObjective {
                 model,
                 tokenizer,
-                stream: Stream::new(&self.data, request, recipe.run.batch, step),
+                stream: Stream::new(&self.data, request, plan, step),
+                false_negatives: FalseNegatives::new(&self.data, request, plan, &self.group, step),
+                group: self.group.clone(),
                 accumulate: recipe.run.accumulate as i64,
                 kind: self.kind,
                 device: self.device,

@@ -5,9 +5,8 @@ use std::path::Path;
 use decoder::{Conditioning, ConditioningConfig, UNet, UNetConfig};
 use families::karlo;
 use layers::Params;
-use noise::Generator;
 
-use crate::data::{Batch, SampleRequest, Stream, dropout_mask, to_signed};
+use crate::data::{Batch, SampleRequest, Stream, StreamBatch, to_signed};
 use crate::encoders::{FrozenImageEncoder, FrozenTextEncoder};
 use crate::init_from::Component;
 use crate::noising::{HybridObjective, Noising};
@@ -51,26 +50,25 @@ struct DecoderObjective<'a> {
 }
 
 impl Objective for DecoderObjective<'_> {
-    fn backward(&mut self, generator: &mut Generator) -> Result<Loss, Error> {
-        accumulate(self.recipe.run.accumulate, |weight| self.micro_batch(weight, generator))
+    fn backward(&mut self) -> Result<Loss, Error> {
+        accumulate(self.recipe.run.accumulate, |weight| self.micro_batch(weight))
     }
 }
 
 impl DecoderObjective<'_> {
-    fn micro_batch(&self, weight: f64, generator: &mut Generator) -> Result<Loss, Error> {
-        let (batch, eps) = self.stream.next_with_noise()?;
-        let Batch { images, captions, .. } = batch;
-        let count = captions.len();
+    fn micro_batch(&self, weight: f64) -> Result<Loss, Error> {
+        let StreamBatch { batch, noise: eps, mut generators } = self.stream.next_batch()?;
+        let Batch { images, captions } = batch;
         let (device, kind) = (self.text_encoder.device, self.text_encoder.kind);
-        let dropped = dropout_mask(generator, self.recipe.drop_caption, count);
+        let dropped = generators.dropout_mask(self.recipe.drop_caption);
         let captions = self.text_encoder.encode(&captions, &dropped)?;
         let learned = self.model.conditioning.unconditional().unsqueeze(0);
-        let dropped = dropout_mask(generator, self.recipe.drop_embedding, count);
+        let dropped = generators.dropout_mask(self.recipe.drop_embedding);
         let dropped = dropped.to_device(device).unsqueeze(1); // [B, 1]
         let embedding = learned.where_self(&dropped, &self.image_encoder.encode(&images)); // [B, E]
 
         let clean = to_signed(&images.to_device(device), self.recipe.unet.sample_size);
-        let noised = self.noising.noise(&clean, &eps.view_as(&clean), generator);
+        let noised = self.noising.noise(&clean, &eps.view_as(&clean), &mut generators);
         let conditions = self.model.conditioning.forward(
             &embedding,
             &captions.embedding,

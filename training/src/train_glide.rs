@@ -7,10 +7,9 @@ use clip::Tokenizer;
 use decoder::{TextTransformer, TextTransformerConfig, UNet, UNetConfig};
 use families::glide::{self, NetworkConfig};
 use layers::Params;
-use noise::Generator;
 use tch::{Device, Kind, Tensor};
 
-use crate::data::{Batch, SampleRequest, Stream, dropout_mask, to_signed};
+use crate::data::{Batch, SampleRequest, Stream, StreamBatch, to_signed};
 use crate::encoders::without_dropped;
 use crate::init_from::Component;
 use crate::noising::{HybridObjective, Noising};
@@ -61,15 +60,16 @@ struct GlideObjective<'a> {
 }
 
 impl Objective for GlideObjective<'_> {
-    fn backward(&mut self, generator: &mut Generator) -> Result<Loss, Error> {
-        accumulate(self.run.accumulate, |weight| self.micro_batch(weight, generator))
+    fn backward(&mut self) -> Result<Loss, Error> {
+        accumulate(self.run.accumulate, |weight| self.micro_batch(weight))
     }
 }
 
 impl GlideObjective<'_> {
-    fn micro_batch(&self, weight: f64, generator: &mut Generator) -> Result<Loss, Error> {
-        let (Batch { images, captions, .. }, eps) = self.stream.next_with_noise()?;
-        let dropped = dropout_mask(generator, self.recipe.drop_caption, captions.len());
+    fn micro_batch(&self, weight: f64) -> Result<Loss, Error> {
+        let StreamBatch { batch, noise: eps, mut generators } = self.stream.next_batch()?;
+        let Batch { images, captions } = batch;
+        let dropped = generators.dropout_mask(self.recipe.drop_caption);
         let captions = without_dropped(&captions, &dropped);
         let tokens =
             self.tokenizer.encode(&captions).map_err(|e| Error::Tokenizer(e.to_string()))?;
@@ -78,7 +78,7 @@ impl GlideObjective<'_> {
 
         let size = self.recipe.unet.sample_size;
         let clean = to_signed(&images.to_device(self.device), size);
-        let noised = self.noising.noise(&clean, &eps.view_as(&clean), generator);
+        let noised = self.noising.noise(&clean, &eps.view_as(&clean), &mut generators);
         let input = match self.inpainting {
             // Nothing is known to a network that inpaints already.
             None => {
@@ -86,7 +86,8 @@ impl GlideObjective<'_> {
                 noised.values.constant_pad_nd([0, 0, 0, 0, 0, further])
             }
             Some(InpaintingRecipe { erase_all, .. }) => {
-                let known = known_pixels(generator, *erase_all, &clean).to_device(self.device); // [B, 1, H, W]
+                let known = known_pixels(generators.iter_mut(), *erase_all, &clean); // [B, 1, H, W]
+                let known = known.to_device(self.device);
                 Tensor::cat(&[&noised.values, &(&clean * &known), &known], 1) // [B, 7, H, W]
             }
         };

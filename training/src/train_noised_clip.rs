@@ -3,17 +3,18 @@
 use std::path::Path;
 
 use clip::{NoisedImageConfig, NoisedImageEncoder, NoisedTextConfig, NoisedTextEncoder, Tokenizer};
+use collectives::Group;
 use families::glide::{self, NetworkConfig};
 use layers::{Init, Params};
-use noise::Generator;
 use tch::{Device, Kind, Tensor};
 use weights::Folder;
 
-use crate::data::{Batch, SampleRequest, Stream, to_signed};
+use crate::contrastive::{FalseNegatives, backward, contrastive};
+use crate::data::{Batch, SampleRequest, Stream, StreamBatch, to_signed};
 use crate::init_from::Component;
 use crate::noising::Noising;
 use crate::run::{Loss, Objective, Observer, Weights};
-use crate::train_clip::{INITIAL_LOGIT_SCALE, MAX_LOGIT_SCALE, contrastive};
+use crate::train_clip::{INITIAL_LOGIT_SCALE, MAX_LOGIT_SCALE};
 use crate::trainer::{NOISED_CLIP_SUBSET, request, without_prefix};
 use crate::{Error, Trainer};
 
@@ -48,14 +49,17 @@ struct NoisedClipObjective {
     tokenizer: Tokenizer,
     noising: Noising,
     stream: Stream,
+    false_negatives: FalseNegatives,
+    group: Group,
     size: i64,
     device: Device,
 }
 
 impl Objective for NoisedClipObjective {
-    fn backward(&mut self, generator: &mut Generator) -> Result<Loss, Error> {
-        let (batch, eps) = self.stream.next_with_noise()?;
-        let Batch { images, captions, false_negative_mask } = batch;
+    fn backward(&mut self) -> Result<Loss, Error> {
+        let StreamBatch { batch, noise: eps, mut generators } = self.stream.next_batch()?;
+        let Batch { images, captions } = batch;
+        let masks = self.false_negatives.next_masks(&captions, self.device)?;
         let texts: Vec<&str> = captions.iter().map(String::as_str).collect();
         let tokens = self.tokenizer.encode(&texts).map_err(|e| Error::Tokenizer(e.to_string()))?;
         let lengths = Vec::<i64>::try_from(tokens.mask.sum_dim_intlist(
@@ -65,13 +69,12 @@ impl Objective for NoisedClipObjective {
         ))
         .expect("a number for each caption");
         let clean = to_signed(&images.to_device(self.device), self.size);
-        let noised = self.noising.noise(&clean, &eps.view_as(&clean), generator);
+        let noised = self.noising.noise(&clean, &eps.view_as(&clean), &mut generators);
         let text = self.model.text.forward(&tokens.ids.to_device(self.device), &lengths);
         let image = self.model.image.forward(&noised.values, &noised.timesteps);
         let scale = self.model.logit_scale.to_kind(Kind::Float).clamp_max(MAX_LOGIT_SCALE).exp();
-        let mask = false_negative_mask.to_device(self.device);
-        let (loss, accuracy) = contrastive(&text, &image, &scale, &mask);
-        loss.backward();
+        let (loss, accuracy) = contrastive([&text, &image], &scale, &masks, &self.group)?;
+        backward(&loss, &self.group)?;
         let metrics = vec![
             ("accuracy", accuracy.double_value(&[])),
             ("logit_scale", scale.double_value(&[])),
@@ -116,11 +119,14 @@ impl Trainer {
                 hard_negatives: true,
                 ..request(NOISED_CLIP_SUBSET, size, &recipe.run)
             };
+            let plan = self.plan(&recipe.run).whole();
             Ok(NoisedClipObjective {
                 model,
                 tokenizer,
                 noising: Noising::new(self.device),
-                stream: self.stream(request, &recipe.run, step),
+                stream: Stream::new(&self.data, request, plan, step),
+                false_negatives: FalseNegatives::new(&self.data, request, plan, &self.group, step),
+                group: self.group.clone(),
                 size,
                 device: self.device,
             })

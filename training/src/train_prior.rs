@@ -4,11 +4,9 @@ use std::path::Path;
 
 use families::karlo;
 use layers::Params;
-use noise::Generator;
 use prior::{Pca, Prior};
 use tch::{Kind, Tensor, no_grad};
 
-use crate::data::{dropout_mask, normal};
 use crate::embedding_dataset::{EmbeddingBatch, EmbeddingStream};
 use crate::encoders::FrozenTextEncoder;
 use crate::init_from::Component;
@@ -30,14 +28,15 @@ struct PriorObjective<'a> {
 }
 
 impl PriorObjective<'_> {
-    fn loss(&self, generator: &mut Generator) -> Result<Tensor, Error> {
-        let EmbeddingBatch { embedding, captions } = self.stream.next_batch()?;
-        let dropped = dropout_mask(generator, self.recipe.drop_caption, captions.len());
+    fn loss(&self) -> Result<Tensor, Error> {
+        let (batch, mut generators) = self.stream.next_batch()?;
+        let EmbeddingBatch { embedding, captions } = batch;
+        let dropped = generators.dropout_mask(self.recipe.drop_caption);
         let captions = self.encoder.encode(&captions, &dropped)?;
 
         let clean = self.model.whiten(&embedding).to_kind(Kind::Float); // [B, E]
-        let eps = normal(generator, &clean.size());
-        let noised = self.noising.noise(&clean, &eps, generator);
+        let eps = generators.normal(&clean.size()[1..]);
+        let noised = self.noising.noise(&clean, &eps, &mut generators);
         let predicted = self.model.forward(
             &noised.values.to_kind(self.encoder.kind),
             &noised.timesteps,
@@ -51,9 +50,9 @@ impl PriorObjective<'_> {
 }
 
 impl Objective for PriorObjective<'_> {
-    fn backward(&mut self, generator: &mut Generator) -> Result<Loss, Error> {
+    fn backward(&mut self) -> Result<Loss, Error> {
         accumulate(self.recipe.run.accumulate, |weight| {
-            let loss = self.loss(generator)?;
+            let loss = self.loss()?;
             (&loss * weight).backward();
             Ok(Loss { value: loss.double_value(&[]), metrics: Metrics::new() })
         })
@@ -76,7 +75,8 @@ impl Trainer {
         let first = first.map(|batch| Ok(batch?.embedding));
         let embeddings = Tensor::cat(&first.collect::<Result<Vec<_>, Error>>()?, 0); // [N, E]
         set_statistics(&mut model, &embeddings);
-        families::save_pca(&self.model.join(karlo::PRINCIPAL_COMPONENTS), &Pca::fit(&embeddings))?;
+        let components = self.model.join(karlo::PRINCIPAL_COMPONENTS);
+        self.first(|| Ok(families::save_pca(&components, &Pca::fit(&embeddings))?))?;
         let statistics = [
             ("clip_mean".to_owned(), model.mean.copy()),
             ("clip_std".to_owned(), model.std.copy()),
@@ -89,9 +89,8 @@ impl Trainer {
         };
         self.train(run, optimizer, observer, save, |step| {
             let request = request(PRIOR_SUBSET, size, &recipe.run);
-            let first_batch = step * recipe.run.accumulate as u64;
             let noising = Noising::new(encoder.device);
-            let stream = images.stream(request, recipe.run.micro_batch(), first_batch);
+            let stream = images.stream(request, self.plan(&recipe.run), step);
             Ok(PriorObjective { model, encoder, noising, stream, recipe })
         })
     }

@@ -6,14 +6,14 @@ use decoder::{Interpolation, UNet};
 use diffusion::Prediction;
 use families::karlo;
 use layers::Params;
-use noise::Generator;
 use tch::{Device, Kind, Tensor};
 
-use crate::data::{SampleRequest, Stream, to_signed};
+use crate::data::{SampleRequest, Stream, StreamBatch, to_signed};
 use crate::init_from::Component;
 use crate::noising::Noising;
 use crate::recipe::UpsamplerRecipe;
 use crate::run::{Loss, Objective, Observer, Weights, accumulate};
+use crate::sample_generators::SampleGenerators;
 use crate::trainer::{UPSAMPLER_SUBSET, request};
 use crate::{Error, Trainer};
 
@@ -43,8 +43,8 @@ impl UpsamplerObjective<'_> {
         3 * (recipe.crop.pow(2) + base.pow(2)) as usize
     }
 
-    fn micro_batch(&self, weight: f64, generator: &mut Generator) -> Result<Loss, Error> {
-        let (batch, noise) = self.stream.next_with_noise()?;
+    fn micro_batch(&self, weight: f64) -> Result<Loss, Error> {
+        let StreamBatch { batch, noise, mut generators } = self.stream.next_batch()?;
         let images = batch.images.to_device(self.device);
         let (full, crop) = (self.recipe.unet.sample_size, self.recipe.crop);
         let [own, of_base] = <[Tensor; 2]>::try_from(
@@ -52,15 +52,19 @@ impl UpsamplerObjective<'_> {
         )
         .expect("there are two parts");
         let base = to_signed(&images, self.base);
-        let base = corrupt(&base, &of_base.view_as(&base), self.recipe, generator);
+        let base = corrupt(&base, &of_base.view_as(&base), self.recipe, &mut generators);
         let low = Interpolation::Bicubic.enlarge(&base, full);
-        let (top, left) =
-            (generator.below((full - crop + 1) as u64), generator.below((full - crop + 1) as u64));
-        let cropped =
-            |x: &Tensor| x.narrow(2, top as i64, crop).narrow(3, left as i64, crop).contiguous();
+        let [top, left] = [(); 2].map(|()| generators.below((full - crop + 1) as u64));
+        let cropped = |x: &Tensor| {
+            let corners = top.iter().zip(&left);
+            let crops = x.unbind(0).into_iter().zip(corners);
+            let crops =
+                crops.map(|(x, (&top, &left))| x.narrow(1, top, crop).narrow(2, left, crop));
+            Tensor::stack(&crops.collect::<Vec<_>>(), 0) // [B, 3, crop, crop]
+        };
         let (clean, low) = (cropped(&to_signed(&images, full)), cropped(&low));
 
-        let noised = self.noising.noise(&clean, &own.view_as(&clean), generator);
+        let noised = self.noising.noise(&clean, &own.view_as(&clean), &mut generators);
         let input = Tensor::cat(&[&noised.values, &low], 1).to_kind(self.kind); // [B, 6, crop, crop]
         let (predicted, recomputed) = self.model.forward_training(
             &input,
@@ -85,8 +89,8 @@ impl UpsamplerObjective<'_> {
 }
 
 impl Objective for UpsamplerObjective<'_> {
-    fn backward(&mut self, generator: &mut Generator) -> Result<Loss, Error> {
-        accumulate(self.recipe.run.accumulate, |weight| self.micro_batch(weight, generator))
+    fn backward(&mut self) -> Result<Loss, Error> {
+        accumulate(self.recipe.run.accumulate, |weight| self.micro_batch(weight))
     }
 }
 
@@ -96,29 +100,27 @@ fn corrupt(
     base: &Tensor,
     noise: &Tensor,
     recipe: &UpsamplerRecipe,
-    generator: &mut Generator,
+    generators: &mut SampleGenerators,
 ) -> Tensor {
-    let blurred = blur(base, recipe.blur * generator.uniform());
-    blurred + noise.to_device(base.device()) * (recipe.noise * generator.uniform())
+    let [blur, strength] = [recipe.blur, recipe.noise].map(|most| {
+        let strengths: Vec<f64> = generators.uniform().iter().map(|share| most * share).collect();
+        let strengths = Tensor::from_slice(&strengths).to_kind(Kind::Float);
+        strengths.to_device(base.device()).view([-1, 1, 1, 1]) // [B, 1, 1, 1]
+    });
+    blurred(base, &blur) + noise.to_device(base.device()) * strength
 }
 
-/// A Gaussian blur of `[B, 3, H, W]` with a kernel of three pixels.
-fn blur(x: &Tensor, deviation: f64) -> Tensor {
-    if deviation < 1e-3 {
-        return x.shallow_clone();
-    }
-    let side = (-0.5 / deviation.powi(2)).exp();
-    let total = 1.0 + 2.0 * side;
-    let kernel = Tensor::from_slice(&[side / total, 1.0 / total, side / total])
-        .to_kind(Kind::Float)
-        .to_device(x.device());
-    let channels = x.size()[1];
-    let along = |x: &Tensor, shape: [i64; 4], pad: [i64; 4]| {
-        let kernel = kernel.view(shape).repeat([channels, 1, 1, 1]);
-        x.replication_pad2d(pad).conv2d(&kernel, None::<Tensor>, [1, 1], [0, 0], [1, 1], channels)
+/// A Gaussian blur of `[B, 3, H, W]` with a kernel of three pixels, each image by its own of the `deviations [B, 1, 1, 1]`.
+fn blurred(x: &Tensor, deviations: &Tensor) -> Tensor {
+    let side = (deviations.square().clamp_min(1e-6).reciprocal() * -0.5).exp(); // [B, 1, 1, 1]
+    let along = |x: &Tensor, dimension: i64| {
+        let (length, wide) = (x.size()[dimension as usize], dimension == 3);
+        let pad = if wide { [1, 1, 0, 0] } else { [0, 0, 1, 1] };
+        let padded = x.replication_pad2d(pad);
+        let sides = padded.narrow(dimension, 0, length) + padded.narrow(dimension, 2, length);
+        (x + sides * &side) / (1.0 + 2.0 * &side)
     };
-    let rows = along(x, [1, 1, 1, 3], [1, 1, 0, 0]);
-    along(&rows, [1, 1, 3, 1], [0, 0, 1, 1])
+    along(&along(x, 3), 2)
 }
 
 impl Trainer {

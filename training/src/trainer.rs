@@ -3,17 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use clip::Tokenizer;
+use collectives::Group;
 use families::{glide, karlo};
+use files::digest::sha256;
 use layers::{Initialiser, Params};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 use weights::Folder;
 
-use crate::data::{Data, SUBSET_SIZE, SampleRequest, Stream};
+use crate::data::{BatchPlan, Data, SUBSET_SIZE, SampleRequest, Stream};
 use crate::embedding_dataset::EmbeddingDataset;
 use crate::encoders::{FrozenImageEncoder, FrozenTextEncoder};
 use crate::init_from::{Component, InitialWeights};
-use crate::run::{Objective, Observer, SampleSheets, Weights};
+use crate::run::{Objective, Observer, SampleSheets, Weights, any};
 use crate::sheet::{SAMPLES, SheetModel};
 use crate::{AdamW, Checkpoints, Error, Recipe, RunSettings, TrainingRun, plots, tokenizer};
 
@@ -82,6 +84,10 @@ pub struct Trainer {
     pub stop_at: Option<u64>,
     /// Steps between two sheets of samples; 0 for none. There is one at the end too.
     pub samples_every: u64,
+    /// The processes that train together: each computes its part of every batch, and rank 0 writes. All see the same folders.
+    pub group: Group,
+    /// Whether each process holds only its part of the optimiser's state (ZeRO-1, 1910.02054).
+    pub shard_optimizer: bool,
 }
 
 impl Trainer {
@@ -90,6 +96,10 @@ impl Trainer {
     pub fn complete_from_init(&self, models: &[&str]) -> Result<(), Error> {
         models.iter().try_for_each(|model| self.data.check_images(model))?;
         self.check_family(models)?;
+        self.first(|| self.copy_from_init(models))
+    }
+
+    fn copy_from_init(&self, models: &[&str]) -> Result<(), Error> {
         let Some(init) = &self.init else {
             return Ok(());
         };
@@ -139,7 +149,8 @@ impl Trainer {
 
     /// Learns the byte pairs: `tokenizer/`.
     pub fn train_tokenizer(&self) -> Result<(), Error> {
-        tokenizer::train(&self.recipe.tokenizer, &self.data, &self.model.join("tokenizer"))
+        let folder = self.model.join("tokenizer");
+        self.first(|| tokenizer::train(&self.recipe.tokenizer, &self.data, &folder))
     }
 
     /// Trains a model and saves it into the model folder. Sheets of samples show it as `save` would save it then.
@@ -175,7 +186,7 @@ impl Trainer {
         let samples = (wanted && lacking.is_none()).then_some(samples);
         let run = TrainingRun { samples, ..run };
         let averaged = run.train(optimizer, observer, open)?;
-        save(&self.model, &averaged)
+        self.first(|| save(&self.model, &averaged))
     }
 
     /// Names the components that are there, and the model's defaults for drawing.
@@ -192,6 +203,10 @@ impl Trainer {
         settings: &'a RunSettings,
         upstream: &[&str],
     ) -> Result<TrainingRun<'a>, Error> {
+        let (batch, parts, world) = (settings.batch, settings.accumulate, self.group.world());
+        if !batch.is_multiple_of(parts * world) {
+            return Err(Error::Batch { model: model.to_owned(), batch, parts, world });
+        }
         Ok(TrainingRun {
             model,
             settings,
@@ -200,12 +215,34 @@ impl Trainer {
             upstream: self.fingerprint(upstream)?,
             data: self.data.describe(),
             samples: None,
+            recipe: sha256(&serde_json::to_vec(&self.recipe).expect("plain data")),
+            group: self.group.clone(),
+            shard_optimizer: self.shard_optimizer,
         })
+    }
+
+    /// The part of a run's batches that this process computes.
+    pub(crate) fn plan(&self, run: &RunSettings) -> BatchPlan {
+        let (rank, world) = (self.group.rank(), self.group.world());
+        BatchPlan { batch: run.batch, parts: run.accumulate, rank, world }
+    }
+
+    /// Whether any of the processes says so. To be called by all of them.
+    pub fn any(&self, own: bool) -> Result<bool, Error> {
+        any(&self.group, own)
+    }
+
+    /// Has rank 0 do what is done once, while the others wait.
+    pub(crate) fn first(&self, work: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+        if self.group.is_first() {
+            work()?;
+        }
+        Ok(self.group.barrier()?)
     }
 
     /// The images of a run from a step on, as many at once as are computed at once.
     pub(crate) fn stream(&self, request: SampleRequest, run: &RunSettings, step: u64) -> Stream {
-        Stream::new(&self.data, request, run.micro_batch(), step * run.accumulate as u64)
+        Stream::new(&self.data, request, self.plan(run), step)
     }
 
     /// Builds a model, and the optimiser of those of its parameters that are `trained`, with weights from the run's seed, or

@@ -83,6 +83,8 @@ pub(super) struct Tables<'a> {
     /// The origins of the settings that an error may name.
     pub(super) origins: Option<Origins>,
     pub(super) reports: serde_json::Map<String, serde_json::Value>,
+    /// Whether this process prints and writes them, of those that a launcher started.
+    pub(super) is_first: bool,
 }
 
 impl Tables<'_> {
@@ -93,6 +95,9 @@ impl Tables<'_> {
         report: Result<impl Report, evaluation::Error>,
     ) -> Result<()> {
         let report = report.map_err(|error| self.explain(error))?;
+        if !self.is_first {
+            return Ok(());
+        }
         self.bar.suspend(|| print_line!("{}", report.to_markdown()))?;
         self.reports.insert(name.to_owned(), serde_json::to_value(report)?);
         match self.json {

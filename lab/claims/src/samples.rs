@@ -124,6 +124,7 @@ impl SampleStore<'_> {
             side: self.sampler.base_side()?,
             size: self.batch,
             progress: self.progress,
+            part: (0, 1),
         };
         batches.sample(&prompts.name, prompts.captions.len(), &|batch| {
             let (captions, seeds) = (&prompts.captions[batch.clone()], &prompts.seeds[batch]);

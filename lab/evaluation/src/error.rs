@@ -22,6 +22,20 @@ pub enum Error {
         /// The width of the features.
         features: i64,
     },
+    /// Several processes have no folder in which they find each other's images.
+    #[error("{processes} processes share the work by a folder of samples, and none is named")]
+    NoFolder {
+        /// The number of processes.
+        processes: usize,
+    },
+    /// Another process did not sample its images.
+    #[error("{} did not come within {minutes} minutes: its process has stopped, and starting all again goes on", path.display())]
+    NoSheet {
+        /// The sheet of images.
+        path: PathBuf,
+        /// The time that was waited.
+        minutes: u64,
+    },
     /// A file or folder could not be written.
     #[error("cannot write {path}: {cause}")]
     Write {

@@ -36,6 +36,8 @@ pub struct EvaluationSettings {
     pub drawing: Settings,
     /// The folder of the samples of this model by these settings, from which a run that was cut off goes on.
     pub samples: Option<PathBuf>,
+    /// The number of this process and of all that share that folder.
+    pub part: (usize, usize),
 }
 
 /// A pipeline with the judge of its images.
@@ -119,6 +121,7 @@ impl Evaluator<'_> {
             side: self.pipeline.side()?,
             size: self.settings.batch,
             progress: self.progress,
+            part: self.settings.part,
         };
         batches.sample(label, count, sample)
     }

@@ -5,11 +5,10 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use layers::{Initialiser, Params};
-use noise::Generator;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 use training::run::Metrics;
-use training::{AdamW, AdamWSettings, Loss, Objective, Observer, RunSettings, TrainingRun};
+use training::{AdamW, AdamWSettings, Group, Loss, Objective, Observer, RunSettings, TrainingRun};
 
 use crate::dataset::{FIRST_TEST_SEED, Sample};
 use crate::error::Error;
@@ -74,6 +73,9 @@ pub fn train(
         upstream: String::new(),
         data: String::new(),
         samples: None,
+        recipe: String::new(),
+        group: Group::alone(),
+        shard_optimizer: false,
     };
     let weights = run.train(optimizer, observer, |step| {
         let batches = prefetch(step, recipe.run.batch, subject);
@@ -91,7 +93,7 @@ struct JudgeObjective {
 }
 
 impl Objective for JudgeObjective {
-    fn backward(&mut self, _: &mut Generator) -> Result<Loss, training::Error> {
+    fn backward(&mut self) -> Result<Loss, training::Error> {
         let samples =
             self.batches.recv().expect("the drawing thread lives as long as the objective");
         let images = images_to_tensor(samples.iter().map(|sample| sample.image.to_bytes()));

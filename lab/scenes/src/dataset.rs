@@ -25,21 +25,22 @@ impl SyntheticDataset for SceneDataset {
     }
 
     fn draw(&self, first: u64, count: usize, size: u32, hard_negatives: bool) -> CaptionedImages {
-        let scenes = match hard_negatives {
-            true => self::hard_negatives(first, count),
-            false => (first..first + count as u64)
-                .map(|seed| Scene::draw(seed, Split::Training))
-                .map(|scene| (scene.own_caption(), scene))
-                .collect(),
-        };
+        let scenes = captioned(first, count, hard_negatives);
         let images = scenes.iter().map(|(_, scene)| scene.render(size)).collect();
-        let labels: Vec<Labels> = scenes.iter().map(|(_, scene)| scene.labels()).collect();
-        let captions: Vec<Caption> = scenes.into_iter().map(|(caption, _)| caption).collect();
-        CaptionedImages {
-            images,
-            false_negatives: false_negatives(&captions, &labels),
-            captions: captions.into_iter().map(|caption| caption.text).collect(),
-        }
+        let captions = scenes.into_iter().map(|(caption, _)| caption.text).collect();
+        CaptionedImages { images, captions }
+    }
+
+    fn false_negatives(
+        &self,
+        first: u64,
+        count: usize,
+        hard_negatives: bool,
+    ) -> Box<dyn Fn(usize, usize) -> bool> {
+        let scenes = captioned(first, count, hard_negatives).into_iter();
+        let scenes: Vec<(Caption, Labels)> =
+            scenes.map(|(caption, scene)| (caption, scene.labels())).collect();
+        Box::new(move |i, j| i != j && scenes[i].0.mentioned.describes(&scenes[j].1))
     }
 }
 
@@ -60,8 +61,17 @@ pub fn open(names: &[impl AsRef<OsStr>], flip: bool) -> Result<Data, Error> {
     Err(Error::Data(why.to_owned()))
 }
 
-/// The training scenes from `first` on, each followed by a hard negative that differs in one label, or in which of two things
-/// has which colour: `count` scenes. Both captions name what differs. Independent scenes nearly always differ in the first
+/// The training scenes of some numbers with captions.
+fn captioned(first: u64, count: usize, with_hard_negatives: bool) -> Vec<(Caption, Scene)> {
+    if with_hard_negatives {
+        return hard_negatives(first, count);
+    }
+    let scenes = (first..first + count as u64).map(|seed| Scene::draw(seed, Split::Training));
+    scenes.map(|scene| (scene.own_caption(), scene)).collect()
+}
+
+/// The training scenes of the numbers `first .. first + count`: those of even numbers, each followed by a hard negative that
+/// differs in one label, or in which of two things has which colour. Both captions name what differs. Independent scenes nearly always differ in the first
 /// thing or its colour too, and few captions name a place, so that CLIP could do without the rest.
 pub fn hard_negatives(first: u64, count: usize) -> Vec<(Caption, Scene)> {
     let (of_one, of_two) = (Aspect::offered(false), Aspect::offered_of_two());
@@ -82,8 +92,9 @@ pub fn hard_negatives(first: u64, count: usize) -> Vec<(Caption, Scene)> {
             (caption.expect("the aspects are offered"), scene)
         })
     };
-    let pairs = (first..first + count.div_ceil(2) as u64).flat_map(both);
-    pairs.take(count).collect()
+    let start = first - first % 2;
+    let pairs = (start..first + count as u64).step_by(2).flat_map(both);
+    pairs.skip((first % 2) as usize).take(count).collect()
 }
 
 /// A sibling of a scene, after the aspects that they differ in.
@@ -121,13 +132,3 @@ fn pick<T: Copy>(items: &[T], generator: &mut Generator) -> T {
 /// The aspects that a sibling may differ in, beside its place.
 const OTHERS: &[Aspect] =
     &[Aspect::Thing, Aspect::Colour, Aspect::Size, Aspect::Sky, Aspect::Ground, Aspect::Style];
-
-/// `[B, B]`, row by row: caption `i` also describes image `j` of another caption.
-pub fn false_negatives(captions: &[Caption], labels: &[Labels]) -> Vec<bool> {
-    let row = |(i, caption): (usize, &Caption)| -> Vec<bool> {
-        let describes =
-            |(j, labels): (usize, &Labels)| i != j && caption.mentioned.describes(labels);
-        labels.iter().enumerate().map(describes).collect()
-    };
-    captions.iter().enumerate().flat_map(row).collect()
-}

@@ -103,6 +103,15 @@ impl Setting {
 
     /// A rank with torchrun's variables.
     pub(crate) fn start(&self, rank: usize) -> Rank {
+        self.start_with(&self.of_torchrun(rank))
+    }
+
+    /// The same with further variables.
+    pub(crate) fn start_in(&self, rank: usize, further: &[(&'static str, String)]) -> Rank {
+        self.start_with(&[&self.of_torchrun(rank), further].concat())
+    }
+
+    fn of_torchrun(&self, rank: usize) -> Vec<(&'static str, String)> {
         let mut variables = vec![
             ("RANK", rank.to_string()),
             ("LOCAL_RANK", rank.to_string()),
@@ -113,7 +122,7 @@ impl Setting {
         if self.store_at_agent {
             variables.push(("TORCHELASTIC_USE_AGENT_STORE", "True".to_owned()));
         }
-        self.start_with(&variables)
+        variables
     }
 
     /// All ranks.

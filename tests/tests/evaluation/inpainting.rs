@@ -175,7 +175,8 @@ fn examples_ask_for_another_thing_or_colour_within_their_masks() {
 fn a_scene_is_painted_as_an_edit_of_it_is() {
     let (pipeline, judge) = (open("deep"), Judge::shipped(Subject::Scene).unwrap());
     let drawing = Settings { resample: Some(2), ..few_steps() };
-    let settings = EvaluationSettings { at_most: None, batch: 2, seed: 5, drawing, samples: None };
+    let (samples, part) = (None, (0, 1));
+    let settings = EvaluationSettings { at_most: None, batch: 2, seed: 5, drawing, samples, part };
     let evaluator = Evaluator {
         pipeline: &pipeline,
         judge: &judge,

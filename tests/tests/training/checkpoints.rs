@@ -1,8 +1,7 @@
 //! Checkpoints: whose they are, and what is done about damaged ones.
 
-use noise::Generator;
 use tch::{Device, Kind, Tensor};
-use training::{AdamW, Checkpoints};
+use training::{AdamW, Checkpoints, Group};
 
 use super::settings;
 
@@ -14,7 +13,7 @@ fn one_weight(rows: i64) -> AdamW {
 /// Takes a step of some optimiser.
 fn step(optimizer: &mut AdamW, weight: &Tensor) {
     weight.square().sum(Kind::Float).backward();
-    optimizer.step(0.1);
+    optimizer.step(0.1).unwrap();
 }
 
 #[test]
@@ -27,10 +26,11 @@ fn a_checkpoint_of_another_model_is_refused_by_name() {
         data: "scenes",
     };
     let own = checkpoints("prior", "encoders");
-    assert!(own.resume(&mut one_weight(2)).unwrap().is_none());
-    own.save(&one_weight(2), &Generator::new(1)).unwrap();
+    let alone = Group::alone();
+    assert!(!own.resume(&mut one_weight(2), &alone).unwrap());
+    own.save(&one_weight(2), &alone).unwrap();
     let refused = |checkpoints: Checkpoints, rows: i64| {
-        let error = checkpoints.resume(&mut one_weight(rows)).unwrap_err();
+        let error = checkpoints.resume(&mut one_weight(rows), &Group::alone()).unwrap_err();
         error.to_string()
     };
     let message = refused(checkpoints("clip", "encoders"), 2);
@@ -39,8 +39,7 @@ fn a_checkpoint_of_another_model_is_refused_by_name() {
     assert!(message.contains("encoders"), "{message}");
     let message = refused(checkpoints("prior", "encoders"), 3);
     assert!(message.contains("[2, 2]") && message.contains("[3, 2]"), "{message}");
-    let resumed = own.resume(&mut one_weight(2)).unwrap();
-    assert_eq!(resumed, Some(Generator::new(1)));
+    assert!(own.resume(&mut one_weight(2), &alone).unwrap());
 }
 
 #[test]
@@ -52,12 +51,12 @@ fn a_damaged_checkpoint_is_noticed_and_the_one_before_it_goes_on() {
     let mut optimizer = AdamW::new(vec![("w".to_owned(), weight.shallow_clone())], settings());
     for _ in 0..4 {
         step(&mut optimizer, &weight);
-        checkpoints.save(&optimizer, &Generator::new(7)).unwrap();
+        checkpoints.save(&optimizer, &Group::alone()).unwrap();
     }
     let resumed = || {
         let mut optimizer = one_weight(2);
-        let generator = checkpoints.resume(&mut optimizer);
-        generator.map(|generator| (generator.is_some(), optimizer.steps_taken()))
+        let found = checkpoints.resume(&mut optimizer, &Group::alone());
+        found.map(|found| (found, optimizer.steps_taken()))
     };
     let found = checkpoints.found();
     assert_eq!(found.len(), 2, "older ones are removed");
@@ -80,7 +79,7 @@ fn a_damaged_checkpoint_is_noticed_and_the_one_before_it_goes_on() {
     }
     // A damaged one gives way to one of the same step, and where none is whole, nothing begins anew unasked.
     std::fs::write(found[0].join("state.json"), "{").unwrap();
-    checkpoints.save(&optimizer, &Generator::new(7)).unwrap();
+    checkpoints.save(&optimizer, &Group::alone()).unwrap();
     assert_eq!(resumed().unwrap(), (true, 4));
     for path in checkpoints.found() {
         std::fs::remove_file(path.join("manifest.json")).unwrap();
@@ -107,16 +106,15 @@ fn numbers_that_nothing_goes_on_from_are_noticed_by_tensor() {
         let (_, damaged) = state.iter_mut().find(|(name, _)| name == tensor).unwrap();
         let _ = damaged.get(3).fill_(value);
         optimizer.restore(1, &state).unwrap();
-        checkpoints.save(&optimizer, &Generator::new(7)).unwrap();
-        let message = checkpoints.resume(&mut one_weight(2)).unwrap_err();
+        checkpoints.save(&optimizer, &Group::alone()).unwrap();
+        let message = checkpoints.resume(&mut one_weight(2), &Group::alone()).unwrap_err();
         let message = message.to_string();
         let value = format!("of `{tensor}`, value 3 of 64 is {shown}");
         for word in ["step-000000001", "tensors.safetensors", &value] {
             assert!(message.contains(word), "{word} is not in: {message}");
         }
         // The one before it goes on.
-        checkpoints.save(&one_weight(2), &Generator::new(7)).unwrap();
-        let resumed = checkpoints.resume(&mut one_weight(2)).unwrap();
-        assert!(resumed.is_some());
+        checkpoints.save(&one_weight(2), &Group::alone()).unwrap();
+        assert!(checkpoints.resume(&mut one_weight(2), &Group::alone()).unwrap());
     }
 }

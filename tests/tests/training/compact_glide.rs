@@ -10,12 +10,14 @@ use noise::Generator;
 use pipeline::{Request, Silent};
 use scenes::SceneDataset;
 use tch::{Device, Kind, Tensor, no_grad};
-use training::data::{dropout_mask, normal};
-use training::{CaptionedImages, Data, Recipe, SyntheticDataset, Trainer};
+use training::{
+    CaptionedImages, Data, Recipe, SampleGenerators, SampleRequest, SyntheticDataset, Trainer,
+};
 use weights::Folder;
 
 use super::{checkpoint, trainer};
 use crate::compact_glide::open_at;
+use crate::diffusion::normal;
 use crate::inpainting::{assert_known, inpainting};
 use crate::pipeline::{contents, model};
 
@@ -242,6 +244,10 @@ impl SyntheticDataset for OneCaption {
         let images = SceneDataset.draw(first, count, size, hard_negatives);
         CaptionedImages { captions: self.captions(count), ..images }
     }
+
+    fn false_negatives(&self, _: u64, _: usize, _: bool) -> Box<dyn Fn(usize, usize) -> bool> {
+        Box::new(|i, j| i != j)
+    }
 }
 
 #[test]
@@ -266,7 +272,8 @@ fn captions_that_are_dropped_teach_nothing() {
         // 2112.10741, section 3.1.
         assert_eq!(Recipe::preset(preset).unwrap().glide().unwrap().drop_caption, 0.2, "{preset}");
     }
-    let dropped = dropout_mask(&mut Generator::new(5), 0.2, 20_000).to_kind(Kind::Float);
+    let request = SampleRequest { subset: 0, seed: 5, size: 0, hard_negatives: false, noise: 0 };
+    let dropped = SampleGenerators::new(request, 0, 20_000).dropout_mask(0.2).to_kind(Kind::Float);
     let share = dropped.mean(Kind::Float).double_value(&[]);
     assert!((share - 0.2).abs() < 0.015, "{share}"); // five standard deviations
 }

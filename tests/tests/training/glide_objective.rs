@@ -6,10 +6,11 @@ use ::diffusion::{BetaSchedule, Schedule};
 use families::Shapes;
 use noise::Generator;
 use tch::{Device, Kind, Tensor};
-use training::Recipe;
-use training::data::normal;
 use training::noising::Noising;
 use training::regions::known_pixels;
+use training::{Recipe, SampleGenerators, SampleRequest};
+
+use crate::diffusion::normal;
 
 /// The side of the masks.
 const SIDE: usize = 32;
@@ -59,10 +60,16 @@ fn erased(known: &[f32]) -> Erased {
     }
 }
 
+/// A generator for each of so many images.
+fn generators(seed: u64, count: usize) -> SampleGenerators {
+    let request = SampleRequest { subset: 0, seed, size: 0, hard_negatives: false, noise: 0 };
+    SampleGenerators::new(request, 0, count)
+}
+
 fn masks(seed: u64, erase_all: f64, count: usize) -> Vec<f32> {
     let images =
         Tensor::zeros([count as i64, 3, SIDE as i64, SIDE as i64], (Kind::Float, Device::Cpu));
-    let known = known_pixels(&mut Generator::new(seed), erase_all, &images);
+    let known = known_pixels(generators(seed, count).iter_mut(), erase_all, &images);
     assert_eq!(known.size(), [count as i64, 1, SIDE as i64, SIDE as i64]);
     Vec::try_from(&known.flatten(0, -1)).unwrap()
 }
@@ -108,7 +115,7 @@ fn regions_seldom_cut_a_thing() {
     let scenes =
         Tensor::from_slice(&thing).view([1, 1, SIDE as i64, SIDE as i64]).expand(shape, true);
     let share_of_cuts = |images: &Tensor| {
-        let known = known_pixels(&mut Generator::new(1), 0.0, images);
+        let known = known_pixels(generators(1, COUNT).iter_mut(), 0.0, images);
         let known = Vec::<f32>::try_from(&known.flatten(0, -1)).unwrap();
         let cuts = known.chunks(SIDE * SIDE).filter(|known| {
             let rest: f32 = known.iter().zip(&thing).map(|(known, thing)| known * thing).sum();
@@ -133,7 +140,7 @@ fn the_hybrid_loss_is_that_of_its_formulas() {
     let clean = Tensor::from_slice(&levels).view(shape);
     let eps = normal(generator, &shape);
     let noising = Noising::new(Device::Cpu);
-    let noised = noising.noise(&clean, &eps, generator);
+    let noised = noising.noise(&clean, &eps, &mut generators(4, COUNT));
     let timesteps = Vec::<i64>::try_from(&noised.timesteps).unwrap();
     assert!(timesteps.iter().all(|t| *t > 0), "the image's own cost is another formula");
     // A prediction that is nearly right, and variances between the bounds.

@@ -5,12 +5,13 @@ use decoder::{Conditioning, UNet};
 use layers::{Initialiser, Params};
 use noise::Generator;
 use tch::{Device, Kind, Tensor, no_grad};
+use training::contrastive::FalseNegatives;
 use training::data::Stream;
 use training::noising::Noising;
 use training::run::accumulate;
 use training::train_clip::{Clip, ClipObjective};
 use training::train_upsampler::UpsamplerObjective;
-use training::{Loss, Objective, Recipe, SampleRequest};
+use training::{BatchPlan, Group, Loss, Objective, Recipe, SampleRequest};
 use weights::Folder;
 
 use super::scenes;
@@ -65,15 +66,24 @@ fn clip_in_parts_has_the_gradient_of_its_whole_batch() {
         let model = Clip::new(&Params::root(&initialiser), &recipe.text, &recipe.vision);
         let parameters = trainable(initialiser);
         let size = recipe.vision.image_size as u32;
+        let plan = BatchPlan::alone(batch, 1);
         let mut objective = ClipObjective {
             model,
             tokenizer,
-            stream: Stream::new(&scenes(), request(size, 0), batch, 0),
+            stream: Stream::new(&scenes(), request(size, 0), plan, 0),
+            false_negatives: FalseNegatives::new(
+                &scenes(),
+                request(size, 0),
+                plan,
+                &Group::alone(),
+                0,
+            ),
+            group: Group::alone(),
             accumulate: parts,
             kind: Kind::Float,
             device: Device::Cpu,
         };
-        let loss = objective.backward(&mut Generator::new(2)).unwrap();
+        let loss = objective.backward().unwrap();
         (loss.value, gradients(&parameters))
     };
     let (whole_loss, whole) = run(1, 12);
@@ -100,14 +110,13 @@ fn upsampler(steps: usize, batch: usize, parts: usize, checkpointing: bool) -> (
     let mut objective = UpsamplerObjective {
         model,
         noising: Noising::new(Device::Cpu),
-        stream: Stream::new(&scenes(), request, batch / parts, 0),
+        stream: Stream::new(&scenes(), request, BatchPlan::alone(batch, parts), 0),
         base: 8,
         recipe: &recipe,
         kind: Kind::Float,
         device: Device::Cpu,
     };
-    let generator = &mut Generator::new(2);
-    let losses: f64 = (0..steps).map(|_| objective.backward(generator).unwrap().value).sum();
+    let losses: f64 = (0..steps).map(|_| objective.backward().unwrap().value).sum();
     (losses / steps as f64, gradients(&parameters))
 }
 

@@ -217,6 +217,7 @@ fn a_prior_learns_the_same_from_pictures_and_from_their_embeddings() {
         fingerprint: encoder.fingerprint().unwrap(),
         folder: &shards,
         shard_size: 12,
+        part: (0, 1),
     };
     let reached = embed.run(&mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!((reached.embeddings, reached.images), (30, 30));
