@@ -97,9 +97,12 @@ fn nccl(lib: &Path) -> Option<Vec<PathBuf>> {
     let named = env::var_os("NCCL_INCLUDE").unwrap_or_default();
     let folders: Vec<PathBuf> = env::split_paths(&named)
         .chain(["/usr/include", "/usr/local/cuda/include"].map(PathBuf::from))
+        // CUDA 13 has its C++ library in a folder of its own.
+        .flat_map(|folder| [folder.join("cccl"), folder])
         .filter(|folder| folder.is_dir())
         .collect();
     let has = |file: &str| folders.iter().any(|folder| folder.join(file).exists());
-    let all = lib.join("libtorch_cuda.so").exists() && has("nccl.h") && has("cuda_runtime.h");
+    let headers = ["nccl.h", "cuda_runtime.h", "crt/host_config.h", "cuda/std/version"];
+    let all = lib.join("libtorch_cuda.so").exists() && headers.into_iter().all(has);
     all.then_some(folders)
 }
