@@ -25,6 +25,7 @@ pub struct JoinOptions {
     pub device: Device,
     /// Whether all ranks agree on keys that no earlier group of the same store had, as they must where a launcher's agent hosts
     /// the store and starts ranks again. Python's `init_process_group` does not take part in it: false to join one of those.
+    /// Ranks in Python do not answer who still runs either, so an error names them with those that are gone.
     pub fresh_round: bool,
 }
 

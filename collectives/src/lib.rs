@@ -4,6 +4,9 @@
 //! TCP store and Gloo, so that a group may have processes in Python too. [`GradientBuckets`] averages gradients after the
 //! backward pass, [`OverlappedBuckets`] while it runs, and [`Group::gather_with_gradient`] is the gather of a contrastive loss.
 //!
+//! As PyTorch's, the store listens on all of its machine's interfaces and asks nobody who they are: groups are for networks
+//! whose machines trust each other.
+//!
 //! With NCCL the same runs between GPUs, where libtorch has its CUDA half and the headers of NCCL and CUDA are there as this is
 //! built (`NCCL_INCLUDE`). That half was compiled, but never tried: no machine of the project's tests has two GPUs.
 

@@ -43,12 +43,12 @@ struct State {
 }
 
 #[derive(Default)]
-struct Shared {
+struct Signals {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-impl Shared {
+impl Signals {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -66,16 +66,16 @@ impl Shared {
 }
 
 /// A thread with a connection to the store.
-pub(crate) struct Watcher(Arc<Shared>);
+pub(crate) struct Watcher(Arc<Signals>);
 
 impl Watcher {
     /// Starts the thread of one rank. It ends with the value, and whenever the store does.
     pub(crate) fn start(store: Store, rank: usize, world: usize) -> Result<Self, String> {
-        let shared = Arc::new(Shared::default());
-        let watch = Watch { shared: Arc::clone(&shared), store, rank, world };
+        let signals = Arc::new(Signals::default());
+        let watch = Watch { signals: Arc::clone(&signals), store, rank, world };
         let thread = thread::Builder::new().name("collectives".to_owned());
         thread.spawn(move || watch.run()).map_err(|error| error.to_string())?;
-        Ok(Self(shared))
+        Ok(Self(signals))
     }
 
     /// Whether some rank's operation failed, or the store has been gone for longer than an ordinary end takes.
@@ -107,7 +107,7 @@ impl Drop for Watcher {
 
 /// The thread's side.
 struct Watch {
-    shared: Arc<Shared>,
+    signals: Arc<Signals>,
     store: Store,
     rank: usize,
     world: usize,
@@ -116,20 +116,20 @@ struct Watch {
 impl Watch {
     fn run(self) {
         let looked = self.look();
-        let (shared, store) = (self.shared, self.store);
+        let (signals, store) = (self.signals, self.store);
         if let Err(reason) = looked {
             tracing::debug!("the store is gone: {reason}");
-            shared.update(|state| state.gone = Some(Instant::now()));
+            signals.update(|state| state.gone = Some(Instant::now()));
         }
         drop(store);
-        shared.update(|state| state.ended = true);
+        signals.update(|state| state.ended = true);
     }
 
     /// Looks until it is stopped. An error is the store's.
     fn look(&self) -> Result<(), String> {
         let mut answered = false;
         loop {
-            let state = self.shared.wait_for(PERIOD, |state| {
+            let state = self.signals.wait_for(PERIOD, |state| {
                 state.stop || (state.failed.is_some() && state.verdict.is_none())
             });
             let (stop, failed) = (state.stop, state.failed.filter(|_| state.verdict.is_none()));
@@ -143,12 +143,12 @@ impl Watch {
             }
             if !answered && self.store.get("failed")?.is_some() {
                 self.store.set(&format!("alive/{}", self.rank), "yes")?;
-                self.shared.update(|state| state.alarm = true);
+                self.signals.update(|state| state.alarm = true);
                 answered = true;
             }
             if failed.is_some() {
                 let verdict = self.ask()?;
-                self.shared.update(|state| state.verdict = Some(verdict));
+                self.signals.update(|state| state.verdict = Some(verdict));
             }
         }
     }

@@ -59,10 +59,8 @@ fn parameters() -> Vec<Tensor> {
 }
 
 fn loss(parameters: &[Tensor], rank: i64) -> Tensor {
-    let mut x = noise(&[8, 300], 10 + rank).matmul(&parameters[0]).tanh();
-    if rank == 0 {
-        x = x + &parameters[2];
-    }
+    let x = noise(&[8, 300], 10 + rank).matmul(&parameters[0]).tanh();
+    let x = if rank == 0 { x + &parameters[2] } else { x };
     x.matmul(&parameters[1]).tanh().matmul(&parameters[3]).square().mean(Kind::Float)
 }
 
