@@ -52,7 +52,7 @@ fn lead(store: &Store, world: usize, deadline: Instant) -> Result<String, NoRoun
                 break value;
             }
             if Instant::now() > deadline {
-                return Err(NoRound::Absent(silent(store, &round, world)?));
+                return give_up(store, &round, world);
             }
             thread::sleep(PERIOD);
         };
@@ -60,6 +60,15 @@ fn lead(store: &Store, world: usize, deadline: Instant) -> Result<String, NoRoun
     }
     store.set(&format!("go/{round}"), &acknowledgements.join(" "))?;
     Ok(round)
+}
+
+/// Tells the others who did not come, and stays until they have read it: rank 0 may host the store.
+fn give_up(store: &Store, round: &str, world: usize) -> Result<String, NoRound> {
+    let absent = silent(store, round, world)?;
+    let list: Vec<String> = absent.iter().map(usize::to_string).collect();
+    store.set(&format!("stop/{round}"), &list.join(" "))?;
+    thread::sleep(PERIOD * 25);
+    Err(NoRound::Absent(absent))
 }
 
 /// The ranks after 0 that did not acknowledge a round.
@@ -91,6 +100,14 @@ fn follow(
             has_begun = go.is_some();
             if go.unwrap_or_default().split(' ').any(|number| number == mine) {
                 return Ok(round);
+            }
+            if let Some(absent) = store.get(&format!("stop/{round}"))? {
+                let absent: Vec<usize> =
+                    absent.split(' ').filter_map(|rank| rank.parse().ok()).collect();
+                // A round that this rank came too late for is an old one.
+                if !absent.is_empty() && !absent.contains(&rank) {
+                    return Err(NoRound::Absent(absent));
+                }
             }
         }
         if Instant::now() > deadline {

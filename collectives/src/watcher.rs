@@ -1,9 +1,11 @@
 //! The thread that answers for a process while it computes, and asks who else still runs when an operation fails.
 //!
 //! A rank whose operation fails sets `failed` and `failed/<rank>` in the store. Each rank's watcher looks for `failed` a few
-//! times a second, over a connection of its own, and answers with `alive/<rank>`. So the rank that asked knows within two
-//! seconds who is gone, who runs and is only late, and who failed with it; and those that wait learn that waiting is in vain.
+//! times a second, over a connection of its own, answers with `alive/<rank>`, and hears the others' answers. So all ranks know
+//! within two seconds who is gone, who runs and is only late, and who failed; and those that wait learn that it is in vain. A
+//! rank that computes meanwhile finds the verdict when it comes to its next operation, though rank 0 and the store be gone then.
 
+use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,8 +15,9 @@ use crate::shim::Store;
 /// The time between two looks.
 const PERIOD: Duration = Duration::from_millis(300);
 
-/// The time that others have to answer.
+/// The time that others have to answer. Rank 0 takes all of it: it may host the store that the others ask.
 const ANSWER: Duration = Duration::from_secs(2);
+const ANSWER_TO_OTHERS: Duration = Duration::from_millis(1500);
 
 /// The answers after a failure.
 #[derive(Clone, Debug)]
@@ -72,7 +75,8 @@ impl Watcher {
     /// Starts the thread of one rank. It ends with the value, and whenever the store does.
     pub(crate) fn start(store: Store, rank: usize, world: usize) -> Result<Self, String> {
         let signals = Arc::new(Signals::default());
-        let watch = Watch { signals: Arc::clone(&signals), store, rank, world };
+        let announced = Cell::new(false);
+        let watch = Watch { signals: Arc::clone(&signals), store, rank, world, announced };
         let thread = thread::Builder::new().name("collectives".to_owned());
         thread.spawn(move || watch.run()).map_err(|error| error.to_string())?;
         Ok(Self(signals))
@@ -90,10 +94,7 @@ impl Watcher {
         let is_over = |state: &State| state.verdict.is_some() || state.gone.is_some();
         // A store whose machine is off answers neither yes nor no.
         let state = self.0.wait_for(ANSWER + PERIOD * 4, is_over);
-        match &state.verdict {
-            Some(verdict) if state.gone.is_none() => verdict.clone(),
-            _ => Verdict::StoreGone,
-        }
+        state.verdict.clone().unwrap_or(Verdict::StoreGone)
     }
 }
 
@@ -111,6 +112,8 @@ struct Watch {
     store: Store,
     rank: usize,
     world: usize,
+    /// Whether the others were told that an operation of this rank failed.
+    announced: Cell<bool>,
 }
 
 impl Watch {
@@ -129,36 +132,41 @@ impl Watch {
     fn look(&self) -> Result<(), String> {
         let mut answered = false;
         loop {
-            let state = self.signals.wait_for(PERIOD, |state| {
-                state.stop || (state.failed.is_some() && state.verdict.is_none())
-            });
-            let (stop, failed) = (state.stop, state.failed.filter(|_| state.verdict.is_none()));
-            drop(state);
-            if stop {
+            let has_news = |state: &State| state.failed.is_some() && !self.announced.get();
+            if self.signals.wait_for(PERIOD, |state| state.stop || has_news(state)).stop {
                 return Ok(());
             }
-            if let Some(operation) = failed {
-                self.store.set(&format!("failed/{}", self.rank), operation)?;
-                self.store.set("failed", "yes")?;
-            }
+            self.announce()?;
             if !answered && self.store.get("failed")?.is_some() {
                 self.store.set(&format!("alive/{}", self.rank), "yes")?;
                 self.signals.update(|state| state.alarm = true);
                 answered = true;
-            }
-            if failed.is_some() {
                 let verdict = self.ask()?;
                 self.signals.update(|state| state.verdict = Some(verdict));
             }
         }
     }
 
-    /// Waits for the others' answers.
+    /// Tells the others that an operation of this rank failed, if one did.
+    fn announce(&self) -> Result<(), String> {
+        let failed = self.signals.lock().failed.filter(|_| !self.announced.get());
+        if let Some(operation) = failed {
+            self.store.set(&format!("failed/{}", self.rank), operation)?;
+            self.store.set("failed", "yes")?;
+            self.announced.set(true);
+        }
+        Ok(())
+    }
+
+    /// Hears the others' answers.
     fn ask(&self) -> Result<Verdict, String> {
         let begun = Instant::now();
+        let is_first = self.rank == 0;
+        let time = if is_first { ANSWER } else { ANSWER_TO_OTHERS };
         let mut silent: Vec<usize> = (0..self.world).collect();
         let mut late = silent.clone();
-        while begun.elapsed() < ANSWER && !(silent.is_empty() && late.is_empty()) {
+        while begun.elapsed() < time && (is_first || !(silent.is_empty() && late.is_empty())) {
+            self.announce()?;
             for (waited, key) in [(&mut silent, "alive"), (&mut late, "failed")] {
                 let mut missing = Vec::new();
                 for rank in waited.drain(..) {
