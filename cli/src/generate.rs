@@ -236,8 +236,8 @@ impl Generate {
     /// Draws the pictures of all prompts that are not there yet.
     fn draw_all(&self, file: &Path) -> Result<()> {
         let prompts = &Prompt::read(file)?;
-        let planned = own_part(plan(prompts, &self.images, file)?, "pictures")?;
         self.refuse_a_sheet_of_parts()?;
+        let planned = own_part(plan(prompts, &self.images, file)?, "pictures")?;
         let there = planned.iter().filter(|image| image.there).count();
         if there > 0 {
             let of = planned.len();

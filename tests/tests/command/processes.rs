@@ -113,13 +113,14 @@ fn end(child: Child) -> Output {
     child.wait_with_output().unwrap()
 }
 
-const TRAIN: [&str; 6] = [
+const TRAIN: [&str; 7] = [
     "train",
     "clip",
     "--preset=tiny",
     "--set=clip.run.batch=8",
     "--set=clip.run.steps=20",
     "--dtype=f32",
+    "--group-timeout=20",
 ];
 
 fn train<'a>(further: &[&'a str]) -> Vec<&'a str> {
@@ -154,7 +155,7 @@ fn a_training_is_the_same_by_whichever_launcher_and_however_many() {
     let stop = train(&["--out=mine", "--runs=resumed", "--stop-at=10", "--shard-optimizer"]);
     two.run(&stop).into_iter().for_each(|ran| drop(ran.succeeds()));
     place.run(&train(&["--out=mine", "--runs=resumed"])).succeeds();
-    let (last, _) = (losses(&place.path("resumed/clip")).pop().unwrap(), ());
+    let last = losses(&place.path("resumed/clip")).pop().unwrap();
     let (step, loss) = *expected.last().unwrap();
     assert_eq!(last.0, step);
     assert!((last.1 / loss - 1.0).abs() < 1e-4, "{} and {loss}", last.1);
@@ -166,7 +167,7 @@ fn processes_that_do_not_fit_say_what_differs() {
     place.run(&["train", "tokenizer", "--preset=tiny", "--out=mine"]).succeeds();
     let ranks = Ranks::new(&place, Style::Torchrun, 2);
     let first = ranks.start(0, &train(&["--out=mine"]));
-    let second = ranks.start(1, &train(&["--out=mine", "--set=clip.text.width=32"]));
+    let second = ranks.start(1, &train(&["--out=mine", "--set=clip.text.layers=2"]));
     for child in [first, second] {
         Ran::new(end(child)).refuses(&["rank 1 and rank 0 differ", "parameters", "`clip`"]);
     }
@@ -182,22 +183,17 @@ fn processes_that_do_not_fit_say_what_differs() {
     let mut command = place.command(&train(&["--out=mine"]));
     let ran = Ran::new(command.env("RANK", "1").output().unwrap());
     ran.refuses(&["RANK is 1", "WORLD_SIZE"]);
-    let mut command = place.command(&train(&["--out=mine", "--group-timeout=1"]));
+    let mut command = place.command(&train(&["--out=mine"]));
     let started = std::time::Instant::now();
     command.env("RANK", "0").env("WORLD_SIZE", "2").env("MASTER_ADDR", "127.0.0.1");
     let ran = Ran::new(command.env("MASTER_PORT", free_port().to_string()).output().unwrap());
-    ran.refuses(&["rank 1 of 2 did not come within 1 s"]);
-    assert!(started.elapsed().as_secs() < 20);
+    ran.refuses(&["rank 1 of 2 did not come within 20 s"]);
+    assert!(started.elapsed().as_secs() < 40);
 }
 
 /// Arguments of a training with more steps than anybody waits for.
 fn endless<'a>(further: &[&'a str]) -> Vec<&'a str> {
-    let own = [
-        "--set=clip.run.steps=1000000",
-        "--set=clip.run.checkpoint_every=3",
-        "--out=mine",
-        "--group-timeout=20",
-    ];
+    let own = ["--set=clip.run.steps=1000000", "--set=clip.run.checkpoint_every=3", "--out=mine"];
     [&TRAIN[..], &own, further].concat()
 }
 
@@ -241,6 +237,9 @@ fn processes_share_what_they_draw_embed_and_evaluate() {
     let place = Workplace::new();
     let prompts: String = (0..7).map(|n| format!("a red boat {n}\n")).collect();
     fs::write(place.path("prompts.txt"), prompts).unwrap();
+    for folder in ["alone", "shared", "x"] {
+        fs::create_dir(place.path(folder)).unwrap();
+    }
     let fast = ["--prior-steps=2", "--decoder-steps=2", "--upsampler-steps=2", "--model=model"];
     let draw = |out: &'static str| {
         [&["generate", "--prompts=prompts.txt", "--seed=3", out][..], &fast].concat()

@@ -86,9 +86,11 @@ fn train(folder: &Path, (name, train): Training, group: &Group, shard: bool) -> 
     for stop_at in [Some(1), None] {
         let mut trainer = trainer(folder, "runs", Kind::Float, stop_at);
         trainer.recipe = recipe(name);
-        // Its model folder is the other models'.
-        if name.contains("glide") || name == "noised_clip" {
-            trainer.model = folder.join("glide");
+        match name {
+            "glide" | "noised_clip" => trainer.model = folder.join("glide"),
+            // It begins with the base that one process trained.
+            "glide_inpainting" => trainer.model = folder.join("base"),
+            _ => {}
         }
         (trainer.group, trainer.shard_optimizer) = (group.clone(), shard);
         train(&trainer, &mut losses).unwrap();
@@ -160,7 +162,15 @@ fn so_many_processes_are_one_with_the_batch_of_all() {
         copy_folder(&alone, &folder);
         (world, plan, folder)
     });
-    let losses = TRAININGS.map(|training| train(&alone, training, &Group::alone(), false));
+    let losses = TRAININGS.map(|training| {
+        let losses = train(&alone, training, &Group::alone(), false);
+        if training.0 == "glide" {
+            let base = alone.join("glide");
+            copy_folder(&base, &alone.join("base"));
+            copies.iter().for_each(|(_, _, folder)| copy_folder(&base, &folder.join("base")));
+        }
+        losses
+    });
     for (world, plan, folder) in copies {
         let setting = Setting { seconds: 120, ..Setting::new("train", world) };
         let mut ranks: Vec<_> = (0..world)
