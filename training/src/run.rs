@@ -348,8 +348,10 @@ impl<'a> StepLog<'a> {
         let speeds = Vec::<f64>::try_from(&speeds).expect("a vector of f64");
         let least = speeds.iter().copied().fold(f64::INFINITY, f64::min);
         let most = speeds.iter().copied().fold(0.0, f64::max);
+        // Less than a second of the slowest says nothing.
+        let is_measured = (images / group.world()) as f64 / least > 1.0;
         let is_due = self.reported.is_none_or(|reported| reported.elapsed() > UNEVEN_PAUSE);
-        if most <= UNEVEN * least || !is_due {
+        if most <= UNEVEN * least || !is_measured || !is_due {
             return Ok(Vec::new());
         }
         self.reported = Some(Instant::now());
