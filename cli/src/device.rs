@@ -7,12 +7,14 @@ use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 use tch::{Cuda, Device, Kind};
 
+use crate::launch::launch;
 use crate::messages::say;
 
 /// The values of `--device`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeviceChoice {
-    /// The first GPU where there is one, else the CPU.
+    /// The first GPU where there is one, else the CPU. Of several processes that a launcher started on this machine each has its
+    /// own, as far as they go.
     Auto,
     /// The CPU.
     Cpu,
@@ -35,22 +37,13 @@ pub(crate) fn parse(text: &str) -> Result<DeviceChoice, String> {
 }
 
 impl DeviceChoice {
-    /// The device of one of several processes on this machine: each has its own GPU, as far as they go.
-    #[cfg(feature = "lab")]
-    pub(crate) fn find_for(self, local_rank: usize) -> Result<Device> {
-        match (self, self.find()?) {
-            (Self::Auto, Device::Cuda(_)) => Ok(Device::Cuda(local_rank % gpus().max(1) as usize)),
-            (_, device) => Ok(device),
-        }
-    }
-
     /// The device itself; refuses a GPU that is not there.
     pub(crate) fn find(self) -> Result<Device> {
         match self {
             Self::Cpu => Ok(Device::Cpu),
             Self::Auto if !has_driver() => Ok(Device::Cpu),
             Self::Auto => Ok(match load_cuda() {
-                Ok(()) if gpus() > 0 => Device::Cuda(0),
+                Ok(()) if gpus() > 0 => Device::Cuda(local_rank()? % gpus() as usize),
                 _ => Device::Cpu,
             }),
             Self::Cuda(number) => {
@@ -68,6 +61,11 @@ impl DeviceChoice {
             }
         }
     }
+}
+
+/// The number of this process on its machine.
+fn local_rank() -> Result<usize> {
+    Ok(launch()?.map_or(0, |launch| launch.local_rank))
 }
 
 /// The values of `--dtype`.

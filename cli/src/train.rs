@@ -273,10 +273,7 @@ impl Train {
             _ => {}
         }
         let launch = if self.dry_run { None } else { launch()? };
-        let device = match &launch {
-            Some(launch) => self.device.find_for(launch.local_rank)?,
-            None => self.device.find()?,
-        };
+        let device = self.device.find()?;
         let dtype = self.dtype.unwrap_or_else(|| Dtype::for_training(device));
         let data = scenes::dataset::open(&self.data, self.flip)?;
         let Some(out) = self.out.filter(|_| !self.dry_run) else {

@@ -89,9 +89,9 @@ pub enum Error {
         /// The reason.
         reason: &'static str,
     },
-    /// A gradient hook could not be set, panicked, or came out of turn.
-    #[error("a gradient hook: {reason}")]
-    Hook {
+    /// A gradient could not be made to go through a gather.
+    #[error("the gradient of a gather: {reason}")]
+    Gradient {
         /// The reason.
         reason: String,
     },

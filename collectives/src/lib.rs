@@ -1,8 +1,8 @@
-//! Processes that train together, over PyTorch's c10d: a group of them, its collectives, and gradients averaged over it.
+//! Processes that train together, over PyTorch's c10d: a group of them and its collectives.
 //!
 //! [`Group::join`] meets the other processes of a [`launcher::Launch`] as `torch.distributed.init_process_group` does, over a
-//! TCP store and Gloo, so that a group may have processes in Python too. [`GradientBuckets`] averages gradients after the
-//! backward pass, [`OverlappedBuckets`] while it runs, and [`Group::gather_with_gradient`] is the gather of a contrastive loss.
+//! TCP store and Gloo, so that a group may have processes in Python too. [`Group::gather_with_gradient`] is the gather of a
+//! contrastive loss.
 //!
 //! As PyTorch's, the store listens on all of its machine's interfaces and asks nobody who they are: groups are for networks
 //! whose machines trust each other.
@@ -10,9 +10,8 @@
 //! With NCCL the same runs between GPUs, where libtorch has its CUDA half and the headers of NCCL and CUDA are there as this is
 //! built (`NCCL_INCLUDE`). That half was compiled, but never tried: no machine of the project's tests has two GPUs.
 
-mod buckets;
 mod error;
-mod gradient;
+mod gather;
 mod group;
 mod host;
 mod join;
@@ -20,9 +19,7 @@ mod round;
 mod shim;
 mod watcher;
 
-pub use buckets::{GradientBuckets, OverlappedBuckets};
 pub use error::{Error, Ranks};
-pub use gradient::GradientHooks;
 pub use group::{Group, Reduction, Work};
 pub use host::StoreHost;
 pub use join::JoinOptions;

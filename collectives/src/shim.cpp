@@ -4,7 +4,6 @@
 // pointers to at::Tensor.
 
 #include <torch/csrc/autograd/custom_function.h>
-#include <torch/csrc/autograd/function_hook.h>
 #include <torch/csrc/autograd/variable.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -98,20 +97,6 @@ BackendPtr make_nccl(const StorePtr& store, int rank, int world, Millis timeout)
   TORCH_CHECK(false, "NCCL's headers were missing when this was built");
 #endif
 }
-
-// Calls what Rust registered with a parameter's index, once the parameter's gradient is whole.
-struct Hook : torch::autograd::PostAccumulateGradHook {
-  void (*call)(void*, std::size_t);
-  void* context;
-  std::size_t index;
-
-  Hook(void (*call)(void*, std::size_t), void* context, std::size_t index)
-      : call(call), context(context), index(index) {}
-
-  void operator()(const torch::autograd::Variable&) override {
-    call(context, index);
-  }
-};
 
 // A closure of Rust's: the gradient of the output to that of the input, or null.
 struct Closure : torch::CustomClassHolder {
@@ -289,23 +274,6 @@ const char* unclip_work_wait(void* work, bool is_nccl, std::int64_t timeout, boo
 
 void unclip_work_free(void* work) {
   refusal([&] { delete static_cast<WorkPtr*>(work); });
-}
-
-const char* unclip_hook_add(const void* parameter, void (*call)(void*, std::size_t), void* context, std::size_t index) {
-  return refusal([&] {
-    const auto& leaf = tensor(parameter);
-    TORCH_CHECK(leaf.is_leaf() && leaf.requires_grad(), "parameter ", index, " is no leaf that requires a gradient");
-    TORCH_CHECK(!torch::autograd::impl::post_acc_grad_hooks(leaf), "parameter ", index, " has a hook already");
-    torch::autograd::impl::set_post_acc_grad_hooks(leaf, std::make_unique<Hook>(call, context, index));
-  });
-}
-
-void unclip_hook_remove(const void* parameter) {
-  refusal([&] { torch::autograd::impl::set_post_acc_grad_hooks(tensor(parameter), nullptr); });
-}
-
-const char* unclip_set_gradient(const void* parameter, const void* gradient) {
-  return refusal([&] { tensor(parameter).mutable_grad() = tensor(gradient).detach(); });
 }
 
 // `output` as a function of `input` whose gradient `call` computes. The closure is released in any case.

@@ -86,14 +86,6 @@ functions! {
     fn unclip_barrier(backend: *mut c_void, work: *mut *mut c_void) -> Refusal;
     fn unclip_work_wait(work: *mut c_void, is_nccl: bool, timeout: i64, is_done: *mut bool) -> Refusal;
     fn unclip_work_free(work: *mut c_void);
-    fn unclip_hook_add(
-        parameter: *const C_tensor,
-        call: extern "C" fn(*mut c_void, usize),
-        context: *mut c_void,
-        index: usize,
-    ) -> Refusal;
-    fn unclip_hook_remove(parameter: *const C_tensor);
-    fn unclip_set_gradient(parameter: *const C_tensor, gradient: *const C_tensor) -> Refusal;
     fn unclip_with_gradient(
         input: *const C_tensor,
         output: *const C_tensor,

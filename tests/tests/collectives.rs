@@ -1,7 +1,7 @@
 //! Processes that train together. Each rank is this binary again, which runs the one scenario that its environment names.
 
-mod averages;
 mod failures;
+mod gathers;
 mod numbers;
 pub(crate) mod ranks;
 mod rounds;
@@ -13,10 +13,7 @@ use crate::training::processes;
 /// The name of each scenario, and what a rank does in it.
 const SCENARIOS: &[(&str, Scenario)] = &[
     ("numbers", numbers::collectives),
-    ("averages", averages::buckets),
-    ("overlap", averages::overlap),
-    ("twice", averages::twice),
-    ("gather", averages::gather),
+    ("gather", gathers::gather),
     ("sum", rounds::sum),
     ("wait", rounds::wait),
     ("loop", failures::reduce_for_ever),

@@ -39,6 +39,7 @@ mod pipes;
 mod processes;
 mod prompts;
 mod pull;
+mod pull_completions;
 mod records;
 mod refusals;
 mod search;

@@ -13,30 +13,30 @@ use super::{CAPTION, Ran, Workplace};
 use crate::hub_server::{Access, HubServer, Reply};
 use crate::pipeline::copy_folder;
 
-const NAME: &str = "owner/name";
-const KARLO: &str = "kakaobrain/karlo-v1-alpha";
-const VARIATIONS: &str = "kakaobrain/karlo-v1-alpha-image-variations";
+pub(super) const NAME: &str = "owner/name";
+pub(super) const KARLO: &str = "kakaobrain/karlo-v1-alpha";
+pub(super) const VARIATIONS: &str = "kakaobrain/karlo-v1-alpha-image-variations";
 
 /// Files of the repository [`NAME`] that are no part of a model.
 const NEVER: [&str; 3] =
     ["karlo.ckpt", "decoder/diffusion_pytorch_model.bin", "decoder/flax_model.msgpack"];
 
 /// Files of a repository, by their paths.
-type Files = Vec<(String, Vec<u8>)>;
+pub(super) type Files = Vec<(String, Vec<u8>)>;
 
 /// A workplace with a cache, and a Hub.
-struct Place {
-    work: Workplace,
-    server: HubServer,
+pub(super) struct Place {
+    pub(super) work: Workplace,
+    pub(super) server: HubServer,
 }
 
 /// The files of the tiny model.
-fn model_files(work: &Workplace) -> Files {
+pub(super) fn model_files(work: &Workplace) -> Files {
     files_below(&work.path("model"))
 }
 
 /// The files of a repository that is laid out as a folder.
-fn files_below(folder: &Path) -> Files {
+pub(super) fn files_below(folder: &Path) -> Files {
     fn add(folder: &Path, prefix: &str, files: &mut Files) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -53,7 +53,7 @@ fn files_below(folder: &Path) -> Files {
 }
 
 /// An index without these components, of a pipeline of this class.
-fn index_without(files: &mut Files, components: &[&str], class: &str) {
+pub(super) fn index_without(files: &mut Files, components: &[&str], class: &str) {
     files.retain(|(path, _)| !components.iter().any(|name| path.starts_with(&format!("{name}/"))));
     let (_, index) = files.iter_mut().find(|(path, _)| path == "model_index.json").unwrap();
     let mut json: Value = serde_json::from_slice(index).unwrap();
@@ -66,11 +66,11 @@ fn index_without(files: &mut Files, components: &[&str], class: &str) {
 
 impl Place {
     /// With the tiny model as the repository [`NAME`], and beside it what nobody needs.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { work: Workplace::new(), server: HubServer::start() }.with_model()
     }
 
-    fn with_model(self) -> Self {
+    pub(super) fn with_model(self) -> Self {
         let mut files = model_files(&self.work);
         files.push(("README.md".to_owned(), b"---\nlicense: mit\n---\n# A card\n".to_vec()));
         files.extend(NEVER.map(|path| (path.to_owned(), b"never".to_vec())));
@@ -78,37 +78,42 @@ impl Place {
         self
     }
 
-    fn add(&self, repository: &str, files: &[(String, Vec<u8>)]) -> String {
+    pub(super) fn add(&self, repository: &str, files: &[(String, Vec<u8>)]) -> String {
         self.add_at(repository, "main", files)
     }
 
-    fn add_at(&self, repository: &str, revision: &str, files: &[(String, Vec<u8>)]) -> String {
+    pub(super) fn add_at(
+        &self,
+        repository: &str,
+        revision: &str,
+        files: &[(String, Vec<u8>)],
+    ) -> String {
         let files: Vec<(&str, &[u8])> = files.iter().map(|(path, b)| (&**path, &**b)).collect();
         self.server.add_at(repository, revision, &files)
     }
 
     /// A command with this Hub and the workplace's cache.
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(super) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.work.command(arguments);
         command.envs(self.server.variables(&self.work.path("cache")));
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Ran {
+    pub(super) fn run(&self, arguments: &[&str]) -> Ran {
         Ran::new(self.command(arguments).output().unwrap())
     }
 
-    fn offline(&self, arguments: &[&str]) -> Ran {
+    pub(super) fn offline(&self, arguments: &[&str]) -> Ran {
         Ran::new(self.command(arguments).env("HF_HUB_OFFLINE", "1").output().unwrap())
     }
 
-    fn start(&self, arguments: &[&str]) -> Child {
+    pub(super) fn start(&self, arguments: &[&str]) -> Child {
         let mut command = self.command(arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// The paths of the files that were asked for since, of a repository.
-    fn fetched(&self, repository: &str) -> BTreeSet<String> {
+    pub(super) fn fetched(&self, repository: &str) -> BTreeSet<String> {
         let requests = self.server.requests().into_iter();
         let path = |target: String| {
             let path = target.strip_prefix(&format!("/{repository}/resolve/"))?;
@@ -117,13 +122,13 @@ impl Place {
         requests.filter_map(|request| path(request.target)).collect()
     }
 
-    fn pixels(&self, name: &str) -> image::RgbImage {
+    pub(super) fn pixels(&self, name: &str) -> image::RgbImage {
         image::open(self.work.path(name)).unwrap().to_rgb8()
     }
 }
 
 /// The arguments of a drawing of few steps.
-fn draw<'a>(model: &'a str, out: &'a str) -> [&'a str; 9] {
+pub(super) fn draw<'a>(model: &'a str, out: &'a str) -> [&'a str; 9] {
     let steps = ["--prior-steps=2", "--decoder-steps=2", "--upsampler-steps=2"];
     ["generate", "--model", model, steps[0], steps[1], steps[2], "--seed=1", out, CAPTION]
 }
@@ -337,118 +342,6 @@ fn a_folder_goes_before_a_repository_of_its_name() {
     assert_eq!(place.server.connections(), 0);
     place.run(&draw("hf://owner/name", "--out=two.png")).succeeds();
     assert!(place.server.connections() > 0);
-}
-
-#[test]
-fn what_completes_a_model_is_taken_from_the_hub_in_part() {
-    let place = Place::new();
-    let remove = |part: &str| fs::remove_dir_all(place.work.path("model").join(part)).unwrap();
-    remove("prior");
-    remove("image_encoder");
-    let more = ["--prior", NAME, "--image-encoder", NAME, "--candidates=2"];
-    place.run(&[&draw("model", "--out=one.png")[..], &more].concat()).succeeds();
-    let folders: BTreeSet<String> = place
-        .fetched(NAME)
-        .iter()
-        .filter_map(|path| Some(path.split_once('/')?.0.to_owned()))
-        .collect();
-    let expected = ["feature_extractor", "image_encoder", "prior", "prior_scheduler"];
-    assert_eq!(folders.iter().map(String::as_str).collect::<Vec<_>>(), expected);
-    // The whole is downloaded when it is asked for.
-    place.run(&["convert", NAME, "new"]).succeeds();
-    assert!(place.work.path("new/decoder/config.json").is_file());
-}
-
-#[test]
-fn karlo_gets_its_image_encoder_when_it_needs_one() {
-    let place = Place::new();
-    let encoder = ["image_encoder", "feature_extractor"];
-    let mut karlo = model_files(&place.work);
-    index_without(&mut karlo, &encoder, "UnCLIPPipeline");
-    place.add(KARLO, &karlo);
-    let mut variations = model_files(&place.work);
-    index_without(&mut variations, &["prior", "prior_scheduler"], "UnCLIPImageVariationPipeline");
-    place.add(VARIATIONS, &variations);
-
-    place.run(&draw(KARLO, "--out=one.png")).succeeds();
-    assert!(place.fetched(VARIATIONS).is_empty(), "a caption draws without it");
-    let vary = |run: &dyn Fn(&[&str]) -> Ran, model: &str, out: &str| {
-        let steps = ["--decoder-steps=2", "--upsampler-steps=2", "--seed=1"];
-        run(&[&["variations", "one.png", "--model", model, "--out", out], &steps[..]].concat())
-    };
-    vary(&|arguments| place.offline(arguments), KARLO, "no.png").refuses(&[
-        KARLO,
-        "has no image encoder",
-        VARIATIONS,
-        "HF_HUB_OFFLINE",
-    ]);
-    vary(&|arguments| place.run(arguments), KARLO, "hub.png").succeeds();
-    let fetched = place.fetched(VARIATIONS);
-    let is_needed =
-        |path: &String| !path.contains('/') || encoder.iter().any(|name| path.starts_with(name));
-    assert!(fetched.iter().all(is_needed) && fetched.len() >= 4, "{fetched:?}");
-    vary(&|arguments| place.offline(arguments), KARLO, "offline.png").succeeds();
-    vary(&|arguments| place.run(arguments), "model", "folder.png").succeeds();
-    assert!(place.pixels("hub.png") == place.pixels("folder.png"));
-    assert!(place.pixels("offline.png") == place.pixels("folder.png"));
-    let text = place.run(&["info", KARLO]).succeeds().stdout;
-    assert!(text.contains("creativeml-openrail-m") && text.contains(VARIATIONS), "{text}");
-}
-
-#[test]
-fn kandinskys_decoder_gets_its_prior_from_the_hub() {
-    const PRIOR: &str = "kandinsky-community/kandinsky-2-2-prior";
-    const DECODER: &str = "kandinsky-community/kandinsky-2-2-decoder";
-    let place = Place::new();
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/kandinsky/two");
-    for (repository, name) in [(PRIOR, "prior"), (DECODER, "decoder")] {
-        place.add(repository, &files_below(&golden.join(name)));
-        copy_folder(&golden.join(name), &place.work.path(&format!("kandinsky/{name}")));
-    }
-    let draw = |model, out| {
-        [
-            "generate",
-            "--model",
-            model,
-            "--prior-steps=2",
-            "--decoder-steps=2",
-            "--seed=1",
-            out,
-            CAPTION,
-        ]
-    };
-    let folders =
-        [&draw("kandinsky/decoder", "--out=folder.png")[..], &["--prior=kandinsky/prior"]];
-    place.work.run(&folders.concat()).succeeds();
-    place
-        .run(&["info", DECODER])
-        .refuses(&["unclip pull kandinsky-community/kandinsky-2-2-decoder"]);
-    place.run(&draw(DECODER, "--out=hub.png")).succeeds();
-    let fetched = place.fetched(PRIOR);
-    assert!(fetched.contains("text_encoder/model.safetensors"), "{fetched:?}");
-    place.offline(&draw(DECODER, "--out=offline.png")).succeeds();
-    for name in ["hub.png", "offline.png"] {
-        assert!(place.pixels(name) == place.pixels("folder.png"), "{name}");
-    }
-    let named = [&draw(DECODER, "--out=named.png")[..], &["--prior", PRIOR]].concat();
-    place.offline(&named).succeeds();
-    assert!(place.pixels("named.png") == place.pixels("folder.png"));
-    // What each can do counts what the other has.
-    let text = place.offline(&["info", DECODER]).succeeds().stdout;
-    assert!(
-        text.contains("can       generate, variations, interpolate, mix, edit, invert, embed"),
-        "{text}"
-    );
-    assert!(
-        text.contains("with      components of") && text.contains("are in the cache"),
-        "{text}"
-    );
-    let text = place.offline(&["models"]).succeeds().stdout;
-    let cached = text.lines().find(|line| line.trim_start().starts_with(DECODER)).unwrap();
-    assert!(
-        cached.contains("Kandinsky 2.2: generate, variations") && cached.contains(PRIOR),
-        "{text}"
-    );
 }
 
 #[test]
