@@ -59,6 +59,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "training",
         &[
+            "collectives",
             "files",
             "images",
             "layers",

@@ -186,21 +186,19 @@ fn damaged_weights_are_answered_and_the_server_goes_on() {
 #[test]
 fn without_memory_a_request_is_answered_507_and_the_next_is_drawn() {
     let server = Running::start_in(Workplace::new(), &["--model=builtin:unclip"]);
-    let ask = |n: u64| {
-        server.post_json(
-            "/v1/images/generations",
-            &json!({ "prompt": "a red boat", "n": n, "preset": "fast" }),
-        )
+    let ask = |n: u64, candidates: u64| {
+        let body = json!({ "prompt": "a red boat", "n": n, "candidates": candidates });
+        server.post_json("/v1/images/generations", &body)
     };
-    ask(1).ok();
+    ask(1, 1).ok();
     let status = fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmSize:")).unwrap();
     let size: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     limit_memory(&server.child, Some((size + 1024) * 1024));
-    let error = ask(10).error(507);
-    assert_eq!(error["code"], "out_of_memory");
+    let answer = ask(10, 40);
+    assert_eq!((answer.status, &answer.json()["error"]["code"]), (507, &json!("out_of_memory")));
     limit_memory(&server.child, None);
-    ask(1).ok();
+    ask(1, 1).ok();
 }
 
 #[test]
