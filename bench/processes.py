@@ -44,4 +44,5 @@ for model in MODELS:
     base = statistics.median(found[1, 2])
     for key, rates in found.items():
         median = statistics.median(rates)
-        print(f"{model}: {' '.join(map(str, key))}: {median:.1f} pictures/s ({min(rates):.1f} to {max(rates):.1f}), {median / base:.2f}", flush=True)
+        name = " ".join(map(str, key))
+        print(f"{model}: {name}: {median:.1f} pictures/s ({min(rates):.1f} to {max(rates):.1f}), {median / base:.2f}", flush=True)

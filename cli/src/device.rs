@@ -18,8 +18,8 @@ pub(crate) enum DeviceChoice {
     Auto,
     /// The CPU.
     Cpu,
-    /// One GPU.
-    Cuda(usize),
+    /// A GPU: that of this number, or as `Auto` takes it.
+    Cuda(Option<usize>),
 }
 
 /// Reads `auto`, `cpu`, `cuda` or `cuda:N`.
@@ -27,11 +27,11 @@ pub(crate) fn parse(text: &str) -> Result<DeviceChoice, String> {
     match text {
         "auto" => Ok(DeviceChoice::Auto),
         "cpu" => Ok(DeviceChoice::Cpu),
-        "cuda" => Ok(DeviceChoice::Cuda(0)),
+        "cuda" => Ok(DeviceChoice::Cuda(None)),
         _ => text
             .strip_prefix("cuda:")
             .and_then(|number| number.parse().ok())
-            .map(DeviceChoice::Cuda)
+            .map(|number| DeviceChoice::Cuda(Some(number)))
             .ok_or_else(|| "a device is auto, cpu, cuda or cuda:N".to_owned()),
     }
 }
@@ -43,10 +43,12 @@ impl DeviceChoice {
             Self::Cpu => Ok(Device::Cpu),
             Self::Auto if !has_driver() => Ok(Device::Cpu),
             Self::Auto => Ok(match load_cuda() {
-                Ok(()) if gpus() > 0 => Device::Cuda(local_rank()? % gpus() as usize),
+                Ok(()) if gpus() > 0 => Device::Cuda(local_rank() % gpus() as usize),
                 _ => Device::Cpu,
             }),
             Self::Cuda(number) => {
+                let is_chosen = number.is_some();
+                let number = number.unwrap_or_else(local_rank);
                 if let Err(reason) = load_cuda() {
                     bail!(
                         "--device cuda:{number}: libtorch's CUDA half does not load, and bin/setup --cuda brings it ({reason})"
@@ -54,18 +56,18 @@ impl DeviceChoice {
                 }
                 let count = gpus();
                 ensure!(
-                    (number as i64) < count,
+                    count > 0 && (!is_chosen || (number as i64) < count),
                     "--device cuda:{number}: libtorch finds {count} GPUs on this machine"
                 );
-                Ok(Device::Cuda(number))
+                Ok(Device::Cuda(if is_chosen { number } else { number % count as usize }))
             }
         }
     }
 }
 
 /// The number of this process on its machine.
-fn local_rank() -> Result<usize> {
-    Ok(launch()?.map_or(0, |launch| launch.local_rank))
+fn local_rank() -> usize {
+    launch().ok().flatten().map_or(0, |launch| launch.local_rank)
 }
 
 /// The values of `--dtype`.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use files::text::excerpt;
 use images::{RgbImage, read_image};
@@ -116,6 +116,12 @@ impl Generate {
         );
         if let Some(file) = &self.prompts {
             return self.draw_all(file);
+        }
+        if let Some(launch) = launch()? {
+            bail!(
+                "a launcher started {} processes, which would all draw the same: --prompts FILE deals pictures out to them",
+                launch.world
+            );
         }
         if self.image_embedding.is_some() {
             self.prior_settings.warn("the image embedding takes the prior's place");

@@ -68,7 +68,9 @@ impl Environment<'_> {
         // More than any cluster has, and few enough for every interface that takes them.
         match value.parse().ok().filter(|number| *number <= i32::MAX as usize) {
             Some(number) => Ok(Some(number)),
-            None => Err(Error::Number { variable: name, value, wanted: "a number of processes" }),
+            None => {
+                Err(Error::Number { variable: name, value, wanted: "a whole number from 0 on" })
+            }
         }
     }
 

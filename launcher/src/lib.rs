@@ -71,7 +71,7 @@ pub enum Error {
         wanted: &'static str,
     },
     /// A rank without the number of processes.
-    #[error("{variable} is {rank}, but {missing} is not set: how many processes are there?")]
+    #[error("{variable} is {rank}, but {missing} is not set: set it to the number of processes")]
     NoWorld {
         /// The variable of the rank.
         variable: &'static str,
@@ -81,7 +81,9 @@ pub enum Error {
         missing: &'static str,
     },
     /// A number of processes without a rank.
-    #[error("{variable} is {world}, but {missing} is not set: which of these processes is this?")]
+    #[error(
+        "{variable} is {world}, but {missing} is not set: set it to the number of this process, from 0"
+    )]
     NoRank {
         /// The variable of the number of processes.
         variable: &'static str,

@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use images::png_text::find_text;
 use serde_json::{Map, Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::app::App;
 use crate::draw::CancelOnDrop;
@@ -81,7 +82,11 @@ fn fields(app: &App, body: &Map<String, Value>, model: usize) -> Map<String, Val
     fields
 }
 
-async fn json_body(app: &App, request: Request) -> Result<Map<String, Value>, ApiError> {
+/// The fields of a request, and the memory that they take.
+async fn json_body(
+    app: &App,
+    request: Request,
+) -> Result<(Map<String, Value>, Option<OwnedSemaphorePermit>), ApiError> {
     let form = Form::read(request, app.body_limits()).await?;
     Ok(form.into_object())
 }
@@ -89,9 +94,9 @@ async fn json_body(app: &App, request: Request) -> Result<Map<String, Value>, Ap
 async fn text_to_image(State(app): Server, request: Request) -> ApiResult {
     app.check_room()?;
     let base = base(&app, request.headers());
-    let body = json_body(&app, request).await?;
+    let (body, memory) = json_body(&app, request).await?;
     let model = app.a1111_model(Ability::Generations);
-    let form = Form::of_object(fields(&app, &body, model));
+    let form = Form::of_object(fields(&app, &body, model), memory);
     draw(&app, DrawTask::Generations, form, base, body).await
 }
 
@@ -99,7 +104,7 @@ async fn text_to_image(State(app): Server, request: Request) -> ApiResult {
 async fn image_to_image(State(app): Server, request: Request) -> ApiResult {
     app.check_room()?;
     let base = base(&app, request.headers());
-    let body = json_body(&app, request).await?;
+    let (body, memory) = json_body(&app, request).await?;
     let first = body.get("init_images").and_then(|images| images.get(0));
     let image = first.and_then(Value::as_str).ok_or_else(|| {
         ApiError::invalid("init_images", "init_images is missing: a picture in base64 is wanted")
@@ -113,7 +118,7 @@ async fn image_to_image(State(app): Server, request: Request) -> ApiResult {
     if task == DrawTask::Variations {
         object.retain(|name, _| name != "prompt" && name != "negative_prompt");
     }
-    let mut form = Form::of_object(object);
+    let mut form = Form::of_object(object, memory);
     form.add_file("image", image);
     if let Some(mask) = mask {
         form.add_file("mask", decode_base64("mask", mask)?);
@@ -182,7 +187,7 @@ fn decode_base64(name: &str, text: &str) -> Result<Vec<u8>, ApiError> {
 }
 
 async fn png_info(State(app): Server, request: Request) -> ApiResult {
-    let body = json_body(&app, request).await?;
+    let (body, _memory) = json_body(&app, request).await?;
     let image = body.get("image").and_then(Value::as_str).unwrap_or_default();
     let image = decode_base64("image", image)?;
     images::dimensions(&image, "image")
@@ -231,7 +236,7 @@ async fn options(State(app): Server) -> Json<Value> {
 }
 
 async fn set_options(State(app): Server, request: Request) -> ApiResult {
-    let body = json_body(&app, request).await?;
+    let (body, _memory) = json_body(&app, request).await?;
     if let Some(name) = body.get("sd_model_checkpoint").and_then(Value::as_str) {
         let names: Vec<&str> = app.models.iter().map(|entry| &*entry.info.name).collect();
         let place = names.iter().position(|model| *model == name);

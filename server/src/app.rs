@@ -56,6 +56,8 @@ pub(crate) struct App {
     pub(crate) gallery: Option<Gallery>,
     pub(crate) metrics: Metrics,
     pub(crate) decodes: Semaphore,
+    /// Files that are made small at a time, so that no upload waits for a page of them.
+    pub(crate) thumbnails: Semaphore,
     encodes: Arc<Semaphore>,
     /// Memory for bodies of requests that are read.
     pub(crate) body_memory: Arc<Semaphore>,
@@ -91,6 +93,7 @@ impl App {
             gallery,
             metrics: Metrics::new(),
             decodes: Semaphore::new(DECODES),
+            thumbnails: Semaphore::new(1),
             encodes: Arc::new(Semaphore::new(ENCODES)),
             body_memory: BodyLimits::memory(options.upload_bytes, BODIES),
             room: Arc::new(Semaphore::new((ROOM / PIXELS) as usize)),

@@ -176,7 +176,7 @@ impl Values {
         match (get(self, name), get(self, other)) {
             (Some(_), Some(_)) => Err(ApiError::invalid(
                 other,
-                format!("{other} is another name of {name}: one of both is wanted"),
+                format!("{other} is another name of {name}: give one of the two"),
             )),
             (one, two) => Ok(one.or(two)),
         }

@@ -67,8 +67,18 @@ impl Form {
         let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
         let media_type = media_type.to_ascii_lowercase();
+        let is_json = match &*media_type {
+            "application/json" => true,
+            "multipart/form-data" => false,
+            _ => return Err(ApiError::media_type("application/json and multipart/form-data")),
+        };
+        // Values of JSON take many times the memory of their text. A1111's clients send pictures in it.
+        let most = match is_json && !request.uri().path().starts_with("/sdapi/") {
+            true => limits.bytes.min(LONGEST_JSON),
+            false => limits.bytes,
+        };
         // A body that does not say its length may have all that is allowed.
-        let length = declared.unwrap_or(limits.bytes);
+        let length = declared.unwrap_or(most).min(most);
         let units = u32::try_from(length / BODY_UNIT).unwrap_or(u32::MAX);
         let memory = Arc::clone(&limits.memory);
         let memory = match units {
@@ -80,10 +90,9 @@ impl Form {
             },
         };
         let read = async {
-            let form = match &*media_type {
-                "application/json" => Self::read_json(request, limits.bytes).await,
-                "multipart/form-data" => Self::read_multipart(request, limits.bytes).await,
-                _ => Err(ApiError::media_type("application/json and multipart/form-data")),
+            let form = match is_json {
+                true => Self::read_json(request, most).await,
+                false => Self::read_multipart(request, most).await,
             };
             form.map(|form| Self { memory, ..form })
         };
@@ -94,11 +103,6 @@ impl Form {
     }
 
     async fn read_json(request: Request, most: usize) -> Result<Self, ApiError> {
-        // Values of JSON take many times the memory of their text. A1111's clients send pictures in it.
-        let most = match request.uri().path().starts_with("/sdapi/") {
-            true => most,
-            false => most.min(LONGEST_JSON),
-        };
         let bytes = axum::body::to_bytes(request.into_body(), most).await;
         let bytes = bytes.map_err(|error| match error.to_string().contains("length limit") {
             true => ApiError::too_large(most),
@@ -116,7 +120,7 @@ impl Form {
         let Json::Object(fields) = json else {
             return Err(ApiError::bad_request("the request's body is JSON, and no object"));
         };
-        Self::of_object(fields).checked()
+        Self::of_object(fields, None).checked()
     }
 
     async fn read_multipart(request: Request, most: usize) -> Result<Self, ApiError> {
@@ -162,16 +166,21 @@ impl Form {
         form.checked()
     }
 
-    /// Fields that a program has as JSON.
-    pub(crate) fn of_object(fields: serde_json::Map<String, Json>) -> Self {
+    /// Fields that a program has as JSON, and the memory that they take.
+    pub(crate) fn of_object(
+        fields: serde_json::Map<String, Json>,
+        memory: Option<OwnedSemaphorePermit>,
+    ) -> Self {
         let texts = fields.into_iter().map(|(name, value)| (name, vec![value]));
-        Self { is_json: true, texts: texts.collect(), ..Self::default() }
+        Self { is_json: true, texts: texts.collect(), memory, ..Self::default() }
     }
 
-    /// The fields of a JSON object as they came.
-    pub(crate) fn into_object(self) -> serde_json::Map<String, Json> {
+    /// The fields of a JSON object as they came, and the memory that they take.
+    pub(crate) fn into_object(
+        self,
+    ) -> (serde_json::Map<String, Json>, Option<OwnedSemaphorePermit>) {
         let first = |(name, mut values): (String, Vec<Json>)| Some((name, values.pop()?));
-        self.texts.into_iter().filter_map(first).collect()
+        (self.texts.into_iter().filter_map(first).collect(), self.memory)
     }
 
     /// Adds a file.

@@ -1,13 +1,13 @@
 //! Models over HTTP: OpenAI's Images API, jobs, what only this has, and a page.
 //!
-//! Modules in reading order: [`options`] is what an operator decides and [`models`] what is served; `route_table` has all routes and
-//! `routes` the router, which `guard` stands in front of; `form` reads bodies, `fields` their values by tables as those of
-//! `draw_task`, `uploads` their pictures, and `orders` makes `work` of them, which a `job` carries
-//! through the `queue` to the `worker`, the one thread that owns the models: it draws pictures itself and `ways` frame by frame, and
-//! `step_watch` shows its steps. `draw` and
-//! `clip` wait for a job's answer, `events` streams it and `jobs` lets a client come back for it; `output` makes it. `shelf`
-//! keeps things for a time, `gallery` shows a folder and `search` finds in one, both by `stored_images`; `a1111` speaks another server's language,
-//! `page` is for people, `openapi` for programs and `metrics` for Prometheus; `error` is what all of them may answer.
+//! Modules in reading order: [`options`] is what an operator decides and [`models`] what is served; `route_table` has all
+//! routes and `routes` the router, which `guard` stands in front of; `form` reads bodies, `fields` their values by tables as
+//! those of `draw_task`, `uploads` their pictures, and `orders` makes `work` of them, which a `job` carries through the `queue`
+//! to the `worker`, the one thread that owns the models: it draws pictures itself and `ways` frame by frame, and `step_watch`
+//! shows its steps. `draw` and `clip` wait for a job's answer, `events` streams it and `jobs` lets a client come back for it;
+//! `output` makes it. `shelf` keeps things for a time, `gallery` shows a folder and `search` finds in one, both by
+//! `stored_images`; `a1111` speaks another server's language, `page` is for people, `openapi` for programs and `metrics` for
+//! Prometheus; `error` is what all of them may answer.
 
 #![forbid(unsafe_code)]
 

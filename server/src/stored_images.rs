@@ -66,8 +66,9 @@ async fn gallery_image(State(app): Server, Name(id): Name) -> ApiResult {
 }
 
 async fn gallery_thumbnail(State(app): Server, Name(id): Name) -> ApiResult {
+    let _permit = app.thumbnails.acquire().await.map_err(|_| ApiError::draining())?;
     let (bytes, _) = read_gallery(Arc::clone(&app), id).await?;
-    thumbnail_response(app, bytes).await
+    thumbnail_response(&app, bytes).await
 }
 
 async fn found_image(State(app): Server, Name(id): Name) -> ApiResult {
@@ -76,8 +77,9 @@ async fn found_image(State(app): Server, Name(id): Name) -> ApiResult {
 }
 
 async fn found_thumbnail(State(app): Server, Name(id): Name) -> ApiResult {
+    let _permit = app.thumbnails.acquire().await.map_err(|_| ApiError::draining())?;
     let (bytes, _) = read_found(Arc::clone(&app), id).await?;
-    thumbnail_response(app, bytes).await
+    thumbnail_response(&app, bytes).await
 }
 
 /// A picture of the gallery, and its media type.
@@ -103,8 +105,7 @@ async fn read_found(app: Arc<App>, id: String) -> Result<(Vec<u8>, &'static str)
 }
 
 /// A small image of a file's. What cannot be decoded is answered as what is not there: the request itself is not wrong.
-async fn thumbnail_response(app: Arc<App>, bytes: Vec<u8>) -> ApiResult {
-    let _permit = app.decodes.acquire().await.map_err(|_| ApiError::draining())?;
+async fn thumbnail_response(app: &App, bytes: Vec<u8>) -> ApiResult {
     let limits = Limits { pixels: app.options.upload_pixels };
     let small = blocking(move || thumbnail(&bytes, &limits)).await?;
     let small = small.map_err(|_| ApiError::not_found("this picture cannot be read"))?;

@@ -22,6 +22,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("train", processes::rank),
     ("first step", processes::first_step),
     ("shards", processes::shards),
+    ("uneven", processes::uneven),
 ];
 
 /// A rank, where the environment says that this is one; else nothing.

@@ -262,6 +262,10 @@ impl Checkpoints<'_> {
             ));
         }
         let ours = optimizer.layout();
+        if state.layout.len() != ours.len() {
+            let (theirs, ours) = (state.layout.len(), ours.len());
+            return Err(format!("it has {theirs} tensors where the model has {ours}"));
+        }
         if let Some((theirs, ours)) = state.layout.iter().zip(&ours).find(|(a, b)| a != b) {
             return Err(format!(
                 "it has {} {:?} where the model has {} {:?}",

@@ -26,7 +26,7 @@ use crate::trainer::PRIOR_SUBSET;
 const BATCH: u64 = 64;
 
 /// The longest time that a process waits for another's lock.
-const LOCK_TIME: Duration = Duration::from_secs(60);
+const LOCK_TIME: Duration = Duration::from_secs(600);
 
 /// The work of embedding a dataset.
 pub struct Embed<'a> {
@@ -77,7 +77,7 @@ impl Embed<'_> {
         fs::create_dir_all(self.folder).map_err(Error::file(self.folder))?;
         let lock = self.lock()?;
         let mut index = self.open_index()?;
-        // The others write beside this process.
+        // Several hold the lock for a moment only.
         let _alone = self.is_alone().then_some(lock);
         let missing = self.missing(&mut index)?;
         let missing: Vec<(String, Range<u64>)> =
@@ -117,9 +117,12 @@ impl Embed<'_> {
         }
         let _ = observe(progress.done); // there is nothing left to end
         if !self.is_alone() {
-            // The last process to come here finds all shards.
+            // The last process to come here finds all shards. Most are looked into without the lock.
+            self.missing(&mut index)?;
             let _lock = self.lock()?;
+            let known = std::mem::take(&mut index.shards);
             index = self.open_index()?;
+            index.shards.extend(known);
             self.missing(&mut index)?;
             self.save(&mut index)?;
             progress.embeddings = index.count;

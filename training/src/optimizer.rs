@@ -179,7 +179,10 @@ impl AdamW {
     /// The norm of a gradient whose parts the processes have.
     fn norm(&self, gradient: &Tensor) -> Result<f64, Error> {
         if !self.is_sharded {
-            return Ok(gradient.norm().double_value(&[]));
+            // Rank 0's: others may have rounded otherwise.
+            let mut norm = gradient.norm();
+            self.group.broadcast(&mut norm, 0)?;
+            return Ok(norm.double_value(&[]));
         }
         let square = gradient.to_kind(Kind::Double).square().sum(Kind::Double);
         self.group.all_reduce(&square, Reduction::Sum)?;
@@ -212,12 +215,17 @@ impl AdamW {
         Ok(self.names.iter().cloned().zip(views.into_iter().map(|view| view.copy())).collect())
     }
 
+    /// The dtype of the parameters.
+    pub fn kind(&self) -> Kind {
+        self.working.kind()
+    }
+
     /// Whether each process holds a part of the state.
     pub fn is_sharded(&self) -> bool {
         self.is_sharded
     }
 
-    /// Every tensor that a checkpoint must hold, by name: the whole, or this process's part.
+    /// Every tensor that a checkpoint must hold, by name: the whole, or this process's part, the last with zeros behind it.
     pub fn state(&self) -> Vec<(&'static str, Tensor)> {
         let own = [&self.master, &self.mean, &self.square, &self.average];
         STATE.into_iter().zip(own.map(|tensor| tensor.detach().copy())).collect()

@@ -111,13 +111,14 @@ pub struct TrainingStep<'a> {
     pub loss: f64,
     /// Of all processes, since the run began or was resumed.
     pub images_per_second: f64,
-    /// The processes whose own speeds differ much: each one's images a second while it computed, by rank; else empty.
+    /// Where the processes' own speeds differ much, each one's images a second while it computed its gradients, by rank; else empty.
+    /// CLIP's processes wait for each other there, so that theirs hardly differ.
     pub uneven_speeds: &'a [f64],
 }
 
 /// Observes a run, and may stop it. `()` ignores everything.
 pub trait Observer {
-    /// Called before each step; `Break` ends the run with a checkpoint, from which it can be resumed.
+    /// Called before the first step and after each; `Break` ends the run with a checkpoint, from which it can be resumed.
     fn before_step(&mut self) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
@@ -235,7 +236,11 @@ impl TrainingRun<'_> {
         let Self { model, settings, group, .. } = self;
         let json = |value: serde_json::Result<String>| value.expect("plain data");
         let parameters = optimizer.layout();
-        let own: [(&str, String); 6] = [
+        let own: [(&str, String); 10] = [
+            ("the version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("the dtype", format!("{:?}", optimizer.kind())),
+            ("the step to stop at", format!("{:?}", self.stop_at)),
+            ("whether the optimiser's state is spread", self.shard_optimizer.to_string()),
             ("the number of parameters", optimizer.parameter_count().to_string()),
             (
                 "the parameters' names and shapes",
@@ -253,7 +258,13 @@ impl TrainingRun<'_> {
         };
         let first = read(&all[0]);
         for (rank, theirs) in all.iter().enumerate().skip(1) {
-            for ((what, _), (theirs, first)) in own.iter().zip(read(theirs).iter().zip(&first)) {
+            let theirs = read(theirs);
+            if theirs.len() != own.len() || first.len() != own.len() {
+                let (own, first) = ("other things".to_owned(), "its own".to_owned());
+                let (model, what) = ((*model).to_owned(), "the release");
+                return Err(Error::Disagreement { rank, model, what, own, first });
+            }
+            for ((what, _), (theirs, first)) in own.iter().zip(theirs.iter().zip(&first)) {
                 if theirs != first {
                     let (own, first) = (theirs.1.clone(), first.1.clone());
                     return Err(Error::Disagreement {
@@ -404,14 +415,13 @@ impl<'a> StepLog<'a> {
         let due = |sheets: &&SampleSheets| {
             steps.is_multiple_of(sheets.every) || steps == self.run.settings.steps
         };
-        let Some(sheets) = self.run.samples.as_ref().filter(due).filter(|_| !self.samples_failed)
-        else {
+        let Some(sheets) = self.run.samples.as_ref().filter(due) else {
             return Ok(());
         };
         let begun = Instant::now();
+        // All processes gather it, whatever became of the last sheet; the others then wait in their next step.
         let averaged = optimizer.averaged()?;
-        // The others wait in their next step.
-        let Some(writer) = &mut self.writer else {
+        let Some(writer) = self.writer.as_mut().filter(|_| !self.samples_failed) else {
             return Ok(());
         };
         match (sheets.draw)(&averaged) {

@@ -126,6 +126,7 @@ impl Trainer {
         let first = request(CODES_SUBSET, size, &recipe.run);
         let Quantization { quantizer, unigram_bits } =
             quantize(&encoder, &images, first, recipe, learned)?;
+        self.take_of_first(&quantizer.tensors().each_ref().map(|(_, tensor)| tensor))?;
         let build = |p: &Params| {
             AutoregressivePrior::new(p, &recipe.model, quantizer.to_device(self.device))
         };

@@ -75,6 +75,7 @@ impl Trainer {
         let first = first.map(|batch| Ok(batch?.embedding));
         let embeddings = Tensor::cat(&first.collect::<Result<Vec<_>, Error>>()?, 0); // [N, E]
         set_statistics(&mut model, &embeddings);
+        self.take_of_first(&[&model.mean, &model.std])?;
         let components = self.model.join(karlo::PRINCIPAL_COMPONENTS);
         self.first(|| Ok(families::save_pca(&components, &Pca::fit(&embeddings))?))?;
         let statistics = [

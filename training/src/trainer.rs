@@ -95,8 +95,10 @@ impl Trainer {
     /// of `models` will write, so that it is whole afterwards. Writes nothing where the data does not suit these models.
     pub fn complete_from_init(&self, models: &[&str]) -> Result<(), Error> {
         models.iter().try_for_each(|model| self.data.check_images(model))?;
-        self.check_family(models)?;
-        self.first(|| self.copy_from_init(models))
+        self.first(|| {
+            self.check_family(models)?;
+            self.copy_from_init(models)
+        })
     }
 
     fn copy_from_init(&self, models: &[&str]) -> Result<(), Error> {
@@ -183,7 +185,8 @@ impl Trainer {
             tracing::warn!("{model}: no samples are drawn, because the model has no {part} yet");
         }
         let samples = SampleSheets { every: self.samples_every, draw: &draw };
-        let samples = (wanted && lacking.is_none()).then_some(samples);
+        let is_drawn = !self.any(!wanted || lacking.is_some())?;
+        let samples = is_drawn.then_some(samples);
         let run = TrainingRun { samples, ..run };
         let averaged = run.train(optimizer, observer, open)?;
         self.first(|| save(&self.model, &averaged))
@@ -230,6 +233,14 @@ impl Trainer {
     /// Whether any of the processes says so. To be called by all of them.
     pub fn any(&self, own: bool) -> Result<bool, Error> {
         any(&self.group, own)
+    }
+
+    /// Gives all processes rank 0's values of what each has measured, which rounding may have set apart.
+    pub(crate) fn take_of_first(&self, tensors: &[&Tensor]) -> Result<(), Error> {
+        for tensor in tensors {
+            self.group.broadcast(&mut tensor.shallow_clone(), 0)?;
+        }
+        Ok(())
     }
 
     /// Has rank 0 do what is done once, while the others wait.

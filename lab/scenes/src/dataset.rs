@@ -70,9 +70,10 @@ fn captioned(first: u64, count: usize, with_hard_negatives: bool) -> Vec<(Captio
     scenes.map(|scene| (scene.own_caption(), scene)).collect()
 }
 
-/// The training scenes of the numbers `first .. first + count`: those of even numbers, each followed by a hard negative that
-/// differs in one label, or in which of two things has which colour. Both captions name what differs. Independent scenes nearly always differ in the first
-/// thing or its colour too, and few captions name a place, so that CLIP could do without the rest.
+/// The training scenes of the numbers `first .. first + count`: those of even numbers, each followed by a hard negative
+/// that differs in one label, or in which of two things has which colour. Both captions name what differs. Independent
+/// scenes nearly always differ in the first thing or its colour too, and few captions name a place, so that CLIP could do
+/// without the rest.
 pub fn hard_negatives(first: u64, count: usize) -> Vec<(Caption, Scene)> {
     let (of_one, of_two) = (Aspect::offered(false), Aspect::offered_of_two());
     let both = |seed: u64| {

@@ -150,6 +150,16 @@ fn a_training_is_the_same_by_whichever_launcher_and_however_many() {
             );
         }
     }
+    // Two processes that stop and go on have the bits of two that did not.
+    let two = Ranks::new(&place, Style::Torchrun, 2);
+    for stop in [&["--stop-at=10"][..], &[]] {
+        let halves = [&train(&["--out=mine", "--runs=halves"])[..], stop].concat();
+        two.run(&halves).into_iter().for_each(|ran| drop(ran.succeeds()));
+    }
+    let last = |runs: &str| {
+        fs::read(place.path(runs).join("clip/step-000000020/tensors.safetensors")).unwrap()
+    };
+    assert!(last("halves") == last("Torchrun"), "a resume changes bits");
     // One process goes on where two stopped, and sees the samples that one would have seen.
     let two = Ranks::new(&place, Style::Torchrun, 2);
     let stop = train(&["--out=mine", "--runs=resumed", "--stop-at=10", "--shard-optimizer"]);

@@ -143,7 +143,8 @@ fn a_full_queue_refuses_and_says_when_to_come_again() {
     });
     let count = |status: u16| statuses.iter().filter(|(other, _)| *other == status).count();
     assert_eq!(count(200) + count(429), 16, "{statuses:?}");
-    assert!(count(200) >= 3 && count(429) >= 8, "{statuses:?}");
+    // Two wait, and one more is drawn where the first was taken from the queue before the others came.
+    assert!(count(200) >= 2 && count(429) >= 8, "{statuses:?}");
     for (status, retry_after) in &statuses {
         let seconds = retry_after.as_ref().map(|seconds| seconds.parse::<u64>().unwrap());
         assert_eq!(seconds.is_some_and(|seconds| (1..=600).contains(&seconds)), *status == 429);

@@ -14,7 +14,7 @@ use training::data::Stream;
 use training::train_clip::{Clip, ClipObjective};
 use training::{
     AdamW, BatchPlan, Checkpoints, Observer, Recipe, RunSettings, SampleRequest, Trainer,
-    TrainingStep,
+    TrainingRun, TrainingStep,
 };
 use weights::Folder;
 
@@ -302,6 +302,72 @@ fn shards_step(group: &Group, folder: &Path, steps: u64) -> Vec<f32> {
         checkpoints.save(&optimizer, group).unwrap();
     }
     Vec::try_from(&optimizer.averaged().unwrap().remove(0).1.view([-1])).unwrap()
+}
+
+/// An objective of which rank 1 takes its time.
+struct Slow(bool);
+
+impl training::Objective for Slow {
+    fn backward(&mut self) -> Result<training::Loss, training::Error> {
+        std::thread::sleep(std::time::Duration::from_millis(if self.0 { 240 } else { 120 }));
+        Ok(training::Loss::default())
+    }
+}
+
+/// The speeds that a run found uneven.
+#[derive(Default)]
+struct Speeds(Vec<Vec<f64>>);
+
+impl Observer for Speeds {
+    fn step(&mut self, step: &TrainingStep) {
+        if !step.uneven_speeds.is_empty() {
+            self.0.push(step.uneven_speeds.to_vec());
+        }
+    }
+}
+
+/// A rank's part in a run of uneven ranks, or of even ones.
+pub(crate) fn uneven(launch: &Launch, options: &JoinOptions) {
+    let group = ranks::join(launch, options);
+    let is_slow = std::env::var(PLAN).unwrap() == "uneven" && group.rank() == 1;
+    let mut recipe = recipe("clip").clip.run;
+    (recipe.steps, recipe.checkpoint_every) = (21, 100);
+    let run = TrainingRun {
+        model: "clip",
+        settings: &recipe,
+        folder: PathBuf::from(std::env::var_os(PLACE).unwrap()),
+        stop_at: None,
+        upstream: String::new(),
+        data: String::new(),
+        samples: None,
+        recipe: String::new(),
+        group: group.clone(),
+        shard_optimizer: false,
+    };
+    let weight = Tensor::ones([2, 2], (Kind::Float, Device::Cpu));
+    let optimizer = AdamW::new(vec![("w".to_owned(), weight)], super::settings());
+    let mut speeds = Speeds::default();
+    run.train(optimizer, &mut speeds, |_| Ok(Slow(is_slow))).unwrap();
+    say(&serde_json::to_string(&speeds.0).unwrap());
+    group.barrier().unwrap();
+}
+
+#[test]
+fn speeds_are_reported_where_they_differ_by_more_than_a_fifth() {
+    for (plan, count) in [("uneven", 1), ("even", 0)] {
+        let place = tempfile::tempdir().unwrap();
+        let setting = Setting::new("uneven", 2);
+        let further = [(PLACE, place.path().display().to_string()), (PLAN, plan.to_owned())];
+        let ranks = [0, 1].map(|rank| setting.start_in(rank, &further));
+        for rank in ranks {
+            let speeds: Vec<Vec<f64>> = serde_json::from_str(&rank.finish()[0]).unwrap();
+            assert_eq!(speeds.len(), count, "{plan}: {speeds:?}");
+            for speeds in speeds {
+                // 4 images of a rank in 0.12 s, and in 0.24 s.
+                assert!(speeds[0] > 1.5 * speeds[1] && speeds[0] < 34.0, "{speeds:?}");
+            }
+        }
+    }
 }
 
 /// A rank's part in a checkpoint of shards: two steps.
