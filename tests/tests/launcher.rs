@@ -125,15 +125,18 @@ fn a_process_that_is_alone_is_told() {
 #[test]
 fn variables_that_contradict_each_other_are_refused_with_their_values() {
     for (words, wanted) in [
-        ("RANK=1", "RANK is 1, but WORLD_SIZE is not set: how many processes are there?"),
-        ("WORLD_SIZE=4", "WORLD_SIZE is 4, but RANK is not set: which of these processes is this?"),
+        ("RANK=1", "RANK is 1, but WORLD_SIZE is not set: set it to the number of processes"),
+        (
+            "WORLD_SIZE=4",
+            "WORLD_SIZE is 4, but RANK is not set: set it to the number of this process, from 0",
+        ),
         ("RANK=4 WORLD_SIZE=4", "RANK is 4, but WORLD_SIZE is 4: ranks are 0 to 3"),
         ("RANK=0 WORLD_SIZE=0", "RANK is 0, but WORLD_SIZE is 0: ranks are 0 to 0"),
-        ("RANK=x WORLD_SIZE=4", "RANK is \"x\", and it must be a number of processes"),
-        ("RANK=0 WORLD_SIZE=-1", "WORLD_SIZE is \"-1\", and it must be a number of processes"),
+        ("RANK=x WORLD_SIZE=4", "RANK is \"x\", and it must be a whole number from 0 on"),
+        ("RANK=0 WORLD_SIZE=-1", "WORLD_SIZE is \"-1\", and it must be a whole number from 0 on"),
         (
             "RANK=0 WORLD_SIZE=99999999999",
-            "WORLD_SIZE is \"99999999999\", and it must be a number of processes",
+            "WORLD_SIZE is \"99999999999\", and it must be a whole number from 0 on",
         ),
         (
             "RANK=0 WORLD_SIZE=2 MASTER_PORT=70000",
@@ -144,8 +147,11 @@ fn variables_that_contradict_each_other_are_refused_with_their_values() {
             "RANK=0 WORLD_SIZE=2 TORCHELASTIC_RESTART_COUNT=no",
             "TORCHELASTIC_RESTART_COUNT is \"no\", and it must be a number of restarts",
         ),
-        ("PMI_SIZE=4", "PMI_SIZE is 4, but PMI_RANK is not set: which of these processes is this?"),
-        ("PMI_RANK=0", "PMI_RANK is 0, but PMI_SIZE is not set: how many processes are there?"),
+        (
+            "PMI_SIZE=4",
+            "PMI_SIZE is 4, but PMI_RANK is not set: set it to the number of this process, from 0",
+        ),
+        ("PMI_RANK=0", "PMI_RANK is 0, but PMI_SIZE is not set: set it to the number of processes"),
         (
             "OMPI_COMM_WORLD_RANK=0 OMPI_COMM_WORLD_SIZE=4 WORLD_SIZE=8",
             "OMPI_COMM_WORLD_SIZE is 4, but WORLD_SIZE is 8: one of them is of another run",

@@ -37,7 +37,7 @@ pub(crate) fn join(launch: &Launch, options: &JoinOptions) -> Group {
         Ok(group) => group,
         Err(error) => {
             say(&format!("{error}"));
-            assert!(begun.elapsed() < options.join_timeout + Duration::from_secs(4), "{error}");
+            assert!(begun.elapsed() < options.join_timeout + Duration::from_secs(20), "{error}");
             std::process::exit(0);
         }
     }

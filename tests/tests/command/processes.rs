@@ -234,7 +234,8 @@ fn a_signal_to_any_rank_saves_and_a_killed_one_takes_nothing_with_it() {
         let started = std::time::Instant::now();
         let other = Ran::new(end(children.remove(1 - victim)));
         let _ = end(children.remove(0));
-        assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+        // The timeout, where the system does not say at once that the other has gone.
+        assert!(started.elapsed().as_secs() < 40, "{:?}", started.elapsed());
         let names: &[&str] = if victim == 0 { &["rank 0"] } else { &["rank 1"] };
         other.refuses(names);
         whole_checkpoints(&run);
