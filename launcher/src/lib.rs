@@ -8,8 +8,6 @@
 mod environment;
 mod slurm;
 
-use std::ops::Range;
-
 pub use slurm::{first_host, tasks_on_node};
 
 /// The port of the store where nothing says another: PyTorch's.
@@ -131,21 +129,8 @@ impl Launch {
         environment::launch(&get)
     }
 
-    /// Whether this is rank 0, which writes the files.
-    pub fn is_first(&self) -> bool {
-        self.rank == 0
-    }
-
     /// Whether this process does number `index` of work that is dealt out in turn.
     pub fn owns(&self, index: usize) -> bool {
         index % self.world == self.rank
-    }
-
-    /// The neighbouring items that are this process's of `len`: all parts together are all items, and their lengths differ
-    /// by one at most.
-    pub fn part(&self, len: usize) -> Range<usize> {
-        let (each, more) = (len / self.world, len % self.world);
-        let start = self.rank * each + self.rank.min(more);
-        start..start + each + usize::from(self.rank < more)
     }
 }
