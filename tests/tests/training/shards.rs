@@ -1,4 +1,4 @@
-//! Webdataset shards and cached embeddings.
+//! Webdataset shards: their order, their captions, and what is broken in them.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
