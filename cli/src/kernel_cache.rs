@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use files::atomic;
-use kernels::{ConvShape, KernelTimings, new_timings};
+use kernels::{ConvShape, KernelTimings, Simd, new_timings};
 use serde::{Deserialize, Serialize};
 
 use crate::names::slug;
@@ -52,17 +52,17 @@ pub(crate) fn tell(out: &mut impl Write) -> Result<()> {
     writeln!(out, "convolutions of 3 x 3 as tried here ({}):", file.display())?;
     writeln!(
         out,
-        "| numbers | pictures | channels | pixels | direct, ms | Winograd's of 4 x 4, ms | of 6 x 6, ms |"
+        "| numbers | pictures | channels | pixels | direct, ms | im2col, ms | Winograd's of 4 x 4, ms | of 6 x 6, ms |"
     )?;
-    writeln!(out, "| --- | --- | --- | --- | --- | --- | --- |")?;
+    writeln!(out, "| --- | --- | --- | --- | --- | --- | --- | --- |")?;
     for KernelTimings { shape, seconds } in cache.timings {
         let ConvShape { batch, inputs, outputs, height, width, doubled, halves } = shape;
         let numbers = if halves { "bf16" } else { "f32" };
-        let [direct, four, six] = seconds.map(|seconds| seconds * 1e3);
+        let [direct, im2col, four, six] = seconds.map(|seconds| seconds * 1e3);
         let doubled = if doubled { ", doubled" } else { "" };
         writeln!(
             out,
-            "| {numbers} | {batch} | {inputs} to {outputs} | {height} x {width}{doubled} | {direct:.2} | {four:.2} | {six:.2} |"
+            "| {numbers} | {batch} | {inputs} to {outputs} | {height} x {width}{doubled} | {direct:.2} | {im2col:.2} | {four:.2} | {six:.2} |"
         )?;
     }
     Ok(())
@@ -101,8 +101,10 @@ fn file() -> Option<PathBuf> {
     Some(caches.join("unclip/kernels").join(name).with_extension("json"))
 }
 
+/// The processor and the instructions that kernels use of it.
 fn processor() -> String {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    name.map_or(std::env::consts::ARCH, |(_, name)| name).to_owned()
+    let name = name.map_or(std::env::consts::ARCH, |(_, name)| name);
+    format!("{name}, {}", Simd::current().name())
 }

@@ -64,6 +64,7 @@ mod search;
 mod serve;
 mod settings_args;
 mod shard_args;
+mod simd;
 mod stdout;
 mod threads;
 #[cfg(feature = "lab")]
@@ -222,7 +223,7 @@ fn run() -> u8 {
         Ok(cli) => cli,
         Err(error) => return explain(&error),
     };
-    if let Err(reason) = threads::set(cli.threads) {
+    if let Err(reason) = threads::set(cli.threads).and_then(|()| simd::set()) {
         complain(&reason);
         return MISTAKE;
     }

@@ -12,6 +12,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
+use crate::simd::Simd;
 use crate::winograd::{self, Tiling};
 use crate::{channels_last, is_channels_last};
 
@@ -21,6 +22,8 @@ use crate::{channels_last, is_channels_last};
 pub enum Kernel {
     /// libtorch's choice, oneDNN as a rule.
     Direct,
+    /// One matrix product of the weights as they lie in memory with every pixel's neighbours (im2col).
+    Im2col,
     /// Winograd's F(4 x 4, 3 x 3) (1509.09308).
     WinogradFour,
     /// Winograd's F(6 x 6, 3 x 3).
@@ -29,24 +32,53 @@ pub enum Kernel {
 
 impl Kernel {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Direct, Self::WinogradFour, Self::WinogradSix];
+    pub const ALL: [Self; 4] = [Self::Direct, Self::Im2col, Self::WinogradFour, Self::WinogradSix];
 
     /// `x [B, inputs, H, W]` with `weight [outputs, inputs, 3, 3]`, a stride and a padding of 1. Pixels lie in memory as in
     /// `x`.
     pub fn convolve(self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
-        let tiling = match self {
-            Self::Direct => return x.conv2d(weight, bias, [1, 1], [1, 1], [1, 1], 1),
-            Self::WinogradFour => Tiling::Four,
-            Self::WinogradSix => Tiling::Six,
-        };
+        self.convolve_by(Simd::current(), x, weight, bias)
+    }
+
+    /// As [`Kernel::convolve`], in registers of one width where the kernel is ours.
+    pub fn convolve_by(
+        self,
+        simd: Simd,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+    ) -> Tensor {
+        if self == Self::Direct {
+            return x.conv2d(weight, bias, [1, 1], [1, 1], [1, 1], 1);
+        }
         let [floats, weight] = [x, weight].map(|tensor| tensor.to_kind(Kind::Float));
         let bias = bias.map(|bias| bias.to_kind(Kind::Float));
-        let output = winograd::convolve(&floats, &weight, bias.as_ref(), tiling).to_kind(x.kind());
+        let winograd = |tiling| winograd::convolve(&floats, &weight, bias.as_ref(), tiling, simd);
+        let output = match self {
+            Self::Direct | Self::Im2col => im2col(&floats, &weight, bias.as_ref()),
+            Self::WinogradFour => winograd(Tiling::Four),
+            Self::WinogradSix => winograd(Tiling::Six),
+        };
+        let output = output.to_kind(x.kind());
         match is_channels_last(x) {
             true => channels_last(&output),
             false => output,
         }
     }
+}
+
+/// As [`Kernel::Im2col`]. Few pixels of many channels are multiplied so while oneDNN would reorder the weights.
+fn im2col(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+    let (batch, inputs, height, width) = x.size4().expect("images are [B, C, H, W]");
+    let outputs = weight.size()[0];
+    let columns = x.contiguous().im2col([3, 3], [1, 1], [1, 1], [1, 1]); // [B, 9 I, H W]
+    let columns = columns.transpose(0, 1).reshape([inputs * 9, batch * height * width]);
+    let weight = weight.reshape([outputs, inputs * 9]);
+    let mut output = weight.matmul(&columns); // [O, B H W]
+    if let Some(bias) = bias {
+        output += bias.unsqueeze(1);
+    }
+    output.view([outputs, batch, height, width]).transpose(0, 1).contiguous()
 }
 
 /// The shape of a convolution of 3 x 3, with a stride and a padding of 1.
@@ -69,23 +101,28 @@ pub struct ConvShape {
 }
 
 impl ConvShape {
-    /// Pixels that come out.
-    fn pixels(&self) -> i64 {
-        self.height * self.width * if self.doubled { 4 } else { 1 }
+    /// The height and width that come out.
+    fn output_size(&self) -> [i64; 2] {
+        [self.height, self.width].map(|side| if self.doubled { 2 * side } else { side })
     }
 
-    /// The kernel that is the fastest as a rule (`bin/test --ignored kernels_by_shape` measures it). Transforms cost less than they save where
-    /// each of their numbers is used by many channels; larger tiles take more pixels to pay. Where halves are
-    /// emulated, they are convolved in f32.
+    /// Pixels of an image that come out.
+    fn pixels(&self) -> i64 {
+        self.output_size().iter().product()
+    }
+
+    /// The kernel that is the fastest as a rule (`bin/test --ignored kernels_by_shape` measures it). The filters'
+    /// transforms cost less than they save where each of their numbers is used by many tiles; larger tiles take more pixels to
+    /// pay. Where halves are emulated, they are convolved in f32.
     pub fn kernel(&self, emulated_halves: bool) -> Kernel {
         /// Channels on the narrower side.
         const CHANNELS: i64 = 48;
         let halves = self.halves && !emulated_halves;
-        let direct = halves || self.inputs.min(self.outputs) < CHANNELS;
-        match self.pixels() {
-            _ if direct => Kernel::Direct,
-            ..1024 => Kernel::Direct,
-            1024..4096 => Kernel::WinogradFour,
+        let tiles = self.output_size().iter().map(|side| (side + 3) / 4).product::<i64>();
+        match (self.batch * tiles, self.pixels()) {
+            _ if halves || self.inputs.min(self.outputs) < CHANNELS => Kernel::Direct,
+            (..16, _) => Kernel::Im2col,
+            (_, ..65536) => Kernel::WinogradFour,
             _ => Kernel::WinogradSix,
         }
     }
@@ -97,7 +134,7 @@ pub struct KernelTimings {
     /// The shape.
     pub shape: ConvShape,
     /// Seconds of each kernel, in the order of [`Kernel::ALL`].
-    pub seconds: [f64; 3],
+    pub seconds: [f64; 4],
 }
 
 impl KernelTimings {
@@ -184,7 +221,7 @@ pub fn convolve(
         doubled,
         halves: x.kind() == Kind::BFloat16,
     };
-    if !supports_winograd(shape, x, weight) {
+    if !has_choice(shape, x, weight) {
         return direct();
     }
     let by = |kernel| match (kernel, doubled) {
@@ -206,10 +243,10 @@ pub fn convolve(
     }
 }
 
-/// Whether Winograd's kernels come into question: for f32 and bf16 on the CPU, work that pays for the transforms, and no
-/// gradient, which they do not have.
-fn supports_winograd(shape: ConvShape, x: &Tensor, weight: &Tensor) -> bool {
-    /// Multiplications an image, below which its transforms cost more than they save.
+/// Whether our kernels come into question: for f32 and bf16 on the CPU, work that pays for what they prepare, and no gradient,
+/// which they do not have.
+fn has_choice(shape: ConvShape, x: &Tensor, weight: &Tensor) -> bool {
+    /// Multiplications an image, below which that costs more than they save.
     const LEAST_WORK: i64 = 300_000_000;
     x.device() == Device::Cpu
         && (x.kind() == Kind::Float || shape.halves)
@@ -218,10 +255,11 @@ fn supports_winograd(shape: ConvShape, x: &Tensor, weight: &Tensor) -> bool {
         && !weight.requires_grad()
 }
 
-/// Whether the processor multiplies bf16 itself. One that does not converts each number to f32 and back.
+/// Whether the processor multiplies bf16 itself. One that does not converts each number to f32 and back; so does one whose
+/// registers of 512 bits are not used ([`crate::set_simd`]).
 #[cfg(target_arch = "x86_64")]
 pub fn has_bf16() -> bool {
-    std::arch::is_x86_feature_detected!("avx512bf16")
+    Simd::current() == Simd::Bits512 && std::arch::is_x86_feature_detected!("avx512bf16")
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -246,7 +284,7 @@ pub fn multiplies_in_f32(tensors: &[&Tensor]) -> bool {
 fn measure(shape: ConvShape, by: impl Fn(Kernel) -> Tensor) -> Tensor {
     /// A slow one is run once only.
     const SLOW: f64 = 0.2;
-    let mut timings = KernelTimings { shape, seconds: [f64::INFINITY; 3] };
+    let mut timings = KernelTimings { shape, seconds: [f64::INFINITY; 4] };
     for _ in 0..3 {
         for (kernel, seconds) in Kernel::ALL.into_iter().zip(&mut timings.seconds) {
             let begun = Instant::now();

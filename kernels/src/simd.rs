@@ -1,233 +1,302 @@
-//! SIMD vectors of 16 f32 and a fork-join team of threads, which our CPU kernels share.
+//! SIMD registers of f32 in the widths that processors have, and the choice among them.
 
-use std::ops::Range;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Lanes of a vector.
-pub(crate) const LANES: usize = 16;
+/// The width of SIMD registers, with the instructions that kernels use on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Simd {
+    /// 128 bits, which every processor has: SSE2 on x86-64, NEON on aarch64.
+    Bits128,
+    /// 256 bits: AVX2 with FMA.
+    Bits256,
+    /// 512 bits: AVX-512F.
+    Bits512,
+}
 
-/// A SIMD vector: as many f32 as an AVX-512 register holds.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-pub(crate) struct F32x16(pub [f32; LANES]);
+/// The width that [`set_simd`] chose, as its place in [`Simd::ALL`]; beyond them, none.
+static CHOICE: AtomicU8 = AtomicU8::new(u8::MAX);
 
-pub(crate) const ZERO: F32x16 = F32x16([0.0; LANES]);
+/// Sets the width that kernels use from now on; the widest of the processor until then.
+///
+/// # Panics
+/// The processor lacks it.
+pub fn set_simd(simd: Simd) {
+    assert!(simd.is_available(), "this processor has no registers of {simd:?}");
+    CHOICE.store(simd as u8, Ordering::Relaxed);
+}
 
-impl F32x16 {
-    /// The number in every lane.
-    #[inline(always)]
-    pub(crate) fn splat(number: f32) -> Self {
-        Self([number; LANES])
+impl Simd {
+    /// All of them, from the narrowest.
+    pub const ALL: [Self; 3] = [Self::Bits128, Self::Bits256, Self::Bits512];
+
+    /// Whether this processor has it.
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::Bits128 => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Bits256 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Bits512 => is_x86_feature_detected!("avx512f"),
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => false,
+        }
     }
 
-    /// The horizontal sum of the lanes.
+    /// The width that kernels use.
+    pub fn current() -> Self {
+        let choice = Self::ALL.get(CHOICE.load(Ordering::Relaxed) as usize);
+        choice.copied().unwrap_or_else(|| {
+            let widest = Self::ALL.into_iter().rev().find(|simd| simd.is_available());
+            widest.expect("every processor has 128 bits")
+        })
+    }
+
+    /// The instructions' name on this kind of processor.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bits128 if cfg!(target_arch = "aarch64") => "neon",
+            Self::Bits128 => "sse2",
+            Self::Bits256 => "avx2",
+            Self::Bits512 => "avx512",
+        }
+    }
+}
+
+/// From [`Simd::name`].
+impl FromStr for Simd {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let available = Self::ALL.into_iter().filter(|simd| simd.is_available());
+        let names: Vec<&str> = available.map(Self::name).collect();
+        match Self::ALL.into_iter().find(|simd| simd.name() == name) {
+            Some(simd) if simd.is_available() => Ok(simd),
+            Some(_) => Err(format!("this processor has {} alone", names.join(" and "))),
+            None => Err(format!("the kernels have {}", names.join(", "))),
+        }
+    }
+}
+
+/// A register of f32. Its functions run where [`dispatch`] found that the processor has such registers.
+pub(crate) trait Register: Copy {
+    /// Numbers of a register.
+    const LANES: usize;
+    /// Registers of the processor.
+    const COUNT: usize;
+
+    /// The number in every lane.
+    fn splat(number: f32) -> Self;
+
+    /// [`Register::LANES`] numbers.
+    ///
+    /// # Safety
+    /// As many can be read at `from`.
+    unsafe fn load(from: *const f32) -> Self;
+
+    /// As many bf16, widened.
+    ///
+    /// # Safety
+    /// As many can be read at `from`.
+    unsafe fn load_bf16(from: *const u16) -> Self;
+
+    /// Writes the lanes.
+    ///
+    /// # Safety
+    /// As many can be written at `to`.
+    unsafe fn store(self, to: *mut f32);
+
+    /// `a * b + self`, rounded once where the processor can.
+    fn fma(self, a: Self, b: Self) -> Self;
+
+    /// The sum of the lanes.
     #[inline(always)]
-    pub(crate) fn sum(mut self) -> f32 {
+    fn sum(self) -> f32 {
+        let mut lanes = [0.0; 16];
+        // SAFETY: no register has more.
+        unsafe { self.store(lanes.as_mut_ptr()) };
         for half in [8, 4, 2, 1] {
             for n in 0..half {
-                self.0[n] += self.0[n + half];
+                lanes[n] += lanes[n + half];
             }
         }
-        self.0[0]
+        lanes[0]
     }
+}
 
-    /// The fused `a * b + self`, in registers of `WIDTH` bits.
+/// 128 bits, in plain code that compilers turn into SSE2 or NEON.
+#[derive(Clone, Copy)]
+pub(crate) struct F32x4([f32; 4]);
+
+impl Register for F32x4 {
+    const LANES: usize = 4;
+    const COUNT: usize = if cfg!(target_arch = "aarch64") { 32 } else { 16 };
+
     #[inline(always)]
-    pub(crate) fn fma<const WIDTH: usize>(mut self, a: &Self, b: &Self) -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if WIDTH == 512 {
-            use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_load_ps, _mm512_store_ps};
-            // SAFETY: the processor has such registers, and lanes are aligned for them.
-            unsafe {
-                let [sum, a, b] = [&self, a, b].map(|lanes| _mm512_load_ps(lanes.0.as_ptr()));
-                _mm512_store_ps(self.0.as_mut_ptr(), _mm512_fmadd_ps(a, b, sum));
-            }
-            return self;
-        }
-        for ((sum, a), b) in self.0.iter_mut().zip(a.0).zip(b.0) {
-            *sum = match cfg!(target_arch = "aarch64") || WIDTH > 0 {
-                true => a.mul_add(b, *sum),
-                false => a * b + *sum,
-            };
-        }
-        self
+    fn splat(number: f32) -> Self {
+        Self([number; 4])
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller says so.
+        Self(unsafe { from.cast::<[f32; 4]>().read() })
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const u16) -> Self {
+        // SAFETY: the caller says so.
+        let bits = unsafe { from.cast::<[u16; 4]>().read() };
+        Self(bits.map(|bits| f32::from_bits(u32::from(bits) << 16)))
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller says so.
+        unsafe { to.cast::<[f32; 4]>().write(self.0) };
+    }
+
+    #[inline(always)]
+    fn fma(self, a: Self, b: Self) -> Self {
+        Self(std::array::from_fn(|n| match cfg!(target_arch = "aarch64") {
+            true => a.0[n].mul_add(b.0[n], self.0[n]),
+            false => a.0[n] * b.0[n] + self.0[n],
+        }))
     }
 }
 
-/// Code that is compiled once for each width of registers.
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::Register;
+
+    /// 256 bits.
+    #[derive(Clone, Copy)]
+    pub(crate) struct F32x8(__m256);
+
+    /// 512 bits.
+    #[derive(Clone, Copy)]
+    pub(crate) struct F32x16(__m512);
+
+    // SAFETY, of all below: `dispatch` found the instructions, and callers what is read or written.
+
+    impl Register for F32x8 {
+        const LANES: usize = 8;
+        const COUNT: usize = 16;
+
+        #[inline(always)]
+        fn splat(number: f32) -> Self {
+            // SAFETY: as above.
+            Self(unsafe { _mm256_set1_ps(number) })
+        }
+
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: as above.
+            Self(unsafe { _mm256_loadu_ps(from) })
+        }
+
+        #[inline(always)]
+        unsafe fn load_bf16(from: *const u16) -> Self {
+            // SAFETY: as above.
+            Self(unsafe {
+                let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
+            })
+        }
+
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            // SAFETY: as above.
+            unsafe { _mm256_storeu_ps(to, self.0) };
+        }
+
+        #[inline(always)]
+        fn fma(self, a: Self, b: Self) -> Self {
+            // SAFETY: as above.
+            Self(unsafe { _mm256_fmadd_ps(a.0, b.0, self.0) })
+        }
+    }
+
+    impl Register for F32x16 {
+        const LANES: usize = 16;
+        const COUNT: usize = 32;
+
+        #[inline(always)]
+        fn splat(number: f32) -> Self {
+            // SAFETY: as above.
+            Self(unsafe { _mm512_set1_ps(number) })
+        }
+
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: as above.
+            Self(unsafe { _mm512_loadu_ps(from) })
+        }
+
+        #[inline(always)]
+        unsafe fn load_bf16(from: *const u16) -> Self {
+            // SAFETY: as above.
+            Self(unsafe {
+                let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
+                _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
+            })
+        }
+
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            // SAFETY: as above.
+            unsafe { _mm512_storeu_ps(to, self.0) };
+        }
+
+        #[inline(always)]
+        fn fma(self, a: Self, b: Self) -> Self {
+            // SAFETY: as above.
+            Self(unsafe { _mm512_fmadd_ps(a.0, b.0, self.0) })
+        }
+    }
+}
+
+/// Code that is compiled once for each kind of register.
 pub(crate) trait SimdKernel {
-    /// Runs it in registers of `WIDTH` bits, or of any width where that is 0. Implementations are `#[inline(always)]`, so that
-    /// the caller's target features apply.
-    fn run<const WIDTH: usize>(self);
+    /// Runs it in registers of kind `R`. Implementations are `#[inline(always)]`, so that the caller's target features apply.
+    fn run<R: Register>(self);
 }
 
-/// Whether a vector fits one register of this processor.
-pub(crate) fn has_avx512() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return is_x86_feature_detected!("avx512f");
-    #[cfg(not(target_arch = "x86_64"))]
-    false
-}
-
-/// Runs `kernel` with the widest registers of this processor.
-pub(crate) fn dispatch_simd(kernel: impl SimdKernel) {
+/// Runs `kernel` in registers of a width that the processor has.
+pub(crate) fn dispatch(simd: Simd, kernel: impl SimdKernel) {
+    debug_assert!(simd.is_available());
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx512f")]
         fn with_avx512(kernel: impl SimdKernel) {
-            kernel.run::<512>();
+            kernel.run::<x86::F32x16>();
         }
         #[target_feature(enable = "avx2,fma")]
         fn with_avx2(kernel: impl SimdKernel) {
-            kernel.run::<256>();
+            kernel.run::<x86::F32x8>();
         }
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor has them.
-            return unsafe { with_avx512(kernel) };
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has them.
-            return unsafe { with_avx2(kernel) };
-        }
-    }
-    kernel.run::<0>();
-}
-
-/// Splits `0..count` into one range a thread and runs `work` on them in parallel, each with its element of `threads`. All
-/// lengths but the last are multiples of `step`.
-pub(crate) fn parallel_for<T: Send>(
-    threads: &mut [T],
-    count: usize,
-    step: usize,
-    work: impl Fn(&mut T, Range<usize>) + Sync,
-) {
-    let part = count.div_ceil(step).div_ceil(threads.len()) * step;
-    let parts = count.div_ceil(part.max(1));
-    let first = SharedPtr(threads.as_mut_ptr());
-    team::run(parts, &|n| {
-        // SAFETY: no two threads have the same number.
-        let own = unsafe { first.slice_mut(n, 1) };
-        work(&mut own[0], n * part..((n + 1) * part).min(count));
-    });
-}
-
-/// A fork-join team of threads.
-#[cfg(target_os = "linux")]
-mod team {
-    use std::ffi::{CStr, c_int, c_uint, c_void};
-    use std::mem::transmute;
-    use std::sync::LazyLock;
-
-    /// Functions of libgomp's interface to compilers, which starts libtorch's own threads. Those spin for some milliseconds
-    /// before they sleep, so that threads of our own would have to share the processors with them.
-    struct Gomp {
-        parallel: Parallel,
-        number: Count,
-        count: Count,
-    }
-
-    type Parallel = unsafe extern "C" fn(Body, *mut c_void, c_uint, c_uint);
-    type Count = unsafe extern "C" fn() -> c_int;
-    type Body = unsafe extern "C" fn(*mut c_void);
-
-    static GOMP: LazyLock<Option<Gomp>> = LazyLock::new(|| {
-        // SAFETY: the names end in NUL, and the functions are declared as libgomp documents them.
-        unsafe {
-            let found = |name: &CStr| {
-                let symbol = libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr());
-                (!symbol.is_null()).then_some(symbol)
-            };
-            Some(Gomp {
-                parallel: transmute::<*mut c_void, Parallel>(found(c"GOMP_parallel")?),
-                number: transmute::<*mut c_void, Count>(found(c"omp_get_thread_num")?),
-                count: transmute::<*mut c_void, Count>(found(c"omp_get_num_threads")?),
-            })
-        }
-    });
-
-    /// The work that a team shares, and how many numbers it is for.
-    struct TeamWork<'a> {
-        work: &'a (dyn Fn(usize) + Sync),
-        numbers: usize,
-        gomp: &'a Gomp,
-    }
-
-    unsafe extern "C" fn body(shared: *mut c_void) {
-        // SAFETY: `run` waits for all threads before what it shares with them goes.
-        let shared = unsafe { &*shared.cast::<TeamWork>() };
-        // SAFETY: they take nothing.
-        let (own, all) = unsafe { ((shared.gomp.number)(), (shared.gomp.count)()) };
-        for number in (own as usize..shared.numbers).step_by(all as usize) {
-            (shared.work)(number);
+        match simd {
+            Simd::Bits128 => {}
+            // SAFETY: the processor has them, as a `Simd` is made by `set_simd` or `current` alone.
+            Simd::Bits256 => return unsafe { with_avx2(kernel) },
+            // SAFETY: as above.
+            Simd::Bits512 => return unsafe { with_avx512(kernel) },
         }
     }
-
-    /// Runs `work` with each of `0..numbers`, one a thread.
-    pub(crate) fn run(numbers: usize, work: &(dyn Fn(usize) + Sync)) {
-        match &*GOMP {
-            Some(gomp) if numbers > 1 => {
-                let mut shared = TeamWork { work, numbers, gomp };
-                // SAFETY: as said at `body`; a panic there ends the process.
-                unsafe { (gomp.parallel)(body, (&raw mut shared).cast(), numbers as c_uint, 0) };
-            }
-            _ => (0..numbers).for_each(work),
-        }
-    }
+    kernel.run::<F32x4>();
 }
 
-/// A fork-join team of threads.
-#[cfg(not(target_os = "linux"))]
-mod team {
-    /// Runs `work` with each of `0..numbers`, one a thread.
-    pub fn run(numbers: usize, work: &(dyn Fn(usize) + Sync)) {
-        std::thread::scope(|scope| {
-            for number in 1..numbers {
-                scope.spawn(move || work(number));
-            }
-            work(0);
-        });
+/// Prefetches the cache line `ahead` elements behind `at`; where nothing lies there, nothing happens.
+#[inline(always)]
+pub(crate) fn prefetch<W>(at: *const W, ahead: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: nothing is read.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(ahead).cast()) };
     }
-}
-
-/// A pointer into a contiguous tensor or a buffer that threads share, each reading or writing its own part.
-pub(crate) struct SharedPtr<T>(pub *mut T);
-
-impl<T> Clone for SharedPtr<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for SharedPtr<T> {}
-
-// SAFETY: the tensors outlive the threads, and no two threads write the same numbers.
-unsafe impl<T> Send for SharedPtr<T> {}
-// SAFETY: as above.
-unsafe impl<T> Sync for SharedPtr<T> {}
-
-impl<T: tch::kind::Element> SharedPtr<T> {
-    /// A pointer to the first element of a contiguous tensor of this kind.
-    pub(crate) fn of(tensor: &tch::Tensor) -> Self {
-        assert!(tensor.is_contiguous() && tensor.kind() == T::KIND);
-        Self(tensor.data_ptr().cast())
-    }
-}
-
-impl<T> SharedPtr<T> {
-    /// The elements `start..start + length`, to read.
-    ///
-    /// # Safety
-    /// They lie in the tensor or the buffer, and no thread writes them at this time.
-    pub(crate) unsafe fn slice<'a>(self, start: usize, length: usize) -> &'a [T] {
-        // SAFETY: the caller keeps to the above.
-        unsafe { std::slice::from_raw_parts(self.0.add(start), length) }
-    }
-
-    /// The elements `start..start + length`, to write.
-    ///
-    /// # Safety
-    /// They lie in the tensor or the buffer, and no other thread reads or writes them at this time.
-    pub(crate) unsafe fn slice_mut<'a>(self, start: usize, length: usize) -> &'a mut [T] {
-        // SAFETY: the caller keeps to the above.
-        unsafe { std::slice::from_raw_parts_mut(self.0.add(start), length) }
-    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (at, ahead);
 }

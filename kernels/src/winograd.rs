@@ -19,7 +19,8 @@ use std::sync::{Mutex, PoisonError};
 
 use tch::{Device, Kind, Tensor};
 
-use crate::simd::{F32x16, LANES, SharedPtr, SimdKernel, ZERO, dispatch_simd, parallel_for};
+use crate::parallel::{SharedPtr, parallel_for};
+use crate::simd::{Register, Simd, SimdKernel, dispatch, prefetch};
 use transforms::{Four, Six, Transforms};
 
 /// Output channels, and lanes of tiles, of a product that is summed up in registers.
@@ -32,6 +33,16 @@ const BLOCK: usize = 6 << 20;
 const MOST_OUTPUTS: usize = 128;
 /// Input channels that are summed up at once.
 const DEPTH: usize = 160;
+
+/// Tiles, or other things of which as many are transformed at once: one number of each.
+const LANES: usize = 16;
+
+/// One number of each lane, as registers of any width read them.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct F32x16([f32; LANES]);
+
+const ZERO: F32x16 = F32x16([0.0; LANES]);
 
 /// The buffers of a convolution, reused by the next: new memory costs as much as the transforms.
 struct Scratch {
@@ -83,14 +94,16 @@ pub(crate) fn convolve(
     weight: &Tensor,
     bias: Option<&Tensor>,
     tiling: Tiling,
+    simd: Simd,
 ) -> Tensor {
     match tiling {
-        Tiling::Four => convolve_by::<Four, 6, 4>(x, weight, bias),
-        Tiling::Six => convolve_by::<Six, 8, 6>(x, weight, bias),
+        Tiling::Four => convolve_by::<Four, 6, 4>(simd, x, weight, bias),
+        Tiling::Six => convolve_by::<Six, 8, 6>(simd, x, weight, bias),
     }
 }
 
 fn convolve_by<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize>(
+    simd: Simd,
     x: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,
@@ -116,7 +129,7 @@ fn convolve_by<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize>(
         tiles: batch as usize * down * across,
         transforms: PhantomData,
     };
-    convolution.run();
+    convolution.run(simd);
     output
 }
 
@@ -160,7 +173,7 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<
     const VALUES: usize = TILE * TILE;
 
     /// Writes the output.
-    fn run(&self) {
+    fn run(&self, simd: Simd) {
         let mut buffers = SCRATCH.lock().unwrap_or_else(PoisonError::into_inner);
         let Scratch { tiles, threads } = &mut *buffers;
         threads.resize_with(tch::get_num_threads().max(1) as usize, ThreadScratch::default);
@@ -172,11 +185,13 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<
             let tiles = scratch(tiles, strip.len().div_ceil(COLUMNS) * group);
             let to = SharedPtr(tiles.as_mut_ptr());
             parallel_for(threads, self.inputs, 1, |buffers, channels| {
-                dispatch_simd(TransformInput { all: self, strip: &strip, to, channels, buffers });
+                let input = TransformInput { all: self, strip: &strip, to, channels, buffers };
+                dispatch(simd, input);
             });
             let tiles = &*tiles;
             parallel_for(threads, self.outputs, ROWS, |buffers, channels| {
-                dispatch_simd(ComputeOutput { all: self, strip: &strip, tiles, channels, buffers });
+                let output = ComputeOutput { all: self, strip: &strip, tiles, channels, buffers };
+                dispatch(simd, output);
             });
         }
     }
@@ -260,7 +275,7 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<
     /// The products of the transformed filters of `outputs` channels and a group's `tiles`, which fill `lanes` vectors:
     /// `[value, outputs, lanes]`.
     #[inline(always)]
-    fn multiply<const WIDTH: usize>(
+    fn multiply<R: Register>(
         &self,
         tiles: &[F32x16],
         outputs: usize,
@@ -281,20 +296,20 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<
                 let tiles = &tiles[first * COLUMNS..][..depth * COLUMNS];
                 let rows = filters.chunks_exact(wide).zip(products.chunks_mut(ROWS * COLUMNS));
                 for (filters, products) in rows {
-                    let products = products.try_into().expect("a row of outputs");
-                    let filters = &as_floats(filters).as_chunks().0[first..][..depth];
-                    let begin = first == 0;
-                    match (WIDTH, lanes) {
-                        (512, 1) => sum::<ROWS, 1, WIDTH>(filters, tiles, products, begin, 0, 0),
-                        (512, 2) => sum::<ROWS, 2, WIDTH>(filters, tiles, products, begin, 0, 0),
-                        (512, _) => sum::<ROWS, 3, WIDTH>(filters, tiles, products, begin, 0, 0),
-                        _ => {
-                            for lane in 0..lanes {
-                                for row in (0..ROWS).step_by(4) {
-                                    sum::<4, 1, WIDTH>(filters, tiles, products, begin, row, lane);
-                                }
-                            }
-                        }
+                    let mut product = Product {
+                        filters: &as_floats(filters).as_chunks().0[first..][..depth],
+                        tiles,
+                        sums: products.try_into().expect("a row of outputs"),
+                        begin: first == 0,
+                        ahead: wide * LANES / ROWS,
+                    };
+                    // As many sums as there are registers, but for those of tiles and of a filter.
+                    match (R::COUNT, lanes * LANES / R::LANES) {
+                        (32.., 1) => product.add::<R, ROWS, 1>(0, 0),
+                        (32.., 2) => product.add::<R, ROWS, 2>(0, 0),
+                        (32.., 3) => product.add::<R, ROWS, 3>(0, 0),
+                        (_, registers) if registers % 3 == 0 => product.add_all::<R, 3>(registers),
+                        (_, registers) => product.add_all::<R, 2>(registers),
                     }
                 }
             }
@@ -350,7 +365,7 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> SimdKernel
 {
     /// Writes `[group, value, I, lanes]`.
     #[inline(always)]
-    fn run<const WIDTH: usize>(self) {
+    fn run<R: Register>(self) {
         let Self { all, strip, to, channels, buffers } = self;
         let pixels = all.height * all.width;
         let line = (all.across * OUT + TILE - OUT).div_ceil(LANES); // lanes of a line of pixels
@@ -405,7 +420,7 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> SimdKernel
     for ComputeOutput<'_, T, TILE, OUT>
 {
     #[inline(always)]
-    fn run<const WIDTH: usize>(self) {
+    fn run<R: Register>(self) {
         let Self { all, strip, tiles, channels, buffers } = self;
         let values = Convolution::<T, TILE, OUT>::VALUES;
         let most = (BLOCK / (values * all.inputs)).clamp(ROWS, MOST_OUTPUTS);
@@ -417,39 +432,72 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> SimdKernel
             let groups = tiles.chunks(values * all.value_stride());
             for (first, tiles) in strip.clone().step_by(COLUMNS).zip(groups) {
                 let lanes = first..(first + COLUMNS).min(strip.end);
-                all.multiply::<WIDTH>(tiles, channels.len(), lanes.len(), buffers);
+                all.multiply::<R>(tiles, channels.len(), lanes.len(), buffers);
                 all.transform_products(&lanes, &channels, buffers);
             }
         }
     }
 }
 
-/// The product of a row of filters `[I, 8]` and `tiles [I, 3 lanes]`: of `R` outputs from `row` on and `N` vectors from `lane`
-/// on, whose sums lie in registers. It is added to `products`, or is what they `begin` with.
-#[inline(always)]
-fn sum<const R: usize, const N: usize, const WIDTH: usize>(
-    filters: &[[f32; ROWS]],
-    tiles: &[F32x16],
-    products: &mut [F32x16; ROWS * COLUMNS],
+/// The product of a row of `filters [I, 8]` and `tiles [I, 3 x 16 lanes]`, which is added to the `sums [8, 3 x 16 lanes]`, or is
+/// what they `begin` with.
+struct Product<'a> {
+    filters: &'a [[f32; ROWS]],
+    tiles: &'a [F32x16],
+    sums: &'a mut [F32x16; ROWS * COLUMNS],
     begin: bool,
-    row: usize,
-    lane: usize,
-) {
-    let place = |r: usize, n: usize| (row + r) * COLUMNS + lane + n;
-    let mut sums: [[F32x16; N]; R] = std::array::from_fn(|r| {
-        std::array::from_fn(|n| if begin { ZERO } else { products[place(r, n)] })
-    });
-    for (filter, tiles) in filters.iter().zip(tiles.as_chunks::<COLUMNS>().0) {
-        for r in 0..R {
-            let weight = F32x16::splat(filter[row + r]);
-            for n in 0..N {
-                sums[r][n] = sums[r][n].fma::<WIDTH>(&weight, &tiles[lane + n]);
+    /// Inputs from these filters to those of the next row, which are prefetched.
+    ahead: usize,
+}
+
+impl Product<'_> {
+    /// All outputs of the first `registers` of lanes, four outputs of `N` registers at a time.
+    #[inline(always)]
+    fn add_all<R: Register, const N: usize>(&mut self, registers: usize) {
+        for row in (0..ROWS).step_by(4) {
+            for first in (0..registers).step_by(N) {
+                self.add::<R, 4, N>(row, first);
             }
         }
     }
-    for r in 0..R {
-        for n in 0..N {
-            products[place(r, n)] = sums[r][n];
+
+    /// `O` outputs from `row` on of `N` registers of lanes from `first` on, whose sums lie in registers.
+    #[inline(always)]
+    fn add<R: Register, const O: usize, const N: usize>(&mut self, row: usize, first: usize) {
+        const LINE: usize = COLUMNS * LANES;
+        assert!(row + O <= ROWS && (first + N) * R::LANES <= LINE);
+        assert!(self.tiles.len() >= self.filters.len() * COLUMNS);
+        let tiles = as_floats(self.tiles).as_ptr();
+        let products = as_floats_mut(self.sums).as_mut_ptr();
+        let lane = |n: usize| (first + n) * R::LANES;
+        let place = |r: usize, n: usize| (row + r) * LINE + lane(n);
+        let mut sums: [[R; N]; O] = std::array::from_fn(|r| {
+            std::array::from_fn(|n| match self.begin {
+                true => R::splat(0.0),
+                // SAFETY: these rows and lanes are within the sums.
+                false => unsafe { R::load(products.add(place(r, n))) },
+            })
+        });
+        for (input, filter) in self.filters.iter().enumerate() {
+            // SAFETY: these lanes are within the input's tiles.
+            let tiles: [R; N] =
+                std::array::from_fn(|n| unsafe { R::load(tiles.add(input * LINE + lane(n))) });
+            // Two inputs of a row fill a cache line.
+            if input % 2 == 0 {
+                prefetch(filter, self.ahead);
+            }
+            for r in 0..O {
+                let weight = R::splat(filter[row + r]);
+                for n in 0..N {
+                    sums[r][n] = sums[r][n].fma(weight, tiles[n]);
+                }
+            }
+        }
+        for r in 0..O {
+            for n in 0..N {
+                // SAFETY: as above.
+                unsafe { sums[r][n].store(products.add(place(r, n))) };
+            }
         }
     }
 }

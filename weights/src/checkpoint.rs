@@ -6,7 +6,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use files::contents::Contents;
-use kernels::OutOfMemory;
+use kernels::{OutOfMemory, channels_last};
 use layers::finite::norm;
 use layers::{Init, Source};
 use tch::{Device, Kind, Tensor};
@@ -22,7 +22,8 @@ pub(crate) const IGNORED: [&str; 2] =
 /// The tensors of a checkpoint's files, given out by name.
 ///
 /// On the CPU, a tensor that a file has in the requested kind is used in place, in the file's own pages, which stay mapped
-/// as long as the tensor lives: whoever changes tensors copies them first. Others are converted.
+/// as long as the tensor lives: whoever changes tensors copies them first. Others are converted, and convolutions in bf16 are
+/// copied into the order that their kernels read.
 pub struct Checkpoint {
     file: String,
     model: String,
@@ -260,6 +261,15 @@ impl Checkpoint {
     }
 }
 
+/// Whether kernels take a tensor of this shape in another order than files have: a convolution's weights in bf16 on the CPU,
+/// which oneDNN would else reorder at every step.
+fn is_reordered(shape: &[i64], kind: Option<Kind>, device: Device) -> bool {
+    device == Device::Cpu
+        && kind == Some(Kind::BFloat16)
+        && kernels::has_bf16()
+        && matches!(shape, [_, _, height, width] if height * width > 1)
+}
+
 /// The names of the tensors whose norms are not finite. They are read together: each by itself, a GPU would be waited for.
 fn not_finite(norms: Vec<(String, Tensor)>) -> Vec<String> {
     if norms.is_empty() {
@@ -316,9 +326,10 @@ impl Source for Checkpoint {
             report.problems.mistyped.push(found);
             return placeholder();
         }
-        // What is converted or moved is read, so that it is not in memory twice.
-        let stays =
-            self.device == Device::Cpu && self.kind.is_none_or(|k| Some(k) == stored.dtype.kind);
+        // What is converted, moved or reordered is read, so that it is not in memory twice.
+        let reorders = is_reordered(shape, self.kind, self.device);
+        let converts = self.kind.is_some_and(|kind| Some(kind) != stored.dtype.kind);
+        let stays = self.device == Device::Cpu && !converts && !reorders;
         let tensor = match stays {
             true => Ok(stored.tensor()),
             false => stored.copy(),
@@ -329,7 +340,7 @@ impl Source for Checkpoint {
                 if self.checked {
                     report.norms.push((name.to_owned(), norm(&tensor)));
                 }
-                tensor
+                if reorders { channels_last(&tensor) } else { tensor }
             }
             Err(error) => {
                 report.device_error.get_or_insert(error);

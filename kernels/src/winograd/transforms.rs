@@ -1,6 +1,6 @@
 //! The transforms of Winograd's convolutions, on SIMD vectors.
 
-use crate::simd::{F32x16, LANES, ZERO};
+use super::{F32x16, LANES, ZERO};
 
 /// The one-dimensional transforms of a filter and of an input tile before the products, and of the products after them
 /// (1509.09308, section 4: G, B^T and A^T; the points as in wincnn).
