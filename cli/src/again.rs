@@ -84,6 +84,7 @@ impl<'a> Again<'a> {
             ("model", self.record.model != record.model),
             ("--dtype", self.record.dtype != record.dtype),
             ("--prior", self.record.has_other_prior(record)),
+            ("--weights", self.record.arguments.get("weights") != record.arguments.get("weights")),
         ];
         let encoders = ENCODERS.map(|(completion, name)| {
             let chosen = [&self.record, record].map(|record| record.arguments.get(name));

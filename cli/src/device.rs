@@ -116,6 +116,22 @@ impl Dtype {
     }
 }
 
+/// The values of `--weights`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WeightDtype {
+    /// As the networks compute.
+    F32,
+    /// 16 bits, beside networks that compute in f32.
+    Bf16,
+}
+
+impl WeightDtype {
+    /// The argument that a record has of it.
+    pub(crate) fn argument(self) -> Option<(String, serde_json::Value)> {
+        (self == Self::Bf16).then(|| ("weights".to_owned(), "bf16".into()))
+    }
+}
+
 /// Whether this device computes in bf16 itself. A CPU that does not converts each number to f32 and back.
 fn has_bf16(device: Device) -> bool {
     match device {

@@ -131,6 +131,8 @@ enum Command {
     Interpolate(interpolate::Interpolate),
     /// Draw pictures of several pictures and captions at once
     #[command(after_help = mix::EXAMPLES)]
+    // Its own weights are those of its inputs.
+    #[command(mut_arg("weight_dtype", |arg| arg.long("weight-dtype")))]
     Mix(mix::Mix),
     /// Change a picture by the difference of two captions
     Edit(edit::Edit),

@@ -11,7 +11,7 @@ use tch::Device;
 use unclip::{Locator, OpenOptions};
 use weights::Folder;
 
-use crate::device::{self, DeviceChoice, Dtype};
+use crate::device::{self, DeviceChoice, Dtype, WeightDtype};
 use crate::download_progress::DownloadProgress;
 use crate::error_flags::flag;
 use crate::kernel_cache;
@@ -46,6 +46,17 @@ pub(crate) struct ComputeArgs {
         help_heading = "Model"
     )]
     dtype: Dtype,
+    /// Numbers that weights lie in memory as; with bf16 a model computes in f32 on a CPU in half of the memory
+    #[arg(
+        long = "weights",
+        value_enum,
+        default_value = "f32",
+        hide_default_value = true,
+        hide_possible_values = true,
+        value_name = "f32|bf16",
+        help_heading = "Model"
+    )]
+    weight_dtype: WeightDtype,
     /// Where to compute; auto takes a GPU if any
     #[arg(long, default_value = "auto", value_parser = device::parse, value_name = "auto|cpu|cuda[:N]", help_heading = "Model")]
     device: DeviceChoice,
@@ -163,6 +174,7 @@ impl ModelArgs {
                 .variant
                 .iter()
                 .map(|variant| ("variant".to_owned(), variant.as_str().into()))
+                .chain(self.compute.weight_dtype.argument())
                 .collect(),
             dtype: self.compute.dtype.name().to_owned(),
             device: match self.compute.device.find()? {
@@ -323,7 +335,15 @@ impl ModelArgs {
         };
         self.check_variant(&folders)?;
         let options = OpenOptions::new().device(device).dtype(self.compute.dtype.kind());
-        let pipeline = options.low_memory(self.compute.low_memory).open_folders(folders)?;
+        let options = options.low_memory(self.compute.low_memory);
+        let bf16_weights = self.compute.weight_dtype == WeightDtype::Bf16;
+        let pipeline =
+            options.bf16_weights(bf16_weights).open_folders(folders).map_err(|error| {
+                match bf16_weights {
+                    true => anyhow::Error::new(error).context("--weights bf16"),
+                    false => error.into(),
+                }
+            })?;
         self.compute.dtype.warn_of_cost(device);
         if self.compute.low_memory {
             release_freed_pages();

@@ -30,6 +30,11 @@ pub enum Init {
 pub trait Source {
     /// The tensor called `name`, of exactly `shape`; `init` is for sources that make tensors.
     fn take(&self, name: &str, shape: &[i64], init: Init) -> Tensor;
+
+    /// As [`Source::take`], the weight of a linear map or of a convolution. Such layers take one in bf16 beside an input in f32.
+    fn take_weight(&self, name: &str, shape: &[i64], init: Init) -> Tensor {
+        self.take(name, shape, init)
+    }
 }
 
 /// A source with the name prefix of the module that is being built.
@@ -48,6 +53,11 @@ impl<'a> Params<'a> {
     /// The tensor `leaf` of this module.
     pub fn take(&self, leaf: &str, shape: &[i64], init: Init) -> Tensor {
         self.source.take(&(self / leaf).prefix, shape, init)
+    }
+
+    /// The tensor `weight` of this module, that of a linear map or of a convolution.
+    pub fn take_weight(&self, shape: &[i64], init: Init) -> Tensor {
+        self.source.take_weight(&(self / "weight").prefix, shape, init)
     }
 }
 

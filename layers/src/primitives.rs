@@ -23,14 +23,14 @@ impl Linear {
     /// As [`Linear::new`], with another initialisation of the weight; the bias starts at 0.
     pub fn with_init(p: &Params, inputs: i64, outputs: i64, init: Init) -> Self {
         Self {
-            weight: p.take("weight", &[outputs, inputs], init),
+            weight: p.take_weight(&[outputs, inputs], init),
             bias: Some(p.take("bias", &[outputs], Init::Zeros)),
         }
     }
 
     /// Takes `weight [outputs, inputs]` only.
     pub fn without_bias(p: &Params, inputs: i64, outputs: i64, init: Init) -> Self {
-        Self { weight: p.take("weight", &[outputs, inputs], init), bias: None }
+        Self { weight: p.take_weight(&[outputs, inputs], init), bias: None }
     }
 
     /// `[.., inputs] -> [.., outputs]`
@@ -41,7 +41,8 @@ impl Linear {
     }
 }
 
-/// The `multiply` of `x` with a weight and a bias: where the processor has no kernels of their kind in f32, rounded.
+/// The `multiply` of `x` with a weight and a bias: where the processor has no kernels of their kind in f32, rounded; a weight of
+/// another kind than `x` becomes of that first.
 fn product(
     x: &Tensor,
     weight: &Tensor,
@@ -49,7 +50,7 @@ fn product(
     multiply: impl Fn(&Tensor, &Tensor, Option<&Tensor>) -> Tensor,
 ) -> Tensor {
     if !multiplies_in_f32(&[x, weight]) {
-        return multiply(x, weight, bias);
+        return multiply(x, &weight.to_kind(x.kind()), bias);
     }
     let [x_f32, weight] = [x, weight].map(|tensor| tensor.to_kind(Kind::Float));
     let bias = bias.map(|bias| bias.to_kind(Kind::Float));
@@ -74,7 +75,7 @@ impl Conv2d {
     /// As [`Conv2d::new`], with another initialisation of the weight; the bias starts at 0.
     pub fn with_init(p: &Params, inputs: i64, outputs: i64, size: i64, init: Init) -> Self {
         Self {
-            weight: p.take("weight", &[outputs, inputs, size, size], init),
+            weight: p.take_weight(&[outputs, inputs, size, size], init),
             bias: Some(p.take("bias", &[outputs], Init::Zeros)),
             stride: 1,
             padding: size / 2,
@@ -84,14 +85,14 @@ impl Conv2d {
     /// As [`Conv2d::new`] without a bias, at a stride.
     pub fn without_bias(p: &Params, inputs: i64, outputs: i64, size: i64, stride: i64) -> Self {
         let bound = Init::Uniform(((inputs * size * size) as f64).powf(-0.5));
-        let weight = p.take("weight", &[outputs, inputs, size, size], bound);
+        let weight = p.take_weight(&[outputs, inputs, size, size], bound);
         Self { weight, bias: None, stride, padding: size / 2 }
     }
 
     /// Cuts an image into patches: `weight [outputs, inputs, size, size]`, stride `size`, no bias, no padding.
     pub fn patches(p: &Params, inputs: i64, outputs: i64, size: i64) -> Self {
         let deviation = ((inputs * size * size) as f64).powf(-0.5);
-        let weight = p.take("weight", &[outputs, inputs, size, size], Init::Normal(deviation));
+        let weight = p.take_weight(&[outputs, inputs, size, size], Init::Normal(deviation));
         Self { weight, bias: None, stride: size, padding: 0 }
     }
 
@@ -158,10 +159,11 @@ impl Conv2d {
                 });
             }
             // [0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]: made where it is used, for a captured graph reads no host's memory.
-            let options = (self.weight.kind(), self.weight.device());
+            let weight = self.weight.to_kind(x.kind());
+            let options = (weight.kind(), weight.device());
             let sums = Tensor::ones([4, 3], options).tril(0).triu(-1).flip([1]);
             let along = |kernel: &Tensor| kernel.matmul(&sums.tr()).transpose(2, 3);
-            let kernel = along(&along(&self.weight)).transpose(0, 1); // [inputs, outputs, 4, 4]
+            let kernel = along(&along(&weight)).transpose(0, 1); // [inputs, outputs, 4, 4]
             x.conv_transpose2d(&kernel, bias, [2, 2], [1, 1], [0, 0], 1, [1, 1])
         };
         convolve(x, &self.weight, bias, true, direct)

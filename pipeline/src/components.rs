@@ -44,6 +44,8 @@ pub(crate) struct Components {
     schedulers: RefCell<Vec<(&'static str, SchedulerConfig)>>,
     /// Whether no network outlives the stage that works with it.
     low_memory: Cell<bool>,
+    /// The kind of the weights of linear maps and convolutions, where it is another than the rest's.
+    weight_kind: Cell<Option<Kind>>,
     /// Whether the stages that were trained to inpaint are all there.
     inpainting: OnceCell<bool>,
     /// The requirements whose components are known to be compatible, with their shapes.
@@ -72,6 +74,7 @@ impl Components {
             autoregressive_prior: Slot::default(),
             schedulers: RefCell::default(),
             low_memory: Cell::new(false),
+            weight_kind: Cell::new(None),
             inpainting: OnceCell::new(),
             compatible: RefCell::default(),
         }
@@ -80,6 +83,16 @@ impl Components {
     /// Closes every network after the stage that works with it, from now on.
     pub(crate) fn close_after_use(&self) {
         self.low_memory.set(true);
+    }
+
+    /// Reads the weights of linear maps and convolutions in `kind` from now on.
+    pub(crate) fn set_weight_kind(&self, kind: Kind) {
+        self.weight_kind.set(Some(kind));
+    }
+
+    /// Whether the model lies inside the program.
+    pub(crate) fn is_embedded(&self) -> bool {
+        matches!(self.folders.model, Folder::Embedded(_))
     }
 
     /// The layout of the model.
@@ -337,7 +350,7 @@ impl Components {
         open: impl FnOnce(&Folder, Device, Kind) -> Result<M, families::Error>,
     ) -> Result<Lease<'a, M>, Error> {
         slot.lease(self.low_memory.get(), || {
-            let folder = self.folder(component)?;
+            let folder = self.folder(component)?.with_weight_kind(self.weight_kind.get());
             within_memory(|| Ok(open(&folder, self.device, self.kind)?))
         })
     }

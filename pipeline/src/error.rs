@@ -40,6 +40,11 @@ pub enum Error {
         "f16 computes on a GPU only, a CPU takes 80 times as long as in f32: please use f32 here"
     )]
     HalfOnCpu,
+    /// Weights in bf16 where that gains nothing.
+    #[error(
+        "weights in bf16 take half of the memory of a model on disk that computes in f32 on a CPU; they gain nothing in another dtype, on a GPU or with the model inside"
+    )]
+    WeightKind,
     /// A setting of the prior that does not sample.
     #[error("{setting}: the {}", other_prior(*.autoregressive))]
     OtherPrior {

@@ -72,6 +72,17 @@ impl Pipeline {
         self
     }
 
+    /// The same, but the weights of linear maps and convolutions lie in memory in bf16: half of the bytes to hold, and for a few
+    /// rows to read. All else is computed in f32, and weights in f32 are rounded. An error where that gains nothing:
+    /// for another dtype than f32, on a GPU, or for the model inside the program.
+    pub fn with_bf16_weights(self) -> Result<Self, Error> {
+        if self.kind != Kind::Float || self.device != Device::Cpu || self.components.is_embedded() {
+            return Err(Error::WeightKind);
+        }
+        self.components.set_weight_kind(Kind::BFloat16);
+        Ok(self)
+    }
+
     /// The same with steps captured by `graphs`, or by none: on a GPU they become CUDA graphs without being asked for.
     pub fn with_graph_capture(self, graphs: Option<Box<dyn GraphCapture>>) -> Self {
         Self { graphs, ..self }

@@ -23,6 +23,8 @@ const MODELS: [&str; 3] = ["karlo", "deep", "odd"];
 pub(crate) const NETWORK: f64 = 1e-4;
 /// The most that a network in bf16 may be off, root mean square relative to its output's.
 const BF16: f64 = 0.015;
+/// The same with weights alone in bf16.
+const BF16_WEIGHTS: f64 = 0.01;
 /// The most that a scheduler's step may differ, as a part of its largest value.
 const SCHEDULER: f64 = 1e-6;
 
@@ -33,6 +35,12 @@ pub(crate) fn data() -> PathBuf {
 fn part(model: &str, name: &str) -> Folder {
     Folder::open(data().join(model).join("model")).unwrap().component(name)
 }
+
+/// The kinds of a network's numbers: those that it computes in, and those of its weights where these are others.
+#[derive(Clone, Copy)]
+struct Kinds(Kind, Option<Kind>);
+
+const F32: Kinds = Kinds(Kind::Float, None);
 
 /// What was recorded of one model.
 struct Record(HashMap<String, Tensor>);
@@ -168,16 +176,22 @@ fn image_encoder_agrees_with_the_reference() {
 #[test]
 fn prior_agrees_with_the_reference_at_every_step() {
     for model in MODELS {
-        each_prior_call(model, Kind::Float, |what, clean, recorded| {
+        each_prior_call(model, F32, |what, clean, recorded| {
             agree(what, clean, recorded, NETWORK);
         });
     }
 }
 
 /// What our prior of this kind gives for each recorded call, with the call's name and what the reference gave.
-fn each_prior_call(model: &str, kind: Kind, mut look: impl FnMut(&str, &Tensor, &Tensor)) {
+fn each_prior_call(
+    model: &str,
+    Kinds(kind, weights): Kinds,
+    mut look: impl FnMut(&str, &Tensor, &Tensor),
+) {
     let record = Record::read(model, "trace.safetensors");
-    let prior = families::open_prior(&part(model, "prior"), Device::Cpu, kind).unwrap();
+    let prior =
+        families::open_prior(&part(model, "prior").with_weight_kind(weights), Device::Cpu, kind)
+            .unwrap();
     for call in Call::of_network(model, "prior") {
         let text = |value: &str| record.get(&format!("{}.prior.{value}", call.run));
         let noised = record.get(&call.name("noised"));
@@ -234,16 +248,25 @@ fn conditioning_agrees_with_the_reference() {
 #[test]
 fn decoder_agrees_with_the_reference() {
     for model in MODELS {
-        each_decoder_call(model, Kind::Float, |what, output, recorded| {
+        each_decoder_call(model, F32, |what, output, recorded| {
             agree(what, output, recorded, NETWORK);
         });
     }
 }
 
 /// As [`each_prior_call`], of the decoder.
-fn each_decoder_call(model: &str, kind: Kind, mut look: impl FnMut(&str, &Tensor, &Tensor)) {
+fn each_decoder_call(
+    model: &str,
+    Kinds(kind, weights): Kinds,
+    mut look: impl FnMut(&str, &Tensor, &Tensor),
+) {
     let record = Record::read(model, "trace.safetensors");
-    let decoder = families::open_decoder(&part(model, "decoder"), Device::Cpu, kind).unwrap();
+    let decoder = families::open_decoder(
+        &part(model, "decoder").with_weight_kind(weights),
+        Device::Cpu,
+        kind,
+    )
+    .unwrap();
     for call in Call::of_network(model, "decoder") {
         let get = |value: &str| record.get(&format!("{}.{value}", call.run));
         let conditions = Conditions {
@@ -264,7 +287,7 @@ fn each_decoder_call(model: &str, kind: Kind, mut look: impl FnMut(&str, &Tensor
 fn upsamplers_agree_with_the_reference() {
     for model in MODELS {
         for name in UPSAMPLERS {
-            each_upsampler_call(model, name, Kind::Float, |what, output, recorded| {
+            each_upsampler_call(model, name, F32, |what, output, recorded| {
                 agree(what, output, recorded, NETWORK);
             });
         }
@@ -277,11 +300,13 @@ const UPSAMPLERS: [&str; 2] = ["super_res_first", "super_res_last"];
 fn each_upsampler_call(
     model: &str,
     name: &str,
-    kind: Kind,
+    Kinds(kind, weights): Kinds,
     mut look: impl FnMut(&str, &Tensor, &Tensor),
 ) {
     let record = Record::read(model, "trace.safetensors");
-    let upsampler = families::open_upsampler(&part(model, name), Device::Cpu, kind).unwrap();
+    let upsampler =
+        families::open_upsampler(&part(model, name).with_weight_kind(weights), Device::Cpu, kind)
+            .unwrap();
     for call in Call::of_network(model, name) {
         let input = record.get(&call.name("input"));
         let timesteps = call.timesteps(input.size()[0]);
@@ -305,31 +330,42 @@ fn as_drawn(x: &Tensor, kind: Kind) -> Tensor {
 fn networks_in_bf16_are_no_further_off_than_the_references() {
     let text = std::fs::read(data().parent().unwrap().join("bf16.json")).unwrap();
     let recorded: HashMap<String, HashMap<String, f64>> = serde_json::from_slice(&text).unwrap();
-    let kind = Kind::BFloat16;
     let mut worst = 0.0f64;
     for model in MODELS {
         for (network, &theirs) in &recorded[model] {
-            let (mut off, mut size) = (0.0, 0.0);
-            let look = |_: &str, ours: &Tensor, recorded: &Tensor| {
-                assert_eq!(ours.kind(), kind);
-                let square = |x: &Tensor| x.square().sum(Kind::Double).double_value(&[]);
-                off += square(&(ours.to_kind(Kind::Float) - recorded));
-                size += square(recorded);
-            };
-            match network.as_str() {
-                "prior" => each_prior_call(model, kind, look),
-                "decoder" => each_decoder_call(model, kind, look),
-                name => each_upsampler_call(model, name, kind, look),
-            }
-            let ours = (off / size).sqrt();
+            let ours = off(model, network, Kinds(Kind::BFloat16, None));
             println!("{model}: {network} is off by {ours:.5}, the reference's by {theirs:.5}");
             assert!(ours > 1e-4, "{model}: {network} does not compute in bf16");
             worst = worst.max(ours / theirs);
             assert!(ours < BF16, "{model}: {network} is off by {ours}");
+            let ours = off(model, network, Kinds(Kind::Float, Some(Kind::BFloat16)));
+            println!("{model}: {network} with weights in bf16 is off by {ours:.5}");
+            assert!(ours > 1e-4, "{model}: the weights of {network} are not bf16");
+            assert!(
+                ours < BF16_WEIGHTS,
+                "{model}: {network} with weights in bf16 is off by {ours}"
+            );
         }
     }
     // Networks of so few numbers round otherwise with every kernel, in f32 and rounded too where the processor has no bf16.
     assert!(worst < 1.15, "a network is {worst} times as far off as the reference's");
+}
+
+/// The root of the mean square of what all calls of a network are off, relative to what the reference gives in f32.
+fn off(model: &str, network: &str, kinds: Kinds) -> f64 {
+    let (mut off, mut size) = (0.0, 0.0);
+    let look = |_: &str, ours: &Tensor, recorded: &Tensor| {
+        assert_eq!(ours.kind(), kinds.0);
+        let square = |x: &Tensor| x.square().sum(Kind::Double).double_value(&[]);
+        off += square(&(ours.to_kind(Kind::Float) - recorded));
+        size += square(recorded);
+    };
+    match network {
+        "prior" => each_prior_call(model, kinds, look),
+        "decoder" => each_decoder_call(model, kinds, look),
+        name => each_upsampler_call(model, name, kinds, look),
+    }
+    (off / size).sqrt()
 }
 
 #[test]

@@ -2,10 +2,15 @@
 
 use decoder::{UNet, UNetConfig};
 use kernels::channels_last;
-use kernels::{ConvShape, Kernel, KernelTimings, load_timings};
+use kernels::{ConvShape, Kernel, KernelTimings, Simd, gemv_by, load_timings};
 use layers::{Conv2d, Init, Initialiser, Linear, Params};
 use noise::Generator;
 use tch::{Device, Kind, Tensor};
+
+/// The widths of registers that this processor has.
+fn widths() -> impl Iterator<Item = Simd> {
+    Simd::ALL.into_iter().filter(|simd| simd.is_available())
+}
 
 /// A layer and a picture for it, with the output of libtorch's convolution in f64.
 struct Case {
@@ -49,19 +54,25 @@ impl Case {
 }
 
 #[test]
-fn winograd_agrees_with_direct_convolution() {
+fn kernels_agree_with_direct_convolution_at_every_width() {
     // Enough work for it, and just too little; sides, channels and tiles that fill no row of lanes.
     for (batch, inputs, outputs, side) in [(2, 64, 64, 128), (1, 76, 90, 93), (3, 131, 170, 65)] {
         let large = Case::new(batch, inputs, outputs, side, 3);
         let off = large.off(&large.layer.forward(&large.x), &large.x);
         println!("{inputs} to {outputs} at {side}: {off:e}");
         assert!((5e-7..1e-5).contains(&off), "{off:e}");
-        for kernel in Kernel::ALL {
-            let output = kernel.convolve(&large.x, &large.weight, Some(&large.bias));
+        for (kernel, simd) in Kernel::ALL.into_iter().flat_map(|k| widths().map(move |s| (k, s))) {
+            let output = kernel.convolve_by(simd, &large.x, &large.weight, Some(&large.bias));
             let off = large.off(&output, &large.x);
-            println!("{kernel:?}: {off:e}");
+            println!("{kernel:?}, {simd:?}: {off:e}");
             assert!(off < 5e-6, "{off:e}");
         }
+    }
+    // Few pixels of many channels, which im2col multiplies.
+    for batch in [1, 3] {
+        let few = Case::new(batch, 700, 690, 8, 3);
+        let off = few.off(&few.layer.forward(&few.x), &few.x);
+        assert!(off < 5e-6, "{off:e}");
     }
     let small = Case::new(2, 32, 32, 64, 3);
     let off = small.off(&small.layer.forward(&small.x), &small.x);
@@ -69,7 +80,7 @@ fn winograd_agrees_with_direct_convolution() {
 }
 
 #[test]
-fn winograd_computes_halves_in_f32() {
+fn kernels_compute_halves_in_f32() {
     let case = Case::new(1, 64, 64, 40, 3);
     let half = |x: &Tensor| x.to_kind(Kind::BFloat16);
     let x = channels_last(&half(&case.x));
@@ -79,8 +90,8 @@ fn winograd_computes_halves_in_f32() {
         bias: bias.shallow_clone(),
         ..Case::new(1, 64, 64, 40, 3)
     };
-    for kernel in Kernel::ALL {
-        let output = kernel.convolve(&x, &weight, Some(&bias));
+    for (kernel, simd) in Kernel::ALL.into_iter().flat_map(|k| widths().map(move |s| (k, s))) {
+        let output = kernel.convolve_by(simd, &x, &weight, Some(&bias));
         assert_eq!(output.kind(), Kind::BFloat16);
         assert!(output.permute([0, 2, 3, 1]).is_contiguous());
         let off = rounded.off(&output, &x);
@@ -147,7 +158,7 @@ fn a_network_by_winograd_agrees_with_one_by_direct_convolutions() {
 
 #[test]
 fn a_linear_map_of_few_rows_sums_in_f32() {
-    let (inputs, outputs) = (1040, 1030); // enough weights; outputs that fill no block
+    let (inputs, outputs) = (1056, 1030); // enough weights, lines of them; outputs that fill no block
     for (kind, most) in [(Kind::Float, 1e-6), (Kind::BFloat16, 2e-3)] {
         let source = Initialiser::new(5, Device::Cpu, kind);
         let layer = Linear::with_init(&Params::root(&source), inputs, outputs, Init::Normal(0.1));
@@ -168,6 +179,18 @@ fn a_linear_map_of_few_rows_sums_in_f32() {
             let off = ((double(&output) - &exact).norm() / exact.norm()).double_value(&[]);
             println!("{kind:?} {shape:?}: {off:e}");
             assert!(off < most, "{off:e}");
+            for simd in widths().filter(|_| shape != [13, inputs]) {
+                let output = gemv_by(simd, &x, &weight, Some(&bias));
+                let off = ((double(&output) - &exact).norm() / exact.norm()).double_value(&[]);
+                assert!(off < most, "{simd:?}: {off:e}");
+                // Beside numbers in f32 weights in bf16 are rounded, and nothing else is.
+                let half = weight.to_kind(Kind::BFloat16);
+                let x = x.to_kind(Kind::Float);
+                let output = gemv_by(simd, &x, &half, None);
+                let exact = double(&x).linear(&double(&half), None::<&Tensor>);
+                let off = ((double(&output) - &exact).norm() / exact.norm()).double_value(&[]);
+                assert!(output.kind() == Kind::Float && off < 1e-6, "{simd:?}: {off:e}");
+            }
         }
     }
 }
@@ -210,7 +233,7 @@ fn the_fastest_kernel_beats_the_direct_one_by_a_tenth() {
         halves: false,
     };
     let kernel = |four, six| {
-        let seconds = [1.0, four, six];
+        let seconds = [1.0, 1.5, four, six];
         KernelTimings { shape, seconds }.kernel()
     };
     assert_eq!(kernel(0.5, 0.4), Kernel::WinogradSix);
@@ -237,9 +260,11 @@ fn the_kernel_goes_by_the_shape() {
     let few_outputs = ConvShape { outputs: 32, ..square(256, 320) };
     let doubled = ConvShape { doubled: true, ..square(32, 640) };
     for (shape, kernel) in [
-        (square(16, 1280), Kernel::Direct),
+        (square(8, 1280), Kernel::Im2col),
+        (ConvShape { batch: 4, ..square(8, 1280) }, Kernel::WinogradFour),
+        (square(16, 1280), Kernel::WinogradFour),
         (square(32, 640), Kernel::WinogradFour),
-        (doubled, Kernel::WinogradSix),
+        (doubled, Kernel::WinogradFour),
         (square(256, 320), Kernel::WinogradSix),
         (few_outputs, Kernel::Direct),
     ] {
@@ -262,8 +287,8 @@ fn kernels_by_shape() {
     tch::set_num_threads(
         std::thread::available_parallelism().map_or(1, |count| count.get() as i32),
     );
-    println!("| side | channels in, out | direct, ms | 4 x 4 | 6 x 6 | chosen |");
-    println!("| --- | --- | --- | --- | --- | --- |");
+    println!("| side | channels in, out | direct, ms | im2col | 4 x 4 | 6 x 6 | chosen |");
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
     for (side, channels) in [
         (8, &[(768, 768), (1280, 1280), (2560, 1280)][..]),
         (16, &[(192, 192), (768, 768), (1280, 1280), (2560, 1280)]),
@@ -276,7 +301,7 @@ fn kernels_by_shape() {
             let options = (Kind::Float, Device::Cpu);
             let x = Tensor::randn([1, inputs, side, side], options);
             let weight = Tensor::randn([outputs, inputs, 3, 3], options) * 0.01;
-            let mut fastest = [f64::INFINITY; 3];
+            let mut fastest = [f64::INFINITY; 4];
             for _ in 0..5 {
                 for (kernel, fastest) in Kernel::ALL.into_iter().zip(&mut fastest) {
                     let begin = std::time::Instant::now();
@@ -284,12 +309,12 @@ fn kernels_by_shape() {
                     *fastest = fastest.min(begin.elapsed().as_secs_f64() * 1e3);
                 }
             }
-            let [direct, four, six] = fastest;
-            let (four, six) = (four / direct, six / direct);
+            let [direct, im2col, four, six] = fastest;
+            let [im2col, four, six] = [im2col, four, six].map(|time| time / direct);
             let shape = ConvShape { inputs, outputs, ..square(side, inputs) };
             let chosen = shape.kernel(true);
             println!(
-                "| {side} | {inputs}, {outputs} | {direct:.2} | {four:.2} | {six:.2} | {chosen:?} |"
+                "| {side} | {inputs}, {outputs} | {direct:.2} | {im2col:.2} | {four:.2} | {six:.2} | {chosen:?} |"
             );
         }
     }

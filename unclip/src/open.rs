@@ -20,6 +20,7 @@ pub struct OpenOptions {
     image_encoder: Option<PathBuf>,
     text_encoder: Option<PathBuf>,
     low_memory: bool,
+    bf16_weights: bool,
 }
 
 impl Default for OpenOptions {
@@ -40,6 +41,7 @@ impl OpenOptions {
             image_encoder: None,
             text_encoder: None,
             low_memory: false,
+            bf16_weights: false,
         }
     }
 
@@ -87,6 +89,12 @@ impl OpenOptions {
     /// Whether no network outlives the stage that works with it, so that the largest alone takes memory.
     pub fn low_memory(self, low_memory: bool) -> Self {
         Self { low_memory, ..self }
+    }
+
+    /// Whether weights lie in memory in bf16 while the networks compute in f32 on the CPU
+    /// ([`Pipeline::with_bf16_weights`]).
+    pub fn bf16_weights(self, bf16_weights: bool) -> Self {
+        Self { bf16_weights, ..self }
     }
 
     /// Opens the model that a [`Locator`] finds: a folder, one of [`built_in_models`](crate::built_in_models), or a repository
@@ -137,6 +145,7 @@ impl OpenOptions {
     /// Opens a model whose components lie in `folders`.
     pub fn open_folders(&self, folders: ModelFolders) -> Result<Pipeline, Error> {
         let pipeline = Pipeline::open(folders, self.device, self.dtype)?;
-        Ok(if self.low_memory { pipeline.low_memory() } else { pipeline })
+        let pipeline = if self.low_memory { pipeline.low_memory() } else { pipeline };
+        if self.bf16_weights { Ok(pipeline.with_bf16_weights()?) } else { Ok(pipeline) }
     }
 }

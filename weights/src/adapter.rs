@@ -156,13 +156,24 @@ impl<S: Source> SourceAdapter<S> {
 
 impl<S: Source> Source for SourceAdapter<S> {
     fn take(&self, name: &str, shape: &[i64], init: Init) -> Tensor {
+        self.take_by(|name, shape| self.source.take(name, shape, init), name, shape)
+    }
+
+    fn take_weight(&self, name: &str, shape: &[i64], init: Init) -> Tensor {
+        self.take_by(|name, shape| self.source.take_weight(name, shape, init), name, shape)
+    }
+}
+
+impl<S> SourceAdapter<S> {
+    /// Our tensor of their tensors, which `take` takes of the source.
+    fn take_by(&self, take: impl Fn(&str, &[i64]) -> Tensor, name: &str, shape: &[i64]) -> Tensor {
         let of = |rule: &Rule| Some((rule.their_name(name)?, rule.operations.clone()));
         let Some((theirs, operations)) = self.rules.iter().find_map(of) else {
-            return self.source.take(name, shape, init);
+            return take(name, shape);
         };
         let before = operations.iter().rev();
         let before = before.fold(shape.to_vec(), |shape, operation| operation.shape_before(shape));
-        let take = || self.source.take(&theirs, &before, init);
+        let take = || take(&theirs, &before);
         let packed = |operation: &Operation| matches!(operation, Operation::Unpack { .. });
         let tensor = match operations.iter().any(packed) {
             true => {
@@ -200,6 +211,12 @@ impl<S: Source> Recorder<S> {
 impl<S: Source> Source for Recorder<S> {
     fn take(&self, name: &str, shape: &[i64], init: Init) -> Tensor {
         let tensor = self.source.take(name, shape, init);
+        self.tensors.borrow_mut().push((name.to_owned(), tensor.shallow_clone()));
+        tensor
+    }
+
+    fn take_weight(&self, name: &str, shape: &[i64], init: Init) -> Tensor {
+        let tensor = self.source.take_weight(name, shape, init);
         self.tensors.borrow_mut().push((name.to_owned(), tensor.shallow_clone()));
         tensor
     }

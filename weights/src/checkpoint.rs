@@ -30,6 +30,8 @@ pub struct Checkpoint {
     device: Device,
     /// The kind that tensors are given out in; `None` for that of the file.
     kind: Option<Kind>,
+    /// The kind of the weights of linear maps and convolutions, where it is another.
+    weight_kind: Option<Kind>,
     tensors: HashMap<String, StoredTensor>,
     /// Whether the numbers of tensors must be finite.
     checked: bool,
@@ -102,6 +104,7 @@ impl Checkpoint {
             model: model.to_owned(),
             device,
             kind: Some(kind),
+            weight_kind: None,
             tensors,
             checked,
             report: RefCell::new(Report { problems, ..Report::default() }),
@@ -113,6 +116,11 @@ impl Checkpoint {
     pub fn checked(self, checked: bool) -> Self {
         let checked = checked || self.checked;
         Self { checked, ..self }
+    }
+
+    /// The same, and the weights of linear maps and convolutions are given out in another kind than the rest.
+    pub fn with_weight_kind(self, weight_kind: Option<Kind>) -> Self {
+        Self { weight_kind, ..self }
     }
 
     /// The same, and each tensor stays in the kind that its file has it in.
@@ -243,8 +251,8 @@ impl Checkpoint {
         device_error.map_or(Ok(()), Err)
     }
 
-    fn placed(&self, name: &str, tensor: Tensor) -> Result<Tensor, Error> {
-        let kind = self.kind.unwrap_or_else(|| tensor.kind());
+    fn placed(&self, name: &str, tensor: Tensor, kind: Option<Kind>) -> Result<Tensor, Error> {
+        let kind = kind.unwrap_or_else(|| tensor.kind());
         let place = || tensor.f_to_device(self.device)?.f_to_kind(kind);
         place().map_err(|error| {
             let (file, message) = (self.file.clone(), error.to_string());
@@ -306,12 +314,24 @@ pub(crate) fn read_tensors(blob: &Rc<Blob>) -> Result<Vec<StoredTensor>, Error> 
 
 impl Source for Checkpoint {
     fn take(&self, name: &str, shape: &[i64], _: Init) -> Tensor {
+        self.take_in(self.kind, name, shape)
+    }
+
+    fn take_weight(&self, name: &str, shape: &[i64], _: Init) -> Tensor {
+        self.take_in(self.weight_kind.or(self.kind), name, shape)
+    }
+}
+
+impl Checkpoint {
+    /// The tensor in `kind`, or else in that of the file.
+    fn take_in(&self, kind: Option<Kind>, name: &str, shape: &[i64]) -> Tensor {
         let report = &mut *self.report.borrow_mut();
         report.names.push(name.to_owned());
         // A zero-stride placeholder of the requested shape takes no memory.
-        let kind = self.kind.unwrap_or(Kind::Float);
-        let placeholder =
-            || Tensor::from(0.0f32).to_device(self.device).to_kind(kind).expand(shape, false);
+        let placeholder = || {
+            let zero = Tensor::from(0.0f32).to_device(self.device);
+            zero.to_kind(kind.unwrap_or(Kind::Float)).expand(shape, false)
+        };
         let Some(stored) = self.tensors.get(name) else {
             report.problems.missing.push(name.to_owned());
             return placeholder();
@@ -327,15 +347,15 @@ impl Source for Checkpoint {
             return placeholder();
         }
         // What is converted, moved or reordered is read, so that it is not in memory twice.
-        let reorders = is_reordered(shape, self.kind, self.device);
-        let converts = self.kind.is_some_and(|kind| Some(kind) != stored.dtype.kind);
+        let reorders = self.weight_kind.is_none() && is_reordered(shape, kind, self.device);
+        let converts = kind.is_some_and(|kind| Some(kind) != stored.dtype.kind);
         let stays = self.device == Device::Cpu && !converts && !reorders;
         let tensor = match stays {
             true => Ok(stored.tensor()),
             false => stored.copy(),
         };
         let tensor = tensor.map(|tensor| tensor.expect("libtorch has every float"));
-        match tensor.and_then(|tensor| self.placed(name, tensor)) {
+        match tensor.and_then(|tensor| self.placed(name, tensor, kind)) {
             Ok(tensor) => {
                 if self.checked {
                     report.norms.push((name.to_owned(), norm(&tensor)));

@@ -7,6 +7,7 @@ use std::{fmt, fs, io};
 use files::contents::{self, Contents};
 use files::gzip::gunzip;
 use files::{extensions, whole_file};
+use tch::Kind;
 
 use crate::Error;
 use crate::blob::Blob;
@@ -29,6 +30,8 @@ pub struct DiskFolder {
     variant: Option<String>,
     /// Whether the numbers of the weights must be finite.
     checked: bool,
+    /// The kind of the weights of linear maps and convolutions, where it is another than that of the rest.
+    weight_kind: Option<Kind>,
     /// The file in it that holds the weights, where that alone is meant.
     weights_file: Option<String>,
     /// The component that is meant, where the files of several lie in it.
@@ -59,6 +62,7 @@ impl Folder {
             path,
             variant: None,
             checked: false,
+            weight_kind: None,
             weights_file: None,
             file_component: None,
         })
@@ -113,6 +117,23 @@ impl Folder {
         match self {
             Self::Disk(folder) => Self::Disk(DiskFolder { checked: true, ..folder }),
             embedded => embedded,
+        }
+    }
+
+    /// The same, of which the weights of linear maps and convolutions are read in another kind than the rest. Those inside the
+    /// program are not.
+    pub fn with_weight_kind(self, weight_kind: Option<Kind>) -> Self {
+        match self {
+            Self::Disk(folder) => Self::Disk(DiskFolder { weight_kind, ..folder }),
+            embedded => embedded,
+        }
+    }
+
+    /// The kind of the weights of linear maps and convolutions, where it is another than that of the rest.
+    pub(crate) fn weight_kind(&self) -> Option<Kind> {
+        match self {
+            Self::Disk(folder) => folder.weight_kind,
+            Self::Embedded(_) => None,
         }
     }
 

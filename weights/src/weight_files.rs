@@ -171,7 +171,7 @@ impl Folder {
                 Ok(checkpoint)
             }
         };
-        Ok(checkpoint?.checked(self.is_checked()))
+        Ok(checkpoint?.checked(self.is_checked()).with_weight_kind(self.weight_kind()))
     }
 
     /// The names of the files that [`Folder::checkpoint`] reads, and of their index.
@@ -257,7 +257,7 @@ impl Folder {
         }
         let blob = self.blob(name)?;
         let checkpoint = Checkpoint::of_blobs(blob.name.clone(), vec![blob], model, device, kind);
-        Ok(checkpoint?.checked(self.is_checked()))
+        Ok(checkpoint?.checked(self.is_checked()).with_weight_kind(self.weight_kind()))
     }
 
     /// The file that an index puts each tensor into.

@@ -71,7 +71,7 @@ fn a_cache_that_is_no_plain_file_is_not_there() {
     assert!(nothing.contains("--tune"), "{nothing}");
     // The file's name, as a run writes it.
     let line = nothing.lines().next().unwrap();
-    let processor = line.split(", ").nth(1).unwrap();
+    let processor = line.split_once(", ").unwrap().1.rsplit_once(", ").unwrap().0;
     let slug: Vec<String> = processor
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())
@@ -80,7 +80,7 @@ fn a_cache_that_is_no_plain_file_is_not_there() {
     let file = place.path("caches/unclip/kernels").join(format!("{}-1.json", slug.join("-")));
     fs::create_dir_all(file.parent().unwrap()).unwrap();
 
-    let table = r#"{"processor":"P","threads":1,"trials":[{"shape":{"batch":1,"inputs":7,"outputs":7,"height":7,"width":7,"doubled":false,"halves":false},"seconds":[1.0,1.0,1.0]}]}"#;
+    let table = r#"{"processor":"P","threads":1,"trials":[{"shape":{"batch":1,"inputs":7,"outputs":7,"height":7,"width":7,"doubled":false,"halves":false},"seconds":[1.0,1.0,1.0,1.0]}]}"#;
     let table = table.replace('P', processor);
     fs::write(&file, &table).unwrap();
     let read = place.run_with_caches(&caches, &["info"]).succeeds().stdout;
@@ -102,4 +102,47 @@ fn a_cache_that_is_no_plain_file_is_not_there() {
     // A relative folder of caches would be another one in every folder.
     let relative = place.run_with_caches("caches", &["info"]).succeeds().stdout;
     assert_eq!(relative, nothing);
+}
+
+#[test]
+fn the_instructions_of_kernels_are_chosen_by_name() {
+    let place = Workplace::new();
+    let info = |name: &str| {
+        let mut command = place.command(&["info"]);
+        Ran::new(command.env("UNCLIP_SIMD", name).output().unwrap())
+    };
+    for simd in kernels::Simd::ALL.into_iter().filter(|simd| simd.is_available()) {
+        let table = info(simd.name()).succeeds().stdout;
+        assert!(table.contains(&format!(", {}, ", simd.name())), "{table}");
+    }
+    let widest = info("").succeeds().stdout;
+    assert!(widest.contains(&format!(", {}, ", kernels::Simd::current().name())), "{widest}");
+    let narrowest = kernels::Simd::Bits128.name();
+    info("avx3").refuses(&["UNCLIP_SIMD is avx3: the kernels have", narrowest]);
+}
+
+#[test]
+fn weights_in_bf16_draw_nearly_the_same_and_are_refused_where_they_gain_nothing() {
+    let place = Workplace::new();
+    let draw = |name: &str, more: &[&str]| {
+        let out = format!("--out={name}");
+        place.generate(&[&["--seed=1", &out], more].concat())
+    };
+    draw("f32.png", &[super::CAPTION]).succeeds();
+    draw("bf16.png", &["--weights=bf16", super::CAPTION]).succeeds();
+    let pixels = |name: &str| image::open(place.path(name)).unwrap().to_rgb8().into_raw();
+    let [f32s, halves] = ["f32.png", "bf16.png"].map(pixels);
+    let off: f64 = f32s.iter().zip(&halves).map(|(a, b)| f64::from(a.abs_diff(*b))).sum();
+    let off = off / f32s.len() as f64;
+    assert!((0.001..8.0).contains(&off), "{off}");
+    // The picture knows, and is drawn again from itself without a warning with the same flag alone.
+    let again =
+        |more: &[&str]| draw("again.png", &[&["--force", "--from=bf16.png"], more].concat());
+    assert!(again(&[]).succeeds().stderr.contains("another --weights drew that picture"));
+    assert!(!again(&["--weights=bf16"]).succeeds().stderr.contains("--weights"));
+    let reason = "gain nothing in another dtype, on a GPU or with the model inside";
+    draw("no.png", &["--weights=bf16", "--dtype=bf16", super::CAPTION])
+        .refuses(&["--weights bf16", reason]);
+    let inside = ["generate", "--weights=bf16", "--out=no.png", super::CAPTION];
+    place.run(&inside).refuses(&["--weights bf16", reason]);
 }
