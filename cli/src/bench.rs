@@ -68,6 +68,8 @@ struct BenchReport {
     peak_matrix: f64,
     /// And of a convolution of 320 channels at 64 by 64 pixels.
     peak_convolution: f64,
+    /// Bytes a second that are read of memory.
+    peak_read: f64,
     stages: Vec<StageReport>,
 }
 
@@ -126,6 +128,7 @@ impl Bench {
             peak_memory: peak_memory(),
             peak_matrix: peak_matrix(kind, device),
             peak_convolution: peak_convolution(kind, device),
+            peak_read: peak_read(device),
             stages: self.stages(&pipeline, &timings.steps, &settings, kind)?,
         };
         let mut out = Vec::new();
@@ -246,9 +249,10 @@ impl BenchReport {
         }
         writeln!(
             out,
-            "peak: {:.0} GFLOP/s in matrix products, {:.0} GFLOP/s in convolutions\n",
+            "peak: {:.0} GFLOP/s in matrix products, {:.0} GFLOP/s in convolutions, {:.1} GB/s read\n",
             self.peak_matrix / 1e9,
-            self.peak_convolution / 1e9
+            self.peak_convolution / 1e9,
+            self.peak_read / 1e9
         )?;
         writeln!(
             out,
@@ -309,6 +313,13 @@ fn peak_convolution(kind: Kind, device: Device) -> f64 {
     let kernel = random(&[CHANNELS, CHANNELS, 3, 3], kind, device);
     let operations = 2.0 * (9 * CHANNELS * CHANNELS * SIDE * SIDE) as f64;
     peak(operations, device, || x.conv2d(&kernel, None::<Tensor>, [1, 1], [1, 1], [1, 1], 1))
+}
+
+/// Of a sum of more numbers than caches hold.
+fn peak_read(device: Device) -> f64 {
+    const BYTES: i64 = 1 << 29;
+    let numbers = Tensor::zeros([BYTES / 4], (Kind::Float, device));
+    peak(BYTES as f64, device, || numbers.sum(Kind::Float))
 }
 
 /// Operations a second in the fastest of some runs.

@@ -74,33 +74,24 @@ impl ResnetBlock {
 
     /// `x [B, inputs, H, W]` and the projected `time -> [B, outputs, H', W']`
     pub fn forward(&self, x: &Tensor, time: &Tensor) -> Tensor {
-        let h = silu(self.norm_in.forward(x));
+        let h = self.norm_in.forward_silu(x, None);
         let mut h = match self.resample {
             Resample::Double => self.conv_in.forward_doubled(&h),
             resample => self.conv_in.forward(&resample.forward(h)),
         }; // [B, outputs, H', W']
-        let time = time.unsqueeze(-1).unsqueeze(-1);
         let h = if self.scale_shift {
-            let [scale, shift] = [0, 1].map(|half| time.chunk(2, 1).swap_remove(half)); // [B, outputs, 1, 1]
-            shift.addcmul(&self.norm_out.forward(&h), &(scale + 1.0))
+            let [scale, shift] = <[Tensor; 2]>::try_from(time.chunk(2, 1)).expect("two halves"); // [B, outputs]
+            self.norm_out.forward_silu(&h, Some([&scale, &shift]))
         } else {
-            h += time;
-            self.norm_out.forward(&h)
+            h += time.unsqueeze(-1).unsqueeze(-1);
+            self.norm_out.forward_silu(&h, None)
         };
-        let mut h = self.conv_out.forward(&silu(h));
+        let mut h = self.conv_out.forward(&h);
         let x = self.resample.forward(x.shallow_clone());
         h += match &self.skip {
             Some(skip) => skip.forward(&x),
             None => x,
         };
         h
-    }
-}
-
-/// The activation, in place where no gradient needs the input.
-fn silu(mut x: Tensor) -> Tensor {
-    match x.requires_grad() {
-        true => x.silu(),
-        false => x.silu_(),
     }
 }

@@ -182,7 +182,7 @@ impl UNet {
 
     /// The prediction of the last features, `[B, C, H, W] -> [B, out, H, W]`.
     fn read_out(&self, x: &Tensor) -> Tensor {
-        self.conv_out.forward(&self.norm_out.forward(x).silu())
+        self.conv_out.forward(&self.norm_out.forward_silu(x, None))
     }
 }
 

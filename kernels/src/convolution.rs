@@ -49,13 +49,15 @@ impl Kernel {
         bias: Option<&Tensor>,
     ) -> Tensor {
         if self == Self::Direct {
-            return x.conv2d(weight, bias, [1, 1], [1, 1], [1, 1], 1);
+            return x.conv2d(&weight.to_kind(x.kind()), bias, [1, 1], [1, 1], [1, 1], 1);
         }
-        let [floats, weight] = [x, weight].map(|tensor| tensor.to_kind(Kind::Float));
+        let floats = x.to_kind(Kind::Float);
         let bias = bias.map(|bias| bias.to_kind(Kind::Float));
-        let winograd = |tiling| winograd::convolve(&floats, &weight, bias.as_ref(), tiling, simd);
+        let winograd = |tiling| winograd::convolve(&floats, weight, bias.as_ref(), tiling, simd);
         let output = match self {
-            Self::Direct | Self::Im2col => im2col(&floats, &weight, bias.as_ref()),
+            Self::Direct | Self::Im2col => {
+                im2col(&floats, &weight.to_kind(Kind::Float), bias.as_ref())
+            }
             Self::WinogradFour => winograd(Tiling::Four),
             Self::WinogradSix => winograd(Tiling::Six),
         };

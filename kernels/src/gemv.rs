@@ -9,7 +9,7 @@ use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
 use crate::parallel::{SharedPtr, parallel_for};
-use crate::simd::{Register, Simd, SimdKernel, dispatch, prefetch};
+use crate::simd::{Bf16, Register, Simd, SimdKernel, Weight, dispatch, prefetch};
 
 /// The most rows.
 const MOST_ROWS: i64 = 12;
@@ -53,39 +53,13 @@ pub fn gemv_by(simd: Simd, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -
     let (from, to) = (SharedPtr::of(&floats), SharedPtr::of(&output));
     match weight.kind() {
         Kind::Float => multiply::<f32>(simd, from, SharedPtr(weight.data_ptr().cast()), to, sizes),
-        _ => multiply::<u16>(simd, from, SharedPtr(weight.data_ptr().cast()), to, sizes),
+        _ => multiply::<Bf16>(simd, from, SharedPtr(weight.data_ptr().cast()), to, sizes),
     }
     let output = match bias {
         Some(bias) => output + bias,
         None => output,
     };
     output.to_kind(x.kind()).view(shape.as_slice())
-}
-
-/// A weight as it lies in memory.
-trait Weight: Copy {
-    /// A register of weights as f32, exactly.
-    ///
-    /// # Safety
-    /// As many can be read at `from`.
-    unsafe fn load<R: Register>(from: *const Self) -> R;
-}
-
-impl Weight for f32 {
-    #[inline(always)]
-    unsafe fn load<R: Register>(from: *const Self) -> R {
-        // SAFETY: the caller says so.
-        unsafe { R::load(from) }
-    }
-}
-
-/// The bits of a bf16.
-impl Weight for u16 {
-    #[inline(always)]
-    unsafe fn load<R: Register>(from: *const Self) -> R {
-        // SAFETY: the caller says so.
-        unsafe { R::load_bf16(from) }
-    }
 }
 
 /// Writes the `output [rows, outputs]` of `x [rows, inputs]` with `weight [outputs, inputs]`, which threads share.

@@ -5,6 +5,7 @@
 
 pub mod convolution;
 mod gemv;
+mod group_norm;
 pub mod memory;
 mod memory_format;
 mod parallel;
@@ -16,6 +17,7 @@ pub use convolution::{
     multiplies_in_f32, new_timings, set_policy,
 };
 pub use gemv::{gemv, gemv_by};
+pub use group_norm::group_norm_silu;
 pub use memory::OutOfMemory;
 pub use memory_format::{channels_last, is_channels_last};
 pub use simd::{Simd, set_simd};

@@ -258,6 +258,49 @@ mod x86 {
     }
 }
 
+/// A weight as it lies in memory.
+pub(crate) trait Weight: Copy {
+    /// The weight as f32, exactly.
+    fn widen(self) -> f32;
+
+    /// A register of weights as f32, exactly.
+    ///
+    /// # Safety
+    /// As many can be read at `from`.
+    unsafe fn load<R: Register>(from: *const Self) -> R;
+}
+
+impl Weight for f32 {
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        self
+    }
+
+    #[inline(always)]
+    unsafe fn load<R: Register>(from: *const Self) -> R {
+        // SAFETY: the caller says so.
+        unsafe { R::load(from) }
+    }
+}
+
+/// The bits of a bf16.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct Bf16(u16);
+
+impl Weight for Bf16 {
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        f32::from_bits(u32::from(self.0) << 16)
+    }
+
+    #[inline(always)]
+    unsafe fn load<R: Register>(from: *const Self) -> R {
+        // SAFETY: the caller says so.
+        unsafe { R::load_bf16(from.cast()) }
+    }
+}
+
 /// Code that is compiled once for each kind of register.
 pub(crate) trait SimdKernel {
     /// Runs it in registers of kind `R`. Implementations are `#[inline(always)]`, so that the caller's target features apply.

@@ -20,7 +20,7 @@ use std::sync::{Mutex, PoisonError};
 use tch::{Device, Kind, Tensor};
 
 use crate::parallel::{SharedPtr, parallel_for};
-use crate::simd::{Register, Simd, SimdKernel, dispatch, prefetch};
+use crate::simd::{Bf16, Register, Simd, SimdKernel, Weight, dispatch, prefetch};
 use transforms::{Four, Six, Transforms};
 
 /// Output channels, and lanes of tiles, of a product that is summed up in registers.
@@ -96,13 +96,15 @@ pub(crate) fn convolve(
     tiling: Tiling,
     simd: Simd,
 ) -> Tensor {
-    match tiling {
-        Tiling::Four => convolve_by::<Four, 6, 4>(simd, x, weight, bias),
-        Tiling::Six => convolve_by::<Six, 8, 6>(simd, x, weight, bias),
+    match (tiling, weight.kind()) {
+        (Tiling::Four, Kind::BFloat16) => convolve_by::<Four, Bf16, 6, 4>(simd, x, weight, bias),
+        (Tiling::Four, _) => convolve_by::<Four, f32, 6, 4>(simd, x, weight, bias),
+        (Tiling::Six, Kind::BFloat16) => convolve_by::<Six, Bf16, 8, 6>(simd, x, weight, bias),
+        (Tiling::Six, _) => convolve_by::<Six, f32, 8, 6>(simd, x, weight, bias),
     }
 }
 
-fn convolve_by<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize>(
+fn convolve_by<T: Transforms<TILE, OUT>, W: Weight, const TILE: usize, const OUT: usize>(
     simd: Simd,
     x: &Tensor,
     weight: &Tensor,
@@ -115,9 +117,9 @@ fn convolve_by<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize>(
     let options = (Kind::Float, Device::Cpu);
     let output = Tensor::empty([batch, outputs, height, width], options);
     let (down, across) = ((height as usize).div_ceil(OUT), (width as usize).div_ceil(OUT));
-    let convolution = Convolution::<T, TILE, OUT> {
+    let convolution = Convolution::<T, W, TILE, OUT> {
         image: SharedPtr::of(&x),
-        weight: SharedPtr::of(&weight),
+        weight: SharedPtr(weight.data_ptr().cast()),
         bias: bias.as_ref().map(SharedPtr::of),
         output: SharedPtr::of(&output),
         inputs: inputs as usize,
@@ -134,9 +136,9 @@ fn convolve_by<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize>(
 }
 
 /// The operands and sizes of a convolution. Tiles are counted through all images, row by row.
-struct Convolution<T, const TILE: usize, const OUT: usize> {
+struct Convolution<T, W, const TILE: usize, const OUT: usize> {
     image: SharedPtr<f32>,
-    weight: SharedPtr<f32>,
+    weight: SharedPtr<W>,
     bias: Option<SharedPtr<f32>>,
     output: SharedPtr<f32>,
     inputs: usize,
@@ -151,8 +153,8 @@ struct Convolution<T, const TILE: usize, const OUT: usize> {
 }
 
 /// The transform of a strip's tiles, for a thread's input channels.
-struct TransformInput<'a, T, const TILE: usize, const OUT: usize> {
-    all: &'a Convolution<T, TILE, OUT>,
+struct TransformInput<'a, T, W, const TILE: usize, const OUT: usize> {
+    all: &'a Convolution<T, W, TILE, OUT>,
     strip: &'a Range<usize>,
     to: SharedPtr<F32x16>,
     channels: Range<usize>,
@@ -160,15 +162,17 @@ struct TransformInput<'a, T, const TILE: usize, const OUT: usize> {
 }
 
 /// The output of a strip's transformed tiles, for a thread's output channels.
-struct ComputeOutput<'a, T, const TILE: usize, const OUT: usize> {
-    all: &'a Convolution<T, TILE, OUT>,
+struct ComputeOutput<'a, T, W, const TILE: usize, const OUT: usize> {
+    all: &'a Convolution<T, W, TILE, OUT>,
     strip: &'a Range<usize>,
     tiles: &'a [F32x16],
     channels: Range<usize>,
     buffers: &'a mut ThreadScratch,
 }
 
-impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<T, TILE, OUT> {
+impl<T: Transforms<TILE, OUT>, W: Weight, const TILE: usize, const OUT: usize>
+    Convolution<T, W, TILE, OUT>
+{
     /// Values of a transformed tile.
     const VALUES: usize = TILE * TILE;
 
@@ -249,14 +253,15 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<
         let weights = unsafe { self.weight.slice(0, self.outputs * self.inputs * 9) };
         for row in 0..rows {
             for place in 0..wide {
-                let weights: [&[f32; 9]; LANES] = std::array::from_fn(|n| {
+                let weights: [&[W; 9]; LANES] = std::array::from_fn(|n| {
                     let output = (channels.start + row * ROWS + n % ROWS).min(channels.end - 1);
                     let input = (place * INPUTS + n / ROWS).min(self.inputs - 1);
                     let start = (output * self.inputs + input) * 9;
                     weights[start..][..9].try_into().expect("a filter")
                 });
-                let filter: [F32x16; 9] =
-                    std::array::from_fn(|place| F32x16(std::array::from_fn(|n| weights[n][place])));
+                let filter: [F32x16; 9] = std::array::from_fn(|place| {
+                    F32x16(std::array::from_fn(|n| weights[n][place].widen()))
+                });
                 let columns: [[F32x16; TILE]; 3] = std::array::from_fn(|column| {
                     let [a, b, c] = [0, 1, 2].map(|row| &filter[row * 3 + column]);
                     T::transform_filter(a, b, c)
@@ -360,8 +365,8 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> Convolution<
     }
 }
 
-impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> SimdKernel
-    for TransformInput<'_, T, TILE, OUT>
+impl<T: Transforms<TILE, OUT>, W: Weight, const TILE: usize, const OUT: usize> SimdKernel
+    for TransformInput<'_, T, W, TILE, OUT>
 {
     /// Writes `[group, value, I, lanes]`.
     #[inline(always)]
@@ -403,8 +408,9 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> SimdKernel
                         });
                         for (column, lanes) in T::transform_input(&columns).into_iter().enumerate()
                         {
-                            let value =
-                                group * Convolution::<T, TILE, OUT>::VALUES + row * TILE + column;
+                            let value = group * Convolution::<T, W, TILE, OUT>::VALUES
+                                + row * TILE
+                                + column;
                             let place = value * all.value_stride() + channel * COLUMNS + lane;
                             // SAFETY: this thread's input channel.
                             unsafe { to.0.add(place).write(lanes) };
@@ -416,13 +422,13 @@ impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> SimdKernel
     }
 }
 
-impl<T: Transforms<TILE, OUT>, const TILE: usize, const OUT: usize> SimdKernel
-    for ComputeOutput<'_, T, TILE, OUT>
+impl<T: Transforms<TILE, OUT>, W: Weight, const TILE: usize, const OUT: usize> SimdKernel
+    for ComputeOutput<'_, T, W, TILE, OUT>
 {
     #[inline(always)]
     fn run<R: Register>(self) {
         let Self { all, strip, tiles, channels, buffers } = self;
-        let values = Convolution::<T, TILE, OUT>::VALUES;
+        let values = Convolution::<T, W, TILE, OUT>::VALUES;
         let most = (BLOCK / (values * all.inputs)).clamp(ROWS, MOST_OUTPUTS);
         let block = channels.len().div_ceil(channels.len().div_ceil(most));
         let block = block.next_multiple_of(ROWS);

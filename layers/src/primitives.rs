@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use kernels::{convolve, gemv, is_channels_last, multiplies_in_f32};
+use kernels::{convolve, gemv, group_norm_silu, is_channels_last, multiplies_in_f32};
 
 use crate::{Init, Params};
 
@@ -239,6 +239,23 @@ impl GroupNorm {
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let [weight, bias] = affine(&self.weight, &self.bias, x);
         x.group_norm(self.groups, Some(weight), Some(bias), self.eps, false)
+    }
+
+    /// SiLU of the norm, which `scale` and `shift [B, C]` modulate first, where there are any: `(1 + scale) norm(x) + shift`.
+    pub fn forward_silu(&self, x: &Tensor, scale_shift: Option<[&Tensor; 2]>) -> Tensor {
+        let affine = [&self.weight, &self.bias];
+        if let Some(output) = group_norm_silu(x, self.groups, affine, self.eps, scale_shift) {
+            return output;
+        }
+        let mut output = self.forward(x);
+        if let Some(modulation) = scale_shift {
+            let [scale, shift] = modulation.map(|of| of.unsqueeze(-1).unsqueeze(-1)); // [B, C, 1, 1]
+            output = shift.addcmul(&output, &(scale + 1.0));
+        }
+        match output.requires_grad() {
+            true => output.silu(),
+            false => output.silu_(),
+        }
     }
 }
 

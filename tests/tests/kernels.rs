@@ -2,7 +2,7 @@
 
 use decoder::{UNet, UNetConfig};
 use kernels::channels_last;
-use kernels::{ConvShape, Kernel, KernelTimings, Simd, gemv_by, load_timings};
+use kernels::{ConvShape, Kernel, KernelTimings, Simd, gemv_by, group_norm_silu, load_timings};
 use layers::{Conv2d, Init, Initialiser, Linear, Params};
 use noise::Generator;
 use tch::{Device, Kind, Tensor};
@@ -193,6 +193,64 @@ fn a_linear_map_of_few_rows_sums_in_f32() {
             }
         }
     }
+}
+
+/// Beside numbers in f32 weights in bf16 are rounded, and nothing else is.
+#[test]
+fn winograd_widens_weights() {
+    let case = Case::new(1, 64, 64, 40, 3);
+    let weight = case.weight.to_kind(Kind::BFloat16);
+    let rounded = Case { weight: weight.shallow_clone(), ..Case::new(1, 64, 64, 40, 3) };
+    for (kernel, simd) in Kernel::ALL.into_iter().flat_map(|k| widths().map(move |s| (k, s))) {
+        let output = kernel.convolve_by(simd, &case.x, &weight, Some(&case.bias));
+        let off = rounded.off(&output, &case.x);
+        assert!(output.kind() == Kind::Float && off < 5e-6, "{kernel:?}, {simd:?}: {off:e}");
+    }
+}
+
+#[test]
+fn a_fused_norm_is_one_in_steps() {
+    let mut generator = Generator::new(7);
+    let mut normal = |shape: &[i64]| {
+        let count = shape.iter().product::<i64>() as usize;
+        Tensor::from_slice(&generator.normal(count)).view(shape)
+    };
+    let double = |x: &Tensor| x.to_kind(Kind::Double);
+    // Numbers that fill no line and no chunk, some far from 0, and activations at both ends.
+    for (batch, channels, side, mean, spread) in [
+        (2, 32, 17, 0.0, 1.0),
+        (1, 96, 70, 100.0, 1.0),
+        (3, 64, 1, -3.0, 2.0),
+        (2, 64, 9, 0.0, 60.0),
+    ] {
+        let x = normal(&[batch, channels, side, side]) + mean;
+        let [weight, bias] = [0, 1].map(|_| normal(&[channels]) * spread);
+        let [scale, shift] = [0, 1].map(|_| normal(&[batch, channels]));
+        for modulation in [None, Some([&scale, &shift])] {
+            let norm =
+                double(&x).group_norm(16, Some(double(&weight)), Some(double(&bias)), 1e-5, false);
+            let exact = match modulation {
+                Some([scale, shift]) => {
+                    let [scale, shift] =
+                        [scale, shift].map(|of| double(of).view([batch, channels, 1, 1]));
+                    norm * (scale + 1.0) + shift
+                }
+                None => norm,
+            }
+            .silu();
+            let output = group_norm_silu(&x, 16, [&weight, &bias], 1e-5, modulation).unwrap();
+            let off = ((double(&output) - &exact).norm() / exact.norm()).double_value(&[]);
+            println!("{channels} channels at {side}: {off:e}");
+            // A number near 100 in f32 is itself off by 4e-6.
+            assert!(off < if mean > 10.0 { 1e-5 } else { 1e-6 }, "{off:e}");
+        }
+    }
+    let x = normal(&[1, 32, 4, 4]);
+    let [weight, bias] = [normal(&[32]), normal(&[32])];
+    let norm = |x: &Tensor| group_norm_silu(x, 16, [&weight, &bias], 1e-5, None);
+    assert!(norm(&channels_last(&x)).is_none());
+    assert!(norm(&x.to_kind(Kind::BFloat16)).is_none());
+    assert!(norm(&x.set_requires_grad(true)).is_none());
 }
 
 #[test]
