@@ -2,8 +2,8 @@
 //!
 //! Read in this order: [`schedule`] (alpha_bar at each timestep), [`respacing`] (the timesteps that a sampler visits),
 //! [`prediction`] (x_0 and eps of a network's output), [`config`] (the settings of a checkpoint's scheduler), [`guidance`]
-//! (classifier-free guidance around a denoiser), [`sampler`] (the loop of all samplers, with its hooks), [`ddpm`], [`ddim`]
-//! and [`dpm_solver`] (one step of each), [`thresholding`] (a hook), [`process`] (noising, for training) and [`loss`] (the
+//! (classifier-free guidance around a denoiser), [`sampler`] (the loop of all samplers, with its hooks), [`ddpm`], [`ddim`],
+//! [`dpm_solver`] and [`analytic`] (one step of each), [`thresholding`] (a hook), [`process`] (noising, for training) and [`loss`] (the
 //! variational bound).
 //!
 //! Legend: `x_0` a clean image or embedding, `x_t` the same with noise at timestep `t`,
@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod analytic;
 pub mod config;
 pub mod ddim;
 pub mod ddpm;
@@ -30,6 +31,7 @@ pub mod sampler;
 pub mod schedule;
 pub mod thresholding;
 
+pub use analytic::{AnalyticDpm, DenoisingErrors, DenoisingErrorsError, denoising_error};
 pub use config::{SchedulerConfig, Variance};
 pub use ddim::{Ddim, ddim_inverse};
 pub use ddpm::Ddpm;

@@ -1,8 +1,8 @@
 //! Samplers, the loop that all of them share, and the three hooks into its steps.
 
 use crate::{
-    Ddim, Ddpm, Deviation, DpmSolver, NoiseLevel, Output, Posterior, Schedule, SchedulerConfig,
-    Step, StepsError, TimestepRespacing,
+    AnalyticDpm, Ddim, Ddpm, DenoisingErrors, DenoisingErrorsError, Deviation, DpmSolver,
+    NoiseLevel, Output, Posterior, Schedule, SchedulerConfig, Step, StepsError, TimestepRespacing,
 };
 use std::fmt;
 use std::ops::ControlFlow;
@@ -20,6 +20,8 @@ pub enum Sampler {
     Ddim(Ddim),
     /// DPM-Solver++(2M) (2211.01095).
     DpmSolver(DpmSolver),
+    /// Analytic-DPM (2201.06503).
+    Analytic(AnalyticDpm),
 }
 
 impl Sampler {
@@ -44,6 +46,14 @@ impl Sampler {
         Self::DpmSolver(DpmSolver::new(config))
     }
 
+    /// Analytic-DPM for a checkpoint's scheduler and its network's errors. An error for those of another schedule.
+    pub fn analytic(
+        config: &SchedulerConfig,
+        errors: DenoisingErrors,
+    ) -> Result<Self, DenoisingErrorsError> {
+        AnalyticDpm::new(config, errors).map(Self::Analytic)
+    }
+
     /// The settings of the checkpoint's scheduler.
     pub fn config(&self) -> &SchedulerConfig {
         match self {
@@ -51,6 +61,7 @@ impl Sampler {
             Self::Ddpm(ddpm) => &ddpm.config,
             Self::Ddim(ddim) => &ddim.config,
             Self::DpmSolver(solver) => &solver.config,
+            Self::Analytic(analytic) => &analytic.config,
         }
     }
 
@@ -75,6 +86,7 @@ impl Sampler {
             Self::Ddpm(ddpm) => ddpm.schedule.level(timestep),
             Self::Ddim(ddim) => ddim.schedule.level(timestep),
             Self::DpmSolver(solver) => solver.schedule.level(timestep),
+            Self::Analytic(analytic) => analytic.schedule.level(timestep),
         }
     }
 }
@@ -217,6 +229,10 @@ pub fn sample(
                 let posterior = ddpm.posterior(&x_0, variance, step, &x_t);
                 let last = || ddpm.last_deviation(variance, step, steps[..done].last());
                 hooks.guide_mean(posterior, step, &x_t, last).draw(&mut noise)
+            }
+            Sampler::Analytic(analytic) => {
+                let posterior = analytic.posterior(&x_0, step, &x_t);
+                hooks.guide_mean(posterior, step, &x_t, || None).draw(&mut noise)
             }
             Sampler::Ddim(ddim) => {
                 let mut eps = config.eps(&output, &x_t, &level, changed);
