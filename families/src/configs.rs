@@ -38,8 +38,8 @@ pub(crate) use movq::movq_config;
 pub(crate) use prior::ADDITIONAL_EMBEDDINGS;
 pub(crate) use prior::{prior_config, prior_json};
 pub(crate) use scheduler::{
-    DDIM, DDPM, leading_scheduler_config, respaced_scheduler_config, respaced_scheduler_json,
-    scheduler_config, scheduler_json,
+    DDIM, DDPM, denoising_errors, leading_scheduler_config, respaced_scheduler_config,
+    respaced_scheduler_json, scheduler_config, scheduler_json,
 };
 pub(crate) use unet::{decoder_config, image_decoder_config, unet_json, upsampler_config};
 

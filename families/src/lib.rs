@@ -66,18 +66,18 @@ pub use known_models::{KNOWN_MODELS, KnownModel, known_model};
 pub use licence::licence;
 pub use locate::locate;
 pub use open::{
-    open_autoregressive_prior, open_conditioning, open_decoder, open_image_conditioning,
-    open_image_decoder, open_image_encoder, open_image_processor, open_leading_scheduler,
-    open_logit_scale, open_movq, open_pca, open_prior, open_scheduler, open_text_encoder,
-    open_tokenizer, open_upsampler,
+    DENOISING_ERRORS, open_autoregressive_prior, open_conditioning, open_decoder,
+    open_denoising_errors, open_image_conditioning, open_image_decoder, open_image_encoder,
+    open_image_processor, open_leading_scheduler, open_logit_scale, open_movq, open_pca,
+    open_prior, open_scheduler, open_text_encoder, open_tokenizer, open_upsampler,
 };
 pub use recognise::{all_families, recognise};
 pub use repository_files::{RepositoryError, description_file, model_files};
 pub use save::{
-    save_autoregressive_prior, save_conditioning, save_decoder, save_image_encoder, save_pca,
-    save_prior, save_text_encoder, save_upsampler, write_conditioning_config,
-    write_image_encoder_config, write_image_processor, write_prior_config, write_scheduler_config,
-    write_text_encoder_config, write_unet_config,
+    save_autoregressive_prior, save_conditioning, save_decoder, save_denoising_errors,
+    save_image_encoder, save_pca, save_prior, save_text_encoder, save_upsampler,
+    write_conditioning_config, write_image_encoder_config, write_image_processor,
+    write_prior_config, write_scheduler_config, write_text_encoder_config, write_unet_config,
 };
 pub use shapes::{ImageSize, Shapes, StageShapes, TokenizerShape};
 pub use summary::{

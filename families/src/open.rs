@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use autoencoder::Movq;
 use clip::{CaptionTokenizer, ImageEncoder, TextEncoder, Tokenizer, TokenizerFiles, VisionEncoder};
 use decoder::{Conditioning, ImageConditioning, UNet};
-use diffusion::SchedulerConfig;
+use diffusion::{DenoisingErrors, SchedulerConfig};
 use images::ImageProcessor;
 use layers::{Init, Params};
 use prior::{AutoregressivePrior, EmbeddingQuantizer, Pca, Prior};
@@ -29,6 +29,9 @@ pub(crate) const PROCESSOR_CONFIG: &str = "preprocessor_config.json";
 
 /// The file of an autoregressive prior's quantizer.
 pub(crate) const CODES: &str = "codes.safetensors";
+
+/// The file of a diffusion prior's errors, beside its network.
+pub const DENOISING_ERRORS: &str = "denoising_errors.json";
 
 /// The text encoder in `folder`: transformers' `CLIPTextModelWithProjection`, or the text tower of its `CLIPModel`, of OpenAI's
 /// CLIP or of open_clip's.
@@ -91,6 +94,20 @@ pub fn open_prior(folder: &Folder, device: Device, kind: Kind) -> Result<Prior, 
     let noun = "the prior";
     let config = translate(folder, CONFIG, noun, configs::prior_config)?;
     build(folder.checkpoint(noun, device, kind)?, |p| Prior::new(p, &config))
+}
+
+/// The errors of the diffusion prior in `folder` at the timesteps of `scheduler`, where they were measured.
+pub fn open_denoising_errors(
+    folder: &Folder,
+    scheduler: &SchedulerConfig,
+) -> Result<Option<DenoisingErrors>, Error> {
+    if !folder.has(DENOISING_ERRORS) {
+        return Ok(None);
+    }
+    translate(folder, DENOISING_ERRORS, "a prior's errors", |bytes| {
+        configs::denoising_errors(bytes, scheduler.train_timesteps)
+    })
+    .map(Some)
 }
 
 /// The autoregressive prior in `folder`, which is our own layout. Its quantizer is in f32 whatever `kind` its network is

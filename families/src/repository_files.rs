@@ -13,12 +13,13 @@ use crate::clip_files::{OPEN_CLIP_CONFIG, open_clip_weights};
 use crate::convert::is_licence;
 use crate::describe::class;
 use crate::karlo::INDEX;
-use crate::open::{CODES, CONFIG, PROCESSOR_CONFIG};
+use crate::open::{CODES, CONFIG, DENOISING_ERRORS, PROCESSOR_CONFIG};
 use crate::{Class, Family, all_families, karlo};
 
 /// Small files beside the weights of a model without an index: a CLIP's tokenizer and its preprocessing of images.
-const COMPANIONS: [&str; 11] = [
+const COMPANIONS: [&str; 12] = [
     CONFIG,
+    DENOISING_ERRORS,
     OPEN_CLIP_CONFIG,
     PROCESSOR_CONFIG,
     "tokenizer.json",

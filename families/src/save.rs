@@ -1,11 +1,12 @@
 //! Writes a model's components in Karlo's layout: each folder opens in the publisher's class too.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use clip::{TextConfig, VisionConfig};
 use decoder::{ConditioningConfig, UNetConfig};
-use diffusion::{Prediction, SchedulerConfig};
+use diffusion::{DenoisingErrors, Prediction, SchedulerConfig};
 use images::ImageProcessor;
 use prior::{AutoregressiveConfig, EmbeddingQuantizer, Pca, PriorConfig};
 use serde_json::Value;
@@ -13,7 +14,7 @@ use tch::{Kind, Tensor};
 use weights::{save_safetensors, write_atomically};
 
 use crate::configs::{self, ConfigError};
-use crate::open::{CODES, CONFIG, PROCESSOR_CONFIG, SCHEDULER_CONFIG};
+use crate::open::{CODES, CONFIG, DENOISING_ERRORS, PROCESSOR_CONFIG, SCHEDULER_CONFIG};
 use crate::{Error, karlo};
 
 /// The file names that diffusers and transformers look for.
@@ -40,16 +41,30 @@ pub fn save_image_encoder(
     Ok(save_safetensors(folder.join(TRANSFORMERS_WEIGHTS), tensors, Kind::Half)?)
 }
 
-/// Writes a prior (`prior/`) in f16, and Karlo's scheduler for it beside it (`prior_scheduler/`).
+/// Writes a prior (`prior/`) in f16, and Karlo's scheduler for it beside it (`prior_scheduler/`). The errors of a prior that
+/// was there before are deleted.
 pub fn save_prior(
     folder: &Path,
     tensors: &[(String, Tensor)],
     config: &PriorConfig,
 ) -> Result<(), Error> {
     write_prior_config(folder, config)?;
+    let errors = folder.join(DENOISING_ERRORS);
+    match fs::remove_file(&errors) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(weights::Error::io("delete", errors.display())(error).into());
+        }
+        _ => {}
+    }
     let scheduler = karlo::prior_scheduler();
     write_scheduler_config(&folder.with_file_name(karlo::PRIOR_SCHEDULER), &scheduler)?;
     Ok(save_safetensors(folder.join(DIFFUSERS_WEIGHTS), tensors, Kind::Half)?)
+}
+
+/// Writes the errors of the prior in `folder` beside its network.
+pub fn save_denoising_errors(folder: &Path, errors: &DenoisingErrors) -> Result<(), Error> {
+    let json = serde_json::to_value(errors).expect("plain data");
+    write_text(&folder.join(DENOISING_ERRORS), &format!("{json}\n"))
 }
 
 /// Writes an autoregressive prior (`prior_autoregressive/`): its network in f16, and its quantiser in f32 beside it, whose

@@ -69,6 +69,11 @@ impl Fields {
         Self(object)
     }
 
+    /// All of them, for a type that reads its own.
+    pub(crate) fn into_object(self) -> Map<String, Value> {
+        self.0
+    }
+
     /// Whether the field is there.
     pub(crate) fn has(&self, field: &str) -> bool {
         self.0.contains_key(field)

@@ -1,6 +1,9 @@
 //! Configurations of diffusers' `UnCLIPScheduler`, `DDPMScheduler` and `DDIMScheduler`.
 
-use diffusion::{BetaSchedule, Prediction, SchedulerConfig, TimestepSpacing, Variance};
+use diffusion::{
+    BetaSchedule, DenoisingErrors, Prediction, SchedulerConfig, TimestepSpacing, Variance,
+};
+use files::text::excerpt;
 use serde_json::{Value, json};
 
 use super::fields::{ConfigError, Fields};
@@ -127,6 +130,19 @@ pub(crate) fn respaced_scheduler_json(config: &SchedulerConfig, class: &'static 
         json["beta_end"] = json!(end);
     }
     json
+}
+
+/// Translates the `denoising_errors.json` of a network that was trained with so many timesteps.
+pub(crate) fn denoising_errors(
+    bytes: &[u8],
+    train_timesteps: usize,
+) -> Result<DenoisingErrors, ConfigError> {
+    let fields = Fields::parse(bytes)?.into_object();
+    let errors: DenoisingErrors = serde_json::from_value(Value::Object(fields))
+        .map_err(|error| ConfigError::Relation(excerpt(&error.to_string())))?;
+    let checked = errors.check(train_timesteps);
+    checked.map_err(|error| ConfigError::Relation(error.to_string()))?;
+    Ok(errors)
 }
 
 fn scheduler_fields(config: &SchedulerConfig) -> Value {
