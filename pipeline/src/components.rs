@@ -9,7 +9,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use clip::{
     CaptionTokenizer, ImageEncoder, NoisedImageEncoder, NoisedTextEncoder, TextEncoder, Tokenizer,
 };
-use diffusion::SchedulerConfig;
+use diffusion::{DenoisingErrors, SchedulerConfig};
 use families::compatibility;
 use families::{
     Clip, Family, ImageSize, Mismatch, ModelFolders, NoisedClip, PriorKind, Requirement, Shapes,
@@ -254,7 +254,13 @@ impl Components {
         self.scheduler(self.diffusion_prior()?.scheduler)
     }
 
-    fn diffusion_prior(&self) -> Result<families::DiffusionPrior, Error> {
+    /// The errors of the diffusion prior, where they were measured.
+    pub(crate) fn denoising_errors(&self) -> Result<Option<DenoisingErrors>, Error> {
+        let folder = self.folder(self.diffusion_prior()?.network)?;
+        Ok(families::open_denoising_errors(&folder, &self.prior_scheduler()?)?)
+    }
+
+    pub(crate) fn diffusion_prior(&self) -> Result<families::DiffusionPrior, Error> {
         let family = self.family();
         let none = Error::NoPrior { family: family.name, kind: PriorKind::Diffusion };
         family.prior.ok_or(none)

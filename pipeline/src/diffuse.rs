@@ -159,6 +159,7 @@ impl Pipeline {
             Solver::Ddpm => Sampler::unclip(&config),
             Solver::Ddim => Sampler::ddim(&config, 0.0),
             Solver::DpmSolver => Sampler::dpm_solver(&config),
+            Solver::Analytic => self.analytic_sampler(&config)?,
         })
     }
 

@@ -23,6 +23,7 @@ mod clip_guidance;
 mod components;
 mod conditions;
 mod denoiser;
+mod denoising_errors;
 mod diffuse;
 pub mod editing;
 pub mod error;

@@ -115,6 +115,7 @@ impl Pipeline {
         settings.check()?;
         self.check_size_settings(settings)?;
         self.check_image_to_image(settings.strength.is_some())?;
+        self.check_solver(settings)?;
         let requirement = self.requirement(task, settings);
         let Family { clip, name, .. } = self.components.family();
         if settings.candidates > 1 && clip.is_none() {

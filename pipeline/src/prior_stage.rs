@@ -27,7 +27,7 @@ pub(crate) struct Prefix {
 
 /// The captions that guidance starts from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Unconditional {
+pub(crate) enum Unconditional {
     /// The empty one.
     Empty,
     /// The last half of the batch, for both halves.
@@ -160,7 +160,7 @@ impl Pipeline {
 
     /// The keys and values of the captions of a batch, `[B, ..]`, or with guidance `[2B, ..]`, the unconditional ones first. Each
     /// caption is prefilled once for all its images, and not again while the same captions are sampled.
-    fn prefill(
+    pub(crate) fn prefill(
         &self,
         prior: &Network<Prior>,
         text: &Text,

@@ -69,6 +69,7 @@ impl Record {
             Solver::Ddpm => "DDPM",
             Solver::Ddim => "DDIM",
             Solver::DpmSolver => "DPM++ 2M",
+            Solver::Analytic => "Analytic-DPM",
         };
         let base = stages.first();
         let base_steps = base.map_or_else(String::new, |base| base.steps.to_string());

@@ -101,11 +101,16 @@ pub enum Solver {
     /// DPM-Solver++(2M), which needs fewer steps and draws none (2211.01095).
     #[serde(rename = "dpm-solver++")]
     DpmSolver,
+    /// Analytic-DPM for the diffusion prior, as the paper samples it (2201.06503; 2204.06125, table 3): the published sampler
+    /// with the optimal variance, which needs the prior's measured errors. The stages take the published sampler, whose
+    /// variance is learned.
+    #[serde(rename = "analytic")]
+    Analytic,
 }
 
 impl Solver {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Ddpm, Self::Ddim, Self::DpmSolver];
+    pub const ALL: [Self; 4] = [Self::Ddpm, Self::Ddim, Self::DpmSolver, Self::Analytic];
 
     /// The solver's name, as settings have it.
     pub fn name(self) -> &'static str {
@@ -113,6 +118,7 @@ impl Solver {
             Self::Ddpm => "ddpm",
             Self::Ddim => "ddim",
             Self::DpmSolver => "dpm-solver++",
+            Self::Analytic => "analytic",
         }
     }
 }
