@@ -4,10 +4,11 @@
 //! shares, its objective and its observer), [`optimizer`] and [`checkpoint`] (its state), [`data`] (the stream of images, which
 //! a [`SyntheticDataset`] generates or a [`dataset`] of files orders), the files of a user (`data_source`: `folder`s and
 //! `shards`, laid out in any `layout`, which become an [`image_dataset`] or an [`embedding_dataset`]), [`trainer`] with each
-//! model's objective, and the logs of a run ([`metrics`], [`events`], `sheet`, [`plots`]).
+//! model's objective, [`calibration`] of a prior that is trained, and the logs of a run ([`metrics`], [`events`], `sheet`, [`plots`]).
 
 #![forbid(unsafe_code)]
 
+pub mod calibration;
 pub mod checkpoint;
 pub mod contrastive;
 pub mod data;

@@ -30,6 +30,7 @@ pub(crate) const CODES_SUBSET: u64 = 7;
 pub(crate) const GLIDE_SUBSET: u64 = 8;
 pub(crate) const GLIDE_INPAINTING_SUBSET: u64 = 9;
 pub(crate) const NOISED_CLIP_SUBSET: u64 = 10;
+pub(crate) const CALIBRATION_SUBSET: u64 = 11;
 
 /// The first synthetic image that the decoder learns from; batch `n` has the `n`-th batch after it.
 pub const FIRST_DECODER_IMAGE: u64 = DECODER_SUBSET * SUBSET_SIZE;
