@@ -53,6 +53,7 @@ macro_rules! absent_commands {
 #[cfg(not(feature = "lab"))]
 absent_commands!(
     bench: Bench,
+    calibrate: Calibrate,
     evaluate: Evaluate,
     judge: JudgeCommand,
     scenes: Scenes,

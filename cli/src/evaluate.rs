@@ -17,7 +17,7 @@ use evaluation::{
 use files::digest::sha256;
 use indicatif::{ProgressBar, ProgressStyle};
 use pipeline::text_diff::STRENGTH;
-use pipeline::{CodeSampling, Pipeline, Preset, Settings, SettingsOverrides};
+use pipeline::{CodeSampling, Pipeline, Preset, Settings, SettingsOverrides, Solver};
 
 use crate::claims::Claims;
 use crate::destinations::{Files, check_room};
@@ -50,6 +50,9 @@ const OTHERS: [Table; 9] = [
     Table::Edits,
     Table::ZeroShot,
 ];
+
+/// The steps of a prior by Analytic-DPM in the table of presets: the paper's (2204.06125, table 3), and few.
+const ANALYTIC_STEPS: [usize; 2] = [64, 8];
 
 /// Arguments of the tables alone.
 const OF_TABLES: [&str; 20] = [
@@ -315,7 +318,7 @@ impl Evaluate {
                 Table::Inpainting => self.fill_inpainting(tables, evaluator),
                 Table::Upsampling => tables.add("upsampling", evaluate_upsampling(evaluator)),
                 Table::Presets => {
-                    let presets = self.presets(&defaults)?;
+                    let presets = self.presets(&pipeline, &defaults)?;
                     tables.add("presets", evaluate_presets(evaluator, self.captions, &presets))
                 }
                 Table::Prior => tables.add("prior", evaluate_priors(evaluator)),
@@ -415,14 +418,33 @@ impl Evaluate {
         self.resample.add_to(self.candidates.add_to(self.decoder.add_to(overrides)))
     }
 
-    /// The settings of each preset, with the overrides.
-    fn presets(&self, defaults: &Settings) -> Result<Vec<(&'static str, Settings)>> {
+    /// The settings of each preset, with the overrides, and of the makers' with Analytic-DPM for the prior, where its errors were
+    /// measured and no flag says another solver.
+    fn presets(
+        &self,
+        pipeline: &Pipeline,
+        defaults: &Settings,
+    ) -> Result<Vec<(&'static str, Settings)>> {
         let settings = |preset: Preset| {
             let args = PresetArgs { preset: Some(preset), ..self.preset };
             let settings = args.apply(defaults.clone(), defaults);
             Ok((preset.name(), self.overrides().apply(settings).map_err(in_flag)?))
         };
-        Preset::ALL.into_iter().map(settings).collect()
+        let mut presets: Vec<_> = Preset::ALL.into_iter().map(settings).collect::<Result<_>>()?;
+        let is_asked = self.preset.solver.is_none_or(|solver| solver == Solver::Analytic);
+        let is_diffusion = defaults.codes().is_none() && pipeline.decodes_embeddings();
+        if is_asked && is_diffusion && pipeline.has_denoising_errors()? {
+            for steps in ANALYTIC_STEPS {
+                let mut settings = defaults.clone();
+                settings.solver = Solver::Analytic;
+                if let Some(prior) = &mut settings.prior {
+                    prior.steps = steps;
+                }
+                let settings = self.overrides().apply(settings).map_err(in_flag)?;
+                presets.push(("analytic", settings));
+            }
+        }
+        Ok(presets)
     }
 
     /// Whether a table is asked for.

@@ -9,6 +9,8 @@ mod again;
 #[cfg(feature = "lab")]
 mod bench;
 #[cfg(feature = "lab")]
+mod calibrate;
+#[cfg(feature = "lab")]
 mod claims;
 mod classify;
 mod completions;
@@ -91,7 +93,7 @@ use tracing_subscriber::EnvFilter;
 #[cfg(not(feature = "server"))]
 use crate::absent::serve;
 #[cfg(not(feature = "lab"))]
-use crate::absent::{bench, evaluate, judge, scenes, train};
+use crate::absent::{bench, calibrate, evaluate, judge, scenes, train};
 use crate::messages::{Log, complain, complaint, not_utf8, say, sentence};
 
 /// The exit code of a command that did what it should.
@@ -169,6 +171,8 @@ enum Command {
     Scenes(scenes::Scenes),
     /// Train the models of one folder, all or one of them
     Train(train::Train),
+    /// Measure how far off a model's prior is at each timestep, for --solver analytic
+    Calibrate(calibrate::Calibrate),
     /// Measure what drawing takes, stage by stage
     Bench(bench::Bench),
     /// Count how often pictures show what their captions say
@@ -201,6 +205,7 @@ impl Command {
             Self::Pull(pull) => pull.run(),
             Self::Scenes(scenes) => scenes.run(),
             Self::Train(train) => train.run(),
+            Self::Calibrate(calibrate) => calibrate.run(),
             Self::Bench(bench) => bench.run(),
             Self::Evaluate(evaluate) => evaluate.run(),
             Self::Judge(judge) => judge.run(),

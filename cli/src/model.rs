@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use families::{Completion, ModelFolders, PriorKind, recognise};
 use kernels::{Policy, set_policy};
-use pipeline::{Pipeline, Record, Settings, SettingsOverrides, Task};
+use pipeline::{Pipeline, Record, Settings, SettingsOverrides, Solver, Task};
 use tch::Device;
 use unclip::{Locator, OpenOptions};
 use weights::Folder;
@@ -17,7 +17,7 @@ use crate::error_flags::flag;
 use crate::kernel_cache;
 use crate::malloc::release_freed_pages;
 use crate::origins::{Origins, in_flag};
-use crate::settings_args::PresetArgs;
+use crate::settings_args::{PresetArgs, warn_of};
 use crate::threads::warn_of_idle_processors;
 
 /// The flags that say so.
@@ -197,6 +197,9 @@ impl ModelArgs {
         fix: impl FnOnce(Settings) -> Settings,
     ) -> Result<Settings> {
         let defaults = pipeline.defaults()?;
+        if preset.solver == Some(Solver::Analytic) && !task.prior {
+            warn_of(&["--solver analytic"], "it is the prior's, which takes no part here");
+        }
         let with_preset = preset.apply(defaults.clone(), &defaults);
         let settings = fix(flags.apply(with_preset.clone()).map_err(in_flag)?);
         let origins = self.origins(&defaults)?.then("--preset", &with_preset).then_flags(&settings);

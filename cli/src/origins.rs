@@ -55,7 +55,11 @@ impl Origins {
         let values: Vec<_> = self.layers.iter().map(|(_, s)| value(s, setting)).collect();
         let last = values.last();
         let same = values.iter().rev().take_while(|value| Some(*value) == last);
-        &self.layers[self.layers.len() - same.count()].0
+        match &self.layers[self.layers.len() - same.count()].0 {
+            // No preset has a solver that is refused: --solver, which goes with it, says this one.
+            Origin::Place(place) if setting == "solver" && place == "--preset" => &Origin::Flags,
+            origin => origin,
+        }
     }
 }
 

@@ -21,8 +21,8 @@ pub(crate) struct PresetArgs {
     /// How fast to draw
     #[arg(long, value_name = "PRESET", value_parser = presets())]
     pub preset: Option<Preset>,
-    /// The sampler of the steps
-    #[arg(long, hide_possible_values = true, value_name = "ddpm|ddim|dpm-solver++", value_parser = solvers())]
+    /// The sampler of the steps; analytic is the prior's alone
+    #[arg(long, hide_possible_values = true, value_name = "ddpm|ddim|dpm-solver++|analytic", value_parser = solvers())]
     pub solver: Option<Solver>,
 }
 
