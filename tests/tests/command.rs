@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::pipeline::{copy_folder, model};
 
+mod analytic;
 mod bench;
 mod bounds;
 mod built_in;

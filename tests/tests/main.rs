@@ -6,6 +6,7 @@
 mod settings;
 
 mod adapter;
+mod analytic;
 mod architecture;
 mod archives;
 mod atomic;
