@@ -63,7 +63,7 @@ pub fn save_prior(
 
 /// Writes the errors of the prior in `folder` beside its network.
 pub fn save_denoising_errors(folder: &Path, errors: &DenoisingErrors) -> Result<(), Error> {
-    let json = serde_json::to_value(errors).expect("plain data");
+    let json = serde_json::to_string(errors).expect("plain data");
     write_text(&folder.join(DENOISING_ERRORS), &format!("{json}\n"))
 }
 
