@@ -61,7 +61,7 @@ impl<'a> Again<'a> {
             let codes = again.codes();
             again = again.with_codes(defaults.codes().map(|plain| codes.unwrap_or(plain)));
         }
-        let preset = preset.apply(again.clone(), &defaults);
+        let preset = preset.apply(again.clone(), &defaults, pipeline)?;
         ensure!(
             flags.clip_guidance_scale.is_none() || flags.has_guidance_scale() || !guides(&again),
             "--clip-guidance-scale: that picture was drawn with classifier-free guidance, please give --decoder-guidance-scale too: 1 for none"

@@ -293,7 +293,7 @@ impl Evaluate {
             false => 0,
         };
         let defaults = pipeline.defaults()?;
-        let preset = self.preset.apply(defaults.clone(), &defaults);
+        let preset = self.preset.apply(defaults.clone(), &defaults, &pipeline)?;
         let drawing = self.overrides().apply(preset.clone()).map_err(in_flag)?;
         let origins = self.model.origins(&defaults)?.then("--preset", &preset);
         tables.origins = Some(origins.then_flags(&drawing));
@@ -427,7 +427,7 @@ impl Evaluate {
     ) -> Result<Vec<(&'static str, Settings)>> {
         let settings = |preset: Preset| {
             let args = PresetArgs { preset: Some(preset), ..self.preset };
-            let settings = args.apply(defaults.clone(), defaults);
+            let settings = args.apply(defaults.clone(), defaults, pipeline)?;
             Ok((preset.name(), self.overrides().apply(settings).map_err(in_flag)?))
         };
         let mut presets: Vec<_> = Preset::ALL.into_iter().map(settings).collect::<Result<_>>()?;

@@ -304,13 +304,13 @@ impl Generate {
         prepares: bool,
     ) -> Result<Vec<Record>> {
         let defaults = pipeline.defaults()?;
-        let preset = self.preset.apply(defaults.clone(), &defaults);
+        let preset = self.preset.apply(defaults.clone(), &defaults, pipeline)?;
         let settings = self.flags().apply(preset.clone()).map_err(in_flag)?;
         let base = self.model.record("generate", None, &settings)?;
         let mut base = self.model.with_encoders(base, &self.encoders)?;
         base = self.model.with_prior(base, &self.prior)?;
         let own = |prompt: &Prompt| {
-            let settings = prompt.preset.apply(base.settings.clone(), &defaults);
+            let settings = prompt.preset.apply(base.settings.clone(), &defaults, pipeline)?;
             let settings = prompt.overrides.apply(settings).map_err(in_flag);
             let negative = self.negative_of(prompt);
             check_negative(pipeline, &prompt.place, negative, Task::GENERATE)?;

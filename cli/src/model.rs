@@ -200,7 +200,7 @@ impl ModelArgs {
         if preset.solver == Some(Solver::Analytic) && !task.prior {
             warn_of(&["--solver analytic"], "it is the prior's, which takes no part here");
         }
-        let with_preset = preset.apply(defaults.clone(), &defaults);
+        let with_preset = preset.apply(defaults.clone(), &defaults, pipeline)?;
         let settings = fix(flags.apply(with_preset.clone()).map_err(in_flag)?);
         let origins = self.origins(&defaults)?.then("--preset", &with_preset).then_flags(&settings);
         pipeline.prepare(task, &settings).map_err(origins.explain())?;

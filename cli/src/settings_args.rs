@@ -1,9 +1,12 @@
 //! The flags of steps, guidance and candidates: each group becomes overrides of the model's settings.
 
+use anyhow::Result;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use pipeline::{Preset, Settings, SettingsOverrides, Solver, TimestepRespacing};
+use pipeline::{
+    Pipeline, Preset, Settings, SettingsOverrides, Solver, Students, TimestepRespacing,
+};
 
 use crate::messages::say;
 use crate::value_parsers;
@@ -22,18 +25,23 @@ pub(crate) struct PresetArgs {
     #[arg(long, value_name = "PRESET", value_parser = presets())]
     pub preset: Option<Preset>,
     /// The sampler of the steps; analytic is the prior's alone
-    #[arg(long, hide_possible_values = true, value_name = "ddpm|ddim|dpm-solver++|analytic", value_parser = solvers())]
+    #[arg(long, hide_possible_values = true, value_name = "ddpm|ddim|dpm-solver++|analytic|distilled", value_parser = solvers())]
     pub solver: Option<Solver>,
 }
 
 impl PresetArgs {
-    /// The settings with the preset and the solver; `defaults` are the model's.
-    pub(crate) fn apply(&self, settings: Settings, defaults: &Settings) -> Settings {
+    /// The settings with the preset and the solver; `defaults` are those of the pipeline's model.
+    pub(crate) fn apply(
+        &self,
+        settings: Settings,
+        defaults: &Settings,
+        pipeline: &Pipeline,
+    ) -> Result<Settings> {
         let settings = match self.preset {
-            Some(preset) => preset.apply(settings, defaults),
+            Some(preset) => preset.apply(settings, defaults, &pipeline.students()?),
             None => settings,
         };
-        Settings { solver: self.solver.unwrap_or(settings.solver), ..settings }
+        Ok(Settings { solver: self.solver.unwrap_or(settings.solver), ..settings })
     }
 }
 
@@ -247,7 +255,9 @@ pub(crate) struct UpsamplerArgs {
 impl UpsamplerArgs {
     /// The settings with the preset's steps of the stages that upsample.
     pub(crate) fn apply_preset(&self, settings: &Settings) -> Settings {
-        let preset = self.preset.unwrap_or(Preset::Quality).apply(settings.clone(), settings);
+        let students = Students::default(); // no preset changes a solver here
+        let preset = self.preset.unwrap_or(Preset::Quality);
+        let preset = preset.apply(settings.clone(), settings, &students);
         let mut settings = settings.clone();
         for (stage, preset) in settings.stages.iter_mut().zip(preset.stages).skip(1) {
             stage.steps = preset.steps;

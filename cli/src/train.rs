@@ -44,6 +44,10 @@ pub(crate) struct Train {
     /// Which prior is meant by `prior`: the one by diffusion, or the one that draws code by code
     #[arg(long, value_enum, hide_possible_values = true, value_name = "diffusion|autoregressive")]
     kind: Option<PriorKind>,
+    /// Train a student that draws in few steps what the decoder, or the upsampler, of --out or --init draws in many; `train
+    /// decoder --distill` writes it beside its teacher, and --preset fast draws with it
+    #[arg(long)]
+    distill: bool,
     /// Change a field of the recipe, as in `decoder.run.batch=16`; may be repeated
     #[arg(long, value_name = "FIELD=VALUE")]
     set: Vec<String>,
@@ -228,6 +232,11 @@ impl Train {
             "--kind tells priors apart: it goes with `train prior`, not with `train {}`",
             self.what.argument()
         );
+        ensure!(
+            !self.distill || matches!(self.what, What::Decoder | What::Upsampler),
+            "--distill goes with `train decoder` and `train upsampler`, not with `train {}`",
+            self.what.argument()
+        );
         Ok(())
     }
 
@@ -243,8 +252,14 @@ impl Train {
                 ),
                 _ => (What::Prior, ("prior", Trainer::train_prior)),
             },
-            (What::Decoder, ("decoder", Trainer::train_decoder)),
-            (What::Upsampler, ("upsampler", Trainer::train_upsampler)),
+            match self.distill {
+                true => (What::Decoder, ("decoder_distillation", Trainer::distill_decoder)),
+                false => (What::Decoder, ("decoder", Trainer::train_decoder)),
+            },
+            match self.distill {
+                true => (What::Upsampler, ("upsampler_distillation", Trainer::distill_upsampler)),
+                false => (What::Upsampler, ("upsampler", Trainer::train_upsampler)),
+            },
             (What::Glide, ("glide", Trainer::train_glide)),
             (What::Glide, ("glide_inpainting", Trainer::train_glide_inpainting)),
             (What::NoisedClip, ("noised_clip", Trainer::train_noised_clip)),
@@ -270,6 +285,8 @@ impl Train {
         match self.what {
             What::Glide => recipe.glide().map(drop)?,
             What::NoisedClip => recipe.noised_clip().map(drop)?,
+            What::Decoder if self.distill => recipe.decoder_distillation().map(drop)?,
+            What::Upsampler if self.distill => recipe.upsampler_distillation().map(drop)?,
             _ => {}
         }
         let launch = if self.dry_run { None } else { launch()? };

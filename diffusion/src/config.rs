@@ -42,8 +42,8 @@ impl SchedulerConfig {
         self.clip(self.prediction.x_0(&output.prediction, x_t, level))
     }
 
-    /// A predicted x_0, clipped.
-    pub(crate) fn clip(&self, x_0: Tensor) -> Tensor {
+    /// A predicted x_0 [B, ...], clipped.
+    pub fn clip(&self, x_0: Tensor) -> Tensor {
         match self.clip_range {
             Some(range) => x_0.clamp(-range, range),
             None => x_0,

@@ -22,21 +22,45 @@ pub struct DpmSolver {
     pub schedule: Schedule,
     /// Timesteps whose lambda is less are left out: they are noise alone.
     pub min_lambda: f64,
+    /// 2, or 1 for steps that pass over the step before: DDIM's, in the solver's spacing.
+    pub order: usize,
+}
+
+/// The factors of a step: x_previous = of_x_t * x_t + of_x_0 * (x_0 + extrapolation * (x_0 - earlier)), where `earlier` is the
+/// x_0 of the step before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepFactors {
+    /// The factor of x_t.
+    pub of_x_t: f64,
+    /// The factor of x_0.
+    pub of_x_0: f64,
+    /// The factor of what x_0 changed by since the step before; `None` for a step of first order.
+    pub extrapolation: Option<f64>,
 }
 
 impl DpmSolver {
     /// The solver for a checkpoint's scheduler.
     pub fn new(config: &SchedulerConfig) -> Self {
-        Self { config: config.clone(), schedule: Schedule::of(config), min_lambda: MIN_LAMBDA }
+        Self {
+            config: config.clone(),
+            schedule: Schedule::of(config),
+            min_lambda: MIN_LAMBDA,
+            order: 2,
+        }
+    }
+
+    /// The noisiest timestep that is not left out; 0 where all are.
+    pub fn noisiest(&self) -> usize {
+        let is_visible = |&timestep: &i64| self.lambda(Some(timestep)) >= self.min_lambda;
+        let timesteps = 0..self.schedule.timesteps() as i64;
+        timesteps.filter(is_visible).count().saturating_sub(1)
     }
 
     /// A number of steps, in the order they are taken: in even strides of time from the noisiest timestep that is not left
     /// out, the last of them from one stride before timestep 0 to the clean image. Even strides are what the solver's
     /// authors take for guided images. An error where there is no step or more than strides.
     pub fn steps(&self, steps: usize) -> Result<Vec<Step>, StepsError> {
-        let is_visible = |&timestep: &i64| self.lambda(Some(timestep)) >= self.min_lambda;
-        let timesteps = 0..self.schedule.timesteps() as i64;
-        let noisiest = timesteps.filter(is_visible).count().saturating_sub(1);
+        let noisiest = self.noisiest();
         if steps == 0 || steps > noisiest {
             return Err(StepsError::Count { steps, timesteps: noisiest });
         }
@@ -58,22 +82,35 @@ impl DpmSolver {
         step: Step,
         x_t: &Tensor,
     ) -> Tensor {
+        let before = before.filter(|_| self.order > 1);
+        let StepFactors { of_x_t, of_x_0, extrapolation } =
+            self.factors(before.map(|(timestep, _)| *timestep), step);
         if step.is_last() {
             return x_0.shallow_clone();
         }
+        let direction = match before.zip(extrapolation) {
+            None => x_0.shallow_clone(),
+            Some(((_, earlier), extrapolation)) => x_0 + (x_0 - earlier) * extrapolation,
+        };
+        x_t * of_x_t + direction * of_x_0
+    }
+
+    /// The factors of a step, where `before` is the timestep of the step before. A step that ends at the clean image has x_0's
+    /// alone.
+    pub fn factors(&self, before: Option<i64>, step: Step) -> StepFactors {
+        if step.is_last() {
+            return StepFactors { of_x_t: 0.0, of_x_0: 1.0, extrapolation: None };
+        }
         let lambda = self.lambda(Some(step.timestep));
         let h = self.lambda(step.previous) - lambda;
-        let direction = match before {
-            None => x_0.shallow_clone(),
-            Some((timestep, earlier)) => {
-                let h_before = lambda - self.lambda(Some(*timestep));
-                x_0 + (x_0 - earlier) * (h / (2.0 * h_before))
-            }
-        };
+        let h_before = before.map(|before| lambda - self.lambda(Some(before)));
         let alpha_bar = self.schedule.alpha_bar(Some(step.timestep));
         let alpha_bar_previous = self.schedule.alpha_bar(step.previous);
-        let sigma_ratio = ((1.0 - alpha_bar_previous) / (1.0 - alpha_bar)).sqrt();
-        x_t * sigma_ratio + direction * (-alpha_bar_previous.sqrt() * (-h).exp_m1())
+        StepFactors {
+            of_x_t: ((1.0 - alpha_bar_previous) / (1.0 - alpha_bar)).sqrt(),
+            of_x_0: -alpha_bar_previous.sqrt() * (-h).exp_m1(),
+            extrapolation: h_before.map(|h_before| h / (2.0 * h_before)),
+        }
     }
 
     /// log(alpha / sigma) at a timestep; infinite for the clean image.

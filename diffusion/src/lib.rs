@@ -3,8 +3,8 @@
 //! Read in this order: [`schedule`] (alpha_bar at each timestep), [`respacing`] (the timesteps that a sampler visits),
 //! [`prediction`] (x_0 and eps of a network's output), [`config`] (the settings of a checkpoint's scheduler), [`guidance`]
 //! (classifier-free guidance around a denoiser), [`sampler`] (the loop of all samplers, with its hooks), [`ddpm`], [`ddim`],
-//! [`dpm_solver`] and [`analytic`] (one step of each), [`thresholding`] (a hook), [`process`] (noising, for training) and [`loss`] (the
-//! variational bound).
+//! [`dpm_solver`] and [`analytic`] (one step of each), [`thresholding`] (a hook), [`process`] (noising, for training), [`loss`] (the
+//! variational bound) and [`distillation`] (a teacher's steps as one of a student's).
 //!
 //! Legend: `x_0` a clean image or embedding, `x_t` the same with noise at timestep `t`,
 //! `eps` the noise in it, `beta` the variance that one timestep adds, `alpha` = 1 - `beta`,
@@ -20,6 +20,7 @@ pub mod analytic;
 pub mod config;
 pub mod ddim;
 pub mod ddpm;
+pub mod distillation;
 pub mod dpm_solver;
 pub mod guidance;
 pub mod loss;
@@ -35,7 +36,8 @@ pub use analytic::{AnalyticDpm, DenoisingErrors, DenoisingErrorsError, denoising
 pub use config::{SchedulerConfig, Variance};
 pub use ddim::{Ddim, ddim_inverse};
 pub use ddpm::Ddpm;
-pub use dpm_solver::DpmSolver;
+pub use distillation::{Distillation, DistillationProcess};
+pub use dpm_solver::{DpmSolver, StepFactors};
 pub use guidance::{Output, guide, guided};
 pub use posterior::{Deviation, Posterior};
 pub use prediction::{NoiseLevel, Prediction};

@@ -91,7 +91,7 @@ impl Process {
 }
 
 /// Each row's number, shaped to multiply `like`: [B, 1, 1, ...].
-fn rows(table: &Tensor, timesteps: &Tensor, like: &Tensor) -> Tensor {
+pub(crate) fn rows(table: &Tensor, timesteps: &Tensor, like: &Tensor) -> Tensor {
     let mut shape = vec![1; like.dim()];
     shape[0] = -1;
     table.index_select(0, timesteps).reshape(shape)

@@ -57,6 +57,7 @@ pub fn compact_glide() -> Family {
                 scheduler: DECODER_SCHEDULER,
                 network: DECODER,
                 last_network: None,
+                student: None,
                 autoencoder: None,
                 condition: Condition::Caption {
                     tokenizer: TOKENIZER,
@@ -70,6 +71,7 @@ pub fn compact_glide() -> Family {
                 scheduler: UPSAMPLER_SCHEDULER,
                 network: UPSAMPLER,
                 last_network: None,
+                student: None,
                 autoencoder: None,
                 condition: Condition::None,
                 upsampling: Some(Upsampling {

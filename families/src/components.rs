@@ -33,6 +33,8 @@ pub(crate) enum ComponentKind {
     ImageDecoder,
     Autoencoder,
     Upsampler,
+    /// A distilled network.
+    Student,
     Scheduler,
     LeadingScheduler,
     /// A network of GLIDE's.
@@ -102,6 +104,7 @@ impl Family {
             };
             kinds.push((stage.network, network));
             kinds.extend(stage.last_network.map(|name| (name, network)));
+            kinds.extend(stage.student.map(|name| (name, ComponentKind::Student)));
             kinds.extend(stage.autoencoder.map(|name| (name, ComponentKind::Autoencoder)));
             kinds.push((stage.scheduler, scheduler));
         }
@@ -194,6 +197,11 @@ impl Component {
             }
             ComponentKind::Autoencoder => crate::open_movq(folder, device, kind).map(drop),
             ComponentKind::Upsampler => crate::open_upsampler(folder, device, kind).map(drop),
+            // Its other tensors are its teacher's.
+            ComponentKind::Student => {
+                crate::read_distillation(folder)?;
+                self.checkpoint().map(drop)
+            }
             ComponentKind::Scheduler => crate::open_scheduler(folder).map(drop),
             ComponentKind::GlideNetwork => glide::read_network(folder, self.name).map(drop),
             ComponentKind::LeadingScheduler => crate::open_leading_scheduler(folder).map(drop),
@@ -220,7 +228,8 @@ impl Component {
             | ComponentKind::Decoder
             | ComponentKind::ImageDecoder
             | ComponentKind::Autoencoder
-            | ComponentKind::Upsampler => Some(DIFFUSERS_WEIGHTS),
+            | ComponentKind::Upsampler
+            | ComponentKind::Student => Some(DIFFUSERS_WEIGHTS),
             _ => Some(TRANSFORMERS_WEIGHTS),
         }
     }

@@ -8,6 +8,7 @@
 mod autoregressive;
 mod clip;
 mod conditioning;
+mod distillation;
 mod fields;
 mod glide;
 mod image_processor;
@@ -27,6 +28,7 @@ pub(crate) use clip::{
     vision_json,
 };
 pub(crate) use conditioning::{conditioning_config, conditioning_json};
+pub(crate) use distillation::distillation;
 pub use fields::ConfigError;
 pub(crate) use fields::{Fields, divides, wrong};
 pub(crate) use glide::{

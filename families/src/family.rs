@@ -99,6 +99,8 @@ pub struct Stage {
     pub network: &'static str,
     /// The folder of the last step's U-Net, where that is another.
     pub last_network: Option<&'static str>,
+    /// The folder of a network that was distilled from its U-Net, which a model may have or not (2202.00512).
+    pub student: Option<&'static str>,
     /// The folder of the autoencoder whose latents it denoises; `None` for one that denoises pixels.
     pub autoencoder: Option<&'static str>,
     /// The condition of its U-Net.
@@ -356,6 +358,7 @@ impl Family {
         };
         let mut components = self.components(every);
         components.extend(self.principal_components);
+        components.extend(self.stages.iter().filter_map(|stage| stage.student));
         components.extend(self.autoregressive_prior);
         let inpainting = self.inpainting_stages.iter().flat_map(Stage::components);
         let others: Vec<_> = inpainting.filter(|name| !components.contains(name)).collect();

@@ -74,6 +74,7 @@ pub fn kandinsky() -> Family {
             scheduler: SCHEDULER,
             network: UNET,
             last_network: None,
+            student: None,
             autoencoder: Some(MOVQ),
             condition: Condition::ImageEmbedding,
             upsampling: None,

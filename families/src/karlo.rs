@@ -40,6 +40,10 @@ pub const UPSAMPLER: &str = "super_res_first";
 pub const LAST_UPSAMPLER: &str = "super_res_last";
 /// The upsampler's scheduler.
 pub const UPSAMPLER_SCHEDULER: &str = "super_res_scheduler";
+/// The decoder's student, which draws in few steps: ours, in no publisher's folder.
+pub const DISTILLED_DECODER: &str = "decoder_distilled";
+/// The upsampler's student: ours, in no publisher's folder.
+pub const DISTILLED_UPSAMPLER: &str = "super_res_distilled";
 /// The list of a model's components, with the class of each.
 pub const INDEX: &str = "model_index.json";
 
@@ -94,6 +98,7 @@ pub fn karlo() -> Family {
                 scheduler: DECODER_SCHEDULER,
                 network: DECODER,
                 last_network: None,
+                student: Some(DISTILLED_DECODER),
                 autoencoder: None,
                 condition: Condition::Embedding { projection: CONDITIONING },
                 upsampling: None,
@@ -104,6 +109,7 @@ pub fn karlo() -> Family {
                 scheduler: UPSAMPLER_SCHEDULER,
                 network: UPSAMPLER,
                 last_network: Some(LAST_UPSAMPLER),
+                student: Some(DISTILLED_UPSAMPLER),
                 autoencoder: None,
                 condition: Condition::None,
                 upsampling: Some(Upsampling {

@@ -4,7 +4,7 @@
 //! `karlo_files` as its publisher does, `clip_files` CLIP in the one folder or file of its publishers, [`mod@glide`] the third
 //! paper's system, [`mod@compact_glide`] the same idea in models of our own, [`mod@kandinsky`] a family in two repositories, of
 //! which `companion` knows, and [`fn@recognise`] tells them apart. [`configs`] translates configurations, `open` makes components
-//! and `save` writes them, `index` reads and writes the list of them. `guided_diffusion` has what GLIDE's U-Nets and Karlo's have
+//! and `save` writes them, `student` does both for a distilled network, `index` reads and writes the list of them. `guided_diffusion` has what GLIDE's U-Nets and Karlo's have
 //! in common, `network` is one in a publisher's file, and `options` reads what such a file lacks. [`shapes`] reads
 //! configurations alone, and [`compatibility`] compares them. `folders` finds the components that a task needs, `locate` the
 //! folder that a user means, `describe` describes folders that are no model, `complete` copies components from another model.
@@ -42,6 +42,7 @@ mod recognise;
 pub mod repository_files;
 mod save;
 pub mod shapes;
+mod student;
 mod summary;
 
 pub use clip_files::openai_clip;
@@ -80,6 +81,7 @@ pub use save::{
     write_prior_config, write_scheduler_config, write_text_encoder_config, write_unet_config,
 };
 pub use shapes::{ImageSize, Shapes, StageShapes, TokenizerShape};
+pub use student::{open_student, read_distillation, save_student};
 pub use summary::{
     Ability, AbilitySummary, ComponentSummary, MemorySummary, ModelSummary,
     summarize_completed_model, summarize_model,

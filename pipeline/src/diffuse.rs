@@ -1,9 +1,11 @@
 //! A diffusion over a batch: its sampler with guidance, thresholding, an observer, and a look at what is not finite.
 
 use std::cell::{Cell, RefCell};
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
-use diffusion::{Hooks, Output, Sampler, Step as DiffusionStep, TimestepRespacing, guided, sample};
+use diffusion::{
+    Distillation, Hooks, Output, Sampler, Step as DiffusionStep, TimestepRespacing, guided, sample,
+};
 use families::PublishedSampler;
 use layers::finite::norm;
 use tch::{Tensor, no_grad};
@@ -11,6 +13,7 @@ use tch::{Tensor, no_grad};
 use crate::inpainting::KnownPixels;
 use crate::noise_streams::Streams;
 use crate::observer::LatentDecoder;
+use crate::overrides::Students;
 use crate::repaint::next_x;
 use crate::settings::Solver;
 use crate::{Error, Observer, Pipeline, Quantity, Settings, StageSettings, Step};
@@ -156,7 +159,7 @@ impl Pipeline {
     pub(crate) fn prior_sampler(&self, settings: &Settings) -> Result<Sampler, Error> {
         let config = self.components.prior_scheduler()?;
         Ok(match settings.solver {
-            Solver::Ddpm => Sampler::unclip(&config),
+            Solver::Ddpm | Solver::Distilled => Sampler::unclip(&config),
             Solver::Ddim => Sampler::ddim(&config, 0.0),
             Solver::DpmSolver => Sampler::dpm_solver(&config),
             Solver::Analytic => self.analytic_sampler(&config)?,
@@ -182,6 +185,9 @@ impl Pipeline {
     ) -> Result<Sampler, Error> {
         let stage = self.components.stage(index);
         let config = self.components.scheduler(stage.scheduler)?;
+        if let Some(distillation) = self.distillation(index, settings)? {
+            return Ok(distillation.sampler(&config));
+        }
         Ok(match (settings.solver, stage.sampler) {
             (Solver::DpmSolver, _) if stage.upsampling.is_none() => Sampler::dpm_solver(&config),
             (Solver::Ddim, _) if stage.upsampling.is_none() => Sampler::ddim(&config, 0.0),
@@ -191,6 +197,58 @@ impl Pipeline {
             (_, PublishedSampler::Ddpm) => Sampler::ddpm(&config),
             (_, PublishedSampler::Ddim) => Sampler::ddim(&config, 0.0),
         })
+    }
+
+    /// The settings that a stage's distilled network samples with, where it is the one that samples.
+    pub(crate) fn distillation(
+        &self,
+        index: usize,
+        settings: &Settings,
+    ) -> Result<Option<Distillation>, Error> {
+        match settings.solver {
+            Solver::Distilled => self.components.distillation(index),
+            _ => Ok(None),
+        }
+    }
+
+    /// The steps of the model's distilled networks, by their stages' names; empty where it has none.
+    pub fn students(&self) -> Result<Students, Error> {
+        let stages = self.components.family().stages.iter().enumerate();
+        let student = |(index, stage): (usize, &families::Stage)| {
+            let distillation = self.components.distillation(index).transpose()?;
+            Some(distillation.map(|distillation| (stage.name.to_owned(), distillation.steps)))
+        };
+        stages.filter_map(student).collect::<Result<_, _>>().map(Students)
+    }
+
+    /// Opens the distilled networks that sample in the stages `indices`. An error where there is none, or one that is guided.
+    pub(crate) fn prepare_students(
+        &self,
+        indices: Range<usize>,
+        settings: &Settings,
+    ) -> Result<(), Error> {
+        if settings.solver != Solver::Distilled {
+            return Ok(());
+        }
+        if self.students()?.0.is_empty() {
+            let must = "this model has no distilled network, which `train --distill` makes";
+            return Err(Error::setting("solver", settings.solver.name(), must));
+        }
+        for index in indices {
+            let Some(distillation) = self.components.distillation(index)? else { continue };
+            let name = self.components.stage(index).name;
+            let guidance = settings.stage(name).and_then(|stage| settings.stage_guidance(stage));
+            if let Some(scale) = guidance {
+                let learned = distillation.guidance_scale.unwrap_or(1.0);
+                let must = format!(
+                    "the distilled network learned a scale of {learned} and is not guided again: it must be 1"
+                );
+                let setting = format!("{name}_guidance_scale");
+                return Err(Error::setting(setting, format!("{scale:?}"), &must));
+            }
+            self.components.student(index)?;
+        }
+        Ok(())
     }
 
     /// The steps that the sampler of a stage takes.
@@ -205,6 +263,12 @@ impl Pipeline {
         let Some(StageSettings { steps, .. }) = settings.stage(stage.name) else {
             return Err(Error::NoSetting { setting });
         };
+        if let Some(Distillation { steps: trained, .. }) = self.distillation(index, settings)?
+            && *steps != TimestepRespacing::Count(trained)
+        {
+            let must = format!("the distilled network draws in {trained}, and in no other number");
+            return Err(Error::setting(setting, steps, &must));
+        }
         let visited = match (steps, sampler, stage.sampler) {
             // guided-diffusion adds strides up, also those of a single number.
             (TimestepRespacing::Count(count), Sampler::Ddpm(_) | Sampler::Ddim(_), published)

@@ -68,7 +68,7 @@ pub use interpolation::{Interpolation, InterpolationEnd, Latent};
 pub use inversion::{Decoding, Inversion};
 pub use mix::MixCondition;
 pub use observer::{Observer, Silent, Step};
-pub use overrides::{Preset, SettingsOverrides, StageOverrides};
+pub use overrides::{Preset, SettingsOverrides, StageOverrides, Students};
 pub use pipeline::{Pipeline, Stages, Task};
 pub use record::Record;
 pub use request::Request;

@@ -9,11 +9,23 @@ use crate::{Error, Settings, Solver};
 /// A preset leaves a stage this many steps, or all where it has fewer.
 const LEAST_STEPS: usize = 5;
 
+/// The steps of a model's distilled networks, by the names of their stages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Students(pub(crate) Vec<(String, usize)>);
+
+impl Students {
+    /// The steps of a stage's distilled network.
+    pub fn steps(&self, stage: &str) -> Option<usize> {
+        let found = self.0.iter().find(|(name, _)| name == stage);
+        found.map(|(_, steps)| *steps)
+    }
+}
+
 /// How much time an image may take: shares of the steps that the model's authors sample with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
-    /// A third of their steps, for first looks.
+    /// The distilled networks of a model that has any, else a third of the authors' steps: for first looks.
     Fast,
     /// Half of their prior's and decoder's steps.
     Balanced,
@@ -36,7 +48,16 @@ impl Preset {
 
     /// `settings` with the preset's steps, which are shares of `defaults`', its solver and its guidance interval; all else as
     /// it was. A stage that upsamples, which is not guided, keeps more of its steps: with fewer, its last network leaves noise.
-    pub fn apply(self, mut settings: Settings, defaults: &Settings) -> Settings {
+    /// The fast one takes the `students` of a model instead, where it has any, with fewer steps of the prior.
+    pub fn apply(
+        self,
+        mut settings: Settings,
+        defaults: &Settings,
+        students: &Students,
+    ) -> Settings {
+        if self == Self::Fast && !students.0.is_empty() {
+            return distilled(settings, defaults, students);
+        }
         let (guided, upsampled) = match self {
             Self::Fast => (0.32, 0.7),
             Self::Balanced => (0.5, 1.0),
@@ -65,6 +86,26 @@ impl Preset {
         }
         settings
     }
+}
+
+/// `settings` with a model's distilled networks, in their steps and without guidance.
+fn distilled(mut settings: Settings, defaults: &Settings, students: &Students) -> Settings {
+    settings.solver = Solver::Distilled;
+    settings.guidance_interval = defaults.guidance_interval;
+    if let (Some(prior), Some(default)) = (&mut settings.prior, &defaults.prior) {
+        prior.steps = LEAST_STEPS.min(default.steps);
+    }
+    for stage in &mut settings.stages {
+        match (students.steps(&stage.name), defaults.stage(&stage.name)) {
+            (Some(steps), _) => {
+                stage.steps = TimestepRespacing::Count(steps);
+                stage.guidance_scale = stage.guidance_scale.map(|_| 1.0);
+            }
+            (None, Some(default)) => stage.steps = default.steps.clone(),
+            (None, None) => {}
+        }
+    }
+    settings
 }
 
 /// Settings that differ from those of the model; `None` leaves one as it is.

@@ -136,6 +136,7 @@ impl Pipeline {
             }
         }
         self.components.prepare(requirement)?;
+        self.prepare_students(self.components.family().stage_indices(requirement), settings)?;
         if requirement.stages > 0 && (settings.width.is_some() || settings.height.is_some()) {
             self.sample_shape(BASE, settings)?;
         }

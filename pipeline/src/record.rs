@@ -70,6 +70,7 @@ impl Record {
             Solver::Ddim => "DDIM",
             Solver::DpmSolver => "DPM++ 2M",
             Solver::Analytic => "Analytic-DPM",
+            Solver::Distilled => "distilled",
         };
         let base = stages.first();
         let base_steps = base.map_or_else(String::new, |base| base.steps.to_string());

@@ -106,11 +106,16 @@ pub enum Solver {
     /// variance is learned.
     #[serde(rename = "analytic")]
     Analytic,
+    /// The model's distilled networks, each in the steps that it was trained for and without guidance (2202.00512); where a
+    /// stage has none, and in the prior, the published sampler.
+    #[serde(rename = "distilled")]
+    Distilled,
 }
 
 impl Solver {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Ddpm, Self::Ddim, Self::DpmSolver, Self::Analytic];
+    pub const ALL: [Self; 5] =
+        [Self::Ddpm, Self::Ddim, Self::DpmSolver, Self::Analytic, Self::Distilled];
 
     /// The solver's name, as settings have it.
     pub fn name(self) -> &'static str {
@@ -119,6 +124,7 @@ impl Solver {
             Self::Ddim => "ddim",
             Self::DpmSolver => "dpm-solver++",
             Self::Analytic => "analytic",
+            Self::Distilled => "distilled",
         }
     }
 }

@@ -211,7 +211,11 @@ impl Pipeline {
             None => steps,
         };
         let conditions = self.conditions(index, input, count, guided)?;
-        let unet = self.components.unet(index)?;
+        let distilled = self.distillation(index, settings)?.is_some();
+        let unet = match distilled {
+            true => self.components.student(index)?,
+            false => self.components.unet(index)?,
+        };
         let shape = self.sample_shape(index, settings)?;
         let known = input.known.map(|known| self.known_pixels(index, known, shape[1], settings));
         let known = known.transpose()?;
@@ -241,7 +245,8 @@ impl Pipeline {
         };
         let thresholding = settings.thresholding.filter(|_| is_base);
         let consistent_with = input.previous.filter(|_| repaints);
-        let last = taken.len() - usize::from(stage.last_network.is_some());
+        let has_last = stage.last_network.is_some() && !distilled;
+        let last = taken.len() - usize::from(has_last);
         let decode = |latents: &Tensor| self.decode_latents(index, latents).ok();
         let decode = stage.autoencoder.map(|_| &decode as &LatentDecoder);
         let mut run = |unet: Lease<UNet>, first: usize, end: usize, x: Tensor| {
@@ -267,7 +272,8 @@ impl Pipeline {
             self.diffuse(diffusion, x, &mut streams, denoise, &mut *batch.observer)
         };
         let x = run(unet, 0, last, x)?;
-        let x = match self.components.last_network(index)? {
+        let last_network = if has_last { self.components.last_network(index)? } else { None };
+        let x = match last_network {
             Some(unet) => run(unet, last, taken.len(), x)?,
             None => x,
         };

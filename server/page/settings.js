@@ -185,8 +185,10 @@ function defaultOf(name, model) {
   return tab === 'diff' && name === 'decoder_guidance_scale' ? DIFF_GUIDANCE : model.defaults[name];
 }
 
-/** Fast and balanced draw with another solver than the model's own, and fast guides for a part of the steps only. */
+/** Fast and balanced draw with another solver than the model's own, and fast guides for a part of the steps only, or draws with
+ * distilled networks. */
 function presetOf({ solver, guidance_interval: interval }) {
+  if (solver === 'distilled') return 'fast';
   if (solver !== 'dpm-solver++') return BEST;
   return interval ? 'fast' : 'balanced';
 }

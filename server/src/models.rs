@@ -1,6 +1,6 @@
 //! Models that are served: what opens them, and what is known of them before their networks are read.
 
-use pipeline::{Error, Pipeline, Record, Settings, Task};
+use pipeline::{Error, Pipeline, Record, Settings, Students, Task};
 use serde_json::{Map, Value, json};
 
 /// A model as the operator names it.
@@ -88,6 +88,8 @@ pub(crate) struct ModelInfo {
     /// The names of its stages, the prior's first.
     pub(crate) stages: Vec<&'static str>,
     pub(crate) defaults: Settings,
+    /// The steps of its distilled networks, which the fast preset draws with.
+    pub(crate) students: Students,
     pub(crate) abilities: Vec<Ability>,
     pub(crate) takes_negative_captions: bool,
     /// Whether its images may have any size, in steps of [`LATENT_STEP`].
@@ -115,6 +117,7 @@ impl ModelInfo {
         Ok(Self {
             name: name.to_owned(),
             side: pipeline.side()?,
+            students: pipeline.students()?,
             stages: pipeline.stages().collect(),
             takes_negative_captions: pipeline.takes_negative_captions(),
             denoises_latents: pipeline.denoises_latents(),

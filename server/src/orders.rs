@@ -232,7 +232,10 @@ fn settings(values: &Values, info: &ModelInfo) -> Result<Settings, ApiError> {
         .text("preset")
         .and_then(|name| Preset::ALL.into_iter().find(|preset| preset.name() == name));
     let settings = info.defaults.clone();
-    let settings = preset.map_or(settings.clone(), |preset| preset.apply(settings, &info.defaults));
+    let settings = match preset {
+        Some(preset) => preset.apply(settings, &info.defaults, &info.students),
+        None => settings,
+    };
     let mut overrides = SettingsOverrides {
         prior_steps: values.count("prior_num_inference_steps"),
         prior_guidance_scale: values.number("prior_guidance_scale"),

@@ -43,6 +43,7 @@ fn two_upsamplers() -> Family {
                 scheduler: "m_steps",
                 network: "m",
                 last_network: Some("m_last"),
+                student: None,
                 ..upsampler
             },
             Stage {
@@ -50,6 +51,7 @@ fn two_upsamplers() -> Family {
                 scheduler: "l_steps",
                 network: "l",
                 last_network: None,
+                student: None,
                 ..upsampler
             },
         ],

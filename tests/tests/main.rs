@@ -22,6 +22,7 @@ mod components;
 mod configurations;
 mod convert;
 mod diffusion;
+mod distillation;
 mod editing;
 mod evaluation;
 mod families;

@@ -111,6 +111,7 @@ fn two_stages(last_network: Option<&'static str>) -> Family {
                 scheduler: "large_steps",
                 network: "large",
                 last_network,
+                student: None,
                 ..upsampler
             },
         ],

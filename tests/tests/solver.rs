@@ -27,7 +27,7 @@ fn golden() -> (Value, HashMap<String, Tensor>) {
 
 fn solver(timesteps: usize, prediction: Prediction, clip_range: Option<f64>) -> DpmSolver {
     let config = scheduler(prediction, Variance::LearnedRange, clip_range);
-    DpmSolver { config, schedule: cosine(timesteps), min_lambda: -5.1 }
+    DpmSolver { config, schedule: cosine(timesteps), min_lambda: -5.1, order: 2 }
 }
 
 #[test]

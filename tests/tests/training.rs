@@ -23,6 +23,7 @@ use crate::diffusion::normal;
 
 mod checkpoints;
 mod compact_glide;
+mod distillation;
 mod embeddings;
 mod estimates;
 mod folder;

@@ -1,6 +1,7 @@
 //! Recipes: the models' shapes and the runs that train them, as data.
 
 mod checks;
+mod distillation;
 mod glide_checks;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,8 @@ use files::text::excerpt;
 use prior::{AutoregressiveConfig, PriorConfig};
 
 use crate::{Error, RunSettings};
+
+pub use distillation::DistillationRecipe;
 
 /// A whole unCLIP. Presets are files of this; see `training/presets`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +33,12 @@ pub struct Recipe {
     pub decoder: DecoderRecipe,
     /// From the base image to the full size.
     pub upsampler: UpsamplerRecipe,
+    /// The decoder's student; none in a recipe without distillation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoder_distillation: Option<DistillationRecipe>,
+    /// The upsampler's student; none in a recipe without distillation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upsampler_distillation: Option<DistillationRecipe>,
     /// GLIDE's base; none in a recipe of unCLIP alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub glide: Option<GlideRecipe>,
@@ -218,6 +227,16 @@ impl GlideRecipe {
 }
 
 impl Recipe {
+    /// The part on the decoder's student.
+    pub fn decoder_distillation(&self) -> Result<&DistillationRecipe, Error> {
+        self.decoder_distillation.as_ref().ok_or(Error::NoPart("decoder_distillation"))
+    }
+
+    /// The part on the upsampler's student.
+    pub fn upsampler_distillation(&self) -> Result<&DistillationRecipe, Error> {
+        self.upsampler_distillation.as_ref().ok_or(Error::NoPart("upsampler_distillation"))
+    }
+
     /// The part on GLIDE's base.
     pub fn glide(&self) -> Result<&GlideRecipe, Error> {
         self.glide.as_ref().ok_or(Error::NoPart("glide"))

@@ -8,7 +8,7 @@ use families::{ModelFolders, glide, karlo};
 use files::atomic::AtomicFolder;
 use images::{RgbImage, contact_sheet};
 use noise::Generator;
-use pipeline::{Pipeline, Silent, to_images};
+use pipeline::{Pipeline, Preset, Silent, to_images};
 use tch::{Device, Kind};
 use weights::Folder;
 
@@ -77,7 +77,13 @@ impl SheetModel<'_> {
             ..ModelFolders::new(Folder::open(whole)?)
         };
         let pipeline = Pipeline::open(folders, self.device, self.kind)?;
-        let settings = pipeline.defaults()?;
+        let defaults = pipeline.defaults()?;
+        let settings = match self.writes {
+            [karlo::DISTILLED_DECODER | karlo::DISTILLED_UPSAMPLER] => {
+                Preset::Fast.apply(defaults.clone(), &defaults, &pipeline.students()?)
+            }
+            _ => defaults,
+        };
         let mut images = Vec::with_capacity(captions.len());
         for (caption, seed) in captions.iter().zip(0..) {
             if self.is_compact_glide {

@@ -46,25 +46,8 @@ impl UpsamplerObjective<'_> {
     fn micro_batch(&self, weight: f64) -> Result<Loss, Error> {
         let StreamBatch { batch, noise, mut generators } = self.stream.next_batch()?;
         let images = batch.images.to_device(self.device);
-        let (full, crop) = (self.recipe.unet.sample_size, self.recipe.crop);
-        let [own, of_base] = <[Tensor; 2]>::try_from(
-            noise.split_with_sizes([3 * crop.pow(2), 3 * self.base.pow(2)], 1),
-        )
-        .expect("there are two parts");
-        let base = to_signed(&images, self.base);
-        let base = corrupt(&base, &of_base.view_as(&base), self.recipe, &mut generators);
-        let low = Interpolation::Bicubic.enlarge(&base, full);
-        let [top, left] = [(); 2].map(|()| generators.below((full - crop + 1) as u64));
-        let cropped = |x: &Tensor| {
-            let corners = top.iter().zip(&left);
-            let crops = x.unbind(0).into_iter().zip(corners);
-            let crops =
-                crops.map(|(x, (&top, &left))| x.narrow(1, top, crop).narrow(2, left, crop));
-            Tensor::stack(&crops.collect::<Vec<_>>(), 0) // [B, 3, crop, crop]
-        };
-        let (clean, low) = (cropped(&to_signed(&images, full)), cropped(&low));
-
-        let noised = self.noising.noise(&clean, &own.view_as(&clean), &mut generators);
+        let (clean, low, own) = crops(&images, &noise, self.base, self.recipe, &mut generators);
+        let noised = self.noising.noise(&clean, &own, &mut generators);
         let input = Tensor::cat(&[&noised.values, &low], 1).to_kind(self.kind); // [B, 6, crop, crop]
         let (predicted, recomputed) = self.model.forward_training(
             &input,
@@ -92,6 +75,33 @@ impl Objective for UpsamplerObjective<'_> {
     fn backward(&mut self) -> Result<Loss, Error> {
         accumulate(self.recipe.run.accumulate, |weight| self.micro_batch(weight))
     }
+}
+
+/// Crops of the full `images [B, 3, S, S]` from -1 to 1, those of the enlarged base images, which are corrupted, and the crops'
+/// own noise: `[B, 3, crop, crop]` each.
+pub(crate) fn crops(
+    images: &Tensor,
+    noise: &Tensor,
+    base_size: i64,
+    recipe: &UpsamplerRecipe,
+    generators: &mut SampleGenerators,
+) -> (Tensor, Tensor, Tensor) {
+    let (full, crop) = (recipe.unet.sample_size, recipe.crop);
+    let parts = noise.split_with_sizes([3 * crop.pow(2), 3 * base_size.pow(2)], 1);
+    let [own, of_base] = <[Tensor; 2]>::try_from(parts).expect("there are two parts");
+    let base = to_signed(images, base_size);
+    let base = corrupt(&base, &of_base.view_as(&base), recipe, generators);
+    let low = Interpolation::Bicubic.enlarge(&base, full);
+    let [top, left] = [(); 2].map(|()| generators.below((full - crop + 1) as u64));
+    let cropped = |x: &Tensor| {
+        let corners = top.iter().zip(&left);
+        let crops = x.unbind(0).into_iter().zip(corners);
+        let crops = crops.map(|(x, (&top, &left))| x.narrow(1, top, crop).narrow(2, left, crop));
+        Tensor::stack(&crops.collect::<Vec<_>>(), 0) // [B, 3, crop, crop]
+    };
+    let clean = cropped(&to_signed(images, full));
+    let own = own.view_as(&clean).to_device(images.device());
+    (clean, cropped(&low), own)
 }
 
 /// Conditioning augmentation (2106.15282, section 4): a little blur and noise, so that a decoder's image, which is never

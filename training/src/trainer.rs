@@ -31,6 +31,8 @@ pub(crate) const GLIDE_SUBSET: u64 = 8;
 pub(crate) const GLIDE_INPAINTING_SUBSET: u64 = 9;
 pub(crate) const NOISED_CLIP_SUBSET: u64 = 10;
 pub(crate) const CALIBRATION_SUBSET: u64 = 11;
+pub(crate) const DECODER_DISTILLATION_SUBSET: u64 = 12;
+pub(crate) const UPSAMPLER_DISTILLATION_SUBSET: u64 = 13;
 
 /// The first synthetic image that the decoder learns from; batch `n` has the `n`-th batch after it.
 pub const FIRST_DECODER_IMAGE: u64 = DECODER_SUBSET * SUBSET_SIZE;
@@ -43,6 +45,8 @@ const WRITES: &[(&str, &[&str])] = &[
     (karlo::AUTOREGRESSIVE_PRIOR, &[karlo::AUTOREGRESSIVE_PRIOR]),
     ("decoder", &[karlo::CONDITIONING, "decoder", karlo::DECODER_SCHEDULER]),
     ("upsampler", &[karlo::UPSAMPLER, karlo::LAST_UPSAMPLER, karlo::UPSAMPLER_SCHEDULER]),
+    ("decoder_distillation", &[karlo::DISTILLED_DECODER]),
+    ("upsampler_distillation", &[karlo::DISTILLED_UPSAMPLER]),
     ("glide", GLIDE_BASE),
     ("glide_inpainting", GLIDE_BASE),
     ("noised_clip", &[glide::CLIP_TOKENIZER, glide::CLIP_TEXT_ENCODER, glide::CLIP_IMAGE_ENCODER]),
@@ -115,7 +119,16 @@ impl Trainer {
                 cache.check(&encoder, self.recipe.prior.model.embedding)?;
             }
         }
-        let writes: Vec<&str> = models.iter().flat_map(|model| writes(model)).collect();
+        let mut writes: Vec<&str> = models.iter().flat_map(|model| writes(model)).collect();
+        // A student of the weights that were, which may lack tensors, is none of those that will be.
+        let students =
+            [("decoder", karlo::DISTILLED_DECODER), ("upsampler", karlo::DISTILLED_UPSAMPLER)];
+        writes.extend(
+            students
+                .iter()
+                .filter(|(teacher, _)| models.contains(teacher))
+                .map(|(_, student)| *student),
+        );
         let from = families::recognise(init);
         match models.iter().any(|model| is_compact_glide(model)) && from.decodes_embeddings() {
             true => Ok(families::complete_compact_glide(init, &self.model, &writes)?),

@@ -211,6 +211,17 @@ impl Checkpoint {
         self
     }
 
+    /// The same with the tensors of `base` that this one lacks, whose numbers are not looked at: a network that replaces some of
+    /// another's.
+    pub fn over(mut self, base: Self) -> Self {
+        let report = self.report.get_mut();
+        report.problems.duplicate.extend(base.report.into_inner().problems.duplicate);
+        for (name, stored) in base.tensors {
+            self.tensors.entry(name).or_insert(stored);
+        }
+        self
+    }
+
     /// The shape of the tensor called `name`, if there is one.
     pub fn shape(&self, name: &str) -> Option<&[i64]> {
         self.tensors.get(name).map(|stored| &stored.shape[..])

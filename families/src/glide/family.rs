@@ -41,6 +41,7 @@ pub fn glide() -> Family {
         scheduler: DECODER_SCHEDULER,
         network,
         last_network: None,
+        student: None,
         autoencoder: None,
         condition: Condition::Caption { tokenizer: TOKENIZER, text_encoder },
         upsampling: None,

@@ -5,7 +5,8 @@ use std::cell::OnceCell;
 use autoencoder::Movq;
 use clip::CaptionTokenizer;
 use decoder::{Conditioning, ImageConditioning, TextTransformer, UNet, UNetConfig};
-use families::{Condition, Stage, StageShapes, glide};
+use diffusion::Distillation;
+use families::{Condition, Mismatch, Stage, StageShapes, compatibility, glide};
 
 use super::{Components, opened};
 use crate::Error;
@@ -23,6 +24,8 @@ pub(super) struct StageSlots {
     text_encoder: Slot<TextTransformer>,
     network: Slot<UNet>,
     last_network: Slot<UNet>,
+    student: Slot<UNet>,
+    distillation: OnceCell<Option<Distillation>>,
     autoencoder: Slot<Movq>,
 }
 
@@ -101,6 +104,38 @@ impl Components {
         let Some(network) = self.stage(index).last_network else { return Ok(None) };
         let slot = &self.stages[index].last_network;
         self.lease(slot, network, families::open_upsampler).map(Some)
+    }
+
+    /// The settings that a stage's distilled network samples with; none where the model has no such network.
+    pub(crate) fn distillation(&self, index: usize) -> Result<Option<Distillation>, Error> {
+        let read = || match self.stage(index).student.map(|student| self.folder(student)) {
+            Some(Ok(folder)) => Ok(Some(families::read_distillation(&folder)?)),
+            _ => Ok(None),
+        };
+        opened(&self.stages[index].distillation, read).copied()
+    }
+
+    /// The distilled network of a stage that has one. An error where its images are not those of its teacher.
+    pub(crate) fn student(&self, index: usize) -> Result<Lease<'_, UNet>, Error> {
+        let Stage { student, network, .. } = self.stage(index);
+        let student = student.expect("a stage with a distilled network");
+        let teacher = self.folder(network)?;
+        let unet = self.lease(&self.stages[index].student, student, |folder, device, kind| {
+            families::open_student(folder, &teacher, device, kind)
+        })?;
+        let (own, teachers) = (unet.config(), self.network_config(index)?);
+        for (quantity, one, other) in [
+            (compatibility::CHANNELS, own.in_channels, teachers.in_channels),
+            (compatibility::OUTPUTS, own.out_channels, teachers.out_channels),
+            (compatibility::SIZE, own.sample_size, teachers.sample_size),
+            (compatibility::TIME, own.time_width(), teachers.time_width()),
+        ] {
+            if one != other {
+                let (first, second) = (student, network);
+                return Err(self.mismatch(Mismatch { first, second, quantity, one, other }));
+            }
+        }
+        Ok(unet)
     }
 
     /// The tokenizer of a stage that reads captions; one for all of a model's stages.

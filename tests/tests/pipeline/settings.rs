@@ -1,7 +1,7 @@
 //! What settings say, and how they are told and refused.
 
 use noise::Generator;
-use pipeline::{Preset, Settings, Silent, Solver, Task};
+use pipeline::{Preset, Settings, Silent, Solver, Students, Task};
 
 use super::{CAPTION, few_steps, largest_difference, open};
 use crate::settings::karlo_settings;
@@ -109,7 +109,7 @@ fn a_step_outside_of_the_guidance_interval_is_the_conditional_half_alone() {
 fn presets_are_shares_of_the_makers_steps() {
     let steps = |defaults: Settings| {
         Preset::ALL.map(|preset| {
-            let settings = preset.apply(defaults.clone(), &defaults);
+            let settings = preset.apply(defaults.clone(), &defaults, &Students::default());
             [
                 settings.prior.unwrap().steps,
                 settings.stages[0].steps.count(),
@@ -121,7 +121,7 @@ fn presets_are_shares_of_the_makers_steps() {
     // What has few steps already keeps them.
     assert_eq!(steps(few_steps()), [[2, 2, 2]; 3]);
     let wished = settings!(few_steps(), prior_candidates: 2, decoder_guidance_scale: 3.0, solver: Solver::DpmSolver);
-    let quality = Preset::Quality.apply(wished, &karlo_settings());
+    let quality = Preset::Quality.apply(wished, &karlo_settings(), &Students::default());
     let expected = settings!(karlo_settings(), prior_candidates: 2, decoder_guidance_scale: 3.0);
     assert_eq!(quality, expected);
 }

@@ -80,6 +80,12 @@ impl Recipe {
         }
         self.drawing.check()?;
         self.check_glide()?;
+        if let Some(student) = &self.decoder_distillation {
+            student.check("decoder_distillation", true)?;
+        }
+        if let Some(student) = &self.upsampler_distillation {
+            student.check("upsampler_distillation", false)?;
+        }
         for (field, share) in [
             ("prior.drop_caption", self.prior.drop_caption),
             ("autoregressive.drop_caption", self.autoregressive.drop_caption),
