@@ -59,7 +59,8 @@ fn a_student_with_the_targets_x_0_arrives_where_its_teacher_does() {
         let visited: Vec<i64> = asked.iter().map(|timesteps| timesteps[n]).collect();
         let first = if n == 0 { 979 } else { step.timestep };
         assert_eq!((visited.len(), visited[0]), (3, first));
-        let ends = visited.iter().skip(1).chain([&step.previous.unwrap_or(0)]);
+        let last = step.previous.unwrap_or(0);
+        let ends = visited.iter().skip(1).chain([&last]);
         let strides: Vec<i64> = visited.iter().zip(ends).map(|(from, to)| from - to).collect();
         assert!(strides.iter().all(|s| (s - strides[0]).abs() <= 1), "{visited:?}");
     }
