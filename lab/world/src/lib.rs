@@ -1,0 +1,24 @@
+//! A synthetic data set: everyday things and places, drawn from a seed, with captions and labels.
+
+#![forbid(unsafe_code)]
+
+pub mod labels;
+pub mod scene;
+pub mod splits;
+pub mod things;
+
+mod backdrop;
+mod canvas;
+mod chance;
+mod draw;
+mod drawings;
+mod inflection;
+mod layout;
+mod palette;
+
+pub use labels::{
+    Action, Colour, Figure, Labels, Place, Relation, Season, Size, Texture, Time, Weather,
+};
+pub use scene::Scene;
+pub use splits::{Novelty, Split, held_out, held_out_at, held_out_colour, held_out_together};
+pub use things::{Home, Thing};

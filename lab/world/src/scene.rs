@@ -1,0 +1,145 @@
+//! Scenes: synthetic images drawn from a seed, by their labels.
+
+use image::RgbImage;
+use noise::Generator;
+
+use crate::backdrop::Backdrop;
+use crate::canvas::{Canvas, Coat, Pose};
+use crate::draw;
+use crate::drawings;
+use crate::labels::{Action, Labels};
+use crate::layout::{Placement, Support, arrange};
+use crate::palette::{Rgb, WHITE};
+use crate::splits::Split;
+
+/// An image before it has a size: labels, and everything that no label names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scene {
+    seed: u64,
+    split: Split,
+    labels: Labels,
+    /// The generator of everything that no label names.
+    rest: Generator,
+    backdrop: Backdrop,
+    /// The farther things first.
+    things: Vec<Placement>,
+}
+
+impl Scene {
+    /// The split's scene of that seed (modulo [`Split::SEEDS`]).
+    pub fn draw(seed: u64, split: Split) -> Self {
+        let mut generator = split.generator(seed);
+        let labels = draw::labels(split, &mut generator);
+        Self::compose(seed % Split::SEEDS, split, labels, generator)
+    }
+
+    /// The scene of `labels`, of which `rest` draws what they do not name.
+    pub(crate) fn compose(seed: u64, split: Split, labels: Labels, rest: Generator) -> Self {
+        let mut g = rest.clone();
+        let backdrop = Backdrop::new(&labels, &mut g);
+        let things = arrange(&labels, &backdrop, &mut g);
+        Self { seed, split, labels, rest, backdrop, things }
+    }
+
+    /// The same scene with other labels: what they do not name stays, as far as they allow.
+    pub(crate) fn relabelled(&self, labels: Labels) -> Self {
+        Self::compose(self.seed, self.split, labels, self.rest.clone())
+    }
+
+    /// The labels of the image.
+    pub fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// The scene's seed.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The scene's split.
+    pub fn split(&self) -> Split {
+        self.split
+    }
+
+    /// Renders the image, `size` pixels wide and high (at least 1): RGB bytes, `[H, W, 3]`.
+    pub fn render(&self, size: u32) -> Vec<u8> {
+        let mut canvas = Canvas::new(size);
+        self.backdrop.paint(&mut canvas);
+        for placed in &self.things {
+            if let Support::Ground(base) = placed.support {
+                self.backdrop.paint_shadow(&mut canvas, (placed.x, base), placed.width());
+            }
+        }
+        for placed in &self.things {
+            self.paint(placed, &mut canvas);
+        }
+        self.backdrop.paint_front(&mut canvas);
+        canvas.finish()
+    }
+
+    /// The same as an image.
+    pub fn to_image(&self, size: u32) -> RgbImage {
+        RgbImage::from_raw(size, size, self.render(size)).expect("a scene has three bytes a pixel")
+    }
+
+    fn paint(&self, placed: &Placement, canvas: &mut Canvas) {
+        let coat = Coat {
+            colour: placed.colour,
+            texture: placed.figure.texture,
+            haze: None,
+            rim: self.rim(placed),
+        };
+        canvas.drawing(placed.drawing(), &coat, &placed.pose());
+        match placed.figure.action {
+            Some(Action::WearingHat) => paint_hat(placed, "hat", Some(Rgb(0.16, 0.13, 0.20)), canvas),
+            Some(Action::WearingCrown) => paint_hat(placed, "crown", None, canvas),
+            Some(Action::Sleeping) => {
+                let side = if placed.mirrored { -0.30 } else { 0.30 };
+                let (x, y) = (placed.x - side * placed.width(), placed.top() - 0.04);
+                let pose = Pose::upright(x.clamp(0.1, 0.9), y.max(0.1), 0.19);
+                let coat = Coat { rim: Some(WHITE), ..Coat::default() };
+                canvas.drawing(drawings::named("sleep"), &coat, &pose);
+            }
+            _ => {}
+        }
+        if let Support::Water(surface) = placed.support {
+            let bottom = placed.base() + 0.03;
+            self.backdrop.paint_water_before(canvas, (placed.x, surface, bottom), placed.width());
+        }
+    }
+
+    /// A rim where the background is too similar to the thing's colour.
+    fn rim(&self, placed: &Placement) -> Option<Rgb> {
+        let colour = placed.colour.unwrap_or(placed.drawing().look);
+        let behind = self.backdrop.behind(placed.top(), placed.base());
+        let near = behind.iter().any(|other| colour.distance(*other) < 0.22);
+        near.then(|| {
+            let contrast = |tone: Rgb| {
+                behind.iter().map(|other| tone.distance(*other)).fold(f32::INFINITY, f32::min)
+            };
+            let (dark, light) = (colour.shade(-0.6), colour.shade(0.85));
+            if contrast(dark) >= contrast(light) { dark } else { light }
+        })
+    }
+}
+
+/// A hat on the head of a thing that has one.
+fn paint_hat(placed: &Placement, key: &str, colour: Option<Rgb>, canvas: &mut Canvas) {
+    let Some([x, y, width]) = placed.figure.thing.entry().hat else { return };
+    let (hat, wearer) = (drawings::named(key), placed.drawing());
+    let scale = wearer.length(width) * placed.scale / hat.extent.0;
+    let (dx, dy) = wearer.point(x, y);
+    let dx = if placed.mirrored { -dx } else { dx } * placed.scale;
+    let (sin, cos) = placed.tilt.to_radians().sin_cos();
+    let dy = dy * placed.scale;
+    let up = hat.extent.1 * scale * 0.5 - 0.01;
+    let pose = Pose {
+        x: placed.x + dx * cos - dy * sin + up * sin,
+        y: placed.y + dx * sin + dy * cos - up * cos,
+        scale,
+        tilt: placed.tilt,
+        mirrored: placed.mirrored,
+    };
+    let coat = Coat { colour, rim: Some(WHITE), ..Coat::default() };
+    canvas.drawing(hat, &coat, &pose);
+}
