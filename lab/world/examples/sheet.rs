@@ -26,7 +26,7 @@ fn main() {
         let image = imageops::resize(&scene.to_image(size), size * scale, size * scale, FilterType::Nearest);
         let (column, row) = (index % columns, index / columns);
         imageops::replace(&mut sheet, &image, (column * u64::from(cell)) as i64, (row * u64::from(cell)) as i64);
-        lines += &format!("{row},{column}: {:?}\n", scene.labels());
+        lines += &format!("{row},{column}: {}\n", scene.own_caption().text);
     }
     sheet.save(out).expect("the sheet is written");
     fs::write(format!("{out}.txt"), lines).expect("the lines are written");

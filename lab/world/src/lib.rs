@@ -7,6 +7,8 @@ pub mod scene;
 pub mod splits;
 pub mod things;
 
+pub mod caption;
+
 mod backdrop;
 mod canvas;
 mod chance;
@@ -16,6 +18,9 @@ mod inflection;
 mod layout;
 mod palette;
 
+pub use caption::{
+    Aspect, Caption, Count, FigureMention, Mentions, RelationMention, nearest_word, words,
+};
 pub use labels::{
     Action, Colour, Figure, Labels, Place, Relation, Season, Size, Texture, Time, Weather,
 };

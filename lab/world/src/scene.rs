@@ -61,6 +61,13 @@ impl Scene {
         self.split
     }
 
+    /// Whether the first thing is in water.
+    pub(crate) fn is_in_water(&self) -> bool {
+        let first = self.labels.figures.first();
+        let mut first = self.things.iter().filter(|placed| Some(&placed.figure) == first);
+        first.any(|placed| matches!(placed.support, Support::Water(_)))
+    }
+
     /// Renders the image, `size` pixels wide and high (at least 1): RGB bytes, `[H, W, 3]`.
     pub fn render(&self, size: u32) -> Vec<u8> {
         let mut canvas = Canvas::new(size);
