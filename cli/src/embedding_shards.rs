@@ -31,7 +31,7 @@ impl ShardArgs {
         );
         ensure!(!encoders.has_text_encoder(), "--text-encoder: --data embeds pictures alone");
         check_room("--shards", folder)?;
-        let data = scenes::dataset::open(&self.data, false)?;
+        let data = world::dataset::open(&self.data, false)?;
         let endless = matches!(data, Data::Synthetic(_));
         ensure!(
             endless == self.count.is_some(),

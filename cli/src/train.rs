@@ -55,8 +55,8 @@ pub(crate) struct Train {
     #[arg(long)]
     dry_run: bool,
     /// The data to learn from, once or more often: a folder of pictures, with captions in metadata.jsonl, metadata.csv or a
-    /// .txt beside each; a folder of webdataset shards; a .tar, or a pattern of them like 'shards/{00..09}.tar'; scenes,
-    /// which this project draws; for the prior, also shards that unclip embed wrote [default: scenes]
+    /// .txt beside each; a folder of webdataset shards; a .tar, or a pattern of them like 'shards/{00..09}.tar'; scenes
+    /// and world, which this project draws (both: by turns); for the prior, also shards that unclip embed wrote [default: scenes]
     #[arg(long, value_name = "DATA")]
     data: Vec<OsString>,
     /// Mirror half of the pictures of --data; not where captions tell left from right
@@ -292,7 +292,7 @@ impl Train {
         let launch = if self.dry_run { None } else { launch()? };
         let device = self.device.find()?;
         let dtype = self.dtype.unwrap_or_else(|| Dtype::for_training(device));
-        let data = scenes::dataset::open(&self.data, self.flip)?;
+        let data = world::dataset::open(&self.data, self.flip)?;
         let Some(out) = self.out.filter(|_| !self.dry_run) else {
             let what = match (self.what, &trainings[..]) {
                 (What::All, _) => "all",

@@ -74,13 +74,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("scenes", &["files", "noise", "training"]),
+    ("world", &["noise", "training", "scenes"]),
     ("judge", &["files", "layers", "noise", "weights", "scenes", "training"]),
     ("evaluation", &["files", "images", "noise", "pipeline", "scenes", "judge"]),
     ("claims", &["images", "pipeline", "judge", "evaluation"]),
 ];
 
 /// The crates that hold no tensors, and those that read no files.
-const WITHOUT_TENSORS: &[&str] = &["files", "hub", "images", "noise", "launcher", "scenes"];
+const WITHOUT_TENSORS: &[&str] = &["files", "hub", "images", "noise", "launcher", "scenes", "world"];
 const WITHOUT_FILES: &[&str] = &[
     "diffusion",
     "kernels",

@@ -68,4 +68,5 @@ mod tokenizers;
 mod training;
 mod variants;
 mod weights;
+mod world;
 mod zero_shot;

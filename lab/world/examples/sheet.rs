@@ -23,9 +23,19 @@ fn main() {
     let mut lines = String::new();
     for index in 0..count {
         let scene = Scene::draw(first + index, Split::Training);
-        let image = imageops::resize(&scene.to_image(size), size * scale, size * scale, FilterType::Nearest);
+        let image = imageops::resize(
+            &scene.to_image(size),
+            size * scale,
+            size * scale,
+            FilterType::Nearest,
+        );
         let (column, row) = (index % columns, index / columns);
-        imageops::replace(&mut sheet, &image, (column * u64::from(cell)) as i64, (row * u64::from(cell)) as i64);
+        imageops::replace(
+            &mut sheet,
+            &image,
+            (column * u64::from(cell)) as i64,
+            (row * u64::from(cell)) as i64,
+        );
         lines += &format!("{row},{column}: {}\n", scene.own_caption().text);
     }
     sheet.save(out).expect("the sheet is written");

@@ -112,6 +112,9 @@ impl Backdrop {
             Place::Table => self.paint_table(canvas, &mut g),
             _ => self.paint_land(canvas, &mut g),
         }
+        if self.place.has_sky() {
+            self.paint_fog(canvas);
+        }
     }
 
     /// Paints rain, snow, leaves or fog in front of the things.
@@ -175,19 +178,8 @@ impl Backdrop {
             Some(Season::Spring) => Rgb(0.60, 0.84, 0.42),
             _ => Rgb::from_hsl(92.0 + 5.0 * shift, 0.48, 0.55),
         };
-        let plain = [
-            WHITE,
-            Rgb(0.93, 0.94, 0.96),
-            Rgb(0.88, 0.94, 0.99),
-            Rgb(0.99, 0.95, 0.85),
-            Rgb(0.90, 0.97, 0.91),
-        ];
         let day = match self.place {
-            Place::Plain => {
-                // White more often than the others.
-                let index = ((shift + 1.0) * 0.5 * 8.0) as usize;
-                return plain[index.saturating_sub(3).min(plain.len() - 1)];
-            }
+            Place::Plain => return Rgb(0.985, 0.985, 0.985),
             Place::Room => return Rgb::from_hsl(29.0, 0.42, 0.62),
             Place::Table => return Rgb::from_hsl(28.0, 0.46, 0.55),
             Place::Space => return Rgb(0.08, 0.07, 0.18),

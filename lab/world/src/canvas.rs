@@ -117,7 +117,7 @@ impl Canvas {
             let rule = if shape.even_odd { FillRule::EvenOdd } else { FillRule::Winding };
             let mut paint = paint(colour, 1.0);
             if let Some(tile) = tile.as_ref().filter(|_| Some(shape.colour) == drawing.main) {
-                let period = 0.26 / tile.width() as f32;
+                let period = 0.3 / tile.width() as f32;
                 paint.shader = pattern(tile, Transform::from_scale(period, period));
             }
             self.pixmap.fill_path(&shape.path, &paint, rule, transform, None);
@@ -198,7 +198,7 @@ fn tile(texture: Texture, colour: Rgb) -> Pixmap {
             Texture::Checks => (x < SIDE / 2) == (y < SIDE / 2),
             Texture::Dots => {
                 let (dx, dy) = (x as f32 + 0.5 - half, y as f32 + 0.5 - half);
-                dx.hypot(dy) < half * 0.58
+                dx.hypot(dy) < half * 0.52
             }
         };
         *pixel = bytes(if marked { other } else { colour }).unwrap_or(*pixel);

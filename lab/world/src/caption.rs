@@ -3,7 +3,9 @@
 mod mentions;
 mod nouns;
 mod phrases;
+mod places;
 mod plan;
+mod skies;
 mod spelling;
 mod vocabulary;
 
@@ -14,8 +16,8 @@ use crate::inflection::with_article;
 use crate::labels::{Labels, Place};
 use crate::scene::Scene;
 use crate::splits::Split;
-use phrases::Phrase;
 use plan::Plan;
+use skies::Phrase;
 
 pub use mentions::{Count, FigureMention, Mentions, RelationMention};
 pub use plan::Aspect;
@@ -93,14 +95,14 @@ fn labels_place(labels: &Labels, plan: &Plan) -> Option<Place> {
 /// Things, perhaps at a place: "a cat on the beach at night".
 fn write_things(scene: &Scene, subject: String, plan: &Plan, g: &mut Generator) -> String {
     let labels = scene.labels();
-    let mut sky = phrases::sky(labels, plan, g);
+    let mut sky = skies::phrases(labels, plan, g);
     let mut adjective = None;
     if plan.place && labels.place.has_sky() && sky.len() > 1 - usize::from(g.chance(0.25)) {
         adjective = take_adjective(&mut sky);
     }
     let afloat = scene.is_in_water();
-    let place = plan.place.then(|| phrases::place(labels, afloat, adjective, g));
-    let noun = plan.place.then(|| phrases::place_noun(labels.place, g));
+    let place = plan.place.then(|| places::adverbial(labels, afloat, adjective, g));
+    let noun = plan.place.then(|| places::noun(labels.place, g));
     let parts = Parts { subject, place, place_noun: noun, sky };
     match scene.split() {
         Split::Evaluation(_) => parts.reserved(g),
@@ -110,17 +112,24 @@ fn write_things(scene: &Scene, subject: String, plan: &Plan, g: &mut Generator) 
 
 /// A place alone: "beach at sunset".
 fn write_place(labels: &Labels, plan: &Plan, g: &mut Generator) -> String {
-    let mut sky = phrases::sky(labels, plan, g);
-    let noun = phrases::place_noun(labels.place, g);
+    let mut sky = skies::phrases(labels, plan, g);
+    let noun = places::noun(labels.place, g);
+    if let Some(Phrase { bare, .. }) = sky.first().filter(|phrase| phrase.is_over()) {
+        if labels.place != Place::Sky && g.chance(0.3) {
+            let noun = if places::is_bare(noun) { noun.to_owned() } else { format!("the {noun}") };
+            let rest = sky[1..].iter().map(|phrase| phrase.whole);
+            let over = format!("{bare} over {noun}");
+            return [vec![over.as_str()], rest.collect()].concat().join(" ");
+        }
+    }
     let adjective = if g.chance(0.6) { take_adjective(&mut sky) } else { None };
     let noun = match adjective {
         Some(adjective) => format!("{adjective} {noun}"),
         None => noun.to_owned(),
     };
-    let singular = !noun.ends_with('s') && !phrases::is_mass(&noun);
     let noun = match g.uniform() {
-        share if share < 0.25 && singular => with_article(&noun),
-        share if share < 0.35 => format!("the {noun}"),
+        share if share < 0.25 && places::takes_article(&noun) => with_article(&noun),
+        share if share < 0.35 && !places::is_bare(&noun) => format!("the {noun}"),
         _ => noun,
     };
     let keywords = g.chance(0.25);
@@ -143,44 +152,46 @@ impl Parts {
         let bare: Vec<&str> = sky.iter().map(|phrase| phrase.bare).collect();
         let place = place.as_deref();
         let spacious = !matches!(labels.place, Place::Plain | Place::Table | Place::Sky);
-        match (g.uniform(), place_noun) {
-            (share, Some(noun)) if share < 0.14 => {
+        let forms = [
+            (Form::Sentence, 0.56, true),
+            (Form::Keywords, 0.14, place_noun.is_some()),
+            (Form::PlaceFirst, 0.06, place_noun.is_some() && spacious),
+            (Form::Compound, 0.05, place_noun.is_some() && sky.is_empty() && adjective.is_none()),
+            (Form::ThereIs, 0.05, true),
+            (Form::SkyFirst, 0.07, !whole.is_empty()),
+            (Form::SkyLast, 0.07, !bare.is_empty()),
+        ];
+        let noun = place_noun.map(|noun| match adjective {
+            Some(adjective) => format!("{adjective} {noun}"),
+            None => noun.to_owned(),
+        });
+        let noun = noun.unwrap_or_default();
+        let sentence = [vec![subject.as_str()], place.into_iter().collect()].concat();
+        match pick_form(&forms, g) {
+            Form::Sentence => [sentence, whole].concat().join(" "),
+            Form::Keywords => {
                 let separator = if g.chance(0.6) { ", " } else { " " };
-                let noun = adjective.map_or(noun.to_owned(), |word| format!("{word} {noun}"));
                 [vec![bare_subject(&subject), noun.as_str()], bare].concat().join(separator)
             }
-            (share, Some(noun)) if share < 0.20 && spacious => {
-                let noun = adjective.map_or(noun.to_owned(), |word| format!("{word} {noun}"));
-                let noun = match noun.ends_with('s') || phrases::is_mass(&noun) || g.chance(0.3) {
-                    true => noun,
-                    false => with_article(&noun),
+            Form::PlaceFirst => {
+                let noun = match places::takes_article(&noun) && g.chance(0.7) {
+                    true => with_article(&noun),
+                    false => noun,
                 };
                 [vec![noun.as_str(), "with", subject.as_str()], whole].concat().join(" ")
             }
-            (share, Some(noun)) if share < 0.24 && sky.is_empty() && adjective.is_none() => {
-                format!("{} {noun}", bare_subject(&subject))
+            Form::Compound => format!("{} {noun}", bare_subject(&subject)),
+            Form::ThereIs => {
+                let plural = ["two", "three", "some", "2", "3"];
+                let several = plural.iter().any(|number| subject.starts_with(number));
+                let there = if several { "there are" } else { "there is" };
+                [vec![there], sentence, whole].concat().join(" ")
             }
-            (share, _) if share < 0.30 => {
-                let there = if subject.starts_with(|c: char| c.is_ascii_digit())
-                    || ["two", "three", "some"].iter().any(|word| subject.starts_with(word))
-                {
-                    "there are"
-                } else {
-                    "there is"
-                };
-                [vec![there, subject.as_str()], place.into_iter().collect(), whole].concat().join(" ")
+            Form::SkyFirst => {
+                let text = [sentence, whole[1..].to_vec()].concat().join(" ");
+                format!("{}, {text}", whole[0])
             }
-            (share, _) if share < 0.38 && !whole.is_empty() => {
-                let first = whole[0];
-                let rest = whole[1..].to_vec();
-                let text = [vec![subject.as_str()], place.into_iter().collect(), rest].concat();
-                format!("{first}, {}", text.join(" "))
-            }
-            (share, _) if share < 0.44 && !bare.is_empty() => {
-                let text = [vec![subject.as_str()], place.into_iter().collect()].concat().join(" ");
-                [vec![text.as_str()], bare].concat().join(", ")
-            }
-            _ => [vec![subject.as_str()], place.into_iter().collect(), whole].concat().join(" "),
+            Form::SkyLast => [vec![sentence.join(" ").as_str()], bare].concat().join(", "),
         }
     }
 
@@ -205,6 +216,38 @@ impl Parts {
     }
 }
 
+/// An order of a caption's parts.
+#[derive(Clone, Copy)]
+enum Form {
+    /// "a dog in the park at night".
+    Sentence,
+    /// "dog, park, night".
+    Keywords,
+    /// "a park with a dog at night".
+    PlaceFirst,
+    /// "dog park".
+    Compound,
+    /// "there is a dog in the park".
+    ThereIs,
+    /// "at night, a dog in the park".
+    SkyFirst,
+    /// "a dog in the park, night".
+    SkyLast,
+}
+
+/// One of the forms that are possible, each as likely as its number says.
+fn pick_form(forms: &[(Form, f64, bool)], g: &mut Generator) -> Form {
+    let possible = || forms.iter().filter(|(_, _, possible)| *possible);
+    let mut left = g.uniform() * possible().map(|(_, share, _)| share).sum::<f64>();
+    for (form, share, _) in possible() {
+        left -= share;
+        if left < 0.0 {
+            return *form;
+        }
+    }
+    Form::Sentence
+}
+
 /// The subject without its article.
 fn bare_subject(subject: &str) -> &str {
     let articles = ["a ", "an ", "the ", "one "];
@@ -221,7 +264,10 @@ fn styled(text: String, labels: &Labels, plan: &Plan, g: &mut Generator) -> Stri
         false => phrases::OF_IMAGES,
     };
     let (prefix, suffix) = (g.pick(prefixes), g.pick(phrases::STYLES));
-    if plan.prefixed && words(&text) + words(prefix) <= Caption::MOST_WORDS {
+    let starts = ["there", "in", "at", "on", "under", "with", "during", "while", "by", "covered"];
+    let first = text.split(' ').next().unwrap_or_default();
+    let is_sentence = starts.contains(&first) || text.contains(" there ");
+    if plan.prefixed && !is_sentence && words(&text) + words(prefix) <= Caption::MOST_WORDS {
         text = match alone && prefix == "emoji" {
             true => format!("{} emoji", bare_subject(&text)),
             false => format!("{prefix} {text}"),

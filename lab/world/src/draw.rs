@@ -55,7 +55,11 @@ fn draw(split: Split, g: &mut Generator) -> Labels {
         figures[0].colour = held_out_colour(figures[0].thing).or(figures[0].colour);
     }
     if let [figure] = figures.as_mut_slice() {
-        if g.chance(0.26) && figure.thing.home() != Home::Sky || figure.thing.name() == "star" {
+        let several = match figure.thing.home() {
+            Home::Sky => figure.thing.name() == "star",
+            _ => figure.thing.is_countable(),
+        };
+        if g.chance(0.26) && several {
             figure.count = 1 + g.below(3) as u8;
         }
         if g.chance(0.35) {
@@ -65,24 +69,27 @@ fn draw(split: Split, g: &mut Generator) -> Labels {
         figures[0].action = action(figures[0].thing, place, g);
     }
     for figure in &mut figures {
-        if figure.colour.is_some() && figure.thing.takes_textures() && g.chance(0.06) {
+        let textured = g.chance(0.12) && count == 1 && figure.count == 1;
+        if figure.colour.is_some() && figure.thing.takes_textures() && textured {
             figure.texture = Some(g.pick(Texture::ALL));
         }
         settle_person(figure, place, count);
     }
     let relation = (count == 2).then(|| pick_relation(&figures, g));
     let (time, weather, season) = pick_sky(place, &things, g);
+    let textured = figures.iter().any(|figure| figure.texture.is_some());
     let size = match count {
-        1 if g.chance(0.3) => g.pick(&[Size::Small, Size::Large]),
+        1 if g.chance(0.3) && !textured => g.pick(&[Size::Small, Size::Large]),
         _ => Size::Medium,
     };
     Labels { figures, size, relation, place, time, weather, season }
 }
 
 /// A person is a face on a plain ground, and else a figure that does something.
-fn settle_person(figure: &mut Figure, place: Place, count: usize) {
+pub(crate) fn settle_person(figure: &mut Figure, place: Place, count: usize) {
     if figure.thing.home() == Home::Person && figure.action.is_none() {
-        let is_face = place == Place::Plain && count == 1 && figure.colour == figure.thing.natural_colour();
+        let is_face =
+            place == Place::Plain && count == 1 && figure.colour == figure.thing.natural_colour();
         match is_face {
             true => figure.colour = None,
             false => figure.action = Some(Action::Walking),
@@ -156,7 +163,12 @@ fn is_done_at(action: Action, place: Place) -> bool {
         Action::WearingHat | Action::WearingCrown => true,
         _ => !matches!(
             place,
-            Place::Sea | Place::River | Place::Underwater | Place::Space | Place::Sky | Place::Table
+            Place::Sea
+                | Place::River
+                | Place::Underwater
+                | Place::Space
+                | Place::Sky
+                | Place::Table
         ),
     }
 }
@@ -169,7 +181,12 @@ pub(crate) fn is_possible(labels: &Labels) -> bool {
         let actions = figure.action.is_none_or(|action| is_done_at(action, *place));
         actions && is_at(figure.thing, sky) && !is_scenery(figure.thing.name(), labels)
     });
-    fits && (!figures.is_empty() || is_worth_seeing(*place))
+    let seen = match (*time, *weather) {
+        (Some(time), Some(weather)) => can_be(*place, time, weather, labels.season),
+        _ => true,
+    };
+    fits && seen
+        && (!figures.is_empty() || is_worth_seeing(*place))
         && labels.relation.is_none_or(|relation| fits_relation(figures, relation, *place))
 }
 
@@ -185,7 +202,9 @@ fn is_at(thing: Thing, (place, time, weather): (Place, Option<Time>, Option<Weat
         (_, Plain) => true,
         (Home::Sky, place) => match thing.name() {
             "planet" => place == Space,
-            "star" => place == Space || (time == Some(Time::Night) && weather == Some(Weather::Clear)),
+            "star" => {
+                place == Space || (time == Some(Time::Night) && weather == Some(Weather::Clear))
+            }
             "moon" => place == Space || (time == Some(Time::Night)),
             "sun" => place == Space || (day && weather == Some(Weather::Clear)),
             "rainbow" | "cloud" => day && weather == Some(Weather::Clear),
@@ -197,7 +216,9 @@ fn is_at(thing: Thing, (place, time, weather): (Place, Option<Time>, Option<Weat
         (Home::Large, place) => !matches!(place, Table | Underwater | Place::Sky),
         (Home::Flyer, place) => !matches!(place, Underwater | Table),
         (Home::Object, place) => !matches!(place, Sea | Place::Sky | Underwater | Space),
-        (Home::Person, place) => !matches!(place, Table | Sea | River | Underwater | Place::Sky | Space),
+        (Home::Person, place) => {
+            !matches!(place, Table | Sea | River | Underwater | Place::Sky | Space)
+        }
         (Home::Land | Home::Bird | Home::Role, Table | Room) => true,
         (Home::Land | Home::Bird | Home::Role, _) => true,
     }
@@ -215,17 +236,31 @@ pub(crate) fn is_scenery(name: &str, labels: &Labels) -> bool {
         "flower" => *place == Place::Garden,
         "skyscraper" | "house" => *place == Place::City,
         "table" => *place == Place::Table,
-        "sun" => labels.figures.iter().all(|figure| figure.thing.name() != "sun")
-            && clear
-            && matches!(time, Some(Time::Day | Time::Sunset)),
-        "moon" => labels.figures.iter().all(|figure| figure.thing.home() != Home::Sky)
-            && clear
-            && *time == Some(Time::Night),
-        "star" => labels.figures.iter().all(|figure| figure.thing.name() != "star")
-            && (*place == Place::Space || (clear && *time == Some(Time::Night))),
-        "planet" => labels.figures.iter().all(|figure| figure.thing.home() != Home::Sky) && *place == Place::Space,
-        "cloud" => labels.figures.iter().all(|figure| figure.thing.name() != "cloud")
-            && matches!(weather, Some(Weather::Cloudy | Weather::Rain | Weather::Storm | Weather::Snowfall)),
+        "sun" => {
+            labels.figures.iter().all(|figure| figure.thing.name() != "sun")
+                && clear
+                && matches!(time, Some(Time::Day | Time::Sunset))
+        }
+        "moon" => {
+            labels.figures.iter().all(|figure| figure.thing.home() != Home::Sky)
+                && clear
+                && *time == Some(Time::Night)
+        }
+        "star" => {
+            labels.figures.iter().all(|figure| figure.thing.name() != "star")
+                && (*place == Place::Space || (clear && *time == Some(Time::Night)))
+        }
+        "planet" => {
+            labels.figures.iter().all(|figure| figure.thing.home() != Home::Sky)
+                && *place == Place::Space
+        }
+        "cloud" => {
+            labels.figures.iter().all(|figure| figure.thing.name() != "cloud")
+                && matches!(
+                    weather,
+                    Some(Weather::Cloudy | Weather::Rain | Weather::Storm | Weather::Snowfall)
+                )
+        }
         "rainbow" => *weather == Some(Weather::Rainbow),
         "lightning" => *weather == Some(Weather::Storm),
         _ => false,
@@ -236,7 +271,8 @@ pub(crate) fn is_scenery(name: &str, labels: &Labels) -> bool {
 pub(crate) fn fits_relation(figures: &[Figure], relation: Relation, place: Place) -> bool {
     let [first, second] = figures else { return false };
     let is_up = |figure: &Figure| {
-        matches!(figure.thing.home(), Home::Sky | Home::Flyer) || figure.action == Some(Action::Flying)
+        matches!(figure.thing.home(), Home::Sky | Home::Flyer)
+            || figure.action == Some(Action::Flying)
     };
     let swims = matches!(place, Place::Sea | Place::Underwater);
     let (first_up, second_up) = (is_up(first), is_up(second));
@@ -247,7 +283,8 @@ pub(crate) fn fits_relation(figures: &[Figure], relation: Relation, place: Place
         Relation::Under => !first_up || second.thing.home() == Home::Sky,
         Relation::On => {
             let calm = second.action.is_none() && second.thing.home() != Home::Person;
-            let can_sit = !matches!(first.thing.home(), Home::Large | Home::Fish | Home::Floats | Home::Sky);
+            let can_sit =
+                !matches!(first.thing.home(), Home::Large | Home::Fish | Home::Floats | Home::Sky);
             !heavenly && !swims && seat(second.thing).is_some() && calm && can_sit
         }
         Relation::InFrontOf | Relation::Behind => !heavenly,
@@ -312,7 +349,9 @@ pub(crate) fn can_be(place: Place, time: Time, weather: Weather, season: Option<
         Weather::Clear => true,
         Weather::Cloudy => time != Time::Night,
         Weather::Rain | Weather::Storm => time != Time::Sunset && !cold && place != Place::Desert,
-        Weather::Snowfall => time != Time::Sunset && !warm && !matches!(place, Place::Sky | Place::Sea),
+        Weather::Snowfall => {
+            time != Time::Sunset && !warm && !matches!(place, Place::Sky | Place::Sea)
+        }
         Weather::Fog => time != Time::Sunset && place != Place::Sky,
         Weather::Rainbow => time == Time::Day && !cold && place != Place::Forest,
     }

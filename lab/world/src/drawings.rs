@@ -94,8 +94,7 @@ impl Drawing {
             Rect::from_ltrb(left, top, right, bottom).unwrap_or(all)
         })?;
         let side = bounds.width().max(bounds.height());
-        let origin =
-            (bounds.left() + bounds.width() / 2.0, bounds.top() + bounds.height() / 2.0);
+        let origin = (bounds.left() + bounds.width() / 2.0, bounds.top() + bounds.height() / 2.0);
         let to_box =
             Transform::from_translate(-origin.0, -origin.1).post_scale(1.0 / side, 1.0 / side);
         let area = |shape: &Fill| shape.path.bounds().width() * shape.path.bounds().height();
@@ -125,7 +124,8 @@ fn parse_path(text: &str) -> Option<Path> {
     let mut start = (0.0, 0.0);
     let mut rest = text;
     while let Some(letter) = rest.chars().next() {
-        let end = rest[1..].find(|c: char| c.is_ascii_uppercase()).map_or(rest.len(), |end| end + 1);
+        let end =
+            rest[1..].find(|c: char| c.is_ascii_uppercase()).map_or(rest.len(), |end| end + 1);
         let numbers = rest[1..end].split(' ').filter(|number| !number.is_empty());
         let numbers: Result<Vec<f32>, _> = numbers.map(str::parse::<f32>).collect();
         let n: Vec<f32> = numbers.ok()?.iter().map(|number| number / PER_UNIT).collect();

@@ -131,7 +131,7 @@ impl Placement {
     /// Makes it no taller than `height`, and leaves room for a hat.
     fn fit(&mut self, width: f32, height: f32) {
         let hat = match self.figure.action {
-            Some(Action::WearingHat | Action::WearingCrown) => 0.78,
+            Some(Action::WearingHat | Action::WearingCrown) => 0.68,
             _ => 1.0,
         };
         let (wide, tall) = self.drawing().extent;
@@ -147,7 +147,7 @@ impl Placement {
         match backdrop.place {
             Place::Plain if matches!(home, Home::Sky) || flies => self.y = 0.5,
             Place::Plain => {
-                self.put_base((0.5 + half).min(0.94).max(0.84));
+                self.put_base((0.5 + half).clamp(0.84, 0.94));
                 self.support = Support::Ground(self.base());
             }
             Place::Space | Place::Sky | Place::Underwater => {
@@ -212,13 +212,19 @@ pub(crate) fn arrange(labels: &Labels, backdrop: &Backdrop, g: &mut Generator) -
 }
 
 /// One figure, as often as it is counted.
-fn group(figure: Figure, size: Size, backdrop: &Backdrop, stand: f32, g: &mut Generator) -> Vec<Placement> {
+fn group(
+    figure: Figure,
+    size: Size,
+    backdrop: &Backdrop,
+    stand: f32,
+    g: &mut Generator,
+) -> Vec<Placement> {
     let count = usize::from(figure.count.max(1));
     let plain = if backdrop.place == Place::Plain { 1.12 } else { 1.0 };
     let scale = match (count, size) {
         (1, Size::Small) => g.between(0.28, 0.32),
         (1, Size::Medium) => g.between(0.52, 0.60) * plain,
-        (1, Size::Large) => g.between(0.76, 0.84),
+        (1, Size::Large) => g.between(0.70, 0.76) * plain,
         (2, Size::Small) => g.between(0.24, 0.27),
         (2, _) => g.between(0.42, 0.46),
         (_, Size::Small) => g.between(0.20, 0.22),
@@ -296,7 +302,13 @@ fn pair(
     vec![one, other]
 }
 
-fn beside(left: &mut Placement, right: &mut Placement, backdrop: &Backdrop, stand: f32, g: &mut Generator) {
+fn beside(
+    left: &mut Placement,
+    right: &mut Placement,
+    backdrop: &Backdrop,
+    stand: f32,
+    g: &mut Generator,
+) {
     for (one, middle) in [(&mut *left, 0.26), (&mut *right, 0.74)] {
         one.fit(0.44, 0.62);
         one.x = middle + g.between(-0.02, 0.02);
@@ -305,11 +317,18 @@ fn beside(left: &mut Placement, right: &mut Placement, backdrop: &Backdrop, stan
 }
 
 /// One over the other, with some space between them.
-fn stack(upper: &mut Placement, lower: &mut Placement, backdrop: &Backdrop, stand: f32, g: &mut Generator) {
+fn stack(
+    upper: &mut Placement,
+    lower: &mut Placement,
+    backdrop: &Backdrop,
+    stand: f32,
+    g: &mut Generator,
+) {
     upper.fit(0.6, 0.40);
     lower.fit(0.6, 0.42);
     lower.x = g.between(0.44, 0.56);
-    upper.x = (lower.x + g.between(-0.06, 0.06)).clamp(upper.width() / 2.0, 1.0 - upper.width() / 2.0);
+    upper.x =
+        (lower.x + g.between(-0.06, 0.06)).clamp(upper.width() / 2.0, 1.0 - upper.width() / 2.0);
     lower.settle(backdrop, stand);
     if lower.support == Support::Nothing {
         lower.y = 0.97 - lower.height() / 2.0;
@@ -322,7 +341,13 @@ fn stack(upper: &mut Placement, lower: &mut Placement, backdrop: &Backdrop, stan
 }
 
 /// One that stands beneath the other, which covers it or reaches over it.
-fn shelter(one: &mut Placement, over: &mut Placement, backdrop: &Backdrop, stand: f32, g: &mut Generator) {
+fn shelter(
+    one: &mut Placement,
+    over: &mut Placement,
+    backdrop: &Backdrop,
+    stand: f32,
+    g: &mut Generator,
+) {
     let stand = stand.max(0.88);
     over.tilt = 0.0;
     one.x = g.between(0.46, 0.54);
@@ -356,7 +381,13 @@ fn shelter(one: &mut Placement, over: &mut Placement, backdrop: &Backdrop, stand
 }
 
 /// One that stands on the top of the other.
-fn put_on(one: &mut Placement, seat_of: &mut Placement, backdrop: &Backdrop, stand: f32, g: &mut Generator) {
+fn put_on(
+    one: &mut Placement,
+    seat_of: &mut Placement,
+    backdrop: &Backdrop,
+    stand: f32,
+    g: &mut Generator,
+) {
     let depth = seat(seat_of.figure.thing).unwrap_or(0.0);
     seat_of.scale = g.between(0.50, 0.54);
     seat_of.fit(0.7, 0.46 / (1.0 - depth).max(0.6));
@@ -376,7 +407,13 @@ fn put_on(one: &mut Placement, seat_of: &mut Placement, backdrop: &Backdrop, sta
 }
 
 /// One near and partly before the other, which is farther away.
-fn overlap(near: &mut Placement, far: &mut Placement, backdrop: &Backdrop, stand: f32, g: &mut Generator) {
+fn overlap(
+    near: &mut Placement,
+    far: &mut Placement,
+    backdrop: &Backdrop,
+    stand: f32,
+    g: &mut Generator,
+) {
     let left = g.chance(0.5);
     far.scale = g.between(0.58, 0.64);
     far.fit(0.66, 0.66);

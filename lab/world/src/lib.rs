@@ -9,6 +9,8 @@ pub mod things;
 
 pub mod caption;
 
+pub mod dataset;
+
 mod backdrop;
 mod canvas;
 mod chance;
@@ -17,10 +19,12 @@ mod drawings;
 mod inflection;
 mod layout;
 mod palette;
+mod siblings;
 
 pub use caption::{
     Aspect, Caption, Count, FigureMention, Mentions, RelationMention, nearest_word, words,
 };
+pub use dataset::{MixedDataset, WorldDataset};
 pub use labels::{
     Action, Colour, Figure, Labels, Place, Relation, Season, Size, Texture, Time, Weather,
 };

@@ -61,6 +61,18 @@ impl Scene {
         self.split
     }
 
+    /// The box of each thing, after the place of its figure among the labels': left, top, right and bottom, as fractions of
+    /// the side. A group has as many as are counted.
+    pub fn boxes(&self) -> Vec<(usize, [f32; 4])> {
+        let figures = &self.labels.figures;
+        let boxed = |placed: &Placement| {
+            let figure = figures.iter().position(|figure| *figure == placed.figure)?;
+            let half = placed.width() / 2.0;
+            Some((figure, [placed.x - half, placed.top(), placed.x + half, placed.base()]))
+        };
+        self.things.iter().filter_map(boxed).collect()
+    }
+
     /// Whether the first thing is in water.
     pub(crate) fn is_in_water(&self) -> bool {
         let first = self.labels.figures.first();
@@ -98,7 +110,9 @@ impl Scene {
         };
         canvas.drawing(placed.drawing(), &coat, &placed.pose());
         match placed.figure.action {
-            Some(Action::WearingHat) => paint_hat(placed, "hat", Some(Rgb(0.16, 0.13, 0.20)), canvas),
+            Some(Action::WearingHat) => {
+                paint_hat(placed, "hat", Some(Rgb(0.16, 0.13, 0.20)), canvas)
+            }
             Some(Action::WearingCrown) => paint_hat(placed, "crown", None, canvas),
             Some(Action::Sleeping) => {
                 let side = if placed.mirrored { -0.30 } else { 0.30 };
@@ -134,7 +148,7 @@ impl Scene {
 fn paint_hat(placed: &Placement, key: &str, colour: Option<Rgb>, canvas: &mut Canvas) {
     let Some([x, y, width]) = placed.figure.thing.entry().hat else { return };
     let (hat, wearer) = (drawings::named(key), placed.drawing());
-    let scale = wearer.length(width) * placed.scale / hat.extent.0;
+    let scale = wearer.length(width * 1.2) * placed.scale / hat.extent.0;
     let (dx, dy) = wearer.point(x, y);
     let dx = if placed.mirrored { -dx } else { dx } * placed.scale;
     let (sin, cos) = placed.tilt.to_radians().sin_cos();

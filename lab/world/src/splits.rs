@@ -95,14 +95,19 @@ pub fn held_out(thing: Thing, colour: Colour) -> bool {
     held_out_colour(thing) == Some(colour)
 }
 
-/// Whether two things are together in no training scene: an eleventh of all pairs.
+/// The weight of things that people ask for so often that they miss no place, and no other such thing.
+const USUAL: u32 = 3;
+
+/// Whether two things are together in no training scene: an eleventh of all pairs, where one at least is not usual.
 pub fn held_out_together(one: Thing, other: Thing) -> bool {
-    one != other && (one.index() + other.index()) % 11 == 4
+    let usual = one.entry().weight.min(other.entry().weight) >= USUAL;
+    one != other && !usual && (one.index() + other.index()) % 11 == 4
 }
 
-/// Whether a thing is at this place in no training scene: a twelfth of the places where it seldom is.
+/// Whether a thing is at this place in no training scene: a twelfth of the places where it seldom is, where it is not usual.
 pub fn held_out_at(thing: Thing, place: Place) -> bool {
-    let usual = place == Place::Plain || thing.entry().haunts.contains(&place);
+    let entry = thing.entry();
+    let usual = place == Place::Plain || entry.weight >= USUAL || entry.haunts.contains(&place);
     !usual && (thing.index() * 7 + place.index()) % 12 == 5
 }
 

@@ -65,8 +65,7 @@ static TABLE: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     rows.map(|row| entry(row).unwrap_or_else(|| panic!("data/things.txt: {row}"))).collect()
 });
 
-static ALL: LazyLock<Vec<Thing>> =
-    LazyLock::new(|| (0..TABLE.len() as u16).map(Thing).collect());
+static ALL: LazyLock<Vec<Thing>> = LazyLock::new(|| (0..TABLE.len() as u16).map(Thing).collect());
 
 impl Thing {
     /// All things, in the order of [`Self::index`].
@@ -115,6 +114,12 @@ impl Thing {
     /// Whether a pattern can be seen on it.
     pub fn takes_textures(self) -> bool {
         self.home() != Home::Person && self.drawing(None).takes_textures()
+    }
+
+    /// Whether there can be several: "two cats", but not "two breads".
+    pub fn is_countable(self) -> bool {
+        let (singular, plural) = &self.entry().words[0];
+        singular != plural || matches!(self.home(), Home::Land | Home::Fish)
     }
 
     /// The actions that it can be drawn in.

@@ -35,7 +35,13 @@ impl Backdrop {
             Place::Garden => self.paint_garden(canvas, g),
             Place::Snow => {
                 for x in [g.between(0.06, 0.16), g.between(0.84, 0.94), g.between(0.2, 0.34)] {
-                    self.plant(canvas, "fir-tree", (x, self.horizon + 0.06), 0.26, Rgb(0.36, 0.54, 0.50));
+                    self.plant(
+                        canvas,
+                        "fir-tree",
+                        (x, self.horizon + 0.06),
+                        0.26,
+                        Rgb(0.36, 0.54, 0.50),
+                    );
                 }
             }
             Place::Farm => self.paint_farm(canvas, g),
@@ -56,7 +62,14 @@ impl Backdrop {
             let (base, rise) = (self.horizon + 0.03, g.between(0.14, 0.24));
             let slope = path(|p| {
                 p.move_to(x - half, base);
-                p.cubic_to(x - half * 0.5, base - rise, x + half * 0.5, base - rise, x + half, base);
+                p.cubic_to(
+                    x - half * 0.5,
+                    base - rise,
+                    x + half * 0.5,
+                    base - rise,
+                    x + half,
+                    base,
+                );
                 p.close();
             });
             canvas.area(&slope, hill);
@@ -64,7 +77,14 @@ impl Backdrop {
     }
 
     /// A plant of the scenery, `height` high on the base at a point.
-    fn plant(&self, canvas: &mut Canvas, key: &str, (x, base): (f32, f32), height: f32, colour: Rgb) {
+    fn plant(
+        &self,
+        canvas: &mut Canvas,
+        key: &str,
+        (x, base): (f32, f32),
+        height: f32,
+        colour: Rgb,
+    ) {
         let drawing = drawings::named(key);
         let scale = height / drawing.extent.1;
         let mut coat = Coat { colour: Some(colour.lit(self.light())), ..Coat::default() };
@@ -90,7 +110,13 @@ impl Backdrop {
     }
 
     /// Dots of flowers.
-    fn paint_petals(&self, canvas: &mut Canvas, (top, bottom): (f32, f32), count: usize, g: &mut Generator) {
+    fn paint_petals(
+        &self,
+        canvas: &mut Canvas,
+        (top, bottom): (f32, f32),
+        count: usize,
+        g: &mut Generator,
+    ) {
         for colour in [Rgb(1.0, 0.95, 0.55), Rgb(0.98, 0.55, 0.70), WHITE] {
             let petals = path(|p| {
                 for _ in 0..count / 3 {
@@ -195,7 +221,13 @@ impl Backdrop {
         self.paint_waves(canvas, (top + 0.06, 0.89), 8, g);
     }
 
-    fn paint_waves(&self, canvas: &mut Canvas, (top, bottom): (f32, f32), count: usize, g: &mut Generator) {
+    fn paint_waves(
+        &self,
+        canvas: &mut Canvas,
+        (top, bottom): (f32, f32),
+        count: usize,
+        g: &mut Generator,
+    ) {
         let waves = path(|p| {
             for index in 0..count {
                 let x = (index as f32 * 0.618 + g.between(0.0, 0.2)).fract();
@@ -256,7 +288,14 @@ impl Backdrop {
             let (base, rise) = (self.horizon + 0.10, g.between(0.16, 0.24));
             let dune = path(|p| {
                 p.move_to(x - half, base);
-                p.cubic_to(x - half * 0.4, base - rise * 0.2, x - half * 0.2, base - rise, x, base - rise);
+                p.cubic_to(
+                    x - half * 0.4,
+                    base - rise * 0.2,
+                    x - half * 0.2,
+                    base - rise,
+                    x,
+                    base - rise,
+                );
                 p.cubic_to(x + half * 0.3, base - rise, x + half * 0.4, base, x + half, base);
                 p.close();
             });
@@ -329,31 +368,50 @@ impl Backdrop {
     }
 
     fn paint_forest(&self, canvas: &mut Canvas, g: &mut Generator) {
-        let back = self.forest_colour();
-        canvas.area(&rect(0.0, 0.2, 1.0, 0.5), back);
+        let (back, light) = (self.forest_colour(), self.light());
+        let horizon = self.horizon;
         let tops = path(|p| {
-            for tree in 0..8 {
-                let x = 0.02 + 0.14 * tree as f32;
-                p.move_to(x - 0.12, 0.3);
-                p.line_to(x, 0.08 + g.between(0.0, 0.06));
-                p.line_to(x + 0.12, 0.3);
+            for tree in 0..9 {
+                let (x, top) = (0.125 * tree as f32, 0.12 + g.between(0.0, 0.08));
+                p.move_to(x - 0.12, top + 0.26);
+                p.line_to(x, top);
+                p.line_to(x + 0.12, top + 0.26);
                 p.close();
             }
+            push_rect(p, -0.1, 0.3, 1.2, horizon - 0.2);
         });
-        canvas.area(&tops, back);
-        let horizon = self.horizon;
+        canvas.area(&tops, back.mix(self.sky_bottom, 0.12));
         self.paint_ground(canvas, self.ground);
+        let trunk = Rgb(0.36, 0.24, 0.16).lit(light);
         let broad = matches!(self.season, Some(Season::Autumn | Season::Spring));
-        for x in [0.06, 0.24, 0.42, 0.6, 0.78, 0.95] {
-            let foot = (x + g.between(-0.03, 0.03), horizon + g.between(0.02, 0.05));
-            let height = g.between(0.44, 0.56);
-            match (broad, self.season) {
-                (true, _) => self.plant(canvas, "tree", foot, height, self.leaves()),
-                (_, Some(Season::Winter)) => {
-                    self.plant(canvas, "fir-tree", foot, height, Rgb(0.90, 0.94, 0.98));
+        let leaves = match self.season {
+            Some(Season::Autumn | Season::Spring) => self.leaves(),
+            Some(Season::Winter) => Rgb(0.90, 0.94, 0.98),
+            _ => Rgb(0.24, 0.54, 0.27),
+        };
+        let leaves = leaves.lit(light);
+        for x in [0.30, 0.68, 0.10, 0.90] {
+            let (x, foot) = (x + g.between(-0.03, 0.03), horizon + g.between(0.05, 0.09));
+            canvas.area(&rect(x - 0.022, foot - 0.16, 0.044, 0.16), trunk);
+            let crown = path(|p| match broad {
+                true => {
+                    push_oval(p, x, foot - 0.32, 0.12, 0.13);
+                    push_oval(p, x - 0.07, foot - 0.23, 0.09, 0.09);
+                    push_oval(p, x + 0.07, foot - 0.23, 0.09, 0.09);
                 }
-                _ => self.plant(canvas, "fir-tree", foot, height, Rgb(0.22, 0.50, 0.24)),
-            }
+                false => {
+                    for (base, half, rise) in
+                        [(0.10, 0.13, 0.19), (0.21, 0.105, 0.17), (0.31, 0.08, 0.16)]
+                    {
+                        p.move_to(x - half, foot - base);
+                        p.line_to(x, foot - base - rise);
+                        p.line_to(x + half, foot - base);
+                        p.close();
+                    }
+                }
+            });
+            canvas.area(&crown, leaves);
+            canvas.lines(&crown, 0.006, leaves.shade(-0.25), 1.0);
         }
     }
 }

@@ -11,9 +11,8 @@ use crate::palette::{Rgb, WHITE};
 
 /// Top and bottom of the sky.
 pub(super) fn colours(time: Time, weather: Weather, shift: f32) -> (Rgb, Rgb) {
-    let tone = |hue: f32, saturation, lightness| {
-        Rgb::from_hsl(hue + 4.0 * shift, saturation, lightness)
-    };
+    let tone =
+        |hue: f32, saturation, lightness| Rgb::from_hsl(hue + 4.0 * shift, saturation, lightness);
     let day = match weather {
         Weather::Clear | Weather::Rainbow => (tone(206.0, 0.80, 0.70), tone(200.0, 0.75, 0.86)),
         Weather::Cloudy => (tone(212.0, 0.28, 0.74), tone(210.0, 0.28, 0.86)),
@@ -75,6 +74,18 @@ impl Backdrop {
         }
     }
 
+    /// The colour of fog.
+    fn veil(&self) -> Rgb {
+        if self.time == Time::Night { Rgb(0.46, 0.48, 0.55) } else { Rgb(0.90, 0.91, 0.93) }
+    }
+
+    /// Fog over the place, behind the things.
+    pub(super) fn paint_fog(&self, canvas: &mut Canvas) {
+        if self.weather == Weather::Fog {
+            canvas.wash(&rect(-0.1, -0.1, 1.2, 1.2), self.veil(), 0.55);
+        }
+    }
+
     fn paint_stars(&self, canvas: &mut Canvas, lowest: f32, g: &mut Generator) {
         let count = if self.place == Place::Sky { 34 } else { 22 };
         let stars = path(|p| {
@@ -121,25 +132,25 @@ impl Backdrop {
                 let night = self.time == Time::Night;
                 let colour = if night { Rgb(0.62, 0.72, 0.90) } else { Rgb(0.88, 0.94, 1.0) };
                 let phase = g.between(0.0, 1.0);
-                let drops = path(|p| falling(phase, 7, 6, |x, y| {
-                    p.move_to(x + 0.02, y);
-                    p.line_to(x - 0.005, y + 0.075);
-                }));
+                let drops = path(|p| {
+                    falling(phase, 7, 6, |x, y| {
+                        p.move_to(x + 0.02, y);
+                        p.line_to(x - 0.005, y + 0.075);
+                    })
+                });
                 canvas.lines(&drops, 0.013, colour, 0.85);
             }
             Weather::Snowfall => {
                 let phase = g.between(0.0, 1.0);
-                let flakes = path(|p| falling(phase, 7, 7, |x, y| push_oval(p, x, y, 0.015, 0.015)));
+                let flakes =
+                    path(|p| falling(phase, 7, 7, |x, y| push_oval(p, x, y, 0.015, 0.015)));
                 canvas.wash(&flakes, WHITE, 0.95);
             }
             Weather::Fog => {
-                let night = self.time == Time::Night;
-                let veil = if night { Rgb(0.46, 0.48, 0.55) } else { Rgb(0.90, 0.91, 0.93) };
-                canvas.wash(&rect(-0.1, -0.1, 1.2, 1.2), veil, 0.38);
-                for band in 0..4 {
-                    let y = 0.2 + 0.2 * band as f32 + g.between(-0.04, 0.04);
-                    let x = g.between(0.1, 0.9);
-                    canvas.wash(&oval(x, y, 0.55, 0.05), veil.shade(0.3), 0.45);
+                let veil = self.veil();
+                for band in 0..3 {
+                    let y = 0.46 + 0.2 * band as f32 + g.between(-0.04, 0.04);
+                    canvas.wash(&oval(g.between(0.1, 0.9), y, 0.55, 0.035), veil.shade(0.3), 0.42);
                 }
             }
             _ => {}
@@ -151,7 +162,8 @@ impl Backdrop {
         };
         if let Some(colour) = leaves {
             let phase = g.between(0.0, 1.0);
-            let falling_leaves = path(|p| falling(phase, 4, 4, |x, y| push_oval(p, x, y, 0.018, 0.011)));
+            let falling_leaves =
+                path(|p| falling(phase, 4, 4, |x, y| push_oval(p, x, y, 0.018, 0.011)));
             canvas.area(&falling_leaves, colour);
         }
     }
@@ -231,7 +243,14 @@ fn paint_rainbow(canvas: &mut Canvas, horizon: f32, g: &mut Generator) {
 
 fn paint_flash(canvas: &mut Canvas, x: f32, y: f32) {
     let flash = path(|p| {
-        let points = [(0.03, -0.14), (-0.05, 0.03), (0.0, 0.03), (-0.03, 0.16), (0.06, -0.03), (0.01, -0.03)];
+        let points = [
+            (0.03, -0.14),
+            (-0.05, 0.03),
+            (0.0, 0.03),
+            (-0.03, 0.16),
+            (0.06, -0.03),
+            (0.01, -0.03),
+        ];
         for (index, (dx, dy)) in points.into_iter().enumerate() {
             match index {
                 0 => p.move_to(x + dx, y + dy),

@@ -115,8 +115,7 @@ fn noun_phrase(
         false => (determined(phrase, singular == plural, thing, g), Count::Exactly(1)),
     };
     let text = [vec![phrase], after].concat().join(" ");
-    let mention =
-        FigureMention { thing, word: singular, colour, texture, count, action };
+    let mention = FigureMention { thing, word: singular, colour, texture, count, action };
     (text, mention)
 }
 
@@ -195,4 +194,3 @@ fn always(thing: Thing, figure: &Figure) -> Option<&'static str> {
         _ => None,
     }
 }
-

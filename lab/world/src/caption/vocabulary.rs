@@ -3,10 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use super::phrases;
-use crate::labels::{
-    Action, Colour, Place, Relation, Season, Size, Texture, Time, Weather,
-};
+use super::{phrases, places, skies};
+use crate::labels::{Action, Colour, Place, Relation, Season, Size, Texture, Time, Weather};
 use crate::things::Thing;
 
 /// Words that look or mean alike and cannot be drawn, with the nearest that can: `word known`, a line each.
@@ -101,14 +99,14 @@ fn collect() -> BTreeSet<&'static str> {
         each(&mut texts, phrases::doing(value));
     }
     for &value in Place::ALL {
-        each(&mut texts, phrases::place_nouns(value));
-        phrases::adverbials(value).for_each(|list| each(&mut texts, list));
+        each(&mut texts, places::nouns(value));
+        places::adverbials(value).for_each(|list| each(&mut texts, list));
     }
     let mut skies = Vec::new();
-    Time::ALL.iter().for_each(|&value| skies.extend(phrases::time_phrases(value)));
-    Season::ALL.iter().for_each(|&value| skies.extend(phrases::season_phrases(value)));
+    Time::ALL.iter().for_each(|&value| skies.extend(skies::of_time(value)));
+    Season::ALL.iter().for_each(|&value| skies.extend(skies::of_season(value)));
     for &weather in Weather::ALL {
-        Time::ALL.iter().for_each(|&time| skies.extend(phrases::weather_phrases(weather, time)));
+        Time::ALL.iter().for_each(|&time| skies.extend(skies::of_weather(weather, time)));
     }
     texts.extend(skies.into_iter().flat_map(|&(whole, bare, adjective)| [whole, bare, adjective]));
     let words = texts.into_iter().flat_map(|text| text.split([' ', ',', '%']));
