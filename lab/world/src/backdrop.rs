@@ -157,12 +157,18 @@ impl Backdrop {
         canvas.wash(&oval(x, base - 0.004, width * 0.48, 0.022), INK, 0.22);
     }
 
+    fn is_snowy(&self) -> bool {
+        self.place == Place::Snow || self.season == Some(Season::Winter)
+    }
+
     /// The light of the time of day on everything that is not painted for it.
     fn light(&self) -> Rgb {
         let time = match self.time {
             Time::Day => WHITE,
             Time::Sunset => Rgb(1.0, 0.84, 0.72),
-            Time::Night => Rgb(0.40, 0.43, 0.62),
+            // Snow is light at night too.
+            Time::Night if self.is_snowy() => Rgb(0.62, 0.66, 0.82),
+            Time::Night => Rgb(0.48, 0.49, 0.60),
         };
         match self.weather {
             Weather::Storm => time.shade(-0.25),

@@ -51,17 +51,28 @@ impl Caption {
     /// A caption of a scene that mentions these aspects at least, where the scene has them.
     pub(crate) fn write(scene: &Scene, aspects: &[Aspect], g: &mut Generator) -> Self {
         let labels = scene.labels();
-        let plan = Plan::draw(labels, aspects, g);
-        let (subject, mut mentioned) = nouns::subject(labels, &plan, g);
-        mentioned.place = labels_place(labels, &plan);
+        let mut plan = Plan::draw(labels, aspects, g);
+        loop {
+            let caption = Self::planned(scene, &plan, g);
+            if caption.text.split(' ').count() <= Self::MOST_WORDS || !plan.shorten() {
+                return caption;
+            }
+        }
+    }
+
+    /// A caption as it is planned, of any length.
+    fn planned(scene: &Scene, plan: &Plan, g: &mut Generator) -> Self {
+        let labels = scene.labels();
+        let (subject, mut mentioned) = nouns::subject(labels, plan, g);
+        mentioned.place = labels_place(labels, plan);
         mentioned.time = labels.time.filter(|_| plan.time);
         mentioned.weather = labels.weather.filter(|_| plan.weather);
         mentioned.season = labels.season.filter(|_| plan.season);
         let text = match labels.figures.is_empty() {
-            true => write_place(labels, &plan, g),
-            false => write_things(scene, subject, &plan, g),
+            true => write_place(labels, plan, g),
+            false => write_things(scene, subject, plan, g),
         };
-        let text = styled(text, labels, &plan, g);
+        let text = styled(text, labels, plan, g);
         let text = match plan.misspelled && matches!(scene.split(), Split::Training) {
             true => spelling::misspell(&text, g),
             false => text,

@@ -182,7 +182,7 @@ impl Placement {
                     Home::Bird => 0.25,
                     Home::Fish => 0.30,
                     _ if self.figure.action == Some(Action::Surfing) => 0.10,
-                    _ => 0.42,
+                    _ => 0.30,
                 };
                 let surface = surface.max(self.height() * (1.0 - depth) + 0.03);
                 self.put_base(surface + depth * self.height());

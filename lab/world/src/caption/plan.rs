@@ -56,6 +56,21 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// Leaves out one more thing; false where nothing is left to leave out.
+    pub(super) fn shorten(&mut self) -> bool {
+        let extras = [
+            &mut self.suffixed,
+            &mut self.prefixed,
+            &mut self.season,
+            &mut self.weather,
+            &mut self.time,
+            &mut self.place,
+            &mut self.texture,
+        ];
+        let next = extras.into_iter().find(|extra| **extra);
+        next.map(|extra| *extra = false).is_some()
+    }
+
     pub(super) fn draw(labels: &Labels, aspects: &[Aspect], g: &mut Generator) -> Self {
         let says = |aspect| aspects.contains(&aspect);
         let mut colours = [false; 3];
