@@ -79,21 +79,30 @@ fn draw(split: Split, g: &mut Generator) -> Labels {
     let (time, weather, season) = pick_sky(place, &things, g);
     let textured = figures.iter().any(|figure| figure.texture.is_some());
     let size = match count {
-        1 if g.chance(0.3) && !textured => g.pick(&[Size::Small, Size::Large]),
+        1 if g.chance(0.3) && !textured && figures[0].count == 1 => {
+            g.pick(&[Size::Small, Size::Large])
+        }
         _ => Size::Medium,
     };
     Labels { figures, size, relation, place, time, weather, season }
 }
 
-/// A person is a face on a plain ground, and else a figure that does something.
+/// A person is a face on a plain ground, and else a figure that does something. Clothes for sports are as they are.
 pub(crate) fn settle_person(figure: &mut Figure, place: Place, count: usize) {
-    if figure.thing.home() == Home::Person && figure.action.is_none() {
-        let is_face =
-            place == Place::Plain && count == 1 && figure.colour == figure.thing.natural_colour();
-        match is_face {
-            true => figure.colour = None,
-            false => figure.action = Some(Action::Walking),
+    use Action::{Cycling, Meditating, Skiing, Surfing};
+    if figure.thing.home() != Home::Person {
+        return;
+    }
+    let natural = figure.thing.natural_colour();
+    let is_usual = figure.colour.is_none() || figure.colour == natural;
+    match figure.action {
+        None if place == Place::Plain && count == 1 && is_usual => figure.colour = None,
+        None => {
+            figure.action = Some(Action::Walking);
+            figure.colour = figure.colour.or(natural);
         }
+        Some(Cycling | Meditating | Skiing | Surfing) => figure.colour = None,
+        Some(_) => figure.colour = figure.colour.or(natural),
     }
 }
 

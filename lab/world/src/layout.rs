@@ -225,9 +225,7 @@ fn group(
         (1, Size::Small) => g.between(0.28, 0.32),
         (1, Size::Medium) => g.between(0.52, 0.60) * plain,
         (1, Size::Large) => g.between(0.70, 0.76) * plain,
-        (2, Size::Small) => g.between(0.24, 0.27),
         (2, _) => g.between(0.42, 0.46),
-        (_, Size::Small) => g.between(0.20, 0.22),
         _ => g.between(0.31, 0.33),
     };
     let alike = Placement::new(figure, scale, g);

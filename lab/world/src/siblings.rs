@@ -10,7 +10,7 @@ use crate::labels::{
 };
 use crate::scene::Scene;
 use crate::splits::Split;
-use crate::things::{Home, Thing};
+use crate::things::Thing;
 
 /// Random labels that are tried before a scene counts as one without such a sibling.
 const TRIES: usize = 24;
@@ -62,6 +62,9 @@ fn altered(labels: &Labels, aspect: Aspect, split: Split, g: &mut Generator) -> 
         Aspect::Count => {
             let [figure] = labels.figures.as_mut_slice() else { return None };
             figure.count = Some(1 + g.below(3) as u8).filter(|_| figure.thing.is_countable())?;
+            if figure.count > 1 {
+                labels.size = Size::Medium;
+            }
         }
         Aspect::Size => match labels.size {
             Size::Small => labels.size = Size::Large,
@@ -121,10 +124,6 @@ fn settle(labels: &mut Labels) {
     labels.season = labels.season.filter(|_| place.has_season());
     let count = labels.figures.len();
     for figure in &mut labels.figures {
-        let is_face = figure.thing.home() == Home::Person && figure.colour.is_none();
-        if is_face && (place != Place::Plain || count > 1) {
-            figure.colour = figure.thing.natural_colour();
-        }
         draw::settle_person(figure, place, count);
     }
 }

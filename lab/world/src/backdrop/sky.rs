@@ -82,7 +82,7 @@ impl Backdrop {
     /// Fog over the place, behind the things.
     pub(super) fn paint_fog(&self, canvas: &mut Canvas) {
         if self.weather == Weather::Fog {
-            canvas.wash(&rect(-0.1, -0.1, 1.2, 1.2), self.veil(), 0.55);
+            canvas.wash(&rect(-0.1, -0.1, 1.2, 1.2), self.veil(), 0.48);
         }
     }
 
