@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use noise::Generator;
-use training::SyntheticDataset;
+use training::{Data, SyntheticDataset};
 use world::{
     Action, Aspect, Caption, Colour, Home, Labels, MixedDataset, Novelty, Place, Relation, Scene,
     Season, Split, Thing, Time, Weather, WorldDataset, held_out, held_out_at, held_out_colour,
@@ -397,6 +397,30 @@ fn datasets_give_the_scenes_of_their_numbers() {
     let all = WorldDataset.draw(0, 12, 24, true);
     let part = WorldDataset.draw(5, 3, 24, true);
     assert_eq!((&all.images[5..8], &all.captions[5..8]), (&part.images[..], &part.captions[..]));
+}
+
+#[test]
+fn data_is_opened_by_name_and_refused_in_one_sentence() {
+    let opened = |names: &[&str], flip| match world::dataset::open(names, flip) {
+        Ok(Data::Synthetic(dataset)) => Ok(dataset.name()),
+        Ok(_) => panic!("{names:?} is no synthetic dataset"),
+        Err(error) => Err(error.to_string()),
+    };
+    assert_eq!(opened(&["world"], false), Ok("world"));
+    assert_eq!(opened(&["scenes"], false), Ok("scenes"));
+    assert_eq!(opened(&[], false), Ok("scenes"));
+    assert_eq!(opened(&["scenes", "world"], false), Ok("scenes+world"));
+    assert_eq!(opened(&["world", "scenes"], false), Ok("scenes+world"));
+    for (names, flip, why) in [
+        (&["world", "pictures"][..], false, "cannot be mixed with files"),
+        (&["world"], true, "world is not mirrored"),
+        (&["world", "scenes"], true, "world is not mirrored"),
+        (&["world", "world"], false, "can each be named once"),
+        (&["scenes", "pictures"], false, "scenes have no end"),
+    ] {
+        let error = opened(names, flip).unwrap_err();
+        assert!(error.contains(why), "{names:?}: {error}");
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Backdrops: a place under its sky, and what falls in front of it.
 
 mod outdoors;
-mod shut;
+
 mod sky;
+mod skyless;
 
 use noise::Generator;
 

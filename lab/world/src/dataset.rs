@@ -53,7 +53,7 @@ impl SyntheticDataset for WorldDataset {
 impl MixedDataset {
     /// The images after which the order of the two sets repeats.
     pub const PERIOD: u64 = 6;
-    /// Of these, the images of the crate `scenes`. Hard negatives stay together: both numbers are even.
+    /// The images of the crate `scenes` among these. Hard negatives stay together: both numbers are even.
     const OLD: u64 = 2;
 
     /// The runs of one set in `first .. first + count`: whether it is the old one, the first number in it, and how many.
@@ -129,7 +129,7 @@ pub fn open(names: &[impl AsRef<OsStr>], flip: bool) -> Result<Data, Error> {
     let why = match (worlds, scenes, names.len() - worlds - scenes) {
         (0, ..) => return scenes::dataset::open(names, flip),
         (.., 1..) => {
-            "world has no end and cannot be mixed with other data than scenes: unclip scenes exports some to a folder"
+            "world has no end and cannot be mixed with files: nothing but scenes can be named beside it"
         }
         _ if flip => "world is not mirrored: captions say what is left and right",
         (1, 0, 0) => return Ok(Data::Synthetic(Arc::new(WorldDataset))),

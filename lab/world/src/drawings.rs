@@ -38,17 +38,16 @@ const PER_UNIT: f32 = 16.0;
 static DRAWINGS: LazyLock<HashMap<&'static str, Drawing>> = LazyLock::new(|| {
     let text = include_str!("../data/drawings.txt");
     let drawings = text.split("\n= ").skip(1);
-    drawings
-        .map(|block| {
-            let (key, shapes) = block.split_once('\n').unwrap_or((block, ""));
-            (key, Drawing::parse(shapes).unwrap_or_else(|| panic!("data/drawings.txt: {key}")))
-        })
-        .collect()
+    let drawing = |block: &'static str| {
+        let (key, shapes) = block.split_once('\n').unwrap_or((block, ""));
+        (key, Drawing::parse(shapes).expect("every drawing of data/drawings.txt is whole"))
+    };
+    drawings.map(drawing).collect()
 });
 
 /// The drawing of that key.
 pub(crate) fn named(key: &str) -> &'static Drawing {
-    DRAWINGS.get(key).unwrap_or_else(|| panic!("data/drawings.txt has no {key}"))
+    DRAWINGS.get(key).expect("every thing has a drawing in data/drawings.txt")
 }
 
 impl Drawing {

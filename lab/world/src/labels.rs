@@ -1,4 +1,4 @@
-//! Labels of an image: what each thing is, how it looks, where all are.
+//! Labels of an image: its things, their looks, the place.
 
 use std::fmt;
 
@@ -265,9 +265,9 @@ pub struct Figure {
     pub colour: Option<Colour>,
     /// A pattern on it.
     pub texture: Option<Texture>,
-    /// How many there are, from 1 to 3.
+    /// The number of them, from 1 to 3.
     pub count: u8,
-    /// What it does.
+    /// Its action.
     pub action: Option<Action>,
 }
 

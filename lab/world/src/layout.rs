@@ -74,7 +74,7 @@ const SEATS: &[(&str, f32)] = &[
     ("bread", 0.05),
 ];
 
-/// How far below its top a thing carries another, as a part of its height; none where it carries nothing.
+/// The depth below its top at which a thing carries another, as a part of its height; none where it carries nothing.
 pub(crate) fn seat(thing: Thing) -> Option<f32> {
     SEATS.iter().find(|(name, _)| *name == thing.name()).map(|&(_, depth)| depth)
 }

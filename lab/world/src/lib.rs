@@ -1,4 +1,9 @@
 //! A synthetic data set: everyday things and places, drawn from a seed, with captions and labels.
+//!
+//! Modules in reading order: [`labels`], [`things`] (the table of all), [`splits`] (and what is held out), `draw` (random
+//! labels), [`scene`] (an image by its seed), `layout` (positions), `drawings` and `backdrop` (shapes), `canvas`
+//! (rasterisation), `siblings` (scenes that differ in one label), [`caption`], [`dataset`] (for training).
+//! Lengths are fractions of the image's side, so a scene looks the same at each size.
 
 #![forbid(unsafe_code)]
 

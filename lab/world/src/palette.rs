@@ -47,12 +47,12 @@ impl Rgb {
         Self(self.0 * light.0, self.1 * light.1, self.2 * light.2)
     }
 
-    /// How light it looks, 0 to 1.
+    /// The lightness as eyes see it, 0 to 1.
     pub(crate) fn luma(self) -> f32 {
         0.3 * self.0 + 0.59 * self.1 + 0.11 * self.2
     }
 
-    /// How far apart two colours look, 0 to about 1: channels weighed as eyes weigh them.
+    /// The difference of two colours, 0 to about 1: channels weighed as eyes weigh them.
     pub(crate) fn distance(self, other: Self) -> f32 {
         let (r, g, b) = (self.0 - other.0, self.1 - other.1, self.2 - other.2);
         (0.3 * r * r + 0.5 * g * g + 0.2 * b * b).sqrt()

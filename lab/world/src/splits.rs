@@ -16,7 +16,7 @@ pub enum Split {
     Evaluation(Novelty),
 }
 
-/// What an evaluation scene shows of what training held out.
+/// The part of an evaluation scene that training held out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Novelty {
     /// Nothing.

@@ -12,7 +12,7 @@ use crate::{drawings, inflection};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Thing(u16);
 
-/// How a kind of thing stands, and where.
+/// The posture of a kind of thing, and where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Home {
     /// An animal on the ground.
@@ -48,7 +48,7 @@ pub(crate) struct Entry {
     /// Whether that colour is painted on the drawing.
     pub painted: bool,
     pub home: Home,
-    /// How often it is drawn, beside the others.
+    /// The frequency among all things.
     pub weight: u32,
     /// (singular, plural) words, the usual one first.
     pub words: Vec<(String, String)>,
@@ -62,7 +62,7 @@ pub(crate) struct Entry {
 static TABLE: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     let rows = include_str!("../data/things.txt").lines();
     let rows = rows.filter(|line| !line.is_empty() && !line.starts_with('#'));
-    rows.map(|row| entry(row).unwrap_or_else(|| panic!("data/things.txt: {row}"))).collect()
+    rows.map(|row| entry(row).expect("every row of data/things.txt is whole")).collect()
 });
 
 static ALL: LazyLock<Vec<Thing>> = LazyLock::new(|| (0..TABLE.len() as u16).map(Thing).collect());
@@ -93,7 +93,7 @@ impl Thing {
         self.entry().words.iter().map(|(singular, _)| singular.as_str())
     }
 
-    /// How it stands, and where.
+    /// The posture, and where it is.
     pub fn home(self) -> Home {
         self.entry().home
     }

@@ -30,7 +30,7 @@ pub struct Mentions {
 /// A number of things as a caption says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Count {
-    /// As many.
+    /// That many.
     Exactly(u8),
     /// More than one.
     Several,
@@ -56,9 +56,9 @@ pub struct FigureMention {
     pub colour: Option<Colour>,
     /// The pattern on it.
     pub texture: Option<Texture>,
-    /// How many there are.
+    /// The number of them.
     pub count: Count,
-    /// What it does.
+    /// Its action.
     pub action: Option<Action>,
 }
 

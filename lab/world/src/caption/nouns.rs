@@ -165,7 +165,7 @@ fn counted(phrase: &str, count: u8, plan: &Plan, g: &mut Generator) -> (String, 
     }
 }
 
-/// What a person in a colour wears.
+/// The clothes of a person in a colour.
 fn clothes(colour: Colour, figure: &Figure, g: &mut Generator) -> String {
     let word = colour_word(colour, g);
     let dress = figure.thing.is_female() && figure.action == Some(Action::Dancing);

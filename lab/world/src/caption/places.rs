@@ -164,7 +164,7 @@ fn at(place: Place) -> &'static [&'static str] {
     }
 }
 
-/// Where something flies.
+/// Adverbials of something that flies there.
 fn over(place: Place) -> Option<&'static [&'static str]> {
     Some(match place {
         Place::Meadow => &["over % field", "above % meadow", "over % grass"],

@@ -14,11 +14,11 @@ pub enum Aspect {
     Colour,
     /// The pattern on the first thing.
     Texture,
-    /// How many there are of the first thing.
+    /// The number of the first thing.
     Count,
     /// The first thing's size.
     Size,
-    /// What the first thing does.
+    /// The first thing's action.
     Action,
     /// The second thing.
     Second,

@@ -8,11 +8,11 @@ use crate::labels::{Labels, Season, Time, Weather};
 
 /// A time, a weather or a season in words.
 pub(super) struct Phrase {
-    /// As "at night".
+    /// A phrase like "at night".
     pub whole: &'static str,
-    /// As "night".
+    /// A noun or an adjective like "night".
     pub bare: &'static str,
-    /// As "rainy".
+    /// An adjective like "rainy".
     pub adjective: Option<&'static str>,
 }
 
@@ -39,7 +39,7 @@ impl Phrase {
     }
 }
 
-/// What the plan says of the time, the weather and the season, in any order.
+/// The words for time, weather and season that the plan asks for, in any order.
 pub(super) fn phrases(labels: &Labels, plan: &Plan, g: &mut Generator) -> Vec<Phrase> {
     let mut phrases = Vec::new();
     if let Some(time) = labels.time.filter(|_| plan.time) {
@@ -127,6 +127,7 @@ pub(super) fn of_weather(weather: Weather, time: Time) -> &'static [Words] {
             ("in the rain", "raining", ""),
             ("on a rainy day", "rainy day", "rainy"),
             ("while it is raining", "rainy", ""),
+            ("under the rain", "rain falling", ""),
             ("in bad weather", "bad weather", ""),
         ],
         (Weather::Rain, _) => {
