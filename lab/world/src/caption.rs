@@ -125,13 +125,12 @@ fn write_things(scene: &Scene, subject: String, plan: &Plan, g: &mut Generator) 
 fn write_place(labels: &Labels, plan: &Plan, g: &mut Generator) -> String {
     let mut sky = skies::phrases(labels, plan, g);
     let noun = places::noun(labels.place, g);
-    if let Some(Phrase { bare, .. }) = sky.first().filter(|phrase| phrase.is_over()) {
-        if labels.place != Place::Sky && g.chance(0.3) {
-            let noun = if places::is_bare(noun) { noun.to_owned() } else { format!("the {noun}") };
-            let rest = sky[1..].iter().map(|phrase| phrase.whole);
-            let over = format!("{bare} over {noun}");
-            return [vec![over.as_str()], rest.collect()].concat().join(" ");
-        }
+    let over = sky.first().filter(|phrase| phrase.is_over() && labels.place != Place::Sky);
+    if let Some(Phrase { bare, .. }) = over.filter(|_| g.chance(0.3)) {
+        let noun = if places::is_bare(noun) { noun.to_owned() } else { format!("the {noun}") };
+        let rest = sky[1..].iter().map(|phrase| phrase.whole);
+        let over = format!("{bare} over {noun}");
+        return [vec![over.as_str()], rest.collect()].concat().join(" ");
     }
     let adjective = if g.chance(0.6) { take_adjective(&mut sky) } else { None };
     let noun = match adjective {

@@ -191,10 +191,9 @@ const OF_TWO: &[Aspect] = &[
 /// A sibling after the aspects that it differs in.
 fn differing(scene: &Scene, g: &mut Generator) -> (Vec<Aspect>, Scene) {
     let two = scene.labels().figures.len() == 2;
-    if two && g.chance(0.2) {
-        if let Some(sibling) = scene.with_colours_exchanged() {
-            return (vec![Aspect::Colour, Aspect::SecondColour], sibling);
-        }
+    let exchanged = scene.with_colours_exchanged();
+    if let Some(sibling) = exchanged.filter(|_| g.chance(0.2)) {
+        return (vec![Aspect::Colour, Aspect::SecondColour], sibling);
     }
     let list = if two && g.chance(0.85) { OF_TWO } else { OF_ONE };
     for _ in 0..8 {

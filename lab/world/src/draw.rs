@@ -205,7 +205,7 @@ fn is_worth_seeing(place: Place) -> bool {
 
 /// Whether a thing can be seen at a place under such a sky.
 fn is_at(thing: Thing, (place, time, weather): (Place, Option<Time>, Option<Weather>)) -> bool {
-    use Place::{Plain, River, Room, Sea, Space, Table, Underwater};
+    use Place::{Plain, River, Sea, Space, Table, Underwater};
     let day = time == Some(Time::Day);
     match (thing.home(), place) {
         (_, Plain) => true,
@@ -228,7 +228,6 @@ fn is_at(thing: Thing, (place, time, weather): (Place, Option<Time>, Option<Weat
         (Home::Person, place) => {
             !matches!(place, Table | Sea | River | Underwater | Place::Sky | Space)
         }
-        (Home::Land | Home::Bird | Home::Role, Table | Room) => true,
         (Home::Land | Home::Bird | Home::Role, _) => true,
     }
 }
