@@ -46,7 +46,7 @@ pub(crate) struct ComputeArgs {
         help_heading = "Model"
     )]
     dtype: Dtype,
-    /// Numbers that weights lie in memory as; with bf16 a model computes in f32 on a CPU in half of the memory
+    /// Numbers of weights; bf16 takes half of the memory
     #[arg(
         long = "weights",
         value_enum,
