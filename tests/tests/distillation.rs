@@ -170,8 +170,9 @@ fn open(folder: &std::path::Path) -> Pipeline {
 
 /// Three tensors of the decoder, doubled.
 fn doubled() -> Vec<(String, Tensor)> {
-    let file = model("karlo").join("decoder/diffusion_pytorch_model.safetensors");
-    let tensors = Tensor::read_safetensors(file).unwrap();
+    let folder = weights::Folder::open(model("karlo").join("decoder")).unwrap();
+    let checkpoint = folder.checkpoint("the decoder", Device::Cpu, Kind::Float).unwrap();
+    let tensors = checkpoint.tensors().unwrap();
     let mut own = tensors
         .into_iter()
         .filter(|(name, _)| name.starts_with("conv_out") || name == "conv_in.bias");

@@ -82,7 +82,7 @@ fn a_task_names_its_components_in_the_order_in_which_they_work() {
     let codes = Requirement { prior: Some(PriorKind::Autoregressive), ..Requirement::default() };
     assert!(family.components(codes).is_empty());
     assert_eq!(karlo().components(codes), [karlo::AUTOREGRESSIVE_PRIOR]);
-    assert_eq!(karlo().all_components().len(), 14);
+    assert_eq!(karlo().all_components().len(), 16);
 }
 
 /// The shapes of the tiny recipe, enlarged a second time.

@@ -163,7 +163,7 @@ fn published_files_draw_what_the_folders_do_that_they_become() {
         families::convert_model(&from, &out, None, &mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!(left_out, [""; 0]);
     let components: HashSet<String> = folder(&out).folder_names().into_iter().collect();
-    let ours = ["prior_autoregressive", "image_pca"];
+    let ours = ["prior_autoregressive", "image_pca", "decoder_distilled", "super_res_distilled"];
     let all = karlo().all_components().into_iter().filter(|name| !ours.contains(name));
     assert_eq!(components, all.map(str::to_owned).collect());
     assert!(out.join("LICENSE").exists() && !out.join("karlo.json").exists());
