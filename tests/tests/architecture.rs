@@ -81,7 +81,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// The crates that hold no tensors, and those that read no files.
-const WITHOUT_TENSORS: &[&str] = &["files", "hub", "images", "noise", "launcher", "scenes", "world"];
+const WITHOUT_TENSORS: &[&str] =
+    &["files", "hub", "images", "noise", "launcher", "scenes", "world"];
 const WITHOUT_FILES: &[&str] = &[
     "diffusion",
     "kernels",
