@@ -70,9 +70,8 @@ impl Edit {
         let steps = self.inversion.steps(&pipeline)?;
         let defaults = pipeline.defaults()?.without_prior();
         let preset = self.upsampler.apply_preset(&defaults);
-        let mut settings = preset.clone();
-        settings.stages[0].steps = steps.into();
-        settings.stages[0].guidance_scale = Some(self.decoder_guidance_scale);
+        let settings = preset.clone();
+        let settings = pipeline.inversion_settings(settings, steps, self.decoder_guidance_scale)?;
         let settings = self.upsampler.overrides().apply(settings).map_err(in_flag)?;
         let origins = self.model.origins(&defaults)?;
         let origins = origins.then("--preset", &preset).then_flags(&settings);

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use pipeline::{
     Interpolation, InterpolationEnd, Latent, Pipeline, Record, Settings, SettingsOverrides, Silent,
-    Solver, Step, Task,
+    Step, Task,
 };
 
 use crate::drawing::{InversionArgs, SeedArgs};
@@ -91,9 +91,7 @@ impl Interpolate {
         let seed = self.seed.resolve();
         let mut settings = if task.prior { settings } else { settings.without_prior() };
         if let Some(steps) = steps {
-            settings.stages[0].steps = steps.into();
-            settings.stages[0].guidance_scale = Some(1.0);
-            settings.solver = Solver::default();
+            settings = pipeline.inversion_settings(settings, steps, 1.0)?;
             (settings.guidance_interval, settings.thresholding) = (None, None);
         }
         let sequence = self.sequence(&ends, seed, &settings)?;

@@ -51,9 +51,7 @@ impl Invert {
         let pipeline = self.model.open(None, Some(&self.encoders))?;
         let steps = self.inversion.steps(&pipeline)?;
         let defaults = pipeline.defaults()?.without_prior();
-        let mut settings = defaults.clone();
-        settings.stages[0].steps = steps.into();
-        settings.stages[0].guidance_scale = Some(1.0);
+        let settings = pipeline.inversion_settings(defaults.clone(), steps, 1.0)?;
         let origins = self.model.origins(&defaults)?.then_flags(&settings);
         pipeline.prepare(Task::INVERT, &settings).map_err(origins.explain())?;
         let mut bars = Bars::new(&settings, 1);
@@ -91,9 +89,8 @@ impl Decode {
         let plan = self.images.plan(&format!("{}-decoded", stem(&self.latent)), &[&self.latent])?;
         let pipeline = self.model.open(None, Some(&self.encoders))?;
         let defaults = pipeline.defaults()?.without_prior();
-        let mut of_latent = self.upsampler.apply_preset(&defaults);
-        of_latent.stages[0].steps = inversion.steps.into();
-        of_latent.stages[0].guidance_scale = Some(1.0);
+        let of_latent = self.upsampler.apply_preset(&defaults);
+        let of_latent = pipeline.inversion_settings(of_latent, inversion.steps, 1.0)?;
         let settings = self.upsampler.overrides().apply(of_latent.clone()).map_err(in_flag)?;
         let latent = self.latent.display();
         let steps = pipeline.check_inversion_steps(&inversion);

@@ -28,7 +28,7 @@ pub(crate) use clip::{
     vision_json,
 };
 pub(crate) use conditioning::{conditioning_config, conditioning_json};
-pub(crate) use distillation::distillation;
+pub(crate) use distillation::{TEACHER, distillation};
 pub use fields::ConfigError;
 pub(crate) use fields::{Fields, divides, wrong};
 pub(crate) use glide::{

@@ -20,6 +20,16 @@ pub enum Error {
         /// The problem.
         problem: ConfigError,
     },
+    /// A distilled network beside another network than the one that it was distilled from.
+    #[error(
+        "{student} was not distilled from the weights in {teacher}: distil these anew, or draw without distilled networks"
+    )]
+    OtherTeacher {
+        /// The folder of the distilled network.
+        student: String,
+        /// The folder of its teacher.
+        teacher: String,
+    },
     /// The list of a model's components, or a file of options for them, is wrong.
     #[error("{file} cannot be read: {reason}")]
     Index {

@@ -17,7 +17,7 @@ use crate::manipulation::{slerp, text_diff};
 use crate::memory::within_memory;
 use crate::noise_streams::Streams;
 use crate::stages::BASE;
-use crate::{Error, Observer, Pipeline, Quantity, Settings};
+use crate::{Error, Observer, Pipeline, Quantity, Settings, Solver};
 
 /// Calls of the decoder in each step of an inversion: enough for the step's fixed point.
 pub const CALLS_A_STEP: usize = 2;
@@ -270,6 +270,29 @@ impl Pipeline {
                 Err(Error::setting("calls", calls, &must))
             }
         }
+    }
+
+    /// `settings` for images that are drawn from inversions of `steps`: the base image takes these, guided by `guidance_scale`, with
+    /// no other solver. A stage whose distilled network was to draw takes the model's own steps.
+    pub fn inversion_settings(
+        &self,
+        mut settings: Settings,
+        steps: usize,
+        guidance_scale: f64,
+    ) -> Result<Settings, Error> {
+        if std::mem::take(&mut settings.solver) == Solver::Distilled {
+            let (students, defaults) = (self.students()?, self.defaults()?);
+            for stage in &mut settings.stages {
+                if let Some(default) = defaults.stage(&stage.name)
+                    && students.steps(&stage.name).is_some()
+                {
+                    stage.steps = default.steps.clone();
+                }
+            }
+        }
+        let base = &mut settings.stages[BASE];
+        (base.steps, base.guidance_scale) = (steps.into(), Some(guidance_scale));
+        Ok(settings)
     }
 
     /// The timesteps that an inversion goes through at most.

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use images::RgbImage;
-use pipeline::{Interpolation, InterpolationEnd, Latent, Pipeline, Settings, Solver, Step, Task};
+use pipeline::{Interpolation, InterpolationEnd, Latent, Pipeline, Settings, Step, Task};
 
 use crate::app::App;
 use crate::job::Job;
@@ -55,9 +55,7 @@ pub(crate) fn draw_way(
             let latents = match (ends, shared_noise) {
                 ([InterpolationEnd::Image(from), InterpolationEnd::Image(to)], false) => {
                     let steps = pipeline.steps_of_calls(INVERSION_CALLS)?;
-                    settings.stages[0].steps = steps.into();
-                    settings.stages[0].guidance_scale = Some(1.0);
-                    settings.solver = Solver::default();
+                    settings = pipeline.inversion_settings(settings, steps, 1.0)?;
                     (settings.guidance_interval, settings.thresholding) = (None, None);
                     let mut invert = |image: &RgbImage| {
                         pipeline
@@ -82,9 +80,8 @@ pub(crate) fn draw_way(
         }
         Way::TextDiff { image, from, to, strength, guidance_scale } => {
             let steps = pipeline.steps_of_calls(INVERSION_CALLS)?;
-            let mut settings = settings.clone().without_prior();
-            settings.stages[0].steps = steps.into();
-            settings.stages[0].guidance_scale = Some(*guidance_scale);
+            let settings = settings.clone().without_prior();
+            let settings = pipeline.inversion_settings(settings, steps, *guidance_scale)?;
             pipeline.prepare(Task::EDIT, &settings)?;
             let diff = pipeline.text_diff(image, from, to, steps, observer)?;
             let diff = diff.with_strength(*strength).with_guidance_scale(*guidance_scale);

@@ -159,7 +159,9 @@ fn with_student(place: &std::path::Path, tensors: &[(String, Tensor)]) -> std::p
     let decoder = families::open_decoder(&opened.component("decoder"), Device::Cpu, Kind::Float);
     let settings = Distillation { steps: 3, min_lambda: -2.0, guidance_scale: Some(2.0) };
     let student = folder.join(karlo::DISTILLED_DECODER);
-    families::save_student(&student, tensors, decoder.unwrap().config(), &settings).unwrap();
+    let teacher = opened.component("decoder").fingerprint().unwrap();
+    families::save_student(&student, tensors, decoder.unwrap().config(), &settings, &teacher)
+        .unwrap();
     folder
 }
 
@@ -265,9 +267,10 @@ fn settings_that_a_distilled_network_was_not_trained_for_are_refused() {
 
     let json = folder.join(karlo::DISTILLED_DECODER).join("distillation.json");
     for (text, words) in [
-        (r#"{"steps": 0, "min_lambda": -2}"#, "steps is 0"),
-        (r#"{"steps": 3}"#, "min_lambda"),
-        (r#"{"steps": 3, "min_lambda": -2, "order": 2}"#, "order"),
+        (r#"{"steps": 0, "min_lambda": -2, "teacher": ""}"#, "steps is 0"),
+        (r#"{"steps": 3, "teacher": ""}"#, "min_lambda"),
+        (r#"{"steps": 3, "min_lambda": -2, "order": 2, "teacher": ""}"#, "order"),
+        (r#"{"steps": 3, "min_lambda": -2}"#, "teacher"),
     ] {
         std::fs::write(&json, text).unwrap();
         let error = refused(&open(&folder), distilled.clone());
@@ -277,4 +280,61 @@ fn settings_that_a_distilled_network_was_not_trained_for_are_refused() {
     let other = tempfile::tempdir().unwrap();
     let error = refused(&open(&with_student(other.path(), &wrong)), distilled);
     assert!(error.contains("conv_in.bias") && error.contains("decoder_distilled"), "{error}");
+}
+
+#[test]
+fn a_student_beside_other_weights_than_its_teachers_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = with_student(place.path(), &doubled());
+    let distilled = settings!(karlo_settings(), decoder_steps: 3, decoder_guidance_scale: 1.0, solver: Solver::Distilled);
+    open(&folder).prepare(Task::GENERATE, &distilled).unwrap();
+    let decoder = weights::Folder::open(folder.join("decoder")).unwrap();
+    let checkpoint = decoder.checkpoint("the decoder", Device::Cpu, Kind::Float).unwrap();
+    let tensors: Vec<_> =
+        checkpoint.tensors().unwrap().into_iter().map(|(name, t)| (name, t * 1.5)).collect();
+    let file = folder.join("decoder").join("diffusion_pytorch_model.safetensors");
+    assert!(file.is_file());
+    weights::save_safetensors(&file, &tensors, Kind::Half).unwrap();
+    let error = open(&folder).prepare(Task::GENERATE, &distilled).unwrap_err().to_string();
+    assert!(error.contains("decoder_distilled was not distilled from the weights in"), "{error}");
+    open(&folder).prepare(Task::GENERATE, &karlo_settings()).unwrap();
+}
+
+#[test]
+fn inversions_take_the_models_own_steps_where_distilled_networks_were_to_draw() {
+    let place = tempfile::tempdir().unwrap();
+    let pipeline = open(&with_student(place.path(), &doubled()));
+    let (defaults, students) = (pipeline.defaults().unwrap(), pipeline.students().unwrap());
+    let fast = Preset::Fast.apply(defaults.clone(), &defaults, &students);
+    let settings = pipeline.inversion_settings(fast, 4, 1.0).unwrap();
+    assert_eq!((settings.solver, settings.stages[0].steps.count()), (Solver::Ddpm, 4));
+    assert_eq!(settings.stages[1], defaults.stages[1]);
+
+    let place = tempfile::tempdir().unwrap();
+    let folder = with_upsampler_student(place.path());
+    let pipeline = open(&folder);
+    let students = pipeline.students().unwrap();
+    assert_eq!((students.steps("decoder"), students.steps("upsampler")), (None, Some(1)));
+    let fast = Preset::Fast.apply(defaults.clone(), &defaults, &students);
+    assert_eq!(fast.stages[1].steps.count(), 1);
+    let settings = pipeline.inversion_settings(fast, 4, 1.0).unwrap();
+    assert_eq!(settings.stages[1], defaults.stages[1]);
+    // Steps that the user chose stay.
+    let mut own = settings!(defaults, upsampler_steps: 3);
+    own.solver = Solver::DpmSolver;
+    let settings = pipeline.inversion_settings(own, 4, 1.0).unwrap();
+    assert_eq!((settings.solver, settings.stages[1].steps.count()), (Solver::Ddpm, 3));
+}
+
+/// A copy of the tiny Karlo whose upsampler has a student of one step, with its teacher's tensors.
+fn with_upsampler_student(place: &std::path::Path) -> std::path::PathBuf {
+    let folder = place.join("model");
+    copy_folder(&model("karlo"), &folder);
+    let teacher = weights::Folder::open(folder.join(karlo::UPSAMPLER)).unwrap();
+    let upsampler = families::open_upsampler(&teacher, Device::Cpu, Kind::Float).unwrap();
+    let settings = Distillation { steps: 1, min_lambda: -2.0, guidance_scale: None };
+    let student = folder.join(karlo::DISTILLED_UPSAMPLER);
+    let teacher = teacher.fingerprint().unwrap();
+    families::save_student(&student, &[], upsampler.config(), &settings, &teacher).unwrap();
+    folder
 }

@@ -81,8 +81,9 @@ impl Trainer {
         let size = image_encoder.size().max(unet.sample_size);
         let run = self.run("decoder_distillation", &recipe.run, UPSTREAM)?;
         let placement = (self.device, self.kind);
-        let teacher =
-            families::open_decoder(&self.component(karlo::DECODER)?, self.device, self.kind)?;
+        let folder = self.component(karlo::DECODER)?;
+        let fingerprint = folder.fingerprint()?;
+        let teacher = families::open_decoder(&folder, self.device, self.kind)?;
         let conditioning = families::open_conditioning(
             &self.component(karlo::CONDITIONING)?,
             self.device,
@@ -95,7 +96,7 @@ impl Trainer {
         let unet = teacher.config().clone();
         let save = |folder: &Path, averaged: &Weights| {
             let component = folder.join(karlo::DISTILLED_DECODER);
-            families::save_student(&component, averaged, &unet, &settings(recipe))?;
+            families::save_student(&component, averaged, &unet, &settings(recipe), &fingerprint)?;
             self.save_index(folder, None)
         };
         let scheduler = families::open_scheduler(&self.component(karlo::DECODER_SCHEDULER)?)?;

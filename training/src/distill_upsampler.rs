@@ -58,6 +58,7 @@ impl Trainer {
         let run = self.run("upsampler_distillation", &recipe.run, &[karlo::UPSAMPLER])?;
         let placement = (self.device, self.kind);
         let folder = self.component(karlo::UPSAMPLER)?;
+        let fingerprint = folder.fingerprint()?;
         let teacher = families::open_upsampler(&folder, self.device, self.kind)?;
         let unet = teacher.config().clone();
         let component = Component { prefix: "", folder: karlo::UPSAMPLER };
@@ -66,7 +67,7 @@ impl Trainer {
         let (student, optimizer) = build_student(&model, component, recipe, placement, build)?;
         let save = |folder: &Path, averaged: &Weights| {
             let component = folder.join(karlo::DISTILLED_UPSAMPLER);
-            families::save_student(&component, averaged, &unet, &settings(recipe))?;
+            families::save_student(&component, averaged, &unet, &settings(recipe), &fingerprint)?;
             self.save_index(folder, None)
         };
         let scheduler = families::open_scheduler(&self.component(karlo::UPSAMPLER_SCHEDULER)?)?;
