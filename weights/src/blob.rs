@@ -121,7 +121,8 @@ impl Blob {
 
     /// The bytes that `reader` unpacks, which must be `length`.
     pub(crate) fn unpacked(name: String, reader: &mut dyn Read, length: usize) -> io::Result<Self> {
-        let bytes = read_whole(length, |_, part| reader.read_exact(part))?;
+        let kinds = [Kind::Uint8; 2];
+        let bytes = read_whole(length, kinds, |_, part| reader.read_exact(part))?;
         // At the end the reader checks what it read.
         match reader.read(&mut [0])? {
             0 => Ok(Self { name, bytes, file: None }),
@@ -139,13 +140,14 @@ impl Blob {
         self.bytes.size()[0] as usize
     }
 
-    /// A copy of `length` bytes from `start` on. Of a mapped file they are read, and its pages are not brought into memory too.
-    fn copy(&self, start: usize, length: usize) -> io::Result<Tensor> {
+    /// The numbers in `length` bytes from `start` on, which are of the first kind, in the second. Of a mapped file they are read, and
+    /// its pages are not brought into memory too.
+    fn numbers(&self, start: usize, length: usize, kinds: [Kind; 2]) -> io::Result<Tensor> {
         match &self.file {
             Some(file) => {
-                read_whole(length, |at, part| file.read_exact_at(part, (start + at) as u64))
+                read_whole(length, kinds, |at, part| file.read_exact_at(part, (start + at) as u64))
             }
-            None => Ok(self.bytes.narrow(0, start as i64, length as i64).copy()),
+            None => read_whole(length, kinds, |at, part| Ok(self.read_into(start + at, part))),
         }
     }
 
@@ -168,20 +170,25 @@ impl Blob {
     }
 }
 
-/// So many bytes, of which `read` fills one part after another, each from its place on.
+/// The numbers in so many bytes, of which `read` fills one part after another, each from its place on: they are of the kind `from`,
+/// and become `to` part by part, so that they are in memory once.
 fn read_whole(
     length: usize,
+    [from, to]: [Kind; 2],
     mut read: impl FnMut(usize, &mut [u8]) -> io::Result<()>,
 ) -> io::Result<Tensor> {
     const PART: usize = 1 << 20;
-    let bytes = Tensor::empty([length as i64], (Kind::Uint8, Device::Cpu));
+    let size = from.elt_size_in_bytes();
+    let numbers = Tensor::empty([(length / size) as i64], (to, Device::Cpu));
     let mut part = vec![0; PART];
     for start in (0..length).step_by(PART) {
         let part = &mut part[..PART.min(length - start)];
         read(start, part)?;
-        bytes.narrow(0, start as i64, part.len() as i64).copy_(&Tensor::from_slice(part));
+        let place = [start, part.len()].map(|bytes| (bytes / size) as i64);
+        let bytes = Tensor::from_slice(part);
+        numbers.narrow(0, place[0], place[1]).copy_(&bytes.view_dtype(from));
     }
-    Ok(bytes)
+    Ok(numbers)
 }
 
 /// A part of a file's bytes as a reader.
@@ -233,27 +240,28 @@ impl StoredTensor {
     /// libtorch has no such kind.
     pub(crate) fn tensor(&self) -> Option<Tensor> {
         let bytes = self.blob.bytes.narrow(0, self.start as i64, self.length as i64);
-        let aligned = self.start.is_multiple_of(self.dtype.kind?.elt_size_in_bytes());
-        self.of_bytes(if aligned { bytes } else { bytes.copy() })
-    }
-
-    /// The same as a copy, for a tensor that is converted and dropped. `None` if libtorch has no such kind.
-    pub(crate) fn copy(&self) -> Result<Option<Tensor>, Error> {
-        let bytes = self.blob.copy(self.start, self.length);
-        Ok(self.of_bytes(bytes.map_err(Error::io("read", &self.blob.name))?))
-    }
-
-    /// The tensor of its bytes, which are aligned.
-    fn of_bytes(&self, bytes: Tensor) -> Option<Tensor> {
         let kind = self.dtype.kind?;
-        let flat = match kind {
+        let aligned = self.start.is_multiple_of(kind.elt_size_in_bytes());
+        let bytes = if aligned { bytes } else { bytes.copy() };
+        Some(self.shaped(match kind {
             // A byte other than 0 and 1 is no bool; this makes it one.
             Kind::Bool => bytes.ne(0),
             _ => bytes.view_dtype(kind),
-        };
-        Some(match &self.strides {
-            Some(strides) => flat.as_strided(&self.shape, strides, None),
-            None => flat.view(&self.shape[..]),
-        })
+        }))
+    }
+
+    /// A copy of a tensor of floating-point numbers in `kind`, or else in that of the file. `None` for others.
+    pub(crate) fn copy(&self, kind: Option<Kind>) -> Result<Option<Tensor>, Error> {
+        let Some(own) = self.dtype.float() else { return Ok(None) };
+        let numbers = self.blob.numbers(self.start, self.length, [own, kind.unwrap_or(own)]);
+        Ok(Some(self.shaped(numbers.map_err(Error::io("read", &self.blob.name))?)))
+    }
+
+    /// The tensor of its numbers.
+    fn shaped(&self, numbers: Tensor) -> Tensor {
+        match &self.strides {
+            Some(strides) => numbers.as_strided(&self.shape, strides, None),
+            None => numbers.view(&self.shape[..]),
+        }
     }
 }

@@ -363,7 +363,8 @@ impl Checkpoint {
         let stays = self.device == Device::Cpu && !converts && !reorders;
         let tensor = match stays {
             true => Ok(stored.tensor()),
-            false => stored.copy(),
+            // A GPU converts faster.
+            false => stored.copy(kind.filter(|_| self.device == Device::Cpu)),
         };
         let tensor = tensor.map(|tensor| tensor.expect("libtorch has every float"));
         match tensor.and_then(|tensor| self.placed(name, tensor, kind)) {
