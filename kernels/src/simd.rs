@@ -288,6 +288,16 @@ impl Weight for f32 {
 #[repr(transparent)]
 pub(crate) struct Bf16(u16);
 
+impl Bf16 {
+    /// The nearest bf16, of two as near the even one; NaN of NaN.
+    #[inline(always)]
+    pub(crate) fn round(number: f32) -> Self {
+        let bits = number.to_bits();
+        let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
+        Self(if number.is_nan() { 0x7fc0 } else { rounded as u16 })
+    }
+}
+
 impl Weight for Bf16 {
     #[inline(always)]
     fn widen(self) -> f32 {

@@ -253,6 +253,36 @@ fn a_fused_norm_is_one_in_steps() {
     assert!(norm(&x.set_requires_grad(true)).is_none());
 }
 
+/// In bf16 and channels-last order, each number is the bf16 next to the exact one, or beside it where that lies between two.
+#[test]
+fn a_fused_norm_in_bf16_rounds_once() {
+    let mut generator = Generator::new(8);
+    let mut normal = |shape: &[i64]| crate::diffusion::normal(&mut generator, shape);
+    let double = |x: &Tensor| x.to_kind(Kind::Double);
+    for (batch, channels, side, mean) in [(1, 48, 5, 0.0), (2, 320, 16, 0.5), (3, 64, 12, -3.0)] {
+        let x = channels_last(&(normal(&[batch, channels, side, side]) + mean));
+        let x = x.to_kind(Kind::BFloat16);
+        let [weight, bias] = [0, 1].map(|_| normal(&[channels]));
+        let [scale, shift] = [0, 1].map(|_| normal(&[batch, channels]).to_kind(Kind::BFloat16));
+        let norm =
+            double(&x).group_norm(16, Some(double(&weight)), Some(double(&bias)), 1e-5, false);
+        let [by, beside] = [&scale, &shift].map(|of| double(of).view([batch, channels, 1, 1]));
+        let exact = (norm * (by + 1.0) + beside).silu();
+        let output = group_norm_silu(&x, 16, [&weight, &bias], 1e-5, Some([&scale, &shift]));
+        let output = output.unwrap();
+        assert!(output.kind() == Kind::BFloat16 && kernels::is_channels_last(&output));
+        let ratio = (double(&output) - &exact).abs() / (exact.abs() + 1e-6);
+        let (most, rounded) = (ratio.max().double_value(&[]), 2f64.powi(-8));
+        println!("{channels} channels at {side} in bf16: {most:e}");
+        assert!(most < 1.05 * rounded, "{most:e}");
+    }
+    let wrong = channels_last(&normal(&[1, 32, 4, 4])).to_kind(Kind::BFloat16);
+    let _ = wrong.narrow(1, 3, 1).fill_(f64::NAN);
+    let weight = Tensor::ones([32], (Kind::Float, tch::Device::Cpu));
+    let output = group_norm_silu(&wrong, 16, [&weight, &weight], 1e-5, None).unwrap();
+    assert_eq!(output.isnan().sum(Kind::Int64).int64_value(&[]), 2 * 16);
+}
+
 #[test]
 fn a_convolution_of_one_pixel_is_a_matrix_product() {
     let case = Case::new(3, 20, 12, 9, 1);
