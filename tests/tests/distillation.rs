@@ -292,9 +292,10 @@ fn a_student_beside_other_weights_than_its_teachers_is_refused() {
     let checkpoint = decoder.checkpoint("the decoder", Device::Cpu, Kind::Float).unwrap();
     let tensors: Vec<_> =
         checkpoint.tensors().unwrap().into_iter().map(|(name, t)| (name, t * 1.5)).collect();
-    let file = folder.join("decoder").join("diffusion_pytorch_model.safetensors");
-    assert!(file.is_file());
-    weights::save_safetensors(&file, &tensors, Kind::Half).unwrap();
+    let decoder = folder.join("decoder");
+    std::fs::remove_file(decoder.join("diffusion_pytorch_model.bin")).unwrap();
+    let file = decoder.join("diffusion_pytorch_model.safetensors");
+    weights::save_safetensors(file, &tensors, Kind::Half).unwrap();
     let error = open(&folder).prepare(Task::GENERATE, &distilled).unwrap_err().to_string();
     assert!(error.contains("decoder_distilled was not distilled from the weights in"), "{error}");
     open(&folder).prepare(Task::GENERATE, &karlo_settings()).unwrap();
