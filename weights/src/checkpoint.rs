@@ -22,8 +22,9 @@ pub(crate) const IGNORED: [&str; 2] =
 /// The tensors of a checkpoint's files, given out by name.
 ///
 /// On the CPU, a tensor that a file has in the requested kind is used in place, in the file's own pages, which stay mapped
-/// as long as the tensor lives: whoever changes tensors copies them first. Others are converted, and convolutions in bf16 are
-/// copied into the order that their kernels read.
+/// as long as the tensor lives: whoever changes tensors copies them first. Others are converted, convolutions in bf16 are
+/// copied into the order that their kernels read, and the matrices of large linear maps into the heap: a step reads them once,
+/// as fast as memory is found, and the system has larger pages for the heap than for files.
 pub struct Checkpoint {
     file: String,
     model: String,
@@ -280,6 +281,11 @@ impl Checkpoint {
     }
 }
 
+/// Whether a tensor of this shape is the matrix of a linear map that takes longer to read than to multiply with few rows.
+fn is_large_matrix(shape: &[i64]) -> bool {
+    matches!(shape, [outputs, inputs] if outputs * inputs >= 1 << 20)
+}
+
 /// Whether kernels take a tensor of this shape in another order than files have: a convolution's weights in bf16 on the CPU,
 /// which oneDNN would else reorder at every step.
 fn is_reordered(shape: &[i64], kind: Option<Kind>, device: Device) -> bool {
@@ -325,17 +331,17 @@ pub(crate) fn read_tensors(blob: &Rc<Blob>) -> Result<Vec<StoredTensor>, Error> 
 
 impl Source for Checkpoint {
     fn take(&self, name: &str, shape: &[i64], _: Init) -> Tensor {
-        self.take_in(self.kind, name, shape)
+        self.take_in(self.kind, false, name, shape)
     }
 
     fn take_weight(&self, name: &str, shape: &[i64], _: Init) -> Tensor {
-        self.take_in(self.weight_kind.or(self.kind), name, shape)
+        self.take_in(self.weight_kind.or(self.kind), is_large_matrix(shape), name, shape)
     }
 }
 
 impl Checkpoint {
-    /// The tensor in `kind`, or else in that of the file.
-    fn take_in(&self, kind: Option<Kind>, name: &str, shape: &[i64]) -> Tensor {
+    /// The tensor in `kind`, or else in that of the file; where `copies`, never in the file's pages.
+    fn take_in(&self, kind: Option<Kind>, copies: bool, name: &str, shape: &[i64]) -> Tensor {
         let report = &mut *self.report.borrow_mut();
         report.names.push(name.to_owned());
         // A zero-stride placeholder of the requested shape takes no memory.
@@ -360,7 +366,7 @@ impl Checkpoint {
         // What is converted, moved or reordered is read, so that it is not in memory twice.
         let reorders = self.weight_kind.is_none() && is_reordered(shape, kind, self.device);
         let converts = kind.is_some_and(|kind| Some(kind) != stored.dtype.kind);
-        let stays = self.device == Device::Cpu && !converts && !reorders;
+        let stays = self.device == Device::Cpu && !converts && !reorders && !copies;
         let tensor = match stays {
             true => Ok(stored.tensor()),
             // A GPU converts faster.
