@@ -11,6 +11,7 @@ use pipeline::{LOGIT_FACTOR, Pipeline, Template, check_caption};
 use serde_json::{Map, Value, json};
 use tch::{Device, Tensor};
 
+use crate::generate::described;
 use crate::input::{STANDARD_INPUT, check_named_once, encode_image, open_image, read_text};
 use crate::messages::say;
 use crate::model::{EncoderArgs, ModelArgs};
@@ -151,7 +152,8 @@ fn warn(pipeline: &Pipeline, labels: &[String], templates: &[Template]) -> Resul
     let mut named = HashSet::new();
     unknown.retain(|word| named.insert(word.clone()));
     if !unknown.is_empty() {
-        say!("warning: the model was trained on no caption with: {}", excerpt(&unknown.join(", ")));
+        let words = described(pipeline, &unknown)?;
+        say!("warning: the model was trained on no caption with: {}", excerpt(&words));
     }
     if let Some((prompt, words)) = cut_off {
         say!(

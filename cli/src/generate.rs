@@ -433,8 +433,14 @@ pub(crate) fn warn(pipeline: &Pipeline, place: &str, caption: &str) -> Result<()
     if !unknown.is_empty() {
         say!(
             "warning: {place}the model was trained on no caption with: {}",
-            excerpt(&unknown.join(", "))
+            excerpt(&described(pipeline, &unknown)?)
         );
     }
     Ok(())
+}
+
+/// Words that the model was trained on no caption with, each with the nearest that it was, where one is near.
+pub(crate) fn described(pipeline: &Pipeline, unknown: &[String]) -> Result<String> {
+    let known = pipeline.known_words()?;
+    Ok(known.map_or_else(|| unknown.join(", "), |known| known.describe(unknown)))
 }

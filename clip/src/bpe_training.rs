@@ -42,6 +42,7 @@ impl TrainedBpe {
             tokenizer_config: Some(self.tokenizer_config.as_bytes()),
             special_tokens_map: Some(self.special_tokens_map.as_bytes()),
             words_txt: Some(self.words_txt.as_bytes()),
+            nearest_words_txt: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! The tokenizer of a network that reads captions itself: CLIP's or GPT-2's.
 
-use crate::{Gpt2Tokenizer, Tokenizer, TokenizerError, Tokens};
+use crate::{Gpt2Tokenizer, KnownWords, Tokenizer, TokenizerError, Tokens};
 
 /// A tokenizer of captions.
 pub enum CaptionTokenizer {
@@ -48,6 +48,14 @@ impl CaptionTokenizer {
         match self {
             Self::Clip(tokenizer) => tokenizer.unknown_words(caption),
             Self::Gpt2(_) => Vec::new(),
+        }
+    }
+
+    /// The words that training captions had, where the tokenizer knows them.
+    pub fn known_words(&self) -> Option<&KnownWords> {
+        match self {
+            Self::Clip(tokenizer) => tokenizer.known_words(),
+            Self::Gpt2(_) => None,
         }
     }
 }

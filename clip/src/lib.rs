@@ -4,7 +4,7 @@
 //! publisher does; [`text`] and [`vision`] are the encoders, in the names and with the arithmetic of transformers' CLIP,
 //! [`resnet`] is the image encoder that OpenAI published beside, [`image_encoder`] either of the two, and [`noised_encoders`]
 //! those of a CLIP for noised images; [`gpt2`] is GPT-2's tokenizer, which GLIDE has beside CLIP's, and [`caption_tokenizer`]
-//! is either of them; [`bpe_training`] learns a new vocabulary. The crate `images` preprocesses images.
+//! is either of them; [`bpe_training`] learns a new vocabulary, and [`known_words`] are those of its captions. The crate `images` preprocesses images.
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ mod byte_level;
 pub mod caption_tokenizer;
 pub mod gpt2;
 pub mod image_encoder;
+pub mod known_words;
 pub mod noised_encoders;
 mod pre_tokenizer;
 pub mod resnet;
@@ -27,6 +28,7 @@ pub use bpe_training::tokenizer_files;
 pub use caption_tokenizer::CaptionTokenizer;
 pub use gpt2::{Gpt2Files, Gpt2Tokenizer};
 pub use image_encoder::{ImageEncoder, ImageEncoderConfig};
+pub use known_words::{KnownWords, nearest_spelling};
 pub use noised_encoders::{
     NoisedImageConfig, NoisedImageEncoder, NoisedTextConfig, NoisedTextEncoder,
 };

@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use files::gzip::gunzip;
@@ -12,7 +11,8 @@ use tch::Tensor;
 use thiserror::Error;
 use tokenizers::NormalizerWrapper;
 
-use crate::pre_tokenizer::{END, START, words};
+use crate::known_words::KnownWords;
+use crate::pre_tokenizer::{END, START};
 use crate::text_cleaning::clean;
 use crate::tokenizer_config::{ClipTokenizer, SpecialTokens, build, build_from_merges};
 use crate::vocabulary::{FileProblem, Vocabulary};
@@ -32,6 +32,8 @@ pub struct TokenizerFiles<'a> {
     pub special_tokens_map: Option<&'a [u8]>,
     /// `words.txt`: the words that the captions of the model's training had, one a line; our own models have it.
     pub words_txt: Option<&'a [u8]>,
+    /// `nearest_words.txt`: for words that none had, the nearest of these; see [`KnownWords::read`].
+    pub nearest_words_txt: Option<&'a [u8]>,
 }
 
 /// Why there is no tokenizer, or no tokens.
@@ -130,7 +132,7 @@ pub struct Tokenizer {
     end: i64,
     pad: i64,
     context_length: Option<usize>,
-    words: Option<HashSet<String>>,
+    words: Option<KnownWords>,
     /// Whether captions are cleaned before they are split.
     cleans: bool,
 }
@@ -150,13 +152,7 @@ impl Tokenizer {
         let specials = SpecialTokens::read(files)?;
         let file = if files.tokenizer_json.is_some() { "tokenizer.json" } else { "vocab.json" };
         let built = catch_panic(file, || build(files, &specials))?;
-        let words = files.words_txt.map(|bytes| {
-            let text = std::str::from_utf8(bytes).map_err(|problem| FileProblem {
-                file: "words.txt",
-                problem: problem.to_string(),
-            })?;
-            Ok::<_, FileProblem>(text.lines().map(str::to_owned).collect())
-        });
+        let words = files.words_txt.map(|words| KnownWords::read(words, files.nearest_words_txt));
         let context_length =
             specials.context_length.filter(|length| (2..=LONGEST_CONTEXT).contains(length));
         Ok(Self::new(built, context_length, words.transpose()?))
@@ -171,11 +167,7 @@ impl Tokenizer {
         Ok(Self::new(built, Some(CONTEXT_LENGTH), None))
     }
 
-    fn new(
-        built: ClipTokenizer,
-        context_length: Option<usize>,
-        words: Option<HashSet<String>>,
-    ) -> Self {
+    fn new(built: ClipTokenizer, context_length: Option<usize>, words: Option<KnownWords>) -> Self {
         let ClipTokenizer { tokenizer, start, end, pad } = built;
         Self { tokenizer, start, end, pad, context_length, words, cleans: false }
     }
@@ -246,14 +238,12 @@ impl Tokenizer {
     /// The caption's words that no caption of the model's training had, each once; none where the model does not say
     /// which it had.
     pub fn unknown_words(&self, caption: &str) -> Vec<String> {
-        let Some(known) = &self.words else {
-            return Vec::new();
-        };
-        let mut named = HashSet::new();
-        words(caption)
-            .into_iter()
-            .filter(|word| !known.contains(word) && named.insert(word.clone()))
-            .collect()
+        self.words.as_ref().map_or_else(Vec::new, |known| known.unknown(caption))
+    }
+
+    /// The words that captions of the model's training had, where the model says which.
+    pub fn known_words(&self) -> Option<&KnownWords> {
+        self.words.as_ref()
     }
 }
 

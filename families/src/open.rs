@@ -232,6 +232,7 @@ pub(crate) fn open_files_tokenizer(folder: &Folder) -> Result<Tokenizer, Error> 
         "tokenizer_config.json",
         "special_tokens_map.json",
         "words.txt",
+        "nearest_words.txt",
     ];
     let mut files = Vec::with_capacity(names.len());
     for name in names {
@@ -245,6 +246,7 @@ pub(crate) fn open_files_tokenizer(folder: &Folder) -> Result<Tokenizer, Error> 
         tokenizer_config: bytes[3],
         special_tokens_map: bytes[4],
         words_txt: bytes[5],
+        nearest_words_txt: bytes[6],
     };
     Tokenizer::from_files(&files)
         .map_err(|problem| Error::Tokenizer { folder: folder.to_string(), problem })

@@ -17,7 +17,7 @@ use crate::open::{CODES, CONFIG, DENOISING_ERRORS, PROCESSOR_CONFIG};
 use crate::{Class, Family, all_families, karlo};
 
 /// Small files beside the weights of a model without an index: a CLIP's tokenizer and its preprocessing of images.
-const COMPANIONS: [&str; 12] = [
+const COMPANIONS: [&str; 13] = [
     CONFIG,
     DENOISING_ERRORS,
     OPEN_CLIP_CONFIG,
@@ -29,6 +29,7 @@ const COMPANIONS: [&str; 12] = [
     "vocab.json",
     "merges.txt",
     "words.txt",
+    "nearest_words.txt",
     "bpe_simple_vocab_16e6.txt.gz",
 ];
 

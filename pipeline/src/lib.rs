@@ -57,6 +57,7 @@ pub mod threads;
 pub mod variations;
 pub mod zero_shot;
 
+pub use ::clip::KnownWords;
 pub use ::diffusion::TimestepRespacing;
 pub use ar_sampling::{CodeSampling, EmbeddingCodes};
 pub use editing::{Edit, EditError};

@@ -3,6 +3,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::ops::Range;
 
+use clip::KnownWords;
 use families::{Family, ImageSize, ModelFolders, PriorKind, Requirement, Shapes};
 use graphs::{CudaGraphs, GraphCapture};
 use images::RgbImage;
@@ -250,6 +251,14 @@ impl Pipeline {
             true => Ok(self.components.stage_tokenizer(BASE)?.unknown_words(caption)),
             false => Ok(self.components.tokenizer()?.unknown_words(caption)),
         }
+    }
+
+    /// The words that training captions had, and for others the nearest of them, for models that know them.
+    pub fn known_words(&self) -> Result<Option<KnownWords>, Error> {
+        Ok(match self.components.family().reads_captions() {
+            true => self.components.stage_tokenizer(BASE)?.known_words().cloned(),
+            false => self.components.tokenizer()?.known_words().cloned(),
+        })
     }
 
     /// The words at the end of a caption that do not fit into the model's context, where there are such.

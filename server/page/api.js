@@ -65,6 +65,15 @@ export async function requestJson(path, options) {
   return parseJson(await readAll(response, 'text'));
 }
 
+/** An answer, and the words of its header that the model does not know, in which other letters than English ones are escaped. */
+export async function requestJsonAndWords(path, options) {
+  const response = await request(path, options);
+  const words = response.headers.get('X-Unclip-Unknown-Words');
+  const unescape = (_, code) => String.fromCodePoint(parseInt(code, 16));
+  const unknownWords = words?.replace(/\\u\{([0-9a-f]{1,6})\}/g, unescape) ?? null;
+  return { json: parseJson(await readAll(response, 'text')), unknownWords };
+}
+
 export const requestCapabilities = () => requestJson(OPEN);
 
 export async function requestBlob(url) {

@@ -1,6 +1,6 @@
 // A job of the server's: started, followed to its end, cancelled.
 
-import { ConnectionError, request, requestJson } from './api.js';
+import { ConnectionError, request, requestJson, requestJsonAndWords } from './api.js';
 import { wait } from './dom.js';
 import { readEvents } from './events.js';
 
@@ -13,14 +13,16 @@ export class Job {
   #reading = new AbortController();
   #stopped = new Promise((resolve) => this.#reading.signal.addEventListener('abort', resolve));
 
-  constructor(id) {
+  /** `unknownWords` are those of its captions that the model was trained on none with, as text; null where there are none. */
+  constructor(id, unknownWords = null) {
     this.id = id;
+    this.unknownWords = unknownWords;
     this.path = `/v1/jobs/${encodeURIComponent(id)}`;
   }
 
   static async start(form) {
-    const { id } = await requestJson('/v1/jobs', { method: 'POST', body: form });
-    return new Job(id);
+    const { json, unknownWords } = await requestJsonAndWords('/v1/jobs', { method: 'POST', body: form });
+    return new Job(json.id, unknownWords);
   }
 
   /**

@@ -6,7 +6,7 @@ import { FormError, describe, formDataOf, readForm } from './form.js';
 import { addToSession, loadFolder, imageOf } from './gallery.js';
 import { GalleryImage } from './gallery-image.js';
 import { Job } from './job.js';
-import { announce, clearErrors, clearNotice, showError } from './messages.js';
+import { announce, clearErrors, clearNotice, showError, showNotice } from './messages.js';
 import { beginProgress, endProgress, showProgress, showQueued } from './progress.js';
 import { beginResult, endResult, placeImage, showFound, showLabels, showPreview } from './result.js';
 import { getCapabilities, isReady, showRequestError, showState } from './server.js';
@@ -110,6 +110,7 @@ async function draw(start) {
 
 async function startJob(body) {
   const job = await Job.start(body);
+  if (job.unknownWords) showNotice(`The model was trained on no caption with: ${job.unknownWords}`);
   const { tab, fields } = run.request;
   sessionStorage.setItem(NOTE, JSON.stringify({ id: job.id, request: { tab, fields } }));
   return job;

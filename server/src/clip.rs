@@ -231,6 +231,7 @@ async fn submit(
         model: app.models[model].info.name.clone(),
         ignored: values.ignored.clone(),
         drawn_size: None,
+        unknown_words: None,
     };
     crate::draw::add_remarks(response.headers_mut(), &remarks);
     Ok(response)

@@ -85,15 +85,17 @@ pub(crate) fn result(job: &Job, state: &State) -> Result<serde_json::Value, ApiE
     }
 }
 
-/// Says in headers which model drew, which fields nothing was made of, and which size was drawn where another was asked for.
+/// Says in headers which model drew, which fields nothing was made of, which size was drawn where another was asked for, and
+/// which words the model does not know.
 pub(crate) fn add_remarks(headers: &mut HeaderMap, remarks: &Remarks) {
-    let Remarks { model, ignored, drawn_size } = remarks;
+    let Remarks { model, ignored, drawn_size, unknown_words } = remarks;
     let ignored: Vec<String> = ignored.iter().map(|name| excerpt(name)).collect();
     let ignored = (!ignored.is_empty()).then(|| excerpt(&ignored.join(", ")));
     let all = [
         ("x-unclip-model", Some(model.clone())),
         ("x-unclip-ignored", ignored),
         ("x-unclip-drawn-size", drawn_size.clone()),
+        ("x-unclip-unknown-words", unknown_words.as_deref().map(excerpt)),
     ];
     for (name, value) in all {
         // Names that no header holds are written with escapes.

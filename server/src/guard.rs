@@ -24,8 +24,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
     img-src 'self' blob: data:; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Headers of answers that scripts of another origin may read.
-const EXPOSED_HEADERS: &str =
-    "retry-after, x-request-id, x-unclip-model, x-unclip-ignored, x-unclip-drawn-size";
+const EXPOSED_HEADERS: &str = "retry-after, x-request-id, x-unclip-model, x-unclip-ignored, x-unclip-drawn-size, x-unclip-unknown-words";
 
 /// The beginning of the addresses in an answer.
 pub(crate) fn base(app: &App, headers: &HeaderMap) -> String {

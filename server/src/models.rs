@@ -1,6 +1,6 @@
 //! Models that are served: what opens them, and what is known of them before their networks are read.
 
-use pipeline::{Error, Pipeline, Record, Settings, Students, Task};
+use pipeline::{Error, KnownWords, Pipeline, Record, Settings, Students, Task};
 use serde_json::{Map, Value, json};
 
 /// A model as the operator names it.
@@ -92,6 +92,8 @@ pub(crate) struct ModelInfo {
     pub(crate) students: Students,
     pub(crate) abilities: Vec<Ability>,
     pub(crate) takes_negative_captions: bool,
+    /// The words that its training captions had, where it knows them.
+    pub(crate) words: Option<KnownWords>,
     /// Whether its images may have any size, in steps of [`LATENT_STEP`].
     pub(crate) denoises_latents: bool,
     /// Whether its network was trained to inpaint.
@@ -120,11 +122,19 @@ impl ModelInfo {
             students: pipeline.students()?,
             stages: pipeline.stages().collect(),
             takes_negative_captions: pipeline.takes_negative_captions(),
+            words: pipeline.known_words().unwrap_or_default(),
             denoises_latents: pipeline.denoises_latents(),
             takes_masks: edits && !pipeline.repaints()?,
             abilities,
             defaults,
         })
+    }
+
+    /// The words of captions that no training caption had, each once and with the nearest that one had.
+    pub(crate) fn unknown_words(&self, captions: &[&str]) -> Option<String> {
+        let words = self.words.as_ref()?;
+        let unknown = words.unknown(&captions.join(" "));
+        (!unknown.is_empty()).then(|| words.describe(&unknown))
     }
 
     pub(crate) fn can(&self, ability: Ability) -> bool {

@@ -18,6 +18,9 @@ use crate::output::{FORMATS, ResponseFormat};
 use crate::uploads::{Limits, check_text};
 use crate::work::{Drawing, Finish, Previews, Source, Way, WayDrawing, Work};
 
+/// The fields that have captions.
+const CAPTIONS: [&str; 4] = ["prompt", "negative_prompt", "prompt_a", "prompt_b"];
+
 /// A request for pictures that can be drawn.
 pub(crate) struct Order {
     pub(crate) job: JobOrder,
@@ -34,6 +37,8 @@ pub(crate) struct Remarks {
     pub(crate) ignored: Vec<String>,
     /// The size that was drawn, where another was asked for.
     pub(crate) drawn_size: Option<String>,
+    /// The words of captions that the model was trained on none with, each with the nearest that it was.
+    pub(crate) unknown_words: Option<String>,
 }
 
 /// Reads a form as an order; `base` is what addresses begin with.
@@ -90,10 +95,12 @@ fn read(
     let room = (pixels > 0).then(|| app.take_room(pixels)).transpose()?;
     let response_format = ResponseFormat::of(values.text("response_format"));
     let ignored = values.ignored.clone();
+    let captions = CAPTIONS.iter().filter_map(|field| values.text(field));
+    let unknown_words = info.unknown_words(&captions.collect::<Vec<_>>());
     Ok(Order {
         job: JobOrder { task: task.name(), model, images, response_format, base, work, room },
         stream,
-        remarks: Remarks { model: info.name.clone(), ignored, drawn_size },
+        remarks: Remarks { model: info.name.clone(), ignored, drawn_size, unknown_words },
     })
 }
 

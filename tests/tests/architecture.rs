@@ -74,7 +74,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("scenes", &["files", "noise", "training"]),
-    ("world", &["noise", "training", "scenes"]),
+    ("world", &["clip", "noise", "training", "scenes"]),
     ("judge", &["files", "layers", "noise", "weights", "scenes", "training"]),
     ("evaluation", &["files", "images", "noise", "pipeline", "scenes", "judge"]),
     ("claims", &["images", "pipeline", "judge", "evaluation"]),

@@ -393,7 +393,11 @@ fn datasets_give_the_scenes_of_their_numbers() {
     let all = WorldDataset.draw(0, 12, 24, false);
     let part = WorldDataset.draw(5, 3, 24, false);
     assert_eq!((&all.images[5..8], &all.captions[5..8]), (&part.images[..], &part.captions[..]));
-    assert_eq!(all.captions, WorldDataset.captions(12));
+    let captions = WorldDataset.captions(2000);
+    assert_eq!(all.captions, captions[..12]);
+    let unknown = |text: &&String| caption_words(text).any(|word| !words().contains(word));
+    let misspelled: Vec<&String> = captions.iter().filter(unknown).collect();
+    assert!(misspelled.is_empty(), "a tokenizer learns no slips of the finger: {misspelled:?}");
     let all = WorldDataset.draw(0, 12, 24, true);
     let part = WorldDataset.draw(5, 3, 24, true);
     assert_eq!((&all.images[5..8], &all.captions[5..8]), (&part.images[..], &part.captions[..]));

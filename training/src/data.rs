@@ -31,6 +31,12 @@ pub trait SyntheticDataset: Send + Sync {
     /// The captions of the first `count` images, for the tokenizer.
     fn captions(&self, count: usize) -> Vec<String>;
 
+    /// Words that no caption has, after the nearest in meaning that some have: the lines of a tokenizer's
+    /// `nearest_words.txt`, see [`clip::KnownWords::read`]. None by default.
+    fn nearest_words(&self) -> &'static str {
+        ""
+    }
+
     /// `count` images of `size` by `size` pixels, from number `first` on. With `hard_negatives`, each other image is nearly
     /// the one before it, and their captions tell them apart.
     fn draw(&self, first: u64, count: usize, size: u32, hard_negatives: bool) -> CaptionedImages;
@@ -136,6 +142,14 @@ impl Data {
             Self::Synthetic(dataset) => dataset.captions(count),
             Self::Images(images) => images.dataset().captions(count),
             Self::Embeddings(cache) => cache.dataset().captions(count),
+        }
+    }
+
+    /// The words near those of captions, where the data knows them; see [`SyntheticDataset::nearest_words`].
+    pub fn nearest_words(&self) -> &'static str {
+        match self {
+            Self::Synthetic(dataset) => dataset.nearest_words(),
+            _ => "",
         }
     }
 

@@ -21,6 +21,7 @@ use skies::Phrase;
 
 pub use mentions::{Count, FigureMention, Mentions, RelationMention};
 pub use plan::Aspect;
+pub(crate) use vocabulary::NEAR;
 pub use vocabulary::{nearest_word, words};
 
 /// A caption and the labels that it mentions.
@@ -50,8 +51,12 @@ impl Caption {
 
     /// A caption of a scene that mentions these aspects at least, where the scene has them.
     pub(crate) fn write(scene: &Scene, aspects: &[Aspect], g: &mut Generator) -> Self {
-        let labels = scene.labels();
-        let mut plan = Plan::draw(labels, aspects, g);
+        let plan = Plan::draw(scene.labels(), aspects, g);
+        Self::write_within_bounds(scene, plan, g)
+    }
+
+    /// A caption as it is planned, with as much of the plan as there is room for.
+    fn write_within_bounds(scene: &Scene, mut plan: Plan, g: &mut Generator) -> Self {
         loop {
             let caption = Self::planned(scene, &plan, g);
             if caption.text.split(' ').count() <= Self::MOST_WORDS || !plan.shorten() {
@@ -86,6 +91,13 @@ impl Scene {
     pub fn own_caption(&self) -> Caption {
         // No split's scenes use generators below 2^30, so captions can.
         self.caption(&mut Generator::new(self.seed()))
+    }
+
+    /// The same without a slip of the finger, for lists of words.
+    pub fn own_caption_spelled(&self) -> Caption {
+        let mut generator = Generator::new(self.seed());
+        let plan = Plan::draw(self.labels(), &[], &mut generator);
+        Caption::write_within_bounds(self, Plan { misspelled: false, ..plan }, &mut generator)
     }
 
     /// A caption that mentions part of the labels.

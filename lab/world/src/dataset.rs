@@ -7,7 +7,7 @@ use noise::Generator;
 use scenes::SceneDataset;
 use training::{CaptionedImages, Data, Error, SyntheticDataset};
 
-use crate::caption::{Aspect, Caption};
+use crate::caption::{Aspect, Caption, NEAR};
 use crate::chance::Chance;
 use crate::scene::Scene;
 use crate::splits::Split;
@@ -28,8 +28,12 @@ impl SyntheticDataset for WorldDataset {
     }
 
     fn captions(&self, count: usize) -> Vec<String> {
-        let caption = |seed| Scene::draw(seed, Split::Training).own_caption().text;
+        let caption = |seed| Scene::draw(seed, Split::Training).own_caption_spelled().text;
         (0..count as u64).map(caption).collect()
+    }
+
+    fn nearest_words(&self) -> &'static str {
+        NEAR
     }
 
     fn draw(&self, first: u64, count: usize, size: u32, hard_negatives: bool) -> CaptionedImages {
@@ -87,6 +91,10 @@ impl SyntheticDataset for MixedDataset {
     fn captions(&self, count: usize) -> Vec<String> {
         let old = count * Self::OLD as usize / Self::PERIOD as usize;
         [SceneDataset.captions(old), WorldDataset.captions(count - old)].concat()
+    }
+
+    fn nearest_words(&self) -> &'static str {
+        NEAR
     }
 
     fn draw(&self, first: u64, count: usize, size: u32, hard_negatives: bool) -> CaptionedImages {

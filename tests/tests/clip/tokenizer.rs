@@ -121,6 +121,48 @@ fn words_that_no_training_caption_had_are_named_once() {
 }
 
 #[test]
+fn a_word_that_no_training_caption_had_has_a_nearest_one() {
+    let bpe = trained();
+    let nearest = "# a comment\nhouse: cottage, hut\nballoon: zeppelin\ncastle: fort\n";
+    let files = TokenizerFiles { nearest_words_txt: Some(nearest.as_bytes()), ..bpe.files() };
+    let tokenizer = Tokenizer::from_files(&files).unwrap();
+    let known = tokenizer.known_words().unwrap();
+    for (word, wanted) in [
+        ("cottage", Some("house")),
+        ("Cottages", Some("house")),
+        ("zeppelin", Some("balloon")),
+        // One letter too many, too few, another, two exchanged; in longer words two.
+        ("housse", Some("house")),
+        ("huose", Some("house")),
+        ("baloon", Some("balloon")),
+        ("bulluon", Some("balloon")),
+        ("stromy", Some("stormy")),
+        ("hoose", Some("house")),
+        ("house", None),
+        ("teapot", None),
+        ("rad", None),
+        ("", None),
+        // Its nearest word is none that captions had.
+        ("fort", None),
+    ] {
+        assert_eq!(known.nearest(word), wanted, "{word}");
+    }
+    // A word of six letters is not near one that two changes make of it.
+    assert_eq!(known.nearest("storyy"), Some("stormy"));
+    assert_eq!(known.nearest("sturyy"), None);
+    let unknown = ["huose", "teapot", "zeppelin"].map(str::to_owned);
+    assert_eq!(
+        known.describe(&unknown),
+        "huose (nearest: house), teapot, zeppelin (nearest: balloon)"
+    );
+    let plain = self::tokenizer();
+    let plain = plain.known_words().unwrap();
+    assert_eq!((plain.nearest("cottage"), plain.nearest("huose")), (None, Some("house")));
+    let silent = Tokenizer::from_files(&TokenizerFiles { words_txt: None, ..files }).unwrap();
+    assert!(silent.known_words().is_none(), "a model without the list has no near words");
+}
+
+#[test]
 fn a_vocabulary_is_the_same_whatever_the_order_of_the_captions() {
     let mut reversed = CAPTIONS;
     reversed.reverse();
@@ -352,6 +394,10 @@ fn a_broken_tokenizer_is_an_error_that_names_its_file() {
         "pad_token",
     );
     part(TokenizerFiles { words_txt: Some(b"\xff"), ..bpe.files() }, "words.txt");
+    part(
+        TokenizerFiles { nearest_words_txt: Some(b"house cottage"), ..bpe.files() },
+        "nearest_words.txt is not what a CLIP tokenizer needs: line 1 has no colon",
+    );
 }
 
 #[test]

@@ -138,6 +138,8 @@ fn words_that_the_model_never_saw_are_named() {
         place.run(&["classify", "one.png", "--labels=zeppelin,house,zeppelin at sea"]).succeeds();
     let warning = "unclip: warning: the model was trained on no caption with: zeppelin\n";
     assert_eq!(ran.stderr, warning);
+    let ran = place.run(&["classify", "one.png", "--labels=house,zeppelin or baloon"]).succeeds();
+    assert_eq!(ran.stderr, warning.replace("zeppelin", "zeppelin, or, baloon (nearest: balloon)"));
     let long = format!("--labels=house,{}", "boat ".repeat(40));
     let ran = place.run(&["classify", "one.png", &long]).succeeds();
     assert!(ran.stderr.contains("cut off: boat"), "{}", ran.stderr);

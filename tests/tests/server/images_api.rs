@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Form, Running, base64, decode, drawn_by_command, fast, mask, png};
-use crate::command::CAPTION;
+use crate::command::{CAPTION, Workplace};
 
 /// The side of the tiny model's pictures.
 const SIDE: u32 = 24;
@@ -157,6 +157,27 @@ fn sizes_are_drawn_near_and_resized_or_refused() {
     assert_eq!(ask(json!({ "nonsense": 1 })).error(400)["param"], "nonsense");
     assert_eq!(ask(json!({ "quality": "hd" })).error(400)["param"], "quality");
     ask(json!({ "size": "24x24", "user": "somebody" })).ok();
+}
+
+#[test]
+fn words_that_the_model_never_saw_are_named_with_the_nearest() {
+    let place = Workplace::new();
+    let write = |name: &str, text: &str| std::fs::write(place.path(name), text).unwrap();
+    write("model/tokenizer/words.txt", "a\nat\nelephant\ntiger\nsea\n");
+    write("model/tokenizer/nearest_words.txt", "tiger: leopard\n");
+    let server = Running::start_in(place, &["--model", "tiny=model"]);
+    for (prompt, wanted) in [
+        ("a tiger at sea", None),
+        ("a leopard, a café", Some("leopard (nearest: tiger), caf\\u{e9}")),
+        ("elefant", Some("elefant (nearest: elephant)")),
+        ("elephent elephent", Some("elephent (nearest: elephant)")),
+    ] {
+        let answer = server.post_json("/v1/images/generations", &fast(prompt, json!({})));
+        answer.ok();
+        assert_eq!(answer.header("x-unclip-unknown-words"), wanted, "{prompt}");
+    }
+    let job = server.post_json("/v1/jobs", &fast("a leopard", json!({ "task": "generations" })));
+    assert_eq!(job.header("x-unclip-unknown-words"), Some("leopard (nearest: tiger)"));
 }
 
 #[test]

@@ -7,8 +7,8 @@ use super::{phrases, places, skies};
 use crate::labels::{Action, Colour, Place, Relation, Season, Size, Texture, Time, Weather};
 use crate::things::Thing;
 
-/// Words that look or mean alike and cannot be drawn, with the nearest that can: `word known`, a line each.
-const NEAR: &str = include_str!("../../data/near.txt");
+/// Words that look or mean alike and cannot be drawn, after the nearest that can: `known: word, word`, a line each.
+pub(crate) const NEAR: &str = include_str!("../../data/near.txt");
 
 static WORDS: LazyLock<BTreeSet<&'static str>> = LazyLock::new(collect);
 
@@ -33,43 +33,9 @@ pub fn nearest_word(word: &str) -> Option<&'static str> {
         })
     };
     let singular = word.strip_suffix('s').unwrap_or(&word);
-    by_meaning(&word).or_else(|| by_meaning(singular)).or_else(|| nearest_spelling(&word))
-}
-
-/// The word with the fewest letters changed, where those are few.
-fn nearest_spelling(word: &str) -> Option<&'static str> {
-    let most = match word.chars().count() {
-        0..=3 => return None,
-        4..=6 => 1,
-        _ => 2,
-    };
-    let of_length = |known: &&&str| known.len() >= 4 && known.len().abs_diff(word.len()) <= most;
-    let distances = WORDS.iter().filter(of_length).map(|known| (distance(word, known), *known));
-    distances.min().filter(|(distance, _)| *distance <= most).map(|(_, known)| known)
-}
-
-/// The number of letters to insert, leave out, replace or exchange with the next one that turns a word into another.
-fn distance(one: &str, other: &str) -> usize {
-    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
-    let mut rows = vec![vec![0; other.len() + 1]; one.len() + 1];
-    for i in 0..=one.len() {
-        for j in 0..=other.len() {
-            rows[i][j] = match (i, j) {
-                (0, _) => j,
-                (_, 0) => i,
-                _ => {
-                    let same = usize::from(one[i - 1] != other[j - 1]);
-                    let mut least =
-                        (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(rows[i - 1][j - 1] + same);
-                    if i > 1 && j > 1 && one[i - 1] == other[j - 2] && one[i - 2] == other[j - 1] {
-                        least = least.min(rows[i - 2][j - 2] + 1);
-                    }
-                    least
-                }
-            };
-        }
-    }
-    rows[one.len()][other.len()]
+    by_meaning(&word)
+        .or_else(|| by_meaning(singular))
+        .or_else(|| clip::nearest_spelling(WORDS.iter().copied(), &word))
 }
 
 fn collect() -> BTreeSet<&'static str> {
