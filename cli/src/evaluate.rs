@@ -1,5 +1,6 @@
 //! `unclip evaluate`: tables of a model's accuracy, diversity, manipulations and speed.
 
+mod everyday;
 mod outputs;
 
 use std::path::PathBuf;
@@ -39,7 +40,7 @@ const CAPTIONED: [(Table, CaptionSet); 3] = [
 ];
 
 /// The other tables, in their order.
-const OTHERS: [Table; 9] = [
+const OTHERS: [Table; 10] = [
     Table::Inpainting,
     Table::Upsampling,
     Table::Presets,
@@ -49,13 +50,14 @@ const OTHERS: [Table; 9] = [
     Table::Interpolation,
     Table::Edits,
     Table::ZeroShot,
+    Table::Everyday,
 ];
 
 /// The steps of a prior by Analytic-DPM in the table of presets: the paper's (2204.06125, table 3), and few.
 const ANALYTIC_STEPS: [usize; 2] = [64, 8];
 
 /// Arguments of the tables alone.
-const OF_TABLES: [&str; 20] = [
+const OF_TABLES: [&str; 21] = [
     "tables",
     "captions",
     "held_out_captions",
@@ -67,6 +69,7 @@ const OF_TABLES: [&str; 20] = [
     "nearest",
     "nearest_among",
     "verdicts",
+    "judged",
     "model",
     "InversionArgs",
     "PriorArgs",
@@ -111,7 +114,9 @@ enum Table {
     Inpainting,
     /// How much the upsampler gives back, and how sharp pictures are
     Upsampling,
-    /// All of them
+    /// Pictures of 200 captions as people type them, which a person judges in the file of --judged; not one of `all`
+    Everyday,
+    /// All of them but everyday
     All,
 }
 
@@ -149,14 +154,14 @@ pub(crate) struct Evaluate {
     /// The first picture's seed
     #[arg(long, value_name = "S", default_value = "0", value_parser = value_parsers::seed, allow_negative_numbers = true)]
     seed: u64,
-    /// Keep the pictures that captions, styles, pairs and inpainting draw in a folder: the same command goes on from there
+    /// Keep the pictures that captions, styles, pairs, inpainting and everyday draw in a folder: the same command goes on from there
     #[arg(long, value_name = "DIR")]
     samples: Option<PathBuf>,
     /// Write the numbers as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write the first pictures of captions, styles, pairs or inpainting, the first of them that was asked for, as one PNG,
-    /// and their captions as a table beside it
+    /// Write the first pictures of captions, styles, pairs or inpainting, the first of them that was asked for, or all of
+    /// everyday, as one PNG, and their captions as a table beside it
     #[arg(long, value_name = "FILE")]
     sheet: Option<PathBuf>,
     /// Write 24 of these pictures beside the nearest training picture of each as one PNG
@@ -168,6 +173,9 @@ pub(crate) struct Evaluate {
     /// Write the judge's verdicts on the first 100 of them as a table, and the pictures beside it
     #[arg(long, value_name = "FILE")]
     verdicts: Option<PathBuf>,
+    /// A person's verdicts on the pictures of everyday; where there is no such file yet, one to fill in is written
+    #[arg(long, value_name = "FILE")]
+    judged: Option<PathBuf>,
     /// Overwrite files that are there already
     #[arg(long)]
     force: bool,
@@ -199,8 +207,12 @@ impl Evaluate {
         }
         self.check_part(part)?;
         ensure!(
+            self.judged.is_none() || self.tables.contains(&Table::Everyday),
+            "--judged has verdicts on the pictures of the table `everyday`, which was not asked for"
+        );
+        ensure!(
             self.samples.is_none() || self.keeps_samples(),
-            "--samples keeps pictures of the tables `captions`, `styles`, `pairs` or `inpainting`, and none of them was asked for"
+            "--samples keeps pictures of the tables `captions`, `styles`, `pairs`, `inpainting` or `everyday`, and none of them was asked for"
         );
         let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(
             "{msg:>40} {bar:24} {pos}/{len}, {eta} to go",
@@ -253,7 +265,9 @@ impl Evaluate {
     /// Whether a table is asked for whose pictures a folder keeps.
     fn keeps_samples(&self) -> bool {
         let mut captioned = CAPTIONED.iter();
-        captioned.any(|(table, _)| self.wants(*table)) || self.wants(Table::Inpainting)
+        captioned.any(|(table, _)| self.wants(*table))
+            || self.wants(Table::Inpainting)
+            || self.tables.contains(&Table::Everyday)
     }
 
     /// Refuses files that cannot be written, and files of tables that are not asked for.
@@ -261,9 +275,10 @@ impl Evaluate {
         let mut files = Files::new(&[]);
         for (flag, kind, path) in self.outputs() {
             let is_of_captions = CAPTIONED.iter().any(|(table, _)| self.wants(*table));
-            let is_of_edits = flag == "--sheet" && self.wants(Table::Inpainting);
+            let is_of_edits = flag == "--sheet"
+                && (self.wants(Table::Inpainting) || self.tables.contains(&Table::Everyday));
             let tables = match flag {
-                "--sheet" => "`captions`, `styles`, `pairs` or `inpainting`",
+                "--sheet" => "`captions`, `styles`, `pairs`, `inpainting` or `everyday`",
                 _ => "`captions`, `styles` or `pairs`",
             };
             ensure!(
@@ -330,6 +345,7 @@ impl Evaluate {
                 Table::Edits => {
                     tables.add("edits", evaluate_edits(evaluator, calls, self.strength))
                 }
+                Table::Everyday => self.fill_everyday(tables, evaluator),
                 _ => {
                     let report = evaluate_zero_shot(&pipeline, self.scenes, self.batch, progress);
                     tables.add("zero-shot", report)
@@ -347,6 +363,7 @@ impl Evaluate {
             Table::Presets => frechet::check(self.captions as i64, HIDDEN).is_ok(),
             Table::Prior => pipeline.has_prior(&by_codes),
             Table::Inpainting | Table::Upsampling => true,
+            Table::Everyday => false,
             _ => pipeline.decodes_embeddings(),
         };
         self.tables.contains(&table) || of_all && self.wants(table)

@@ -16,6 +16,7 @@ use images::{contact_sheet, cut_sheet};
 use scenes::{Labels, Scene, Second, Split};
 use tch::{Device, Kind, Tensor};
 
+mod everyday;
 mod inpainting;
 mod judge;
 

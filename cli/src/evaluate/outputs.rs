@@ -116,7 +116,7 @@ impl Tables<'_> {
     }
 }
 
-fn write_sheet(path: &Path, sheet: &RgbImage) -> Result<()> {
+pub(super) fn write_sheet(path: &Path, sheet: &RgbImage) -> Result<()> {
     write_png(path, sheet).with_context(|| format!("cannot write {}", path.display()))
 }
 

@@ -36,6 +36,14 @@ pub enum Error {
         /// The time that was waited.
         minutes: u64,
     },
+    /// A file of verdicts does not have one on each image.
+    #[error("line {line}: {what}")]
+    Verdicts {
+        /// The line, counted from 1.
+        line: usize,
+        /// The reason.
+        what: String,
+    },
     /// A file or folder could not be written.
     #[error("cannot write {path}: {cause}")]
     Write {

@@ -5,8 +5,8 @@
 //! show their captions, and what varies), [`inversions`], [`variations`] and [`manipulations`] of [`siblings`] (images that
 //! are worked on), [`edit_masks`], [`edit_examples`](mod@edit_examples) and [`inpainting`] (images of which a part is
 //! painted anew), [`priors`] (diffusion beside autoregression), [`presets`] (quality by time) with
-//! [`frechet`](mod@frechet), [`upsampling`] with [`image_metrics`], [`zero_shot`] with [`bindings`] (CLIP alone), and
-//! [`sheets`] (images for eyes).
+//! [`frechet`](mod@frechet), [`upsampling`] with [`image_metrics`], [`zero_shot`] with [`bindings`] (CLIP alone),
+//! [`everyday`] (what people type, judged by people), and [`sheets`] (images for eyes).
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +18,7 @@ pub mod edit_examples;
 pub mod edit_masks;
 pub mod error;
 pub mod evaluator;
+pub mod everyday;
 pub mod examples;
 pub mod frechet;
 pub mod image_metrics;
@@ -39,6 +40,7 @@ pub use edit_examples::{EditExample, edit_examples};
 pub use edit_masks::{EditMask, MaskShape};
 pub use error::Error;
 pub use evaluator::{EvaluationProgress, EvaluationSettings, Evaluator, Report};
+pub use everyday::{EverydayReport, Verdicts, draw_everyday, everyday_captions, everyday_sheet};
 pub use examples::{CaptionSet, Example};
 pub use frechet::frechet;
 pub use inpainting::{InpaintingEvaluation, InpaintingReport, evaluate_inpainting};
