@@ -35,7 +35,8 @@ pub(crate) struct Train {
         value_name = "tokenizer|clip|prior|decoder|upsampler|glide|noised-clip|all"
     )]
     what: What,
-    /// The recipe: small (the model that ships), tiny (to try things out), karlo or paper (the published shapes)
+    /// The recipe: small (the model that ships), world (everyday captions), tiny (to try things out), karlo or paper (the
+    /// published shapes)
     #[arg(long, value_name = "NAME", default_value = "small")]
     preset: String,
     /// A recipe of your own, in the form of the presets in training/presets

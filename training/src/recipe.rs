@@ -252,11 +252,12 @@ impl Recipe {
         Self::read(Self::preset_text(name)?, &Shapes::default(), &[""; 0])
     }
 
-    /// The text of a preset: `small` (the model that ships), `tiny` (for tests: seconds), `karlo` (the shapes of Karlo) or
-    /// `paper` (table 3 of 2204.06125).
+    /// The text of a preset: `small` (the model that ships), `world` (a model of everyday captions), `tiny` (for tests:
+    /// seconds), `karlo` (the shapes of Karlo) or `paper` (table 3 of 2204.06125).
     pub fn preset_text(name: &str) -> Result<&'static str, Error> {
         let presets = [
             ("small", include_str!("../presets/small.toml")),
+            ("world", include_str!("../presets/world.toml")),
             ("tiny", include_str!("../presets/tiny.toml")),
             ("karlo", include_str!("../presets/karlo.toml")),
             ("paper", include_str!("../presets/paper.toml")),
