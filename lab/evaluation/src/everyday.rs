@@ -152,13 +152,13 @@ impl Report for EverydayReport {
         let cells = [share].into_iter().chain(self.of_seeds.map(|of_seed| of_seed.to_string()));
         let cells =
             cells.chain([self.always, self.ever].map(|of_captions| of_captions.to_string()));
-        let header = "everyday captions: pictures that show what they say | first seed | second | third | captions right in all three \
-                      | in one at least";
+        let header = "everyday captions: pictures that show what they say | first seed | second | third \
+                      | captions right in all three | in one at least";
         table(header, [cells.collect()])
     }
 }
 
-/// All images on one sheet, those that were judged wrong in a frame, and the captions as a markdown table laid out as the sheet.
+/// All images on one sheet, those that were judged wrong in a frame, and the captions as a markdown table laid out likewise.
 pub fn everyday_sheet(
     images: &[[RgbImage; SEEDS]],
     verdicts: Option<&Verdicts>,
