@@ -147,7 +147,10 @@ impl Blob {
             Some(file) => {
                 read_whole(length, kinds, |at, part| file.read_exact_at(part, (start + at) as u64))
             }
-            None => read_whole(length, kinds, |at, part| Ok(self.read_into(start + at, part))),
+            None => read_whole(length, kinds, |at, part| {
+                self.read_into(start + at, part);
+                Ok(())
+            }),
         }
     }
 

@@ -141,6 +141,7 @@ impl Report for PresetReport {
                     settings.solver.name().to_owned(),
                     steps(settings),
                     match settings.guidance_interval {
+                        _ if is_unguided(settings) => "none".to_owned(),
                         Some([low, high]) => format!("{low} to {high}"),
                         None => "all".to_owned(),
                     },
@@ -156,6 +157,11 @@ impl Report for PresetReport {
         });
         table(header, rows)
     }
+}
+
+/// Whether no timestep of the first stage is guided.
+fn is_unguided(settings: &Settings) -> bool {
+    settings.stages.first().is_none_or(|stage| settings.stage_guidance(stage).is_none())
 }
 
 /// The steps of the prior and of each stage, as a table has them.
