@@ -19,8 +19,6 @@ pub(crate) fn keep_freed_pages() {
         unsafe {
             libc::mallopt(libc::M_MMAP_MAX, 0);
             libc::mallopt(libc::M_TRIM_THRESHOLD, NEVER);
-            // One heap for all threads, which the pages below are of.
-            libc::mallopt(libc::M_ARENA_MAX, 1);
             let reserved =
                 if has_all_addresses() { libc::malloc(HUGE_PAGES) } else { std::ptr::null_mut() };
             if !reserved.is_null() {
