@@ -5,6 +5,7 @@ use clip::{TextConfig, TextEncoder, VisionConfig, VisionEncoder};
 use layers::{Activation, Initialiser, Params};
 use tch::{Device, Kind, Tensor};
 
+mod known_words;
 mod tokenizer;
 
 #[test]
