@@ -31,7 +31,7 @@ ROOT = Path(__file__).parent.parent
 CAPTION = "a red boat"
 STAGES = ["prior", "decoder"]
 # As bin/unclip starts it; diffusers is not changed.
-AS_STARTED = dict(OMP_WAIT_POLICY="PASSIVE") | os.environ
+AS_STARTED = dict(GOMP_SPINCOUNT="5000") | os.environ
 # Random numbers that every tensor takes its own from, which is faster than drawing billions.
 POOL = torch.randn(1 << 24, generator=torch.Generator().manual_seed(1))
 

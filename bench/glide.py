@@ -33,7 +33,7 @@ CAPTION = "an oil painting of a corgi"
 RESPACING = dict(base="100", upsample="fast27")
 GUIDANCE = 3.0
 # As bin/unclip starts it; the reference is not changed.
-AS_STARTED = dict(OMP_WAIT_POLICY="PASSIVE") | os.environ
+AS_STARTED = dict(GOMP_SPINCOUNT="5000") | os.environ
 
 
 class Reference:

@@ -36,7 +36,7 @@ CHANNELS = (320, 640, 960, 1280)
 STAGES = ["prior", "decoder", "upsampler"]
 CAPTION = "a red boat"
 # As bin/unclip starts it; diffusers is not changed.
-AS_STARTED = dict(OMP_WAIT_POLICY="PASSIVE") | os.environ
+AS_STARTED = dict(GOMP_SPINCOUNT="5000") | os.environ
 
 
 def text_encoder():

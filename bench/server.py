@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 TINY = ROOT / "tests/golden/data/deep/model"
-AS_STARTED = dict(OMP_WAIT_POLICY="PASSIVE") | os.environ
+AS_STARTED = dict(GOMP_SPINCOUNT="5000") | os.environ
 
 
 class Server:

@@ -436,7 +436,7 @@ impl Evaluate {
     }
 
     /// The settings of each preset, with the overrides, and of the makers' with Analytic-DPM for the prior, where its errors were
-    /// measured and no flag says another solver.
+    /// measured and no flag says another solver. Where a flag names a preset, its settings and those of `quality`.
     fn presets(
         &self,
         pipeline: &Pipeline,
@@ -447,8 +447,12 @@ impl Evaluate {
             let settings = args.apply(defaults.clone(), defaults, pipeline)?;
             Ok((preset.name(), self.overrides().apply(settings).map_err(in_flag)?))
         };
-        let mut presets: Vec<_> = Preset::ALL.into_iter().map(settings).collect::<Result<_>>()?;
-        let is_asked = self.preset.solver.is_none_or(|solver| solver == Solver::Analytic);
+        let is_compared =
+            |preset: &Preset| self.preset.preset.is_none_or(|one| [one, Preset::Quality].contains(preset));
+        let compared = Preset::ALL.into_iter().filter(is_compared);
+        let mut presets: Vec<_> = compared.map(settings).collect::<Result<_>>()?;
+        let is_asked = self.preset.preset.is_none()
+            && self.preset.solver.is_none_or(|solver| solver == Solver::Analytic);
         let is_diffusion = defaults.codes().is_none() && pipeline.decodes_embeddings();
         if is_asked && is_diffusion && pipeline.has_denoising_errors()? {
             for steps in ANALYTIC_STEPS {

@@ -1,4 +1,4 @@
-//! The binary has its threads wait without spinning, and is otherwise the process that was started.
+//! The binary has its threads spin for a moment and then sleep, and is otherwise the process that was started.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -59,8 +59,8 @@ impl Drop for Waiting {
 }
 
 #[test]
-fn threads_wait_passively_unless_the_user_says_otherwise() {
-    assert_eq!(Waiting::new(&[]).policy(), ["OMP_WAIT_POLICY=PASSIVE"]);
+fn threads_spin_for_a_moment_unless_the_user_says_otherwise() {
+    assert_eq!(Waiting::new(&[]).policy(), ["GOMP_SPINCOUNT=5000"]);
     for said in
         [("OMP_WAIT_POLICY", "ACTIVE"), ("OMP_WAIT_POLICY", "PASSIVE"), ("GOMP_SPINCOUNT", "1000")]
     {
@@ -90,7 +90,7 @@ fn descriptors_and_ignored_signals_stay() {
         .env_remove("GOMP_SPINCOUNT")
         .current_dir(folder.path());
     let waiting = Waiting::start(command);
-    assert_eq!(waiting.policy(), ["OMP_WAIT_POLICY=PASSIVE"]);
+    assert_eq!(waiting.policy(), ["GOMP_SPINCOUNT=5000"]);
     let seven = fs::read_link(format!("/proc/{}/fd/7", waiting.0.id())).unwrap();
     assert_eq!(seven, folder.path().canonicalize().unwrap().join("seven"));
     let status = waiting.proc("status");
