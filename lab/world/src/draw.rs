@@ -10,11 +10,18 @@ use crate::layout::seat;
 use crate::splits::{Novelty, Split, held_out_colour};
 use crate::things::{Home, Thing};
 
-/// Labels of a scene of the split.
-pub(crate) fn labels(split: Split, g: &mut Generator) -> Labels {
+/// Labels of a scene of the split, with this number of things where there is one: 3 at most, and 1 at least where the split
+/// shows what is held out.
+pub(crate) fn labels(split: Split, things: Option<usize>, g: &mut Generator) -> Labels {
+    let least = match split {
+        Split::Evaluation(Novelty::Colour | Novelty::Composition) => 1,
+        _ => 0,
+    };
+    let things = things.map(|count| count.clamp(least, 3));
     loop {
         let labels = draw(split, g);
-        if split.allows(&labels) && is_possible(&labels) {
+        let counts = things.is_none_or(|count| labels.figures.len() == count);
+        if counts && split.allows(&labels) && is_possible(&labels) {
             return labels;
         }
     }

@@ -28,8 +28,17 @@ pub struct Scene {
 impl Scene {
     /// The split's scene of that seed (modulo [`Split::SEEDS`]).
     pub fn draw(seed: u64, split: Split) -> Self {
+        Self::draw_with(None, seed, split)
+    }
+
+    /// The same with this number of things, from 0 to 3; at least one where the split shows what is held out.
+    pub fn draw_of(things: usize, seed: u64, split: Split) -> Self {
+        Self::draw_with(Some(things), seed, split)
+    }
+
+    fn draw_with(things: Option<usize>, seed: u64, split: Split) -> Self {
         let mut generator = split.generator(seed);
-        let labels = draw::labels(split, &mut generator);
+        let labels = draw::labels(split, things, &mut generator);
         Self::compose(seed % Split::SEEDS, split, labels, generator)
     }
 
@@ -44,6 +53,19 @@ impl Scene {
     /// The same scene with other labels: what they do not name stays, as far as they allow.
     pub(crate) fn relabelled(&self, labels: Labels) -> Self {
         Self::compose(self.seed, self.split, labels, self.rest.clone())
+    }
+
+    /// The scene with some of its things alone, by their places among the labels' figures: what is left stays where it was. A
+    /// relation stays where two things do.
+    pub fn with_only(&self, figures: &[usize]) -> Self {
+        let mut scene = self.clone();
+        let all = &self.labels.figures;
+        let left = figures.iter().filter_map(|&index| all.get(index).copied());
+        scene.labels.figures = left.collect();
+        let left = &scene.labels.figures;
+        scene.labels.relation = scene.labels.relation.filter(|_| left.len() == 2);
+        scene.things.retain(|placed| left.contains(&placed.figure));
+        scene
     }
 
     /// The labels of the image.
