@@ -1,5 +1,6 @@
 //! `unclip evaluate`: tables of a model's accuracy, diversity, manipulations and speed.
 
+mod captions;
 mod everyday;
 mod outputs;
 
@@ -10,10 +11,9 @@ use ::judge::{Judge, Subject};
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use evaluation::{
-    CaptionSet, Evaluation, EvaluationSettings, Evaluator, InpaintingEvaluation, evaluate_captions,
-    evaluate_edits, evaluate_inpainting, evaluate_interpolations, evaluate_inversions,
-    evaluate_presets, evaluate_priors, evaluate_upsampling, evaluate_variations,
-    evaluate_zero_shot, frechet,
+    EvaluationSettings, Evaluator, InpaintingEvaluation, evaluate_edits, evaluate_inpainting,
+    evaluate_interpolations, evaluate_inversions, evaluate_presets, evaluate_priors,
+    evaluate_upsampling, evaluate_variations, evaluate_zero_shot, frechet,
 };
 use files::digest::sha256;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -30,14 +30,8 @@ use crate::settings_args::{
     CandidatesArgs, DecoderSettingsArgs, PresetArgs, PriorSettingsArgs, ResampleArgs,
 };
 use crate::value_parsers;
+use captions::CAPTIONED;
 use outputs::{Tables, beside};
-
-/// The tables of captions, and what these ask for.
-const CAPTIONED: [(Table, CaptionSet); 3] = [
-    (Table::Captions, CaptionSet::Seen),
-    (Table::Styles, CaptionSet::Styles),
-    (Table::Pairs, CaptionSet::Pairs),
-];
 
 /// The other tables, in their order.
 const OTHERS: [Table; 10] = [
@@ -110,6 +104,10 @@ enum Table {
     Styles,
     /// How often two things are drawn, each in its colour, and stand as their captions say
     Pairs,
+    /// How often pictures show what captions of one everyday thing or a place say; one of `all` for models that learned these
+    World,
+    /// The same of two everyday things, each in its colour
+    WorldPairs,
     /// Whether what captions ask for is painted where a thing was, and whether the mask's border shows
     Inpainting,
     /// How much the upsampler gives back, and how sharp pictures are
@@ -131,7 +129,7 @@ pub(crate) struct Evaluate {
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "runs/claims", conflicts_with_all = OF_TABLES)]
     claims: Option<PathBuf>,
     /// Captions of each table that draws from captions: those of one thing in a colour that training showed, of styles, of
-    /// pairs and of presets; `all` leaves presets out below 257
+    /// pairs, of everyday things and of presets; `all` leaves presets out below 257
     #[arg(long, value_name = "N", default_value = "500", value_parser = value_parsers::scenes, allow_negative_numbers = true)]
     captions: u64,
     /// Captions with one thing in a colour that training never showed it in
@@ -154,13 +152,13 @@ pub(crate) struct Evaluate {
     /// The first picture's seed
     #[arg(long, value_name = "S", default_value = "0", value_parser = value_parsers::seed, allow_negative_numbers = true)]
     seed: u64,
-    /// Keep the pictures that captions, styles, pairs, inpainting and everyday draw in a folder: the same command goes on from there
+    /// Keep the pictures that tables of captions, inpainting and everyday draw in a folder: the same command goes on from there
     #[arg(long, value_name = "DIR")]
     samples: Option<PathBuf>,
     /// Write the numbers as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write the first pictures of captions, styles, pairs or inpainting, the first of them that was asked for, or all of
+    /// Write the first pictures of a table of captions or of inpainting, the first of them that was asked for, or all of
     /// everyday, as one PNG, and their captions as a table beside it
     #[arg(long, value_name = "FILE")]
     sheet: Option<PathBuf>,
@@ -212,8 +210,11 @@ impl Evaluate {
         );
         ensure!(
             self.samples.is_none() || self.keeps_samples(),
-            "--samples keeps pictures of the tables `captions`, `styles`, `pairs`, `inpainting` or `everyday`, and none of them was asked for"
+            "--samples keeps pictures of the tables `captions`, `styles`, `pairs`, `world`, `world-pairs`, `inpainting` or `everyday`, and none of them was asked for"
         );
+        if self.tables.iter().any(|table| matches!(table, Table::World | Table::WorldPairs)) {
+            Judge::shipped(Subject::World)?;
+        }
         let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(
             "{msg:>40} {bar:24} {pos}/{len}, {eta} to go",
         )?);
@@ -278,8 +279,10 @@ impl Evaluate {
             let is_of_edits = flag == "--sheet"
                 && (self.wants(Table::Inpainting) || self.tables.contains(&Table::Everyday));
             let tables = match flag {
-                "--sheet" => "`captions`, `styles`, `pairs`, `inpainting` or `everyday`",
-                _ => "`captions`, `styles` or `pairs`",
+                "--sheet" => {
+                    "`captions`, `styles`, `pairs`, `world`, `world-pairs`, `inpainting` or `everyday`"
+                }
+                _ => "`captions`, `styles`, `pairs`, `world` or `world-pairs`",
             };
             ensure!(
                 flag == "--json" || self.claims.is_none() && (is_of_captions || is_of_edits),
@@ -367,36 +370,6 @@ impl Evaluate {
             _ => pipeline.decodes_embeddings(),
         };
         self.tables.contains(&table) || of_all && self.wants(table)
-    }
-
-    /// Fills the tables of captions, and writes sheets of the first.
-    fn fill_captions(&self, tables: &mut Tables, evaluator: &Evaluator) -> Result<()> {
-        let captioned = CAPTIONED.iter().filter(|(table, _)| self.wants(*table));
-        for (n, &(table, set)) in captioned.enumerate() {
-            let pairs;
-            let judge = match set.subject() {
-                Subject::Scene => evaluator.judge,
-                subject => {
-                    pairs = Judge::shipped(subject)?;
-                    &pairs
-                }
-            };
-            let evaluator = &Evaluator { judge, ..*evaluator };
-            let held_out = (CaptionSet::HeldOut, self.held_out_captions);
-            let (name, sets, diversity) = match table {
-                Table::Captions => {
-                    ("captions", vec![(set, self.captions), held_out], self.diversity_captions)
-                }
-                _ => (set.name(), vec![(set, self.captions)], 0),
-            };
-            let evaluation = evaluate_captions(evaluator, &sets, diversity);
-            let Evaluation { report, samples } = evaluation.map_err(|e| tables.explain(e))?;
-            tables.add(name, Ok(report))?;
-            if n == 0 && tables.is_first {
-                self.write_sheets(&samples, judge)?;
-            }
-        }
-        Ok(())
     }
 
     /// Fills the table of inpainting, and writes a sheet of it where no table of captions has one.

@@ -7,6 +7,8 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use crate::destinations::{Files, check_room};
+use crate::interrupt;
+use crate::messages::say;
 use crate::stdout::print_line;
 use crate::training_progress::TrainingProgress;
 use crate::value_parsers;
@@ -21,15 +23,18 @@ enum SubjectArg {
     Scene,
     /// Two things
     Pair,
+    /// A place with up to two everyday things
+    World,
 }
 
 /// Arguments of `unclip judge`.
 #[derive(Args)]
 pub(crate) struct JudgeCommand {
-    /// Which judge: of one thing and what is around it, or of two things
+    /// Which judge: of one thing and what is around it, of two things, or of everyday things
     #[arg(long, value_enum, value_name = "SUBJECT", default_value = "scene")]
     of: SubjectArg,
-    /// Train a judge into this file, half an hour of one core, and test it instead of the shipped one
+    /// Train a judge into this file, half an hour of one core or, of everyday things, of two and longer, and test it instead of the
+    /// shipped one. A signal saves a checkpoint, from which the same command goes on
     #[arg(long, value_name = "FILE")]
     train: Option<PathBuf>,
     /// The folder of the training's checkpoint and log
@@ -46,14 +51,22 @@ impl JudgeCommand {
         let subject = match self.of {
             SubjectArg::Scene => Subject::Scene,
             SubjectArg::Pair => Subject::Pair,
+            SubjectArg::World => Subject::World,
         };
         let judge = match &self.train {
             None => Judge::shipped(subject)?,
             Some(out) => {
                 Files::new(&[]).add("--train", out, false)?;
                 check_room("--runs", &self.runs)?;
+                // The first signal waits for the step that is being taken, and for its checkpoint.
+                interrupt::defer();
                 let progress = &mut TrainingProgress::new(true);
-                train(&JudgeRecipe::small(), subject, &self.runs, out, progress)?;
+                if !train(&JudgeRecipe::of(subject), subject, &self.runs, out, progress)? {
+                    let runs = self.runs.display();
+                    say!("stopped: the same command goes on from the checkpoint in {runs}");
+                    return Ok(());
+                }
+                interrupt::end_deferral();
                 Judge::open(out, subject)?
             }
         };

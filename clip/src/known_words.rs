@@ -46,6 +46,11 @@ impl KnownWords {
         Ok(Self { words, nearest })
     }
 
+    /// Whether there were such lines: words near those of captions are known by their meaning.
+    pub fn has_nearest(&self) -> bool {
+        !self.nearest.is_empty()
+    }
+
     /// The caption's words that are not among them, each once.
     pub fn unknown(&self, caption: &str) -> Vec<String> {
         let mut named = BTreeSet::new();

@@ -75,8 +75,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("scenes", &["files", "noise", "training"]),
     ("world", &["clip", "noise", "training", "scenes"]),
-    ("judge", &["files", "layers", "noise", "weights", "scenes", "training"]),
-    ("evaluation", &["files", "images", "noise", "pipeline", "scenes", "judge"]),
+    ("judge", &["files", "layers", "noise", "weights", "scenes", "world", "training"]),
+    ("evaluation", &["files", "images", "noise", "pipeline", "scenes", "world", "judge"]),
     ("claims", &["images", "pipeline", "judge", "evaluation"]),
 ];
 

@@ -10,7 +10,7 @@ use evaluation::siblings::{SIBLING_QUESTIONS, Siblings};
 use evaluation::statistics::{
     AnswerCounts, Estimate, Median, entropy, entropy_ratio, paired_difference, ratio_of_sums,
 };
-use evaluation::{AccuracyRow, CaptionSet, ImageSource};
+use evaluation::{AccuracyRow, CaptionSet, CaptionedScene, ImageSource};
 use image::{Rgb, RgbImage};
 use images::{contact_sheet, cut_sheet};
 use scenes::{Labels, Scene, Second, Split};
@@ -19,6 +19,8 @@ use tch::{Device, Kind, Tensor};
 mod everyday;
 mod inpainting;
 mod judge;
+mod world_captions;
+mod world_judge;
 
 fn near(value: f64, wanted: f64) {
     assert!((value - wanted).abs() < 5e-5, "{value} instead of {wanted}");
@@ -200,7 +202,7 @@ fn captions_for_diversity_leave_something_out_that_the_renderer_varies() {
             if said {
                 assert_eq!(found, 0.0, "{}: {}", caption.text, question.name());
             } else {
-                let all = (question.answers() as f64).ln();
+                let all = (Subject::Scene.answers(question) as f64).ln();
                 assert!(found > 0.6 * all && found <= all, "{}: {found} of {all}", caption.text);
                 compared += 1;
             }

@@ -7,7 +7,7 @@ use anyhow::{Context, Error, Result};
 use evaluation::sheets::{
     EDIT_COLUMNS, caption_table, edit_sheet, nearest_scenes, nearest_sheet, prediction_table,
 };
-use evaluation::{EditExample, Example, Report};
+use evaluation::{EditExample, Report};
 use images::{RgbImage, contact_sheet, write_png};
 use indicatif::ProgressBar;
 use training::trainer::FIRST_DECODER_IMAGE;
@@ -33,17 +33,13 @@ const VERDICT_COLUMNS: u32 = 10;
 
 impl Evaluate {
     /// Writes the sheets that are asked for, of the first table of captions.
-    pub(super) fn write_sheets(
-        &self,
-        samples: &[(Example, RgbImage)],
-        judge: &Judge,
-    ) -> Result<()> {
+    pub(super) fn write_sheets(&self, samples: &[(String, RgbImage)], judge: &Judge) -> Result<()> {
         let images = |count: usize| -> Vec<RgbImage> {
             samples.iter().take(count).map(|(_, image)| image.clone()).collect()
         };
         if let Some(path) = &self.sheet {
             let captions: Vec<&str> =
-                samples.iter().take(SHEET).map(|(e, _)| e.caption.text.as_str()).collect();
+                samples.iter().take(SHEET).map(|(caption, _)| caption.as_str()).collect();
             write_sheet(path, &contact_sheet(&images(SHEET), COLUMNS as u32))?;
             let table = caption_table(&captions, COLUMNS);
             write_whole(&beside(path, "md"), table.as_bytes(), true)?;

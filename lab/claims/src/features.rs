@@ -2,7 +2,7 @@
 
 use evaluation::frechet::{Gaussian, frechet};
 use evaluation::statistics::{Estimate, bootstrap, paired_difference};
-use evaluation::{Error, Example};
+use evaluation::{CaptionedScene, Error, Example};
 use image::RgbImage;
 use judge::{Judge, Proportion};
 use pipeline::Pipeline;

@@ -18,7 +18,7 @@ pub mod samples;
 pub mod systems;
 
 use evaluation::statistics::paired_difference;
-use evaluation::{CaptionSet, Error};
+use evaluation::{CaptionSet, CaptionedScene, Error};
 use judge::{Judge, Question, Subject};
 
 use diversity::Diversity;

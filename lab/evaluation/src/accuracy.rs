@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::diversity::{DiversityReport, evaluate_diversity};
 use crate::error::Error;
 use crate::evaluator::{Evaluator, Report};
-use crate::examples::{CaptionSet, Example, captions};
+use crate::examples::{CaptionSet, CaptionedScene, TableCaptions, captions};
 
 /// The source of images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,8 +49,8 @@ pub struct AccuracyRow {
     pub source: ImageSource,
     /// The captions.
     #[serde(rename = "asked")]
-    pub captions: CaptionSet,
-    /// The images that are right in each of [`CaptionSet::columns`], of those whose caption mentions it.
+    pub captions: TableCaptions,
+    /// The images that are right in each of [`TableCaptions::columns`], of those whose caption mentions it.
     pub cells: Vec<(String, Proportion)>,
     /// The images that show everything that their captions say.
     pub everything: Proportion,
@@ -58,7 +58,8 @@ pub struct AccuracyRow {
 
 impl AccuracyRow {
     /// A row that counts nothing yet.
-    pub fn new(source: ImageSource, captions: CaptionSet) -> Self {
+    pub fn new(source: ImageSource, captions: impl Into<TableCaptions>) -> Self {
+        let captions = captions.into();
         let columns = captions.columns().iter();
         Self {
             source,
@@ -69,7 +70,7 @@ impl AccuracyRow {
     }
 
     /// Counts the predictions of the images of some examples.
-    pub fn count(&mut self, examples: &[Example], predictions: &[Prediction]) {
+    pub fn count(&mut self, examples: &[impl CaptionedScene], predictions: &[Prediction]) {
         for (example, prediction) in examples.iter().zip(predictions) {
             for (column, (_, accuracy)) in self.captions.columns().iter().zip(&mut self.cells) {
                 if let Some(right) = example.is_right(column.questions, prediction) {
@@ -87,8 +88,8 @@ impl AccuracyRow {
     }
 
     /// The columns' names, and that of the last, as [`table`] takes them.
-    pub(crate) fn header(captions: CaptionSet) -> String {
-        let names = captions.columns().iter().map(|column| column.name);
+    pub(crate) fn header(captions: impl Into<TableCaptions>) -> String {
+        let names = captions.into().columns().iter().map(|column| column.name);
         names.chain(["everything asked"]).collect::<Vec<_>>().join(" | ")
     }
 
@@ -118,7 +119,7 @@ impl Report for AccuracyReport {
     /// Percentages with their 95% intervals and the number of captions that mention a column. All rows have the columns of
     /// the first.
     fn to_markdown(&self) -> String {
-        let captions = self.rows.first().map_or(CaptionSet::Seen, |row| row.captions);
+        let captions = self.rows.first().map_or(CaptionSet::Seen.into(), |row| row.captions);
         let header = format!("captions | pictures | {}", AccuracyRow::header(captions));
         let rows = self.rows.iter().map(|row| {
             let names = [row.captions.name(), row.source.name()].map(str::to_owned);
@@ -132,31 +133,38 @@ impl Report for AccuracyReport {
     }
 }
 
+/// Captions, each with an image that was drawn of it.
+pub type Samples = Vec<(String, RgbImage)>;
+
 /// A report, and samples to look at.
 pub struct Evaluation {
     /// The numbers.
     pub report: AccuracyReport,
-    /// The examples of the first kind of captions with what the whole chain drew of them, in order.
-    pub samples: Vec<(Example, RgbImage)>,
+    /// The captions of the first kind with what the whole chain drew of them, in order.
+    pub samples: Samples,
 }
 
 /// Measures the accuracy for so many captions of some kinds, and the diversity for `diversity_captions`, unless these are 0.
 /// The evaluator's judge is one of the captions' subject.
 pub fn evaluate_captions(
     evaluator: &Evaluator,
-    sets: &[(CaptionSet, u64)],
+    sets: &[(TableCaptions, u64)],
     diversity_captions: usize,
 ) -> Result<Evaluation, Error> {
     let (mut rows, mut samples) = (Vec::new(), Vec::new());
     for (n, &(captions, count)) in sets.iter().enumerate() {
         evaluator.prepare_captions()?;
-        let examples = captions.examples(0..count);
-        for &source in ImageSource::of(evaluator.pipeline) {
-            let (row, images) = evaluate_source(evaluator, captions, source, &examples)?;
-            rows.push(row);
-            if n == 0 && source == ImageSource::Chain {
-                samples = examples.iter().cloned().zip(images).collect();
+        let (own, drawn) = match captions {
+            TableCaptions::Scenes(set) => {
+                evaluate_examples(evaluator, captions, &set.examples(0..count))
             }
+            TableCaptions::World(set) => {
+                evaluate_examples(evaluator, captions, &set.examples(0..count))
+            }
+        }?;
+        rows.extend(own);
+        if n == 0 {
+            samples = drawn;
         }
     }
     let diversity = match diversity_captions {
@@ -173,12 +181,30 @@ pub fn evaluate_captions(
     Ok(Evaluation { report, samples })
 }
 
+/// The accuracy of each source, and the captions with what the whole chain drew of them.
+fn evaluate_examples(
+    evaluator: &Evaluator,
+    captions: TableCaptions,
+    examples: &[impl CaptionedScene],
+) -> Result<(Vec<AccuracyRow>, Samples), Error> {
+    let (mut rows, mut samples) = (Vec::new(), Vec::new());
+    for &source in ImageSource::of(evaluator.pipeline) {
+        let (row, images) = evaluate_source(evaluator, captions, source, examples)?;
+        rows.push(row);
+        if source == ImageSource::Chain {
+            let texts = examples.iter().map(|example| example.text().to_owned());
+            samples = texts.zip(images).collect();
+        }
+    }
+    Ok((rows, samples))
+}
+
 /// The accuracy of one source, and its images.
 fn evaluate_source(
     evaluator: &Evaluator,
-    captions: CaptionSet,
+    captions: TableCaptions,
     source: ImageSource,
-    examples: &[Example],
+    examples: &[impl CaptionedScene],
 ) -> Result<(AccuracyRow, Vec<RgbImage>), Error> {
     let label = format!("{}, {}", source.name(), captions.name());
     let images = match source {
@@ -196,7 +222,7 @@ fn evaluate_source(
 fn sample(
     evaluator: &Evaluator,
     from_embeddings: bool,
-    batch: &[Example],
+    batch: &[impl CaptionedScene],
 ) -> Result<Vec<RgbImage>, Error> {
     let embeddings = from_embeddings.then(|| evaluator.true_embeddings(batch)).transpose()?; // [B, E]
     let (texts, seeds) = (captions(batch), evaluator.seeds(batch));

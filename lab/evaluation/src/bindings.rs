@@ -51,7 +51,8 @@ impl Difference {
     fn others(self, scene: &Scene) -> Vec<Scene> {
         match self {
             Self::Label(question) => {
-                let mut others = scene.siblings(question.aspect());
+                let siblings = question.aspect().map(|aspect| scene.siblings(aspect));
+                let mut others = siblings.unwrap_or_default();
                 let own = question.truth(&scene.labels());
                 others.retain(|other| question.truth(&other.labels()) != own);
                 others
@@ -62,7 +63,7 @@ impl Difference {
 
     /// The captions, in the same template, of all scenes that differ from the example in it.
     pub fn rivals(self, example: &Example) -> Vec<String> {
-        let aspects: Vec<_> = example.answers().iter().map(|(q, _)| q.aspect()).collect();
+        let aspects: Vec<_> = example.answers().iter().filter_map(|(q, _)| q.aspect()).collect();
         let caption = |scene: Scene| {
             let words = &mut Generator::new(example.number);
             let caption = scene.caption_about(&aspects, words);

@@ -5,7 +5,7 @@
 //! images' is: over as many scenes that the caption describes as there are images of it.
 
 use judge::markdown::table;
-use judge::{FIRST_TEST_SEED, Prediction, Question};
+use judge::{FIRST_TEST_SEED, Prediction, Question, Subject};
 use scenes::{Caption, Labels, Scene, Split, held_out};
 
 use serde::{Deserialize, Serialize};
@@ -122,7 +122,7 @@ pub fn renderer_entropy(
     let groups: Vec<f64> = fitting
         .chunks_exact(draws)
         .map(|group| {
-            let mut counts = vec![0; question.answers()];
+            let mut counts = vec![0; Subject::Scene.answers(question)];
             group.iter().for_each(|&answer| counts[answer] += 1);
             entropy(&counts)
         })

@@ -47,7 +47,7 @@ impl EditExample {
         let question = QUESTIONS[place(2, kind + kind / 10)];
         let generator = &mut Generator::new(number);
         let scene = Scene::draw_alone(number, Split::Evaluation(Pairs::Seen));
-        let target = scene.sibling(question.aspect(), generator)?;
+        let target = scene.sibling(question.aspect()?, generator)?;
         let pixels = [&scene, &target].map(|scene| scene.thing_pixels(side));
         let either: Vec<bool> =
             pixels[0].iter().zip(&pixels[1]).map(|(one, other)| one | other).collect();

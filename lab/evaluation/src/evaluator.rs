@@ -12,7 +12,7 @@ use tch::Tensor;
 
 use crate::batches::Batches;
 use crate::error::Error;
-use crate::examples::{Example, true_images};
+use crate::examples::{CaptionedScene, true_images};
 
 /// Hears what is being sampled, how many images of it are done and how many there will be.
 pub type EvaluationProgress<'a> = dyn Fn(&str, u64, u64) + 'a;
@@ -74,17 +74,17 @@ impl Evaluator<'_> {
     }
 
     /// The seeds of the noise of examples.
-    pub fn seeds(&self, examples: &[Example]) -> Vec<u64> {
-        examples.iter().map(|example| self.settings.seed.wrapping_add(example.number)).collect()
+    pub fn seeds(&self, examples: &[impl CaptionedScene]) -> Vec<u64> {
+        examples.iter().map(|example| self.settings.seed.wrapping_add(example.number())).collect()
     }
 
     /// The scenes of examples, of the size that the pipeline samples.
-    pub fn true_images(&self, examples: &[Example]) -> Result<Vec<RgbImage>, Error> {
+    pub fn true_images(&self, examples: &[impl CaptionedScene]) -> Result<Vec<RgbImage>, Error> {
         Ok(true_images(examples, self.pipeline.side()?))
     }
 
     /// The CLIP embeddings of these: `[B, E]`.
-    pub fn true_embeddings(&self, examples: &[Example]) -> Result<Tensor, Error> {
+    pub fn true_embeddings(&self, examples: &[impl CaptionedScene]) -> Result<Tensor, Error> {
         Ok(self.pipeline.encode_images(&self.true_images(examples)?)?)
     }
 

@@ -9,6 +9,8 @@ use noise::Generator;
 use scenes::{Aspect, Caption, Pairs, Relation, Scene, Split};
 use serde::{Deserialize, Serialize};
 
+use crate::world_examples::WorldCaptionSet;
+
 /// A kind of captions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -37,9 +39,18 @@ pub struct Column {
 }
 
 impl Column {
-    const fn of(name: &'static str, questions: &'static [Question]) -> Self {
+    pub(crate) const fn of(name: &'static str, questions: &'static [Question]) -> Self {
         Self { name, questions }
     }
+
+    /// Those of two things.
+    pub(crate) const OF_A_PAIR: &'static [Self] = &[
+        Self::of("both things", &[Thing, SecondThing]),
+        Self::of("first with its colour", &[Thing, Colour]),
+        Self::of("second with its colour", &[SecondThing, SecondColour]),
+        Self::of("each with its own colour", &[Thing, Colour, SecondThing, SecondColour]),
+        Self::of("relation", &[Thing, SecondThing, Question::Relation]),
+    ];
 }
 
 const SCENE_COLUMNS: &[Column] = &[
@@ -53,13 +64,6 @@ const STYLE_COLUMNS: &[Column] = &[
     Column::of("thing", &[Thing]),
     Column::of("colour", &[Colour]),
     Column::of("style", &[Style]),
-];
-const PAIR_COLUMNS: &[Column] = &[
-    Column::of("both things", &[Thing, SecondThing]),
-    Column::of("first with its colour", &[Thing, Colour]),
-    Column::of("second with its colour", &[SecondThing, SecondColour]),
-    Column::of("each with its own colour", &[Thing, Colour, SecondThing, SecondColour]),
-    Column::of("relation", &[Thing, SecondThing, Question::Relation]),
 ];
 
 impl CaptionSet {
@@ -86,7 +90,7 @@ impl CaptionSet {
         match self {
             Self::Seen | Self::HeldOut => SCENE_COLUMNS,
             Self::Styles => STYLE_COLUMNS,
-            Self::Pairs => PAIR_COLUMNS,
+            Self::Pairs => Column::OF_A_PAIR,
         }
     }
 
@@ -114,6 +118,73 @@ impl CaptionSet {
     }
 }
 
+/// The captions of a table of accuracy, about scenes or about everyday things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TableCaptions {
+    /// Of the crate `scenes`.
+    Scenes(CaptionSet),
+    /// Of the crate `world`.
+    World(WorldCaptionSet),
+}
+
+impl From<CaptionSet> for TableCaptions {
+    fn from(set: CaptionSet) -> Self {
+        Self::Scenes(set)
+    }
+}
+
+impl From<WorldCaptionSet> for TableCaptions {
+    fn from(set: WorldCaptionSet) -> Self {
+        Self::World(set)
+    }
+}
+
+impl TableCaptions {
+    /// The name in tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scenes(set) => set.name(),
+            Self::World(set) => set.name(),
+        }
+    }
+
+    /// The subject of the judge of their images.
+    pub const fn subject(self) -> Subject {
+        match self {
+            Self::Scenes(set) => set.subject(),
+            Self::World(_) => Subject::World,
+        }
+    }
+
+    /// The columns of their table of accuracy.
+    pub const fn columns(self) -> &'static [Column] {
+        match self {
+            Self::Scenes(set) => set.columns(),
+            Self::World(set) => set.columns(),
+        }
+    }
+}
+
+/// A scene with a caption, and whether a prediction of a judge is what the caption says.
+pub trait CaptionedScene {
+    /// The number of the example, which counts up the noise's seeds.
+    fn number(&self) -> u64;
+
+    /// The caption.
+    fn text(&self) -> &str;
+
+    /// The scene as an image of `side` pixels.
+    fn to_image(&self, side: u32) -> RgbImage;
+
+    /// Whether a prediction is what the caption says on all of some questions; `None` unless it mentions all of them. Two
+    /// things may be drawn from either end.
+    fn is_right(&self, questions: &[Question], prediction: &Prediction) -> Option<bool>;
+
+    /// Whether a prediction is what the caption says in every label that it mentions.
+    fn is_all_right(&self, prediction: &Prediction) -> bool;
+}
+
 /// A caption and the scene it was written about.
 #[derive(Clone, Debug)]
 pub struct Example {
@@ -137,10 +208,22 @@ impl Example {
     pub fn answers(&self) -> Vec<(Question, usize)> {
         answers(&self.caption)
     }
+}
 
-    /// Whether a prediction is what the caption says on all of some questions; `None` unless it mentions all of them. A pair
-    /// may be drawn from either end.
-    pub fn is_right(&self, questions: &[Question], prediction: &Prediction) -> Option<bool> {
+impl CaptionedScene for Example {
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn text(&self) -> &str {
+        &self.caption.text
+    }
+
+    fn to_image(&self, side: u32) -> RgbImage {
+        self.scene.to_image(side)
+    }
+
+    fn is_right(&self, questions: &[Question], prediction: &Prediction) -> Option<bool> {
         let answers = self.answers();
         let answer = |question: &Question| {
             let answer = answers.iter().find(|(own, _)| own == question);
@@ -159,8 +242,7 @@ impl Example {
         Some(questions.iter().map(predicted).eq(answers))
     }
 
-    /// Whether a prediction is what the caption says in every label that it mentions.
-    pub fn is_all_right(&self, prediction: &Prediction) -> bool {
+    fn is_all_right(&self, prediction: &Prediction) -> bool {
         let questions: Vec<Question> =
             self.answers().iter().map(|(question, _)| *question).collect();
         self.is_right(&questions, prediction) == Some(true)
@@ -183,13 +265,13 @@ fn from_the_second(prediction: &Prediction, question: Question) -> Option<usize>
 }
 
 /// The captions of examples.
-pub fn captions(examples: &[Example]) -> Vec<&str> {
-    examples.iter().map(|example| &*example.caption.text).collect()
+pub fn captions(examples: &[impl CaptionedScene]) -> Vec<&str> {
+    examples.iter().map(CaptionedScene::text).collect()
 }
 
 /// The scenes of examples as images of `side` pixels.
-pub fn true_images(examples: &[Example], side: u32) -> Vec<RgbImage> {
-    examples.iter().map(|example| example.scene.to_image(side)).collect()
+pub fn true_images(examples: &[impl CaptionedScene], side: u32) -> Vec<RgbImage> {
+    examples.iter().map(|example| example.to_image(side)).collect()
 }
 
 /// The questions that a caption answers, with its answers.

@@ -13,7 +13,7 @@ use crate::edit_examples::{EditExample, edit_examples, originals, truths};
 use crate::edit_masks::{MaskShape, SIZES};
 use crate::error::Error;
 use crate::evaluator::{Evaluator, Report};
-use crate::examples::Example;
+use crate::examples::{CaptionedScene, Example};
 use crate::frechet::{check, frechet};
 use crate::statistics::{Estimate, ratio_of_sums};
 

@@ -11,7 +11,6 @@ use scenes::{Scene, Split};
 use tch::{Kind, Tensor};
 
 use crate::edit_examples::EditExample;
-use crate::examples::Example;
 use crate::image_metrics::{COMPARISON_SIDE, thumbnail};
 
 /// Examples on a row of [`edit_sheet`].
@@ -85,18 +84,19 @@ pub fn edit_sheet(samples: &[(EditExample, RgbImage)]) -> RgbImage {
     contact_sheet(&triplets.collect::<Vec<_>>(), 3 * EDIT_COLUMNS as u32)
 }
 
-/// The judge's predictions for the images of examples, as a numbered markdown table with their captions, for a person to agree
-/// or disagree with.
-pub fn prediction_table(judge: &Judge, samples: &[(Example, RgbImage)]) -> String {
+/// The judge's predictions for images, each after its caption, as a numbered markdown table with the captions, for a person to
+/// agree or disagree with.
+pub fn prediction_table(judge: &Judge, samples: &[(String, RgbImage)]) -> String {
     let questions = judge.subject().questions();
     let names = questions.iter().map(|question| question.name());
     let header = format!("picture | {} | caption", names.collect::<Vec<_>>().join(" | "));
     let images: Vec<RgbImage> = samples.iter().map(|(_, image)| image.clone()).collect();
     let predictions = (1..).zip(judge.predict(&images)).zip(samples);
-    let rows = predictions.map(|((number, prediction), (example, _)): ((u64, _), _)| {
+    let name = |question, answer| judge.subject().answer_name(question, answer).to_owned();
+    let rows = predictions.map(|((number, prediction), (caption, _)): ((u64, _), _)| {
         let mut row = vec![number.to_string()];
-        row.extend(questions.iter().map(|question| prediction.name(*question).to_owned()));
-        row.push(example.caption.text.clone());
+        row.extend(questions.iter().map(|&question| name(question, prediction.answer(question))));
+        row.push(caption.clone());
         row
     });
     table(&header, rows)

@@ -34,15 +34,17 @@ impl Siblings {
     pub fn draw(number: u64, questions: &[Question]) -> Self {
         let question = questions[(number % questions.len() as u64) as usize];
         let from = Scene::draw_alone(number, Split::Evaluation(Pairs::Seen));
+        let aspect = question.aspect().expect("the question is about scenes");
         let to = from
-            .sibling(question.aspect(), &mut Generator::new(number))
+            .sibling(aspect, &mut Generator::new(number))
             .expect("every label has another value that the split allows");
         Self { number, question, from, to }
     }
 
     /// Captions of both, with the same words but for what they differ in.
     pub fn captions(&self) -> [String; 2] {
-        let aspects = shortest_about(self.question.aspect());
+        let aspect = self.question.aspect().expect("the question is about scenes");
+        let aspects = shortest_about(aspect);
         [&self.from, &self.to].map(|scene| {
             let generator = &mut Generator::new(self.number);
             let caption = scene.caption_about(&aspects, generator);

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use judge::proportion::Z_95;
-use judge::{Prediction, Question};
+use judge::{Prediction, Question, Subject};
 use noise::Generator;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
@@ -122,9 +122,9 @@ pub struct AnswerCounts {
 }
 
 impl AnswerCounts {
-    /// Counts the answers to a question.
+    /// Counts the answers to a question about scenes.
     pub fn of(predictions: &[Prediction], question: Question) -> Self {
-        let mut answers = Self { named: vec![0; question.answers()], none: 0 };
+        let mut answers = Self { named: vec![0; Subject::Scene.answers(question)], none: 0 };
         for prediction in predictions {
             match prediction.answer(question) {
                 Some(answer) => answers.named[answer] += 1,

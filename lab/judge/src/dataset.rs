@@ -5,22 +5,21 @@
 
 use std::f64::consts::TAU;
 
-use noise::Generator;
-use scenes::{Labels, Place, Relation, Scene, Size, Split};
-
 use crate::float_image::{FloatImage, Warp};
+use crate::judge_scene::{JudgeScene, SecondHalf, partner, search};
 use crate::network::SIDE;
 use crate::questions::Question::{
-    Colour, Ground, Place as Where, Relation as Related, SecondColour, SecondThing,
-    Size as HowLarge, Sky, Style, Thing,
+    Colour, Count, Place, Relation, SecondColour, SecondThing, Size, Style, Thing,
 };
 use crate::questions::{Question, Subject, Target, Targets};
+use noise::Generator;
 
-/// Judge scenes below this seed are for training, those from it on for testing.
-pub const FIRST_TEST_SEED: u64 = Split::SEEDS / 2;
+/// Judge scenes below this seed are for training, those from it on for testing: half of either crate's.
+pub const FIRST_TEST_SEED: u64 = scenes::Split::SEEDS / 2;
+const _: () = assert!(scenes::Split::SEEDS == world::Split::SEEDS);
 
-/// The questions about a second thing.
-const SECOND: [Question; 3] = [SecondThing, SecondColour, Related];
+/// The questions that a second thing in the image leaves open.
+const SECOND: [Question; 4] = [SecondThing, SecondColour, Relation, Count];
 
 /// An image of [`SIDE`] pixels with its targets.
 #[derive(Clone, Debug)]
@@ -90,6 +89,20 @@ impl Corruption {
                 (Self::BlurSecond, 0.06),
                 (Self::BlendSecond, 0.05),
             ],
+            Subject::World => &[
+                (Self::Clean, 0.34),
+                (Self::Light, 0.32),
+                (Self::Greyscale, 0.02),
+                (Self::Blur, 0.02),
+                (Self::DoubleExposure, 0.06),
+                (Self::Empty, 0.03),
+                (Self::Halves, 0.05),
+                (Self::Collage, 0.03),
+                (Self::Warp, 0.02),
+                (Self::Noise, 0.02),
+                (Self::BlurSecond, 0.05),
+                (Self::BlendSecond, 0.04),
+            ],
         }
     }
 
@@ -107,54 +120,84 @@ impl Corruption {
 
 impl Sample {
     /// The sample of a judge seed: the scene of that seed, corrupted or not. A part of the scenes of one thing gives way
-    /// to scenes of two, because which of them is the larger is the hardest to learn.
+    /// to scenes of two, because which of them is the first is the hardest to learn.
     pub fn draw(seed: u64, subject: Subject) -> Self {
+        match subject {
+            Subject::Scene | Subject::Pair => Self::draw_of::<scenes::Scene>(seed, subject),
+            Subject::World => Self::draw_of::<world::Scene>(seed, subject),
+        }
+    }
+
+    fn draw_of<S: JudgeScene>(seed: u64, subject: Subject) -> Self {
         let mut generator = Generator::new(seed ^ 0x5EED_1E55);
         let corruption = Corruption::pick(subject, &mut generator);
         let pairs = match subject {
             Subject::Scene => 0.35,
             Subject::Pair => 0.8,
+            Subject::World => 0.4,
         };
         let oversampled = matches!(corruption, Corruption::Clean | Corruption::Light)
             && generator.uniform() < pairs;
-        let seed = if oversampled { pair_seed(seed, &mut generator) } else { seed };
-        Self::with_corruption(seed, corruption, &mut generator)
+        let seed = if oversampled { pair_seed::<S>(seed, &mut generator) } else { seed };
+        Self::corrupt::<S>(seed, corruption, &mut generator)
     }
 
     /// The scene of a judge seed with this corruption; what else it takes is drawn from `generator`. A second scene comes
     /// from the same half of the judge's seeds as the first.
-    pub fn with_corruption(seed: u64, corruption: Corruption, generator: &mut Generator) -> Self {
-        let scene = Scene::draw(seed, Split::Judge);
-        let mut targets = Targets::of(&scene.labels());
+    pub fn with_corruption(
+        seed: u64,
+        corruption: Corruption,
+        subject: Subject,
+        generator: &mut Generator,
+    ) -> Self {
+        match subject {
+            Subject::Scene | Subject::Pair => {
+                Self::corrupt::<scenes::Scene>(seed, corruption, generator)
+            }
+            Subject::World => Self::corrupt::<world::Scene>(seed, corruption, generator),
+        }
+    }
+
+    fn corrupt<S: JudgeScene>(
+        seed: u64,
+        corruption: Corruption,
+        generator: &mut Generator,
+    ) -> Self {
+        let scene = S::draw(seed);
+        let mut targets = scene.targets();
         let image = match corruption {
             Corruption::Clean | Corruption::Light => render(&scene, generator),
             Corruption::Greyscale => {
                 let saturation = between(generator, 0.0, 0.12) as f32;
-                targets.set(&[Colour, SecondColour], Target::None);
-                targets.set(&[Sky, Ground, Style], Target::Open);
+                targets.set(&[Colour], without_colour::<S>(targets.get(Colour)));
+                targets.set(&[SecondColour], without_colour::<S>(targets.get(SecondColour)));
+                targets.set(&[Style], Target::Open);
+                targets.set(S::AROUND, Target::Open);
                 render(&scene, generator).jitter_colour(saturation, [1.0; 3], [0.0; 3])
             }
             Corruption::Blur => {
-                targets.set(&[Thing, SecondThing, HowLarge, Style], Target::None);
-                let open = [Colour, SecondColour, Related, Where, Sky, Ground];
+                targets.set(&[Thing, SecondThing, Size, Style], Target::None);
+                let open = [Colour, SecondColour, Relation, Place, Count];
                 targets.set(&open, Target::Open);
+                targets.set(S::AROUND, Target::Open);
                 let deviation = between(generator, 7.0, 14.0);
                 render(&scene, generator).blur(deviation)
             }
             Corruption::Warp => {
                 targets.set(&[Thing, SecondThing], Target::None);
-                let open = [HowLarge, Where, Sky, Ground, Colour, Style, SecondColour, Related];
+                let open = [Size, Place, Colour, Style, SecondColour, Relation, Count];
                 targets.set(&open, Target::Open);
+                targets.set(S::AROUND, Target::Open);
                 let warp = strong_warp(generator);
                 render(&scene, generator).warp(warp)
             }
-            Corruption::DoubleExposure => return Self::double_exposure(seed, generator),
-            Corruption::Empty => return Self::empty(seed, generator),
-            Corruption::Halves => return Self::halves(seed, generator),
-            Corruption::Collage => return Self::collage(seed, generator),
+            Corruption::DoubleExposure => return Self::double_exposure::<S>(seed, generator),
+            Corruption::Empty => return Self::empty::<S>(seed, generator),
+            Corruption::Halves => return Self::halves::<S>(seed, generator),
+            Corruption::Collage => return Self::collage::<S>(seed, generator),
             Corruption::Noise => return Self::mostly_noise(&scene, generator),
-            Corruption::BlurSecond => return Self::blur_second(seed, generator),
-            Corruption::BlendSecond => return Self::blend_second(seed, generator),
+            Corruption::BlurSecond => return Self::blur_second::<S>(seed, generator),
+            Corruption::BlendSecond => return Self::blend_second::<S>(seed, generator),
         };
         let sample = Self { image, targets };
         match corruption {
@@ -163,11 +206,11 @@ impl Sample {
         }
     }
 
-    fn double_exposure(seed: u64, generator: &mut Generator) -> Self {
-        let first = Scene::draw_alone(seed, Split::Judge);
-        let second = partner(seed, generator, |_| true);
+    fn double_exposure<S: JudgeScene>(seed: u64, generator: &mut Generator) -> Self {
+        let first = S::draw_alone(seed);
+        let second = partner(seed, generator, |seed| Some(S::draw_alone(seed)));
         let share = between(generator, 0.03, 0.5);
-        let (mine, theirs) = (Targets::of(&first.labels()), Targets::of(&second.labels()));
+        let (mine, theirs) = (first.targets(), second.targets());
         let mut targets = match share {
             s if s < 0.12 => mine,
             s if s < 0.3 => mine.merge(&theirs, Target::Open),
@@ -175,9 +218,9 @@ impl Sample {
         };
         if share >= 0.12 {
             targets.set(&SECOND, Target::Open);
-            if first.labels().place != second.labels().place {
+            if !first.is_at_place_of(&second) {
                 // Two of the same thing apart from each other show the thing, but neither clearly.
-                targets.set(&[HowLarge, Style], Target::Open);
+                targets.set(&[Size, Style], Target::Open);
             }
         }
         let image =
@@ -185,14 +228,10 @@ impl Sample {
         Self { image, targets }
     }
 
-    fn empty(seed: u64, generator: &mut Generator) -> Self {
-        let (left, right) = (lonely(Place::Left), lonely(Place::Right));
-        let first = search(seed, generator, left);
-        let backdrop = same_backdrop(&first.labels(), generator);
-        let second = partner(seed, generator, |labels| right(labels) && backdrop(labels));
-        let mut targets =
-            Targets::of(&first.labels()).merge(&Targets::of(&second.labels()), Target::None);
-        targets.set(&[Thing, Colour, HowLarge, Where], Target::None);
+    fn empty<S: JudgeScene>(seed: u64, generator: &mut Generator) -> Self {
+        let [first, second] = S::draw_lonely([false, true], seed, generator);
+        let mut targets = first.targets().merge(&second.targets(), Target::None);
+        targets.set(&[Thing, Colour, Size, Place, Count], Target::None);
         targets.set(&[Style], Target::Open);
         // The second's left side has no thing, nor has the first's right side.
         let image =
@@ -200,18 +239,12 @@ impl Sample {
         Self { image, targets }.sometimes_lightly_corrupted(generator)
     }
 
-    fn collage(seed: u64, generator: &mut Generator) -> Self {
-        let (left, right) = (lonely(Place::Left), lonely(Place::Right));
+    fn collage<S: JudgeScene>(seed: u64, generator: &mut Generator) -> Self {
         let mirrored = generator.uniform() < 0.5;
-        let lonely = |labels: &Labels| {
-            if mirrored { right(labels) } else { left(labels) }
-        };
-        let first = search(seed, generator, lonely);
-        let backdrop = same_backdrop(&first.labels(), generator);
-        let second = partner(seed, generator, |labels| lonely(labels) && backdrop(labels));
-        let mut targets = Targets::of(&first.labels());
-        let merged = targets.merge(&Targets::of(&second.labels()), Target::None);
-        for question in [Sky, Ground] {
+        let [first, second] = S::draw_lonely([mirrored; 2], seed, generator);
+        let mut targets = first.targets();
+        let merged = targets.merge(&second.targets(), Target::None);
+        for &question in S::AROUND {
             targets.set(&[question], merged.get(question));
         }
         targets.set(&[Style], Target::Open);
@@ -221,20 +254,20 @@ impl Sample {
         Self { image, targets }.sometimes_lightly_corrupted(generator)
     }
 
-    fn halves(seed: u64, generator: &mut Generator) -> Self {
-        let first = Scene::draw_alone(seed, Split::Judge);
-        let labels = first.labels();
-        let second = partner(seed, generator, |other| {
-            other.thing != labels.thing && other.place == labels.place && other.size == labels.size
+    fn halves<S: JudgeScene>(seed: u64, generator: &mut Generator) -> Self {
+        let first = search(seed, generator, |seed| {
+            let scene = S::draw_alone(seed);
+            scene.is_single().then_some(scene)
         });
-        let mut targets = Targets::of(&labels).merge(&Targets::of(&second.labels()), Target::None);
-        targets.set(&[HowLarge, Where, Style, Sky, Ground], Target::Open);
+        let (second, middle) = partner(seed, generator, |seed| {
+            let other = S::draw_alone(seed);
+            let middle = first.middle_with(&other)?;
+            Some((other, middle))
+        });
+        let mut targets = first.targets().merge(&second.targets(), Target::None);
+        targets.set(&[Size, Place, Style], Target::Open);
+        targets.set(S::AROUND, Target::Open);
         targets.set(&SECOND, Target::Open);
-        let middle = match labels.place {
-            Place::Left => 0.27,
-            Place::Middle => 0.5,
-            Place::Right => 0.73,
-        };
         let seam = seam(middle + between(generator, -0.03, 0.03) as f32, generator);
         let swapped = generator.uniform() < 0.5;
         let (a, b) = (render(&first, generator), render(&second, generator));
@@ -242,7 +275,7 @@ impl Sample {
         Self { image, targets }.sometimes_lightly_corrupted(generator)
     }
 
-    fn mostly_noise(scene: &Scene, generator: &mut Generator) -> Self {
+    fn mostly_noise<S: JudgeScene>(scene: &S, generator: &mut Generator) -> Self {
         let grey = FloatImage::solid(SIDE as usize, [0.5; 3]);
         let mut noise = grey.noise(between(generator, 0.15, 0.5), generator);
         if generator.uniform() < 0.5 {
@@ -259,38 +292,39 @@ impl Sample {
         Self { image, targets: Targets::none() }
     }
 
-    fn blur_second(seed: u64, generator: &mut Generator) -> Self {
-        let scene = search_pair(seed, generator, beside);
-        let mut targets = Targets::of(&scene.labels());
+    fn blur_second<S: JudgeScene>(seed: u64, generator: &mut Generator) -> Self {
+        let (scene, half) = search(seed, generator, in_halves::<S>);
+        let mut targets = half.targets;
         targets.set(&[SecondThing], Target::None);
-        targets.set(&[SecondColour, Related], Target::Open);
+        targets.set(&[SecondColour, Relation], Target::Open);
         let whole = render(&scene, generator);
         let ruined = if generator.uniform() < 0.5 {
             whole.blur(between(generator, 5.0, 10.0))
         } else {
             whole.warp(strong_warp(generator))
         };
-        let image = whole.blend(&ruined, second_side(&scene.labels(), generator));
+        let image = whole.blend(&ruined, second_side(half, generator));
         Self { image, targets }.sometimes_lightly_corrupted(generator)
     }
 
-    fn blend_second(seed: u64, generator: &mut Generator) -> Self {
-        let scene = search_pair(seed, generator, beside);
-        let labels = scene.labels();
-        let own = labels.second.expect("a pair");
-        let other = search_pair(seed, generator, |other| {
-            let second = other.second.expect("a pair");
-            beside(other) && second.relation == own.relation && second.thing != own.thing
+    fn blend_second<S: JudgeScene>(seed: u64, generator: &mut Generator) -> Self {
+        let (scene, half) = search(seed, generator, in_halves::<S>);
+        let (other, theirs) = search(seed, generator, |seed| {
+            let (other, theirs) = in_halves::<S>(seed)?;
+            let differs = theirs.targets.get(SecondThing) != half.targets.get(SecondThing);
+            (theirs.right == half.right && differs).then_some((other, theirs.targets))
         });
-        let theirs = other.labels().second.expect("a pair");
-        let mut targets = Targets::of(&labels);
+        let mut targets = half.targets;
+        let merged = targets.merge(&theirs, Target::None);
         targets.set(&[SecondThing], Target::None);
-        if own.colour != theirs.colour {
-            targets.set(&[SecondColour], Target::None);
+        targets.set(&[SecondColour], merged.get(SecondColour));
+        targets.set(&[Relation], Target::Open);
+        let around = targets.merge(&theirs, Target::Open);
+        for &question in S::AROUND {
+            targets.set(&[question], around.get(question));
         }
-        targets.set(&[Related], Target::Open);
         let share = between(generator, 0.4, 0.5) as f32;
-        let side = second_side(&labels, generator);
+        let side = second_side(half, generator);
         let image =
             render(&scene, generator).blend(&render(&other, generator), |x, y| share * side(x, y));
         Self { image, targets }.sometimes_lightly_corrupted(generator)
@@ -326,7 +360,7 @@ impl Sample {
 }
 
 /// The scene's image; a third of them are rendered at twice the size and halved, as generated images are.
-fn render(scene: &Scene, generator: &mut Generator) -> FloatImage {
+fn render<S: JudgeScene>(scene: &S, generator: &mut Generator) -> FloatImage {
     if generator.below(3) == 0 {
         FloatImage::from_bytes(2 * SIDE as usize, &scene.render(2 * SIDE)).halve()
     } else {
@@ -335,71 +369,30 @@ fn render(scene: &Scene, generator: &mut Generator) -> FloatImage {
 }
 
 /// A seed whose scene has two things, from the same half of the seeds as `seed`.
-fn pair_seed(seed: u64, generator: &mut Generator) -> u64 {
-    let start = first_of_half(seed);
-    loop {
-        let other = start + generator.below(FIRST_TEST_SEED);
-        if Scene::draw(other, Split::Judge).labels().second.is_some() {
-            return other;
-        }
+fn pair_seed<S: JudgeScene>(seed: u64, generator: &mut Generator) -> u64 {
+    partner(seed, generator, |other| (S::draw(other).things() == 2).then_some(other))
+}
+
+/// The scene of a seed and its second half, if it has two things in different halves.
+fn in_halves<S: JudgeScene>(seed: u64) -> Option<(S, SecondHalf)> {
+    let scene = S::draw(seed);
+    let half = scene.second_half()?;
+    Some((scene, half))
+}
+
+/// The target of a colour in an image without colours. A colour that nothing has stays so.
+fn without_colour<S: JudgeScene>(colour: Target) -> Target {
+    match colour {
+        Target::Answer(_) => S::WITHOUT_COLOUR,
+        other => other,
     }
 }
 
-/// The first seed of the half, of those for training or those for testing, that `seed` belongs to.
-fn first_of_half(seed: u64) -> u64 {
-    if seed < FIRST_TEST_SEED { 0 } else { FIRST_TEST_SEED }
-}
-
-/// A scene with one thing that fits, from the same half of the seeds as `seed`.
-fn partner(seed: u64, generator: &mut Generator, fits: impl Fn(&Labels) -> bool) -> Scene {
-    let start = first_of_half(seed);
-    loop {
-        let scene = Scene::draw_alone(start + generator.below(FIRST_TEST_SEED), Split::Judge);
-        if fits(&scene.labels()) {
-            return scene;
-        }
-    }
-}
-
-/// The scene of `seed` with one thing if it fits, else another.
-fn search(seed: u64, generator: &mut Generator, fits: impl Fn(&Labels) -> bool) -> Scene {
-    let scene = Scene::draw_alone(seed, Split::Judge);
-    if fits(&scene.labels()) { scene } else { partner(seed, generator, fits) }
-}
-
-/// The scene of `seed` if it has two things and fits, else another.
-fn search_pair(seed: u64, generator: &mut Generator, fits: impl Fn(&Labels) -> bool) -> Scene {
-    let mut scene = Scene::draw(seed, Split::Judge);
-    let start = first_of_half(seed);
-    while scene.labels().second.is_none() || !fits(&scene.labels()) {
-        scene = Scene::draw(start + generator.below(FIRST_TEST_SEED), Split::Judge);
-    }
-    scene
-}
-
-/// Whether the things of a pair are in different halves of the image.
-fn beside(labels: &Labels) -> bool {
-    let relation = labels.second.map(|second| second.relation);
-    let apart = [(Place::Left, Some(Relation::LeftOf)), (Place::Right, Some(Relation::RightOf))];
-    labels.size == Size::Small && apart.contains(&(labels.place, relation))
-}
-
-/// The alpha of a corruption of the half of the second of such a pair.
-fn second_side(labels: &Labels, generator: &mut Generator) -> impl Fn(f32, f32) -> f32 + use<> {
-    let right = labels.place == Place::Left;
+/// The alpha of a corruption of that half.
+fn second_side(half: SecondHalf, generator: &mut Generator) -> impl Fn(f32, f32) -> f32 + use<> {
+    let right = half.right;
     let seam = seam(if right { 0.52 } else { 0.48 }, generator);
     move |x, y| if right { seam(x, y) } else { 1.0 - seam(x, y) }
-}
-
-/// A small thing on this side leaves the other side empty.
-fn lonely(place: Place) -> impl Fn(&Labels) -> bool {
-    move |labels| labels.size == Size::Small && labels.place == place
-}
-
-/// Mostly the same sky and ground, sometimes any.
-fn same_backdrop(labels: &Labels, generator: &mut Generator) -> impl Fn(&Labels) -> bool + use<> {
-    let (any, sky, ground) = (generator.uniform() < 0.15, labels.sky, labels.ground);
-    move |other| any || (other.sky == sky && other.ground == ground)
 }
 
 /// The alpha of the right-hand image: a soft or sharp step at `middle`.

@@ -8,6 +8,9 @@ pub enum Error {
     /// The weights do not fit the network, or cannot be saved.
     #[error(transparent)]
     Weights(#[from] weights::Error),
+    /// There is no such judge yet.
+    #[error("no judge of everyday things ships yet: its training is still to be run")]
+    NoWeights,
     /// The training failed.
     #[error(transparent)]
     Training(#[from] training::Error),

@@ -8,14 +8,13 @@ use std::path::Path;
 use files::digest::sha256;
 use image::RgbImage;
 use layers::Params;
-use scenes::Labels;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 use weights::Checkpoint;
 
 use crate::error::Error;
 use crate::network::{Network, SIDE, to_signed};
-use crate::questions::{Question, Subject};
+use crate::questions::{Answers, Question, Subject};
 
 const SHIPPED: &[u8] = include_bytes!("../judge.safetensors");
 const SHIPPED_OF_PAIRS: &[u8] = include_bytes!("../judge_of_pairs.safetensors");
@@ -26,24 +25,24 @@ pub const SHIPPED_SHA256: &str = "1a564619508bd9ffcf31864daf88fdccac44d568af6051
 pub const SHIPPED_PAIRS_SHA256: &str =
     "6c170e0c4aa33303cfa42f261c819d599930aa6e48f92f2928ada95068b5fd09";
 
+/// The judge of the crate `world`, once it is trained; see `docs/evaluation.md`.
+const SHIPPED_OF_THE_WORLD: Option<&[u8]> = None;
+/// The SHA-256 of its file.
+pub const SHIPPED_WORLD_SHA256: Option<&str> = None;
+
 /// A class for every question about one image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prediction([Option<usize>; Question::ALL.len()]);
 
 impl Prediction {
     /// The prediction of a judge that is never wrong about a scene with these labels.
-    pub fn of(labels: &Labels) -> Self {
+    pub fn of(labels: &impl Answers) -> Self {
         Self(Question::ALL.map(|question| question.truth(labels)))
     }
 
     /// The answer to a question; `None` is 'none of these'.
     pub fn answer(&self, question: Question) -> Option<usize> {
         self.0[question as usize]
-    }
-
-    /// The answer's name.
-    pub fn name(&self, question: Question) -> &'static str {
-        question.answer_name(self.answer(question))
     }
 }
 
@@ -55,12 +54,16 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// The judge that ships with the project.
+    /// The judge that ships with the project. An error where there is none yet.
     pub fn shipped(subject: Subject) -> Result<Self, Error> {
         match subject {
             Subject::Scene => Self::from_bytes("the shipped judge", SHIPPED, subject),
             Subject::Pair => {
                 Self::from_bytes("the shipped judge of pairs", SHIPPED_OF_PAIRS, subject)
+            }
+            Subject::World => {
+                let bytes = SHIPPED_OF_THE_WORLD.ok_or(Error::NoWeights)?;
+                Self::from_bytes("the shipped judge of everyday things", bytes, subject)
             }
         }
     }
@@ -111,7 +114,8 @@ impl Judge {
             vec![Prediction([None; Question::ALL.len()]); images.size()[0] as usize];
         let mut start = 0;
         for &question in self.subject.questions() {
-            let width = question.answers() as i64 + 1;
+            let answers = self.subject.answers(question);
+            let width = answers as i64 + 1;
             let best: Vec<i64> = logits
                 .narrow(1, start, width)
                 .argmax(1, false)
@@ -120,7 +124,7 @@ impl Judge {
             start += width;
             for (prediction, class) in predictions.iter_mut().zip(best) {
                 prediction.0[question as usize] =
-                    Some(class as usize).filter(|&class| class < question.answers());
+                    Some(class as usize).filter(|&class| class < answers);
             }
         }
         predictions

@@ -1,5 +1,6 @@
 //! Training of a judge: cross-entropy over its questions, with AdamW.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
@@ -8,12 +9,14 @@ use layers::{Initialiser, Params};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 use training::run::Metrics;
-use training::{AdamW, AdamWSettings, Group, Loss, Objective, Observer, RunSettings, TrainingRun};
+use training::{
+    AdamW, AdamWSettings, Group, Loss, Objective, Observer, RunSettings, TrainingRun, TrainingStep,
+};
 
 use crate::dataset::{FIRST_TEST_SEED, Sample};
 use crate::error::Error;
 use crate::network::{Network, images_to_tensor, to_signed};
-use crate::questions::{Question, Subject, Target, Targets};
+use crate::questions::{Subject, Target, Targets};
 
 /// The class that cross-entropy ignores.
 const IGNORE_INDEX: i64 = -100;
@@ -27,8 +30,13 @@ pub struct JudgeRecipe {
 }
 
 impl JudgeRecipe {
-    /// The recipe of the shipped judges: about half an hour of one CPU core.
-    pub fn small() -> Self {
+    /// The recipe of the shipped judges: about half an hour of one CPU core, and more than twice as many samples of the crate
+    /// `world`, which has more to tell apart.
+    pub fn of(subject: Subject) -> Self {
+        let steps = match subject {
+            Subject::Scene | Subject::Pair => 6500,
+            Subject::World => 15_000,
+        };
         let optimizer = AdamWSettings {
             beta1: 0.9,
             beta2: 0.98,
@@ -39,7 +47,7 @@ impl JudgeRecipe {
         };
         Self {
             run: RunSettings {
-                steps: 6500,
+                steps,
                 batch: 64,
                 accumulate: 1,
                 learning_rate: 2e-3,
@@ -53,14 +61,14 @@ impl JudgeRecipe {
 }
 
 /// Trains a judge and writes its weights, in f16, to `out`; the folder `run` gets checkpoints and a log, and a run that
-/// was cut off goes on from there.
+/// was cut off goes on from there. False where the observer stopped it: then there is a checkpoint and nothing in `out`.
 pub fn train(
     recipe: &JudgeRecipe,
     subject: Subject,
     run: &Path,
     out: &Path,
     observer: &mut dyn Observer,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let kind = Kind::BFloat16;
     let initialiser = Initialiser::new(recipe.run.seed, Device::Cpu, kind);
     let network = Network::new(&Params::root(&initialiser), subject.logits());
@@ -77,12 +85,34 @@ pub fn train(
         group: Group::alone(),
         shard_optimizer: false,
     };
-    let weights = run.train(optimizer, observer, |step| {
+    let mut observer = StopObserver { observer, is_stopped: false };
+    let weights = run.train(optimizer, &mut observer, |step| {
         let batches = prefetch(step, recipe.run.batch, subject);
         Ok(JudgeObjective { network, subject, kind, batches })
     })?;
+    if observer.is_stopped {
+        return Ok(false);
+    }
     weights::save_safetensors(out, &weights, Kind::Half)?;
-    Ok(())
+    Ok(true)
+}
+
+/// Remembers whether an observer stopped the run.
+struct StopObserver<'a> {
+    observer: &'a mut dyn Observer,
+    is_stopped: bool,
+}
+
+impl Observer for StopObserver<'_> {
+    fn before_step(&mut self) -> ControlFlow<()> {
+        let flow = self.observer.before_step();
+        self.is_stopped |= flow.is_break();
+        flow
+    }
+
+    fn step(&mut self, step: &TrainingStep) {
+        self.observer.step(step);
+    }
 }
 
 struct JudgeObjective {
@@ -112,11 +142,11 @@ fn loss(logits: &Tensor, subject: Subject, targets: &[Targets]) -> (Tensor, Metr
     let mut metrics = Vec::new();
     let mut start = 0;
     for &question in subject.questions() {
-        let width = question.answers() as i64 + 1;
+        let width = subject.answers(question) as i64 + 1;
         let own = logits.narrow(1, start, width); // [B, answers + 1]
         start += width;
         let classes: Vec<i64> =
-            targets.iter().map(|targets| class(question, targets.get(question))).collect();
+            targets.iter().map(|targets| class(targets.get(question), width)).collect();
         let classes = Tensor::from_slice(&classes);
         let summed = own.cross_entropy_loss(
             &classes,
@@ -134,11 +164,11 @@ fn loss(logits: &Tensor, subject: Subject, targets: &[Targets]) -> (Tensor, Metr
     (Tensor::stack(&losses, 0).mean(Kind::Float), metrics)
 }
 
-/// The class of a target within its question's logits; 'none of these' is the last.
-fn class(question: Question, target: Target) -> i64 {
+/// The class of a target within the `width` logits of its question; 'none of these' is the last.
+fn class(target: Target, width: i64) -> i64 {
     match target {
         Target::Answer(answer) => answer as i64,
-        Target::None => question.answers() as i64,
+        Target::None => width - 1,
         Target::Open => IGNORE_INDEX,
     }
 }

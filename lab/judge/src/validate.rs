@@ -1,14 +1,14 @@
 //! Validation of a judge on scenes that it did not learn from, clean and corrupted.
 
-use scenes::{Scene, Split};
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::{FIRST_TEST_SEED, Sample};
-use crate::judge::Judge;
+use crate::judge::{Judge, Prediction};
+use crate::judge_scene::JudgeScene;
 use crate::markdown::table;
 use crate::network::{SIDE, images_to_tensor};
 use crate::proportion::Proportion;
-use crate::questions::{Question, Target};
+use crate::questions::{Question, Subject, Target, Targets};
 
 /// Images that are classified at once.
 const BATCH: usize = 50;
@@ -16,9 +16,9 @@ const BATCH: usize = 50;
 /// The accuracy of a judge for each question, on scenes of the test half of its seeds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Validation {
-    /// On clean scenes.
+    /// On clean scenes, where they have such a label.
     pub clean: Vec<(Question, Proportion)>,
-    /// On those of them that show one thing.
+    /// On those of them that show one thing or none.
     pub alone: Vec<(Question, Proportion)>,
     /// On the others, which show two.
     pub together: Vec<(Question, Proportion)>,
@@ -51,7 +51,12 @@ pub fn validate(judge: &Judge, first: u64, count: u64) -> Validation {
     let first = FIRST_TEST_SEED + first;
     let seeds: Vec<u64> = (first..first + count).collect();
     for seeds in seeds.chunks(BATCH) {
-        validate_clean(judge, seeds, &mut validation);
+        match judge.subject() {
+            Subject::Scene | Subject::Pair => {
+                validate_clean::<scenes::Scene>(judge, seeds, &mut validation);
+            }
+            Subject::World => validate_clean::<world::Scene>(judge, seeds, &mut validation),
+        }
         // Other seeds than the clean ones, so that the two halves are independent.
         let samples = seeds.iter().map(|seed| Sample::draw(seed + count, judge.subject()));
         validate_corrupted(judge, &samples.collect::<Vec<_>>(), &mut validation.damaged);
@@ -59,18 +64,16 @@ pub fn validate(judge: &Judge, first: u64, count: u64) -> Validation {
     validation
 }
 
-fn validate_clean(judge: &Judge, seeds: &[u64], validation: &mut Validation) {
-    let scenes: Vec<Scene> = seeds.iter().map(|&seed| Scene::draw(seed, Split::Judge)).collect();
+fn validate_clean<S: JudgeScene>(judge: &Judge, seeds: &[u64], validation: &mut Validation) {
+    let scenes: Vec<S> = seeds.iter().map(|&seed| S::draw(seed)).collect();
     let images = images_to_tensor(scenes.iter().map(|scene| scene.render(SIDE)));
     for (scene, prediction) in scenes.iter().zip(judge.predict_batch(&images)) {
-        let labels = scene.labels();
-        let of_as_many = match labels.second {
-            None => &mut validation.alone,
-            Some(_) => &mut validation.together,
+        let of_as_many = match scene.things() {
+            0 | 1 => &mut validation.alone,
+            _ => &mut validation.together,
         };
-        for (question, accuracy) in validation.clean.iter_mut().chain(of_as_many) {
-            accuracy.add(prediction.answer(*question) == question.truth(&labels));
-        }
+        count(&mut validation.clean, &scene.targets(), &prediction);
+        count(of_as_many, &scene.targets(), &prediction);
     }
 }
 
@@ -81,13 +84,18 @@ fn validate_corrupted(
 ) {
     let images = images_to_tensor(samples.iter().map(|sample| sample.image.to_bytes()));
     for (sample, prediction) in samples.iter().zip(judge.predict_batch(&images)) {
-        for (question, accuracy) in accuracies.iter_mut() {
-            let answer = prediction.answer(*question);
-            match sample.targets.get(*question) {
-                Target::Answer(wanted) => accuracy.add(answer == Some(wanted)),
-                Target::None => accuracy.add(answer.is_none()),
-                Target::Open => {}
-            }
+        count(accuracies, &sample.targets, &prediction);
+    }
+}
+
+/// Counts the answers of a prediction to the questions that have a target.
+fn count(accuracies: &mut [(Question, Proportion)], targets: &Targets, prediction: &Prediction) {
+    for (question, accuracy) in accuracies {
+        let answer = prediction.answer(*question);
+        match targets.get(*question) {
+            Target::Answer(wanted) => accuracy.add(answer == Some(wanted)),
+            Target::None => accuracy.add(answer.is_none()),
+            Target::Open => {}
         }
     }
 }

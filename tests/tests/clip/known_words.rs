@@ -54,6 +54,7 @@ fn a_word_that_no_training_caption_had_has_a_nearest_one() {
     );
     let plain = tokenizer();
     let plain = plain.known_words().unwrap();
+    assert_eq!((known.has_nearest(), plain.has_nearest()), (true, false));
     assert_eq!((plain.nearest("cottage"), plain.nearest("huose")), (None, Some("house")));
     let silent = Tokenizer::from_files(&TokenizerFiles { words_txt: None, ..files }).unwrap();
     assert!(silent.known_words().is_none(), "a model without the list has no near words");

@@ -3,6 +3,7 @@
 use std::fs;
 
 use image::{Rgb, RgbImage};
+use judge::SHIPPED_WORLD_SHA256;
 
 use super::Workplace;
 
@@ -277,4 +278,40 @@ fn the_tables_on_pictures_are_filled() {
     evaluate(&["edits", "--sheet=sheet.png"]).refuses(&["--sheet", "captions"]);
     evaluate(&["edits", "--strength=-1"]).refuses(&["--strength"]);
     place.run(&["evaluate", "edits", "--calls=1"]).refuses(&["--calls is 1", "2 to 1960"]);
+}
+
+#[test]
+fn the_tables_of_everyday_things_are_those_of_models_that_learned_them() {
+    let place = Workplace::new();
+    let evaluate = |table: &str| {
+        let few = ["--captions=2", "--held-out-captions=1", "--diversity-captions=0", "--scenes=1"];
+        let steps = ["--decoder-steps=2", "--prior-steps=2", "--upsampler-steps=2", "--calls=2"];
+        place.run(&[&["evaluate", table, "--model=model"], &few[..], &steps].concat())
+    };
+    let write = |name: &str, text: &str| {
+        fs::write(place.path(&format!("model/tokenizer/{name}")), text).unwrap();
+    };
+    write("words.txt", "cat\n");
+    write("nearest_words.txt", "cat: lynx\n");
+    let ran = evaluate("all").succeeds();
+    assert!(ran.stdout.contains("| two things | true pictures |"), "{}", ran.stdout);
+    match SHIPPED_WORLD_SHA256 {
+        Some(_) => {
+            for row in ["| world, seen | true pictures |", "| world, two things | whole chain"] {
+                assert!(ran.stdout.contains(row), "{row}: {}", ran.stdout);
+            }
+            evaluate("world-pairs").succeeds();
+        }
+        None => {
+            assert!(!ran.stdout.contains("| world,"), "{}", ran.stdout);
+            let said = "the tables of everyday things are left out: no judge of everyday things";
+            assert!(ran.stderr.contains(said), "{}", ran.stderr);
+            evaluate("world").refuses(&["no judge of everyday things ships yet"]);
+            evaluate("world-pairs").refuses(&["no judge of everyday things ships yet"]);
+        }
+    }
+    write("nearest_words.txt", "# none\n");
+    let ran = evaluate("all").succeeds();
+    let both = [ran.stdout, ran.stderr].concat();
+    assert!(!both.contains("everyday things") && !both.contains("| world,"), "{both}");
 }

@@ -126,7 +126,8 @@ fn what_lies_outside_of_a_mask_stays() {
 fn a_things_pixels_are_where_another_colour_shows() {
     for seed in 0..20 {
         let scene = Scene::draw_alone(seed, Split::Evaluation(Pairs::Seen));
-        let other = scene.sibling(Question::Colour.aspect(), &mut Generator::new(seed)).unwrap();
+        let other =
+            scene.sibling(Question::Colour.aspect().unwrap(), &mut Generator::new(seed)).unwrap();
         let pixels = scene.thing_pixels(SIDE);
         let share = pixels.iter().filter(|&&pixel| pixel).count() as f64 / pixels.len() as f64;
         assert!((0.02..0.45).contains(&share), "{seed}: {share}");

@@ -14,7 +14,7 @@ fn truths(scene: &Scene) -> Targets {
 }
 
 fn sample(seed: u64, corruption: Corruption) -> Sample {
-    Sample::with_corruption(seed, corruption, &mut Generator::new(seed))
+    Sample::with_corruption(seed, corruption, Subject::Scene, &mut Generator::new(seed))
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn the_committed_judges_read_fresh_scenes_of_several_sizes() {
         let scenes: Vec<Scene> = (0..240)
             .map(|i| match subject {
                 Subject::Scene => Scene::draw(FIRST_TEST_SEED + 90_000 + i, Split::Judge),
-                Subject::Pair => Scene::draw_pair(FIRST_TEST_SEED + 90_000 + i, Split::Judge),
+                _ => Scene::draw_pair(FIRST_TEST_SEED + 90_000 + i, Split::Judge),
             })
             .collect();
         let pictures: Vec<RgbImage> = scenes
