@@ -420,8 +420,9 @@ impl Evaluate {
             let settings = args.apply(defaults.clone(), defaults, pipeline)?;
             Ok((preset.name(), self.overrides().apply(settings).map_err(in_flag)?))
         };
-        let is_compared =
-            |preset: &Preset| self.preset.preset.is_none_or(|one| [one, Preset::Quality].contains(preset));
+        let is_compared = |preset: &Preset| {
+            self.preset.preset.is_none_or(|one| [one, Preset::Quality].contains(preset))
+        };
         let compared = Preset::ALL.into_iter().filter(is_compared);
         let mut presets: Vec<_> = compared.map(settings).collect::<Result<_>>()?;
         let is_asked = self.preset.preset.is_none()
