@@ -3,7 +3,7 @@
     python bench/karlo.py make karlo-random                      # 13.7 GB, a component at a time
     python bench/karlo.py compare karlo-random --unclip target/release/unclip [--dtypes f32 bf16] [--rounds 3]
     python bench/karlo.py compare karlo-random --unclip target/release/unclip --device cuda --steps 25 25 7
-    python bench/karlo.py first tests/golden/data/karlo/model --unclip target/release/unclip
+    python bench/karlo.py first tests/golden/data/karlo/model --unclip target/release/unclip [--preset fast]
 
 needs the packages of tests/golden/requirements.txt. The shapes are those of kakaobrain/karlo-v1-alpha but for the
 vocabulary, which is this project's. Both sides draw the same caption with the same steps from the same weights, in turn,
@@ -238,8 +238,9 @@ def draw(arguments):
 def first(arguments):
     with tempfile.TemporaryDirectory() as place:
         out = ["--out", f"{place}/picture.png"]
+        preset = ["--preset", arguments.preset]
         sides = dict(
-            unclip=[arguments.unclip, "generate", CAPTION, "--seed", "1", "--force", *out],
+            unclip=[arguments.unclip, "generate", CAPTION, "--seed", "1", "--force", *preset, *out],
             diffusers=[sys.executable, __file__, "draw", arguments.folder, *out],
         )  # fmt: skip
         times = {name: [] for name in sides}
@@ -264,6 +265,7 @@ def main():
     for command in (comparing, parsers["first"]):
         command.add_argument("--unclip", type=Path, required=True)
         command.add_argument("--rounds", type=int, default=3)
+    parsers["first"].add_argument("--preset", default="quality")
     comparing.add_argument("--dtypes", nargs="+", default=["f32", "bf16"])
     comparing.add_argument("--device", default="cpu")
     comparing.add_argument("--steps", nargs=3, type=int, default=[6, 3, 3], help="of the prior, decoder and upsampler")
