@@ -265,8 +265,7 @@ impl Evaluate {
 
     /// Whether a table is asked for whose pictures a folder keeps.
     fn keeps_samples(&self) -> bool {
-        let mut captioned = CAPTIONED.iter();
-        captioned.any(|(table, _)| self.wants(*table))
+        self.wants_captions()
             || self.wants(Table::Inpainting)
             || self.tables.contains(&Table::Everyday)
     }
@@ -275,7 +274,7 @@ impl Evaluate {
     fn check_outputs(&self) -> Result<()> {
         let mut files = Files::new(&[]);
         for (flag, kind, path) in self.outputs() {
-            let is_of_captions = CAPTIONED.iter().any(|(table, _)| self.wants(*table));
+            let is_of_captions = self.wants_captions();
             let is_of_edits = flag == "--sheet"
                 && (self.wants(Table::Inpainting) || self.tables.contains(&Table::Everyday));
             let tables = match flag {
@@ -377,8 +376,7 @@ impl Evaluate {
         let evaluation = evaluate_inpainting(evaluator).map_err(|error| tables.explain(error))?;
         let InpaintingEvaluation { report, samples } = evaluation;
         tables.add("inpainting", Ok(report))?;
-        let has_one = CAPTIONED.iter().any(|(table, _)| self.wants(*table));
-        match has_one || !tables.is_first {
+        match self.wants_captions() || !tables.is_first {
             true => Ok(()),
             false => self.write_edit_sheet(&samples),
         }
@@ -440,6 +438,11 @@ impl Evaluate {
             }
         }
         Ok(presets)
+    }
+
+    /// Whether a table of captions is asked for.
+    fn wants_captions(&self) -> bool {
+        CAPTIONED.iter().any(|(table, _)| self.wants(*table))
     }
 
     /// Whether a table is asked for.

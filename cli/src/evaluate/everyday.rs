@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use evaluation::{Evaluator, Verdicts, draw_everyday, everyday_sheet};
 
 use super::outputs::{Tables, beside, write_sheet};
-use super::{CAPTIONED, Evaluate, Table};
+use super::{Evaluate, Table};
 use crate::input::read_text;
 use crate::messages::say;
 use crate::output::write_whole;
@@ -35,8 +35,7 @@ impl Evaluate {
             }
             (None, None) => {}
         }
-        let has_one =
-            CAPTIONED.iter().any(|(table, _)| self.wants(*table)) || self.wants(Table::Inpainting);
+        let has_one = self.wants_captions() || self.wants(Table::Inpainting);
         match &self.sheet {
             Some(path) if !has_one => {
                 let (sheet, table) = everyday_sheet(&images, verdicts.as_ref());

@@ -5,6 +5,8 @@
 
 use std::f64::consts::TAU;
 
+use noise::Generator;
+
 use crate::float_image::{FloatImage, Warp};
 use crate::judge_scene::{JudgeScene, SecondHalf, partner, search};
 use crate::network::SIDE;
@@ -12,7 +14,6 @@ use crate::questions::Question::{
     Colour, Count, Place, Relation, SecondColour, SecondThing, Size, Style, Thing,
 };
 use crate::questions::{Question, Subject, Target, Targets};
-use noise::Generator;
 
 /// Judge scenes below this seed are for training, those from it on for testing: half of either crate's.
 pub const FIRST_TEST_SEED: u64 = scenes::Split::SEEDS / 2;

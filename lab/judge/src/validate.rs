@@ -72,8 +72,9 @@ fn validate_clean<S: JudgeScene>(judge: &Judge, seeds: &[u64], validation: &mut 
             0 | 1 => &mut validation.alone,
             _ => &mut validation.together,
         };
-        count(&mut validation.clean, &scene.targets(), &prediction);
-        count(of_as_many, &scene.targets(), &prediction);
+        let targets = scene.targets();
+        count(&mut validation.clean, &targets, &prediction);
+        count(of_as_many, &targets, &prediction);
     }
 }
 
