@@ -8,7 +8,7 @@ use layers::Activation;
 use noise::Generator;
 use std::sync::Arc;
 
-use scenes::dataset::hard_negatives;
+use scenes::dataset::{hard_negatives, negative_captions};
 use scenes::{Scene, SceneDataset, Split};
 use tch::{Device, Kind, Tensor, no_grad};
 use training::contrastive::{FalseNegativeMasks, contrastive};
@@ -300,12 +300,27 @@ fn a_caption_that_describes_another_picture_is_no_negative_of_it() {
     let marks = Tensor::from_slice(&marks).view([3, 3]);
     let masks = FalseNegativeMasks { of_images: marks.tr(), of_captions: marks };
     let scale = Tensor::from(2.0f32);
-    let (loss, accuracy) = contrastive([&text, &image], &scale, &masks, &Group::alone()).unwrap();
+    let loss_of = |captions: &Tensor| {
+        contrastive([captions, &image], &scale, &masks, &Group::alone()).unwrap()
+    };
+    let (loss, accuracy) = loss_of(&text.unsqueeze(1));
     let logits: [[f64; 3]; 3] =
         [[1.6, f64::NEG_INFINITY, -2.0], [1.2, 2.0, 0.0], [1.92, 1.6, -1.2]];
     let entropy = |row: [f64; 3], own: usize| row.map(f64::exp).iter().sum::<f64>().ln() - row[own];
     let column = |j: usize| [logits[0][j], logits[1][j], logits[2][j]];
     let expected = (0..3).map(|i| entropy(logits[i], i) + entropy(column(i), i)).sum::<f64>() / 6.0;
+    assert!((loss.double_value(&[]) - expected).abs() < 1e-5);
+    assert!((accuracy.double_value(&[]) - 2.0 / 3.0).abs() < 1e-6);
+
+    // A caption that is wrong about each picture: those of the next ones. It counts where pictures choose captions, for its own
+    // picture alone.
+    let negatives = Tensor::stack(&[&text, &text.roll([-1], [0])], 1);
+    let (loss, accuracy) = loss_of(&negatives);
+    let chosen = |i: usize| {
+        let all = column(i).into_iter().chain([logits[(i + 1) % 3][i]]);
+        all.map(f64::exp).sum::<f64>().ln() - logits[i][i]
+    };
+    let expected = (0..3).map(|i| entropy(logits[i], i) + chosen(i)).sum::<f64>() / 6.0;
     assert!((loss.double_value(&[]) - expected).abs() < 1e-5);
     assert!((accuracy.double_value(&[]) - 2.0 / 3.0).abs() < 1e-6);
 }
@@ -331,6 +346,18 @@ fn hard_negatives_stand_side_by_side_and_their_captions_tell_them_apart() {
         let caption = &batch.captions[one];
         assert!(!masked || second, "`{caption}` also describes its sibling");
     }
+    let negatives = scenes.iter().zip(1000..).flat_map(|((_, scene), seed)| {
+        let negatives = negative_captions(scene, seed);
+        let wrong = |caption: &scenes::Caption| !caption.mentioned.describes(&scene.labels());
+        assert!(negatives.iter().all(wrong), "{negatives:?}");
+        negatives
+    });
+    assert!(negatives.map(|caption| caption.text).eq(batch.negative_captions));
+    assert_eq!(
+        64 * training::NEGATIVE_CAPTIONS,
+        SceneDataset.draw(0, 64, 1, true).negative_captions.len()
+    );
+    assert!(SceneDataset.draw(0, 64, 1, false).negative_captions.is_empty());
     let labels: Vec<_> = hard_negatives(1000, 800).iter().map(|(_, s)| s.labels()).collect();
     let share = |differs: fn(&[scenes::Labels]) -> bool| {
         labels.chunks(2).filter(|pair| differs(pair)).count() as f64 / 400.0

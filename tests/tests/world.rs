@@ -451,6 +451,13 @@ fn mixed_scenes_are_those_of_both_sets_by_turns() {
 #[test]
 fn hard_negatives_differ_by_a_label_and_mostly_say_so() {
     let pairs = world::dataset::hard_negatives(0, 1200);
+    for ((_, scene), seed) in pairs.iter().zip(0..) {
+        let negatives = world::dataset::negative_captions(scene, seed);
+        assert_eq!(negatives.len(), training::NEGATIVE_CAPTIONS);
+        for caption in negatives {
+            assert!(!caption.mentioned.describes(scene.labels()), "{}", caption.text);
+        }
+    }
     let mut told = 0;
     for pair in pairs.chunks_exact(2) {
         let [(caption, scene), (other_caption, other)] = pair else { unreachable!() };

@@ -64,11 +64,12 @@ impl FalseNegatives {
     }
 }
 
-/// The symmetric cross-entropy over `text, image [B, E]`, in f32, of the rows of a process against those of all; its mean over
-/// the processes is that of the whole batch, and so is its gradient (2103.00020; open_clip's local loss with a gather that has a
-/// gradient). Also the share of captions whose own image is the closest.
+/// The symmetric cross-entropy over `captions [B, 1 + N, E]` and `images [B, E]`, in f32, of the rows of a process against those
+/// of all; its mean over the processes is that of the whole batch, and so is its gradient (2103.00020; open_clip's local loss with
+/// a gather that has a gradient). An image's own caption is its first; the others are negatives of this image alone (2210.01936,
+/// equation 2). Also the share of captions whose own image is the closest.
 pub fn contrastive(
-    [text, image]: [&Tensor; 2],
+    [captions, images]: [&Tensor; 2],
     scale: &Tensor,
     masks: &FalseNegativeMasks,
     group: &Group,
@@ -77,7 +78,12 @@ pub fn contrastive(
         let x = x.to_kind(Kind::Float);
         &x / x.square().sum_dim_intlist([-1i64].as_slice(), true, Kind::Float).sqrt()
     };
-    let (text, image) = (unit(text), unit(image));
+    let (captions, image) = (unit(captions), unit(images));
+    let text = captions.select(1, 0);
+    let negatives = captions.narrow(1, 1, captions.size()[1] - 1); // [B, N, E]
+    let to_negatives =
+        (negatives * image.unsqueeze(1)).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float)
+            * scale;
     let [all_texts, all_images] =
         [group.gather_with_gradient(&text)?, group.gather_with_gradient(&image)?]; // [W*B, E]
     let logits = |rows: &Tensor, columns: &Tensor, mask: &Tensor| {
@@ -85,6 +91,7 @@ pub fn contrastive(
     };
     let by_image = logits(&text, &all_images, &masks.of_captions);
     let by_caption = logits(&image, &all_texts, &masks.of_images);
+    let by_caption = Tensor::cat(&[by_caption, to_negatives], 1); // [B, W*B + N]
     let rows = text.size()[0];
     let first = group.rank() as i64 * rows;
     let own = Tensor::arange_start(first, first + rows, (Kind::Int64, text.device()));

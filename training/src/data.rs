@@ -16,12 +16,19 @@ use crate::prefetch::Prefetch;
 use crate::sample_generators::SampleGenerators;
 
 /// Images with captions.
+#[derive(Default)]
 pub struct CaptionedImages {
     /// Each image's pixels, row by row, three bytes each.
     pub images: Vec<Vec<u8>>,
     /// One for each image.
     pub captions: Vec<String>,
+    /// Of images with hard negatives, [`NEGATIVE_CAPTIONS`] for each image, all of which are wrong about it, image by image; else
+    /// none.
+    pub negative_captions: Vec<String>,
 }
+
+/// Captions that are wrong about an image, beside its own (2210.01936, section 4.1).
+pub const NEGATIVE_CAPTIONS: usize = 4;
 
 /// An endless source of images with captions, each a function of its number.
 pub trait SyntheticDataset: Send + Sync {
@@ -38,7 +45,7 @@ pub trait SyntheticDataset: Send + Sync {
     }
 
     /// `count` images of `size` by `size` pixels, from number `first` on. With `hard_negatives`, each other image is nearly
-    /// the one before it, and their captions tell them apart.
+    /// the one before it, their captions tell them apart, and there are negative captions.
     fn draw(&self, first: u64, count: usize, size: u32, hard_negatives: bool) -> CaptionedImages;
 
     /// Which of the images `first .. first + count`, by their places among them, are false negatives: caption `i` also describes
@@ -57,12 +64,15 @@ pub struct Batch {
     pub images: Tensor,
     /// One for each image.
     pub captions: Vec<String>,
+    /// As [`CaptionedImages::negative_captions`].
+    pub negative_captions: Vec<String>,
 }
 
 impl CaptionedImages {
     /// The images, of `size` by `size` pixels, as tensors.
     pub(crate) fn into_batch(self, size: u32) -> Batch {
-        Batch { images: stack(&self.images, size), captions: self.captions }
+        let images = stack(&self.images, size);
+        Batch { images, captions: self.captions, negative_captions: self.negative_captions }
     }
 }
 

@@ -36,7 +36,7 @@ impl Objective for DecoderDistillation<'_> {
 impl DecoderDistillation<'_> {
     fn micro_batch(&self, weight: f64) -> Result<Loss, Error> {
         let StreamBatch { batch, noise: eps, mut generators } = self.stream.next_batch()?;
-        let Batch { images, captions } = batch;
+        let Batch { images, captions, .. } = batch;
         let device = self.text_encoder.device;
         let none = generators.dropout_mask(0.0);
         let texts = self.text_encoder.encode(&captions, &none)?;

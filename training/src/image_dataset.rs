@@ -49,7 +49,7 @@ impl ImageDataset {
         };
         let samples = (first..first + count as u64).map(crop).collect::<Result<Vec<_>, Error>>()?;
         let (images, captions): (Vec<_>, Vec<String>) = samples.into_iter().unzip();
-        Ok(CaptionedImages { images, captions })
+        Ok(CaptionedImages { images, captions, negative_captions: Vec::new() })
     }
 
     /// The centre crops of the images in a range of the files' own order, with their numbers and captions, without those

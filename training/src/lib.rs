@@ -59,7 +59,9 @@ mod values;
 
 pub use checkpoint::Checkpoints;
 pub use collectives::Group;
-pub use data::{BatchPlan, CaptionedImages, Data, SampleRequest, SyntheticDataset};
+pub use data::{
+    BatchPlan, CaptionedImages, Data, NEGATIVE_CAPTIONS, SampleRequest, SyntheticDataset,
+};
 pub use embed::Embed;
 pub use error::Error;
 pub use estimate::{Estimate, estimate};

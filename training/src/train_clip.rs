@@ -66,12 +66,29 @@ pub struct ClipObjective {
 }
 
 impl ClipObjective {
-    /// Embeds captions and images: `[B, E]` each.
+    /// Embeds the captions of images, `ids [B, 1 + N, T]`, and images: `[B, 1 + N, E]` and `[B, E]`.
     fn embed(&self, ids: &Tensor, images: &Tensor) -> [Tensor; 2] {
+        let (batch, captions, _) = ids.size3().expect("ids are [B, 1 + N, T]");
         let pixels = to_pixels(&images.to_device(self.device));
-        let text = self.model.text.forward(&ids.to_device(self.device));
+        let text = self.model.text.forward(&ids.flatten(0, 1).to_device(self.device));
         let image = self.model.image.forward(&pixels.to_kind(self.kind));
-        [text.embedding, image]
+        [text.embedding.view([batch, captions, -1]), image]
+    }
+
+    /// The tokens of each image's caption and of those that are wrong about it, `[B, 1 + N, T]`.
+    fn encode(&self, captions: &[String], negative_captions: &[String]) -> Result<Tensor, Error> {
+        let encode = |captions: &[String]| {
+            let texts: Vec<&str> = captions.iter().map(String::as_str).collect();
+            self.tokenizer.encode(&texts).map_err(|e| Error::Tokenizer(e.to_string()))
+        };
+        let count = captions.len() as i64;
+        let own = encode(captions)?.ids.unsqueeze(1);
+        if negative_captions.is_empty() {
+            return Ok(own);
+        }
+        let negatives = encode(negative_captions)?.ids;
+        let negatives = negatives.view([count, -1, negatives.size()[1]]);
+        Ok(Tensor::cat(&[own, negatives], 1))
     }
 }
 
@@ -79,10 +96,9 @@ impl Objective for ClipObjective {
     /// In parts, every caption still meets every image of the batch: all are embedded first, and each part once more when
     /// the gradients of its embeddings are known (2101.06983, section 3.2).
     fn backward(&mut self) -> Result<Loss, Error> {
-        let Batch { images, captions } = self.stream.next_batch()?.batch;
+        let Batch { images, captions, negative_captions } = self.stream.next_batch()?.batch;
         let masks = self.false_negatives.next_masks(&captions, self.device)?;
-        let texts: Vec<&str> = captions.iter().map(String::as_str).collect();
-        let ids = self.tokenizer.encode(&texts).map_err(|e| Error::Tokenizer(e.to_string()))?.ids;
+        let ids = self.encode(&captions, &negative_captions)?;
         let scale = self.model.logit_scale.to_kind(Kind::Float).clamp_max(MAX_LOGIT_SCALE).exp();
         let backward = |embeddings: &[Tensor; 2]| -> Result<(Tensor, Tensor), Error> {
             let (loss, accuracy) = contrastive(embeddings.each_ref(), &scale, &masks, &self.group)?;
@@ -105,8 +121,8 @@ impl Objective for ClipObjective {
             let gradients = all.map(|embeddings| embeddings.grad().chunk(self.accumulate, 0));
             for (n, (ids, images)) in parts.iter().enumerate() {
                 let [text, image] = self.embed(ids, images);
-                let along = text * &gradients[0][n] + image * &gradients[1][n];
-                along.sum(Kind::Float).backward();
+                let along = |x: Tensor, side: usize| (x * &gradients[side][n]).sum(Kind::Float);
+                (along(text, 0) + along(image, 1)).backward();
             }
             result
         };

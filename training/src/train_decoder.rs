@@ -58,7 +58,7 @@ impl Objective for DecoderObjective<'_> {
 impl DecoderObjective<'_> {
     fn micro_batch(&self, weight: f64) -> Result<Loss, Error> {
         let StreamBatch { batch, noise: eps, mut generators } = self.stream.next_batch()?;
-        let Batch { images, captions } = batch;
+        let Batch { images, captions, .. } = batch;
         let (device, kind) = (self.text_encoder.device, self.text_encoder.kind);
         let dropped = generators.dropout_mask(self.recipe.drop_caption);
         let captions = self.text_encoder.encode(&captions, &dropped)?;

@@ -68,7 +68,7 @@ impl Objective for GlideObjective<'_> {
 impl GlideObjective<'_> {
     fn micro_batch(&self, weight: f64) -> Result<Loss, Error> {
         let StreamBatch { batch, noise: eps, mut generators } = self.stream.next_batch()?;
-        let Batch { images, captions } = batch;
+        let Batch { images, captions, .. } = batch;
         let dropped = generators.dropout_mask(self.recipe.drop_caption);
         let captions = without_dropped(&captions, &dropped);
         let tokens =

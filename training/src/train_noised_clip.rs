@@ -58,7 +58,7 @@ struct NoisedClipObjective {
 impl Objective for NoisedClipObjective {
     fn backward(&mut self) -> Result<Loss, Error> {
         let StreamBatch { batch, noise: eps, mut generators } = self.stream.next_batch()?;
-        let Batch { images, captions } = batch;
+        let Batch { images, captions, .. } = batch;
         let masks = self.false_negatives.next_masks(&captions, self.device)?;
         let texts: Vec<&str> = captions.iter().map(String::as_str).collect();
         let tokens = self.tokenizer.encode(&texts).map_err(|e| Error::Tokenizer(e.to_string()))?;
@@ -73,7 +73,8 @@ impl Objective for NoisedClipObjective {
         let text = self.model.text.forward(&tokens.ids.to_device(self.device), &lengths);
         let image = self.model.image.forward(&noised.values, &noised.timesteps);
         let scale = self.model.logit_scale.to_kind(Kind::Float).clamp_max(MAX_LOGIT_SCALE).exp();
-        let (loss, accuracy) = contrastive([&text, &image], &scale, &masks, &self.group)?;
+        let (loss, accuracy) =
+            contrastive([&text.unsqueeze(1), &image], &scale, &masks, &self.group)?;
         backward(&loss, &self.group)?;
         let metrics = vec![
             ("accuracy", accuracy.double_value(&[])),

@@ -1,10 +1,10 @@
 //! The scenes as a synthetic dataset to train on, each a function of its number.
 
 use std::ffi::OsStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use noise::Generator;
-use training::{CaptionedImages, Data, Error, SyntheticDataset};
+use training::{CaptionedImages, Data, Error, NEGATIVE_CAPTIONS, SyntheticDataset};
 
 use crate::{Aspect, Caption, Labels, Scene, Split};
 
@@ -27,8 +27,11 @@ impl SyntheticDataset for SceneDataset {
     fn draw(&self, first: u64, count: usize, size: u32, hard_negatives: bool) -> CaptionedImages {
         let scenes = captioned(first, count, hard_negatives);
         let images = scenes.iter().map(|(_, scene)| scene.render(size)).collect();
+        let numbered = (first..).zip(&scenes).filter(|_| hard_negatives);
+        let negatives = numbered.flat_map(|(number, (_, scene))| negative_captions(scene, number));
+        let negative_captions = negatives.map(|caption| caption.text).collect();
         let captions = scenes.into_iter().map(|(caption, _)| caption.text).collect();
-        CaptionedImages { images, captions }
+        CaptionedImages { images, captions, negative_captions }
     }
 
     fn false_negatives(
@@ -75,19 +78,10 @@ fn captioned(first: u64, count: usize, with_hard_negatives: bool) -> Vec<(Captio
 /// scenes nearly always differ in the first thing or its colour too, and few captions name a place, so that CLIP could do
 /// without the rest.
 pub fn hard_negatives(first: u64, count: usize) -> Vec<(Caption, Scene)> {
-    let (of_one, of_two) = (Aspect::offered(false), Aspect::offered_of_two());
     let both = |seed: u64| {
         let scene = Scene::draw(seed, Split::Training);
         let mut generator = Generator::new(seed);
-        let in_second = (generator.uniform() < 0.75)
-            .then(|| differing_in_second(&scene, &mut generator))
-            .flatten();
-        let ((labels, sibling), offered) = match in_second {
-            Some(found) => (found, &of_two),
-            None => (differing_in_first(&scene, &mut generator), &of_one),
-        };
-        let naming = offered.iter().filter(|said| labels.iter().all(|label| said.contains(label)));
-        let aspects = pick(&naming.collect::<Vec<_>>(), &mut generator);
+        let (aspects, sibling) = hard_negative(&scene, &mut generator);
         [scene, sibling].map(|scene| {
             let caption = scene.caption_about(aspects, &mut generator);
             (caption.expect("the aspects are offered"), scene)
@@ -96,6 +90,34 @@ pub fn hard_negatives(first: u64, count: usize) -> Vec<(Caption, Scene)> {
     let start = first - first % 2;
     let pairs = (start..first + count as u64).step_by(2).flat_map(both);
     pairs.skip((first % 2) as usize).take(count).collect()
+}
+
+/// Captions of hard negatives of a training scene, which are wrong about it; others for each `seed`.
+pub fn negative_captions(scene: &Scene, seed: u64) -> Vec<Caption> {
+    let mut generator = Generator::new(!seed);
+    let captions = std::iter::repeat_with(|| {
+        let (aspects, sibling) = hard_negative(scene, &mut generator);
+        sibling.caption_about(aspects, &mut generator).expect("the aspects are offered")
+    });
+    // A caption of the first thing may be true of the second.
+    let wrong = captions.filter(|caption| !caption.mentioned.describes(&scene.labels()));
+    wrong.take(NEGATIVE_CAPTIONS).collect()
+}
+
+/// A hard negative of a scene, after the aspects of captions that tell them apart.
+fn hard_negative(scene: &Scene, generator: &mut Generator) -> (&'static [Aspect], Scene) {
+    static OFFERED: LazyLock<[Vec<Vec<Aspect>>; 2]> =
+        LazyLock::new(|| [Aspect::offered(false), Aspect::offered_of_two()]);
+    let [of_one, of_two] = &*OFFERED;
+    let in_second =
+        (generator.uniform() < 0.75).then(|| differing_in_second(scene, generator)).flatten();
+    let ((labels, sibling), offered) = match in_second {
+        Some(found) => (found, of_two),
+        None => (differing_in_first(scene, generator), of_one),
+    };
+    let naming = offered.iter().filter(|said| labels.iter().all(|label| said.contains(label)));
+    let aspects: &Vec<Aspect> = pick(&naming.collect::<Vec<_>>(), generator);
+    (aspects, sibling)
 }
 
 /// A sibling of a scene, after the aspects that they differ in.

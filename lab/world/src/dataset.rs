@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use noise::Generator;
 use scenes::SceneDataset;
-use training::{CaptionedImages, Data, Error, SyntheticDataset};
+use training::{CaptionedImages, Data, Error, NEGATIVE_CAPTIONS, SyntheticDataset};
 
 use crate::caption::{Aspect, Caption, NEAR};
 use crate::chance::Chance;
@@ -39,8 +39,11 @@ impl SyntheticDataset for WorldDataset {
     fn draw(&self, first: u64, count: usize, size: u32, hard_negatives: bool) -> CaptionedImages {
         let scenes = captioned(first, count, hard_negatives);
         let images = scenes.iter().map(|(_, scene)| scene.render(size)).collect();
+        let numbered = (first..).zip(&scenes).filter(|_| hard_negatives);
+        let negatives = numbered.flat_map(|(number, (_, scene))| negative_captions(scene, number));
+        let negative_captions = negatives.map(|caption| caption.text).collect();
         let captions = scenes.into_iter().map(|(caption, _)| caption.text).collect();
-        CaptionedImages { images, captions }
+        CaptionedImages { images, captions, negative_captions }
     }
 
     fn false_negatives(
@@ -98,12 +101,13 @@ impl SyntheticDataset for MixedDataset {
     }
 
     fn draw(&self, first: u64, count: usize, size: u32, hard_negatives: bool) -> CaptionedImages {
-        let mut all = CaptionedImages { images: Vec::new(), captions: Vec::new() };
+        let mut all = CaptionedImages::default();
         for (old, first, count) in Self::runs(first, count) {
-            let CaptionedImages { images, captions } =
+            let CaptionedImages { images, captions, negative_captions } =
                 Self::set(old).draw(first, count, size, hard_negatives);
             all.images.extend(images);
             all.captions.extend(captions);
+            all.negative_captions.extend(negative_captions);
         }
         all
     }
@@ -167,6 +171,21 @@ pub fn hard_negatives(first: u64, count: usize) -> Vec<(Caption, Scene)> {
         [scene, sibling].map(|scene| (scene.caption_about(&aspects, &mut generator), scene))
     });
     pairs.skip((first % 2) as usize).take(count).collect()
+}
+
+/// Captions of siblings of a training scene, or of other scenes where these say no other thing, which are wrong about it; others
+/// for each `seed`.
+pub fn negative_captions(scene: &Scene, seed: u64) -> Vec<Caption> {
+    /// Siblings that are tried.
+    const TRIES: usize = 4 * NEGATIVE_CAPTIONS;
+    let mut generator = Generator::new(!seed);
+    let of_siblings = (0..TRIES).map(|_| {
+        let (aspects, sibling) = differing(scene, &mut generator);
+        sibling.caption_about(&aspects, &mut generator)
+    });
+    let of_others = (1..).map(|n| Scene::draw(seed ^ n, Split::Training).own_caption());
+    let wrong = |caption: &Caption| !caption.mentioned.describes(scene.labels());
+    of_siblings.chain(of_others).filter(wrong).take(NEGATIVE_CAPTIONS).collect()
 }
 
 /// The aspects that a sibling may differ in, as often as each is tried first.
