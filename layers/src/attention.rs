@@ -20,7 +20,7 @@ pub fn attend(
     let attended = if in_steps {
         let scores = (queries * (head_width as f64).powf(-0.5)).matmul(&keys.transpose(2, 3)); // [B, N, Tq, Tk]
         let scores = mask.map_or_else(|| scores.shallow_clone(), |mask| &scores + mask);
-        scores.softmax(-1, Kind::Float).to_kind(q.kind()).matmul(&values)
+        scores.softmax(-1, scores.kind()).matmul(&values) // in f32 within; only what it gives is rounded
     } else if multiplies_in_f32(&[q, k, v]) {
         let [queries, keys, values] = [queries, keys, values].map(|x| x.to_kind(Kind::Float));
         let mask = mask.map(|mask| mask.to_kind(Kind::Float));

@@ -81,7 +81,8 @@ pub fn hard_negatives(first: u64, count: usize) -> Vec<(Caption, Scene)> {
     let both = |seed: u64| {
         let scene = Scene::draw(seed, Split::Training);
         let mut generator = Generator::new(seed);
-        let (aspects, sibling) = hard_negative(&scene, &mut generator);
+        let (labels, sibling) = hard_negative(&scene, &mut generator);
+        let aspects = naming(&labels, &mut generator);
         [scene, sibling].map(|scene| {
             let caption = scene.caption_about(aspects, &mut generator);
             (caption.expect("the aspects are offered"), scene)
@@ -92,11 +93,17 @@ pub fn hard_negatives(first: u64, count: usize) -> Vec<(Caption, Scene)> {
     pairs.skip((first % 2) as usize).take(count).collect()
 }
 
-/// Captions of hard negatives of a training scene, which are wrong about it; others for each `seed`.
+/// Captions of siblings of a training scene, which are wrong about it; others for each `seed`. Half of them or more name another
+/// thing in the place of the second, or of the only one, which is the hardest to tell.
 pub fn negative_captions(scene: &Scene, seed: u64) -> Vec<Caption> {
     let mut generator = Generator::new(!seed);
     let captions = std::iter::repeat_with(|| {
-        let (aspects, sibling) = hard_negative(scene, &mut generator);
+        let kind = if scene.labels().second.is_some() { Aspect::Second } else { Aspect::Thing };
+        let of_kind = (generator.uniform() < 0.6)
+            .then(|| Some((vec![kind], scene.sibling(kind, &mut generator)?)))
+            .flatten();
+        let (labels, sibling) = of_kind.unwrap_or_else(|| hard_negative(scene, &mut generator));
+        let aspects = naming(&labels, &mut generator);
         sibling.caption_about(aspects, &mut generator).expect("the aspects are offered")
     });
     // A caption of the first thing may be true of the second.
@@ -104,20 +111,23 @@ pub fn negative_captions(scene: &Scene, seed: u64) -> Vec<Caption> {
     wrong.take(NEGATIVE_CAPTIONS).collect()
 }
 
-/// A hard negative of a scene, after the aspects of captions that tell them apart.
-fn hard_negative(scene: &Scene, generator: &mut Generator) -> (&'static [Aspect], Scene) {
+/// A hard negative of a scene.
+fn hard_negative(scene: &Scene, generator: &mut Generator) -> HardNegative {
+    let in_second =
+        (generator.uniform() < 0.75).then(|| differing_in_second(scene, generator)).flatten();
+    in_second.unwrap_or_else(|| differing_in_first(scene, generator))
+}
+
+/// Aspects of captions that tell scenes apart which differ in these labels.
+fn naming(labels: &[Aspect], generator: &mut Generator) -> &'static [Aspect] {
     static OFFERED: LazyLock<[Vec<Vec<Aspect>>; 2]> =
         LazyLock::new(|| [Aspect::offered(false), Aspect::offered_of_two()]);
     let [of_one, of_two] = &*OFFERED;
     let in_second =
-        (generator.uniform() < 0.75).then(|| differing_in_second(scene, generator)).flatten();
-    let ((labels, sibling), offered) = match in_second {
-        Some(found) => (found, of_two),
-        None => (differing_in_first(scene, generator), of_one),
-    };
+        [Aspect::Second, Aspect::SecondColour].iter().any(|label| labels.contains(label));
+    let offered = if in_second { of_two } else { of_one };
     let naming = offered.iter().filter(|said| labels.iter().all(|label| said.contains(label)));
-    let aspects: &Vec<Aspect> = pick(&naming.collect::<Vec<_>>(), generator);
-    (aspects, sibling)
+    pick(&naming.map(Vec::as_slice).collect::<Vec<_>>(), generator)
 }
 
 /// A sibling of a scene, after the aspects that they differ in.

@@ -174,13 +174,17 @@ pub fn hard_negatives(first: u64, count: usize) -> Vec<(Caption, Scene)> {
 }
 
 /// Captions of siblings of a training scene, or of other scenes where these say no other thing, which are wrong about it; others
-/// for each `seed`.
+/// for each `seed`. Half of them or more name another thing in the place of the second, or of the only one.
 pub fn negative_captions(scene: &Scene, seed: u64) -> Vec<Caption> {
     /// Siblings that are tried.
     const TRIES: usize = 4 * NEGATIVE_CAPTIONS;
     let mut generator = Generator::new(!seed);
     let of_siblings = (0..TRIES).map(|_| {
-        let (aspects, sibling) = differing(scene, &mut generator);
+        let two = scene.labels().figures.len() == 2;
+        let kind = if two { Aspect::Second } else { Aspect::Thing };
+        let of_kind = generator.chance(0.6).then(|| scene.sibling(kind, &mut generator)).flatten();
+        let (aspects, sibling) = of_kind
+            .map_or_else(|| differing(scene, &mut generator), |sibling| (vec![kind], sibling));
         sibling.caption_about(&aspects, &mut generator)
     });
     let of_others = (1..).map(|n| Scene::draw(seed ^ n, Split::Training).own_caption());
