@@ -1,12 +1,14 @@
 """Initial weights of a larger unCLIP from a smaller one, which do what the smaller one does.
 
-    python bench/grow_model.py MODEL OUT --tokenizer FOLDER [--text-layers 4] [--image-layers 6] [--channels 192]
+    python bench/grow_model.py MODEL OUT --tokenizer FOLDER [--text-layers 4] [--image-layers 6] [--image-size 96]
+        [--channels 192]
 
 CLIP's encoders get more layers, each a copy of the one before whose two outputs are 0, so that it passes on what it gets
 (2401.02415). The token embeddings of a new tokenizer are those of the same tokens of the old one, or the mean of the old
-tokens that spell them. The decoder gets more channels on its coarsest level, copies of others that share their outgoing weights
-(Net2Net, 1511.05641), in each group of a group norm as many, and attention more heads, whose output is 0. The conditioning and
-the upsampler stay as they are. `unclip train .. --init OUT` trains on from there.
+tokens that spell them. The image encoder sees larger images, its position embeddings interpolated. The decoder gets more
+channels on its coarsest level, copies of others that share their outgoing weights (Net2Net, 1511.05641), in each group of a
+group norm as many, and attention more heads, whose output is 0. The conditioning and the upsampler stay as they are. `unclip
+train .. --init OUT` trains on from there.
 """
 
 import argparse
@@ -43,6 +45,14 @@ def deepen(weights, layers):
             silent = is_new and match[3].startswith(OUTPUTS)
             out[f"{match[1]}{place}.{match[3]}"] = tensor * 0 if silent else tensor.clone()
     return out
+
+
+def interpolate(positions, config, size):
+    """Position embeddings `[1 + tokens, width]` of images of another size, the class token's first."""
+    old, new = config["image_size"] // config["patch_size"], size // config["patch_size"]
+    grid = positions[1:].float().T.reshape(1, -1, old, old)
+    grid = torch.nn.functional.interpolate(grid, size=(new, new), mode="bicubic")
+    return torch.cat([positions[:1].float(), grid.flatten(2)[0].T])
 
 
 class Spelling:
@@ -138,6 +148,7 @@ def main():
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--text-layers", type=int, default=4)
     parser.add_argument("--image-layers", type=int, default=6)
+    parser.add_argument("--image-size", type=int, default=96)
     parser.add_argument("--channels", type=int, default=192)
     args = parser.parse_args()
     tokens = json.loads((args.tokenizer / "vocab.json").read_text())
@@ -150,6 +161,10 @@ def main():
             weights[name] = embeddings(weights[name], tokens, args.model / "tokenizer")
             config["vocab_size"] = len(tokens)
             config["eos_token_id"] = tokens["<|endoftext|>"]
+        else:
+            name = "vision_model.embeddings.position_embedding.weight"
+            weights[name] = interpolate(weights[name], config, args.image_size)
+            config["image_size"] = args.image_size
         (args.out / folder).mkdir(parents=True, exist_ok=True)
         save_file({n: t.float().contiguous() for n, t in weights.items()}, args.out / folder / "model.safetensors")
         (args.out / folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
@@ -165,6 +180,11 @@ def main():
     for folder in COPIES:
         shutil.copytree(args.model / folder, args.out / folder, dirs_exist_ok=True)
     shutil.copytree(args.tokenizer, args.out / "tokenizer", dirs_exist_ok=True)
+    processor = args.out / "feature_extractor/preprocessor_config.json"
+    config = json.loads(processor.read_text())
+    size = args.image_size
+    config |= {"crop_size": {"height": size, "width": size}, "size": {"shortest_edge": size}}
+    processor.write_text(json.dumps(config, indent=2) + "\n")
     # Pictures and captions of a new kind are told apart with less confidence at first.
     index = json.loads((args.model / "model_index.json").read_text())
     index["unclip_logit_scale"] = min(index["unclip_logit_scale"], LOGIT_SCALE)
